@@ -1,0 +1,175 @@
+"""Networks: what a served ONNX file costs, takes and gives."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from envs.errors import NetworkError
+from envs.network_cost import cost
+from envs.onnx_file import one_line, open_model
+from envs.optional import optional_import
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output: the shape of one sample, without the batch; the type by its numpy name, such as `float32`."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """A served network.
+
+    Attributes:
+        name: what reports call it.
+        sha256: of the file and of the files of weights that it names.
+        macs: multiply-accumulates of one sample in Conv, ConvTranspose, Gemm and MatMul.
+        weight_bytes: bytes of the weights in FP32.
+        activation_bytes: the most bytes of activations alive at once for one sample in FP32.
+        layers: nodes that compute.
+        inputs: what one sample is made of.
+        outputs: what it gives.
+        fixed_batch: the only batch size it can be run with; None where any can.
+    """
+
+    name: str
+    sha256: str
+    macs: int
+    weight_bytes: int
+    activation_bytes: int
+    layers: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    fixed_batch: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Network:
+        """What `to_dict` gave, also after a way through JSON; NetworkError where a field is missing or unknown."""
+        try:
+            specs = {
+                key: tuple(TensorSpec(**spec | {"shape": tuple(int(size) for size in spec["shape"])}) for spec in data[key])
+                for key in ("inputs", "outputs")
+            }
+            return cls(**data | specs)
+        except (KeyError, TypeError, ValueError) as error:
+            raise NetworkError(f"this is not the description of a network ({one_line(error)}): read the ONNX file again") from error
+
+
+def read_network(path: str | Path, name: str | None = None) -> Network:
+    """Describes the ONNX file in `path`; its name is that of the file where none is given.
+
+    Raises:
+        NetworkError: the file is missing, damaged, unsafe, made for training, or cannot be served in batches.
+        DependencyError: onnx is not installed.
+    """
+    path = Path(path)
+    model, sha256 = open_model(path)
+    onnx = optional_import("onnx", "networks")
+    if model.functions:
+        model = optional_import("onnx.inliner", "networks").inline_local_functions(model)
+    floats = frozenset(onnx.TensorProto.DataType.Value(kind) for kind in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE"))
+    weights = {weight.name for weight in model.graph.initializer} | {sparse.values.name for sparse in model.graph.sparse_initializer}
+    # Until IR 3 every weight had to be listed among the inputs.
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    fixed_batch = _batch_of(inputs, model.graph.output, path)
+    _forget_values(model, floats, outputs=fixed_batch is None)
+    shapes = _infer(onnx, model, [value.name for value in inputs], fixed_batch or 1, path)
+    samples = fixed_batch or 1
+    try:
+        total = cost(model.graph, shapes, [value.name for value in inputs], floats)
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error}; export it with fixed shapes and without control flow") from None
+    if fixed_batch is None:
+        _demand_batch(_infer(onnx, model, [value.name for value in inputs], 2, path), shapes, model.graph.output, path)
+    return Network(
+        name=path.stem if name is None else name,
+        sha256=sha256,
+        macs=total.macs // samples,
+        weight_bytes=total.weight_bytes,
+        activation_bytes=math.ceil(total.activation_bytes / samples),
+        layers=total.layers,
+        inputs=tuple(_spec(onnx, value, shapes, samples, path) for value in inputs),
+        outputs=tuple(_spec(onnx, value, shapes, samples, path) for value in model.graph.output),
+        fixed_batch=fixed_batch,
+    )
+
+
+def _batch_of(inputs: list[Any], outputs: Any, path: Path) -> int | None:
+    """The batch that all inputs are fixed to, or None where it is free."""
+    if not inputs or not outputs:
+        raise NetworkError(f"{path} has no {'outputs' if inputs else 'inputs'}, so there is nothing to serve: export it again")
+    batches: set[int | None] = set()
+    for value in inputs:
+        if value.type.WhichOneof("value") != "tensor_type":
+            raise NetworkError(f"{path}: input {value.name!r} is no tensor: export the network with tensors as inputs")
+        if not value.type.tensor_type.HasField("shape") or not value.type.tensor_type.shape.dim:
+            raise NetworkError(f"{path}: input {value.name!r} has no shape with a batch in front: export it as [batch, ...]")
+        first, *rest = value.type.tensor_type.shape.dim
+        for position, size in enumerate(rest, start=1):
+            if size.dim_value < 1:
+                label = f" ({size.dim_param})" if size.dim_param else ""
+                raise NetworkError(f"{path}: dimension {position}{label} of input {value.name!r} is dynamic: fix all but the batch")
+        if first.HasField("dim_value") and first.dim_value < 1:
+            raise NetworkError(f"{path}: input {value.name!r} has a batch of {first.dim_value}: export it with a named batch dimension")
+        batches.add(first.dim_value if first.HasField("dim_value") else None)
+    if len(batches) > 1:
+        raise NetworkError(f"{path}: the first dimensions of its inputs differ: export them all with the same batch dimension in front")
+    return batches.pop()
+
+
+def _forget_values(model: Any, floats: frozenset[int], outputs: bool) -> None:
+    """Makes the model cheap to infer shapes of: no large weights, and no batches that were written down (on `outputs`, where it is free)."""
+    for weight in model.graph.initializer:
+        if weight.data_type in floats and math.prod(weight.dims) > 1024:
+            for field in ("raw_data", "float_data", "int32_data", "double_data"):
+                weight.ClearField(field)
+    del model.graph.value_info[:]
+    for value in model.graph.output if outputs else ():
+        if value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].Clear()
+
+
+def _infer(onnx: Any, model: Any, inputs: list[str], batch: int, path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors with a known shape, for one batch size; the model keeps that batch in its inputs."""
+    for value in model.graph.input:
+        if value.name in inputs:
+            value.type.tensor_type.shape.dim[0].dim_value = batch
+    try:
+        graph = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+        raise NetworkError(f"{path} does not fit together at batch {batch} ({one_line(error)}): export it again") from error
+    shapes = {weight.name: tuple(weight.dims) for weight in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape") and all(size.HasField("dim_value") for size in tensor.shape.dim):
+            shapes[value.name] = tuple(size.dim_value for size in tensor.shape.dim)
+    return shapes
+
+
+def _demand_batch(doubled: dict[str, tuple[int, ...]], single: dict[str, tuple[int, ...]], outputs: Any, path: Path) -> None:
+    for value in outputs:
+        one, two = single.get(value.name), doubled.get(value.name)
+        if not one or not two or one[0] != 1 or two != (2, *one[1:]):
+            raise NetworkError(f"{path}: the first dimension of output {value.name!r} is not the batch: export it as [batch, ...]")
+
+
+def _spec(onnx: Any, value: Any, shapes: dict[str, tuple[int, ...]], batch: int, path: Path) -> TensorSpec:
+    shape = shapes.get(value.name)
+    if not isinstance(value.name, str):  # protobuf gives bytes where a text is not UTF-8
+        raise NetworkError(f"{path}: the name {value.name!r} is not text: export it again")
+    if value.type.WhichOneof("value") != "tensor_type" or shape is None:
+        raise NetworkError(f"{path}: {value.name!r} is no tensor of a known shape: export the network with fixed shapes")
+    if value.type.tensor_type.elem_type == onnx.TensorProto.STRING:
+        raise NetworkError(f"{path}: {value.name!r} holds text: export the network without its tokenizer")
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+    # A network that is fixed to one batch may give one result for all of it.
+    return TensorSpec(value.name, shape[1:] if shape[:1] == (batch,) else shape, dtype)

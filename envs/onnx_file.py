@@ -1,0 +1,134 @@
+"""Opens ONNX files that come from anywhere: what is damaged, unsafe or made for training is refused with one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from envs.errors import NetworkError
+from envs.optional import optional_import
+
+
+def one_line(error: BaseException, limit: int = 160) -> str:
+    """The first words of an error that a library wrote over many lines."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[:limit].rstrip() + "..."
+
+
+def open_model(path: Path) -> tuple[Any, str]:
+    """The checked ModelProto in `path`, without its external data, and the SHA-256 of everything it is made of.
+
+    Raises:
+        NetworkError: the file is missing, is no ONNX file, is not valid, was made for training, or points outside its folder.
+        DependencyError: onnx is not installed.
+    """
+    onnx = optional_import("onnx", "networks")
+    decode_error = optional_import("google.protobuf.message", "networks").DecodeError
+    if not path.is_file():
+        raise NetworkError(f"{path} {'is no file' if path.exists() else 'does not exist'}: give the path of an ONNX file")
+    try:
+        content = path.read_bytes()
+        digest = hashlib.sha256(content)
+        model = onnx.ModelProto.FromString(content)
+    except OSError as error:
+        raise NetworkError(f"{path} cannot be read ({error.strerror or error}): give an ONNX file that you may read") from error
+    except decode_error as error:
+        raise NetworkError(f"{path} is not an ONNX file, or is cut short: copy or export it again") from error
+    del content
+    # An empty file, and some that are no ONNX file at all, decode to a message without a single field that matters.
+    if not model.ir_version or not model.HasField("graph"):
+        raise NetworkError(f"{path} is not an ONNX file, or is cut short: copy or export it again")
+    _refuse_training(model, path)
+    for location in _external_files(model, path):
+        digest.update(_digest(location, path))
+    try:
+        onnx.checker.check_model(str(path))
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        raise NetworkError(f"{path} is not a valid ONNX model ({one_line(error)}): export it again") from error
+    return model, digest.hexdigest()
+
+
+def graphs(graph: Any) -> Iterator[Any]:
+    """The graph (or model-local function), and every graph inside its nodes: the branches of If, the bodies of Loop and Scan."""
+    yield graph
+    for node in graph.node:
+        yield from subgraphs(node)
+
+
+def subgraphs(node: Any) -> Iterator[Any]:
+    """Every graph inside a node, at any depth."""
+    for attribute in node.attribute:
+        for inner in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
+            yield from graphs(inner)
+
+
+def every_graph(model: Any) -> Iterator[Any]:
+    """All graphs of a model and of its local functions."""
+    for root in (model.graph, *model.functions):
+        yield from graphs(root)
+
+
+def _refuse_training(model: Any, path: Path) -> None:
+    reason = "training information" if model.training_info else ""
+    for graph in every_graph(model):
+        constants = {tensor.name: tensor for tensor in getattr(graph, "initializer", ())}
+        for node in graph.node:
+            attributes = {attribute.name: attribute for attribute in node.attribute}
+            if node.op_type == "Constant" and "value" in attributes:
+                constants |= {name: attributes["value"].t for name in node.output}
+            elif str(node.domain).startswith("ai.onnx.preview.training") or str(node.op_type).endswith(("Grad", "Gradient")):
+                reason = f"the operator {node.op_type}"
+            elif node.op_type == "BatchNormalization":
+                # Before opset 14 one that trains is told by its outputs for the new statistics.
+                trains = "training_mode" in attributes and attributes["training_mode"].i
+                reason = "a BatchNormalization in training mode" if trains or sum(map(bool, node.output)) > 1 else reason
+            elif node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] in constants:
+                mode = constants[node.input[2]]
+                reason = "a Dropout in training mode" if any(mode.raw_data) or any(mode.int32_data) else reason
+    if reason:
+        raise NetworkError(f"{path} is a training graph (it has {reason}): export the network for inference (model.eval() in PyTorch)")
+
+
+def _external_files(model: Any, path: Path) -> list[Path]:
+    """Files in the model's folder that hold its weights, sorted; a model may not make us read any other file."""
+    folder, found = path.parent.resolve(), set()
+    for tensor in _tensors(model):
+        for entry in tensor.external_data:
+            if entry.key != "location":
+                continue
+            location = str(entry.value)  # protobuf gives bytes where a text is not UTF-8, here and in the names of nodes
+            posix, windows = PurePosixPath(location), PureWindowsPath(location)
+            target = folder / location
+            unsafe = posix.anchor or windows.anchor or ".." in (*posix.parts, *windows.parts) or "\0" in location
+            if unsafe or not target.resolve().is_relative_to(folder):
+                raise NetworkError(f"{path} keeps weights outside its own folder ({location!r}): put them beside it and save it again")
+            if not target.is_file():
+                raise NetworkError(f"{path} needs the file of weights {location!r}, which is missing: copy it beside the model")
+            found.add(target)
+    return sorted(found)
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    for graph in every_graph(model):
+        attributes = [attribute for node in graph.node for attribute in node.attribute]
+        sparse = [*getattr(graph, "sparse_initializer", ())]
+        for attribute in attributes:
+            yield from ([attribute.t] if attribute.HasField("t") else [])
+            yield from attribute.tensors
+            sparse += [*([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []), *attribute.sparse_tensors]
+        yield from getattr(graph, "initializer", ())
+        for tensor in sparse:
+            yield from (tensor.values, tensor.indices)
+
+
+def _digest(location: Path, path: Path) -> bytes:
+    digest = hashlib.sha256()
+    try:
+        with location.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        raise NetworkError(f"{path} needs {location.name}, which cannot be read ({error.strerror or error}): make it readable") from error
+    return digest.digest()

@@ -1,0 +1,75 @@
+"""The queue in front of a tenant's instances, where batches form."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import numpy as np
+import numpy.typing as npt
+
+Sample = tuple[npt.NDArray[np.generic], ...]
+Answer = dict[str, npt.NDArray[np.generic]]
+
+clock = time.perf_counter
+
+
+class Request:
+    """One inference that was asked for.
+
+    Attributes:
+        inputs: one array an input of the network, without the batch dimension.
+        arrival_s: when it was due, from which its latency counts; queued_s: when it entered the queue, from which its wait counts.
+    """
+
+    __slots__ = ("arrival_s", "future", "inputs", "queued_s")
+
+    def __init__(self, inputs: Sample, arrival_s: float | None) -> None:
+        self.inputs = inputs
+        self.future: Future[Answer] = Future()
+        self.queued_s = clock()
+        self.arrival_s = self.queued_s if arrival_s is None else arrival_s
+
+
+class RequestQueue:
+    """First come first served, shared by the instances of a tenant, each of which takes batches of its own size."""
+
+    def __init__(self, max_wait_s: float) -> None:
+        self._max_wait_s = max_wait_s
+        self._requests: deque[Request] = deque()
+        self._changed = threading.Condition()
+
+    def put(self, request: Request) -> None:
+        with self._changed:
+            self._requests.append(request)
+            # All, not one: a waiter that needs eight must not swallow the wake-up of one that needs a single request.
+            self._changed.notify_all()
+
+    def take(self, batch: Callable[[], int], stopping: Callable[[], bool]) -> list[Request] | None:
+        """Up to `batch()` requests: as soon as that many wait, or the oldest has waited `max_wait_s`; None once `stopping()`."""
+        with self._changed:
+            while not stopping():
+                waiting = len(self._requests)
+                patience = self._requests[0].queued_s + self._max_wait_s - clock() if waiting else None
+                if waiting >= batch() or (patience is not None and patience <= 0):
+                    return [self._requests.popleft() for _ in range(min(batch(), waiting))]
+                self._changed.wait(patience)
+            return None
+
+    def wake(self) -> None:
+        """Let waiters look again, after a batch size or a stop sign has changed."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def drain(self) -> list[Request]:
+        """Take everything that waits."""
+        with self._changed:
+            waiting = list(self._requests)
+            self._requests.clear()
+            return waiting
+
+    def __len__(self) -> int:
+        return len(self._requests)

@@ -1,0 +1,64 @@
+"""Recording what any runtime measures, row by row."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from envs.configuration import Configuration
+from envs.measurement import ConfigurationFailed, Measurement, Outcome
+from envs.runtimes.protocol import Runtime
+from envs.traces.writer import TraceWriter
+
+
+@dataclass
+class RecordOptions:
+    """How to record a configuration.
+
+    Attributes:
+        window_s: shortest window.
+        attempts: how often a window is taken while something else uses the computer, before it is kept with its mark.
+        pause_s: what is waited before it is taken again, doubled each time.
+    """
+
+    window_s: float = 3.0
+    attempts: int = 5
+    pause_s: float = 2.0
+
+
+def record(
+    runtime: Runtime,
+    configurations: Iterable[Configuration],
+    writer: TraceWriter,
+    options: RecordOptions,
+    progress: Callable[[Configuration, Outcome], None] = lambda configuration, outcome: None,
+) -> None:
+    """Measure each configuration that `writer` does not hold yet, and write it."""
+    for configuration in configurations:
+        if configuration in writer:
+            continue
+        outcome, attempts = measure_undisturbed(runtime, configuration, options)
+        writer.append(configuration, outcome, attempts, time.time())
+        progress(configuration, outcome)
+
+
+def measure_undisturbed(runtime: Runtime, configuration: Configuration, options: RecordOptions) -> tuple[Outcome, int]:
+    """The first window that nothing disturbed, or else the least disturbed one; and how many were taken."""
+    best: Measurement | None = None
+    apply_s, attempt = 0.0, 0
+    try:
+        apply_s = runtime.apply(configuration).apply_s
+        for attempt in range(1, options.attempts + 1):
+            measurement = runtime.measure(options.window_s)
+            if best is None or measurement.foreign_share < best.foreign_share:
+                best = measurement
+            if not measurement.disturbed:
+                break
+            if attempt < options.attempts:
+                time.sleep(options.pause_s * 2 ** (attempt - 1))
+    except ConfigurationFailed as error:
+        if best is None:
+            return error.failure, max(attempt, 1)
+    assert best is not None, "attempts is at least 1"
+    return replace(best, apply_s=apply_s), attempt

@@ -1,0 +1,322 @@
+"""A live runtime over any kind of engine: instances, their queues, load, and windows of measurement."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+
+from envs.configuration import Configuration, ConfigurationSpace
+from envs.errors import ConfigurationError, RuntimeFault
+from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
+from envs.runtimes.instance import EngineFactory, Instance, Slot
+from envs.runtimes.interference import DISTURBED_SHARE, foreign_share, read_cpu, resident_mib
+from envs.runtimes.load import ClosedLoop, Load, PoissonLoad, sample_pool
+from envs.runtimes.protocol import Transition
+from envs.runtimes.queue import Answer, Request, RequestQueue, Sample, clock
+from envs.runtimes.window import overlap, tenant_measurement
+from envs.telemetry.protocol import Sensor
+from envs.workload import Tenant
+
+
+@dataclass
+class ServingOptions:
+    """How to serve and measure.
+
+    Attributes:
+        max_wait_ms: how long the oldest request waits for a batch to fill.
+        batches_per_window: a window is lengthened until the slowest instance would finish this many batches in it ...
+        max_window_s: ... but not beyond this.
+        warmup_s: at least this long before the window opens; a closed loop also waits for a first batch of every instance.
+        timeout_s: for warm-up, and for the batches that are open when the window ends.
+        seed: of the samples and arrivals.
+    """
+
+    max_wait_ms: float = 5.0
+    batches_per_window: int = 4
+    max_window_s: float = 20.0
+    warmup_s: float = 0.3
+    timeout_s: float = 60.0
+    seed: int = 0
+
+
+def threads_of(cores: int, instances: int) -> list[int]:
+    """The rule for threads: the cores are dealt out evenly, the first instances get what is left over, and each has at least one."""
+    share, rest = divmod(cores, instances)
+    return [max(1, share + (position < rest)) for position in range(instances)]
+
+
+def slots_of(configuration: Configuration, cores: int) -> list[Slot]:
+    """One slot an instance, in the order tenant, accelerator, instance."""
+    threads = iter(threads_of(cores, configuration.total_instances))
+    return [
+        Slot(tenant, accelerator, next(threads), batch)
+        for tenant, accelerator, instances, batch in configuration.slots()
+        for _ in range(instances)
+    ]
+
+
+class ServingRuntime:
+    """Serves a workload; `submit` is the one way in.
+
+    Thread-safe for `submit`; `apply`, `measure` and `close` belong to one controlling thread. Requests that were accepted are
+    answered across reconfigurations; at `close` those that still wait are cancelled.
+    """
+
+    origin = Origin.MEASURED
+
+    def __init__(self, space: ConfigurationSpace, factory: EngineFactory, sensor: Sensor, options: ServingOptions) -> None:
+        self._space = space
+        self._factory = factory
+        self._sensor = sensor
+        self._options = options
+        self._instances: list[Instance] = []
+        self._queues = [RequestQueue(options.max_wait_ms / 1e3) for _ in space.workload.tenants]
+        self._pools = [sample_pool(tenant.network, options.seed + i) for i, tenant in enumerate(space.workload.tenants)]
+        self._apply_s = math.nan
+        self._closed = False
+        self._lock = threading.Lock()
+
+    @property
+    def space(self) -> ConfigurationSpace:
+        return self._space
+
+    @property
+    def has_power(self) -> bool:
+        return self._sensor.has_power
+
+    def submit(self, tenant: str | int, inputs: Sample | dict[str, np.ndarray] | np.ndarray, arrival_s: float | None = None) -> Future[Answer]:
+        """Ask for one inference.
+
+        Args:
+            tenant: its name, or its position.
+            inputs: one sample, without the batch dimension: an array, or one an input by name or in order.
+            arrival_s: when it was due, on the clock of `time.perf_counter`; now, if not given.
+
+        Returns:
+            A future of {output name: array without the batch dimension}.
+        """
+        position = tenant if isinstance(tenant, int) else self._position(tenant)
+        request = Request(self._checked(position, inputs), arrival_s)
+        with self._lock:
+            if self._closed:
+                raise RuntimeFault("submit: the runtime is closed")
+            self._queues[position].put(request)
+        return request.future
+
+    def apply(self, configuration: Configuration) -> Transition:
+        """Change by difference: an instance whose tenant, accelerator and threads stay is kept, whatever its batch."""
+        self._check_open()
+        try:
+            self._space.check(configuration)
+        except ConfigurationError as error:
+            raise ConfigurationFailed(Failure(FailureKind.INVALID, str(error))) from None
+        began_s = clock()
+        wanted = slots_of(configuration, self._space.device.cores)
+        kept, missing = self._match(wanted)
+        created = self._create(missing)
+        removed = [instance for instance in self._instances if instance not in kept]
+        for instance, slot in kept.items():
+            instance.resize(slot)
+        self._instances = [*kept, *created]
+        for instance in removed:
+            instance.stop()
+        self._apply_s = clock() - began_s
+        return Transition(len(kept), len(created), len(removed), self._apply_s)
+
+    def measure(self, window_s: float) -> Measurement:
+        """Load every tenant as its arrivals say, warm up, and measure a window common to all instances."""
+        self._check_open()
+        if not self._instances:
+            raise RuntimeFault("measure: apply a configuration first")
+        began_s = clock()
+        loads = self._loads()
+        for instance in self._instances:
+            instance.watch()
+        try:
+            for load in loads:
+                load.start()
+            length_s = self._warm_up(window_s)
+            self._sensor.read()
+            before, start_s = read_cpu(), clock()
+            time.sleep(length_s)
+            end_s, after = clock(), read_cpu()
+            sample = self._sensor.read()
+            memory = resident_mib()
+            self._finish(start_s, end_s, loads)
+            late = [None if tenant.closed_loop else load.unanswered(start_s, end_s) for tenant, load in zip(self._tenants, loads, strict=True)]
+            now_s = clock()
+        finally:
+            for load in loads:
+                load.stop()
+        self._check_alive()
+        logs = [list(instance.log or ()) for instance in self._instances]
+        tenants = tuple(
+            tenant_measurement(
+                [record for instance, log in zip(self._instances, logs, strict=True) if instance.slot.tenant == i for record in log],
+                start_s,
+                end_s,
+                late[i],
+                now_s,
+            )
+            for i in range(len(self._tenants))
+        )
+        foreign = foreign_share(before, after)
+        self._settle()
+        return Measurement(
+            tenants=tenants,
+            window_s=end_s - start_s,
+            origin=self.origin,
+            power_w=sample.total_w,
+            energy_j=sample.total_w * (end_s - start_s),
+            memory_mib=memory,
+            overlap=overlap(logs, start_s, end_s),
+            foreign_share=foreign,
+            disturbed=foreign > DISTURBED_SHARE,
+            threads=tuple(instance.slot.threads for instance in sorted(self._instances, key=lambda each: each.slot.engine_key[:2])),
+            apply_s=self._apply_s,
+            measure_s=clock() - began_s,
+            sensor=self._sensor.name,
+            rails_w=sample.rails_w,
+        )
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        for queue in self._queues:
+            for request in queue.drain():
+                request.future.cancel()
+        for instance in self._instances:
+            instance.stop()
+        self._instances = []
+        self._factory.close()
+
+    def __enter__(self) -> ServingRuntime:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def _tenants(self) -> tuple[Tenant, ...]:
+        return self._space.workload.tenants
+
+    def _position(self, tenant: str) -> int:
+        try:
+            return self._space.workload.names.index(tenant)
+        except ValueError:
+            raise RuntimeFault(f"submit: no tenant is called {tenant!r}; there are {', '.join(self._space.workload.names)}") from None
+
+    def _checked(self, position: int, inputs: Sample | dict[str, np.ndarray] | np.ndarray) -> Sample:
+        specs = self._tenants[position].network.inputs
+        if isinstance(inputs, dict):
+            missing = [spec.name for spec in specs if spec.name not in inputs]
+            if missing:
+                raise RuntimeFault(f"submit: the input {missing[0]!r} of {self._tenants[position].name} is missing")
+            inputs = tuple(inputs[spec.name] for spec in specs)
+        arrays = inputs if isinstance(inputs, tuple) else (inputs,)
+        for spec, array in zip(specs, arrays, strict=True):
+            if array.shape != spec.shape or array.dtype != spec.dtype:
+                raise RuntimeFault(
+                    f"submit: {spec.name} of {self._tenants[position].name} must be {spec.dtype} {list(spec.shape)} (one sample, no batch dimension), "
+                    f"not {array.dtype} {list(array.shape)}"
+                )
+        return arrays
+
+    def _match(self, wanted: list[Slot]) -> tuple[dict[Instance, Slot], list[Slot]]:
+        """Which instances stay, with their new slots, and which slots have none; instances that lost their engine go."""
+        free = [instance for instance in self._instances if instance.error is None]
+        kept: dict[Instance, Slot] = {}
+        missing = []
+        for slot in wanted:
+            fits = [instance for instance in free if instance.slot.engine_key == slot.engine_key]
+            if fits:
+                same = next((instance for instance in fits if instance.slot.batch == slot.batch), fits[0])
+                free.remove(same)
+                kept[same] = slot
+            else:
+                missing.append(slot)
+        return kept, missing
+
+    def _create(self, slots: list[Slot]) -> list[Instance]:
+        """All or none: on failure what was loaded is released and the error goes on."""
+        created: list[Instance] = []
+        try:
+            for slot in slots:
+                engine = self._factory.load(slot.tenant, slot.accelerator, slot.threads)
+                instance = Instance(slot, engine, self._tenants[slot.tenant].network, self._queues[slot.tenant])
+                created.append(instance)
+                instance.start()
+        except BaseException:
+            for instance in created:
+                instance.stop()
+            raise
+        return created
+
+    def _loads(self) -> list[Load]:
+        clients: Counter[int] = Counter()
+        for instance in self._instances:
+            clients[instance.slot.tenant] += instance.slot.batch
+        loads: list[Load] = []
+        for i, tenant in enumerate(self._tenants):
+            def send(sample: Sample, arrival_s: float | None, position: int = i) -> Future[Answer]:
+                request = Request(sample, arrival_s)
+                self._queues[position].put(request)
+                return request.future
+
+            pool = self._pools[i]
+            loads.append(ClosedLoop(send, pool, clients[i]) if tenant.closed_loop else PoissonLoad(send, pool, tenant.rate_ips, self._options.seed + i))
+        return loads
+
+    def _warm_up(self, window_s: float) -> float:
+        """Wait until every instance that is saturated has served a batch; the window's length follows from the slowest."""
+        options = self._options
+        began_s = clock()
+        deadline_s = began_s + options.timeout_s
+        saturated = [each for each in self._instances if self._tenants[each.slot.tenant].closed_loop]
+        while clock() < began_s + options.warmup_s or not all(instance.log for instance in saturated):
+            self._check_alive()
+            if clock() > deadline_s:
+                raise ConfigurationFailed(Failure(FailureKind.TIMED_OUT, f"no batch of every instance within {options.timeout_s:g} s", clock() - began_s))
+            time.sleep(0.005)
+        slowest_s = max((record.end_s - record.start_s for instance in self._instances for record in instance.log or ()), default=0.0)
+        return max(window_s, min(options.batches_per_window * slowest_s, options.max_window_s))
+
+    def _finish(self, start_s: float, end_s: float, loads: list[Load]) -> None:
+        """Keep the load on until each batch that was open at the end of the window is served, and open-loop requests had their chance."""
+        deadline_s = end_s + self._options.timeout_s
+        for instance in self._instances:
+            while (since_s := instance.busy_since_s) is not None and since_s < end_s:
+                self._check_alive()
+                if clock() > deadline_s:
+                    raise ConfigurationFailed(Failure(FailureKind.TIMED_OUT, f"an instance has not answered for {self._options.timeout_s:g} s", clock() - start_s))
+                time.sleep(0.002)
+        grace_s = end_s + (end_s - start_s)
+        while clock() < grace_s and any(load.unanswered(start_s, end_s) for load in loads):
+            time.sleep(0.005)
+
+    def _settle(self) -> None:
+        """Let the batches at hand end, so that the next window starts with idle instances, and stop watching."""
+        deadline_s = clock() + self._options.timeout_s
+        for instance in self._instances:
+            while instance.busy_since_s is not None and clock() < deadline_s:
+                time.sleep(0.002)
+            instance.log = None
+
+    def _check_alive(self) -> None:
+        for instance in self._instances:
+            if instance.error is not None:
+                name = self._tenants[instance.slot.tenant].name
+                raise ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, f"an instance of {name} was lost: {instance.error}"))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeFault("the runtime is closed")

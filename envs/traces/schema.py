@@ -1,0 +1,81 @@
+"""What a trace holds: one row a configuration, and in the file's metadata where the rows come from.
+
+Columns: `<tenant>.<accelerator>.instances` and `.batch`; `<tenant>.<quantity>` for what one tenant got; the quantities of the
+whole window; and `failure`, `failure_reason` where the configuration could not be measured (its quantities are then NaN).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from envs.configuration import Configuration, ConfigurationSpace
+from envs.measurement import Failure, FailureKind, Measurement, Origin, Outcome, TenantMeasurement
+
+FORMAT = 1
+METADATA_KEY = b"tuner.trace"
+
+TENANT_QUANTITIES = tuple(field.name for field in fields(TenantMeasurement))
+WINDOW_QUANTITIES = ("window_s", "power_w", "energy_j", "memory_mib", "overlap", "foreign_share", "apply_s", "measure_s")
+
+Row = dict[str, Any]
+
+
+def placement_columns(space: ConfigurationSpace) -> list[str]:
+    """Column names of the placements, flat in the order [T, A, 2]."""
+    return [
+        f"{tenant}.{accelerator}.{part}"
+        for tenant in space.workload.names
+        for accelerator in space.device.accelerator_names
+        for part in ("instances", "batch")
+    ]
+
+
+def number_columns(space: ConfigurationSpace) -> list[str]:
+    """Column names of everything that is a floating-point number."""
+    return [f"{tenant}.{quantity}" for tenant in space.workload.names for quantity in TENANT_QUANTITIES] + list(WINDOW_QUANTITIES)
+
+
+def text_columns() -> list[str]:
+    return ["threads", "sensor", "failure", "failure_reason"]
+
+
+def row_of(space: ConfigurationSpace, configuration: Configuration, outcome: Outcome, attempts: int, when_unix_s: float) -> Row:
+    """A row from what was tried and what came of it."""
+    row: Row = dict(zip(placement_columns(space), configuration.array().ravel().tolist(), strict=True))
+    row |= {name: math.nan for name in number_columns(space)} | {name: "" for name in text_columns()}
+    row |= {"disturbed": False, "attempts": attempts, "when_unix_s": when_unix_s}
+    if isinstance(outcome, Failure):
+        return row | {"failure": outcome.kind.value, "failure_reason": outcome.reason, "measure_s": outcome.cost_s}
+    for name, tenant in zip(space.workload.names, outcome.tenants, strict=True):
+        row |= {f"{name}.{quantity}": float(getattr(tenant, quantity)) for quantity in TENANT_QUANTITIES}
+    row |= {quantity: float(getattr(outcome, quantity)) for quantity in WINDOW_QUANTITIES}
+    return row | {"threads": " ".join(map(str, outcome.threads)), "sensor": outcome.sensor, "disturbed": outcome.disturbed}
+
+
+def configuration_of(space: ConfigurationSpace, row: Row) -> Configuration:
+    return Configuration.of(np.array([row[name] for name in placement_columns(space)]).reshape(*space.shape, 2))
+
+
+def outcome_of(space: ConfigurationSpace, row: Row) -> Outcome:
+    """The outcome that a row tells, its origin being a replay."""
+    if row["failure"]:
+        return Failure(FailureKind(row["failure"]), row["failure_reason"], float(row["measure_s"]))
+    tenants = tuple(
+        TenantMeasurement(
+            **{quantity: float(row[f"{name}.{quantity}"]) for quantity in TENANT_QUANTITIES if quantity != "requests"},
+            requests=int(row[f"{name}.requests"]),
+        )
+        for name in space.workload.names
+    )
+    return Measurement(
+        tenants=tenants,
+        origin=Origin.REPLAYED,
+        disturbed=bool(row["disturbed"]),
+        threads=tuple(int(text) for text in row["threads"].split()),
+        sensor=row["sensor"],
+        **{quantity: float(row[quantity]) for quantity in WINDOW_QUANTITIES},
+    )

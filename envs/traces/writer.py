@@ -1,0 +1,146 @@
+"""Writing a trace so that nothing completed is ever lost or doubled.
+
+A Parquet file is readable only once its footer is written, so rows go to a journal beside it first: one JSON line each, on
+the disk before the next configuration is tried. What a `kill -9` can leave behind is a last line without its end, which the
+next run cuts off. The Parquet file appears in one step, under a temporary name until it is whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from envs.configuration import Configuration, ConfigurationSpace
+from envs.errors import StorageError, TraceError
+from envs.measurement import Outcome
+from envs.optional import optional_import
+from envs.traces.schema import FORMAT, METADATA_KEY, Row, configuration_of, number_columns, placement_columns, row_of, text_columns
+
+#: Provenance that must not change between the parts of one recording.
+IDENTITY = ("format", "space", "plan")
+
+
+class TraceWriter:
+    """Appends rows; resumes what an earlier run of the same recording left.
+
+    Args:
+        path: the Parquet file to be. Its journal is `<path>.journal`.
+        provenance: JSON-ready facts about the recording (machine, versions, seeds, time, command, plan).
+    """
+
+    def __init__(self, path: Path, space: ConfigurationSpace, provenance: dict[str, Any]) -> None:
+        self.path = path
+        self._space = space
+        self._header = {"format": FORMAT, "space": space.to_dict(), **provenance}
+        self._journal = path.with_name(path.name + ".journal")
+        self.rows: list[Row] = []
+        if path.exists() and not self._journal.exists():
+            raise StorageError(f"{path} exists already and is complete: choose another name with out=, or remove it")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise _cannot_write(self._journal, error) from error
+        try:
+            self._lock()
+            self._resume()
+        except BaseException:
+            os.close(self._file)
+            raise
+        self._done = {configuration_of(space, row) for row in self.rows}
+
+    def __contains__(self, configuration: Configuration) -> bool:
+        return configuration in self._done
+
+    def append(self, configuration: Configuration, outcome: Outcome, attempts: int, when_unix_s: float) -> None:
+        """Add a row, once; it is on the disk when this returns."""
+        if configuration in self._done:
+            raise TraceError(f"{self._space.describe(configuration)} is in {self._journal.name} already")
+        row = row_of(self._space, configuration, outcome, attempts, when_unix_s)
+        self._write_line(row)
+        self.rows.append(row)
+        self._done.add(configuration)
+
+    def publish(self, complete: bool) -> None:
+        """Write the Parquet file from what there is; once the recording is complete its journal goes."""
+        write_parquet(self.path, self._space, self._header | {"complete": complete}, self.rows)
+        if complete:
+            self._journal.unlink()
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def __enter__(self) -> TraceWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StorageError(f"{self._journal} is held by another recording: wait for it, or choose another name with out=") from error
+
+    def _resume(self) -> None:
+        text = self._journal.read_bytes() if self._journal.is_file() else b""
+        whole = text[: text.rfind(b"\n") + 1]
+        if len(whole) < len(text):
+            os.ftruncate(self._file, len(whole))
+        if not whole:
+            self._write_line(self._header)
+            return
+        try:
+            header, *rows = (json.loads(line) for line in whole.splitlines())
+        except ValueError as error:
+            raise TraceError(f"{self._journal} is no journal of a recording: remove it, or choose another name with out=") from error
+        ours = json.loads(json.dumps({key: self._header.get(key) for key in IDENTITY}))
+        if not isinstance(header, dict) or {key: header.get(key) for key in IDENTITY} != ours:
+            raise TraceError(f"{self._journal} belongs to another recording (device, networks or plan differ): remove it, or choose another name with out=")
+        self._header = header
+        self.rows = rows
+
+    def _write_line(self, content: dict[str, Any]) -> None:
+        line = json.dumps(content).encode() + b"\n"
+        try:
+            written = os.write(self._file, line)
+            if written < len(line):
+                os.write(self._file, line[written:])  # a short write means a full disk; this one says so
+            os.fsync(self._file)
+        except OSError as error:
+            raise _cannot_write(self._journal, error) from error
+
+
+def write_parquet(path: Path, space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[Row]) -> None:
+    """Write rows in one step: the file is either whole or not there. StorageError if the disk is full."""
+    arrow = optional_import("pyarrow", "train")
+    parquet = optional_import("pyarrow.parquet", "train")
+    schema = arrow.schema(
+        [(name, arrow.int16()) for name in placement_columns(space)]
+        + [(name, arrow.float64()) for name in number_columns(space)]
+        + [(name, arrow.string()) for name in text_columns()]
+        + [("disturbed", arrow.bool_()), ("attempts", arrow.int16()), ("when_unix_s", arrow.float64())],
+        metadata={METADATA_KEY: json.dumps(metadata).encode()},
+    )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            parquet.write_table(arrow.Table.from_pylist(list(rows), schema=schema), file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> StorageError:
+    return StorageError(f"cannot write {path}: {error.strerror or error}; what was completed is kept, free some space and run the same command again")

@@ -1,0 +1,26 @@
+"""What people see while they wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from envs.optional import optional_import
+
+
+@contextmanager
+def progress_bar(title: str, total: int, completed: int = 0) -> Iterator[Callable[..., None]]:
+    """A bar with the time left. Gives `advance(text, step=1)`; off a terminal it draws only at the end."""
+    rich = optional_import("rich.progress", "train")
+    columns = (
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TimeElapsedColumn(),
+        rich.TextColumn("left"),
+        rich.TimeRemainingColumn(elapsed_when_finished=False),
+        rich.TextColumn("{task.fields[text]}"),
+    )
+    with rich.Progress(*columns, speed_estimate_period=600) as progress:
+        task = progress.add_task(title, total=total, completed=completed, text="")
+        yield lambda text="", step=1: progress.update(task, advance=step, text=text)

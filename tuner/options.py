@@ -1,0 +1,88 @@
+"""Options that several commands share, as plain dataclasses, and what is built from them."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Optional
+
+from envs.configuration import ConfigurationSpace
+from envs.device import local_computer
+from envs.errors import NetworkError, OptionError
+from envs.network import Network, read_network
+from envs.workload import workload_of
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class DeviceOptions:
+    """The computer to serve on: which accelerators, and how many of its cores (None: all)."""
+
+    accelerators: list[str] = field(default_factory=lambda: ["cpu_fp32", "cpu_int8"])
+    cores: Optional[int] = None
+
+
+@dataclass
+class WorkloadOptions:
+    """The networks to serve, one a tenant: ONNX files; Poisson rates (None: closed loop); and what an inference of each counts."""
+
+    networks: list[str] = field(default_factory=list)
+    rates_ips: Optional[list[float]] = None
+    weights: Optional[list[float]] = None
+
+
+@dataclass
+class SpaceOptions:
+    """What may be chosen: see `envs.configuration.ConfigurationSpace`."""
+
+    max_instances: int = 4
+    batches: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
+    max_total_instances: Optional[int] = None
+
+
+def read_networks(paths: list[str]) -> list[Network]:
+    """Read ONNX files; NetworkError says how to make one that is missing."""
+    if not paths:
+        raise OptionError("workload.networks is empty: name at least one ONNX file")
+    for path in paths:
+        if not Path(path).exists():
+            raise NetworkError(f"there is no file {path}: give an ONNX file, or write one with python -m tuner.networks {Path(path).stem}")
+    return [read_network(path) for path in paths]
+
+
+def live_space(device: DeviceOptions, workload: WorkloadOptions, space: SpaceOptions) -> ConfigurationSpace:
+    """The space of some networks on this computer."""
+    return ConfigurationSpace(
+        local_computer(tuple(device.accelerators), device.cores),
+        workload_of(read_networks(workload.networks), workload.rates_ips, workload.weights),
+        space.max_instances,
+        tuple(space.batches),
+        space.max_total_instances,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a measurement or a training depends on."""
+    packages = ("orin-tuner", "numpy", "onnx", "onnxruntime", "torch", "stable-baselines3", "gymnasium")
+    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.release()} {platform.machine()}"}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def cache_folder() -> Path:
+    """Where quantised graphs are kept."""
+    return ROOT / "networks" / "quantised"
+
+
+def plain(value: Any) -> Any:
+    """A dataclass tree as JSON-ready data."""
+    from dataclasses import asdict, is_dataclass
+
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
