@@ -9,7 +9,7 @@ from typing import Any
 
 from envs.errors import NetworkError
 from envs.network_cost import cost
-from envs.onnx_file import one_line, open_model
+from envs.onnx_file import check_model, one_line, open_model
 from envs.optional import optional_import
 
 
@@ -74,13 +74,14 @@ def read_network(path: str | Path, name: str | None = None) -> Network:
     path = Path(path)
     model, sha256 = open_model(path)
     onnx = optional_import("onnx", "networks")
-    if model.functions:
-        model = optional_import("onnx.inliner", "networks").inline_local_functions(model)
     floats = frozenset(onnx.TensorProto.DataType.Value(kind) for kind in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE"))
     weights = {weight.name for weight in model.graph.initializer} | {sparse.values.name for sparse in model.graph.sparse_initializer}
     # Until IR 3 every weight had to be listed among the inputs.
     inputs = [value for value in model.graph.input if value.name not in weights]
     fixed_batch = _batch_of(inputs, model.graph.output, path)
+    check_model(path)
+    if model.functions:
+        model = optional_import("onnx.inliner", "networks").inline_local_functions(model)
     _forget_values(model, floats, outputs=fixed_batch is None)
     shapes = _infer(onnx, model, [value.name for value in inputs], fixed_batch or 1, path)
     samples = fixed_batch or 1
@@ -127,7 +128,7 @@ def _batch_of(inputs: list[Any], outputs: Any, path: Path) -> int | None:
 
 
 def _forget_values(model: Any, floats: frozenset[int], outputs: bool) -> None:
-    """Makes the model cheap to infer shapes of: no large weights, and no batches that were written down (on `outputs`, where it is free)."""
+    """Makes the model cheap to infer shapes of: no large weights, and no batch that was written down (nor on `outputs` if so asked)."""
     for weight in model.graph.initializer:
         if weight.data_type in floats and math.prod(weight.dims) > 1024:
             for field in ("raw_data", "float_data", "int32_data", "double_data"):

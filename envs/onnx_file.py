@@ -18,10 +18,10 @@ def one_line(error: BaseException, limit: int = 160) -> str:
 
 
 def open_model(path: Path) -> tuple[Any, str]:
-    """The checked ModelProto in `path`, without its external data, and the SHA-256 of everything it is made of.
+    """The ModelProto in `path`, without its external data, and the SHA-256 of everything it is made of.
 
     Raises:
-        NetworkError: the file is missing, is no ONNX file, is not valid, was made for training, or points outside its folder.
+        NetworkError: the file is missing, is no ONNX file, was made for training, or points outside its folder.
         DependencyError: onnx is not installed.
     """
     onnx = optional_import("onnx", "networks")
@@ -43,11 +43,17 @@ def open_model(path: Path) -> tuple[Any, str]:
     _refuse_training(model, path)
     for location in _external_files(model, path):
         digest.update(_digest(location, path))
-    try:
-        onnx.checker.check_model(str(path))
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        raise NetworkError(f"{path} is not a valid ONNX model ({one_line(error)}): export it again") from error
     return model, digest.hexdigest()
+
+
+def check_model(path: Path) -> None:
+    """NetworkError where the ONNX checker finds the model in `path` invalid."""
+    checker = optional_import("onnx.checker", "networks")
+    try:
+        # By its path, so that the checker finds external data and takes models of more than 2 GiB.
+        checker.check_model(str(path))
+    except (checker.ValidationError, RuntimeError, ValueError) as error:
+        raise NetworkError(f"{path} is not a valid ONNX model ({one_line(error)}): export it again") from error
 
 
 def graphs(graph: Any) -> Iterator[Any]:
@@ -77,7 +83,7 @@ def _refuse_training(model: Any, path: Path) -> None:
         for node in graph.node:
             attributes = {attribute.name: attribute for attribute in node.attribute}
             if node.op_type == "Constant" and "value" in attributes:
-                constants |= {name: attributes["value"].t for name in node.output}
+                constants |= dict.fromkeys(node.output, attributes["value"].t)
             elif str(node.domain).startswith("ai.onnx.preview.training") or str(node.op_type).endswith(("Grad", "Gradient")):
                 reason = f"the operator {node.op_type}"
             elif node.op_type == "BatchNormalization":

@@ -24,3 +24,14 @@ def progress_bar(title: str, total: int, completed: int = 0) -> Iterator[Callabl
     with rich.Progress(*columns, speed_estimate_period=600) as progress:
         task = progress.add_task(title, total=total, completed=completed, text="")
         yield lambda text="", step=1: progress.update(task, advance=step, text=text)
+
+
+def table(head: list[str], rows: list[list[str]]) -> None:
+    """Print a table, numbers to the right."""
+    rich_table = optional_import("rich.table", "train").Table(box=optional_import("rich.box", "train").SIMPLE)
+    for column, title in enumerate(head):
+        number = all(row[column].replace(".", "").replace("-", "").replace("%", "").strip().isdigit() for row in rows if row[column])
+        rich_table.add_column(title, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        rich_table.add_row(*row)
+    optional_import("rich", "train").print(rich_table)

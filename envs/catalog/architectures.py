@@ -140,6 +140,13 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+def known(name: str) -> Architecture:
+    """The architecture called `name`; OptionError where there is none."""
+    if name not in ARCHITECTURES:
+        raise OptionError(f"unknown network {name!r}: choose from {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]
+
+
 def build(name: str, seed: int = 0, image_size: int = 224, classes: int = 1000) -> Any:
     """The onnx.ModelProto of a published architecture with seeded random weights; the same arguments give the same bytes.
 
@@ -153,18 +160,17 @@ def build(name: str, seed: int = 0, image_size: int = 224, classes: int = 1000) 
         OptionError: an unknown name, or a number out of range.
         DependencyError: onnx is not installed.
     """
-    if name not in ARCHITECTURES:
-        raise OptionError(f"unknown network {name!r}: choose from {', '.join(ARCHITECTURES)}")
+    architecture = known(name)
     # Each of the six halves the image five times, so a smaller one would have no pixel left.
     for key, value, least in (("seed", seed, 0), ("image_size", image_size, 32), ("classes", classes, 1)):
         if value < least:
             raise OptionError(f"{key}={value} must be at least {least}")
     graph = GraphBuilder(seed)
-    return graph.model(name, ARCHITECTURES[name].draw(graph, image_size, classes), image_size)
+    return graph.model(name, architecture.draw(graph, image_size, classes), image_size)
 
 
 def parameters(model: Any) -> int:
-    """Learnable parameters of a model that `build` made: all its weights but the statistics of BatchNormalization and the limits of Clip."""
+    """Learnable parameters of a model that `build` made: all its weights but what BatchNormalization measured and Clip's limits."""
     first_fixed = {"BatchNormalization": 3, "Clip": 1}
     fixed = {tensor for node in model.graph.node if node.op_type in first_fixed for tensor in node.input[first_fixed[node.op_type] :]}
     return sum(math.prod(weight.dims) for weight in model.graph.initializer if weight.name not in fixed)

@@ -1,0 +1,10 @@
+"""Names of the environments in Gymnasium: after `import envs`, `gymnasium.make("Tuning-v0")` finds them."""
+
+from __future__ import annotations
+
+
+def register_environments() -> None:
+    """Register by name; the modules themselves are loaded when an environment is made."""
+    from gymnasium.envs.registration import register
+
+    register(id="Tuning-v0", entry_point="envs.tuning_env:TuningEnv", vector_entry_point="envs.tuning_env:TuningVectorEnv")

@@ -1,0 +1,79 @@
+"""Worlds whose answers are known on paper: a small analytic landscape, written as a real trace file at test time."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from envs.configuration import Configuration, ConfigurationSpace
+from envs.device import Device, accelerator
+from envs.measurement import Failure, Measurement, Origin, Outcome, TenantMeasurement
+from envs.network import Network, TensorSpec
+from envs.traces.reader import Trace, read_trace
+from envs.traces.schema import row_of
+from envs.traces.writer import write_parquet
+from envs.workload import Tenant, Workload
+
+#: Milliseconds that one inference takes on one core, by accelerator.
+SERVICE_MS = {"cpu_fp32": 50.0, "cpu_int8": 16.0}
+
+
+def network(name: str = "small", fixed_batch: int | None = None, scale: float = 1.0) -> Network:
+    """A network that exists only as numbers."""
+    return Network(
+        name=name,
+        sha256=(name * 64)[:64],
+        macs=int(4e9 * scale),
+        weight_bytes=int(1e8 * scale),
+        activation_bytes=int(1e7 * scale),
+        layers=100,
+        inputs=(TensorSpec("input", (3, 8, 8), "float32"),),
+        outputs=(TensorSpec("logits", (10,), "float32"),),
+        fixed_batch=fixed_batch,
+    )
+
+
+def space(tenants: int = 1, max_instances: int = 3, batches: tuple[int, ...] = (1, 2, 4), memory_mib: float = 16_000.0, **more: int) -> ConfigurationSpace:
+    """A two-core computer with two accelerators; tenant t takes 1 / (t + 1) of the first one's work."""
+    device = Device("paper computer", (accelerator("cpu_fp32"), accelerator("cpu_int8")), cores=2, memory_mib=memory_mib)
+    workload = Workload(tuple(Tenant(f"net{i}", network(f"net{i}", scale=1 / (i + 1))) for i in range(tenants)))
+    return ConfigurationSpace(device, workload, max_instances, batches, **more)
+
+
+def respond(world: ConfigurationSpace, configuration: Configuration, power: bool = False) -> Measurement:
+    """Two cores shared evenly: an instance of a batch b takes b * (0.8 + 0.2 / b) services, slowed by instances over cores."""
+    slow = max(1.0, configuration.total_instances / 2) * (1 + 0.03 * max(0, configuration.total_instances - 2))
+    names = world.device.accelerator_names
+    rate, worst = np.zeros(world.shape[0]), np.zeros(world.shape[0])
+    for tenant, place, instances, batch in configuration.slots():
+        batch_ms = SERVICE_MS[names[place]] / (tenant + 1) * (0.8 * batch + 0.2) * slow
+        rate[tenant] += 1e3 * instances * batch / batch_ms
+        worst[tenant] = max(worst[tenant], batch_ms)
+    tenants = tuple(
+        TenantMeasurement(float(ips), float(0.8 * ms), float(0.95 * ms), float(ms), float(0.9 * ms), float(1.1 * ms), 100)
+        for ips, ms in zip(rate, worst, strict=True)
+    )
+    watts = 5.0 + 4.0 * configuration.total_instances if power else float("nan")
+    return Measurement(
+        tenants, window_s=3.0, origin=Origin.MEASURED, power_w=watts, energy_j=3 * watts, memory_mib=500.0, overlap=1.0,
+        foreign_share=0.001, threads=(1,) * configuration.total_instances, apply_s=0.5, measure_s=4.0, sensor="rapl" if power else "none",
+    )  # fmt: skip
+
+
+def write_trace(
+    path: Path, world: ConfigurationSpace, keep: float = 1.0, failures: dict[Configuration, Failure] | None = None, power: bool = False
+) -> Trace:
+    """The landscape as a trace file, a seeded share `keep` of it, some configurations failing."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for count, row in zip(itertools.count(), world.catalogue, strict=False):
+        configuration = Configuration.of(row)
+        if rng.random() > keep:
+            continue
+        outcome: Outcome = (failures or {}).get(configuration) or respond(world, configuration, power)
+        rows.append(row_of(world, configuration, outcome, 1, 1.7e9 + count))
+    metadata = {"format": 1, "space": world.to_dict(), "complete": True, "machine": world.device.to_dict(), "versions": {}, "started": "2026-01-01T00:00:00Z"}
+    write_parquet(path, world, metadata, rows)
+    return read_trace(path)

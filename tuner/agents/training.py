@@ -1,0 +1,146 @@
+"""PPO of stable-baselines3 on a world: made, resumed, watched and saved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+
+from envs.episode import RewardOptions
+from envs.errors import OptionError, StorageError, TraceError
+from envs.tuning_env import TuningVectorEnv
+from envs.world import Simulator
+from tuner.agents.policy_net import CandidatePolicy
+from tuner.agents.vec_env import SB3TuningVecEnv
+
+
+@dataclass
+class AgentOptions:
+    """PPO and its environment.
+
+    Attributes:
+        steps: environment steps of the whole training. envs: episodes side by side.
+        budget: measurements of an episode, the default configuration's included.
+        episodes_per_update: of each environment, between two updates.
+        price: what a measurement that breaks a limit costs, in throughputs of the default configuration.
+        gamma: discount of a measurement; low, because an answer after three is worth more than the same after eight.
+        threads: of torch.
+    """
+
+    steps: int = 1_500_000
+    envs: int = 512
+    budget: int = 8
+    episodes_per_update: int = 2
+    batch_size: int = 1792
+    epochs: int = 4
+    learning_rate: float = 1e-3
+    entropy: float = 0.01
+    gamma: float = 0.8
+    gae_lambda: float = 0.95
+    hidden: int = 128
+    embedding: int = 64
+    price: float = 0.1
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for key in ("steps", "envs", "episodes_per_update", "batch_size", "epochs", "hidden", "embedding", "threads", "learning_rate"):
+            value = getattr(self, key)
+            if isinstance(value, (int, float)) and value <= 0:
+                raise OptionError(f"agent.{key}={value} must be above zero")
+
+
+def make_env(world: Simulator, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
+    """The training environment: limits of the training split only."""
+    env = TuningVectorEnv(options.envs, world, options.budget, "train", reward=RewardOptions(price=options.price))
+    return SB3TuningVecEnv(env, seed)
+
+
+def make_model(env: SB3TuningVecEnv, options: AgentOptions, seed: int, tensorboard: Path) -> PPO:
+    """A fresh agent; its learning rate falls to zero over the training."""
+    torch.set_num_threads(options.threads)
+    layout = env.env.episodes.layout
+    return PPO(
+        CandidatePolicy,
+        env,
+        learning_rate=LinearSchedule(options.learning_rate),
+        n_steps=(options.budget - 1) * options.episodes_per_update,
+        batch_size=options.batch_size,
+        n_epochs=options.epochs,
+        gamma=options.gamma,
+        gae_lambda=options.gae_lambda,
+        ent_coef=options.entropy,
+        policy_kwargs={
+            "features": layout.features.tolist(),
+            "slots": layout.slots,
+            "hidden": options.hidden,
+            "embedding": options.embedding,
+        },
+        seed=seed,
+        tensorboard_log=str(tensorboard),
+        device="cpu",
+    )
+
+
+class LinearSchedule:
+    """From `start` to zero. A class and not a lambda, so that a saved model can be loaded anywhere."""
+
+    def __init__(self, start: float) -> None:
+        self.start = start
+
+    def __call__(self, remaining: float) -> float:
+        return self.start * remaining
+
+
+def resume_model(checkpoint: Path, env: SB3TuningVecEnv, options: AgentOptions) -> PPO:
+    """Go on from a checkpoint of this project's own run directory; TraceError if it is of another world."""
+    torch.set_num_threads(options.threads)
+    try:
+        return PPO.load(checkpoint, env, device="cpu")
+    except (ValueError, KeyError, OSError, EOFError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TraceError(f"{checkpoint} cannot be resumed here ({reason}): it is damaged or of another trace; choose another run_dir") from error
+
+
+class Watch(BaseCallback):
+    """Moves the progress bar and saves a checkpoint now and then."""
+
+    def __init__(self, advance: Callable[..., None], checkpoint: Path, every: int = 50) -> None:
+        super().__init__()
+        self._advance = advance
+        self._checkpoint = checkpoint
+        self._every = every
+        self._shown = 0
+        self._rollouts = 0
+
+    def _on_training_start(self) -> None:
+        self._shown = self.num_timesteps
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        returns = [episode["r"] for episode in self.model.ep_info_buffer or ()]
+        gain = f"gain per episode {sum(returns) / len(returns):.2f}" if returns else ""
+        self._advance(gain, self.num_timesteps - self._shown)
+        self._shown = self.num_timesteps
+        self._rollouts += 1
+        if self._rollouts % self._every == 0:
+            save_checkpoint(self.model, self._checkpoint)
+
+
+def save_checkpoint(model: Any, path: Path) -> None:
+    """In one step, so that an interruption leaves the previous one; StorageError if the disk is full."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            model.save(file)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(f"cannot write {path}: {error.strerror or error}; free some space and run the same command again to go on") from error

@@ -1,0 +1,131 @@
+"""What all plots share: colours that colour-blind people tell apart, labels that do not overlap, SVG as text."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from envs.measurement import FloatArray
+from envs.optional import optional_import
+
+INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
+
+#: The learned policy has the one warm, saturated colour; the others are from Okabe and Ito (2008), "Color Universal Design".
+EMPHASIS = "#d1495b"
+PALETTE = ("#0072b2", "#009e73", "#a05195", "#56b4e9", "#8a6d1d", "#52606d", "#3f3f8f", "#4d8a00")
+
+#: Accelerators have colours of their own, paler than those of tuners; the last is for several at once.
+ACCELERATOR_PALETTE = ("#56b4e9", "#e69f00", "#9ad0c2", "#cc79a7", "#c2c7cc", "#b9a44c")
+MIXED = "#8d99a6"
+
+
+def style() -> AbstractContextManager[None]:
+    """Text stays text, and the same numbers give the same file."""
+    context: AbstractContextManager[None] = optional_import("matplotlib", "train").rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "report",
+            "font.family": "sans-serif",
+            "font.sans-serif": ["DejaVu Sans"],
+            "font.size": 11,
+            "axes.edgecolor": FAINT,
+            "axes.labelcolor": INK,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlelocation": "left",
+            "axes.titlesize": 11.5,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+        }
+    )
+    return context
+
+
+def new_figure(width: float, height: float) -> Any:
+    """A figure that no window system knows of."""
+    return optional_import("matplotlib.figure", "train").Figure(figsize=(width, height))
+
+
+def to_svg(figure: Any, title: str) -> str:
+    """The `<svg>` element alone, scaling with its container, with a title for screen readers."""
+    buffer = io.StringIO()
+    canvas = optional_import("matplotlib.backends.backend_svg", "train").FigureCanvasSVG(figure)
+    canvas.print_svg(buffer, metadata={"Creator": None, "Date": None, "Format": None, "Type": None})
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    size = r'(<svg[^>]*?)\swidth="[^"]*"'
+    text = re.sub(size, r'\1 width="100%"', re.sub(r'(<svg[^>]*?)\sheight="[^"]*"', r"\1", text, count=1), count=1)
+    # Figures share one page, and so their identifiers need to differ between figures.
+    prefix = re.sub(r"\W+", "-", title.lower())
+    text = re.sub(r'id="([^"]+)"', rf'id="{prefix}-\1"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
+
+
+def colours(tuners: Sequence[str], focus: str) -> dict[str, str]:
+    """One colour a tuner."""
+    others = [tuner for tuner in tuners if tuner != focus]
+    return {focus: EMPHASIS} | {tuner: PALETTE[index % len(PALETTE)] for index, tuner in enumerate(others)}
+
+
+def literal(text: str) -> str:
+    """Text as it stands: a dollar sign would start a formula."""
+    return text.replace("$", r"\$")
+
+
+def shown(tuner: str) -> str:
+    """A tuner's name as people read it."""
+    return literal(tuner.replace("_", " "))
+
+
+def spread(values: Sequence[float] | FloatArray, gap: float, low: float, high: float) -> FloatArray:
+    """Positions near `values`, in the same order, at least `gap` apart, and between `low` and `high` as far as there is room."""
+    wanted = np.asarray(values, dtype=np.float64)
+    order = np.argsort(wanted, kind="stable")
+    placed = wanted[order].copy()
+    for index in range(1, len(placed)):
+        placed[index] = max(placed[index], placed[index - 1] + gap)
+    ceiling = high
+    for index in range(len(placed) - 1, -1, -1):
+        placed[index] = min(placed[index], ceiling)
+        ceiling = placed[index] - gap
+    if len(placed) and placed[0] < low:
+        placed = np.maximum(placed, low + gap * np.arange(len(placed)))
+    result = np.empty_like(placed)
+    result[order] = placed
+    return result
+
+
+def label_right(
+    axes: Any, points: Sequence[tuple[float, float]], texts: Sequence[str], inks: Sequence[str], bold: Sequence[bool], gap: float = 0.062
+) -> None:
+    """Labels in a column right of the axes, each led to its point (in data coordinates) by a thin line."""
+    if not texts:
+        return
+    to_axes: Callable[[Any], Any] = (axes.transData + axes.transAxes.inverted()).transform
+    ends = to_axes(np.array(points, dtype=np.float64))
+    heights = spread(ends[:, 1], gap, 0.02, 1.0)
+    for (x, y), height, text, ink, strong in zip(ends, heights, texts, inks, bold, strict=True):
+        axes.plot([x, 1.0, 1.035], [y, y, height], color=ink, lw=0.7, alpha=0.6, clip_on=False, transform=axes.transAxes, zorder=2)
+        axes.text(1.04, height, text, color=ink, va="center", fontweight="bold" if strong else "normal", fontsize=10.5, transform=axes.transAxes)
+
+
+def plain_ticks(axis: Any, values: Sequence[float]) -> None:
+    """Ticks at these values and nowhere else, written as plain numbers."""
+    ticker = optional_import("matplotlib.ticker", "train")
+    axis.set_major_locator(ticker.FixedLocator(list(values)))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_locator(ticker.NullLocator())
+
+
+def round_numbers(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10 and so on between two values, for a logarithmic axis."""
+    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+    return [step * 10.0**power for power in range(first, last + 1) for step in (1, 2, 5) if low <= step * 10.0**power <= high]

@@ -1,0 +1,194 @@
+"""The report: one HTML file that needs nothing else, no script and no network, and is read from the top."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from envs.configuration import Configuration
+from envs.traces.reader import Trace
+from tuner.evaluation.drawing import EMPHASIS, FAINT, GRID, INK
+from tuner.evaluation.plots import cost_plot, outcome_plot, plane_plot, progress_plot, representative
+from tuner.evaluation.protocol import Comparison
+from tuner.evaluation.statistics import Summary, summaries
+from tuner.evaluation.tables import text_rows, write_atomically
+from tuner.evaluation.words import (
+    LiveCheck,
+    headline,
+    learning_sentence,
+    limits_in_words,
+    live_sentence,
+    origin_label,
+    standing,
+    verdict_on_learning,
+)
+
+__all__ = ["LiveCheck", "report_html", "verdict_on_learning", "write_report"]
+
+STYLE = f"""
+body{{font:16px/1.5 system-ui,"DejaVu Sans",sans-serif;color:{INK};background:#fff;max-width:1020px;margin:0 auto;padding:0 20px 60px}}
+.origin{{background:#fff3d6;border-left:5px solid #d9a400;padding:8px 14px;margin:22px 0 6px;font-size:15px}}
+.origin b{{text-transform:uppercase;letter-spacing:.04em;font-size:13px}}
+h1{{font-size:29px;line-height:1.25;margin:18px 0 8px}}
+h2{{font-size:19px;margin:38px 0 4px}}
+p{{margin:4px 0 10px;max-width:860px}}
+.quiet{{color:{FAINT};font-size:14px}}
+.figures{{display:flex;gap:14px;flex-wrap:wrap;margin:18px 0}}
+.figures div{{border-top:3px solid {GRID};padding:8px 0;flex:1 1 170px}}
+.figures .main{{border-color:{EMPHASIS}}}
+.figures b{{display:block;font-size:30px;line-height:1.1}}
+.figures .main b{{color:{EMPHASIS}}}
+.figures span{{color:{FAINT};font-size:14px}}
+.verdict{{font-size:18px;border-left:5px solid {EMPHASIS};padding-left:14px}}
+table{{border-collapse:collapse;font-size:13px;width:100%}}
+th{{text-align:right;font-weight:600;vertical-align:bottom;border-bottom:2px solid {INK};padding:4px 8px}}
+td{{text-align:right;padding:4px 8px;border-bottom:1px solid {GRID};font-variant-numeric:tabular-nums}}
+th:first-child,td:first-child{{text-align:left;white-space:nowrap}}
+tr.focus td{{color:{EMPHASIS};font-weight:700}}
+.scroll{{overflow-x:auto}}
+svg{{display:block;height:auto;max-width:100%}}
+summary{{cursor:pointer;color:{FAINT};margin:10px 0}}
+pre{{white-space:pre-wrap;overflow-wrap:anywhere;background:#f5f7fa;padding:10px;font-size:13px}}
+"""
+
+
+def write_report(
+    path: Path,
+    comparison: Comparison,
+    trace: Trace,
+    *,
+    focus: str = "policy",
+    at: int = 3,
+    provenance: Mapping[str, Any] | None = None,
+    live_checks: Sequence[LiveCheck] = (),
+) -> Path:
+    """Write `report_html`, in one step. StorageError where it cannot be written."""
+    return write_atomically(path, report_html(comparison, trace, focus=focus, at=at, provenance=provenance, live_checks=live_checks))
+
+
+def report_html(
+    comparison: Comparison,
+    trace: Trace,
+    *,
+    focus: str = "policy",
+    at: int = 3,
+    provenance: Mapping[str, Any] | None = None,
+    live_checks: Sequence[LiveCheck] = (),
+) -> str:
+    """The report as HTML.
+
+    Args:
+        focus: the tuner that the report is about; the first one if there is none of this name.
+        at: after how many measurements tuners are told apart.
+        provenance: what this comparison was made with (versions, command), beside what the trace says about itself.
+        live_checks: configurations that were measured again.
+    """
+    focus = focus if focus in comparison.tuners else comparison.tuners[0]
+    at = max((budget for budget in comparison.budgets if budget <= at), default=comparison.budgets[0])
+    every = summaries(comparison)
+    title = headline(comparison, focus, at)
+    origin = origin_label(trace)
+    parts = [
+        f'<p class="origin"><b>Origin</b> &nbsp;{escape(origin[:1].upper() + origin[1:])}</p>',
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="quiet">{escape(_setting(comparison, trace))}</p>',
+        _figures(comparison, focus, at),
+        f'<p class="verdict">{escape(learning_sentence(comparison, trace, focus))}</p>',
+        *_plots(comparison, trace, focus, at),
+        *_tables(comparison, every, focus, at),
+        *_live(live_checks),
+        *_provenance(comparison, trace, provenance or {}),
+    ]
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title><style>{STYLE}</style>'
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
+
+
+def _setting(comparison: Comparison, trace: Trace) -> str:
+    contexts, possible = len(comparison.objectives), int(comparison.reference.exists.sum())
+    served = ", ".join(trace.space.workload.names)
+    impossible = f" ({contexts - possible} of them cannot be kept by any configuration)" if possible < contexts else ""
+    return (
+        f"Serving {served} on {', '.join(trace.space.device.accelerator_names)}: {comparison.candidates:,} configurations, {contexts} objectives{impossible}, "
+        f"{len(comparison.seeds)} seed{'s' * (len(comparison.seeds) != 1)} each. Everybody starts from the same configuration, and that measurement counts."
+    )
+
+
+def _figures(comparison: Comparison, focus: str, at: int) -> str:
+    found = standing(comparison, focus, at)
+    if found is None:
+        return ""
+    us, rival = found.focus, found.rival
+    name = focus.replace("_", " ")
+    spread = f"{name}, after {_measurements(us.budget)} (95 %: {100 * us.share_low:.1f} to {100 * us.share_high:.1f})"
+    blocks = [("main", f"{100 * us.share_mean:.1f} %", f"of the optimum: {spread}")]
+    if rival is not None:
+        blocks.append(("", f"{100 * rival.share_mean:.1f} %", f"the best other, {rival.tuner.replace('_', ' ')}, after {rival.budget}: {_against(found.verdict, name)}"))
+    blocks.append(("", f"{100 * us.feasible_share:.1f} %", f"of {name} runs have an answer within all limits"))
+    blocks.append(("", f"{us.spent_s:,.0f} s", "of measuring" + (f", {us.spent_j:,.0f} J" if math.isfinite(us.spent_j) else "; power was not measured")))
+    return '<div class="figures">' + "".join(f'<div class="{kind}"><b>{escape(big)}</b><span>{escape(small)}</span></div>' for kind, big, small in blocks) + "</div>"
+
+
+def _against(verdict: str, name: str) -> str:
+    return "a tie" if verdict == "tie" else f"{name} is {verdict}"
+
+
+def _plots(comparison: Comparison, trace: Trace, focus: str, at: int) -> list[str]:
+    parts: list[str] = []
+    if comparison.reference.exists.any():
+        parts += ["<h2>How fast does each get to the optimum?</h2>", progress_plot(comparison, focus)]
+        parts += ['<p class="quiet">Mean over objectives and seeds; bands are 95 % bootstrap intervals. Dashed: within 3 % of the optimum.</p>']
+    limits = limits_in_words(comparison, representative(comparison), trace.space.workload.names)
+    parts += [f"<h2>Where did each end after {_measurements(at)}?</h2>"]
+    parts += [f"<p>One objective of medium difficulty: {escape(limits)}. Each small dot is a recorded configuration, pale where it breaks a limit.</p>"]
+    parts += [plane_plot(comparison, trace, focus, at)]
+    if comparison.reference.exists.any():
+        parts += ["<h2>And over all objectives and seeds?</h2>", outcome_plot(comparison, focus, at)]
+        parts += ["<h2>What does tuning cost?</h2>", cost_plot(comparison, focus)]
+    return [_inlined(part) for part in parts]
+
+
+def _inlined(part: str) -> str:
+    """Within HTML an SVG needs no namespaces; without them the page names no address at all."""
+    return re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", part) if part.startswith("<svg") else part
+
+
+def _measurements(count: int) -> str:
+    return f"{count} measurement{'s' * (count != 1)}"
+
+
+def _tables(comparison: Comparison, every: Sequence[Summary], focus: str, at: int) -> list[str]:
+    parts = [f"<h2>After {_measurements(at)}, in numbers</h2>", _table(*text_rows(comparison, every, at), focus)]
+    parts += [f"<details><summary>All budgets</summary>{_table(*text_rows(comparison, every), focus)}</details>"]
+    return parts
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], focus: str) -> str:
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    body = ""
+    for row in rows:
+        mark = ' class="focus"' if row[0] == focus.replace("_", " ") else ""
+        body += f"<tr{mark}>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _live(checks: Sequence[LiveCheck]) -> list[str]:
+    if not checks:
+        return ["<h2>Does the trace still hold?</h2>", "<p>Not checked: nothing was measured live for this report.</p>"]
+    items = "".join(f"<li>{f'<b>{escape(check.label)}</b>: ' if check.label else ''}{escape(live_sentence(check))}</li>" for check in checks)
+    return ["<h2>Does the trace still hold?</h2>", f"<ul>{items}</ul>"]
+
+
+def _provenance(comparison: Comparison, trace: Trace, given: Mapping[str, Any]) -> list[str]:
+    marked, failed = (sum(bool(row[key]) for row in trace.rows) for key in ("disturbed", "failure"))
+    facts: dict[str, Any] = dict(given)
+    facts |= {"seeds": list(comparison.seeds), "budgets": list(comparison.budgets), "tuners": list(comparison.tuners)}
+    facts |= {"start": trace.space.describe(Configuration.of(trace.placements[comparison.start]))}
+    recorded = {key: value for key, value in trace.metadata.items() if key != "space"}
+    facts |= {"trace": {"file": trace.path.name, "rows": len(trace.rows), "failed": failed, "disturbed": marked, **recorded}}
+    text = json.dumps(facts, indent=2, ensure_ascii=False, default=str)
+    return ["<h2>How this was made</h2>", f"<pre>{escape(text)}</pre>"]

@@ -1,0 +1,199 @@
+"""What a comparison says in numbers. Pure functions of the runs; every bootstrap is seeded.
+
+Letters: B contexts, S seeds, M measurements, R resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.measurement import FloatArray
+from tuner.evaluation.protocol import Comparison
+
+#: Whoever is within 3 % of the optimum has found it, as far as repeated measurements can tell.
+NEAR_OPTIMUM = 0.97
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How the runs of one tuner went on, [B, S, M] each, best so far or in total up to each measurement.
+
+    Attributes:
+        exists: [B], whether the context has a feasible configuration.
+        share: best feasible throughput so far over the oracle's; 0 while there is none; NaN where none exists.
+        feasible: whether a feasible configuration has been found.
+        broken: share of the measurements so far that broke a limit.
+        excess: by how much the least violation so far exceeds the least possible one (0.1: 10 % further beyond the limit).
+        spent_s, spent_j: total cost of the measurements so far.
+        decision_s: of each measurement alone.
+    """
+
+    exists: npt.NDArray[np.bool_]
+    share: FloatArray
+    feasible: npt.NDArray[np.bool_]
+    broken: FloatArray
+    excess: FloatArray
+    spent_s: FloatArray
+    spent_j: FloatArray
+    decision_s: FloatArray
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One tuner after one budget; shares as fractions. What cannot be said (no power, no such context) is NaN.
+
+    Attributes:
+        contexts: those with a feasible configuration, which all shares are about.
+        share_mean, share_low, share_high: of the oracle's throughput, with its 95 % bootstrap interval.
+        share_p5: its 5th percentile over contexts and seeds.
+        feasible_share: of contexts (and seeds) with a feasible answer.
+        broken_share: of measurements that broke a limit.
+        spent_s, spent_j: mean cost of the measurements in all contexts. decision_s: median per measurement.
+        impossible_contexts: those without a feasible configuration; excess_violation: how much further beyond the limit
+            than necessary the answer is there.
+    """
+
+    tuner: str
+    budget: int
+    contexts: int
+    share_mean: float
+    share_low: float
+    share_high: float
+    share_p5: float
+    feasible_share: float
+    broken_share: float
+    spent_s: float
+    spent_j: float
+    decision_s: float
+    impossible_contexts: int
+    excess_violation: float
+
+
+def curves(comparison: Comparison, tuner: str) -> Curves:
+    """The runs of one tuner as arrays."""
+    runs = comparison.runs(tuner)
+
+    def stack(quantity: str) -> FloatArray:
+        return np.array([[getattr(run, quantity) for run in row] for row in runs])
+
+    reference = comparison.reference
+    score, violation = stack("score_ips"), stack("violation")
+    kept = violation <= 0
+    best = np.maximum.accumulate(np.where(kept, score, 0.0), axis=-1)
+    scale = np.where(reference.exists & (reference.score_ips > 0), reference.score_ips, np.nan)[:, None, None]
+    least = np.minimum.accumulate(violation, axis=-1)
+    return Curves(
+        exists=reference.exists,
+        share=best / scale,
+        feasible=np.logical_or.accumulate(kept, axis=-1),
+        broken=np.cumsum(~kept, axis=-1) / np.arange(1, score.shape[-1] + 1),
+        excess=np.expm1(least - reference.violation[:, None, None]),
+        spent_s=np.cumsum(stack("cost_s"), axis=-1),
+        spent_j=np.cumsum(stack("energy_j"), axis=-1),
+        decision_s=stack("decision_s"),
+    )
+
+
+def interval(values: FloatArray, seed: int = 0) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean of [B, S, M] over contexts and seeds with its 95 % bootstrap interval: (mean, low, high), [M] each.
+
+    Contexts are resampled, and within each its seeds, since seeds belong to one context.
+    """
+    contexts, seeds = values.shape[:2]
+    flat = values.reshape(contexts * seeds, values.shape[2])
+    if not len(flat):
+        nothing = np.full(flat.shape[1], np.nan)
+        return nothing, nothing, nothing
+    means = _resampling_weights(contexts, seeds, seed) @ flat
+    low, high = np.quantile(means, (0.025, 0.975), axis=0)
+    return flat.mean(axis=0), low, high
+
+
+@lru_cache(maxsize=8)
+def _resampling_weights(contexts: int, seeds: int, seed: int) -> FloatArray:
+    """How much each run counts in each resample, [R, B x S], rows summing to 1."""
+    random = np.random.default_rng(seed)
+    chosen = random.integers(contexts, size=(RESAMPLES, contexts, 1))
+    runs = chosen * seeds + random.integers(seeds, size=(RESAMPLES, contexts, seeds))
+    flat = runs.reshape(RESAMPLES, -1) + np.arange(RESAMPLES)[:, None] * contexts * seeds
+    counts = np.bincount(flat.ravel(), minlength=RESAMPLES * contexts * seeds).reshape(RESAMPLES, -1)
+    return np.asarray(counts / (contexts * seeds))
+
+
+def summarize(comparison: Comparison, tuner: str, budget: int, seed: int = 0) -> Summary:
+    """One tuner after `budget` measurements; ValueError if its runs are shorter."""
+    all_curves = curves(comparison, tuner)
+    if budget > all_curves.share.shape[-1]:
+        raise ValueError(f"{tuner} made {all_curves.share.shape[-1]} measurements, fewer than {budget}")
+    exists, at = all_curves.exists, budget - 1
+    share = all_curves.share[exists][:, :, at]
+    mean, low, high = interval(share[:, :, None], seed)
+    return Summary(
+        tuner=tuner,
+        budget=budget,
+        contexts=int(exists.sum()),
+        share_mean=float(mean[0]),
+        share_low=float(low[0]),
+        share_high=float(high[0]),
+        share_p5=float(np.quantile(share, 0.05)) if share.size else math.nan,
+        feasible_share=_mean(all_curves.feasible[exists][:, :, at]),
+        broken_share=_mean(all_curves.broken[exists][:, :, at]),
+        spent_s=_mean(all_curves.spent_s[:, :, at]),
+        spent_j=_mean(all_curves.spent_j[:, :, at]),
+        decision_s=float(np.median(all_curves.decision_s[:, :, :budget])),
+        impossible_contexts=int((~exists).sum()),
+        excess_violation=_mean(all_curves.excess[~exists][:, :, at]),
+    )
+
+
+def summaries(comparison: Comparison, seed: int = 0) -> list[Summary]:
+    """Every tuner after every budget that its runs reach."""
+    lengths = {tuner: len(comparison.runs(tuner)[0][0]) for tuner in comparison.tuners}
+    return [summarize(comparison, tuner, budget, seed) for tuner in comparison.tuners for budget in comparison.budgets if budget <= lengths[tuner]]
+
+
+def ties(a: FloatArray, b: FloatArray, seed: int = 0) -> str:
+    """Whether `a` is 'better' or 'worse' than `b`, or a 'tie': a paired bootstrap of the mean difference.
+
+    Args:
+        a, b: [B, S] (or [B]), what two tuners got on the same contexts and seeds; more is better.
+    """
+    difference = (np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)).reshape(len(a), -1, 1)
+    _, low, high = interval(difference, seed)
+    if low[0] > 0:
+        return "better"
+    return "worse" if high[0] < 0 else "tie"
+
+
+def shares_at(comparison: Comparison, tuner: str, budget: int) -> FloatArray:
+    """Share of the oracle after `budget` measurements (or all, in shorter runs), [B, S], of the contexts with a feasible configuration."""
+    found = curves(comparison, tuner)
+    return found.share[found.exists][:, :, min(budget, found.share.shape[-1]) - 1]
+
+
+def measurements_to_reach(comparison: Comparison, tuner: str, share: float = NEAR_OPTIMUM) -> int | None:
+    """After how many measurements the mean share reaches `share`; None if it never does."""
+    found = curves(comparison, tuner)
+    if not found.exists.any():
+        return None
+    reached = found.share[found.exists].mean(axis=(0, 1)) >= share - 1e-12
+    return int(reached.argmax()) + 1 if reached.any() else None
+
+
+def cost_to_reach(comparison: Comparison, tuner: str, share: float = NEAR_OPTIMUM) -> tuple[float, float]:
+    """Mean (seconds, joules) of the measurements until `share` is reached; NaN if it never is, or without power."""
+    count = measurements_to_reach(comparison, tuner, share)
+    if count is None:
+        return math.nan, math.nan
+    found = curves(comparison, tuner)
+    return _mean(found.spent_s[found.exists][:, :, count - 1]), _mean(found.spent_j[found.exists][:, :, count - 1])
+
+
+def _mean(values: npt.NDArray[np.generic]) -> float:
+    return float(np.mean(np.asarray(values, dtype=np.float64))) if values.size else math.nan

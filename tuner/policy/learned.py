@@ -1,0 +1,48 @@
+"""The learned policy behind the tuner seam."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.configuration import Configuration
+from envs.measurement import MeasurementBatch, Outcome
+from envs.observation import History, best_so_far
+from tuner.policy.bundle import Bundle
+from tuner.policy.forward import NumpyPolicy
+from tuner.search.protocol import Problem
+
+
+class LearnedTuner:
+    """Asks for the default configuration, then for what the policy chooses; once its horizon is used up, for the best it found."""
+
+    def __init__(self, bundle: Bundle, problem: Problem) -> None:
+        bundle.check_space(problem.space)
+        self._problem = problem
+        recorded = np.isin(problem.space.codes(bundle.candidates), problem.space.codes(problem.candidates))
+        self._policy = NumpyPolicy(bundle, problem.space, recorded)
+        self._row = {int(code): row for row, code in enumerate(problem.space.codes(bundle.candidates))}
+        self._limits = problem.objective.batch()
+        self._history = History.empty(1, bundle.slots, problem.space.shape[0])
+        self._used = 0
+
+    def ask(self) -> Configuration:
+        if self._used == 0:
+            return self._problem.default
+        if self._used >= self._policy.layout.slots:
+            row = int(self._history.action[0, best_so_far(self._history).slot[0]])
+        else:
+            row = self._policy.decide(self._policy.layout.observe(self._history, self._limits)[0])
+        return Configuration.of(self._policy.layout.candidates[row])
+
+    def tell(self, configuration: Configuration, outcome: Outcome) -> None:
+        if self._used >= self._policy.layout.slots:
+            return
+        history, slot = self._history, self._used
+        batch = MeasurementBatch.of([outcome], self._problem.space.shape[0])
+        history.action[0, slot] = self._row[int(self._problem.space.codes(configuration.array()))]
+        history.throughput_ips[0, slot] = batch.throughput_ips[0]
+        history.p99_ms[0, slot] = batch.p99_ms[0]
+        history.power_w[0, slot] = batch.power_w[0]
+        history.score_ips[0, slot], history.violation[0, slot] = self._problem.judge(outcome)
+        self._used += 1
+        history.used[0] = self._used

@@ -1,0 +1,59 @@
+"""The best there is, read off recorded outcomes: what every tuner is compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.measurement import FloatArray, MeasurementBatch
+from envs.objective import Objectives, rank, verdict
+from tuner.search.candidates import IntArray, OrderedSearch
+from tuner.search.protocol import Problem
+
+#: Numbers in the largest array that judging a chunk of objectives makes; about ten such arrays live at once, 64 MB.
+CHUNK_NUMBERS = 800_000
+
+
+class Oracle(OrderedSearch):
+    """Knows all outcomes: the default, then the best feasible candidate (the least violating where none is), then the next best.
+
+    Args:
+        batch: the outcomes of `problem.candidates`, row by row.
+    """
+
+    def __init__(self, problem: Problem, batch: MeasurementBatch) -> None:
+        if len(batch) != len(problem.candidates):
+            raise ValueError(f"{len(batch)} outcomes for {len(problem.candidates)} candidates")
+        self._batch = batch
+        super().__init__(problem)
+
+    def _plan(self) -> IntArray:
+        weights = np.array(self.problem.space.workload.weights)
+        found = verdict(self._batch.throughput_ips, self._batch.p99_ms, self._batch.power_w, weights, self.problem.objective.batch())
+        return np.argsort(-rank(found.score_ips, found.violation), kind="stable")
+
+
+def best_scores(
+    batch: MeasurementBatch, weights: FloatArray, objectives: Objectives
+) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_]]:
+    """The best of N recorded outcomes under each of C objectives.
+
+    Args:
+        weights: [T].
+
+    Returns:
+        best_index [C], the first one where several are equally good; best_score_ips [C], of the least violating outcome where none
+        is feasible; feasible_exists [C].
+    """
+    best = np.zeros(len(objectives), dtype=np.int64)
+    score = np.zeros(len(objectives))
+    feasible = np.zeros(len(objectives), dtype=bool)
+    size = max(1, CHUNK_NUMBERS // max(1, batch.p99_ms.size))
+    for start in range(0, len(objectives), size):
+        chunk = slice(start, start + size)
+        limits = Objectives(objectives.p99_ms[chunk, None, :], objectives.power_w[chunk, None])
+        found = verdict(batch.throughput_ips, batch.p99_ms, batch.power_w, weights, limits)
+        best[chunk] = rank(found.score_ips[None], found.violation).argmax(axis=1)
+        score[chunk] = found.score_ips[best[chunk]]
+        feasible[chunk] = found.feasible.any(axis=1)
+    return best, score, feasible

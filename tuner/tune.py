@@ -1,0 +1,171 @@
+"""The answer for one person: python -m tuner.tune --network my.onnx --p99-ms 50
+
+Uses a policy bundle on the live runtime of this computer and prints the configuration, and what it measured, against the default.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from envs.configuration import Configuration, ConfigurationSpace
+from envs.device import local_computer
+from envs.errors import NoFeasibleConfiguration, OptionError, StorageError
+from envs.measurement import Failure, Measurement, Outcome
+from envs.objective import Objective
+from envs.runtimes.onnxruntime import onnxruntime_runtime
+from envs.runtimes.protocol import Runtime, check_objective, try_configuration
+from envs.runtimes.serving import ServingOptions
+from envs.workload import workload_of
+from envs.world import starting_row
+from tuner.cli import run_command
+from tuner.console import progress_bar, table
+from tuner.options import ROOT, cache_folder, read_networks
+from tuner.policy.bundle import Bundle, load_bundle
+from tuner.policy.learned import LearnedTuner
+from tuner.search.protocol import Problem, Tuner
+from tuner.tuning import Answer, tune
+
+
+@dataclass
+class TuneCommand:
+    """Options of python -m tuner.tune.
+
+    Attributes:
+        network: an ONNX file, or a list of them, one a tenant. p99_ms: a limit, or one for each tenant. power_w: a limit.
+        rates_ips: Poisson arrivals of each tenant; None for a closed loop.
+        bundle: the policy; by default the one in checkpoints/ for this many tenants.
+        measurements: at most this many, the confirming one included. window_s: of each.
+        out: a JSON file for the answer.
+    """
+
+    network: Any = None
+    p99_ms: Any = None
+    power_w: Optional[float] = None
+    rates_ips: Optional[list[float]] = None
+    bundle: Optional[str] = None
+    measurements: int = 8
+    window_s: float = 3.0
+    out: Optional[str] = None
+    serving: ServingOptions = field(default_factory=ServingOptions)
+
+
+def main(options: TuneCommand) -> int:
+    if not options.network:
+        raise OptionError("network is missing: give an ONNX file, as in --network my.onnx")
+    if options.measurements < 3:
+        raise OptionError(f"measurements={options.measurements} must be at least 3: the default, one more, and the confirming one")
+    paths = [str(path) for path in (options.network if isinstance(options.network, list) else [options.network])]
+    objective = Objective.from_dict({"p99_ms": options.p99_ms, "power_w": options.power_w}, len(paths))
+    bundle = load_bundle(Path(options.bundle) if options.bundle else default_bundle(len(paths)))
+    trained = bundle.space
+    space = ConfigurationSpace(
+        local_computer(trained.device.accelerator_names),
+        workload_of(read_networks(paths), options.rates_ips),
+        trained.max_instances,
+        trained.batches,
+        trained.max_total_instances,
+    )
+    bundle.check_space(space)
+    problem = problem_of(space, bundle, objective)
+    tuner = LearnedTuner(bundle, problem)
+    print(f"tuning {', '.join(space.workload.names)} on {space.device.name} for {objective.describe(space.workload.names)}")
+    began_s = time.perf_counter()
+    with onnxruntime_runtime(space, [Path(path) for path in paths], cache_folder(), options.serving) as runtime:
+        check_objective(runtime, objective)
+        answer = search(runtime, tuner, problem, options)
+    print_answer(problem, answer, time.perf_counter() - began_s)
+    if options.out:
+        write_answer(Path(options.out), problem, answer)
+    if answer.violation > 0:
+        raise NoFeasibleConfiguration(
+            f"no configuration that was measured meets the limits ({objective.describe(space.workload.names)}); the least violating one is given above"
+        )
+    return 0
+
+
+def default_bundle(tenants: int) -> Path:
+    """The bundle that comes with the project for this many tenants."""
+    names = {1: "one_tenant.bundle", 2: "two_tenants.bundle"}
+    if tenants not in names:
+        raise OptionError(f"no policy bundle for {tenants} tenants comes with the project: train one with python -m tuner.train and give bundle=")
+    return ROOT / "checkpoints" / names[tenants]
+
+
+def problem_of(space: ConfigurationSpace, bundle: Bundle, objective: Objective) -> Problem:
+    """What of the bundle's candidates is possible here, from the default configuration on."""
+    codes = set(space.codes(space.catalogue).tolist())
+    possible = bundle.candidates[[int(code) in codes for code in space.codes(bundle.candidates)]]
+    if not len(possible):
+        raise OptionError("nothing the policy bundle knows is possible with this network here: train one with python -m tuner.train and give bundle=")
+    start = starting_row(space, possible, possible[..., 0].sum(axis=(1, 2)) == 0)
+    return Problem(space, possible, objective, Configuration.of(possible[start]))
+
+
+def search(runtime: Runtime, tuner: Tuner, problem: Problem, options: TuneCommand) -> Answer:
+    """`tuner.tuning.tune` with a bar."""
+    with progress_bar("measuring", options.measurements) as advance:
+
+        def measure(configuration: Configuration) -> Outcome:
+            outcome = try_configuration(runtime, configuration, options.window_s)
+            advance(problem.space.describe(configuration))
+            return outcome
+
+        return tune(tuner, problem, measure, options.measurements)
+
+
+def print_answer(problem: Problem, answer: Answer, elapsed_s: float) -> None:
+    """The measurements as a table, then the answer in words."""
+    names = problem.space.workload.names
+    rows = []
+    for number, (configuration, outcome) in enumerate(answer.tried, start=1):
+        note = "confirms" if number > answer.searched else "default" if number == 1 else ""
+        rows.append([str(number), problem.space.describe(configuration), *cells(problem, outcome), note])
+    table(["#", "configuration", "inferences/s", *(f"p99 of {name} [ms]" for name in names), "power [W]", "limits", ""], rows)
+    best, default = answer.outcome, answer.tried[0][1]
+    print(f"answer: {problem.space.describe(answer.configuration)}")
+    if isinstance(best, Measurement):
+        p99 = ", ".join(f"{tenant.p99_ms:.1f} ms" for tenant in best.tenants)
+        print(f"  {best.throughput_ips.sum():.1f} inferences/s, p99 {p99} (confirmed by a second window; {best.origin.value} on this computer)")
+        if isinstance(default, Measurement):
+            print(f"  {best.throughput_ips.sum() / default.throughput_ips.sum():.2f} times the default, {default.throughput_ips.sum():.1f} inferences/s")
+    disturbed = sum(isinstance(outcome, Measurement) and outcome.disturbed for _, outcome in answer.tried)
+    if disturbed:
+        print(f"  caution: something else used the computer in {disturbed} of {len(answer.tried)} windows")
+    print(f"  {len(answer.tried)} measurements, {elapsed_s:.0f} s")
+
+
+def cells(problem: Problem, outcome: Outcome) -> list[str]:
+    """Throughput, p99 of each tenant, power, and whether the limits are kept."""
+    if isinstance(outcome, Failure):
+        return [outcome.kind.value, *("-" for _ in problem.space.workload.names), "-", "failed"]
+    power = f"{outcome.power_w:.1f}" if outcome.power_w > 0 else "-"
+    kept = "kept" if problem.judge(outcome)[1] <= 0 else "broken"
+    return [f"{outcome.throughput_ips.sum():.1f}", *(f"{tenant.p99_ms:.1f}" for tenant in outcome.tenants), power, kept]
+
+
+def write_answer(path: Path, problem: Problem, answer: Answer) -> None:
+    """The answer as JSON."""
+    best = answer.outcome
+    content = {
+        "configuration": [
+            {"tenant": problem.space.workload.names[tenant], "accelerator": problem.space.device.accelerator_names[place], "instances": n, "batch": b}
+            for tenant, place, n, b in answer.configuration.slots()
+        ],
+        "limits_kept": answer.violation <= 0,
+        "throughput_ips": best.throughput_ips.tolist() if isinstance(best, Measurement) else None,
+        "p99_ms": best.p99_ms.tolist() if isinstance(best, Measurement) else None,
+        "measurements": len(answer.tried),
+        "origin": best.origin.value if isinstance(best, Measurement) else None,
+    }
+    try:
+        path.write_text(json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+if __name__ == "__main__":
+    run_command("tune", TuneCommand, main)
