@@ -67,7 +67,7 @@ class TuningEnv(gym.Env[Observation, np.int64]):
         limits: between which limits; by default, for a trace, all that make a difference in it.
     """
 
-    metadata = {"render_modes": ["ansi"]}  # noqa: RUF012 - Gymnasium's own convention
+    metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - Gymnasium's own convention
 
     def __init__(
         self,

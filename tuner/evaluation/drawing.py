@@ -85,6 +85,10 @@ def shown(tuner: str) -> str:
     return literal(tuner.replace("_", " "))
 
 
+def weight(strong: bool) -> str:
+    return "bold" if strong else "normal"
+
+
 def spread(values: Sequence[float] | FloatArray, gap: float, low: float, high: float) -> FloatArray:
     """Positions near `values`, in the same order, at least `gap` apart, and between `low` and `high` as far as there is room."""
     wanted = np.asarray(values, dtype=np.float64)
@@ -114,7 +118,7 @@ def label_right(
     heights = spread(ends[:, 1], gap, 0.02, 1.0)
     for (x, y), height, text, ink, strong in zip(ends, heights, texts, inks, bold, strict=True):
         axes.plot([x, 1.0, 1.035], [y, y, height], color=ink, lw=0.7, alpha=0.6, clip_on=False, transform=axes.transAxes, zorder=2)
-        axes.text(1.04, height, text, color=ink, va="center", fontweight="bold" if strong else "normal", fontsize=10.5, transform=axes.transAxes)
+        axes.text(1.04, height, text, color=ink, va="center", fontweight=weight(strong), fontsize=10.5, transform=axes.transAxes)
 
 
 def plain_ticks(axis: Any, values: Sequence[float]) -> None:

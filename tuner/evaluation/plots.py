@@ -6,32 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from envs.objective import rank, verdict_of
-from envs.traces.reader import Trace
-from tuner.evaluation.drawing import (
-    ACCELERATOR_PALETTE,
-    EMPHASIS,
-    FAINT,
-    GRID,
-    INK,
-    MIXED,
-    colours,
-    label_right,
-    literal,
-    new_figure,
-    plain_ticks,
-    round_numbers,
-    shown,
-    style,
-    to_svg,
-)
-from tuner.evaluation.protocol import Comparison, Run
+from tuner.evaluation.drawing import EMPHASIS, FAINT, GRID, INK, colours, label_right, new_figure, plain_ticks, shown, style, to_svg, weight
+from tuner.evaluation.protocol import Comparison
 from tuner.evaluation.statistics import NEAR_OPTIMUM, cost_to_reach, curves, interval, measurements_to_reach, shares_at
 
-#: Dots beyond this number are drawn as one picture, or the file grows without telling more.
-MAX_VECTOR_DOTS = 3000
+#: More dots than this in one row tell no more; as many are drawn by chance.
 MAX_STRIP_DOTS = 200
 
 
@@ -73,97 +53,6 @@ def progress_plot(comparison: Comparison, focus: str) -> str:
         return to_svg(figure, "Share of the optimum against measurements")
 
 
-def representative(comparison: Comparison) -> int:
-    """The context with the median limit, among those with a feasible configuration if there are any."""
-    exists = comparison.reference.exists
-    eligible = np.flatnonzero(exists) if exists.any() else np.arange(len(exists))
-    limits = np.where(np.isfinite(comparison.objectives.p99_ms), comparison.objectives.p99_ms, 1e9)
-    tightness = np.log(limits).sum(axis=1)[eligible]
-    return int(eligible[np.argsort(tightness, kind="stable")[(len(eligible) - 1) // 2]])
-
-
-def answer_after(run: Run, budget: int) -> int:
-    """The measurement that was best among the first `budget`."""
-    steps = min(budget, len(run))
-    return int(rank(run.score_ips[:steps], run.violation[:steps]).argmax())
-
-
-def plane_plot(comparison: Comparison, trace: Trace, focus: str, at: int = 3) -> str:
-    """Throughput against p99 latency, one plane a tenant: what was recorded, what is forbidden, where everybody ended."""
-    context = representative(comparison)
-    limits = comparison.objectives.row(context)
-    names = trace.space.workload.names
-    columns = min(len(names), 2)
-    rows = math.ceil(len(names) / columns)
-    kept = verdict_of(trace.batch, np.array(trace.space.workload.weights), limits.batch()).feasible
-    ink = colours(comparison.tuners, focus)
-    ends = {tuner: _typical_run(comparison, tuner, context, at) for tuner in sorted(comparison.tuners, key=lambda name: name == focus)}
-    with style():
-        figure = new_figure(9.6 if columns == 1 else 12.8, 4.8 * rows)
-        for tenant, name in enumerate(names):
-            column, row = tenant % columns, tenant // columns
-            left, width = (0.075, 0.66) if columns == 1 else (0.055 + 0.5 * column, 0.31)
-            axes = figure.add_axes((left, (rows - 1 - row) / rows + 0.125 / rows, width, 0.76 / rows))
-            _dots(axes, trace, tenant, kept)
-            x, y = trace.batch.p99_ms[:, tenant], trace.batch.throughput_ips[:, tenant]
-            _frame(axes, x, y, limits.p99_ms[tenant], name)
-            best = int(comparison.reference.row[context])
-            title = "optimum" if comparison.reference.exists[context] else "least violating"
-            axes.plot(x[best], y[best], "*", ms=17, color="white", mec=INK, mew=1.3, zorder=7)
-            points, texts, inks, bold = [(x[best], y[best])], [f"{title} {y[best]:,.0f}/s"], [INK], [False]
-            for tuner, run in ends.items():
-                step = answer_after(run, at)
-                point = (float(run.p99_ms[step, tenant]), float(run.throughput_ips[step, tenant]))
-                if not np.isfinite(point).all():
-                    continue
-                axes.plot(*point, "o", ms=9 if tuner == focus else 7, color=ink[tuner], mec="white", mew=1, zorder=9 if tuner == focus else 8)
-                points.append(point)
-                texts.append(f"{shown(tuner)} {point[1]:,.0f}/s" + (" (breaks a limit)" if run.violation[step] > 0 else ""))
-                inks.append(ink[tuner])
-                bold.append(tuner == focus)
-            label_right(axes, points, texts, inks, bold)
-        return to_svg(figure, "Throughput and latency of all recorded configurations")
-
-
-def _typical_run(comparison: Comparison, tuner: str, context: int, at: int) -> Run:
-    """The run of the middle seed, by what it found."""
-    runs = comparison.runs(tuner)[context]
-    steps = [answer_after(run, at) for run in runs]
-    worth = [float(rank(run.score_ips[step], run.violation[step])) for run, step in zip(runs, steps, strict=True)]
-    return runs[int(np.argsort(worth, kind="stable")[(len(runs) - 1) // 2])]
-
-
-def _dots(axes: Any, trace: Trace, tenant: int, kept: npt.NDArray[np.bool_]) -> None:
-    used = trace.placements[:, tenant, :, 0] > 0
-    accelerators = trace.space.device.accelerator_names
-    groups = [(used[:, i] & (used.sum(axis=1) == 1), f"{name} only", ACCELERATOR_PALETTE[i % len(ACCELERATOR_PALETTE)]) for i, name in enumerate(accelerators)]
-    groups.append((used.sum(axis=1) > 1, "both" if len(accelerators) == 2 else "several", MIXED))
-    x, y = trace.batch.p99_ms[:, tenant], trace.batch.throughput_ips[:, tenant]
-    raster = len(x) > MAX_VECTOR_DOTS
-    for member, label, colour in groups:
-        if not member.any():
-            continue
-        axes.scatter(x[member & kept], y[member & kept], s=15, color=colour, alpha=0.85, lw=0, label=label, rasterized=raster, zorder=3)
-        axes.scatter(x[member & ~kept], y[member & ~kept], s=11, color=colour, alpha=0.35, lw=0, rasterized=raster, zorder=3)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 0.995), ncols=len(groups), frameon=False, handletextpad=0.1, columnspacing=1.0, fontsize=9.5)
-
-
-def _frame(axes: Any, x: Any, y: Any, limit: float, name: str) -> None:
-    """Axes, and the forbidden side of the limit."""
-    low, high = float(np.nanmin(x)) / 1.12, float(np.nanmax(x)) * 1.12
-    if math.isfinite(limit):
-        low, high = min(low, limit / 1.12), max(high, limit * 1.12)
-        axes.axvspan(limit, high, color="#f3d9d9", alpha=0.55, lw=0, zorder=0)
-        axes.axvline(limit, color="#a33", lw=1.3, zorder=1)
-        axes.text(limit, 0.985, f" limit {limit:.3g} ms", color="#a33", va="top", fontsize=9.5, transform=axes.get_xaxis_transform(), zorder=4)
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    plain_ticks(axes.xaxis, round_numbers(low, high))
-    axes.set_ylim(0, 1.1 * float(np.nanmax(y)))
-    axes.set_xlabel(f"p99 latency of {literal(name)}, ms")
-    axes.set_ylabel("throughput, inferences/s")
-
-
 def outcome_plot(comparison: Comparison, focus: str, at: int = 3) -> str:
     """Where every run of each tuner ended after `at` measurements: dots, the middle half as a bar, the mean as a number."""
     ink = colours(comparison.tuners, focus)
@@ -180,7 +69,9 @@ def outcome_plot(comparison: Comparison, focus: str, at: int = 3) -> str:
             first, middle, third = np.quantile(values, (0.25, 0.5, 0.75))
             axes.plot([first, third], [row, row], color=ink[tuner], lw=9, alpha=0.35, solid_capstyle="butt")
             axes.plot([middle, middle], [row - 0.3, row + 0.3], color=ink[tuner], lw=2.5)
-            axes.text(103, row, f"mean {values.mean():.1f} %", color=ink[tuner], va="center", fontweight="bold" if tuner == focus else "normal", fontsize=10.5)
+            axes.text(
+                103, row, f"mean {values.mean():.1f} %", color=ink[tuner], va="center", fontweight=weight(tuner == focus), fontsize=10.5
+            )
         axes.set_xlim(-1, 101)
         axes.grid(axis="x", color=GRID)
         axes.set_axisbelow(True)
@@ -211,7 +102,8 @@ def cost_plot(comparison: Comparison, focus: str) -> str:
                     text = ""
                 axes.barh(row, np.nan_to_num(value), height=0.62, color=ink[tuner], alpha=1.0 if tuner == focus else 0.7)
                 colour = FAINT if count is None else EMPHASIS if tuner == focus else INK
-                axes.text(np.nan_to_num(value) + 0.015 * top, row, text, va="center", color=colour, fontsize=10, fontweight="bold" if tuner == focus else "normal")
+                end = float(np.nan_to_num(value)) + 0.015 * top
+                axes.text(end, row, text, va="center", color=colour, fontsize=10, fontweight=weight(tuner == focus))
             axes.set_xlim(0, 1.02 * top or 1.0)
             what = "seconds of measuring" if panel == 0 else "joules"
             axes.set_xlabel(f"{what} to within {100 * (1 - NEAR_OPTIMUM):.0f} % of the optimum")
@@ -225,7 +117,7 @@ def _bar_axes(figure: Any, order: list[str], focus: str, left: float = 0.15, wid
     axes.set_ylim(-0.6, max(len(order), 1) - 0.4)
     axes.set_yticks(range(len(order)), [shown(tuner) for tuner in order] if names else [""] * len(order))
     for label, tuner in zip(axes.get_yticklabels(), order, strict=True):
-        label.set_fontweight("bold" if tuner == focus else "normal")
+        label.set_fontweight(weight(tuner == focus))
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     return axes

@@ -13,7 +13,8 @@ from typing import Any
 from envs.configuration import Configuration
 from envs.traces.reader import Trace
 from tuner.evaluation.drawing import EMPHASIS, FAINT, GRID, INK
-from tuner.evaluation.plots import cost_plot, outcome_plot, plane_plot, progress_plot, representative
+from tuner.evaluation.planes import plane_plot, representative
+from tuner.evaluation.plots import cost_plot, outcome_plot, progress_plot
 from tuner.evaluation.protocol import Comparison
 from tuner.evaluation.statistics import Summary, summaries
 from tuner.evaluation.tables import text_rows, write_atomically
@@ -112,9 +113,10 @@ def _setting(comparison: Comparison, trace: Trace) -> str:
     contexts, possible = len(comparison.objectives), int(comparison.reference.exists.sum())
     served = ", ".join(trace.space.workload.names)
     impossible = f" ({contexts - possible} of them cannot be kept by any configuration)" if possible < contexts else ""
+    seeds = f"{len(comparison.seeds)} seed{'s' * (len(comparison.seeds) != 1)} each"
     return (
-        f"Serving {served} on {', '.join(trace.space.device.accelerator_names)}: {comparison.candidates:,} configurations, {contexts} objectives{impossible}, "
-        f"{len(comparison.seeds)} seed{'s' * (len(comparison.seeds) != 1)} each. Everybody starts from the same configuration, and that measurement counts."
+        f"Serving {served} on {', '.join(trace.space.device.accelerator_names)}: {comparison.candidates:,} configurations, "
+        f"{contexts} objectives{impossible}, {seeds}. Everybody starts from the same configuration, and that measurement counts."
     )
 
 
@@ -127,10 +129,13 @@ def _figures(comparison: Comparison, focus: str, at: int) -> str:
     spread = f"{name}, after {_measurements(us.budget)} (95 %: {100 * us.share_low:.1f} to {100 * us.share_high:.1f})"
     blocks = [("main", f"{100 * us.share_mean:.1f} %", f"of the optimum: {spread}")]
     if rival is not None:
-        blocks.append(("", f"{100 * rival.share_mean:.1f} %", f"the best other, {rival.tuner.replace('_', ' ')}, after {rival.budget}: {_against(found.verdict, name)}"))
+        other = f"the best other, {rival.tuner.replace('_', ' ')}, after {rival.budget}"
+        blocks.append(("", f"{100 * rival.share_mean:.1f} %", f"{other}: {_against(found.verdict, name)}"))
     blocks.append(("", f"{100 * us.feasible_share:.1f} %", f"of {name} runs have an answer within all limits"))
-    blocks.append(("", f"{us.spent_s:,.0f} s", "of measuring" + (f", {us.spent_j:,.0f} J" if math.isfinite(us.spent_j) else "; power was not measured")))
-    return '<div class="figures">' + "".join(f'<div class="{kind}"><b>{escape(big)}</b><span>{escape(small)}</span></div>' for kind, big, small in blocks) + "</div>"
+    energy = f", {us.spent_j:,.0f} J" if math.isfinite(us.spent_j) else "; power was not measured"
+    blocks.append(("", f"{us.spent_s:,.0f} s", f"of measuring{energy}"))
+    shown = (f'<div class="{kind}"><b>{escape(big)}</b><span>{escape(small)}</span></div>' for kind, big, small in blocks)
+    return f'<div class="figures">{"".join(shown)}</div>'
 
 
 def _against(verdict: str, name: str) -> str:
@@ -141,10 +146,13 @@ def _plots(comparison: Comparison, trace: Trace, focus: str, at: int) -> list[st
     parts: list[str] = []
     if comparison.reference.exists.any():
         parts += ["<h2>How fast does each get to the optimum?</h2>", progress_plot(comparison, focus)]
-        parts += ['<p class="quiet">Mean over objectives and seeds; bands are 95 % bootstrap intervals. Dashed: within 3 % of the optimum.</p>']
+        parts += [
+            '<p class="quiet">Mean over objectives and seeds; bands: 95 % bootstrap intervals; dashed: within 3 % of the optimum.</p>'
+        ]
     limits = limits_in_words(comparison, representative(comparison), trace.space.workload.names)
     parts += [f"<h2>Where did each end after {_measurements(at)}?</h2>"]
-    parts += [f"<p>One objective of medium difficulty: {escape(limits)}. Each small dot is a recorded configuration, pale where it breaks a limit.</p>"]
+    dots = "Each small dot is a recorded configuration, pale where it breaks a limit."
+    parts += [f"<p>The objective of medium difficulty: {escape(limits)}. {dots}</p>"]
     parts += [plane_plot(comparison, trace, focus, at)]
     if comparison.reference.exists.any():
         parts += ["<h2>And over all objectives and seeds?</h2>", outcome_plot(comparison, focus, at)]
@@ -179,7 +187,8 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], focus: str) -
 def _live(checks: Sequence[LiveCheck]) -> list[str]:
     if not checks:
         return ["<h2>Does the trace still hold?</h2>", "<p>Not checked: nothing was measured live for this report.</p>"]
-    items = "".join(f"<li>{f'<b>{escape(check.label)}</b>: ' if check.label else ''}{escape(live_sentence(check))}</li>" for check in checks)
+    labels = [f"<b>{escape(check.label)}</b>: " if check.label else "" for check in checks]
+    items = "".join(f"<li>{label}{escape(live_sentence(check))}</li>" for label, check in zip(labels, checks, strict=True))
     return ["<h2>Does the trace still hold?</h2>", f"<ul>{items}</ul>"]
 
 

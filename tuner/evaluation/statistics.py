@@ -155,7 +155,8 @@ def summarize(comparison: Comparison, tuner: str, budget: int, seed: int = 0) ->
 def summaries(comparison: Comparison, seed: int = 0) -> list[Summary]:
     """Every tuner after every budget that its runs reach."""
     lengths = {tuner: len(comparison.runs(tuner)[0][0]) for tuner in comparison.tuners}
-    return [summarize(comparison, tuner, budget, seed) for tuner in comparison.tuners for budget in comparison.budgets if budget <= lengths[tuner]]
+    pairs = [(tuner, budget) for tuner in comparison.tuners for budget in comparison.budgets if budget <= lengths[tuner]]
+    return [summarize(comparison, tuner, budget, seed) for tuner, budget in pairs]
 
 
 def ties(a: FloatArray, b: FloatArray, seed: int = 0) -> str:

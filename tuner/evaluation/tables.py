@@ -67,10 +67,10 @@ def write_atomically(path: Path, text: str) -> Path:
 def write_summary_csv(path: Path, summaries: Sequence[Summary]) -> Path:
     """One row a tuner and budget."""
     header = ["tuner", "budget_measurements", "contexts", "impossible_contexts", *(column.name for column in COLUMNS)]
-    rows = [
-        [each.tuner, each.budget, each.contexts, each.impossible_contexts, *(_cell(getattr(each, column.field) * column.scale) for column in COLUMNS)]
-        for each in summaries
-    ]
+    rows = []
+    for each in summaries:
+        numbers = [_cell(getattr(each, column.field) * column.scale) for column in COLUMNS]
+        rows.append([each.tuner, each.budget, each.contexts, each.impossible_contexts, *numbers])
     return write_atomically(path, _csv(header, rows))
 
 
@@ -118,7 +118,8 @@ def text_rows(comparison: Comparison, summaries: Sequence[Summary], budget: int 
     chosen.sort(key=lambda each: (each.budget, -each.share_mean if math.isfinite(each.share_mean) else math.inf))
     columns = [column for column in COLUMNS if any(math.isfinite(getattr(each, column.field)) for each in chosen)]
     reach = {tuner: measurements_to_reach(comparison, tuner) for tuner in comparison.tuners}
-    headings = ["tuner", "measurements", *(f"{column.heading}, {column.unit}" for column in columns), f"measurements to {100 * NEAR_OPTIMUM:.0f} %"]
+    headings = ["tuner", "measurements", *(f"{column.heading}, {column.unit}" for column in columns)]
+    headings.append(f"measurements to {100 * NEAR_OPTIMUM:.0f} %")
     rows = [
         [
             each.tuner.replace("_", " "),

@@ -74,7 +74,8 @@ def headline(comparison: Comparison, focus: str, at: int = 3) -> str:
     if found.verdict == "tie":
         return f"{start}, a tie with {_the(rival.tuner)} ({_percent(rival.share_mean)})."
     if found.verdict == "worse":
-        return f"{_the(rival.tuner, True)} wins: after {_times(rival.budget)} it reaches {_percent(rival.share_mean)} of the optimum, {name} {_percent(us.share_mean)}."
+        theirs = f"after {_times(rival.budget)} it reaches {_percent(rival.share_mean)} of the optimum"
+        return f"{_the(rival.tuner, True)} wins: {theirs}, {name} {_percent(us.share_mean)}."
     return f"{start}; {_who_else_gets_there(comparison, focus, us.share_mean)}."
 
 
@@ -89,7 +90,12 @@ def _who_else_gets_there(comparison: Comparison, focus: str, share: float) -> st
 
 
 def verdict_on_learning(
-    candidates: int, budget: int, enumeration_s: float = math.nan, tuner: str = "policy", measurements: int | None = None, tuning_s: float = math.nan
+    candidates: int,
+    budget: int,
+    enumeration_s: float = math.nan,
+    tuner: str = "policy",
+    measurements: int | None = None,
+    tuning_s: float = math.nan,
 ) -> str:
     """Whether enumerating would have done.
 
@@ -99,8 +105,11 @@ def verdict_on_learning(
         tuner, measurements, tuning_s: who is near the optimum after how many measurements and seconds; None if never.
     """
     if candidates <= budget:
-        return f"No learning was needed: the space has {candidates:,} configurations, and measuring them all costs no more than the budget of {budget:,} measurements."
-    cost = f"Measuring all {candidates:,} configurations would take {_duration(enumeration_s)}" if math.isfinite(enumeration_s) else f"Enumerating costs {candidates:,} measurements"
+        count = f"the space has {candidates:,} configurations"
+        return f"No learning was needed: {count}, and measuring them all costs no more than the budget of {_times(budget)}."
+    cost = f"Enumerating the space costs {_times(candidates)}"
+    if math.isfinite(enumeration_s):
+        cost += f", {_duration(enumeration_s)}"
     near = f"within {100 * (1 - NEAR_OPTIMUM):.0f} % of the optimum"
     if measurements is None:
         return f"{cost}; {_the(tuner)} does not get {near} within the budget of {budget:,}."
@@ -119,7 +128,8 @@ def live_sentence(check: LiveCheck) -> str:
     """Whether what the trace says still holds."""
     ips, late = check.live_ips / check.trace_ips - 1, check.live_p99_ms / check.trace_p99_ms - 1
     worst = max(abs(ips), abs(late))
-    numbers = f"{check.live_ips:,.1f} inferences/s and p99 {check.live_p99_ms:,.1f} ms live, {check.trace_ips:,.1f} and {check.trace_p99_ms:,.1f} ms in the trace"
+    live = f"{check.live_ips:,.1f} inferences/s and p99 {check.live_p99_ms:,.1f} ms live"
+    numbers = f"{live}, {check.trace_ips:,.1f} and {check.trace_p99_ms:,.1f} ms in the trace"
     if not math.isfinite(worst):
         return f"nothing can be said: {numbers}."
     moved = f"{_signed(ips)} throughput, {_signed(late)} p99"
