@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from envs.errors import OptionError, TunerError
+from envs.errors import DependencyError, OptionError, TunerError
 from envs.optional import optional_import
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -26,9 +26,12 @@ def run_command(config_name: str, options: type[Options], task: Callable[[Option
 
     A `TunerError` ends in one line on stderr and its exit code; Ctrl-C in 130, after `task` has put its things away.
     """
-    hydra = optional_import("hydra", "train")
-    omegaconf = optional_import("omegaconf", "train")
-    store = optional_import("hydra.core.config_store", "train").ConfigStore.instance()
+    try:
+        hydra = optional_import("hydra", "train")
+        omegaconf = optional_import("omegaconf", "train")
+        store = optional_import("hydra.core.config_store", "train").ConfigStore.instance()
+    except DependencyError as error:
+        sys.exit(f"error: {error}")
     store.store(name=f"{config_name}_options", node=options)
     sys.argv[1:] = as_overrides(sys.argv[1:])
 

@@ -75,9 +75,9 @@ def plane_plot(comparison: Comparison, trace: Trace, focus: str, at: int = 3) ->
                 if not np.isfinite(point).all():
                     continue
                 size, layer = (9, 9) if tuner == focus else (7, 8)
-                axes.plot(*point, "o", ms=size, color=ink[tuner], mec="white", mew=1, zorder=layer)
+                axes.plot(*point, "X" if run.violation[step] > 0 else "o", ms=size, color=ink[tuner], mec="white", mew=1, zorder=layer)
                 points.append(point)
-                texts.append(f"{shown(tuner)} {point[1]:,.0f}/s" + (" (breaks a limit)" if run.violation[step] > 0 else ""))
+                texts.append(f"{shown(tuner)} {point[1]:,.0f}/s" + (" \u2717" if run.violation[step] > 0 else ""))
                 inks.append(ink[tuner])
                 bold.append(tuner == focus)
             label_right(axes, points, texts, inks, bold)
@@ -117,7 +117,9 @@ def _frame(axes: Any, x: Any, y: Any, limit: float, name: str) -> None:
         low, high = min(low, limit / 1.12), max(high, limit * 1.12)
         axes.axvspan(limit, high, color="#f3d9d9", alpha=0.55, lw=0, zorder=0)
         axes.axvline(limit, color="#a33", lw=1.3, zorder=1)
-        axes.text(limit, 0.985, f" limit {limit:.3g} ms", color="#a33", va="top", fontsize=9.5, transform=axes.get_xaxis_transform())
+        at, corner = (limit, 0.985), axes.get_xaxis_transform()
+        note = {"xytext": (4, 0), "textcoords": "offset points", "va": "top", "fontsize": 9.5}
+        axes.annotate(f"limit {limit:.3g} ms", at, xycoords=corner, color="#a33", **note)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     plain_ticks(axes.xaxis, round_numbers(low, high))

@@ -20,7 +20,7 @@ def progress_plot(comparison: Comparison, focus: str) -> str:
     ink = colours(comparison.tuners, focus)
     with style():
         figure = new_figure(9.6, 4.6)
-        axes = figure.add_axes((0.075, 0.12, 0.68, 0.84))
+        axes = figure.add_axes((0.075, 0.12, 0.66, 0.84))
         ends, texts, names = [], [], []
         lowest = 1.0
         for tuner in sorted(comparison.tuners, key=lambda name: name == focus):  # the emphasised one last, on top
@@ -36,7 +36,7 @@ def progress_plot(comparison: Comparison, focus: str) -> str:
             axes.plot(at, 100 * mean[np.array(at) - 1], "o", color=ink[tuner], ms=6 if strong else 3.5, zorder=6 if strong else 4)
             ends.append((float(steps[-1]), float(100 * mean[-1])))
             names.append(tuner)
-            texts.append(f"{shown(tuner)} {100 * mean[-1]:.1f} %" + (f" (after {len(mean)})" if len(mean) < comparison.budgets[-1] else ""))
+            texts.append(f"{shown(tuner)} {100 * mean[-1]:.1f} %" + (f" at {len(mean)}" if len(mean) < comparison.budgets[-1] else ""))
             lowest = min(lowest, float(low.min()))
         axes.set_xscale("log")
         axes.set_xlim(0.93, max(comparison.budgets[-1], 2))

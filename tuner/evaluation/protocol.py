@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.configuration import Configuration
-from envs.errors import ConfigurationError, OptionError, TunerError
+from envs.errors import ConfigurationError, OptionError
 from envs.measurement import FloatArray, MeasurementBatch, Outcome
 from envs.objective import Objectives, verdict_of
 from envs.traces.reader import Trace
+from envs.world import starting_row
 from tuner.search.oracle import best_scores
 from tuner.search.protocol import Problem, Tuner
 
@@ -156,14 +157,8 @@ def _energy_j(batch: MeasurementBatch) -> FloatArray:
 
 
 def starting_configuration(trace: Trace) -> Configuration:
-    """Where every tuner starts: the default of the space if it was recorded, else the recorded one with the fewest instances."""
-    try:
-        default: Configuration | None = trace.space.default()
-    except TunerError:  # finding a default can mean enumerating the space, and a trace may be of one too large for that
-        default = None
-    if default is not None and int(trace.find(default.array()[None])[0]) >= 0:
-        return default
-    return Configuration.of(trace.placements[trace.placements[..., 0].sum(axis=(1, 2)).argmin()])
+    """Where every tuner starts: see `envs.world.starting_row`."""
+    return Configuration.of(trace.placements[starting_row(trace.space, trace.placements, trace.batch.failed)])
 
 
 def usable_budgets(budgets: Sequence[int], candidates: int) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from tuner.evaluation.drawing import EMPHASIS, FAINT, GRID, INK
 from tuner.evaluation.planes import plane_plot, representative
 from tuner.evaluation.plots import cost_plot, outcome_plot, progress_plot
 from tuner.evaluation.protocol import Comparison
-from tuner.evaluation.statistics import Summary, summaries
+from tuner.evaluation.statistics import NEAR_OPTIMUM, Summary, summaries
 from tuner.evaluation.tables import text_rows, write_atomically
 from tuner.evaluation.words import (
     LiveCheck,
@@ -146,12 +146,11 @@ def _plots(comparison: Comparison, trace: Trace, focus: str, at: int) -> list[st
     parts: list[str] = []
     if comparison.reference.exists.any():
         parts += ["<h2>How fast does each get to the optimum?</h2>", progress_plot(comparison, focus)]
-        parts += [
-            '<p class="quiet">Mean over objectives and seeds; bands: 95 % bootstrap intervals; dashed: within 3 % of the optimum.</p>'
-        ]
+        near = f"dashed: within {100 * (1 - NEAR_OPTIMUM):.0f} % of the optimum"
+        parts += [f'<p class="quiet">Mean over objectives and seeds; bands: 95 % bootstrap intervals; {near}.</p>']
     limits = limits_in_words(comparison, representative(comparison), trace.space.workload.names)
     parts += [f"<h2>Where did each end after {_measurements(at)}?</h2>"]
-    dots = "Each small dot is a recorded configuration, pale where it breaks a limit."
+    dots = "Each small dot is a recorded configuration, pale where it breaks a limit; a cross marks an answer that still does."
     parts += [f"<p>The objective of medium difficulty: {escape(limits)}. {dots}</p>"]
     parts += [plane_plot(comparison, trace, focus, at)]
     if comparison.reference.exists.any():
@@ -198,6 +197,9 @@ def _provenance(comparison: Comparison, trace: Trace, given: Mapping[str, Any]) 
     facts |= {"seeds": list(comparison.seeds), "budgets": list(comparison.budgets), "tuners": list(comparison.tuners)}
     facts |= {"start": trace.space.describe(Configuration.of(trace.placements[comparison.start]))}
     recorded = {key: value for key, value in trace.metadata.items() if key != "space"}
-    facts |= {"trace": {"file": trace.path.name, "rows": len(trace.rows), "failed": failed, "disturbed": marked, **recorded}}
-    text = json.dumps(facts, indent=2, ensure_ascii=False, default=str)
+    told = {"file": trace.path.name, "rows": len(trace.rows), "failed": failed, "disturbed": marked, **recorded}
+    facts |= {f"trace.{key}": value for key, value in told.items()}
+    text = "\n".join(
+        f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}" for key, value in facts.items()
+    )
     return ["<h2>How this was made</h2>", f"<pre>{escape(text)}</pre>"]

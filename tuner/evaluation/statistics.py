@@ -103,7 +103,8 @@ def curves(comparison: Comparison, tuner: str) -> Curves:
 def interval(values: FloatArray, seed: int = 0) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Mean of [B, S, M] over contexts and seeds with its 95 % bootstrap interval: (mean, low, high), [M] each.
 
-    Contexts are resampled, and within each its seeds, since seeds belong to one context.
+    Contexts are resampled, and within each its seeds, since seeds belong to one context. That errs on the side of a tie: where
+    only seeds differ, the interval is up to 1.4 times too wide.
     """
     contexts, seeds = values.shape[:2]
     flat = values.reshape(contexts * seeds, values.shape[2])

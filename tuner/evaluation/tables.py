@@ -43,7 +43,7 @@ COLUMNS = (
     Column("tuning_s", "measuring", "spent_s", "s", 1, 1),
     Column("tuning_j", "energy", "spent_j", "J", 1, 0),
     Column("decision_ms", "decision", "decision_s", "ms", 1000, 2),
-    Column("excess_violation_percent", "excess where impossible", "excess_violation", "%", 100, 1),
+    Column("excess_violation_percent", "excess if impossible", "excess_violation", "%", 100, 1),
 )
 
 
@@ -112,18 +112,18 @@ def text_rows(comparison: Comparison, summaries: Sequence[Summary], budget: int 
     """(headings, rows) for people, units in the headings, best mean first within a budget; columns without any number are left out.
 
     Args:
-        budget: only this one; all of them if None.
+        budget: only this one; all of them, with a column that says which, if None.
     """
     chosen = [each for each in summaries if budget is None or each.budget == budget]
     chosen.sort(key=lambda each: (each.budget, -each.share_mean if math.isfinite(each.share_mean) else math.inf))
     columns = [column for column in COLUMNS if any(math.isfinite(getattr(each, column.field)) for each in chosen)]
     reach = {tuner: measurements_to_reach(comparison, tuner) for tuner in comparison.tuners}
-    headings = ["tuner", "measurements", *(f"{column.heading}, {column.unit}" for column in columns)]
+    headings = ["tuner", *(["measurements"] if budget is None else []), *(f"{column.heading}, {column.unit}" for column in columns)]
     headings.append(f"measurements to {100 * NEAR_OPTIMUM:.0f} %")
     rows = [
         [
             each.tuner.replace("_", " "),
-            str(each.budget),
+            *([str(each.budget)] if budget is None else []),
             *(_number(getattr(each, column.field) * column.scale, column.digits) for column in columns),
             NOTHING if reach[each.tuner] is None else str(reach[each.tuner]),
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from envs.configuration import Configuration
+from envs.errors import BundleError
 from envs.measurement import MeasurementBatch, Outcome
 from envs.observation import History, best_so_far
 from tuner.policy.bundle import Bundle
@@ -21,6 +22,8 @@ class LearnedTuner:
         recorded = np.isin(problem.space.codes(bundle.candidates), problem.space.codes(problem.candidates))
         self._policy = NumpyPolicy(bundle, problem.space, recorded)
         self._row = {int(code): row for row, code in enumerate(problem.space.codes(bundle.candidates))}
+        if int(problem.space.codes(problem.default.array())) not in self._row:
+            raise BundleError(f"the policy bundle does not know the configuration to start from, {problem.space.describe(problem.default)}")
         self._limits = problem.objective.batch()
         self._history = History.empty(1, bundle.slots, problem.space.shape[0])
         self._used = 0

@@ -1,132 +1,153 @@
-"""Optuna's TPE and GP samplers behind the tuner seam."""
+"""Optuna's TPE and GP samplers behind the tuner seam.
+
+The encoding is two whole numbers a knob, instances and the position of the batch in `space.batches` (about its logarithm), so that
+near settings look near; one category a knob hides that. A sampler only sees finished trials: what it suggests is
+looked up among the candidates and its trial closed, and what was measured in the end is added as a trial of its own.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
-from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from envs.measurement import Failure, Outcome
-from envs.objective import MAX_VIOLATION
+from envs.measurement import Failure, Measurement, Outcome
+from envs.objective import MAX_VIOLATION, Objective
 from envs.optional import optional_import
-from tuner.search.candidates import CandidateSearch
+from tuner.search.candidates import CandidateSearch, IntArray
 from tuner.search.protocol import Problem
 
 
 class OptunaSearch(CandidateSearch):
-    STARTUP = 5
-    TRIES = 20
-    log = True
-    signed = True
-    merge = False
-    tell_invalid = False
-    kind = "tpe"
-    ei = 24
-    cat = False
-    maximin = False
-    unused_level = None  # None keep suggestion -> 0
+    """The default, random candidates, then what a sampler of Optuna suggests.
+
+    A suggestion that is no candidate, or is spent, costs no measurement: the sampler is asked again, and after `tries` suggestions
+    the candidate nearest to the first of them is taken. Such suggestions are closed as failed trials, which samplers overlook.
+
+    Raises:
+        DependencyError: optuna is not installed.
+    """
+
+    #: Measurements before the model is trusted, the default included. Drawn here, among the candidates, not by the sampler.
+    startup = 5
+    tries = 1
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self._optuna = optional_import("optuna", "train")
-        self._limits = [math.isfinite(x) for x in (*problem.objective.p99_ms, problem.objective.power_w)]
-        optuna = self._optuna
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        import logging
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            seed = int(self.rng.integers(2**31))
-            if self.kind == "tpe":
-                sampler = optuna.samplers.TPESampler(n_startup_trials=1, multivariate=True, n_ei_candidates=self.ei, constant_liar=False, seed=seed)
-            else:
-                sampler = optuna.samplers.GPSampler(n_startup_trials=1, seed=seed)
-        self._study = optuna.create_study(sampler=sampler, direction="maximize")
-        sp = problem.space
-        I = optuna.distributions.IntDistribution
-        self._dist = {}
-        for k in range(sp.knobs):
-            if self.cat:
-                self._dist[f"o{k}"] = optuna.distributions.CategoricalDistribution(list(range(len(sp.options))))
-            else:
-                self._dist[f"n{k}"] = I(0, sp.max_instances)
-                self._dist[f"b{k}"] = I(0, len(sp.batches) - 1)
-        self.told = 0
-        self._low = math.inf
-        self.stats = [0, 0]
+        #: Since Optuna 5 constraints belong to the trial; before, a sampler heeded them only if it was given a function.
+        self._trial_has_constraints = hasattr(self._optuna.trial.Trial, "set_constraint")
+        self._limited = bool(np.isfinite([*problem.objective.p99_ms, problem.objective.power_w]).any())
+        self._study = self._new_study()
+        whole = self._optuna.distributions.IntDistribution
+        top = {"instances": problem.space.max_instances, "level": len(problem.space.batches) - 1}
+        self._distributions = {f"{name}_{knob}": whole(0, high) for knob in range(problem.space.knobs) for name, high in top.items()}
+        self._told = 0
+        self._lowest = math.inf
 
-    def _params(self, n, l):
-        sp = self.problem.space
-        out = {}
-        for k in range(sp.knobs):
-            if self.cat:
-                out[f"o{k}"] = int(0 if n[k] == 0 else 1 + (n[k] - 1) * len(sp.batches) + l[k])
-            else:
-                out[f"n{k}"] = int(n[k])
-                if n[k]: b = int(l[k])
-                elif self.unused_level == "rand": b = int(self.rng.integers(len(sp.batches)))
-                elif self.unused_level == "mid": b = (len(sp.batches) - 1) // 2
-                else: b = 0
-                out[f"b{k}"] = b
-        return out
+    def _sampler(self, seed: int, **constraints: Any) -> Any:
+        raise NotImplementedError
 
-    def _suggest(self):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            t = self._study.ask(self._dist)
-        sp = self.problem.space
-        if self.cat:
-            o = sp.options[[t.params[f"o{k}"] for k in range(sp.knobs)]].astype(np.int64)
-            n = o[:, 0]
-            l = np.where(n > 0, np.searchsorted(sp.batches, o[:, 1]), -1)
-        else:
-            n = np.array([t.params[f"n{k}"] for k in range(sp.knobs)])
-            l = np.where(n > 0, [t.params[f"b{k}"] for k in range(sp.knobs)], -1)
-        self._study.tell(t, state=self._optuna.trial.TrialState.FAIL)
-        return n, l
+    def _new_study(self) -> Any:
+        constraints = {"constraints_func": _unused} if self._limited and not self._trial_has_constraints else {}
+        verbosity = self._optuna.logging.get_verbosity()
+        self._optuna.logging.set_verbosity(logging.WARNING)  # "A new study created in memory"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", self._optuna.exceptions.ExperimentalWarning)
+                sampler = self._sampler(int(self.rng.integers(2**31)), **constraints)
+            return self._optuna.create_study(sampler=sampler, direction="maximize")
+        finally:
+            self._optuna.logging.set_verbosity(verbosity)
 
     def _propose(self) -> int:
         left = np.flatnonzero(~self.spent)
-        if self.told < self.STARTUP:
-            if self.maximin:
-                sub = self.rng.choice(left, size=min(len(left), 200), replace=False)
-                d = np.min([self.steps_from(self.instances[r], self.levels[r])[sub] for r in np.flatnonzero(self.spent)], axis=0)
-                return int(sub[d.argmax()])
+        if self._told < self.startup:
             return self.any_of(left)
-        first = None
-        for _ in range(self.TRIES):
-            n, l = self._suggest()
-            row = self.row(np.stack([n, np.where(n > 0, np.asarray(self.problem.space.batches)[l], 0)], -1).reshape(*self.problem.space.shape, 2).astype(np.int16))
+        suggestions = []
+        for _ in range(self.tries):
+            instances, levels = self._suggest()
+            row = self._row_of(instances, levels)
             if row >= 0 and not self.spent[row]:
                 return row
-            if first is None: first = (n, l)
-            if row < 0 and self.tell_invalid:
-                self._add(self._params(n, l), 0.0 if not self.log else 0., [MAX_VIOLATION] * sum(self._limits))
-            self.stats[0] += 1
-        self.stats[1] += 1
-        d = self.steps_from(*first)[left]
-        return self.any_of(left[d == d.min()])
+            suggestions.append((instances, levels))
+        steps = self.steps_from(*suggestions[0])[left]
+        return self.any_of(left[steps == steps.min()])
 
-    def _add(self, params, value, cons):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._study.add_trial(self._optuna.trial.create_trial(params=params, distributions=self._dist, value=value, system_attrs={"constraints": cons} if cons else {}))
+    def _suggest(self) -> tuple[IntArray, IntArray]:
+        """Instances and levels [K] that the sampler would try, whether or not they are a candidate."""
+        trial = self._study.ask(self._distributions)
+        self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
+        knobs = range(self.problem.space.knobs)
+        instances = np.array([trial.params[f"instances_{knob}"] for knob in knobs])
+        levels = np.array([trial.params[f"level_{knob}"] for knob in knobs])
+        return instances, np.where(instances > 0, levels, -1)
+
+    def _row_of(self, instances: IntArray, levels: IntArray) -> int:
+        batches = np.where(instances > 0, np.asarray(self.problem.space.batches)[levels], 0)
+        return self.row(np.stack([instances, batches], axis=-1).reshape(*self.problem.space.shape, 2))
 
     def _learn(self, row: int, outcome: Outcome) -> None:
-        self.told += 1
-        score, violation = self.problem.judge(outcome)
-        v = math.log(score) if self.log and score > 0 else score
+        score, _ = self.problem.judge(outcome)
         if isinstance(outcome, Failure):
-            cons = [MAX_VIOLATION] * sum(self._limits); v = self._low if math.isfinite(self._low) else 0.
+            # Bad, but not so far from the rest that a Gaussian process sees nothing else.
+            score = self._lowest if math.isfinite(self._lowest) else 0.0
         else:
-            cons = []
-            for has, m, lim in zip(self._limits, (*outcome.p99_ms, outcome.power_w), (*self.problem.objective.p99_ms, self.problem.objective.power_w)):
-                if has: cons.append(float(np.nan_to_num(np.clip(math.log(m / lim), -3, 3), nan=3.0)))
-            self._low = min(self._low, v)
-        if not self.signed: cons = [max(c, 0) for c in cons]
-        if self.merge and cons: cons = [max(cons)]
-        self._add(self._params(self.instances[row], self.levels[row]), v, cons)
+            self._lowest = min(score, self._lowest)
+        params: dict[str, int] = {}
+        for knob, (instances, level) in enumerate(zip(self.instances[row].tolist(), self.levels[row].tolist(), strict=True)):
+            params |= {f"instances_{knob}": instances, f"level_{knob}": max(level, 0)}
+        extra: dict[str, Any] = {}
+        if self._limited:
+            limits = margins(outcome, self.problem.objective)
+            named = {str(position): value for position, value in enumerate(limits)}
+            extra = {"constraints": named} if self._trial_has_constraints else {"system_attrs": {"constraints": limits}}
+        trial = self._optuna.trial.create_trial(params=params, distributions=self._distributions, value=score, **extra)
+        self._study.add_trial(trial)
+        self._told += 1
+
+
+class TpeSearch(OptunaSearch):
+    """Tree-structured Parzen estimators. Multivariate: instances and batch act together. Asking again is cheap, and draws anew.
+    """
+
+    tries = 10
+
+    def _sampler(self, seed: int, **constraints: Any) -> Any:
+        return self._optuna.samplers.TPESampler(
+            n_startup_trials=1, n_ei_candidates=100, multivariate=True, constant_liar=False, seed=seed, **constraints
+        )
+
+
+class GpSearch(OptunaSearch):
+    """A Gaussian process of the score and one of each limit, under constrained expected improvement.
+
+    Three measurements are enough to start. Asking again would fit everything again and suggest the same.
+    """
+
+    startup = 3
+
+    def _sampler(self, seed: int, **constraints: Any) -> Any:
+        return self._optuna.samplers.GPSampler(n_startup_trials=1, seed=seed, **constraints)
+
+
+def margins(outcome: Outcome, objective: Objective) -> list[float]:
+    """How far beyond each finite limit an outcome is, as a logarithm: tenants in order, then power; MAX_VIOLATION where it is unknown.
+
+    Below zero where the limit is kept. That side, which a violation has not, lets a model see a limit coming.
+    """
+    limits = np.array([*objective.p99_ms, objective.power_w])
+    reached = np.array([*outcome.p99_ms, outcome.power_w]) if isinstance(outcome, Measurement) else np.full(len(limits), np.nan)
+    finite = np.isfinite(limits)
+    with np.errstate(divide="ignore"):
+        over = np.log(reached[finite]) - np.log(limits[finite])
+    beyond: list[float] = np.nan_to_num(np.clip(over, -MAX_VIOLATION, MAX_VIOLATION), nan=MAX_VIOLATION).tolist()
+    return beyond
+
+
+def _unused(trial: Any) -> list[float]:
+    """Makes a sampler before Optuna 5 heed constraints; they are stored with the trials, so it is never asked for any."""
+    raise NotImplementedError

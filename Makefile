@@ -1,0 +1,32 @@
+# Two commands do everything on a fresh machine, set-up included: `make train` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help train test check clean
+
+help:
+	@echo "make train   train a policy on the built-in recording and compare it with search (3 to 5 minutes)"
+	@echo "make test    all checks and tests (under 8 minutes)"
+	@echo "make check   ruff, mypy --strict and import contracts alone"
+	@echo "make clean   remove the virtual environment and caches; runs/ and traces/ stay"
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+train: $(VENV)/ready
+	$(BIN)/python -m tuner.train
+
+check: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

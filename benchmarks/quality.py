@@ -1,0 +1,46 @@
+"""How good are few measurements? Replays a built-in trace: policy and searches, ten seeds, objectives that no training drew.
+
+  python -m benchmarks.quality
+  python -m benchmarks.quality --trace resnet50_mobilenet_v2 --bundle checkpoints/two_tenants.bundle
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmarks.figures import Figure, figure, parser, report
+from envs.traces.reader import find_trace, read_trace
+from tuner.evaluate import EvaluationOptions, evaluate, show
+from tuner.evaluation.statistics import summarize
+
+
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument("--trace", default="resnet50")
+    arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/one_tenant.bundle"))
+    arguments.add_argument("--objectives", type=int, default=30)
+    arguments.add_argument("--seeds", type=int, default=10)
+    arguments.add_argument("--tpe", type=int, default=30, help="measurements at which TPE stops, its decisions being slow")
+    arguments.add_argument("--gp", type=int, default=15, help="measurements at which GP stops, its decisions being slower")
+    arguments.add_argument("--out", type=Path, default=Path("runs/quality"))
+    given = arguments.parse_args()
+    options = EvaluationOptions(given.objectives, given.seeds, max_measurements={"gp": given.gp, "tpe": given.tpe})
+    result = evaluate(read_trace(find_trace(given.trace)), {"policy": given.bundle}, options, given.out)
+    show(result)
+    goals = {("policy", 3): (">= 97", ">= 90", ">= 99")}
+    figures: list[Figure] = []
+    for budget in (3, 8):
+        for tuner in ("policy", "random", "hill_climb", "tpe", "gp"):
+            each = summarize(result.comparison, tuner, budget)
+            mean, low, found = goals.get((tuner, budget), ("", "", ""))
+            figures += [
+                figure(f"{tuner} after {budget}: share of the oracle, mean", 100 * each.share_mean, "%", mean),
+                figure(f"{tuner} after {budget}: share of the oracle, 5th percentile", 100 * each.share_p5, "%", low),
+                figure(f"{tuner} after {budget}: feasible where possible", 100 * each.feasible_share, "%", found),
+            ]
+    return report(figures, given.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

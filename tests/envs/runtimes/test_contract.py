@@ -1,0 +1,87 @@
+"""What every runtime promises. A new one is tested by adding a line to `RUNTIMES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs.configuration import Configuration
+from envs.errors import ObjectiveError, RuntimeFault
+from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
+from envs.objective import Objective
+from envs.runtimes.onnxruntime import onnxruntime_runtime
+from envs.runtimes.protocol import Runtime, check_objective, try_configuration
+from envs.runtimes.replayed import ReplayedRuntime
+from tests.worlds import space, write_trace
+
+
+def live(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    return onnxruntime_runtime(request.getfixturevalue("live_space"), [small_onnx], cache)
+
+
+def replayed(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    return ReplayedRuntime(write_trace(tmp_path / "t.parquet", space(max_instances=2, batches=(1, 4))))
+
+
+RUNTIMES = {"onnxruntime": (live, Origin.MEASURED), "replayed": (replayed, Origin.REPLAYED)}
+
+FIRST = Configuration((((1, 1), (0, 0)),))
+SECOND = Configuration((((1, 1), (1, 4)),))
+INVALID = Configuration((((1, 3), (0, 0)),))
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+class TestRuntime:
+    @pytest.fixture
+    def runtime(self, name: str, small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+        make: Callable[..., Runtime] = RUNTIMES[name][0]
+        return make(small_onnx, cache, request, tmp_path)
+
+    def test_measures_what_is_applied_and_says_where_it_comes_from(self, name: str, runtime: Runtime) -> None:
+        with runtime:
+            for configuration in (FIRST, SECOND):
+                transition = runtime.apply(configuration)
+                measurement = runtime.measure(0.2)
+                assert transition.apply_s >= 0
+                assert measurement.origin is RUNTIMES[name][1] is runtime.origin
+                assert len(measurement.tenants) == runtime.space.shape[0]
+                assert (measurement.throughput_ips > 0).all()
+                tenant = measurement.tenants[0]
+                assert 0 < tenant.p50_ms <= tenant.p95_ms <= tenant.p99_ms
+                assert len(measurement.threads) == configuration.total_instances
+                assert measurement.cost_s > 0
+
+    def test_an_invalid_configuration_is_a_typed_failure_and_the_old_one_stays(self, name: str, runtime: Runtime) -> None:
+        with runtime:
+            runtime.apply(FIRST)
+            with pytest.raises(ConfigurationFailed) as error:
+                runtime.apply(INVALID)
+            assert error.value.failure.kind is FailureKind.INVALID
+            assert len(runtime.measure(0.2).threads) == 1
+            outcome = try_configuration(runtime, INVALID, 0.2)
+            assert isinstance(outcome, Failure)
+
+    def test_measuring_before_applying_is_refused(self, name: str, runtime: Runtime) -> None:
+        with runtime, pytest.raises(RuntimeFault, match="apply a configuration first"):
+            runtime.measure(0.2)
+
+    def test_close_is_idempotent_and_final(self, name: str, runtime: Runtime) -> None:
+        runtime.apply(FIRST)
+        runtime.close()
+        runtime.close()
+        with pytest.raises(RuntimeFault, match="closed"):
+            runtime.apply(FIRST)
+        with pytest.raises(RuntimeFault, match="closed"):
+            runtime.measure(0.2)
+
+    def test_power_is_nan_where_there_is_no_sensor_and_its_limit_refused(self, name: str, runtime: Runtime) -> None:
+        with runtime:
+            outcome = try_configuration(runtime, FIRST, 0.2)
+            assert isinstance(outcome, Measurement)
+            assert runtime.has_power == bool(np.isfinite(outcome.power_w))
+            if not runtime.has_power:
+                with pytest.raises(ObjectiveError, match="measures no power"):
+                    check_objective(runtime, Objective((50.0,), 10.0))

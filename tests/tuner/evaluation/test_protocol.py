@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs.configuration import Configuration
+from envs.errors import ConfigurationError, ObjectiveError, OptionError
+from envs.objective import Objective, Objectives
+from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
+from tuner.evaluation.protocol import BUDGETS, compare, run_tuner, starting_configuration, usable_budgets
+from tuner.search.protocol import Problem
+
+LIMITS = Objectives(np.array([[10.0], [1.0]]), np.array([math.inf, math.inf]))
+
+
+def problem_of(trace, p99_ms=10.0):
+    return Problem(trace.space, trace.placements, Objective((p99_ms,) * trace.space.shape[0]), starting_configuration(trace))
+
+
+def test_a_run_counts_every_measurement_from_the_default_on(tmp_path):
+    trace = small_trace(tmp_path, power=True)
+    problem = problem_of(trace)
+    tuner = InOrder(problem)
+    run = run_tuner(tuner, problem, trace.outcome, 5)
+    assert len(run) == 5
+    assert len(tuner.told) == 5
+    assert run.rows[0] == trace.find(problem.default.array()[None])[0]
+    assert len(set(run.rows.tolist())) == 5
+    assert (run.cost_s == 3.0).all()
+    first = trace.outcome(problem.default)
+    assert run.score_ips[0] == first.throughput_ips.sum()
+    assert run.energy_j[0] == pytest.approx(first.power_w * 3.0)
+    assert run.throughput_ips.shape == run.p99_ms.shape == (5, 1)
+    assert (run.decision_s >= 0).all()
+
+
+def test_starting_elsewhere_is_refused(tmp_path):
+    trace = small_trace(tmp_path)
+    problem = problem_of(trace)
+    tuner = InOrder(problem)
+    tuner.told.append(None)
+    with pytest.raises(ConfigurationError, match="must first ask for the default"):
+        run_tuner(tuner, problem, trace.outcome, 2)
+
+
+def test_a_failure_scores_nothing_costs_time_and_draws_the_mean_power(tmp_path):
+    trace = small_trace(tmp_path)  # without power, two instances fail
+    problem = problem_of(trace)
+    run = run_tuner(InOrder(problem), problem, trace.outcome, len(trace.rows))
+    failed = np.isnan(run.throughput_ips[:, 0])
+    assert failed.any()
+    assert (run.score_ips[failed] == 0).all()
+    assert (run.violation[failed] > 0).all()
+    assert (run.cost_s[failed] == 1.0).all()
+    assert np.isnan(run.energy_j).all()
+
+
+def test_what_is_no_candidate_has_no_row(tmp_path):
+    trace = small_trace(tmp_path, keep=lambda each: each.total_instances < 4)
+    problem = problem_of(trace)
+    tuner = InOrder(problem)
+    tuner._queue[1] = Configuration((((2, 1), (2, 1)),))
+    run = run_tuner(tuner, problem, trace.outcome, 2)
+    assert run.rows[1] == -1
+    assert run.score_ips[1] == 0
+
+
+def test_everybody_starts_from_the_default_or_the_fewest_recorded_instances(tmp_path):
+    trace = small_trace(tmp_path)
+    assert starting_configuration(trace) == trace.space.default()
+    without = small_trace(tmp_path, keep=lambda each: each.total_instances >= 3)
+    assert starting_configuration(without).total_instances == 3
+
+
+def test_budgets_above_the_number_of_candidates_are_dropped():
+    assert usable_budgets(BUDGETS, 20) == (1, 3, 5, 8, 15)
+    assert usable_budgets((5, 3), 2) == (2,)
+    with pytest.raises(OptionError):
+        usable_budgets((0,), 2)
+
+
+@pytest.mark.parametrize("names", [("net",), ("net", "other")])
+def test_compare_runs_every_tuner_on_every_context_and_seed(tmp_path: Path, names):
+    trace = small_trace(tmp_path, names, batches=(1, 2) if len(names) == 1 else (1,))
+    limits = Objectives(np.repeat(LIMITS.p99_ms, len(names), axis=1) * len(names), LIMITS.power_w)
+    seen: list[str] = []
+    comparison = compare({"a": InOrder, "b": backwards}, trace, limits, [0, 1, 2], (1, 3, 5, 999), {"b": 3}, seen.append)
+    assert comparison.tuners == ("a", "b")
+    assert comparison.budgets == (1, 3, 5)
+    assert comparison.asked_budget == 999
+    assert len(comparison.records) == len(seen) == 2 * 3 * 2
+    assert {len(record.run) for record in comparison.records if record.tuner == "b"} == {3}
+    assert comparison.reference.exists.tolist() == [True, False]
+    assert (comparison.reference.violation > 0).tolist() == [False, True]
+    best = comparison.runs("a")[0][0]
+    assert best.throughput_ips.shape == (5, len(names))
+
+
+def test_the_same_seed_is_the_same_problem_for_all_and_differs_between_contexts(tmp_path):
+    trace = small_trace(tmp_path)
+    seeds: dict[str, list[int]] = {"a": [], "b": []}
+
+    def factory(name):
+        return lambda problem: (seeds[name].append(problem.seed), InOrder(problem))[1]
+
+    compare({name: factory(name) for name in seeds}, trace, LIMITS, [0, 1], (1,))
+    assert seeds["a"] == seeds["b"]
+    assert len(set(seeds["a"])) == 4
+
+
+def test_a_power_limit_without_power_is_refused(tmp_path):
+    with pytest.raises(ObjectiveError, match="without a power sensor"):
+        compare({"a": InOrder}, small_trace(tmp_path), Objectives(np.array([[10.0]]), np.array([5.0])), [0], (1,))
+
+
+def test_nothing_to_compare_is_refused(tmp_path):
+    with pytest.raises(OptionError, match="at least one tuner"):
+        compare({}, small_trace(tmp_path), LIMITS, [0])

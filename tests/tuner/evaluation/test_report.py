@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from envs.errors import StorageError
+from envs.objective import Objectives
+from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
+from tuner.evaluation.drawing import spread
+from tuner.evaluation.protocol import compare
+from tuner.evaluation.report import LiveCheck, report_html, verdict_on_learning, write_report
+from tuner.evaluation.words import headline, live_sentence
+
+VOID = {"meta", "br", "img", "hr", "link", "input"}
+
+
+class Reader(HTMLParser):
+    """Fails where tags do not close in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.ids += [value for key, value in attrs if key == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.ids += [value for key, value in attrs if key == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def read(html: str) -> Reader:
+    reader = Reader()
+    reader.feed(html)
+    reader.close()
+    assert not reader.open
+    return reader
+
+
+def limits(tenants: int, *p99_ms: float, power_w: float = math.inf) -> Objectives:
+    return Objectives(np.repeat(np.array(p99_ms)[:, None], tenants, axis=1), np.full(len(p99_ms), power_w))
+
+
+def compared(trace, *p99_ms, power_w=math.inf, seeds=(0, 1), budgets=(1, 3, 8), **tuners):
+    return compare(
+        tuners or {"policy": backwards, "in_order": InOrder}, trace, limits(trace.space.shape[0], *p99_ms, power_w=power_w), seeds, budgets
+    )
+
+
+def test_a_report_stands_alone_and_says_where_its_numbers_come_from(tmp_path):
+    trace = small_trace(tmp_path, ("<b>", "cost $x_1$"), batches=(1,), power=True)
+    comparison = compared(trace, 40.0, 20.0, 1.0, power_w=13.5)
+    check = LiveCheck(100, 80, 20, 20, True, True, "<i>here</i>")
+    path = write_report(tmp_path / "out" / "report.html", comparison, trace, provenance={"command": "a < b"}, live_checks=[check])
+    html = path.read_text()
+    found = read(html)
+    assert "http" not in html
+    assert "<script" not in html
+    assert not {"script", "link", "img", "iframe", "b>"} & set(found.tags)
+    assert "<b>:" not in html
+    assert "<i>here" not in html
+    assert html.count("&lt;b&gt;") >= 2
+    assert "Replayed from a trace measured on Test board at 2025-01-02 03:04:05 UTC" in found.text
+    assert "a < b" in found.text
+    assert "drifted by 20 %" in found.text
+    assert found.tags.count("svg") == 4
+    assert len(found.ids) == len(set(found.ids))
+    for target in re.findall(r'(?:href="#|url\(#)([^")]+)', html):
+        assert target in found.ids
+    assert not list(path.parent.glob(".*"))
+
+
+def test_a_report_without_power_or_with_one_run_or_nothing_to_find(tmp_path):
+    trace = small_trace(tmp_path)
+    found = read(report_html(compared(trace, 10.0, seeds=(0,), budgets=(1,)), trace))
+    assert "power was not measured" in found.text
+    assert "joules" not in found.text
+    assert "nan" not in found.text.lower().replace("nano", "")
+    nothing = read(report_html(compared(trace, 0.5), trace))
+    assert "nothing to find" in nothing.text
+    free = read(report_html(compared(trace, math.inf), trace))
+    assert "no limit" in free.text
+
+
+def test_simulated_is_never_called_measured(tmp_path):
+    trace = small_trace(tmp_path, runtime="simulated", complete=False)
+    text = read(report_html(compared(trace, 10.0), trace)).text
+    assert "Replayed from a trace simulated for Test board" in text
+    assert "incomplete recording" in text
+
+
+def test_the_headline_follows_the_numbers(tmp_path):
+    trace = small_trace(tmp_path, power=True)
+    best_last = {"policy": backwards, "in_order": InOrder}
+    assert headline(compared(trace, math.inf, **best_last), "policy").startswith(
+        "After 3 measurements the policy reaches 100.0 % of the optimum; "
+    )
+    worse = headline(compared(trace, math.inf, policy=InOrder, in_order=backwards), "policy")
+    assert worse.startswith("In order wins: after 3 measurements it reaches 100.0 %")
+    assert "a tie with other" in headline(compared(trace, math.inf, policy=InOrder, other=InOrder), "policy")
+    assert "nothing to compare" in headline(compared(trace, math.inf, policy=InOrder, oracle=backwards), "policy")
+
+
+def test_the_headline_says_what_others_need(tmp_path):
+    trace = small_trace(tmp_path, power=True)
+    count = len(trace.rows)
+    long = compared(trace, math.inf, policy=backwards, in_order=InOrder, budgets=(3, count))
+    assert re.search(r"the next to get as far, in order, needs \d+\.$", headline(long, "policy"))
+    short = compared(trace, math.inf, policy=backwards, in_order=InOrder, budgets=(3,))
+    assert headline(short, "policy").endswith("nothing else gets as far within 3 measurements.")
+
+
+def test_whether_learning_was_needed():
+    assert verdict_on_learning(80, 100).startswith("No learning was needed: the space has 80 configurations")
+    needed = verdict_on_learning(960, 100, 7500.0, "policy", 3, 12.0)
+    assert (
+        needed == "Enumerating the space costs 960 measurements, 2.1 h; the policy is within 3 % of the optimum after 3 measurements, 12 s."
+    )
+    assert "does not get within 3 % of the optimum" in verdict_on_learning(960, 100, 7500.0)
+
+
+def test_a_live_check_in_words():
+    assert live_sentence(LiveCheck(100, 108, 20, 19, True, False)).startswith("within 10 %")
+    assert live_sentence(LiveCheck(100, 100, 20, 25, True, False)).startswith("the machine drifted by 25 %")
+    assert live_sentence(LiveCheck(100, 200, 20, 25, False, False)).startswith("measured on another machine")
+    assert "do not trust" in live_sentence(LiveCheck(100, 100, 20, 20, True, True))
+    assert live_sentence(LiveCheck(math.nan, 100, 20, 20, True, False)).startswith("nothing can be said")
+
+
+def test_a_report_that_cannot_be_written_says_so(tmp_path):
+    trace = small_trace(tmp_path)
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(StorageError):
+        write_report(tmp_path / "taken" / "report.html", compared(trace, 10.0), trace)
+
+
+def test_labels_keep_their_order_and_their_distance():
+    placed = spread([1.0, 0.99, 0.99, 0.2, 0.21], 0.06, 0.0, 1.0)
+    assert placed.max() <= 1.0
+    assert placed.min() >= 0.0
+    assert (np.diff(np.sort(placed)) >= 0.06 - 1e-12).all()
+    assert placed[0] == placed.max()
+    assert placed[3] == placed.min()
+    assert (spread([0.5] * 30, 0.06, 0.0, 1.0) >= 0).all()
+    assert len(spread([], 0.06, 0.0, 1.0)) == 0

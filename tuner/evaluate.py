@@ -1,0 +1,131 @@
+"""Compare tuners on a trace: python -m tuner.evaluate trace=resnet50 bundle=checkpoints/one_tenant.bundle"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+
+from envs.errors import OptionError
+from envs.objective import Objectives
+from envs.objective_draw import LimitRange, draw_objectives, uniforms_per_draw
+from envs.traces.reader import Trace, find_trace, read_trace
+from tuner.cli import run_command
+from tuner.console import progress_bar, table
+from tuner.evaluation.live import LiveOptions, check_live
+from tuner.evaluation.protocol import BUDGETS, Comparison, compare
+from tuner.evaluation.report import write_report
+from tuner.evaluation.statistics import summaries
+from tuner.evaluation.tables import text_rows, write_runs_csv, write_summary_csv
+from tuner.evaluation.words import LiveCheck, headline, learning_sentence, live_sentence, origin_label
+from tuner.options import versions
+from tuner.policy.bundle import load_bundle
+from tuner.policy.learned import LearnedTuner
+from tuner.search.oracle import Oracle
+from tuner.search.protocol import Problem, Tuner
+from tuner.search.registry import make_search
+
+
+@dataclass
+class EvaluationOptions:
+    """How to compare.
+
+    Attributes:
+        objectives: how many to draw, from limits that no training draws. seeds: of each tuner on each of them.
+        seed: of the draw. tuners: beside the policy. max_measurements: for those that would think too long about more.
+    """
+
+    objectives: int = 20
+    seeds: int = 2
+    seed: int = 1000
+    tuners: list[str] = field(default_factory=lambda: ["random", "hill_climb", "tpe", "gp", "vendor_default"])
+    max_measurements: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class EvaluateCommand:
+    """Options of python -m tuner.evaluate."""
+
+    trace: str = "resnet50"
+    bundle: Optional[str] = None
+    out: str = "runs/evaluate"
+    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    live: LiveOptions = field(default_factory=LiveOptions)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A comparison and where it was written."""
+
+    comparison: Comparison
+    trace: Trace
+    html: Path
+    csv: Path
+    live: tuple[LiveCheck, ...]
+
+
+def main(options: EvaluateCommand) -> int:
+    trace = read_trace(find_trace(options.trace))
+    policies = {"policy": Path(options.bundle)} if options.bundle else {}
+    show(evaluate(trace, policies, options.evaluation, Path(options.out), options.live))
+    return 0
+
+
+def evaluate(trace: Trace, policies: Mapping[str, Path], options: EvaluationOptions, out: Path, live: LiveOptions | None = None) -> Report:
+    """Compare policy bundles with searches on objectives that no training drew; writes report.html and two CSV files into `out`."""
+    factories = factories_of(trace, policies, options.tuners)
+    objectives = held_out_objectives(trace, options)
+    limits = {name: len(trace.rows) for name in factories} | dict(options.max_measurements)
+    limits |= {name: load_bundle(path).slots for name, path in policies.items()}
+    with progress_bar("comparing", len(factories) * options.objectives * options.seeds) as advance:
+        comparison = compare(factories, trace, objectives, range(options.seeds), BUDGETS, limits, advance)
+    checks = check_live(trace, comparison, live) if live is not None and live.networks else ()
+    provenance = {"versions": versions(), "command": shlex.join(["python", *sys.orig_argv[1:]])}
+    html = write_report(out / "report.html", comparison, trace, provenance=provenance, live_checks=checks)
+    csv = write_summary_csv(out / "summary.csv", summaries(comparison))
+    write_runs_csv(out / "runs.csv", comparison, trace)
+    return Report(comparison, trace, html, csv, checks)
+
+
+def factories_of(trace: Trace, policies: Mapping[str, Path], searches: list[str]) -> dict[str, Callable[[Problem], Tuner]]:
+    """What makes each tuner; the oracle comes last."""
+    factories: dict[str, Callable[[Problem], Tuner]] = {}
+    for name, path in policies.items():
+        bundle = load_bundle(path)
+        bundle.check_space(trace.space)
+        factories[name] = partial(LearnedTuner, bundle)
+    factories |= {name: partial(make_search, name) for name in searches}
+    return factories | {"oracle": lambda problem: Oracle(problem, trace.batch)}
+
+
+def held_out_objectives(trace: Trace, options: EvaluationOptions) -> Objectives:
+    """Objectives [B] from the held-out limits."""
+    if options.objectives < 1 or options.seeds < 1:
+        raise OptionError("evaluation.objectives and evaluation.seeds must be at least 1")
+    uniforms = np.random.default_rng(options.seed).random((options.objectives, uniforms_per_draw(trace.space.shape[0])))
+    return draw_objectives(LimitRange.of(trace.batch), uniforms, "held_out")
+
+
+def show(report: Report) -> None:
+    """The verdict, the table after three measurements, and where the rest is."""
+    comparison, trace = report.comparison, report.trace
+    focus = "policy" if "policy" in comparison.tuners else comparison.tuners[0]
+    print(headline(comparison, focus))
+    print(learning_sentence(comparison, trace, focus))
+    every = summaries(comparison)
+    for budget in (3, 8):
+        print(f"\nafter {budget} measurements ({origin_label(trace)})")
+        table(*text_rows(comparison, every, budget))
+    for check in report.live:
+        print(live_sentence(check))
+    print(f"report: {report.html}\nfigures: {report.csv}")
+
+
+if __name__ == "__main__":
+    run_command("evaluate", EvaluateCommand, main)

@@ -1,0 +1,71 @@
+"""Does a trace still hold? What tuners chose on it, run live again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from envs.configuration import Configuration
+from envs.device import local_computer
+from envs.measurement import Measurement
+from envs.runtimes.onnxruntime import onnxruntime_runtime
+from envs.runtimes.recording import RecordOptions, measure_undisturbed
+from envs.runtimes.serving import ServingOptions
+from envs.traces.reader import Trace
+from tuner.console import progress_bar
+from tuner.evaluation.protocol import Comparison
+from tuner.evaluation.words import LiveCheck
+from tuner.options import cache_folder, read_networks
+
+
+@dataclass
+class LiveOptions:
+    """`networks`: the ONNX files of the trace; none for no live check. `choices`: how many different choices to run again."""
+
+    networks: list[str] = field(default_factory=list)
+    choices: int = 5
+    record: RecordOptions = field(default_factory=RecordOptions)
+
+
+def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tuple[LiveCheck, ...]:
+    """Measure again, as the trace was recorded, what the first tuner chose after three measurements. TraceError for other networks."""
+    networks = read_networks(options.networks)
+    trace.check_networks(networks)
+    rows = chosen_rows(comparison, options.choices)
+    serving = ServingOptions(**trace.metadata.get("serving", {}))
+    checks = []
+    with (
+        onnxruntime_runtime(trace.space, [Path(path) for path in options.networks], cache_folder(), serving) as runtime,
+        progress_bar("running live", len(rows)) as advance,
+    ):
+        for row in rows:
+            configuration = Configuration.of(trace.placements[row])
+            recorded = trace.outcome(configuration)
+            outcome, _ = measure_undisturbed(runtime, configuration, options.record)
+            advance(trace.space.describe(configuration))
+            if isinstance(outcome, Measurement) and isinstance(recorded, Measurement):
+                checks.append(
+                    LiveCheck(
+                        trace_ips=float(recorded.throughput_ips.sum()),
+                        live_ips=float(outcome.throughput_ips.sum()),
+                        trace_p99_ms=float(recorded.p99_ms.max()),
+                        live_p99_ms=float(outcome.p99_ms.max()),
+                        same_machine=local_computer(trace.space.device.accelerator_names).name == trace.space.device.name,
+                        disturbed=outcome.disturbed,
+                        label=trace.space.describe(configuration),
+                    )
+                )
+    return tuple(checks)
+
+
+def chosen_rows(comparison: Comparison, most: int) -> list[int]:
+    """What the first tuner held best after three measurements, the most frequent choices first."""
+    choices = []
+    for per_seed in comparison.runs(comparison.tuners[0]):
+        for run in per_seed:
+            feasible = np.where(run.violation[:3] <= 0, run.score_ips[:3], -run.violation[:3] - 1.0)
+            choices.append(int(run.rows[int(feasible.argmax())]))
+    rows, counts = np.unique(choices, return_counts=True)
+    return [int(row) for row in rows[np.argsort(-counts)][:most]]

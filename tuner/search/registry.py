@@ -1,0 +1,30 @@
+"""The searches by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from envs.errors import OptionError
+from tuner.search.hill_climb import HillClimb
+from tuner.search.optuna_search import GpSearch, TpeSearch
+from tuner.search.protocol import Problem, Tuner
+from tuner.search.random_search import RandomSearch
+from tuner.search.vendor_default import VendorDefault
+
+#: The oracle is none of them: it needs the outcomes.
+SEARCHES: dict[str, Callable[[Problem], Tuner]] = {
+    "random": RandomSearch,
+    "hill_climb": HillClimb,
+    "tpe": TpeSearch,
+    "gp": GpSearch,
+    "vendor_default": VendorDefault,
+}
+
+
+def make_search(name: str, problem: Problem) -> Tuner:
+    """A new search; OptionError where there is none of that name."""
+    try:
+        search = SEARCHES[name]
+    except KeyError:
+        raise OptionError(f"search={name!r} is unknown: choose from {', '.join(SEARCHES)}") from None
+    return search(problem)
