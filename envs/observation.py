@@ -15,7 +15,7 @@ import numpy.typing as npt
 from envs.configuration import ConfigurationSpace, Placements
 from envs.device import ACCELERATORS
 from envs.measurement import FloatArray
-from envs.objective import MAX_VIOLATION, Objectives
+from envs.objective import Objectives
 
 #: Logarithms of ratios are cut at a factor of about 400.
 CUT = 6.0
@@ -95,6 +95,14 @@ class ObservationLayout:
         return candidate_features(self.space, self.candidates)
 
     @cached_property
+    def _rates(self) -> FloatArray:
+        return np.array([tenant.rate_ips for tenant in self.space.workload.tenants])
+
+    @cached_property
+    def _open(self) -> npt.NDArray[np.bool_]:
+        return np.isfinite(self._rates)
+
+    @cached_property
     def _constant(self) -> npt.NDArray[np.float32]:
         space = self.space
         known = [
@@ -113,47 +121,49 @@ class ObservationLayout:
         return np.clip(np.array([*known, *device, *has], dtype=np.float32), -CUT, CUT)
 
     def observe(self, history: History, objectives: Objectives) -> npt.NDArray[np.float32]:
-        """Observations [B, D] of B episodes."""
-        rows = len(history.used)
-        rates = np.array([tenant.rate_ips for tenant in self.space.workload.tenants])
+        """Observations [B, D] of B episodes, written in the order of `names`.
+
+        Plain slices and few passes: on a device this is most of what a decision costs.
+        """
+        rows, tenants, slots = len(history.used), self.space.shape[0], self.slots
+        out = np.zeros((rows, self.size), dtype=np.float32)
         with np.errstate(divide="ignore", invalid="ignore"):
-            default_ips, default_p99 = history.throughput_ips[:, :1], history.p99_ms[:, :1]
-            limit = objectives.p99_ms[:, None, :]
-            limited = np.isfinite(limit)
-            asked = np.stack(
-                [
-                    np.where(limited, logs(limit / default_p99), 0.0),
-                    limited,
-                    np.broadcast_to(np.isfinite(rates), limited.shape),
-                    np.where(np.isfinite(rates), logs(rates / default_ips), 0.0),
-                ],
-                axis=-1,
-            ).reshape(rows, -1)
+            default_ips, default_p99 = history.throughput_ips[:, 0], history.p99_ms[:, 0]
+            limited = np.isfinite(objectives.p99_ms)
+            at = 4 * tenants
+            out[:, 0:at:4] = np.where(limited, logs(objectives.p99_ms / default_p99), 0.0)
+            out[:, 1:at:4] = limited
+            if self._open.any():
+                out[:, 2:at:4] = self._open
+                out[:, 3:at:4] = np.where(self._open, logs(self._rates / default_ips), 0.0)
             power_limited = np.isfinite(objectives.power_w)
-            power = np.stack([np.where(power_limited, logs(objectives.power_w / history.power_w[:, 0]), 0.0), power_limited], axis=-1)
+            out[:, at] = np.where(power_limited, logs(objectives.power_w / history.power_w[:, 0]), 0.0)
+            out[:, at + 1] = power_limited
+            at += 2
+            out[:, at : at + len(self._constant)] = self._constant
+            at += len(self._constant)
             best = best_so_far(history)
-            progress = np.stack(
-                [history.used / self.slots, best.feasible, np.where(best.feasible, logs(best.score_ips / history.score_ips[:, 0]), 0.0), best.violation],
-                axis=-1,
-            )
-            tenants = np.stack(
-                [logs(history.throughput_ips / default_ips), logs(history.p99_ms / np.where(limited, limit, default_p99))], axis=-1
-            ).reshape(rows, self.slots, -1)
-            present = history.action >= 0
-            slot = np.concatenate(
-                [
-                    np.stack(
-                        [present, present & np.isnan(history.p99_ms).any(-1), np.nan_to_num(history.violation), logs(history.power_w / history.power_w[:, :1])],
-                        axis=-1,
-                    ),
-                    tenants,
-                    np.where(present[..., None], self.features[history.action], 0.0),
-                ],
-                axis=-1,
-            ).reshape(rows, -1)
-        constant = np.broadcast_to(self._constant, (rows, len(self._constant)))
-        parts = [asked, power, constant, progress, slot, history.action]
-        return np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
+            out[:, at] = history.used / slots
+            out[:, at + 1] = best.feasible
+            out[:, at + 2] = np.where(best.feasible, logs(best.score_ips / history.score_ips[:, 0]), 0.0)
+            out[:, at + 3] = best.violation
+            out[:, at + 4 : -slots] = self._slots(history, default_ips, np.where(limited, objectives.p99_ms, default_p99)).reshape(rows, -1)
+        out[:, -slots:] = history.action
+        return out
+
+    def _slots(self, history: History, default_ips: FloatArray, limit_ms: FloatArray) -> npt.NDArray[np.float32]:
+        """What each measurement gave: [B, H, 4 + 2 T + 2 K], zeros where there was none."""
+        knobs = 4 + 2 * self.space.shape[0]
+        present = history.action >= 0
+        out = np.zeros((*present.shape, knobs + self.features.shape[1]), dtype=np.float32)
+        out[..., 0] = present
+        out[..., 1] = present & np.isnan(history.p99_ms[..., 0])
+        out[..., 2] = np.where(present, history.violation, 0.0)
+        out[..., 3] = logs(history.power_w / history.power_w[:, :1])
+        out[..., 4:knobs:2] = logs(history.throughput_ips / default_ips[:, None])
+        out[..., 5:knobs:2] = logs(history.p99_ms / limit_ms[:, None])
+        out[..., knobs:] = self.features[history.action] * present[..., None]
+        return out
 
 
 @dataclass(frozen=True)
@@ -168,17 +178,18 @@ class Best:
 
 def best_so_far(history: History) -> Best:
     """The feasible measurement with the highest score, else the least violating one."""
-    violation = np.where(np.isnan(history.violation), np.inf, history.violation)
-    worth = np.where(violation <= 0, np.nan_to_num(history.score_ips) + 1e-9, -violation)
-    slot = worth.argmax(axis=1)
+    present = history.action >= 0
+    worth = np.where(history.violation <= 0, history.score_ips, -history.violation)
+    slot = np.where(present, worth, -np.inf).argmax(axis=1)
     rows = np.arange(len(slot))
-    least = np.minimum(violation[rows, slot], MAX_VIOLATION)
-    return Best(slot, np.nan_to_num(history.score_ips[rows, slot]), least, least <= 0)
+    violation = history.violation[rows, slot]
+    return Best(slot, history.score_ips[rows, slot], violation, violation <= 0)
 
 
 def logs(ratio: FloatArray) -> FloatArray:
     """Natural logarithm, cut, 0 where it is unknown."""
-    return np.clip(np.nan_to_num(np.log(ratio), nan=0.0), -CUT, CUT)
+    value = np.log(ratio)
+    return np.where(np.isnan(value), 0.0, np.minimum(np.maximum(value, -CUT), CUT))
 
 
 def candidate_features(space: ConfigurationSpace, candidates: Placements) -> npt.NDArray[np.float32]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from envs.configuration import ConfigurationSpace
 from envs.device import local_computer
@@ -77,12 +78,5 @@ def versions() -> dict[str, str]:
 
 
 def cache_folder() -> Path:
-    """Where quantised graphs are kept."""
-    return ROOT / "networks" / "quantised"
-
-
-def plain(value: Any) -> Any:
-    """A dataclass tree as JSON-ready data."""
-    from dataclasses import asdict, is_dataclass
-
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    """Where quantised graphs are kept: `orin-tuner` in the user's cache folder (XDG_CACHE_HOME, ~/.cache where it is not set)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "orin-tuner"

@@ -1,0 +1,55 @@
+"""The evaluate command, and whether a trace still holds when it is run live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs.configuration import Configuration, ConfigurationSpace
+from envs.errors import TraceError
+from envs.runtimes.onnxruntime import onnxruntime_runtime
+from envs.runtimes.recording import RecordOptions, record
+from envs.runtimes.serving import ServingOptions
+from envs.traces.reader import Trace, read_trace
+from envs.traces.writer import TraceWriter
+from tuner.evaluate import EvaluationOptions, evaluate, held_out_objectives
+from tuner.evaluation.live import LiveOptions
+
+QUICK = EvaluationOptions(objectives=6, seeds=2, tuners=["random", "hill_climb"])
+
+
+def test_it_writes_a_report_and_figures(trace: Trace, tmp_path: Path) -> None:
+    report = evaluate(trace, {}, QUICK, tmp_path)
+    assert report.html == tmp_path / "report.html"
+    assert "replayed from a trace" in report.html.read_text()
+    assert (tmp_path / "summary.csv").read_text().startswith("tuner,budget_measurements,")
+    assert set(report.comparison.tuners) == {"random", "hill_climb", "oracle"}
+
+
+def test_objectives_are_repeatable_and_held_out(trace: Trace) -> None:
+    one, same = held_out_objectives(trace, QUICK), held_out_objectives(trace, QUICK)
+    other = held_out_objectives(trace, EvaluationOptions(objectives=6, seed=2))
+    assert (one.p99_ms == same.p99_ms).all()
+    assert not np.array_equal(one.p99_ms, other.p99_ms)
+
+
+def test_choices_are_run_live_again_and_another_network_is_refused(
+    live_space: ConfigurationSpace, small_onnx: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Trace
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    path = tmp_path / "live.parquet"
+    plan = [Configuration.of(row) for row in live_space.catalogue[:4]]
+    with TraceWriter(path, live_space, {"plan": {}, "serving": {}, "started": "2026-01-01T00:00:00Z"}) as writer:
+        with onnxruntime_runtime(live_space, [small_onnx], cache, ServingOptions()) as runtime:
+            record(runtime, plan, writer, RecordOptions(window_s=0.1, attempts=1))
+        writer.publish(complete=True)
+    options = EvaluationOptions(objectives=2, seeds=1, tuners=["random"])
+    live = LiveOptions([str(small_onnx)], choices=2, record=RecordOptions(window_s=0.1, attempts=1))
+    report = evaluate(read_trace(path), {}, options, tmp_path, live)
+    assert 1 <= len(report.live) <= 2
+    assert report.live[0].same_machine == (live_space.device.name == report.trace.space.device.name)
+    assert report.live[0].live_ips > 0
+    with pytest.raises(TraceError, match="recorded with net0"):
+        evaluate(trace, {}, options, tmp_path, live)

@@ -1,0 +1,49 @@
+"""Plans of recordings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from envs.configuration import Configuration
+from envs.errors import OptionError
+from tests.worlds import space
+from tuner.plan import PlanOptions, planned
+
+WORLD = space(tenants=2, max_instances=2, batches=(1, 4), max_total_instances=4)
+
+
+def test_a_grid_is_the_whole_catalogue() -> None:
+    assert planned(WORLD, PlanOptions()) == [Configuration.of(row) for row in WORLD.catalogue]
+
+
+@pytest.mark.parametrize("kind", ["lhs", "random"])
+def test_samples_are_valid_different_repeatable_and_hold_the_default(kind: str) -> None:
+    plan = planned(WORLD, PlanOptions(kind, 30, seed=3))
+    assert len(plan) == len(set(plan)) == 30
+    for configuration in plan:
+        WORLD.check(configuration)
+    assert plan[0] == WORLD.default()
+    assert plan == planned(WORLD, PlanOptions(kind, 30, seed=3))
+    assert plan != planned(WORLD, PlanOptions(kind, 30, seed=4))
+
+
+def test_a_latin_hypercube_visits_every_option_of_every_knob() -> None:
+    world = space()
+    plan = planned(world, PlanOptions("lhs", 30))
+    options = world.encode(np.stack([each.array() for each in plan]))
+    for knob in range(world.knobs):
+        assert len(set(options[:, knob].tolist())) >= 9, "ten options, thirty strata"
+
+
+def test_more_samples_than_there_are_give_all() -> None:
+    world = space()
+    assert len(planned(world, PlanOptions("random", 1000))) == len(world.catalogue)
+    assert len(planned(world, PlanOptions("lhs", 1000))) > 0.95 * len(world.catalogue)
+
+
+def test_wrong_plans_are_named() -> None:
+    with pytest.raises(OptionError, match=r"plan\.kind='all'"):
+        planned(WORLD, PlanOptions("all"))
+    with pytest.raises(OptionError, match=r"plan\.samples=0"):
+        planned(WORLD, PlanOptions("random", 0))

@@ -1,0 +1,77 @@
+"""The record command on a real network, killed and interrupted as people and kernels do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from envs.configuration import Configuration
+from envs.measurement import Measurement
+from envs.traces.reader import read_trace
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(small_onnx: Path, out: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "tuner.record", f"workload.networks=[{small_onnx}]", f"out={out}"),
+        *("space.max_instances=2", "space.batches=[1,4]", "device.cores=1"),
+        *("record.window_s=0.05", "record.attempts=1", "serving.warmup_s=0.02"),
+    ]
+
+
+@pytest.fixture
+def environment(cache: Path) -> dict[str, str]:
+    return os.environ | {"XDG_CACHE_HOME": str(cache)}
+
+
+def test_killed_again_and_again_it_ends_with_every_row_once(small_onnx: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    out = tmp_path / "killed.parquet"
+    journal = tmp_path / "killed.parquet.journal"
+    for rows in (1, 6, 13):  # kill it shortly after so many
+        with subprocess.Popen(command(small_onnx, out), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+            deadline = time.monotonic() + 60
+            while process.poll() is None and time.monotonic() < deadline:
+                if journal.exists() and journal.read_bytes().count(b"\n") > rows:
+                    break
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        assert not out.exists()
+    last = subprocess.run(command(small_onnx, out), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert last.returncode == 0, last.stderr
+    assert not journal.exists()
+    trace = read_trace(out)
+    assert [Configuration.of(row) for row in trace.placements] == [Configuration.of(row) for row in trace.space.catalogue]
+    assert trace.metadata["complete"]
+    assert trace.metadata["versions"]["onnxruntime"]
+    assert "tuner.record" in trace.metadata["command"]
+    first = trace.outcome(Configuration.of(trace.placements[0]))
+    assert isinstance(first, Measurement)
+    assert first.sensor in ("none", "rapl")
+    again = subprocess.run(command(small_onnx, out), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert again.returncode == 2
+    assert "exists already and is complete" in again.stderr
+
+
+def test_ctrl_c_leaves_a_partial_trace_that_works(small_onnx: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    out = tmp_path / "part.parquet"
+    journal = tmp_path / "part.parquet.journal"
+    with subprocess.Popen(command(small_onnx, out), cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > 3):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        told = process.stderr.read()
+    assert process.returncode == 130
+    assert "run the same command again to go on" in told
+    assert "Traceback" not in told
+    trace = read_trace(out)
+    assert 3 <= len(trace.rows) < len(trace.space.catalogue)
+    assert not trace.metadata["complete"]

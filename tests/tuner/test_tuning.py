@@ -1,0 +1,98 @@
+"""Tuning one problem: what is reported is measured again, and never a lucky window."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from envs.configuration import Configuration
+from envs.measurement import Failure, FailureKind, Measurement, Outcome
+from envs.objective import Objective
+from tests.worlds import respond, space
+from tuner.search.oracle import Oracle
+from tuner.search.protocol import Problem
+from tuner.search.random_search import RandomSearch
+from tuner.tuning import Answer, tune
+
+WORLD = space()
+
+
+def problem(p99_ms: float) -> Problem:
+    return Problem(WORLD, WORLD.catalogue, Objective((p99_ms,)), WORLD.default(), seed=1)
+
+
+def run(p99_ms: float, measurements: int = 8, world: object = None) -> tuple[Answer, Counter[Configuration]]:
+    counts: Counter[Configuration] = Counter()
+
+    def measure(configuration: Configuration) -> Outcome:
+        counts[configuration] += 1
+        return respond(WORLD, configuration)
+
+    return tune(RandomSearch(problem(p99_ms)), problem(p99_ms), measure, measurements), counts
+
+
+@pytest.mark.parametrize("measurements", [3, 5, 8])
+def test_it_keeps_its_budget_and_confirms_its_answer(measurements: int) -> None:
+    answer, counts = run(100.0, measurements)
+    assert sum(counts.values()) == len(answer.tried) <= measurements
+    assert counts[answer.configuration] == 2, "once to find it, once to confirm it"
+    assert answer.violation == 0
+    best = max(problem(100.0).judge(outcome)[0] for _, outcome in answer.tried if problem(100.0).judge(outcome)[1] <= 0)
+    assert problem(100.0).judge(answer.outcome)[0] == best
+
+
+def test_a_limit_that_nothing_meets_gives_the_least_violating() -> None:
+    answer, _ = run(1.0)
+    assert answer.violation > 0
+    assert answer.violation == min(problem(1.0).judge(outcome)[1] for _, outcome in answer.tried)
+
+
+def test_a_lucky_window_is_found_out_and_the_next_best_is_confirmed() -> None:
+    """The first window of the best configuration flatters it; measured again it breaks the limit."""
+    objective = problem(60.0)
+    seen: Counter[Configuration] = Counter()
+    lucky = Configuration((((0, 0), (3, 4)),))
+    searched = [WORLD.default(), lucky, Configuration((((0, 0), (2, 1)),))]
+
+    class Scripted:
+        def ask(self) -> Configuration:
+            return searched[min(len(seen), 2)]
+
+        def tell(self, configuration: Configuration, outcome: Outcome) -> None:
+            return None
+
+    def measure(configuration: Configuration) -> Outcome:
+        seen[configuration] += 1
+        honest = respond(WORLD, configuration)
+        if configuration == lucky and seen[configuration] == 1:
+            return replace(honest, tenants=(replace(honest.tenants[0], p99_ms=50.0),))
+        return honest
+
+    answer = tune(Scripted(), objective, measure, 6)
+    assert [configuration for configuration, _ in answer.tried[answer.searched :]] == [lucky, searched[2]]
+    assert answer.configuration == searched[2]
+    assert answer.violation == 0
+
+
+def test_failures_are_never_the_answer_while_anything_works() -> None:
+    objective = problem(100.0)
+
+    def measure(configuration: Configuration) -> Outcome:
+        if configuration == WORLD.default():
+            return respond(WORLD, configuration)
+        return Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0)
+
+    answer = tune(RandomSearch(objective), objective, measure, 6)
+    assert answer.configuration == WORLD.default()
+    assert isinstance(answer.outcome, Measurement)
+
+
+def test_an_oracle_needs_two() -> None:
+    from envs.measurement import MeasurementBatch
+
+    objective = problem(60.0)
+    batch = MeasurementBatch.of([respond(WORLD, Configuration.of(row)) for row in WORLD.catalogue], 1)
+    answer = tune(Oracle(objective, batch), objective, lambda each: respond(WORLD, each), 3)
+    assert answer.configuration == answer.tried[1][0]
