@@ -1,7 +1,7 @@
 """What does the runtime cost? Its throughput against a bare loop over the same sessions and threads, in pairs.
 
-  python -m tuner.networks resnet50 mobilenet_v2
-  python -m benchmarks.overhead
+python -m tuner.networks resnet50 mobilenet_v2
+python -m benchmarks.overhead
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from benchmarks.figures import Figure, figure, parser, report
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.device import local_computer
 from envs.network import Network, read_network
+from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.onnxruntime import OnnxEngine, OnnxEngineFactory
-from envs.runtimes.serving import ServingOptions, ServingRuntime
+from envs.runtimes.serving import ServingRuntime
 from envs.telemetry.sensors import NoSensor
 from envs.workload import workload_of
 from tuner.console import progress_bar

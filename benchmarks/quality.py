@@ -1,7 +1,7 @@
 """How good are few measurements? Replays a built-in trace: policy and searches, ten seeds, objectives that no training drew.
 
-  python -m benchmarks.quality
-  python -m benchmarks.quality --trace resnet50_mobilenet_v2 --bundle checkpoints/two_tenants.bundle
+python -m benchmarks.quality
+python -m benchmarks.quality --trace resnet50_mobilenet_v2 --bundle checkpoints/two_tenants.bundle
 """
 
 from __future__ import annotations

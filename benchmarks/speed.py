@@ -1,6 +1,6 @@
 """How fast are the vector environment and a decision? One core; the decision is made in a process that has no torch.
 
-  python -m benchmarks.speed
+python -m benchmarks.speed
 """
 
 from __future__ import annotations

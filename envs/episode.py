@@ -99,9 +99,7 @@ class Episodes:
         history.power_w[rows, slot] = batch.power_w
         history.score_ips[rows, slot] = judged.score_ips
         history.violation[rows, slot] = judged.violation
-        self.history = History(
-            history.action, history.throughput_ips, history.p99_ms, history.power_w, history.score_ips, history.violation, history.used + 1
-        )
+        self.history = History(history.action, history.throughput_ips, history.p99_ms, history.power_w, history.score_ips, history.violation, history.used + 1)
 
     def _worth(self) -> FloatArray:
         best = best_so_far(self.history)

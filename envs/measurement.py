@@ -145,9 +145,7 @@ class MeasurementBatch:
 
     def take(self, rows: npt.NDArray[np.integer]) -> MeasurementBatch:
         """The rows [B'] of this batch, with repetitions if asked."""
-        return MeasurementBatch(
-            self.throughput_ips[rows], self.p99_ms[rows], self.power_w[rows], self.cost_s[rows], self.energy_j[rows], self.failed[rows]
-        )
+        return MeasurementBatch(self.throughput_ips[rows], self.p99_ms[rows], self.power_w[rows], self.cost_s[rows], self.energy_j[rows], self.failed[rows])
 
     @classmethod
     def of(cls, outcomes: list[Outcome], tenants: int) -> MeasurementBatch:

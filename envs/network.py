@@ -56,8 +56,7 @@ class Network:
         """What `to_dict` gave, also after a way through JSON; NetworkError where a field is missing or unknown."""
         try:
             specs = {
-                key: tuple(TensorSpec(**spec | {"shape": tuple(int(size) for size in spec["shape"])}) for spec in data[key])
-                for key in ("inputs", "outputs")
+                key: tuple(TensorSpec(**spec | {"shape": tuple(int(size) for size in spec["shape"])}) for spec in data[key]) for key in ("inputs", "outputs")
             }
             return cls(**data | specs)
         except (KeyError, TypeError, ValueError) as error:

@@ -57,10 +57,7 @@ def draw_objectives(limits: LimitRange, uniforms: FloatArray, split: str) -> Obj
     if split not in SPLITS:
         raise OptionError(f"split={split!r} must be one of {', '.join(SPLITS)}")
     tenants = len(limits.p99_ms)
-    columns = [
-        np.where(uniforms[:, 2 * i] < limits.unlimited, math.inf, draw_limits(limits.p99_ms[i], uniforms[:, 2 * i + 1], split))
-        for i in range(tenants)
-    ]
+    columns = [np.where(uniforms[:, 2 * i] < limits.unlimited, math.inf, draw_limits(limits.p99_ms[i], uniforms[:, 2 * i + 1], split)) for i in range(tenants)]
     power = np.full(len(uniforms), math.inf)
     if limits.power_w is not None:
         power = np.where(uniforms[:, -2] < limits.unlimited, math.inf, draw_limits(limits.power_w, uniforms[:, -1], split))

@@ -76,7 +76,16 @@ class ObservationLayout:
             *(f"knob{knob}.{what}" for knob in range(knobs) for what in ("instances", "batch")),
         ]
         history = [f"slot{i}.{what}" for i in range(self.slots) for what in slot]
-        return [*asked, "power.log_limit_over_default", "power.limited", *known, *device, *progress, *history, *(f"action{i}" for i in range(self.slots))]
+        return [
+            *asked,
+            "power.log_limit_over_default",
+            "power.limited",
+            *known,
+            *device,
+            *progress,
+            *history,
+            *(f"action{i}" for i in range(self.slots)),
+        ]
 
     @property
     def size(self) -> int:

@@ -25,6 +25,4 @@ def optional_import(module: str, extra: str) -> Any:
         if isinstance(error, ModuleNotFoundError) and error.name and (module + ".").startswith(error.name + "."):
             raise DependencyError(f"{module} is not installed: pip install 'orin-tuner[{extra}]'") from None
         reason = " ".join(str(error).split())
-        raise DependencyError(
-            f"{module} is installed but cannot be loaded ({reason}): pip install --force-reinstall 'orin-tuner[{extra}]'"
-        ) from error
+        raise DependencyError(f"{module} is installed but cannot be loaded ({reason}): pip install --force-reinstall 'orin-tuner[{extra}]'") from error

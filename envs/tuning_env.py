@@ -23,9 +23,7 @@ Observation = npt.NDArray[np.float32]
 class _Tuning:
     """What both environments share: the world, the spaces, and the drawing of objectives."""
 
-    def __init__(
-        self, world: Simulator | str, rows: int, budget: int, split: str, limits: LimitRange | None, reward: RewardOptions | None
-    ) -> None:
+    def __init__(self, world: Simulator | str, rows: int, budget: int, split: str, limits: LimitRange | None, reward: RewardOptions | None) -> None:
         self.world = TraceWorld(read_trace(find_trace(world))) if isinstance(world, str) else world
         self.episodes = Episodes(self.world, rows, budget, reward)
         self.split = split
@@ -137,9 +135,7 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
     def episodes(self) -> Episodes:
         return self._tuning.episodes
 
-    def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
+    def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
         """Gymnasium's convention: one whole number seeds row i with `seed + i`."""
         if seed is not None:
             seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
@@ -148,9 +144,7 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
                     self._generators[row] = gym.utils.seeding.np_random(value)[0]
         return self._tuning.reset(self._generators, (options or {}).get("objective")), {}
 
-    def step(
-        self, actions: npt.NDArray[np.int64]
-    ) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
+    def step(self, actions: npt.NDArray[np.int64]) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
         observations, rewards, terminated, facts = self.episodes.step(actions)
         infos: dict[str, Any] = dict(facts)
         if terminated.all():  # all rows share the budget, so all end together

@@ -1,7 +1,7 @@
 """A user's own program as a client of the runtime: it asks for inferences while the configuration under it changes.
 
-  python -m tuner.networks squeezenet1_1
-  python examples/serve.py networks/squeezenet1_1.onnx
+python -m tuner.networks squeezenet1_1
+python examples/serve.py networks/squeezenet1_1.onnx
 """
 
 from __future__ import annotations

@@ -62,9 +62,7 @@ def respond(world: ConfigurationSpace, configuration: Configuration, power: bool
     )  # fmt: skip
 
 
-def write_trace(
-    path: Path, world: ConfigurationSpace, keep: float = 1.0, failures: dict[Configuration, Failure] | None = None, power: bool = False
-) -> Trace:
+def write_trace(path: Path, world: ConfigurationSpace, keep: float = 1.0, failures: dict[Configuration, Failure] | None = None, power: bool = False) -> Trace:
     """The landscape as a trace file, a seeded share `keep` of it, some configurations failing."""
     rng = np.random.default_rng(0)
     rows = []
@@ -74,6 +72,13 @@ def write_trace(
             continue
         outcome: Outcome = (failures or {}).get(configuration) or respond(world, configuration, power)
         rows.append(row_of(world, configuration, outcome, 1, 1.7e9 + count))
-    metadata = {"format": 1, "space": world.to_dict(), "complete": True, "machine": world.device.to_dict(), "versions": {}, "started": "2026-01-01T00:00:00Z"}
+    metadata = {
+        "format": 1,
+        "space": world.to_dict(),
+        "complete": True,
+        "machine": world.device.to_dict(),
+        "versions": {},
+        "started": "2026-01-01T00:00:00Z",
+    }
     write_parquet(path, world, metadata, rows)
     return read_trace(path)

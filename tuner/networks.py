@@ -42,8 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Write published image classifiers as ONNX files with a free batch dimension, to measure and tune with.\n"
         "The weights are random: right for speed, memory and power, of no use to classify. Nothing is downloaded.",
-        epilog="networks (one 224 x 224 image):\n" + "\n".join(lines) + "\n\nexample:\n"
-        "  python -m tuner.networks resnet50 mobilenet_v2 --out networks",
+        epilog="networks (one 224 x 224 image):\n" + "\n".join(lines) + "\n\nexample:\n  python -m tuner.networks resnet50 mobilenet_v2 --out networks",
     )
     parser.add_argument("names", nargs="*", metavar="NETWORK", help="what to write, from the list below")
     parser.add_argument("--out", type=Path, default=Path("networks"), metavar="FOLDER", help="where to write (default: %(default)s)")
@@ -61,9 +60,7 @@ def _table(rows: list[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
-        cells = [
-            cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
+        cells = [cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.measurement import Measurement, Outcome
+from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.onnxruntime import onnxruntime_runtime
 from envs.runtimes.recording import RecordOptions, record
-from envs.runtimes.serving import ServingOptions
 from envs.traces.writer import TraceWriter
 from tuner.cli import run_command
 from tuner.console import progress_bar
@@ -49,7 +49,9 @@ def main(options: RecordCommand) -> int:
     out = Path(options.out)
     paths = [Path(path) for path in options.workload.networks]
     with TraceWriter(out, space, provenance) as writer:
-        print(f"recording {len(configurations)} configurations of {', '.join(space.workload.names)} on {space.device.name}; {len(writer.rows)} are there already")
+        print(
+            f"recording {len(configurations)} configurations of {', '.join(space.workload.names)} on {space.device.name}; {len(writer.rows)} are there already"
+        )
         try:
             with onnxruntime_runtime(space, paths, cache_folder(), options.serving) as runtime:
                 record_all(runtime, configurations, writer, options.record, space)

@@ -16,9 +16,9 @@ from envs.device import local_computer
 from envs.errors import NoFeasibleConfiguration, OptionError, StorageError
 from envs.measurement import Failure, Measurement, Outcome
 from envs.objective import Objective
+from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.onnxruntime import onnxruntime_runtime
 from envs.runtimes.protocol import Runtime, check_objective, try_configuration
-from envs.runtimes.serving import ServingOptions
 from envs.workload import workload_of
 from envs.world import starting_row
 from tuner.cli import run_command
@@ -152,7 +152,12 @@ def write_answer(path: Path, problem: Problem, answer: Answer) -> None:
     best = answer.outcome
     content = {
         "configuration": [
-            {"tenant": problem.space.workload.names[tenant], "accelerator": problem.space.device.accelerator_names[place], "instances": n, "batch": b}
+            {
+                "tenant": problem.space.workload.names[tenant],
+                "accelerator": problem.space.device.accelerator_names[place],
+                "instances": n,
+                "batch": b,
+            }
             for tenant, place, n, b in answer.configuration.slots()
         ],
         "limits_kept": answer.violation <= 0,

@@ -38,9 +38,7 @@ class Architecture:
 RESIDUAL_DAMP = 0.3
 
 
-def _conv_bn(
-    g: GraphBuilder, x: str, out: int, kernel: int, stride: int = 1, groups: int = 1, rectified: bool = True, damp: float = 1.0
-) -> str:
+def _conv_bn(g: GraphBuilder, x: str, out: int, kernel: int, stride: int = 1, groups: int = 1, rectified: bool = True, damp: float = 1.0) -> str:
     return g.batch_norm(g.conv(x, out, kernel, stride, pad=kernel // 2, groups=groups, rectified=rectified), damp)
 
 

@@ -36,9 +36,7 @@ class GraphBuilder:
         """Channels of the feature map `x`, or the features of a flattened one."""
         return self._channels[x]
 
-    def conv(
-        self, x: str, out: int, kernel: int, stride: int = 1, pad: int = 0, groups: int = 1, bias: bool = False, rectified: bool = True
-    ) -> str:
+    def conv(self, x: str, out: int, kernel: int, stride: int = 1, pad: int = 0, groups: int = 1, bias: bool = False, rectified: bool = True) -> str:
         """Square convolution; weights [out, channels / groups, kernel, kernel], bias [out]; `rectified` where `x` comes from a ReLU."""
         shape = (out, self._channels[x] // groups, kernel, kernel)
         inputs = [x, self._he(shape, rectified)] + ([self._normal((out,), 0.0, 0.01)] if bias else [])

@@ -14,6 +14,9 @@ from envs.measurement import ConfigurationFailed, Failure, FailureKind
 from envs.network import Network
 from envs.runtimes.queue import Answer, Request, RequestQueue, clock
 
+#: How long stopping waits for the batch at hand.
+STOP_TIMEOUT_S = 30.0
+
 Arrays = Sequence[npt.NDArray[np.generic]]
 
 
@@ -100,8 +103,9 @@ class Instance:
         self._stopping = True
         self._queue.wake()
         if self._thread.ident is not None:
-            self._thread.join()
-        self._engine.close()
+            self._thread.join(STOP_TIMEOUT_S)
+        if not self._thread.is_alive():  # an engine that hangs is left to it: releasing what it works on would crash
+            self._engine.close()
 
     def _allocate(self, batch: int) -> list[npt.NDArray[np.generic]]:
         return [np.zeros((batch, *spec.shape), dtype=spec.dtype) for spec in self._network.inputs]

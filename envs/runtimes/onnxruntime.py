@@ -14,8 +14,9 @@ from envs.errors import ConfigurationError
 from envs.measurement import ConfigurationFailed
 from envs.optional import optional_import
 from envs.runtimes.instance import Arrays, failure_of
+from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.quantization import quantized
-from envs.runtimes.serving import ServingOptions, ServingRuntime
+from envs.runtimes.serving import ServingRuntime
 from envs.telemetry.sensors import probe_sensor
 
 
@@ -82,9 +83,7 @@ class OnnxEngineFactory:
         """Nothing is held beyond the engines."""
 
 
-def onnxruntime_runtime(
-    space: ConfigurationSpace, paths: Sequence[Path], cache: Path, options: ServingOptions | None = None
-) -> ServingRuntime:
+def onnxruntime_runtime(space: ConfigurationSpace, paths: Sequence[Path], cache: Path, options: ServingOptions | None = None) -> ServingRuntime:
     """The live runtime of this computer; quantises what it needs before it returns."""
     factory = OnnxEngineFactory(space, paths, cache)
     factory.prepare()

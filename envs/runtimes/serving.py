@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections import Counter
 from concurrent.futures import Future
-from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
@@ -16,50 +14,13 @@ from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import ConfigurationError, RuntimeFault
 from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
 from envs.runtimes.instance import EngineFactory, Instance, Slot
-from envs.runtimes.interference import DISTURBED_SHARE, foreign_share, read_cpu, resident_mib
 from envs.runtimes.load import ClosedLoop, Load, PoissonLoad, sample_pool
+from envs.runtimes.measuring import Bench, ServingOptions
+from envs.runtimes.placement import slots_of
 from envs.runtimes.protocol import Transition
 from envs.runtimes.queue import Answer, Request, RequestQueue, Sample, clock
-from envs.runtimes.window import overlap, tenant_measurement
 from envs.telemetry.protocol import Sensor
 from envs.workload import Tenant
-
-
-@dataclass
-class ServingOptions:
-    """How to serve and measure.
-
-    Attributes:
-        max_wait_ms: how long the oldest request waits for a batch to fill.
-        batches_per_window: a window is lengthened until the slowest instance would finish this many batches in it ...
-        max_window_s: ... but not beyond this.
-        warmup_s: at least this long before the window opens; a closed loop also waits for a first batch of every instance.
-        timeout_s: for warm-up, and for the batches that are open when the window ends.
-        seed: of the samples and arrivals.
-    """
-
-    max_wait_ms: float = 5.0
-    batches_per_window: int = 4
-    max_window_s: float = 20.0
-    warmup_s: float = 0.3
-    timeout_s: float = 60.0
-    seed: int = 0
-
-
-def threads_of(cores: int, instances: int) -> list[int]:
-    """The rule for threads: the cores are dealt out evenly, the first instances get what is left over, and each has at least one."""
-    share, rest = divmod(cores, instances)
-    return [max(1, share + (position < rest)) for position in range(instances)]
-
-
-def slots_of(configuration: Configuration, cores: int) -> list[Slot]:
-    """One slot an instance, in the order tenant, accelerator, instance."""
-    threads = iter(threads_of(cores, configuration.total_instances))
-    return [
-        Slot(tenant, accelerator, next(threads), batch)
-        for tenant, accelerator, instances, batch in configuration.slots()
-        for _ in range(instances)
-    ]
 
 
 class ServingRuntime:
@@ -135,56 +96,8 @@ class ServingRuntime:
         self._check_open()
         if not self._instances:
             raise RuntimeFault("measure: apply a configuration first")
-        began_s = clock()
-        loads = self._loads()
-        for instance in self._instances:
-            instance.watch()
-        try:
-            for load in loads:
-                load.start()
-            length_s = self._warm_up(window_s)
-            self._sensor.read()
-            before, start_s = read_cpu(), clock()
-            time.sleep(length_s)
-            end_s, after = clock(), read_cpu()
-            sample = self._sensor.read()
-            memory = resident_mib()
-            self._finish(start_s, end_s, loads)
-            late = [None if tenant.closed_loop else load.unanswered(start_s, end_s) for tenant, load in zip(self._tenants, loads, strict=True)]
-            now_s = clock()
-        finally:
-            for load in loads:
-                load.stop()
-        self._check_alive()
-        logs = [list(instance.log or ()) for instance in self._instances]
-        tenants = tuple(
-            tenant_measurement(
-                [record for instance, log in zip(self._instances, logs, strict=True) if instance.slot.tenant == i for record in log],
-                start_s,
-                end_s,
-                late[i],
-                now_s,
-            )
-            for i in range(len(self._tenants))
-        )
-        foreign = foreign_share(before, after)
-        self._settle()
-        return Measurement(
-            tenants=tenants,
-            window_s=end_s - start_s,
-            origin=self.origin,
-            power_w=sample.total_w,
-            energy_j=sample.total_w * (end_s - start_s),
-            memory_mib=memory,
-            overlap=overlap(logs, start_s, end_s),
-            foreign_share=foreign,
-            disturbed=foreign > DISTURBED_SHARE,
-            threads=tuple(instance.slot.threads for instance in sorted(self._instances, key=lambda each: each.slot.engine_key[:2])),
-            apply_s=self._apply_s,
-            measure_s=clock() - began_s,
-            sensor=self._sensor.name,
-            rails_w=sample.rails_w,
-        )
+        bench = Bench(self._instances, self._tenants, self._loads(), self._sensor, self._options)
+        return bench.measure(window_s, self._apply_s)
 
     def close(self) -> None:
         with self._lock:
@@ -267,6 +180,7 @@ class ServingRuntime:
             clients[instance.slot.tenant] += instance.slot.batch
         loads: list[Load] = []
         for i, tenant in enumerate(self._tenants):
+
             def send(sample: Sample, arrival_s: float | None, position: int = i) -> Future[Answer]:
                 request = Request(sample, arrival_s)
                 self._queues[position].put(request)
@@ -275,47 +189,6 @@ class ServingRuntime:
             pool = self._pools[i]
             loads.append(ClosedLoop(send, pool, clients[i]) if tenant.closed_loop else PoissonLoad(send, pool, tenant.rate_ips, self._options.seed + i))
         return loads
-
-    def _warm_up(self, window_s: float) -> float:
-        """Wait until every instance that is saturated has served a batch; the window's length follows from the slowest."""
-        options = self._options
-        began_s = clock()
-        deadline_s = began_s + options.timeout_s
-        saturated = [each for each in self._instances if self._tenants[each.slot.tenant].closed_loop]
-        while clock() < began_s + options.warmup_s or not all(instance.log for instance in saturated):
-            self._check_alive()
-            if clock() > deadline_s:
-                raise ConfigurationFailed(Failure(FailureKind.TIMED_OUT, f"no batch of every instance within {options.timeout_s:g} s", clock() - began_s))
-            time.sleep(0.005)
-        slowest_s = max((record.end_s - record.start_s for instance in self._instances for record in instance.log or ()), default=0.0)
-        return max(window_s, min(options.batches_per_window * slowest_s, options.max_window_s))
-
-    def _finish(self, start_s: float, end_s: float, loads: list[Load]) -> None:
-        """Keep the load on until each batch that was open at the end of the window is served, and open-loop requests had their chance."""
-        deadline_s = end_s + self._options.timeout_s
-        for instance in self._instances:
-            while (since_s := instance.busy_since_s) is not None and since_s < end_s:
-                self._check_alive()
-                if clock() > deadline_s:
-                    raise ConfigurationFailed(Failure(FailureKind.TIMED_OUT, f"an instance has not answered for {self._options.timeout_s:g} s", clock() - start_s))
-                time.sleep(0.002)
-        grace_s = end_s + (end_s - start_s)
-        while clock() < grace_s and any(load.unanswered(start_s, end_s) for load in loads):
-            time.sleep(0.005)
-
-    def _settle(self) -> None:
-        """Let the batches at hand end, so that the next window starts with idle instances, and stop watching."""
-        deadline_s = clock() + self._options.timeout_s
-        for instance in self._instances:
-            while instance.busy_since_s is not None and clock() < deadline_s:
-                time.sleep(0.002)
-            instance.log = None
-
-    def _check_alive(self) -> None:
-        for instance in self._instances:
-            if instance.error is not None:
-                name = self._tenants[instance.slot.tenant].name
-                raise ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, f"an instance of {name} was lost: {instance.error}"))
 
     def _check_open(self) -> None:
         if self._closed:

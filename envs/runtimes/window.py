@@ -25,9 +25,7 @@ def throughput_ips(records: Sequence[BatchRecord], start_s: float, end_s: float)
     return inside / (end_s - start_s)
 
 
-def tenant_measurement(
-    records: Sequence[BatchRecord], start_s: float, end_s: float, unanswered_s: Sequence[float] | None, now_s: float
-) -> TenantMeasurement:
+def tenant_measurement(records: Sequence[BatchRecord], start_s: float, end_s: float, unanswered_s: Sequence[float] | None, now_s: float) -> TenantMeasurement:
     """Throughput and latency of one tenant.
 
     Args:

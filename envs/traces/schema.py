@@ -27,10 +27,7 @@ Row = dict[str, Any]
 def placement_columns(space: ConfigurationSpace) -> list[str]:
     """Column names of the placements, flat in the order [T, A, 2]."""
     return [
-        f"{tenant}.{accelerator}.{part}"
-        for tenant in space.workload.names
-        for accelerator in space.device.accelerator_names
-        for part in ("instances", "batch")
+        f"{tenant}.{accelerator}.{part}" for tenant in space.workload.names for accelerator in space.device.accelerator_names for part in ("instances", "batch")
     ]
 
 
@@ -46,7 +43,7 @@ def text_columns() -> list[str]:
 def row_of(space: ConfigurationSpace, configuration: Configuration, outcome: Outcome, attempts: int, when_unix_s: float) -> Row:
     """A row from what was tried and what came of it."""
     row: Row = dict(zip(placement_columns(space), configuration.array().ravel().tolist(), strict=True))
-    row |= {name: math.nan for name in number_columns(space)} | {name: "" for name in text_columns()}
+    row |= dict.fromkeys(number_columns(space), math.nan) | dict.fromkeys(text_columns(), "")
     row |= {"disturbed": False, "attempts": attempts, "when_unix_s": when_unix_s}
     if isinstance(outcome, Failure):
         return row | {"failure": outcome.kind.value, "failure_reason": outcome.reason, "measure_s": outcome.cost_s}

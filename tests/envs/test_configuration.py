@@ -98,7 +98,12 @@ def test_a_space_survives_its_dictionary() -> None:
 
 @pytest.mark.parametrize(
     ("change", "key"),
-    [({"max_instances": 0}, "max_instances"), ({"batches": ()}, "batches"), ({"batches": (4, 1)}, "batches"), ({"max_total_instances": 0}, "max_total")],
+    [
+        ({"max_instances": 0}, "max_instances"),
+        ({"batches": ()}, "batches"),
+        ({"batches": (4, 1)}, "batches"),
+        ({"max_total_instances": 0}, "max_total"),
+    ],
 )
 def test_a_wrong_option_names_its_key(change: dict[str, object], key: str) -> None:
     with pytest.raises(OptionError, match=key):
@@ -106,7 +111,7 @@ def test_a_wrong_option_names_its_key(change: dict[str, object], key: str) -> No
 
 
 def test_an_unknown_accelerator_is_named() -> None:
-    with pytest.raises(OptionError, match="npu.*choose from"):
+    with pytest.raises(OptionError, match=r"npu.*choose from"):
         accelerator("npu")
 
 

@@ -30,9 +30,7 @@ def node(kind: str, inputs: list[str], outputs: list[str], **attributes: Any) ->
     return helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes)
 
 
-def save(
-    folder: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], weights: tuple[Any, ...] = (), opset: int = 17, **more: Any
-) -> Path:
+def save(folder: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], weights: tuple[Any, ...] = (), opset: int = 17, **more: Any) -> Path:
     graph = helper.make_graph(nodes, "net", inputs, outputs, initializer=list(weights))
     opsets = [helper.make_opsetid("", opset), *more.pop("domains", [])]
     path = folder / "net.onnx"

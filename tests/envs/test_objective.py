@@ -37,7 +37,7 @@ def test_an_unread_power_limit_is_not_a_kept_one() -> None:
 
 
 def test_a_power_limit_without_a_sensor_is_refused_with_the_reason() -> None:
-    with pytest.raises(ObjectiveError, match="15 W.*no power sensor"):
+    with pytest.raises(ObjectiveError, match=r"15 W.*no power sensor"):
         Objective((50.0,), 15.0).check_measurable(has_power=False)
 
 

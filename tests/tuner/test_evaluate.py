@@ -9,9 +9,9 @@ import pytest
 
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import TraceError
+from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.onnxruntime import onnxruntime_runtime
 from envs.runtimes.recording import RecordOptions, record
-from envs.runtimes.serving import ServingOptions
 from envs.traces.reader import Trace, read_trace
 from envs.traces.writer import TraceWriter
 from tuner.evaluate import EvaluationOptions, evaluate, held_out_objectives

@@ -28,9 +28,7 @@ def test_seed_changes_the_file(tmp_path: Path) -> None:
     assert (tmp_path / "0" / "squeezenet1_1.onnx").read_bytes() != (tmp_path / "1" / "squeezenet1_1.onnx").read_bytes()
 
 
-def test_without_a_name_it_teaches_and_writes_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_name_it_teaches_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main([]) == 2
     text = capsys.readouterr().out

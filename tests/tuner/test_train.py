@@ -14,7 +14,14 @@ from envs.traces.reader import Trace
 from tuner.policy.bundle import load_bundle
 
 ROOT = Path(__file__).parents[2]
-SMALL = ("agent.envs=64", "agent.batch_size=448", "agent.hidden=32", "evaluation.objectives=4", "evaluation.seeds=1", "evaluation.tuners=[random]")
+SMALL = (
+    "agent.envs=64",
+    "agent.batch_size=448",
+    "agent.hidden=32",
+    "evaluation.objectives=4",
+    "evaluation.seeds=1",
+    "evaluation.tuners=[random]",
+)
 
 
 def command(trace: Trace, run: Path, steps: int, *more: str) -> list[str]:
@@ -49,9 +56,7 @@ def test_train_ends_in_a_report_and_a_bundle_whose_paths_it_prints(trace: Trace,
 
 def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(trace: Trace, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with subprocess.Popen(
-        command(trace, run, 100_000_000), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(command(trace, run, 100_000_000), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 90
         while not list(run.rglob("events.*")) and time.monotonic() < deadline:
             time.sleep(0.1)

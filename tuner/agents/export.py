@@ -18,4 +18,5 @@ def bundle_of(model: PPO, space: ConfigurationSpace, candidates: Placements, slo
     assert isinstance(policy, CandidatePolicy)
     state = policy.state_dict()
     weights = {name: state[name].cpu().numpy().astype(np.float32) for name in (*ARRAYS, "bias")}
+    weights["encoder.0.weight"] = weights["encoder.0.weight"] * state["varying"].cpu().numpy()
     return Bundle(space, candidates, slots, weights, provenance)

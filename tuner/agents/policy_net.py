@@ -28,6 +28,9 @@ class CandidatePolicy(ActorCriticPolicy):
     Args:
         features: [N, F] of the candidates, from `ObservationLayout.features`.
         slots: how many numbers at the end of an observation are actions taken so far.
+        varying: [D - slots], which of the other numbers differ between observations in training. The rest (the description of the one
+            network that is trained on, say) is left out: nothing can be learned of it, and untrained weights would make noise of it
+            on another network.
         hidden: width of the two hidden layers of actor and critic. embedding: numbers a candidate is summarised in.
     """
 
@@ -38,18 +41,26 @@ class CandidatePolicy(ActorCriticPolicy):
         lr_schedule: Schedule,
         features: list[list[float]],
         slots: int,
+        varying: list[bool],
         hidden: int = 128,
         embedding: int = 64,
         **kwargs: Any,
     ) -> None:
         self._features = features
         self._slots = slots
+        self._varying = varying
         self._hidden = hidden
         self._embedding = embedding
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        own = {"features": self._features, "slots": self._slots, "hidden": self._hidden, "embedding": self._embedding}
+        own = {
+            "features": self._features,
+            "slots": self._slots,
+            "varying": self._varying,
+            "hidden": self._hidden,
+            "embedding": self._embedding,
+        }
         return super()._get_constructor_parameters() | own
 
     def _build(self, lr_schedule: Schedule) -> None:
@@ -58,6 +69,7 @@ class CandidatePolicy(ActorCriticPolicy):
         candidates = torch.as_tensor(np.array(self._features, dtype=np.float32))
         seen = int(self.observation_space.shape[0]) - self._slots
         self.register_buffer("candidates", candidates)
+        self.register_buffer("varying", torch.as_tensor(np.array(self._varying, dtype=np.float32)))
         self.encoder = _stack(seen, self._hidden, self._embedding, last_gain=0.01)
         self.embedder = _stack(candidates.shape[1], 64, self._embedding, last_gain=1.0)
         self.bias = nn.Parameter(torch.zeros(len(candidates)))
@@ -67,8 +79,8 @@ class CandidatePolicy(ActorCriticPolicy):
 
     def scores(self, obs: torch.Tensor) -> torch.Tensor:
         """[B, N]"""
-        seen, taken = obs[:, : -self._slots], obs[:, -self._slots :].long()
-        scores = self.encoder(seen) @ self.embedder(self.get_buffer("candidates")).T + self.bias
+        taken = obs[:, -self._slots :].long()
+        scores = self.encoder(self._seen(obs)) @ self.embedder(self.get_buffer("candidates")).T + self.bias
         # One column more takes the marks of the empty slots, which are -1.
         mask = torch.zeros(len(obs), scores.shape[1] + 1, device=obs.device)
         mask.scatter_(1, torch.where(taken < 0, scores.shape[1], taken), MASKED)
@@ -92,8 +104,11 @@ class CandidatePolicy(ActorCriticPolicy):
 
     def predict_values(self, obs: PyTorchObs) -> torch.Tensor:
         assert isinstance(obs, torch.Tensor)
-        value: torch.Tensor = self.critic(obs[:, : -self._slots])
+        value: torch.Tensor = self.critic(self._seen(obs))
         return value
+
+    def _seen(self, obs: torch.Tensor) -> torch.Tensor:
+        return obs[:, : -self._slots] * self.get_buffer("varying")
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> torch.Tensor:
         return self.get_distribution(observation).get_actions(deterministic=deterministic)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
@@ -78,6 +79,7 @@ def make_model(env: SB3TuningVecEnv, options: AgentOptions, seed: int, tensorboa
         policy_kwargs={
             "features": layout.features.tolist(),
             "slots": layout.slots,
+            "varying": varying_inputs(env.env),
             "hidden": options.hidden,
             "embedding": options.embedding,
         },
@@ -85,6 +87,18 @@ def make_model(env: SB3TuningVecEnv, options: AgentOptions, seed: int, tensorboa
         tensorboard_log=str(tensorboard),
         device="cpu",
     )
+
+
+def varying_inputs(env: TuningVectorEnv, episodes: int = 4) -> list[bool]:
+    """Which numbers of an observation, the actions at its end left out, differ within some episodes of random actions."""
+    rng = np.random.default_rng(0)
+    observations, _ = env.reset(seed=0)
+    first, differs = observations[0], np.zeros(observations.shape[1], dtype=bool)
+    for _ in range(episodes * (env.episodes.budget - 1)):
+        differs |= (observations != first).any(axis=0)
+        observations, *_ = env.step(rng.integers(0, len(env.episodes.candidates), env.num_envs))
+    varying: list[bool] = differs[: -env.episodes.layout.slots].tolist()
+    return varying
 
 
 class LinearSchedule:

@@ -40,7 +40,11 @@ class SB3TuningVecEnv(VecEnv):
         if terminated.all():
             final = infos["final_obs"]
             notes = [
-                {"terminal_observation": final[row], "TimeLimit.truncated": False, "episode": {"r": float(gain), "l": self._lengths, "t": 0.0}}
+                {
+                    "terminal_observation": final[row],
+                    "TimeLimit.truncated": False,
+                    "episode": {"r": float(gain), "l": self._lengths, "t": 0.0},
+                }
                 for row, gain in enumerate(self._returns)
             ]
             self._returns[:] = 0
@@ -65,6 +69,3 @@ class SB3TuningVecEnv(VecEnv):
     def seed(self, seed: int | None = None) -> list[int | None]:
         self._seed = seed
         return [seed] * self.num_envs
-
-
-

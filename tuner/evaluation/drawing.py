@@ -107,9 +107,7 @@ def spread(values: Sequence[float] | FloatArray, gap: float, low: float, high: f
     return result
 
 
-def label_right(
-    axes: Any, points: Sequence[tuple[float, float]], texts: Sequence[str], inks: Sequence[str], bold: Sequence[bool], gap: float = 0.062
-) -> None:
+def label_right(axes: Any, points: Sequence[tuple[float, float]], texts: Sequence[str], inks: Sequence[str], bold: Sequence[bool], gap: float = 0.062) -> None:
     """Labels in a column right of the axes, each led to its point (in data coordinates) by a thin line."""
     if not texts:
         return

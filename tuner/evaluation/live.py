@@ -10,9 +10,9 @@ import numpy as np
 from envs.configuration import Configuration
 from envs.device import local_computer
 from envs.measurement import Measurement
+from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.onnxruntime import onnxruntime_runtime
 from envs.runtimes.recording import RecordOptions, measure_undisturbed
-from envs.runtimes.serving import ServingOptions
 from envs.traces.reader import Trace
 from tuner.console import progress_bar
 from tuner.evaluation.protocol import Comparison

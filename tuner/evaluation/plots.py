@@ -69,9 +69,7 @@ def outcome_plot(comparison: Comparison, focus: str, at: int = 3) -> str:
             first, middle, third = np.quantile(values, (0.25, 0.5, 0.75))
             axes.plot([first, third], [row, row], color=ink[tuner], lw=9, alpha=0.35, solid_capstyle="butt")
             axes.plot([middle, middle], [row - 0.3, row + 0.3], color=ink[tuner], lw=2.5)
-            axes.text(
-                103, row, f"mean {values.mean():.1f} %", color=ink[tuner], va="center", fontweight=weight(tuner == focus), fontsize=10.5
-            )
+            axes.text(103, row, f"mean {values.mean():.1f} %", color=ink[tuner], va="center", fontweight=weight(tuner == focus), fontsize=10.5)
         axes.set_xlim(-1, 101)
         axes.grid(axis="x", color=GRID)
         axes.set_axisbelow(True)

@@ -199,7 +199,5 @@ def _provenance(comparison: Comparison, trace: Trace, given: Mapping[str, Any]) 
     recorded = {key: value for key, value in trace.metadata.items() if key != "space"}
     told = {"file": trace.path.name, "rows": len(trace.rows), "failed": failed, "disturbed": marked, **recorded}
     facts |= {f"trace.{key}": value for key, value in told.items()}
-    text = "\n".join(
-        f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}" for key, value in facts.items()
-    )
+    text = "\n".join(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}" for key, value in facts.items())
     return ["<h2>How this was made</h2>", f"<pre>{escape(text)}</pre>"]

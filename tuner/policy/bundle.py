@@ -70,9 +70,7 @@ def save_bundle(path: Path, bundle: Bundle) -> None:
     """Write in one step; StorageError if that is impossible."""
     manifest = {"format": FORMAT, "space": bundle.space.to_dict(), "slots": bundle.slots, "provenance": bundle.provenance}
     content = io.BytesIO()
-    np.savez_compressed(
-        content, manifest=np.frombuffer(json.dumps(manifest).encode(), dtype=np.uint8), candidates=bundle.candidates, **bundle.weights
-    )
+    np.savez_compressed(content, manifest=np.frombuffer(json.dumps(manifest).encode(), dtype=np.uint8), candidates=bundle.candidates, **bundle.weights)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,12 +93,18 @@ def load_bundle(path: Path) -> Bundle:
         if manifest["format"] != FORMAT:
             raise BundleError(f"{path} has bundle format {manifest['format']}, this version reads {FORMAT}: train it again")
         bundle = Bundle(
-            ConfigurationSpace.from_dict(manifest["space"]), arrays.pop("candidates"), int(manifest["slots"]), arrays, manifest["provenance"]
+            ConfigurationSpace.from_dict(manifest["space"]),
+            arrays.pop("candidates"),
+            int(manifest["slots"]),
+            arrays,
+            manifest["provenance"],
         )
     except FileNotFoundError:
         raise BundleError(f"there is no policy bundle {path}: train one with python -m tuner.train") from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{path} is damaged or no policy bundle ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'})") from error
+        raise BundleError(
+            f"{path} is damaged or no policy bundle ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'})"
+        ) from error
     except TunerError as error:
         raise error if isinstance(error, BundleError) else BundleError(f"{path} is damaged: {error}") from error
     _check(path, bundle)

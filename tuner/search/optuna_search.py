@@ -111,15 +111,12 @@ class OptunaSearch(CandidateSearch):
 
 
 class TpeSearch(OptunaSearch):
-    """Tree-structured Parzen estimators. Multivariate: instances and batch act together. Asking again is cheap, and draws anew.
-    """
+    """Tree-structured Parzen estimators. Multivariate: instances and batch act together. Asking again is cheap, and draws anew."""
 
     tries = 10
 
     def _sampler(self, seed: int, **constraints: Any) -> Any:
-        return self._optuna.samplers.TPESampler(
-            n_startup_trials=1, n_ei_candidates=100, multivariate=True, constant_liar=False, seed=seed, **constraints
-        )
+        return self._optuna.samplers.TPESampler(n_startup_trials=1, n_ei_candidates=100, multivariate=True, constant_liar=False, seed=seed, **constraints)
 
 
 class GpSearch(OptunaSearch):

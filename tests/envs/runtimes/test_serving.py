@@ -22,9 +22,11 @@ from envs.measurement import ConfigurationFailed, FailureKind
 from envs.network import read_network
 from envs.runtimes.interference import DISTURBED_SHARE, CpuReading, foreign_share
 from envs.runtimes.load import sample_pool
+from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.onnxruntime import OnnxEngineFactory, onnxruntime_runtime
+from envs.runtimes.placement import slots_of, threads_of
 from envs.runtimes.queue import Request, RequestQueue
-from envs.runtimes.serving import ServingOptions, ServingRuntime, slots_of, threads_of
+from envs.runtimes.serving import ServingRuntime
 from envs.telemetry.sensors import NoSensor
 from envs.workload import workload_of
 
@@ -281,7 +283,12 @@ def test_the_rule_for_threads(cores: int, instances: int, threads: list[int]) ->
 
 def test_slots_follow_the_order_of_tenants_and_accelerators() -> None:
     slots = slots_of(Configuration((((1, 4), (0, 0)), ((1, 1), (2, 2)))), 8)
-    assert [(slot.tenant, slot.accelerator, slot.threads, slot.batch) for slot in slots] == [(0, 0, 2, 4), (1, 0, 2, 1), (1, 1, 2, 2), (1, 1, 2, 2)]
+    assert [(slot.tenant, slot.accelerator, slot.threads, slot.batch) for slot in slots] == [
+        (0, 0, 2, 4),
+        (1, 0, 2, 1),
+        (1, 1, 2, 2),
+        (1, 1, 2, 2),
+    ]
 
 
 def test_a_plain_computer_has_no_dla() -> None:

@@ -79,12 +79,8 @@ def test_damaged_contents_are_named(trace: Trace, tmp_path: Path) -> None:
         "lacks the column 'net0.p99_ms'": rewritten(trace, tmp_path / "c.parquet", table.drop_columns(["net0.p99_ms"])),
         "a configuration twice": rewritten(trace, tmp_path / "d.parquet", pyarrow.concat_tables([table, table[:1]])),
         "no rows": rewritten(trace, tmp_path / "e.parquet", table[:0]),
-        "infinite number": rewritten(
-            trace, tmp_path / "f.parquet", table.set_column(column, "net0.p99_ms", pyarrow.array([math.inf] * len(table)))
-        ),
-        "empty cells": rewritten(
-            trace, tmp_path / "g.parquet", table.set_column(column, "net0.p99_ms", pyarrow.array([None] * len(table), pyarrow.float64()))
-        ),
+        "infinite number": rewritten(trace, tmp_path / "f.parquet", table.set_column(column, "net0.p99_ms", pyarrow.array([math.inf] * len(table)))),
+        "empty cells": rewritten(trace, tmp_path / "g.parquet", table.set_column(column, "net0.p99_ms", pyarrow.array([None] * len(table), pyarrow.float64()))),
     }
     for sentence, path in cases.items():
         with pytest.raises(TraceError, match=sentence):

@@ -99,7 +99,7 @@ def test_a_full_disk_keeps_what_was_completed(tmp_path: Path) -> None:
         full = os.open("/dev/full", os.O_WRONLY)
         os.dup2(full, writer._file)
         os.close(full)
-        with pytest.raises(StorageError, match="No space left on device.*run the same command again"):
+        with pytest.raises(StorageError, match=r"No space left on device.*run the same command again"):
             writer.append(CONFIGURATIONS[1], respond(WORLD, CONFIGURATIONS[1]), 1, 1.0)
         assert len(writer.rows) == 1
     with TraceWriter(path, WORLD, FACTS) as writer:

@@ -35,9 +35,7 @@ def response(configuration: Configuration, tenants: int, power: bool) -> Outcome
         late[tenant] = max(late[tenant], 5.0 * configuration.total_instances * batch)
     if configuration.total_instances == 2 * tenants and tenants == 1 and not power:
         return Failure(FailureKind.OUT_OF_MEMORY, "no memory left", 1.0)
-    each = tuple(
-        TenantMeasurement(ips, late_ms / 2, late_ms, late_ms, late_ms, late_ms, 100) for ips, late_ms in zip(throughput, late, strict=True)
-    )
+    each = tuple(TenantMeasurement(ips, late_ms / 2, late_ms, late_ms, late_ms, late_ms, 100) for ips, late_ms in zip(throughput, late, strict=True))
     watts = 10.0 + configuration.total_instances if power else math.nan
     return Measurement(each, 1.0, Origin.MEASURED, power_w=watts, energy_j=watts, apply_s=1.0, measure_s=2.0)
 

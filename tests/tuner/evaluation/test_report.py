@@ -58,9 +58,7 @@ def limits(tenants: int, *p99_ms: float, power_w: float = math.inf) -> Objective
 
 
 def compared(trace, *p99_ms, power_w=math.inf, seeds=(0, 1), budgets=(1, 3, 8), **tuners):
-    return compare(
-        tuners or {"policy": backwards, "in_order": InOrder}, trace, limits(trace.space.shape[0], *p99_ms, power_w=power_w), seeds, budgets
-    )
+    return compare(tuners or {"policy": backwards, "in_order": InOrder}, trace, limits(trace.space.shape[0], *p99_ms, power_w=power_w), seeds, budgets)
 
 
 def test_a_report_stands_alone_and_says_where_its_numbers_come_from(tmp_path):
@@ -108,9 +106,7 @@ def test_simulated_is_never_called_measured(tmp_path):
 def test_the_headline_follows_the_numbers(tmp_path):
     trace = small_trace(tmp_path, power=True)
     best_last = {"policy": backwards, "in_order": InOrder}
-    assert headline(compared(trace, math.inf, **best_last), "policy").startswith(
-        "After 3 measurements the policy reaches 100.0 % of the optimum; "
-    )
+    assert headline(compared(trace, math.inf, **best_last), "policy").startswith("After 3 measurements the policy reaches 100.0 % of the optimum; ")
     worse = headline(compared(trace, math.inf, policy=InOrder, in_order=backwards), "policy")
     assert worse.startswith("In order wins: after 3 measurements it reaches 100.0 %")
     assert "a tie with other" in headline(compared(trace, math.inf, policy=InOrder, other=InOrder), "policy")
@@ -129,9 +125,7 @@ def test_the_headline_says_what_others_need(tmp_path):
 def test_whether_learning_was_needed():
     assert verdict_on_learning(80, 100).startswith("No learning was needed: the space has 80 configurations")
     needed = verdict_on_learning(960, 100, 7500.0, "policy", 3, 12.0)
-    assert (
-        needed == "Enumerating the space costs 960 measurements, 2.1 h; the policy is within 3 % of the optimum after 3 measurements, 12 s."
-    )
+    assert needed == "Enumerating the space costs 960 measurements, 2.1 h; the policy is within 3 % of the optimum after 3 measurements, 12 s."
     assert "does not get within 3 % of the optimum" in verdict_on_learning(960, 100, 7500.0)
 
 

@@ -45,9 +45,7 @@ def policy(trace: Trace, tmp_path_factory: pytest.TempPathFactory) -> tuple[PPO,
 
 
 @pytest.mark.parametrize("name", ["trace", "two_tenant_trace"])
-def test_bundle_and_model_choose_alike_on_2000_random_observations(
-    name: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+def test_bundle_and_model_choose_alike_on_2000_random_observations(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     trace = request.getfixturevalue(name)
     model, bundle = trained(trace, tmp_path)
     decide = NumpyPolicy(bundle, trace.space).decide

@@ -41,9 +41,7 @@ def space_of(
 
 def measured(throughput_ips: list[float], p99_ms: list[float], power_w: float = 10.0) -> Measurement:
     rows = zip(throughput_ips, p99_ms, strict=True)
-    return Measurement(
-        tuple(TenantMeasurement(ips, p99, p99, p99, p99, p99, 100) for ips, p99 in rows), 1.0, Origin.SIMULATED, power_w=power_w
-    )
+    return Measurement(tuple(TenantMeasurement(ips, p99, p99, p99, p99, p99, 100) for ips, p99 in rows), 1.0, Origin.SIMULATED, power_w=power_w)
 
 
 def smooth(configuration: Configuration) -> Measurement:
@@ -279,9 +277,7 @@ class TestOptuna:
         assert optuna.logging.get_verbosity() == verbosity
         assert capfd.readouterr() == ("", "")
 
-    @pytest.mark.parametrize(
-        ("name", "budget", "seeds", "margin"), [("tpe", 20, 12, 0.05), ("gp", 10, 6, 0.15), ("hill_climb", 12, 20, 0.05)]
-    )
+    @pytest.mark.parametrize(("name", "budget", "seeds", "margin"), [("tpe", 20, 12, 0.05), ("gp", 10, 6, 0.15), ("hill_climb", 12, 20, 0.05)])
     def test_beats_random_search_on_a_smooth_world(self, name: str, budget: int, seeds: int, margin: float) -> None:
         space = space_of(batches=(1, 2, 4, 8), max_instances=4)
         assert mean_best(name, space, budget, seeds) > mean_best("random", space, budget, 60) + margin

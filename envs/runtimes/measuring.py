@@ -1,0 +1,140 @@
+"""One window: load on, warm up, wait for the window to pass, let what is open end, load off. See `window` for the arithmetic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
+from envs.runtimes.instance import Instance
+from envs.runtimes.interference import DISTURBED_SHARE, foreign_share, read_cpu, resident_mib
+from envs.runtimes.load import Load
+from envs.runtimes.queue import clock
+from envs.runtimes.window import overlap, tenant_measurement
+from envs.telemetry.protocol import Sensor
+from envs.workload import Tenant
+
+
+@dataclass
+class ServingOptions:
+    """How to serve and measure.
+
+    Attributes:
+        max_wait_ms: how long the oldest request waits for a batch to fill.
+        batches_per_window: a window is lengthened until the slowest instance would finish this many batches in it ...
+        max_window_s: ... but not beyond this.
+        warmup_s: at least this long before the window opens; a closed loop also waits for a first batch of every instance.
+        timeout_s: for warm-up, and for the batches that are open when the window ends.
+        seed: of the samples and arrivals.
+    """
+
+    max_wait_ms: float = 5.0
+    batches_per_window: int = 4
+    max_window_s: float = 20.0
+    warmup_s: float = 0.3
+    timeout_s: float = 60.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a window is taken of: instances, the tenants [T] they serve, each tenant's load [T], and the sensor."""
+
+    instances: Sequence[Instance]
+    tenants: Sequence[Tenant]
+    loads: Sequence[Load]
+    sensor: Sensor
+    options: ServingOptions
+
+    def measure(self, window_s: float, apply_s: float) -> Measurement:
+        """Take a window of at least `window_s`; ConfigurationFailed if an instance is lost or does not answer in time."""
+        began_s = clock()
+        for instance in self.instances:
+            instance.watch()
+        try:
+            for load in self.loads:
+                load.start()
+            length_s = self._warm_up(window_s)
+            self.sensor.read()
+            before, start_s = read_cpu(), clock()
+            time.sleep(length_s)
+            end_s, after = clock(), read_cpu()
+            sample = self.sensor.read()
+            memory_mib = resident_mib()
+            self._finish(start_s, end_s)
+            late = [None if tenant.closed_loop else load.unanswered(start_s, end_s) for tenant, load in zip(self.tenants, self.loads, strict=True)]
+            now_s = clock()
+        finally:
+            for load in self.loads:
+                load.stop()
+        self.check_alive()
+        logs = [list(instance.log or ()) for instance in self.instances]
+        served = [
+            [record for instance, log in zip(self.instances, logs, strict=True) if instance.slot.tenant == position for record in log]
+            for position in range(len(self.tenants))
+        ]
+        self._settle()
+        foreign = foreign_share(before, after)
+        return Measurement(
+            tenants=tuple(tenant_measurement(records, start_s, end_s, late[i], now_s) for i, records in enumerate(served)),
+            window_s=end_s - start_s,
+            origin=Origin.MEASURED,
+            power_w=sample.total_w,
+            energy_j=sample.total_w * (end_s - start_s),
+            memory_mib=memory_mib,
+            overlap=overlap(logs, start_s, end_s),
+            foreign_share=foreign,
+            disturbed=foreign > DISTURBED_SHARE,
+            threads=tuple(instance.slot.threads for instance in sorted(self.instances, key=lambda each: each.slot.engine_key[:2])),
+            apply_s=apply_s,
+            measure_s=clock() - began_s,
+            sensor=self.sensor.name,
+            rails_w=sample.rails_w,
+        )
+
+    def check_alive(self) -> None:
+        """ConfigurationFailed if an instance has lost its engine."""
+        for instance in self.instances:
+            if instance.error is not None:
+                name = self.tenants[instance.slot.tenant].name
+                raise ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, f"an instance of {name} was lost: {instance.error}"))
+
+    def _warm_up(self, window_s: float) -> float:
+        """Wait until every instance that is saturated has served a batch; the window's length follows from the slowest."""
+        options = self.options
+        began_s = clock()
+        saturated = [each for each in self.instances if self.tenants[each.slot.tenant].closed_loop]
+        while clock() < began_s + options.warmup_s or not all(instance.log for instance in saturated):
+            self.check_alive()
+            if clock() > began_s + options.timeout_s:
+                raise ConfigurationFailed(timed_out(f"no batch of every instance within {options.timeout_s:g} s", began_s))
+            time.sleep(0.005)
+        slowest_s = max((record.end_s - record.start_s for instance in self.instances for record in instance.log or ()), default=0.0)
+        return max(window_s, min(options.batches_per_window * slowest_s, options.max_window_s))
+
+    def _finish(self, start_s: float, end_s: float) -> None:
+        """Keep the load on until each batch that was open at the end of the window is served, and open-loop requests had their chance."""
+        timeout_s = self.options.timeout_s
+        for instance in self.instances:
+            while (since_s := instance.busy_since_s) is not None and since_s < end_s:
+                self.check_alive()
+                if clock() > end_s + timeout_s:
+                    raise ConfigurationFailed(timed_out(f"an instance has not answered for {timeout_s:g} s", start_s))
+                time.sleep(0.002)
+        grace_s = end_s + (end_s - start_s)
+        while clock() < grace_s and any(load.unanswered(start_s, end_s) for load in self.loads):
+            time.sleep(0.005)
+
+    def _settle(self) -> None:
+        """Let the batches at hand end, so that the next window starts with idle instances, and stop watching."""
+        deadline_s = clock() + self.options.timeout_s
+        for instance in self.instances:
+            while instance.busy_since_s is not None and clock() < deadline_s:
+                time.sleep(0.002)
+            instance.log = None
+
+
+def timed_out(what: str, since_s: float) -> Failure:
+    """A typed failure with what it cost."""
+    return Failure(FailureKind.TIMED_OUT, what, clock() - since_s)
