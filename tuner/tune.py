@@ -36,7 +36,7 @@ class TuneCommand:
 
     Attributes:
         network: an ONNX file, or a list of them, one a tenant. p99_ms: a limit, or one for each tenant. power_w: a limit.
-        rates_ips: Poisson arrivals of each tenant; None for a closed loop.
+        rates_ips: Poisson arrivals of each tenant; None for a closed loop. weights: what an inference of each tenant counts; as in training, if not given.
         bundle: the policy; by default the one in checkpoints/ for this many tenants.
         measurements: at most this many, the confirming one included. window_s: of each.
         out: a JSON file for the answer.
@@ -46,6 +46,7 @@ class TuneCommand:
     p99_ms: Any = None
     power_w: Optional[float] = None
     rates_ips: Optional[list[float]] = None
+    weights: Optional[list[float]] = None
     bundle: Optional[str] = None
     measurements: int = 8
     window_s: float = 3.0
@@ -62,9 +63,11 @@ def main(options: TuneCommand) -> int:
     objective = Objective.from_dict({"p99_ms": options.p99_ms, "power_w": options.power_w}, len(paths))
     bundle = load_bundle(Path(options.bundle) if options.bundle else default_bundle(len(paths)))
     trained = bundle.space
+    # A policy knows the trade between tenants that it was trained for. With another number of them, check_space below says so.
+    as_trained = list(trained.workload.weights) if len(paths) == len(trained.workload.weights) else None
     space = ConfigurationSpace(
         local_computer(trained.device.accelerator_names),
-        workload_of(read_networks(paths), options.rates_ips),
+        workload_of(read_networks(paths), options.rates_ips, options.weights or as_trained),
         trained.max_instances,
         trained.batches,
         trained.max_total_instances,

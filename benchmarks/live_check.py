@@ -1,0 +1,46 @@
+"""Does the built-in trace still hold here? What the policy chose on it, run live again; on another machine it says so.
+
+  python -m tuner.networks resnet50
+  python -m benchmarks.live_check
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmarks.figures import Figure, figure, parser, report
+from envs.traces.reader import find_trace, read_trace
+from tuner.evaluate import EvaluationOptions, evaluate
+from tuner.evaluation.live import LiveOptions
+from tuner.evaluation.words import live_sentence
+
+
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument("--trace", default="resnet50")
+    arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/one_tenant.bundle"))
+    arguments.add_argument("--networks", nargs="+", default=["networks/resnet50.onnx"])
+    arguments.add_argument("--choices", type=int, default=5)
+    arguments.add_argument("--out", type=Path, default=Path("runs/live_check"))
+    given = arguments.parse_args()
+    trace = read_trace(find_trace(given.trace))
+    options = EvaluationOptions(objectives=50, seeds=1, tuners=[])
+    result = evaluate(trace, {"policy": given.bundle}, options, given.out, LiveOptions(given.networks, given.choices))
+    page = result.html.read_text()
+    figures: list[Figure] = []
+    for check in result.live:
+        print(f"{check.label}: {live_sentence(check)}")
+        moved = 100 * max(abs(check.live_ips / check.trace_ips - 1), abs(check.live_p99_ms / check.trace_p99_ms - 1))
+        said = "within 10 %" in live_sentence(check) or "drifted" in page or "another machine" in page
+        figures += [
+            figure(f"{check.label}: throughput, live over trace", 100 * check.live_ips / check.trace_ips, "%"),
+            figure(f"{check.label}: p99, live over trace", 100 * check.live_p99_ms / check.trace_p99_ms, "%"),
+            figure(f"{check.label}: within 10 %, or the report says that it is not", float(moved <= 10 or said), "0 or 1", "== 1"),
+        ]
+    print(f"report: {result.html}")
+    return report(figures, given.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
