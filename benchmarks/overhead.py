@@ -84,10 +84,15 @@ def ratios(path: Path, pairs: int, window_s: float) -> list[tuple[str, list[floa
                 runtime.apply(configuration)
                 batches = {accelerator: batch for accelerator, (_, batch) in enumerate(placements)}
                 pair = []
-                for _ in range(pairs):
-                    # The bare loop's window is the runtime's own, so that both hold as many batches.
-                    measured = runtime.measure(window_s)
-                    pair.append(float(measured.throughput_ips[0]) / bare_loop_ips(factory.engines, batches, network, measured.window_s))
+                length_s = runtime.measure(window_s).window_s  # the bare loop's window is the runtime's own, so that both hold as many batches
+                for turn in range(pairs):
+                    both = {}
+                    for name in ("runtime", "bare") if turn % 2 else ("bare", "runtime"):  # who goes first changes, or drift would be a bias
+                        if name == "bare":
+                            both[name] = bare_loop_ips(factory.engines, batches, network, length_s)
+                        else:
+                            both[name] = float(runtime.measure(length_s).throughput_ips[0])
+                    pair.append(both["runtime"] / both["bare"])
                     advance()
                 found.append((space.describe(configuration), pair))
     return found

@@ -17,10 +17,13 @@ import numpy.typing as npt
 
 from envs.device import Device
 from envs.errors import ConfigurationError, OptionError
-from envs.validity import VALID, judge, reason
+from envs.validity import UNSERVED, VALID, judge, reason
 from envs.workload import Workload
 
 Placements = npt.NDArray[np.int16]
+
+#: The largest batch a DLA takes (NVIDIA, TensorRT developer guide, "Working with DLA"); nothing serves larger ones.
+MAX_BATCH = 4096
 
 #: Enumerating more than this many combinations at once would fill the memory of a small computer.
 MAX_COMBINATIONS = 4_000_000
@@ -75,8 +78,8 @@ class ConfigurationSpace:
             raise OptionError(f"space.max_instances={self.max_instances} must be at least 1")
         if self.max_total_instances is not None and self.max_total_instances < len(self.workload.tenants):
             raise OptionError(f"space.max_total_instances={self.max_total_instances} is below the number of tenants, {len(self.workload.tenants)}")
-        if not self.batches or min(self.batches) < 1 or list(self.batches) != sorted(set(self.batches)):
-            raise OptionError(f"space.batches={list(self.batches)} must be ascending whole numbers from 1")
+        if not self.batches or min(self.batches) < 1 or max(self.batches) > MAX_BATCH or list(self.batches) != sorted(set(self.batches)):
+            raise OptionError(f"space.batches={list(self.batches)} must be ascending whole numbers from 1 to {MAX_BATCH}")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -101,9 +104,11 @@ class ConfigurationSpace:
             raise OptionError(f"the space has {combinations:,} combinations, above {MAX_COMBINATIONS:,}: lower space.max_instances or give fewer space.batches")
         choices = np.stack(np.unravel_index(np.arange(combinations), (len(self.options),) * self.knobs), axis=-1)
         placements = self.decode(choices)
-        valid = placements[judge(self, placements) == VALID]
-        if not len(valid):
-            raise ConfigurationError(f"no configuration is valid on {self.device.name}: {reason(self, int(judge(self, placements[1:2])[0]))}")
+        codes = judge(self, placements)
+        if not (codes == VALID).any():
+            served = codes[codes != UNSERVED]  # of those that serve everybody, what most of them break
+            raise ConfigurationError(f"no configuration is valid on {self.device.name}: {reason(self, int(np.bincount(served).argmax()))}")
+        valid: Placements = placements[codes == VALID]
         return valid
 
     def decode(self, choices: npt.NDArray[np.integer]) -> Placements:

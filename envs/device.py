@@ -83,6 +83,8 @@ def local_computer(accelerators: tuple[str, ...] = ("cpu_fp32", "cpu_int8"), cor
     usable = available_cores()
     if cores is not None and not 1 <= cores <= usable:
         raise OptionError(f"device.cores={cores} must lie in 1..{usable}, the cores this process may use")
+    if not accelerators or len(set(accelerators)) != len(accelerators):
+        raise OptionError(f"device.accelerators={list(accelerators)} must name at least one accelerator, and each once")
     wrong = [name for name in accelerators if not accelerator(name).name.startswith("cpu_")]
     if wrong:
         raise OptionError(f"a plain computer has no accelerator {wrong[0]!r}: choose from cpu_fp32, cpu_int8")

@@ -65,7 +65,7 @@ class Episodes:
 
     def step(self, actions: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.float32], FloatArray, npt.NDArray[np.bool_], dict[str, Any]]:
         """Measure candidates [B]: observations [B, D], rewards [B], whether the budget is used up [B], and facts [B] each."""
-        actions = np.asarray(actions, dtype=np.int64)
+        actions = np.asarray(actions).astype(np.int64)
         if actions.min() < 0 or actions.max() >= len(self.candidates):
             raise ConfigurationError(f"actions must lie in 0..{len(self.candidates) - 1}")
         slot = self.history.used

@@ -17,6 +17,14 @@ class OptionError(TunerError):
     """An option has a value it cannot have; the message names the key."""
 
 
+def require_positive(group: str, options: object, *keys: str) -> None:
+    """OptionError, naming the key, unless each of these options is above zero. None passes: Hydra builds some options without values."""
+    for key in keys:
+        value = getattr(options, key)
+        if isinstance(value, (int, float)) and not value > 0:
+            raise OptionError(f"{group}.{key}={value} must be above zero")
+
+
 class DependencyError(TunerError):
     """An optional package is missing; the message says which extra brings it."""
 

@@ -56,8 +56,15 @@ class Objective:
         limits = given if isinstance(given, (list, tuple)) else [given] * tenants
         if len(limits) != tenants:
             raise ObjectiveError(f"p99_ms has {len(limits)} values for {tenants} tenants: give one for each, or a single number for all")
-        power = data.get("power_w")
-        return cls(tuple(math.inf if limit is None else float(limit) for limit in limits), math.inf if power is None else float(power))
+        return cls(tuple(_limit("p99_ms", limit) for limit in limits), _limit("power_w", data.get("power_w")))
+
+
+def _limit(key: str, given: Any) -> float:
+    """A limit from an option, None being no limit; ObjectiveError names the key."""
+    try:
+        return math.inf if given is None else float(given)
+    except (TypeError, ValueError):
+        raise ObjectiveError(f"objective: {key}={given!r} is no number: give a limit above zero, or leave it out") from None
 
 
 @dataclass(frozen=True)

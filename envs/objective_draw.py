@@ -57,20 +57,23 @@ def draw_objectives(limits: LimitRange, uniforms: FloatArray, split: str) -> Obj
     if split not in SPLITS:
         raise OptionError(f"split={split!r} must be one of {', '.join(SPLITS)}")
     tenants = len(limits.p99_ms)
-    columns = [np.where(uniforms[:, 2 * i] < limits.unlimited, math.inf, draw_limits(limits.p99_ms[i], uniforms[:, 2 * i + 1], split)) for i in range(tenants)]
+    # "No limit" is one and the same objective in every draw, so what is held out always has limits.
+    unlimited = 0.0 if split == "held_out" else limits.unlimited
+    columns = [np.where(uniforms[:, 2 * i] < unlimited, math.inf, draw_limits(limits.p99_ms[i], uniforms[:, 2 * i + 1], split)) for i in range(tenants)]
     power = np.full(len(uniforms), math.inf)
     if limits.power_w is not None:
-        power = np.where(uniforms[:, -2] < limits.unlimited, math.inf, draw_limits(limits.power_w, uniforms[:, -1], split))
+        power = np.where(uniforms[:, -2] < unlimited, math.inf, draw_limits(limits.power_w, uniforms[:, -1], split))
     return Objectives(np.stack(columns, axis=1), power)
 
 
 def draw_limits(span: tuple[float, float], uniforms: FloatArray, split: str) -> FloatArray:
-    """Log-uniform over the bands of `split` that touch `span`: [B]."""
+    """Log-uniform over the bands of `split` that touch `span`: [B]; infinite where it has none there."""
     low, high = (math.log(value) / math.log(BAND_RATIO) for value in span)
     bands = np.arange(math.floor(low), math.ceil(high))
     if split != "all":
-        chosen = bands[held_out_band(bands) == (split == "held_out")]
-        bands = chosen if len(chosen) else bands
+        bands = bands[held_out_band(bands) == (split == "held_out")]
+    if not len(bands):
+        return np.full(len(uniforms), math.inf)
     position = uniforms * len(bands)
     whole = np.minimum(position.astype(np.int64), len(bands) - 1)
     return np.asarray(BAND_RATIO ** (bands[whole] + (position - whole)))

@@ -96,9 +96,10 @@ class TuningEnv(gym.Env[Observation, np.int64]):
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """[N]: candidates not measured in this episode (the convention of sb3-contrib)."""
-        return ~self.episodes.measured()[0]
+        masks: npt.NDArray[np.bool_] = ~self.episodes.measured()[0]
+        return masks
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """What was measured so far, a line each."""
         history, space = self.episodes.history, self._tuning.world.space
         lines = [self.episodes.objectives.row(0).describe(space.workload.names)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from envs.errors import DependencyError, OptionError, TunerError
 from envs.optional import optional_import
+from tuner.options import shipped
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
+CONF = shipped("conf")
 
 #: Hydra's own flags, which are not ours to translate.
 HYDRA_FLAGS = {
@@ -27,13 +27,18 @@ def run_command(config_name: str, options: type[Options], task: Callable[[Option
     A `TunerError` ends in one line on stderr and its exit code; Ctrl-C in 130, after `task` has put its things away.
     """
     try:
-        hydra = optional_import("hydra", "train")
-        omegaconf = optional_import("omegaconf", "train")
-        store = optional_import("hydra.core.config_store", "train").ConfigStore.instance()
+        hydra = optional_import("hydra", "tune")
+        omegaconf = optional_import("omegaconf", "tune")
+        store = optional_import("hydra.core.config_store", "tune").ConfigStore.instance()
     except DependencyError as error:
         sys.exit(f"error: {error}")
     store.store(name=f"{config_name}_options", node=options)
     sys.argv[1:] = as_overrides(sys.argv[1:])
+    try:
+        check_overrides(hydra, config_name, sys.argv[1:])
+    except OptionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
     def main(config: Any) -> None:
         try:
@@ -48,6 +53,21 @@ def run_command(config_name: str, options: type[Options], task: Callable[[Option
             sys.exit(code)
 
     hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(main)()
+
+
+def check_overrides(hydra: Any, config_name: str, arguments: list[str]) -> None:
+    """OptionError, in one sentence, for an option that does not exist or has the wrong type. Hydra itself says it in several lines."""
+    if any(argument.startswith("-") for argument in arguments):
+        return  # a flag may ask for another configuration, so Hydra has the word
+    omegaconf = optional_import("omegaconf.errors", "tune")
+    errors = (hydra.errors.HydraException, omegaconf.OmegaConfBaseException)
+    try:
+        with hydra.initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+            hydra.compose(config_name, overrides=arguments)
+    except errors as error:
+        cause = error.__cause__ if isinstance(error.__cause__, errors) else None
+        said = [str(each).strip().splitlines()[0].rstrip(".") for each in (error, cause) if each is not None and str(each).strip()]
+        raise OptionError(f"{': '.join(dict.fromkeys(said))} (see --help)") from error
 
 
 def read_options(omegaconf: Any, config: Any) -> Any:

@@ -11,7 +11,7 @@ from envs.optional import optional_import
 @contextmanager
 def progress_bar(title: str, total: int, completed: int = 0) -> Iterator[Callable[..., None]]:
     """A bar with the time left. Gives `advance(text, step=1)`; off a terminal it draws only at the end."""
-    rich = optional_import("rich.progress", "train")
+    rich = optional_import("rich.progress", "tune")
     columns = (
         rich.TextColumn("{task.description}"),
         rich.BarColumn(),
@@ -28,10 +28,10 @@ def progress_bar(title: str, total: int, completed: int = 0) -> Iterator[Callabl
 
 def table(head: list[str], rows: list[list[str]]) -> None:
     """Print a table, numbers to the right."""
-    rich_table = optional_import("rich.table", "train").Table(box=optional_import("rich.box", "train").SIMPLE)
+    rich_table = optional_import("rich.table", "tune").Table(box=optional_import("rich.box", "tune").SIMPLE)
     for column, title in enumerate(head):
         number = all(row[column].replace(".", "").replace("-", "").replace("%", "").strip().isdigit() for row in rows if row[column])
         rich_table.add_column(title, justify="right" if number else "left", overflow="fold")
     for row in rows:
         rich_table.add_row(*row)
-    optional_import("rich", "train").print(rich_table)
+    optional_import("rich", "tune").print(rich_table)

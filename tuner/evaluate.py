@@ -12,7 +12,7 @@ from typing import Optional
 
 import numpy as np
 
-from envs.errors import OptionError
+from envs.errors import OptionError, TraceError, require_positive
 from envs.objective import Objectives
 from envs.objective_draw import LimitRange, draw_objectives, uniforms_per_draw
 from envs.traces.reader import Trace, find_trace, read_trace
@@ -24,7 +24,7 @@ from tuner.evaluation.report import write_report
 from tuner.evaluation.statistics import summaries
 from tuner.evaluation.tables import text_rows, write_runs_csv, write_summary_csv
 from tuner.evaluation.words import LiveCheck, headline, learning_sentence, live_sentence, origin_label
-from tuner.options import versions
+from tuner.options import read_networks, versions
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.oracle import Oracle
@@ -46,6 +46,11 @@ class EvaluationOptions:
     seed: int = 1000
     tuners: list[str] = field(default_factory=lambda: ["random", "hill_climb", "tpe", "gp", "vendor_default"])
     max_measurements: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_positive("evaluation", self, "objectives", "seeds")
+        if self.seed < 0 or any(count < 1 for count in self.max_measurements.values()):
+            raise OptionError("evaluation.seed must not be below zero, and evaluation.max_measurements not below 1")
 
 
 @dataclass
@@ -83,13 +88,18 @@ def evaluate(trace: Trace, policies: Mapping[str, Path], options: EvaluationOpti
     objectives = held_out_objectives(trace, options)
     limits = {name: len(trace.rows) for name in factories} | dict(options.max_measurements)
     limits |= {name: load_bundle(path).slots for name, path in policies.items()}
+    if live is not None and live.networks:  # said before the long comparison, not after it
+        trace.check_networks(read_networks(live.networks))
     with progress_bar("comparing", len(factories) * options.objectives * options.seeds) as advance:
         comparison = compare(factories, trace, objectives, range(options.seeds), BUDGETS, limits, advance)
-    checks = check_live(trace, comparison, live) if live is not None and live.networks else ()
     provenance = {"versions": versions(), "command": shlex.join(["python", *sys.orig_argv[1:]])}
-    html = write_report(out / "report.html", comparison, trace, provenance=provenance, live_checks=checks)
+    html = write_report(out / "report.html", comparison, trace, provenance=provenance)
     csv = write_summary_csv(out / "summary.csv", summaries(comparison))
     write_runs_csv(out / "runs.csv", comparison, trace)
+    checks: tuple[LiveCheck, ...] = ()
+    if live is not None and live.networks:
+        checks = check_live(trace, comparison, live)
+        write_report(html, comparison, trace, provenance=provenance, live_checks=checks)
     return Report(comparison, trace, html, csv, checks)
 
 
@@ -106,10 +116,11 @@ def factories_of(trace: Trace, policies: Mapping[str, Path], searches: list[str]
 
 def held_out_objectives(trace: Trace, options: EvaluationOptions) -> Objectives:
     """Objectives [B] from the held-out limits."""
-    if options.objectives < 1 or options.seeds < 1:
-        raise OptionError("evaluation.objectives and evaluation.seeds must be at least 1")
     uniforms = np.random.default_rng(options.seed).random((options.objectives, uniforms_per_draw(trace.space.shape[0])))
-    return draw_objectives(LimitRange.of(trace.batch), uniforms, "held_out")
+    drawn = draw_objectives(LimitRange.of(trace.batch), uniforms, "held_out")
+    if not (np.isfinite(drawn.p99_ms).any(axis=1) | np.isfinite(drawn.power_w)).all():
+        raise TraceError(f"latencies in {trace.path.name} differ too little to draw limits that training has not seen: record more configurations")
+    return drawn
 
 
 def show(report: Report) -> None:

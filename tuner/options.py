@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from envs.configuration import ConfigurationSpace
 from envs.device import local_computer
@@ -15,7 +15,11 @@ from envs.errors import NetworkError, OptionError
 from envs.network import Network, read_network
 from envs.workload import workload_of
 
-ROOT = Path(__file__).resolve().parent.parent
+
+def shipped(folder: str) -> Path:
+    """A folder that comes with the project: at the top of a checkout, inside the package where it was installed."""
+    inside = Path(__file__).resolve().parent / folder
+    return inside if inside.is_dir() else inside.parent.parent / folder
 
 
 @dataclass
@@ -80,3 +84,12 @@ def versions() -> dict[str, str]:
 def cache_folder() -> Path:
     """Where quantised graphs are kept: `orin-tuner` in the user's cache folder (XDG_CACHE_HOME, ~/.cache where it is not set)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "orin-tuner"
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, and what is in them, as JSON- and YAML-ready data."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from envs.errors import StorageError
+import yaml
+
+from envs.errors import OptionError, StorageError
 from envs.traces.reader import Trace, find_trace, read_trace
 from envs.world import TraceWorld
 from tuner.agents.export import bundle_of
@@ -17,7 +20,8 @@ from tuner.agents.training import AgentOptions, Watch, make_env, make_model, res
 from tuner.cli import run_command
 from tuner.console import progress_bar
 from tuner.evaluate import EvaluationOptions, evaluate, show
-from tuner.options import versions
+from tuner.evaluation.tables import write_atomically
+from tuner.options import plain, versions
 from tuner.policy.bundle import save_bundle
 
 
@@ -33,19 +37,42 @@ class TrainCommand:
 
 
 def main(options: TrainCommand) -> int:
+    if options.seed < 0:
+        raise OptionError(f"seed={options.seed} must not be below zero")
     trace = read_trace(find_trace(options.trace))
     run = Path(options.run_dir)
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot make the run directory {run}: {error.strerror}; choose another with run_dir=") from error
     machine = trace.metadata.get("machine", {}).get("name", "an unnamed computer")
     print(f"training on {trace.path.name}: {len(trace.rows)} configurations of {', '.join(trace.space.workload.names)}, measured on {machine}, replayed")
-    bundle_path = train(trace, options, run)
+    open_run(run, trace, options)
+    try:
+        bundle_path = train(trace, options, run)
+    except OSError as error:  # what TensorBoard writes meets a full disk too
+        raise StorageError(f"cannot write into {run}: {error.strerror or error}; free some space and run the same command again to go on") from error
     report = evaluate(trace, {"policy": bundle_path}, options.evaluation, run)
     show(report)
     print(f"policy bundle: {bundle_path}")
     return 0
+
+
+def open_run(run: Path, trace: Trace, options: TrainCommand) -> None:
+    """Write what the run is, or, where there is one already, check that it is the same; OptionError if it is another."""
+    identity = plain({"trace_sha256": hashlib.sha256(trace.path.read_bytes()).hexdigest(), "seed": options.seed, "agent": options.agent})
+    identity["agent"].pop("steps")  # a run may be made longer
+    path = run / "run.json"
+    if path.exists():
+        try:
+            known = json.loads(path.read_text())
+        except ValueError:
+            known = None
+        if known != identity:
+            raise OptionError(
+                f"{run} holds a training with another trace, seed or agent: choose another run_dir, or repeat its own options (config.yaml there)"
+            )
+    # A complete Hydra configuration: --config-dir RUN --config-name config repeats the run.
+    defaults = ["train_options", "_self_", {"override hydra/job_logging": "none"}]
+    config = {"defaults": defaults, **plain(options), "hydra": {"run": {"dir": "."}, "output_subdir": None}}
+    write_atomically(run / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_atomically(path, json.dumps(identity, indent=2) + "\n")
 
 
 def train(trace: Trace, options: TrainCommand, run: Path) -> Path:
@@ -56,25 +83,26 @@ def train(trace: Trace, options: TrainCommand, run: Path) -> Path:
     resumed = checkpoint.exists()
     model = resume_model(checkpoint, env, options.agent) if resumed else make_model(env, options.agent, options.seed, run / "tensorboard")
     done = model.num_timesteps
-    provenance = {
-        "trace": {"name": trace.path.name, **{key: trace.metadata.get(key) for key in ("machine", "started", "versions")}},
-        "origin": world.origin.value,
-        "agent": asdict(options.agent),
-        "seed": options.seed,
-        "versions": versions(),
-        "command": shlex.join(["python", "-m", "tuner.train", *sys.argv[1:]]),
-    }
     began_s = time.perf_counter()
     try:
         if done < options.agent.steps:
             with progress_bar("training", options.agent.steps, completed=done) as advance:
                 model.learn(options.agent.steps - done, callback=Watch(advance, checkpoint), reset_num_timesteps=not resumed)
-    finally:  # Ctrl-C too: what was learned is kept, and the same command goes on from here
+    finally:  # Ctrl-C too: what was learned is kept, and the same run_dir goes on from here
         save_checkpoint(model, checkpoint)
-        provenance |= {"steps": model.num_timesteps, "training_s": round(time.perf_counter() - began_s, 1)}
+        provenance = {
+            "trace": {"name": trace.path.name, **{key: trace.metadata.get(key) for key in ("machine", "started", "versions")}},
+            "origin": world.origin.value,
+            "agent": plain(options.agent),
+            "seed": options.seed,
+            "versions": versions(),
+            "command": shlex.join(["python", "-m", "tuner.train", *sys.argv[1:]]),
+            "steps": model.num_timesteps,
+            "training_s": round(time.perf_counter() - began_s, 1),
+        }
         save_bundle(bundle_path, bundle_of(model, trace.space, world.candidates, options.agent.budget, provenance))
-        (run / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n")
-        print(f"\n{model.num_timesteps} steps; checkpoint: {checkpoint}")
+        write_atomically(run / "provenance.json", json.dumps(provenance, indent=2) + "\n")
+        print(f"\n{model.num_timesteps} steps; python -m tuner.train --config-dir {run} --config-name config goes on from here")
     return bundle_path
 
 

@@ -6,10 +6,14 @@ Uses a policy bundle on the live runtime of this computer and prints the configu
 from __future__ import annotations
 
 import json
+import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
+
+import numpy as np
 
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.device import local_computer
@@ -17,13 +21,15 @@ from envs.errors import NoFeasibleConfiguration, OptionError, StorageError
 from envs.measurement import Failure, Measurement, Outcome
 from envs.objective import Objective
 from envs.runtimes.measuring import ServingOptions
-from envs.runtimes.onnxruntime import onnxruntime_runtime
+from envs.runtimes.onnxruntime import OnnxEngineFactory
 from envs.runtimes.protocol import Runtime, check_objective, try_configuration
+from envs.runtimes.serving import ServingRuntime
+from envs.telemetry.sensors import probe_sensor
 from envs.workload import workload_of
 from envs.world import starting_row
 from tuner.cli import run_command
 from tuner.console import progress_bar, table
-from tuner.options import ROOT, cache_folder, read_networks
+from tuner.options import cache_folder, read_networks, shipped
 from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Problem, Tuner
@@ -73,21 +79,33 @@ def main(options: TuneCommand) -> int:
         trained.max_total_instances,
     )
     bundle.check_space(space)
-    problem = problem_of(space, bundle, objective)
+    factory = OnnxEngineFactory(space, [Path(path) for path in paths], cache_folder())
+    impossible = factory.prepare()
+    for (tenant, place), error in impossible.items():
+        print(f"without {space.device.accelerator_names[place]} for {space.workload.names[tenant]}: {error}", file=sys.stderr)
+    problem = problem_of(space, bundle, objective, impossible)
     tuner = LearnedTuner(bundle, problem)
     print(f"tuning {', '.join(space.workload.names)} on {space.device.name} for {objective.describe(space.workload.names)}")
     began_s = time.perf_counter()
-    with onnxruntime_runtime(space, [Path(path) for path in paths], cache_folder(), options.serving) as runtime:
+    with ServingRuntime(space, factory, probe_sensor(), options.serving) as runtime:
         check_objective(runtime, objective)
         answer = search(runtime, tuner, problem, options)
     print_answer(problem, answer, time.perf_counter() - began_s)
     if options.out:
         write_answer(Path(options.out), problem, answer)
     if answer.violation > 0:
-        raise NoFeasibleConfiguration(
-            f"no configuration that was measured meets the limits ({objective.describe(space.workload.names)}); the least violating one is given above"
-        )
+        raise NoFeasibleConfiguration(why_not(problem, answer))
     return 0
+
+
+def why_not(problem: Problem, answer: Answer) -> str:
+    """Why the answer keeps the limits not: nothing does, or what seemed to did not when it was measured again."""
+    limits = problem.objective.describe(problem.space.workload.names)
+    once = [configuration for configuration, outcome in answer.tried[: answer.searched] if problem.judge(outcome)[1] <= 0]
+    if once:
+        kept = "; ".join(dict.fromkeys(map(problem.space.describe, once)))
+        return f"nothing kept the limits ({limits}) when it was measured again; in one window alone these did: {kept}"
+    return f"no configuration that was measured meets the limits ({limits}); the least violating one is given above"
 
 
 def default_bundle(tenants: int) -> Path:
@@ -95,13 +113,15 @@ def default_bundle(tenants: int) -> Path:
     names = {1: "one_tenant.bundle", 2: "two_tenants.bundle"}
     if tenants not in names:
         raise OptionError(f"no policy bundle for {tenants} tenants comes with the project: train one with python -m tuner.train and give bundle=")
-    return ROOT / "checkpoints" / names[tenants]
+    return shipped("checkpoints") / names[tenants]
 
 
-def problem_of(space: ConfigurationSpace, bundle: Bundle, objective: Objective) -> Problem:
-    """What of the bundle's candidates is possible here, from the default configuration on."""
-    codes = set(space.codes(space.catalogue).tolist())
-    possible = bundle.candidates[[int(code) in codes for code in space.codes(bundle.candidates)]]
+def problem_of(space: ConfigurationSpace, bundle: Bundle, objective: Objective, impossible: Iterable[tuple[int, int]]) -> Problem:
+    """What of the bundle's candidates is possible here, from the default configuration on, without the (tenant, accelerator) pairs given."""
+    usable = np.isin(space.codes(bundle.candidates), space.codes(space.catalogue))
+    for tenant, place in impossible:
+        usable &= bundle.candidates[:, tenant, place, 0] == 0
+    possible = bundle.candidates[usable]
     if not len(possible):
         raise OptionError("nothing the policy bundle knows is possible with this network here: train one with python -m tuner.train and give bundle=")
     start = starting_row(space, possible, possible[..., 0].sum(axis=(1, 2)) == 0)

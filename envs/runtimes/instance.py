@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -68,7 +68,7 @@ class Instance:
         error: what the engine raised, if it did; the instance then serves no more.
     """
 
-    def __init__(self, slot: Slot, engine: Engine, network: Network, queue: RequestQueue) -> None:
+    def __init__(self, slot: Slot, engine: Engine, network: Network, queue: RequestQueue, lost: Callable[[Instance], None]) -> None:
         self.slot = slot
         self.log: list[BatchRecord] | None = None
         self.error: Exception | None = None
@@ -76,24 +76,38 @@ class Instance:
         self._engine = engine
         self._network = network
         self._queue = queue
+        self._lost = lost
         self._stopping = False
-        self._buffers = self._allocate(slot.batch)
+        self._running = threading.Lock()
+        self._buffers: list[npt.NDArray[np.generic]] = []
+        self._proven = 0
         self._thread = threading.Thread(target=self._serve, name=f"instance-{slot.engine_key}", daemon=True)
 
     def start(self) -> None:
-        """One batch through the engine, so that nobody's request pays for the first one; then serve."""
-        try:
-            self._engine.run([buffer[: self.slot.batch] for buffer in self._buffers])
-        except Exception as error:
-            raise ConfigurationFailed(failure_of(error, f"{self._network.name} cannot run a batch of {self.slot.batch}")) from error
+        self.prove(self.slot.batch)
         self._thread.start()
 
+    def prove(self, batch: int) -> None:
+        """Run one batch of this size unless a larger one has run: nobody's request pays for the first, or finds out that it is impossible."""
+        if batch <= self._proven:
+            return
+        buffers = [np.zeros((batch, *spec.shape), dtype=spec.dtype) for spec in self._network.inputs]
+        with self._running:
+            try:
+                self._engine.run(buffers)
+            except Exception as error:
+                raise ConfigurationFailed(failure_of(error, f"{self._network.name} cannot run a batch of {batch}")) from error
+            self._buffers, self._proven = buffers, batch
+
     def resize(self, slot: Slot) -> None:
-        """Take batches of another size from the next one on."""
-        if slot.batch > self.slot.batch:
-            self._buffers = self._allocate(slot.batch)
+        """Take batches of another, proven size from the next one on."""
         self.slot = slot
         self._queue.wake()
+
+    def abandon(self, error: Exception) -> None:
+        """Give up on an engine that does not answer: nothing waits for it any more."""
+        self.error = error
+        self._stopping = True
 
     def watch(self) -> None:
         self.log = []
@@ -103,12 +117,9 @@ class Instance:
         self._stopping = True
         self._queue.wake()
         if self._thread.ident is not None:
-            self._thread.join(STOP_TIMEOUT_S)
+            self._thread.join(0.0 if isinstance(self.error, TimeoutError) else STOP_TIMEOUT_S)
         if not self._thread.is_alive():  # an engine that hangs is left to it: releasing what it works on would crash
             self._engine.close()
-
-    def _allocate(self, batch: int) -> list[npt.NDArray[np.generic]]:
-        return [np.zeros((batch, *spec.shape), dtype=spec.dtype) for spec in self._network.inputs]
 
     def _serve(self) -> None:
         while not self._stopping and self.error is None:
@@ -121,21 +132,33 @@ class Instance:
             return
         self.busy_since_s = start_s = clock()
         try:
-            outputs = self._engine.run(self._stack(requests))
+            with self._running:
+                outputs = self._engine.run(self._stack(requests))
+            answers = self._answers(outputs, len(requests))
         except Exception as error:
             self.error = error
-            lost = ConfigurationFailed(failure_of(error, f"an instance of {self._network.name} was lost", FailureKind.INSTANCE_LOST))
             self.busy_since_s = None
             for request in requests:
-                request.future.set_exception(lost)
+                request.future.set_exception(self.loss())
+            self._lost(self)
             return
         if self.log is not None:
             self.log.append(BatchRecord(start_s, clock(), tuple(request.arrival_s for request in requests)))
         self.busy_since_s = None
-        names = [spec.name for spec in self._network.outputs]
-        for row, request in enumerate(requests):
-            answer: Answer = {name: output[row] for name, output in zip(names, outputs, strict=True)}
+        for request, answer in zip(requests, answers, strict=True):
             request.future.set_result(answer)
+
+    def loss(self) -> ConfigurationFailed:
+        """What the requests of a lost instance are told."""
+        error = self.error or RuntimeError("it stopped")
+        return ConfigurationFailed(failure_of(error, f"an instance of {self._network.name} was lost", FailureKind.INSTANCE_LOST))
+
+    def _answers(self, outputs: Arrays, count: int) -> list[Answer]:
+        """Each request's row of every output; an output that has no batch dimension belongs to all of them."""
+        size = self._network.fixed_batch or count
+        names = [spec.name for spec in self._network.outputs]
+        rows = [output if output.ndim and len(output) == size else np.broadcast_to(output, (count, *output.shape)) for output in outputs]
+        return [dict(zip(names, (output[row] for output in rows), strict=True)) for row in range(count)]
 
     def _stack(self, requests: list[Request]) -> Arrays:
         if len(requests) == 1 and self._network.fixed_batch in (None, 1):

@@ -100,7 +100,8 @@ class PoissonLoad:
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:  # not where an interrupt came before the start
+            self._thread.join()
         with self._lock:
             pending = list(self._pending)
         for future in pending:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from envs.errors import require_positive
 from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
 from envs.runtimes.instance import Instance
 from envs.runtimes.interference import DISTURBED_SHARE, foreign_share, read_cpu, resident_mib
@@ -23,6 +24,7 @@ class ServingOptions:
     Attributes:
         max_wait_ms: how long the oldest request waits for a batch to fill.
         batches_per_window: a window is lengthened until the slowest instance would finish this many batches in it ...
+        requests_per_window: ... and an open loop is likely to have sent this many requests ...
         max_window_s: ... but not beyond this.
         warmup_s: at least this long before the window opens; a closed loop also waits for a first batch of every instance.
         timeout_s: for warm-up, and for the batches that are open when the window ends.
@@ -31,10 +33,14 @@ class ServingOptions:
 
     max_wait_ms: float = 5.0
     batches_per_window: int = 4
+    requests_per_window: int = 50
     max_window_s: float = 20.0
     warmup_s: float = 0.3
     timeout_s: float = 60.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_positive("serving", self, "batches_per_window", "requests_per_window", "max_window_s", "timeout_s")
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class Bench:
             sample = self.sensor.read()
             memory_mib = resident_mib()
             self._finish(start_s, end_s)
-            late = [None if tenant.closed_loop else load.unanswered(start_s, end_s) for tenant, load in zip(self.tenants, self.loads, strict=True)]
+            late = [load.unanswered(start_s, end_s) for load in self.loads]
             now_s = clock()
         finally:
             for load in self.loads:
@@ -75,9 +81,17 @@ class Bench:
             for position in range(len(self.tenants))
         ]
         self._settle()
+        measured = []
+        for tenant, records, arrivals in zip(self.tenants, served, late, strict=True):
+            answered = {arrival for record in records for arrival in record.arrivals_s}  # some were answered since `late` was read
+            unanswered = None if tenant.closed_loop else [arrival for arrival in arrivals if arrival not in answered]
+            measured.append(tenant_measurement(records, start_s, end_s, unanswered, now_s))
+            if not measured[-1].requests:
+                why = f"{tenant.name} got no request in {end_s - start_s:.1f} s at {tenant.rate_ips:g} a second: take a longer window"
+                raise ConfigurationFailed(Failure(FailureKind.TIMED_OUT, why, clock() - began_s))
         foreign = foreign_share(before, after)
         return Measurement(
-            tenants=tuple(tenant_measurement(records, start_s, end_s, late[i], now_s) for i, records in enumerate(served)),
+            tenants=tuple(measured),
             window_s=end_s - start_s,
             origin=Origin.MEASURED,
             power_w=sample.total_w,
@@ -108,10 +122,12 @@ class Bench:
         while clock() < began_s + options.warmup_s or not all(instance.log for instance in saturated):
             self.check_alive()
             if clock() > began_s + options.timeout_s:
+                self._abandon(began_s)
                 raise ConfigurationFailed(timed_out(f"no batch of every instance within {options.timeout_s:g} s", began_s))
             time.sleep(0.005)
         slowest_s = max((record.end_s - record.start_s for instance in self.instances for record in instance.log or ()), default=0.0)
-        return max(window_s, min(options.batches_per_window * slowest_s, options.max_window_s))
+        fewest_s = max((options.requests_per_window / tenant.rate_ips for tenant in self.tenants), default=0.0)  # 0 for a closed loop
+        return max(window_s, min(max(options.batches_per_window * slowest_s, fewest_s), options.max_window_s))
 
     def _finish(self, start_s: float, end_s: float) -> None:
         """Keep the load on until each batch that was open at the end of the window is served, and open-loop requests had their chance."""
@@ -120,11 +136,18 @@ class Bench:
             while (since_s := instance.busy_since_s) is not None and since_s < end_s:
                 self.check_alive()
                 if clock() > end_s + timeout_s:
+                    self._abandon(end_s)
                     raise ConfigurationFailed(timed_out(f"an instance has not answered for {timeout_s:g} s", start_s))
                 time.sleep(0.002)
         grace_s = end_s + (end_s - start_s)
         while clock() < grace_s and any(load.unanswered(start_s, end_s) for load in self.loads):
             time.sleep(0.005)
+
+    def _abandon(self, since_s: float) -> None:
+        """Give up on every instance that has worked on one batch since before `since_s`, or on none although it was saturated."""
+        for instance in self.instances:
+            if (busy_s := instance.busy_since_s) is not None and busy_s < since_s + self.options.timeout_s:
+                instance.abandon(TimeoutError(f"no answer within {self.options.timeout_s:g} s"))
 
     def _settle(self) -> None:
         """Let the batches at hand end, so that the next window starts with idle instances, and stop watching."""

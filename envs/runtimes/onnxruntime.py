@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.configuration import ConfigurationSpace
-from envs.errors import ConfigurationError
+from envs.errors import ConfigurationError, NetworkError
 from envs.measurement import ConfigurationFailed
 from envs.optional import optional_import
 from envs.runtimes.instance import Arrays, failure_of
@@ -64,12 +65,15 @@ class OnnxEngineFactory:
             return quantized(self._paths[tenant], network, self._cache)
         return self._paths[tenant]
 
-    def prepare(self) -> None:
-        """Quantise now what will be needed, so that no measurement waits for it."""
-        tenants, accelerators = self._space.shape
-        for tenant in range(tenants):
-            for accelerator in range(accelerators):
-                self.path(tenant, accelerator)
+    def prepare(self) -> dict[tuple[int, int], NetworkError]:
+        """Quantise now what will be needed, so that no measurement waits for it; tells what is impossible, by (tenant, accelerator)."""
+        impossible = {}
+        for slot in itertools.product(*map(range, self._space.shape)):
+            try:
+                self.path(*slot)
+            except NetworkError as error:
+                impossible[slot] = error
+        return impossible
 
     def load(self, tenant: int, accelerator: int, threads: int) -> OnnxEngine:
         network = self._space.workload.tenants[tenant].network
@@ -84,7 +88,8 @@ class OnnxEngineFactory:
 
 
 def onnxruntime_runtime(space: ConfigurationSpace, paths: Sequence[Path], cache: Path, options: ServingOptions | None = None) -> ServingRuntime:
-    """The live runtime of this computer; quantises what it needs before it returns."""
+    """The live runtime of this computer; quantises what it needs before it returns. NetworkError where that is impossible."""
     factory = OnnxEngineFactory(space, paths, cache)
-    factory.prepare()
+    for error in factory.prepare().values():
+        raise error
     return ServingRuntime(space, factory, probe_sensor(), options or ServingOptions())

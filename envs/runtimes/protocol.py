@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
 from envs.configuration import Configuration, ConfigurationSpace
-from envs.measurement import ConfigurationFailed, Failure, Measurement, Origin, Outcome
+from envs.measurement import ConfigurationFailed, Measurement, Origin, Outcome
 from envs.objective import Objective
 
 
@@ -50,16 +51,14 @@ class Runtime(Protocol):
 
 def try_configuration(runtime: Runtime, configuration: Configuration, window_s: float) -> Outcome:
     """Apply and measure; a failure comes back as data."""
+    began_s = time.perf_counter()
     try:
         runtime.apply(configuration)
         return runtime.measure(window_s)
     except ConfigurationFailed as error:
-        return error.failure
+        return replace(error.failure, cost_s=error.failure.cost_s or time.perf_counter() - began_s)
 
 
 def check_objective(runtime: Runtime, objective: Objective) -> None:
     """ObjectiveError if the runtime cannot measure what the objective limits."""
     objective.check_measurable(runtime.has_power, "this runtime measures no power here (RAPL or a board sensor is missing or unreadable)")
-
-
-__all__ = ["Failure", "Runtime", "Transition", "check_objective", "try_configuration"]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from envs.configuration import Configuration
+from envs.errors import require_positive
 from envs.measurement import ConfigurationFailed, Measurement, Outcome
 from envs.runtimes.protocol import Runtime
 from envs.traces.writer import TraceWriter
@@ -25,6 +26,9 @@ class RecordOptions:
     window_s: float = 3.0
     attempts: int = 5
     pause_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        require_positive("record", self, "window_s", "attempts")
 
 
 def record(
@@ -46,7 +50,7 @@ def record(
 def measure_undisturbed(runtime: Runtime, configuration: Configuration, options: RecordOptions) -> tuple[Outcome, int]:
     """The first window that nothing disturbed, or else the least disturbed one; and how many were taken."""
     best: Measurement | None = None
-    apply_s, attempt = 0.0, 0
+    apply_s, attempt, began_s = 0.0, 0, time.perf_counter()
     try:
         apply_s = runtime.apply(configuration).apply_s
         for attempt in range(1, options.attempts + 1):
@@ -59,6 +63,6 @@ def measure_undisturbed(runtime: Runtime, configuration: Configuration, options:
                 time.sleep(options.pause_s * 2 ** (attempt - 1))
     except ConfigurationFailed as error:
         if best is None:
-            return error.failure, max(attempt, 1)
+            return replace(error.failure, cost_s=error.failure.cost_s or time.perf_counter() - began_s), max(attempt, 1)
     assert best is not None, "attempts is at least 1"
     return replace(best, apply_s=apply_s), attempt

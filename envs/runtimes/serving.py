@@ -6,6 +6,7 @@ import math
 import threading
 from collections import Counter
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 
 import numpy as np
@@ -63,11 +64,13 @@ class ServingRuntime:
         Returns:
             A future of {output name: array without the batch dimension}.
         """
-        position = tenant if isinstance(tenant, int) else self._position(tenant)
+        position = self._position(tenant)
         request = Request(self._checked(position, inputs), arrival_s)
         with self._lock:
             if self._closed:
                 raise RuntimeFault("submit: the runtime is closed")
+            if not self._served(position):
+                raise RuntimeFault(f"submit: no instance of {self._tenants[position].name} is alive, apply a configuration first")
             self._queues[position].put(request)
         return request.future
 
@@ -81,11 +84,12 @@ class ServingRuntime:
         began_s = clock()
         wanted = slots_of(configuration, self._space.device.cores)
         kept, missing = self._match(wanted)
-        created = self._create(missing)
+        created = self._create(missing, kept)
         removed = [instance for instance in self._instances if instance not in kept]
         for instance, slot in kept.items():
             instance.resize(slot)
-        self._instances = [*kept, *created]
+        with self._lock:
+            self._instances = [*kept, *created]
         for instance in removed:
             instance.stop()
         self._apply_s = clock() - began_s
@@ -122,11 +126,23 @@ class ServingRuntime:
     def _tenants(self) -> tuple[Tenant, ...]:
         return self._space.workload.tenants
 
-    def _position(self, tenant: str) -> int:
-        try:
-            return self._space.workload.names.index(tenant)
-        except ValueError:
-            raise RuntimeFault(f"submit: no tenant is called {tenant!r}; there are {', '.join(self._space.workload.names)}") from None
+    def _position(self, tenant: str | int) -> int:
+        names = self._space.workload.names
+        position = tenant if isinstance(tenant, int) else names.index(tenant) if tenant in names else -1
+        if not 0 <= position < len(names):
+            raise RuntimeFault(f"submit: no tenant is called {tenant!r}; there are {', '.join(names)}")
+        return position
+
+    def _served(self, position: int) -> bool:
+        return any(instance.slot.tenant == position and instance.error is None for instance in self._instances)
+
+    def _on_lost(self, instance: Instance) -> None:
+        """If that was the tenant's last instance, nobody would ever take what waits: say so to those who wait."""
+        with self._lock:
+            waiting = [] if self._served(instance.slot.tenant) else self._queues[instance.slot.tenant].drain()
+        for request in waiting:
+            if request.future.set_running_or_notify_cancel():
+                request.future.set_exception(instance.loss())
 
     def _checked(self, position: int, inputs: Sample | dict[str, np.ndarray] | np.ndarray) -> Sample:
         specs = self._tenants[position].network.inputs
@@ -135,7 +151,9 @@ class ServingRuntime:
             if missing:
                 raise RuntimeFault(f"submit: the input {missing[0]!r} of {self._tenants[position].name} is missing")
             inputs = tuple(inputs[spec.name] for spec in specs)
-        arrays = inputs if isinstance(inputs, tuple) else (inputs,)
+        arrays = tuple(np.asarray(each) for each in inputs) if isinstance(inputs, (tuple, list)) else (np.asarray(inputs),)
+        if len(arrays) != len(specs):
+            raise RuntimeFault(f"submit: {self._tenants[position].name} has {len(specs)} inputs, {len(arrays)} were given")
         for spec, array in zip(specs, arrays, strict=True):
             if array.shape != spec.shape or array.dtype != spec.dtype:
                 raise RuntimeFault(
@@ -159,15 +177,17 @@ class ServingRuntime:
                 missing.append(slot)
         return kept, missing
 
-    def _create(self, slots: list[Slot]) -> list[Instance]:
-        """All or none: on failure what was loaded is released and the error goes on."""
+    def _create(self, slots: list[Slot], kept: dict[Instance, Slot]) -> list[Instance]:
+        """Load what is missing and prove the batches of what stays. All or none: on failure what was loaded is released again."""
         created: list[Instance] = []
         try:
             for slot in slots:
                 engine = self._factory.load(slot.tenant, slot.accelerator, slot.threads)
-                instance = Instance(slot, engine, self._tenants[slot.tenant].network, self._queues[slot.tenant])
+                instance = Instance(slot, engine, self._tenants[slot.tenant].network, self._queues[slot.tenant], self._on_lost)
                 created.append(instance)
                 instance.start()
+            for instance, slot in kept.items():
+                instance.prove(slot.batch)
         except BaseException:
             for instance in created:
                 instance.stop()
@@ -180,13 +200,7 @@ class ServingRuntime:
             clients[instance.slot.tenant] += instance.slot.batch
         loads: list[Load] = []
         for i, tenant in enumerate(self._tenants):
-
-            def send(sample: Sample, arrival_s: float | None, position: int = i) -> Future[Answer]:
-                request = Request(sample, arrival_s)
-                self._queues[position].put(request)
-                return request.future
-
-            pool = self._pools[i]
+            send, pool = partial(self.submit, i), self._pools[i]
             loads.append(ClosedLoop(send, pool, clients[i]) if tenant.closed_loop else PoissonLoad(send, pool, tenant.rate_ips, self._options.seed + i))
         return loads
 

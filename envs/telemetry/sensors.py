@@ -44,7 +44,9 @@ class RaplSensor:
             if used_uj < 0:
                 used_uj += self._wraps[name]
             rails[name] = used_uj / 1e6 / elapsed_s
-        return BoardSample(sum(rails.values()), rails)
+        packages = [watts for name, watts in rails.items() if name.startswith("package")]
+        # psys, where there is one, is the whole platform and holds the packages already.
+        return BoardSample(sum(packages or rails.values()), rails)
 
     def _energies(self) -> tuple[float, dict[str, int]]:
         return time.perf_counter(), {name: int((path / "energy_uj").read_text()) for name, path in self._domains.items()}

@@ -82,7 +82,7 @@ def built_in_traces() -> list[str]:
 def find_trace(name: str) -> Path:
     """A file, or the name of a built-in trace; TraceError if it is neither."""
     path = Path(name)
-    if not path.exists():
+    if not path.is_file():
         path = BUILT_IN / f"{name}.parquet"
     if not path.is_file():
         raise TraceError(f"there is no trace {name!r}: give a Parquet file of python -m tuner.record, or one of {', '.join(built_in_traces())}")
@@ -132,6 +132,8 @@ def _check_rows(trace: Trace, columns: set[str]) -> None:
         raise TraceError(f"{trace.path} holds a configuration twice: record it again")
     if any(np.isinf(row[name]) for row in trace.rows for name in number_columns(trace.space)):
         raise TraceError(f"{trace.path} holds an infinite number: record it again")
+    if trace.batch.failed.all():
+        raise TraceError(f"{trace.path} holds no configuration that could be measured: record it again")
     wrong = [row for row in trace.rows if not row["failure"] and not all(row[f"{name}.throughput_ips"] > 0 for name in trace.space.workload.names)]
     if wrong:
         raise TraceError(f"{trace.path} holds a throughput that is not above zero in a row that did not fail: record it again")

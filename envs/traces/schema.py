@@ -68,11 +68,12 @@ def outcome_of(space: ConfigurationSpace, row: Row) -> Outcome:
         )
         for name in space.workload.names
     )
+    numbers: dict[str, Any] = {quantity: float(row[quantity]) for quantity in WINDOW_QUANTITIES}
     return Measurement(
         tenants=tenants,
         origin=Origin.REPLAYED,
         disturbed=bool(row["disturbed"]),
         threads=tuple(int(text) for text in row["threads"].split()),
         sensor=row["sensor"],
-        **{quantity: float(row[quantity]) for quantity in WINDOW_QUANTITIES},
+        **numbers,
     )

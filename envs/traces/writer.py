@@ -7,6 +7,7 @@ next run cuts off. The Parquet file appears in one step, under a temporary name 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -22,7 +23,7 @@ from envs.optional import optional_import
 from envs.traces.schema import FORMAT, METADATA_KEY, Row, configuration_of, number_columns, placement_columns, row_of, text_columns
 
 #: Provenance that must not change between the parts of one recording.
-IDENTITY = ("format", "space", "plan")
+IDENTITY = ("format", "space", "plan", "record", "serving", "runtime", "versions")
 
 
 class TraceWriter:
@@ -88,6 +89,8 @@ class TraceWriter:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StorageError(f"{self._journal} is held by another recording: wait for it, or choose another name with out=") from error
+        if not self._journal.exists() or self._journal.stat().st_ino != os.fstat(self._file).st_ino:
+            raise StorageError(f"another recording has just completed {self.path}: choose another name with out=")
 
     def _resume(self) -> None:
         text = self._journal.read_bytes() if self._journal.is_file() else b""
@@ -103,18 +106,22 @@ class TraceWriter:
             raise TraceError(f"{self._journal} is no journal of a recording: remove it, or choose another name with out=") from error
         ours = json.loads(json.dumps({key: self._header.get(key) for key in IDENTITY}))
         if not isinstance(header, dict) or {key: header.get(key) for key in IDENTITY} != ours:
-            raise TraceError(f"{self._journal} belongs to another recording (device, networks or plan differ): remove it, or choose another name with out=")
+            raise TraceError(
+                f"{self._journal} belongs to another recording (device, networks, options or versions differ): remove it, or choose another name with out="
+            )
         self._header = header
         self.rows = rows
 
     def _write_line(self, content: dict[str, Any]) -> None:
         line = json.dumps(content).encode() + b"\n"
+        size = os.fstat(self._file).st_size
         try:
-            written = os.write(self._file, line)
-            if written < len(line):
-                os.write(self._file, line[written:])  # a short write means a full disk; this one says so
+            while line:  # a write may be short, the last one before the disk is full for instance
+                line = line[os.write(self._file, line) :]
             os.fsync(self._file)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, size)  # or what is appended next would be glued to half a line
             raise _cannot_write(self._journal, error) from error
 
 

@@ -110,6 +110,11 @@ def test_a_wrong_option_names_its_key(change: dict[str, object], key: str) -> No
         space(**change)  # type: ignore[arg-type]
 
 
+def test_an_empty_space_says_what_most_of_it_breaks() -> None:
+    with pytest.raises(ConfigurationError, match="do not fit into 30 MiB"):
+        _ = space(tenants=2, max_instances=1, memory_mib=30.0).catalogue
+
+
 def test_an_unknown_accelerator_is_named() -> None:
     with pytest.raises(OptionError, match=r"npu.*choose from"):
         accelerator("npu")

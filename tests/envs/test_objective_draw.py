@@ -30,6 +30,17 @@ def test_draws_stay_about_the_span_and_fill_it() -> None:
     assert counts.min() > 0.8 * counts.max(), "log-uniform"
 
 
+def test_what_is_held_out_always_has_limits(trace: Trace) -> None:
+    drawn = draw_objectives(LimitRange.of(trace.batch), np.random.default_rng(0).random((2000, 4)), "held_out")
+    assert np.isfinite(drawn.p99_ms).all(), "no limit is an objective that training has seen"
+
+
+def test_a_span_without_a_held_out_band_has_no_held_out_limit() -> None:
+    inside = BAND_RATIO**4.2, BAND_RATIO**4.8
+    assert np.isinf(draw_limits(inside, UNIFORMS, "held_out")).all()
+    assert np.isfinite(draw_limits(inside, UNIFORMS, "train")).all()
+
+
 def test_some_limits_are_left_out_and_power_only_where_it_is_measured(trace: Trace, two_tenant_trace: Trace) -> None:
     rng = np.random.default_rng(1)
     one = draw_objectives(LimitRange.of(trace.batch), rng.random((2000, uniforms_per_draw(1))), "train")

@@ -41,12 +41,12 @@ def test_choices_are_run_live_again_and_another_network_is_refused(
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     path = tmp_path / "live.parquet"
     plan = [Configuration.of(row) for row in live_space.catalogue[:4]]
-    with TraceWriter(path, live_space, {"plan": {}, "serving": {}, "started": "2026-01-01T00:00:00Z"}) as writer:
+    with TraceWriter(path, live_space, {"plan": {}, "serving": {}, "record": {"window_s": 0.1, "attempts": 1}, "started": "2026-01-01T00:00:00Z"}) as writer:
         with onnxruntime_runtime(live_space, [small_onnx], cache, ServingOptions()) as runtime:
             record(runtime, plan, writer, RecordOptions(window_s=0.1, attempts=1))
         writer.publish(complete=True)
     options = EvaluationOptions(objectives=2, seeds=1, tuners=["random"])
-    live = LiveOptions([str(small_onnx)], choices=2, record=RecordOptions(window_s=0.1, attempts=1))
+    live = LiveOptions([str(small_onnx)], choices=2)
     report = evaluate(read_trace(path), {}, options, tmp_path, live)
     assert 1 <= len(report.live) <= 2
     assert report.live[0].same_machine == (live_space.device.name == report.trace.space.device.name)

@@ -42,6 +42,15 @@ def test_more_samples_than_there_are_give_all() -> None:
     assert len(planned(world, PlanOptions("lhs", 1000))) > 0.95 * len(world.catalogue)
 
 
+def test_a_space_too_large_to_enumerate_can_be_sampled() -> None:
+    three = space(tenants=3, max_instances=4, batches=(1, 2, 4, 8))
+    for kind in ("lhs", "random"):
+        plan = planned(three, PlanOptions(kind, 20))
+        assert len(set(plan)) == 20
+        for configuration in plan:
+            three.check(configuration)
+
+
 def test_wrong_plans_are_named() -> None:
     with pytest.raises(OptionError, match=r"plan\.kind='all'"):
         planned(WORLD, PlanOptions("all"))

@@ -39,7 +39,7 @@ def test_train_ends_in_a_report_and_a_bundle_whose_paths_it_prints(trace: Trace,
     assert f"report: {run / 'report.html'}" in told.stdout
     assert f"policy bundle: {run / 'policy.bundle'}" in told.stdout
     assert "replayed" in told.stdout
-    for name in ("report.html", "summary.csv", "runs.csv", "provenance.json", "checkpoint.zip", ".hydra/config.yaml"):
+    for name in ("report.html", "summary.csv", "runs.csv", "provenance.json", "checkpoint.zip", "config.yaml"):
         assert (run / name).is_file(), name
     assert list((run / "tensorboard").rglob("events.*"))
     bundle = load_bundle(run / "policy.bundle")
@@ -47,7 +47,7 @@ def test_train_ends_in_a_report_and_a_bundle_whose_paths_it_prints(trace: Trace,
     assert bundle.provenance["origin"] == "replayed"
 
     repeated = tmp_path / "repeated"
-    again = train(sys.executable, "-m", "tuner.train", "--config-path", str(run / ".hydra"), "--config-name", "config", f"run_dir={repeated}")
+    again = train(sys.executable, "-m", "tuner.train", "--config-dir", str(run), "--config-name", "config", f"run_dir={repeated}")
     assert again.returncode == 0, again.stderr
     other = load_bundle(repeated / "policy.bundle")
     for name, array in bundle.weights.items():
@@ -75,19 +75,20 @@ def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(trace: Trace
     assert load_bundle(run / "policy.bundle").provenance["steps"] >= steps + 2000
 
 
-def test_a_checkpoint_of_another_trace_is_refused(trace: Trace, two_tenant_trace: Trace, tmp_path: Path) -> None:
+def test_a_run_of_another_trace_or_agent_is_refused(trace: Trace, two_tenant_trace: Trace, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert train(*command(trace, run, 1000)).returncode == 0
-    told = train(*command(two_tenant_trace, run, 2000))
-    assert told.returncode == 2
-    assert "cannot be resumed here" in told.stderr
-    assert "Traceback" not in told.stderr
+    for told in (train(*command(two_tenant_trace, run, 2000)), train(*command(trace, run, 2000, "agent.gamma=0.5"))):
+        assert told.returncode == 2
+        assert "holds a training with another trace, seed or agent" in told.stderr
+        assert "Traceback" not in told.stderr
 
 
-def test_a_full_disk_during_training_gets_one_sentence(trace: Trace, tmp_path: Path) -> None:
+@pytest.mark.parametrize("blocks", [0, 40])
+def test_a_full_disk_during_training_gets_one_sentence(trace: Trace, tmp_path: Path, blocks: int) -> None:
     """A file-size limit is the disk that a process meets: writing beyond it fails."""
     run = tmp_path / "run"
-    limited = ["bash", "-c", 'trap "" XFSZ; ulimit -f 40; exec "$@"', "bash", *command(trace, run, 1000)]
+    limited = ["bash", "-c", f'trap "" XFSZ; ulimit -f {blocks}; exec "$@"', "bash", *command(trace, run, 1000)]
     told = train(*limited)
     assert told.returncode == 2, told.stderr
     assert "error: cannot write" in told.stderr

@@ -75,7 +75,7 @@ class CandidatePolicy(ActorCriticPolicy):
         self.bias = nn.Parameter(torch.zeros(len(candidates)))
         self.critic = _stack(seen, self._hidden, 1, last_gain=1.0)
         self.action_dist = CategoricalDistribution(int(self.action_space.n))
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def scores(self, obs: torch.Tensor) -> torch.Tensor:
         """[B, N]"""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 from envs.episode import RewardOptions
-from envs.errors import OptionError, StorageError, TraceError
+from envs.errors import OptionError, StorageError, TraceError, require_positive
 from envs.tuning_env import TuningVectorEnv
 from envs.world import Simulator
 from tuner.agents.policy_net import CandidatePolicy
@@ -50,10 +53,9 @@ class AgentOptions:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for key in ("steps", "envs", "episodes_per_update", "batch_size", "epochs", "hidden", "embedding", "threads", "learning_rate"):
-            value = getattr(self, key)
-            if isinstance(value, (int, float)) and value <= 0:
-                raise OptionError(f"agent.{key}={value} must be above zero")
+        require_positive("agent", self, "steps", "envs", "episodes_per_update", "epochs", "learning_rate", "hidden", "embedding", "threads")
+        if self.batch_size < 2:
+            raise OptionError(f"agent.batch_size={self.batch_size} must be at least 2")
 
 
 def make_env(world: Simulator, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
@@ -112,13 +114,17 @@ class LinearSchedule:
 
 
 def resume_model(checkpoint: Path, env: SB3TuningVecEnv, options: AgentOptions) -> PPO:
-    """Go on from a checkpoint of this project's own run directory; TraceError if it is of another world."""
+    """Go on from a checkpoint of a run directory of one's own; TraceError if it is damaged or of another world."""
     torch.set_num_threads(options.threads)
     try:
         return PPO.load(checkpoint, env, device="cpu")
-    except (ValueError, KeyError, OSError, EOFError, RuntimeError) as error:
+    except DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TraceError(f"{checkpoint} cannot be resumed here ({reason}): it is damaged or of another trace; choose another run_dir") from error
+
+
+#: What reading a damaged checkpoint raises, by where the damage is.
+DAMAGE = (ValueError, KeyError, OSError, EOFError, RuntimeError, AttributeError, AssertionError, zlib.error, pickle.UnpicklingError, zipfile.BadZipFile)
 
 
 class Watch(BaseCallback):
@@ -155,6 +161,8 @@ def save_checkpoint(model: Any, path: Path) -> None:
         with temporary.open("wb") as file:
             model.save(file)
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         temporary.unlink(missing_ok=True)
-        raise StorageError(f"cannot write {path}: {error.strerror or error}; free some space and run the same command again to go on") from error
+        raise StorageError(
+            f"cannot write {path}: {getattr(error, 'strerror', None) or 'the disk is full'}; free some space and run the same command again to go on"
+        ) from error

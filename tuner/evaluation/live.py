@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from tuner.evaluation.protocol import Comparison
 from tuner.evaluation.words import LiveCheck
 from tuner.options import cache_folder, read_networks
 
+Options = TypeVar("Options")
+
 
 @dataclass
 class LiveOptions:
@@ -26,7 +29,6 @@ class LiveOptions:
 
     networks: list[str] = field(default_factory=list)
     choices: int = 5
-    record: RecordOptions = field(default_factory=RecordOptions)
 
 
 def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tuple[LiveCheck, ...]:
@@ -34,7 +36,8 @@ def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tu
     networks = read_networks(options.networks)
     trace.check_networks(networks)
     rows = chosen_rows(comparison, options.choices)
-    serving = ServingOptions(**trace.metadata.get("serving", {}))
+    serving = from_metadata(ServingOptions, trace.metadata.get("serving"))
+    record = from_metadata(RecordOptions, trace.metadata.get("record"))
     checks = []
     with (
         onnxruntime_runtime(trace.space, [Path(path) for path in options.networks], cache_folder(), serving) as runtime,
@@ -43,7 +46,7 @@ def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tu
         for row in rows:
             configuration = Configuration.of(trace.placements[row])
             recorded = trace.outcome(configuration)
-            outcome, _ = measure_undisturbed(runtime, configuration, options.record)
+            outcome, _ = measure_undisturbed(runtime, configuration, record)
             advance(trace.space.describe(configuration))
             if isinstance(outcome, Measurement) and isinstance(recorded, Measurement):
                 checks.append(
@@ -58,6 +61,12 @@ def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tu
                     )
                 )
     return tuple(checks)
+
+
+def from_metadata(kind: type[Options], recorded: Any) -> Options:
+    """Options as a trace has them; those it does not know keep their defaults."""
+    known = {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{key: value for key, value in (recorded or {}).items() if key in known})
 
 
 def chosen_rows(comparison: Comparison, most: int) -> list[int]:

@@ -69,8 +69,9 @@ def describe_space(space: ConfigurationSpace) -> dict[str, Any]:
 def save_bundle(path: Path, bundle: Bundle) -> None:
     """Write in one step; StorageError if that is impossible."""
     manifest = {"format": FORMAT, "space": bundle.space.to_dict(), "slots": bundle.slots, "provenance": bundle.provenance}
+    arrays: dict[str, Any] = dict(bundle.weights)
     content = io.BytesIO()
-    np.savez_compressed(content, manifest=np.frombuffer(json.dumps(manifest).encode(), dtype=np.uint8), candidates=bundle.candidates, **bundle.weights)
+    np.savez_compressed(content, manifest=np.frombuffer(json.dumps(manifest).encode(), dtype=np.uint8), candidates=bundle.candidates, **arrays)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

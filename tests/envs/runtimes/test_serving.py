@@ -106,6 +106,10 @@ def test_wrong_inputs_are_refused_by_name(runtime: ServingRuntime) -> None:
         runtime.submit("big", np.zeros((3, 48, 48), np.float32))
     with pytest.raises(RuntimeFault, match=r"must be float32 \[3, 48, 48\].*not float32 \[1, 3, 48, 48\]"):
         runtime.submit("small", np.zeros((1, 3, 48, 48), np.float32))
+    with pytest.raises(RuntimeFault, match="has 1 inputs, 2 were given"):
+        runtime.submit(0, [np.zeros((3, 48, 48), np.float32)] * 2)
+    with pytest.raises(RuntimeFault, match="no tenant is called 5"):
+        runtime.submit(5, np.zeros((3, 48, 48), np.float32))
     with pytest.raises(RuntimeFault, match="'input' of small is missing"):
         runtime.submit("small", {"image": np.zeros((3, 48, 48), np.float32)})
 
@@ -227,7 +231,7 @@ def test_a_request_to_a_lost_instance_fails_and_does_not_hang(live_space: Config
         assert isinstance(future.exception(5), ConfigurationFailed)
 
 
-def test_a_hanging_instance_times_out(live_space: ConfigurationSpace) -> None:
+def test_a_hanging_instance_times_out_and_is_replaced(live_space: ConfigurationSpace) -> None:
     factory = SlowFactory()
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions(timeout_s=0.4)) as runtime:
         runtime.apply(configuration((1, 1), (0, 0)))
@@ -235,7 +239,70 @@ def test_a_hanging_instance_times_out(live_space: ConfigurationSpace) -> None:
         with pytest.raises(ConfigurationFailed) as error:
             runtime.measure(0.3)
         assert error.value.failure.kind is FailureKind.TIMED_OUT
+        assert error.value.failure.cost_s > 0.3
+        began = time.perf_counter()
+        assert runtime.apply(configuration((1, 1), (0, 0))).created == 1
+        assert time.perf_counter() - began < 2, "nobody waits for the one that hangs"
+        assert runtime.measure(0.2).throughput_ips[0] > 0
         factory.engines[0].hang.set()
+
+
+def test_nobody_waits_for_an_answer_that_cannot_come(live_space: ConfigurationSpace) -> None:
+    sample = np.zeros((3, 48, 48), np.float32)
+    factory = SlowFactory(0.2)
+    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
+        with pytest.raises(RuntimeFault, match="no instance of small is alive"):
+            runtime.submit(0, sample)
+        runtime.apply(configuration((1, 1), (0, 0)))
+        factory.engines[0].broken = True
+        futures = [runtime.submit(0, sample) for _ in range(5)]
+        assert all(isinstance(future.exception(5), ConfigurationFailed) for future in futures), "those that waited behind it are told too"
+        with pytest.raises(RuntimeFault, match="no instance of small is alive"):
+            runtime.submit(0, sample)
+
+
+class SmallBatchesOnly(SlowEngine):
+    def run(self, inputs: Any) -> list[np.ndarray]:
+        if len(inputs[0]) > 2:
+            raise RuntimeError("cannot allocate a batch of this size")
+        return super().run(inputs)
+
+
+def test_a_batch_that_cannot_run_is_found_before_anything_changes(live_space: ConfigurationSpace) -> None:
+    class Factory(SlowFactory):
+        def load(self, tenant: int, accelerator: int, threads: int) -> SlowEngine:
+            return SmallBatchesOnly(0.01)
+
+    with ServingRuntime(live_space, Factory(), NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((1, 1), (0, 0)))
+        for impossible in (configuration((1, 4), (0, 0)), configuration((0, 0), (1, 4))):  # kept, and new
+            with pytest.raises(ConfigurationFailed) as error:
+                runtime.apply(impossible)
+            assert error.value.failure.kind is FailureKind.OUT_OF_MEMORY
+        assert runtime.measure(0.2).throughput_ips[0] > 0
+
+
+def test_an_output_without_a_batch_belongs_to_every_request(live_space: ConfigurationSpace) -> None:
+    class Scalar(SlowEngine):
+        def run(self, inputs: Any) -> list[np.ndarray]:
+            return [np.array(7.0, np.float32)]
+
+    class Factory(SlowFactory):
+        def load(self, tenant: int, accelerator: int, threads: int) -> SlowEngine:
+            return Scalar(0.0)
+
+    with ServingRuntime(live_space, Factory(), NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((1, 4), (0, 0)))
+        futures = [runtime.submit(0, [np.zeros((3, 48, 48), np.float32)]) for _ in range(6)]
+        assert [float(future.result(5)["logits"]) for future in futures] == [7.0] * 6
+
+
+def test_an_open_loop_that_got_no_request_is_a_typed_failure(small_onnx: Path) -> None:
+    space = ConfigurationSpace(local_computer(cores=1), workload_of([read_network(small_onnx)], [0.001]), 1, (1,))
+    with ServingRuntime(space, SlowFactory(), NoSensor(), ServingOptions(max_window_s=0.3)) as runtime:
+        runtime.apply(configuration((1, 1), (0, 0)))
+        with pytest.raises(ConfigurationFailed, match="small got no request in"):
+            runtime.measure(0.1)
 
 
 def test_what_cannot_be_loaded_leaves_the_old_configuration_live(live_space: ConfigurationSpace) -> None:

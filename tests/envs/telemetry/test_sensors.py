@@ -38,6 +38,17 @@ def test_packages_are_summed_and_their_parts_not_counted_twice(tmp_path: Path, m
     assert sample.rails_w == pytest.approx({"package-0@intel-rapl:0": 15.0, "package-1@intel-rapl:1": 10.0})
 
 
+def test_the_platform_is_not_added_to_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    package, platform = domain(tmp_path, "intel-rapl:0", "package-0", 0), domain(tmp_path, "intel-rapl:1", "psys", 0)
+    sensor = probe_sensor(tmp_path)
+    now[0] += 1.0
+    (package / "energy_uj").write_text("10000000")
+    (platform / "energy_uj").write_text("18000000")
+    assert sensor.read().total_w == pytest.approx(10.0)
+
+
 def test_a_counter_that_wrapped_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])

@@ -87,6 +87,13 @@ def test_damaged_contents_are_named(trace: Trace, tmp_path: Path) -> None:
             read_trace(path)
 
 
+def test_a_trace_in_which_everything_failed_is_named(tmp_path: Path) -> None:
+    world = space(max_instances=1)
+    every = {Configuration.of(row): Failure(FailureKind.BUILD_FAILED, "no", 1.0) for row in world.catalogue}
+    with pytest.raises(TraceError, match="no configuration that could be measured"):
+        write_trace(tmp_path / "t.parquet", world, failures=every)
+
+
 def test_a_trace_of_another_network_is_refused(trace: Trace) -> None:
     trace.check_networks([network("net0")])
     with pytest.raises(TraceError, match=r"recorded with net0.*not with other"):

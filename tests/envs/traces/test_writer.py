@@ -104,6 +104,8 @@ def test_a_full_disk_keeps_what_was_completed(tmp_path: Path) -> None:
         assert len(writer.rows) == 1
     with TraceWriter(path, WORLD, FACTS) as writer:
         assert len(writer.rows) == 1
+    with pytest.raises(TraceError, match="options or versions differ"):
+        TraceWriter(path, WORLD, FACTS | {"record": {"window_s": 9}})
 
 
 def test_a_parquet_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,48 @@
+"""Is one good policy luck? Trains on a built-in trace with ten seeds and compares each policy on objectives that no training drew.
+
+  python -m benchmarks.training_seeds
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.figures import Figure, figure, parser, report
+from envs.traces.reader import find_trace, read_trace
+from tuner.evaluate import EvaluationOptions, evaluate
+from tuner.evaluation.statistics import Summary, summarize
+from tuner.train import TrainCommand, open_run, train
+
+
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument("--trace", default="resnet50")
+    arguments.add_argument("--seeds", type=int, default=10)
+    arguments.add_argument("--objectives", type=int, default=100)
+    arguments.add_argument("--out", type=Path, default=Path("runs/training_seeds"))
+    given = arguments.parse_args()
+    trace = read_trace(find_trace(given.trace))
+    options = EvaluationOptions(given.objectives, 1, tuners=[])
+    found: list[Summary] = []
+    for seed in range(given.seeds):
+        run = given.out / given.trace / str(seed)
+        command = TrainCommand(trace=given.trace, seed=seed, run_dir=str(run))
+        open_run(run, trace, command)
+        result = evaluate(trace, {"policy": train(trace, command, run)}, options, run)
+        found.append(summarize(result.comparison, "policy", 3))
+    figures: list[Figure] = []
+    for name, values, goal in (
+        ("share of the oracle, mean", [each.share_mean for each in found], ">= 97"),
+        ("share of the oracle, 5th percentile", [each.share_p5 for each in found], ">= 90"),
+        ("feasible where possible", [each.feasible_share for each in found], ">= 99"),
+    ):
+        figures.append(figure(f"after 3: {name}, mean of {given.seeds} trainings", 100 * float(np.mean(values)), "%", goal))
+        figures.append(figure(f"after 3: {name}, worst of {given.seeds} trainings", 100 * min(values), "%", goal))
+    return report(figures, given.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
