@@ -1,6 +1,6 @@
 """Is one good policy luck? Trains on a built-in trace with ten seeds and compares each policy on objectives that no training drew.
 
-  python -m benchmarks.training_seeds
+python -m benchmarks.training_seeds
 """
 
 from __future__ import annotations

@@ -65,12 +65,12 @@ class Episodes:
 
     def step(self, actions: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.float32], FloatArray, npt.NDArray[np.bool_], dict[str, Any]]:
         """Measure candidates [B]: observations [B, D], rewards [B], whether the budget is used up [B], and facts [B] each."""
-        actions = np.asarray(actions).astype(np.int64)
-        if actions.min() < 0 or actions.max() >= len(self.candidates):
+        rows = np.asarray(actions).astype(np.int64)
+        if rows.min() < 0 or rows.max() >= len(self.candidates):
             raise ConfigurationError(f"actions must lie in 0..{len(self.candidates) - 1}")
         slot = self.history.used
-        batch = self.world.respond(self.candidates[actions], None, None)
-        self._write(actions, batch)
+        batch = self.world.respond(self.candidates[rows], None, None)
+        self._write(rows, batch)
         value = self._worth()
         violation = self.history.violation[np.arange(self.rows), slot]
         rewards = value - self._value - self.reward.price * (violation > 0)

@@ -126,6 +126,7 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
     ) -> None:
         self._tuning = _Tuning(world, num_envs, budget, split, limits, reward)
         self.num_envs = num_envs
+        self.render_mode = None
         self.single_observation_space = self._tuning.observation_space
         self.single_action_space = self._tuning.action_space
         self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)

@@ -21,11 +21,11 @@ from tuner.console import progress_bar, table
 from tuner.evaluation.live import LiveOptions, check_live
 from tuner.evaluation.protocol import BUDGETS, Comparison, compare
 from tuner.evaluation.report import write_report
-from tuner.evaluation.statistics import summaries
-from tuner.evaluation.tables import text_rows, write_runs_csv, write_summary_csv
+from tuner.evaluation.statistics import Summary, measurements_to_reach, summaries
+from tuner.evaluation.tables import write_runs_csv, write_summary_csv
 from tuner.evaluation.words import LiveCheck, headline, learning_sentence, live_sentence, origin_label
 from tuner.options import read_networks, versions
-from tuner.policy.bundle import load_bundle
+from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.oracle import Oracle
 from tuner.search.protocol import Problem, Tuner
@@ -93,14 +93,23 @@ def evaluate(trace: Trace, policies: Mapping[str, Path], options: EvaluationOpti
     with progress_bar("comparing", len(factories) * options.objectives * options.seeds) as advance:
         comparison = compare(factories, trace, objectives, range(options.seeds), BUDGETS, limits, advance)
     provenance = {"versions": versions(), "command": shlex.join(["python", *sys.orig_argv[1:]])}
-    html = write_report(out / "report.html", comparison, trace, provenance=provenance)
+    note = " ".join(learned_from(name, load_bundle(path), trace) for name, path in policies.items())
+    html = write_report(out / "report.html", comparison, trace, provenance=provenance, note=note)
     csv = write_summary_csv(out / "summary.csv", summaries(comparison))
     write_runs_csv(out / "runs.csv", comparison, trace)
     checks: tuple[LiveCheck, ...] = ()
     if live is not None and live.networks:
         checks = check_live(trace, comparison, live)
-        write_report(html, comparison, trace, provenance=provenance, live_checks=checks)
+        write_report(html, comparison, trace, provenance=provenance, live_checks=checks, note=note)
     return Report(comparison, trace, html, csv, checks)
+
+
+def learned_from(name: str, bundle: Bundle, trace: Trace) -> str:
+    """What a policy has seen before the comparison, in words: a search has seen nothing."""
+    source = bundle.provenance.get("trace") or {}
+    same = source.get("name") == trace.path.name and source.get("started") == trace.metadata.get("started")
+    where = "this very trace, with other limits" if same else f"another trace, {source.get('name', 'unknown')}"
+    return f"The {name} was trained on {where}; the searches start from nothing."
 
 
 def factories_of(trace: Trace, policies: Mapping[str, Path], searches: list[str]) -> dict[str, Callable[[Problem], Tuner]]:
@@ -123,6 +132,17 @@ def held_out_objectives(trace: Trace, options: EvaluationOptions) -> Objectives:
     return drawn
 
 
+#: The columns that fit a terminal; the report has them all.
+HEADINGS = ["tuner", "optimum [%]", "5th [%]", "feasible [%]", "broke limit [%]", "spent [s]", "to 97 %"]
+
+
+def row_of(comparison: Comparison, each: Summary) -> list[str]:
+    """One tuner at one budget: `HEADINGS`, shares being of the oracle's throughput."""
+    shares = (each.share_mean, each.share_p5, each.feasible_share, each.broken_share)
+    reached = measurements_to_reach(comparison, each.tuner)
+    return [each.tuner, *(f"{100 * share:.1f}" for share in shares), f"{each.spent_s:.0f}", str(reached or "-")]
+
+
 def show(report: Report) -> None:
     """The verdict, the table after three measurements, and where the rest is."""
     comparison, trace = report.comparison, report.trace
@@ -132,7 +152,7 @@ def show(report: Report) -> None:
     every = summaries(comparison)
     for budget in (3, 8):
         print(f"\nafter {budget} measurements ({origin_label(trace)})")
-        table(*text_rows(comparison, every, budget))
+        table(HEADINGS, [row_of(comparison, each) for each in sorted(every, key=lambda each: -each.share_mean) if each.budget == budget])
     for check in report.live:
         print(live_sentence(check))
     print(f"report: {report.html}\nfigures: {report.csv}")

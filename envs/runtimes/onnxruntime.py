@@ -68,11 +68,12 @@ class OnnxEngineFactory:
     def prepare(self) -> dict[tuple[int, int], NetworkError]:
         """Quantise now what will be needed, so that no measurement waits for it; tells what is impossible, by (tenant, accelerator)."""
         impossible = {}
-        for slot in itertools.product(*map(range, self._space.shape)):
+        tenants, accelerators = self._space.shape
+        for tenant, place in itertools.product(range(tenants), range(accelerators)):
             try:
-                self.path(*slot)
+                self.path(tenant, place)
             except NetworkError as error:
-                impossible[slot] = error
+                impossible[tenant, place] = error
         return impossible
 
     def load(self, tenant: int, accelerator: int, threads: int) -> OnnxEngine:

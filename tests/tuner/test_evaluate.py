@@ -23,7 +23,7 @@ QUICK = EvaluationOptions(objectives=6, seeds=2, tuners=["random", "hill_climb"]
 def test_it_writes_a_report_and_figures(trace: Trace, tmp_path: Path) -> None:
     report = evaluate(trace, {}, QUICK, tmp_path)
     assert report.html == tmp_path / "report.html"
-    assert "replayed from a trace" in report.html.read_text()
+    assert "Replayed from a trace" in report.html.read_text()
     assert (tmp_path / "summary.csv").read_text().startswith("tuner,budget_measurements,")
     assert set(report.comparison.tuners) == {"random", "hill_climb", "oracle"}
 

@@ -17,6 +17,7 @@ from stable_baselines3.common.distributions import CategoricalDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
+from torch.nn import functional
 
 #: Added to the score of a candidate that was measured already.
 MASKED = -1e8
@@ -80,9 +81,10 @@ class CandidatePolicy(ActorCriticPolicy):
     def scores(self, obs: torch.Tensor) -> torch.Tensor:
         """[B, N]"""
         taken = obs[:, -self._slots :].long()
-        scores = self.encoder(self._seen(obs)) @ self.embedder(self.get_buffer("candidates")).T + self.bias
+        embedded = _run(self.embedder, self.get_buffer("candidates").to(obs.dtype))
+        scores = _run(self.encoder, self._seen(obs)) @ embedded.T + self.bias.to(obs.dtype)
         # One column more takes the marks of the empty slots, which are -1.
-        mask = torch.zeros(len(obs), scores.shape[1] + 1, device=obs.device)
+        mask = torch.zeros(len(obs), scores.shape[1] + 1, device=obs.device, dtype=obs.dtype)
         mask.scatter_(1, torch.where(taken < 0, scores.shape[1], taken), MASKED)
         masked: torch.Tensor = scores + mask[:, :-1]
         return masked
@@ -111,7 +113,21 @@ class CandidatePolicy(ActorCriticPolicy):
         return obs[:, : -self._slots] * self.get_buffer("varying")
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> torch.Tensor:
+        if deterministic:
+            # In double precision, as the bundle decides: in single, two candidates may tie, and the order of additions would choose.
+            assert isinstance(observation, torch.Tensor)
+            return self.scores(observation.double()).argmax(dim=1)
         return self.get_distribution(observation).get_actions(deterministic=deterministic)
+
+
+def _run(stack: nn.Sequential, values: torch.Tensor) -> torch.Tensor:
+    """The stack in the precision of `values`, whatever that of its weights."""
+    for layer in stack:
+        if isinstance(layer, nn.Linear):
+            values = functional.linear(values, layer.weight.to(values.dtype), layer.bias.to(values.dtype))
+        else:
+            values = layer(values)
+    return values
 
 
 def _stack(inputs: int, hidden: int, outputs: int, last_gain: float) -> nn.Sequential:

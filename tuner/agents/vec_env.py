@@ -14,8 +14,8 @@ class SB3TuningVecEnv(VecEnv):
     """`TuningVectorEnv` as an SB3 `VecEnv`: seeds at the first reset, and reports each finished episode as `Monitor` would."""
 
     def __init__(self, env: TuningVectorEnv, seed: int) -> None:
+        self.env = env  # first, since the base class asks it for its render mode
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
-        self.env = env
         self._seed: int | None = seed
         self._returns = np.zeros(env.num_envs)
         self._lengths = 0

@@ -67,9 +67,10 @@ def write_report(
     at: int = 3,
     provenance: Mapping[str, Any] | None = None,
     live_checks: Sequence[LiveCheck] = (),
+    note: str = "",
 ) -> Path:
     """Write `report_html`, in one step. StorageError where it cannot be written."""
-    return write_atomically(path, report_html(comparison, trace, focus=focus, at=at, provenance=provenance, live_checks=live_checks))
+    return write_atomically(path, report_html(comparison, trace, focus=focus, at=at, provenance=provenance, live_checks=live_checks, note=note))
 
 
 def report_html(
@@ -80,6 +81,7 @@ def report_html(
     at: int = 3,
     provenance: Mapping[str, Any] | None = None,
     live_checks: Sequence[LiveCheck] = (),
+    note: str = "",
 ) -> str:
     """The report as HTML.
 
@@ -88,6 +90,7 @@ def report_html(
         at: after how many measurements tuners are told apart.
         provenance: what this comparison was made with (versions, command), beside what the trace says about itself.
         live_checks: configurations that were measured again.
+        note: what else a reader must know to judge the comparison.
     """
     focus = focus if focus in comparison.tuners else comparison.tuners[0]
     at = max((budget for budget in comparison.budgets if budget <= at), default=comparison.budgets[0])
@@ -97,7 +100,7 @@ def report_html(
     parts = [
         f'<p class="origin"><b>Origin</b> &nbsp;{escape(origin[:1].upper() + origin[1:])}</p>',
         f"<h1>{escape(title)}</h1>",
-        f'<p class="quiet">{escape(_setting(comparison, trace))}</p>',
+        f'<p class="quiet">{escape(_setting(comparison, trace))} {escape(note)}</p>',
         _figures(comparison, focus, at),
         f'<p class="verdict">{escape(learning_sentence(comparison, trace, focus))}</p>',
         *_plots(comparison, trace, focus, at),
