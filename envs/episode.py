@@ -11,8 +11,8 @@ import numpy.typing as npt
 from envs.configuration import Placements
 from envs.errors import ConfigurationError, OptionError
 from envs.measurement import FloatArray, MeasurementBatch
-from envs.objective import Objectives, verdict_of
-from envs.observation import History, ObservationLayout, best_so_far
+from envs.objective import Objectives
+from envs.observation import ObservationLayout, best_so_far
 from envs.world import Simulator
 
 
@@ -45,21 +45,20 @@ class Episodes:
         self.candidates: Placements = world.candidates
         self.layout = ObservationLayout(world.space, self.candidates, budget)
         self.objectives = Objectives(np.full((rows, world.space.shape[0]), np.inf), np.full(rows, np.inf))
-        self.history = History.empty(rows, budget, world.space.shape[0])
-        self._weights = np.array(world.space.workload.weights)
+        self.history = self.layout.start(rows)
         self._start = world.start()
         self._value = np.zeros(rows)
 
     def reset(self, objectives: Objectives, first: MeasurementBatch | None = None) -> npt.NDArray[np.float32]:
         """Start all episodes anew; measures the default configuration (`first`, if that was just done) and returns observations [B, D]."""
         self.objectives = objectives
-        self.history = History.empty(self.rows, self.budget, self.world.space.shape[0])
+        self.history = self.layout.start(self.rows)
         actions = np.full(self.rows, self._start)
         if first is None:
             first = self.world.respond(self.candidates[actions], None, None)
         if first.failed.any():
             raise ConfigurationError("the default configuration could not be measured: there is nothing to start from")
-        self._write(actions, first)
+        self.layout.record(self.history, self.objectives, actions, first)
         self._value = self._worth()
         return self.layout.observe(self.history, self.objectives)
 
@@ -68,9 +67,9 @@ class Episodes:
         rows = np.asarray(actions).astype(np.int64)
         if rows.min() < 0 or rows.max() >= len(self.candidates):
             raise ConfigurationError(f"actions must lie in 0..{len(self.candidates) - 1}")
-        slot = self.history.used
+        slot = self.history.used.copy()
         batch = self.world.respond(self.candidates[rows], None, None)
-        self._write(rows, batch)
+        self.layout.record(self.history, self.objectives, rows, batch)
         value = self._worth()
         violation = self.history.violation[np.arange(self.rows), slot]
         rewards = value - self._value - self.reward.price * (violation > 0)
@@ -88,18 +87,6 @@ class Episodes:
         done = np.zeros((self.rows, len(self.candidates) + 1), dtype=bool)
         np.put_along_axis(done, self.history.action, True, axis=1)  # -1 marks the spare column
         return done[:, :-1]
-
-    def _write(self, actions: npt.NDArray[np.int64], batch: MeasurementBatch) -> None:
-        history, rows = self.history, np.arange(self.rows)
-        slot = history.used
-        judged = verdict_of(batch, self._weights, self.objectives)
-        history.action[rows, slot] = actions
-        history.throughput_ips[rows, slot] = batch.throughput_ips
-        history.p99_ms[rows, slot] = batch.p99_ms
-        history.power_w[rows, slot] = batch.power_w
-        history.score_ips[rows, slot] = judged.score_ips
-        history.violation[rows, slot] = judged.violation
-        self.history = History(history.action, history.throughput_ips, history.p99_ms, history.power_w, history.score_ips, history.violation, history.used + 1)
 
     def _worth(self) -> FloatArray:
         best = best_so_far(self.history)

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from envs.configuration import ConfigurationSpace, Placements
 from envs.device import ACCELERATORS
-from envs.measurement import FloatArray
-from envs.objective import Objectives
+from envs.measurement import FloatArray, MeasurementBatch
+from envs.objective import Objectives, verdict_of
 
 #: Logarithms of ratios are cut at a factor of about 400.
 CUT = 6.0
@@ -29,6 +29,7 @@ class History:
         action: [B, H], rows of the candidates, -1 where nothing was measured.
         throughput_ips, p99_ms: [B, H, T]. power_w, score_ips, violation: [B, H].
         used: [B], measurements so far.
+        seen: [B, H, S], what an observation says of each measurement, written when it is made.
     """
 
     action: npt.NDArray[np.int64]
@@ -38,9 +39,10 @@ class History:
     score_ips: FloatArray
     violation: FloatArray
     used: npt.NDArray[np.int64]
+    seen: npt.NDArray[np.float32]
 
     @classmethod
-    def empty(cls, rows: int, slots: int, tenants: int) -> History:
+    def empty(cls, rows: int, slots: int, tenants: int, width: int) -> History:
         def numbers(*shape: int) -> FloatArray:
             return np.full(shape, np.nan)
 
@@ -52,6 +54,7 @@ class History:
             numbers(rows, slots),
             numbers(rows, slots),
             np.zeros(rows, dtype=np.int64),
+            np.zeros((rows, slots, width), dtype=np.float32),
         )
 
 
@@ -104,6 +107,10 @@ class ObservationLayout:
         return candidate_features(self.space, self.candidates)
 
     @cached_property
+    def _weights(self) -> FloatArray:
+        return np.array(self.space.workload.weights)
+
+    @cached_property
     def _rates(self) -> FloatArray:
         return np.array([tenant.rate_ips for tenant in self.space.workload.tenants])
 
@@ -129,25 +136,54 @@ class ObservationLayout:
         has = [float(name in space.device.accelerator_names) for name in ACCELERATORS]
         return np.clip(np.array([*known, *device, *has], dtype=np.float32), -CUT, CUT)
 
+    def start(self, rows: int) -> History:
+        """Nothing measured yet, in B episodes."""
+        tenants = self.space.shape[0]
+        return History.empty(rows, self.slots, tenants, 4 + 2 * tenants + self.features.shape[1])
+
+    def record(self, history: History, objectives: Objectives, actions: npt.NDArray[np.int64], batch: MeasurementBatch) -> None:
+        """Write a measurement of each episode, [B], into its next slot."""
+        rows, slot = np.arange(len(actions)), history.used
+        judged = verdict_of(batch, self._weights, objectives)
+        history.action[rows, slot] = actions
+        history.throughput_ips[rows, slot] = batch.throughput_ips
+        history.p99_ms[rows, slot] = batch.p99_ms
+        history.power_w[rows, slot] = batch.power_w
+        history.score_ips[rows, slot] = judged.score_ips
+        history.violation[rows, slot] = judged.violation
+        knobs = 4 + 2 * self.space.shape[0]
+        seen = np.zeros((len(actions), history.seen.shape[2]), dtype=np.float32)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            limit_ms = np.where(np.isfinite(objectives.p99_ms), objectives.p99_ms, history.p99_ms[:, 0])
+            seen[:, 0] = 1
+            seen[:, 1] = batch.failed
+            seen[:, 2] = judged.violation
+            seen[:, 3] = logs(batch.power_w / history.power_w[:, 0])
+            seen[:, 4:knobs:2] = logs(batch.throughput_ips / history.throughput_ips[:, 0])
+            seen[:, 5:knobs:2] = logs(batch.p99_ms / limit_ms)
+            seen[:, knobs:] = self.features[actions]
+        history.seen[rows, slot] = seen
+        history.used[:] = slot + 1
+
     def observe(self, history: History, objectives: Objectives) -> npt.NDArray[np.float32]:
         """Observations [B, D] of B episodes, written in the order of `names`.
 
         Plain slices and few passes: on a device this is most of what a decision costs.
         """
-        rows, tenants, slots = len(history.used), self.space.shape[0], self.slots
+        rows, slots = len(history.used), self.slots
         out = np.zeros((rows, self.size), dtype=np.float32)
         with np.errstate(divide="ignore", invalid="ignore"):
-            default_ips, default_p99 = history.throughput_ips[:, 0], history.p99_ms[:, 0]
             limited = np.isfinite(objectives.p99_ms)
-            at = 4 * tenants
-            out[:, 0:at:4] = np.where(limited, logs(objectives.p99_ms / default_p99), 0.0)
+            at = 4 * self.space.shape[0]
+            out[:, 0:at:4] = np.where(limited, logs(objectives.p99_ms / history.p99_ms[:, 0]), 0.0)
             out[:, 1:at:4] = limited
             if self._open.any():
                 out[:, 2:at:4] = self._open
-                out[:, 3:at:4] = np.where(self._open, logs(self._rates / default_ips), 0.0)
+                out[:, 3:at:4] = np.where(self._open, logs(self._rates / history.throughput_ips[:, 0]), 0.0)
             power_limited = np.isfinite(objectives.power_w)
-            out[:, at] = np.where(power_limited, logs(objectives.power_w / history.power_w[:, 0]), 0.0)
-            out[:, at + 1] = power_limited
+            if power_limited.any():
+                out[:, at] = np.where(power_limited, logs(objectives.power_w / history.power_w[:, 0]), 0.0)
+                out[:, at + 1] = power_limited
             at += 2
             out[:, at : at + len(self._constant)] = self._constant
             at += len(self._constant)
@@ -156,22 +192,8 @@ class ObservationLayout:
             out[:, at + 1] = best.feasible
             out[:, at + 2] = np.where(best.feasible, logs(best.score_ips / history.score_ips[:, 0]), 0.0)
             out[:, at + 3] = best.violation
-            out[:, at + 4 : -slots] = self._slots(history, default_ips, np.where(limited, objectives.p99_ms, default_p99)).reshape(rows, -1)
+        out[:, at + 4 : -slots] = history.seen.reshape(rows, -1)
         out[:, -slots:] = history.action
-        return out
-
-    def _slots(self, history: History, default_ips: FloatArray, limit_ms: FloatArray) -> npt.NDArray[np.float32]:
-        """What each measurement gave: [B, H, 4 + 2 T + 2 K], zeros where there was none."""
-        knobs = 4 + 2 * self.space.shape[0]
-        present = history.action >= 0
-        out = np.zeros((*present.shape, knobs + self.features.shape[1]), dtype=np.float32)
-        out[..., 0] = present
-        out[..., 1] = present & np.isnan(history.p99_ms[..., 0])
-        out[..., 2] = np.where(present, history.violation, 0.0)
-        out[..., 3] = logs(history.power_w / history.power_w[:, :1])
-        out[..., 4:knobs:2] = logs(history.throughput_ips / default_ips[:, None])
-        out[..., 5:knobs:2] = logs(history.p99_ms / limit_ms[:, None])
-        out[..., knobs:] = self.features[history.action] * present[..., None]
         return out
 
 

@@ -34,4 +34,7 @@ def table(head: list[str], rows: list[list[str]]) -> None:
         rich_table.add_column(title, justify="right" if number else "left", overflow="fold")
     for row in rows:
         rich_table.add_row(*row)
-    optional_import("rich", "tune").print(rich_table)
+    console = optional_import("rich.console", "tune").Console()
+    if not console.is_terminal:  # a file or a pipe has no width to keep to
+        console.width = 160
+    console.print(rich_table)

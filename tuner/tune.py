@@ -147,14 +147,20 @@ def print_answer(problem: Problem, answer: Answer, elapsed_s: float) -> None:
     for number, (configuration, outcome) in enumerate(answer.tried, start=1):
         note = "confirms" if number > answer.searched else "default" if number == 1 else ""
         rows.append([str(number), problem.space.describe(configuration), *cells(problem, outcome), note])
-    table(["#", "configuration", "inferences/s", *(f"p99 of {name} [ms]" for name in names), "power [W]", "limits", ""], rows)
+    table(
+        ["#", "configuration (instances x batch)", *(f"{name} [1/s]" for name in names), *(f"p99 {name} [ms]" for name in names), "power [W]", "limits", ""],
+        rows,
+    )
     best, default = answer.outcome, answer.tried[0][1]
+    score, start = problem.judge(best)[0], problem.judge(default)[0]
     print(f"answer: {problem.space.describe(answer.configuration)}")
     if isinstance(best, Measurement):
-        p99 = ", ".join(f"{tenant.p99_ms:.1f} ms" for tenant in best.tenants)
-        print(f"  {best.throughput_ips.sum():.1f} inferences/s, p99 {p99} (confirmed by a second window; {best.origin.value} on this computer)")
-        if isinstance(default, Measurement):
-            print(f"  {best.throughput_ips.sum() / default.throughput_ips.sum():.2f} times the default, {default.throughput_ips.sum():.1f} inferences/s")
+        for name, tenant in zip(names, best.tenants, strict=True):
+            print(f"  {name}: {tenant.throughput_ips:.1f} inferences/s, p99 {tenant.p99_ms:.1f} ms")
+        print(f"  confirmed by a second window, {best.origin.value} on this computer")
+        if start > 0:
+            weighted = " (weighted throughput)" if len(names) > 1 else ""
+            print(f"  {score / start:.2f} times the default{weighted}")
     disturbed = sum(isinstance(outcome, Measurement) and outcome.disturbed for _, outcome in answer.tried)
     if disturbed:
         print(f"  caution: something else used the computer in {disturbed} of {len(answer.tried)} windows")
@@ -162,12 +168,12 @@ def print_answer(problem: Problem, answer: Answer, elapsed_s: float) -> None:
 
 
 def cells(problem: Problem, outcome: Outcome) -> list[str]:
-    """Throughput, p99 of each tenant, power, and whether the limits are kept."""
+    """Throughput and p99 of each tenant, power, and whether the limits are kept."""
     if isinstance(outcome, Failure):
-        return [outcome.kind.value, *("-" for _ in problem.space.workload.names), "-", "failed"]
+        return [outcome.kind.value, *("-" for _ in 2 * problem.space.workload.names[1:]), "-", "-", "failed"]
     power = f"{outcome.power_w:.1f}" if outcome.power_w > 0 else "-"
     kept = "kept" if problem.judge(outcome)[1] <= 0 else "broken"
-    return [f"{outcome.throughput_ips.sum():.1f}", *(f"{tenant.p99_ms:.1f}" for tenant in outcome.tenants), power, kept]
+    return [*(f"{tenant.throughput_ips:.1f}" for tenant in outcome.tenants), *(f"{tenant.p99_ms:.1f}" for tenant in outcome.tenants), power, kept]
 
 
 def write_answer(path: Path, problem: Problem, answer: Answer) -> None:

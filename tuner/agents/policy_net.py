@@ -123,10 +123,7 @@ class CandidatePolicy(ActorCriticPolicy):
 def _run(stack: nn.Sequential, values: torch.Tensor) -> torch.Tensor:
     """The stack in the precision of `values`, whatever that of its weights."""
     for layer in stack:
-        if isinstance(layer, nn.Linear):
-            values = functional.linear(values, layer.weight.to(values.dtype), layer.bias.to(values.dtype))
-        else:
-            values = layer(values)
+        values = functional.linear(values, layer.weight.to(values.dtype), layer.bias.to(values.dtype)) if isinstance(layer, nn.Linear) else layer(values)
     return values
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from envs.configuration import Configuration
 from envs.errors import BundleError
 from envs.measurement import MeasurementBatch, Outcome
-from envs.observation import History, best_so_far
+from envs.observation import best_so_far
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
 from tuner.search.protocol import Problem
@@ -25,7 +25,7 @@ class LearnedTuner:
         if int(problem.space.codes(problem.default.array())) not in self._row:
             raise BundleError(f"the policy bundle does not know the configuration to start from, {problem.space.describe(problem.default)}")
         self._limits = problem.objective.batch()
-        self._history = History.empty(1, bundle.slots, problem.space.shape[0])
+        self._history = self._policy.layout.start(1)
         self._used = 0
 
     def ask(self) -> Configuration:
@@ -40,12 +40,7 @@ class LearnedTuner:
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         if self._used >= self._policy.layout.slots:
             return
-        history, slot = self._history, self._used
+        action = self._row[int(self._problem.space.codes(configuration.array()))]
         batch = MeasurementBatch.of([outcome], self._problem.space.shape[0])
-        history.action[0, slot] = self._row[int(self._problem.space.codes(configuration.array()))]
-        history.throughput_ips[0, slot] = batch.throughput_ips[0]
-        history.p99_ms[0, slot] = batch.p99_ms[0]
-        history.power_w[0, slot] = batch.power_w[0]
-        history.score_ips[0, slot], history.violation[0, slot] = self._problem.judge(outcome)
+        self._policy.layout.record(self._history, self._limits, np.array([action]), batch)
         self._used += 1
-        history.used[0] = self._used
