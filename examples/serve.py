@@ -16,6 +16,7 @@ from envs.device import local_computer
 from envs.network import read_network
 from envs.runtimes.onnxruntime import onnxruntime_runtime
 from envs.workload import workload_of
+from tuner.options import cache_folder
 
 
 def main(path: Path) -> None:
@@ -23,7 +24,7 @@ def main(path: Path) -> None:
     space = ConfigurationSpace(local_computer(), workload_of([network]), max_instances=2, batches=(1, 4))
     rng = np.random.default_rng(0)
     images = [rng.standard_normal(network.inputs[0].shape).astype(np.float32) for _ in range(16)]
-    with onnxruntime_runtime(space, [path], Path("networks/quantised")) as runtime:
+    with onnxruntime_runtime(space, [path], cache_folder()) as runtime:
         # (instances, batch) on cpu_fp32 and on cpu_int8
         for placements in (((1, 1), (0, 0)), ((1, 4), (1, 4)), ((0, 0), (2, 4))):
             configuration = Configuration((placements,))

@@ -75,6 +75,7 @@ class Instance:
         self.busy_since_s: float | None = None
         self._engine = engine
         self._network = network
+        self._output_names = [spec.name for spec in network.outputs]
         self._queue = queue
         self._lost = lost
         self._stopping = False
@@ -156,9 +157,9 @@ class Instance:
     def _answers(self, outputs: Arrays, count: int) -> list[Answer]:
         """Each request's row of every output; an output that has no batch dimension belongs to all of them."""
         size = self._network.fixed_batch or count
-        names = [spec.name for spec in self._network.outputs]
+        names = self._output_names
         rows = [output if output.ndim and len(output) == size else np.broadcast_to(output, (count, *output.shape)) for output in outputs]
-        return [dict(zip(names, (output[row] for output in rows), strict=True)) for row in range(count)]
+        return [{name: output[row] for name, output in zip(names, rows, strict=True)} for row in range(count)]
 
     def _stack(self, requests: list[Request]) -> Arrays:
         if len(requests) == 1 and self._network.fixed_batch in (None, 1):

@@ -21,7 +21,6 @@ from envs.runtimes.placement import slots_of
 from envs.runtimes.protocol import Transition
 from envs.runtimes.queue import Answer, Request, RequestQueue, Sample, clock
 from envs.telemetry.protocol import Sensor
-from envs.workload import Tenant
 
 
 class ServingRuntime:
@@ -41,6 +40,11 @@ class ServingRuntime:
         self._instances: list[Instance] = []
         self._queues = [RequestQueue(options.max_wait_ms / 1e3) for _ in space.workload.tenants]
         self._pools = [sample_pool(tenant.network, options.seed + i) for i, tenant in enumerate(space.workload.tenants)]
+        # What `submit` looks at each time, found once.
+        self._names = space.workload.names
+        self._tenants = space.workload.tenants
+        self._wanted = [[(spec.shape, np.dtype(spec.dtype)) for spec in tenant.network.inputs] for tenant in self._tenants]
+        self._alive = [0] * len(self._tenants)
         self._apply_s = math.nan
         self._closed = False
         self._lock = threading.Lock()
@@ -69,7 +73,7 @@ class ServingRuntime:
         with self._lock:
             if self._closed:
                 raise RuntimeFault("submit: the runtime is closed")
-            if not self._served(position):
+            if not self._alive[position]:
                 raise RuntimeFault(f"submit: no instance of {self._tenants[position].name} is alive, apply a configuration first")
             self._queues[position].put(request)
         return request.future
@@ -90,6 +94,7 @@ class ServingRuntime:
             instance.resize(slot)
         with self._lock:
             self._instances = [*kept, *created]
+            self._count_alive()
         for instance in removed:
             instance.stop()
         self._apply_s = clock() - began_s
@@ -122,24 +127,23 @@ class ServingRuntime:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    @property
-    def _tenants(self) -> tuple[Tenant, ...]:
-        return self._space.workload.tenants
-
     def _position(self, tenant: str | int) -> int:
-        names = self._space.workload.names
+        names = self._names
         position = tenant if isinstance(tenant, int) else names.index(tenant) if tenant in names else -1
         if not 0 <= position < len(names):
             raise RuntimeFault(f"submit: no tenant is called {tenant!r}; there are {', '.join(names)}")
         return position
 
-    def _served(self, position: int) -> bool:
-        return any(instance.slot.tenant == position and instance.error is None for instance in self._instances)
+    def _count_alive(self) -> None:
+        """Instances that still serve, of each tenant; called under the lock whenever that may have changed."""
+        tenants = [instance.slot.tenant for instance in self._instances if instance.error is None]
+        self._alive = [tenants.count(position) for position in range(len(self._tenants))]
 
     def _on_lost(self, instance: Instance) -> None:
         """If that was the tenant's last instance, nobody would ever take what waits: say so to those who wait."""
         with self._lock:
-            waiting = [] if self._served(instance.slot.tenant) else self._queues[instance.slot.tenant].drain()
+            self._count_alive()
+            waiting = [] if self._alive[instance.slot.tenant] else self._queues[instance.slot.tenant].drain()
         for request in waiting:
             if request.future.set_running_or_notify_cancel():
                 request.future.set_exception(instance.loss())
@@ -154,8 +158,8 @@ class ServingRuntime:
         arrays = tuple(np.asarray(each) for each in inputs) if isinstance(inputs, (tuple, list)) else (np.asarray(inputs),)
         if len(arrays) != len(specs):
             raise RuntimeFault(f"submit: {self._tenants[position].name} has {len(specs)} inputs, {len(arrays)} were given")
-        for spec, array in zip(specs, arrays, strict=True):
-            if array.shape != spec.shape or array.dtype != spec.dtype:
+        for (shape, dtype), spec, array in zip(self._wanted[position], specs, arrays, strict=True):
+            if array.shape != shape or array.dtype != dtype:
                 raise RuntimeFault(
                     f"submit: {spec.name} of {self._tenants[position].name} must be {spec.dtype} {list(spec.shape)} (one sample, no batch dimension), "
                     f"not {array.dtype} {list(array.shape)}"
