@@ -14,8 +14,8 @@ from envs.runtimes.queue import Answer, Sample, clock
 
 Submit = Callable[[Sample, "float | None"], "Future[Answer]"]
 
-#: Distinct samples a generator sends in turn.
-POOL = 8
+#: Distinct samples a generator sends in turn: few, so that they are in the caches, as a frame is that has just arrived.
+POOL = 2
 
 
 class Load(Protocol):
@@ -30,7 +30,7 @@ class Load(Protocol):
         ...
 
 
-def sample_pool(network: Network, seed: int) -> list[Sample]:
+def sample_pool(network: Network, seed: int, count: int = POOL) -> list[Sample]:
     """Seeded random samples that fit the network: normal numbers, or 0 and 1 where it wants whole ones."""
     rng = np.random.default_rng(seed)
 
@@ -38,7 +38,7 @@ def sample_pool(network: Network, seed: int) -> list[Sample]:
         kind = np.dtype(dtype)
         return (rng.standard_normal(shape) if kind.kind == "f" else rng.integers(0, 2, shape)).astype(kind)
 
-    return [tuple(draw(spec.shape, spec.dtype) for spec in network.inputs) for _ in range(POOL)]
+    return [tuple(draw(spec.shape, spec.dtype) for spec in network.inputs) for _ in range(count)]
 
 
 class ClosedLoop:

@@ -82,7 +82,7 @@ class SlowFactory:
 def test_the_answers_are_the_networks_own(runtime: ServingRuntime, small_onnx: Path) -> None:
     """Through queue and batches, as a user's program sees them: equal to running the file itself."""
     runtime.apply(configuration((2, 4), (0, 0)))
-    samples = [sample[0] for sample in sample_pool(read_network(small_onnx), seed=5)]
+    samples = [sample[0] for sample in sample_pool(read_network(small_onnx), seed=5, count=8)]
     futures = [runtime.submit("small", sample) for sample in samples] + [runtime.submit(0, {"input": samples[0]})]
     session = onnxruntime.InferenceSession(str(small_onnx), providers=["CPUExecutionProvider"])
     for sample, future in zip([*samples, samples[0]], futures, strict=True):
@@ -91,7 +91,7 @@ def test_the_answers_are_the_networks_own(runtime: ServingRuntime, small_onnx: P
 
 
 def test_int8_answers_come_from_a_quantised_graph(runtime: ServingRuntime, small_onnx: Path) -> None:
-    samples = sample_pool(read_network(small_onnx), seed=5)
+    samples = sample_pool(read_network(small_onnx), seed=5, count=8)
     answers = []
     for config in (configuration((1, 1), (0, 0)), configuration((0, 0), (1, 1))):
         runtime.apply(config)
