@@ -116,10 +116,6 @@ class Measurement:
         """Seconds that trying this configuration took."""
         return float(np.nansum([self.apply_s, self.measure_s]))
 
-    @property
-    def energy_per_inference_j(self) -> float:
-        return self.energy_j / (self.window_s * float(self.throughput_ips.sum()))
-
 
 Outcome = Union[Measurement, Failure]
 

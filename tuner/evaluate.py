@@ -84,16 +84,17 @@ def main(options: EvaluateCommand) -> int:
 
 def evaluate(trace: Trace, policies: Mapping[str, Path], options: EvaluationOptions, out: Path, live: LiveOptions | None = None) -> Report:
     """Compare policy bundles with searches on objectives that no training drew; writes report.html and two CSV files into `out`."""
-    factories = factories_of(trace, policies, options.tuners)
+    bundles = {name: load_bundle(path) for name, path in policies.items()}
+    factories = factories_of(trace, bundles, options.tuners)
     objectives = held_out_objectives(trace, options)
     limits = {name: len(trace.rows) for name in factories} | dict(options.max_measurements)
-    limits |= {name: load_bundle(path).slots for name, path in policies.items()}
+    limits |= {name: bundle.slots for name, bundle in bundles.items()}
     if live is not None and live.networks:  # said before the long comparison, not after it
         trace.check_networks(read_networks(live.networks))
     with progress_bar("comparing", len(factories) * options.objectives * options.seeds) as advance:
         comparison = compare(factories, trace, objectives, range(options.seeds), BUDGETS, limits, advance)
     provenance = {"versions": versions(), "command": shlex.join(["python", *sys.orig_argv[1:]])}
-    note = " ".join(learned_from(name, load_bundle(path), trace) for name, path in policies.items())
+    note = " ".join(learned_from(name, bundle, trace) for name, bundle in bundles.items())
     html = write_report(out / "report.html", comparison, trace, provenance=provenance, note=note)
     csv = write_summary_csv(out / "summary.csv", summaries(comparison))
     write_runs_csv(out / "runs.csv", comparison, trace)
@@ -112,11 +113,10 @@ def learned_from(name: str, bundle: Bundle, trace: Trace) -> str:
     return f"The {name} was trained on {where}; the searches start from nothing."
 
 
-def factories_of(trace: Trace, policies: Mapping[str, Path], searches: list[str]) -> dict[str, Callable[[Problem], Tuner]]:
+def factories_of(trace: Trace, bundles: Mapping[str, Bundle], searches: list[str]) -> dict[str, Callable[[Problem], Tuner]]:
     """What makes each tuner; the oracle comes last."""
     factories: dict[str, Callable[[Problem], Tuner]] = {}
-    for name, path in policies.items():
-        bundle = load_bundle(path)
+    for name, bundle in bundles.items():
         bundle.check_space(trace.space)
         factories[name] = partial(LearnedTuner, bundle)
     factories |= {name: partial(make_search, name) for name in searches}

@@ -26,21 +26,20 @@ class LearnedTuner:
             raise BundleError(f"the policy bundle does not know the configuration to start from, {problem.space.describe(problem.default)}")
         self._limits = problem.objective.batch()
         self._history = self._policy.layout.start(1)
-        self._used = 0
 
     def ask(self) -> Configuration:
-        if self._used == 0:
+        used = int(self._history.used[0])
+        if used == 0:
             return self._problem.default
-        if self._used >= self._policy.layout.slots:
+        if used >= self._policy.layout.slots:
             row = int(self._history.action[0, best_so_far(self._history).slot[0]])
         else:
             row = self._policy.decide(self._policy.layout.observe(self._history, self._limits)[0])
         return Configuration.of(self._policy.layout.candidates[row])
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
-        if self._used >= self._policy.layout.slots:
+        if self._history.used[0] >= self._policy.layout.slots:
             return
         action = self._row[int(self._problem.space.codes(configuration.array()))]
         batch = MeasurementBatch.of([outcome], self._problem.space.shape[0])
         self._policy.layout.record(self._history, self._limits, np.array([action]), batch)
-        self._used += 1
