@@ -8,6 +8,7 @@ being (instances, batch), (0, 0) where unused.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -97,13 +98,32 @@ class ConfigurationSpace:
         return np.array([(0, 0), *pairs], dtype=np.int16)
 
     @functools.cached_property
+    def knob_options(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """Which options [O'] each of the K knobs has: fewer where an accelerator has limits of its own."""
+        every = []
+        for each in self.device.accelerators:
+            fits = np.ones(len(self.options), dtype=bool)
+            if each.max_instances is not None:
+                fits &= self.options[:, 0] <= each.max_instances
+            if each.max_batch is not None:
+                fits &= self.options[:, 1] <= each.max_batch
+            every.append(np.flatnonzero(fits))
+        return tuple(every) * self.shape[0]
+
+    @property
+    def combinations(self) -> int:
+        """How many settings of all knobs there are, before the judge looks at them."""
+        return math.prod(len(each) for each in self.knob_options)
+
+    @functools.cached_property
     def catalogue(self) -> Placements:
         """Every valid configuration, [N, T, A, 2], the last knob changing fastest."""
-        combinations = len(self.options) ** self.knobs
-        if combinations > MAX_COMBINATIONS:
-            raise OptionError(f"the space has {combinations:,} combinations, above {MAX_COMBINATIONS:,}: lower space.max_instances or give fewer space.batches")
-        choices = np.stack(np.unravel_index(np.arange(combinations), (len(self.options),) * self.knobs), axis=-1)
-        placements = self.decode(choices)
+        if self.combinations > MAX_COMBINATIONS:
+            raise OptionError(
+                f"the space has {self.combinations:,} combinations, above {MAX_COMBINATIONS:,}: lower space.max_instances or give fewer space.batches"
+            )
+        positions = np.unravel_index(np.arange(self.combinations), [len(each) for each in self.knob_options])
+        placements = self.decode(np.stack([each[position] for each, position in zip(self.knob_options, positions, strict=True)], axis=-1))
         codes = judge(self, placements)
         if not (codes == VALID).any():
             served = codes[codes != UNSERVED]  # of those that serve everybody, what most of them break
@@ -122,7 +142,9 @@ class ConfigurationSpace:
         sizes = np.asarray(self.batches)
         position = np.minimum(np.searchsorted(sizes, batch), len(sizes) - 1)
         option = 1 + (instances - 1) * len(sizes) + position
-        known = (instances >= 1) & (instances <= self.max_instances) & (sizes[position] == batch)
+        most = np.array([min(self.max_instances, each.max_instances or self.max_instances) for each in self.device.accelerators])
+        largest = np.array([each.max_batch or MAX_BATCH for each in self.device.accelerators])
+        known = (instances >= 1) & (instances <= most) & (batch <= largest) & (sizes[position] == batch)
         option = np.where(known, option, np.where((instances == 0) & (batch == 0), 0, -1))
         return option.reshape(*placements.shape[:-3], self.knobs)
 

@@ -19,21 +19,26 @@ class Accelerator:
         name: `cuda`, `tensor`, `dla0`, `dla1`, or on a plain computer `cpu_fp32`, `cpu_int8`.
         weight_bytes: bytes a weight or an activation takes here (4 for FP32, 1 for INT8).
         max_loadables: instances it can hold at once, over all tenants; None where there is no such limit.
+        max_instances, max_batch: of one tenant, worth trying here, whatever the space allows elsewhere; None for no limit of its own.
     """
 
     name: str
     weight_bytes: int
     max_loadables: int | None = None
+    max_instances: int | None = None
+    max_batch: int | None = None
 
 
-#: What an instance can run on, by name. A DLA core holds 16 loadables at once (NVIDIA, TensorRT developer guide, "Working with DLA").
+#: What an instance can run on, by name. A DLA core holds 16 loadables at once (NVIDIA, TensorRT developer guide, "Working with DLA"); it runs
+#: them one after another and gains nothing from larger batches (latency is proportional to the batch from 1 to 16, NVIDIA cuDLA-samples), so
+#: that three instances and a batch of eight are more than enough to keep it busy.
 ACCELERATORS: dict[str, Accelerator] = {
     accelerator.name: accelerator
     for accelerator in (
         Accelerator("cuda", 4),
         Accelerator("tensor", 2),
-        Accelerator("dla0", 1, max_loadables=16),
-        Accelerator("dla1", 1, max_loadables=16),
+        Accelerator("dla0", 1, max_loadables=16, max_instances=3, max_batch=8),
+        Accelerator("dla1", 1, max_loadables=16, max_instances=3, max_batch=8),
         Accelerator("cpu_fp32", 4),
         Accelerator("cpu_int8", 1),
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from envs.errors import NetworkError
-from envs.network_cost import cost
+from envs.network_cost import computed, cost
 from envs.onnx_file import check_model, one_line, open_model
 from envs.optional import optional_import
 
@@ -71,36 +73,86 @@ def read_network(path: str | Path, name: str | None = None) -> Network:
         DependencyError: onnx is not installed.
     """
     path = Path(path)
-    model, sha256 = open_model(path)
-    onnx = optional_import("onnx", "networks")
-    floats = frozenset(onnx.TensorProto.DataType.Value(kind) for kind in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE"))
-    weights = {weight.name for weight in model.graph.initializer} | {sparse.values.name for sparse in model.graph.sparse_initializer}
-    # Until IR 3 every weight had to be listed among the inputs.
-    inputs = [value for value in model.graph.input if value.name not in weights]
-    fixed_batch = _batch_of(inputs, model.graph.output, path)
-    check_model(path)
-    if model.functions:
-        model = optional_import("onnx.inliner", "networks").inline_local_functions(model)
-    _forget_values(model, floats, outputs=fixed_batch is None)
-    shapes = _infer(onnx, model, [value.name for value in inputs], fixed_batch or 1, path)
-    samples = fixed_batch or 1
-    try:
-        total = cost(model.graph, shapes, [value.name for value in inputs], floats)
-    except NetworkError as error:
-        raise NetworkError(f"{path}: {error}; export it with fixed shapes and without control flow") from None
-    if fixed_batch is None:
-        _demand_batch(_infer(onnx, model, [value.name for value in inputs], 2, path), shapes, model.graph.output, path)
+    graph, sha256 = read_graph(path)
+    with naming(path):
+        total = cost(graph.graph, graph.shapes, graph.inputs, graph.float_types)
+    inputs = {value.name: value for value in graph.graph.input}
     return Network(
         name=path.stem if name is None else name,
         sha256=sha256,
-        macs=total.macs // samples,
+        macs=total.macs // graph.samples,
         weight_bytes=total.weight_bytes,
-        activation_bytes=math.ceil(total.activation_bytes / samples),
+        activation_bytes=math.ceil(total.activation_bytes / graph.samples),
         layers=total.layers,
-        inputs=tuple(_spec(onnx, value, shapes, samples, path) for value in inputs),
-        outputs=tuple(_spec(onnx, value, shapes, samples, path) for value in model.graph.output),
-        fixed_batch=fixed_batch,
+        inputs=tuple(_spec(inputs[name], graph.shapes, graph.samples, path) for name in graph.inputs),
+        outputs=tuple(_spec(value, graph.shapes, graph.samples, path) for value in graph.graph.output),
+        fixed_batch=graph.fixed_batch,
     )
+
+
+@dataclass(frozen=True)
+class ShapedGraph:
+    """A graph that can be served, with its shapes.
+
+    Attributes:
+        graph: a GraphProto without model-local functions; its large weights may have lost their values.
+        shapes: of every tensor whose shape is known, at a batch of `samples`.
+        inputs: names of the inputs that are no weights.
+        fixed_batch: the only batch size it can be run with; None where any can.
+        float_types: element types that are weights (indices and shapes are not).
+    """
+
+    graph: Any
+    shapes: dict[str, tuple[int, ...]]
+    inputs: list[str]
+    fixed_batch: int | None
+    float_types: frozenset[int]
+
+    @property
+    def samples(self) -> int:
+        """The batch that the shapes are for."""
+        return self.fixed_batch or 1
+
+
+def read_graph(path: Path) -> tuple[ShapedGraph, str]:
+    """The graph in an ONNX file, checked, and the SHA-256 of all that it is made of; the errors are those of `read_network`."""
+    model, sha256 = open_model(path)
+    _batch_of(_inputs(model), model.graph.output, path)  # says what to change where the checker would only say that it is invalid
+    check_model(path)
+    return shape_graph(model, path), sha256
+
+
+def shape_graph(model: Any, path: Path) -> ShapedGraph:
+    """Infers the shapes in a ModelProto, which is used up; errors call it `path`."""
+    onnx = optional_import("onnx", "networks")
+    floats = frozenset(onnx.TensorProto.DataType.Value(kind) for kind in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE"))
+    inputs = _inputs(model)
+    fixed_batch = _batch_of(inputs, model.graph.output, path)
+    if model.functions:
+        model = optional_import("onnx.inliner", "networks").inline_local_functions(model)
+    _forget_values(model, floats, outputs=fixed_batch is None)
+    names = [value.name for value in inputs]
+    shapes = _infer(onnx, model, names, fixed_batch or 1, path)
+    with naming(path):
+        computed(model.graph, shapes, names)
+    if fixed_batch is None:
+        _demand_batch(_infer(onnx, model, names, 2, path), shapes, model.graph.output, path)
+    return ShapedGraph(model.graph, shapes, names, fixed_batch, floats)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Adds the file and what to do to an error about one of its nodes."""
+    try:
+        yield
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error}; export it with fixed shapes and without control flow") from None
+
+
+def _inputs(model: Any) -> list[Any]:
+    weights = {weight.name for weight in model.graph.initializer} | {sparse.values.name for sparse in model.graph.sparse_initializer}
+    # Until IR 3 every weight had to be listed among the inputs.
+    return [value for value in model.graph.input if value.name not in weights]
 
 
 def _batch_of(inputs: list[Any], outputs: Any, path: Path) -> int | None:
@@ -162,7 +214,8 @@ def _demand_batch(doubled: dict[str, tuple[int, ...]], single: dict[str, tuple[i
             raise NetworkError(f"{path}: the first dimension of output {value.name!r} is not the batch: export it as [batch, ...]")
 
 
-def _spec(onnx: Any, value: Any, shapes: dict[str, tuple[int, ...]], batch: int, path: Path) -> TensorSpec:
+def _spec(value: Any, shapes: dict[str, tuple[int, ...]], batch: int, path: Path) -> TensorSpec:
+    onnx = optional_import("onnx", "networks")
     shape = shapes.get(value.name)
     if not isinstance(value.name, str):  # protobuf gives bytes where a text is not UTF-8
         raise NetworkError(f"{path}: the name {value.name!r} is not text: export it again")

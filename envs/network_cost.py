@@ -42,22 +42,31 @@ def cost(graph: Any, shapes: dict[str, tuple[int, ...]], inputs: list[str], floa
     Raises:
         NetworkError: the shape of a tensor that depends on the input is unknown; without the file's name, which the caller adds.
     """
-    needed = _needed(graph)
-    computed, moving = [], set(inputs)
-    for node in needed:
+    nodes = computed(graph, shapes, inputs)
+    return Cost(
+        macs=sum(macs(node, shapes) for node in nodes),
+        weight_bytes=_weight_bytes(graph, _needed(graph), float_types),
+        activation_bytes=_peak_bytes(nodes, shapes, inputs, [output.name for output in graph.output]),
+        layers=sum(node.op_type not in PLUMBING for node in nodes),
+    )
+
+
+def computed(graph: Any, shapes: dict[str, tuple[int, ...]], inputs: list[str]) -> list[Any]:
+    """The nodes that an output depends on and that run for every sample.
+
+    Raises:
+        NetworkError: the shape of a tensor that depends on the input is unknown; without the file's name, which the caller adds.
+    """
+    nodes, moving = [], set(inputs)
+    for node in _needed(graph):
         # What only depends on weights is folded into a constant by every runtime, and so is what only depends on a shape.
         if node.op_type not in ("Shape", "Size") and not moving.isdisjoint(_reads(node)):
-            computed.append(node)
+            nodes.append(node)
             moving.update(filter(None, node.output))
     for name in sorted(moving):
         if name not in shapes:
             raise NetworkError(f"the shape of tensor {name!r} depends on the data")
-    return Cost(
-        macs=sum(_macs(node, shapes) for node in computed),
-        weight_bytes=_weight_bytes(graph, needed, float_types),
-        activation_bytes=_peak_bytes(computed, shapes, inputs, [output.name for output in graph.output]),
-        layers=sum(node.op_type not in PLUMBING for node in computed),
-    )
+    return nodes
 
 
 def _reads(node: Any) -> Iterator[str]:
@@ -77,7 +86,8 @@ def _needed(graph: Any) -> list[Any]:
     return needed[::-1]
 
 
-def _macs(node: Any, shapes: dict[str, tuple[int, ...]]) -> int:
+def macs(node: Any, shapes: dict[str, tuple[int, ...]]) -> int:
+    """Multiply-accumulates of one node; NetworkError where they depend on the data."""
     if any(inner.op_type in MULTIPLYING for graph in subgraphs(node) for inner in graph.node):
         raise NetworkError(f"{node.op_type} {node.name!r} runs layers inside a branch or loop, so that their cost depends on the data")
     if node.op_type not in MULTIPLYING or node.domain not in ("", "ai.onnx"):

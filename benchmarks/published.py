@@ -1,0 +1,179 @@
+"""Published measurements of Jetson boards as rows, and what the device model says of each: `data/published.csv`, a source beside every number."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from envs.catalog.boards import board, power_mode
+from envs.catalog.reference_networks import reference_network
+from envs.layers import LayerTable
+from envs.simulator.machine import Machine, machine_of
+from envs.simulator.model import Response, respond
+from envs.simulator.parameters import FloatArray, ParameterSet
+from envs.simulator.tables import POSITIONS, Contexts, contexts_of
+
+PUBLISHED = Path(__file__).parent / "data" / "published.csv"
+
+#: Mean length of a SQuAD 1.1 question with its context [tokens]. NVIDIA's BERT computes no padding; the drawn network has 384 tokens.
+SQUAD_TOKENS, BERT_TOKENS = 178.0, 384.0
+
+#: A result of a detector once the suppression of overlaps has run on the device [numbers].
+DETECTIONS = 1400.0
+
+#: Power at the wall over power on the rails, both above idle: supply and converters lose 10 to 15 % (IISWC 2026 artifact).
+WALL_LOSS = 1.15
+
+Parameters = Mapping[str, ParameterSet]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One published number. `run` says how it came about; texts are empty and numbers NaN where the source has none."""
+
+    group: str
+    source: str
+    board: str
+    mode: str
+    gpu_mhz: float
+    dla_mhz: float
+    emc_mhz: float
+    cpu_mhz: float
+    cpu_cores: float
+    network: str
+    precision: str
+    run: str
+    gpu_instances: int
+    gpu_batch: int
+    dla_cores: int
+    dla_instances: int
+    dla_batch: int
+    quantity: str
+    value: float
+    spread: float
+    idle_w: float
+    note: str
+
+    @property
+    def architecture(self) -> str:
+        return board(self.board).gpu_architecture
+
+    @property
+    def steady(self) -> bool:
+        """Whether the clocks are known: the latency of equal inputs stayed within 10 %, and the source states all of them."""
+        return not self.spread > 1.1 and "not stated" not in self.note
+
+    @property
+    def label(self) -> str:
+        return " ".join(filter(None, (self.source, self.board, self.network, self.mode if not self.note else "", self.note, self.run)))
+
+
+@cache
+def published() -> tuple[Row, ...]:
+    """All rows."""
+    with PUBLISHED.open(encoding="utf-8", newline="") as file:
+        return tuple(Row(**{key: _read(key, text) for key, text in row.items()}) for row in csv.DictReader(file))  # type: ignore[arg-type]
+
+
+def _read(key: str, text: str) -> str | int | float:
+    kind = str(Row.__annotations__[key])
+    if kind == "float":
+        return float(text) if text else float("nan")
+    return int(text or 0) if kind == "int" else text
+
+
+@cache
+def machine(row: Row, native: bool = True) -> Machine:
+    """The board of a row in its mode, with the clocks that the row names."""
+    made = machine_of(row.board, row.mode, row.precision or "int8", row.precision or "int8", native)
+    module = board(row.board)
+    emc = row.emc_mhz if row.emc_mhz > 0 else power_mode(module, row.mode).emc_mhz
+    return replace(
+        made,
+        gpu_ghz=row.gpu_mhz / 1e3 if row.gpu_mhz > 0 else made.gpu_ghz,
+        dla_ghz=row.dla_mhz / 1e3 if row.dla_mhz > 0 else made.dla_ghz,
+        dram_byte_s=module.dram_gb_s * 1e9 * emc / module.emc_max_mhz,
+        cpu_ghz=row.cpu_mhz / 1e3 if row.cpu_mhz > 0 else made.cpu_ghz,
+        cpu_cores=int(row.cpu_cores) if row.cpu_cores > 0 else made.cpu_cores,
+    )
+
+
+@cache
+def layers_of(network: str) -> LayerTable:
+    """A reference network as the published runs used it."""
+    table = reference_network(network)
+    if network == "bert_large":
+        share = SQUAD_TOKENS / BERT_TOKENS
+        attention = (table.weights == 0) & (table.macs > 0)
+        scale = np.where(attention, share**2, share)
+        return replace(table, macs=table.macs * scale, reads=table.reads * share, writes=table.writes * share)
+    if network in ("retinanet_resnext50", "ssd_resnet34", "ssd_mobilenet_v1"):
+        return replace(table, outputs=DETECTIONS)
+    return table
+
+
+def context(row: Row, network: LayerTable, parameters: ParameterSet, native: bool = True) -> Contexts:
+    """Tables of what a row runs, one context for each parameter set."""
+    accelerators = (("tensor",) if row.gpu_instances else ()) + tuple(f"dla{core}" for core in range(row.dla_cores))
+    sizes = tuple(sorted({batch for batch in (row.gpu_batch, row.dla_batch) if batch}))
+    return contexts_of(machine(row, native), accelerators, [network], sizes, parameters)
+
+
+def answer(contexts: Contexts, gpu: tuple[int, int], dla: tuple[int, int], cores: int) -> Response:
+    """What (instances, batch) on the Tensor Cores and on each of some DLA cores give, [C] rows."""
+    count = len(contexts)
+    instances, levels = np.zeros((count, 1, 4), dtype=np.int64), np.zeros((count, 1, 4), dtype=np.int64)
+    for position, (number, batch) in ((POSITIONS["tensor"], gpu), *((POSITIONS[f"dla{core}"], dla) for core in range(cores))):
+        if number:
+            instances[:, 0, position] = number
+            levels[:, 0, position] = int(np.flatnonzero(contexts.batches == batch)[0])
+    return respond(contexts, np.arange(count), instances, levels)
+
+
+def predict(rows: list[Row], parameters: Parameters) -> FloatArray:
+    """What the model gives for each row under each of C parameter sets, [R, C]."""
+    known: dict[tuple[object, ...], FloatArray] = {}
+    result = []
+    for row in rows:
+        key = (row.board, row.mode, row.gpu_mhz, row.dla_mhz, row.emc_mhz, row.cpu_mhz, row.cpu_cores, row.network, row.precision, row.run)
+        key += (row.gpu_instances, row.gpu_batch, row.dla_cores, row.dla_instances, row.dla_batch, row.quantity, row.idle_w)
+        if key not in known:
+            known[key] = _one(row, parameters[row.architecture])
+        result.append(known[key])
+    return np.stack(result)
+
+
+def _one(row: Row, parameters: ParameterSet) -> FloatArray:
+    from benchmarks.special import SPECIAL  # rows that are no plain closed loop
+
+    if row.group in SPECIAL:
+        return SPECIAL[row.group](row, parameters)
+    network = layers_of(row.network)
+    contexts = context(row, network, parameters)
+    if row.run == "fp16 outputs":
+        contexts = _with_fp16_outputs(row, network, contexts, parameters)
+    given = answer(contexts, (row.gpu_instances, row.gpu_batch), (row.dla_instances, row.dla_batch), row.dla_cores)
+    repeats = int(row.run.split()[0]) if row.run.endswith("batches") else 1
+    if row.quantity == "latency_ms":
+        windows = row.gpu_batch if row.network == "unet3d_kits19" else 1
+        return given.p50_ms[:, 0] * repeats / windows
+    if row.quantity == "throughput_ips":
+        return given.throughput_ips[:, 0]
+    idle = contexts.idle_gpu_w + contexts.idle_cv_w + contexts.idle_sys_w
+    return row.idle_w + WALL_LOSS * (given.power_w - idle)
+
+
+def _with_fp16_outputs(row: Row, network: LayerTable, contexts: Contexts, parameters: ParameterSet) -> Contexts:
+    """A DLA engine whose outputs are FP16 runs the layers that give them in FP16: here the heads, which have 255 channels."""
+    heads = network.channels == 255
+    parts = []
+    for chosen, precision in ((~heads, "int8"), (heads, "fp16")):
+        picked = {name: getattr(network, name)[chosen] for name in ("kind", "macs", "weights", "reads", "writes", "reduction", "channels", "dla")}
+        part = replace(network, **picked)
+        parts.append(context(replace(row, precision=precision), part, parameters))
+    return replace(contexts, table=parts[0].table + parts[1].table)

@@ -1,0 +1,140 @@
+"""Object detectors, drawn for their shapes up to boxes and scores: what selects boxes depends on the image and is left out."""
+
+from __future__ import annotations
+
+from envs.catalog.drawn_classifiers import resnet_stages
+from envs.catalog.shape_builder import ShapeBuilder
+
+
+def ssd_mobilenet_v1(g: ShapeBuilder) -> list[str]:
+    def separable(x: str, out: int, stride: int) -> str:
+        return conv(conv(x, g.channels(x), 3, stride, groups=g.channels(x)), out, 1)
+
+    def conv(x: str, out: int, kernel: int, stride: int = 1, groups: int = 1) -> str:
+        return g.relu6(g.conv_bn(x, out, kernel, stride, groups=groups, act=""))
+
+    x = conv("input", 32, 3, 2)
+    rows = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1))
+    maps = []
+    for position, (out, stride) in enumerate(rows):
+        x = separable(x, out, stride)
+        maps += [x] if position in (10, 12) else []
+    for squeezed, out in ((256, 512), (128, 256), (128, 256), (64, 128)):
+        x = conv(conv(x, squeezed, 1), out, 3, 2)
+        maps.append(x)
+    heads = []
+    for x, anchors in zip(maps, (3, 6, 6, 6, 6, 6), strict=True):
+        heads += [g.convolve(x, anchors * 4, 1, bias=True), g.convolve(x, anchors * 91, 1, bias=True)]
+    return heads
+
+
+def ssd_resnet34(g: ShapeBuilder) -> list[str]:
+    # The third stage keeps its size, the fourth is left out, and the heads step over three pixels: 15130 boxes at 1200 x 1200.
+    x = resnet_stages(g, (3, 4, 6), bottleneck=False, strides=(1, 2, 1))[-1]
+    maps = [x]
+    for squeezed, out, stride, pad in ((256, 512, 2, 1), (256, 512, 2, 1), (128, 256, 2, 1), (128, 256, 2, 0), (128, 256, 1, 0)):
+        x = g.relu(g.conv(g.relu(g.conv(x, squeezed, 1, bias=True)), out, 3, stride, pad, bias=True))
+        maps.append(x)
+    heads = []
+    for x, anchors in zip(maps, (4, 6, 6, 6, 4, 4), strict=True):
+        heads += [g.convolve(x, anchors * 4, 3, 3, bias=True), g.convolve(x, anchors * 81, 3, 3, bias=True)]
+    return heads
+
+
+def retinanet(g: ShapeBuilder, maps: list[str], sizes: list[tuple[int, int]], classes: int, sixth_of_c5: bool) -> list[str]:
+    """A pyramid of 256 channels over the last three stages, and heads of four convolutions for 9 anchors.
+
+    Args:
+        g: the graph.
+        maps: the last three feature maps of a backbone, the finest first.
+        sizes: their pixels, height first.
+        classes: of each anchor.
+        sixth_of_c5: whether the sixth level reads the last feature map, as in the paper, or the fifth level.
+    """
+    sides = [g.conv(maps[2], 256, 1, bias=True)]
+    for level in (1, 0):
+        coarse = g.upsample(sides[0], sizes[level])
+        sides.insert(0, g.add(g.conv(maps[level], 256, 1, bias=True), coarse))
+    levels = [g.conv(side, 256, 3, pad=1, bias=True) for side in sides]
+    levels.append(g.conv(maps[-1] if sixth_of_c5 else levels[-1], 256, 3, 2, 1, bias=True))
+    levels.append(g.conv(g.relu(levels[-1]), 256, 3, 2, 1, bias=True))
+    results = []
+    for x in levels:
+        for out in (9 * classes, 9 * 4):
+            y = x
+            for _ in range(4):
+                y = g.relu(g.conv(y, 256, 3, pad=1, bias=True))
+            results.append(g.conv(y, out, 3, pad=1, bias=True))
+    return results
+
+
+def retinanet_resnext50(g: ShapeBuilder) -> list[str]:
+    maps = resnet_stages(g, (3, 4, 6, 3), bottleneck=True, groups=32, group_width=4)[1:]
+    return retinanet(g, maps, [(100, 100), (50, 50), (25, 25)], classes=264, sixth_of_c5=False)
+
+
+def retinanet_resnet34(g: ShapeBuilder) -> list[str]:
+    maps = resnet_stages(g, (3, 4, 6, 3), bottleneck=False)[1:]
+    return retinanet(g, maps, [(96, 160), (48, 80), (24, 40)], classes=3, sixth_of_c5=True)
+
+
+def yolov5s(g: ShapeBuilder, size: int) -> list[str]:
+    """Version 6, up to the three convolutions whose results are decoded into boxes."""
+
+    def csp(x: str, out: int, depth: int, shortcut: bool = True) -> str:
+        y, z = conv(x, out // 2, 1), conv(x, out // 2, 1)
+        for _ in range(depth):
+            branch = conv(conv(y, out // 2, 1), out // 2, 3)
+            y = g.add(branch, y) if shortcut else branch
+        return conv(g.concat([y, z]), out, 1)
+
+    def conv(x: str, out: int, kernel: int, stride: int = 1) -> str:
+        return g.conv_bn(x, out, kernel, stride, act="Silu")
+
+    x = conv(g.conv_bn("input", 32, 6, 2, pad=2, act="Silu"), 64, 3, 2)
+    maps = []
+    for out, depth in ((64, 1), (128, 2), (256, 3), (512, 1)):
+        x = csp(x, out, depth) if out == 64 else csp(conv(x, out, 3, 2), out, depth)
+        maps.append(x)
+    fine, middle = maps[1], maps[2]
+    side5 = conv(_pyramid_pool(g, x, 512), 256, 1)
+    side4 = conv(csp(g.concat([g.upsample(side5, (size // 16,) * 2), middle]), 256, 1, False), 128, 1)
+    out3 = csp(g.concat([g.upsample(side4, (size // 8,) * 2), fine]), 128, 1, False)
+    out4 = csp(g.concat([conv(out3, 128, 3, 2), side4]), 256, 1, False)
+    out5 = csp(g.concat([conv(out4, 256, 3, 2), side5]), 512, 1, False)
+    return [g.conv(y, 3 * 85, 1, bias=True) for y in (out3, out4, out5)]
+
+
+def yolov8n(g: ShapeBuilder, size: int) -> list[str]:
+    """Up to the convolutions whose results are decoded into boxes and scores."""
+
+    def csp(x: str, out: int, depth: int, shortcut: bool = True) -> str:
+        parts = [conv(x, out, 1)]
+        y = g.listed("Slice", parts[0], [out // 2], [out], [1], channels=out // 2)
+        for _ in range(depth):
+            branch = conv(conv(y, out // 2, 3), out // 2, 3)
+            y = g.add(branch, y) if shortcut else branch
+            parts.append(y)
+        return conv(g.concat(parts), out, 1)
+
+    def conv(x: str, out: int, kernel: int, stride: int = 1) -> str:
+        return g.conv_bn(x, out, kernel, stride, act="Silu")
+
+    x, maps = conv("input", 16, 3, 2), []
+    for out, depth in ((32, 1), (64, 2), (128, 2), (256, 1)):
+        x = csp(conv(x, out, 3, 2), out, depth)
+        maps.append(x)
+    deep = _pyramid_pool(g, x, 256)
+    middle = csp(g.concat([g.upsample(deep, (size // 16,) * 2), maps[2]]), 128, 1, False)
+    out3 = csp(g.concat([g.upsample(middle, (size // 8,) * 2), maps[1]]), 64, 1, False)
+    out4 = csp(g.concat([conv(out3, 64, 3, 2), middle]), 128, 1, False)
+    out5 = csp(g.concat([conv(out4, 128, 3, 2), deep]), 256, 1, False)
+    return [g.conv(conv(conv(y, hidden, 3), hidden, 3), out, 1, bias=True) for y in (out3, out4, out5) for hidden, out in ((64, 64), (80, 80))]
+
+
+def _pyramid_pool(g: ShapeBuilder, x: str, out: int) -> str:
+    """Three pools of 5 x 5 in a row, side by side with what they read."""
+    parts = [g.conv_bn(x, out // 2, 1, act="Silu")]
+    for _ in range(3):
+        parts.append(g.max_pool(parts[-1], 5, 1, pad=2))
+    return g.conv_bn(g.concat(parts), out, 1, act="Silu")

@@ -1,0 +1,128 @@
+"""Draws the reference networks and writes their layers into the package: `python -m envs.catalog.write_networks`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from envs.catalog import drawn_classifiers, drawn_detectors, drawn_sequences
+from envs.catalog.architectures import ARCHITECTURES
+from envs.catalog.reference_networks import DATA
+from envs.catalog.shape_builder import ShapeBuilder
+from envs.layers import LayerTable, table_of
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How a network is drawn.
+
+    Attributes:
+        draw: the graph -> its outputs.
+        source: paper or code, input, and what the drawing leaves out.
+        inputs: shape of one sample by name; integers where the name ends in `ids`.
+    """
+
+    draw: Callable[[ShapeBuilder], list[str]]
+    source: str
+    inputs: dict[str, tuple[int, ...]] = field(default_factory=lambda: {"input": (3, 224, 224)})
+
+
+def _image(height: int, width: int, channels: int = 3) -> dict[str, tuple[int, ...]]:
+    return {"input": (channels, height, width)}
+
+
+def _written(name: str) -> Drawing:
+    return Drawing(lambda g: [ARCHITECTURES[name].draw(g, 224, 1000)], f"{ARCHITECTURES[name].source}; 224 x 224")
+
+
+_SHARED = "the weights of the heads, which the five levels share, count at each of them"
+_BOXES = "up to boxes and scores of all anchors, without their decoding and the suppression of overlaps"
+_MLPERF = "as in mlcommons/inference"
+
+DRAWINGS: dict[str, Drawing] = {
+    **{name: _written(name) for name in ARCHITECTURES},
+    "resnet101": Drawing(lambda g: drawn_classifiers.resnet(g, (3, 4, 23, 3)), "He et al. 2015, arXiv:1512.03385, stride in the 3x3; 224 x 224"),
+    "resnet152": Drawing(lambda g: drawn_classifiers.resnet(g, (3, 8, 36, 3)), "He et al. 2015, arXiv:1512.03385, stride in the 3x3; 224 x 224"),
+    "vgg19": Drawing(drawn_classifiers.vgg19, "Simonyan, Zisserman 2014, arXiv:1409.1556; 224 x 224"),
+    "alexnet": Drawing(drawn_classifiers.alexnet, "Krizhevsky 2014, arXiv:1404.5997, as in torchvision (one column, no normalisation); 224 x 224"),
+    "googlenet": Drawing(drawn_classifiers.googlenet, "Szegedy et al. 2014, arXiv:1409.4842, without the auxiliary classifiers; 224 x 224"),
+    "inception_v4": Drawing(drawn_classifiers.inception_v4, "Szegedy et al. 2016, arXiv:1602.07261; 299 x 299", _image(299, 299)),
+    "efficientnet_b0": Drawing(drawn_classifiers.efficientnet_b0, "Tan, Le 2019, arXiv:1905.11946; 224 x 224"),
+    "mobilenet_v3_large": Drawing(drawn_classifiers.mobilenet_v3_large, "Howard et al. 2019, arXiv:1905.02244, widths as in torchvision; 224 x 224"),
+    "vit_b16": Drawing(drawn_sequences.vit_b16, "Dosovitskiy et al. 2020, arXiv:2010.11929; 224 x 224, 197 tokens"),
+    "resnet34_1280x768": Drawing(
+        lambda g: drawn_classifiers.resnet_stages(g, (3, 4, 6, 3), bottleneck=False)[-1:],
+        "He et al. 2015, arXiv:1512.03385, up to the last convolution, without a pyramid; 768 rows of 1280 pixels",
+        _image(768, 1280),
+    ),
+    "retinanet_resnet34_1280x768": Drawing(
+        drawn_detectors.retinanet_resnet34,
+        "Lin et al. 2017, arXiv:1708.02002; 9 anchors and, as Waymo Open has them, 3 classes (NVIDIA/Deep-Learning-Accelerator-SW measured one trained "
+        f"on it and states neither number), sixth level from the backbone; 768 rows of 1280 pixels; {_BOXES}; {_SHARED}",
+        _image(768, 1280),
+    ),
+    "retinanet_resnext50": Drawing(
+        drawn_detectors.retinanet_resnext50,
+        f"MLPerf Inference retinanet (ResNeXt-50 32x4d, 264 classes, 9 anchors), {_MLPERF}; 800 x 800; {_BOXES}; {_SHARED}",
+        _image(800, 800),
+    ),
+    "ssd_mobilenet_v1": Drawing(
+        drawn_detectors.ssd_mobilenet_v1, f"MLPerf Inference ssd-mobilenet (91 classes), {_MLPERF}; 300 x 300; {_BOXES}", _image(300, 300)
+    ),
+    "ssd_resnet34": Drawing(drawn_detectors.ssd_resnet34, f"MLPerf Inference ssd-resnet34 (81 classes), {_MLPERF}; 1200 x 1200; {_BOXES}", _image(1200, 1200)),
+    "yolov5s_672": Drawing(
+        lambda g: drawn_detectors.yolov5s(g, 672), f"ultralytics/yolov5 v6, models/yolov5s.yaml (80 classes); 672 x 672; {_BOXES}", _image(672, 672)
+    ),
+    "yolov8n_640": Drawing(
+        lambda g: drawn_detectors.yolov8n(g, 640), f"ultralytics, yolov8.yaml at scale n (80 classes); 640 x 640; {_BOXES}", _image(640, 640)
+    ),
+    "bert_large": Drawing(
+        drawn_sequences.bert_large,
+        "Devlin et al. 2018, arXiv:1810.04805, with the two outputs of SQuAD as in MLPerf Inference bert; 384 tokens, all of them computed; "
+        "attention as products and a softmax of their own; weights without the tables of embeddings, of which a sample reads a few rows",
+        {"token_ids": (384,), "segment_ids": (384,), "mask": (1, 1, 384)},
+    ),
+    "rnnt": Drawing(
+        drawn_sequences.rnnt,
+        f"MLPerf Inference rnnt (He et al. 2018, arXiv:1811.06621), {_MLPERF}; approximate: one utterance of 7.2 s, about the mean of LibriSpeech dev-clean, "
+        "as 240 steps of 30 ms and 107 symbols, both counts estimated; the greedy decoder counts as if it ran all steps and symbols at once",
+        {"input": (240, 240), "symbol_ids": (107,)},
+    ),
+    "unet3d": Drawing(
+        lambda g: drawn_sequences.unet3d(g, 4),
+        "MLPerf Inference 3d-unet until v1.1 (nnU-Net on BraTS 2019, Isensee et al. 2018, arXiv:1809.10486): one volume of 4 x 224 x 224 x 160, 4 classes",
+        {"input": (4, 224, 224, 160)},
+    ),
+    "unet3d_kits19": Drawing(
+        lambda g: drawn_sequences.unet3d(g, 3),
+        "MLPerf Inference 3d-unet from v2.0 (KiTS19): one window of 128 x 128 x 128, 3 classes; a sample is a volume of as many overlapping windows as its "
+        "size asks for, a number that differs from volume to volume and is not part of these layers",
+        {"input": (1, 128, 128, 128)},
+    ),
+}
+
+
+def drawn(name: str) -> LayerTable:
+    """The layers of one of DRAWINGS, counted anew."""
+    drawing = DRAWINGS[name]
+    graph = ShapeBuilder(drawing.inputs)
+    return table_of(graph.graph(name, drawing.draw(graph)), name)
+
+
+def entry(name: str) -> dict[str, Any]:
+    """What the file holds of a network."""
+    return {"source": DRAWINGS[name].source, **drawn(name).to_dict()}
+
+
+def write(path: Path = DATA) -> None:
+    """One network a line, in the order of their names, so that a change shows as the lines that it changed."""
+    lines = [f"{json.dumps(name)}:{json.dumps(entry(name), separators=(',', ':'), allow_nan=False)}" for name in sorted(DRAWINGS)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

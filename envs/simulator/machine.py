@@ -1,0 +1,113 @@
+"""What the device model needs to know of a device: rates in one power mode, and how its engines are built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from envs.catalog.boards import Board, PowerMode, board, power_mode
+from envs.device import Device, accelerator
+from envs.errors import OptionError
+
+#: What the operating system and the CUDA context keep of a module's memory [MiB]: 1 GiB of headroom, 0.5 GiB of CUDA libraries (log
+#: lines in NVIDIA/TensorRT issue 2217) and what a JetPack desktop takes.
+RESERVED_MIB = 2560.0
+
+#: GPU power grows with the square of the voltage. The stress maxima of the GPU rail of an AGX Orin in its four power modes (NVIDIA
+#: developer forum, topic 323456) fit leak + (1 - leak) x (clock / highest clock)^2 for the watts per SM and GHz.
+VOLTAGE_LEAK = 0.447
+
+PRECISION_BYTES = {"fp16": 2, "int8": 1}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A device as the model sees it. Rates of what it lacks are 0.
+
+    Attributes:
+        architecture: which fitted parameters apply: `ampere`, `volta`, or `cpu` for a plain computer.
+        mac_per_sm_cycle: (FP32 on CUDA cores, FP16, INT8 on Tensor Cores), the latter where `tensor_bytes` asks for it.
+        tensor_bytes, dla_bytes: bytes of a number of an engine for Tensor Cores or a DLA (2: FP16, 1: INT8).
+        dla_native: DLA engines take and give the DLA's own formats, so that no GPU kernel has to reformat.
+        idle_w: (VDD_GPU_SOC, VDD_CPU_CV, VIN_SYS_5V0) with nothing running. max_power_w: of the module.
+    """
+
+    architecture: str
+    sm: int
+    gpu_ghz: float
+    gpu_max_ghz: float
+    mac_per_sm_cycle: tuple[float, float, float]
+    l2_bytes: float
+    dram_byte_s: float
+    dla_cores: int
+    dla_ghz: float
+    dla_mac_per_cycle: float
+    cpu_cores: int
+    cpu_ghz: float
+    idle_w: tuple[float, float, float]
+    max_power_w: float
+    tensor_bytes: int = 1
+    dla_bytes: int = 1
+    dla_native: bool = True
+
+    def mac_s(self, width: int) -> float:
+        """Peak multiply-accumulates per second of the GPU with numbers of `width` bytes."""
+        return self.sm * self.gpu_ghz * 1e9 * self.mac_per_sm_cycle[{4: 0, 2: 1, 1: 2}[width]]
+
+    @property
+    def dla_mac_s(self) -> float:
+        return self.dla_ghz * 1e9 * self.dla_mac_per_cycle
+
+    @property
+    def gpu_power_scale(self) -> float:
+        """SM x GHz x voltage squared, relative to full clock."""
+        share = self.gpu_ghz / self.gpu_max_ghz if self.gpu_max_ghz else 0.0
+        return self.sm * self.gpu_ghz * (VOLTAGE_LEAK + (1 - VOLTAGE_LEAK) * share**2)
+
+
+def machine_of(name: str, mode: str, precision: str = "int8", dla_precision: str = "int8", dla_native: bool = True) -> Machine:
+    """A catalogued board in a power mode; OptionError names the key of what is unknown."""
+    for key, value in (("precision", precision), ("dla_precision", dla_precision)):
+        if value not in PRECISION_BYTES:
+            raise OptionError(f"device.{key}={value!r} is unknown: choose from {', '.join(PRECISION_BYTES)}")
+    module = board(name)
+    return _machine(module, power_mode(module, mode), PRECISION_BYTES[precision], PRECISION_BYTES[dla_precision], dla_native)
+
+
+def _machine(module: Board, mode: PowerMode, tensor_bytes: int, dla_bytes: int, dla_native: bool) -> Machine:
+    return Machine(
+        architecture=module.gpu_architecture,
+        sm=mode.sm,
+        gpu_ghz=mode.gpu_mhz / 1e3,
+        gpu_max_ghz=max(each.gpu_mhz for each in module.power_modes.values()) / 1e3,
+        mac_per_sm_cycle=(module.cuda_mac_per_sm_cycle, module.tensor_fp16_mac_per_sm_cycle, module.tensor_int8_mac_per_sm_cycle),
+        l2_bytes=module.l2_mib * 2**20,
+        dram_byte_s=module.dram_gb_s * 1e9 * mode.emc_mhz / module.emc_max_mhz,
+        dla_cores=module.dla_cores if mode.dla_mhz > 0 else 0,
+        dla_ghz=max(mode.dla_mhz, 1.0) / 1e3,
+        dla_mac_per_cycle=module.dla_int8_mac_per_cycle if dla_bytes == 1 else module.dla_fp16_mac_per_cycle,
+        cpu_cores=mode.cpu_cores,
+        cpu_ghz=mode.cpu_mhz / 1e3,
+        idle_w=(module.idle_w["VDD_GPU_SOC"], module.idle_w["VDD_CPU_CV"], module.idle_w["VIN_SYS_5V0"]),
+        max_power_w=module.max_power_w,
+        tensor_bytes=tensor_bytes,
+        dla_bytes=dla_bytes,
+        dla_native=dla_native,
+    )
+
+
+def plain_machine(cores: int) -> Machine:
+    """A plain computer, of which only the number of cores matters: its rates are parameters."""
+    if cores < 1:
+        raise OptionError(f"device.cores={cores} must be at least 1")
+    return Machine("cpu", 0, 1.0, 1.0, (0.0, 0.0, 0.0), 0.0, 1.0, 0, 1.0, 0.0, cores, 3.0, (0.0, 0.0, 0.0), float("inf"))
+
+
+def device_of(name: str, mode: str) -> Device:
+    """A catalogued board in a power mode as the `Device` that configurations are made for; a DLA that is off is no accelerator.
+
+    Tensor Cores come first, since a first engine is built for them: the default configuration is one instance there.
+    """
+    module = board(name)
+    chosen = power_mode(module, mode)
+    names = ["tensor", "cuda", *(f"dla{core}" for core in range(module.dla_cores if chosen.dla_mhz > 0 else 0))]
+    return Device(module.module, tuple(accelerator(each) for each in names), chosen.cpu_cores, module.memory_mib - RESERVED_MIB, mode)

@@ -1,0 +1,107 @@
+"""What is believed before the first measurement, and which configurations are worth considering.
+
+Letters: C draws of the uncertain parameters, N configurations, M of them on the shortlist, Q = 2 T + 1 quantities, R directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.configuration import Configuration, Placements
+from envs.objective import Objective
+from envs.simulator.belief import factor
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.parameters import FloatArray
+from envs.simulator.proposals import PENALTY, candidate_pool, score_and_violation
+from envs.simulator.tables import Contexts
+from envs.validity import VALID, judge
+
+#: Draws of the parameters that a belief is made of, directions that are kept of them, and configurations on a shortlist.
+DRAWS, DIRECTIONS, SHORTLIST = 64, 16, 80
+
+#: How far inside the limits the configuration to start from should be, in logarithms.
+START_MARGIN = 0.2
+
+#: By how much tighter than asked a limit is taken, in logarithms, while a shortlist is drawn up: who aims at the limit itself misses it
+#: half of the time, so that there must be something to choose from on the safe side as well.
+MARGINS = (0.0, 0.05, 0.1, 0.2, 0.4)
+
+#: Where limits can barely be kept, what comes closest matters more than throughput: a distance of 1 / SAFETY counts as much as a factor of e.
+SAFETY = 30.0
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Shortlist and belief for one problem.
+
+    Attributes:
+        placements: [M, T, A, 2], the first of them being where everybody starts. mean, left: [Q, M]. basis: [R, Q x M].
+        nominal: [Q, M], what the model says with its fitted parameters.
+    """
+
+    placements: Placements
+    mean: FloatArray
+    basis: FloatArray
+    left: FloatArray
+    nominal: FloatArray
+
+
+def prior_of(model: DeviceModel, objective: Objective, rng: np.random.Generator, candidates: Placements | None = None, size: int = SHORTLIST) -> Prior:
+    """Shortlist and belief.
+
+    Args:
+        candidates: [N, T, A, 2] to choose from; None for the whole space.
+        size: the shortlist has fewer configurations only where the space has.
+    """
+    draws = model.drawn(rng, DRAWS)
+    start = starting_configuration(model, objective).array()[None]
+    if candidates is None or len(candidates) > size:
+        pool = candidate_pool(model, draws, objective, rng, candidates)
+        chosen = pool[_covering(model, draws, pool, objective, size)]
+    else:
+        chosen = candidates
+    placements = np.concatenate([start, chosen[(chosen != start).any(axis=(1, 2, 3))]])[:size]
+    samples = model.logarithms(draws, placements)
+    mean, basis, left = factor(samples, DIRECTIONS)
+    return Prior(placements, mean, basis, left, model.logarithms(model.nominal(), placements)[0])
+
+
+def starting_configuration(model: DeviceModel, objective: Objective) -> Configuration:
+    """What everybody measures first: one instance of each tenant at the smallest batch, where the fitted model expects the most
+    throughput within the limits, or the least violation. Whoever serves already must not break a limit to begin with."""
+    tenants, accelerators = model.space.shape
+    where = np.stack(np.unravel_index(np.arange(accelerators**tenants), (accelerators,) * tenants), axis=-1)
+    placements = np.zeros((len(where), tenants, accelerators, 2), dtype=np.int16)
+    for tenant in range(tenants):
+        batch = model.space.workload.tenants[tenant].network.fixed_batch or model.space.batches[0]
+        placements[np.arange(len(where)), tenant, where[:, tenant]] = (1, batch)
+    placements = placements[judge(model.space, placements) == VALID]
+    if not len(placements):
+        return model.space.default()
+    score, violation = score_and_violation(model.space, model.logarithms(model.nominal(), placements)[0], objective)
+    return Configuration.of(placements[int((score - PENALTY * np.maximum(violation + START_MARGIN, 0.0)).argmax())])
+
+
+def _covering(model: DeviceModel, draws: Contexts, pool: Placements, objective: Objective, size: int) -> npt.NDArray[np.int64]:
+    """Rows of the pool, such that whichever draw is true has a good configuration among them, at every margin (greedy facility location)."""
+    logs = model.logarithms(draws, pool)  # [C, Q, N]
+    score, violation = score_and_violation(model.space, logs, objective)
+    worth = []
+    for margin in MARGINS:
+        value = score - 8.0 * np.maximum(violation + margin, 0.0)
+        worth.append(np.exp(value - value.max(axis=1, keepdims=True)))
+    safety = -SAFETY * np.maximum(violation, violation.min(axis=1, keepdims=True))
+    worth.append(np.exp(safety - safety.max(axis=1, keepdims=True)))
+    shares = np.concatenate(worth).astype(np.float32)  # [C x margins, N], of the best under that draw and margin
+    covered = np.zeros(len(shares), dtype=np.float32)
+    usual = 1e-3 * shares.mean(axis=0)
+    chosen: list[int] = []
+    for _ in range(min(size, len(pool))):
+        gain = np.maximum(shares - covered[:, None], 0.0).sum(axis=0) + usual
+        gain[chosen] = -1.0
+        chosen.append(int(gain.argmax()))
+        covered = np.maximum(covered, shares[:, chosen[-1]])
+    return np.array(chosen)
