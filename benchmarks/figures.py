@@ -42,10 +42,12 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def report(figures: list[Figure], path: Path | None) -> int:
-    """Print the figures and where they come from; 1 if one misses its goal."""
+def report(figures: list[Figure], path: Path | None, goals_only: bool = False) -> int:
+    """Print the figures (or only those with a goal) and where they come from; 1 if one misses its goal."""
     words = {True: "yes", False: "NO", None: ""}
-    table(["figure", "value", "unit", "goal", "holds"], [[f.name, f"{f.value:,.2f}", f.unit, f.goal, words[f.holds]] for f in figures])
+    shown = [each for each in figures if each.goal or not goals_only]
+    if shown:
+        table(["figure", "value", "unit", "goal", "holds"], [[f.name, f"{f.value:,.2f}", f.unit, f.goal, words[f.holds]] for f in shown])
     print(f"{processor_name()}, Python {platform.python_version()}, commit {commit()}")
     if path:
         path.write_text(json.dumps([asdict(each) for each in figures], indent=2) + "\n")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, parser, report
 from envs.traces.reader import find_trace, read_trace
-from tuner.evaluate import EvaluationOptions, evaluate
+from tuner.evaluate import EvaluationOptions, evaluate, trace_cases
 from tuner.evaluation.live import LiveOptions
 from tuner.evaluation.words import live_sentence
 
@@ -27,7 +27,7 @@ def main() -> int:
     given = arguments.parse_args()
     trace = read_trace(find_trace(given.trace))
     options = EvaluationOptions(objectives=50, seeds=1, tuners=[])
-    result = evaluate(trace, {"policy": given.bundle}, options, given.out, LiveOptions(given.networks, given.choices))
+    result = evaluate(trace_cases(trace, options), {"policy": given.bundle}, options, given.out, LiveOptions(given.networks, given.choices))
     page = result.html.read_text()
     figures: list[Figure] = []
     for check in result.live:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, parser, report
 from envs.traces.reader import find_trace, read_trace
-from tuner.evaluate import EvaluationOptions, evaluate, show
+from tuner.evaluate import EvaluationOptions, evaluate, show, trace_cases
 from tuner.evaluation.statistics import summarize
 
 
@@ -26,7 +26,7 @@ def main() -> int:
     arguments.add_argument("--out", type=Path, default=Path("runs/quality"))
     given = arguments.parse_args()
     options = EvaluationOptions(given.objectives, given.seeds, max_measurements={"gp": given.gp, "tpe": given.tpe})
-    result = evaluate(read_trace(find_trace(given.trace)), {"policy": given.bundle}, options, given.out)
+    result = evaluate(trace_cases(read_trace(find_trace(given.trace)), options), {"policy": given.bundle}, options, given.out)
     show(result)
     goals = {("policy", 3): (">= 97", ">= 90", ">= 99")}
     figures: list[Figure] = []

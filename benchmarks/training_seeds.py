@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
 from envs.traces.reader import find_trace, read_trace
-from tuner.evaluate import EvaluationOptions, evaluate
+from tuner.evaluate import EvaluationOptions, evaluate, trace_cases
 from tuner.evaluation.statistics import Summary, summarize
 from tuner.train import TrainCommand, open_run, train
 
@@ -31,7 +31,7 @@ def main() -> int:
         run = given.out / given.trace / str(seed)
         command = TrainCommand(trace=given.trace, seed=seed, run_dir=str(run))
         open_run(run, trace, command)
-        result = evaluate(trace, {"policy": train(trace, command, run)}, options, run)
+        result = evaluate(trace_cases(trace, options), {"policy": train(trace, command, run)}, options, run)
         found.append(summarize(result.comparison, "policy", 3))
     figures: list[Figure] = []
     for name, values, goal in (

@@ -1,4 +1,7 @@
-"""Episodes of tuning, B at a time. The scalar environment is a batch of one, so that the two cannot differ."""
+"""Episodes of tuning, B at a time. The scalar environment is a batch of one, so that the two cannot differ.
+
+Letters: B rows, M candidates, P of them proposed, F features, Q = 2 T + 1 quantities.
+"""
 
 from __future__ import annotations
 
@@ -8,86 +11,161 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.configuration import Placements
 from envs.errors import ConfigurationError, OptionError
-from envs.measurement import FloatArray, MeasurementBatch
-from envs.objective import Objectives
-from envs.observation import ObservationLayout, best_so_far
-from envs.world import Simulator
+from envs.objective import MAX_VIOLATION
+from envs.observation import PROPOSALS, Single, observe
+from envs.pool import NOTHING, judged
+from envs.simulator.belief import Belief
+from envs.world import Rows, World
+
+#: Uniform numbers that one reset of a row takes: which problem, which variant of it, whether and when something changes, and what.
+UNIFORMS = 5
+
+#: Share of what was learned that is forgotten when conditions change.
+DOUBT = 0.5
 
 
 @dataclass(frozen=True)
 class RewardOptions:
-    """The reward of a step is what the best so far gained, minus a price if the measurement broke a limit.
+    """The reward of a step is what the best so far gained, as a share of the optimum, minus a price if the measurement broke a limit.
 
-    The best so far is worth its throughput over that of the default configuration, or, while nothing feasible was found,
-    minus its violation: the same on a live device, where nobody knows the optimum, as on a trace.
+    While nothing feasible was found, the best so far is worth minus its violation. Where nobody knows the optimum (a live device), the
+    best that is believed before the first measurement stands for it.
     """
 
     price: float = 0.1
-    violation_weight: float = 0.5
+    violation_weight: float = 0.1
 
 
 class Episodes:
-    """B episodes over one world.
+    """B episodes over the problems of a world.
 
     Args:
         budget: measurements of an episode, the first of which is the default configuration's at reset.
+        changes: share of episodes in which something changes on the way: another variant of what is true, or the limits.
     """
 
-    def __init__(self, world: Simulator, rows: int, budget: int, reward: RewardOptions | None = None) -> None:
+    def __init__(self, world: World, rows: int, budget: int, reward: RewardOptions | None = None, changes: float = 0.0) -> None:
         if budget < 2:
             raise OptionError(f"budget={budget} must be at least 2: the first measurement is the default configuration's")
+        if not 0.0 <= changes <= 1.0:
+            raise OptionError(f"changes={changes} must lie in 0..1")
         self.world = world
+        self.pool = world.pool
         self.rows = rows
         self.budget = budget
         self.reward = reward or RewardOptions()
-        self.candidates: Placements = world.candidates
-        self.layout = ObservationLayout(world.space, self.candidates, budget)
-        self.objectives = Objectives(np.full((rows, world.space.shape[0]), np.inf), np.full(rows, np.inf))
-        self.history = self.layout.start(rows)
-        self._start = world.start()
-        self._value = np.zeros(rows)
+        self.changes = changes
+        self.proposals = min(PROPOSALS, self.pool.candidates)
+        self._every = np.arange(rows)
 
-    def reset(self, objectives: Objectives, first: MeasurementBatch | None = None) -> npt.NDArray[np.float32]:
-        """Start all episodes anew; measures the default configuration (`first`, if that was just done) and returns observations [B, D]."""
-        self.objectives = objectives
-        self.history = self.layout.start(self.rows)
-        actions = np.full(self.rows, self._start)
-        if first is None:
-            first = self.world.respond(self.candidates[actions], None, None)
-        if first.failed.any():
+    def reset(self, uniforms: npt.NDArray[np.floating], normals: npt.NDArray[np.floating]) -> Single:
+        """Start all episodes anew: draws a problem a row and measures its default; observations [B, P, F].
+
+        Args:
+            uniforms: [B, UNIFORMS]. normals: [B, Q].
+
+        Raises:
+            ConfigurationError: a default could not be measured, so that there is nothing to start from.
+        """
+        pool = self.pool
+        variants = max(pool.outcomes.shape[1], 1)
+        self.problem = np.minimum((uniforms[:, 0] * len(pool)).astype(np.int64), len(pool) - 1)
+        self.variant = np.minimum((uniforms[:, 1] * variants).astype(np.int64), variants - 1)
+        changing = uniforms[:, 2] < self.changes
+        self._change_at = np.where(changing, 2 + (uniforms[:, 3] * max(self.budget - 3, 1)).astype(np.int64), self.budget + 1)
+        self._change_to = uniforms[:, 4]
+        self.belief = Belief.of(pool.mean[self.problem], pool.basis, pool.left[self.problem], self.problem, pool.variance[self.problem])
+        self.limits = pool.limits[self.problem].copy()
+        self.weights, self.noise = pool.weights[self.problem], pool.noise[self.problem]
+        self.present, self.known = pool.present[self.problem], pool.known[self.problem]
+        self.optimum = self._best_there_is(self._every, self.limits)
+        self.used = np.zeros(self.rows, dtype=np.int64)
+        self.measured = np.zeros(self.present.shape, dtype=bool)
+        self.taken = np.full((self.rows, self.budget), -1, dtype=np.int64)
+        self.log_score = np.full((self.rows, self.budget), NOTHING, dtype=np.float32)
+        self.kept = np.zeros((self.rows, self.budget), dtype=bool)
+        self.best = np.full(self.rows, -1, dtype=np.int64)
+        self.best_score = np.full(self.rows, NOTHING, dtype=np.float32)
+        self.least = np.full(self.rows, MAX_VIOLATION, dtype=np.float32)
+        score, _ = self._measure(np.zeros(self.rows, dtype=np.int64), normals)
+        if (score <= NOTHING).any():
             raise ConfigurationError("the default configuration could not be measured: there is nothing to start from")
-        self.layout.record(self.history, self.objectives, actions, first)
         self._value = self._worth()
-        return self.layout.observe(self.history, self.objectives)
+        return self._observe()
 
-    def step(self, actions: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.float32], FloatArray, npt.NDArray[np.bool_], dict[str, Any]]:
-        """Measure candidates [B]: observations [B, D], rewards [B], whether the budget is used up [B], and facts [B] each."""
-        rows = np.asarray(actions).astype(np.int64)
-        if rows.min() < 0 or rows.max() >= len(self.candidates):
-            raise ConfigurationError(f"actions must lie in 0..{len(self.candidates) - 1}")
-        slot = self.history.used.copy()
-        batch = self.world.respond(self.candidates[rows], None, None)
-        self.layout.record(self.history, self.objectives, rows, batch)
+    def step(
+        self, actions: npt.NDArray[np.integer], normals: npt.NDArray[np.floating]
+    ) -> tuple[Single, npt.NDArray[np.float64], npt.NDArray[np.bool_], dict[str, Any]]:
+        """Measure what is proposed [B]: observations, rewards [B], whether the budget is used up [B], and facts [B] each."""
+        chosen = np.asarray(actions).astype(np.int64)
+        if chosen.min() < 0 or chosen.max() >= self.proposals:
+            raise ConfigurationError(f"actions must lie in 0..{self.proposals - 1}")
+        if (self.used >= self.budget).any():
+            raise ConfigurationError("an episode's budget is used up: call reset() first")
+        candidates = self.shown[self._every, chosen]
+        self._change(np.flatnonzero(self.used == self._change_at))
+        score, violation = self._measure(candidates, normals)
         value = self._worth()
-        violation = self.history.violation[np.arange(self.rows), slot]
         rewards = value - self._value - self.reward.price * (violation > 0)
         self._value = value
-        facts = {
-            "score_ips": self.history.score_ips[np.arange(self.rows), slot],
-            "violation": violation,
-            "failed": batch.failed,
-            "cost_s": batch.cost_s,
-        }
-        return self.layout.observe(self.history, self.objectives), rewards, self.history.used >= self.budget, facts
+        facts = {"score_ips": np.exp(score), "violation": np.maximum(violation, 0.0), "failed": score <= NOTHING, "share": self.share()}
+        return self._observe(), rewards, self.used >= self.budget, facts
 
-    def measured(self) -> npt.NDArray[np.bool_]:
-        """[B, N]: which candidates each episode has measured."""
-        done = np.zeros((self.rows, len(self.candidates) + 1), dtype=bool)
-        np.put_along_axis(done, self.history.action, True, axis=1)  # -1 marks the spare column
-        return done[:, :-1]
+    def share(self) -> npt.NDArray[np.float64]:
+        """[B]: score of the best so far over the optimum's; 0 while there is none."""
+        return np.where(self.best >= 0, np.exp(np.minimum(self.best_score - self.optimum, 1.0)), 0.0)
 
-    def _worth(self) -> FloatArray:
-        best = best_so_far(self.history)
-        return np.where(best.feasible, best.score_ips / self.history.score_ips[:, 0], -self.reward.violation_weight * best.violation)
+    def _observe(self) -> Single:
+        belief = (self.belief.mean, self.belief.variance, self.noise, self.limits, self.weights)
+        progress = (self.best, self.best_score, self.used, self.budget, self._broke, self.known)
+        self.last, self.shown = observe(*belief, self.present, self.measured, *progress, self.proposals)
+        return self.last
+
+    def _best_there_is(self, rows: Rows, limits: Single) -> Single:
+        """[B']: log score of the best candidate under these limits; what is believed to be reachable where nobody knows."""
+        problems = self.problem[rows]
+        known = self.pool.outcomes.shape[1] > 0
+        logs = self.pool.outcomes[problems, self.variant[rows]] if known else self.pool.mean[problems]
+        score, violation = judged(logs, self.weights[rows], limits)
+        return np.asarray(np.where((violation <= 0) & self.present[rows], score, NOTHING).max(axis=1), dtype=np.float32)
+
+    def _measure(self, candidates: Rows, normals: npt.NDArray[np.floating]) -> tuple[Single, Single]:
+        seen = self.world.respond(self.problem, self.variant, candidates, normals)
+        self.belief.update(candidates, seen, self.noise)
+        self.measured[self._every, candidates] = True
+        score, violation = (each[:, 0] for each in judged(seen[:, :, None], self.weights, self.limits))
+        self.taken[self._every, self.used] = candidates
+        self.log_score[self._every, self.used] = score
+        self.kept[self._every, self.used] = violation <= 0
+        self.used += 1
+        self._broke = violation > 0
+        better = ~self._broke & ((self.best < 0) | (score > self.best_score))
+        self.best = np.where(better, candidates, self.best)
+        self.best_score = np.where(better, score, self.best_score).astype(np.float32)
+        self.least = np.minimum(self.least, np.maximum(violation, 0.0)).astype(np.float32)
+        return score, violation
+
+    def _change(self, rows: Rows) -> None:
+        """In these rows conditions change: what was measured no longer holds, and part of what it taught is doubted.
+
+        Half of the changes are of the device (another variant), half of the limits (by up to a third either way, if something can keep them).
+        """
+        if not len(rows):
+            return
+        other = self._change_to[rows] < 0.5
+        self.variant[rows] = np.where(other, (self.variant[rows] + 1) % max(self.pool.outcomes.shape[1], 1), self.variant[rows])
+        moved = np.where(other, 0.0, (self._change_to[rows] - 0.75) * 1.2).astype(np.float32)
+        limits = self.limits[rows] + moved[:, None]
+        optimum = self._best_there_is(rows, limits)
+        impossible = optimum <= NOTHING
+        limits[impossible] = self.limits[rows][impossible]
+        self.limits[rows] = limits
+        self.optimum[rows] = np.where(impossible, self._best_there_is(rows, limits), optimum)
+        self.belief.doubt(rows, DOUBT)
+        self.measured[rows] = False
+        self.best[rows], self.best_score[rows], self.least[rows] = -1, NOTHING, MAX_VIOLATION
+        self._value[rows] = -self.reward.violation_weight * MAX_VIOLATION
+
+    def _worth(self) -> npt.NDArray[np.float64]:
+        return np.where(self.best >= 0, self.share(), -self.reward.violation_weight * self.least)

@@ -10,73 +10,77 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from envs.episode import Episodes, RewardOptions
-from envs.measurement import MeasurementBatch
-from envs.objective import Objective, Objectives
-from envs.objective_draw import LimitRange, draw_objectives, uniforms_per_draw
+from envs.catalog.boards import board_names
+from envs.configuration import Configuration
+from envs.episode import UNIFORMS, Episodes, RewardOptions
+from envs.observation import ALLOWED, FEATURES
+from envs.simulator.draw import DrawOptions
 from envs.traces.reader import find_trace, read_trace
-from envs.world import Simulator, TraceWorld
+from envs.world import SimulatedWorld, TraceWorld, World
 
 Observation = npt.NDArray[np.float32]
 
+#: Features are logarithms of ratios, spreads and shares; all of them lie within this.
+BOUND = 30.0
+
+
+def world_named(name: str, split: str = "train", problems: int = 64, seed: int = 0) -> World:
+    """A board of the catalogue (problems drawn in its model), or a trace by name or path."""
+    if name in board_names():
+        return SimulatedWorld(DrawOptions(boards=[name], split=split), problems, seed)
+    return TraceWorld(read_trace(find_trace(name)), split, problems, seed)
+
 
 class _Tuning:
-    """What both environments share: the world, the spaces, and the drawing of objectives."""
+    """What both environments share: the world, the spaces, and the drawing of problems and noise."""
 
-    def __init__(self, world: Simulator | str, rows: int, budget: int, split: str, limits: LimitRange | None, reward: RewardOptions | None) -> None:
-        self.world = TraceWorld(read_trace(find_trace(world))) if isinstance(world, str) else world
-        self.episodes = Episodes(self.world, rows, budget, reward)
-        self.split = split
-        self._limits = limits
-        if limits is None and isinstance(self.world, TraceWorld):
-            self._limits = LimitRange.of(self.world.outcomes)
-        self.observation_space = gym.spaces.Box(*self.episodes.layout.bounds, dtype=np.float32)
-        self.action_space = gym.spaces.Discrete(len(self.episodes.candidates))
+    def __init__(self, world: World | str, rows: int, budget: int, split: str, reward: RewardOptions | None, changes: float) -> None:
+        self.world = world_named(world, split) if isinstance(world, str) else world
+        self.episodes = Episodes(self.world, rows, budget, reward, changes)
+        self.observation_space = gym.spaces.Box(-BOUND, BOUND, (self.episodes.proposals, len(FEATURES)), dtype=np.float32)
+        self.action_space = gym.spaces.Discrete(self.episodes.proposals)
 
-    def reset(self, generators: Sequence[np.random.Generator], objective: Objective | None) -> Observation:
-        """Draw an objective a row, from that row's generator, unless one is given; then measure the default configuration."""
-        rows = self.episodes.rows
-        first: MeasurementBatch | None = None
-        if objective is not None:
-            drawn = Objectives(np.tile(objective.p99_ms, (rows, 1)), np.full(rows, objective.power_w))
-            objective.check_measurable(self.world.has_power)
-        else:
-            count = uniforms_per_draw(self.world.space.shape[0])
-            uniforms = np.stack([generator.random(count) for generator in generators])
-            if self._limits is None:  # a live device: limits around what its default configuration gives
-                first = self.world.respond(self.episodes.candidates[[self.world.start()] * rows], None, None)
-                drawn = draw_objectives(LimitRange.around(first.p99_ms[0], float(first.power_w[0])), uniforms, self.split)
-            else:
-                drawn = draw_objectives(self._limits, uniforms, self.split)
-        return self.episodes.reset(drawn, first)
+    def reset(self, generators: Sequence[np.random.Generator]) -> Observation:
+        """Draw a problem a row, from that row's generator, and measure its default configuration."""
+        return self.episodes.reset(np.stack([generator.random(UNIFORMS) for generator in generators]), self.normals(generators))
+
+    def normals(self, generators: Sequence[np.random.Generator]) -> npt.NDArray[np.float64]:
+        """[B, Q]: the noise of one window a row."""
+        quantities = self.episodes.pool.mean.shape[1]
+        return np.stack([generator.standard_normal(quantities) for generator in generators])
 
 
 class TuningEnv(gym.Env[Observation, np.int64]):
-    """One episode: find the best configuration for one objective within a budget of measurements.
+    """One episode: find the best configuration for one problem within a budget of measurements.
 
-    An action is a row of the candidates, all of which are jointly valid (`envs.validity`), so there is no invalid action
-    to mask; `action_masks()` names those not measured yet. `reset(options={"objective": Objective(...)})` asks for a given
-    objective. The episode terminates when the budget is used up: how much is left is part of what is observed.
+    What may be the best configuration is proposed by the device model, in the order of promise; an observation [P, F] describes each of the
+    P proposals (`envs.observation`), and an action chooses one of them to be applied and measured: so many instances of each tenant on each
+    accelerator, at such a batch size. All are jointly valid (`envs.validity`); `action_masks()` names those worth choosing, which leaves out
+    what was measured already, but for the best: measuring that again is how to stop. `proposals()` gives them as configurations.
+    `reset(options={"objective": Objective(...)})` asks for a given objective, where the world is one device (a trace, a runtime).
+    The episode terminates when the budget is used up: how much is left is part of what is observed.
 
     Args:
-        world: a world, or the name or path of a trace.
+        world: a world; or the name of a board, such as `agx_orin_64`, to draw problems in its model; or the name or path of a trace.
         budget: measurements, the default configuration's included.
-        split: which limits are drawn: `train`, `held_out` or `all`.
-        limits: between which limits; by default, for a trace, all that make a difference in it.
+        split: which boards, networks and limits are drawn: `train`, `held_out` or `all`.
+        changes: share of episodes in which conditions change on the way.
     """
 
     metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - Gymnasium's own convention
 
     def __init__(
         self,
-        world: Simulator | str = "resnet50",
+        world: World | str = "agx_orin_64",
         budget: int = 8,
         split: str = "train",
-        limits: LimitRange | None = None,
         reward: RewardOptions | None = None,
+        changes: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
-        self._tuning = _Tuning(world, 1, budget, split, limits, reward)
+        self._whole = _Tuning(world, 1, budget, split, reward, changes)
+        self._tuning = self._whole
+        self._reward, self._changes = reward, changes
         self.observation_space = self._tuning.observation_space
         self.action_space = self._tuning.action_space
         self.render_mode = render_mode
@@ -87,44 +91,65 @@ class TuningEnv(gym.Env[Observation, np.int64]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
-        observations = self._tuning.reset([self.np_random], (options or {}).get("objective"))
-        return observations[0], {"objective": self.episodes.objectives.row(0), "origin": self._tuning.world.origin.value}
+        objective = (options or {}).get("objective")
+        self._tuning = self._whole
+        if objective is not None:
+            self._tuning = _Tuning(self._whole.world.asking(objective), 1, self._whole.episodes.budget, "all", self._reward, self._changes)
+        observations = self._tuning.reset([self.np_random])
+        asked = self._asked
+        return observations[0], {"objective": asked.objective, "space": asked.space, "origin": self._tuning.world.origin.value}
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        observations, rewards, terminated, facts = self.episodes.step(np.array([action]))
+        observations, rewards, terminated, facts = self.episodes.step(np.array([action]), self._tuning.normals([self.np_random]))
         return observations[0], float(rewards[0]), bool(terminated[0]), False, {name: values[0] for name, values in facts.items()}
 
+    def proposals(self) -> list[Configuration]:
+        """What each action would measure."""
+        placements = self._asked.placements
+        return [Configuration.of(placements[min(row, len(placements) - 1)]) for row in self.episodes.shown[0]]
+
     def action_masks(self) -> npt.NDArray[np.bool_]:
-        """[N]: candidates not measured in this episode (the convention of sb3-contrib)."""
-        masks: npt.NDArray[np.bool_] = ~self.episodes.measured()[0]
-        return masks
+        """[P]: what is worth choosing (the convention of sb3-contrib)."""
+        return np.asarray(self.episodes.last[0, :, ALLOWED] > 0.5)
 
     def render(self) -> str | None:
         """What was measured so far, a line each."""
-        history, space = self.episodes.history, self._tuning.world.space
-        lines = [self.episodes.objectives.row(0).describe(space.workload.names)]
-        for slot in range(int(history.used[0])):
-            row = self.episodes.candidates[history.action[0, slot]]
-            kept = "kept" if history.violation[0, slot] <= 0 else "broke a limit"
-            lines.append(f"{describe_row(space, row)}: {history.score_ips[0, slot]:.1f} inferences/s, {kept}")
+        asked, episodes = self._asked, self.episodes
+        lines = [asked.objective.describe(asked.space.workload.names)]
+        for slot in range(int(episodes.used[0])):
+            configuration = Configuration.of(asked.placements[episodes.taken[0, slot]])
+            kept = "kept" if episodes.kept[0, slot] else "broke a limit"
+            lines.append(f"{asked.space.describe(configuration)}: {np.exp(episodes.log_score[0, slot]):.1f} inferences/s, {kept}")
         return "\n".join(lines)
+
+    @property
+    def _asked(self) -> Any:
+        return self._tuning.world.asked[int(self.episodes.problem[0])]
 
 
 class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
-    """Many episodes in step, each row the same as a `TuningEnv` with that row's seed. Resets in the step that ends an episode."""
+    """Many episodes in step, each row the same as a `TuningEnv` with that row's seed. Resets in the step that ends an episode.
+
+    Args:
+        num_envs: rows; each has a problem of its own, with its own board, networks and limits.
+        shared_noise: draw the randomness of all rows from one generator, that of row 0, in one go. Much faster; rows are then no longer
+            the same as scalar environments of their own seeds.
+    """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - Gymnasium's own convention
 
     def __init__(
         self,
         num_envs: int = 256,
-        world: Simulator | str = "resnet50",
+        world: World | str = "agx_orin_64",
         budget: int = 8,
         split: str = "train",
-        limits: LimitRange | None = None,
         reward: RewardOptions | None = None,
+        changes: float = 0.0,
+        shared_noise: bool = False,
     ) -> None:
-        self._tuning = _Tuning(world, num_envs, budget, split, limits, reward)
+        self._tuning = _Tuning(world, num_envs, budget, split, reward, changes)
+        self._shared_noise = shared_noise
         self.num_envs = num_envs
         self.render_mode = None
         self.single_observation_space = self._tuning.observation_space
@@ -144,19 +169,24 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
             for row, value in enumerate(seeds):
                 if value is not None:
                     self._generators[row] = gym.utils.seeding.np_random(value)[0]
-        return self._tuning.reset(self._generators, (options or {}).get("objective")), {}
+        return self._restart(), {}
 
     def step(self, actions: npt.NDArray[np.int64]) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
-        observations, rewards, terminated, facts = self.episodes.step(actions)
+        observations, rewards, terminated, facts = self.episodes.step(actions, self._normals())
         infos: dict[str, Any] = dict(facts)
         if terminated.all():  # all rows share the budget, so all end together
             infos |= {"final_obs": observations, "_final_obs": terminated}
-            observations = self._tuning.reset(self._generators, None)
+            observations = self._restart()
         return observations, rewards, terminated, np.zeros(self.num_envs, dtype=bool), infos
 
+    def _restart(self) -> Observation:
+        if self._shared_noise:
+            uniforms = self._generators[0].random((self.num_envs, UNIFORMS))
+            # Rows are exchangeable here; side by side, those of the same problem share what is read of it.
+            return self.episodes.reset(uniforms[uniforms[:, 0].argsort()], self._normals())
+        return self._tuning.reset(self._generators)
 
-def describe_row(space: Any, row: npt.NDArray[np.integer]) -> str:
-    """A candidate in words."""
-    from envs.configuration import Configuration
-
-    return str(space.describe(Configuration.of(row)))
+    def _normals(self) -> npt.NDArray[np.float64]:
+        if self._shared_noise:
+            return self._generators[0].standard_normal((self.num_envs, self.episodes.pool.mean.shape[1]))
+        return self._tuning.normals(self._generators)

@@ -1,4 +1,8 @@
-"""Compare tuners on a trace: python -m tuner.evaluate trace=resnet50 bundle=checkpoints/one_tenant.bundle"""
+"""Compare tuners on problems that the device model simulates, or on a trace.
+
+python -m tuner.evaluate
+python -m tuner.evaluate trace=resnet50 bundle=checkpoints/reference.bundle
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 import numpy as np
 
 from envs.errors import OptionError, TraceError, require_positive
-from envs.objective import Objectives
 from envs.objective_draw import LimitRange, draw_objectives, uniforms_per_draw
+from envs.simulator.draw import DrawOptions
 from envs.traces.reader import Trace, find_trace, read_trace
 from tuner.cli import run_command
 from tuner.console import progress_bar, table
+from tuner.evaluation.cases import TraceCases
 from tuner.evaluation.live import LiveOptions, check_live
 from tuner.evaluation.protocol import BUDGETS, Comparison, compare
 from tuner.evaluation.report import write_report
+from tuner.evaluation.simulated import SimulatedCases, simulated_cases
 from tuner.evaluation.statistics import Summary, measurements_to_reach, summaries
 from tuner.evaluation.tables import write_runs_csv, write_summary_csv
 from tuner.evaluation.words import LiveCheck, headline, learning_sentence, live_sentence, origin_label
@@ -31,35 +37,44 @@ from tuner.search.oracle import Oracle
 from tuner.search.protocol import Problem, Tuner
 from tuner.search.registry import make_search
 
+#: Searches to compare with, everywhere, and what a vendor's guide says of plain computers and of boards.
+SEARCHES = ("random", "hill_climb", "tpe", "gp", "gradient", "model_argmax", "model_refit")
+PLAIN_VENDOR, BOARD_VENDOR = ("vendor_default",), ("vendor_gpu", "vendor_gpu_dla")
+
+AnyCases = Union[TraceCases, SimulatedCases]
+
 
 @dataclass
 class EvaluationOptions:
     """How to compare.
 
     Attributes:
-        objectives: how many to draw, from limits that no training draws. seeds: of each tuner on each of them.
-        seed: of the draw. tuners: beside the policy. max_measurements: for those that would think too long about more.
+        objectives: how many to draw, from limits that no training draws; without a trace each comes with a problem of its own.
+        seeds: of each tuner on each of them. seed: of the draw. tuners: beside the policy; None for those that fit.
+        max_measurements: for those that would think too long about more. jobs: processes.
     """
 
     objectives: int = 20
     seeds: int = 2
     seed: int = 1000
-    tuners: list[str] = field(default_factory=lambda: ["random", "hill_climb", "tpe", "gp", "vendor_default"])
+    tuners: Optional[list[str]] = None
     max_measurements: dict[str, int] = field(default_factory=dict)
+    jobs: int = 1
 
     def __post_init__(self) -> None:
-        require_positive("evaluation", self, "objectives", "seeds")
+        require_positive("evaluation", self, "objectives", "seeds", "jobs")
         if self.seed < 0 or any(count < 1 for count in self.max_measurements.values()):
             raise OptionError("evaluation.seed must not be below zero, and evaluation.max_measurements not below 1")
 
 
 @dataclass
 class EvaluateCommand:
-    """Options of python -m tuner.evaluate."""
+    """Options of python -m tuner.evaluate. `draw`: which problems to simulate where no trace is given; always from what is held out."""
 
-    trace: str = "resnet50"
+    trace: Optional[str] = None
     bundle: Optional[str] = None
     out: str = "runs/evaluate"
+    draw: DrawOptions = field(default_factory=lambda: DrawOptions(split="held_out"))
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     live: LiveOptions = field(default_factory=LiveOptions)
 
@@ -69,76 +84,90 @@ class Report:
     """A comparison and where it was written."""
 
     comparison: Comparison
-    trace: Trace
+    trace: Trace | None
     html: Path
     csv: Path
     live: tuple[LiveCheck, ...]
 
 
 def main(options: EvaluateCommand) -> int:
-    trace = read_trace(find_trace(options.trace))
+    cases: AnyCases
+    if options.trace:
+        cases = trace_cases(read_trace(find_trace(options.trace)), options.evaluation)
+    else:
+        cases = simulated_cases(options.draw, options.evaluation.objectives, options.evaluation.seed)
     policies = {"policy": Path(options.bundle)} if options.bundle else {}
-    show(evaluate(trace, policies, options.evaluation, Path(options.out), options.live))
+    show(evaluate(cases, policies, options.evaluation, Path(options.out), options.live))
     return 0
 
 
-def evaluate(trace: Trace, policies: Mapping[str, Path], options: EvaluationOptions, out: Path, live: LiveOptions | None = None) -> Report:
-    """Compare policy bundles with searches on objectives that no training drew; writes report.html and two CSV files into `out`."""
+def trace_cases(trace: Trace, options: EvaluationOptions) -> TraceCases:
+    """A trace under objectives from the held-out limits."""
+    uniforms = np.random.default_rng(options.seed).random((options.objectives, uniforms_per_draw(trace.space.shape[0])))
+    drawn = draw_objectives(LimitRange.of(trace.batch), uniforms, "held_out")
+    if not (np.isfinite(drawn.p99_ms).any(axis=1) | np.isfinite(drawn.power_w)).all():
+        raise TraceError(f"latencies in {trace.path.name} differ too little to draw limits that training has not seen: record more configurations")
+    return TraceCases(trace, drawn)
+
+
+def evaluate(cases: AnyCases, policies: Mapping[str, Path], options: EvaluationOptions, out: Path, live: LiveOptions | None = None) -> Report:
+    """Compare policy bundles with searches; writes report.html and two CSV files into `out`."""
+    trace = cases.trace
     bundles = {name: load_bundle(path) for name, path in policies.items()}
     factories = factories_of(trace, bundles, options.tuners)
-    objectives = held_out_objectives(trace, options)
-    limits = {name: len(trace.rows) for name in factories} | dict(options.max_measurements)
-    limits |= {name: bundle.slots for name, bundle in bundles.items()}
+    limits = dict(options.max_measurements) | {name: bundle.budget for name, bundle in bundles.items()}
     if live is not None and live.networks:  # said before the long comparison, not after it
+        if trace is None:
+            raise OptionError("live.networks: what was simulated cannot be run again here; give a trace")
         trace.check_networks(read_networks(live.networks))
-    with progress_bar("comparing", len(factories) * options.objectives * options.seeds) as advance:
-        comparison = compare(factories, trace, objectives, range(options.seeds), BUDGETS, limits, advance)
+    with progress_bar("comparing", len(cases)) as advance:
+        comparison = compare(factories, cases, range(options.seeds), BUDGETS, limits, advance, options.jobs)
     provenance = {"versions": versions(), "command": shlex.join(["python", *sys.orig_argv[1:]])}
+    if isinstance(cases, SimulatedCases):
+        provenance["problems"] = {"drawn from": vars(cases.options), "count": cases.count, "seed": cases.seed}
     note = " ".join(learned_from(name, bundle, trace) for name, bundle in bundles.items())
     html = write_report(out / "report.html", comparison, trace, provenance=provenance, note=note)
     csv = write_summary_csv(out / "summary.csv", summaries(comparison))
-    write_runs_csv(out / "runs.csv", comparison, trace)
+    write_runs_csv(out / "runs.csv", comparison)
     checks: tuple[LiveCheck, ...] = ()
-    if live is not None and live.networks:
+    if live is not None and live.networks and trace is not None:
         checks = check_live(trace, comparison, live)
         write_report(html, comparison, trace, provenance=provenance, live_checks=checks, note=note)
     return Report(comparison, trace, html, csv, checks)
 
 
-def learned_from(name: str, bundle: Bundle, trace: Trace) -> str:
-    """What a policy has seen before the comparison, in words: a search has seen nothing."""
+def learned_from(name: str, bundle: Bundle, trace: Trace | None) -> str:
+    """What a policy has seen before the comparison, in words: a search has seen nothing, or the device model at most."""
     source = bundle.provenance.get("trace") or {}
-    same = source.get("name") == trace.path.name and source.get("started") == trace.metadata.get("started")
-    where = "this very trace, with other limits" if same else f"another trace, {source.get('name', 'unknown')}"
-    return f"The {name} was trained on {where}; the searches start from nothing."
+    if not source:
+        where = "simulated problems of other boards, networks and limits"
+    elif trace is not None and source.get("name") == trace.path.name and source.get("started") == trace.metadata.get("started"):
+        where = "this very trace, with other limits"
+    else:
+        where = f"another trace, {source.get('name', 'unknown')}"
+    return f"The {name} was trained on {where}; the searches start from nothing, or (model_...) from the device model."
 
 
-def factories_of(trace: Trace, bundles: Mapping[str, Bundle], searches: list[str]) -> dict[str, Callable[[Problem], Tuner]]:
-    """What makes each tuner; the oracle comes last."""
-    factories: dict[str, Callable[[Problem], Tuner]] = {}
-    for name, bundle in bundles.items():
-        bundle.check_space(trace.space)
-        factories[name] = partial(LearnedTuner, bundle)
-    factories |= {name: partial(make_search, name) for name in searches}
-    return factories | {"oracle": lambda problem: Oracle(problem, trace.batch)}
+def factories_of(trace: Trace | None, bundles: Mapping[str, Bundle], searches: list[str] | None) -> dict[str, Callable[[Problem], Tuner]]:
+    """What makes each tuner; on a trace the oracle comes last."""
+    factories: dict[str, Callable[[Problem], Tuner]] = {name: partial(LearnedTuner, bundle) for name, bundle in bundles.items()}
+    plain = trace is not None and trace.space.device.accelerator_names[0].startswith("cpu_")
+    chosen = searches if searches is not None else [*SEARCHES, *(PLAIN_VENDOR if plain else BOARD_VENDOR)]
+    factories |= {name: partial(make_search, name) for name in chosen}
+    return factories if trace is None else factories | {"oracle": partial(_oracle, trace)}
 
 
-def held_out_objectives(trace: Trace, options: EvaluationOptions) -> Objectives:
-    """Objectives [B] from the held-out limits."""
-    uniforms = np.random.default_rng(options.seed).random((options.objectives, uniforms_per_draw(trace.space.shape[0])))
-    drawn = draw_objectives(LimitRange.of(trace.batch), uniforms, "held_out")
-    if not (np.isfinite(drawn.p99_ms).any(axis=1) | np.isfinite(drawn.power_w)).all():
-        raise TraceError(f"latencies in {trace.path.name} differ too little to draw limits that training has not seen: record more configurations")
-    return drawn
+def _oracle(trace: Trace, problem: Problem) -> Tuner:
+    return Oracle(problem, trace.batch)
 
 
 #: The columns that fit a terminal; the report has them all.
-HEADINGS = ["tuner", "optimum [%]", "5th [%]", "feasible [%]", "broke limit [%]", "spent [s]", "to 97 %"]
+HEADINGS = ["tuner", "optimum [%]", "5th [%]", "feasible [%]", "5 % beyond [%]", "broke limit [%]", "spent [s]", "to 97 %"]
 
 
 def row_of(comparison: Comparison, each: Summary) -> list[str]:
     """One tuner at one budget: `HEADINGS`, shares being of the oracle's throughput."""
-    shares = (each.share_mean, each.share_p5, each.feasible_share, each.broken_share)
+    shares = (each.share_mean, each.share_p5, each.feasible_share, each.overrun_share, each.broken_share)
     reached = measurements_to_reach(comparison, each.tuner)
     return [each.tuner, *(f"{100 * share:.1f}" for share in shares), f"{each.spent_s:.0f}", str(reached or "-")]
 

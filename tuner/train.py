@@ -1,4 +1,4 @@
-"""Train a policy on a recorded trace: python -m tuner.train trace=resnet50"""
+"""Train a policy in the device model, or on a recorded trace: python -m tuner.train"""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Optional
 
 import yaml
 
-from envs.errors import OptionError, StorageError
+from envs.errors import OptionError, StorageError, require_positive
+from envs.simulator.draw import DrawOptions
 from envs.traces.reader import Trace, find_trace, read_trace
-from envs.world import TraceWorld
+from envs.world import SimulatedWorld, TraceWorld, World
 from tuner.agents.export import bundle_of
 from tuner.agents.training import AgentOptions, Watch, make_env, make_model, resume_model, save_checkpoint
 from tuner.cli import run_command
 from tuner.console import progress_bar
-from tuner.evaluate import EvaluationOptions, evaluate, show
+from tuner.evaluate import EvaluationOptions, evaluate, show, trace_cases
+from tuner.evaluation.simulated import simulated_cases
 from tuner.evaluation.tables import write_atomically
 from tuner.options import plain, versions
 from tuner.policy.bundle import save_bundle
@@ -27,11 +30,19 @@ from tuner.policy.bundle import save_bundle
 
 @dataclass
 class TrainCommand:
-    """Options of python -m tuner.train."""
+    """Options of python -m tuner.train.
 
-    trace: str = "resnet50"
+    Attributes:
+        trace: a recording to train on; None for the device model.
+        draw: which problems to draw in the model. problems: how many. jobs: processes that draw them.
+    """
+
+    trace: Optional[str] = None
     run_dir: str = "runs/train"
     seed: int = 0
+    problems: int = 400
+    jobs: int = 2
+    draw: DrawOptions = field(default_factory=DrawOptions)
     agent: AgentOptions = field(default_factory=AgentOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
 
@@ -39,24 +50,43 @@ class TrainCommand:
 def main(options: TrainCommand) -> int:
     if options.seed < 0:
         raise OptionError(f"seed={options.seed} must not be below zero")
-    trace = read_trace(find_trace(options.trace))
+    require_positive("train", options, "problems", "jobs")
+    trace = read_trace(find_trace(options.trace)) if options.trace else None
     run = Path(options.run_dir)
-    machine = trace.metadata.get("machine", {}).get("name", "an unnamed computer")
-    print(f"training on {trace.path.name}: {len(trace.rows)} configurations of {', '.join(trace.space.workload.names)}, measured on {machine}, replayed")
+    print(what(options, trace))
     open_run(run, trace, options)
     try:
-        bundle_path = train(trace, options, run)
+        bundle_path = train(world_of(options, trace), trace, options, run)
     except OSError as error:  # what TensorBoard writes meets a full disk too
         raise StorageError(f"cannot write into {run}: {error.strerror or error}; free some space and run the same command again to go on") from error
-    report = evaluate(trace, {"policy": bundle_path}, options.evaluation, run)
-    show(report)
+    given = options.evaluation
+    cases = trace_cases(trace, given) if trace else simulated_cases(options.draw, given.objectives, given.seed)
+    show(evaluate(cases, {"policy": bundle_path}, given, run))
     print(f"policy bundle: {bundle_path}")
     return 0
 
 
-def open_run(run: Path, trace: Trace, options: TrainCommand) -> None:
+def what(options: TrainCommand, trace: Trace | None) -> str:
+    """What is trained on, in a sentence."""
+    if trace is None:
+        boards = ", ".join(options.draw.boards or ["all boards that are not held out"])
+        return f"training on {options.problems} problems in the device model (simulated): {boards}"
+    machine = trace.metadata.get("machine", {}).get("name", "an unnamed computer")
+    return f"training on {trace.path.name}: {len(trace.rows)} configurations of {', '.join(trace.space.workload.names)}, measured on {machine}, replayed"
+
+
+def world_of(options: TrainCommand, trace: Trace | None) -> World:
+    """The problems to train on, with a bar while they are drawn."""
+    if trace is not None:
+        return TraceWorld(trace, "train", options.problems, options.seed)
+    with progress_bar("drawing problems", options.problems) as advance:
+        return SimulatedWorld(options.draw, options.problems, options.seed, options.jobs, lambda new: advance("", new))
+
+
+def open_run(run: Path, trace: Trace | None, options: TrainCommand) -> None:
     """Write what the run is, or, where there is one already, check that it is the same; OptionError if it is another."""
-    identity = plain({"trace_sha256": hashlib.sha256(trace.path.read_bytes()).hexdigest(), "seed": options.seed, "agent": options.agent})
+    source: dict[str, Any] = {"trace_sha256": hashlib.sha256(trace.path.read_bytes()).hexdigest()} if trace else {"draw": options.draw}
+    identity = plain(source | {"problems": options.problems, "seed": options.seed, "agent": options.agent})
     identity["agent"].pop("steps")  # a run may be made longer
     path = run / "run.json"
     if path.exists():
@@ -66,7 +96,7 @@ def open_run(run: Path, trace: Trace, options: TrainCommand) -> None:
             known = None
         if known != identity:
             raise OptionError(
-                f"{run} holds a training with another trace, seed or agent: choose another run_dir, or repeat its own options (config.yaml there)"
+                f"{run} holds a training with another world, seed or agent: choose another run_dir, or repeat its own options (config.yaml there)"
             )
     # A complete Hydra configuration: --config-dir RUN --config-name config repeats the run.
     defaults = ["train_options", "_self_", {"override hydra/job_logging": "none"}]
@@ -75,10 +105,9 @@ def open_run(run: Path, trace: Trace, options: TrainCommand) -> None:
     write_atomically(path, json.dumps(identity, indent=2) + "\n")
 
 
-def train(trace: Trace, options: TrainCommand, run: Path) -> Path:
+def train(world: World, trace: Trace | None, options: TrainCommand, run: Path) -> Path:
     """Train, or go on with what `run` holds, and write the policy bundle."""
     checkpoint, bundle_path = run / "checkpoint.zip", run / "policy.bundle"
-    world = TraceWorld(trace)
     env = make_env(world, options.agent, options.seed)
     resumed = checkpoint.exists()
     model = resume_model(checkpoint, env, options.agent) if resumed else make_model(env, options.agent, options.seed, run / "tensorboard")
@@ -90,8 +119,9 @@ def train(trace: Trace, options: TrainCommand, run: Path) -> Path:
                 model.learn(options.agent.steps - done, callback=Watch(advance, checkpoint), reset_num_timesteps=not resumed)
     finally:  # Ctrl-C too: what was learned is kept, and the same run_dir goes on from here
         save_checkpoint(model, checkpoint)
+        source = {"name": trace.path.name, **{key: trace.metadata.get(key) for key in ("machine", "started", "versions")}} if trace else None
         provenance = {
-            "trace": {"name": trace.path.name, **{key: trace.metadata.get(key) for key in ("machine", "started", "versions")}},
+            **({"trace": source} if trace else {"draw": plain(options.draw), "problems": options.problems}),
             "origin": world.origin.value,
             "agent": plain(options.agent),
             "seed": options.seed,
@@ -100,7 +130,7 @@ def train(trace: Trace, options: TrainCommand, run: Path) -> Path:
             "steps": model.num_timesteps,
             "training_s": round(time.perf_counter() - began_s, 1),
         }
-        save_bundle(bundle_path, bundle_of(model, trace.space, world.candidates, options.agent.budget, provenance))
+        save_bundle(bundle_path, bundle_of(model, options.agent.budget, provenance))
         write_atomically(run / "provenance.json", json.dumps(provenance, indent=2) + "\n")
         print(f"\n{model.num_timesteps} steps; python -m tuner.train --config-dir {run} --config-name config goes on from here")
     return bundle_path

@@ -13,24 +13,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-import numpy as np
-
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.device import local_computer
 from envs.errors import NoFeasibleConfiguration, OptionError, StorageError
+from envs.layers import LayerTable, read_layers
 from envs.measurement import Failure, Measurement, Outcome
+from envs.network import Network
 from envs.objective import Objective
 from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.onnxruntime import OnnxEngineFactory
 from envs.runtimes.protocol import Runtime, check_objective, try_configuration
 from envs.runtimes.serving import ServingRuntime
+from envs.simulator.device_model import model_for
 from envs.telemetry.sensors import probe_sensor
 from envs.workload import workload_of
 from envs.world import starting_row
 from tuner.cli import run_command
 from tuner.console import progress_bar, table
-from tuner.options import cache_folder, read_networks, shipped
-from tuner.policy.bundle import Bundle, load_bundle
+from tuner.options import SpaceOptions, cache_folder, read_networks, shipped
+from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Problem, Tuner
 from tuner.tuning import Answer, tune
@@ -42,8 +43,8 @@ class TuneCommand:
 
     Attributes:
         network: an ONNX file, or a list of them, one a tenant. p99_ms: a limit, or one for each tenant. power_w: a limit.
-        rates_ips: Poisson arrivals of each tenant; None for a closed loop. weights: what an inference of each tenant counts; as in training, if not given.
-        bundle: the policy; by default the one in checkpoints/ for this many tenants.
+        rates_ips: Poisson arrivals of each tenant; None for a closed loop. weights: what an inference of each tenant counts; its work, if not given.
+        space: what may be chosen. bundle: the policy; by default the one in checkpoints/.
         measurements: at most this many, the confirming one included. window_s: of each.
         out: a JSON file for the answer.
     """
@@ -57,6 +58,7 @@ class TuneCommand:
     measurements: int = 8
     window_s: float = 3.0
     out: Optional[str] = None
+    space: SpaceOptions = field(default_factory=SpaceOptions)
     serving: ServingOptions = field(default_factory=ServingOptions)
 
 
@@ -67,23 +69,20 @@ def main(options: TuneCommand) -> int:
         raise OptionError(f"measurements={options.measurements} must be at least 3: the default, one more, and the confirming one")
     paths = [str(path) for path in (options.network if isinstance(options.network, list) else [options.network])]
     objective = Objective.from_dict({"p99_ms": options.p99_ms, "power_w": options.power_w}, len(paths))
-    bundle = load_bundle(Path(options.bundle) if options.bundle else default_bundle(len(paths)))
-    trained = bundle.space
-    # A policy knows the trade between tenants that it was trained for. With another number of them, check_space below says so.
-    as_trained = list(trained.workload.weights) if len(paths) == len(trained.workload.weights) else None
+    bundle = load_bundle(Path(options.bundle) if options.bundle else shipped("checkpoints") / "reference.bundle")
+    networks = read_networks(paths)
     space = ConfigurationSpace(
-        local_computer(trained.device.accelerator_names),
-        workload_of(read_networks(paths), options.rates_ips, options.weights or as_trained),
-        trained.max_instances,
-        trained.batches,
-        trained.max_total_instances,
+        local_computer(),
+        workload_of(networks, options.rates_ips, options.weights or fair_weights(networks)),
+        options.space.max_instances,
+        tuple(options.space.batches),
+        options.space.max_total_instances,
     )
-    bundle.check_space(space)
     factory = OnnxEngineFactory(space, [Path(path) for path in paths], cache_folder())
     impossible = factory.prepare()
     for (tenant, place), error in impossible.items():
         print(f"without {space.device.accelerator_names[place]} for {space.workload.names[tenant]}: {error}", file=sys.stderr)
-    problem = problem_of(space, bundle, objective, impossible)
+    problem = problem_of(space, objective, impossible, tuple(read_layers(path) for path in paths))
     tuner = LearnedTuner(bundle, problem)
     print(f"tuning {', '.join(space.workload.names)} on {space.device.name} for {objective.describe(space.workload.names)}")
     began_s = time.perf_counter()
@@ -108,24 +107,21 @@ def why_not(problem: Problem, answer: Answer) -> str:
     return f"no configuration that was measured meets the limits ({limits}); the least violating one is given above"
 
 
-def default_bundle(tenants: int) -> Path:
-    """The bundle that comes with the project for this many tenants."""
-    names = {1: "one_tenant.bundle", 2: "two_tenants.bundle"}
-    if tenants not in names:
-        raise OptionError(f"no policy bundle for {tenants} tenants comes with the project: train one with python -m tuner.train and give bundle=")
-    return shipped("checkpoints") / names[tenants]
+def fair_weights(networks: list[Network]) -> list[float]:
+    """What an inference of each tenant counts where nothing is said: the work it is, so that the smallest network does not starve the rest."""
+    least = min(max(network.macs, 1) for network in networks)
+    return [max(network.macs, 1) / least for network in networks]
 
 
-def problem_of(space: ConfigurationSpace, bundle: Bundle, objective: Objective, impossible: Iterable[tuple[int, int]]) -> Problem:
-    """What of the bundle's candidates is possible here, from the default configuration on, without the (tenant, accelerator) pairs given."""
-    usable = np.isin(space.codes(bundle.candidates), space.codes(space.catalogue))
+def problem_of(space: ConfigurationSpace, objective: Objective, impossible: Iterable[tuple[int, int]], layers: tuple[LayerTable, ...]) -> Problem:
+    """What is possible here, from the default configuration on, without the (tenant, accelerator) pairs given."""
+    possible = space.catalogue
     for tenant, place in impossible:
-        usable &= bundle.candidates[:, tenant, place, 0] == 0
-    possible = bundle.candidates[usable]
+        possible = possible[possible[:, tenant, place, 0] == 0]
     if not len(possible):
-        raise OptionError("nothing the policy bundle knows is possible with this network here: train one with python -m tuner.train and give bundle=")
+        raise OptionError("nothing can be served here: no engine could be built for any accelerator")
     start = starting_row(space, possible, possible[..., 0].sum(axis=(1, 2)) == 0)
-    return Problem(space, possible, objective, Configuration.of(possible[start]))
+    return Problem(space, possible, objective, Configuration.of(possible[start]), model=model_for(space, layers))
 
 
 def search(runtime: Runtime, tuner: Tuner, problem: Problem, options: TuneCommand) -> Answer:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from envs.catalog.boards import board, board_names
 from envs.configuration import ConfigurationSpace
 from envs.errors import OptionError
 from envs.layers import LayerTable
 from envs.measurement import MeasurementBatch
-from envs.simulator.machine import Machine, plain_machine
+from envs.network import Network
+from envs.simulator.machine import Machine, machine_of, plain_machine
 from envs.simulator.model import Response, respond
 from envs.simulator.parameters import NAMES, FloatArray, ParameterSet, drawn, nominal
 from envs.simulator.tables import FEATURES, POSITIONS, Contexts, contexts_of
@@ -21,10 +24,13 @@ from envs.simulator.tables import FEATURES, POSITIONS, Contexts, contexts_of
 #: batch size is not in the layers.
 ENGINE_SPREAD = 0.05
 
-#: What a window of a few seconds scatters by: standard deviations of the logarithms of throughput, 99th percentile and power. Repeated windows
-#: of the recordings in `envs/traces/data` scatter by 1 % in throughput and 3 % in the percentile; power is averaged over many readings of
-#: 0.4 W steps (INA3221).
-NOISE = (0.01, 0.03, 0.015)
+#: What a window scatters by even if it is long, as standard deviations of the logarithms of throughput, 99th percentile and power (averaged
+#: over many readings of an INA3221, in steps of 0.4 W); and what is added for a window of a single request, falling with the root of their number.
+#: Repeated windows of the recordings in `envs/traces/data` (100 to 300 requests) scatter by 1 % in throughput and 3 % in the percentile.
+NOISE, NOISE_OF_ONE = (0.004, 0.006, 0.012), (0.05, 0.3, 0.05)
+
+#: Length of a window where nothing else is said [s].
+WINDOW_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,18 @@ class DeviceModel:
     def has_power(self) -> bool:
         return self.machine.architecture != "cpu"
 
+    @property
+    def rates_ips(self) -> tuple[float, ...]:
+        """[T]"""
+        return tuple(tenant.rate_ips for tenant in self.space.workload.tenants)
+
     def nominal(self) -> Contexts:
         """One context, with the fitted parameters."""
         return self.contexts(nominal(self.machine.architecture))
 
     def contexts(self, parameters: ParameterSet) -> Contexts:
         """One context a parameter set."""
-        return contexts_of(self.machine, self.space.device.accelerator_names, list(self.networks), self.space.batches, parameters)
+        return contexts_of(self.machine, self.space.device.accelerator_names, list(self.networks), self.space.batches, parameters, self.rates_ips)
 
     def drawn(self, rng: np.random.Generator, count: int, width: float = 1.0) -> Contexts:
         """`count` contexts as they may be: uncertain parameters, and engines that depart from their layers."""
@@ -84,7 +95,7 @@ class DeviceModel:
         logs = logarithms(self.response(contexts, placements))
         return logs.reshape(len(contexts), len(placements), -1).transpose(0, 2, 1)
 
-    def batch(self, contexts: Contexts, placements: npt.NDArray[np.integer], window_s: float = 3.0) -> MeasurementBatch:
+    def batch(self, contexts: Contexts, placements: npt.NDArray[np.integer], window_s: float = WINDOW_S) -> MeasurementBatch:
         """Without noise, of a single context."""
         found = self.response(contexts, placements)
         power = found.power_w if self.has_power else np.full(len(placements), np.nan)
@@ -99,9 +110,12 @@ def logarithms(found: Response) -> FloatArray:
         return np.concatenate([np.log(found.throughput_ips), np.log(found.p99_ms), np.where(power > -np.inf, power, np.nan)[:, None]], axis=1)
 
 
-def noise_variance(tenants: int) -> FloatArray:
-    """[Q]"""
-    return np.array([NOISE[0]] * tenants + [NOISE[1]] * tenants + [NOISE[2]]) ** 2
+def noise_spread(throughput_ips: FloatArray, window_s: float = WINDOW_S) -> FloatArray:
+    """Standard deviations [..., Q] of the logarithms of what a window gives, from throughputs [..., T]."""
+    requests = np.maximum(np.asarray(throughput_ips) * window_s, 4.0)
+    late, served = (np.hypot(floor, one / np.sqrt(requests)) for floor, one in zip(NOISE[1::-1], NOISE_OF_ONE[1::-1], strict=True))
+    power = np.hypot(NOISE[2], NOISE_OF_ONE[2] / np.sqrt(requests.sum(axis=-1, keepdims=True)))
+    return np.concatenate([served, late, power], axis=-1)
 
 
 def departed(contexts: Contexts, normals: FloatArray, spread: float) -> Contexts:
@@ -113,6 +127,39 @@ def departed(contexts: Contexts, normals: FloatArray, spread: float) -> Contexts
     return replace(contexts, table=table)
 
 
-def plain_model(space: ConfigurationSpace, networks: tuple[LayerTable, ...]) -> DeviceModel:
-    """A plain computer: its rates are parameters that the first measurements teach."""
-    return DeviceModel(plain_machine(space.device.cores), space, networks)
+def model_for(space: ConfigurationSpace, networks: tuple[LayerTable, ...] | None = None) -> DeviceModel:
+    """The model of a space's own device: a plain computer, or a catalogued board by its module's name and power mode.
+
+    Args:
+        networks: [T] layers; without them each network is taken for layers that are all alike.
+
+    Raises:
+        OptionError: nothing is known of the device.
+    """
+    tables = networks or tuple(even_layers(tenant.network) for tenant in space.workload.tenants)
+    if all(name.startswith("cpu_") for name in space.device.accelerator_names):
+        return DeviceModel(plain_machine(space.device.cores), space, tables)
+    for name in board_names():
+        if board(name).module == space.device.name:
+            return DeviceModel(machine_of(name, space.device.power_mode), space, tables)
+    raise OptionError(f"device.name={space.device.name!r} is no board that the model knows: choose from {', '.join(board_names())}")
+
+
+def even_layers(network: Network) -> LayerTable:
+    """Layers for a network of which only totals are known: all alike, none of them depthwise."""
+    count = max(network.layers, 1)
+    every = np.full(count, 1.0)
+    inputs, outputs = (float(sum(math.prod(spec.shape) for spec in specs)) for specs in (network.inputs, network.outputs))
+    return LayerTable(
+        name=network.name,
+        kind=np.zeros(count, dtype=np.int8),
+        macs=every * network.macs / count,
+        weights=every * network.weight_bytes / 4 / count,
+        reads=every * network.activation_bytes / 8,
+        writes=every * network.activation_bytes / 8,
+        reduction=every * 500,
+        channels=every * 100,
+        dla=np.ones(count, dtype=bool),
+        inputs=inputs,
+        outputs=outputs,
+    )

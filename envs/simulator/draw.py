@@ -6,6 +6,7 @@ What is held out is held out by construction: boards, networks and bands of limi
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Optional
 
 import numpy as np
 
@@ -47,24 +48,26 @@ class DrawOptions:
         split: `train`, `held_out` or `all`, of boards, networks and limits.
         plain: share of plain computers. two_tenants: share of problems with two tenants.
         changed_boards: share of boards whose rates are scaled at random, so that a policy learns of boards that nobody has built.
+        open_loop: share of problems with Poisson arrivals, at 0.2 to 0.9 of what the device can serve.
         small_spaces: share of problems in a small part of the space (fewer batch sizes and instances).
         width: of the parameters' uncertainty, 1 as in `envs.simulator.parameters`.
     """
 
-    boards: list[str] | None = None
-    networks: list[str] | None = None
-    modes: list[str] | None = None
+    boards: Optional[list[str]] = None
+    networks: Optional[list[str]] = None
+    modes: Optional[list[str]] = None
     split: str = "train"
     plain: float = 0.0
     two_tenants: float = 0.0
     changed_boards: float = 0.0
+    open_loop: float = 0.0
     small_spaces: float = 0.0
     width: float = 1.0
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise OptionError(f"draw.split={self.split!r} must be one of {', '.join(SPLITS)}")
-        for key in ("plain", "two_tenants", "changed_boards", "small_spaces"):
+        for key in ("plain", "two_tenants", "changed_boards", "open_loop", "small_spaces"):
             if not 0.0 <= getattr(self, key) <= 1.0:
                 raise OptionError(f"draw.{key}={getattr(self, key)} must lie in 0..1")
         if not self.width >= 0:
@@ -116,7 +119,7 @@ def _drawn(options: DrawOptions, rng: np.random.Generator) -> Problem:
     plain = rng.random() < options.plain
     tables = [_network(options, rng, plain) for _ in range(tenants)]
     machine, device, name = _plain(rng) if plain else _board(options, rng)
-    batches = PLAIN_BATCHES if plain else BATCHES
+    batches: tuple[int, ...] = PLAIN_BATCHES if plain else BATCHES
     most = 4
     if rng.random() < options.small_spaces:
         keep = np.sort(rng.choice(len(batches), int(rng.integers(2, len(batches) + 1)), replace=False))
@@ -128,10 +131,22 @@ def _drawn(options: DrawOptions, rng: np.random.Generator) -> Problem:
     space = ConfigurationSpace(device, workload, most, batches, 4 if tenants == 2 and plain else None)
     model = DeviceModel(machine, space, tuple(tables))
     truth = model.drawn(rng, 1, options.width)
+    if rng.random() < options.open_loop:
+        model, truth = _arriving(model, truth, rng)
     uniforms = rng.random((1, uniforms_per_draw(tenants)))
     limits = limit_range(model, truth, rng)
     objective = draw_objectives(limits, uniforms, options.split).row(0)
     return Problem(f"{name}, {' + '.join(workload.names)}", model, objective, truth)
+
+
+def _arriving(model: DeviceModel, truth: Contexts, rng: np.random.Generator) -> tuple[DeviceModel, Contexts]:
+    """The same problem with arrivals at a share of what a good configuration could serve of each tenant."""
+    batch = model.batch(truth, sample_placements(model.space, rng, 200))
+    able = batch.throughput_ips[int((batch.throughput_ips * np.array(model.space.workload.weights)).sum(axis=1).argmax())]
+    rates = np.maximum(able, 1e-3) * rng.uniform(0.2, 0.9, len(able))
+    tenants = tuple(replace(tenant, rate_ips=float(rate)) for tenant, rate in zip(model.space.workload.tenants, rates, strict=True))
+    space = replace(model.space, workload=Workload(tenants))
+    return DeviceModel(model.machine, space, model.networks), replace(truth, rate_ips=rates[None])
 
 
 def _workload(tables: list[LayerTable], rng: np.random.Generator) -> Workload:

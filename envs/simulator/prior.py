@@ -19,8 +19,11 @@ from envs.simulator.proposals import PENALTY, candidate_pool, score_and_violatio
 from envs.simulator.tables import Contexts
 from envs.validity import VALID, judge
 
-#: Draws of the parameters that a belief is made of, directions that are kept of them, and configurations on a shortlist.
-DRAWS, DIRECTIONS, SHORTLIST = 64, 16, 80
+#: Draws of the parameters that a shortlist must serve, and of those that a belief is made of: the latter estimate covariances, which takes more.
+DRAWS, BELIEF_DRAWS = 64, 320
+
+#: Directions that are kept of the belief, and configurations on a shortlist.
+DIRECTIONS, SHORTLIST = 24, 80
 
 #: How far inside the limits the configuration to start from should be, in logarithms.
 START_MARGIN = 0.2
@@ -33,6 +36,9 @@ MARGINS = (0.0, 0.05, 0.1, 0.2, 0.4)
 SAFETY = 30.0
 
 
+Floats = npt.NDArray[np.floating]
+
+
 @dataclass(frozen=True)
 class Prior:
     """Shortlist and belief for one problem.
@@ -43,28 +49,36 @@ class Prior:
     """
 
     placements: Placements
-    mean: FloatArray
-    basis: FloatArray
-    left: FloatArray
-    nominal: FloatArray
+    mean: Floats
+    basis: Floats
+    left: Floats
+    nominal: Floats
 
 
-def prior_of(model: DeviceModel, objective: Objective, rng: np.random.Generator, candidates: Placements | None = None, size: int = SHORTLIST) -> Prior:
+def prior_of(
+    model: DeviceModel,
+    objective: Objective,
+    rng: np.random.Generator,
+    candidates: Placements | None = None,
+    size: int = SHORTLIST,
+    start: Configuration | None = None,
+) -> Prior:
     """Shortlist and belief.
 
     Args:
         candidates: [N, T, A, 2] to choose from; None for the whole space.
         size: the shortlist has fewer configurations only where the space has.
+        start: what everybody measures first; `starting_configuration` where not given.
     """
     draws = model.drawn(rng, DRAWS)
-    start = starting_configuration(model, objective).array()[None]
+    first = (start or starting_configuration(model, objective)).array()[None]
     if candidates is None or len(candidates) > size:
         pool = candidate_pool(model, draws, objective, rng, candidates)
         chosen = pool[_covering(model, draws, pool, objective, size)]
     else:
         chosen = candidates
-    placements = np.concatenate([start, chosen[(chosen != start).any(axis=(1, 2, 3))]])[:size]
-    samples = model.logarithms(draws, placements)
+    placements = np.concatenate([first, chosen[(chosen != first).any(axis=(1, 2, 3))]])[:size]
+    samples = model.logarithms(model.drawn(rng, BELIEF_DRAWS), placements)
     mean, basis, left = factor(samples, DIRECTIONS)
     return Prior(placements, mean, basis, left, model.logarithms(model.nominal(), placements)[0])
 

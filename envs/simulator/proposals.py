@@ -21,12 +21,16 @@ SCOUTS, BEST, SAFEST = 8, 250, 60
 #: A penalty per unit of violation (a logarithm) that makes a broken limit cost more than any throughput could bring.
 PENALTY = 6.0
 
+#: How far inside its limits, in logarithms, a configuration counts as where nothing is limited.
+UNLIMITED = 20.0
+
 #: Spaces above this many combinations are searched instead of enumerated.
 ENUMERATED = 200_000
 
 
 def score_and_violation(space: ConfigurationSpace, logs: FloatArray, objective: Objective) -> tuple[FloatArray, FloatArray]:
-    """From logarithms [..., Q, N]: log of the weighted throughput, and log of the worst measured over allowed (negative where kept), [..., N] each."""
+    """From logarithms [..., Q, N]: log of the weighted throughput, and log of the worst measured over allowed (negative where kept,
+    -UNLIMITED where there is no limit), [..., N] each."""
     tenants = space.shape[0]
     score = logs[..., 0, :]
     if tenants > 1:
@@ -35,7 +39,7 @@ def score_and_violation(space: ConfigurationSpace, logs: FloatArray, objective: 
             score = np.log((np.exp(logs[..., :tenants, :]) * weights[:, None]).sum(axis=-2))
     limits = np.log(np.array([*objective.p99_ms, objective.power_w]))
     late = logs[..., tenants:, :] - limits[:, None]
-    return score, np.where(np.isnan(late), -np.inf, late).max(axis=-2)
+    return score, np.maximum(np.where(np.isnan(late), -np.inf, late).max(axis=-2), -UNLIMITED)
 
 
 def candidate_pool(model: DeviceModel, draws: Contexts, objective: Objective, rng: np.random.Generator, candidates: Placements | None) -> Placements:
@@ -87,7 +91,9 @@ def _searched(model: DeviceModel, draws: Contexts, objective: Objective, rng: np
     return every[np.unique(model.space.codes(every), return_index=True)[1]]
 
 
-def search(model: DeviceModel, context: Contexts, objective: Objective, rng: np.random.Generator, margin: float = 0.0, starts: int = 24, rounds: int = 40) -> Placements:
+def search(
+    model: DeviceModel, context: Contexts, objective: Objective, rng: np.random.Generator, margin: float = 0.0, starts: int = 24, rounds: int = 40
+) -> Placements:
     """Local search by changing one knob at a time, or exchanging two, from several starts in one batch; what was seen, best first [N, T, A, 2]."""
     space = model.space
     known: dict[int, float] = {}

@@ -9,6 +9,7 @@ cores. What a device lacks stays empty, so that boards of all kinds stand side b
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,17 @@ POSITIONS = {"cuda": 0, "tensor": 1, "dla0": 2, "dla1": 3, "cpu_fp32": 0, "cpu_i
 FEATURES = ("host_s", "gpu_s", "exclusive_s", "dla_s", "gpu_bytes", "dla_bytes", "gpu_j", "cv_j")
 
 
+#: How long the oldest request waits for a batch to fill: `ServingOptions.max_wait_ms` of the live runtimes.
+MAX_WAIT_S = 5e-3
+
+#: Fields of `Contexts` that are one number a context.
+SCALARS = (
+    *("capacity", "threads", "dram_byte_s", "idle_gpu_w", "idle_cv_w", "idle_sys_w", "max_power_w", "pipe_overlap", "interference", "launch_lock"),
+    *("contention_threshold", "contention_slope", "contention_plateau", "byte_j", "tail", "quantum_s", "threads_exponent"),
+    *("clock", "other_gpu", "other_byte_s"),
+)
+
+
 @dataclass(frozen=True)
 class Contexts:
     """C contexts of T tenants.
@@ -32,6 +44,8 @@ class Contexts:
         batches: [N], ascending. table: [F, C, T, P, N] in the order of `FEATURES`; NaN where a device has no such accelerator.
         capacity: [C], 1 for a GPU, the cores of a plain computer. threads: [C], cores that instances share out as threads, else 0.
         dram_byte_s, idle_gpu_w, idle_cv_w, idle_sys_w, max_power_w: [C].
+        clock: [C], of GPU and DLA relative to the power mode's, below 1 when hot. other_gpu, other_byte_s: [C], what a co-runner takes.
+        rate_ips: [C, T], arrivals, infinite for a closed loop. max_wait_s: [C], how long the oldest request waits for a batch to fill.
         Others: [C] each, the parameters of sharing, contention, latency and power.
     """
 
@@ -54,6 +68,22 @@ class Contexts:
     tail: FloatArray
     quantum_s: FloatArray
     threads_exponent: FloatArray
+    clock: FloatArray
+    other_gpu: FloatArray
+    other_byte_s: FloatArray
+    rate_ips: FloatArray
+    max_wait_s: FloatArray
+
+    @cached_property
+    def columns(self) -> npt.NDArray[np.float32]:
+        """The table in single precision, flat [F, C x T x P x (N + 1)], with a last batch size that costs nothing: that of unused slots."""
+        padded = np.concatenate([self.table, np.zeros((*self.table.shape[:-1], 1))], axis=-1)
+        return np.ascontiguousarray(padded.reshape(len(FEATURES), -1).astype(np.float32))
+
+    @cached_property
+    def scalars(self) -> npt.NDArray[np.float32]:
+        """[len(SCALARS), C], in single precision."""
+        return np.stack([getattr(self, name) for name in SCALARS]).astype(np.float32)
 
     def __len__(self) -> int:
         return len(self.capacity)
@@ -78,8 +108,20 @@ class Contexts:
         return cls(**joined)
 
 
-def contexts_of(machine: Machine, accelerators: tuple[str, ...], networks: list[LayerTable], batches: tuple[int, ...], parameters: ParameterSet) -> Contexts:
-    """One context for each parameter set [C], all of the same machine and networks [T]."""
+def contexts_of(
+    machine: Machine,
+    accelerators: tuple[str, ...],
+    networks: list[LayerTable],
+    batches: tuple[int, ...],
+    parameters: ParameterSet,
+    rates_ips: tuple[float, ...] | None = None,
+    max_wait_s: float = MAX_WAIT_S,
+) -> Contexts:
+    """One context for each parameter set [C], all of the same machine and networks [T].
+
+    Args:
+        rates_ips: [T] arrivals, infinite for a closed loop; all closed where not given.
+    """
     count = len(parameters)
     sizes = np.array(batches, dtype=np.float64)
     table = np.full((len(FEATURES), count, len(networks), 4, len(sizes)), np.nan)
@@ -122,4 +164,9 @@ def contexts_of(machine: Machine, accelerators: tuple[str, ...], networks: list[
         tail=parameters.tail,
         quantum_s=parameters.quantum_ms * 1e-3,
         threads_exponent=parameters.threads_exponent,
+        clock=every(1.0),
+        other_gpu=every(0.0),
+        other_byte_s=every(0.0),
+        rate_ips=np.tile(np.full(len(networks), np.inf) if rates_ips is None else np.array(rates_ips, dtype=float), (count, 1)),
+        max_wait_s=every(max_wait_s),
     )

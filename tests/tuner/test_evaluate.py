@@ -8,29 +8,45 @@ import numpy as np
 import pytest
 
 from envs.configuration import Configuration, ConfigurationSpace
-from envs.errors import TraceError
+from envs.errors import OptionError, TraceError
 from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.onnxruntime import onnxruntime_runtime
 from envs.runtimes.recording import RecordOptions, record
 from envs.traces.reader import Trace, read_trace
 from envs.traces.writer import TraceWriter
-from tuner.evaluate import EvaluationOptions, evaluate, held_out_objectives
+from tuner.evaluate import EvaluateCommand, EvaluationOptions, evaluate, trace_cases
 from tuner.evaluation.live import LiveOptions
+from tuner.evaluation.simulated import simulated_cases
 
 QUICK = EvaluationOptions(objectives=6, seeds=2, tuners=["random", "hill_climb"])
 
 
 def test_it_writes_a_report_and_figures(trace: Trace, tmp_path: Path) -> None:
-    report = evaluate(trace, {}, QUICK, tmp_path)
+    report = evaluate(trace_cases(trace, QUICK), {}, QUICK, tmp_path)
     assert report.html == tmp_path / "report.html"
     assert "Replayed from a trace" in report.html.read_text()
     assert (tmp_path / "summary.csv").read_text().startswith("tuner,budget_measurements,")
     assert set(report.comparison.tuners) == {"random", "hill_climb", "oracle"}
 
 
+def test_without_a_trace_problems_are_simulated_and_the_report_says_so(tmp_path: Path) -> None:
+    options = EvaluationOptions(objectives=2, seeds=1, tuners=["hill_climb", "vendor_gpu_dla"])
+    draw = EvaluateCommand().draw
+    draw.small_spaces = 1.0
+    cases = simulated_cases(draw, options.objectives, options.seed)
+    report = evaluate(cases, {}, options, tmp_path)
+    assert report.trace is None
+    text = report.html.read_text()
+    assert "Simulated by the device model; no device was measured" in text
+    assert "by board, network and number of tenants" in text
+    assert set(report.comparison.tuners) == {"hill_climb", "vendor_gpu_dla"}
+    with pytest.raises(OptionError, match="give a trace"):
+        evaluate(cases, {}, options, tmp_path, LiveOptions(["some.onnx"]))
+
+
 def test_objectives_are_repeatable_and_held_out(trace: Trace) -> None:
-    one, same = held_out_objectives(trace, QUICK), held_out_objectives(trace, QUICK)
-    other = held_out_objectives(trace, EvaluationOptions(objectives=6, seed=2))
+    one, same = trace_cases(trace, QUICK).objectives, trace_cases(trace, QUICK).objectives
+    other = trace_cases(trace, EvaluationOptions(objectives=6, seed=2)).objectives
     assert (one.p99_ms == same.p99_ms).all()
     assert not np.array_equal(one.p99_ms, other.p99_ms)
 
@@ -47,9 +63,10 @@ def test_choices_are_run_live_again_and_another_network_is_refused(
         writer.publish(complete=True)
     options = EvaluationOptions(objectives=2, seeds=1, tuners=["random"])
     live = LiveOptions([str(small_onnx)], choices=2)
-    report = evaluate(read_trace(path), {}, options, tmp_path, live)
+    report = evaluate(trace_cases(read_trace(path), options), {}, options, tmp_path, live)
+    assert report.trace is not None
     assert 1 <= len(report.live) <= 2
     assert report.live[0].same_machine == (live_space.device.name == report.trace.space.device.name)
     assert report.live[0].live_ips > 0
     with pytest.raises(TraceError, match="recorded with net0"):
-        evaluate(trace, {}, options, tmp_path, live)
+        evaluate(trace_cases(trace, options), {}, options, tmp_path, live)

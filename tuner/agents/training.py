@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 
 from envs.episode import RewardOptions
 from envs.errors import OptionError, StorageError, TraceError, require_positive
 from envs.tuning_env import TuningVectorEnv
-from envs.world import Simulator
+from envs.world import World
 from tuner.agents.policy_net import CandidatePolicy
 from tuner.agents.vec_env import SB3TuningVecEnv
 
@@ -32,42 +32,43 @@ class AgentOptions:
         steps: environment steps of the whole training. envs: episodes side by side.
         budget: measurements of an episode, the default configuration's included.
         episodes_per_update: of each environment, between two updates.
-        price: what a measurement that breaks a limit costs, in throughputs of the default configuration.
+        price: what a measurement that breaks a limit costs, as a share of the optimum's throughput.
+        changes: share of episodes in which conditions change on the way.
         gamma: discount of a measurement; low, because an answer after three is worth more than the same after eight.
         threads: of torch.
     """
 
-    steps: int = 1_500_000
+    steps: int = 600_000
     envs: int = 512
     budget: int = 8
     episodes_per_update: int = 2
     batch_size: int = 1792
     epochs: int = 4
     learning_rate: float = 1e-3
-    entropy: float = 0.01
-    gamma: float = 0.8
+    entropy: float = 0.003
+    gamma: float = 0.7
     gae_lambda: float = 0.95
-    hidden: int = 128
-    embedding: int = 64
-    price: float = 0.1
+    hidden: int = 32
+    price: float = 0.08
+    changes: float = 0.0
     threads: int = 1
 
     def __post_init__(self) -> None:
-        require_positive("agent", self, "steps", "envs", "episodes_per_update", "epochs", "learning_rate", "hidden", "embedding", "threads")
+        require_positive("agent", self, "steps", "envs", "episodes_per_update", "epochs", "learning_rate", "hidden", "threads")
         if self.batch_size < 2:
             raise OptionError(f"agent.batch_size={self.batch_size} must be at least 2")
 
 
-def make_env(world: Simulator, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
-    """The training environment: limits of the training split only."""
-    env = TuningVectorEnv(options.envs, world, options.budget, "train", reward=RewardOptions(price=options.price))
+def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
+    """The training environment; all its rows draw from one generator."""
+    reward = RewardOptions(price=options.price)
+    env = TuningVectorEnv(options.envs, world, options.budget, reward=reward, changes=options.changes, shared_noise=True)
     return SB3TuningVecEnv(env, seed)
 
 
-def make_model(env: SB3TuningVecEnv, options: AgentOptions, seed: int, tensorboard: Path) -> PPO:
+def make_model(env: VecEnv, options: AgentOptions, seed: int, tensorboard: Path | None) -> PPO:
     """A fresh agent; its learning rate falls to zero over the training."""
     torch.set_num_threads(options.threads)
-    layout = env.env.episodes.layout
     return PPO(
         CandidatePolicy,
         env,
@@ -78,29 +79,11 @@ def make_model(env: SB3TuningVecEnv, options: AgentOptions, seed: int, tensorboa
         gamma=options.gamma,
         gae_lambda=options.gae_lambda,
         ent_coef=options.entropy,
-        policy_kwargs={
-            "features": layout.features.tolist(),
-            "slots": layout.slots,
-            "varying": varying_inputs(env.env),
-            "hidden": options.hidden,
-            "embedding": options.embedding,
-        },
+        policy_kwargs={"hidden": options.hidden},
         seed=seed,
-        tensorboard_log=str(tensorboard),
+        tensorboard_log=None if tensorboard is None else str(tensorboard),
         device="cpu",
     )
-
-
-def varying_inputs(env: TuningVectorEnv, episodes: int = 4) -> list[bool]:
-    """Which numbers of an observation, the actions at its end left out, differ within some episodes of random actions."""
-    rng = np.random.default_rng(0)
-    observations, _ = env.reset(seed=0)
-    first, differs = observations[0], np.zeros(observations.shape[1], dtype=bool)
-    for _ in range(episodes * (env.episodes.budget - 1)):
-        differs |= (observations != first).any(axis=0)
-        observations, *_ = env.step(rng.integers(0, len(env.episodes.candidates), env.num_envs))
-    varying: list[bool] = differs[: -env.episodes.layout.slots].tolist()
-    return varying
 
 
 class LinearSchedule:
@@ -120,7 +103,7 @@ def resume_model(checkpoint: Path, env: SB3TuningVecEnv, options: AgentOptions) 
         return PPO.load(checkpoint, env, device="cpu")
     except DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TraceError(f"{checkpoint} cannot be resumed here ({reason}): it is damaged or of another trace; choose another run_dir") from error
+        raise TraceError(f"{checkpoint} cannot be resumed here ({reason}): it is damaged or of another training; choose another run_dir") from error
 
 
 #: What reading a damaged checkpoint raises, by where the damage is.

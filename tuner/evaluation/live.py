@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
-
-import numpy as np
 
 from envs.configuration import Configuration
 from envs.device import local_computer
@@ -16,6 +15,7 @@ from envs.runtimes.onnxruntime import onnxruntime_runtime
 from envs.runtimes.recording import RecordOptions, measure_undisturbed
 from envs.traces.reader import Trace
 from tuner.console import progress_bar
+from tuner.evaluation.planes import answer_after
 from tuner.evaluation.protocol import Comparison
 from tuner.evaluation.words import LiveCheck
 from tuner.options import cache_folder, read_networks
@@ -35,16 +35,15 @@ def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tu
     """Measure again, as the trace was recorded, what the first tuner chose after three measurements. TraceError for other networks."""
     networks = read_networks(options.networks)
     trace.check_networks(networks)
-    rows = chosen_rows(comparison, options.choices)
+    choices = frequent_choices(comparison, options.choices)
     serving = from_metadata(ServingOptions, trace.metadata.get("serving"))
     record = from_metadata(RecordOptions, trace.metadata.get("record"))
     checks = []
     with (
         onnxruntime_runtime(trace.space, [Path(path) for path in options.networks], cache_folder(), serving) as runtime,
-        progress_bar("running live", len(rows)) as advance,
+        progress_bar("running live", len(choices)) as advance,
     ):
-        for row in rows:
-            configuration = Configuration.of(trace.placements[row])
+        for configuration in choices:
             recorded = trace.outcome(configuration)
             outcome, _ = measure_undisturbed(runtime, configuration, record)
             advance(trace.space.describe(configuration))
@@ -69,12 +68,10 @@ def from_metadata(kind: type[Options], recorded: Any) -> Options:
     return kind(**{key: value for key, value in (recorded or {}).items() if key in known})
 
 
-def chosen_rows(comparison: Comparison, most: int) -> list[int]:
+def frequent_choices(comparison: Comparison, most: int) -> list[Configuration]:
     """What the first tuner held best after three measurements, the most frequent choices first."""
-    choices = []
+    choices: Counter[Configuration] = Counter()
     for per_seed in comparison.runs(comparison.tuners[0]):
         for run in per_seed:
-            feasible = np.where(run.violation[:3] <= 0, run.score_ips[:3], -run.violation[:3] - 1.0)
-            choices.append(int(run.rows[int(feasible.argmax())]))
-    rows, counts = np.unique(choices, return_counts=True)
-    return [int(row) for row in rows[np.argsort(-counts)][:most]]
+            choices[Configuration.of(run.placements[answer_after(run, 3)])] += 1
+    return [configuration for configuration, _ in choices.most_common(most)]

@@ -33,10 +33,10 @@ MAX_VECTOR_DOTS = 3000
 
 def representative(comparison: Comparison) -> int:
     """The context with the median limit, among those with a feasible configuration if there are any."""
-    exists = comparison.reference.exists
+    exists = comparison.exists
     eligible = np.flatnonzero(exists) if exists.any() else np.arange(len(exists))
-    limits = np.where(np.isfinite(comparison.objectives.p99_ms), comparison.objectives.p99_ms, 1e9)
-    tightness = np.log(limits).sum(axis=1)[eligible]
+    every = [np.array(context.objective.p99_ms) for context in comparison.contexts]
+    tightness = np.array([np.log(np.where(np.isfinite(limits), limits, 1e9)).sum() for limits in every])[eligible]
     return int(eligible[np.argsort(tightness, kind="stable")[(len(eligible) - 1) // 2]])
 
 
@@ -49,7 +49,7 @@ def answer_after(run: Run, budget: int) -> int:
 def plane_plot(comparison: Comparison, trace: Trace, focus: str, at: int = 3) -> str:
     """Throughput against p99 latency, one plane a tenant: what was recorded, what is forbidden, where everybody ended."""
     context = representative(comparison)
-    limits = comparison.objectives.row(context)
+    limits, reference = comparison.contexts[context].objective, comparison.contexts[context].best
     names = trace.space.workload.names
     columns = min(len(names), 2)
     rows = math.ceil(len(names) / columns)
@@ -65,8 +65,8 @@ def plane_plot(comparison: Comparison, trace: Trace, focus: str, at: int = 3) ->
             _dots(axes, trace, tenant, kept)
             x, y = trace.batch.p99_ms[:, tenant], trace.batch.throughput_ips[:, tenant]
             _frame(axes, x, y, limits.p99_ms[tenant], name)
-            best = int(comparison.reference.row[context])
-            title = "optimum" if comparison.reference.exists[context] else "least violating"
+            best = int(trace.find(reference.configuration.array()[None])[0])
+            title = "optimum" if reference.exists else "least violating"
             axes.plot(x[best], y[best], "*", ms=17, color="white", mec=INK, mew=1.3, zorder=7)
             points, texts, inks, bold = [(x[best], y[best])], [f"{title} {y[best]:,.0f}/s"], [INK], [False]
             for tuner, run in ends.items():

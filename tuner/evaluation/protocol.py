@@ -1,24 +1,24 @@
 """One protocol for all tuners: same space, contexts, seeds, start and budget; every measurement is counted, the first one too.
 
-Letters: B contexts (objectives), S seeds, M measurements of one run, N candidates, T tenants.
+Letters: B contexts (what one case was about), S seeds, M measurements of one run, T tenants, A accelerators.
 """
 
 from __future__ import annotations
 
+import itertools
+import multiprocessing
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from envs.configuration import Configuration
+from envs.configuration import Configuration, ConfigurationSpace, Placements
 from envs.errors import ConfigurationError, OptionError
 from envs.measurement import FloatArray, MeasurementBatch, Outcome
-from envs.objective import Objectives, verdict_of
-from envs.traces.reader import Trace
-from envs.world import starting_row
-from tuner.search.oracle import best_scores
+from envs.objective import Objective, verdict_of
+from tuner.evaluation.cases import Best, Case, Cases
 from tuner.search.protocol import Problem, Tuner
 
 #: Measurements after which tuners are compared.
@@ -30,14 +30,15 @@ class Run:
     """One tuner on one problem, measurement by measurement.
 
     Attributes:
-        rows: [M], positions in the candidates; -1 for a configuration that is none of them.
+        placements: [M, T, A, 2], what was measured.
         score_ips, violation: [M], as `Problem.judge` gives them.
         cost_s, energy_j: [M], what each try took; energy is NaN where no power was measured.
         throughput_ips, p99_ms: [M, T], NaN where the configuration failed.
         decision_s: [M], what the tuner itself took for each proposal, with what it made of the answer before.
+        true_ips, true_violation: [M], score and violation without noise; what was measured, where nobody knows better.
     """
 
-    rows: npt.NDArray[np.int64]
+    placements: Placements
     score_ips: FloatArray
     violation: FloatArray
     cost_s: FloatArray
@@ -45,36 +46,49 @@ class Run:
     throughput_ips: FloatArray
     p99_ms: FloatArray
     decision_s: FloatArray
+    true_ips: FloatArray
+    true_violation: FloatArray
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.score_ips)
+
+    def first(self, count: int) -> Run:
+        """Its first measurements alone."""
+        return self if len(self) <= count else Run(**{name: values[:count] for name, values in vars(self).items()})
 
 
 @dataclass(frozen=True)
 class Record:
-    """A run and whose it is; `objective` is the context's position in the objectives."""
+    """A run and whose it is; `context` is the case's position."""
 
     tuner: str
-    objective: int
+    context: int
     seed: int
     run: Run
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What there was to find, [B] each.
+class Context:
+    """What a comparison keeps of a case.
 
     Attributes:
-        row: the best candidate; where none is feasible, the least violating one.
-        score_ips: what it gives.
-        violation: by how much it breaks a limit, 0 where `exists`.
-        exists: whether any candidate keeps all limits.
+        candidates: how many configurations there are to choose from.
     """
 
-    row: npt.NDArray[np.int64]
-    score_ips: FloatArray
-    violation: FloatArray
-    exists: npt.NDArray[np.bool_]
+    name: str
+    space: ConfigurationSpace
+    objective: Objective
+    start: Configuration
+    best: Best
+    candidates: int
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, case: Case) -> Context:
+        problem = case.problem
+        count = problem.space.combinations if problem.open else len(problem.candidates)
+        # A copy of the space, which keeps no catalogue: one has megabytes, and a comparison remembers all contexts.
+        return cls(case.name, replace(problem.space), problem.objective, problem.default, case.best, count, case.groups)
 
 
 @dataclass(frozen=True)
@@ -82,18 +96,15 @@ class Comparison:
     """All runs of all tuners.
 
     Attributes:
-        budgets: measurements after which to compare, none above the number of candidates.
+        contexts: [B].
+        budgets: measurements after which to compare, none above the number of candidates of any context.
         asked_budget: the largest budget that was asked for, before those above the number of candidates were dropped.
-        start: position of the configuration that everybody starts from.
     """
 
-    objectives: Objectives
-    reference: Reference
+    contexts: tuple[Context, ...]
     seeds: tuple[int, ...]
     budgets: tuple[int, ...]
     asked_budget: int
-    candidates: int
-    start: int
     records: tuple[Record, ...]
 
     @property
@@ -101,14 +112,40 @@ class Comparison:
         """Names in the order they were given."""
         return tuple(dict.fromkeys(record.tuner for record in self.records))
 
+    @property
+    def exists(self) -> np.ndarray:
+        """[B], whether anything keeps the limits."""
+        return np.array([context.best.exists for context in self.contexts], dtype=bool)
+
+    @property
+    def candidates(self) -> int:
+        """Of the median context, so many configurations there are to choose from."""
+        return int(np.median([context.candidates for context in self.contexts]))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """[T] of the tenants, where all contexts have the same ones; else numbers."""
+        served = {context.space.workload.names for context in self.contexts}
+        return served.pop() if len(served) == 1 else tuple(f"tenant{number + 1}" for number in range(max(map(len, served))))
+
     def runs(self, tuner: str) -> list[list[Run]]:
         """The runs of one tuner, [B][S]."""
-        found = {(record.objective, record.seed): record.run for record in self.records if record.tuner == tuner}
-        return [[found[objective, seed] for seed in self.seeds] for objective in range(len(self.objectives))]
+        found = {(record.context, record.seed): record.run for record in self.records if record.tuner == tuner}
+        return [[found[context, seed] for seed in self.seeds] for context in range(len(self.contexts))]
 
 
-def run_tuner(tuner: Tuner, problem: Problem, outcomes: Callable[[Configuration], Outcome], budget: int) -> Run:
-    """Let a tuner propose `budget` times. ConfigurationError unless it starts from `problem.default`, as everybody does."""
+def run_tuner(
+    tuner: Tuner,
+    problem: Problem,
+    outcomes: Callable[[Configuration], Outcome],
+    budget: int,
+    truth: Callable[[Placements], MeasurementBatch] | None = None,
+) -> Run:
+    """Let a tuner propose `budget` times. ConfigurationError unless it starts from `problem.default`, as everybody does.
+
+    Args:
+        truth: what configurations give without noise, where anybody knows.
+    """
     tried: list[Configuration] = []
     results: list[Outcome] = []
     decision_s = np.zeros(budget)
@@ -126,26 +163,23 @@ def run_tuner(tuner: Tuner, problem: Problem, outcomes: Callable[[Configuration]
         telling_s = time.perf_counter() - started
         tried.append(configuration)
         results.append(outcome)
+    placements = np.array([configuration.placements for configuration in tried], dtype=np.int16)
+    weights, limits = np.array(problem.space.workload.weights), problem.objective.batch()
     batch = MeasurementBatch.of(results, problem.space.shape[0])
-    judged = np.array([problem.judge(outcome) for outcome in results]).reshape(budget, 2)
+    judged = verdict_of(batch, weights, limits)
+    true = judged if truth is None else verdict_of(truth(placements), weights, limits)
     return Run(
-        rows=_positions(problem, tried),
-        score_ips=judged[:, 0],
-        violation=judged[:, 1],
+        placements=placements,
+        score_ips=judged.score_ips,
+        violation=judged.violation,
         cost_s=np.nan_to_num(batch.cost_s, nan=0.0),
         energy_j=_energy_j(batch),
         throughput_ips=batch.throughput_ips,
         p99_ms=batch.p99_ms,
         decision_s=decision_s,
+        true_ips=true.score_ips,
+        true_violation=true.violation,
     )
-
-
-def _positions(problem: Problem, tried: list[Configuration]) -> npt.NDArray[np.int64]:
-    codes = problem.space.codes(problem.candidates)
-    order = np.argsort(codes)
-    wanted = problem.space.codes(np.array([configuration.placements for configuration in tried], dtype=np.int16))
-    at = np.minimum(np.searchsorted(codes[order], wanted), len(codes) - 1)
-    return np.where(codes[order][at] == wanted, order[at], -1)
 
 
 def _energy_j(batch: MeasurementBatch) -> FloatArray:
@@ -156,11 +190,6 @@ def _energy_j(batch: MeasurementBatch) -> FloatArray:
     return np.where(known, batch.energy_j, batch.power_w[known].mean() * np.nan_to_num(batch.cost_s, nan=0.0))
 
 
-def starting_configuration(trace: Trace) -> Configuration:
-    """Where every tuner starts: see `envs.world.starting_row`."""
-    return Configuration.of(trace.placements[starting_row(trace.space, trace.placements, trace.batch.failed)])
-
-
 def usable_budgets(budgets: Sequence[int], candidates: int) -> tuple[int, ...]:
     """Budgets in ascending order without those above the number of candidates."""
     if not budgets or min(budgets) < 1:
@@ -169,61 +198,72 @@ def usable_budgets(budgets: Sequence[int], candidates: int) -> tuple[int, ...]:
     return kept or (candidates,)
 
 
-def reference_of(batch: MeasurementBatch, weights: Sequence[float], objectives: Objectives) -> Reference:
-    """What the oracle finds among candidates [N] for objectives [B]."""
-    row, score_ips, exists = best_scores(batch, np.asarray(weights, dtype=np.float64), objectives)
-    violation = verdict_of(batch.take(row), np.asarray(weights, dtype=np.float64), objectives).violation
-    return Reference(np.asarray(row, dtype=np.int64), np.asarray(score_ips), violation, np.asarray(exists, dtype=bool))
+Factories = Mapping[str, Callable[[Problem], Tuner]]
 
 
 def compare(
-    factories: Mapping[str, Callable[[Problem], Tuner]],
-    trace: Trace,
-    objectives: Objectives,
+    factories: Factories,
+    cases: Cases | Sequence[Case],
     seeds: Sequence[int],
     budgets: Sequence[int] = BUDGETS,
     max_budget: Mapping[str, int] | None = None,
     progress: Callable[[str], object] | None = None,
+    jobs: int = 1,
 ) -> Comparison:
-    """Run every tuner on every objective with every seed, on what a trace recorded.
+    """Run every tuner on every case with every seed.
 
     Args:
         max_budget: fewer measurements for tuners that would take too long to think about more.
-        progress: told the name of the tuner after each run.
+        progress: told the name of the case after each.
+        jobs: processes; with more than one, `factories` and `cases` travel there, and cases are built there.
 
     Raises:
-        OptionError: there is nothing to compare. ObjectiveError: an objective cannot be judged on this trace.
+        OptionError: there is nothing to compare.
     """
-    if not factories or not len(objectives) or not seeds:
+    if not factories or not len(cases) or not seeds:
         raise OptionError("a comparison needs at least one tuner, one objective and one seed")
-    space = trace.space
-    has_power = bool(np.isfinite(trace.batch.power_w).any())
-    for index in range(len(objectives)):
-        objectives.row(index).check_measurable(has_power, f"{trace.path.name} was recorded without a power sensor")
-    start = starting_configuration(trace)
-    recorded = {Configuration.of(placements): trace.outcome(Configuration.of(placements)) for placements in trace.placements}
-
-    def outcomes(configuration: Configuration) -> Outcome:
-        return recorded[configuration] if configuration in recorded else trace.outcome(configuration)
-
-    kept = usable_budgets(budgets, len(trace.rows))
-    records = []
-    for name, factory in factories.items():
-        steps = min(kept[-1], (max_budget or {}).get(name, kept[-1]))
-        for seed in seeds:
-            for index in range(len(objectives)):
-                # Seeds differ between contexts too: one unlucky order of trials must not decide all of them.
-                problem = Problem(space, trace.placements, objectives.row(index), start, seed * len(objectives) + index)
-                records.append(Record(name, index, seed, run_tuner(factory(problem), problem, outcomes, steps)))
-                if progress is not None:
-                    progress(name)
+    most = {name: (max_budget or {}).get(name, max(budgets, default=0)) for name in factories}
+    contexts, records = [], []
+    for index, (context, runs) in enumerate(_every(factories, cases, tuple(seeds), tuple(budgets), most, jobs)):
+        contexts.append(context)
+        records += [replace(each, context=index) for each in runs]
+        if progress is not None:
+            progress(context.name)
+    kept = usable_budgets(budgets, min(context.candidates for context in contexts))
     return Comparison(
-        objectives=objectives,
-        reference=reference_of(trace.batch, space.workload.weights, objectives),
+        contexts=tuple(contexts),
         seeds=tuple(seeds),
         budgets=kept,
         asked_budget=max(budgets),
-        candidates=len(trace.rows),
-        start=int(trace.find(start.array()[None])[0]),
-        records=tuple(records),
+        records=tuple(sorted((replace(each, run=each.run.first(kept[-1])) for each in records), key=lambda each: list(factories).index(each.tuner))),
     )
+
+
+def _every(
+    factories: Factories, cases: Cases | Sequence[Case], seeds: tuple[int, ...], budgets: tuple[int, ...], most: Mapping[str, int], jobs: int
+) -> Iterator[tuple[Context, list[Record]]]:
+    """What `_one` gives of each case, in order."""
+    count = len(cases)
+    if jobs < 2 or count < 2:
+        yield from map(_one, *(itertools.repeat(each, count) for each in (factories, cases, seeds, budgets, most)), range(count))
+        return
+    # Processes that are begun afresh: a fork would copy threads that draw the progress bar.
+    with ProcessPoolExecutor(min(jobs, count), mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_one, *(itertools.repeat(each, count) for each in (factories, cases, seeds, budgets, most)), range(count))
+
+
+def _one(
+    factories: Factories, cases: Cases | Sequence[Case], seeds: tuple[int, ...], budgets: tuple[int, ...], most: Mapping[str, int], index: int
+) -> tuple[Context, list[Record]]:
+    """All runs on one case."""
+    case = cases[index]
+    context = Context.of(case)
+    longest = usable_budgets(budgets, context.candidates)[-1]
+    records = []
+    for name, factory in factories.items():
+        for seed in seeds:
+            # Seeds differ between cases too: one unlucky order of trials must not decide all of them.
+            problem = replace(case.problem, seed=seed * len(cases) + index)
+            run = run_tuner(factory(problem), problem, case.session(seed), min(longest, most[name]), case.truth)
+            records.append(Record(name, index, seed, run))
+    return context, records

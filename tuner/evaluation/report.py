@@ -10,13 +10,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from envs.configuration import Configuration
 from envs.traces.reader import Trace
 from tuner.evaluation.drawing import EMPHASIS, FAINT, GRID, INK
 from tuner.evaluation.planes import plane_plot, representative
 from tuner.evaluation.plots import cost_plot, outcome_plot, progress_plot
 from tuner.evaluation.protocol import Comparison
-from tuner.evaluation.statistics import NEAR_OPTIMUM, Summary, summaries
+from tuner.evaluation.statistics import NEAR_OPTIMUM, Summary, breakdown, summaries
 from tuner.evaluation.tables import text_rows, write_atomically
 from tuner.evaluation.words import (
     LiveCheck,
@@ -61,7 +60,7 @@ pre{{white-space:pre-wrap;overflow-wrap:anywhere;background:#f5f7fa;padding:10px
 def write_report(
     path: Path,
     comparison: Comparison,
-    trace: Trace,
+    trace: Trace | None,
     *,
     focus: str = "policy",
     at: int = 3,
@@ -75,7 +74,7 @@ def write_report(
 
 def report_html(
     comparison: Comparison,
-    trace: Trace,
+    trace: Trace | None,
     *,
     focus: str = "policy",
     at: int = 3,
@@ -86,6 +85,7 @@ def report_html(
     """The report as HTML.
 
     Args:
+        trace: what was replayed; None where problems were simulated, each with a space of its own.
         focus: the tuner that the report is about; the first one if there is none of this name.
         at: after how many measurements tuners are told apart.
         provenance: what this comparison was made with (versions, command), beside what the trace says about itself.
@@ -105,22 +105,27 @@ def report_html(
         f'<p class="verdict">{escape(learning_sentence(comparison, trace, focus))}</p>',
         *_plots(comparison, trace, focus, at),
         *_tables(comparison, every, focus, at),
-        *_live(live_checks),
+        *_breakdowns(comparison, trace, focus),
+        *(_live(live_checks) if trace else []),
         *_provenance(comparison, trace, provenance or {}),
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title><style>{STYLE}</style>'
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 
-def _setting(comparison: Comparison, trace: Trace) -> str:
-    contexts, possible = len(comparison.objectives), int(comparison.reference.exists.sum())
-    served = ", ".join(trace.space.workload.names)
+def _setting(comparison: Comparison, trace: Trace | None) -> str:
+    contexts, possible = len(comparison.contexts), int(comparison.exists.sum())
     impossible = f" ({contexts - possible} of them cannot be kept by any configuration)" if possible < contexts else ""
     seeds = f"{len(comparison.seeds)} seed{'s' * (len(comparison.seeds) != 1)} each"
-    return (
-        f"Serving {served} on {', '.join(trace.space.device.accelerator_names)}: {comparison.candidates:,} configurations, "
-        f"{contexts} objectives{impossible}, {seeds}. Everybody starts from the same configuration, and that measurement counts."
-    )
+    if trace is not None:
+        served, places = ", ".join(trace.space.workload.names), ", ".join(trace.space.device.accelerator_names)
+        what = f"Serving {served} on {places}: {comparison.candidates:,} configurations, {contexts} objectives{impossible}, {seeds}."
+    else:
+        boards = sorted({board for context in comparison.contexts for board in context.groups["board"]})
+        searched = sum(context.best.found != "exhaustive" for context in comparison.contexts)
+        what = f"{contexts} simulated problems{impossible} on {', '.join(boards)}, each with {comparison.candidates:,} configurations (median), {seeds}."
+        what += f" In {searched} of them the optimum was searched for, the space being too large to look at all of it." if searched else ""
+    return f"{what} Everybody starts from the same configuration, and that measurement counts."
 
 
 def _figures(comparison: Comparison, focus: str, at: int) -> str:
@@ -145,18 +150,20 @@ def _against(verdict: str, name: str) -> str:
     return "a tie" if verdict == "tie" else f"{name} is {verdict}"
 
 
-def _plots(comparison: Comparison, trace: Trace, focus: str, at: int) -> list[str]:
+def _plots(comparison: Comparison, trace: Trace | None, focus: str, at: int) -> list[str]:
     parts: list[str] = []
-    if comparison.reference.exists.any():
+    possible = bool(comparison.exists.any())
+    if possible:
         parts += ["<h2>How fast does each get to the optimum?</h2>", progress_plot(comparison, focus)]
         near = f"dashed: within {100 * (1 - NEAR_OPTIMUM):.0f} % of the optimum"
         parts += [f'<p class="quiet">Mean over objectives and seeds; bands: 95 % bootstrap intervals; {near}.</p>']
-    limits = limits_in_words(comparison, representative(comparison), trace.space.workload.names)
-    parts += [f"<h2>Where did each end after {_measurements(at)}?</h2>"]
-    dots = "Each small dot is a recorded configuration, pale where it breaks a limit; a cross marks an answer that still does."
-    parts += [f"<p>The objective of medium difficulty: {escape(limits)}. {dots}</p>"]
-    parts += [plane_plot(comparison, trace, focus, at)]
-    if comparison.reference.exists.any():
+    if trace is not None:
+        limits = limits_in_words(comparison, representative(comparison), trace.space.workload.names)
+        parts += [f"<h2>Where did each end after {_measurements(at)}?</h2>"]
+        dots = "Each small dot is a recorded configuration, pale where it breaks a limit; a cross marks an answer that still does."
+        parts += [f"<p>The objective of medium difficulty: {escape(limits)}. {dots}</p>"]
+        parts += [plane_plot(comparison, trace, focus, at)]
+    if possible:
         parts += ["<h2>And over all objectives and seeds?</h2>", outcome_plot(comparison, focus, at)]
         parts += ["<h2>What does tuning cost?</h2>", cost_plot(comparison, focus)]
     return [_inlined(part) for part in parts]
@@ -177,6 +184,24 @@ def _tables(comparison: Comparison, every: Sequence[Summary], focus: str, at: in
     return parts
 
 
+def _breakdowns(comparison: Comparison, trace: Trace | None, focus: str) -> list[str]:
+    """Mean shares by board, network and number of tenants, where contexts differ in them."""
+    if trace is not None or not comparison.exists.any():
+        return []
+    order = sorted(comparison.tuners, key=lambda tuner: tuner != focus)
+    parts = []
+    for budget in (3, 8):
+        if budget > comparison.budgets[-1]:
+            continue
+        rows = []
+        for group in ("board", "network", "tenants"):
+            for value, (count, shares) in breakdown(comparison, group, budget).items():
+                rows.append([f"{group} {value}", str(count), *(f"{100 * shares[tuner]:.1f}" for tuner in order)])
+        headings = ["share of optimum, %", "problems", *(tuner.replace("_", " ") for tuner in order)]
+        parts += [f"<h2>After {_measurements(budget)}, by board, network and number of tenants</h2>", _table(headings, rows, focus)]
+    return parts
+
+
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], focus: str) -> str:
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = ""
@@ -194,13 +219,14 @@ def _live(checks: Sequence[LiveCheck]) -> list[str]:
     return ["<h2>Does the trace still hold?</h2>", f"<ul>{items}</ul>"]
 
 
-def _provenance(comparison: Comparison, trace: Trace, given: Mapping[str, Any]) -> list[str]:
-    marked, failed = (sum(bool(row[key]) for row in trace.rows) for key in ("disturbed", "failure"))
+def _provenance(comparison: Comparison, trace: Trace | None, given: Mapping[str, Any]) -> list[str]:
     facts: dict[str, Any] = dict(given)
     facts |= {"seeds": list(comparison.seeds), "budgets": list(comparison.budgets), "tuners": list(comparison.tuners)}
-    facts |= {"start": trace.space.describe(Configuration.of(trace.placements[comparison.start]))}
-    recorded = {key: value for key, value in trace.metadata.items() if key != "space"}
-    told = {"file": trace.path.name, "rows": len(trace.rows), "failed": failed, "disturbed": marked, **recorded}
-    facts |= {f"trace.{key}": value for key, value in told.items()}
+    if trace is not None:
+        marked, failed = (sum(bool(row[key]) for row in trace.rows) for key in ("disturbed", "failure"))
+        facts |= {"start": trace.space.describe(comparison.contexts[0].start)}
+        recorded = {key: value for key, value in trace.metadata.items() if key != "space"}
+        told = {"file": trace.path.name, "rows": len(trace.rows), "failed": failed, "disturbed": marked, **recorded}
+        facts |= {f"trace.{key}": value for key, value in told.items()}
     text = "\n".join(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}" for key, value in facts.items())
     return ["<h2>How this was made</h2>", f"<pre>{escape(text)}</pre>"]

@@ -13,10 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.measurement import FloatArray
+from envs.objective import rank
 from tuner.evaluation.protocol import Comparison
 
 #: Whoever is within 3 % of the optimum has found it, as far as repeated measurements can tell.
 NEAR_OPTIMUM = 0.97
+
+#: An answer that without noise is further than this beyond a limit was not within the limits by a hair, but by luck: the logarithm of 5 %.
+OVERRUN = math.log(1.05)
 RESAMPLES = 2000
 
 
@@ -26,7 +30,9 @@ class Curves:
 
     Attributes:
         exists: [B], whether the context has a feasible configuration.
-        share: best feasible throughput so far over the oracle's; 0 while there is none; NaN where none exists.
+        share: throughput of the answer so far (what was best as measured) over the oracle's, both without noise where it is known, and
+            never more than 1; 0 while there is no feasible one; NaN where none exists.
+        overrun: whether that answer without noise breaks a limit by more than `OVERRUN`.
         feasible: whether a feasible configuration has been found.
         broken: share of the measurements so far that broke a limit.
         excess: by how much the least violation so far exceeds the least possible one (0.1: 10 % further beyond the limit).
@@ -36,6 +42,7 @@ class Curves:
 
     exists: npt.NDArray[np.bool_]
     share: FloatArray
+    overrun: npt.NDArray[np.bool_]
     feasible: npt.NDArray[np.bool_]
     broken: FloatArray
     excess: FloatArray
@@ -52,7 +59,7 @@ class Summary:
         contexts: those with a feasible configuration, which all shares are about.
         share_mean, share_low, share_high: of the oracle's throughput, with its 95 % bootstrap interval.
         share_p5: its 5th percentile over contexts and seeds.
-        feasible_share: of contexts (and seeds) with a feasible answer.
+        feasible_share: of contexts (and seeds) with a feasible answer. overrun_share: with one that breaks a limit by more than 5 % without noise.
         broken_share: of measurements that broke a limit.
         spent_s, spent_j: mean cost of the measurements in all contexts. decision_s: median per measurement.
         impossible_contexts: those without a feasible configuration; excess_violation: how much further beyond the limit
@@ -67,6 +74,7 @@ class Summary:
     share_high: float
     share_p5: float
     feasible_share: float
+    overrun_share: float
     broken_share: float
     spent_s: float
     spent_j: float
@@ -78,26 +86,39 @@ class Summary:
 def curves(comparison: Comparison, tuner: str) -> Curves:
     """The runs of one tuner as arrays."""
     runs = comparison.runs(tuner)
+    references = [context.best for context in comparison.contexts]
+    exists = comparison.exists
 
     def stack(quantity: str) -> FloatArray:
         return np.array([[getattr(run, quantity) for run in row] for row in runs])
 
-    reference = comparison.reference
     score, violation = stack("score_ips"), stack("violation")
     kept = violation <= 0
-    best = np.maximum.accumulate(np.where(kept, score, 0.0), axis=-1)
-    scale = np.where(reference.exists & (reference.score_ips > 0), reference.score_ips, np.nan)[:, None, None]
+    answer = best_so_far(rank(score, violation))
+    feasible = np.logical_or.accumulate(kept, axis=-1)
+    given = np.where(feasible, np.take_along_axis(stack("true_ips"), answer, axis=-1), 0.0)
+    optimum = np.array([best.score_ips for best in references])
+    scale = np.where(exists & (optimum > 0), optimum, np.nan)[:, None, None]
     least = np.minimum.accumulate(violation, axis=-1)
+    necessary = np.array([best.violation for best in references])[:, None, None]
     return Curves(
-        exists=reference.exists,
-        share=best / scale,
-        feasible=np.logical_or.accumulate(kept, axis=-1),
+        exists=exists,
+        share=np.minimum(given / scale, 1.0),
+        overrun=np.take_along_axis(stack("true_violation"), answer, axis=-1) > OVERRUN,
+        feasible=feasible,
         broken=np.cumsum(~kept, axis=-1) / np.arange(1, score.shape[-1] + 1),
-        excess=np.expm1(least - reference.violation[:, None, None]),
+        excess=np.expm1(least - necessary),
         spent_s=np.cumsum(stack("cost_s"), axis=-1),
         spent_j=np.cumsum(stack("energy_j"), axis=-1),
         decision_s=stack("decision_s"),
     )
+
+
+def best_so_far(worth: FloatArray) -> npt.NDArray[np.int64]:
+    """Which measurement is the best up to each one, the first of equals: [..., M]."""
+    highest = np.maximum.accumulate(worth, axis=-1)
+    new = np.concatenate([np.ones_like(worth[..., :1], dtype=bool), worth[..., 1:] > highest[..., :-1]], axis=-1)
+    return np.maximum.accumulate(np.where(new, np.arange(worth.shape[-1]), 0), axis=-1)
 
 
 def interval(values: FloatArray, seed: int = 0) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -144,6 +165,7 @@ def summarize(comparison: Comparison, tuner: str, budget: int, seed: int = 0) ->
         share_high=float(high[0]),
         share_p5=float(np.quantile(share, 0.05)) if share.size else math.nan,
         feasible_share=_mean(all_curves.feasible[exists][:, :, at]),
+        overrun_share=_mean(all_curves.overrun[exists][:, :, at]),
         broken_share=_mean(all_curves.broken[exists][:, :, at]),
         spent_s=_mean(all_curves.spent_s[:, :, at]),
         spent_j=_mean(all_curves.spent_j[:, :, at]),
@@ -158,6 +180,18 @@ def summaries(comparison: Comparison, seed: int = 0) -> list[Summary]:
     lengths = {tuner: len(comparison.runs(tuner)[0][0]) for tuner in comparison.tuners}
     pairs = [(tuner, budget) for tuner in comparison.tuners for budget in comparison.budgets if budget <= lengths[tuner]]
     return [summarize(comparison, tuner, budget, seed) for tuner, budget in pairs]
+
+
+def breakdown(comparison: Comparison, group: str, budget: int) -> dict[str, tuple[int, dict[str, float]]]:
+    """By each value of a group (`board`, `network`, `tenants`): how many contexts with a feasible configuration, and the mean share of each tuner."""
+    shares = {tuner: curves(comparison, tuner).share for tuner in comparison.tuners}
+    values = sorted({value for context in comparison.contexts for value in context.groups.get(group, ())})
+    found = {}
+    for value in values:
+        member = np.array([value in context.groups.get(group, ()) for context in comparison.contexts]) & comparison.exists
+        if member.any():
+            found[value] = (int(member.sum()), {tuner: _mean(share[member][:, :, min(budget, share.shape[-1]) - 1]) for tuner, share in shares.items()})
+    return found
 
 
 def ties(a: FloatArray, b: FloatArray, seed: int = 0) -> str:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from envs.configuration import Configuration
 from envs.errors import StorageError
-from envs.traces.reader import Trace
 from tuner.evaluation.protocol import Comparison
 from tuner.evaluation.statistics import NEAR_OPTIMUM, Summary, measurements_to_reach
 
@@ -39,6 +38,7 @@ COLUMNS = (
     Column("share_high_percent", "to", "share_high", "%", 100, 1),
     Column("share_p5_percent", "5th percentile", "share_p5", "%", 100, 1),
     Column("feasible_percent", "answer within limits", "feasible_share", "%", 100, 1),
+    Column("overrun_percent", "answer beyond by 5 %", "overrun_share", "%", 100, 1),
     Column("broken_percent", "tries beyond limits", "broken_share", "%", 100, 1),
     Column("tuning_s", "measuring", "spent_s", "s", 1, 1),
     Column("tuning_j", "energy", "spent_j", "J", 1, 0),
@@ -74,25 +74,26 @@ def write_summary_csv(path: Path, summaries: Sequence[Summary]) -> Path:
     return write_atomically(path, _csv(header, rows))
 
 
-def write_runs_csv(path: Path, comparison: Comparison, trace: Trace) -> Path:
-    """One row a measurement, with its configuration in words."""
-    names = trace.space.workload.names
-    words = [trace.space.describe(Configuration.of(placements)) for placements in trace.placements]
-    header = ["tuner", "seed", "objective", *(f"{name}.limit_p99_ms" for name in names), "limit_power_w", "measurement", "configuration"]
+def write_runs_csv(path: Path, comparison: Comparison) -> Path:
+    """One row a measurement, with its configuration in words. Tenants are numbered where contexts serve different networks."""
+    names = comparison.names
+    header = ["tuner", "seed", "objective", "case", *(f"{name}.limit_p99_ms" for name in names), "limit_power_w", "measurement", "configuration"]
     header += ["score_ips", "violation_log_ratio", "cost_s", "energy_j", "decision_s"]
     header += [f"{name}.{quantity}" for quantity in ("throughput_ips", "p99_ms") for name in names]
-    return write_atomically(path, _csv(header, _run_rows(comparison, words)))
+    return write_atomically(path, _csv(header, _run_rows(comparison, len(names))))
 
 
-def _run_rows(comparison: Comparison, words: Sequence[str]) -> Iterable[list[object]]:
+def _run_rows(comparison: Comparison, tenants: int) -> Iterable[list[object]]:
     for record in comparison.records:
-        run, limits = record.run, comparison.objectives.row(record.objective)
-        context: list[object] = [record.tuner, record.seed, record.objective, *map(_cell, limits.p99_ms), _cell(limits.power_w)]
+        run, context = record.run, comparison.contexts[record.context]
+        limits = context.objective
+        missing = [""] * (tenants - len(limits.p99_ms))
+        told: list[object] = [record.tuner, record.seed, record.context, context.name, *map(_cell, limits.p99_ms), *missing, _cell(limits.power_w)]
         for step in range(len(run)):
             numbers = (run.score_ips[step], run.violation[step], run.cost_s[step], run.energy_j[step], run.decision_s[step])
-            tenants = (*run.throughput_ips[step], *run.p99_ms[step])
-            configuration = words[run.rows[step]] if run.rows[step] >= 0 else ""
-            yield [*context, step + 1, configuration, *map(_cell, (*numbers, *tenants))]
+            configuration = context.space.describe(Configuration.of(run.placements[step]))
+            served = [*map(_cell, run.throughput_ips[step]), *missing, *map(_cell, run.p99_ms[step]), *missing]
+            yield [*told, step + 1, configuration, *map(_cell, numbers), *served]
 
 
 def _cell(value: float) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from envs.traces.reader import Trace
 from tuner.evaluation.protocol import Comparison
 from tuner.evaluation.statistics import NEAR_OPTIMUM, Summary, cost_to_reach, measurements_to_reach, shares_at, summarize, ties
@@ -53,7 +55,7 @@ class Standing:
 
 def standing(comparison: Comparison, focus: str, at: int) -> Standing | None:
     """How `focus` stands after `at` measurements; None where no context has a feasible configuration."""
-    if not comparison.reference.exists.any():
+    if not comparison.exists.any():
         return None
     here = {tuner: summarize(comparison, tuner, min(at, len(comparison.runs(tuner)[0][0]))) for tuner in comparison.tuners}
     rivals = [here[tuner] for tuner in here if tuner != focus and tuner not in NO_COMPETITOR]
@@ -66,7 +68,7 @@ def headline(comparison: Comparison, focus: str, at: int = 3) -> str:
     """The verdict in one or two sentences."""
     found = standing(comparison, focus, at)
     if found is None:
-        return "No recorded configuration keeps the limits of any of these objectives, so there was nothing to find."
+        return "No configuration keeps the limits of any of these objectives, so there was nothing to find."
     us, rival, name = found.focus, found.rival, _the(focus)
     start = f"After {_times(us.budget)} {name} reaches {_percent(us.share_mean)} of the optimum"
     if rival is None:
@@ -117,10 +119,13 @@ def verdict_on_learning(
     return f"{cost}; {_the(tuner)} is {near} after {_times(measurements)}{spent}."
 
 
-def learning_sentence(comparison: Comparison, trace: Trace, focus: str) -> str:
-    """`verdict_on_learning` of a comparison."""
+def learning_sentence(comparison: Comparison, trace: Trace | None, focus: str) -> str:
+    """`verdict_on_learning` of a comparison. What was not recorded would take as long as what was measured did, on average."""
     count = measurements_to_reach(comparison, focus)
-    total_s = float(trace.batch.cost_s[trace.batch.cost_s > 0].sum())
+    if trace is None:
+        total_s = comparison.candidates * float(np.mean(np.concatenate([record.run.cost_s for record in comparison.records])))
+    else:
+        total_s = float(trace.batch.cost_s[trace.batch.cost_s > 0].sum())
     return verdict_on_learning(comparison.candidates, comparison.asked_budget, total_s, focus, count, cost_to_reach(comparison, focus)[0])
 
 
@@ -144,14 +149,16 @@ def live_sentence(check: LiveCheck) -> str:
 
 def limits_in_words(comparison: Comparison, context: int, names: Sequence[str]) -> str:
     """The limits of one context, to three digits."""
-    limits = comparison.objectives.row(context)
+    limits = comparison.contexts[context].objective
     parts = [f"{name} p99 at most {limit:.3g} ms" for name, limit in zip(names, limits.p99_ms, strict=True) if math.isfinite(limit)]
     parts += [f"power at most {limits.power_w:.3g} W"] if math.isfinite(limits.power_w) else []
     return ", ".join(parts) or "no limit"
 
 
-def origin_label(trace: Trace) -> str:
+def origin_label(trace: Trace | None) -> str:
     """Where the numbers come from. What was simulated is never called measured."""
+    if trace is None:
+        return "simulated by the device model; no device was measured"
     facts: dict[str, Any] = trace.metadata
     how = "simulated for" if facts.get("runtime") == "simulated" else "measured on"
     when = str(facts.get("started", "")).replace("T", " ").replace("Z", " UTC") or "an unknown time"

@@ -1,6 +1,6 @@
 """Policy bundles: the learned policy as plain arrays with a manifest. Opening one never runs code.
 
-A bundle is an .npz file: the arrays of `ARRAYS`, and `manifest`, JSON as bytes. It is read with pickling off, and every
+A bundle is an .npz file: the arrays of `SHAPES`, and `manifest`, JSON as bytes. It is read with pickling off, and every
 array's kind, shape and finiteness is checked before anything is computed with it.
 """
 
@@ -17,61 +17,53 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.configuration import ConfigurationSpace
-from envs.errors import BundleError, StorageError, TunerError
+from envs.errors import BundleError, StorageError
+from envs.observation import FEATURES
 
-FORMAT = 1
-STACKS = ("encoder", "embedder")
-ARRAYS = tuple(f"{stack}.{layer}.{part}" for stack in STACKS for layer in (0, 2, 4) for part in ("weight", "bias"))
+FORMAT = 2
 
-#: A bundle is a few hundred KB; whatever claims to be much larger is none.
-MAX_BYTES = 256 * 2**20
+#: Arrays and their shapes, F features and H hidden units.
+SHAPES: dict[str, tuple[str, ...]] = {
+    "first.weight": ("H", "F"),
+    "first.bias": ("H",),
+    "summary.weight": ("H", "2H"),
+    "summary.bias": ("H",),
+    "second.weight": ("H", "H"),
+    "second.bias": ("H",),
+    "score.weight": ("1", "H"),
+    "score.bias": ("1",),
+    "trust": ("2",),
+}
+
+#: A bundle is a few dozen KB; whatever claims to be much larger is none.
+MAX_BYTES = 64 * 2**20
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A learned policy.
+    """A learned policy. It serves any device, network and space that the device model describes.
 
     Attributes:
-        space: the space it was trained in.
-        candidates: [N, T, A, 2], what its scores are of.
-        slots: measurements of an episode, the default configuration's included.
-        weights: the arrays of `ARRAYS`, and `bias` [N].
+        budget: measurements of the episodes it was trained in, the default configuration's included.
+        weights: the arrays of `SHAPES`.
+        features: names of what it observes, in order.
         provenance: what it was trained on, how, with which versions and seeds.
     """
 
-    space: ConfigurationSpace
-    candidates: npt.NDArray[np.int16]
-    slots: int
+    budget: int
     weights: Weights
+    features: tuple[str, ...]
     provenance: dict[str, Any]
-
-    def check_space(self, space: ConfigurationSpace) -> None:
-        """BundleError unless configurations mean the same in `space`: accelerators, tenants, instances and batches."""
-        ours, theirs = describe_space(self.space), describe_space(space)
-        for key, value in ours.items():
-            if theirs[key] != value:
-                raise BundleError(f"the policy bundle is from another space: its {key} {value}, here {theirs[key]}; train one for this space")
-
-
-def describe_space(space: ConfigurationSpace) -> dict[str, Any]:
-    """What two spaces must share for a configuration to mean the same in both."""
-    return {
-        "accelerators are": ", ".join(space.device.accelerator_names),
-        "number of tenants is": space.shape[0],
-        "most instances are": space.max_instances,
-        "batches are": list(space.batches),
-    }
 
 
 def save_bundle(path: Path, bundle: Bundle) -> None:
     """Write in one step; StorageError if that is impossible."""
-    manifest = {"format": FORMAT, "space": bundle.space.to_dict(), "slots": bundle.slots, "provenance": bundle.provenance}
+    manifest = {"format": FORMAT, "budget": bundle.budget, "features": list(bundle.features), "provenance": bundle.provenance}
     arrays: dict[str, Any] = dict(bundle.weights)
     content = io.BytesIO()
-    np.savez_compressed(content, manifest=np.frombuffer(json.dumps(manifest).encode(), dtype=np.uint8), candidates=bundle.candidates, **arrays)
+    np.savez_compressed(content, manifest=np.frombuffer(json.dumps(manifest).encode(), dtype=np.uint8), **arrays)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,35 +85,27 @@ def load_bundle(path: Path) -> Bundle:
         manifest = json.loads(arrays.pop("manifest").tobytes())
         if manifest["format"] != FORMAT:
             raise BundleError(f"{path} has bundle format {manifest['format']}, this version reads {FORMAT}: train it again")
-        bundle = Bundle(
-            ConfigurationSpace.from_dict(manifest["space"]),
-            arrays.pop("candidates"),
-            int(manifest["slots"]),
-            arrays,
-            manifest["provenance"],
-        )
+        bundle = Bundle(int(manifest["budget"]), arrays, tuple(str(name) for name in manifest["features"]), dict(manifest["provenance"]))
     except FileNotFoundError:
         raise BundleError(f"there is no policy bundle {path}: train one with python -m tuner.train") from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(
             f"{path} is damaged or no policy bundle ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'})"
         ) from error
-    except TunerError as error:
-        raise error if isinstance(error, BundleError) else BundleError(f"{path} is damaged: {error}") from error
     _check(path, bundle)
     return bundle
 
 
 def _check(path: Path, bundle: Bundle) -> None:
-    count = len(bundle.candidates)
-    if bundle.candidates.shape != (count, *bundle.space.shape, 2) or count == 0 or bundle.candidates.dtype.kind != "i":
-        raise BundleError(f"{path} is damaged: its candidates have shape {bundle.candidates.shape}")
-    if (bundle.space.codes(bundle.candidates) < 0).any():
-        raise BundleError(f"{path} is damaged: a candidate lies outside its space")
-    if set(bundle.weights) != {*ARRAYS, "bias"}:
+    if bundle.features != FEATURES:
+        raise BundleError(f"{path} observes other features than this version: train it again")
+    if set(bundle.weights) != set(SHAPES):
         raise BundleError(f"{path} is damaged: its arrays are not those of a policy")
-    for name, array in bundle.weights.items():
-        if array.dtype != np.float32 or not np.isfinite(array).all():
-            raise BundleError(f"{path} is damaged: {name} is not finite float32")
-    if bundle.weights["bias"].shape != (count,):
-        raise BundleError(f"{path} is damaged: {len(bundle.weights['bias'])} biases for {count} candidates")
+    if bundle.budget < 2:
+        raise BundleError(f"{path} is damaged: a budget of {bundle.budget} measurements leaves nothing to decide")
+    hidden = bundle.weights["first.bias"].size
+    sizes = {"H": hidden, "2H": 2 * hidden, "F": len(FEATURES), "1": 1, "2": 2}
+    for name, shape in SHAPES.items():
+        array = bundle.weights[name]
+        if array.dtype != np.float32 or array.shape != tuple(sizes[letter] for letter in shape) or not np.isfinite(array).all():
+            raise BundleError(f"{path} is damaged: {name} is not finite float32 of shape {' x '.join(shape)}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tuner.search.candidates import CandidateSearch, IntArray
+from envs.configuration import Placements
+from tuner.search.candidates import CandidateSearch
 
 
 class HillClimb(CandidateSearch):
@@ -19,22 +20,27 @@ class HillClimb(CandidateSearch):
     """
 
     def _propose(self) -> int:
-        best = int(self.worth.argmax()) if np.isfinite(self.worth).any() else self.default_row
-        left = np.flatnonzero(~self.spent)
-        steps = self.steps_from(self.instances[best], self.levels[best])
-        steps[self._exchanged(best)] = 1
-        near = steps[left]
-        return self.any_of(left[near == near.min()])
+        best = self.best_row()
+        near = self.left(self.rows(self._neighbours(self.candidates[best])))
+        return self.any_of(near if len(near) else self.nearest_left(self.instances[best], self.levels[best]))
 
-    def _exchanged(self, row: int) -> IntArray:
-        """Candidates in which one tenant has the contents of two of its accelerators exchanged."""
-        here = self.problem.candidates[row]
-        tenants, accelerators = self.problem.space.shape
-        pairs = [(tenant, one, other) for tenant in range(tenants) for one in range(accelerators) for other in range(one)]
-        if not pairs:
-            return np.empty(0, dtype=np.int64)
-        swapped = np.repeat(here[None], len(pairs), axis=0)
-        for position, (tenant, one, other) in enumerate(pairs):
-            swapped[position, tenant, [one, other]] = here[tenant, [other, one]]
-        rows = self.rows(swapped)
-        return rows[rows >= 0]
+    def _neighbours(self, here: Placements) -> Placements:
+        """[B, T, A, 2], some of which may be no candidates."""
+        space = self.problem.space
+        batches = space.batches
+        found = []
+        for tenant, accelerator in np.ndindex(space.shape):
+            instances, batch = (int(value) for value in here[tenant, accelerator])
+            if not instances:
+                settings = [(1, size) for size in batches]
+            else:
+                level = batches.index(batch)
+                settings = [(instances + 1, batch), (instances - 1, batch) if instances > 1 else (0, 0)]
+                settings += [(instances, size) for size in (*batches[max(level - 1, 0) : level], *batches[level + 1 : level + 2])]
+            for setting in settings:
+                found.append(here.copy())
+                found[-1][tenant, accelerator] = setting
+            for other in range(accelerator):
+                found.append(here.copy())
+                found[-1][tenant, [accelerator, other]] = here[tenant, [other, accelerator]]
+        return np.stack(found)

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from envs.measurement import Failure, Measurement, Outcome
-from envs.objective import MAX_VIOLATION, Objective
+from envs.measurement import Failure, Outcome
 from envs.optional import optional_import
-from tuner.search.candidates import CandidateSearch, IntArray
+from tuner.search.candidates import CandidateSearch, IntArray, margins
 from tuner.search.protocol import Problem
 
 
@@ -43,8 +42,11 @@ class OptunaSearch(CandidateSearch):
         self._limited = bool(np.isfinite([*problem.objective.p99_ms, problem.objective.power_w]).any())
         self._study = self._new_study()
         whole = self._optuna.distributions.IntDistribution
-        top = {"instances": problem.space.max_instances, "level": len(problem.space.batches) - 1}
-        self._distributions = {f"{name}_{knob}": whole(0, high) for knob in range(problem.space.knobs) for name, high in top.items()}
+        # The last option of a knob has the most instances at the largest batch that its accelerator takes.
+        most = np.array([problem.space.options[options[-1]] for options in problem.space.knob_options])
+        levels = np.searchsorted(np.asarray(problem.space.batches), most[:, 1])
+        top = {"instances": most[:, 0].tolist(), "level": levels.tolist()}
+        self._distributions = {f"{name}_{knob}": whole(0, high[knob]) for knob in range(problem.space.knobs) for name, high in top.items()}
         self._told = 0
         self._lowest = math.inf
 
@@ -64,9 +66,8 @@ class OptunaSearch(CandidateSearch):
             self._optuna.logging.set_verbosity(verbosity)
 
     def _propose(self) -> int:
-        left = np.flatnonzero(~self.spent)
         if self._told < self.startup:
-            return self.any_of(left)
+            return self.any_of(np.flatnonzero(~self.spent))
         suggestions = []
         for _ in range(self.tries):
             instances, levels = self._suggest()
@@ -74,8 +75,7 @@ class OptunaSearch(CandidateSearch):
             if row >= 0 and not self.spent[row]:
                 return row
             suggestions.append((instances, levels))
-        steps = self.steps_from(*suggestions[0])[left]
-        return self.any_of(left[steps == steps.min()])
+        return self.any_of(self.nearest_left(*suggestions[0]))
 
     def _suggest(self) -> tuple[IntArray, IntArray]:
         """Instances and levels [K] that the sampler would try, whether or not they are a candidate."""
@@ -129,20 +129,6 @@ class GpSearch(OptunaSearch):
 
     def _sampler(self, seed: int, **constraints: Any) -> Any:
         return self._optuna.samplers.GPSampler(n_startup_trials=1, seed=seed, **constraints)
-
-
-def margins(outcome: Outcome, objective: Objective) -> list[float]:
-    """How far beyond each finite limit an outcome is, as a logarithm: tenants in order, then power; MAX_VIOLATION where it is unknown.
-
-    Below zero where the limit is kept. That side, which a violation has not, lets a model see a limit coming.
-    """
-    limits = np.array([*objective.p99_ms, objective.power_w])
-    reached = np.array([*outcome.p99_ms, outcome.power_w]) if isinstance(outcome, Measurement) else np.full(len(limits), np.nan)
-    finite = np.isfinite(limits)
-    with np.errstate(divide="ignore"):
-        over = np.log(reached[finite]) - np.log(limits[finite])
-    beyond: list[float] = np.nan_to_num(np.clip(over, -MAX_VIOLATION, MAX_VIOLATION), nan=MAX_VIOLATION).tolist()
-    return beyond
 
 
 def _unused(trial: Any) -> list[float]:

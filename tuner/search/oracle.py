@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,10 +29,11 @@ class Oracle(OrderedSearch):
         self._batch = batch
         super().__init__(problem)
 
-    def _plan(self) -> IntArray:
+    def _plan(self) -> Iterable[int]:
         weights = np.array(self.problem.space.workload.weights)
         found = verdict(self._batch.throughput_ips, self._batch.p99_ms, self._batch.power_w, weights, self.problem.objective.batch())
-        return np.argsort(-rank(found.score_ips, found.violation), kind="stable")
+        order: Iterable[int] = np.argsort(-rank(found.score_ips, found.violation), kind="stable")
+        return order
 
 
 def best_scores(batch: MeasurementBatch, weights: FloatArray, objectives: Objectives) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_]]:

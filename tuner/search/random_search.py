@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from tuner.search.candidates import IntArray, OrderedSearch
+from collections.abc import Iterable
+
+from tuner.search.candidates import OrderedSearch
 
 
 class RandomSearch(OrderedSearch):
     """The default, then the other candidates in a seeded random order."""
 
-    def _plan(self) -> IntArray:
-        return self.rng.permutation(len(self.problem.candidates))
+    def _plan(self) -> Iterable[int]:
+        order: Iterable[int] = self.rng.permutation(len(self.candidates))
+        return order

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from envs.errors import OptionError
+from tuner.search.gradient import GradientSearch
 from tuner.search.hill_climb import HillClimb
+from tuner.search.model_search import ModelArgmax, ModelRefit
 from tuner.search.optuna_search import GpSearch, TpeSearch
 from tuner.search.protocol import Problem, Tuner
 from tuner.search.random_search import RandomSearch
-from tuner.search.vendor_default import VendorDefault
+from tuner.search.vendor import VendorDefault, VendorGpu, VendorGpuDla
 
 #: The oracle is none of them: it needs the outcomes.
 SEARCHES: dict[str, Callable[[Problem], Tuner]] = {
@@ -17,7 +19,12 @@ SEARCHES: dict[str, Callable[[Problem], Tuner]] = {
     "hill_climb": HillClimb,
     "tpe": TpeSearch,
     "gp": GpSearch,
+    "gradient": GradientSearch,
+    "model_argmax": ModelArgmax,
+    "model_refit": ModelRefit,
     "vendor_default": VendorDefault,
+    "vendor_gpu": VendorGpu,
+    "vendor_gpu_dla": VendorGpuDla,
 }
 
 

@@ -10,7 +10,8 @@ from envs.configuration import Configuration
 from envs.errors import ConfigurationError, ObjectiveError, OptionError
 from envs.objective import Objective, Objectives
 from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
-from tuner.evaluation.protocol import BUDGETS, compare, run_tuner, starting_configuration, usable_budgets
+from tuner.evaluation.cases import TraceCases, starting_configuration
+from tuner.evaluation.protocol import BUDGETS, compare, run_tuner, usable_budgets
 from tuner.search.protocol import Problem
 
 LIMITS = Objectives(np.array([[10.0], [1.0]]), np.array([math.inf, math.inf]))
@@ -27,8 +28,10 @@ def test_a_run_counts_every_measurement_from_the_default_on(tmp_path):
     run = run_tuner(tuner, problem, trace.outcome, 5)
     assert len(run) == 5
     assert len(tuner.told) == 5
-    assert run.rows[0] == trace.find(problem.default.array()[None])[0]
-    assert len(set(run.rows.tolist())) == 5
+    assert Configuration.of(run.placements[0]) == problem.default
+    assert len(set(map(Configuration.of, run.placements))) == 5
+    assert (run.true_ips == run.score_ips).all()
+    assert (run.true_violation == run.violation).all()
     assert (run.cost_s == 3.0).all()
     first = trace.outcome(problem.default)
     assert run.score_ips[0] == first.throughput_ips.sum()
@@ -58,13 +61,13 @@ def test_a_failure_scores_nothing_costs_time_and_draws_the_mean_power(tmp_path):
     assert np.isnan(run.energy_j).all()
 
 
-def test_what_is_no_candidate_has_no_row(tmp_path):
+def test_what_is_no_candidate_scores_nothing(tmp_path):
     trace = small_trace(tmp_path, keep=lambda each: each.total_instances < 4)
     problem = problem_of(trace)
     tuner = InOrder(problem)
     tuner._queue[1] = Configuration((((2, 1), (2, 1)),))
     run = run_tuner(tuner, problem, trace.outcome, 2)
-    assert run.rows[1] == -1
+    assert Configuration.of(run.placements[1]) == tuner._queue[1]
     assert run.score_ips[1] == 0
 
 
@@ -87,14 +90,18 @@ def test_compare_runs_every_tuner_on_every_context_and_seed(tmp_path: Path, name
     trace = small_trace(tmp_path, names, batches=(1, 2) if len(names) == 1 else (1,))
     limits = Objectives(np.repeat(LIMITS.p99_ms, len(names), axis=1) * len(names), LIMITS.power_w)
     seen: list[str] = []
-    comparison = compare({"a": InOrder, "b": backwards}, trace, limits, [0, 1, 2], (1, 3, 5, 999), {"b": 3}, seen.append)
+    comparison = compare({"a": InOrder, "b": backwards}, TraceCases(trace, limits), [0, 1, 2], (1, 3, 5, 999), {"b": 3}, seen.append)
     assert comparison.tuners == ("a", "b")
     assert comparison.budgets == (1, 3, 5)
     assert comparison.asked_budget == 999
-    assert len(comparison.records) == len(seen) == 2 * 3 * 2
+    assert len(comparison.records) == 2 * 3 * 2
+    assert len(seen) == len(comparison.contexts) == 2
+    assert comparison.candidates == len(trace.rows)
+    assert comparison.names == names
     assert {len(record.run) for record in comparison.records if record.tuner == "b"} == {3}
-    assert comparison.reference.exists.tolist() == [True, False]
-    assert (comparison.reference.violation > 0).tolist() == [False, True]
+    assert comparison.exists.tolist() == [True, False]
+    assert [context.best.violation > 0 for context in comparison.contexts] == [False, True]
+    assert {context.best.found for context in comparison.contexts} == {"exhaustive"}
     best = comparison.runs("a")[0][0]
     assert best.throughput_ips.shape == (5, len(names))
 
@@ -106,16 +113,16 @@ def test_the_same_seed_is_the_same_problem_for_all_and_differs_between_contexts(
     def factory(name):
         return lambda problem: (seeds[name].append(problem.seed), InOrder(problem))[1]
 
-    compare({name: factory(name) for name in seeds}, trace, LIMITS, [0, 1], (1,))
+    compare({name: factory(name) for name in seeds}, TraceCases(trace, LIMITS), [0, 1], (1,))
     assert seeds["a"] == seeds["b"]
     assert len(set(seeds["a"])) == 4
 
 
 def test_a_power_limit_without_power_is_refused(tmp_path):
     with pytest.raises(ObjectiveError, match="without a power sensor"):
-        compare({"a": InOrder}, small_trace(tmp_path), Objectives(np.array([[10.0]]), np.array([5.0])), [0], (1,))
+        TraceCases(small_trace(tmp_path), Objectives(np.array([[10.0]]), np.array([5.0])))
 
 
 def test_nothing_to_compare_is_refused(tmp_path):
     with pytest.raises(OptionError, match="at least one tuner"):
-        compare({}, small_trace(tmp_path), LIMITS, [0])
+        compare({}, TraceCases(small_trace(tmp_path), LIMITS), [0])

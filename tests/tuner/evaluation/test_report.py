@@ -10,6 +10,7 @@ import pytest
 from envs.errors import StorageError
 from envs.objective import Objectives
 from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
+from tuner.evaluation.cases import TraceCases
 from tuner.evaluation.drawing import spread
 from tuner.evaluation.protocol import compare
 from tuner.evaluation.report import LiveCheck, report_html, verdict_on_learning, write_report
@@ -58,7 +59,8 @@ def limits(tenants: int, *p99_ms: float, power_w: float = math.inf) -> Objective
 
 
 def compared(trace, *p99_ms, power_w=math.inf, seeds=(0, 1), budgets=(1, 3, 8), **tuners):
-    return compare(tuners or {"policy": backwards, "in_order": InOrder}, trace, limits(trace.space.shape[0], *p99_ms, power_w=power_w), seeds, budgets)
+    cases = TraceCases(trace, limits(trace.space.shape[0], *p99_ms, power_w=power_w))
+    return compare(tuners or {"policy": backwards, "in_order": InOrder}, cases, seeds, budgets)
 
 
 def test_a_report_stands_alone_and_says_where_its_numbers_come_from(tmp_path):

@@ -6,11 +6,15 @@ import math
 import numpy as np
 import pytest
 
+from envs.configuration import Configuration
 from envs.errors import StorageError
-from envs.objective import Objectives
-from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
-from tuner.evaluation.protocol import Comparison, Record, Reference, Run, compare
+from envs.objective import Objective, Objectives
+from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace, space_of
+from tuner.evaluation.cases import Best, TraceCases
+from tuner.evaluation.protocol import Comparison, Context, Record, Run, compare
 from tuner.evaluation.statistics import (
+    best_so_far,
+    breakdown,
     cost_to_reach,
     curves,
     interval,
@@ -23,11 +27,11 @@ from tuner.evaluation.statistics import (
 from tuner.evaluation.tables import text_rows, write_runs_csv, write_summary_csv
 
 
-def run_of(scores, violations, energy=1.0):
+def run_of(scores, violations, energy=1.0, true_scores=None, true_violations=None):
     count = len(scores)
     numbers = np.array(scores, dtype=float)
     return Run(
-        rows=np.arange(count),
+        placements=np.ones((count, 1, 2, 2), dtype=np.int16),
         score_ips=numbers,
         violation=np.array(violations, dtype=float),
         cost_s=np.full(count, 2.0),
@@ -35,7 +39,15 @@ def run_of(scores, violations, energy=1.0):
         throughput_ips=numbers[:, None],
         p99_ms=np.ones((count, 1)),
         decision_s=np.array([1.0, 2.0, 9.0, 3.0])[:count],
+        true_ips=numbers if true_scores is None else np.array(true_scores, dtype=float),
+        true_violation=np.array(violations if true_violations is None else true_violations, dtype=float),
     )
+
+
+def context_of(p99_ms, score, violation=0.0, board="a", possible=True):
+    space, some = space_of(("net",), 1, (1,)), Configuration((((1, 1), (0, 0)),))
+    groups = {"board": (board,), "network": ("net",), "tenants": ("1",)}
+    return Context(board, space, Objective((p99_ms,)), some, Best(some, score, violation, possible, "exhaustive"), 50, groups)
 
 
 @pytest.fixture
@@ -46,11 +58,9 @@ def by_hand() -> Comparison:
         run_of([80, 60, 98, 99], [0.1, 0, 0, 0]),  # nothing feasible at first
         run_of([10, 20, 30, 40], [math.log(3.0), math.log(1.65), 3.0, math.log(1.5)]),
     ]
-    exists = np.array([True, True, False])
-    reference = Reference(np.zeros(3, dtype=np.int64), np.array([100.0, 100.0, 40.0]), np.array([0.0, 0.0, math.log(1.5)]), exists)
-    objectives = Objectives(np.array([[1.0], [2.0], [0.1]]), np.full(3, math.inf))
+    contexts = (context_of(1.0, 100.0), context_of(2.0, 100.0, board="b"), context_of(0.1, 40.0, math.log(1.5), "b", possible=False))
     records = tuple(Record("t", index, 0, run) for index, run in enumerate(runs))
-    return Comparison(objectives, reference, (0,), (1, 2, 3, 4), 100, 50, 0, records)
+    return Comparison(contexts, (0,), (1, 2, 3, 4), 100, records)
 
 
 def test_best_so_far_counts_only_what_keeps_the_limits(by_hand):
@@ -85,9 +95,29 @@ def test_when_a_share_is_reached_and_what_it_cost(by_hand):
     assert np.isnan(cost_to_reach(by_hand, "t", 0.999)).all()
 
 
+def test_noise_decides_what_is_answered_and_not_what_it_is_worth():
+    # The second looks best and is within the limits by luck alone; the third is better than the optimum for the same reason.
+    run = run_of([50, 120, 90, 130], [0, 0, 0, 0], true_scores=[52, 80, 95, 140], true_violations=[0, math.log(1.06), 0, math.log(1.04)])
+    comparison = Comparison((context_of(1.0, 100.0),), (0,), (1, 4), 100, (Record("t", 0, 0, run),))
+    found = curves(comparison, "t")
+    np.testing.assert_allclose(found.share[0, 0], [0.52, 0.8, 0.8, 1.0])
+    assert found.overrun[0, 0].tolist() == [False, True, True, False]
+    assert summarize(comparison, "t", 3).overrun_share == 1.0
+
+
+def test_the_best_so_far_is_the_first_of_equals():
+    assert best_so_far(np.array([[1.0, 1.0, 3.0, 2.0, 3.0], [-2.0, -1.0, -3.0, -1.0, 0.0]])).tolist() == [[0, 0, 2, 2, 2], [0, 1, 1, 1, 4]]
+
+
+def test_a_breakdown_counts_each_context_where_it_belongs(by_hand):
+    assert breakdown(by_hand, "board", 3) == {"a": (1, {"t": pytest.approx(0.97)}), "b": (1, {"t": pytest.approx(0.98)})}
+    assert breakdown(by_hand, "tenants", 1)["1"][0] == 2
+    assert breakdown(by_hand, "colour", 1) == {}
+
+
 def test_without_any_feasible_context_shares_are_missing_and_excess_is_not(by_hand):
-    nothing = Reference(by_hand.reference.row, by_hand.reference.score_ips, np.zeros(3), np.zeros(3, dtype=bool))
-    comparison = Comparison(by_hand.objectives, nothing, (0,), (1, 4), 100, 50, 0, by_hand.records)
+    nothing = tuple(context_of(1.0, 100.0, 0.0, possible=False) for _ in range(3))
+    comparison = Comparison(nothing, (0,), (1, 4), 100, by_hand.records)
     summary = summarize(comparison, "t", 4)
     assert math.isnan(summary.share_mean)
     assert math.isnan(summary.broken_share)
@@ -127,7 +157,7 @@ def test_ties_are_called_ties():
 def test_tables_have_units_and_leave_out_what_was_not_measured(tmp_path):
     trace = small_trace(tmp_path)
     limits = Objectives(np.array([[10.0], [20.0]]), np.full(2, math.inf))
-    comparison = compare({"a": InOrder, "b_c": backwards}, trace, limits, [0, 1], (1, 3, 8), {"b_c": 3})
+    comparison = compare({"a": InOrder, "b_c": backwards}, TraceCases(trace, limits), [0, 1], (1, 3, 8), {"b_c": 3})
     found = summaries(comparison)
     assert [(each.tuner, each.budget) for each in found] == [("a", 1), ("a", 3), ("a", 8), ("b_c", 1), ("b_c", 3)]
     with write_summary_csv(tmp_path / "new" / "summary.csv", found).open() as file:
@@ -136,7 +166,7 @@ def test_tables_have_units_and_leave_out_what_was_not_measured(tmp_path):
     units = ("_percent", "_s", "_j", "_ms", "_measurements", "contexts")
     assert all(name == "tuner" or name.endswith(units) for name in rows[0])
     assert {row["tuning_j"] for row in rows} == {""}
-    with write_runs_csv(tmp_path / "runs.csv", comparison, trace).open() as file:
+    with write_runs_csv(tmp_path / "runs.csv", comparison).open() as file:
         runs = list(csv.DictReader(file))
     assert len(runs) == 2 * 2 * (8 + 3)
     assert runs[0]["configuration"] == "net: cpu_fp32 1x1"

@@ -6,18 +6,26 @@ import math
 import tracemalloc
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import pytest
 
+from envs.catalog.reference_networks import reference_network
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.device import Device, accelerator
 from envs.errors import ConfigurationError, OptionError
 from envs.measurement import Failure, FailureKind, Measurement, MeasurementBatch, Origin, Outcome, TenantMeasurement
 from envs.network import Network
 from envs.objective import MAX_VIOLATION, Objective, Objectives
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.draw import DrawOptions, draw_problem, sample_placements
+from envs.simulator.draw import Problem as DrawnProblem
+from envs.simulator.machine import machine_of
+from envs.simulator.prior import starting_configuration
+from envs.simulator.tables import Contexts
 from envs.workload import workload_of
-from tuner.search.optuna_search import margins
+from tuner.search.candidates import margins
 from tuner.search.oracle import Oracle, best_scores
 from tuner.search.protocol import Problem, Tuner
 from tuner.search.registry import SEARCHES, make_search
@@ -67,6 +75,14 @@ def hopeless(configuration: Configuration) -> Outcome:
     return Failure(FailureKind.BUILD_FAILED, "no", 1.0)
 
 
+def open_problem() -> Problem:
+    """A sample of a space that is not listed: everything else that is valid may be asked, too."""
+    space = space_of(tenants=2, max_instances=3)
+    candidates = sample_placements(space, np.random.default_rng(0), 40)
+    first = np.unique(space.codes(candidates), return_index=True)[1]
+    return Problem(space, candidates[np.sort(first)], Objective((25.0, 25.0), 30.0), space.default(), model=model_of(space), open=True)
+
+
 def problem_of(space: ConfigurationSpace, objective: Objective | None = None, keep: int | None = None, seed: int = 0) -> Problem:
     """Over all of the space, or `keep` candidates of it, the default included."""
     candidates = space.catalogue
@@ -75,7 +91,12 @@ def problem_of(space: ConfigurationSpace, objective: Objective | None = None, ke
         others = np.delete(np.arange(len(candidates)), default)
         candidates = candidates[np.append(np.random.default_rng(1).permutation(others)[: keep - 1], default)]
     tenants = space.shape[0]
-    return Problem(space, candidates, objective or Objective((25.0,) * tenants, 30.0), space.default(), seed)
+    return Problem(space, candidates, objective or Objective((25.0,) * tenants, 30.0), space.default(), seed, model_of(space))
+
+
+def model_of(space: ConfigurationSpace) -> DeviceModel:
+    """A board that knows nothing of the worlds below: whoever believes it is wrong, and has to live with it."""
+    return DeviceModel(machine_of("orin_nano_8", "MAXN_SUPER"), space, (reference_network("resnet18"),) * space.shape[0])
 
 
 def outcomes(problem: Problem, world: World) -> MeasurementBatch:
@@ -118,6 +139,20 @@ class TestContract:
         assert set(problem.space.codes(np.stack([each.array() for each in found]))) <= set(problem.space.codes(problem.candidates))
         assert len(set(found)) == 12
 
+    def test_an_open_problem_takes_whatever_is_valid_without_repetition(self, name: str) -> None:
+        problem = open_problem()
+        if name == "oracle":
+            return  # knows nothing beyond what is listed
+        found = asked(search_of(name, problem), smooth, 25)
+        assert found[0] == problem.default
+        assert len(set(found)) == 25
+        for configuration in found:
+            problem.space.check(configuration)
+        known = Configuration.of(problem.space.catalogue[len(problem.space.catalogue) // 2])
+        search = search_of(name, open_problem())
+        search.tell(known, smooth(known))
+        assert known not in asked(search, smooth, 15)
+
     @pytest.mark.parametrize("tenants", [1, 2])
     def test_asks_for_everything_once_and_then_still_answers(self, name: str, tenants: int) -> None:
         problem = problem_of(space_of(tenants, total=4), keep=11)
@@ -155,13 +190,13 @@ class TestContract:
 
     def test_a_default_that_is_no_candidate_is_named(self, name: str) -> None:
         space = space_of()
-        problem = Problem(space, space.catalogue[-3:], LATE, space.default())
+        problem = Problem(space, space.catalogue[-3:], LATE, space.default(), model=model_of(space))
         with pytest.raises(ConfigurationError, match="cuda 1x1"):
             search_of(name, problem)
 
 
 def test_an_unknown_search_is_answered_with_the_names() -> None:
-    with pytest.raises(OptionError, match=r"'annealing'.*random, hill_climb, tpe, gp, vendor_default"):
+    with pytest.raises(OptionError, match=r"'annealing'.*random, hill_climb, tpe, gp, gradient, model_argmax"):
         make_search("annealing", problem_of(space_of()))
 
 
@@ -216,6 +251,85 @@ def test_vendor_default_grows_the_batch_then_the_instances_then_the_accelerators
     words = [problem.space.describe(each).removeprefix("net0: ") for each in asked(make_search("vendor_default", problem), smooth, 9)]
     singles = ["cuda 1x1", "cuda 1x2", "tensor 1x1", "tensor 1x2", "cuda 2x1", "cuda 2x2", "tensor 2x1", "tensor 2x2"]
     assert words == [*singles, "cuda 1x1 + tensor 1x1"]
+
+
+def test_vendors_grow_the_batch_of_an_engine_for_tensor_cores_and_of_those_for_the_dla() -> None:
+    problem = problem_of(space_of(accelerators=("tensor", "cuda", "dla0", "dla1"), batches=(1, 2, 4, 8, 16)))
+    found = {name: asked(make_search(name, problem), hopeless, 5) for name in ("vendor_gpu", "vendor_gpu_dla")}
+    words = [[problem.space.describe(each).removeprefix("net0: ") for each in configurations] for configurations in found.values()]
+    assert words[0] == [f"tensor 1x{size}" for size in (1, 2, 4, 8, 16)]
+    on_dla = [f"tensor 1x{size} + dla0 1x{core} + dla1 1x{core}" for size, core in ((1, 2), (2, 2), (4, 4), (8, 8))]
+    assert words[1] == ["tensor 1x1", *on_dla]
+
+
+class TestGradient:
+    def test_bisects_the_knob_that_pays(self) -> None:
+        # Measured: 1 (default), 2 (the slope), then the middles of what is left of 2..8: 5, 7 (6 would be next, being below 7 and above 5).
+        problem, world = line(math.inf)
+        assert [each.total_instances for each in asked(make_search("gradient", problem), world, 5)] == [1, 2, 5, 7, 8]
+
+    def test_stops_before_a_limit(self) -> None:
+        problem, world = line(65.0)
+        found = [each.total_instances for each in asked(make_search("gradient", problem), world, 6)]
+        assert found[:4] == [1, 2, 5, 7]
+        assert 6 in found
+
+    def test_takes_one_knob_after_the_other(self) -> None:
+        # The default, two slopes, then two bisections of two measurements each.
+        problem = problem_of(space_of(accelerators=("cuda",), batches=(1, 2, 4, 8), max_instances=4), Objective((math.inf,)))
+        found = asked(make_search("gradient", problem), lambda each: measured([float(each.array().prod())], [1.0]), 7)
+        assert found[-1] == Configuration((((4, 8),),))
+
+
+@lru_cache(maxsize=1)
+def drawn_board() -> DrawnProblem:
+    return draw_problem(DrawOptions(small_spaces=1.0, boards=["agx_orin_64"], networks=["resnet50"]), np.random.default_rng(4))
+
+
+class TestModels:
+    """A board of the catalogue whose truth is the model itself, or departs from it."""
+
+    @staticmethod
+    def problem(drawn: DrawnProblem) -> Problem:
+        space = drawn.model.space
+        objective = Objective((30.0,), 30.0)
+        return Problem(space, space.catalogue, objective, starting_configuration(drawn.model, objective), model=drawn.model)
+
+    @staticmethod
+    def world(model: DeviceModel, context: Contexts) -> World:
+        def answer(configuration: Configuration) -> Measurement:
+            batch = model.batch(context, configuration.array()[None])
+            return measured(batch.throughput_ips[0].tolist(), batch.p99_ms[0].tolist(), float(batch.power_w[0]))
+
+        return answer
+
+    def test_where_the_model_is_right_its_first_choice_is_the_best(self) -> None:
+        drawn = drawn_board()
+        problem, world = self.problem(drawn), self.world(drawn.model, drawn.model.nominal())
+        found = asked(make_search("model_argmax", problem), world, 4)
+        _, best, exists = best_scores(outcomes(problem, world), np.ones(1), problem.objective.batch())
+        assert exists[0]
+        scores = [problem.judge(world(each)) for each in found]
+        assert scores[1][0] == pytest.approx(best[0], rel=1e-4)
+        assert [score for score, violation in scores[1:] if violation <= 0] == sorted((score for score, _ in scores[1:]), reverse=True)
+
+    def test_measuring_moves_what_is_believed_of_everything_else(self) -> None:
+        drawn = drawn_board()
+        problem = self.problem(drawn)
+        fast, slow = (make_search("model_refit", problem) for _ in range(2))
+        truth = self.world(drawn.model, drawn.truth)(problem.default)
+        for search, factor in ((fast, 0.5), (slow, 2.0)):
+            assert search.ask() == problem.default
+            search.tell(problem.default, measured((truth.throughput_ips / factor).tolist(), (truth.p99_ms * factor).tolist(), truth.power_w))
+        believed = [search._belief.mean[0][1].mean() for search in (fast, slow)]
+        assert believed[0] < believed[1] - 0.1
+
+    def test_the_prior_is_made_once_for_all(self) -> None:
+        drawn = drawn_board()
+        problem = self.problem(drawn)
+        assert problem.prior is problem.prior
+        assert problem.prior is not None
+        assert Configuration.of(problem.prior.placements[0]) == problem.default
 
 
 class TestOracle:

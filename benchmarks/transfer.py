@@ -1,0 +1,173 @@
+"""How good are few measurements on a board, a network and limits that nobody has seen? Policy and searches on problems of the device model.
+
+Every number is simulated. Problems are drawn from held-out boards, networks and bands of limits, and each has a truth of its own.
+Whoever decides fast is compared on all of them; whoever takes long to decide, and longer budgets, on the first of them.
+
+python -m benchmarks.transfer --bundle PATH
+python -m benchmarks.transfer --quick
+python -m benchmarks.transfer --two-tenants
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.figures import Figure, figure, parser, report
+from envs.configuration import ConfigurationSpace
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.draw import DrawOptions, draw_problem
+from tuner.console import progress_bar, table
+from tuner.evaluation.protocol import Comparison, compare
+from tuner.evaluation.report import write_report
+from tuner.evaluation.simulated import SimulatedCases, exhaustive, searched, simulated_cases
+from tuner.evaluation.statistics import Summary, summarize
+from tuner.evaluation.tables import write_runs_csv
+from tuner.policy.bundle import load_bundle
+from tuner.policy.learned import LearnedTuner
+from tuner.search.protocol import Problem, Tuner
+from tuner.search.registry import make_search
+
+FAST = ("random", "hill_climb", "gradient", "model_argmax", "model_refit", "vendor_gpu", "vendor_gpu_dla")
+
+#: Of the policy: mean and 5th percentile of the share of the oracle, feasible, and broken, after so many measurements.
+BARS = {3: (">= 95", ">= 80", ">= 99", ""), 8: (">= 98", ">= 90", ">= 99.5", "<= 5")}
+
+#: Small two-tenant spaces in which the search that stands for the oracle in large ones is compared with looking at everything.
+CHECKED, SMALL_BATCHES, SMALL_INSTANCES = 12, (1, 4), 2
+
+Factories = Mapping[str, Callable[[Problem], Tuner]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Tuners on the first `cases` problems with some seeds, after some budgets."""
+
+    tuners: tuple[str, ...]
+    cases: int
+    seeds: int
+    budgets: tuple[int, ...]
+
+
+def parts(cases: int, seeds: int, quick: bool) -> list[Part]:
+    """Fast deciders everywhere; then what takes longer, to decide or to measure."""
+    some, few = (6, 2) if quick else (50, 20)
+    return [
+        Part(FAST, cases, seeds, (3, 8)),
+        Part(("tpe",), min(some, cases), min(2, seeds), (3, 8, 15, 30, 50)),
+        Part(("gp",), min(few, cases), 1, (3, 8) if quick else (3, 8, 15)),
+        Part(("random", "hill_climb", "gradient", "model_argmax", "model_refit"), min(some, cases), min(2, seeds), (15, 30, 50, 100)),
+    ]
+
+
+def run_parts(every: Sequence[Part], problems: SimulatedCases, policy: Factories, budget: int, jobs: int) -> list[Comparison]:
+    """One comparison each; the policy goes with the first."""
+    found = []
+    for number, part in enumerate(every):
+        factories = {**(policy if number == 0 else {}), **{name: partial(make_search, name) for name in part.tuners}}
+        with progress_bar(f"up to {part.budgets[-1]} measurements, {part.cases} problems", part.cases) as advance:
+            cases = replace(problems, count=part.cases)
+            found.append(compare(factories, cases, range(part.seeds), part.budgets, dict.fromkeys(policy, budget), advance, jobs))
+    return found
+
+
+def figures_of(comparison: Comparison, budgets: Sequence[int]) -> tuple[list[Summary], list[Figure]]:
+    """Four figures a tuner and budget, with bars where it is the policy."""
+    summaries, figures = [], []
+    for tuner in comparison.tuners:
+        for budget in budgets:
+            if budget > len(comparison.runs(tuner)[0][0]):
+                continue
+            each = summarize(comparison, tuner, budget)
+            summaries.append(each)
+            goals = BARS.get(budget, ("",) * 4) if tuner == "policy" else ("",) * 4
+            shares = (each.share_mean, each.share_p5, each.feasible_share, each.broken_share)
+            names = ("share of the oracle, mean", "share of the oracle, 5th percentile", "feasible where possible", "measurements beyond a limit")
+            where = f"{each.contexts} problems x {len(comparison.seeds)} seeds"
+            for name, share, goal in zip(names, shares, goals, strict=True):
+                figures.append(figure(f"{tuner} after {budget}: {name} ({where})", 100 * share, "%", goal))
+            figures.append(figure(f"{tuner} after {budget}: answers over 5 % beyond a limit without noise ({where})", 100 * each.overrun_share, "%"))
+    return summaries, figures
+
+
+def searched_over_exhaustive(count: int) -> float:
+    """The least share of the true optimum that the search finds in small two-tenant spaces; 0 where it misses that limits can be kept."""
+    rng, least = np.random.default_rng(0), 1.0
+    with progress_bar("checking the reference of large spaces", count) as advance:
+        for _ in range(count):
+            drawn = draw_problem(DrawOptions(split="held_out", two_tenants=1.0), rng)
+            space = drawn.model.space
+            small = ConfigurationSpace(space.device, space.workload, SMALL_INSTANCES, SMALL_BATCHES)
+            model = DeviceModel(drawn.model.machine, small, drawn.model.networks)
+            truth = model.drawn(rng, 1)
+            best, found = exhaustive(model, truth, drawn.objective, small.catalogue), searched(model, truth, drawn.objective)
+            if best.exists:
+                least = min(least, found.score_ips / best.score_ips if found.exists else 0.0)
+            advance(drawn.name)
+    return least
+
+
+def print_table(summaries: Sequence[Summary], comparison: Comparison) -> None:
+    """Best first within a budget."""
+    print(f"\nsimulated: {summaries[0].contexts} problems x {len(comparison.seeds)} seeds; {summaries[0].impossible_contexts} more have no answer")
+    head = ["tuner", "measurements", "mean [%]", "5th [%]", "feasible [%]", "5 % beyond [%]", "broke a limit [%]", "decision [ms]"]
+    rows = []
+    for each in sorted(summaries, key=lambda each: (each.budget, -each.share_mean)):
+        shares = (each.share_mean, each.share_p5, each.feasible_share, each.overrun_share, each.broken_share)
+        rows.append([each.tuner, str(each.budget), *(f"{100 * share:.1f}" for share in shares), f"{1000 * each.decision_s:.2f}"])
+    table(head, rows)
+
+
+def policy_of(path: Path | None) -> tuple[Factories, int]:
+    """The learned tuner and its horizon; nothing without a bundle."""
+    if path is None:
+        return {}, 0
+    bundle = load_bundle(path)
+    return {"policy": partial(LearnedTuner, bundle)}, bundle.budget
+
+
+def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
+    arguments.add_argument("--bundle", type=Path, help="the policy; without it only searches are compared")
+    arguments.add_argument("--cases", type=int, default=500)
+    arguments.add_argument("--seeds", type=int, default=10)
+    arguments.add_argument("--seed", type=int, default=1000, help="of the draw")
+    arguments.add_argument("--two-tenants", action="store_true", help="problems with two networks at once")
+    arguments.add_argument("--quick", action="store_true", help="20 problems, 2 seeds")
+    arguments.add_argument("--jobs", type=int, default=2, help="processes")
+    arguments.add_argument("--out", type=Path, default=Path("runs/transfer"))
+    return arguments.parse_args()
+
+
+def main() -> int:
+    given = options(parser(__doc__))
+    for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(library, "1")  # read by the processes that are begun: each keeps to one core
+    cases, seeds = (20, 2) if given.quick else (given.cases, given.seeds)
+    policy, budget = policy_of(given.bundle)
+    problems = simulated_cases(DrawOptions(two_tenants=float(given.two_tenants)), cases, given.seed)
+    every = parts(cases, seeds, given.quick)
+    figures: list[Figure] = []
+    for part, comparison in zip(every, run_parts(every, problems, policy, budget, given.jobs), strict=True):
+        if not comparison.exists.any():
+            continue
+        summaries, found = figures_of(comparison, part.budgets)
+        print_table(summaries, comparison)
+        figures += found
+        if part is every[0]:
+            write_report(given.out / "report.html", comparison, None)
+            write_runs_csv(given.out / "runs.csv", comparison)
+    if given.two_tenants:
+        least = searched_over_exhaustive(CHECKED)
+        figures.append(figure("reference of large spaces: least share of the optimum in small ones", 100 * least, "%", ">= 99"))
+    return report(figures, given.json, goals_only=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""What tuners are compared on: problems, how each answers a measurement, and the best there is to find.
+
+Letters: M measurements of one run, N candidates, T tenants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from envs.configuration import Configuration, Placements
+from envs.errors import OptionError
+from envs.measurement import MeasurementBatch, Outcome
+from envs.objective import Objectives, verdict_of
+from envs.simulator.device_model import DeviceModel, model_for
+from envs.traces.reader import Trace
+from envs.world import starting_row
+from tuner.search.candidates import Index
+from tuner.search.oracle import best_scores
+from tuner.search.protocol import Problem
+
+#: One run: configurations in, outcomes out. It remembers what was applied before, and how often each was measured.
+Session = Callable[[Configuration], Outcome]
+
+
+@dataclass(frozen=True)
+class Best:
+    """What there was to find in one case.
+
+    Attributes:
+        configuration: the best one; where none is feasible, the least violating one.
+        score_ips: what it gives. violation: by how much it breaks a limit, 0 where `exists`.
+        exists: whether anything keeps all limits.
+        found: `exhaustive`, or `searched` where the space is too large to look at all of it.
+    """
+
+    configuration: Configuration
+    score_ips: float
+    violation: float
+    exists: bool
+    found: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One problem to compare tuners on.
+
+    Attributes:
+        name: in words.
+        session: begins a run with a seed; the same seed answers all tuners alike.
+        truth: outcomes without noise of configurations [M, T, A, 2]; None where what was measured is all that is known.
+        groups: what it belongs to, for breakdowns: `board`, `network`, `tenants`, each with one value or more.
+    """
+
+    name: str
+    problem: Problem
+    session: Callable[[int], Session]
+    best: Best
+    truth: Callable[[Placements], MeasurementBatch] | None = None
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Cases(Protocol):
+    """Cases in order, each built when it is asked for, since one of a large space takes a second and some hundred megabytes.
+
+    Attributes:
+        trace: which they replay; None where they are simulated.
+    """
+
+    @property
+    def trace(self) -> Trace | None: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Case: ...
+
+
+@dataclass(frozen=True)
+class TraceCases:
+    """The same trace under different objectives [B]; every window is answered as it was recorded.
+
+    Raises:
+        ObjectiveError: an objective cannot be judged on this trace.
+    """
+
+    trace: Trace
+    objectives: Objectives
+
+    def __post_init__(self) -> None:
+        has_power = bool(np.isfinite(self.trace.batch.power_w).any())
+        for index in range(len(self)):
+            self.objectives.row(index).check_measurable(has_power, f"{self.trace.path.name} was recorded without a power sensor")
+
+    def __len__(self) -> int:
+        return len(self.objectives)
+
+    def __getitem__(self, index: int) -> Case:
+        space, weights = self.trace.space, np.array(self.trace.space.workload.weights)
+        objective = self.objectives.row(index)
+        start = starting_configuration(self.trace)
+        problem = Problem(space, self.trace.placements, objective, start, model=self._model, shared={"index": self._index})
+        row, score, exists = best_scores(self.trace.batch, weights, objective.batch())
+        violation = verdict_of(self.trace.batch.take(row), weights, objective.batch()).violation
+        found = Configuration.of(self.trace.placements[row[0]])
+        best = Best(found, float(score[0]), float(violation[0]), bool(exists[0]), "exhaustive")
+        groups = {"board": (space.device.name,), "network": space.workload.names, "tenants": (str(space.shape[0]),)}
+        return Case(objective.describe(space.workload.names), problem, lambda _: self.outcome, best, groups=groups)
+
+    @cached_property
+    def _index(self) -> Index:
+        return Index.of(self.trace.space, self.trace.placements)
+
+    @cached_property
+    def _model(self) -> DeviceModel | None:
+        """What is known beforehand: of a plain computer little, of a device that no catalogue has nothing."""
+        try:
+            return model_for(self.trace.space)
+        except OptionError:
+            return None
+
+    @cached_property
+    def _recorded(self) -> dict[Configuration, Outcome]:
+        every = map(Configuration.of, self.trace.placements)
+        return {configuration: self.trace.outcome(configuration) for configuration in every}
+
+    def outcome(self, configuration: Configuration) -> Outcome:
+        """As recorded."""
+        return self._recorded[configuration] if configuration in self._recorded else self.trace.outcome(configuration)
+
+
+def starting_configuration(trace: Trace) -> Configuration:
+    """Where every tuner starts: see `envs.world.starting_row`."""
+    return Configuration.of(trace.placements[starting_row(trace.space, trace.placements, trace.batch.failed)])
