@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: help train test check clean
 
 help:
-	@echo "make train   train a policy on the built-in recording and compare it with search (3 to 5 minutes)"
+	@echo "make train   train a policy in the model of an AGX Orin and compare it with search (under 5 minutes)"
 	@echo "make test    all checks and tests (under 8 minutes)"
 	@echo "make check   ruff, mypy --strict and import contracts alone"
 	@echo "make clean   remove the virtual environment and caches; runs/ and traces/ stay"

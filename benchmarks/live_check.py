@@ -20,7 +20,7 @@ from tuner.evaluation.words import live_sentence
 def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--trace", default="resnet50")
-    arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/one_tenant.bundle"))
+    arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/reference.bundle"))
     arguments.add_argument("--networks", nargs="+", default=["networks/resnet50.onnx"])
     arguments.add_argument("--choices", type=int, default=5)
     arguments.add_argument("--out", type=Path, default=Path("runs/live_check"))

@@ -1,7 +1,7 @@
 """How good are few measurements? Replays a built-in trace: policy and searches, ten seeds, objectives that no training drew.
 
 python -m benchmarks.quality
-python -m benchmarks.quality --trace resnet50_mobilenet_v2 --bundle checkpoints/two_tenants.bundle
+python -m benchmarks.quality --trace resnet50_mobilenet_v2
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tuner.evaluation.statistics import summarize
 def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--trace", default="resnet50")
-    arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/one_tenant.bundle"))
+    arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/reference.bundle"))
     arguments.add_argument("--objectives", type=int, default=30)
     arguments.add_argument("--seeds", type=int, default=10)
     arguments.add_argument("--tpe", type=int, default=30, help="measurements at which TPE stops, its decisions being slow")

@@ -174,6 +174,8 @@ class ConfigurationSpace:
             placements[tenant, 0] = (1, batch)
         if int(judge(self, placements[None])[0]) == VALID:
             return Configuration.of(placements)
+        if self.combinations > MAX_COMBINATIONS:
+            raise ConfigurationError(f"one instance of each tenant is not possible on {self.device.name}: it is too small for this workload")
         fewest = self.catalogue[..., 0].sum(axis=(1, 2)).argmin()
         return Configuration.of(self.catalogue[fewest])
 

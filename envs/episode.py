@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.errors import ConfigurationError, OptionError
+from envs.kernels import compiled
 from envs.objective import MAX_VIOLATION
 from envs.observation import PROPOSALS, Single, observe
 from envs.pool import NOTHING, judged
@@ -58,6 +59,8 @@ class Episodes:
         self.changes = changes
         self.proposals = min(PROPOSALS, self.pool.candidates)
         self._every = np.arange(rows)
+        kernels = compiled()
+        self._condition, self._describe = (None, None) if kernels is None else kernels
 
     def reset(self, uniforms: npt.NDArray[np.floating], normals: npt.NDArray[np.floating]) -> Single:
         """Start all episodes anew: draws a problem a row and measures its default; observations [B, P, F].
@@ -75,7 +78,7 @@ class Episodes:
         changing = uniforms[:, 2] < self.changes
         self._change_at = np.where(changing, 2 + (uniforms[:, 3] * max(self.budget - 3, 1)).astype(np.int64), self.budget + 1)
         self._change_to = uniforms[:, 4]
-        self.belief = Belief.of(pool.mean[self.problem], pool.basis, pool.left[self.problem], self.problem, pool.variance[self.problem])
+        self.belief = Belief.of(pool.mean[self.problem], pool.basis, pool.left[self.problem], self.problem, pool.variance[self.problem], self._condition)
         self.limits = pool.limits[self.problem].copy()
         self.weights, self.noise = pool.weights[self.problem], pool.noise[self.problem]
         self.present, self.known = pool.present[self.problem], pool.known[self.problem]
@@ -119,7 +122,7 @@ class Episodes:
     def _observe(self) -> Single:
         belief = (self.belief.mean, self.belief.variance, self.noise, self.limits, self.weights)
         progress = (self.best, self.best_score, self.used, self.budget, self._broke, self.known)
-        self.last, self.shown = observe(*belief, self.present, self.measured, *progress, self.proposals)
+        self.last, self.shown = observe(*belief, self.present, self.measured, *progress, self.proposals, self._describe)
         return self.last
 
     def _best_there_is(self, rows: Rows, limits: Single) -> Single:

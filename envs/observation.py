@@ -9,7 +9,7 @@ sizes or more tenants are nothing new to it.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ ALLOWED = FEATURES.index("allowed")
 
 #: Candidates that are proposed for each decision.
 PROPOSALS = 24
+
+#: Rows that are computed at a time: few enough that their arrays stay in the cache.
+BLOCK = 128
 
 #: What a broken limit costs, as a share of the best so far, where candidates are ranked to be proposed.
 RISK = np.float32(0.1)
@@ -50,6 +53,7 @@ def observe(
     broke: npt.NDArray[np.bool_],
     known: Single,
     proposals: int,
+    kernel: Callable[..., None] | None = None,
 ) -> tuple[Single, npt.NDArray[np.int64]]:
     """Observations [B, P, F] of the P most promising candidates, and which those are, [B, P].
 
@@ -57,72 +61,112 @@ def observe(
         mean, variance: [B, Q, M], the belief. noise, limits: [B, Q]. weights: [B, T].
         present, measured: [B, M]. best: [B], the candidate with the highest score that kept all limits, -1 for none; best_score: [B], log.
         used: [B] measurements. broke: [B], whether the last one broke a limit. known: [B, 3].
+        kernel: `envs.kernels.describe` compiled, which does the work; None for NumPy.
     """
-    tenants = weights.shape[1]
-    rows = np.arange(len(mean))
-    score, score_variance = believed_score(mean, variance, weights)
-    spread = np.sqrt(score_variance)
-    distance = np.clip(mean[:, tenants:] - limits[:, tenants:, None], -6.0, 6.0)
-    doubt = np.sqrt(variance[:, tenants:] + noise[:, tenants:, None])
-    margin = np.clip(-distance / doubt, -8.0, 8.0)
-    odds = 1.0 + np.exp(-LOGISTIC * margin)
-    chance = -np.log(np.multiply.reduce(odds, axis=1))
-    worst_margin, worst_distance, worst_spread = margin[:, 0], distance[:, 0], doubt[:, 0]
-    for limit in range(1, margin.shape[1]):
-        worse = margin[:, limit] < worst_margin
-        worst_distance, worst_spread = np.where(worse, distance[:, limit], worst_distance), np.where(worse, doubt[:, limit], worst_spread)
-        worst_margin = np.where(worse, margin[:, limit], worst_margin)
-    has_best = best >= 0
-    promise = np.where(present, score + np.maximum(chance, -8.0), -1e3).max(axis=1)
-    over = np.where(has_best, best_score, promise - 1.0)[:, None]
-    unit = (score - over) / spread
-    better = 1.0 / (1.0 + np.exp(-LOGISTIC * np.clip(unit, -8.0, 8.0)))
-    gain = spread * np.maximum(unit * better + PEAK * np.exp(-0.5 * np.minimum(unit * unit, 60.0)), 1e-6)
-    is_best = np.zeros(measured.shape, dtype=bool)
-    is_best[rows[has_best], best[has_best]] = True
-    allowed = present & (~measured | is_best)
-    acquisition = np.maximum(np.log(gain) + chance, -14.0)
-    kept = np.exp(chance)
-    net = kept * np.expm1(np.minimum(gain, 1.5)) - RISK * (1.0 - kept)
-    shown = _shown(net + 1e-3 * acquisition, chance, allowed, is_best, proposals)
-
-    def of(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.take_along_axis(values, shown, axis=1)
-
-    columns = (
-        *(of(allowed), of(measured), of(is_best), np.clip(of(score) - over, -3.0, 3.0), of(spread), np.maximum(of(chance), -8.0) / 4),
-        *(of(worst_margin) / 4, np.clip(of(worst_distance), -2.0, 2.0), of(worst_spread), np.minimum(of(gain), 2.0), of(acquisition) / 4, of(net), of(better)),
-        np.clip(of(score) - promise[:, None], -3.0, 1.0),
-    )
-    limited = np.isfinite(limits)
-    common = (
-        *(used / budget, (budget - used) / 8, has_best, np.clip(np.where(has_best, best_score - promise, 0.0), -3.0, 1.0)),
-        *(limited[:, -1], limited[:, tenants:-1].any(axis=1), broke, *known.T),
-    )
     out = np.empty((len(mean), proposals, len(FEATURES)), dtype=np.float32)
-    for position, column in enumerate(columns):
-        out[:, :, position] = column
-    for position, value in enumerate(common, start=len(columns)):
-        out[:, :, position] = value[:, None]
+    shown = np.empty((len(mean), proposals), dtype=np.int64)
+    if kernel is not None:
+        kernel(out, shown, mean, variance, noise, limits, weights, present, measured, best, best_score, used, budget, broke, known)
+        return out, shown
+    for start in range(0, len(mean), BLOCK):
+        some = slice(start, start + BLOCK)
+        asked = (noise[some], limits[some], weights[some], present[some], measured[some])
+        progress = (best[some], best_score[some], used[some], budget, broke[some], known[some])
+        _fill(out[some], shown[some], mean[some], variance[some], *asked, *progress)
     return out, shown
 
 
+def _fill(
+    out: Single,
+    shown: npt.NDArray[np.int64],
+    mean: Single,
+    variance: Single,
+    noise: Single,
+    limits: Single,
+    weights: Single,
+    present: npt.NDArray[np.bool_],
+    measured: npt.NDArray[np.bool_],
+    best: npt.NDArray[np.int64],
+    best_score: Single,
+    used: npt.NDArray[np.int64],
+    budget: int,
+    broke: npt.NDArray[np.bool_],
+    known: Single,
+) -> None:
+    """As `observe`, of a few rows, into its results. What only the proposals show is computed for them alone."""
+    rows, count, tenants = len(mean), mean.shape[2], weights.shape[1]
+    score, score_variance = believed_score(mean, variance, weights)
+    spread = np.sqrt(score_variance)
+    distance = mean[:, tenants:] - limits[:, tenants:, None]
+    doubt = np.sqrt(variance[:, tenants:] + noise[:, tenants:, None])
+    excess = np.maximum(distance, -6.0)
+    excess /= doubt
+    _between(excess, -8.0, 8.0)
+    kept = 1.0 / np.multiply.reduce(1.0 + np.exp(LOGISTIC * excess), axis=1)
+    chance = np.log(kept)
+    reach = score + np.maximum(chance, -8.0)
+    np.copyto(reach, -1e3, where=~present)
+    promise = reach.max(axis=1)
+    has_best = best >= 0
+    over = np.where(has_best, best_score, promise - 1.0)[:, None]
+    unit = (score - over) / spread
+    better = 1.0 / (1.0 + np.exp(-LOGISTIC * _between(unit.copy(), -8.0, 8.0)))
+    gain = spread * np.maximum(unit * better + PEAK * np.exp(-0.5 * np.minimum(unit * unit, 60.0)), 1e-6)
+    acquisition = np.maximum(np.log(gain) + chance, -14.0)
+    net = kept * np.expm1(np.minimum(gain, 1.5)) - RISK * (1.0 - kept)
+    every, found = np.arange(rows), np.flatnonzero(has_best)
+    is_best = np.zeros(measured.shape, dtype=bool)
+    is_best[found, best[found]] = True
+    allowed = present & (~measured | is_best)
+    shown[:] = _shown(net + 1e-3 * acquisition, chance, allowed, is_best, shown.shape[1])
+
+    at = shown + (every * count)[:, None]
+    columns = [each.reshape(-1).take(at) for each in (allowed, measured, is_best, score, spread, chance, gain, acquisition, net, better)]
+    *flags, score, spread, chance, gain, acquisition, net, better = columns
+    places = at[:, None] + (every[:, None] * (distance.shape[1] - 1) + np.arange(distance.shape[1]))[:, :, None] * count
+    far, sure, tight = (each.reshape(-1).take(places) for each in (distance, doubt, excess))
+    worst_distance, worst_spread, worst = far[:, 0], sure[:, 0], tight[:, 0]
+    for limit in range(1, far.shape[1]):
+        worse = tight[:, limit] > worst
+        worst_distance, worst_spread = np.where(worse, far[:, limit], worst_distance), np.where(worse, sure[:, limit], worst_spread)
+        worst = np.where(worse, tight[:, limit], worst)
+    columns = [
+        *(*flags, _between(score - over, -3.0, 3.0), spread, np.maximum(chance, -8.0) / 4, worst / -4, _between(worst_distance, -2.0, 2.0), worst_spread),
+        *(np.minimum(gain, 2.0), acquisition / 4, net, better, _between(score - promise[:, None], -3.0, 1.0)),
+    ]
+    for position, column in enumerate(columns):
+        out[:, :, position] = column
+    common = np.empty((rows, 1, len(FEATURES) - len(columns)), dtype=np.float32)
+    limited = np.isfinite(limits)
+    lead = _between(np.where(has_best, best_score - promise, 0.0), -3.0, 1.0)
+    progress = (used / budget, (budget - used) / 8, has_best, lead, limited[:, -1], limited[:, tenants:-1].any(axis=1), broke)
+    for position, value in enumerate(progress):
+        common[:, 0, position] = value
+    common[:, 0, len(progress) :] = known
+    out[:, :, len(columns) :] = common
+
+
+def _between(values: Single, low: float, high: float) -> Single:
+    """Clipped, in place."""
+    clipped: Single = values.clip(low, high, out=values)
+    return clipped
+
+
 def _shown(promising: Single, chance: Single, allowed: npt.NDArray[np.bool_], is_best: npt.NDArray[np.bool_], proposals: int) -> npt.NDArray[np.int64]:
-    """[B, P]: the best so far, the two safest, and the most promising, in this order."""
-    key = np.where(allowed, promising, -1e3)
-    safe = np.where(allowed & ~is_best, chance, -1e3)
+    """[B, P]: the best so far, the two safest, and the most promising, in this order; the first of what is equal."""
+    key = promising - 1e3 * (~allowed).astype(np.float32)
+    safe = chance - 1e3 * (~allowed | is_best).astype(np.float32)
     rows = np.arange(len(key))
     for rank in (2, 1):
         at = safe.argmax(axis=1)
         key[rows, at] += 100.0 * rank
         safe[rows, at] = -1e4
     key[is_best] += 1e3
-    if key.shape[1] > proposals:
-        top = np.argpartition(-key, proposals - 1, axis=1)[:, :proposals]
-    else:
-        top = np.tile(np.arange(key.shape[1]), (len(key), 1))
-    order = np.argsort(-np.take_along_axis(key, top, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(top, order, axis=1)
+    # Whole numbers in the order of the keys, most promising first, with the position in their lower half: one sort of plain numbers does it.
+    bits = np.negative(key).view(np.int32)
+    bits ^= (bits >> 31) & 0x7FFFFFFF
+    ranked = np.sort((bits.astype(np.int64) << 32) | np.arange(key.shape[1]), axis=1)
+    return ranked[:, :proposals] & 0xFFFFFFFF
 
 
 def believed_score(mean: Single, variance: Single, weights: Single) -> tuple[Single, Single]:

@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from envs.catalog.boards import board_names
 from envs.configuration import Configuration
 from envs.episode import UNIFORMS, Episodes, RewardOptions
+from envs.errors import OptionError, TraceError
 from envs.observation import ALLOWED, FEATURES
 from envs.simulator.draw import DrawOptions
 from envs.traces.reader import find_trace, read_trace
@@ -25,10 +26,14 @@ BOUND = 30.0
 
 
 def world_named(name: str, split: str = "train", problems: int = 64, seed: int = 0) -> World:
-    """A board of the catalogue (problems drawn in its model), or a trace by name or path."""
+    """A board of the catalogue (problems drawn in its model), or a trace by name or path; OptionError where it is neither."""
     if name in board_names():
         return SimulatedWorld(DrawOptions(boards=[name], split=split), problems, seed)
-    return TraceWorld(read_trace(find_trace(name)), split, problems, seed)
+    try:
+        path = find_trace(name)
+    except TraceError as error:
+        raise OptionError(f"world={name!r} is neither a board ({', '.join(board_names())}) nor a trace: {error}") from None
+    return TraceWorld(read_trace(path), split, problems, seed)
 
 
 class _Tuning:

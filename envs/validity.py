@@ -81,10 +81,20 @@ def reason(space: ConfigurationSpace, code: int) -> str:
     fixed = {tenant.name: tenant.network.fixed_batch for tenant in space.workload.tenants if tenant.network.fixed_batch is not None}
     return {
         VALID: "valid",
-        OUTSIDE: f"instances must lie in 0..{space.max_instances} and batch in {list(space.batches)} (both 0 where unused)",
+        OUTSIDE: f"instances must lie in 0..{space.max_instances} and batch in {list(space.batches)} (both 0 where unused){_own_limits(space)}",
         UNSERVED: "a tenant has no instance on any accelerator",
         TOTAL: f"more than {space.max_total_instances} instances in total (space.max_total_instances)",
         FIXED_BATCH: f"the batch is not the one the network was exported with ({fixed}); export it with a symbolic batch, or set space.batches",
         LOADABLES: "more instances than an accelerator holds loadables",
         MEMORY: f"the instances do not fit into {space.device.memory_mib:.0f} MiB of memory",
     }[code]
+
+
+def _own_limits(space: ConfigurationSpace) -> str:
+    """What accelerators allow where that is less than the space does, in words."""
+    parts = [
+        f"{each.name} at most {min(each.max_instances or space.max_instances, space.max_instances)} instances of batch {each.max_batch or max(space.batches)}"
+        for each in space.device.accelerators
+        if each.max_instances is not None or each.max_batch is not None
+    ]
+    return f"; {', '.join(parts)}" if parts else ""

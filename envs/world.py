@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from envs.configuration import Configuration, ConfigurationSpace, Placements
 from envs.errors import ConfigurationError, ObjectiveError
-from envs.measurement import MeasurementBatch, Origin
+from envs.measurement import Failure, FailureKind, MeasurementBatch, Origin, Outcome
 from envs.objective import Objective
 from envs.objective_draw import LimitRange, draw_objectives, uniforms_per_draw
 from envs.observation import Single
@@ -174,6 +174,7 @@ class TraceWorld(_Recorded):
         start = Configuration.of(trace.placements[starting_row(trace.space, trace.placements, trace.batch.failed)])
         parts, asked = [], []
         for objective in objectives:
+            check_asked(objective, trace.space)
             objective.check_measurable(self.has_power, f"{trace.path.name} was recorded without a power sensor")
             prior = prior_of(model, objective, rng, working, start=start)
             outcomes = log_outcomes(trace.batch.take(trace.find(prior.placements)))
@@ -210,6 +211,7 @@ class RuntimeWorld:
         rng = np.random.default_rng(0)
         parts, asked = [], []
         for objective in objectives:
+            check_asked(objective, self.space)
             objective.check_measurable(runtime.has_power)
             prior = prior_of(self._model, objective, rng)
             spread = noise_spread(np.exp(np.median(prior.nominal[: self.space.shape[0]], axis=1)), window_s)
@@ -219,12 +221,22 @@ class RuntimeWorld:
         self.asked: Sequence[Asked] = asked
 
     def respond(self, problems: Rows, variants: Rows, candidates: Rows, normals: npt.NDArray[np.floating]) -> Single:
-        configurations = [Configuration.of(self.asked[problem].placements[row]) for problem, row in zip(problems, candidates, strict=True)]
-        outcomes = [try_configuration(self.runtime, each, self._window_s) for each in configurations]
+        outcomes = [self._try(self.asked[problem].placements, row) for problem, row in zip(problems, candidates, strict=True)]
         return log_outcomes(MeasurementBatch.of(outcomes, self.space.shape[0])).T.astype(np.float32)
+
+    def _try(self, placements: Placements, row: int) -> Outcome:
+        if row >= len(placements):  # a space with fewer configurations than are proposed
+            return Failure(FailureKind.INVALID, f"there is no candidate {row}: the space has {len(placements)} configurations")
+        return try_configuration(self.runtime, Configuration.of(placements[row]), self._window_s)
 
     def asking(self, objective: Objective) -> RuntimeWorld:
         return RuntimeWorld(self.runtime, self._window_s, [objective], self._model)
+
+
+def check_asked(objective: Objective, space: ConfigurationSpace) -> None:
+    """ObjectiveError unless the objective is one for as many tenants as there are."""
+    if len(objective.p99_ms) != space.shape[0]:
+        raise ObjectiveError(f"the objective has {len(objective.p99_ms)} values of p99_ms for {space.shape[0]} tenants: give one for each")
 
 
 def log_outcomes(batch: MeasurementBatch) -> FloatArray:

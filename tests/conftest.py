@@ -1,8 +1,9 @@
-"""Fixtures that several rooms share: a real small network, and spaces and traces over it."""
+"""Fixtures that several rooms share: real small networks, spaces and traces, worlds of problems, and a policy that was trained for a moment."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 import pytest
@@ -11,9 +12,14 @@ from envs.catalog.architectures import build
 from envs.configuration import ConfigurationSpace
 from envs.device import local_computer
 from envs.network import read_network
+from envs.simulator.draw import DrawOptions
 from envs.traces.reader import Trace
 from envs.workload import workload_of
+from envs.world import SimulatedWorld, TraceWorld
 from tests.worlds import space, write_trace
+
+if TYPE_CHECKING:
+    from stable_baselines3 import PPO
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +27,14 @@ def small_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SqueezeNet 1.1 on small images: a real network that answers in a millisecond."""
     path = tmp_path_factory.mktemp("networks") / "small.onnx"
     onnx.save(build("squeezenet1_1", image_size=48, classes=10), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def other_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second tenant."""
+    path = tmp_path_factory.mktemp("networks") / "other.onnx"
+    onnx.save(build("squeezenet1_1", image_size=32, classes=5), path)
     return path
 
 
@@ -46,3 +60,34 @@ def two_tenant_trace(tmp_path_factory: pytest.TempPathFactory) -> Trace:
     """Two tenants and at most four instances: a limit that only whole configurations can break."""
     world = space(tenants=2, max_instances=2, batches=(1, 4), max_total_instances=4)
     return write_trace(tmp_path_factory.mktemp("traces") / "paper_two.parquet", world, power=True)
+
+
+@pytest.fixture(scope="session")
+def trace_world(trace: Trace) -> TraceWorld:
+    return TraceWorld(trace, count=8)
+
+
+@pytest.fixture(scope="session")
+def two_tenant_world(two_tenant_trace: Trace) -> TraceWorld:
+    return TraceWorld(two_tenant_trace, count=8)
+
+
+@pytest.fixture(scope="session")
+def simulated_world() -> SimulatedWorld:
+    """A board and plain computers, one tenant and two, side by side."""
+    return SimulatedWorld(DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, two_tenants=0.4, plain=0.3), 8, 0)
+
+
+@pytest.fixture(scope="session")
+def policy(trace_world: TraceWorld, tmp_path_factory: pytest.TempPathFactory) -> tuple[PPO, Path]:
+    """A policy that was trained for a moment, as a model and as a bundle."""
+    from tuner.agents.export import bundle_of
+    from tuner.agents.training import AgentOptions, make_env, make_model
+    from tuner.policy.bundle import save_bundle
+
+    options = AgentOptions(steps=4000, envs=64, batch_size=448)
+    model = make_model(make_env(trace_world, options, 0), options, 0, None)
+    model.learn(options.steps)
+    path = tmp_path_factory.mktemp("policy") / "policy.bundle"
+    save_bundle(path, bundle_of(model, options.budget, {"seed": 0}))
+    return model, path

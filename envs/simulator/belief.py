@@ -9,6 +9,7 @@ ensemble's covariance kept in factored form): measuring one configuration moves 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,7 @@ class Belief:
         problem: [B], which of the S bases is a row's; neighbours with the same one are the fastest.
         learned: [B, K, R], W: the covariance of the directions is I - W'W, the identity before anything was measured. Each measurement adds
             Q rows. Double precision, or it would stop being a covariance.
+        kernel: `envs.kernels.condition` compiled, which does the work of `update`; None for NumPy.
     """
 
     mean: FloatArray
@@ -45,6 +47,7 @@ class Belief:
     basis: FloatArray
     problem: npt.NDArray[np.int64]
     learned: npt.NDArray[np.float64]
+    kernel: Callable[..., None] | None = None
 
     def __post_init__(self) -> None:
         rows, quantities, self._count = self.mean.shape
@@ -66,6 +69,7 @@ class Belief:
         left: FloatArray,
         problem: npt.NDArray[np.int64] | None = None,
         variance: FloatArray | None = None,
+        kernel: Callable[..., None] | None = None,
     ) -> Belief:
         """Before the first measurement.
 
@@ -77,7 +81,7 @@ class Belief:
         if variance is None:
             variance = prior_variance(basis, left if problem is None else np.zeros((len(basis), *left.shape[1:]), left.dtype))[which]
             variance = variance if problem is None else variance + left
-        return cls(mean.copy(), variance.copy(), left, basis, which, np.empty((len(mean), 0, basis.shape[1])))
+        return cls(mean.copy(), variance.copy(), left, basis, which, np.empty((len(mean), 0, basis.shape[1])), kernel)
 
     def update(self, candidate: npt.NDArray[np.integer], seen: FloatArray, noise: FloatArray) -> None:
         """Condition on one measurement of each row.
@@ -86,6 +90,13 @@ class Belief:
             candidate: [B]. seen: [B, Q] logarithms, NaN where there is none (a failure, no power sensor). noise: [B, Q] or [Q] variances.
         """
         rows, quantities, _ = self.mean.shape
+        self._make_room(quantities)
+        if self.kernel is not None:
+            both = (seen.astype(np.float64), np.broadcast_to(noise, seen.shape).astype(np.float64))
+            arrays = (self.mean, self.variance, self.left, self.basis, self.problem, self.learned)
+            self.kernel(*arrays, self._used, candidate.astype(np.int64), *both, UNSEEN)
+            self._used += quantities
+            return
         mean, variance = self.mean.reshape(rows, -1), self.variance.reshape(rows, -1)
         at = self._rows + candidate[:, None]
         known = np.isfinite(seen)
@@ -97,7 +108,8 @@ class Belief:
         # With L L' the covariance of what was seen, L^-1 makes what it tells independent: means move along W', and its squares leave the variances.
         whitening = whitened(moved @ np.swapaxes(loadings, 1, 2), np.where(known, noise + left, UNSEEN), error)
         white = whitening @ moved  # [B, Q + 1, R], the last one the mean's
-        self._learn(white[:, :-1])
+        self.learned[:, self._used : self._used + quantities] = white[:, :-1]
+        self._used += quantities
         directions = white.astype(self.basis.dtype)
         moves = np.empty((min(rows, BLOCK), quantities + 1, mean.shape[1]), dtype=self.basis.dtype)
         begun = 0
@@ -117,17 +129,16 @@ class Belief:
             flat = array.reshape(-1)
             flat[at] = np.where(known, value, flat.take(at))
 
-    def _learn(self, white: npt.NDArray[np.float64]) -> None:
-        """Add rows [B, Q, R] to W; where it gets long, as many rows as directions say the same."""
-        rows, quantities, directions = white.shape
-        if self._used + quantities > self.learned.shape[1]:
-            kept = self.learned[:, : self._used]
-            if self._used > 2 * directions:
-                kept = np.linalg.qr(kept, mode="r")
-                self._used = directions
-            self.learned = np.concatenate([kept, np.zeros((rows, 8 * quantities, directions))], axis=1)
-        self.learned[:, self._used : self._used + quantities] = white
-        self._used += quantities
+    def _make_room(self, more: int) -> None:
+        """For so many rows of W; where it gets long, as many rows as directions say the same."""
+        if self._used + more <= self.learned.shape[1]:
+            return
+        kept = self.learned[:, : self._used]
+        directions = kept.shape[2]
+        if self._used > 2 * directions:
+            kept = np.linalg.qr(kept, mode="r")
+            self._used = directions
+        self.learned = np.concatenate([kept, np.zeros((len(kept), 8 * more, directions))], axis=1)
 
     def doubt(self, rows: npt.NDArray[np.integer], share: float) -> None:
         """Conditions changed in some rows: this share of what was learned there is forgotten."""

@@ -121,6 +121,8 @@ def noise_spread(throughput_ips: FloatArray, window_s: float = WINDOW_S) -> Floa
 def departed(contexts: Contexts, normals: FloatArray, spread: float) -> Contexts:
     """Every engine faster or slower by a factor of its own, from normal numbers [2, C, T, P, N] (for the GPU's part and the DLA's)."""
     on_gpu, on_dla = np.exp(spread * normals)
+    for factor in (on_gpu, on_dla):  # both DLA cores run the same engine
+        factor[:, :, 3] = factor[:, :, 2]
     table = contexts.table.copy()
     for name, factor in (("gpu_s", on_gpu), ("exclusive_s", on_gpu), ("gpu_j", on_gpu), ("dla_s", on_dla), ("cv_j", on_dla)):
         table[FEATURES.index(name)] *= factor

@@ -72,10 +72,13 @@ class DrawOptions:
                 raise OptionError(f"draw.{key}={getattr(self, key)} must lie in 0..1")
         if not self.width >= 0:
             raise OptionError(f"draw.width={self.width} must not be below zero")
-        for name in self.boards or ():
-            board(name)
-        for name in self.networks or ():
-            reference_network(name)
+        for key, names, known in (("boards", self.boards, board_names()), ("networks", self.networks, reference_names())):
+            if names is not None and not (names and set(names) <= set(known)):
+                raise OptionError(f"draw.{key}={list(names)} must name some of {', '.join(known)}; leave it out for all of the split")
+        for mode in self.modes or ():
+            for name in self.board_choices():
+                if mode not in board(name).power_modes:
+                    raise OptionError(f"draw.modes={list(self.modes or ())}: {name} has no {mode}, choose from {', '.join(board(name).power_modes)}")
 
     def board_choices(self) -> list[str]:
         return _choices(self.boards, board_names(), HELD_OUT_BOARDS, self.split)

@@ -130,7 +130,8 @@ class _Tail(NamedTuple):
         steep = 1.0 / span
         lift = np.exp(np.minimum(span / waits.scale, 50.0))
         fields = (busy, busy_shift, steep, waits.left * waits.scale * steep, lift, -1.0 / waits.scale, free * (1.0 - waits.late), free * waits.late)
-        return cls(*(field.astype(np.float32) for field in (*fields, shift, 1.0 / waits.rest, patience)))
+        # Nothing changes beyond 1e12 (a step, to all purposes), and single precision still multiplies it without overflow.
+        return cls(*(np.clip(field, -1e12, 1e12).astype(np.float32) for field in (*fields, shift, 1.0 / waits.rest, patience)))
 
     def beyond(self, t: Single) -> Single:
         """Chance [R] of a latency above t [R]."""
@@ -160,7 +161,7 @@ class _Tail(NamedTuple):
 
     def quantiles(self, least: FloatArray, most: FloatArray) -> list[FloatArray]:
         """At `QUANTILES`: points common to all of them, closer together near `least`, then a few halvings for each."""
-        low, width = least.astype(np.float32), (most - least).astype(np.float32)
+        low, width = least.astype(np.float32), np.minimum(most - least, 1e12).astype(np.float32)
         starts = [np.zeros_like(low) for _ in QUANTILES]  # in points below the quantile
         for point in range(1, _POINTS):
             chance = self.beyond(low + width * np.float32((point / _POINTS) ** 2))

@@ -14,7 +14,6 @@ from envs.configuration import Configuration, Placements
 from envs.objective import Objective
 from envs.simulator.belief import factor
 from envs.simulator.device_model import DeviceModel
-from envs.simulator.parameters import FloatArray
 from envs.simulator.proposals import PENALTY, candidate_pool, score_and_violation
 from envs.simulator.tables import Contexts
 from envs.validity import VALID, judge

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.device import Device, accelerator
 from envs.errors import ConfigurationError, OptionError
-from envs.validity import FIXED_BATCH, LOADABLES, MEMORY, OUTSIDE, TOTAL, UNSERVED, VALID, judge, memory_mib
+from envs.simulator.machine import device_of
+from envs.validity import FIXED_BATCH, LOADABLES, MEMORY, OUTSIDE, TOTAL, UNSERVED, VALID, judge, memory_mib, reason
 from envs.workload import Tenant, Workload
 from tests.worlds import network, space
 
@@ -86,9 +87,30 @@ def test_a_network_with_an_impossible_batch_is_named() -> None:
 
 def test_a_dla_core_holds_sixteen_loadables_of_all_tenants() -> None:
     device = Device("orin", (accelerator("tensor"), accelerator("dla0")), 12, 60_000)
-    world = ConfigurationSpace(device, Workload((Tenant("a", network("a")), Tenant("b", network("b")))), 9, (1,))
-    rows = np.array([[[(0, 0), (8, 1)], [(0, 0), (8, 1)]], [[(0, 0), (9, 1)], [(0, 0), (8, 1)]]])
-    assert judge(world, rows).tolist() == [VALID, LOADABLES]
+    world = ConfigurationSpace(device, Workload(tuple(Tenant(name, network(name)) for name in "abcdef")), 4, (1,))
+    sixteen = [[(0, 0), (count, 1)] for count in (3, 3, 3, 3, 3, 1)]
+    eighteen = [[(0, 0), (3, 1)]] * 6
+    assert judge(world, np.array([sixteen, eighteen])).tolist() == [VALID, LOADABLES]
+
+
+def test_a_tenant_has_three_instances_on_a_dla_at_most_and_small_batches() -> None:
+    device = Device("orin", (accelerator("tensor"), accelerator("dla0")), 12, 60_000)
+    world = ConfigurationSpace(device, Workload((Tenant("a", network("a")),)), 4, (1, 8, 16))
+    rows = np.array([[[(4, 16), (3, 8)]], [[(0, 0), (4, 1)]], [[(0, 0), (1, 16)]], [[(0, 0), (4, 16)]]])
+    assert judge(world, rows).tolist() == [VALID, OUTSIDE, OUTSIDE, OUTSIDE]
+    assert [len(options) for options in world.knob_options] == [1 + 4 * 3, 1 + 3 * 2]
+    assert reason(world, OUTSIDE).endswith("dla0 at most 3 instances of batch 8")
+
+
+def test_the_space_of_one_network_on_an_agx_orin() -> None:
+    """29 settings of each GPU half (four instances, seven batches), 13 of each DLA (three instances, four batches), but for nothing at all."""
+    world = ConfigurationSpace(device_of("agx_orin_64", "MAXN"), Workload((Tenant("a", network("a")),)), 4, (1, 2, 4, 8, 16, 32, 64))
+    assert len(world.catalogue) == 142_128 == 29 * 29 * 13 * 13 - 1
+    codes = world.encode(world.catalogue)
+    assert all(np.isin(codes[:, knob], options).all() for knob, options in enumerate(world.knob_options))
+    assert [len(np.unique(codes[:, knob])) for knob in range(world.knobs)] == [29, 29, 13, 13]
+    assert (world.decode(codes) == world.catalogue).all()
+    assert len(np.unique(world.codes(world.catalogue))) == len(world.catalogue)
 
 
 def test_a_space_survives_its_dictionary() -> None:

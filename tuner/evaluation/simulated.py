@@ -10,9 +10,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from envs.catalog.boards import RAILS
 from envs.configuration import Configuration, Placements
-from envs.measurement import Measurement, MeasurementBatch, Origin, Outcome, TenantMeasurement
+from envs.measurement import Measurement, MeasurementBatch, Outcome
 from envs.objective import Objective, rank, verdict_of
 from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
 from envs.simulator.draw import DrawOptions, draw_problem, sample_placements
@@ -21,14 +20,11 @@ from envs.simulator.model import Response
 from envs.simulator.prior import starting_configuration
 from envs.simulator.proposals import random_placements, search, valid
 from envs.simulator.tables import Contexts
+from envs.simulator.window import applying_s, simulated_window
 from envs.traces.reader import Trace
-from envs.validity import memory_mib
+from envs.world import TELLING
 from tuner.evaluation.cases import Best, Case, Session
 from tuner.search.protocol import Problem
-
-#: What applying takes (assumptions, of the size that loading a TensorRT plan of some 50 MB from local flash takes): each engine whose
-#: accelerator or batch is new, and each further instance started or stopped. Engines count as built before.
-ENGINE_S, INSTANCE_S = 1.5, 0.2
 
 #: Spaces above this many combinations are not listed: tuners get a random sample, and may ask for whatever else is valid.
 LISTED, SAMPLE = 1_000_000, 20_000
@@ -76,7 +72,7 @@ def simulated_case(drawn: DrawnProblem, rng: np.random.Generator, key: tuple[int
     candidates = space.catalogue if listed else _sampled(model, default, rng)
     problem = Problem(space, candidates, objective, default, model=model, open=not listed)
     best = exhaustive(model, drawn.truth, objective, candidates) if listed else searched(model, drawn.truth, objective)
-    groups = {"board": (space.device.name,), "network": space.workload.names, "tenants": (str(space.shape[0]),)}
+    groups = {"board": (space.device.name.split(" (")[0],), "network": space.workload.names, "tenants": (str(space.shape[0]),)}
     window = Windows(model, drawn.truth, key)
     return Case(drawn.name, problem, window.session, best, window.truth, groups)
 
@@ -89,10 +85,19 @@ def _sampled(model: DeviceModel, default: Configuration, rng: np.random.Generato
 
 def exhaustive(model: DeviceModel, truth: Contexts, objective: Objective, placements: Placements) -> Best:
     """The best of configurations [N, T, A, 2]."""
-    verdicts = verdict_of(model.batch(truth, placements), np.array(model.space.workload.weights), objective.batch())
+    batch = model.batch(truth, placements)
+    verdicts = verdict_of(batch, np.array(model.space.workload.weights), objective.batch())
     row = int(rank(verdicts.score_ips, verdicts.violation).argmax())
-    violation = float(verdicts.violation[row])
-    return Best(Configuration.of(placements[row]), float(verdicts.score_ips[row]), violation, violation <= 0, "exhaustive")
+    return Best(Configuration.of(placements[row]), float(verdicts.score_ips[row]), float(verdicts.violation[row]), can_be_kept(batch, objective), "exhaustive")
+
+
+def can_be_kept(batch: MeasurementBatch, objective: Objective) -> bool:
+    """Whether some configuration keeps all limits by so much that a window shows it, see `envs.world.TELLING`."""
+    spread = noise_spread(batch.throughput_ips)[:, batch.throughput_ips.shape[1] :]
+    quantities = np.concatenate([batch.p99_ms, batch.power_w[:, None]], axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        late = np.log(quantities) - np.log([*objective.p99_ms, objective.power_w])
+    return bool((np.where(np.isnan(late), -np.inf, late) <= -TELLING * spread).all(axis=1).any())
 
 
 def searched(model: DeviceModel, truth: Contexts, objective: Objective, restarts: int = RESTARTS) -> Best:
@@ -146,36 +151,10 @@ class Windows:
 
     def measurement(self, configuration: Configuration, seed: int, repeat: int, apply_s: float) -> Measurement:
         """One window."""
-        placements = configuration.array()
         self.model.space.check(configuration)
-        found = self._response(placements)
-        tenants = found.throughput_ips.shape[1]
-        code = int(self.model.space.codes(placements))
-        rng = np.random.default_rng(np.random.SeedSequence([*self.key, seed, code, repeat]))
-        scatter = noise_spread(found.throughput_ips[0])
-        factors = np.exp(scatter * rng.standard_normal(2 * tenants + 1))
-        ips, p99 = found.throughput_ips[0] * factors[:tenants], found.p99_ms[0] * factors[tenants:-1]
-        p50 = np.minimum(found.p50_ms[0] / factors[:tenants], p99)
-        spread = np.exp(1.96 * scatter[tenants:-1])
-        power = float(found.power_w[0] * factors[-1]) if self.model.has_power else np.nan
-        rails = dict(zip(RAILS, (found.rails_w[0] * factors[-1]).tolist(), strict=True)) if self.model.has_power else {}
-        served = [
-            TenantMeasurement(float(rate), float(half), np.nan, float(late), float(late / wide), float(late * wide), int(rate * WINDOW_S))
-            for rate, half, late, wide in zip(ips, p50, p99, spread, strict=True)
-        ]
-        return Measurement(
-            tuple(served),
-            WINDOW_S,
-            Origin.SIMULATED,
-            power_w=power,
-            energy_j=power * WINDOW_S,
-            memory_mib=float(memory_mib(self.model.space, placements[None])[0]),
-            overlap=1.0,
-            apply_s=apply_s,
-            measure_s=WINDOW_S,
-            sensor="simulated" if self.model.has_power else "none",
-            rails_w=rails,
-        )
+        found = self._response(configuration.array())
+        code = int(self.model.space.codes(configuration.array()))
+        return simulated_window(self.model, configuration, found, np.random.default_rng(np.random.SeedSequence([*self.key, seed, code, repeat])), apply_s)
 
     def _response(self, placements: Placements) -> Response:
         code = int(self.model.space.codes(placements))
@@ -184,16 +163,3 @@ class Windows:
                 self._known.popitem(last=False)
             self._known[code] = self.model.response(self.context, placements[None])
         return self._known[code]
-
-
-def applying_s(before: Configuration | None, after: Configuration) -> float:
-    """Seconds from one configuration to another, see `ENGINE_S`."""
-    old = {} if before is None else {(tenant, place): (count, batch) for tenant, place, count, batch in before.slots()}
-    seconds = 0.0
-    for tenant, place, count, batch in after.slots():
-        had, size = old.pop((tenant, place), (0, 0))
-        if size == batch:
-            seconds += INSTANCE_S * abs(count - had)
-        else:
-            seconds += ENGINE_S + INSTANCE_S * (count - 1)
-    return seconds + INSTANCE_S * sum(count for count, _ in old.values())

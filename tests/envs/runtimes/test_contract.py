@@ -15,6 +15,8 @@ from envs.objective import Objective
 from envs.runtimes.onnxruntime import onnxruntime_runtime
 from envs.runtimes.protocol import Runtime, check_objective, try_configuration
 from envs.runtimes.replayed import ReplayedRuntime
+from envs.runtimes.simulated import SimulatedRuntime
+from envs.simulator.device_model import model_for
 from tests.worlds import space, write_trace
 
 
@@ -26,7 +28,11 @@ def replayed(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_
     return ReplayedRuntime(write_trace(tmp_path / "t.parquet", space(max_instances=2, batches=(1, 4))))
 
 
-RUNTIMES = {"onnxruntime": (live, Origin.MEASURED), "replayed": (replayed, Origin.REPLAYED)}
+def simulated(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    return SimulatedRuntime(model_for(space(max_instances=2, batches=(1, 4))))
+
+
+RUNTIMES = {"onnxruntime": (live, Origin.MEASURED), "replayed": (replayed, Origin.REPLAYED), "simulated": (simulated, Origin.SIMULATED)}
 
 FIRST = Configuration((((1, 1), (0, 0)),))
 SECOND = Configuration((((1, 1), (1, 4)),))

@@ -1,0 +1,62 @@
+"""What a window of measuring gives in the model: noise as a window of its length would have, and what it costs to get there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.catalog.boards import RAILS
+from envs.configuration import Configuration
+from envs.measurement import Measurement, Origin, TenantMeasurement
+from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
+from envs.simulator.model import Response
+from envs.validity import memory_mib
+
+#: What applying takes (assumptions, of the size that loading a TensorRT plan of some 50 MB from local flash takes): each engine whose
+#: accelerator or batch is new, and each further instance started or stopped. Engines count as built before.
+ENGINE_S, INSTANCE_S = 1.5, 0.2
+
+#: From p50 to p99: where p95 lies, as for an exponential tail.
+P95_SHARE = float(np.log(20) / np.log(100))
+
+
+def simulated_window(
+    model: DeviceModel, configuration: Configuration, found: Response, rng: np.random.Generator, apply_s: float, window_s: float = WINDOW_S
+) -> Measurement:
+    """One window of a configuration of which the model says `found` (one row), with noise from `rng`."""
+    tenants = found.throughput_ips.shape[1]
+    scatter = noise_spread(found.throughput_ips[0], window_s)
+    factors = np.exp(scatter * rng.standard_normal(2 * tenants + 1))
+    ips, p99 = found.throughput_ips[0] * factors[:tenants], found.p99_ms[0] * factors[tenants:-1]
+    p50 = np.minimum(found.p50_ms[0] / factors[:tenants], p99)
+    wide = np.exp(1.96 * scatter[tenants:-1])
+    served = [
+        TenantMeasurement(
+            float(rate), float(half), float(half + P95_SHARE * (late - half)), float(late), float(late / each), float(late * each), int(rate * window_s)
+        )
+        for rate, half, late, each in zip(ips, p50, p99, wide, strict=True)
+    ]
+    power = float(found.power_w[0] * factors[-1]) if model.has_power else np.nan
+    return Measurement(
+        tuple(served),
+        window_s,
+        Origin.SIMULATED,
+        power_w=power,
+        energy_j=power * window_s,
+        memory_mib=float(memory_mib(model.space, configuration.array()[None])[0]),
+        overlap=1.0,
+        threads=(1,) * configuration.total_instances,
+        apply_s=apply_s,
+        measure_s=window_s,
+        sensor="simulated" if model.has_power else "none",
+        rails_w=dict(zip(RAILS, (found.rails_w[0] * factors[-1]).tolist(), strict=True)) if model.has_power else {},
+    )
+
+
+def applying_s(before: Configuration | None, after: Configuration) -> float:
+    """Seconds from one configuration to another, see `ENGINE_S`."""
+    old = {} if before is None else {(tenant, place): (count, batch) for tenant, place, count, batch in before.slots()}
+    seconds = 0.0
+    for tenant, place, count, batch in after.slots():
+        had, size = old.pop((tenant, place), (0, 0))
+        seconds += INSTANCE_S * abs(count - had) if size == batch else ENGINE_S + INSTANCE_S * (count - 1)
+    return seconds + INSTANCE_S * sum(count for count, _ in old.values())
