@@ -3,8 +3,8 @@
 python -m benchmarks.fidelity [--write] [--plot PATH]
 
 `in` errors come from the fit to all rows; `out` errors from a fit without the row's whole source. Where the latency of equal inputs varied by
-more than 10 %, clocks moved below the caps that a row names; a few rows do not state the memory's clock. Such rows count little in the
-fit; errors are given with and without them.
+more than 10 %, clocks moved below the caps that a row names; a few rows do not state the memory's clock. Errors are given with and without
+such rows. AGX Orin's runs that were capped, not locked, get a resting clock for the GPU, fitted once for all (`published.governed`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
-from benchmarks.fitting import Fit, fit, ratios
+from benchmarks.fitting import Fit, fit
 from benchmarks.published import Row, published
 from benchmarks.regimes import EAGER_BATCHES, Influence, eager_table, influences, native_table
 from envs.optional import optional_import
@@ -38,7 +38,7 @@ def left_out(rows: list[Row], whole: Fit, advance: Callable[[str], None]) -> Flo
     result = np.full(len(rows), np.nan)
     for source in dict.fromkeys(row.source for row in rows):
         fitted = fit([row for row in rows if row.source != source], whole)
-        result[[row.source == source for row in rows]] = ratios(rows, fitted.sets())[[row.source == source for row in rows], 0]
+        result[[row.source == source for row in rows]] = fitted.ratios(rows)[[row.source == source for row in rows]]
         advance(source)
     return result
 
@@ -208,7 +208,7 @@ def main() -> int:
     with progress_bar("fitting", 1 if given.quick else 1 + len(sources)) as advance:
         fitted = fit(rows)
         advance("all")
-        inside = ratios(rows, fitted.sets())[:, 0]
+        inside = fitted.ratios(rows)
         outside = np.full(len(rows), np.nan) if given.quick else left_out(rows, fitted, advance)
     found: list[Influence] = []
     if not given.quick:
@@ -229,7 +229,8 @@ def main() -> int:
     rows_table([rows[i] for i in contended], inside[contended], outside[contended])
     lines = [[name, group, f"{value:g}", f"{PARAMETERS[name].nominal:g}"] for group, part in fitted.values.items() for name, value in part.items()]
     table(["parameter", "fitted for", "value", "nominal"], lines)
-    figures = judge(rows, inside, outside) + regimes(fitted)
+    resting = figure("unlocked runs on AGX Orin: the GPU's resting clock, fitted", fitted.resting_ghz, "GHz")
+    figures = [*judge(rows, inside, outside), resting, *regimes(fitted)]
     if found:
         influence_table(found)
         figures += [figure(f"assumption {each.name}: largest loss over its range", 100 * each.worst, "%") for each in found]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from benchmarks.published import Parameters, Row, predict
+from benchmarks.published import RESTING_GHZ, Parameters, Row, predict
 from envs.simulator.parameters import NAMES, PARAMETERS, FloatArray, ParameterSet
 
 #: What is fitted once for all architectures, and what each has its own values of.
@@ -30,6 +30,9 @@ LARGEST_SHARE = 0.97
 #: Errors beyond this many ROW_ERRORs count less and less, so that a row whose clocks were others than it says bends nothing.
 ROBUST = 2.0
 
+#: Resting clocks of a governor that are tried [GHz], and how often parameters and resting clock take turns.
+RESTING_TRIED = np.arange(0.5, 0.951, 0.01)
+TURNS = 2
 
 #: Reports of engines side by side that are predicted but not fitted: formats, processes and batches are not stated.
 CHECKS_ONLY = ("NVIDIA forum 219770", "HaX-CoNN")
@@ -37,9 +40,14 @@ CHECKS_ONLY = ("NVIDIA forum 219770", "HaX-CoNN")
 
 @dataclass(frozen=True)
 class Fit:
-    """Values by group (`all`, `ampere`, `volta`) and name."""
+    """Values by group (`all`, `ampere`, `volta`) and name, and the resting clock of unlocked runs."""
 
     values: dict[str, dict[str, float]]
+    resting_ghz: float = RESTING_GHZ
+
+    def ratios(self, rows: list[Row]) -> FloatArray:
+        """Model over published [R]."""
+        return ratios(rows, self.sets(), self.resting_ghz)[:, 0]
 
     def sets(self) -> dict[str, ParameterSet]:
         return {name: _nominal().with_values(**self.values["all"], **self.values[name]) for name in ("ampere", "volta")}
@@ -49,12 +57,12 @@ def _nominal() -> ParameterSet:
     return ParameterSet(np.array([[each.nominal for each in PARAMETERS.values()]]))
 
 
-def ratios(rows: list[Row], parameters: Parameters) -> FloatArray:
+def ratios(rows: list[Row], parameters: Parameters, resting_ghz: float = RESTING_GHZ) -> FloatArray:
     """Model over published [R, C]; what no source tells of a data set is taken from the rows themselves.
 
     MLPerf's KiTS19 volumes have each a number of windows that is published nowhere: its mean is the one that suits all rows best.
     """
-    found = predict(rows, parameters) / np.array([row.value for row in rows])[:, None]
+    found = predict(rows, parameters, resting_ghz) / np.array([row.value for row in rows])[:, None]
     volumes = np.array([row.network == "unet3d_kits19" and row.quantity == "latency_ms" for row in rows])
     if volumes.any():
         found[volumes] /= np.exp(np.log(found[volumes]).mean(axis=0))
@@ -62,7 +70,29 @@ def ratios(rows: list[Row], parameters: Parameters) -> FloatArray:
 
 
 def fit(rows: list[Row], start: Fit | None = None, advance: Callable[[], None] = lambda: None, steps: int = 25) -> Fit:
-    """The most plausible parameters given the rows."""
+    """The most plausible parameters and resting clock given the rows."""
+    found = start
+    for _ in range(TURNS if any(row.unlocked for row in rows) else 1):
+        found = _solved(rows, found, advance, steps)
+        found = Fit(found.values, _resting(rows, found))
+    assert found is not None
+    return found
+
+
+def _resting(rows: list[Row], given: Fit) -> float:
+    """The resting clock that suits the unlocked rows best; unchanged where no row speaks of it."""
+    part = [row for row in rows if row.unlocked and not row.network.startswith("unet3d")]  # ratios of volumes are relative to each other
+    if not part:
+        return given.resting_ghz
+    weights = np.array([_weight(row) for row in part]) / ROW_ERROR / ROBUST
+    sets = given.sets()
+    costs = [np.sqrt(1 + (np.log(ratios(part, sets, ghz)[:, 0]) * weights) ** 2).sum() for ghz in RESTING_TRIED]
+    return given.resting_ghz if np.ptp(costs) == 0 else round(float(RESTING_TRIED[int(np.argmin(costs))]), 2)
+
+
+def _solved(rows: list[Row], start: Fit | None, advance: Callable[[], None], steps: int) -> Fit:
+    """The most plausible parameters given the rows and the resting clock of `start`."""
+    resting_ghz = RESTING_GHZ if start is None else start.resting_ghz
     keys = [(group, name) for group, names in FREE.items() for name in names]
     prior = np.array([np.log(PARAMETERS[name].nominal) for _, name in keys])
     width = np.array([PARAMETERS[name].spread * PRIOR_WIDTH for _, name in keys])
@@ -92,7 +122,7 @@ def fit(rows: list[Row], start: Fit | None = None, advance: Callable[[], None] =
                 if not part:
                     continue
                 parameters = sets(theta, name)
-                found = np.log(ratios(part, {name: parameters})) * weights[name][:, None] / ROW_ERROR
+                found = np.log(ratios(part, {name: parameters}, resting_ghz)) * weights[name][:, None] / ROW_ERROR
                 slope = np.zeros((len(part), len(keys)))
                 slope[:, [position for position, (group, _) in enumerate(keys) if group in ("all", name)]] = (found[:, 1:] - found[:, :1]) / step
                 errors.append(found[:, 0])
@@ -114,13 +144,16 @@ def fit(rows: list[Row], start: Fit | None = None, advance: Callable[[], None] =
     values: dict[str, dict[str, float]] = {group: {} for group in FREE}
     for (group, name), value in zip(keys, np.exp(solved.x), strict=True):
         values[group][name] = float(f"{value:.4g}")
-    return Fit(values)
+    return Fit(values, resting_ghz)
 
 
 def _weight(row: Row) -> float:
-    """How much a row counts: a third where clocks were not what the row names, nothing where the report leaves too much open to learn from."""
+    """How much a row counts.
+
+    Nothing where the report leaves too much open to learn from; a third where clocks were not what the row names, and no governor tells them.
+    """
     if row.group == "contention":
         return 0.0 if row.source in CHECKS_ONLY or row.run == "dla0 twice" else 2.0
     if row.group == "dla_watts":
         return 0.4
-    return 1.0 if row.steady else 0.3
+    return 1.0 if row.steady or row.unlocked else 0.3

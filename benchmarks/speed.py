@@ -1,6 +1,9 @@
-"""How fast are the vector environment and a decision? One core; the decision is made in a process that has no torch.
+"""How fast are the environment, the device model, training and a decision?
 
 python -m benchmarks.speed
+
+Rates are per second of processor time on one core; ratios are measured in pairs within one run, so that they hold on a machine that others
+use, too. The decision is made in a process that has no torch. Problems are drawn in the device model of AGX Orin with one tenant.
 """
 
 from __future__ import annotations
@@ -9,69 +12,112 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from gymnasium.vector import SyncVectorEnv
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from benchmarks.figures import figure, parser, report
-from envs.traces.reader import find_trace, read_trace
+from benchmarks.figures import Figure, figure, parser, report
+from envs.catalog.reference_networks import reference_network
+from envs.configuration import ConfigurationSpace
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.draw import DrawOptions, described
+from envs.simulator.machine import device_of, machine_of
+from envs.simulator.model import respond
 from envs.tuning_env import TuningEnv, TuningVectorEnv
-from envs.world import TraceWorld
+from envs.workload import workload_of
+from envs.world import SimulatedWorld, World
 from tuner.agents.export import bundle_of
 from tuner.agents.training import AgentOptions, make_env, make_model
+from tuner.console import table
+from tuner.policy.bundle import save_bundle
 from tuner.policy.forward import NumpyPolicy
 
-#: Run apart, without torch: decides from made-up histories, and says whether torch was loaded.
+BOARD, NETWORK, BATCHES = "agx_orin_64", "resnet50", (1, 2, 4, 8, 16, 32, 64)
+
+#: Run apart, without torch: decides on problems whose outcomes the model gives, and says whether torch or numba was loaded.
 DECISION = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from envs.configuration import Configuration
-from envs.objective import Objective
 from envs.measurement import Measurement, Origin, TenantMeasurement
+from envs.simulator.draw import DrawOptions, draw_problem
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Problem
 bundle = load_bundle(Path(sys.argv[1]))
-tenants = bundle.space.shape[0]
-problem = Problem(bundle.space, bundle.candidates, Objective((80.0,) * tenants), bundle.space.default())
-rng, times = np.random.default_rng(0), []
-for _ in range(300):
-    tuner = LearnedTuner(bundle, problem)
-    for step in range(bundle.slots):
-        began = time.perf_counter()
-        configuration = tuner.ask()
-        if step:
-            times.append(time.perf_counter() - began)
-        ms = float(rng.uniform(20, 200))
-        tuner.tell(configuration, Measurement((TenantMeasurement(1e3 / ms, ms, ms, ms, ms, ms, 9),) * tenants, 3.0, Origin.REPLAYED))
-print(np.median(times) * 1e6, np.percentile(times, 99) * 1e6, int("torch" in sys.modules))
+rng, asked, made = np.random.default_rng(0), [], []
+for _ in range(3):
+    drawn = draw_problem(DrawOptions(boards=[sys.argv[2]]), rng)
+    space, objective = drawn.model.space, drawn.objective
+    space.catalogue
+    problem = Problem(space, space.catalogue, objective, space.default(), model=drawn.model)
+    began = time.process_time()
+    problem.prior
+    made.append(time.process_time() - began)
+    for _ in range(60):
+        tuner = LearnedTuner(bundle, problem)
+        for step in range(bundle.budget):
+            began = time.perf_counter()
+            configuration = tuner.ask()
+            if step:
+                asked.append(time.perf_counter() - began)
+            true = drawn.model.batch(drawn.truth, configuration.array()[None])
+            ips, ms, watts = (float(v) * np.exp(0.02 * rng.standard_normal()) for v in (true.throughput_ips[0, 0], true.p99_ms[0, 0], true.power_w[0]))
+            tenant = TenantMeasurement(ips, ms, ms, ms, ms, ms, 9)
+            tuner.tell(configuration, Measurement((tenant,), 3.0, Origin.SIMULATED, power_w=watts, energy_j=3 * watts))
+print(np.median(asked) * 1e6, np.percentile(asked, 99) * 1e6, np.median(made), int("torch" in sys.modules), int("numba" in sys.modules))
 """
 
 
-def steps_per_second(env: TuningVectorEnv, seconds: float) -> float:
-    """Environment steps per second of processor time (all threads counted), over whole episodes: the median of five stretches."""
-    env.reset(seed=0)
-    actions = np.random.default_rng(0).integers(0, int(env.single_action_space.n), (7, env.num_envs))  # type: ignore[attr-defined]
-    rates = []
-    for _ in range(5):
-        steps, began_s = 0, time.process_time()
-        while time.process_time() - began_s < seconds / 5:
-            for row in actions:
-                env.step(row)
-            steps += actions.size
-        rates.append(steps / (time.process_time() - began_s))
-    return float(np.median(rates))
+def seconds_of(run: Callable[[], object]) -> float:
+    """Processor time, of all threads."""
+    began_s = time.process_time()
+    run()
+    return time.process_time() - began_s
 
 
-def unequal_rows(world: TraceWorld, rows: int = 64, steps: int = 28) -> int:
+def episodes(env: TuningVectorEnv | SyncVectorEnv, count: int) -> float:
+    """Steps per second over so many whole episodes of every row."""
+    rng = np.random.default_rng(0)
+    actions = rng.integers(0, int(env.single_action_space.n), (7 * count, env.num_envs))  # type: ignore[attr-defined]
+    return actions.size / seconds_of(lambda: [env.step(row) for row in actions])
+
+
+def environment(world: World, rows: int, pairs: int) -> list[Figure]:
+    """Ours against Gymnasium's over the scalar environment, in turn; ours with and without compiled code."""
+    ours, plain = (TuningVectorEnv(rows, world, shared_noise=True) for _ in range(2))
+    plain.episodes.kernels = None
+    theirs = SyncVectorEnv([lambda: TuningEnv(world)] * 32)
+    for env in (ours, plain, theirs):
+        env.reset(seed=0)
+        episodes(env, 1)
+    quick, numpy, slow = np.array([(episodes(ours, 4), episodes(plain, 2), episodes(theirs, 1)) for _ in range(pairs)]).T
+    return [
+        figure(f"vector environment of {rows} rows, steps per second of one core, median", float(np.median(quick)), "1/s", ">= 100000"),
+        figure("the same, the fastest stretch (others share the core)", float(quick.max()), "1/s"),
+        figure("over Gymnasium's SyncVectorEnv of the scalar environment, median of pairs", float(np.median(quick / slow)), "times", ">= 50"),
+        figure("compiled code was used for it (numba is installed)", int(ours.episodes.kernels is not None), "0 or 1"),
+        figure("without compiled code, steps per second, median", float(np.median(numpy)), "1/s"),
+        figure("without compiled code, over Gymnasium's, median of pairs", float(np.median(numpy / slow)), "times"),
+        figure("rows that differ from the scalar environment", unequal_rows(world), "rows", "== 0"),
+    ]
+
+
+def unequal_rows(world: World, rows: int = 64, steps: int = 28) -> int:
     """How many of the rows of a vector environment differ from scalar episodes of the same seeds."""
-    many, singles = TuningVectorEnv(rows, world), [TuningEnv(world) for _ in range(rows)]
+    many, singles = TuningVectorEnv(rows, world, changes=0.3), [TuningEnv(world, changes=0.3) for _ in range(rows)]
     observations, _ = many.reset(seed=0)
-    same = (observations == np.stack([env.reset(seed=i)[0] for i, env in enumerate(singles)])).all(axis=1)
+    same = (observations == np.stack([env.reset(seed=i)[0] for i, env in enumerate(singles)])).all(axis=(1, 2))
     rng = np.random.default_rng(1)
     for _ in range(steps):
-        actions = rng.integers(0, len(world.candidates), rows)
+        actions = rng.integers(0, int(many.single_action_space.n), rows)  # type: ignore[attr-defined]
         observations, rewards, terminated, _, _ = many.step(actions)
         for i, (env, action) in enumerate(zip(singles, actions, strict=True)):
             expected, reward, done, _, _ = env.step(action)
@@ -81,40 +127,163 @@ def unequal_rows(world: TraceWorld, rows: int = 64, steps: int = 28) -> int:
     return int((~same).sum())
 
 
-def disagreements(world: TraceWorld, observations: int = 2000) -> int:
-    """Random observations on which a briefly trained SB3 model and the bundle made of it choose differently."""
-    options = AgentOptions(steps=20_000, envs=256)
-    with tempfile.TemporaryDirectory() as folder:
-        model = make_model(make_env(world, options, 0), options, 0, Path(folder))
-        model.learn(options.steps)
-    policy = NumpyPolicy(bundle_of(model, world.space, world.candidates, options.budget, {}), world.space)
+def device_model(repeats: int = 7) -> list[Figure]:
+    """The model over the whole space of one tenant."""
+    layers = reference_network(NETWORK)
+    space = ConfigurationSpace(device_of(BOARD, "MAXN"), workload_of([described(layers)]), 4, BATCHES)
+    model = DeviceModel(machine_of(BOARD, "MAXN"), space, (layers,))
+    nominal, placements = model.nominal(), space.catalogue
+    instances, levels = model.slots(placements)
+    rows = np.zeros(len(placements), dtype=np.int64)
+    alone, whole = zip(
+        *((seconds_of(lambda: respond(nominal, rows, instances, levels)), seconds_of(lambda: model.response(nominal, placements))) for _ in range(repeats)),
+        strict=True,
+    )
+    return [
+        figure("device model, configurations per second of one core, median", len(placements) / float(np.median(alone)), "1/s", ">= 1000000"),
+        figure(f"all {len(placements):,} configurations of {NETWORK} on AGX Orin, median", float(np.median(whole)), "s", "< 0.2"),
+    ]
+
+
+@contextmanager
+def clocked(thing: Any, method: str, spent: dict[str, float]) -> Iterator[None]:
+    """Adds up the processor time of a method of one object."""
+    plain = getattr(thing, method)
+
+    def timed(*values: Any, **named: Any) -> Any:
+        began_s = time.process_time()
+        try:
+            return plain(*values, **named)
+        finally:
+            spent[method] = spent.get(method, 0.0) + time.process_time() - began_s
+
+    setattr(thing, method, timed)
+    yield
+    setattr(thing, method, plain)
+
+
+def training(world: World, envs: int, pairs: int) -> list[Figure]:
+    """PPO over our vector environment against the same over SB3's own, in turn; and where the time goes."""
+    options = AgentOptions(envs=envs, batch_size=min(1792, 7 * envs), episodes_per_update=1)
+    made: list[VecEnv] = [make_env(world, options, 0), DummyVecEnv([lambda: TuningEnv(world, options.budget)] * envs)]
+    models = [make_model(env, options, 0, None) for env in made]
+    steps = 7 * envs
+    for model in models:
+        model.learn(steps)
+    spent: dict[str, float] = {}
+    both = []
+    for _ in range(pairs):
+        with clocked(made[0], "step_wait", spent), clocked(models[0], "train", spent):
+            ours = seconds_of(lambda: models[0].learn(4 * steps)) / 4
+        spent["all"] = spent.get("all", 0.0) + 4 * ours
+        both.append((ours, seconds_of(lambda: models[1].learn(steps))))
+    quick, slow = np.array(both).T
+    shares = {name: 100 * spent[name] / spent["all"] for name in ("step_wait", "train")}
+    return [
+        figure(f"PPO with {envs} environments, steps per second of one core, median", steps / float(np.median(quick)), "1/s"),
+        figure("over the same agent with SB3's DummyVecEnv of scalar environments, median of pairs", float(np.median(slow / quick)), "times", ">= 3"),
+        figure("its time in the environment", shares["step_wait"], "%"),
+        figure("its time in updates", shares["train"], "%"),
+        figure("its time in choosing actions, and the rest of rollouts", 100 - sum(shares.values()), "%"),
+    ]
+
+
+class Curve(BaseCallback):
+    """Now and then plays held-out problems with the policy as it is: (seconds of training, mean share of the optimum after 3 measurements)."""
+
+    def __init__(self, world: World, rows: int, every: int) -> None:
+        super().__init__()
+        self._env = TuningVectorEnv(rows, world, shared_noise=True)
+        self._every, self._next, self._before = every, 0, 0.0
+        self.points: list[tuple[float, int, float]] = []
+
+    def _on_training_start(self) -> None:
+        self._began_s = time.perf_counter()
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps >= self._next:
+            self._next += self._every
+            self.measure()
+
+    def measure(self) -> None:
+        began_s = time.perf_counter()
+        observations, _ = self._env.reset(seed=7)
+        for _ in range(2):
+            observations = self._env.step(self.model.predict(observations, deterministic=True)[0])[0]
+        share = float(self._env.episodes.share().mean())
+        self.points.append((began_s - self._began_s - self._before, self.num_timesteps, share))
+        self._before += time.perf_counter() - began_s  # looking is no training
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def learning(world: World, held_out: World, steps: int) -> tuple[list[Figure], PPO]:
+    """A short training on two cores, from nothing: a fresh policy starts from a sensible ranking, which is taken away to see it learn."""
+    options = AgentOptions(steps=steps, threads=2)
+    model = make_model(make_env(world, options, 0), options, 0, None)
+    fresh, curve = (Curve(held_out, 512, steps // 20) for _ in range(2))
+    fresh.model = model
+    fresh._on_training_start()
+    fresh.measure()
+    model.policy.trust.data.zero_()  # type: ignore[operator]
+    model.learn(steps, callback=curve)
+    curve.measure()
+    table(["training, s", "steps", "share of the optimum after 3 measurements, %"], [[f"{s:.1f}", f"{n:,}", f"{100 * y:.1f}"] for s, n, y in curve.points])
+    reached = [seconds for seconds, _, share in curve.points if share >= 0.9]
+    last_s, _, last = curve.points[-1]
+    made = [
+        figure("a fresh policy as training starts it: share of the optimum after 3 measurements, held out", 100 * fresh.points[0][2], "%"),
+        figure("from nothing instead: the same before training", 100 * curve.points[0][2], "%"),
+        figure("from nothing: training to 90 % of the optimum after 3 measurements, on two cores", reached[0] if reached else float("inf"), "s", "< 300"),
+        figure(f"from nothing: share after {last_s:.0f} s", 100 * last, "%"),
+    ]
+    return made, model
+
+
+def disagreements(model: PPO, policy: NumpyPolicy, observations: int = 2000) -> int:
+    """Random observations on which the SB3 model and the bundle made of it choose differently."""
     model.observation_space.seed(0)
     sample = np.stack([model.observation_space.sample() for _ in range(observations)])
     chosen = model.predict(sample, deterministic=True)[0]
     return int(sum(policy.decide(row) != action for row, action in zip(sample, chosen, strict=True)))
 
 
-def main() -> int:
-    arguments = parser(__doc__)
-    arguments.add_argument("--trace", default="resnet50")
-    arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/one_tenant.bundle"))
-    arguments.add_argument("--envs", type=int, default=1024)
-    given = arguments.parse_args()
-    world = TraceWorld(read_trace(find_trace(given.trace)))
-    vector = steps_per_second(TuningVectorEnv(given.envs, world), 5.0)
-    scalar = steps_per_second(TuningVectorEnv(1, world), 1.0)
-    told = subprocess.run([sys.executable, "-c", DECISION, str(given.bundle)], capture_output=True, text=True, check=True).stdout.split()
-    median_us, p99_us, torch = float(told[0]), float(told[1]), int(told[2])
-    figures = [
-        figure(f"vector environment of {given.envs} rows, steps per second of one core", vector, "1/s", ">= 200000"),
-        figure("the same over one row", vector / scalar, "times"),
-        figure("rows that differ from the scalar environment", unequal_rows(world), "rows", "== 0"),
+def decision(model: PPO) -> list[Figure]:
+    bundle = bundle_of(model, 8, {})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "policy.bundle"
+        save_bundle(path, bundle)
+        run = subprocess.run([sys.executable, "-c", DECISION, str(path), BOARD], capture_output=True, text=True, check=True)
+    median_us, p99_us, prior_s, torch, numba = (float(word) for word in run.stdout.split())
+    return [
         figure("policy decision, observation included, median", median_us, "us", "< 100"),
         figure("policy decision, observation included, p99", p99_us, "us"),
+        figure("set-up of a problem (shortlist and belief from the whole space), processor time", prior_s, "s"),
         figure("torch was loaded for it", torch, "0 or 1", "== 0"),
-        figure("bundle and SB3 model differ, of 2,000 random observations", disagreements(world), "", "== 0"),
+        figure("numba was loaded for it", numba, "0 or 1", "== 0"),
+        figure("bundle and SB3 model differ, of 2,000 random observations", disagreements(model, NumpyPolicy(bundle)), "", "== 0"),
     ]
-    return report(figures, given.json)
+
+
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument("--rows", type=int, default=1024, help="of the vector environment")
+    arguments.add_argument("--envs", type=int, default=128, help="of the comparison with SB3's own vector environment")
+    arguments.add_argument("--problems", type=int, default=64, help="to train on; a third as many are held out")
+    arguments.add_argument("--steps", type=int, default=200_000, help="of the short training")
+    arguments.add_argument("--pairs", type=int, default=7)
+    given = arguments.parse_args()
+    began_s = time.perf_counter()
+    world, held_out = (
+        SimulatedWorld(DrawOptions(boards=[BOARD], split=split), count, seed=seed, jobs=2)
+        for split, count, seed in (("train", given.problems, 0), ("held_out", max(given.problems // 3, 8), 1))
+    )
+    problems = len(world.pool) + len(held_out.pool)
+    figures = [figure(f"drawing {problems} problems on two cores, each", (time.perf_counter() - began_s) / problems, "s")]
+    figures += environment(world, given.rows, given.pairs) + device_model() + training(world, given.envs, given.pairs)
+    curve, model = learning(world, held_out, given.steps)
+    return report(figures + curve + decision(model), given.json)
 
 
 if __name__ == "__main__":

@@ -44,9 +44,10 @@ class Episodes:
     Args:
         budget: measurements of an episode, the first of which is the default configuration's at reset.
         changes: share of episodes in which something changes on the way: another variant of what is true, or the limits.
+        fast: use compiled code where there is any; it computes the same up to rounding.
     """
 
-    def __init__(self, world: World, rows: int, budget: int, reward: RewardOptions | None = None, changes: float = 0.0) -> None:
+    def __init__(self, world: World, rows: int, budget: int, reward: RewardOptions | None = None, changes: float = 0.0, fast: bool = False) -> None:
         if budget < 2:
             raise OptionError(f"budget={budget} must be at least 2: the first measurement is the default configuration's")
         if not 0.0 <= changes <= 1.0:
@@ -59,8 +60,7 @@ class Episodes:
         self.changes = changes
         self.proposals = min(PROPOSALS, self.pool.candidates)
         self._every = np.arange(rows)
-        kernels = compiled()
-        self._condition, self._describe = (None, None) if kernels is None else kernels
+        self.kernels = compiled() if fast else None
 
     def reset(self, uniforms: npt.NDArray[np.floating], normals: npt.NDArray[np.floating]) -> Single:
         """Start all episodes anew: draws a problem a row and measures its default; observations [B, P, F].
@@ -78,7 +78,9 @@ class Episodes:
         changing = uniforms[:, 2] < self.changes
         self._change_at = np.where(changing, 2 + (uniforms[:, 3] * max(self.budget - 3, 1)).astype(np.int64), self.budget + 1)
         self._change_to = uniforms[:, 4]
-        self.belief = Belief.of(pool.mean[self.problem], pool.basis, pool.left[self.problem], self.problem, pool.variance[self.problem], self._condition)
+        self.belief = Belief.of(
+            pool.mean[self.problem], pool.basis, pool.left[self.problem], self.problem, pool.variance[self.problem], self.kernels and self.kernels.condition
+        )
         self.limits = pool.limits[self.problem].copy()
         self.weights, self.noise = pool.weights[self.problem], pool.noise[self.problem]
         self.present, self.known = pool.present[self.problem], pool.known[self.problem]
@@ -120,9 +122,10 @@ class Episodes:
         return np.where(self.best >= 0, np.exp(np.minimum(self.best_score - self.optimum, 1.0)), 0.0)
 
     def _observe(self) -> Single:
-        belief = (self.belief.mean, self.belief.variance, self.noise, self.limits, self.weights)
+        belief, kernel = self.belief, self.kernels and self.kernels.describe
+        asked = (self.noise, self.limits, self.weights, self.present, self.measured)
         progress = (self.best, self.best_score, self.used, self.budget, self._broke, self.known)
-        self.last, self.shown = observe(*belief, self.present, self.measured, *progress, self.proposals, self._describe)
+        self.last, self.shown = observe(belief.mean, belief.variance, *asked, *progress, self.proposals, kernel)  # type: ignore[arg-type]
         return self.last
 
     def _best_there_is(self, rows: Rows, limits: Single) -> Single:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from envs.observation import LOGISTIC, PEAK, RISK
+from envs.observation import AWAY, LOGISTIC, PEAK, RISK
 from envs.optional import optional_import
 
 Single = npt.NDArray[np.float32]
@@ -168,7 +168,7 @@ def describe(
     known: Single,
 ) -> None:
     """As `envs.observation.observe`, into its results [B, P, F] and [B, P]."""
-    zero, one, steep = np.float32(0.0), np.float32(1.0), np.float32(LOGISTIC)
+    zero, one, steep, away = np.float32(0.0), np.float32(1.0), np.float32(LOGISTIC), np.float32(AWAY)
     proposals = shown.shape[1]
     quantities, count = mean.shape[1:]
     tenants = weights.shape[1]
@@ -225,15 +225,22 @@ def describe(
         for j in range(count):
             better[j] = one / (one + better[j])
             gain[j] = spread[j] * max(unit[j] * better[j] + np.float32(PEAK) * gain[j], np.float32(1e-6))
+        for j in range(count):
             acquisition[j], net[j] = gain[j], min(gain[j], np.float32(1.5))
         logarithms(acquisition, parts, bits)
         exponentials(net, parts, bits)
         for j in range(count):
             acquisition[j] = max(acquisition[j] + chance[j], np.float32(-14.0))
             net[j] = kept[j] * (net[j] - one) - np.float32(RISK) * (one - kept[j])
+            key[j] = net[j] + np.float32(1e-3) * acquisition[j]
+        safe[:] = chance
+        for j in range(count):
             allowed[j] = present[row, j] and (not measured[row, j] or j == at)
-            key[j] = net[j] + np.float32(1e-3) * acquisition[j] - (zero if allowed[j] else np.float32(1e3))
-            safe[j] = chance[j] - (zero if allowed[j] and j != at else np.float32(1e3))
+            if not allowed[j]:
+                key[j] -= away
+                safe[j] -= away
+        if at >= 0 and allowed[at]:
+            safe[at] -= away
         for rank in (2, 1):
             safest = np.argmax(safe)
             key[safest] += np.float32(100.0) * np.float32(rank)
@@ -257,9 +264,13 @@ def describe(
             line = out[row, place]
             line[0], line[1], line[2] = allowed[j], measured[row, j], j == at
             line[3] = min(max(score[j] - over, np.float32(-3.0)), np.float32(3.0))
-            line[4], line[5], line[6] = spread[j], max(chance[j], np.float32(-8.0)) / np.float32(4.0), -excess[worst, j] / np.float32(4.0)
+            line[4], line[5], line[6] = (
+                min(spread[j], np.float32(30.0)),
+                max(chance[j], np.float32(-8.0)) / np.float32(4.0),
+                -excess[worst, j] / np.float32(4.0),
+            )
             line[7] = min(max(means[q, j] - limits[row, q], np.float32(-2.0)), np.float32(2.0))
-            line[8] = np.sqrt(variances[q, j] + noise[row, q])
+            line[8] = min(np.sqrt(variances[q, j] + noise[row, q]), np.float32(30.0))
             line[9], line[10], line[11], line[12] = min(gain[j], np.float32(2.0)), acquisition[j] / np.float32(4.0), net[j], better[j]
             line[13] = min(max(score[j] - promise, np.float32(-3.0)), one)
             line[14], line[15], line[16] = used[row] / budget, (budget - used[row]) / 8, at >= 0

@@ -24,6 +24,13 @@ FEATURES = (
 
 ALLOWED = FEATURES.index("allowed")
 
+#: Between which numbers the features of each candidate are kept, and what they are multiplied by then; the others are the same for all.
+BOUNDS = (
+    *((0.0, 1.0, 1.0), (0.0, 1.0, 1.0), (0.0, 1.0, 1.0), (-3.0, 3.0, 1.0), (0.0, 30.0, 1.0), (-8.0, 0.0, 0.25), (-8.0, 8.0, -0.25), (-2.0, 2.0, 1.0)),
+    *((0.0, 30.0, 1.0), (0.0, 2.0, 1.0), (-14.0, 30.0, 0.25), (-1.0, 4.0, 1.0), (0.0, 1.0, 1.0), (-3.0, 1.0, 1.0)),
+)
+LOW, HIGH, SCALE = np.array(BOUNDS, dtype=np.float32).T
+
 #: Candidates that are proposed for each decision.
 PROPOSALS = 24
 
@@ -32,6 +39,9 @@ BLOCK = 128
 
 #: What a broken limit costs, as a share of the best so far, where candidates are ranked to be proposed.
 RISK = np.float32(0.1)
+
+#: Puts a candidate that may not be chosen behind all others.
+AWAY = np.float32(1e3)
 
 #: The logistic function with this slope is within 0.01 of the normal distribution function.
 LOGISTIC = np.float32(1.702)
@@ -70,9 +80,9 @@ def observe(
         return out, shown
     for start in range(0, len(mean), BLOCK):
         some = slice(start, start + BLOCK)
-        asked = (noise[some], limits[some], weights[some], present[some], measured[some])
-        progress = (best[some], best_score[some], used[some], budget, broke[some], known[some])
-        _fill(out[some], shown[some], mean[some], variance[some], *asked, *progress)
+        before = (noise[some], limits[some], weights[some])
+        tried = (present[some], measured[some])
+        _fill(out[some], shown[some], mean[some], variance[some], *before, *tried, best[some], best_score[some], used[some], budget, broke[some], known[some])
     return out, shown
 
 
@@ -93,69 +103,88 @@ def _fill(
     broke: npt.NDArray[np.bool_],
     known: Single,
 ) -> None:
-    """As `observe`, of a few rows, into its results. What only the proposals show is computed for them alone."""
+    """As `observe`, of a few rows, into its results. Written for few calls: a decision is one row, and then a call costs more than its numbers."""
     rows, count, tenants = len(mean), mean.shape[2], weights.shape[1]
     score, score_variance = believed_score(mean, variance, weights)
-    spread = np.sqrt(score_variance)
+    each = np.empty((len(BOUNDS), rows, count), dtype=np.float32)
+    allowed_, measured_, is_best_, above, spread, chance_, worst, worst_distance, worst_spread, gain, acquisition, net, better, below = each
+    np.sqrt(score_variance, out=spread)
     distance = mean[:, tenants:] - limits[:, tenants:, None]
     doubt = np.sqrt(variance[:, tenants:] + noise[:, tenants:, None])
     excess = np.maximum(distance, -6.0)
     excess /= doubt
     _between(excess, -8.0, 8.0)
-    kept = 1.0 / np.multiply.reduce(1.0 + np.exp(LOGISTIC * excess), axis=1)
-    chance = np.log(kept)
-    reach = score + np.maximum(chance, -8.0)
+    worst[:], worst_distance[:], worst_spread[:] = excess[:, 0], distance[:, 0], doubt[:, 0]
+    for limit in range(1, excess.shape[1]):
+        worse = excess[:, limit] > worst
+        for kept_, other in ((worst, excess), (worst_distance, distance), (worst_spread, doubt)):
+            np.copyto(kept_, other[:, limit], where=worse)
+    excess *= LOGISTIC
+    np.exp(excess, out=excess)
+    excess += 1.0
+    kept = 1.0 / np.multiply.reduce(excess, axis=1)
+    chance = np.log(kept, out=chance_)
+    reach = np.maximum(chance, -8.0)
+    reach += score
     np.copyto(reach, -1e3, where=~present)
     promise = reach.max(axis=1)
     has_best = best >= 0
     over = np.where(has_best, best_score, promise - 1.0)[:, None]
-    unit = (score - over) / spread
-    better = 1.0 / (1.0 + np.exp(-LOGISTIC * _between(unit.copy(), -8.0, 8.0)))
-    gain = spread * np.maximum(unit * better + PEAK * np.exp(-0.5 * np.minimum(unit * unit, 60.0)), 1e-6)
-    acquisition = np.maximum(np.log(gain) + chance, -14.0)
-    net = kept * np.expm1(np.minimum(gain, 1.5)) - RISK * (1.0 - kept)
+    np.subtract(score, over, out=above)
+    np.subtract(score, promise[:, None], out=below)
+    unit = above / spread
+    steep = unit * -LOGISTIC
+    _between(steep, -8.0 * LOGISTIC, 8.0 * LOGISTIC)
+    np.exp(steep, out=steep)
+    steep += 1.0
+    np.divide(1.0, steep, out=better)
+    peak = np.minimum(unit * unit, 60.0)
+    peak *= -0.5
+    np.exp(peak, out=peak)
+    peak *= PEAK
+    unit *= better
+    unit += peak
+    np.maximum(unit, 1e-6, out=unit)
+    np.multiply(unit, spread, out=gain)
+    np.log(gain, out=acquisition)
+    acquisition += chance
+    np.maximum(acquisition, -14.0, out=acquisition)
+    np.expm1(np.minimum(gain, 1.5), out=net)
+    net += RISK
+    net *= kept
+    net -= RISK
     every, found = np.arange(rows), np.flatnonzero(has_best)
     is_best = np.zeros(measured.shape, dtype=bool)
     is_best[found, best[found]] = True
-    allowed = present & (~measured | is_best)
-    shown[:] = _shown(net + 1e-3 * acquisition, chance, allowed, is_best, shown.shape[1])
+    closed = measured & ~is_best
+    closed |= ~present
+    allowed_[:], measured_[:], is_best_[:] = ~closed, measured, is_best
+    shown[:] = _shown(net + 1e-3 * acquisition, chance, closed, is_best, shown.shape[1])
 
-    at = shown + (every * count)[:, None]
-    columns = [each.reshape(-1).take(at) for each in (allowed, measured, is_best, score, spread, chance, gain, acquisition, net, better)]
-    *flags, score, spread, chance, gain, acquisition, net, better = columns
-    places = at[:, None] + (every[:, None] * (distance.shape[1] - 1) + np.arange(distance.shape[1]))[:, :, None] * count
-    far, sure, tight = (each.reshape(-1).take(places) for each in (distance, doubt, excess))
-    worst_distance, worst_spread, worst = far[:, 0], sure[:, 0], tight[:, 0]
-    for limit in range(1, far.shape[1]):
-        worse = tight[:, limit] > worst
-        worst_distance, worst_spread = np.where(worse, far[:, limit], worst_distance), np.where(worse, sure[:, limit], worst_spread)
-        worst = np.where(worse, tight[:, limit], worst)
-    columns = [
-        *(*flags, _between(score - over, -3.0, 3.0), spread, np.maximum(chance, -8.0) / 4, worst / -4, _between(worst_distance, -2.0, 2.0), worst_spread),
-        *(np.minimum(gain, 2.0), acquisition / 4, net, better, _between(score - promise[:, None], -3.0, 1.0)),
-    ]
-    for position, column in enumerate(columns):
-        out[:, :, position] = column
-    common = np.empty((rows, 1, len(FEATURES) - len(columns)), dtype=np.float32)
+    picked = each.reshape(len(BOUNDS), -1).take(shown + (every * count)[:, None], axis=1).transpose(1, 2, 0)
+    np.maximum(picked, LOW, out=picked)
+    np.minimum(picked, HIGH, out=picked)
+    np.multiply(picked, SCALE, out=out[:, :, : len(BOUNDS)])
+    common = np.empty((rows, 1, len(FEATURES) - len(BOUNDS)), dtype=np.float32)
     limited = np.isfinite(limits)
     lead = _between(np.where(has_best, best_score - promise, 0.0), -3.0, 1.0)
     progress = (used / budget, (budget - used) / 8, has_best, lead, limited[:, -1], limited[:, tenants:-1].any(axis=1), broke)
     for position, value in enumerate(progress):
         common[:, 0, position] = value
     common[:, 0, len(progress) :] = known
-    out[:, :, len(columns) :] = common
+    out[:, :, len(BOUNDS) :] = common
 
 
-def _between(values: Single, low: float, high: float) -> Single:
+def _between(values: Single, low: float | np.float32, high: float | np.float32) -> Single:
     """Clipped, in place."""
     clipped: Single = values.clip(low, high, out=values)
     return clipped
 
 
-def _shown(promising: Single, chance: Single, allowed: npt.NDArray[np.bool_], is_best: npt.NDArray[np.bool_], proposals: int) -> npt.NDArray[np.int64]:
+def _shown(promising: Single, chance: Single, closed: npt.NDArray[np.bool_], is_best: npt.NDArray[np.bool_], proposals: int) -> npt.NDArray[np.int64]:
     """[B, P]: the best so far, the two safest, and the most promising, in this order; the first of what is equal."""
-    key = promising - 1e3 * (~allowed).astype(np.float32)
-    safe = chance - 1e3 * (~allowed | is_best).astype(np.float32)
+    key = promising - AWAY * closed
+    safe = chance - AWAY * (closed | is_best)
     rows = np.arange(len(key))
     for rank in (2, 1):
         at = safe.argmax(axis=1)

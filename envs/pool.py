@@ -100,7 +100,7 @@ def pool_of(
     rows = [*range(own), *range(most, most + own), 2 * most]  # where this problem's quantities stand among the padded ones
     quantities = 2 * most + 1
 
-    def padded(values: FloatArray, fill: float) -> Single:
+    def padded(values: npt.NDArray[np.floating], fill: float) -> Single:
         result = np.full((*values.shape[:-2], quantities, size), fill, dtype=np.float32)
         result[..., rows, :count] = values
         return result

@@ -39,9 +39,9 @@ def world_named(name: str, split: str = "train", problems: int = 64, seed: int =
 class _Tuning:
     """What both environments share: the world, the spaces, and the drawing of problems and noise."""
 
-    def __init__(self, world: World | str, rows: int, budget: int, split: str, reward: RewardOptions | None, changes: float) -> None:
+    def __init__(self, world: World | str, rows: int, budget: int, split: str, reward: RewardOptions | None, changes: float, fast: bool = False) -> None:
         self.world = world_named(world, split) if isinstance(world, str) else world
-        self.episodes = Episodes(self.world, rows, budget, reward, changes)
+        self.episodes = Episodes(self.world, rows, budget, reward, changes, fast)
         self.observation_space = gym.spaces.Box(-BOUND, BOUND, (self.episodes.proposals, len(FEATURES)), dtype=np.float32)
         self.action_space = gym.spaces.Discrete(self.episodes.proposals)
 
@@ -137,8 +137,8 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
 
     Args:
         num_envs: rows; each has a problem of its own, with its own board, networks and limits.
-        shared_noise: draw the randomness of all rows from one generator, that of row 0, in one go. Much faster; rows are then no longer
-            the same as scalar environments of their own seeds.
+        shared_noise: draw the randomness of all rows from one generator, that of row 0, in one go. Much faster, also because
+            compiled code is used where numba is installed; rows are then no longer the same as scalar environments of their own seeds.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - Gymnasium's own convention
@@ -153,7 +153,7 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         changes: float = 0.0,
         shared_noise: bool = False,
     ) -> None:
-        self._tuning = _Tuning(world, num_envs, budget, split, reward, changes)
+        self._tuning = _Tuning(world, num_envs, budget, split, reward, changes, shared_noise)
         self._shared_noise = shared_noise
         self.num_envs = num_envs
         self.render_mode = None

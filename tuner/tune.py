@@ -67,6 +67,8 @@ def main(options: TuneCommand) -> int:
         raise OptionError("network is missing: give an ONNX file, as in --network my.onnx")
     if options.measurements < 3:
         raise OptionError(f"measurements={options.measurements} must be at least 3: the default, one more, and the confirming one")
+    if not options.window_s > 0:
+        raise OptionError(f"window_s={options.window_s} must be above zero")
     paths = [str(path) for path in (options.network if isinstance(options.network, list) else [options.network])]
     objective = Objective.from_dict({"p99_ms": options.p99_ms, "power_w": options.power_w}, len(paths))
     bundle = load_bundle(Path(options.bundle) if options.bundle else shipped("checkpoints") / "reference.bundle")

@@ -9,6 +9,7 @@ ensemble's covariance kept in factored form): measuring one configuration moves 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ class Belief:
         self._loadings = starts[:, None] * width + places[:, None]  # [B, Q, R], the same in the bases
         cuts = np.flatnonzero(np.diff(self.problem)) + 1
         edges = np.unique(np.concatenate([cuts, np.arange(0, rows + BLOCK, BLOCK).clip(max=rows)])).tolist()
-        self._runs = list(zip(edges[:-1], edges[1:], strict=True))
+        self._runs = list(itertools.pairwise(edges))
         self._used = self.learned.shape[1]
 
     @classmethod
@@ -136,7 +137,7 @@ class Belief:
         kept = self.learned[:, : self._used]
         directions = kept.shape[2]
         if self._used > 2 * directions:
-            kept = np.linalg.qr(kept, mode="r")
+            kept = np.asarray(np.linalg.qr(kept, mode="r"))
             self._used = directions
         self.learned = np.concatenate([kept, np.zeros((len(kept), 8 * more, directions))], axis=1)
 

@@ -24,6 +24,10 @@ from envs.simulator.tables import FEATURES, POSITIONS, Contexts, contexts_of
 #: batch size is not in the layers.
 ENGINE_SPREAD = 0.05
 
+#: The same for all batch sizes of a network on one accelerator of a plain computer: how well a library runs a network there depends on much
+#: that is not in its layers, and what INT8 brings differs from one to the next (1.3 to 3.6 times, recordings in `envs/traces/data`).
+NETWORK_SPREAD = 0.4
+
 #: What a window scatters by even if it is long, as standard deviations of the logarithms of throughput, 99th percentile and power (averaged
 #: over many readings of an INA3221, in steps of 0.4 W); and what is added for a window of a single request, falling with the root of their number.
 #: Repeated windows of the recordings in `envs/traces/data` (100 to 300 requests) scatter by 1 % in throughput and 3 % in the percentile.
@@ -68,7 +72,11 @@ class DeviceModel:
     def drawn(self, rng: np.random.Generator, count: int, width: float = 1.0) -> Contexts:
         """`count` contexts as they may be: uncertain parameters, and engines that depart from their layers."""
         contexts = self.contexts(drawn(self.machine.architecture, rng.standard_normal((count, len(NAMES))), width))
-        return departed(contexts, rng.standard_normal((2, *contexts.table.shape[1:])), ENGINE_SPREAD * width)
+        contexts = departed(contexts, rng.standard_normal((2, *contexts.table.shape[1:])), ENGINE_SPREAD * width)
+        if self.machine.architecture == "cpu":
+            every = rng.standard_normal((2, *contexts.table.shape[1:-1], 1)) + np.zeros(contexts.table.shape[-1])
+            contexts = departed(contexts, every, NETWORK_SPREAD * width)
+        return contexts
 
     def slots(self, placements: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Placements [N, T, A, 2] in the positions of the model: instances and batch levels, [N, T, 4] each."""

@@ -144,7 +144,10 @@ def _chunk(contexts: Contexts, rows: npt.NDArray[np.integer], instances: npt.NDA
     cycle = cycle.reshape(tenants, 4, count)
     seen = (images >= SEEN_SHARE * throughput[:, None]) & (images > 0)
     queued = c["quantum_s"] * np.minimum(1, np.maximum(stretch / least - 1, 0))
-    p99 = np.where(seen, cycle, 0).max(axis=1) * (1 + c["tail"]) + queued
+    # Where three instances run on two cores, two of them share one: the slowest takes as long as if there were four.
+    crowded = np.maximum(1, n.sum(axis=0) / np.maximum(c["threads"], 1)) * (c["threads"] > 0) + (c["threads"] == 0)
+    uneven = np.ceil(crowded - 1e-3) / crowded
+    p99 = np.where(seen, cycle, 0).max(axis=1) * (1 + c["tail"]) * uneven + queued
     p50 = (images * cycle).sum(axis=1) / np.maximum(throughput, TINY)
     if is_open:
         served = (fixed + gpu * stretch) * locked * left ** np.float32(-THROTTLE_EXPONENT)

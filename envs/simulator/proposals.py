@@ -136,7 +136,8 @@ def random_placements(space: ConfigurationSpace, rng: np.random.Generator, count
 
 
 def valid(space: ConfigurationSpace, placements: Placements) -> Placements:
-    return placements[judge(space, placements) == VALID]
+    kept: Placements = placements[judge(space, placements) == VALID]
+    return kept
 
 
 def _neighbours(space: ConfigurationSpace, placements: Placements) -> Placements:

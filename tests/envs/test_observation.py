@@ -82,7 +82,7 @@ def test_the_best_comes_first_and_stays_allowed_and_what_was_measured_does_not(k
     assert (measured == given_["measured"][rows, shown]).all()
     assert (is_best == (shown == given_["best"][:, None])).all()
     assert (allowed == (given_["present"][rows, shown] & (~measured | is_best))).all()
-    assert ALLOWED == column("allowed")
+    assert column("allowed") == ALLOWED
     has_best = given_["best"] >= 0
     assert (shown[has_best, 0] == given_["best"][has_best]).all()
     assert (observation[:, :, column("has_best")] == has_best[:, None]).all()

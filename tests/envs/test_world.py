@@ -77,7 +77,13 @@ def test_shares_are_those_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("more", "tenants", "count"),
-    [({"two_tenants": 1.0}, 2, 2), ({"plain": 1.0}, 1, 4), ({"open_loop": 1.0}, 1, 3), ({"plain": 1.0, "two_tenants": 1.0}, 2, 3), ({"two_tenants": 0.5}, 2, 3)],
+    [
+        ({"two_tenants": 1.0}, 2, 2),
+        ({"plain": 1.0}, 1, 4),
+        ({"open_loop": 1.0}, 1, 3),
+        ({"plain": 1.0, "two_tenants": 1.0}, 2, 3),
+        ({"two_tenants": 0.5}, 2, 3),
+    ],
 )
 def test_every_kind_of_problem_can_be_solved(more: dict[str, float], tenants: int, count: int) -> None:
     world = SimulatedWorld(DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, **more), count, 1)  # type: ignore[arg-type]

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tuner.cli import as_overrides
+from envs.errors import OptionError
+from tests.commands import call
+from tuner.cli import as_overrides, run_command
 
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=cwd, timeout=200)
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=ROOT, timeout=200)
 
 
 @pytest.mark.parametrize(
@@ -35,43 +37,80 @@ def test_both_ways_of_writing_an_option(given: list[str], expected: list[str]) -
     assert as_overrides(given) == expected
 
 
-@pytest.mark.parametrize("command", ["tuner.train", "tuner.record", "tuner.evaluate", "tuner.tune", "tuner.networks"])
+@pytest.mark.parametrize("command", ["train", "record", "evaluate", "tune"])
 def test_help_teaches(command: str) -> None:
+    told = call(command, "--help")
+    assert told.returncode == 0
+    assert f"python -m tuner.{command}" in told.stdout
+    assert len(told.stdout.splitlines()) > 8
+
+
+@pytest.mark.parametrize("command", ["tuner.train", "tuner.networks"])
+def test_a_module_is_a_command(command: str) -> None:
     told = run(command, "--help")
     assert told.returncode == 0
     assert f"python -m {command}" in told.stdout
-    assert len(told.stdout.splitlines()) > 8
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["tuner.record", "workload.networks=[nowhere.onnx]"], "there is no file nowhere.onnx"),
-        (["tuner.record", "workload.networks=[]"], "workload.networks is empty"),
-        (["tuner.record", "device.accelerators=[npu]"], "unknown accelerator 'npu'"),
-        (["tuner.record", "device.cores=0"], "device.cores=0"),
-        (["tuner.train", "trace=nowhere"], "there is no trace 'nowhere'"),
-        (["tuner.train", "agent.steps=0"], "agent.steps=0"),
-        (["tuner.train", "agent.budget=many"], "'many' of type 'str' could not be converted to Integer"),
-        (["tuner.train", "agents.budget=3"], "agents"),
-        (["tuner.train", "agent=dqn"], "agent/dqn"),
-        (["tuner.train", "seed=-1"], "seed=-1"),
-        (["tuner.train", "agent.batch_size=1"], "agent.batch_size=1"),
-        (["tuner.record", "record.attempts=0"], "record.attempts=0"),
-        (["tuner.record", "device.accelerators=[]"], "device.accelerators=[]"),
-        (["tuner.record", "device.accelerators=[cpu_fp32,cpu_fp32]"], "each once"),
-        (["tuner.evaluate", "evaluation.seeds=0"], "evaluation.seeds=0"),
-        (["tuner.evaluate", "live.networks=[nowhere.onnx]"], "there is no file nowhere.onnx"),
-        (["tuner.evaluate", "bundle=nowhere.bundle"], "there is no policy bundle nowhere.bundle"),
-        (["tuner.evaluate", "evaluation.tuners=[magic]", "evaluation.objectives=1", "evaluation.seeds=1"], "search='magic' is unknown"),
-        (["tuner.tune"], "network is missing"),
-        (["tuner.tune", "--network", "nowhere.onnx", "--p99-ms", "-5"], "must be above zero"),
-        (["tuner.tune", "--network", "nowhere.onnx", "--measurements", "2"], "measurements=2"),
-        (["tuner.networks", "resnet51"], "resnet51"),
+        (["record", "workload.networks=[nowhere.onnx]"], "there is no file nowhere.onnx"),
+        (["record", "workload.networks=[]"], "workload.networks is empty"),
+        (["record", "device.accelerators=[npu]"], "unknown accelerator 'npu'"),
+        (["record", "device.cores=0"], "device.cores=0"),
+        (["record", "record.attempts=0"], "record.attempts=0"),
+        (["record", "device.accelerators=[]"], "device.accelerators=[]"),
+        (["record", "device.accelerators=[cpu_fp32,cpu_fp32]"], "each once"),
+        (["train", "trace=nowhere"], "there is no trace 'nowhere'"),
+        (["train", "agent.steps=0"], "agent.steps=0"),
+        (["train", "agent.budget=1"], "agent.budget=1"),
+        (["train", "agent.changes=2"], "agent.changes=2.0 must lie in 0..1"),
+        (["train", "agent.budget=many"], "'many' of type 'str' could not be converted to Integer"),
+        (["train", "agents.budget=3"], "agents"),
+        (["train", "agent=dqn"], "agent/dqn"),
+        (["train", "draw=mars"], "draw/mars"),
+        (["train", "seed=-1"], "seed=-1"),
+        (["train", "agent.batch_size=1"], "agent.batch_size=1"),
+        (["train", "problems=-1"], "train.problems=-1"),
+        (["train", "jobs=0"], "train.jobs=0"),
+        (["train", "draw.boards=[agx_thor]"], "draw.boards=['agx_thor'] must name some of agx_orin_64"),
+        (["train", "draw.modes=[MAXX]"], "draw.modes=['MAXX']: agx_orin_64 has no MAXX"),
+        (["train", "draw.networks=[resnet51]"], "draw.networks=['resnet51'] must name some of"),
+        (["train", "draw.plain=2"], "draw.plain=2.0 must lie in 0..1"),
+        (["train", "draw.split=test"], "draw.split='test' must be one of"),
+        (["evaluate", "draw.two_tenants=-1"], "draw.two_tenants=-1.0"),
+        (["evaluate", "evaluation.seeds=0"], "evaluation.seeds=0"),
+        (["evaluate", "trace=resnet50", "live.networks=[nowhere.onnx]"], "there is no file nowhere.onnx"),
+        (["evaluate", "live.networks=[nowhere.onnx]"], "give a trace"),
+        (["evaluate", "bundle=nowhere.bundle"], "there is no policy bundle nowhere.bundle"),
+        (["evaluate", "evaluation.tuners=[magic]", "evaluation.objectives=1", "evaluation.seeds=1"], "search='magic' is unknown"),
+        (["tune"], "network is missing"),
+        (["tune", "--network", "nowhere.onnx", "--p99-ms", "-5"], "must be above zero"),
+        (["tune", "--network", "nowhere.onnx", "--measurements", "2"], "measurements=2"),
+        (["networks", "resnet51"], "resnet51"),
     ],
 )
 def test_a_wrong_option_gets_one_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
-    told = run(*arguments, *([f"run_dir={tmp_path}"] if arguments[0] == "tuner.train" else []))
+    where = {"train": [f"run_dir={tmp_path}"], "evaluate": [f"out={tmp_path}"]}.get(arguments[0], [])
+    told = call(*arguments, *where)
     assert told.returncode == 2, told.stderr
     assert sentence in told.stderr
-    assert told.stderr.count("\n") == 1 or arguments[0] == "tuner.networks"
+    assert told.stderr.count("\n") == 1 or arguments[0] == "networks"
+
+
+def test_ctrl_c_and_errors_have_codes_of_their_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from tuner.tune import TuneCommand
+
+    def interrupted(options: TuneCommand) -> int:
+        raise KeyboardInterrupt
+
+    def wrong(options: TuneCommand) -> int:
+        raise OptionError("space.batches=[] is empty")
+
+    for task, code, sentence in ((interrupted, 130, "interrupted; what was completed is kept"), (wrong, 2, "error: space.batches=[] is empty")):
+        monkeypatch.setattr(sys, "argv", ["tuner.tune", "--measurements", "5"])
+        with pytest.raises(SystemExit) as ended:
+            run_command("tune", TuneCommand, task)
+        assert ended.value.code == code
+        assert capsys.readouterr().err == f"{sentence}\n"

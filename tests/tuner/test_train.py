@@ -1,7 +1,8 @@
-"""The train command: from a trace to a bundle and a report, interrupted and resumed."""
+"""The train command: from a trace, or from the device model, to a bundle and a report; interrupted and resumed."""
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -10,31 +11,29 @@ from pathlib import Path
 
 import pytest
 
+from envs.observation import FEATURES
 from envs.traces.reader import Trace
+from tests.commands import Told, call
 from tuner.policy.bundle import load_bundle
 
 ROOT = Path(__file__).parents[2]
 SMALL = (
-    "agent.envs=64",
-    "agent.batch_size=448",
-    "agent.hidden=32",
-    "evaluation.objectives=4",
-    "evaluation.seeds=1",
-    "evaluation.tuners=[random]",
+    *("agent.envs=64", "agent.batch_size=448", "agent.hidden=16"),
+    *("evaluation.objectives=2", "evaluation.seeds=1", "evaluation.tuners=[random]"),
 )
 
 
-def command(trace: Trace, run: Path, steps: int, *more: str) -> list[str]:
-    return [sys.executable, "-m", "tuner.train", f"trace={trace.path}", f"run_dir={run}", f"agent.steps={steps}", *SMALL, *more]
+def on_trace(trace: Trace, run: Path, steps: int, *more: str) -> list[str]:
+    return [f"trace={trace.path}", "problems=4", f"run_dir={run}", f"agent.steps={steps}", *SMALL, *more]
 
 
-def train(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(list(arguments), cwd=ROOT, capture_output=True, text=True, timeout=200)
+def train(*arguments: str) -> Told:
+    return call("train", *arguments)
 
 
-def test_train_ends_in_a_report_and_a_bundle_whose_paths_it_prints(trace: Trace, tmp_path: Path) -> None:
+def test_train_on_a_trace_ends_in_a_report_and_a_bundle_whose_paths_it_prints(trace: Trace, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    told = train(*command(trace, run, 4000))
+    told = train(*on_trace(trace, run, 2000))
     assert told.returncode == 0, told.stderr
     assert f"report: {run / 'report.html'}" in told.stdout
     assert f"policy bundle: {run / 'policy.bundle'}" in told.stdout
@@ -43,24 +42,54 @@ def test_train_ends_in_a_report_and_a_bundle_whose_paths_it_prints(trace: Trace,
         assert (run / name).is_file(), name
     assert list((run / "tensorboard").rglob("events.*"))
     bundle = load_bundle(run / "policy.bundle")
-    assert bundle.provenance["steps"] >= 4000
+    assert bundle.features == FEATURES
+    assert bundle.provenance["steps"] >= 2000
     assert bundle.provenance["origin"] == "replayed"
+    assert bundle.provenance["trace"]["name"] == trace.path.name
 
     repeated = tmp_path / "repeated"
-    again = train(sys.executable, "-m", "tuner.train", "--config-dir", str(run), "--config-name", "config", f"run_dir={repeated}")
+    again = train("--config-dir", str(run), "--config-name", "config", f"run_dir={repeated}")
     assert again.returncode == 0, again.stderr
     other = load_bundle(repeated / "policy.bundle")
     for name, array in bundle.weights.items():
         assert (array == other.weights[name]).all(), "the same run, to the bit"
+    different = train(*on_trace(trace, tmp_path / "seed", 2000, "seed=1"))
+    assert different.returncode == 0
+    assert not (load_bundle(tmp_path / "seed" / "policy.bundle").weights["first.weight"] == bundle.weights["first.weight"]).all()
+
+
+def test_train_in_the_model_of_a_board_and_go_on(tmp_path: Path) -> None:
+    drawn = ("draw.boards=[orin_nano_8]", "draw.small_spaces=1", "draw.plain=0.2", "problems=20", f"run_dir={tmp_path}", *SMALL)
+    told = train(*drawn, "agent.steps=4000")
+    assert told.returncode == 0, told.stderr
+    assert "training on 20 problems in the device model (simulated): orin_nano_8" in told.stdout
+    assert (tmp_path / "report.html").is_file()
+    first = load_bundle(tmp_path / "policy.bundle")
+    assert first.provenance["origin"] == "simulated"
+    assert first.provenance["draw"]["boards"] == ["orin_nano_8"]
+    assert first.provenance["problems"] == 20
+    assert 4000 <= first.provenance["steps"] < 6000
+    assert json.loads((tmp_path / "provenance.json").read_text()) == first.provenance
+
+    longer = train(*drawn, "agent.steps=8000")
+    assert longer.returncode == 0, longer.stderr
+    second = load_bundle(tmp_path / "policy.bundle")
+    assert 8000 <= second.provenance["steps"] < 10_000
+    assert not (first.weights["first.weight"] == second.weights["first.weight"]).all()
+
+    other = train(*drawn, "agent.steps=8000", "draw.plain=0.5")
+    assert other.returncode == 2
+    assert "holds a training with another world, seed or agent" in other.stderr
 
 
 def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(trace: Trace, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with subprocess.Popen(command(trace, run, 100_000_000), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "tuner.train", *on_trace(trace, run, 100_000_000)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 90
         while not list(run.rglob("events.*")) and time.monotonic() < deadline:
             time.sleep(0.1)
-        time.sleep(2)
+        time.sleep(1)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         told = process.stderr.read()
@@ -70,26 +99,33 @@ def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(trace: Trace
     steps = load_bundle(run / "policy.bundle").provenance["steps"]
     assert steps > 0
     assert (run / "checkpoint.zip").is_file()
-    resumed = train(*command(trace, run, steps + 2000))
+    assert not list(run.glob(".*.part"))
+    resumed = train(*on_trace(trace, run, steps + 2000))
     assert resumed.returncode == 0, resumed.stderr
     assert load_bundle(run / "policy.bundle").provenance["steps"] >= steps + 2000
 
 
-def test_a_run_of_another_trace_or_agent_is_refused(trace: Trace, two_tenant_trace: Trace, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    assert train(*command(trace, run, 1000)).returncode == 0
-    for told in (train(*command(two_tenant_trace, run, 2000)), train(*command(trace, run, 2000, "agent.gamma=0.5"))):
+def test_a_run_of_another_trace_seed_or_agent_is_refused(trace: Trace, two_tenant_trace: Trace, tmp_path: Path) -> None:
+    assert train(*on_trace(trace, tmp_path, 500)).returncode == 0
+    before = (tmp_path / "policy.bundle").read_bytes()
+    for arguments in (
+        on_trace(two_tenant_trace, tmp_path, 2000),
+        on_trace(trace, tmp_path, 2000, "agent.gamma=0.5"),
+        on_trace(trace, tmp_path, 2000, "seed=5"),
+    ):
+        told = train(*arguments)
         assert told.returncode == 2
-        assert "holds a training with another trace, seed or agent" in told.stderr
-        assert "Traceback" not in told.stderr
+        assert "holds a training with another world, seed or agent" in told.stderr
+        assert told.stderr.count("\n") == 1
+    assert (tmp_path / "policy.bundle").read_bytes() == before
 
 
 @pytest.mark.parametrize("blocks", [0, 40])
 def test_a_full_disk_during_training_gets_one_sentence(trace: Trace, tmp_path: Path, blocks: int) -> None:
     """A file-size limit is the disk that a process meets: writing beyond it fails."""
-    run = tmp_path / "run"
-    limited = ["bash", "-c", f'trap "" XFSZ; ulimit -f {blocks}; exec "$@"', "bash", *command(trace, run, 1000)]
-    told = train(*limited)
+    command = [sys.executable, "-m", "tuner.train", *on_trace(trace, tmp_path / "run", 500)]
+    limited = ["bash", "-c", f'trap "" XFSZ; ulimit -f {blocks}; exec "$@"', "bash", *command]
+    told = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert told.returncode == 2, told.stderr
     assert "error: cannot write" in told.stderr
     assert "Traceback" not in told.stderr
@@ -98,7 +134,8 @@ def test_a_full_disk_during_training_gets_one_sentence(trace: Trace, tmp_path: P
 @pytest.mark.parametrize("content", [b"", b"garbage"])
 def test_a_damaged_checkpoint_is_named(trace: Trace, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "checkpoint.zip").write_bytes(content)
-    told = train(*command(trace, tmp_path, 1000))
+    told = train(*on_trace(trace, tmp_path, 500))
     assert told.returncode == 2
     assert "checkpoint.zip cannot be resumed here" in told.stderr
     assert "Traceback" not in told.stderr
+    assert (tmp_path / "checkpoint.zip").read_bytes() == content

@@ -11,51 +11,82 @@ from pathlib import Path
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from stable_baselines3 import PPO
 
-from envs.traces.reader import Trace
-from envs.world import TraceWorld
-from tuner.agents.export import bundle_of
-from tuner.agents.training import AgentOptions, make_env, make_model
-from tuner.policy.bundle import save_bundle
+from tests.commands import Told, call
+from tuner.options import shipped
+from tuner.policy.bundle import load_bundle
 
 ROOT = Path(__file__).parents[2]
+QUICK = ("--window-s", "0.1")
+SMALL = ("space.max_instances=2", "space.batches=[1,4]")
 
 
-@pytest.fixture(scope="module")
-def bundle(trace: Trace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    options = AgentOptions(steps=20_000, envs=64, batch_size=448, hidden=32)
-    folder = tmp_path_factory.mktemp("bundle")
-    world = TraceWorld(trace)
-    model = make_model(make_env(world, options, 0), options, 0, folder)
-    model.learn(options.steps)
-    save_bundle(folder / "p.bundle", bundle_of(model, trace.space, world.candidates, options.budget, {}))
-    return folder / "p.bundle"
+@pytest.fixture(autouse=True)
+def quantised(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quantised copies are kept for the whole session."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
-def tune(cache: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tuner.tune", "--window-s", "0.1", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | {"XDG_CACHE_HOME": str(cache)}, capture_output=True, text=True, timeout=200)
+def tune(*arguments: object) -> Told:
+    return call("tune", *QUICK, *arguments)
 
 
-def test_it_answers_within_eight_measurements(bundle: Path, small_onnx: Path, cache: Path, tmp_path: Path) -> None:
+def test_the_shipped_policy_answers_within_eight_measurements(small_onnx: Path, tmp_path: Path) -> None:
     out = tmp_path / "answer.json"
-    told = tune(cache, "--network", small_onnx, "--p99-ms", 500, "--bundle", bundle, "--out", out)
+    command = [sys.executable, "-m", "tuner.tune", *QUICK, "--network", str(small_onnx), "--p99-ms", "500", "--out", str(out)]
+    told = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=200)
     assert told.returncode == 0, told.stderr
     assert "answer: small: cpu_" in told.stdout
     assert "times the default" in told.stdout
     assert "measured on this computer" in told.stdout
     answer = json.loads(out.read_text())
     assert answer["limits_kept"]
-    assert answer["measurements"] <= 8
+    assert 3 <= answer["measurements"] <= 8
     assert answer["origin"] == "measured"
     assert answer["configuration"][0]["tenant"] == "small"
+    assert answer["p99_ms"][0] <= 500
+    assert answer["throughput_ips"][0] > 0
 
 
-def test_a_limit_that_nothing_meets(bundle: Path, small_onnx: Path, cache: Path) -> None:
-    told = tune(cache, "--network", small_onnx, "--p99-ms", 0.001, "--bundle", bundle, "--measurements", 4)
+def test_the_shipped_policy_is_whole() -> None:
+    bundle = load_bundle(shipped("checkpoints") / "reference.bundle")
+    assert bundle.budget == 8
+    assert bundle.provenance["origin"] == "simulated"
+    assert bundle.provenance["draw"]["split"] == "train"
+    assert bundle.provenance["draw"]["boards"] is None
+
+
+def test_two_tenants_share_the_computer(small_onnx: Path, other_onnx: Path, tmp_path: Path) -> None:
+    """A single policy serves them as well; by default a tenant counts by the work it is."""
+    out = tmp_path / "answer.json"
+    told = tune("--network", f"[{small_onnx},{other_onnx}]", "--p99-ms", "[500,400]", "--out", out, *SMALL)
+    assert told.returncode == 0, told.stderr
+    assert "small p99 <= 500 ms, other p99 <= 400 ms" in told.stdout
+    assert "times the default (weighted throughput)" in told.stdout
+    answer = json.loads(out.read_text())
+    assert {slot["tenant"] for slot in answer["configuration"]} == {"small", "other"}
+    assert len(answer["throughput_ips"]) == len(answer["p99_ms"]) == 2
+    assert answer["limits_kept"]
+    assert answer["measurements"] <= 8
+
+
+def test_a_limit_that_nothing_meets(small_onnx: Path) -> None:
+    told = tune("--network", small_onnx, "--p99-ms", 0.001, "--measurements", 4, *SMALL)
     assert told.returncode == 3
     assert "answer: small" in told.stdout
     assert "the least violating one is given above" in told.stderr
+
+
+def test_another_policy_can_be_given(policy: tuple[PPO, Path], small_onnx: Path, tmp_path: Path) -> None:
+    told = tune("--network", small_onnx, "--bundle", policy[1], "--measurements", 3, *SMALL)
+    assert told.returncode == 0, told.stderr
+    assert "3 measurements" in told.stdout
+    broken = tmp_path / "broken.bundle"
+    broken.write_bytes(policy[1].read_bytes()[:1000])
+    told = tune("--network", small_onnx, "--bundle", broken)
+    assert told.returncode == 2
+    assert "broken.bundle is damaged or no policy bundle" in told.stderr
 
 
 def constant(path: Path) -> Path:
@@ -79,7 +110,7 @@ def fixed(path: Path) -> Path:
     return path
 
 
-def test_what_cannot_be_tuned_gets_one_sentence(bundle: Path, small_onnx: Path, cache: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_tuned_gets_one_sentence(small_onnx: Path, tmp_path: Path) -> None:
     truncated = tmp_path / "truncated.onnx"
     truncated.write_bytes(small_onnx.read_bytes()[:5000])
     cases: list[tuple[tuple[object, ...], str]] = [
@@ -87,13 +118,15 @@ def test_what_cannot_be_tuned_gets_one_sentence(bundle: Path, small_onnx: Path, 
         (("--network", constant(tmp_path / "constant.onnx")), "no input"),
         (("--network", dynamic(tmp_path / "dynamic.onnx")), "dynamic"),
         (("--network", fixed(tmp_path / "fixed.onnx")), "the batch is not the one the network was exported with"),
-        (("--network", f"[{small_onnx},{small_onnx}]"), "from another space"),
         (("--network", small_onnx, "--p99-ms", "[1,2]"), "2 values for 1 tenants"),
+        (("--network", f"[{small_onnx},{small_onnx}]", "--p99-ms", "[1,2,3]"), "3 values for 2 tenants"),
+        (("--network", small_onnx, "--measurements", 2), "measurements=2"),
+        (("--network", small_onnx, "--window-s", 0), "window_s=0.0 must be above zero"),
         (("--network", small_onnx, "--power-w", 10), "a power limit of 10 W cannot be kept"),
         (("--network", small_onnx, "--p99-ms", "soon"), "p99_ms"),
     ]
     for arguments, sentence in cases:
-        told = tune(cache, *arguments, "--bundle", bundle)
+        told = tune(*arguments)
         if "power" in sentence and told.returncode == 0:
             continue  # a computer with RAPL keeps power limits
         assert told.returncode == 2, (arguments, told.stderr)

@@ -57,6 +57,11 @@ class AgentOptions:
         require_positive("agent", self, "steps", "envs", "episodes_per_update", "epochs", "learning_rate", "hidden", "threads")
         if self.batch_size < 2:
             raise OptionError(f"agent.batch_size={self.batch_size} must be at least 2")
+        if self.budget < 2:  # said before problems are drawn, which takes minutes
+            raise OptionError(f"agent.budget={self.budget} must be at least 2: the first measurement is the default configuration's")
+        for key in ("changes", "gamma", "gae_lambda"):
+            if not 0.0 <= getattr(self, key) <= 1.0:
+                raise OptionError(f"agent.{key}={getattr(self, key)} must lie in 0..1")
 
 
 def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:

@@ -46,11 +46,18 @@ def paper(tenants: int = 1, rate_ips: float = np.inf, **changed: float) -> Conte
     put("gpu_bytes", [CUDA, TENSOR], 1e9 * GPU)
     put("dla_bytes", [DLA0, DLA1], 1e9 * DLA)
     scalars = {
-        **{"capacity": 1.0, "threads": 0.0, "dram_byte_s": 1e11, "idle_gpu_w": 3.0, "idle_cv_w": 2.0, "idle_sys_w": 1.0, "max_power_w": 1e3},
-        **{"pipe_overlap": 0.0, "interference": 0.0, "launch_lock": 0.0, "contention_threshold": 1e3, "contention_slope": 0.0},
-        **{"contention_plateau": 0.0, "byte_j": 2e-10, "tail": TAIL, "quantum_s": 0.0, "threads_exponent": 0.0, "clock": 1.0, "other_gpu": 0.0},
-        **{"other_byte_s": 0.0, "max_wait_s": 5e-3},
+        "dram_byte_s": 1e11,
+        "idle_gpu_w": 3.0,
+        "idle_cv_w": 2.0,
+        "idle_sys_w": 1.0,
+        "max_power_w": 1e3,
+        "byte_j": 2e-10,
+        "tail": TAIL,
+        "max_wait_s": 5e-3,
     }
+    scalars |= dict.fromkeys(("capacity", "clock"), 1.0) | {"contention_threshold": 1e3}
+    scalars |= dict.fromkeys(("threads", "pipe_overlap", "interference", "launch_lock", "contention_slope", "contention_plateau"), 0.0)
+    scalars |= dict.fromkeys(("quantum_s", "threads_exponent", "other_gpu", "other_byte_s"), 0.0)
     values = {name: np.array([value]) for name, value in (scalars | changed).items()}
     return Contexts(batches=np.array(BATCHES, dtype=float), table=table, rate_ips=np.full((1, tenants), rate_ips), **values)
 

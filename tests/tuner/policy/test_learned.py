@@ -1,0 +1,172 @@
+"""The learned policy at work: it sees what it was trained on, and serves any space with one set of weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+
+from envs.catalog.reference_networks import reference_network
+from envs.configuration import Configuration, ConfigurationSpace
+from envs.errors import BundleError
+from envs.measurement import Failure, FailureKind, Measurement
+from envs.objective import Objective
+from envs.runtimes.replayed import ReplayedRuntime
+from envs.simulator.device_model import model_for
+from envs.simulator.draw import described
+from envs.simulator.machine import device_of
+from envs.simulator.prior import starting_configuration
+from envs.traces.reader import Trace
+from envs.tuning_env import TuningEnv
+from envs.workload import workload_of
+from envs.world import RuntimeWorld
+from tests.worlds import respond, space
+from tuner.policy.bundle import Bundle, load_bundle
+from tuner.policy.learned import LearnedTuner
+from tuner.search.protocol import Problem
+
+
+@pytest.fixture(scope="session")
+def bundle(policy: tuple[PPO, Path]) -> Bundle:
+    return load_bundle(policy[1])
+
+
+def problem_of(world: ConfigurationSpace, objective: Objective, **more: object) -> Problem:
+    return Problem(world, world.catalogue, objective, world.default(), model=model_for(world), **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["trace", "two_tenant_trace"])
+def test_it_sees_what_the_environment_shows(bundle: Bundle, name: str, request: pytest.FixtureRequest) -> None:
+    """Bit by bit, and proposal by proposal, along an episode on the same runtime."""
+    trace: Trace = request.getfixturevalue(name)
+    objective = Objective((60.0,) * trace.space.shape[0], 20.0 if name == "two_tenant_trace" else np.inf)
+    model = model_for(trace.space)
+    problem = Problem(trace.space, trace.space.catalogue, objective, starting_configuration(model, objective), model=model)
+    tuner = LearnedTuner(bundle, problem)
+    with ReplayedRuntime(trace) as runtime:
+        env = TuningEnv(RuntimeWorld(runtime, 3.0, [objective], model), budget=bundle.budget)
+        observation, _ = env.reset(seed=0)
+        assert tuner.ask() == Configuration.of(env._asked.placements[0])
+        tuner.tell(tuner.ask(), trace.outcome(tuner.ask()))
+        for _ in range(bundle.budget - 1):
+            seen, shown = tuner.observation()
+            assert (seen[0] == observation).all()
+            assert shown[0].tolist() == env.episodes.shown[0].tolist()
+            configuration = tuner.ask()
+            action = tuner._policy.decide(observation)
+            assert configuration == env.proposals()[action]
+            tuner.tell(configuration, trace.outcome(configuration))
+            observation = env.step(np.int64(action))[0]
+
+
+def test_no_impossible_candidate_is_chosen_and_none_twice_but_the_best(bundle: Bundle, trace: Trace) -> None:
+    allowed = trace.placements[:, 0, 0, 0] == 0  # no cpu_fp32 here
+    problem = Problem(trace.space, trace.placements[allowed], Objective((60.0,)), Configuration((((0, 0), (1, 1)),)), model=model_for(trace.space))
+    tuner = LearnedTuner(bundle, problem)
+    worth: dict[Configuration, float] = {}
+    for count in range(bundle.budget):
+        configuration = tuner.ask()
+        assert tuner.ask() == configuration, "asking changes nothing"
+        assert configuration.placements[0][0] == (0, 0)
+        if configuration in worth:
+            assert worth[configuration] == max(worth.values()) > 0
+        elif count == 0:
+            assert configuration == problem.default
+        score, violation = problem.judge(trace.outcome(configuration))
+        worth[configuration] = score if violation <= 0 else 0.0
+        tuner.tell(configuration, trace.outcome(configuration))
+    assert tuner.ask() == max(worth, key=worth.__getitem__), "beyond its horizon it answers with the best it found"
+
+
+def test_where_nothing_keeps_the_limits_it_answers_with_the_least_violating(bundle: Bundle, trace: Trace) -> None:
+    problem = problem_of(trace.space, Objective((1.0,)))
+    tuner = LearnedTuner(bundle, problem)
+    late: dict[Configuration, float] = {}
+    for _ in range(bundle.budget):
+        configuration = tuner.ask()
+        outcome = trace.outcome(configuration)
+        assert isinstance(outcome, Measurement)
+        late[configuration] = float(outcome.p99_ms[0])
+        tuner.tell(configuration, outcome)
+    assert len(late) == bundle.budget, "nothing is the best, so nothing is measured again"
+    # Violations count up to a factor of 20 alone, beyond which the first one seen stays.
+    assert tuner.ask() in late
+    if min(late.values()) < 20.0:
+        assert late[tuner.ask()] == min(late.values())
+
+
+def test_a_failure_is_not_asked_for_again(bundle: Bundle, trace: Trace) -> None:
+    tuner = LearnedTuner(bundle, problem_of(trace.space, Objective((200.0,))))
+    default = tuner.ask()
+    tuner.tell(default, trace.outcome(default))
+    failed = set()
+    for _ in range(bundle.budget - 1):
+        configuration = tuner.ask()
+        assert configuration not in failed
+        if configuration == default:
+            break
+        failed.add(configuration)
+        tuner.tell(configuration, Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0))
+    assert failed
+    for _ in range(bundle.budget):
+        tuner.tell(default, trace.outcome(default))
+    assert tuner.ask() == default
+
+
+def test_what_others_measured_does_not_confuse_it(bundle: Bundle, trace: Trace) -> None:
+    """A configuration that it never proposed, such as one from outside its candidates, is not its business."""
+    tuner = LearnedTuner(bundle, problem_of(trace.space, Objective((60.0,))))
+    foreign = Configuration((((3, 77), (0, 0)),))
+    tuner.tell(foreign, respond(trace.space, Configuration((((3, 4), (0, 0)),))))
+    assert tuner.ask() == tuner._problem.default
+
+
+def board_space(name: str, mode: str, networks: tuple[str, ...]) -> ConfigurationSpace:
+    workload = workload_of([described(reference_network(network)) for network in networks])
+    return ConfigurationSpace(device_of(name, mode), workload, 2, (1, 4))
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        space(max_instances=1, batches=(1, 2)),
+        space(tenants=2, max_instances=2, batches=(1, 8)),
+        board_space("orin_nx_16", "15W", ("resnet50",)),
+        board_space("orin_nano_8", "7W", ("resnet50", "mobilenet_v2")),
+    ],
+    ids=["eight configurations", "two tenants", "a board", "two tenants on a board"],
+)
+def test_one_bundle_serves_every_space(bundle: Bundle, world: ConfigurationSpace) -> None:
+    problem = problem_of(world, Objective((100.0,) * world.shape[0], 30.0))
+    tuner = LearnedTuner(bundle, problem)
+    model = model_for(world)
+    rng = np.random.default_rng(0)
+    batch_of = model.drawn(rng, 1)
+    asked = []
+    for _ in range(bundle.budget):
+        configuration = tuner.ask()
+        world.check(configuration)
+        asked.append(configuration)
+        tuner.tell(configuration, measurement_of(model, batch_of, configuration))
+    assert asked[0] == world.default()
+    assert len(set(asked)) > 1
+    world.check(tuner.ask())
+
+
+def measurement_of(model, context, configuration: Configuration) -> Measurement:  # type: ignore[no-untyped-def]
+    from envs.measurement import Origin, TenantMeasurement
+
+    found = model.response(context, configuration.array()[None])
+    tenants = tuple(
+        TenantMeasurement(float(ips), float(ms), float(ms), float(ms), float(ms), float(ms), 100)
+        for ips, ms in zip(found.throughput_ips[0], found.p99_ms[0], strict=True)
+    )
+    return Measurement(tenants, 3.0, Origin.SIMULATED, power_w=float(found.power_w[0]) if model.has_power else float("nan"))
+
+
+def test_a_problem_of_which_nothing_is_known_is_refused(bundle: Bundle) -> None:
+    world = space()
+    with pytest.raises(BundleError, match="needs a model of the device"):
+        LearnedTuner(bundle, Problem(world, world.catalogue, Objective((60.0,)), world.default()))
