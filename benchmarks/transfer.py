@@ -3,7 +3,7 @@
 Every number is simulated. Problems are drawn from held-out boards, networks and bands of limits, and each has a truth of its own.
 Whoever decides fast is compared on all of them; whoever takes long to decide, and longer budgets, on the first of them.
 
-python -m benchmarks.transfer --bundle PATH
+python -m benchmarks.transfer
 python -m benchmarks.transfer --quick
 python -m benchmarks.transfer --two-tenants
 """
@@ -58,7 +58,7 @@ class Part:
 
 def parts(cases: int, seeds: int, quick: bool) -> list[Part]:
     """Fast deciders everywhere; then what takes longer, to decide or to measure."""
-    some, few = (6, 2) if quick else (50, 20)
+    some, few = (6, 2) if quick else (30, 10)
     return [
         Part(FAST, cases, seeds, (3, 8)),
         Part(("tpe",), min(some, cases), min(2, seeds), (3, 8, 15, 30, 50)),
@@ -134,7 +134,7 @@ def policy_of(path: Path | None) -> tuple[Factories, int]:
 
 
 def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
-    arguments.add_argument("--bundle", type=Path, help="the policy; without it only searches are compared")
+    arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/reference.bundle"), help="the policy")
     arguments.add_argument("--cases", type=int, default=500)
     arguments.add_argument("--seeds", type=int, default=10)
     arguments.add_argument("--seed", type=int, default=1000, help="of the draw")

@@ -286,10 +286,8 @@ def test_render_tells_the_episode(trace: Trace) -> None:
 
 def test_failures_of_a_runtime_are_measured_as_failures(tmp_path: Path) -> None:
     failing = space()
-    broken = {
-        configuration: Failure(FailureKind.OUT_OF_MEMORY, "too much", 2.0)
-        for configuration in map(Configuration.of, failing.catalogue[failing.catalogue[:, 0, 1, 1] == 4])
-    }
+    large = failing.catalogue[failing.catalogue[:, 0, 1, 1] == 4]
+    broken = {Configuration.of(row): Failure(FailureKind.OUT_OF_MEMORY, "too much", 2.0) for row in large}
     with ReplayedRuntime(write_trace(tmp_path / "t.parquet", failing, failures=broken)) as runtime:
         env = TuningEnv(RuntimeWorld(runtime, 1.0, [Objective((1e6,))]))
         env.reset(seed=0)

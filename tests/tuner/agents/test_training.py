@@ -68,7 +68,6 @@ def test_it_learns(trace_world: TraceWorld) -> None:
 
     before = np.mean([gain() for _ in range(5)])
     model.learn(options.steps)
-    print("GAIN", before, np.mean([gain() for _ in range(5)]))
     assert np.mean([gain() for _ in range(5)]) > before + 0.1
 
 

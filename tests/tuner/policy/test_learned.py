@@ -11,13 +11,14 @@ from stable_baselines3 import PPO
 from envs.catalog.reference_networks import reference_network
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import BundleError
-from envs.measurement import Failure, FailureKind, Measurement
+from envs.measurement import Failure, FailureKind, Measurement, Origin, TenantMeasurement
 from envs.objective import Objective
 from envs.runtimes.replayed import ReplayedRuntime
-from envs.simulator.device_model import model_for
+from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.draw import described
 from envs.simulator.machine import device_of
 from envs.simulator.prior import starting_configuration
+from envs.simulator.tables import Contexts
 from envs.traces.reader import Trace
 from envs.tuning_env import TuningEnv
 from envs.workload import workload_of
@@ -142,27 +143,22 @@ def test_one_bundle_serves_every_space(bundle: Bundle, world: ConfigurationSpace
     problem = problem_of(world, Objective((100.0,) * world.shape[0], 30.0))
     tuner = LearnedTuner(bundle, problem)
     model = model_for(world)
-    rng = np.random.default_rng(0)
-    batch_of = model.drawn(rng, 1)
+    truth = model.drawn(np.random.default_rng(0), 1)
     asked = []
     for _ in range(bundle.budget):
         configuration = tuner.ask()
         world.check(configuration)
         asked.append(configuration)
-        tuner.tell(configuration, measurement_of(model, batch_of, configuration))
+        tuner.tell(configuration, measurement_of(model, truth, configuration))
     assert asked[0] == world.default()
     assert len(set(asked)) > 1
     world.check(tuner.ask())
 
 
-def measurement_of(model, context, configuration: Configuration) -> Measurement:  # type: ignore[no-untyped-def]
-    from envs.measurement import Origin, TenantMeasurement
-
+def measurement_of(model: DeviceModel, context: Contexts, configuration: Configuration) -> Measurement:
     found = model.response(context, configuration.array()[None])
-    tenants = tuple(
-        TenantMeasurement(float(ips), float(ms), float(ms), float(ms), float(ms), float(ms), 100)
-        for ips, ms in zip(found.throughput_ips[0], found.p99_ms[0], strict=True)
-    )
+    late = found.p99_ms[0].tolist()
+    tenants = tuple(TenantMeasurement(ips, ms, ms, ms, ms, ms, 100) for ips, ms in zip(found.throughput_ips[0].tolist(), late, strict=True))
     return Measurement(tenants, 3.0, Origin.SIMULATED, power_w=float(found.power_w[0]) if model.has_power else float("nan"))
 
 
