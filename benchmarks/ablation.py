@@ -40,13 +40,6 @@ class Variant:
     pool: Callable[[Pool], Pool] = lambda pool: pool
 
 
-class PoolWorld(SimulatedWorld):
-    """The problems of another world with a changed pool."""
-
-    def __init__(self, pool: Pool) -> None:
-        self.pool, self.asked = pool, ()
-
-
 def without_belief(pool: Pool) -> Pool:
     """A measurement teaches nothing but itself: no two configurations share what is uncertain."""
     return replace(pool, basis=np.zeros_like(pool.basis), left=pool.variance)
@@ -84,7 +77,7 @@ def variants(steps: int) -> list[Variant]:
 
 
 def trained(variant: Variant, pool: Pool) -> CandidatePolicy:
-    env = make_env(PoolWorld(variant.pool(pool)), variant.agent, 0)
+    env = make_env(SimulatedWorld.of(variant.pool(pool)), variant.agent, 0)
     model = make_model(env, variant.agent, 0, None)
     if variant.agent.steps:
         model.learn(variant.agent.steps)
@@ -95,7 +88,7 @@ def trained(variant: Variant, pool: Pool) -> CandidatePolicy:
 def compared(policy: CandidatePolicy, pool: Pool, repeats: int = 8) -> list[float]:
     """After 3 and 8 measurements: mean, 5th percentile and feasible share; then the share of measurements that broke a limit. All in %."""
     rows, rng = len(pool) * repeats, np.random.default_rng(1)
-    episodes = Episodes(PoolWorld(pool), rows, 8)
+    episodes = Episodes(SimulatedWorld.of(pool), rows, 8)
     uniforms = rng.random((rows, UNIFORMS))
     uniforms[:, 0] = (np.tile(np.arange(len(pool)), repeats) + 0.5) / len(pool)
     uniforms[:, 1] = 0.0

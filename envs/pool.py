@@ -5,6 +5,7 @@ Letters: S problems, B rows, M candidates (the shortlist), T tenants, Q = 2 T + 
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.configuration import ConfigurationSpace
+from envs.errors import TraceError
 from envs.measurement import FloatArray
 from envs.objective import MAX_VIOLATION, Objective
 from envs.simulator.belief import prior_variance
@@ -76,8 +78,12 @@ class Pool:
 
     @classmethod
     def load(cls, path: str) -> Pool:
-        with np.load(path, allow_pickle=False) as file:
-            return cls(**{each.name: file[each.name] for each in fields(cls)})
+        """What `save` wrote; TraceError if it is damaged."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls(**{each.name: file[each.name] for each in fields(cls)})
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise TraceError(f"{path} is damaged or from another version: delete it, and the same command draws its problems anew") from error
 
 
 def pool_of(

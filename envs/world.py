@@ -109,6 +109,13 @@ class SimulatedWorld(_Recorded):
         self.pool = Pool.stack([pool for pool, _ in portions])
         self.asked: Sequence[Asked] = [each for _, asked in portions for each in asked]
 
+    @classmethod
+    def of(cls, pool: Pool, asked: Sequence[Asked] = ()) -> SimulatedWorld:
+        """Problems that were drawn before; without `asked` an environment cannot say what its actions are, which training does not need."""
+        world = cls.__new__(cls)
+        world.pool, world.asked = pool, asked
+        return world
+
     def asking(self, objective: Objective) -> World:
         raise ObjectiveError("every problem of a simulated world has limits of its own, drawn with it: give limits to a trace or a runtime")
 

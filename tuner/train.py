@@ -14,6 +14,7 @@ from typing import Any, Optional
 import yaml
 
 from envs.errors import OptionError, StorageError, require_positive
+from envs.pool import Pool
 from envs.simulator.draw import DrawOptions
 from envs.traces.reader import Trace, find_trace, read_trace
 from envs.world import SimulatedWorld, TraceWorld, World
@@ -79,8 +80,13 @@ def world_of(options: TrainCommand, trace: Trace | None) -> World:
     """The problems to train on, with a bar while they are drawn."""
     if trace is not None:
         return TraceWorld(trace, "train", options.problems, options.seed)
+    kept = Path(options.run_dir) / "problems.npz"
+    if kept.exists():  # a run that goes on, or is repeated, learns from what it drew
+        return SimulatedWorld.of(Pool.load(str(kept)))
     with progress_bar("drawing problems", options.problems) as advance:
-        return SimulatedWorld(options.draw, options.problems, options.seed, options.jobs, lambda new: advance("", new))
+        world = SimulatedWorld(options.draw, options.problems, options.seed, options.jobs, lambda new: advance("", new))
+    world.pool.save(str(kept))
+    return world
 
 
 def open_run(run: Path, trace: Trace | None, options: TrainCommand) -> None:

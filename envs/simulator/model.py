@@ -148,7 +148,7 @@ def _chunk(contexts: Contexts, rows: npt.NDArray[np.integer], instances: npt.NDA
     crowded = np.maximum(1, n.sum(axis=0) / np.maximum(c["threads"], 1)) * (c["threads"] > 0) + (c["threads"] == 0)
     uneven = np.ceil(crowded - 1e-3) / crowded
     p99 = np.where(seen, cycle, 0).max(axis=1) * (1 + c["tail"]) * uneven + queued
-    p50 = (images * cycle).sum(axis=1) / np.maximum(throughput, TINY)
+    p50 = np.minimum((images * cycle).sum(axis=1) / np.maximum(throughput, TINY), p99)
     if is_open:
         served = (fixed + gpu * stretch) * locked * left ** np.float32(-THROTTLE_EXPONENT)
         first = _Batches(*(column.take(at + np.where(busy, 0, unused)) for column in contexts.columns))
@@ -202,7 +202,10 @@ def _cycles(
             break
         use = demand / cycle
         total = use.sum(axis=0)
-        falling = (use * gpu / cycle * (free >= rounds)).sum(axis=0)
+        steep = use * gpu / cycle
+        falling = (steep * (free >= rounds)).sum(axis=0)
+        # Where every slot waits for its DLA core, stretching the GPU's part changes nothing yet: step as if none did.
+        falling = np.where(falling > 0, falling, steep.sum(axis=0))
         stretch = np.maximum(stretch + total * (total / capacity - 1) / np.maximum(falling, TINY), least)
     return cycle, stretch
 

@@ -38,7 +38,7 @@ def model() -> DeviceModel:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_shortlist_is_valid_without_repetition_and_holds_start_and_nominal_optimum(model: DeviceModel, objective: Objective) -> None:
+def test_a_shortlist_is_valid_without_repetition_and_holds_the_start_and_what_is_best_by_the_fitted_model(model: DeviceModel, objective: Objective) -> None:
     assert model.space.combinations <= ENUMERATED
     prior = prior_of(model, objective, np.random.default_rng(0))
     assert len(prior.placements) == SHORTLIST
@@ -47,7 +47,7 @@ def test_a_shortlist_is_valid_without_repetition_and_holds_start_and_nominal_opt
     assert Configuration.of(prior.placements[0]) == starting_configuration(model, objective)
     optimum = best_of(model, model.nominal(), model.space.catalogue, objective)
     assert np.isfinite(optimum)
-    assert best_of(model, model.nominal(), prior.placements, objective) == pytest.approx(optimum, abs=1e-6)
+    assert best_of(model, model.nominal(), prior.placements, objective) > optimum + np.log(0.98), "or what is next to it: it serves all draws, not one"
 
 
 def test_a_shortlist_serves_devices_that_depart_from_the_nominal_one(model: DeviceModel) -> None:
@@ -63,8 +63,8 @@ def test_a_shortlist_serves_devices_that_depart_from_the_nominal_one(model: Devi
         if np.isfinite(optimum):
             shares.append(np.exp(best_of(model, context, prior.placements, objective) - optimum))
     assert len(shares) > 30
-    assert np.mean(shares) > 0.97
-    assert min(shares) > 0.85
+    assert np.mean(shares) > 0.98
+    assert min(shares) > 0.9
 
 
 def test_a_prior_depends_on_its_generator_alone(model: DeviceModel) -> None:

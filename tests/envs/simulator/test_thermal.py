@@ -34,7 +34,7 @@ def test_clocks_fall_beyond_the_limit_and_no_further_than_the_least() -> None:
 
 
 def test_a_cooling_that_cannot_be_names_the_key() -> None:
-    with pytest.raises(OptionError, match="cooling.c_per_w"):
+    with pytest.raises(OptionError, match=r"cooling\.c_per_w"):
         Cooling(c_per_w=0.0)
 
 
