@@ -41,7 +41,7 @@ class TrainCommand:
     trace: Optional[str] = None
     run_dir: str = "runs/train"
     seed: int = 0
-    problems: int = 400
+    problems: int = 240
     jobs: int = 2
     draw: DrawOptions = field(default_factory=DrawOptions)
     agent: AgentOptions = field(default_factory=AgentOptions)

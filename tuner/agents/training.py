@@ -38,7 +38,7 @@ class AgentOptions:
         threads: of torch.
     """
 
-    steps: int = 600_000
+    steps: int = 300_000
     envs: int = 512
     budget: int = 8
     episodes_per_update: int = 2
