@@ -58,7 +58,7 @@ class Part:
 
 def parts(cases: int, seeds: int, quick: bool) -> list[Part]:
     """Fast deciders everywhere; then what takes longer, to decide or to measure."""
-    some, few = (6, 2) if quick else (30, 10)
+    some, few = (6, 2) if quick else (12, 6)
     return [
         Part(FAST, cases, seeds, (3, 8)),
         Part(("tpe",), min(some, cases), min(2, seeds), (3, 8, 15, 30, 50)),

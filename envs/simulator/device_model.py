@@ -101,6 +101,8 @@ class DeviceModel:
     def logarithms(self, contexts: Contexts, placements: npt.NDArray[np.integer]) -> FloatArray:
         """[C, Q, N]: log throughput of each tenant, log p99 of each, log power (NaN where the device has no rails)."""
         logs = logarithms(self.response(contexts, placements))
+        if not self.has_power:
+            logs[:, -1] = np.nan
         return logs.reshape(len(contexts), len(placements), -1).transpose(0, 2, 1)
 
     def batch(self, contexts: Contexts, placements: npt.NDArray[np.integer], window_s: float = WINDOW_S) -> MeasurementBatch:
