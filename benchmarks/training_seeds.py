@@ -34,7 +34,7 @@ def main() -> int:
         command = TrainCommand(trace=given.trace, seed=seed, run_dir=str(run), draw=DrawOptions(boards=["agx_orin_64"], small_spaces=0.95))
         open_run(run, trace, command)
         bundle = train(world_of(command, trace), trace, command, run)
-        cases = trace_cases(trace, options) if trace else simulated_cases(command.draw, given.objectives, options.seed)
+        cases = trace_cases(trace, options) if trace else simulated_cases(DrawOptions(boards=["agx_orin_64"]), given.objectives, options.seed)
         result = evaluate(cases, {"policy": bundle}, options, run)
         found.append(summarize(result.comparison, "policy", 3))
     figures: list[Figure] = []

@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -61,7 +61,8 @@ def main(options: TrainCommand) -> int:
     except OSError as error:  # what TensorBoard writes meets a full disk too
         raise StorageError(f"cannot write into {run}: {error.strerror or error}; free some space and run the same command again to go on") from error
     given = options.evaluation
-    cases = trace_cases(trace, given) if trace else simulated_cases(options.draw, given.objectives, given.seed)
+    # Small parts of spaces are for learning quickly; what is compared is whole.
+    cases = trace_cases(trace, given) if trace else simulated_cases(replace(options.draw, small_spaces=0.0), given.objectives, given.seed)
     show(evaluate(cases, {"policy": bundle_path}, given, run))
     print(f"policy bundle: {bundle_path}")
     return 0
