@@ -128,7 +128,7 @@ def pool_of(
         mean=padded(prior.mean, NOTHING)[None],
         left=padded(prior.left, 1e-4)[None],
         basis=basis.reshape(1, directions, -1),
-        nominal=padded(prior.nominal, NOTHING)[None],
+        nominal=padded(np.where(np.isnan(prior.nominal), NOTHING, prior.nominal), NOTHING)[None],
         present=(np.arange(size) < count)[None],
         limits=limits[None],
         weights=weights[None],

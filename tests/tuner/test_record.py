@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -63,7 +64,11 @@ def test_killed_again_and_again_it_ends_with_every_row_once(small_onnx: Path, tm
 def test_ctrl_c_leaves_a_partial_trace_that_works(small_onnx: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     out = tmp_path / "part.parquet"
     journal = tmp_path / "part.parquet.journal"
-    with subprocess.Popen(command(small_onnx, out), cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    # A shell's background jobs ignore Ctrl-C, and so would what they start: the command gets the handler a terminal gives.
+    terminal = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(
+        command(small_onnx, out), cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, preexec_fn=terminal
+    ) as process:
         while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > 3):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import subprocess
@@ -82,7 +83,9 @@ def test_train_in_the_model_of_a_board_and_go_on(tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(trace: Trace, tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "tuner.train", *on_trace(trace, run, 100_000_000)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    # A shell's background jobs ignore Ctrl-C, and so would what they start: the command gets the handler a terminal gives.
+    terminal = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=terminal) as process:
         deadline = time.monotonic() + 90
         while not list(run.rglob("events.*")) and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import numpy as np
@@ -78,7 +77,7 @@ def test_a_window_is_the_truth_with_a_little_noise_and_says_that_it_was_simulate
         tenant = each.tenants[0]
         assert tenant.p50_ms <= tenant.p99_ms
         assert tenant.p99_low_ms < tenant.p99_ms < tenant.p99_high_ms
-        assert math.isnan(tenant.p95_ms)
+        assert tenant.p50_ms <= tenant.p95_ms <= tenant.p99_ms
         assert each.cost_s > 3.0
 
 
