@@ -12,7 +12,6 @@ from envs.observation import PROPOSALS, observe
 from envs.pool import NOTHING, judged, pool_of
 from envs.simulator.belief import Belief
 from envs.simulator.device_model import noise_spread
-from envs.simulator.prior import SHORTLIST
 from envs.world import log_outcomes
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
@@ -35,7 +34,7 @@ class LearnedTuner:
         self._placements = prior.placements
         self._rows = {Configuration.of(row): position for position, row in enumerate(prior.placements)}
         spread = noise_spread(np.exp(np.median(prior.nominal[: problem.space.shape[0]], axis=1)))
-        self._pool = pool_of(problem.space, problem.objective, prior, None, spread**2, SHORTLIST)
+        self._pool = pool_of(problem.space, problem.objective, prior, None, spread**2, len(prior.placements))
         pool = self._pool
         self._belief = Belief.of(pool.mean, pool.basis, pool.left)
         self._measured = np.zeros(pool.present.shape, dtype=bool)

@@ -16,6 +16,9 @@ from envs.simulator.prior import Prior, prior_of
 
 Made = TypeVar("Made")
 
+#: Configurations on the shortlist of a problem that is to be solved; training makes do with fewer, which are faster to look at.
+WIDE = 240
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -52,7 +55,7 @@ class Problem:
     def _prior(self) -> Prior:
         assert self.model is not None
         whole = self.open or len(self.candidates) == len(self.space.catalogue)
-        return prior_of(self.model, self.objective, np.random.default_rng(0), None if whole else self.candidates, start=self.default)
+        return prior_of(self.model, self.objective, np.random.default_rng(0), None if whole else self.candidates, WIDE, self.default)
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
         """What `make` gives, made by the first tuner that asks for it."""
