@@ -17,7 +17,7 @@ from envs.runtimes.replayed import ReplayedRuntime
 from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.draw import described
 from envs.simulator.machine import device_of
-from envs.simulator.prior import starting_configuration
+from envs.simulator.prior import SHORTLIST, starting_configuration
 from envs.simulator.tables import Contexts
 from envs.traces.reader import Trace
 from envs.tuning_env import TuningEnv
@@ -39,8 +39,9 @@ def problem_of(world: ConfigurationSpace, objective: Objective, **more: object) 
 
 
 @pytest.mark.parametrize("name", ["trace", "two_tenant_trace"])
-def test_it_sees_what_the_environment_shows(bundle: Bundle, name: str, request: pytest.FixtureRequest) -> None:
-    """Bit by bit, and proposal by proposal, along an episode on the same runtime."""
+def test_it_sees_what_the_environment_shows(bundle: Bundle, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit by bit, and proposal by proposal, along an episode on the same runtime, where both have a shortlist of the same length."""
+    monkeypatch.setattr("tuner.search.protocol.WIDE", SHORTLIST)
     trace: Trace = request.getfixturevalue(name)
     objective = Objective((60.0,) * trace.space.shape[0], 20.0 if name == "two_tenant_trace" else np.inf)
     model = model_for(trace.space)
