@@ -14,7 +14,7 @@ import numpy.typing as npt
 from envs.errors import ConfigurationError, OptionError
 from envs.kernels import compiled
 from envs.objective import MAX_VIOLATION
-from envs.observation import PROPOSALS, Single, observe
+from envs.observation import PROPOSALS, Single, Situation, observe
 from envs.pool import NOTHING, judged
 from envs.simulator.belief import Belief
 from envs.world import Rows, World
@@ -61,6 +61,7 @@ class Episodes:
         self.proposals = min(PROPOSALS, self.pool.candidates)
         self._every = np.arange(rows)
         self.kernels = compiled() if fast else None
+        self.used = np.full(rows, budget)  # nothing to go on from before the first reset
 
     def reset(self, uniforms: npt.NDArray[np.floating], normals: npt.NDArray[np.floating]) -> Single:
         """Start all episodes anew: draws a problem a row and measures its default; observations [B, P, F].
@@ -84,7 +85,7 @@ class Episodes:
         self.limits = pool.limits[self.problem].copy()
         self.weights, self.noise = pool.weights[self.problem], pool.noise[self.problem]
         self.present, self.known = pool.present[self.problem], pool.known[self.problem]
-        self.optimum = self._best_there_is(self._every, self.limits)
+        self.optimum = self._best_there_is(self._every, self.variant, self.limits)
         self.used = np.zeros(self.rows, dtype=np.int64)
         self.measured = np.zeros(self.present.shape, dtype=bool)
         self.taken = np.full((self.rows, self.budget), -1, dtype=np.int64)
@@ -114,7 +115,8 @@ class Episodes:
         value = self._worth()
         rewards = value - self._value - self.reward.price * (violation > 0)
         self._value = value
-        facts = {"score_ips": np.exp(score), "violation": np.maximum(violation, 0.0), "failed": score <= NOTHING, "share": self.share()}
+        failed = score <= NOTHING
+        facts = {"score_ips": np.where(failed, 0.0, np.exp(score)), "violation": np.maximum(violation, 0.0), "failed": failed, "share": self.share()}
         return self._observe(), rewards, self.used >= self.budget, facts
 
     def share(self) -> npt.NDArray[np.float64]:
@@ -122,17 +124,17 @@ class Episodes:
         return np.where(self.best >= 0, np.exp(np.minimum(self.best_score - self.optimum, 1.0)), 0.0)
 
     def _observe(self) -> Single:
-        belief, kernel = self.belief, self.kernels and self.kernels.describe
         asked = (self.noise, self.limits, self.weights, self.present, self.measured)
-        progress = (self.best, self.best_score, self.used, self.budget, self._broke, self.known)
-        self.last, self.shown = observe(belief.mean, belief.variance, *asked, *progress, self.proposals, kernel)  # type: ignore[arg-type]
+        progress = (self.best, self.best_score, self.used, self._broke, self.known, self.budget)
+        situation = Situation(self.belief.mean, self.belief.variance, *asked, *progress)  # type: ignore[arg-type]
+        self.last, self.shown = observe(situation, self.proposals, self.kernels and self.kernels.describe)
         return self.last
 
-    def _best_there_is(self, rows: Rows, limits: Single) -> Single:
-        """[B']: log score of the best candidate under these limits; what is believed to be reachable where nobody knows."""
+    def _best_there_is(self, rows: Rows, variant: Rows, limits: Single) -> Single:
+        """[B']: log score of the best candidate for variants [B'] under limits [B', Q]; what is believed to be reachable where nobody knows."""
         problems = self.problem[rows]
         known = self.pool.outcomes.shape[1] > 0
-        logs = self.pool.outcomes[problems, self.variant[rows]] if known else self.pool.mean[problems]
+        logs = self.pool.outcomes[problems, variant] if known else self.pool.mean[problems]
         score, violation = judged(logs, self.weights[rows], limits)
         return np.asarray(np.where((violation <= 0) & self.present[rows], score, NOTHING).max(axis=1), dtype=np.float32)
 
@@ -155,19 +157,19 @@ class Episodes:
     def _change(self, rows: Rows) -> None:
         """In these rows conditions change: what was measured no longer holds, and part of what it taught is doubted.
 
-        Half of the changes are of the device (another variant), half of the limits (by up to a third either way, if something can keep them).
+        Half of the changes are of the device (another variant), half of the limits (by up to a third either way); where nothing could keep
+        the limits then, or there are none, all stays as it was.
         """
-        if not len(rows):
-            return
         other = self._change_to[rows] < 0.5
-        self.variant[rows] = np.where(other, (self.variant[rows] + 1) % max(self.pool.outcomes.shape[1], 1), self.variant[rows])
+        variant = np.where(other, (self.variant[rows] + 1) % max(self.pool.outcomes.shape[1], 1), self.variant[rows])
         moved = np.where(other, 0.0, (self._change_to[rows] - 0.75) * 1.2).astype(np.float32)
         limits = self.limits[rows] + moved[:, None]
-        optimum = self._best_there_is(rows, limits)
-        impossible = optimum <= NOTHING
-        limits[impossible] = self.limits[rows][impossible]
-        self.limits[rows] = limits
-        self.optimum[rows] = np.where(impossible, self._best_there_is(rows, limits), optimum)
+        optimum = self._best_there_is(rows, variant, limits)
+        possible = (optimum > NOTHING) & ((variant != self.variant[rows]) | (limits != self.limits[rows]).any(axis=1))
+        rows = rows[possible]
+        if not len(rows):
+            return
+        self.variant[rows], self.limits[rows], self.optimum[rows] = variant[possible], limits[possible], optimum[possible]
         self.belief.doubt(rows, DOUBT)
         self.measured[rows] = False
         self.best[rows], self.best_score[rows], self.least[rows] = -1, NOTHING, MAX_VIOLATION

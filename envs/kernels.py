@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from envs.observation import AWAY, LOGISTIC, PEAK, RISK
+from envs.observation import AWAY, LOGISTIC, PEAK, RISK, Situation
 from envs.optional import optional_import
 
 Single = npt.NDArray[np.float32]
@@ -25,7 +25,7 @@ Double = npt.NDArray[np.float64]
 def condition(
     mean: Single,
     variance: Single,
-    left: Single,
+    least: Single,
     basis: Single,
     problem: npt.NDArray[np.int64],
     learned: Double,
@@ -38,7 +38,7 @@ def condition(
     """Condition each row on one measurement, in place; W [B, K, R] has `used` rows and gets Q more.
 
     Args:
-        mean, variance, left: [B, Q, M]. basis: [S, R, Q x M]. problem, candidate: [B]. seen, noise: [B, Q]. unseen: variance where there is nothing to see.
+        mean, variance, least: [B, Q, M]. basis: [S, R, Q x M]. problem, candidate: [B]. seen, noise: [B, Q]. unseen: variance where there is nothing to see.
     """
     quantities, count = mean.shape[1:]
     directions, width = basis.shape[1:]
@@ -52,7 +52,7 @@ def condition(
             known[q] = np.isfinite(seen[row, q])
             before[q], doubt[q] = mean[row, q, at], variance[row, q, at]
             step = seen[row, q] - before[q] if known[q] else 0.0
-            power = noise[row, q] + left[row, q, at] if known[q] else unseen
+            power = noise[row, q] + least[row, q, at] if known[q] else unseen
             new = w[used + q]
             for r in range(directions):
                 loadings[r] = of[r, q * count + at]
@@ -80,7 +80,7 @@ def condition(
                 move = moves[q]
                 for j in range(width):
                     move[j] += weight * line[j]
-        spread, least, middle = variance[row].reshape(-1), left[row].reshape(-1), mean[row].reshape(-1)
+        spread, floor, middle = variance[row].reshape(-1), least[row].reshape(-1), mean[row].reshape(-1)
         for q in range(quantities):
             move = moves[q]
             for j in range(width):
@@ -88,12 +88,13 @@ def condition(
         move = moves[quantities]
         for j in range(width):
             middle[j] += move[j]
-            spread[j] = max(spread[j], least[j])
+            spread[j] = max(spread[j], floor[j])
         for q in range(quantities):  # what was measured itself is known better than its directions say
             if known[q]:
                 weight_of_seen = doubt[q] / max(doubt[q] + noise[row, q], 1e-12)
                 mean[row, q, at] = before[q] + weight_of_seen * (seen[row, q] - before[q])
                 variance[row, q, at] = weight_of_seen * noise[row, q]
+                least[row, q, at] = min(least[row, q, at], variance[row, q, at])
 
 
 def exponentials(values: Single, power: Single, bits: npt.NDArray[np.int32]) -> None:
@@ -140,34 +141,31 @@ def logarithms(values: Single, parts: Single, bits: npt.NDArray[np.int32]) -> No
         values[j] = x + y + np.float32(0.693359375) * exponent
 
 
-def ranks(values: Single, before: Single) -> None:
-    """How many come before each [N], the largest being first: more comparisons than a sort makes, but many at a time."""
-    one, zero = np.float32(1.0), np.float32(0.0)
-    before[:] = zero
-    for i in range(len(values)):
-        value = values[i]
-        for j in range(len(values)):
-            before[j] += one if (value > values[j]) | ((value == values[j]) & (i < j)) else zero
+def ranks(keys: Single, packed: npt.NDArray[np.int32], before: npt.NDArray[np.int32]) -> None:
+    """How many come before each [N], the largest being first: more comparisons than a sort makes, but many at a time.
+
+    Args:
+        packed: [N], the memory of `keys` as whole numbers; comes to hold what `envs.observation` sorts by.
+    """
+    low = np.int32(1)
+    while low <= len(keys):
+        low *= np.int32(2)
+    low -= np.int32(1)
+    for j in range(len(keys)):
+        keys[j] = -keys[j]
+    for j in range(len(keys)):
+        whole = packed[j] ^ ((packed[j] >> np.int32(31)) & np.int32(0x7FFFFFFF))
+        packed[j] = (whole & ~low) | np.int32(j)
+        before[j] = np.int32(0)
+    for i in range(len(keys)):
+        value = packed[i]
+        for j in range(len(keys)):
+            before[j] += np.int32(value < packed[j])
 
 
-def describe(
-    out: Single,
-    shown: npt.NDArray[np.int64],
-    mean: Single,
-    variance: Single,
-    noise: Single,
-    limits: Single,
-    weights: Single,
-    present: npt.NDArray[np.bool_],
-    measured: npt.NDArray[np.bool_],
-    best: npt.NDArray[np.int64],
-    best_score: Single,
-    used: npt.NDArray[np.int64],
-    budget: int,
-    broke: npt.NDArray[np.bool_],
-    known: Single,
-) -> None:
+def describe(out: Single, shown: npt.NDArray[np.int64], situation: Situation) -> None:
     """As `envs.observation.observe`, into its results [B, P, F] and [B, P]."""
+    mean, variance, noise, limits, weights, present, measured, best, best_score, used, broke, known, budget = situation
     zero, one, steep, away = np.float32(0.0), np.float32(1.0), np.float32(LOGISTIC), np.float32(AWAY)
     proposals = shown.shape[1]
     quantities, count = mean.shape[1:]
@@ -176,7 +174,7 @@ def describe(
     kept, key, unit = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
     gain, acquisition, net = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
     better, safe, parts = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
-    bits = parts.view(np.int32)
+    bits, packed = parts.view(np.int32), key.view(np.int32)
     excess = np.empty((quantities - tenants, count), dtype=np.float32)
     allowed, served = np.empty(count, dtype=np.bool_), np.empty(tenants, dtype=np.float32)
     for row in range(len(mean)):
@@ -247,10 +245,10 @@ def describe(
             safe[safest] = np.float32(-1e4)
         if at >= 0:
             key[at] += np.float32(1e3)
-        ranks(key, parts)
+        ranks(key, packed, bits)
         for j in range(count):
-            if parts[j] < proposals:
-                shown[row, int(parts[j])] = j
+            if bits[j] < proposals:
+                shown[row, bits[j]] = j
         latency = False
         for q in range(tenants, quantities - 1):
             latency |= np.isfinite(limits[row, q])

@@ -10,6 +10,7 @@ sizes or more tenants are nothing new to it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,62 +49,54 @@ LOGISTIC = np.float32(1.702)
 PEAK = np.float32(1 / np.sqrt(2 * np.pi))
 
 
-def observe(
-    mean: Single,
-    variance: Single,
-    noise: Single,
-    limits: Single,
-    weights: Single,
-    present: npt.NDArray[np.bool_],
-    measured: npt.NDArray[np.bool_],
-    best: npt.NDArray[np.int64],
-    best_score: Single,
-    used: npt.NDArray[np.int64],
-    budget: int,
-    broke: npt.NDArray[np.bool_],
-    known: Single,
-    proposals: int,
-    kernel: Callable[..., None] | None = None,
-) -> tuple[Single, npt.NDArray[np.int64]]:
+class Situation(NamedTuple):
+    """What is known of each row, besides which nothing is looked at.
+
+    Attributes:
+        mean, variance: [B, Q, M], the belief. noise, limits: [B, Q]. weights: [B, T].
+        present, measured: [B, M]. best: [B], the candidate with the highest score that kept all limits, -1 for none; best_score: [B], log.
+        used: [B] measurements of `budget`. broke: [B], whether the last one broke a limit. known: [B, G], what else is known.
+    """
+
+    mean: Single
+    variance: Single
+    noise: Single
+    limits: Single
+    weights: Single
+    present: npt.NDArray[np.bool_]
+    measured: npt.NDArray[np.bool_]
+    best: npt.NDArray[np.int64]
+    best_score: Single
+    used: npt.NDArray[np.int64]
+    broke: npt.NDArray[np.bool_]
+    known: Single
+    budget: int
+
+    def rows(self, some: slice) -> Situation:
+        return self._replace(**{name: getattr(self, name)[some] for name in self._fields if name != "budget"})
+
+
+def observe(situation: Situation, proposals: int, kernel: Callable[..., None] | None = None) -> tuple[Single, npt.NDArray[np.int64]]:
     """Observations [B, P, F] of the P most promising candidates, and which those are, [B, P].
 
     Args:
-        mean, variance: [B, Q, M], the belief. noise, limits: [B, Q]. weights: [B, T].
-        present, measured: [B, M]. best: [B], the candidate with the highest score that kept all limits, -1 for none; best_score: [B], log.
-        used: [B] measurements. broke: [B], whether the last one broke a limit. known: [B, 3].
         kernel: `envs.kernels.describe` compiled, which does the work; None for NumPy.
     """
-    out = np.empty((len(mean), proposals, len(FEATURES)), dtype=np.float32)
-    shown = np.empty((len(mean), proposals), dtype=np.int64)
+    count = len(situation.mean)
+    out = np.empty((count, proposals, len(FEATURES)), dtype=np.float32)
+    shown = np.empty((count, proposals), dtype=np.int64)
     if kernel is not None:
-        kernel(out, shown, mean, variance, noise, limits, weights, present, measured, best, best_score, used, budget, broke, known)
+        kernel(out, shown, situation)
         return out, shown
-    for start in range(0, len(mean), BLOCK):
+    for start in range(0, count, BLOCK):
         some = slice(start, start + BLOCK)
-        before = (noise[some], limits[some], weights[some])
-        tried = (present[some], measured[some])
-        _fill(out[some], shown[some], mean[some], variance[some], *before, *tried, best[some], best_score[some], used[some], budget, broke[some], known[some])
+        _fill(out[some], shown[some], situation.rows(some))
     return out, shown
 
 
-def _fill(
-    out: Single,
-    shown: npt.NDArray[np.int64],
-    mean: Single,
-    variance: Single,
-    noise: Single,
-    limits: Single,
-    weights: Single,
-    present: npt.NDArray[np.bool_],
-    measured: npt.NDArray[np.bool_],
-    best: npt.NDArray[np.int64],
-    best_score: Single,
-    used: npt.NDArray[np.int64],
-    budget: int,
-    broke: npt.NDArray[np.bool_],
-    known: Single,
-) -> None:
+def _fill(out: Single, shown: npt.NDArray[np.int64], situation: Situation) -> None:
     """As `observe`, of a few rows, into its results. Written for few calls: a decision is one row, and then a call costs more than its numbers."""
+    mean, variance, noise, limits, weights, present, measured, best, best_score, used, broke, known, budget = situation
     rows, count, tenants = len(mean), mean.shape[2], weights.shape[1]
     score, score_variance = believed_score(mean, variance, weights)
     each = np.empty((len(BOUNDS), rows, count), dtype=np.float32)
@@ -191,11 +184,12 @@ def _shown(promising: Single, chance: Single, closed: npt.NDArray[np.bool_], is_
         key[rows, at] += 100.0 * rank
         safe[rows, at] = -1e4
     key[is_best] += 1e3
-    # Whole numbers in the order of the keys, most promising first, with the position in their lower half: one sort of plain numbers does it.
+    # Whole numbers in the order of the keys, most promising first, with the position in their lowest bits: one sort of plain numbers does it.
+    low = (1 << key.shape[1].bit_length()) - 1
     bits = np.negative(key).view(np.int32)
     bits ^= (bits >> 31) & 0x7FFFFFFF
-    ranked = np.sort((bits.astype(np.int64) << 32) | np.arange(key.shape[1]), axis=1)
-    return ranked[:, :proposals] & 0xFFFFFFFF
+    ranked = np.sort((bits & ~low) | np.arange(key.shape[1], dtype=np.int32), axis=1)
+    return np.asarray(ranked[:, :proposals] & low, dtype=np.int64)
 
 
 def believed_score(mean: Single, variance: Single, weights: Single) -> tuple[Single, Single]:

@@ -18,10 +18,6 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.floating]
 
-#: Variance of what the directions leave out and the model gets wrong, in logarithms: 3 % each.
-DISCREPANCY = 0.03**2
-
-
 #: Rows whose candidates are moved at a time: few enough that their arrays stay in the cache.
 BLOCK = 128
 
@@ -34,7 +30,8 @@ class Belief:
     """Of B rows; changed in place by `update`. A row comes out the same, bit by bit, whatever rows stand beside it.
 
     Attributes:
-        mean, variance: [B, Q, M], of logarithms. left: [B, Q, M], variance that no measurement of another configuration can remove.
+        mean, variance: [B, Q, M], of logarithms. left: [B, Q, M], variance that no measurement of another configuration can remove;
+            least: [B, Q, M], the same, but for candidates that were measured themselves.
         basis: [S, R, Q x M], how each moves with the directions; single precision will do, since they are large and only read.
         problem: [B], which of the S bases is a row's; neighbours with the same one are the fastest.
         learned: [B, K, R], W: the covariance of the directions is I - W'W, the identity before anything was measured. Each measurement adds
@@ -51,6 +48,7 @@ class Belief:
     kernel: Callable[..., None] | None = None
 
     def __post_init__(self) -> None:
+        self.least = self.left.copy()
         rows, quantities, self._count = self.mean.shape
         places = np.arange(quantities) * self._count
         self._rows = np.arange(rows)[:, None] * (quantities * self._count) + places  # [B, Q], where each quantity of each row begins
@@ -94,14 +92,14 @@ class Belief:
         self._make_room(quantities)
         if self.kernel is not None:
             both = (seen.astype(np.float64), np.broadcast_to(noise, seen.shape).astype(np.float64))
-            arrays = (self.mean, self.variance, self.left, self.basis, self.problem, self.learned)
+            arrays = (self.mean, self.variance, self.least, self.basis, self.problem, self.learned)
             self.kernel(*arrays, self._used, candidate.astype(np.int64), *both, UNSEEN)
             self._used += quantities
             return
         mean, variance = self.mean.reshape(rows, -1), self.variance.reshape(rows, -1)
         at = self._rows + candidate[:, None]
         known = np.isfinite(seen)
-        before, doubt, left = (array.reshape(-1).take(at) for array in (mean, variance, self.left))
+        before, doubt, left = (array.reshape(-1).take(at) for array in (mean, variance, self.least))
         error = np.where(known, seen - before, 0.0)
         loadings = self.basis.reshape(-1).take(self._loadings + candidate[:, None, None]).astype(np.float64)  # [B, Q, R]
         learned = self.learned[:, : self._used]
@@ -122,11 +120,11 @@ class Belief:
                 np.square(squares, out=squares)
                 for quantity in range(quantities):
                     spread -= squares[:, quantity]
-                np.maximum(spread, self.left.reshape(rows, -1)[begun:end], out=spread)
+                np.maximum(spread, self.least.reshape(rows, -1)[begun:end], out=spread)
                 begun = end
         # What was measured itself is known better than its directions say: its own departure from the model was measured, too.
         weight = doubt / np.maximum(doubt + noise, 1e-12)
-        for array, value in ((mean, before + weight * error), (variance, weight * noise)):
+        for array, value in ((mean, before + weight * error), (variance, weight * noise), (self.least, np.minimum(left, weight * noise))):
             flat = array.reshape(-1)
             flat[at] = np.where(known, value, flat.take(at))
 
@@ -148,6 +146,7 @@ class Belief:
         learned = self.learned[rows, : self._used] * np.sqrt(1 - share)
         self.learned[rows, : self._used] = learned
         basis, left = self.basis[self.problem[rows]], self.left[rows]
+        self.least[rows] = left
         moves = learned.astype(basis.dtype) @ basis
         known = np.einsum("bkj,bkj->bj", moves, moves).reshape(left.shape)
         self.variance[rows] = np.maximum(prior_variance(basis, left) - known, left)
@@ -188,8 +187,12 @@ def whitened(inner: npt.NDArray[np.float64], diagonal: FloatArray, error: FloatA
     return np.ascontiguousarray(result.transpose(2, 0, 1))
 
 
-def factor(samples: FloatArray, directions: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean [Q, M], basis [R, Q x M] and left-over variance [Q, M] of logarithms [P, Q, M]; all zero for quantities that are not known."""
+def factor(samples: FloatArray, directions: int, discrepancy: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean [Q, M], basis [R, Q x M] and left-over variance [Q, M] of logarithms [P, Q, M]; all zero for quantities that are not known.
+
+    Args:
+        discrepancy: standard deviation of what the samples themselves get wrong; it counts as left over.
+    """
     known = np.isfinite(samples)
     count = len(samples)
     values = np.where(known, samples, 0.0)
@@ -204,5 +207,5 @@ def factor(samples: FloatArray, directions: int) -> tuple[FloatArray, FloatArray
     basis = (space @ turned).T * np.sqrt(np.maximum(powers, 0.0))[:, None]
     if len(basis) < directions:
         basis = np.concatenate([basis, np.zeros((directions - len(basis), basis.shape[1]))])
-    left = np.maximum((centred**2).sum(axis=0) - (basis**2).sum(axis=0), 0.0).reshape(mean.shape) + DISCREPANCY
+    left = np.maximum((centred**2).sum(axis=0) - (basis**2).sum(axis=0), 0.0).reshape(mean.shape) + discrepancy**2
     return mean, basis, left

@@ -28,6 +28,11 @@ ENGINE_SPREAD = 0.05
 #: that is not in its layers, and what INT8 brings differs from one to the next (1.3 to 3.6 times, recordings in `envs/traces/data`).
 NETWORK_SPREAD = 0.4
 
+#: By how much a configuration of a board, and of a plain computer, is believed to depart from all that the model could say of it, whatever its
+#: parameters (standard deviation of a logarithm). On a plain computer the recordings in `envs/traces/data` say how much; no public data
+#: says it of a board, where engines that depart from their layers take in most.
+DISCREPANCY, PLAIN_DISCREPANCY = 0.01, 0.03
+
 #: What a window scatters by even if it is long, as standard deviations of the logarithms of throughput, 99th percentile and power (averaged
 #: over many readings of an INA3221, in steps of 0.4 W); and what is added for a window of a single request, falling with the root of their number.
 #: Repeated windows of the recordings in `envs/traces/data` (100 to 300 requests) scatter by 1 % in throughput and 3 % in the percentile.
@@ -55,6 +60,10 @@ class DeviceModel:
     @property
     def has_power(self) -> bool:
         return self.machine.architecture != "cpu"
+
+    @property
+    def discrepancy(self) -> float:
+        return DISCREPANCY if self.has_power else PLAIN_DISCREPANCY
 
     @property
     def rates_ips(self) -> tuple[float, ...]:

@@ -24,8 +24,8 @@ DRAWS, BELIEF_DRAWS = 64, 320
 #: Directions that are kept of the belief, and configurations on a shortlist.
 DIRECTIONS, SHORTLIST = 24, 80
 
-#: How far inside the limits the configuration to start from should be, in logarithms.
-START_MARGIN = 0.2
+#: The least chance of keeping the limits that counts, where the configuration to start from is chosen: below, the violation decides.
+HARDLY = 1e-3
 
 #: By how much tighter than asked a limit is taken, in logarithms, while a shortlist is drawn up: who aims at the limit itself misses it
 #: half of the time, so that there must be something to choose from on the safe side as well.
@@ -78,13 +78,13 @@ def prior_of(
         chosen = candidates
     placements = np.concatenate([first, chosen[(chosen != first).any(axis=(1, 2, 3))]])[:size]
     samples = model.logarithms(model.drawn(rng, BELIEF_DRAWS), placements)
-    mean, basis, left = factor(samples, DIRECTIONS)
+    mean, basis, left = factor(samples, DIRECTIONS, model.discrepancy)
     return Prior(placements, mean, basis, left, model.logarithms(model.nominal(), placements)[0])
 
 
 def starting_configuration(model: DeviceModel, objective: Objective) -> Configuration:
-    """What everybody measures first: one instance of each tenant at the smallest batch, where the fitted model expects the most
-    throughput within the limits, or the least violation. Whoever serves already must not break a limit to begin with."""
+    """What everybody measures first: one instance of each tenant at the smallest batch, where throughput is high, and above all where the
+    limits are likely to be kept, whatever is uncertain. Whoever serves already must not break a limit to begin with."""
     tenants, accelerators = model.space.shape
     where = np.stack(np.unravel_index(np.arange(accelerators**tenants), (accelerators,) * tenants), axis=-1)
     placements = np.zeros((len(where), tenants, accelerators, 2), dtype=np.int16)
@@ -94,8 +94,11 @@ def starting_configuration(model: DeviceModel, objective: Objective) -> Configur
     placements = placements[judge(model.space, placements) == VALID]
     if not len(placements):
         return model.space.default()
-    score, violation = score_and_violation(model.space, model.logarithms(model.nominal(), placements)[0], objective)
-    return Configuration.of(placements[int((score - PENALTY * np.maximum(violation + START_MARGIN, 0.0)).argmax())])
+    draws = model.drawn(np.random.default_rng(0), DRAWS)
+    score, violation = score_and_violation(model.space, model.logarithms(draws, placements), objective)
+    chance = np.log(np.maximum((violation <= 0).mean(axis=0), HARDLY))
+    worth = score.mean(axis=0) + PENALTY * (chance - np.maximum(violation.mean(axis=0), 0.0))
+    return Configuration.of(placements[int(worth.argmax())])
 
 
 def _covering(model: DeviceModel, draws: Contexts, pool: Placements, objective: Objective, size: int) -> npt.NDArray[np.int64]:

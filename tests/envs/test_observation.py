@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.kernels import compiled
-from envs.observation import ALLOWED, FEATURES, observe
+from envs.observation import ALLOWED, FEATURES, Situation, observe
 from envs.tuning_env import BOUND
 
 B, M, P = 5, 40, 12
@@ -47,8 +47,11 @@ def state(seed: int = 0, tenants: int = 1, wild: float = 1.0) -> dict[str, Any]:
         "budget": 8,
         "broke": rng.random(B) < 0.5,
         "known": rng.integers(0, 2, (B, 3)).astype(np.float32),
-        "proposals": P,
     }
+
+
+def seen(known: dict[str, Any], kernel: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    return observe(Situation(**known), P, kernel)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -56,7 +59,7 @@ def state(seed: int = 0, tenants: int = 1, wild: float = 1.0) -> dict[str, Any]:
 def test_looking_changes_nothing_and_gives_the_same_again(kernel: Any, tenants: int) -> None:
     given_ = state(tenants=tenants)
     before = {name: np.array(value) for name, value in given_.items()}
-    first, again = observe(**given_, kernel=kernel), observe(**given_, kernel=kernel)
+    first, again = seen(given_, kernel), seen(given_, kernel)
     assert all((np.array(given_[name]) == value).all() for name, value in before.items())
     assert (first[0] == again[0]).all()
     assert (first[1] == again[1]).all()
@@ -66,7 +69,7 @@ def test_looking_changes_nothing_and_gives_the_same_again(kernel: Any, tenants: 
 @given(st.integers(0, 1000), st.sampled_from([1, 2]), st.sampled_from([0.01, 1.0, 20.0]))
 @settings(max_examples=40, deadline=None)
 def test_every_feature_stays_within_its_bound(kernel: Any, seed: int, tenants: int, wild: float) -> None:
-    observation, shown = observe(**state(seed, tenants, wild), kernel=kernel)
+    observation, shown = seen(state(seed, tenants, wild), kernel)
     assert observation.shape == (B, P, len(FEATURES))
     assert (np.abs(observation) <= BOUND).all(), "which also says that all are numbers"
     assert all(len(set(row)) == P for row in shown.tolist()), "each candidate once"
@@ -76,7 +79,7 @@ def test_every_feature_stays_within_its_bound(kernel: Any, seed: int, tenants: i
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_the_best_comes_first_and_stays_allowed_and_what_was_measured_does_not(kernel: Any) -> None:
     given_ = state()
-    observation, shown = observe(**given_, kernel=kernel)
+    observation, shown = seen(given_, kernel)
     allowed, measured, is_best = (observation[:, :, column(name)] > 0.5 for name in ("allowed", "measured", "is_best"))
     rows = np.arange(B)[:, None]
     assert (measured == given_["measured"][rows, shown]).all()
@@ -96,7 +99,7 @@ def test_the_safest_is_always_among_what_is_shown(kernel: Any) -> None:
     given_["mean"][4, 0, 17] = -20.0
     given_["measured"][4] = False
     given_["best"][4] = -1
-    assert 17 in observe(**given_, kernel=kernel)[1][4, :2]
+    assert 17 in seen(given_, kernel)[1][4, :2]
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -110,7 +113,7 @@ def test_features_on_paper(kernel: Any) -> None:
     given_["limits"][row] = (np.inf, 0.0, np.inf)
     given_["mean"][row, 0], given_["mean"][row, 0, 9], given_["mean"][row, 1, 9] = -3.0, 1.0, -0.5
     given_["variance"][row, :, 9], given_["noise"][row] = 0.03, 0.01
-    observation, shown = observe(**given_, kernel=kernel)
+    observation, shown = seen(given_, kernel)
     found = dict(zip(FEATURES, observation[row, shown[row].tolist().index(9)].tolist(), strict=True))
     assert found["log_score_over_best"] == pytest.approx(1.0)
     assert found["score_spread"] == pytest.approx(0.03**0.5)
@@ -124,9 +127,9 @@ def test_features_on_paper(kernel: Any) -> None:
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_row_is_the_same_whatever_stands_beside_it(kernel: Any) -> None:
     given_ = state(7, 2)
-    many = observe(**given_, kernel=kernel)
+    many = seen(given_, kernel)
     for row in range(B):
-        alone = observe(**{name: value[row : row + 1] if isinstance(value, np.ndarray) else value for name, value in given_.items()}, kernel=kernel)
+        alone = seen({name: value[row : row + 1] if isinstance(value, np.ndarray) else value for name, value in given_.items()}, kernel)
         assert (alone[0][0] == many[0][row]).all()
         assert (alone[1][0] == many[1][row]).all()
 
@@ -136,8 +139,8 @@ def test_a_row_is_the_same_whatever_stands_beside_it(kernel: Any) -> None:
 def test_compiled_and_plain_agree(tenants: int) -> None:
     for seed in range(20):
         given_ = state(seed, tenants)
-        plain, shown = observe(**given_)
-        quick, as_quick = observe(**given_, kernel=KERNELS[-1])
+        plain, shown = seen(given_)
+        quick, as_quick = seen(given_, KERNELS[-1])
         same = (shown == as_quick).all(axis=1)  # candidates that are as good as equal may change places
         assert same.mean() >= 0.6
         np.testing.assert_allclose(quick[same], plain[same], rtol=1e-4, atol=1e-4)

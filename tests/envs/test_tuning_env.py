@@ -230,12 +230,12 @@ def test_changed_conditions_forget_the_best(simulated_world: SimulatedWorld) -> 
         other = (episodes.limits != limits).any(axis=1) | (episodes.variant != variant)
         just = episodes.taken[np.arange(40), episodes.used - 1]
         assert not (other & ~due).any()
-        assert ((episodes.best[due] == -1) | (episodes.best[due] == just[due])).all()
-        assert (episodes.measured[due].sum(axis=1) == 1).all()
-        assert (episodes.measured[~due].sum(axis=1) > 1).all()
-        assert (episodes.best[~due & (before >= 0)] >= 0).all()
+        assert ((episodes.best[other] == -1) | (episodes.best[other] == just[other])).all()
+        assert (episodes.measured[other].sum(axis=1) == 1).all()
+        assert (episodes.measured[~other].sum(axis=1) > 1).all()
+        assert (episodes.best[~other & (before >= 0)] >= 0).all()
         assert ((observations[:, 0, has_best] > 0.5) == (episodes.best >= 0)).all()
-        forgotten += int((due & (before >= 0) & (episodes.best != before)).sum())
+        forgotten += int((other & (before >= 0) & (episodes.best != before)).sum())
         others += int(other.sum())
         changes += due
     assert (changes == 1).all()

@@ -8,7 +8,7 @@ from envs.configuration import Configuration
 from envs.errors import BundleError
 from envs.measurement import MeasurementBatch, Outcome
 from envs.objective import MAX_VIOLATION
-from envs.observation import PROPOSALS, observe
+from envs.observation import PROPOSALS, Situation, observe
 from envs.pool import NOTHING, judged, pool_of
 from envs.simulator.belief import Belief
 from envs.simulator.device_model import noise_spread
@@ -56,8 +56,9 @@ class LearnedTuner:
         """What the policy sees, [1, P, F], and which candidates that is, [1, P]."""
         pool, belief = self._pool, self._belief
         proposals = min(PROPOSALS, pool.candidates)
-        known = (belief.mean, belief.variance, pool.noise, pool.limits, pool.weights, pool.present, self._measured)
-        return observe(*known, self._best, self._score, np.array([self._used]), self._budget, self._broke, pool.known, proposals)
+        asked = (pool.noise, pool.limits, pool.weights, pool.present, self._measured)
+        progress = (self._best, self._score, np.array([self._used]), self._broke, pool.known, self._budget)
+        return observe(Situation(belief.mean, belief.variance, *asked, *progress), proposals)  # type: ignore[arg-type]
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         row = self._rows.get(configuration)

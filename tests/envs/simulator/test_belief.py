@@ -129,9 +129,20 @@ def test_a_row_is_the_same_whatever_stands_beside_it(kernel: Kernel) -> None:
         assert (alone.variance[0] == many.variance[row]).all()
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_what_was_measured_itself_stays_as_certain_as_its_window(kernel: Kernel) -> None:
+    belief, noise = made(kernel=kernel), np.full(Q, 1e-4, dtype=np.float32)
+    first, others = np.array([0, 3, 6]), np.array([1, 4, 5])
+    belief.update(first, np.ones((B, Q), dtype=np.float32), noise)
+    belief.update(others, np.ones((B, Q), dtype=np.float32), noise)
+    assert (belief.variance[np.arange(B), :, first] <= 1.01e-4).all(), "far below what is left over of others, 0.01 and more"
+    belief.doubt(np.arange(B), 0.5)
+    assert (belief.variance[np.arange(B), :, first] >= 0.01).all()
+
+
 def test_a_factor_keeps_mean_and_variance() -> None:
     samples = np.random.default_rng(4).standard_normal((40, 6)) @ np.random.default_rng(5).standard_normal((6, Q * M))
-    mean, basis, left = factor(samples.reshape(40, Q, M), 8)
+    mean, basis, left = factor(samples.reshape(40, Q, M), 8, 0.1)
     np.testing.assert_allclose(mean.reshape(-1), samples.mean(axis=0), atol=1e-9)
     np.testing.assert_allclose(basis.T @ basis, np.cov(samples.T), atol=1e-6), "six directions suffice"
-    assert (left > 0).all()
+    np.testing.assert_allclose(left, 0.01, rtol=1e-6)
