@@ -32,9 +32,14 @@ class RewardOptions:
 
     While nothing feasible was found, the best so far is worth minus its violation. Where nobody knows the optimum (a live device), the
     best that is believed before the first measurement stands for it.
+
+    Attributes:
+        tail: weight of the square of the share that is missing, which counts beside the share itself: what is far from the optimum then gains
+            more by the same step.
     """
 
     price: float = 0.1
+    tail: float = 0.0
     violation_weight: float = 0.1
 
 
@@ -87,7 +92,7 @@ class Episodes:
         self.present, self.known = pool.present[self.problem], pool.known[self.problem]
         self.optimum = self._best_there_is(self._every, self.variant, self.limits)
         self.used = np.zeros(self.rows, dtype=np.int64)
-        self.measured = np.zeros(self.present.shape, dtype=bool)
+        self.measured, self.held = np.zeros(self.present.shape, dtype=bool), np.zeros(self.present.shape, dtype=bool)
         self.taken = np.full((self.rows, self.budget), -1, dtype=np.int64)
         self.log_score = np.full((self.rows, self.budget), NOTHING, dtype=np.float32)
         self.kept = np.zeros((self.rows, self.budget), dtype=bool)
@@ -124,9 +129,9 @@ class Episodes:
         return np.where(self.best >= 0, np.exp(np.minimum(self.best_score - self.optimum, 1.0)), 0.0)
 
     def _observe(self) -> Single:
-        asked = (self.noise, self.limits, self.weights, self.present, self.measured)
+        asked = (self.noise, self.limits, self.weights, self.present, self.measured, self.held)
         progress = (self.best, self.best_score, self.used, self._broke, self.known, self.budget)
-        situation = Situation(self.belief.mean, self.belief.variance, *asked, *progress)  # type: ignore[arg-type]
+        situation = Situation(self.belief.mean, self.belief.variance, *asked, *progress)
         self.last, self.shown = observe(situation, self.proposals, self.kernels and self.kernels.describe)
         return self.last
 
@@ -148,6 +153,7 @@ class Episodes:
         self.kept[self._every, self.used] = violation <= 0
         self.used += 1
         self._broke = violation > 0
+        self.held[self._every, candidates] |= ~self._broke
         better = ~self._broke & ((self.best < 0) | (score > self.best_score))
         self.best = np.where(better, candidates, self.best)
         self.best_score = np.where(better, score, self.best_score).astype(np.float32)
@@ -171,9 +177,11 @@ class Episodes:
             return
         self.variant[rows], self.limits[rows], self.optimum[rows] = variant[possible], limits[possible], optimum[possible]
         self.belief.doubt(rows, DOUBT)
-        self.measured[rows] = False
+        self.measured[rows] = self.held[rows] = False
         self.best[rows], self.best_score[rows], self.least[rows] = -1, NOTHING, MAX_VIOLATION
-        self._value[rows] = -self.reward.violation_weight * MAX_VIOLATION
+        self._value[rows] = self._worth()[rows]
 
     def _worth(self) -> npt.NDArray[np.float64]:
-        return np.where(self.best >= 0, self.share(), -self.reward.violation_weight * self.least)
+        share = self.share()
+        missing = 1 - np.minimum(share, 1.0)
+        return np.where(self.best >= 0, share, -self.reward.violation_weight * self.least) - self.reward.tail * missing**2

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from envs.observation import AWAY, LOGISTIC, PEAK, RISK, Situation
+from envs.observation import AWAY, LOGISTIC, PEAK, RISK, WAITING, Situation
 from envs.optional import optional_import
 
 Single = npt.NDArray[np.float32]
@@ -165,7 +165,7 @@ def ranks(keys: Single, packed: npt.NDArray[np.int32], before: npt.NDArray[np.in
 
 def describe(out: Single, shown: npt.NDArray[np.int64], situation: Situation) -> None:
     """As `envs.observation.observe`, into its results [B, P, F] and [B, P]."""
-    mean, variance, noise, limits, weights, present, measured, best, best_score, used, broke, known, budget = situation
+    mean, variance, noise, limits, weights, present, measured, held, best, best_score, used, broke, known, budget = situation
     zero, one, steep, away = np.float32(0.0), np.float32(1.0), np.float32(LOGISTIC), np.float32(AWAY)
     proposals = shown.shape[1]
     quantities, count = mean.shape[1:]
@@ -231,20 +231,25 @@ def describe(out: Single, shown: npt.NDArray[np.int64], situation: Situation) ->
             acquisition[j] = max(acquisition[j] + chance[j], np.float32(-14.0))
             net[j] = kept[j] * (net[j] - one) - np.float32(RISK) * (one - kept[j])
             key[j] = net[j] + np.float32(1e-3) * acquisition[j]
+        waiting, safety = -1, -away
+        for j in range(count):
+            worth = score[j] + np.float32(WAITING) * kept[j]
+            if held[row, j] and worth > safety:
+                waiting, safety = j, worth
         safe[:] = chance
         for j in range(count):
-            allowed[j] = present[row, j] and (not measured[row, j] or j == at)
+            allowed[j] = present[row, j] and (not measured[row, j] or j == waiting)
             if not allowed[j]:
                 key[j] -= away
                 safe[j] -= away
-        if at >= 0 and allowed[at]:
-            safe[at] -= away
+        if waiting >= 0:
+            safe[waiting] -= away
         for rank in (2, 1):
             safest = np.argmax(safe)
             key[safest] += np.float32(100.0) * np.float32(rank)
             safe[safest] = np.float32(-1e4)
-        if at >= 0:
-            key[at] += np.float32(1e3)
+        if waiting >= 0:
+            key[waiting] += np.float32(1e3)
         ranks(key, packed, bits)
         for j in range(count):
             if bits[j] < proposals:

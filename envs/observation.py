@@ -5,6 +5,9 @@ Letters: B rows, M candidates, P of them proposed, T tenants, Q = 2 T + 1 quanti
 Each candidate is described in terms that mean the same on every device: what is believed of it relative to the limits and to the best
 measured so far. A policy that scores candidates by these features has no knob of its own, so that boards with other accelerators, other batch
 sizes or more tenants are nothing new to it.
+
+What was measured already may not be chosen again, but for one: while nothing is worth trying, the device waits with what keeps its limits most
+safely, which need not be the best so far.
 """
 
 from __future__ import annotations
@@ -41,6 +44,9 @@ BLOCK = 128
 #: What a broken limit costs, as a share of the best so far, where candidates are ranked to be proposed.
 RISK = np.float32(0.1)
 
+#: What a chance of keeping the limits counts beside a logarithm of throughput, where it is chosen what to wait with: 1 % as much as 30 %.
+WAITING = np.float32(30.0)
+
 #: Puts a candidate that may not be chosen behind all others.
 AWAY = np.float32(1e3)
 
@@ -54,7 +60,8 @@ class Situation(NamedTuple):
 
     Attributes:
         mean, variance: [B, Q, M], the belief. noise, limits: [B, Q]. weights: [B, T].
-        present, measured: [B, M]. best: [B], the candidate with the highest score that kept all limits, -1 for none; best_score: [B], log.
+        present, measured: [B, M]; held: [B, M], measured and kept all limits. best: [B], the one of
+            these with the highest score, -1 for none; best_score: [B], log.
         used: [B] measurements of `budget`. broke: [B], whether the last one broke a limit. known: [B, G], what else is known.
     """
 
@@ -65,6 +72,7 @@ class Situation(NamedTuple):
     weights: Single
     present: npt.NDArray[np.bool_]
     measured: npt.NDArray[np.bool_]
+    held: npt.NDArray[np.bool_]
     best: npt.NDArray[np.int64]
     best_score: Single
     used: npt.NDArray[np.int64]
@@ -96,7 +104,7 @@ def observe(situation: Situation, proposals: int, kernel: Callable[..., None] | 
 
 def _fill(out: Single, shown: npt.NDArray[np.int64], situation: Situation) -> None:
     """As `observe`, of a few rows, into its results. Written for few calls: a decision is one row, and then a call costs more than its numbers."""
-    mean, variance, noise, limits, weights, present, measured, best, best_score, used, broke, known, budget = situation
+    mean, variance, noise, limits, weights, present, measured, held, best, best_score, used, broke, known, budget = situation
     rows, count, tenants = len(mean), mean.shape[2], weights.shape[1]
     score, score_variance = believed_score(mean, variance, weights)
     each = np.empty((len(BOUNDS), rows, count), dtype=np.float32)
@@ -149,10 +157,13 @@ def _fill(out: Single, shown: npt.NDArray[np.int64], situation: Situation) -> No
     every, found = np.arange(rows), np.flatnonzero(has_best)
     is_best = np.zeros(measured.shape, dtype=bool)
     is_best[found, best[found]] = True
-    closed = measured & ~is_best
+    waiting = np.zeros_like(is_best)
+    worth = np.where(held, score + WAITING * kept, -AWAY)
+    waiting[found, worth[found].argmax(axis=1)] = True
+    closed = measured & ~waiting
     closed |= ~present
     allowed_[:], measured_[:], is_best_[:] = ~closed, measured, is_best
-    shown[:] = _shown(net + 1e-3 * acquisition, chance, closed, is_best, shown.shape[1])
+    shown[:] = _shown(net + 1e-3 * acquisition, chance, closed, waiting, shown.shape[1])
 
     picked = each.reshape(len(BOUNDS), -1).take(shown + (every * count)[:, None], axis=1).transpose(1, 2, 0)
     np.maximum(picked, LOW, out=picked)
@@ -174,16 +185,16 @@ def _between(values: Single, low: float | np.float32, high: float | np.float32) 
     return clipped
 
 
-def _shown(promising: Single, chance: Single, closed: npt.NDArray[np.bool_], is_best: npt.NDArray[np.bool_], proposals: int) -> npt.NDArray[np.int64]:
-    """[B, P]: the best so far, the two safest, and the most promising, in this order; the first of what is equal."""
+def _shown(promising: Single, chance: Single, closed: npt.NDArray[np.bool_], waiting: npt.NDArray[np.bool_], proposals: int) -> npt.NDArray[np.int64]:
+    """[B, P]: what to wait with, the two safest, and the most promising, in this order; the first of what is equal."""
     key = promising - AWAY * closed
-    safe = chance - AWAY * (closed | is_best)
+    safe = chance - AWAY * (closed | waiting)
     rows = np.arange(len(key))
     for rank in (2, 1):
         at = safe.argmax(axis=1)
         key[rows, at] += 100.0 * rank
         safe[rows, at] = -1e4
-    key[is_best] += 1e3
+    key[waiting] += 1e3
     # Whole numbers in the order of the keys, most promising first, with the position in their lowest bits: one sort of plain numbers does it.
     low = (1 << key.shape[1].bit_length()) - 1
     bits = np.negative(key).view(np.int32)

@@ -61,7 +61,7 @@ class TuningEnv(gym.Env[Observation, np.int64]):
     What may be the best configuration is proposed by the device model, in the order of promise; an observation [P, F] describes each of the
     P proposals (`envs.observation`), and an action chooses one of them to be applied and measured: so many instances of each tenant on each
     accelerator, at such a batch size. All are jointly valid (`envs.validity`); `action_masks()` names those worth choosing, which leaves out
-    what was measured already, but for the best: measuring that again is how to stop. `proposals()` gives them as configurations.
+    what was measured already, but for what keeps its limits most safely: measuring that again is how to wait. `proposals()` gives them as configurations.
     `reset(options={"objective": Objective(...)})` asks for a given objective, where the world is one device (a trace, a runtime).
     The episode terminates when the budget is used up: how much is left is part of what is observed.
 

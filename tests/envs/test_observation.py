@@ -41,6 +41,7 @@ def state(seed: int = 0, tenants: int = 1, wild: float = 1.0) -> dict[str, Any]:
         "weights": rng.uniform(0.5, 2, (B, tenants)).astype(np.float32),
         "present": present,
         "measured": measured,
+        "held": measured & (best >= 0)[:, None] & present,
         "best": best,
         "best_score": np.where(best >= 0, rng.standard_normal(B), -30.0).astype(np.float32),
         "used": np.arange(B),
@@ -77,17 +78,18 @@ def test_every_feature_stays_within_its_bound(kernel: Any, seed: int, tenants: i
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_the_best_comes_first_and_stays_allowed_and_what_was_measured_does_not(kernel: Any) -> None:
+def test_what_was_measured_may_be_chosen_again_only_to_wait_with(kernel: Any) -> None:
     given_ = state()
     observation, shown = seen(given_, kernel)
     allowed, measured, is_best = (observation[:, :, column(name)] > 0.5 for name in ("allowed", "measured", "is_best"))
     rows = np.arange(B)[:, None]
     assert (measured == given_["measured"][rows, shown]).all()
     assert (is_best == (shown == given_["best"][:, None])).all()
-    assert (allowed == (given_["present"][rows, shown] & (~measured | is_best))).all()
+    waits = given_["held"].any(axis=1)[:, None] & (np.arange(P) == 0)
+    assert (allowed == (given_["present"][rows, shown] & (~measured | waits))).all()
     assert column("allowed") == ALLOWED
     has_best = given_["best"] >= 0
-    assert (shown[has_best, 0] == given_["best"][has_best]).all()
+    assert given_["held"][has_best, shown[has_best, 0]].all(), "it comes first"
     assert (observation[:, :, column("has_best")] == has_best[:, None]).all()
     assert set(shown[2, :5]) == set(range(5)), "what is not there comes last"
 
@@ -100,6 +102,21 @@ def test_the_safest_is_always_among_what_is_shown(kernel: Any) -> None:
     given_["measured"][4] = False
     given_["best"][4] = -1
     assert 17 in seen(given_, kernel)[1][4, :2]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_waits_with_the_faster_of_what_is_safe(kernel: Any) -> None:
+    """Two that are certain to keep the limits, and the best, which as good as sits on one."""
+    given_ = state(3)
+    given_["held"][4] = given_["measured"][4] = False
+    given_["best"][4] = 20
+    for candidate, score, late in ((18, -1.0, -5.0), (19, -2.0, -5.0), (20, 1.0, -0.001)):
+        given_["held"][4, candidate] = given_["measured"][4, candidate] = True
+        given_["mean"][4, 0, candidate], given_["variance"][4, :, candidate] = score, 1e-4
+        given_["mean"][4, 1:, candidate] = given_["limits"][4, 1:] + late
+    observation, shown = seen(given_, kernel)
+    assert shown[4, 0] == 18
+    assert observation[4, 0, column("allowed")] == 1
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

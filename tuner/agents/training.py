@@ -33,6 +33,7 @@ class AgentOptions:
         budget: measurements of an episode, the default configuration's included.
         episodes_per_update: of each environment, between two updates.
         price: what a measurement that breaks a limit costs, as a share of the optimum's throughput.
+        tail: how much more the worst cases count, see `envs.episode.RewardOptions`.
         changes: share of episodes in which conditions change on the way.
         gamma: discount of a measurement; low, because an answer after three is worth more than the same after eight.
         threads: of torch.
@@ -50,6 +51,7 @@ class AgentOptions:
     gae_lambda: float = 0.95
     hidden: int = 32
     price: float = 0.08
+    tail: float = 1.0
     changes: float = 0.0
     threads: int = 1
 
@@ -66,7 +68,7 @@ class AgentOptions:
 
 def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
     """The training environment; all its rows draw from one generator."""
-    reward = RewardOptions(price=options.price)
+    reward = RewardOptions(price=options.price, tail=options.tail)
     env = TuningVectorEnv(options.envs, world, options.budget, reward=reward, changes=options.changes, shared_noise=True)
     return SB3TuningVecEnv(env, seed)
 

@@ -21,7 +21,7 @@ from tuner.search.protocol import Problem
 class LearnedTuner:
     """Asks for the default configuration, then for what the policy chooses; once its horizon is used up, for the best it found.
 
-    Choosing the best so far again is how the policy stops: nothing else promises more than it risks.
+    Choosing what is safest of what was measured is how the policy waits: nothing else promises more than it risks.
     """
 
     def __init__(self, bundle: Bundle, problem: Problem) -> None:
@@ -37,7 +37,7 @@ class LearnedTuner:
         self._pool = pool_of(problem.space, problem.objective, prior, None, spread**2, len(prior.placements))
         pool = self._pool
         self._belief = Belief.of(pool.mean, pool.basis, pool.left)
-        self._measured = np.zeros(pool.present.shape, dtype=bool)
+        self._measured, self._held = np.zeros(pool.present.shape, dtype=bool), np.zeros(pool.present.shape, dtype=bool)
         self._best, self._score = np.array([-1]), np.array([NOTHING], dtype=np.float32)
         self._least_row, self._least = 0, MAX_VIOLATION + 1.0
         self._used, self._broke = 0, np.zeros(1, dtype=bool)
@@ -56,9 +56,9 @@ class LearnedTuner:
         """What the policy sees, [1, P, F], and which candidates that is, [1, P]."""
         pool, belief = self._pool, self._belief
         proposals = min(PROPOSALS, pool.candidates)
-        asked = (pool.noise, pool.limits, pool.weights, pool.present, self._measured)
+        asked = (pool.noise, pool.limits, pool.weights, pool.present, self._measured, self._held)
         progress = (self._best, self._score, np.array([self._used]), self._broke, pool.known, self._budget)
-        return observe(Situation(belief.mean, belief.variance, *asked, *progress), proposals)  # type: ignore[arg-type]
+        return observe(Situation(belief.mean, belief.variance, *asked, *progress), proposals)
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         row = self._rows.get(configuration)
@@ -70,6 +70,7 @@ class LearnedTuner:
         self._measured[0, row] = True
         score, violation = (float(each[0, 0]) for each in judged(seen[:, :, None], pool.weights, pool.limits))
         self._broke[0] = violation > 0
+        self._held[0, row] |= violation <= 0
         if violation <= 0 and (self._best[0] < 0 or score > self._score[0]):
             self._best[0], self._score[0] = row, score
         if violation < self._least:
