@@ -32,14 +32,9 @@ class RewardOptions:
 
     While nothing feasible was found, the best so far is worth minus its violation. Where nobody knows the optimum (a live device), the
     best that is believed before the first measurement stands for it.
-
-    Attributes:
-        tail: weight of the square of the share that is missing, which counts beside the share itself: what is far from the optimum then gains
-            more by the same step.
     """
 
     price: float = 0.1
-    tail: float = 0.0
     violation_weight: float = 0.1
 
 
@@ -182,6 +177,4 @@ class Episodes:
         self._value[rows] = self._worth()[rows]
 
     def _worth(self) -> npt.NDArray[np.float64]:
-        share = self.share()
-        missing = 1 - np.minimum(share, 1.0)
-        return np.where(self.best >= 0, share, -self.reward.violation_weight * self.least) - self.reward.tail * missing**2
+        return np.where(self.best >= 0, self.share(), -self.reward.violation_weight * self.least)

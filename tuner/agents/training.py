@@ -33,7 +33,6 @@ class AgentOptions:
         budget: measurements of an episode, the default configuration's included.
         episodes_per_update: of each environment, between two updates.
         price: what a measurement that breaks a limit costs, as a share of the optimum's throughput.
-        tail: how much more the worst cases count, see `envs.episode.RewardOptions`.
         changes: share of episodes in which conditions change on the way.
         gamma: discount of a measurement; low, because an answer after three is worth more than the same after eight.
         threads: of torch.
@@ -50,8 +49,7 @@ class AgentOptions:
     gamma: float = 0.7
     gae_lambda: float = 0.95
     hidden: int = 32
-    price: float = 0.08
-    tail: float = 1.0
+    price: float = 0.07
     changes: float = 0.0
     threads: int = 1
 
@@ -68,7 +66,7 @@ class AgentOptions:
 
 def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
     """The training environment; all its rows draw from one generator."""
-    reward = RewardOptions(price=options.price, tail=options.tail)
+    reward = RewardOptions(price=options.price)
     env = TuningVectorEnv(options.envs, world, options.budget, reward=reward, changes=options.changes, shared_noise=True)
     return SB3TuningVecEnv(env, seed)
 
