@@ -42,8 +42,20 @@ class _Tuning:
     def __init__(self, world: World | str, rows: int, budget: int, split: str, reward: RewardOptions | None, changes: float, fast: bool = False) -> None:
         self.world = world_named(world, split) if isinstance(world, str) else world
         self.episodes = Episodes(self.world, rows, budget, reward, changes, fast)
+        self._fast = fast
         self.observation_space = gym.spaces.Box(-BOUND, BOUND, (self.episodes.proposals, len(FEATURES)), dtype=np.float32)
         self.action_space = gym.spaces.Discrete(self.episodes.proposals)
+
+    def asking(self, options: dict[str, Any] | None) -> _Tuning:
+        """The same with the objective that the options of a reset ask for; itself where they ask for none."""
+        unknown = set(options or {}) - {"objective"}
+        if unknown:
+            raise OptionError(f"reset has no option {min(unknown)!r}; there is objective")
+        objective = (options or {}).get("objective")
+        if objective is None:
+            return self
+        episodes = self.episodes
+        return _Tuning(self.world.asking(objective), episodes.rows, episodes.budget, "all", episodes.reward, episodes.changes, self._fast)
 
     def reset(self, generators: Sequence[np.random.Generator]) -> Observation:
         """Draw a problem a row, from that row's generator, and measure its default configuration."""
@@ -85,7 +97,6 @@ class TuningEnv(gym.Env[Observation, np.int64]):
     ) -> None:
         self._whole = _Tuning(world, 1, budget, split, reward, changes)
         self._tuning = self._whole
-        self._reward, self._changes = reward, changes
         self.observation_space = self._tuning.observation_space
         self.action_space = self._tuning.action_space
         self.render_mode = render_mode
@@ -96,10 +107,7 @@ class TuningEnv(gym.Env[Observation, np.int64]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
-        objective = (options or {}).get("objective")
-        self._tuning = self._whole
-        if objective is not None:
-            self._tuning = _Tuning(self._whole.world.asking(objective), 1, self._whole.episodes.budget, "all", self._reward, self._changes)
+        self._tuning = self._whole.asking(options)
         observations = self._tuning.reset([self.np_random])
         asked = self._asked
         return observations[0], {"objective": asked.objective, "space": asked.space, "origin": self._tuning.world.origin.value}
@@ -153,7 +161,8 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         changes: float = 0.0,
         shared_noise: bool = False,
     ) -> None:
-        self._tuning = _Tuning(world, num_envs, budget, split, reward, changes, shared_noise)
+        self._whole = _Tuning(world, num_envs, budget, split, reward, changes, shared_noise)
+        self._tuning = self._whole
         self._shared_noise = shared_noise
         self.num_envs = num_envs
         self.render_mode = None
@@ -168,12 +177,13 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         return self._tuning.episodes
 
     def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
-        """Gymnasium's convention: one whole number seeds row i with `seed + i`."""
+        """Gymnasium's convention: one whole number seeds row i with `seed + i`. Options are those of `TuningEnv.reset`, for all rows."""
         if seed is not None:
             seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
             for row, value in enumerate(seeds):
                 if value is not None:
                     self._generators[row] = gym.utils.seeding.np_random(value)[0]
+        self._tuning = self._whole.asking(options)
         return self._restart(), {}
 
     def step(self, actions: npt.NDArray[np.int64]) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
@@ -181,6 +191,7 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         infos: dict[str, Any] = dict(facts)
         if terminated.all():  # all rows share the budget, so all end together
             infos |= {"final_obs": observations, "_final_obs": terminated}
+            self._tuning = self._whole
             observations = self._restart()
         return observations, rewards, terminated, np.zeros(self.num_envs, dtype=bool), infos
 

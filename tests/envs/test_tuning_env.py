@@ -253,6 +253,18 @@ def test_nothing_changes_unless_asked_for(simulated_world: SimulatedWorld) -> No
     assert (env.episodes.variant == variant).all()
 
 
+def test_the_rows_of_a_vector_environment_can_be_asked_for_one_objective(trace_world: TraceWorld) -> None:
+    many, one = TuningVectorEnv(3, trace_world), TuningEnv(trace_world)
+    observations, _ = many.reset(seed=4, options={"objective": LIMIT})
+    assert (observations[0] == one.reset(seed=4, options={"objective": LIMIT})[0]).all()
+    assert np.unique(many.episodes.limits, axis=0).shape[0] == 1
+    for _ in range(many.episodes.budget - 1):
+        many.step(np.zeros(3, dtype=np.int64))
+    assert np.unique(many.episodes.limits, axis=0).shape[0] > 1  # the next episodes draw objectives again, as one environment's would
+    with pytest.raises(OptionError, match="no option 'limit'"):
+        many.reset(options={"limit": 3})
+
+
 def test_an_objective_can_be_asked_for(trace_world: TraceWorld, simulated_world: SimulatedWorld) -> None:
     env = TuningEnv(trace_world)
     assert env.reset(seed=0, options={"objective": LIMIT})[1]["objective"] == LIMIT

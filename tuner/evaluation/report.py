@@ -119,11 +119,11 @@ def _setting(comparison: Comparison, trace: Trace | None) -> str:
     seeds = f"{len(comparison.seeds)} seed{'s' * (len(comparison.seeds) != 1)} each"
     if trace is not None:
         served, places = ", ".join(trace.space.workload.names), ", ".join(trace.space.device.accelerator_names)
-        what = f"Serving {served} on {places}: {comparison.candidates:,} configurations, {contexts} objectives{impossible}, {seeds}."
+        what = f"Serving {served} on {places}: {comparison.candidates:,} configurations, {contexts} objective{'s' * (contexts != 1)}{impossible}, {seeds}."
     else:
         boards = sorted({board for context in comparison.contexts for board in context.groups["board"]})
         searched = sum(context.best.found != "exhaustive" for context in comparison.contexts)
-        what = f"{contexts} simulated problems{impossible} on {', '.join(boards)}, each with {comparison.candidates:,} configurations (median), {seeds}."
+        what = f"{contexts} simulated problem{'s' * (contexts != 1)}{impossible} on {', '.join(boards)}, each with {comparison.candidates:,} configurations (median), {seeds}."
         what += f" In {searched} of them the optimum was searched for, the space being too large to look at all of it." if searched else ""
     return f"{what} Everybody starts from the same configuration, and that measurement counts."
 
