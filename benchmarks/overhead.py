@@ -20,7 +20,7 @@ from envs.network import Network, read_network
 from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.onnxruntime import OnnxEngine, OnnxEngineFactory
 from envs.runtimes.serving import ServingRuntime
-from envs.telemetry.sensors import NoSensor
+from envs.telemetry.none import NoSensor
 from envs.workload import workload_of
 from tuner.console import progress_bar
 from tuner.options import cache_folder

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import OptionError
+from envs.optional import optional_import
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,32 @@ def local_computer(accelerators: tuple[str, ...] = ("cpu_fp32", "cpu_int8"), cor
         raise OptionError(f"a plain computer has no accelerator {wrong[0]!r}: choose from cpu_fp32, cpu_int8")
     memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
     return Device(processor_name(), tuple(accelerator(name) for name in accelerators), cores or usable, round(0.9 * memory_mib))
+
+
+#: How the name of a processor begins that runs what is meant for a GPU, so that no number of it is taken for one of a GPU.
+STAND_IN = "cpu in place of a GPU"
+
+
+def local_gpu(stand_in: bool = False) -> Device:
+    """The first GPU that PyTorch sees as a device, probed: `cuda`, and `tensor` where it has Tensor Cores; instances may fill nine tenths of its memory.
+
+    Args:
+        stand_in: describe this processor in its place, to try programs where there is no GPU; the name says so.
+
+    Raises:
+        DependencyError: PyTorch is not installed.
+        OptionError: it sees no GPU.
+    """
+    if stand_in:
+        plain = local_computer()
+        return Device(f"{STAND_IN}: {plain.name}", (accelerator("cuda"), accelerator("tensor")), plain.cores, plain.memory_mib)
+    cuda = optional_import("torch", "train").cuda
+    if not cuda.is_available():
+        raise OptionError("PyTorch sees no GPU here: install its CUDA build and the driver, or choose the runtime of a plain computer")
+    properties = cuda.get_device_properties(0)
+    # Tensor Cores came with Volta, compute capability 7.0 (NVIDIA, CUDA programming guide, "Compute capabilities").
+    names = ("cuda", "tensor") if (properties.major, properties.minor) >= (7, 0) else ("cuda",)
+    return Device(properties.name, tuple(accelerator(name) for name in names), available_cores(), round(0.9 * properties.total_memory / 2**20))
 
 
 def available_cores() -> int:

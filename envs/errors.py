@@ -53,6 +53,10 @@ class StorageError(TunerError):
     """The disk is full, a file cannot be written, or another process holds it."""
 
 
+class SensorError(TunerError):
+    """A sensor is not there, may not be read, or has stopped telling."""
+
+
 class RuntimeFault(TunerError):
     """A runtime was used after it was closed, or before a configuration was applied."""
 

@@ -84,6 +84,11 @@ class Measurement:
         threads: of each instance, in the order tenant, accelerator, instance.
         apply_s: what applying the configuration took; measure_s: warm-up, window and drain together.
         sensor: where power came from.
+        rails_w: mean over the window, by rail.
+        power_uncertainty_w: one standard deviation of power_w, from sampling and from the step of the sensor.
+        temperature_c: of the hottest place at the end of the window.
+        throttled: what held the clocks back in the window: counters of over-current that moved, places too hot. A window to be wary of.
+        sensor_fault: why a sensor that has power told none.
     """
 
     tenants: tuple[TenantMeasurement, ...]
@@ -100,6 +105,10 @@ class Measurement:
     measure_s: float = math.nan
     sensor: str = "none"
     rails_w: dict[str, float] = field(default_factory=dict)
+    power_uncertainty_w: float = math.nan
+    temperature_c: float = math.nan
+    throttled: tuple[str, ...] = ()
+    sensor_fault: str = ""
 
     @property
     def throughput_ips(self) -> FloatArray:

@@ -96,6 +96,9 @@ def observe(situation: Situation, proposals: int, kernel: Callable[..., None] | 
     if kernel is not None:
         kernel(out, shown, situation)
         return out, shown
+    if count <= BLOCK:
+        _fill(out, shown, situation)
+        return out, shown
     for start in range(0, count, BLOCK):
         some = slice(start, start + BLOCK)
         _fill(out[some], shown[some], situation.rows(some))
@@ -128,7 +131,7 @@ def _fill(out: Single, shown: npt.NDArray[np.int64], situation: Situation) -> No
     reach = np.maximum(chance, -8.0)
     reach += score
     np.copyto(reach, -1e3, where=~present)
-    promise = reach.max(axis=1)
+    promise = np.maximum.reduce(reach, axis=1)
     has_best = best >= 0
     over = np.where(has_best, best_score, promise - 1.0)[:, None]
     np.subtract(score, over, out=above)
@@ -154,25 +157,28 @@ def _fill(out: Single, shown: npt.NDArray[np.int64], situation: Situation) -> No
     net += RISK
     net *= kept
     net -= RISK
-    every, found = np.arange(rows), np.flatnonzero(has_best)
+    firsts = np.arange(0, rows * count, count)  # where each row begins, seen as one line
     is_best = np.zeros(measured.shape, dtype=bool)
-    is_best[found, best[found]] = True
-    waiting = np.zeros_like(is_best)
-    worth = np.where(held, score + WAITING * kept, -AWAY)
-    waiting[found, worth[found].argmax(axis=1)] = True
-    closed = measured & ~waiting
+    is_best.reshape(-1)[firsts + np.maximum(best, 0)] = has_best
+    worth = kept * WAITING
+    worth += score
+    np.copyto(worth, -AWAY, where=~held)
+    waiting = np.zeros(measured.shape, dtype=bool)
+    waiting.reshape(-1)[firsts + worth.argmax(axis=1)] = has_best
+    closed = measured > waiting
     closed |= ~present
-    allowed_[:], measured_[:], is_best_[:] = ~closed, measured, is_best
-    shown[:] = _shown(net + 1e-3 * acquisition, chance, closed, waiting, shown.shape[1])
+    np.logical_not(closed, out=allowed_)
+    measured_[:], is_best_[:] = measured, is_best
+    shown[:] = _shown(net + 1e-3 * acquisition, chance, closed, waiting, firsts, shown.shape[1])
 
-    picked = each.reshape(len(BOUNDS), -1).take(shown + (every * count)[:, None], axis=1).transpose(1, 2, 0)
+    picked = each.reshape(len(BOUNDS), -1).take(shown + firsts[:, None], axis=1).transpose(1, 2, 0)
     np.maximum(picked, LOW, out=picked)
     np.minimum(picked, HIGH, out=picked)
     np.multiply(picked, SCALE, out=out[:, :, : len(BOUNDS)])
     common = np.empty((rows, 1, len(FEATURES) - len(BOUNDS)), dtype=np.float32)
     limited = np.isfinite(limits)
-    lead = _between(np.where(has_best, best_score - promise, 0.0), -3.0, 1.0)
-    progress = (used / budget, (budget - used) / 8, has_best, lead, limited[:, -1], limited[:, tenants:-1].any(axis=1), broke)
+    lead = _between((over[:, 0] - promise) * has_best, -3.0, 1.0)
+    progress = (used / budget, (budget - used) / 8, has_best, lead, limited[:, -1], np.logical_or.reduce(limited[:, tenants:-1], axis=1), broke)
     for position, value in enumerate(progress):
         common[:, 0, position] = value
     common[:, 0, len(progress) :] = known
@@ -180,21 +186,23 @@ def _fill(out: Single, shown: npt.NDArray[np.int64], situation: Situation) -> No
 
 
 def _between(values: Single, low: float | np.float32, high: float | np.float32) -> Single:
-    """Clipped, in place."""
-    clipped: Single = values.clip(low, high, out=values)
-    return clipped
+    """Clipped, in place; two calls take half of what `clip` does."""
+    np.maximum(values, low, out=values)
+    np.minimum(values, high, out=values)
+    return values
 
 
-def _shown(promising: Single, chance: Single, closed: npt.NDArray[np.bool_], waiting: npt.NDArray[np.bool_], proposals: int) -> npt.NDArray[np.int64]:
+def _shown(
+    promising: Single, chance: Single, closed: npt.NDArray[np.bool_], waiting: npt.NDArray[np.bool_], firsts: npt.NDArray[np.int64], proposals: int
+) -> npt.NDArray[np.int64]:
     """[B, P]: what to wait with, the two safest, and the most promising, in this order; the first of what is equal."""
     key = promising - AWAY * closed
     safe = chance - AWAY * (closed | waiting)
-    rows = np.arange(len(key))
     for rank in (2, 1):
-        at = safe.argmax(axis=1)
-        key[rows, at] += 100.0 * rank
-        safe[rows, at] = -1e4
-    key[waiting] += 1e3
+        at = firsts + safe.argmax(axis=1)
+        key.reshape(-1)[at] += 100.0 * rank
+        safe.reshape(-1)[at] = -1e4
+    key += np.float32(1e3) * waiting
     # Whole numbers in the order of the keys, most promising first, with the position in their lowest bits: one sort of plain numbers does it.
     low = (1 << key.shape[1].bit_length()) - 1
     bits = np.negative(key).view(np.int32)
@@ -212,3 +220,9 @@ def believed_score(mean: Single, variance: Single, weights: Single) -> tuple[Sin
     total = np.maximum(parts.sum(axis=1), 1e-12)
     shares = parts / total[:, None]
     return np.log(total), np.maximum((shares**2 * variance[:, :tenants]).sum(axis=1), 1e-6)
+
+
+def chance_of_keeping(mean: Single, variance: Single, noise: Single, limits: Single) -> Single:
+    """[B, M]: how likely a window of each candidate keeps all limits; the limits count as independent."""
+    distance = (mean - limits[:, :, None]) / np.sqrt(variance + noise[:, :, None])
+    return np.asarray(1.0 / np.multiply.reduce(1.0 + np.exp(LOGISTIC * distance.clip(-8.0, 8.0)), axis=1))

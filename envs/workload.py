@@ -83,3 +83,9 @@ def workload_of(networks: list[Network], rates_ips: list[float] | None = None, w
             )
         )
     return Workload(tuple(tenants))
+
+
+def fair_weights(networks: list[Network]) -> list[float]:
+    """What an inference of each tenant counts where nothing is said: the work it is, so that the smallest network does not starve the rest."""
+    least = min(max(network.macs, 1) for network in networks)
+    return [max(network.macs, 1) / least for network in networks]

@@ -11,7 +11,7 @@ from unittest import mock
 
 from tuner.cli import run_command
 
-COMMANDS = {"train": "TrainCommand", "record": "RecordCommand", "evaluate": "EvaluateCommand", "tune": "TuneCommand"}
+COMMANDS = {"train": "TrainCommand", "record": "RecordCommand", "evaluate": "EvaluateCommand", "tune": "TuneCommand", "export": "ExportCommand"}
 
 
 @dataclass(frozen=True)

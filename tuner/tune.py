@@ -18,7 +18,6 @@ from envs.device import local_computer
 from envs.errors import NoFeasibleConfiguration, OptionError, StorageError
 from envs.layers import LayerTable, read_layers
 from envs.measurement import Failure, Measurement, Outcome
-from envs.network import Network
 from envs.objective import Objective
 from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.onnxruntime import OnnxEngineFactory
@@ -26,7 +25,7 @@ from envs.runtimes.protocol import Runtime, check_objective, try_configuration
 from envs.runtimes.serving import ServingRuntime
 from envs.simulator.device_model import model_for
 from envs.telemetry.sensors import probe_sensor
-from envs.workload import workload_of
+from envs.workload import fair_weights, workload_of
 from envs.world import starting_row
 from tuner.cli import run_command
 from tuner.console import progress_bar, table
@@ -107,12 +106,6 @@ def why_not(problem: Problem, answer: Answer) -> str:
         kept = "; ".join(dict.fromkeys(map(problem.space.describe, once)))
         return f"nothing kept the limits ({limits}) when it was measured again; in one window alone these did: {kept}"
     return f"no configuration that was measured meets the limits ({limits}); the least violating one is given above"
-
-
-def fair_weights(networks: list[Network]) -> list[float]:
-    """What an inference of each tenant counts where nothing is said: the work it is, so that the smallest network does not starve the rest."""
-    least = min(max(network.macs, 1) for network in networks)
-    return [max(network.macs, 1) / least for network in networks]
 
 
 def problem_of(space: ConfigurationSpace, objective: Objective, impossible: Iterable[tuple[int, int]], layers: tuple[LayerTable, ...]) -> Problem:

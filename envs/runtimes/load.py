@@ -19,7 +19,14 @@ POOL = 2
 
 
 class Load(Protocol):
-    """Traffic of one tenant. After `stop` nothing of it waits any more; what is being served is finished."""
+    """Traffic of one tenant. After `stop` nothing of it waits any more; what is being served is finished.
+
+    Attributes:
+        closed: whether requests come when others are answered, so that instances are saturated.
+    """
+
+    @property
+    def closed(self) -> bool: ...
 
     def start(self) -> None: ...
 
@@ -43,6 +50,8 @@ def sample_pool(network: Network, seed: int, count: int = POOL) -> list[Sample]:
 
 class ClosedLoop:
     """As many clients as the tenant's instances hold requests, each asking again as soon as it is answered: saturation."""
+
+    closed = True
 
     def __init__(self, submit: Submit, pool: list[Sample], clients: int) -> None:
         self._submit = submit
@@ -84,6 +93,8 @@ class PoissonLoad:
     A request's latency counts from the instant it was due, not from when a late generator managed to send it, so a stall
     of the computer is not hidden (coordinated omission).
     """
+
+    closed = False
 
     def __init__(self, submit: Submit, pool: list[Sample], rate_ips: float, seed: int) -> None:
         self._submit = submit
@@ -127,3 +138,25 @@ class PoissonLoad:
     def _answered(self, future: Future[Answer]) -> None:
         with self._lock:
             self._pending.pop(future, None)
+
+
+class OutsideLoad:
+    """What a program of the user's own asks for: nothing is added to it.
+
+    Args:
+        waiting: arrival times of what has no answer yet.
+    """
+
+    closed = False
+
+    def __init__(self, waiting: Callable[[], list[float]]) -> None:
+        self._waiting = waiting
+
+    def start(self) -> None:
+        """It comes by itself."""
+
+    def stop(self) -> None:
+        """It goes on."""
+
+    def unanswered(self, start_s: float, end_s: float) -> list[float]:
+        return [arrival_s for arrival_s in self._waiting() if start_s <= arrival_s < end_s]

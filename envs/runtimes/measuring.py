@@ -13,6 +13,7 @@ from envs.runtimes.interference import DISTURBED_SHARE, foreign_share, read_cpu,
 from envs.runtimes.load import Load
 from envs.runtimes.queue import clock
 from envs.runtimes.window import overlap, tenant_measurement
+from envs.telemetry.meter import PowerMeter
 from envs.telemetry.protocol import Sensor
 from envs.workload import Tenant
 
@@ -28,6 +29,8 @@ class ServingOptions:
         max_window_s: ... but not beyond this.
         warmup_s: at least this long before the window opens; a closed loop also waits for a first batch of every instance.
         timeout_s: for warm-up, and for the batches that are open when the window ends.
+        power_interval_s: between two readings of a sensor that tells watts.
+        outside: whether requests come from a program of the user's own, so that a window adds none; one in which nothing was asked for is no failure.
         seed: of the samples and arrivals.
     """
 
@@ -37,10 +40,12 @@ class ServingOptions:
     max_window_s: float = 20.0
     warmup_s: float = 0.3
     timeout_s: float = 60.0
+    power_interval_s: float = 0.1
+    outside: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_positive("serving", self, "batches_per_window", "requests_per_window", "max_window_s", "timeout_s")
+        require_positive("serving", self, "batches_per_window", "requests_per_window", "max_window_s", "timeout_s", "power_interval_s")
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,11 @@ class Bench:
             for load in self.loads:
                 load.start()
             length_s = self._warm_up(window_s)
-            self.sensor.read()
-            before, start_s = read_cpu(), clock()
-            time.sleep(length_s)
-            end_s, after = clock(), read_cpu()
-            sample = self.sensor.read()
+            with PowerMeter(self.sensor, self.options.power_interval_s) as meter:
+                before, start_s = read_cpu(), clock()
+                time.sleep(length_s)
+                end_s, after = clock(), read_cpu()
+            power = meter.window()
             memory_mib = resident_mib()
             self._finish(start_s, end_s)
             late = [load.unanswered(start_s, end_s) for load in self.loads]
@@ -82,11 +87,11 @@ class Bench:
         ]
         self._settle()
         measured = []
-        for tenant, records, arrivals in zip(self.tenants, served, late, strict=True):
+        for tenant, load, records, arrivals in zip(self.tenants, self.loads, served, late, strict=True):
             answered = {arrival for record in records for arrival in record.arrivals_s}  # some were answered since `late` was read
-            unanswered = None if tenant.closed_loop else [arrival for arrival in arrivals if arrival not in answered]
+            unanswered = None if load.closed else [arrival for arrival in arrivals if arrival not in answered]
             measured.append(tenant_measurement(records, start_s, end_s, unanswered, now_s))
-            if not measured[-1].requests:
+            if not measured[-1].requests and not self.options.outside:
                 why = f"{tenant.name} got no request in {end_s - start_s:.1f} s at {tenant.rate_ips:g} a second: take a longer window"
                 raise ConfigurationFailed(Failure(FailureKind.TIMED_OUT, why, clock() - began_s))
         foreign = foreign_share(before, after)
@@ -94,8 +99,8 @@ class Bench:
             tenants=tuple(measured),
             window_s=end_s - start_s,
             origin=Origin.MEASURED,
-            power_w=sample.total_w,
-            energy_j=sample.total_w * (end_s - start_s),
+            power_w=power.mean_w,
+            energy_j=power.mean_w * (end_s - start_s),
             memory_mib=memory_mib,
             overlap=overlap(logs, start_s, end_s),
             foreign_share=foreign,
@@ -104,7 +109,11 @@ class Bench:
             apply_s=apply_s,
             measure_s=clock() - began_s,
             sensor=self.sensor.name,
-            rails_w=sample.rails_w,
+            rails_w=power.rails_w,
+            power_uncertainty_w=power.uncertainty_w,
+            temperature_c=power.hottest_c,
+            throttled=power.throttled,
+            sensor_fault=power.fault,
         )
 
     def check_alive(self) -> None:
@@ -118,13 +127,15 @@ class Bench:
         """Wait until every instance that is saturated has served a batch; the window's length follows from the slowest."""
         options = self.options
         began_s = clock()
-        saturated = [each for each in self.instances if self.tenants[each.slot.tenant].closed_loop]
+        saturated = [each for each in self.instances if self.loads[each.slot.tenant].closed]
         while clock() < began_s + options.warmup_s or not all(instance.log for instance in saturated):
             self.check_alive()
             if clock() > began_s + options.timeout_s:
                 self._abandon(began_s)
                 raise ConfigurationFailed(timed_out(f"no batch of every instance within {options.timeout_s:g} s", began_s))
             time.sleep(0.005)
+        if options.outside:
+            return window_s
         slowest_s = max((record.end_s - record.start_s for instance in self.instances for record in instance.log or ()), default=0.0)
         fewest_s = max((options.requests_per_window / tenant.rate_ips for tenant in self.tenants), default=0.0)  # 0 for a closed loop
         return max(window_s, min(max(options.batches_per_window * slowest_s, fewest_s), options.max_window_s))
@@ -150,8 +161,8 @@ class Bench:
                 instance.abandon(TimeoutError(f"no answer within {self.options.timeout_s:g} s"))
 
     def _settle(self) -> None:
-        """Let the batches at hand end, so that the next window starts with idle instances, and stop watching."""
-        deadline_s = clock() + self.options.timeout_s
+        """Stop watching; where the load was ours, first let the batches at hand end, so that the next window starts with idle instances."""
+        deadline_s = clock() + (0.0 if self.options.outside else self.options.timeout_s)
         for instance in self.instances:
             while instance.busy_since_s is not None and clock() < deadline_s:
                 time.sleep(0.002)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from envs.configuration import Configuration
+from envs.device import Device
 from envs.runtimes.instance import Slot
 
 
@@ -12,7 +13,17 @@ def threads_of(cores: int, instances: int) -> list[int]:
     return [max(1, share + (position < rest)) for position in range(instances)]
 
 
-def slots_of(configuration: Configuration, cores: int) -> list[Slot]:
-    """One slot an instance, in the order tenant, accelerator, instance."""
-    threads = iter(threads_of(cores, configuration.total_instances))
-    return [Slot(tenant, accelerator, next(threads), batch) for tenant, accelerator, instances, batch in configuration.slots() for _ in range(instances)]
+def slots_of(configuration: Configuration, device: Device) -> list[Slot]:
+    """One slot an instance, in the order tenant, accelerator, instance.
+
+    Cores are dealt out among the instances that compute on them. On a GPU or DLA an instance has no threads of its own, which is written as
+    one: the count is part of what an engine is loaded for, and must not change with the number of instances.
+    """
+    hosted = [each.name.startswith("cpu_") for each in device.accelerators]
+    here = sum(instances for _, accelerator, instances, _ in configuration.slots() if hosted[accelerator])
+    threads = iter(threads_of(device.cores, here) if here else ())
+    return [
+        Slot(tenant, accelerator, next(threads) if hosted[accelerator] else 1, batch)
+        for tenant, accelerator, instances, batch in configuration.slots()
+        for _ in range(instances)
+    ]

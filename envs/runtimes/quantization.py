@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import logging
 import os
@@ -24,7 +25,7 @@ QUANTISED = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLin
 
 
 def quantized(path: Path, network: Network, cache: Path, seed: int = 0, samples: int = 16) -> Path:
-    """The INT8 graph of the FP32 network in `path`, made at the first call and then kept in `cache`.
+    """The INT8 graph of the FP32 network in `path`, made at the first call and then kept in `cache`; made again where what was kept is damaged.
 
     Activations are unsigned and weights signed, one scale per output channel: on x86 processors onnxruntime has fast kernels for that
     pair only (onnxruntime documentation, "Quantize ONNX models"). The ranges of activations come from random samples, so the result
@@ -45,7 +46,7 @@ def quantized(path: Path, network: Network, cache: Path, seed: int = 0, samples:
     runtime = optional_import("onnxruntime", "networks")
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", network.name)
     target = cache / f"{stem}-{network.sha256[:12]}-int8-ort{runtime.__version__}-s{seed}.onnx"
-    if target.is_file():
+    if _intact(target):
         return target
     model, sha256 = open_model(path)
     if any(node.op_type in QUANTISED for graph in every_graph(model) for node in graph.node):
@@ -57,19 +58,42 @@ def quantized(path: Path, network: Network, cache: Path, seed: int = 0, samples:
         cache.mkdir(parents=True, exist_ok=True)
         # Beside its target, so that it can be moved there in one step: two processes may make the same file at once.
         with tempfile.TemporaryDirectory(prefix=".int8-", dir=cache) as folder:
-            made = _quantize(path, Path(folder), _Samples(network, seed, samples))
+            made = _quantize(path, Path(folder), CalibrationSamples(network, seed, samples))
+            told = Path(folder) / "told"
+            told.write_text(_checksum(made))
+            os.replace(told, _told(target))
             os.replace(made, target)
     except OSError as error:
         raise StorageError(f"cannot keep the INT8 graph in {cache} ({error.strerror or error}): give a folder with room") from error
     return target
 
 
-def _quantize(path: Path, folder: Path, samples: _Samples) -> Path:
+def _intact(target: Path) -> bool:
+    """Whether the file is there and as it was written: a disk that was full, or a machine that lost power, leaves half of one."""
+    try:
+        return _told(target).read_text() == _checksum(target)
+    except (OSError, ValueError):
+        return False
+
+
+def _told(target: Path) -> Path:
+    return target.with_suffix(".sha256")
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _quantize(path: Path, folder: Path, samples: CalibrationSamples) -> Path:
     library = optional_import("onnxruntime.quantization", "networks")
     prepare = optional_import("onnxruntime.quantization.shape_inference", "networks").quant_pre_process
     prepared, result = folder / "prepared.onnx", folder / "int8.onnx"
     try:
-        with _quiet():
+        with quiet():
             # The symbolic inference needs sympy and adds nothing here: `read_network` has refused what plain inference cannot shape.
             prepare(path, prepared, skip_symbolic_shape=True)
             library.quantize_static(
@@ -91,7 +115,7 @@ def _quantize(path: Path, folder: Path, samples: _Samples) -> Path:
     return result
 
 
-class _Samples:
+class CalibrationSamples:
     """Calibration data as onnxruntime asks for it: one feed at a time, so that only one is in memory."""
 
     def __init__(self, network: Network, seed: int, samples: int) -> None:
@@ -105,7 +129,7 @@ class _Samples:
         self._left -= 1
         return {spec.name: _sample(self._rng, spec, self._network.fixed_batch or 1) for spec in self._network.inputs}
 
-    def __iter__(self) -> _Samples:
+    def __iter__(self) -> CalibrationSamples:
         return self
 
     def __next__(self) -> dict[str, npt.NDArray[Any]]:
@@ -126,7 +150,7 @@ def _sample(rng: np.random.Generator, spec: TensorSpec, batch: int) -> npt.NDArr
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps the quantiser's prints and log records from the user; they speak of options that nobody here can set."""
     root, before = logging.getLogger(), logging.root.manager.disable
     # It logs through `logging.warning`, which gives a root logger without handlers one of its own, for good.

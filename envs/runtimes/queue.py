@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -35,9 +36,14 @@ class Request:
 
 
 class RequestQueue:
-    """First come first served, shared by the instances of a tenant, each of which takes batches of its own size."""
+    """First come first served, shared by the instances of a tenant, each of which takes batches of its own size.
+
+    Attributes:
+        listener: called whenever takers should look again; for one that has other things to wait for than this queue.
+    """
 
     def __init__(self, max_wait_s: float) -> None:
+        self.listener: Callable[[], None] | None = None
         self._max_wait_s = max_wait_s
         self._requests: deque[Request] = deque()
         self._changed = threading.Condition()
@@ -47,22 +53,34 @@ class RequestQueue:
             self._requests.append(request)
             # All, not one: a waiter that needs eight must not swallow the wake-up of one that needs a single request.
             self._changed.notify_all()
+        if self.listener is not None:
+            self.listener()
 
     def take(self, batch: Callable[[], int], stopping: Callable[[], bool]) -> list[Request] | None:
         """Up to `batch()` requests: as soon as that many wait, or the oldest has waited `max_wait_s`; None once `stopping()`."""
         with self._changed:
             while not stopping():
-                waiting = len(self._requests)
-                patience = self._requests[0].queued_s + self._max_wait_s - clock() if waiting else None
-                if waiting >= batch() or (patience is not None and patience <= 0):
-                    return [self._requests.popleft() for _ in range(min(batch(), waiting))]
-                self._changed.wait(patience)
+                if ready := self._ready(batch()):
+                    return ready
+                self._changed.wait(max(0.0, self.due_s() - clock()) if self._requests else None)
             return None
+
+    def take_ready(self, batch: int) -> list[Request]:
+        """As `take`, but at once: nothing where no batch is ready."""
+        with self._changed:
+            return self._ready(batch)
+
+    def due_s(self) -> float:
+        """When the oldest request will have waited long enough; infinity where none waits."""
+        with self._changed:
+            return self._requests[0].queued_s + self._max_wait_s if self._requests else math.inf
 
     def wake(self) -> None:
         """Let waiters look again, after a batch size or a stop sign has changed."""
         with self._changed:
             self._changed.notify_all()
+        if self.listener is not None:
+            self.listener()
 
     def drain(self) -> list[Request]:
         """Take everything that waits."""
@@ -71,5 +89,16 @@ class RequestQueue:
             self._requests.clear()
             return waiting
 
+    def waiting(self) -> list[Request]:
+        """What waits, left where it is."""
+        with self._changed:
+            return list(self._requests)
+
     def __len__(self) -> int:
         return len(self._requests)
+
+    def _ready(self, batch: int) -> list[Request]:
+        waiting = len(self._requests)
+        if waiting >= batch or (waiting and self.due_s() <= clock()):
+            return [self._requests.popleft() for _ in range(min(batch, waiting))]
+        return []

@@ -14,12 +14,14 @@ import numpy as np
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import ConfigurationError, RuntimeFault
 from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
-from envs.runtimes.instance import EngineFactory, Instance, Slot
-from envs.runtimes.load import ClosedLoop, Load, PoissonLoad, sample_pool
+from envs.runtimes.instance import EngineFactory, Instance, Slot, StreamEngine
+from envs.runtimes.load import ClosedLoop, Load, OutsideLoad, PoissonLoad, sample_pool
 from envs.runtimes.measuring import Bench, ServingOptions
 from envs.runtimes.placement import slots_of
 from envs.runtimes.protocol import Transition
 from envs.runtimes.queue import Answer, Request, RequestQueue, Sample, clock
+from envs.runtimes.streams import POLL_S, StreamDriver, StreamInstance
+from envs.runtimes.threads import ThreadInstance
 from envs.telemetry.protocol import Sensor
 
 
@@ -27,16 +29,21 @@ class ServingRuntime:
     """Serves a workload; `submit` is the one way in.
 
     Thread-safe for `submit`; `apply`, `measure` and `close` belong to one controlling thread. Requests that were accepted are
-    answered across reconfigurations; at `close` those that still wait are cancelled.
+    answered across reconfigurations; at `close` those that still wait are cancelled. Engines with a stream of their own are driven by one
+    thread, others by a thread each.
+
+    Args:
+        poll_s: how long that one thread sleeps between two looks at what is in flight.
     """
 
     origin = Origin.MEASURED
 
-    def __init__(self, space: ConfigurationSpace, factory: EngineFactory, sensor: Sensor, options: ServingOptions) -> None:
+    def __init__(self, space: ConfigurationSpace, factory: EngineFactory, sensor: Sensor, options: ServingOptions, poll_s: float = POLL_S) -> None:
         self._space = space
         self._factory = factory
         self._sensor = sensor
         self._options = options
+        self._driver = StreamDriver(poll_s)
         self._instances: list[Instance] = []
         self._queues = [RequestQueue(options.max_wait_ms / 1e3) for _ in space.workload.tenants]
         self._pools = [sample_pool(tenant.network, options.seed + i) for i, tenant in enumerate(space.workload.tenants)]
@@ -86,7 +93,7 @@ class ServingRuntime:
         except ConfigurationError as error:
             raise ConfigurationFailed(Failure(FailureKind.INVALID, str(error))) from None
         began_s = clock()
-        wanted = slots_of(configuration, self._space.device.cores)
+        wanted = slots_of(configuration, self._space.device)
         kept, missing = self._match(wanted)
         created = self._create(missing, kept)
         removed = [instance for instance in self._instances if instance not in kept]
@@ -119,6 +126,7 @@ class ServingRuntime:
         for instance in self._instances:
             instance.stop()
         self._instances = []
+        self._driver.close()
         self._factory.close()
 
     def __enter__(self) -> ServingRuntime:
@@ -186,8 +194,7 @@ class ServingRuntime:
         created: list[Instance] = []
         try:
             for slot in slots:
-                engine = self._factory.load(slot.tenant, slot.accelerator, slot.threads)
-                instance = Instance(slot, engine, self._tenants[slot.tenant].network, self._queues[slot.tenant], self._on_lost)
+                instance = self._load(slot)
                 created.append(instance)
                 instance.start()
             for instance, slot in kept.items():
@@ -198,7 +205,16 @@ class ServingRuntime:
             raise
         return created
 
+    def _load(self, slot: Slot) -> Instance:
+        engine = self._factory.load(slot.tenant, slot.accelerator, slot.threads)
+        network, queue = self._tenants[slot.tenant].network, self._queues[slot.tenant]
+        if isinstance(engine, StreamEngine):
+            return StreamInstance(slot, engine, network, queue, self._on_lost, self._driver)
+        return ThreadInstance(slot, engine, network, queue, self._on_lost)
+
     def _loads(self) -> list[Load]:
+        if self._options.outside:
+            return [OutsideLoad(partial(self._waiting, position)) for position in range(len(self._tenants))]
         clients: Counter[int] = Counter()
         for instance in self._instances:
             clients[instance.slot.tenant] += instance.slot.batch
@@ -207,6 +223,11 @@ class ServingRuntime:
             send, pool = partial(self.submit, i), self._pools[i]
             loads.append(ClosedLoop(send, pool, clients[i]) if tenant.closed_loop else PoissonLoad(send, pool, tenant.rate_ips, self._options.seed + i))
         return loads
+
+    def _waiting(self, tenant: int) -> list[float]:
+        """When what this tenant was asked for, and has not answered yet, was due."""
+        own = [instance for instance in self._instances if instance.slot.tenant == tenant]
+        return [request.arrival_s for request in (*self._queues[tenant].waiting(), *(each for instance in own for each in instance.in_hand()))]
 
     def _check_open(self) -> None:
         if self._closed:

@@ -5,6 +5,7 @@ Letters: C draws of the uncertain parameters, N configurations, M of them on the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,7 @@ def prior_of(
     candidates: Placements | None = None,
     size: int = SHORTLIST,
     start: Configuration | None = None,
+    known: Sequence[Configuration] = (),
 ) -> Prior:
     """Shortlist and belief.
 
@@ -68,15 +70,17 @@ def prior_of(
         candidates: [N, T, A, 2] to choose from; None for the whole space.
         size: the shortlist has fewer configurations only where the space has.
         start: what everybody measures first; `starting_configuration` where not given.
+        known: what was measured before, and is to be on the shortlist for that.
     """
     draws = model.drawn(rng, DRAWS)
-    first = (start or starting_configuration(model, objective)).array()[None]
+    first = np.stack([each.array() for each in dict.fromkeys([start or starting_configuration(model, objective), *known])])
     if candidates is None or len(candidates) > size:
         pool = candidate_pool(model, draws, objective, rng, candidates)
         chosen = pool[_covering(model, draws, pool, objective, size)]
     else:
         chosen = candidates
-    placements = np.concatenate([first, chosen[(chosen != first).any(axis=(1, 2, 3))]])[:size]
+    again = np.isin(model.space.codes(chosen), model.space.codes(first))
+    placements = np.concatenate([first, chosen[~again]])[:size]
     samples = model.logarithms(model.drawn(rng, BELIEF_DRAWS), placements)
     mean, basis, left = factor(samples, DIRECTIONS, model.discrepancy)
     return Prior(placements, mean, basis, left, model.logarithms(model.nominal(), placements)[0])

@@ -1,64 +1,51 @@
-"""Sensors of a plain computer: RAPL where the kernel shows it, none elsewhere; chosen by probing."""
+"""Which sensor tells the power of this computer: found by trying, not by the name of a board."""
 
 from __future__ import annotations
 
-import math
-import time
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
-from envs.telemetry.protocol import BoardSample, Sensor
+from envs.errors import OptionError, TunerError
+from envs.telemetry.ina3221 import Ina3221Sensor
+from envs.telemetry.jtop import JtopSensor
+from envs.telemetry.none import NoSensor
+from envs.telemetry.nvml import NvmlSensor
+from envs.telemetry.protocol import Sensor
+from envs.telemetry.rapl import RaplSensor
+from envs.telemetry.tegrastats import TegrastatsSensor
 
-POWERCAP = Path("/sys/class/powercap")
+logger = logging.getLogger(__name__)
 
-
-class NoSensor:
-    """A computer that does not tell its power: NaN, never 0."""
-
-    name = "none"
-    has_power = False
-
-    def read(self) -> BoardSample:
-        return BoardSample()
-
-
-class RaplSensor:
-    """Intel and AMD package energy through the Linux powercap tree (energy_uj counters, which wrap around)."""
-
-    name = "rapl"
-    has_power = True
-
-    def __init__(self, domains: list[Path]) -> None:
-        self._domains = {f"{(path / 'name').read_text().strip()}@{path.name}": path for path in domains}
-        self._wraps = {name: int((path / "max_energy_range_uj").read_text()) for name, path in self._domains.items()}
-        self._last = self._energies()
-
-    def read(self) -> BoardSample:
-        (then_s, before), (now_s, after) = self._last, self._energies()
-        self._last = (now_s, after)
-        elapsed_s = now_s - then_s
-        if elapsed_s <= 0:
-            return BoardSample(math.nan)
-        rails = {}
-        for name, energy in after.items():
-            used_uj = energy - before[name]
-            if used_uj < 0:
-                used_uj += self._wraps[name]
-            rails[name] = used_uj / 1e6 / elapsed_s
-        packages = [watts for name, watts in rails.items() if name.startswith("package")]
-        # psys, where there is one, is the whole platform and holds the packages already.
-        return BoardSample(sum(packages or rails.values()), rails)
-
-    def _energies(self) -> tuple[float, dict[str, int]]:
-        return time.perf_counter(), {name: int((path / "energy_uj").read_text()) for name, path in self._domains.items()}
+#: In the order in which `auto` tries them: without a process between first, then what only a board has, then what a desktop has.
+SENSORS: dict[str, Callable[[Path], Sensor]] = {
+    "ina3221": Ina3221Sensor,
+    "jtop": JtopSensor,
+    "tegrastats": TegrastatsSensor,
+    "rapl": RaplSensor,
+    "nvml": NvmlSensor,
+    "none": lambda root: NoSensor(),
+}
 
 
-def probe_sensor(powercap: Path = POWERCAP) -> Sensor:
-    """The best sensor that this computer really lets us read.
+def probe_sensor(kind: str = "auto", root: Path = Path("/")) -> Sensor:
+    """A sensor that answers.
 
-    Only whole packages (`intel-rapl:0`, not `intel-rapl:0:1`): a package's counter holds its cores already.
+    Args:
+        kind: its name, or `auto` for the first of SENSORS that works; `none` always does. Why the others do not is logged.
+        root: of the tree that holds /sys, /run and /usr; another one than `/` in tests.
+
+    Raises:
+        OptionError: no sensor is called so.
+        SensorError, DependencyError: the sensor that was asked for by name does not work; the message says why and what to do.
     """
-    domains = [path for path in sorted(powercap.glob("intel-rapl:*")) if path.name.count(":") == 1]
-    try:
-        return RaplSensor(domains) if domains else NoSensor()
-    except (OSError, ValueError):  # energy_uj is for root alone on most systems
-        return NoSensor()
+    if kind != "auto":
+        if kind not in SENSORS:
+            raise OptionError(f"sensor={kind}: choose one of auto, {', '.join(SENSORS)}")
+        return SENSORS[kind](root)
+    for name, make in SENSORS.items():
+        try:
+            return make(root)
+        except TunerError as error:
+            logger.info("passed over %s (%s)", name, error)
+    raise AssertionError("NoSensor always works")

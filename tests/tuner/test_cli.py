@@ -37,7 +37,7 @@ def test_both_ways_of_writing_an_option(given: list[str], expected: list[str]) -
     assert as_overrides(given) == expected
 
 
-@pytest.mark.parametrize("command", ["train", "record", "evaluate", "tune"])
+@pytest.mark.parametrize("command", ["train", "record", "evaluate", "tune", "export"])
 def test_help_teaches(command: str) -> None:
     told = call(command, "--help")
     assert told.returncode == 0

@@ -123,7 +123,8 @@ def _setting(comparison: Comparison, trace: Trace | None) -> str:
     else:
         boards = sorted({board for context in comparison.contexts for board in context.groups["board"]})
         searched = sum(context.best.found != "exhaustive" for context in comparison.contexts)
-        what = f"{contexts} simulated problem{'s' * (contexts != 1)}{impossible} on {', '.join(boards)}, each with {comparison.candidates:,} configurations (median), {seeds}."
+        counted = f"{contexts} simulated problem{'s' * (contexts != 1)}{impossible} on {', '.join(boards)}"
+        what = f"{counted}, each with {comparison.candidates:,} configurations (median), {seeds}."
         what += f" In {searched} of them the optimum was searched for, the space being too large to look at all of it." if searched else ""
     return f"{what} Everybody starts from the same configuration, and that measurement counts."
 

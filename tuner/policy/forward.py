@@ -19,16 +19,17 @@ class NumpyPolicy:
     def __init__(self, bundle: Bundle) -> None:
         weights = {name: array.astype(np.float64) for name, array in bundle.weights.items()}
         self._layers = {name: (np.ascontiguousarray(weights[f"{name}.weight"].T), weights[f"{name}.bias"]) for name in ("first", "summary", "second", "score")}
-        self._trust = weights["trust"]
+        self._trust = np.zeros(len(FEATURES))
+        self._trust[TRUSTED] = weights["trust"]
 
     def scores(self, observation: npt.NDArray[np.float32]) -> Numbers:
         """[P] of one observation [P, F]; -inf where a proposal may not be chosen."""
         values = observation.astype(np.float64)
         (first, first_bias), (summary, summary_bias), (second, second_bias), (score, score_bias) = self._layers.values()
         each = np.maximum(values @ first + first_bias, 0.0)
-        common = np.concatenate([each.mean(axis=0), each.max(axis=0)]) @ summary + summary_bias
+        common = np.concatenate([np.add.reduce(each) / len(each), np.maximum.reduce(each)]) @ summary + summary_bias
         own = np.maximum(each @ second + (second_bias + common), 0.0)
-        scores = (own @ score)[:, 0] + score_bias[0] + values[:, TRUSTED] @ self._trust
+        scores = (own @ score)[:, 0] + score_bias[0] + values @ self._trust
         return np.where(values[:, ALLOWED] > 0.5, scores, -np.inf)
 
     def decide(self, observation: npt.NDArray[np.float32]) -> int:

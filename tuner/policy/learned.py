@@ -8,7 +8,7 @@ from envs.configuration import Configuration
 from envs.errors import BundleError
 from envs.measurement import MeasurementBatch, Outcome
 from envs.objective import MAX_VIOLATION
-from envs.observation import PROPOSALS, Situation, observe
+from envs.observation import PROPOSALS, WAITING, Situation, believed_score, chance_of_keeping, observe
 from envs.pool import NOTHING, judged, pool_of
 from envs.simulator.belief import Belief
 from envs.simulator.device_model import noise_spread
@@ -16,6 +16,12 @@ from envs.world import log_outcomes
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
 from tuner.search.protocol import Problem
+
+#: A chance of keeping the limits in a window beyond which no more is asked of what is to stay: one window in 200 may break one.
+SURE = 0.995
+
+#: Throughput that another configuration must promise beyond that of what serves, as a share: a window tells no less, and a change disturbs.
+CHANGING = 0.03
 
 
 class LearnedTuner:
@@ -31,8 +37,8 @@ class LearnedTuner:
         self._problem = problem
         self._policy = NumpyPolicy(bundle)
         self._budget = bundle.budget
-        self._placements = prior.placements
-        self._rows = {Configuration.of(row): position for position, row in enumerate(prior.placements)}
+        self._candidates = [Configuration.of(row) for row in prior.placements]
+        self._rows = {configuration: position for position, configuration in enumerate(self._candidates)}
         spread = noise_spread(np.exp(np.median(prior.nominal[: problem.space.shape[0]], axis=1)))
         self._pool = pool_of(problem.space, problem.objective, prior, None, spread**2, len(prior.placements))
         pool = self._pool
@@ -43,14 +49,47 @@ class LearnedTuner:
         self._used, self._broke = 0, np.zeros(1, dtype=bool)
 
     def ask(self) -> Configuration:
-        if self._used == 0:
+        if not self._measured.any():
             return self._problem.default
         if self._used >= self._budget:
             row = int(self._best[0]) if self._best[0] >= 0 else self._least_row
         else:
             observation, shown = self.observation()
             row = int(shown[0, self._policy.decide(observation[0])])
-        return Configuration.of(self._placements[row])
+        return self._candidates[row]
+
+    @property
+    def left(self) -> int:
+        """Measurements of its budget that are left."""
+        return self._budget - self._used
+
+    @property
+    def least(self) -> Configuration:
+        """What came closest to the limits, of what was measured."""
+        return self._candidates[self._least_row]
+
+    def resting(self, current: Configuration | None = None) -> list[Configuration]:
+        """What was measured and kept the limits, the best to stay with first: the most throughput among what is sure enough to keep them again.
+
+        Args:
+            current: what serves now; changing from it has to be worth something.
+        """
+        rows, worth = np.flatnonzero(self._held[0]), self._worth_staying()
+        if current in self._rows:
+            worth[self._rows[current]] += CHANGING
+        return [self._candidates[row] for row in rows[np.argsort(-worth[rows], kind="stable")]]
+
+    @property
+    def surest(self) -> Configuration:
+        """By what is believed, measured or not: the most throughput among what is sure enough to keep the limits, or what is most likely to."""
+        return self._candidates[int(self._worth_staying().argmax())]
+
+    def _worth_staying(self) -> np.ndarray:
+        """[M]"""
+        pool, belief = self._pool, self._belief
+        score, _ = believed_score(belief.mean, belief.variance, pool.weights)
+        chance = chance_of_keeping(belief.mean, belief.variance, pool.noise, pool.limits)
+        return np.asarray(np.where(pool.present, score + WAITING * np.minimum(chance, SURE), -np.inf)[0])
 
     def observation(self) -> tuple[np.ndarray, np.ndarray]:
         """What the policy sees, [1, P, F], and which candidates that is, [1, P]."""
@@ -61,8 +100,14 @@ class LearnedTuner:
         return observe(Situation(belief.mean, belief.variance, *asked, *progress), proposals)
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
+        if self._used < self._budget and configuration in self._rows:
+            self.learn(configuration, outcome)
+            self._used += 1
+
+    def learn(self, configuration: Configuration, outcome: Outcome) -> None:
+        """What else was measured, before this problem was asked or beyond the budget: it counts for what is believed, and is not charged."""
         row = self._rows.get(configuration)
-        if row is None or self._used >= self._budget:
+        if row is None:
             return
         seen = log_outcomes(MeasurementBatch.of([outcome], self._problem.space.shape[0])).T.astype(np.float32)
         pool = self._pool
@@ -75,4 +120,3 @@ class LearnedTuner:
             self._best[0], self._score[0] = row, score
         if violation < self._least:
             self._least_row, self._least = row, violation
-        self._used += 1

@@ -8,15 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.configuration import Configuration
+from envs.configuration import Configuration, ConfigurationSpace
+from envs.device import local_gpu
 from envs.errors import ObjectiveError, RuntimeFault
 from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
+from envs.network import read_network
 from envs.objective import Objective
+from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.onnxruntime import onnxruntime_runtime
 from envs.runtimes.protocol import Runtime, check_objective, try_configuration
 from envs.runtimes.replayed import ReplayedRuntime
+from envs.runtimes.serving import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
+from envs.runtimes.torch.runtime import torch_runtime
 from envs.simulator.device_model import model_for
+from envs.telemetry.none import NoSensor
+from envs.workload import workload_of
+from tests.envs.runtimes.streamed import StreamedFactory
 from tests.worlds import space, write_trace
 
 
@@ -32,7 +40,23 @@ def simulated(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp
     return SimulatedRuntime(model_for(space(max_instances=2, batches=(1, 4))))
 
 
-RUNTIMES = {"onnxruntime": (live, Origin.MEASURED), "replayed": (replayed, Origin.REPLAYED), "simulated": (simulated, Origin.SIMULATED)}
+def streamed(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    space = request.getfixturevalue("live_space")
+    return ServingRuntime(space, StreamedFactory(space, [small_onnx], cache), NoSensor(), ServingOptions())
+
+
+def in_torch(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    space = ConfigurationSpace(local_gpu(stand_in=True), workload_of([read_network(small_onnx)]), 2, (1, 4))
+    return torch_runtime(space, [small_onnx], ServingOptions(), NoSensor())
+
+
+RUNTIMES = {
+    "onnxruntime": (live, Origin.MEASURED),
+    "streams": (streamed, Origin.MEASURED),
+    "torch": (in_torch, Origin.MEASURED),
+    "replayed": (replayed, Origin.REPLAYED),
+    "simulated": (simulated, Origin.SIMULATED),
+}
 
 FIRST = Configuration((((1, 1), (0, 0)),))
 SECOND = Configuration((((1, 1), (1, 4)),))

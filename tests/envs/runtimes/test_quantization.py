@@ -55,7 +55,7 @@ def int8(fp32: tuple[Path, Network], tmp_path_factory: pytest.TempPathFactory) -
 
 def test_result_is_named_after_all_that_it_depends_on(fp32: tuple[Path, Network], int8: Path) -> None:
     assert int8.name == f"resnet18-{fp32[1].sha256[:12]}-int8-ort{ort.__version__}-s0.onnx"
-    assert list(int8.parent.iterdir()) == [int8]
+    assert sorted(int8.parent.iterdir()) == [int8, int8.with_suffix(".sha256")]
     assert int8.stat().st_size < 0.3 * fp32[0].stat().st_size
 
 
@@ -100,11 +100,19 @@ def test_existing_file_is_reused_and_a_new_one_is_the_same(tmp_path: Path) -> No
     network = read_network(path)
     made = quantized(path, network, tmp_path / "cache")
     content = made.read_bytes()
-    made.write_bytes(b"kept")
-    assert quantized(path, network, tmp_path / "cache").read_bytes() == b"kept"
+    before = made.stat().st_ino
+    assert quantized(path, network, tmp_path / "cache").stat().st_ino == before
     made.unlink()
     assert quantized(path, network, tmp_path / "cache").read_bytes() == content
     assert quantized(path, network, tmp_path / "cache", seed=1) != made
+
+
+def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
+    path = tiny(tmp_path)
+    made = quantized(path, read_network(path), tmp_path / "cache", samples=2)
+    whole = made.read_bytes()
+    made.write_bytes(whole[: len(whole) // 2])
+    assert quantized(path, read_network(path), tmp_path / "cache", samples=2).read_bytes() == whole
 
 
 @pytest.mark.parametrize("kind", [onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT16])

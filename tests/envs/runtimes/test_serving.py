@@ -16,7 +16,7 @@ import onnxruntime
 import pytest
 
 from envs.configuration import Configuration, ConfigurationSpace
-from envs.device import local_computer
+from envs.device import Device, accelerator, local_computer
 from envs.errors import OptionError, RuntimeFault
 from envs.measurement import ConfigurationFailed, FailureKind
 from envs.network import read_network
@@ -27,7 +27,7 @@ from envs.runtimes.onnxruntime import OnnxEngineFactory, onnxruntime_runtime
 from envs.runtimes.placement import slots_of, threads_of
 from envs.runtimes.queue import Request, RequestQueue
 from envs.runtimes.serving import ServingRuntime
-from envs.telemetry.sensors import NoSensor
+from envs.telemetry.none import NoSensor
 from envs.workload import workload_of
 
 
@@ -349,13 +349,21 @@ def test_the_rule_for_threads(cores: int, instances: int, threads: list[int]) ->
 
 
 def test_slots_follow_the_order_of_tenants_and_accelerators() -> None:
-    slots = slots_of(Configuration((((1, 4), (0, 0)), ((1, 1), (2, 2)))), 8)
+    computer = Device("computer", (accelerator("cpu_fp32"), accelerator("cpu_int8")), cores=8, memory_mib=1000)
+    slots = slots_of(Configuration((((1, 4), (0, 0)), ((1, 1), (2, 2)))), computer)
     assert [(slot.tenant, slot.accelerator, slot.threads, slot.batch) for slot in slots] == [
         (0, 0, 2, 4),
         (1, 0, 2, 1),
         (1, 1, 2, 2),
         (1, 1, 2, 2),
     ]
+
+
+def test_what_a_gpu_instance_is_loaded_for_does_not_depend_on_the_others() -> None:
+    """Otherwise one instance more would have every engine loaded again."""
+    board = Device("board", (accelerator("cuda"), accelerator("cpu_fp32")), cores=8, memory_mib=1000)
+    alone, beside = (slots_of(Configuration(((gpu, (2, 1)),)), board) for gpu in ((1, 1), (3, 1)))
+    assert {slot.engine_key for slot in alone} == {(0, 0, 1), (0, 1, 4)} == {slot.engine_key for slot in beside}
 
 
 def test_a_plain_computer_has_no_dla() -> None:

@@ -1,79 +1,73 @@
-"""RAPL from a tree as the kernel shows it, and nothing where there is none."""
+"""Which sensor is chosen: the first that works, never one that pretends, and by name only what was named."""
 
 from __future__ import annotations
 
-import math
-import os
-import time
+import logging
+import sys
 from pathlib import Path
 
 import pytest
 
-from envs.telemetry.sensors import NoSensor, RaplSensor, probe_sensor
+from envs.errors import OptionError, SensorError, TunerError
+from envs.telemetry.sensors import SENSORS, probe_sensor
+from tests.envs.telemetry import nvml_library, trees
+from tests.envs.telemetry.rights import closed_to_others
 
 
-def domain(root: Path, name: str, label: str, energy_uj: int, wrap_uj: int = 262_143_328_850) -> Path:
-    folder = root / name
-    folder.mkdir()
-    (folder / "name").write_text(f"{label}\n")
-    (folder / "energy_uj").write_text(f"{energy_uj}\n")
-    (folder / "max_energy_range_uj").write_text(f"{wrap_uj}\n")
-    return folder
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A computer that runs the tests may have one."""
+    monkeypatch.setitem(sys.modules, "pynvml", None)
 
 
-def test_packages_are_summed_and_their_parts_not_counted_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    first = domain(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
-    second = domain(tmp_path, "intel-rapl:1", "package-1", 5_000_000)
-    domain(tmp_path, "intel-rapl:0:0", "core", 900_000)
-    sensor = probe_sensor(tmp_path)
-    assert isinstance(sensor, RaplSensor)
-    assert sensor.has_power
-    now[0] += 2.0
-    (first / "energy_uj").write_text("31000000")
-    (second / "energy_uj").write_text("25000000")
-    sample = sensor.read()
-    assert sample.total_w == pytest.approx(15 + 10)
-    assert sample.rails_w == pytest.approx({"package-0@intel-rapl:0": 15.0, "package-1@intel-rapl:1": 10.0})
+def test_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the last to the first, each takes over as soon as it is there."""
+
+    def chosen() -> str:
+        sensor = probe_sensor(root=tmp_path)
+        sensor.close()
+        return sensor.name
+
+    assert chosen() == "none"
+    nvml_library.install(monkeypatch, counts=True)
+    assert chosen() == "nvml"
+    trees.package(tmp_path, "intel-rapl:0", "package-0", 1)
+    assert chosen() == "rapl"
+    trees.tegrastats(tmp_path, (trees.AT_REST,))
+    assert chosen() == "tegrastats"
+    trees.agx_orin_jetpack5(tmp_path)
+    assert chosen() == "ina3221"
 
 
-def test_the_platform_is_not_added_to_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    package, platform = domain(tmp_path, "intel-rapl:0", "package-0", 0), domain(tmp_path, "intel-rapl:1", "psys", 0)
-    sensor = probe_sensor(tmp_path)
-    now[0] += 1.0
-    (package / "energy_uj").write_text("10000000")
-    (platform / "energy_uj").write_text("18000000")
-    assert sensor.read().total_w == pytest.approx(10.0)
+def test_what_is_not_chosen_is_logged_with_its_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "envs.telemetry"):
+        assert not probe_sensor(root=tmp_path).has_power
+    told = [record.getMessage() for record in caplog.records]
+    assert [line.split()[2] for line in told] == ["ina3221", "jtop", "tegrastats", "rapl", "nvml"]
+    assert "virtual machine shows none" in told[3]
 
 
-def test_a_counter_that_wrapped_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    package = domain(tmp_path, "intel-rapl:0", "package-0", 99_000_000, wrap_uj=100_000_000)
-    sensor = probe_sensor(tmp_path)
-    now[0] += 1.0
-    (package / "energy_uj").write_text("4000000")
-    assert sensor.read().total_w == pytest.approx(5.0)
+def test_a_forbidden_sensor_is_passed_over(public_root: Path) -> None:
+    trees.package(public_root, "intel-rapl:0", "package-0", 1)
+    monitor = next(trees.orin_nx(public_root).glob("sys/bus/i2c/drivers/ina3221/*/hwmon/*/curr1_input"))
+    with closed_to_others(monitor):
+        assert probe_sensor(root=public_root).name == "rapl"
+        with pytest.raises(SensorError, match=r"ina3221: .*may not be read"):
+            probe_sensor("ina3221", public_root)
 
 
-def test_no_tree_is_nan_never_zero(tmp_path: Path) -> None:
-    sensor = probe_sensor(tmp_path / "missing")
-    assert isinstance(sensor, NoSensor)
-    assert not sensor.has_power
-    assert math.isnan(sensor.read().total_w)
+@pytest.mark.parametrize("kind", [kind for kind in SENSORS if kind != "none"])
+def test_a_named_sensor_that_is_not_there_is_an_error(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(TunerError) as error:
+        probe_sensor(kind, tmp_path)
+    assert "\n" not in str(error.value)
+    assert ": " in str(error.value), "what is wrong, and what to do"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_counters_for_root_alone_count_as_none(tmp_path: Path) -> None:
-    package = domain(tmp_path, "intel-rapl:0", "package-0", 1)
-    (package / "energy_uj").chmod(0)
-    assert isinstance(probe_sensor(tmp_path), NoSensor)
+def test_none_can_be_asked_for(tmp_path: Path) -> None:
+    assert probe_sensor("none", trees.orin_nx(tmp_path)).name == "none"
 
 
-def test_a_damaged_tree_counts_as_none(tmp_path: Path) -> None:
-    package = domain(tmp_path, "intel-rapl:0", "package-0", 1)
-    (package / "energy_uj").write_text("")
-    assert isinstance(probe_sensor(tmp_path), NoSensor)
+def test_an_unknown_name_lists_the_known(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="sensor=ina219: choose one of auto, ina3221, jtop, tegrastats, rapl, nvml, none"):
+        probe_sensor("ina219", tmp_path)

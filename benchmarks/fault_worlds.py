@@ -1,0 +1,258 @@
+"""Devices to break on purpose: live ONNX Runtime sessions, and the model of a board; what fails is injected at the seam where it would."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+import onnx
+
+from envs.catalog.architectures import build
+from envs.catalog.reference_networks import reference_network
+from envs.configuration import Configuration, ConfigurationSpace
+from envs.device import local_computer
+from envs.layers import read_layers
+from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement
+from envs.network import read_network
+from envs.runtimes.answering import AnsweringRuntime
+from envs.runtimes.instance import Arrays, Engine
+from envs.runtimes.load import sample_pool
+from envs.runtimes.measuring import ServingOptions
+from envs.runtimes.onnxruntime import OnnxEngineFactory
+from envs.runtimes.protocol import Transition
+from envs.runtimes.serving import ServingRuntime
+from envs.runtimes.simulated import SimulatedRuntime
+from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.draw import described
+from envs.simulator.machine import device_of
+from envs.telemetry.protocol import BoardSample
+from envs.workload import Workload, workload_of
+from tuner.control.service import Service
+
+#: What a fault can be asked to do at the seams.
+KILL, HANG, NO_MEMORY = "kill", "hang", "no_memory"
+GONE, NAN, STUCK = "gone", "nan", "stuck"
+
+
+class BrokenSensor:
+    """A power sensor of so many watts, with the faults that sensors have."""
+
+    name, has_power = "injected", True
+
+    def __init__(self) -> None:
+        self.fault = ""
+        self._rng = np.random.default_rng(0)
+
+    def read(self) -> BoardSample:
+        if self.fault == GONE:
+            raise OSError("No such device")
+        watts = {NAN: math.nan, STUCK: 10.0}.get(self.fault, 10.0 + 0.1 * self._rng.standard_normal())
+        return BoardSample(time_s=time.perf_counter(), total_w=watts)
+
+
+class BrokenFactory:
+    """Real sessions; `faults` names what happens to the next engine that runs, or is loaded."""
+
+    def __init__(self, factory: OnnxEngineFactory) -> None:
+        self._factory = factory
+        self.faults: list[str] = []
+        self.released = threading.Event()
+
+    def load(self, tenant: int, accelerator: int, threads: int) -> Engine:
+        if NO_MEMORY in self.faults:
+            self.faults.remove(NO_MEMORY)
+            raise ConfigurationFailed(Failure(FailureKind.OUT_OF_MEMORY, "injected: cannot allocate"))
+        return BrokenEngine(self._factory.load(tenant, accelerator, threads), self)
+
+    def close(self) -> None:
+        self.released.set()
+        self._factory.close()
+
+
+class BrokenEngine:
+    """A real session until it is told otherwise."""
+
+    def __init__(self, engine: Engine, factory: BrokenFactory) -> None:
+        self._engine = engine
+        self._factory = factory
+
+    def run(self, inputs: Arrays) -> Arrays:
+        if KILL in self._factory.faults:
+            self._factory.faults.remove(KILL)
+            raise RuntimeError("injected: the engine died")
+        if HANG in self._factory.faults:
+            self._factory.faults.remove(HANG)
+            self._factory.released.wait()
+        return self._engine.run(inputs)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+class Client:
+    """A program that asks at a mean rate, whatever the answers do, and counts what became of every request that was accepted."""
+
+    def __init__(self, runtime: ServingRuntime, rate_ips: float) -> None:
+        self._runtime = runtime
+        self.rate_ips = rate_ips
+        self._samples = sample_pool(runtime.space.workload.tenants[0].network, 0)
+        self._stop = threading.Event()
+        self.accepted: list[Future[Any]] = []
+        self.refused = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def silent(self) -> int:
+        """Requests that were accepted and never heard of again; waits a little for those under way."""
+        deadline = time.monotonic() + 10.0
+        while time.monotonic() < deadline and not all(future.done() for future in self.accepted):
+            time.sleep(0.01)
+        return sum(not future.done() for future in self.accepted)
+
+    def _run(self) -> None:
+        rng, due = np.random.default_rng(0), time.perf_counter()
+        while True:
+            due += rng.exponential(1.0 / self.rate_ips)
+            if self._stop.wait(max(0.0, due - time.perf_counter())):
+                return
+            try:
+                self.accepted.append(self._runtime.submit(0, self._samples[len(self.accepted) % len(self._samples)], due))
+            except Exception:
+                self.refused += 1  # told at once, so not lost
+
+
+class LiveWorld:
+    """Real sessions of a small network on this computer, and a client of them."""
+
+    def __init__(self, folder: Path, period_s: float, rate_ips: float = 60.0) -> None:
+        self.path = folder / "small.onnx"
+        if not self.path.exists():
+            onnx.save(build("squeezenet1_1", image_size=64, classes=10), self.path)
+        self.cache = folder / "cache"
+        space = ConfigurationSpace(local_computer(), workload_of([read_network(self.path)], [rate_ips]), 2, (1, 2, 4))
+        self.factory = BrokenFactory(OnnxEngineFactory(space, [self.path], self.cache))
+        self.factory._factory.prepare()
+        self.sensor = BrokenSensor()
+        self.runtime = ServingRuntime(space, self.factory, self.sensor, ServingOptions(timeout_s=period_s, warmup_s=0.1, outside=True))
+        self.client = Client(self.runtime, rate_ips)
+        layers = (read_layers(self.path),)
+        self.service = Service(self.runtime, space.catalogue, lambda rates: model_for(_at(space, rates), layers))
+
+    def begin(self) -> None:
+        self.client.start()
+
+    def break_engine(self, fault: str) -> None:
+        self.factory.faults.append(fault)
+
+    def break_sensor(self, fault: str) -> None:
+        self.sensor.fault = fault
+
+    def arrivals_times(self, factor: float) -> None:
+        self.client.rate_ips *= factor
+
+    def damage_cache(self) -> None:
+        for path in self.cache.glob("*.onnx"):
+            path.write_bytes(path.read_bytes()[:1000])
+
+    def end(self) -> int:
+        """Requests lost silently."""
+        self.client.stop()
+        self.factory.released.set()
+        self.runtime.close()
+        return self.client.silent()
+
+
+class SimulatedWorld:
+    """A board of the model, behind a runtime that fails when told to."""
+
+    def __init__(self, folder: Path, period_s: float, rate_ips: float = 400.0) -> None:
+        device = device_of("agx_orin_64", "30W")
+        self._layers = (reference_network("resnet50"),)
+        space = ConfigurationSpace(device, workload_of([described(self._layers[0])], [rate_ips]), 3, (1, 4, 16))
+        self._rate_ips = rate_ips
+        self.runtime = BrokenRuntime(SimulatedRuntime(model_for(space, self._layers)))
+        self.service = Service(self.runtime, space.catalogue, self.model_at)
+
+    def model_at(self, rates_ips: tuple[float, ...]) -> DeviceModel:
+        return model_for(_at(self.runtime.space, rates_ips), self._layers)
+
+    def begin(self) -> None:
+        """Nothing to start."""
+
+    def break_engine(self, fault: str) -> None:
+        self.runtime.faults.append(fault)
+
+    def break_sensor(self, fault: str) -> None:
+        self.runtime.sensor_fault = fault
+
+    def arrivals_times(self, factor: float) -> None:
+        self._rate_ips *= factor
+        self.runtime.become(SimulatedRuntime(self.model_at((self._rate_ips,)), seed=1))
+
+    def damage_cache(self) -> None:
+        self.runtime.faults.append(NO_MEMORY)  # the model has no cache: the next engine cannot be made
+
+    def end(self) -> int:
+        self.runtime.close()
+        return 0
+
+
+class BrokenRuntime(AnsweringRuntime):
+    """A simulated device until it is told otherwise."""
+
+    def __init__(self, inner: SimulatedRuntime) -> None:
+        super().__init__(inner.space)
+        self._inner = inner
+        self.origin = inner.origin
+        self.faults: list[str] = []
+        self.sensor_fault = ""
+
+    @property
+    def has_power(self) -> bool:
+        return self._inner.has_power
+
+    def become(self, inner: SimulatedRuntime) -> None:
+        """Another device under the same name; it serves what the one before served."""
+        if self._current is not None:
+            inner.apply(self._current)
+        self._inner = inner
+
+    def apply(self, configuration: Configuration) -> Transition:
+        if NO_MEMORY in self.faults and configuration != self._current:
+            self.faults.remove(NO_MEMORY)
+            raise ConfigurationFailed(Failure(FailureKind.OUT_OF_MEMORY, "injected: cannot allocate"))
+        transition = self._inner.apply(configuration)
+        self._current = configuration
+        return transition
+
+    def measure(self, window_s: float) -> Measurement:
+        for fault, kind in ((KILL, FailureKind.INSTANCE_LOST), (HANG, FailureKind.TIMED_OUT)):
+            if fault in self.faults:
+                self.faults.remove(fault)
+                raise ConfigurationFailed(Failure(kind, "injected"))
+        found = self._inner.measure(window_s)
+        if self.sensor_fault in (GONE, NAN):
+            return replace(found, power_w=math.nan, energy_j=math.nan)
+        return replace(found, power_w=10.0, energy_j=10.0 * window_s) if self.sensor_fault == STUCK else found
+
+
+def _at(space: ConfigurationSpace, rates_ips: tuple[float, ...]) -> ConfigurationSpace:
+    tenants = tuple(replace(tenant, rate_ips=rate) for tenant, rate in zip(space.workload.tenants, rates_ips, strict=True))
+    return replace(space, workload=Workload(tenants))
+
+
+World = Union[LiveWorld, SimulatedWorld]
+WORLDS: dict[str, Callable[[Path, float], World]] = {"onnxruntime": LiveWorld, "simulated": SimulatedWorld}

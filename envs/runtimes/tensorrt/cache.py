@@ -1,0 +1,183 @@
+"""Engines on disk: found again by what they depend on, checked before they are used, never unpickled.
+
+Beside `KEY.plan` stands `KEY.json`, which says what the plan is, and its checksum. `KEY.failed.json` remembers a build that failed. No name in
+the folder is ever followed if it is a link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from envs.errors import StorageError
+from envs.runtimes.tensorrt.spec import BuildHost, canonical
+
+#: Changes whenever engines that older versions kept must not be used any more.
+FORMAT = 1
+
+#: No plan is as large as this; a larger file would only fill the memory.
+MAX_BYTES = 16 << 30
+
+
+class EngineCache:
+    """Plans, failures and timing caches in one folder. Several processes may use it at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._folder = folder.resolve(strict=True)
+        except OSError as error:
+            raise StorageError(f"cannot keep engines in {folder} ({error.strerror or error}): give a folder with room") from error
+
+    def key(self, identity: dict[str, Any]) -> str:
+        """Name of the engine with this identity: 64 hexadecimal digits."""
+        return hashlib.sha256(canonical({"format": FORMAT, **identity})).hexdigest()
+
+    def load(self, identity: dict[str, Any]) -> tuple[bytes, dict[str, Any]] | None:
+        """The plan and what was noted with it, or None where it has to be built. What is damaged is moved out of the way."""
+        key = self.key(identity)
+        plan, manifest = self._read(f"{key}.plan"), self._read_json(f"{key}.json")
+        if plan is None and manifest is None:
+            return None
+        if plan is not None and manifest is not None and manifest.get("identity") == identity and manifest.get("sha256") == _sha256(plan):
+            notes = manifest.get("notes")
+            return plan, notes if isinstance(notes, dict) else {}
+        for name in (f"{key}.plan", f"{key}.json"):
+            with contextlib.suppress(OSError):
+                os.replace(self._folder / name, self._folder / f"{name}.damaged")
+        return None
+
+    def keep(self, identity: dict[str, Any], plan: bytes, notes: dict[str, Any]) -> None:
+        """Keeps a plan; it is there for others once all of it is. A failure that was remembered is forgotten."""
+        key = self.key(identity)
+        self._write(f"{key}.plan", plan)
+        manifest = {"format": FORMAT, "identity": identity, "sha256": _sha256(plan), "notes": notes}
+        self._write(f"{key}.json", json.dumps(manifest, indent=1).encode())
+        with contextlib.suppress(FileNotFoundError):
+            (self._folder / f"{key}.failed.json").unlink()
+
+    def adopt(self, path: Path, identity: dict[str, Any]) -> None:
+        """Takes in a plan from elsewhere if the manifest beside it says that it belongs here.
+
+        Raises:
+            StorageError: it was built on another device, of another network, or is damaged.
+        """
+        manifest, plan = _json(_read_file(path.with_suffix(".json"))), _read_file(path)
+        if plan is None or manifest is None:
+            raise StorageError(f"{path} has no manifest beside it ({path.stem}.json), so that nobody knows where it runs: build it here")
+        found = manifest.get("identity")
+        found = found if isinstance(found, dict) else {}
+        if found.get("host") != identity["host"]:
+            raise StorageError(f"{path} was built on {_described(found.get('host'))}, this is {_described(identity['host'])}: build it here")
+        for part, what in (("network", "another network"), ("engine", "another accelerator, precision or batch"), ("options", "other builder options")):
+            if found.get(part) != identity[part]:
+                raise StorageError(f"{path} was built for {what}: build it here")
+        if manifest.get("sha256") != _sha256(plan):
+            raise StorageError(f"{path} is damaged: copy it again, or build it here")
+        notes = manifest.get("notes")
+        self.keep(identity, plan, notes if isinstance(notes, dict) else {})
+
+    def failure(self, identity: dict[str, Any]) -> str | None:
+        """Why this build failed before, or None where it did not."""
+        found = self._read_json(f"{self.key(identity)}.failed.json")
+        reason = found.get("reason") if found is not None and found.get("identity") == identity else None
+        return reason if isinstance(reason, str) else None
+
+    def remember_failure(self, identity: dict[str, Any], reason: str) -> None:
+        """From now on this build counts as impossible, without being tried."""
+        self._write(f"{self.key(identity)}.failed.json", json.dumps({"identity": identity, "reason": reason}, indent=1).encode())
+
+    def forget_failures(self) -> int:
+        """Lets every build be tried again; how many there were."""
+        names = [entry.name for entry in os.scandir(self._folder) if entry.name.endswith(".failed.json")]
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                (self._folder / name).unlink()
+        return len(names)
+
+    def timings(self, host: BuildHost) -> bytes:
+        """What the builder measured on this device before; empty where nothing was."""
+        return self._read(self._timing_name(host)) or b""
+
+    def keep_timings(self, host: BuildHost, timings: bytes) -> None:
+        self._write(self._timing_name(host), timings)
+
+    def keep_json(self, name: str, data: dict[str, Any]) -> None:
+        """Keeps what was calculated on the way, such as ranges, under a name of letters, digits, dots and dashes."""
+        self._write(f"{name}.json", json.dumps(data).encode())
+
+    def load_json(self, name: str) -> dict[str, Any] | None:
+        return self._read_json(f"{name}.json")
+
+    def _timing_name(self, host: BuildHost) -> str:
+        return f"{_sha256(canonical(asdict(host)))}.timing"
+
+    def _read(self, name: str) -> bytes | None:
+        return _read_file(self._folder / name)
+
+    def _read_json(self, name: str) -> dict[str, Any] | None:
+        return _json(self._read(name))
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Moves a finished file into its place: a link of that name is replaced, not followed."""
+        with self._storing(), tempfile.NamedTemporaryFile(dir=self._folder, prefix=".new-", delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, self._folder / name)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(file.name)
+                raise
+
+    @contextlib.contextmanager
+    def _storing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(f"cannot keep an engine in {self._folder} ({error.strerror or error}): give a folder with room") from error
+
+
+def _read_file(path: Path) -> bytes | None:
+    """The content of a plain file; None for what is missing, a link, no file, or larger than any plan."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            return None
+        try:
+            return file.read()
+        except OSError:
+            return None
+
+
+def _json(content: bytes | None) -> dict[str, Any] | None:
+    try:
+        data = None if content is None else json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _described(host: Any) -> str:
+    try:
+        return BuildHost(**host).describe()
+    except TypeError:
+        return "an unknown device"

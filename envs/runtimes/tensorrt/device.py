@@ -1,0 +1,59 @@
+"""A GPU, and the DLAs beside it, as a device: everything is probed, nothing follows from the name of a board."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from envs.device import Device, accelerator, available_cores
+from envs.runtimes.tensorrt.cuda import Cuda, GpuFacts
+from envs.runtimes.tensorrt.power_mode import UNKNOWN, read_power_mode
+from envs.runtimes.tensorrt.versions import Bindings, load_bindings
+
+#: The first compute capability with Tensor cores (NVIDIA, Volta architecture).
+TENSOR_CORES = (7, 0)
+
+
+def jetson_device(bindings: Bindings | None = None, cuda: Cuda | None = None, root: Path = Path("/")) -> Device:
+    """This computer's GPU as a device; instances may fill nine tenths of the memory.
+
+    A desktop GPU is one as well: it has no DLA, and no power mode.
+
+    Args:
+        root: where the files of the system are.
+
+    Raises:
+        DependencyError: TensorRT, pycuda or the driver is missing.
+    """
+    cuda = cuda or Cuda()
+    with cuda.current():
+        facts = cuda.facts()
+        cores = (bindings or load_bindings()).dla_cores()
+    mode = read_power_mode(root)
+    names = accelerators_of(facts, cores)
+    memory_mib = _system_memory_mib() if facts.integrated else facts.memory_mib
+    return Device(
+        board_name(root) or facts.name,
+        tuple(accelerator(name) for name in names),
+        available_cores(),
+        round(0.9 * memory_mib),
+        "default" if mode == UNKNOWN else mode,
+    )
+
+
+def accelerators_of(facts: GpuFacts, dla_cores: int) -> tuple[str, ...]:
+    """Names of what can be served on; no board has more than two DLA cores."""
+    tensor = ("tensor",) if facts.capability >= TENSOR_CORES else ()
+    return ("cuda", *tensor, *(f"dla{core}" for core in range(min(dla_cores, 2))))
+
+
+def board_name(root: Path = Path("/")) -> str:
+    """What a Jetson calls itself in the device tree, as a label only; empty elsewhere."""
+    try:
+        return (root / "proc/device-tree/model").read_text(encoding="utf-8", errors="replace").rstrip("\0\n ").strip()
+    except OSError:
+        return ""
+
+
+def _system_memory_mib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20

@@ -1,0 +1,182 @@
+"""Moves the flattening of a graph towards its end, and turns the fully connected layers that it passes into convolutions.
+
+`Flatten` then `Gemm` is a convolution over the whole map, then `Flatten`; `Flatten` then `Relu` is `Relu` then `Flatten`. Repeating this
+carries the flattening to the outputs, where it is dropped: an output [batch, features, 1, 1] holds the same numbers in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.optional import optional_import
+
+Shape = tuple[int, ...]
+
+#: Operators of one tensor that treat each element alone, so that its shape does not matter to them.
+ELEMENTWISE = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "Elu", "HardSwish", "HardSigmoid", "Identity", "Dropout"})
+
+
+class Tail:
+    """Rewrites a GraphProto in place.
+
+    Args:
+        shapes: of all its tensors, by name; kept true while the graph changes.
+        largest: kernel of a convolution that is allowed.
+    """
+
+    def __init__(self, graph: Any, shapes: dict[str, Shape], largest: int) -> None:
+        self._graph, self._shapes, self._largest = graph, shapes, largest
+        self._helper = optional_import("onnx.helper", "networks")
+        self._numpy = optional_import("onnx.numpy_helper", "networks")
+        self._changes: list[str] = []
+
+    def rewrite(self) -> list[str]:
+        """What was changed, one sentence each."""
+        while self._step():
+            pass
+        self._drop_last()
+        self._drop_unused()
+        return self._changes
+
+    def _step(self) -> bool:
+        """One rewriting; whether there was one."""
+        made = {name: node for node in self._graph.node for name in node.output}
+        for position, node in enumerate(self._graph.node):
+            flat = made.get(node.input[0]) if node.input else None
+            if flat is None or not self._flattens(flat):
+                continue
+            if node.op_type in ("Gemm", "MatMul"):
+                if self._to_convolution(position, node, flat.input[0]):
+                    return True
+            elif self._passes(node):
+                self._swap(position, node, flat.input[0])
+                return True
+        return False
+
+    def _flattens(self, node: Any) -> bool:
+        """Whether it makes [batch, the rest] of [batch, channels, height, width]."""
+        source, result = self._shapes.get(node.input[0]) if node.input else None, self._shapes.get(node.output[0])
+        if node.op_type not in ("Flatten", "Reshape", "Squeeze") or source is None or result is None:
+            return False
+        return len(source) == 4 and result == (source[0], math.prod(source[1:]))
+
+    def _passes(self, node: Any) -> bool:
+        """Whether the flattening can be done behind this node as well."""
+        if node.op_type == "Dropout" and len(node.output) > 1 and node.output[1]:
+            return False
+        if node.op_type == "Add":
+            bias = self._constant(node.input[1])
+            return bias is not None and bias.shape == self._shapes[node.output[0]][1:]
+        return node.op_type in ELEMENTWISE
+
+    def _swap(self, position: int, node: Any, source: str) -> None:
+        """`node` first, on the map, and the flattening behind it."""
+        shape, result = self._shapes[source], node.output[0]
+        inside = self._name(result, shape)
+        moved = type(node)()
+        moved.CopyFrom(node)
+        moved.input[0], moved.output[0] = source, inside
+        if node.op_type == "Add":
+            bias = self._constant(node.input[1])
+            assert bias is not None
+            moved.input[1] = self._weight(f"{node.input[1]}/map", bias.reshape(shape[1:]))
+        self._replace(position, moved, inside, result)
+
+    def _to_convolution(self, position: int, node: Any, source: str) -> bool:
+        """A product with constant weights [features, channels * height * width] is a convolution with a kernel as large as the map."""
+        weights, bias = self._matrix(node)
+        batch, channels, height, width = self._shapes[source]
+        if weights is None or max(height, width) > self._largest:
+            return False
+        features, result = len(weights), node.output[0]
+        kernel = self._weight(f"{result}/kernel", weights.reshape(features, channels, height, width))
+        inputs = [source, kernel] + ([] if bias is None else [self._weight(f"{result}/bias", bias)])
+        inside = self._name(result, (batch, features, 1, 1))
+        convolution = self._helper.make_node("Conv", inputs, [inside], name=node.name or result, kernel_shape=[height, width], strides=[1, 1], pads=[0] * 4)
+        self._changes.append(f"{node.op_type} {node.name or result} became Conv {height} x {width}")
+        self._replace(position, convolution, inside, result)
+        return True
+
+    def _matrix(self, node: Any) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
+        """Weights [features, inputs] and bias [features] of a product; (None, None) where they are not constant or not that plain."""
+        weights = self._constant(node.input[1])
+        if weights is None or weights.ndim != 2:
+            return None, None
+        if node.op_type == "MatMul":
+            return np.ascontiguousarray(weights.T), None
+        options = {attribute.name: self._helper.get_attribute_value(attribute) for attribute in node.attribute}
+        if options.get("transA", 0):
+            return None, None
+        weights = weights if options.get("transB", 0) else weights.T
+        bias = self._constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+        if len(node.input) > 2 and node.input[2] and (bias is None or bias.size not in (1, len(weights))):
+            return None, None
+        scaled = np.ascontiguousarray(weights * weights.dtype.type(options.get("alpha", 1.0)))
+        if bias is not None:
+            bias = np.broadcast_to(bias.reshape(-1) * bias.dtype.type(options.get("beta", 1.0)), (len(weights),))
+        return scaled, bias
+
+    def _replace(self, position: int, node: Any, inside: str, result: str) -> None:
+        """`node`, which gives `inside`, takes the place of the node there, and a flattening behind it gives `result`."""
+        self._graph.node[position].CopyFrom(node)
+        self._graph.node.insert(position + 1, self._helper.make_node("Flatten", [inside], [result], name=f"{inside}/flat", axis=1))
+
+    def _drop_last(self) -> None:
+        """Outputs are given as maps: whoever reads them sees the same numbers in the same order."""
+        outputs = {output.name for output in self._graph.output}
+        for node in list(self._graph.node):
+            if node.output and node.output[0] in outputs and self._flattens(node) and not self._read(node.output[0]):
+                source, name = node.input[0], node.output[0]
+                if source in outputs or all(source not in other.output for other in self._graph.node):
+                    continue
+                self._graph.node.remove(node)
+                self._rename(source, name)
+                self._changes.append(f"{node.op_type} {node.name or name} was dropped: the output {name} is {list(self._shapes[source])}")
+
+    def _rename(self, old: str, new: str) -> None:
+        for node in self._graph.node:
+            for names in (node.input, node.output):
+                for position, name in enumerate(names):
+                    if name == old:
+                        names[position] = new
+
+    def _drop_unused(self) -> None:
+        """Flattenings that nobody reads any more, and weights that no node uses."""
+        wanted = {output.name for output in self._graph.output}
+        for node in reversed(list(self._graph.node)):
+            if wanted.isdisjoint(node.output):
+                self._graph.node.remove(node)
+            else:
+                wanted.update(node.input)
+        unused = {weight.name for weight in self._graph.initializer} - wanted
+        for values in (self._graph.initializer, self._graph.input):  # until IR 3 weights were inputs as well
+            for value in [each for each in values if each.name in unused]:
+                values.remove(value)
+
+    def _read(self, name: str) -> bool:
+        return any(name in node.input for node in self._graph.node)
+
+    def _constant(self, name: str) -> npt.NDArray[Any] | None:
+        """The values of a tensor that is a weight or comes from a Constant node."""
+        for weight in self._graph.initializer:
+            if weight.name == name:
+                return np.asarray(self._numpy.to_array(weight))
+        for node in self._graph.node:
+            if node.op_type == "Constant" and node.output[0] == name:
+                value = next((attribute for attribute in node.attribute if attribute.name == "value"), None)
+                return None if value is None else np.asarray(self._numpy.to_array(value.t))
+        return None
+
+    def _weight(self, name: str, values: npt.NDArray[Any]) -> str:
+        if all(weight.name != name for weight in self._graph.initializer):
+            self._graph.initializer.append(self._numpy.from_array(np.ascontiguousarray(values), name))
+            self._shapes[name] = values.shape
+        return name
+
+    def _name(self, result: str, shape: Shape) -> str:
+        self._shapes[f"{result}/map"] = shape
+        return f"{result}/map"

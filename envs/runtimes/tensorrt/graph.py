@@ -1,0 +1,159 @@
+"""Prepares an ONNX graph for a DLA, which takes no dynamic batch, no global pool and no fully connected layer in any other form.
+
+Source of the rewriting: NVIDIA/Deep-Learning-Accelerator-SW, operators/README.md and scripts/prepare_models; limits: `envs.dla_rules`. The
+result computes the same numbers. What was changed is told, in words; a softmax or whatever else stays, and falls to the GPU where it must.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from envs.dla_rules import CONV_KERNEL, POOL_WINDOW
+from envs.errors import NetworkError
+from envs.onnx_file import one_line
+from envs.optional import optional_import
+from envs.runtimes.tensorrt.flatten import Tail
+
+Shape = tuple[int, ...]
+
+#: ModelProto cannot be serialised beyond 2 GiB; a little less leaves room for what is no weight.
+MAX_MESSAGE_BYTES = 2_000_000_000
+
+
+@dataclass
+class Prepared:
+    """A graph that was changed, and how.
+
+    Attributes:
+        model: a ModelProto with its weights inside.
+        changes: what was changed, one sentence each.
+    """
+
+    model: Any
+    changes: list[str] = field(default_factory=list)
+
+
+def read(path: Path) -> Any:
+    """The ModelProto in `path` with its external weights; NetworkError where it is too large to be rewritten."""
+    onnx = optional_import("onnx", "networks")
+    model = onnx.load(str(path))
+    if model.ByteSize() > MAX_MESSAGE_BYTES:
+        raise NetworkError(f"{path} has more than 2 GB of weights, which no DLA takes and no INT8 or FP16 copy can be made of: serve it on cuda")
+    return model
+
+
+def with_batch(model: Any, batch: int) -> Prepared:
+    """A copy whose inputs have exactly this batch."""
+    result = _copy(model)
+    weights = {weight.name for weight in result.graph.initializer}
+    for value in result.graph.input:
+        if value.name not in weights:
+            value.type.tensor_type.shape.dim[0].Clear()
+            value.type.tensor_type.shape.dim[0].dim_value = batch
+    _forget_shapes(result)
+    shapes_of(result)  # says now if the graph does not fit together at this batch
+    return Prepared(result, [f"the batch is {batch}, fixed"])
+
+
+def for_dla(model: Any, batch: int) -> Prepared:
+    """A copy that a DLA takes as much of as it can.
+
+    A global average over at most 8 x 8 pixels becomes an average pool with that window; a fully connected layer behind it a convolution;
+    and an output [batch, features] that this leaves as [batch, features, 1, 1] stays so: the same numbers in the same order.
+    """
+    prepared = with_batch(model, batch)
+    _pools(prepared)
+    tail = Tail(prepared.model.graph, shapes_of(prepared.model), CONV_KERNEL)
+    prepared.changes += tail.rewrite()
+    _forget_shapes(prepared.model)
+    shapes_of(prepared.model)
+    try:
+        optional_import("onnx.checker", "networks").check_model(prepared.model, full_check=True)
+    except Exception as error:  # the checker raises several kinds without a common base
+        raise NetworkError(f"the graph cannot be prepared for a DLA ({one_line(error)})") from error
+    return prepared
+
+
+def save(prepared: Any, path: Path) -> None:
+    """Writes a ModelProto."""
+    optional_import("onnx", "networks").save(prepared, str(path))
+
+
+def shapes_of(model: Any) -> dict[str, Shape]:
+    """Shapes of all tensors with a known shape; NetworkError where the graph does not fit together."""
+    onnx = optional_import("onnx", "networks")
+    try:
+        graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        raise NetworkError(f"the graph does not fit together with a fixed batch ({one_line(error)}): export it without a batch inside") from error
+    shapes = {weight.name: tuple(weight.dims) for weight in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape") and all(size.HasField("dim_value") for size in tensor.shape.dim):
+            shapes[value.name] = tuple(size.dim_value for size in tensor.shape.dim)
+    return shapes
+
+
+def _pools(prepared: Prepared) -> None:
+    """Global averages become pools with a window where a DLA has one as large."""
+    helper = optional_import("onnx.helper", "networks")
+    graph, shapes = prepared.model.graph, shapes_of(prepared.model)
+    for position, node in enumerate(graph.node):
+        window = _averaged(node, graph, shapes)
+        if window is None:
+            continue
+        if max(window) > POOL_WINDOW:
+            prepared.changes.append(f"{node.op_type} {node.name or node.output[0]} over {window[0]} x {window[1]} stays, and falls to the GPU")
+            continue
+        kept = len(shapes[node.output[0]]) == 4
+        pooled = node.output[0] if kept else f"{node.output[0]}/pooled"
+        pool = helper.make_node("AveragePool", [node.input[0]], [pooled], name=node.name, kernel_shape=window, strides=[1, 1], pads=[0, 0, 0, 0])
+        prepared.changes.append(f"{node.op_type} {node.name or node.output[0]} became AveragePool {window[0]} x {window[1]}")
+        flat = [] if kept else [helper.make_node("Flatten", [pooled], [node.output[0]], name=f"{node.output[0]}/flat", axis=1)]
+        graph.node[position].CopyFrom(pool)
+        for extra in flat:
+            graph.node.insert(position + 1, extra)
+
+
+def _averaged(node: Any, graph: Any, shapes: dict[str, Shape]) -> list[int] | None:
+    """Height and width, if this node averages each channel over all of its pixels."""
+    source = shapes.get(node.input[0]) if node.input else None
+    if source is None or len(source) != 4 or math.prod(source[2:]) == 1:
+        return None
+    if node.op_type == "GlobalAveragePool":
+        return list(source[2:])
+    if node.op_type == "ReduceMean" and sorted(axis % 4 for axis in _axes(node, graph)) == [2, 3]:
+        return list(source[2:])
+    return None
+
+
+def _axes(node: Any, graph: Any) -> list[int]:
+    """Axes of a reduction: an attribute until opset 17, an input from then on."""
+    for attribute in node.attribute:
+        if attribute.name == "axes":
+            return list(attribute.ints)
+    to_array = optional_import("onnx.numpy_helper", "networks").to_array
+    tensors = {weight.name: weight for weight in graph.initializer}
+    tensors |= {each.output[0]: attribute.t for each in graph.node if each.op_type == "Constant" for attribute in each.attribute if attribute.name == "value"}
+    wanted = tensors.get(node.input[1]) if len(node.input) > 1 else None
+    return [] if wanted is None else [int(axis) for axis in to_array(wanted)]
+
+
+def _copy(model: Any) -> Any:
+    result = type(model)()
+    result.CopyFrom(model)
+    return result
+
+
+def _forget_shapes(model: Any) -> None:
+    """Drops every shape but those of the inputs: they will be inferred."""
+    del model.graph.value_info[:]
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    inferred = optional_import("onnx.shape_inference", "networks").infer_shapes(model, data_prop=True).graph
+    known = {value.name: value for value in inferred.output}
+    for value in model.graph.output:
+        value.CopyFrom(known[value.name])

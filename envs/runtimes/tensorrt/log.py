@@ -1,0 +1,48 @@
+"""The builder's and the runtime's own words, kept for the sentence that says why something failed."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any
+
+
+class LogLines:
+    """The last lines that TensorRT logged, oldest first; thread-safe, since the builder logs from threads of its own."""
+
+    def __init__(self, limit: int = 400) -> None:
+        self._lines: deque[tuple[str, str]] = deque(maxlen=limit)
+        self._lock = threading.Lock()
+
+    def add(self, severity: str, text: str) -> None:
+        with self._lock:
+            self._lines.append((severity, text))
+
+    def clear(self) -> None:
+        with self._lock:
+            self._lines.clear()
+
+    def errors(self, last: int = 3) -> str:
+        """The last errors on one line; the empty text if there were none."""
+        with self._lock:
+            found = [" ".join(text.split()) for severity, text in self._lines if severity in ("ERROR", "INTERNAL_ERROR")]
+        return "; ".join(dict.fromkeys(found[-last:]))
+
+
+def logger_for(trt: Any, lines: LogLines) -> Any:
+    """An ILogger that writes to `lines`.
+
+    TensorRT takes the first logger of a process for all that follows, so that there should be one.
+    """
+    severities = {getattr(trt.ILogger.Severity, name): name for name in ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO")}
+
+    class Logger(trt.ILogger):  # type: ignore[misc]  # the base is known at run time alone
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)  # pybind11 demands this call, and not by super()
+
+        def log(self, severity: Any, text: str) -> None:
+            name = severities.get(severity)
+            if name is not None:
+                lines.add(name, text)
+
+    return Logger()

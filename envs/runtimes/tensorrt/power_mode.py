@@ -1,0 +1,31 @@
+"""The power mode of a Jetson, from the files in which `nvpmodel` keeps it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+UNKNOWN = "unknown"
+
+
+def read_power_mode(root: Path = Path("/")) -> str:
+    """Name of the power mode without `MODE_`, such as `MAXN` or `30W`; its number where it has no name, `unknown` where there is none.
+
+    nvpmodel writes `pmode:0002` into var/lib/nvpmodel/status; etc/nvpmodel.conf names the modes.
+    """
+    status = _text(root / "var/lib/nvpmodel/status")
+    found = re.search(r"pmode:\s*(\d+)", status)
+    if found is None:
+        return UNKNOWN
+    number = int(found.group(1))
+    for mode, name in re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", _text(root / "etc/nvpmodel.conf")):
+        if int(mode) == number:
+            return str(name).removeprefix("MODE_")
+    return str(number)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

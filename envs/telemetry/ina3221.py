@@ -1,0 +1,100 @@
+"""INA3221 power monitors through the kernel's hwmon files: the first choice on a Jetson, for no process stands between.
+
+The layout is that of JetPack 5, 6 and 7 (NVIDIA Jetson Linux Developer Guide; Linux Documentation/hwmon/ina3221.rst): below
+/sys/bus/i2c/drivers/ina3221/BUS-ADDRESS/hwmon/hwmonN stand in{1,2,3}_label, in*_input in mV, curr*_input in mA and
+shunt*_resistor in uOhm. N is not stable, so that rails are found by their labels.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from envs.errors import SensorError
+from envs.telemetry.board import BoardFiles
+from envs.telemetry.protocol import BoardSample
+from envs.telemetry.rails import STEPS_W, module_rails, step_w, total_w
+from envs.telemetry.sysfs import folders, need_number, read_number, read_text, refusal
+
+NAME = "ina3221"
+DRIVER = Path("sys/bus/i2c/drivers/ina3221")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One rail of one monitor."""
+
+    rail: str
+    volts: Path
+    amperes: Path
+    watts: Path | None
+    shunt_ohm: float
+
+    def read(self) -> tuple[float, float]:
+        """Watts, and their step."""
+        if self.watts is not None:
+            return need_number(NAME, self.watts) / 1e6, STEPS_W.get(self.rail, math.nan)
+        volts, amperes = need_number(NAME, self.volts) / 1e3, need_number(NAME, self.amperes) / 1e3
+        step = step_w(volts, amperes, self.shunt_ohm) if self.shunt_ohm else STEPS_W.get(self.rail, math.nan)
+        return volts * amperes, step
+
+
+class Ina3221Sensor:
+    """Watts by rail, as volts times amperes.
+
+    Args:
+        root: of the tree; `/` on a board.
+
+    Raises:
+        SensorError: there is no such monitor, or it may not be read.
+    """
+
+    name = NAME
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._channels = find_channels(root)
+        if not self._channels:
+            raise SensorError(f"{NAME}: no power monitor below {root / DRIVER}: this is no Jetson, or its kernel has no ina3221 driver")
+        self._board = BoardFiles(root)
+        self.has_power = bool(module_rails(channel.rail for channel in self._channels))
+        self.read()
+
+    def read(self) -> BoardSample:
+        began_s = time.perf_counter()
+        told = {channel.rail: channel.read() for channel in self._channels}
+        when_s = (began_s + time.perf_counter()) / 2  # a read may wait for a conversion, up to 40 ms for all rails together
+        rails_w = {rail: watts for rail, (watts, _) in told.items()}
+        return BoardSample(
+            total_w=total_w(rails_w),
+            rails_w=rails_w,
+            time_s=when_s,
+            total_rails=module_rails(rails_w),
+            steps_w={rail: step for rail, (_, step) in told.items()},
+            **self._board.told(),
+        )
+
+    def close(self) -> None:
+        """No file is kept open."""
+
+
+def find_channels(root: Path) -> list[Channel]:
+    """The channels of all monitors that are connected to something."""
+    chips = [chip for device in folders(NAME, root / DRIVER) for chip in folders(NAME, device / "hwmon", "hwmon")]
+    return [channel for chip in chips for number in (1, 2, 3) if (channel := _channel(chip, number)) is not None]
+
+
+def _channel(chip: Path, number: int) -> Channel | None:
+    """One of the three channels; None where nothing is connected (no label, `NC`) or it is switched off, which reads as ENODATA."""
+    try:
+        rail = read_text(chip / f"in{number}_label")
+    except PermissionError as error:
+        raise SensorError(f"{NAME}: {refusal(chip / f'in{number}_label', error)}") from error
+    except OSError:
+        return None
+    if not rail or rail == "NC" or read_number(chip / f"in{number}_enable") == 0:
+        return None
+    watts = chip / f"power{number}_input"
+    shunt_uohm = read_number(chip / f"shunt{number}_resistor") or 0
+    return Channel(rail, chip / f"in{number}_input", chip / f"curr{number}_input", watts if watts.exists() else None, shunt_uohm / 1e6)

@@ -1,0 +1,271 @@
+"""A stand-in for the TensorRT module of any version: it has the names that the published bindings of that version have, and no other.
+
+Its engines compute, so that what is wrong with shapes, addresses or scales gives wrong numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import onnx
+
+from tests.envs.runtimes.tensorrt.named_runtime import Runtime
+from tests.envs.runtimes.tensorrt.names import NAMES, Named, World
+
+LAYER_TYPES = {"Conv": "CONVOLUTION", "MaxPool": "POOLING", "AveragePool": "POOLING", "GlobalAveragePool": "POOLING", "Concat": "CONCATENATION"}
+DTYPES = {onnx.TensorProto.FLOAT: "FLOAT", onnx.TensorProto.FLOAT16: "HALF", onnx.TensorProto.INT64: "INT64", onnx.TensorProto.INT8: "INT8"}
+
+
+def fake_module(version: str, dla_cores: int = 0) -> Any:
+    """The module of this version on a computer with so many DLA cores."""
+    world = World(version, dla_cores)
+    names = NAMES[version]
+    module = SimpleNamespace(__name__="tensorrt_rtx" if version.startswith("rtx") else "tensorrt", __version__=version.removeprefix("rtx-"), world=world)
+    for name in names["module"]:
+        if name in world.enums:
+            setattr(module, name, world.enums[name])
+        elif name in _MAKERS:
+            setattr(module, name, _MAKERS[name](world))
+    return module
+
+
+class _Tensor(Named):
+    _kind = "ITensor"
+
+    def __init__(self, world: World, name: str, dtype: Any, shape: tuple[int, ...]) -> None:
+        super().__init__(world)
+        for key, value in (("name", name), ("dtype", dtype), ("shape", shape), ("dynamic_range", None), ("allowed_formats", 1)):
+            object.__setattr__(self, key, value)
+
+
+class _Layer(Named):
+    _kind = "ILayer"
+
+    def __init__(self, world: World, kind: Any, inputs: list[Any], outputs: list[Any]) -> None:
+        super().__init__(world)
+        object.__setattr__(self, "type", kind)
+        object.__setattr__(self, "num_inputs", len(inputs))
+        object.__setattr__(self, "num_outputs", len(outputs))
+        object.__setattr__(self, "_inputs", inputs)
+        object.__setattr__(self, "_outputs", outputs)
+
+    def get_input(self, position: int) -> Any:
+        return self._inputs[position]
+
+    def get_output(self, position: int) -> Any:
+        return self._outputs[position]
+
+
+class _Network(Named):
+    _kind = "INetworkDefinition"
+
+    def _read(self, model: Any) -> None:
+        world, weights = self._world, {each.name for each in model.graph.initializer}
+        inferred = onnx.shape_inference.infer_shapes(model).graph
+        kinds = {each.name: each for each in (*inferred.input, *inferred.value_info, *inferred.output)}
+        made: dict[str, _Tensor] = {}
+
+        def tensor(name: str) -> Any:
+            if name in weights or name not in kinds:
+                return None
+            if name not in made:
+                kind = kinds[name].type.tensor_type
+                shape = tuple(size.dim_value if size.HasField("dim_value") else -1 for size in kind.shape.dim)
+                made[name] = _Tensor(world, name, getattr(world.enums["DataType"], DTYPES.get(kind.elem_type, "FLOAT")), shape)
+            return made[name]
+
+        object.__setattr__(self, "_model", model)
+        object.__setattr__(self, "_inputs", [tensor(each.name) for each in model.graph.input if each.name not in weights])
+        layer = world.enums["LayerType"]
+        layers = [
+            _Layer(world, getattr(layer, LAYER_TYPES.get(node.op_type, "ACTIVATION")), [tensor(n) for n in node.input], [tensor(n) for n in node.output])
+            for node in model.graph.node
+        ]
+        object.__setattr__(self, "_layers", layers)
+        object.__setattr__(self, "_outputs", [tensor(each.name) for each in model.graph.output])
+        for key, values in (("num_inputs", self._inputs), ("num_outputs", self._outputs), ("num_layers", layers)):
+            object.__setattr__(self, key, len(values))
+
+    def get_input(self, position: int) -> Any:
+        return self._inputs[position]
+
+    def get_output(self, position: int) -> Any:
+        return self._outputs[position]
+
+    def get_layer(self, position: int) -> Any:
+        return self._layers[position]
+
+
+class _Parser(Named):
+    _kind = "OnnxParser"
+
+    def __init__(self, world: World, network: Any) -> None:
+        super().__init__(world)
+        object.__setattr__(self, "_network", network)
+        object.__setattr__(self, "_errors", [])
+
+    @property
+    def num_errors(self) -> int:
+        return len(self._errors)
+
+    def get_error(self, position: int) -> str:
+        return str(self._errors[position])
+
+    def parse_from_file(self, path: str) -> bool:
+        model = onnx.load(path)
+        unknown = [node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")]
+        if unknown:
+            self._errors.append(f"In node 0 with name: and operator: {unknown[0]}\n(importNode): UNSUPPORTED_NODE: no importer registered")
+            return False
+        self._network._read(model)
+        return True
+
+
+class _TimingCache(Named):
+    _kind = "ITimingCache"
+
+    def __init__(self, world: World, content: bytes) -> None:
+        super().__init__(world)
+        object.__setattr__(self, "_content", content)
+
+    def serialize(self) -> bytes:
+        return self._content + b"."
+
+
+class _Config(Named):
+    _kind = "IBuilderConfig"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        object.__setattr__(self, "_flags", {world.flag("TF32")})
+        object.__setattr__(self, "_calls", [])
+        object.__setattr__(self, "_pools", {})
+        object.__setattr__(self, "_profiles", [])
+        object.__setattr__(self, "_features", {})
+        object.__setattr__(self, "_cache", None)
+        object.__setattr__(self, "_sources", None)
+        object.__setattr__(self, "progress_monitor", None)
+        object.__setattr__(self, "default_device_type", world.enums["DeviceType"].GPU)
+        object.__setattr__(self, "_core", -1)
+        world.configs.append(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        self._calls.append(name)
+
+    @property
+    def DLA_core(self) -> int:  # noqa: N802  # TensorRT's own name
+        return self._core
+
+    @DLA_core.setter
+    def DLA_core(self, core: int) -> None:  # noqa: N802
+        if self._world.dla_cores:  # otherwise nothing happens, and nothing is said (NvInferRuntime.h)
+            object.__setattr__(self, "_core", core)
+
+    def set_flag(self, flag: Any) -> None:
+        self._flags.add(flag)
+        self._calls.append(flag.name)
+
+    def clear_flag(self, flag: Any) -> None:
+        self._flags.discard(flag)
+
+    def set_tactic_sources(self, sources: int) -> bool:
+        object.__setattr__(self, "_sources", sources)
+        return True
+
+    def set_memory_pool_limit(self, pool: Any, size: int) -> None:
+        self._pools[pool] = size
+
+    def get_memory_pool_limit(self, pool: Any) -> int:
+        return int(self._pools.get(pool, 0))
+
+    def add_optimization_profile(self, profile: Any) -> int:
+        self._profiles.append(profile)
+        return len(self._profiles) - 1
+
+    def set_preview_feature(self, feature: Any, on: bool) -> None:
+        self._features[feature.name] = on
+
+    def create_timing_cache(self, content: bytes) -> Any:
+        if content.startswith(b"damaged"):
+            raise RuntimeError("not a timing cache")
+        return _TimingCache(self._world, content)
+
+    def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
+        object.__setattr__(self, "_cache", cache)
+        return True
+
+
+class _Profile(Named):
+    _kind = "IOptimizationProfile"
+
+    def set_shape(self, name: str, least: Any, best: Any, most: Any) -> None:
+        self.__dict__.setdefault("_shapes", {})[name] = (least, best, most)
+
+
+class _Builder(Named):
+    _kind = "Builder"
+
+    def __init__(self, world: World, logger: Any) -> None:
+        super().__init__(world)
+        world.logger = logger
+        object.__setattr__(self, "num_DLA_cores", world.dla_cores)
+        object.__setattr__(self, "max_DLA_batch_size", 4096)
+
+    def create_network(self, flags: int = 0) -> Any:
+        # 8.x has no other kind that its ONNX parser takes.
+        assert flags == 1 or not self._world.version.startswith("8."), "explicit batch has to be asked for"
+        self._world.networks.append(_Network(self._world))
+        return self._world.networks[-1]
+
+    def create_builder_config(self) -> Any:
+        return _Config(self._world)
+
+    def create_optimization_profile(self) -> Any:
+        return _Profile(self._world)
+
+    def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
+        world = self._world
+        if world.fail_build:
+            world.logger.log(world.enums["Severity"].ERROR, world.fail_build)
+            return None
+        monitor = config.progress_monitor if world.has("IBuilderConfig", "progress_monitor") else None
+        if monitor is not None:
+            monitor.phase_start("Building Engine", "", 2)
+            for position in range(2):
+                assert monitor.step_complete("Building Engine", position)
+            monitor.phase_finish("Building Engine")
+        dynamic = any(-1 in tensor.shape for tensor in network._inputs)
+        on_dla = config.default_device_type == world.enums["DeviceType"].DLA
+        assert not (dynamic and on_dla), "a DLA takes no dynamic shapes"
+        assert bool(config._profiles) == dynamic
+        ends = {
+            tensor.name: {"dtype": tensor.dtype.name, "formats": tensor.allowed_formats, "shape": list(tensor.shape)}
+            for tensor in (*network._inputs, *network._outputs)
+        }
+        for tensor in (*network._inputs, *network._outputs):
+            ends[tensor.name]["range"] = tensor.dynamic_range[1] if world.has("ITensor", "dynamic_range") and tensor.dynamic_range else None
+        header = {"version": world.version, "dla": on_dla, "ends": ends}
+        return json.dumps(header).encode() + b"\n" + bytes(network._model.SerializeToString())
+
+
+def _maker(kind: type[Named]) -> Any:
+    def bound(world: World) -> Any:
+        return lambda *arguments: kind(world, arguments[0])  # the second one of a parser is the logger
+
+    return bound
+
+
+def _logger(world: World) -> Any:
+    return type("ILogger", (), {"Severity": world.enums["Severity"]})
+
+
+_MAKERS: dict[str, Any] = {
+    "Builder": _maker(_Builder),
+    "Runtime": _maker(Runtime),
+    "OnnxParser": _maker(_Parser),
+    "ILogger": _logger,
+    "IProgressMonitor": lambda world: type("IProgressMonitor", (), {}),
+}

@@ -1,0 +1,178 @@
+"""Engines of the stand-in module: a plan is the ONNX graph behind a line of JSON, and a context runs it on the memory that it was given."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from tests.envs.runtimes.tensorrt.names import NUMPY, Named, World
+
+
+class Runtime(Named):
+    _kind = "Runtime"
+
+    def __init__(self, world: World, logger: Any) -> None:
+        super().__init__(world)
+        world.logger = logger
+        object.__setattr__(self, "DLA_core", -1)
+
+    def deserialize_cuda_engine(self, plan: bytes) -> Any:
+        header, _, content = plan.partition(b"\n")
+        try:
+            told = json.loads(header)
+        except ValueError:
+            told = {}
+        if told.get("version") != self._world.version:
+            self._world.logger.log(self._world.enums["Severity"].ERROR, "The engine plan file is not compatible with this version of TensorRT")
+            return None
+        return _Engine(self._world, told, content, self.DLA_core)
+
+
+class _Inspector(Named):
+    _kind = "EngineInspector"
+
+    def __init__(self, world: World, engine: Any) -> None:
+        super().__init__(world)
+        object.__setattr__(self, "_engine", engine)
+
+    def get_engine_information(self, form: Any) -> str:
+        nodes = [node.name or node.output[0] for node in self._engine._model.graph.node]
+        if not self._engine._told["dla"]:
+            return json.dumps({"Layers": [{"Name": name, "LayerType": "CaskConvolution"} for name in nodes], "Bindings": []})
+        block = "{ForeignNode[" + nodes[0] + "..." + nodes[-1] + "]}"
+        return json.dumps({"Layers": ["input to nvm", block, "output from nvm", "input copy finish"], "Bindings": []})
+
+
+class _Engine(Named):
+    _kind = "ICudaEngine"
+
+    def __init__(self, world: World, told: dict[str, Any], content: bytes, core: int) -> None:
+        super().__init__(world)
+        model = onnx.ModelProto.FromString(content)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = 1, 3
+        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        for key, value in (("_told", told), ("_model", model), ("_session", session), ("_core", core)):
+            object.__setattr__(self, key, value)
+        for key in ("device_memory_size", "device_memory_size_v2"):
+            object.__setattr__(self, key, 4096)
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._told["ends"][name]["shape"])
+
+    def get_tensor_dtype(self, name: str) -> Any:
+        return getattr(self._world.enums["DataType"], self._told["ends"][name]["dtype"])
+
+    def get_tensor_format(self, name: str) -> Any:
+        formats = self._world.enums["TensorFormat"]
+        allowed = [form for form in formats if self._told["ends"][name]["formats"] >> int(form) & 1]
+        return next((form for form in allowed if (form.name == "DLA_LINEAR") == (self._world.border == "DLA_LINEAR")), allowed[0])
+
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the memory of a tensor."""
+        form, size = self.get_tensor_format(name).name, np.dtype(NUMPY[self._told["ends"][name]["dtype"]]).itemsize
+        if form == "DLA_LINEAR":
+            return (*shape[:-1], -(-shape[-1] * size // 64) * 64 // size)
+        if form.startswith("CHW"):
+            return (shape[0], -(-shape[1] // int(form[3:])), *shape[2:], int(form[3:]))
+        return shape
+
+    def create_engine_inspector(self) -> Any:
+        return _Inspector(self._world, self)
+
+    def create_execution_context(self, strategy: Any) -> Any:
+        assert strategy.name == "USER_MANAGED"
+        return _Context(self._world, self)
+
+    def create_execution_context_without_device_memory(self) -> Any:
+        return _Context(self._world, self)
+
+
+class _Context(Named):
+    _kind = "IExecutionContext"
+
+    def __init__(self, world: World, engine: Any) -> None:
+        super().__init__(world)
+        for key, value in (("_engine", engine), ("_addresses", {}), ("_shapes", {}), ("_profile", None), ("_scratch", 0), ("_runs", 0)):
+            object.__setattr__(self, key, value)
+        world.contexts.append(self)
+
+    @property
+    def device_memory(self) -> int:
+        return int(self._scratch)
+
+    @device_memory.setter
+    def device_memory(self, address: int) -> None:
+        object.__setattr__(self, "_scratch", address)
+
+    def set_device_memory(self, address: int, size: int) -> None:
+        assert size == 4096
+        object.__setattr__(self, "_scratch", address)
+
+    def set_optimization_profile_async(self, position: int, stream: int) -> bool:
+        object.__setattr__(self, "_profile", position)
+        self._shapes.clear()
+        return position == 0
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        self._shapes[name] = shape
+        return True
+
+    def get_tensor_strides(self, name: str) -> tuple[int, ...]:
+        shape = self._engine._buffer(name, self._engine.get_tensor_shape(name))
+        return tuple(int(np.prod(shape[axis + 1 :])) for axis in range(len(shape)))
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        self._addresses[name] = address
+        return name in self._engine._told["ends"]
+
+    def execute_async_v3(self, stream: int) -> bool:
+        assert self._scratch, "no activation memory"
+        assert stream, "not on the default stream"
+        engine, feed = self._engine, {}
+        dynamic = any(-1 in each["shape"] for each in engine._told["ends"].values())
+        assert not dynamic or self._profile == 0
+        for value in engine._session.get_inputs():
+            shape = self._shapes.get(value.name) or engine.get_tensor_shape(value.name)
+            feed[value.name] = self._read(value.name, shape)
+        names = [value.name for value in engine._session.get_outputs()]
+        for name, values in zip(names, engine._session.run(names, feed), strict=True):
+            self._write(name, values)
+        object.__setattr__(self, "_runs", self._runs + 1)
+        return True
+
+    def _read(self, name: str, shape: tuple[int, ...]) -> Any:
+        told, form = self._engine._told["ends"][name], self._engine.get_tensor_format(name).name
+        values = _memory(self._addresses[name], self._engine._buffer(name, shape), NUMPY[told["dtype"]])
+        if form == "DLA_LINEAR":
+            values = values[..., : shape[-1]]
+        elif form.startswith("CHW"):
+            width = int(form[3:])
+            values = np.stack([values[:, c // width, ..., c % width] for c in range(shape[1])], axis=1)
+        if told["range"] is not None and told["dtype"] == "INT8":
+            return values * np.float32(told["range"] / 127)
+        return values.astype(np.float32 if told["dtype"] == "HALF" else values.dtype)
+
+    def _write(self, name: str, values: Any) -> None:
+        told, form = self._engine._told["ends"][name], self._engine.get_tensor_format(name).name
+        target = _memory(self._addresses[name], self._engine._buffer(name, values.shape), NUMPY[told["dtype"]])
+        if told["dtype"] == "INT8":
+            values = np.clip(np.rint(values / np.float32(told["range"] / 127)), -127, 127)
+        if form == "DLA_LINEAR":
+            target[..., : values.shape[-1]] = values
+        elif form.startswith("CHW"):
+            width = int(form[3:])
+            for channel in range(values.shape[1]):
+                target[:, channel // width, ..., channel % width] = values[:, channel]
+        else:
+            target[...] = values
+
+
+def _memory(address: int, shape: tuple[int, ...], dtype: Any) -> Any:
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    return np.frombuffer((ctypes.c_char * size).from_address(address), dtype=dtype).reshape(shape)

@@ -1,0 +1,162 @@
+"""The factory over stand-ins for TensorRT and the GPU: what is built, kept, loaded, shared and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from envs.configuration import Configuration
+from envs.errors import ConfigurationError, NetworkError
+from envs.measurement import ConfigurationFailed, FailureKind
+from envs.network import Network
+from envs.runtimes.measuring import ServingOptions
+from envs.runtimes.serving import ServingRuntime
+from envs.runtimes.tensorrt import factory as factory_module
+from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
+from envs.runtimes.tensorrt.graph import with_batch
+from envs.runtimes.tensorrt.versions import Bindings
+from envs.telemetry.sensors import probe_sensor
+from tests.envs.runtimes.tensorrt.test_graph import values
+from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, DLA1, World, served
+
+
+@pytest.fixture
+def world(small: tuple[Path, Network], tmp_path: Path) -> World:
+    return World(small, tmp_path / "engines")
+
+
+def test_each_dla_core_has_a_runtime_of_its_own(world: World) -> None:
+    engines = [world.engine(place, 1) for place in (CUDA, DLA0, DLA1)]
+    assert [engine._lanes[1]._plan.engine._core for engine in engines] == [-1, 0, 1]
+    assert world.builds == 2  # both cores run the same plan
+
+
+def test_dla_plans_go_with_their_last_instance_and_gpu_plans_stay(world: World) -> None:
+    first, second, other = world.engine(DLA0, 1), world.engine(DLA0, 1), world.engine(CUDA, 1)
+    first.close()
+    assert len(world.factory._plans) == 2
+    second.close()
+    other.close()
+    assert [plan.spec.place for plan in world.factory._plans.values()] == ["cuda"]
+    assert world.cuda.live == 0
+    second.close()
+    world.factory.close()
+
+
+def test_prepare_builds_everything_once_and_tells_how_far_it_is(world: World) -> None:
+    told: list[BuildProgress] = []
+    assert world.factory.prepare(told.append) == {}
+    assert world.builds == 6  # cuda, tensor and one DLA plan for both cores, at two sizes
+    assert [each.what for each in told if not each.phase][:2] == ["small on cuda, fp32, batch 1", "small on cuda, fp32, batch 4"]
+    assert (told[-1].done, told[-1].total) == (8, 8)
+    assert any((each.phase, each.phase_done, each.phase_total) == ("Building Engine", 2, 2) for each in told)
+    assert {plan.spec.place for plan in world.factory._plans.values()} == {"cuda", "tensor"}  # loaded before anything serves
+    assert world.again().prepare() == {}
+    assert world.builds == 6
+
+
+def test_a_failed_build_masks_its_choice_until_it_is_forgotten(world: World) -> None:
+    build = world.module.world
+    build.fail_build = "Error Code 10: no implementation"
+    impossible = world.factory.prepare()
+    assert set(impossible) == {(0, place) for place in range(4)}
+    assert isinstance(impossible[0, CUDA], NetworkError)
+    assert "no implementation" in str(impossible[0, DLA0])
+    build.fail_build = ""
+    builds = world.builds
+    factory = world.again()
+    assert set(factory.prepare()) == set(impossible)
+    assert world.builds == builds
+    with pytest.raises(ConfigurationFailed, match="remembered from an earlier build") as caught:
+        factory.load(0, CUDA, 1).buffers(1)
+    assert caught.value.failure.kind is FailureKind.BUILD_FAILED
+    factory.cache.forget_failures()
+    assert factory.prepare() == {}
+
+
+def test_one_size_that_fails_masks_no_accelerator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = factory_module.build
+
+    def some(*arguments: Any) -> Any:
+        if arguments[3].batch == 4:
+            raise factory_module.failed(arguments[2], arguments[3], "too large")
+        return real(*arguments)
+
+    monkeypatch.setattr(factory_module, "build", some)
+    assert world.factory.prepare() == {}
+    engine = world.engine(DLA0, 1)
+    with pytest.raises(ConfigurationFailed, match="dla at batch 4: too large"):
+        engine.buffers(4)
+    assert served(engine, values(1, 3, 64, 64)).shape == (1, 10)  # the size that has run before still does
+
+
+def test_a_damaged_engine_is_built_again(world: World) -> None:
+    world.factory.prepare()
+    for plan in world.cache.glob("*.plan"):
+        plan.write_bytes(plan.read_bytes()[:-1])
+    assert world.again().prepare() == {}
+    assert world.builds == 12
+
+
+def test_another_power_mode_builds_engines_of_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.engine(CUDA, 1)
+    monkeypatch.setattr(factory_module, "read_power_mode", lambda: "30W")
+    world.factory = world.again()
+    world.engine(CUDA, 1)
+    assert world.builds == 2
+
+
+def test_a_plan_that_cannot_be_loaded_is_a_failed_build(world: World) -> None:
+    world.factory.prepare()
+    world.module.world.version = "10.7.0"  # as if the key had not told the versions apart
+    with pytest.raises(ConfigurationFailed, match="not compatible with this version of TensorRT"):
+        world.engine(DLA0, 1)
+
+
+def test_ranges_are_found_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real = factory_module.activation_ranges
+    monkeypatch.setattr(factory_module, "activation_ranges", lambda *arguments: calls.append(1) or real(*arguments))
+    world.factory.prepare()
+    world.again().prepare()
+    assert len(calls) == 1
+
+
+def test_a_file_that_changed_is_refused(world: World, small: tuple[Path, Network], tmp_path: Path) -> None:
+    changed = tmp_path / "changed.onnx"
+    onnx.save(with_batch(onnx.load(str(small[0])), 2).model, changed)
+    world.path = changed
+    assert "has changed since it was read" in str(world.again().prepare()[0, CUDA])
+
+
+def test_where_layers_run_is_told_of_every_instance(world: World) -> None:
+    world.engine(DLA0, 1, 4)
+    world.engine(CUDA, 1)
+    (tenant, place, layers), (_, gpu, on_gpu) = world.factory.placements()
+    assert (tenant, place, gpu) == ("small", "dla0", "cuda")
+    assert {batch: each.fell_back for batch, each in layers.items()} == {1: False, 4: False}
+    assert on_gpu[1].dla == ()
+
+
+def test_number_of_files_is_checked(world: World) -> None:
+    with pytest.raises(ConfigurationError, match="0 ONNX files for 1 tenants"):
+        TensorRTEngineFactory(world.space, [], world.cache, None, Bindings(world.module), world.cuda)  # type: ignore[arg-type]
+
+
+def test_serves_as_a_runtime_and_changes_by_difference(world: World) -> None:
+    world.factory.prepare()
+    with ServingRuntime(world.space, world.factory, probe_sensor(), ServingOptions(batches_per_window=1, requests_per_window=1)) as runtime:
+        first = Configuration((((1, 1), (0, 0), (1, 1), (0, 0)),))
+        assert runtime.apply(first).created == 2
+        change = runtime.apply(Configuration((((2, 4), (0, 0), (1, 1), (1, 4)),)))
+        assert (change.kept, change.created, change.removed) == (2, 2, 0)
+        measured = runtime.measure(0.2)
+        assert measured.throughput_ips[0] > 0
+        image = values(3, 64, 64)
+        answer = runtime.submit(0, image).result(30)
+        assert answer["logits"].shape == (10,)
+        assert runtime.apply(first).removed == 2
+    assert world.cuda.live == 0

@@ -1,0 +1,85 @@
+"""The same code over a real TensorRT: TensorRT-RTX parses and builds on a computer without a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from envs.catalog.architectures import build as architecture
+from envs.measurement import ConfigurationFailed, FailureKind
+from envs.network import Network, read_network
+from envs.runtimes.tensorrt.build import build
+from envs.runtimes.tensorrt.graph import for_dla
+from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
+from envs.runtimes.tensorrt.versions import Bindings
+from tests.envs.runtimes.tensorrt.names import NAMES
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Network]:
+    """ResNet-18, whose weights tell the precisions apart."""
+    path = tmp_path_factory.mktemp("networks") / "resnet18.onnx"
+    onnx.save(architecture("resnet18", image_size=64, classes=10), path)
+    return path, read_network(path)
+
+
+@pytest.fixture(scope="module")
+def bindings(rtx: Any) -> Bindings:
+    return Bindings(rtx)
+
+
+def test_its_names_are_those_that_were_captured(rtx: Any) -> None:
+    version = Bindings(rtx).version
+    if version not in NAMES:
+        pytest.skip(f"names of {version} were not captured")
+    for kind, names in NAMES[version]["classes"].items():
+        assert set(names) == {name for name in dir(getattr(rtx, kind)) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [EngineSpec("cuda", "fp32", 4, False), EngineSpec("cuda", "fp32", 4, True), EngineSpec("tensor", "fp16", 4, False), EngineSpec("tensor", "int8", 4, False)],
+    ids=lambda spec: f"{spec.precision}-{'static' if spec.static else 'dynamic'}",
+)
+def test_builds_at_every_precision(bindings: Bindings, resnet: tuple[Path, Network], spec: EngineSpec) -> None:
+    phases: list[str] = []
+    built = build(bindings, *resnet, spec, BuildOptions(samples=1), step=lambda phase, done, total: phases.append(phase))
+    sizes = {"fp32": 4, "fp16": 2, "int8": 1}
+    assert len(built.plan) > 0.8 * resnet[1].weight_bytes * sizes[spec.precision] / 4
+    assert len(built.plan) < 1.5 * resnet[1].weight_bytes * sizes[spec.precision] / 4 + 2e6
+
+
+def test_what_a_parser_refuses_is_a_typed_failure(bindings: Bindings, small: tuple[Path, Network], tmp_path: Path) -> None:
+    model = onnx.load(str(small[0]))
+    model.graph.node[0].op_type = "NoSuchOperator"
+    path = tmp_path / "unknown.onnx"
+    onnx.save(model, path)
+    with pytest.raises(ConfigurationFailed, match=r"the parser refuses the file: .*NoSuchOperator") as caught:
+        build(bindings, path, small[1], EngineSpec("cuda", "fp32", 1, False), BuildOptions())
+    assert caught.value.failure.kind is FailureKind.BUILD_FAILED
+    assert "\n" not in caught.value.failure.reason
+
+
+def test_it_has_no_dla_although_it_has_the_names(bindings: Bindings, small: tuple[Path, Network]) -> None:
+    assert hasattr(bindings.trt.IBuilderConfig, "DLA_core")
+    assert bindings.dla_cores() == 0
+    with pytest.raises(ConfigurationFailed, match="finds no DLA here"):
+        build(bindings, *small, EngineSpec("dla", "fp16", 1, True), BuildOptions())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1", "densenet121"])
+def test_graphs_that_were_prepared_for_a_dla_parse_and_build(bindings: Bindings, tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.onnx"
+    onnx.save(for_dla(architecture(name, image_size=64, classes=10), 2).model, path)
+    assert build(bindings, path, read_network(path), EngineSpec("cuda", "fp32", 2, True), BuildOptions()).plan
+
+
+def test_a_damaged_plan_is_none_and_not_a_crash(bindings: Bindings) -> None:
+    try:
+        runtime = bindings.runtime(None)
+    except Exception as error:
+        pytest.skip(f"no runtime without a driver: {error}")
+    assert runtime.deserialize_cuda_engine(b"no plan at all" * 100) is None

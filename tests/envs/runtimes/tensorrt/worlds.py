@@ -1,0 +1,53 @@
+"""A factory over stand-ins for TensorRT and the GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from envs.configuration import ConfigurationSpace
+from envs.device import Device, accelerator
+from envs.network import Network
+from envs.runtimes.tensorrt.engine import TensorRTEngine
+from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
+from envs.runtimes.tensorrt.spec import BuildOptions
+from envs.runtimes.tensorrt.versions import Bindings
+from envs.workload import workload_of
+from tests.envs.runtimes.tensorrt.fake_cuda import FakeCuda
+from tests.envs.runtimes.tensorrt.named import fake_module
+
+ORIN = Device("Orin", tuple(accelerator(name) for name in ("cuda", "tensor", "dla0", "dla1")), 8, 30_000.0)
+CUDA, TENSOR, DLA0, DLA1 = range(4)
+
+
+class World:
+    """A factory over stand-ins, and the networks that it serves."""
+
+    def __init__(self, small: tuple[Path, Network], cache: Path, version: str = "10.3.0", batches: tuple[int, ...] = (1, 4), **options: Any) -> None:
+        self.path, self.network = small
+        self.module, self.cuda = fake_module(version, 2), FakeCuda()
+        self.space = ConfigurationSpace(ORIN, workload_of([self.network]), 2, batches)
+        self.cache = cache
+        self.options = BuildOptions(samples=1, **options)
+        self.factory = self.again()
+
+    def again(self) -> TensorRTEngineFactory:
+        """Another factory on the same cache."""
+        return TensorRTEngineFactory(self.space, [self.path], self.cache, self.options, Bindings(self.module), self.cuda)  # type: ignore[arg-type]
+
+    @property
+    def builds(self) -> int:
+        return len(self.module.world.configs)
+
+    def engine(self, place: int, *batches: int) -> TensorRTEngine:
+        engine = self.factory.load(0, place, 1)
+        for batch in batches:
+            engine.buffers(batch)
+        return engine
+
+
+def served(engine: TensorRTEngine, images: Any) -> Any:
+    engine.launch([images])
+    assert engine.done()
+    (logits,) = engine.result()
+    return logits

@@ -1,0 +1,97 @@
+"""What a window of a live runtime says of power, with sensors that move, fail, stand still or throttle."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs.configuration import Configuration, ConfigurationSpace
+from envs.errors import OptionError, SensorError
+from envs.measurement import Measurement
+from envs.runtimes.measuring import ServingOptions
+from envs.runtimes.serving import ServingRuntime
+from envs.telemetry.ina3221 import Ina3221Sensor
+from envs.telemetry.none import NoSensor
+from envs.telemetry.protocol import BoardSample, Sensor
+from tests.envs.telemetry import trees
+from tests.envs.telemetry.scripted import ScriptedSensor, watts
+
+
+class Engine:
+    def run(self, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+        time.sleep(0.005)
+        return [np.zeros((len(inputs[0]), 10), np.float32)]
+
+    def close(self) -> None:
+        pass
+
+
+class Factory:
+    def load(self, tenant: int, accelerator: int, threads: int) -> Engine:
+        return Engine()
+
+    def close(self) -> None:
+        pass
+
+
+def measure(space: ConfigurationSpace, sensor: Sensor, window_s: float = 0.3, interval_s: float = 0.02) -> Measurement:
+    with ServingRuntime(space, Factory(), sensor, ServingOptions(warmup_s=0.0, power_interval_s=interval_s)) as runtime:
+        runtime.apply(Configuration((((1, 1), (0, 0)),)))
+        return runtime.measure(window_s)
+
+
+def test_watts_with_their_uncertainty(live_space: ConfigurationSpace) -> None:
+    measured = measure(live_space, ScriptedSensor(lambda position: watts(20.0 + position % 2, temperatures_c={"tj": 71.5, "cpu": 68.0})))
+    assert 20 <= measured.power_w <= 21
+    assert measured.energy_j == pytest.approx(measured.power_w * measured.window_s)
+    assert measured.rails_w == {"module": pytest.approx(measured.power_w)}
+    assert 0.4 / math.sqrt(12) < measured.power_uncertainty_w < 1.0
+    assert measured.temperature_c == 71.5
+    assert measured.sensor == "scripted"
+    assert measured.sensor_fault == ""
+    assert measured.throttled == ()
+
+
+def test_a_sensor_that_is_lost_costs_the_power_and_nothing_else(live_space: ConfigurationSpace) -> None:
+    def tell(position: int) -> BoardSample:
+        if position == 4:
+            raise SensorError("scripted: gone")
+        return watts(20.0 + position)
+
+    measured = measure(live_space, ScriptedSensor(tell))
+    assert measured.sensor_fault == "scripted: gone"
+    assert math.isnan(measured.power_w)
+    assert math.isnan(measured.energy_j)
+    assert math.isnan(measured.power_uncertainty_w)
+    assert measured.rails_w == {}
+    assert measured.throughput_ips[0] > 0
+
+
+def test_alarms_in_the_window_mark_it(live_space: ConfigurationSpace) -> None:
+    sensor = ScriptedSensor(lambda position: watts(20.0 + position, throttle_events={"oc1": 0, "oc3": 5 + position}, throttling=("gpu_thermal",)))
+    assert measure(live_space, sensor).throttled == ("gpu_thermal", "oc3")
+
+
+def test_a_board_that_tells_the_same_for_ever(live_space: ConfigurationSpace, tmp_path: Path) -> None:
+    measured = measure(live_space, Ina3221Sensor(trees.agx_orin_jetpack6(tmp_path)), window_s=1.7)
+    assert measured.sensor == "ina3221"
+    assert "stuck" in measured.sensor_fault
+    assert math.isnan(measured.power_w)
+    assert measured.throttled == ("gpu_thermal",)
+    assert measured.temperature_c == 77.281
+
+
+def test_no_sensor_is_no_fault(live_space: ConfigurationSpace) -> None:
+    measured = measure(live_space, NoSensor())
+    assert measured.sensor_fault == ""
+    assert math.isnan(measured.power_w)
+    assert math.isnan(measured.temperature_c)
+
+
+def test_an_interval_of_nothing_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"serving\.power_interval_s=0 must be above zero"):
+        ServingOptions(power_interval_s=0)

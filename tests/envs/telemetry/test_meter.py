@@ -1,0 +1,148 @@
+"""A sensor under a window: read in the background, and whatever becomes of it, the window ends with the truth."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from envs.errors import SensorError
+from envs.telemetry import meter as meter_module
+from envs.telemetry.ina3221 import Ina3221Sensor
+from envs.telemetry.meter import PowerMeter
+from envs.telemetry.protocol import BoardSample
+from envs.telemetry.rapl import RaplSensor
+from tests.envs.telemetry import trees
+from tests.envs.telemetry.scripted import ScriptedSensor, watts
+
+
+def orin_nx_file(root: Path, name: str) -> Path:
+    return next(trees.orin_nx(root).glob(f"sys/bus/i2c/drivers/ina3221/*/hwmon/*/{name}"))
+
+
+def test_watts_are_read_again_and_again() -> None:
+    sensor = ScriptedSensor(lambda position: watts(10.0 + position % 2))
+    with PowerMeter(sensor, interval_s=0.01) as meter:
+        time.sleep(0.5)
+    window = meter.window()
+    assert sensor.reads >= 10
+    assert 10 <= window.mean_w <= 11
+    assert not window.fault
+
+
+def test_counters_are_read_at_both_ends(tmp_path: Path) -> None:
+    package = trees.package(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
+    sensor = RaplSensor(tmp_path)
+    with PowerMeter(sensor, interval_s=0.01) as meter:
+        began_s = time.perf_counter()
+        time.sleep(0.3)
+        (package / "energy_uj").write_text("4000000")
+        length_s = time.perf_counter() - began_s
+    window = meter.window()
+    assert len(meter._samples) == 2
+    assert window.energy_j == pytest.approx(3.0)
+    assert window.mean_w <= 3.0 / length_s
+
+
+def test_a_load_that_moves(tmp_path: Path) -> None:
+    """The current of a rail goes up and down in its file while the window is open: the mean lies between."""
+    current = orin_nx_file(tmp_path, "curr1_input")
+    sensor = Ina3221Sensor(tmp_path)
+    with PowerMeter(sensor, interval_s=0.01) as meter:
+        for milliamperes in (1000, 2000) * 20:
+            # Renamed into place: a file that is being written is empty for a moment, which those of the kernel are not.
+            (tmp_path / "next").write_text(str(milliamperes))
+            (tmp_path / "next").replace(current)
+            time.sleep(0.01)
+    window = meter.window()
+    assert not window.fault
+    assert 5.024 * 0.992 < window.mean_w < 5.024 * 2.0
+    assert window.uncertainty_w > 0.05
+
+
+def test_alarms_that_move_mark_the_window(tmp_path: Path) -> None:
+    sensor = Ina3221Sensor(trees.orin_nx(tmp_path))
+    with PowerMeter(sensor, interval_s=0.05) as meter:
+        trees.alarms(tmp_path, "hwmon3", (0, 0, 41))
+    assert meter.window().throttled == ("oc3",)
+    assert meter.window().hottest_c == 46.5
+
+
+def test_a_file_that_vanishes_in_the_middle(tmp_path: Path) -> None:
+    lost = orin_nx_file(tmp_path, "in1_input")
+    sensor = Ina3221Sensor(tmp_path)
+    with PowerMeter(sensor, interval_s=0.02) as meter:
+        time.sleep(0.1)
+        lost.unlink()
+        time.sleep(0.1)
+    window = meter.window()
+    assert math.isnan(window.mean_w)
+    assert math.isnan(window.energy_j)
+    assert "in1_input cannot be read" in window.fault
+
+
+def test_a_file_that_stands_still_is_stuck(tmp_path: Path) -> None:
+    sensor = Ina3221Sensor(trees.orin_nx(tmp_path))
+    with PowerMeter(sensor, interval_s=0.02) as meter:
+        time.sleep(2.0)
+    window = meter.window()
+    assert math.isnan(window.mean_w)
+    assert window.fault.startswith("stuck: ")
+
+
+def test_nan_is_a_fault_never_a_number() -> None:
+    sensor = ScriptedSensor(lambda position: watts(math.nan if position > 2 else 10.0))
+    with PowerMeter(sensor, interval_s=0.01) as meter:
+        time.sleep(0.2)
+    assert math.isnan(meter.window().mean_w)
+    assert "no number for module" in meter.window().fault
+
+
+def test_a_sensor_that_tells_only_a_total() -> None:
+    sensor = ScriptedSensor(lambda position: BoardSample(5.0 + position % 3))
+    with PowerMeter(sensor, interval_s=0.01) as meter:
+        time.sleep(0.2)
+    assert 5 <= meter.window().mean_w <= 7
+
+
+@pytest.mark.parametrize("error", [SensorError("scripted: gone"), OSError(5, "Input/output error"), ZeroDivisionError("of a driver")])
+@pytest.mark.parametrize("since", [0, 3])
+def test_a_sensor_that_raises(error: Exception, since: int) -> None:
+    def tell(position: int) -> BoardSample:
+        if position >= since:
+            raise error
+        return watts(10.0 + position)
+
+    with PowerMeter(ScriptedSensor(tell), interval_s=0.01) as meter:
+        time.sleep(0.2)
+    window = meter.window()
+    assert math.isnan(window.mean_w)
+    assert window.fault.startswith("scripted: ")
+    assert str(error) in window.fault or "Input/output error" in window.fault
+
+
+def test_a_sensor_that_hangs_delays_nothing_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter_module, "ANSWER_S", 0.2)
+    hang = threading.Event()
+
+    def tell(position: int) -> BoardSample:
+        if position == 1:
+            hang.wait()
+        return watts(10.0)
+
+    with PowerMeter(ScriptedSensor(tell), interval_s=0.01) as meter:
+        time.sleep(0.1)
+    window = meter.window()
+    hang.set()
+    assert window.fault == "scripted: no answer within 0.2 s"
+    assert math.isnan(window.mean_w)
+
+
+def test_an_error_inside_the_block_stops_the_thread() -> None:
+    sensor = ScriptedSensor(lambda position: watts(10.0 + position))
+    with pytest.raises(KeyboardInterrupt), PowerMeter(sensor, interval_s=0.01):
+        raise KeyboardInterrupt
+    assert not [thread for thread in threading.enumerate() if thread.name == "power"]

@@ -1,0 +1,136 @@
+"""Trees of files as boards show them, written below a temporary folder, and lines of tegrastats.
+
+The numbers are those of an AGX Orin at rest: tegrastats tells 1995 mW and 2524 mW, which is 19.952 V x 100 mA and 5.048 V x 500 mA in
+steps of 8 mV and 20 mA. Layouts: NVIDIA Jetson Linux Developer Guide 35.6 and 36.3; Linux drivers/hwmon/ina3221.c; the device trees
+tegra234-p3701.dtsi (AGX Orin) and tegra234-p3767.dtsi (Orin NX and Nano).
+
+The lines were printed by AGX Orin boards (the one of JetPack 7 is in the tests of jetson-stats 7.2.2); what their sources left out, such as
+some cores, is filled in. The one of an Orin NX is put together from its rails and a report of the second GPU (jetson_stats issue 362).
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+#: JetPack 5 or 6 without root, an AGX Orin at rest.
+AT_REST = (
+    "09-01-2025 10:55:25 RAM 1313/30697MB (lfb 37x4MB) SWAP 0/15348MB (cached 0MB) CPU [0%@729,0%@729,0%@729,0%@729,off,off,off,off] "
+    "GR3D_FREQ 0% cpu@43.343C soc2@39.812C soc0@40.5C tj@43.343C soc1@39.968C "
+    "VDD_GPU_SOC 1995mW/1995mW VDD_CPU_CV 0mW/0mW VIN_SYS_5V0 2524mW/2524mW"
+)
+#: JetPack 6 as root, under load.
+AS_ROOT = (
+    "RAM 9105/62841MB (lfb 4x4MB) SWAP 0/31421MB (cached 0MB) CPU [99%@2188,98%@2188,97%@2188,99%@2188] EMC_FREQ 1%@2133 GR3D_FREQ 14%@[407,407] "
+    "VIC_FREQ 115 NVDLA0_FREQ @1600 APE 174 CV0@73.625C CPU@76.5C Tboard@-256C tj@77.281C "
+    "VDD_GPU_SOC 3150mW/2971mW VDD_CPU_CV 14312mW/12415mW VIN_SYS_5V0 4968mW/5048mW VDDQ_VDD2_1V8AO 1091mW/1091mW"
+)
+#: JetPack 7.2, where each value has a maximum too.
+JETPACK_7 = (
+    "07-25-2026 09:08:28 RAM 20642/62817MB (lfb 1x2MB) CPU [23%@2201,10%@2201,4%@2201,14%@2201] EMC_FREQ 3%@3199 GR3D_FREQ 12%@[1300,1300] "
+    "NVENC0 off NVDEC0 off NVJPG0 off NVJPG1 off VIC off OFA off NVDLA0 off NVDLA1 off PVA0_FREQ off APE 174 "
+    "cpu@52.968C/52.968C soc2@48.406C/48.406C soc0@49.531C/49.531C gpu@47.625C/47.625C "
+    "VDD_GPU_SOC 5139mW/5139mW/5139mW VDD_CPU_CV 3268mW/3268mW/3268mW VIN_SYS_5V0 5500mW/5500mW/5500mW"
+)
+#: An Orin NX of an early release, with a second GPU that it does not have: put together, see above.
+ORIN_NX = (
+    "RAM 3214/15388MB (lfb 4x4MB) SWAP 0/7694MB (cached 0MB) CPU [12%@729,8%@729,off,off] GR3D_FREQ 34%@611 GR3D2_FREQ 0%@[0] cpu@46.5C tj@46.5C "
+    "VDD_IN 4988mW/4990mW VDD_CPU_GPU_CV 802mW/802mW VDD_SOC 1403mW/1403mW"
+)
+
+Channel = tuple[str, int, int]  # label, mV, mA
+
+
+def write(path: Path, text: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{text}\n")
+    return path
+
+
+def monitor(root: Path, address: str, hwmon: str, channels: Mapping[int, Channel], shunt_uohm: int) -> Path:
+    """One INA3221 with what the kernel shows beside the three channels, too."""
+    chip = root / "sys/bus/i2c/drivers/ina3221" / address / "hwmon" / hwmon
+    write(chip / "name", "ina3221")
+    for number, (label, millivolts, milliamperes) in channels.items():
+        write(chip / f"in{number}_label", label)
+        write(chip / f"in{number}_enable", 1)
+        write(chip / f"in{number}_input", millivolts)
+        write(chip / f"curr{number}_input", milliamperes)
+        write(chip / f"shunt{number}_resistor", shunt_uohm)
+        write(chip / f"in{number + 3}_input", milliamperes * shunt_uohm // 1000)
+    write(chip / "in7_label", "sum of shunt voltages")
+    write(chip / "in7_input", 760)
+    write(chip / "curr4_input", 360)
+    return chip
+
+
+def heat(root: Path, zones: Mapping[str, int], alerts: Mapping[str, int]) -> None:
+    """Thermal zones in m°C, and the states of cooling devices."""
+    for position, (kind, milli) in enumerate(zones.items()):
+        write(root / f"sys/class/thermal/thermal_zone{position}/type", kind)
+        write(root / f"sys/class/thermal/thermal_zone{position}/temp", milli)
+    for position, (kind, state) in enumerate(alerts.items()):
+        write(root / f"sys/class/thermal/cooling_device{position}/type", kind)
+        write(root / f"sys/class/thermal/cooling_device{position}/cur_state", state)
+
+
+def alarms(root: Path, hwmon: str, counts: tuple[int, int, int]) -> Path:
+    chip = root / "sys/class/hwmon" / hwmon
+    write(chip / "name", "soctherm_oc")
+    for number, count in enumerate(counts, start=1):
+        write(chip / f"oc{number}_event_cnt", count)
+        write(chip / f"oc{number}_throt_en", 1)
+    return chip
+
+
+def agx_orin_jetpack5(root: Path) -> Path:
+    module = {1: ("VDD_GPU_SOC", 19952, 100), 2: ("VDD_CPU_CV", 19952, 0), 3: ("VIN_SYS_5V0", 5048, 500)}
+    monitor(root, "1-0040", "hwmon3", module, 2000)
+    monitor(root, "1-0041", "hwmon4", {1: ("NC", 0, 0), 2: ("VDDQ_VDD2_1V8AO", 4960, 220), 3: ("NC", 0, 0)}, 2000)
+    heat(root, {"CPU-therm": 43343, "GPU-therm": 41500, "CV0-therm": -256000, "tj-therm": 43343}, {"pwm-fan": 1, "gpu-throttle-alert": 0})
+    alarms(root, "hwmon1", (0, 0, 4))
+    write(root / "sys/class/devfreq/17000000.ga10b/cur_freq", 306_000_000)
+    write(root / "sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq", 729_600)
+    return root
+
+
+def agx_orin_jetpack6(root: Path) -> Path:
+    """Other numbers of hwmon, other names of zones, and no file for a channel that is not connected."""
+    module = {1: ("VDD_GPU_SOC", 19952, 160), 2: ("VDD_CPU_CV", 19952, 720), 3: ("VIN_SYS_5V0", 5040, 980)}
+    monitor(root, "1-0040", "hwmon1", module, 2000)
+    monitor(root, "1-0041", "hwmon2", {2: ("VDDQ_VDD2_1V8AO", 4960, 220)}, 2000)
+    heat(root, {"cpu-thermal": 76500, "gpu-thermal": 74000, "tj-thermal": 77281}, {"cpu-throttle-alert": 0, "gpu-throttle-alert": 1})
+    alarms(root, "hwmon5", (0, 15, 37))
+    write(root / "sys/class/devfreq/17000000.gpu/cur_freq", 407_000_000)
+    write(root / "sys/kernel/debug/bpmp/debug/clk/emc/rate", 2_133_000_000)
+    return root
+
+
+def orin_nx(root: Path) -> Path:
+    module = {1: ("VDD_IN", 5024, 992), 2: ("VDD_CPU_GPU_CV", 5016, 160), 3: ("VDD_SOC", 5016, 280)}
+    monitor(root, "1-0040", "hwmon1", module, 5000)
+    heat(root, {"cpu-thermal": 46500, "tj-thermal": 46500}, {})
+    alarms(root, "hwmon3", (0, 0, 0))
+    return root
+
+
+def package(root: Path, name: str, label: str, energy_uj: int, wrap_uj: int = 262_143_328_850) -> Path:
+    """One energy counter of a processor."""
+    folder = root / "sys/class/powercap" / name
+    write(folder / "name", label)
+    write(folder / "energy_uj", energy_uj)
+    write(folder / "max_energy_range_uj", wrap_uj)
+    return folder
+
+
+def tegrastats(root: Path, lines: tuple[str, ...], then: str = "") -> Path:
+    """A program that writes these lines over and over, one each interval, as tegrastats does; `then` is run after the first round."""
+    told = "".join(f"echo '{line}'; sleep $pause\n" for line in lines)
+    # `--interval MS`; the real one also takes others.
+    script = f'#!/bin/sh\n[ "$1" = --interval ] || exit 2\npause=$(awk "BEGIN {{ print $2 / 1000 }}")\nwhile true; do\n{told}{then}\ndone\n'
+    path = root / "usr/bin/tegrastats"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(script)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path

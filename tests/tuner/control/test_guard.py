@@ -1,0 +1,75 @@
+"""The guard lets nothing invalid through, and nothing that broke a limit stays."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envs.configuration import Configuration
+from tests.worlds import space
+from tuner.control.guard import Choice, Guard, Phase
+
+SPACE = space()
+VALID = [Configuration.of(row) for row in SPACE.catalogue[::7]]
+INVALID = Configuration((((9, 1), (0, 0)),))
+SAFE, GOOD, OTHER, NEW = VALID[:4]
+
+
+def guard(good: Configuration | None = None, cooldown: int = 2) -> Guard:
+    return Guard(SPACE, SAFE, good, cooldown)
+
+
+def test_nothing_is_known_the_safe_default_serves() -> None:
+    choice = guard().choose(None, [], None)
+    assert (choice.configuration, choice.phase) == (SAFE, Phase.SAFE)
+
+
+def test_an_experiment_that_breaks_a_limit_is_left_for_the_last_good_and_none_follows_for_a_while() -> None:
+    one = guard(GOOD)
+    assert one.choose(NEW, [GOOD], None).configuration == NEW
+    one.judged(NEW, kept=False)
+    assert one.choose(OTHER, [GOOD], None) == Choice(GOOD, Phase.RETURNED)
+    served = []
+    for _ in range(3):
+        choice = one.choose(OTHER, [GOOD], None)
+        one.judged(choice.configuration, kept=True)
+        served.append(choice.configuration)
+    assert served == [GOOD, GOOD, OTHER]
+
+
+def test_what_was_good_and_breaks_is_left_for_the_next_best() -> None:
+    one = guard(GOOD)
+    one.judged(GOOD, kept=False)
+    assert one.choose(None, [GOOD, OTHER], GOOD).configuration == OTHER
+
+
+def test_while_nothing_keeps_the_limits_the_search_goes_on_and_then_what_comes_closest_stays() -> None:
+    one = guard()
+    one.judged(SAFE, kept=False)
+    assert one.choose(NEW, [], SAFE).configuration == NEW
+    one.judged(NEW, kept=False)
+    assert one.choose(None, [], NEW).configuration == NEW
+
+
+def test_an_invalid_proposal_is_refused_with_the_reason() -> None:
+    choice = guard(GOOD).choose(INVALID, [], None)
+    assert choice.configuration == GOOD
+    assert "9" in choice.refused
+
+
+def test_a_last_good_configuration_of_another_device_is_not_taken_over() -> None:
+    assert guard(INVALID).good is None
+
+
+@given(st.lists(st.tuples(st.sampled_from([*VALID, INVALID, None]), st.lists(st.sampled_from([*VALID, INVALID]), max_size=3), st.booleans()), max_size=40))
+def test_whatever_is_proposed_what_serves_is_valid_and_a_broken_limit_is_left_at_once_where_anything_else_is_known(
+    periods: list[tuple[Configuration | None, list[Configuration], bool]],
+) -> None:
+    one, broken = guard(), None
+    for experiment, resting, kept in periods:
+        choice = one.choose(experiment, resting, None)
+        SPACE.check(choice.configuration)
+        if broken is not None and any(each not in (broken, INVALID) for each in resting):
+            assert choice.configuration != broken
+        one.judged(choice.configuration, kept)
+        broken = None if kept else choice.configuration

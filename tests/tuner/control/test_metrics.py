@@ -1,0 +1,68 @@
+"""What Prometheus scrapes, read back with its own parser from a real port."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from urllib.request import urlopen
+
+import pytest
+
+from envs.configuration import Configuration
+from envs.errors import StorageError
+from envs.objective import Objective
+from tests.worlds import respond, space
+from tuner.control.guard import Phase
+from tuner.control.metrics import Metrics
+from tuner.control.period import Period
+
+client = pytest.importorskip("prometheus_client")
+SPACE = space()
+GOOD, OTHER = (Configuration.of(SPACE.catalogue[row]) for row in (5, 17))
+
+
+@pytest.fixture
+def metrics() -> Iterator[Metrics]:
+    made = Metrics(0, SPACE)
+    yield made
+    made.close()
+
+
+def scraped(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    with urlopen(f"http://127.0.0.1:{metrics.port}/metrics") as answer:
+        text = answer.read().decode()
+    return {(sample.name, *sorted(sample.labels.values())): sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
+
+
+def period(configuration: Configuration, kept: bool, phase: Phase = Phase.HOLDING) -> Period:
+    return Period(1, 0.0, phase, configuration, respond(SPACE, configuration), Objective((50.0,)), kept, 1.0, 0.0, 80.0, ())
+
+
+def test_a_scrape_shows_the_last_period_and_counts(metrics: Metrics) -> None:
+    metrics.show(period(GOOD, True, Phase.SEARCHING), 0)
+    metrics.show(period(OTHER, False), 2)
+    metrics.show(period(OTHER, True), 2)
+    found = scraped(metrics)
+    outcome = respond(SPACE, OTHER)
+    assert found["orin_tuner_throughput_inferences_per_second", "net0"] == outcome.tenants[0].throughput_ips
+    assert found["orin_tuner_latency_p99_seconds", "net0"] == pytest.approx(outcome.tenants[0].p99_ms / 1e3)
+    assert found["orin_tuner_latency_p99_limit_seconds", "net0"] == 0.05
+    assert found["orin_tuner_periods_total", "holding"] == 2
+    assert found["orin_tuner_periods_total", "safe"] == 0
+    assert found["orin_tuner_limits_broken_periods_total",] == 1
+    assert found["orin_tuner_configuration_changes_total",] == 1
+    assert found["orin_tuner_journal_lines_lost_total",] == 2
+    for place, (instances, batch) in zip(SPACE.device.accelerator_names, OTHER.placements[0], strict=True):
+        assert found[("orin_tuner_instances", *sorted(("net0", place)))] == instances
+        assert found[("orin_tuner_batch_size", *sorted(("net0", place)))] == batch
+
+
+def test_a_port_that_is_taken_is_one_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StorageError, match=f"port {port} of 127.0.0.1 cannot be used"):
+            Metrics(port, SPACE)

@@ -1,0 +1,62 @@
+"""The journal: one JSON line a period, and a full disk or a closed pipe that costs lines, never the service."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from envs.configuration import Configuration
+from envs.errors import StorageError
+from envs.measurement import Failure, FailureKind, Outcome
+from envs.objective import Objective
+from tests.worlds import respond, space
+from tuner.control.guard import Phase
+from tuner.control.period import Journal, Period
+
+SPACE = space()
+GOOD = Configuration.of(SPACE.catalogue[5])
+
+
+def period(outcome: Outcome | None = None, kept: bool = True) -> Period:
+    found = respond(SPACE, GOOD) if outcome is None else outcome
+    return Period(3, 9.5, Phase.HOLDING, GOOD, found, Objective((50.0,)), kept, 40.0, 0.0, 80.0, ("limits changed",))
+
+
+def test_a_line_says_what_was_served_and_what_it_gave_and_nothing_that_is_no_json() -> None:
+    data = json.loads(json.dumps(period().as_dict(SPACE), allow_nan=False))
+    assert data["configuration"] == SPACE.describe(GOOD)
+    assert data["tenants"]["net0"]["p99_ms"] == respond(SPACE, GOOD).tenants[0].p99_ms
+    assert data["power_w"] is None, "no sensor, no number"
+    assert data["limits"] == {"p99_ms": [50.0], "power_w": None}
+    assert (data["period"], data["phase"], data["origin"], data["events"]) == (3, "holding", "measured", ["limits changed"])
+
+
+def test_a_failure_is_a_line_too() -> None:
+    data = period(Failure(FailureKind.OUT_OF_MEMORY, "too large"), kept=False).as_dict(SPACE)
+    assert (data["failure"], data["reason"], data["kept"]) == ("out_of_memory", "too large", False)
+
+
+def test_lines_are_appended_one_each(tmp_path: Path) -> None:
+    for _ in range(2):
+        journal = Journal(tmp_path / "new" / "journal.jsonl")
+        journal.write({"a": 1})
+        journal.close()
+    assert (tmp_path / "new" / "journal.jsonl").read_text() == '{"a": 1}\n{"a": 1}\n'
+
+
+def test_a_full_disk_loses_lines_and_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+    journal = Journal(Path("/dev/full"))
+    for _ in range(3):
+        journal.write({"a": math.pi})
+    assert journal.lost == 3
+    assert capsys.readouterr().err.count("serving goes on without it") == 1
+    journal.close()
+
+
+def test_a_journal_that_cannot_be_opened_is_told_before_anything_is_served(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="give another --journal"):
+        Journal(tmp_path / "file" / "journal.jsonl")

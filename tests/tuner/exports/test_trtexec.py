@@ -1,0 +1,180 @@
+"""trtexec's command lines: the flags of each version, and a script that a real shell runs, whatever names stand in it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.errors import NetworkError, OptionError
+from envs.network import TensorSpec, read_network
+from envs.workload import workload_of
+from tests.tuner.exports.samples import NASTY, configured, models, network, write_relu
+from tuner.exports.answers import Slot, placed
+from tuner.exports.engines import BuildOptions
+from tuner.exports.folder import write_folder
+from tuner.exports.models import Model, models_of, safe_names
+from tuner.exports.trtexec import arguments, export_trtexec, preparation, script
+
+#: Stands in for trtexec: writes what it was given, NUL-separated, and makes the plan.
+RECORDER = f"""#!{sys.executable}
+import os, sys
+with open(os.environ["RECORD"], "ab") as file:
+    file.write(b"\\0".join(map(os.fsencode, sys.argv[1:])) + b"\\0\\0")
+[plan] = [each.partition("=")[2] for each in sys.argv if each.startswith("--saveEngine=")]
+open(plan, "w").close()
+"""
+
+
+def words(accelerator: str, build: BuildOptions) -> list[str]:
+    return arguments(models((accelerator, 2, 8))[0], build, "engines/x.plan")
+
+
+@pytest.mark.parametrize("version", ["8.6", "10"])
+def test_flags_of_weakly_typed_versions(version: str) -> None:
+    build = BuildOptions(version)
+    profile = ["--minShapes=input:1x3x8x8", "--optShapes=input:8x3x8x8", "--maxShapes=input:8x3x8x8"]
+    common = ["--memPoolSize=workspace:1024", "--skipInference", "--saveEngine=engines/x.plan"]
+    assert words("cuda", build) == ["--onnx=networks/small.onnx", *profile, "--noTF32", "--maxAuxStreams=0", *common]
+    assert words("tensor", build) == ["--onnx=networks/small.onnx", *profile, "--fp16", "--maxAuxStreams=0", *common]
+    assert words("dla1", build) == [
+        "--onnx=networks/small.onnx",
+        *(f"--{word}Shapes=input:8x3x8x8" for word in ("min", "opt", "max")),
+        *("--int8", "--fp16", "--useDLACore=1", "--allowGPUFallback"),
+        *("--profilingVerbosity=detailed", "--exportLayerInfo=layers/small_dla1.json"),
+        *("--memPoolSize=workspace:1024,dlaSRAM:1", "--skipInference", "--saveEngine=engines/x.plan"),
+    ]
+    assert "--int8" in words("tensor", BuildOptions(version, tensor_precision="int8"))
+    assert "--int8" not in words("dla0", BuildOptions(version, dla_precision="fp16"))
+
+
+def test_version_11_has_no_precision_flags_and_takes_prepared_networks() -> None:
+    for precision in ("fp16", "int8"):
+        build = BuildOptions("11", tensor_precision=precision, dla_precision=precision)
+        for accelerator in ("cuda", "tensor", "dla0"):
+            assert not {"--fp16", "--int8", "--best", "--stronglyTyped"} & set(words(accelerator, build))
+            assert not any(word.startswith("--calib") for word in words(accelerator, build))
+        assert words("cuda", build)[0] == "--onnx=networks/small.onnx"
+        assert "--noTF32" in words("cuda", build)
+        assert words("tensor", build)[0] == f"--onnx=prepared/small.{precision}.onnx"
+        assert preparation(models(("cuda", 1, 1))[0], build) == []
+    (dla,) = models(("dla0", 1, 1))
+    told = preparation(dla, BuildOptions("11", dla_precision="fp16"))
+    assert told[:3] == ["python3", "-m", "modelopt.onnx.autocast"]
+    assert {"--low_precision_type=fp16", "--keep_io_types", "--target_dla"} <= set(told)
+    told = preparation(dla, BuildOptions("11"))
+    assert told[2] == "modelopt.onnx.quantization"
+    assert "--output_path=prepared/small.int8.onnx" in told
+
+
+def test_calibration_goes_where_int8_is(tmp_path: Path) -> None:
+    cache, data = tmp_path / "my cache", tmp_path / "inputs.npz"
+    cache.write_bytes(b"TRT-8601-EntropyCalibration2\n")
+    data.write_bytes(b"PK")
+    found = models(("tensor", 1, 4), ("dla0", 1, 4))
+    build = BuildOptions("10", calibration=(cache,))
+    tensor, dla = (arguments(model, build, "p") for model in found)
+    assert "--calib=calibration/small.cache" in dla
+    assert not any(word.startswith("--calib") for word in tensor)
+    assert "calibration/small.cache" in export_trtexec(found, build)
+    assert "--calibration_data=calibration/small.npz" in preparation(found[1], BuildOptions("11", calibration=(data,)))
+    with pytest.raises(OptionError, match="TensorRT 11 has no calibration caches"):
+        BuildOptions("11", calibration=(cache,))
+    with pytest.raises(OptionError, match="there is no file nowhere"):
+        BuildOptions(calibration=(Path("nowhere"),))
+
+
+def test_a_file_with_a_fixed_batch_gets_no_shapes(tmp_path: Path) -> None:
+    path = write_relu(tmp_path / "fixed.onnx", (4, 3, 8, 8), name="a,b")
+    found = models_of(*placed([Slot(None, "tensor", 1, 4)], workload_of([read_network(path)])), [path])
+    assert not any("Shapes" in word for word in arguments(found[0], BuildOptions(), "p"))
+
+
+@pytest.mark.parametrize("name", ["a,b", "it's"])
+def test_an_input_that_trtexec_cannot_name_is_refused(name: str) -> None:
+    """trtexec splits shapes at commas and drops single quotes."""
+    (model,) = models(("tensor", 1, 4), of=network(inputs=(TensorSpec(name, (3,), "float32"),)))
+    with pytest.raises(NetworkError, match="has a name that trtexec cannot read"):
+        arguments(model, BuildOptions(), "p")
+
+
+@pytest.mark.parametrize("target", ["cpu_fp32", "cpu_int8"])
+def test_a_processor_has_no_engines(target: str) -> None:
+    with pytest.raises(OptionError, match=f"the configuration uses {target}: give target=triton"):
+        export_trtexec(models((target, 1, 1)), BuildOptions())
+
+
+def run(folder: Path, environment: dict[str, str] | None = None) -> list[list[str]]:
+    """What the script's trtexec was given, call by call."""
+    recorder, record = folder.parent / "recorder", folder.parent / "record"
+    recorder.write_text(RECORDER)
+    recorder.chmod(0o755)
+    record.unlink(missing_ok=True)
+    environment = {"PATH": "/usr/bin:/bin", "TRTEXEC": str(recorder), "RECORD": str(record)} | (environment or {})
+    told = subprocess.run([folder / "build.sh"], cwd="/", env=environment, capture_output=True, timeout=60)
+    assert told.returncode == 0, told.stderr
+    return [call.decode().split("\0") for call in record.read_bytes().split(b"\0\0")[:-1]]
+
+
+@pytest.mark.parametrize("name", [name for name in NASTY if name and not set(name) & set(",'")])
+def test_a_real_shell_gives_trtexec_what_was_meant(name: str, tmp_path: Path) -> None:
+    """Names of tensors reach the command as they are; names of networks become plain ones."""
+    path = write_relu(tmp_path / "net.onnx", name=name)
+    read = read_network(path, name)
+    slots = [Slot(None, "cuda", 1, 2), Slot(None, "tensor", 2, 8), Slot(None, "dla0", 1, 4)]
+    found = models_of(*placed(slots, workload_of([read])), [path])
+    build = BuildOptions()
+    write_folder(tmp_path / "inside" / "out", export_trtexec(found, build), {})
+    folder = tmp_path / "inside" / "out"
+    assert run(folder) == [arguments(model, build, f"engines/{model.name}.plan") for model in found]
+    assert all((folder / "engines" / f"{model.name}.plan").is_file() for model in found)
+    assert not list(tmp_path.rglob("pwned"))
+    assert {each.name for each in (tmp_path / "inside").iterdir()} == {"out", "recorder", "record"}
+
+
+def test_version_11_prepares_each_network_once(tmp_path: Path) -> None:
+    """The converter is stood in for by a module of its name; a file that is there already is not made again."""
+    path = write_relu(tmp_path / "net.onnx")
+    found = models_of(*placed([Slot(None, "tensor", 1, 4), Slot(None, "dla0", 1, 4), Slot(None, "dla1", 1, 4)], workload_of([read_network(path)])), [path])
+    build = BuildOptions("11", dla_precision="int8")
+    write_folder(tmp_path / "out", export_trtexec(found, build), {})
+    for module in ("autocast", "quantization"):
+        stand_in = tmp_path / "modelopt" / "onnx" / f"{module}.py"
+        stand_in.parent.mkdir(parents=True, exist_ok=True)
+        stand_in.write_text(
+            "import sys\n[out] = [a.partition('=')[2] for a in sys.argv if a.startswith('--output_path=')]\nwith open(out, 'a') as f: f.write('x')\n"
+        )
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "python3").symlink_to(sys.executable)
+    environment = {"PATH": f"{bin_folder}:/usr/bin:/bin", "PYTHONPATH": str(tmp_path)}
+    for _ in range(2):
+        assert len(run(tmp_path / "out", environment)) == 3
+    prepared = {each.name: each.read_text() for each in (tmp_path / "out" / "prepared").iterdir()}
+    assert prepared == {"net.fp16.onnx": "x", "net.int8.onnx": "x"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(configured(("cuda", "tensor", "dla0", "dla1")), st.sampled_from(["10", "11"]))
+def test_a_script_is_sound_for_every_configuration(found: list[Model], version: str) -> None:
+    """One line a plan; and bash takes it."""
+    build = BuildOptions(version)
+    try:
+        text = script(found, build, {model.name: f"engines/{model.name}.plan" for model in found})
+    except NetworkError:
+        assert any(set(spec.name) & set(",'") for model in found for spec in model.inputs)
+        return
+    assert len(re.findall(r"--saveEngine=engines/[A-Za-z0-9_.-]+\.plan", text)) >= len(found)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(NASTY), st.text(max_size=100)), max_size=8))
+def test_names_become_plain_and_stay_different(given_names: list[str]) -> None:
+    found = safe_names(given_names)
+    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) for name in found)
+    assert len({name.lower() for name in found}) == len(given_names)

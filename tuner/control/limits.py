@@ -1,0 +1,68 @@
+"""Limits that can be changed while a device serves: a small JSON file, looked at once a period."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from envs.errors import ObjectiveError
+from envs.objective import Objective
+
+KEYS = ("p99_ms", "power_w")
+
+
+class Limits:
+    """What is asked for now.
+
+    Args:
+        given: from the command line; what the file does not name stays as given.
+        has_power: whether power is measured; a limit on it is refused where it is not.
+        path: `{"p99_ms": 20, "power_w": 15}`; `p99_ms` may be a list, or an object with a number for each tenant. It need not exist yet.
+    """
+
+    def __init__(self, given: dict[str, Any], names: tuple[str, ...], has_power: bool, path: Path | None = None) -> None:
+        self._given = given
+        self._names = names
+        self._has_power = has_power
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self.objective = self._read(given)
+
+    def refresh(self) -> bool:
+        """Whether the limits are others than before; ObjectiveError, once for each version of the file, if it cannot be used: they stay then."""
+        if self._path is None:
+            return False
+        try:
+            status = self._path.stat()
+        except OSError:
+            return False
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        before = self.objective
+        self.objective = self._read(self._given | self._content(self._path))
+        return self.objective != before
+
+    def _content(self, path: Path) -> dict[str, Any]:
+        try:
+            data = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise ObjectiveError(f"{path} cannot be read as JSON ({str(error).splitlines()[0]}): the limits stay as they are") from error
+        unknown = sorted(set(data) - set(KEYS)) if isinstance(data, dict) else ["(no object)"]
+        if unknown:
+            raise ObjectiveError(f"{path} has {unknown[0]!r}, which is no limit: give {' and '.join(KEYS)}; the limits stay as they are")
+        return dict(data)
+
+    def _read(self, data: dict[str, Any]) -> Objective:
+        p99 = data.get("p99_ms")
+        if isinstance(p99, dict):
+            wrong = sorted(set(p99) - set(self._names))
+            if wrong:
+                raise ObjectiveError(f"p99_ms names {wrong[0]!r}, which is no tenant: there are {', '.join(self._names)}")
+            p99 = [p99.get(name, math.inf) for name in self._names]
+        objective = Objective.from_dict({"p99_ms": p99, "power_w": data.get("power_w")}, len(self._names))
+        objective.check_measurable(self._has_power, "no power sensor works here")
+        return objective

@@ -1,0 +1,130 @@
+"""One control period: what was served, why, and what it gave; as one JSON line."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from envs.configuration import Configuration, ConfigurationSpace
+from envs.errors import StorageError
+from envs.measurement import Failure, Measurement, Outcome
+from envs.objective import Objective
+from tuner.control.guard import Phase
+
+
+@dataclass(frozen=True)
+class Period:
+    """What happened in one control period.
+
+    Attributes:
+        number: from 1. began_s: on the monotonic clock, since the controller started.
+        kept: whether every limit was kept, by measurement. score_ips: weighted throughput; violation: log of measured over allowed, 0 if kept.
+        decision_us: what deciding took. events: what was noticed, in words, before or in this period.
+    """
+
+    number: int
+    began_s: float
+    phase: Phase
+    configuration: Configuration
+    outcome: Outcome
+    objective: Objective
+    kept: bool
+    score_ips: float
+    violation: float
+    decision_us: float
+    events: tuple[str, ...]
+
+    def as_dict(self, space: ConfigurationSpace) -> dict[str, Any]:
+        """Ready for JSON: what is missing is null."""
+        data: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "uptime_s": self.began_s,
+            "period": self.number,
+            "phase": self.phase.value,
+            "configuration": space.describe(self.configuration),
+            "placements": self.configuration.array().tolist(),
+            "limits": {"p99_ms": list(self.objective.p99_ms), "power_w": self.objective.power_w},
+            "kept": self.kept,
+            "violation": self.violation,
+            "decision_us": self.decision_us,
+            "events": list(self.events),
+        }
+        if isinstance(self.outcome, Failure):
+            data |= {"failure": self.outcome.kind.value, "reason": self.outcome.reason}
+        else:
+            data |= _measured(self.outcome, space.workload.names)
+        return {key: finite(value) for key, value in data.items()}
+
+
+def _measured(outcome: Measurement, names: tuple[str, ...]) -> dict[str, Any]:
+    tenants = {
+        name: {"throughput_ips": each.throughput_ips, "p50_ms": each.p50_ms, "p95_ms": each.p95_ms, "p99_ms": each.p99_ms, "requests": each.requests}
+        for name, each in zip(names, outcome.tenants, strict=True)
+    }
+    return {
+        "origin": outcome.origin.value,
+        "tenants": tenants,
+        "power_w": outcome.power_w,
+        "rails_w": outcome.rails_w,
+        "sensor": outcome.sensor,
+        "apply_s": outcome.apply_s,
+        "window_s": outcome.window_s,
+        "disturbed": outcome.disturbed,
+    }
+
+
+def finite(data: Any) -> Any:
+    """JSON knows neither NaN nor infinity: null."""
+    if isinstance(data, dict):
+        return {key: finite(each) for key, each in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [finite(each) for each in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+class Journal:
+    """One line a period, onto a file or standard output. A full disk or a closed pipe loses lines, never the service; `lost` counts them."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self.lost = 0
+        self._file: TextIO | None = sys.stdout if path is None else self._open(path)
+
+    def write(self, data: dict[str, Any]) -> None:
+        line = json.dumps(data) + "\n"
+        try:
+            if self._file is None:
+                self._file = self._open(self._path) if self._path else sys.stdout
+            self._file.write(line)
+            self._file.flush()
+        except (OSError, ValueError, StorageError) as error:
+            if not self.lost:
+                print(f"the journal cannot be written ({error}): serving goes on without it", file=sys.stderr)
+            self.lost += 1
+            self._abandon()
+
+    def close(self) -> None:
+        if self._path is not None:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Let go of a file that cannot be written, with what it still holds; the next line tries again."""
+        file, self._file = self._file, None
+        if file is not None and self._path is not None:
+            try:
+                file.close()
+            except OSError:
+                return
+
+    @staticmethod
+    def _open(path: Path) -> TextIO:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("a")
+        except OSError as error:
+            raise StorageError(f"the journal {path} cannot be opened ({error.strerror or error}): give another --journal") from error

@@ -1,0 +1,118 @@
+"""Configurations as people give them: an answer of python -m tuner.tune, or a list on the command line. Checked before anything is written."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.configuration import MAX_BATCH, Configuration, ConfigurationSpace
+from envs.device import ACCELERATORS, Device, accelerator
+from envs.errors import ConfigurationError, OptionError
+from envs.workload import Workload
+
+#: An answer is a few hundred bytes; whatever is much larger is none.
+MAX_BYTES = 1 << 20
+
+#: More instances than any accelerator holds; keeps a mistyped number out of arrays.
+MAX_INSTANCES = 1024
+
+NEEDED = {"accelerator", "instances", "batch"}
+
+
+class Slot(NamedTuple):
+    """One tenant (None: the only one) on one accelerator."""
+
+    tenant: str | None
+    accelerator: str
+    instances: int
+    batch: int
+
+
+class GivenAnswer(NamedTuple):
+    """What an answer file says, as far as an export needs it."""
+
+    slots: list[Slot]
+    limits_kept: bool
+
+
+def read_answer(path: Path) -> GivenAnswer:
+    """The configuration in a file that python -m tuner.tune wrote with out=.
+
+    Raises:
+        OptionError: there is no such file, it cannot be read, or it is no answer.
+        ConfigurationError: what it says is no configuration.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        found = json.loads(content) if len(content) <= MAX_BYTES else None
+    except FileNotFoundError:
+        raise OptionError(f"there is no file {path}: write one with python -m tuner.tune --network my.onnx --out {path}") from None
+    except OSError as error:
+        raise OptionError(f"{path} cannot be read ({error.strerror or error}): give an answer of python -m tuner.tune") from error
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or "configuration" not in found:
+        raise OptionError(f"{path} is no answer of python -m tuner.tune: write one with its option out")
+    return GivenAnswer(read_slots(found["configuration"], f"{path}: configuration"), found.get("limits_kept") is not False)
+
+
+def read_slots(entries: Any, where: str) -> list[Slot]:
+    """Slots from plain data; ConfigurationError or OptionError says which entry of `where` is wrong."""
+    if not isinstance(entries, list) or not entries:
+        raise ConfigurationError(f"{where} is no configuration: give a list such as [{{accelerator: tensor, instances: 2, batch: 8}}]")
+    return [_slot(entry, f"{where}[{position}]") for position, entry in enumerate(entries)]
+
+
+def _slot(entry: Any, where: str) -> Slot:
+    if not isinstance(entry, dict) or not set(entry) >= NEEDED or not set(entry) <= NEEDED | {"tenant"}:
+        raise ConfigurationError(f"{where} must have accelerator, instances and batch, and tenant where there are several networks; nothing else")
+    tenant, name = entry.get("tenant"), entry["accelerator"]
+    if not isinstance(name, str) or not isinstance(tenant, (str, type(None))):
+        raise ConfigurationError(f"{where}: accelerator and tenant must be names")
+    for key, most in (("instances", MAX_INSTANCES), ("batch", MAX_BATCH)):
+        value = entry[key]
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise ConfigurationError(f"{where}.{key}={value!r} must be a whole number from 1 to {most}")
+    return Slot(tenant, accelerator(name).name, entry["instances"], entry["batch"])
+
+
+def placed(slots: list[Slot], workload: Workload) -> tuple[ConfigurationSpace, Configuration]:
+    """The slots as a configuration of a space just large enough for them, which the one judge of validity has looked at.
+
+    Memory is not judged: what is exported runs elsewhere.
+
+    Raises:
+        ConfigurationError: a tenant is unknown, left out, or twice on an accelerator; or the configuration is invalid.
+    """
+    used = [name for name in ACCELERATORS if any(slot.accelerator == name for slot in slots)]
+    placements = np.zeros((len(workload.tenants), len(used), 2), dtype=np.int16)
+    for slot in slots:
+        tenant, place = _tenant(slot, workload), used.index(slot.accelerator)
+        if placements[tenant, place, 0]:
+            raise ConfigurationError(f"the configuration has {workload.names[tenant]!r} twice on {slot.accelerator}: give the instances together")
+        placements[tenant, place] = slot.instances, slot.batch
+    space = ConfigurationSpace(
+        Device("the configuration", tuple(accelerator(name) for name in used), 1, math.inf),
+        workload,
+        max(slot.instances for slot in slots),
+        tuple(sorted({slot.batch for slot in slots})),
+    )
+    configuration = Configuration.of(placements)
+    space.check(configuration)
+    return space, configuration
+
+
+def _tenant(slot: Slot, workload: Workload) -> int:
+    given = ", ".join(map(repr, workload.names))
+    if slot.tenant is None:
+        if len(workload.tenants) > 1:
+            raise ConfigurationError(f"the configuration must say which tenant runs on {slot.accelerator}: tenant is one of {given}")
+        return 0
+    if slot.tenant not in workload.names:
+        raise ConfigurationError(f"the configuration serves the tenant {slot.tenant!r}, and network= gives {given}: give the network files it was found for")
+    return workload.names.index(slot.tenant)

@@ -1,0 +1,92 @@
+"""Folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Union
+
+from envs.errors import OptionError, StorageError
+
+#: What a file is made of: its text or bytes, or what writes it to a path; None for an empty folder.
+Content = Union[str, bytes, Callable[[Path], None], None]
+Files = dict[str, Content]
+
+#: Tells a folder that was written here from any other.
+MANIFEST = "export.json"
+
+
+def check_free(out: Path, overwrite: bool) -> None:
+    """OptionError unless `out` may be written: it does not exist, is empty, or is an older export that may go."""
+    try:
+        if not os.path.lexists(out) or (out.is_dir() and not any(out.iterdir())):
+            return
+        if not out.is_dir():
+            raise OptionError(f"out={out} is a file: name a folder")
+        if not overwrite:
+            raise OptionError(f"out={out} is not empty: name another folder, or give overwrite=true")
+        if not (out / MANIFEST).is_file():
+            raise OptionError(f"out={out} holds something else than an export, which is not overwritten: name another folder")
+    except OSError as error:
+        raise OptionError(f"out={out} cannot be read ({error.strerror or error}): name another folder") from error
+
+
+def write_folder(out: Path, files: Mapping[str, Content], manifest: Mapping[str, Any], overwrite: bool = False) -> None:
+    """Write `files` (path inside the folder: content) into a folder beside `out`, and rename that when it is complete.
+
+    Raises:
+        OptionError: see `check_free`.
+        StorageError: it cannot be written; `out` is as it was before.
+    """
+    check_free(out, overwrite)
+    out = out.resolve()  # a link stays a link
+    part, old = (out.with_name(f".{out.name}.{os.getpid()}.{word}") for word in ("part", "old"))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part.mkdir()
+        for name, content in {**files, MANIFEST: json.dumps(manifest, indent=2) + "\n"}.items():
+            _write(part / name, content)
+        _swap(part, out, old)
+    except OSError as error:
+        raise StorageError(f"cannot write {out} ({error.strerror or error}): free some space or name another folder") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def copy_of(source: Path) -> Callable[[Path], None]:
+    """Content that is that of another file."""
+
+    def write(target: Path) -> None:
+        shutil.copyfile(source, target)
+
+    return write
+
+
+def _write(path: Path, content: Content) -> None:
+    if content is None:
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if callable(content):
+        content(path)
+    else:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    if path.suffix == ".sh":
+        path.chmod(0o755)
+
+
+def _swap(part: Path, out: Path, old: Path) -> None:
+    """Put `part` in the place of `out`, which is kept as `old`; put it back where that fails."""
+    if not out.exists():
+        os.rename(part, out)
+        return
+    os.rename(out, old)
+    try:
+        os.rename(part, out)
+    except OSError:
+        os.rename(old, out)
+        raise

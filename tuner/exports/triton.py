@@ -1,0 +1,159 @@
+"""A model repository of NVIDIA Triton Inference Server: one model for each tenant and accelerator.
+
+Sources: triton-inference-server/common, protobuf/model_config.proto; triton-inference-server/tensorrt_backend, src/model_state.cc (completing a
+configuration by itself loads the plan without a DLA core) and src/tensorrt_utils.cc (batching wants a free first dimension); README of
+triton-inference-server/onnxruntime_backend (threads).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Union
+
+from envs.errors import NetworkError
+from envs.network import TensorSpec
+from envs.runtimes.placement import threads_of
+from envs.runtimes.quantization import quantized
+from tuner.exports.engines import BuildOptions, engine_dtype
+from tuner.exports.folder import Content, Files, copy_of
+from tuner.exports.models import Model, network_of
+from tuner.exports.readme import advice, listed, page
+from tuner.exports.trtexec import script, sources
+
+#: Triton's types by numpy's names.
+DTYPES = {
+    "bool": "TYPE_BOOL",
+    "float16": "TYPE_FP16",
+    "float32": "TYPE_FP32",
+    "float64": "TYPE_FP64",
+    "bfloat16": "TYPE_BF16",
+    **{f"{sign}int{bits}": f"TYPE_{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+
+
+class Word(str):
+    """The value of an enumeration, which is written without quotes."""
+
+
+#: A message of protobuf: fields by name; a list of messages is a repeated field.
+Message = dict[str, "Value"]
+Value = Union[str, int, tuple[int, ...], Message, list[Message]]
+
+
+def text_of(message: Message, indent: str = "") -> str:
+    """A message in protobuf's text format (protobuf.dev, "Text Format Language Specification")."""
+    return "".join(f"{indent}{line}\n" for key, value in message.items() for line in _lines(key, value))
+
+
+def _lines(key: str, value: Value) -> Iterator[str]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _lines(key, each)
+    elif isinstance(value, dict):
+        yield f"{key} {{"
+        yield from text_of(value, "  ").splitlines()
+        yield "}"
+    elif isinstance(value, tuple):
+        yield f"{key}: [{', '.join(map(str, value))}]"
+    else:
+        yield f"{key}: {value if isinstance(value, (int, Word)) else quoted(value)}"
+
+
+def quoted(text: str) -> str:
+    """A string literal of printable ASCII, whatever is in the text."""
+    plain = (chr(byte) if 32 <= byte < 127 and byte not in b"\"'\\" else f"\\{byte:03o}" for byte in text.encode("utf-8", "replace"))
+    return f'"{"".join(plain)}"'
+
+
+def config_of(model: Model, build: BuildOptions, max_wait_ms: float, threads: int) -> Message:
+    """The whole ModelConfig of one model, so that the server need not complete it.
+
+    Args:
+        max_wait_ms: how long a request waits for its batch to fill.
+        threads: of each instance on a processor.
+    """
+    config: Message = {
+        "name": model.name,
+        "platform": "onnxruntime_onnx" if model.on_cpu else "tensorrt_plan",
+        # What is static takes nothing but its batch, so that to Triton it is a model without batching.
+        "max_batch_size": 0 if model.static else model.batch,
+        "input": [_tensor(spec, model, build) for spec in model.inputs],
+        "output": [_tensor(spec, model, build) for spec in model.outputs],
+        "instance_group": [_group(model)],
+    }
+    if not model.static and model.batch > 1:
+        config["dynamic_batching"] = {"preferred_batch_size": (model.batch,), "max_queue_delay_microseconds": round(max_wait_ms * 1000)}
+    if model.on_cpu:
+        config["parameters"] = [{"key": "intra_op_thread_count", "value": {"string_value": str(threads)}}]
+    return config
+
+
+def _group(model: Model) -> Message:
+    group: Message = {"name": model.name, "kind": Word("KIND_CPU" if model.on_cpu else "KIND_GPU"), "count": model.instances}
+    if not model.on_cpu:
+        group["gpus"] = (0,)
+    if model.dla_core is not None:
+        group["secondary_devices"] = [{"kind": Word("KIND_NVDLA"), "device_id": model.dla_core}]
+    return group
+
+
+def _tensor(spec: TensorSpec, model: Model, build: BuildOptions) -> Message:
+    dtype = spec.dtype if model.on_cpu else engine_dtype(spec, build, model)
+    if dtype not in DTYPES:
+        raise NetworkError(f"{str(model.path)!r}: {spec.name!r} holds {dtype}, which Triton does not take: export it as float32")
+    shape = spec.shape if model.static else spec.shape[1:]
+    tensor: Message = {"name": spec.name, "data_type": Word(DTYPES[dtype]), "dims": shape or (1,)}
+    # Triton has no dims of length zero: one number is a vector of one that is reshaped.
+    return tensor if shape else tensor | {"reshape": {}}
+
+
+def export_triton(models: list[Model], build: BuildOptions, max_wait_ms: float, cores: int, cache: Path) -> Files:
+    """A folder with models/, the model repository, and a script that builds its plans.
+
+    Args:
+        cores: of the computer that serves; dealt out among the instances that compute on them as `envs.runtimes.placement` does.
+        cache: where quantised graphs are kept.
+
+    Raises:
+        NetworkError: Triton, TensorRT or trtexec cannot take a network.
+    """
+    engines = [model for model in models if not model.on_cpu]
+    hosted = sum(model.instances for model in models if model.on_cpu)
+    threads = min(threads_of(cores, hosted)) if hosted else 1
+    files: Files = {}
+    for model in models:
+        files[f"models/{model.name}/config.pbtxt"] = text_of(config_of(model, build, max_wait_ms, threads))
+        files[f"models/{model.name}/1"] = None
+        if model.on_cpu:
+            files[f"models/{model.name}/1/model.onnx"] = _graph(model, cache)
+    if engines:
+        plans = {model.name: f"models/{model.name}/1/model.plan" for model in engines}
+        files |= {**sources(engines, build), "build.sh": script(engines, build, plans)}
+    return files | {"README.txt": _readme(models, engines, build)}
+
+
+def _graph(model: Model, cache: Path) -> Content:
+    if model.accelerator == "cpu_int8":
+        return copy_of(quantized(model.path, model.network, cache))
+    return network_of(model.path)
+
+
+def _readme(models: list[Model], engines: list[Model], build: BuildOptions) -> str:
+    parts = ["A Triton model repository of a tuned configuration, written by python -m tuner.export target=triton.", listed(models)]
+    if engines:
+        parts += ["1. Build the plans. Where Triton runs in a container, do it inside: its TensorRT is the one that must read them.", "     ./build.sh"]
+        parts += advice(engines, build)
+    parts += [
+        f"{'2' if engines else '1'}. Start the server. The configurations are whole; were Triton to complete them, it would load a DLA's plan "
+        "without its core.",
+        "     tritonserver --model-repository=models --disable-auto-complete-config",
+    ]
+    if len(models) > len({model.position for model in models}):
+        parts.append(
+            "Triton does not choose between models. A tenant that has several is served by whoever sends its requests: keep about instances x batch requests "
+            "open at each of its models, and send the next one to the model that has answered."
+        )
+    if any(model.static for model in models):
+        parts.append("A model with max_batch_size 0 takes requests of exactly its batch, the first of its dims: fill up what is short of it.")
+    return page(*parts)
