@@ -17,7 +17,6 @@ from envs.simulator.belief import factor
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.proposals import PENALTY, candidate_pool, score_and_violation
 from envs.simulator.tables import Contexts
-from envs.validity import VALID, judge
 
 #: Draws of the parameters that a shortlist must serve, and of those that a belief is made of: the latter estimate covariances, which takes more.
 DRAWS, BELIEF_DRAWS = 64, 320
@@ -25,12 +24,13 @@ DRAWS, BELIEF_DRAWS = 64, 320
 #: Directions that are kept of the belief, and configurations on a shortlist.
 DIRECTIONS, SHORTLIST = 24, 80
 
-#: The least chance of keeping the limits that counts, where the configuration to start from is chosen: below, the violation decides.
-HARDLY = 1e-3
-
 #: By how much tighter than asked a limit is taken, in logarithms, while a shortlist is drawn up: who aims at the limit itself misses it
 #: half of the time, so that there must be something to choose from on the safe side as well.
 MARGINS = (0.0, 0.05, 0.1, 0.2, 0.4)
+
+#: What a chance of keeping the limits counts beside a logarithm of throughput where everybody starts, and beyond which chance no more is asked for:
+#: who serves already must not break a limit to begin with.
+SURENESS, SURE = 30.0, 0.995
 
 #: Where limits can barely be kept, what comes closest matters more than throughput: a distance of 1 / SAFETY counts as much as a factor of e.
 SAFETY = 30.0
@@ -69,40 +69,40 @@ def prior_of(
     Args:
         candidates: [N, T, A, 2] to choose from; None for the whole space.
         size: the shortlist has fewer configurations only where the space has.
-        start: what everybody measures first; `starting_configuration` where not given.
+        start: what everybody measures first. Where not given, the most throughput among what is sure to keep the limits, whatever is uncertain.
         known: what was measured before, and is to be on the shortlist for that.
     """
     draws = model.drawn(rng, DRAWS)
-    first = np.stack([each.array() for each in dict.fromkeys([start or starting_configuration(model, objective), *known])])
     if candidates is None or len(candidates) > size:
         pool = candidate_pool(model, draws, objective, rng, candidates)
         chosen = pool[_covering(model, draws, pool, objective, size)]
     else:
         chosen = candidates
-    again = np.isin(model.space.codes(chosen), model.space.codes(first))
-    placements = np.concatenate([first, chosen[~again]])[:size]
+    first = [each.array() for each in dict.fromkeys([*([start] if start else []), *known])]
+    if first:
+        again = np.isin(model.space.codes(chosen), model.space.codes(np.stack(first)))
+        chosen = np.concatenate([np.stack(first), chosen[~again]])
+    placements = chosen[:size]
     samples = model.logarithms(model.drawn(rng, BELIEF_DRAWS), placements)
+    if start is None:
+        surest = _surest(model, samples, objective)
+        order = [surest, *(row for row in range(len(placements)) if row != surest)]
+        placements, samples = placements[order], samples[:, :, order]
     mean, basis, left = factor(samples, DIRECTIONS, model.discrepancy)
     return Prior(placements, mean, basis, left, model.logarithms(model.nominal(), placements)[0])
 
 
 def starting_configuration(model: DeviceModel, objective: Objective) -> Configuration:
-    """What everybody measures first: one instance of each tenant at the smallest batch, where throughput is high, and above all where the
-    limits are likely to be kept, whatever is uncertain. Whoever serves already must not break a limit to begin with."""
-    tenants, accelerators = model.space.shape
-    where = np.stack(np.unravel_index(np.arange(accelerators**tenants), (accelerators,) * tenants), axis=-1)
-    placements = np.zeros((len(where), tenants, accelerators, 2), dtype=np.int16)
-    for tenant in range(tenants):
-        batch = model.space.workload.tenants[tenant].network.fixed_batch or model.space.batches[0]
-        placements[np.arange(len(where)), tenant, where[:, tenant]] = (1, batch)
-    placements = placements[judge(model.space, placements) == VALID]
-    if not len(placements):
-        return model.space.default()
-    draws = model.drawn(np.random.default_rng(0), DRAWS)
-    score, violation = score_and_violation(model.space, model.logarithms(draws, placements), objective)
-    chance = np.log(np.maximum((violation <= 0).mean(axis=0), HARDLY))
-    worth = score.mean(axis=0) + PENALTY * (chance - np.maximum(violation.mean(axis=0), 0.0))
-    return Configuration.of(placements[int(worth.argmax())])
+    """What everybody measures first where nothing is served yet, see `prior_of`."""
+    return Configuration.of(prior_of(model, objective, np.random.default_rng(0)).placements[0])
+
+
+def _surest(model: DeviceModel, samples: Floats, objective: Objective) -> int:
+    """The most throughput among what is sure enough to keep the limits; what comes closest where nothing is likely to."""
+    score, violation = score_and_violation(model.space, samples, objective)
+    chance = (violation <= 0).mean(axis=0)
+    worth = score.mean(axis=0) + SURENESS * np.minimum(chance, SURE) - PENALTY * np.maximum(violation.mean(axis=0), 0.0)
+    return int(worth.argmax())
 
 
 def _covering(model: DeviceModel, draws: Contexts, pool: Placements, objective: Objective, size: int) -> npt.NDArray[np.int64]:

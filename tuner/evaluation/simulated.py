@@ -17,14 +17,14 @@ from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
 from envs.simulator.draw import DrawOptions, draw_problem, sample_placements
 from envs.simulator.draw import Problem as DrawnProblem
 from envs.simulator.model import Response
-from envs.simulator.prior import starting_configuration
+from envs.simulator.prior import prior_of
 from envs.simulator.proposals import random_placements, search, valid
 from envs.simulator.tables import Contexts
 from envs.simulator.window import applying_s, simulated_window
 from envs.traces.reader import Trace
 from envs.world import TELLING
 from tuner.evaluation.cases import Best, Case, Session
-from tuner.search.protocol import Problem
+from tuner.search.protocol import WIDE, Problem
 
 #: Spaces above this many combinations are not listed: tuners get a random sample, and may ask for whatever else is valid.
 LISTED, SAMPLE = 1_000_000, 20_000
@@ -67,10 +67,11 @@ def simulated_case(drawn: DrawnProblem, rng: np.random.Generator, key: tuple[int
     """One case; `key` tells its noise from that of others."""
     model, objective = drawn.model, drawn.objective
     space = model.space
-    default = starting_configuration(model, objective)
     listed = space.combinations <= LISTED
+    prior = prior_of(model, objective, np.random.default_rng(0), size=WIDE)
+    default = Configuration.of(prior.placements[0])
     candidates = space.catalogue if listed else _sampled(model, default, rng)
-    problem = Problem(space, candidates, objective, default, model=model, open=not listed)
+    problem = Problem(space, candidates, objective, default, model=model, open=not listed, shared={"prior": prior})
     best = exhaustive(model, drawn.truth, objective, candidates) if listed else searched(model, drawn.truth, objective)
     groups = {"board": (space.device.name.split(" (")[0],), "network": space.workload.names, "tenants": (str(space.shape[0]),)}
     window = Windows(model, drawn.truth, key)
