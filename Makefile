@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help train test check clean
+.PHONY: help train test test-gpu test-jetson check clean
 
 help:
 	@echo "make train   train a policy in the model of an AGX Orin and compare it with search (under 5 minutes)"
 	@echo "make test    all checks and tests (under 8 minutes)"
+	@echo "make test-gpu, make test-jetson   what needs a GPU, or a Jetson; the rest of the tests skips it and says so"
 	@echo "make check   ruff, mypy --strict and import contracts alone"
 	@echo "make clean   remove the virtual environment and caches; runs/ and traces/ stay"
 
@@ -27,6 +28,12 @@ check: $(VENV)/ready
 
 test: check
 	$(BIN)/python -m pytest
+
+test-gpu: $(VENV)/ready
+	$(BIN)/python -m pytest -m gpu -rs
+
+test-jetson: $(VENV)/ready
+	$(BIN)/python -m pytest -m "gpu or jetson" -rs
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

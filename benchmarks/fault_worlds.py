@@ -33,8 +33,8 @@ from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.draw import described
 from envs.simulator.machine import device_of
 from envs.telemetry.protocol import BoardSample
-from envs.workload import Workload, workload_of
-from tuner.control.service import Service
+from envs.workload import workload_of
+from tuner.control.service import Service, at_rates
 
 #: What a fault can be asked to do at the seams.
 KILL, HANG, NO_MEMORY = "kill", "hang", "no_memory"
@@ -149,7 +149,7 @@ class LiveWorld:
         self.runtime = ServingRuntime(space, self.factory, self.sensor, ServingOptions(timeout_s=period_s, warmup_s=0.1, outside=True))
         self.client = Client(self.runtime, rate_ips)
         layers = (read_layers(self.path),)
-        self.service = Service(self.runtime, space.catalogue, lambda rates: model_for(_at(space, rates), layers))
+        self.service = Service(self.runtime, space.catalogue, lambda rates: model_for(at_rates(space, rates), layers))
 
     def begin(self) -> None:
         self.client.start()
@@ -186,8 +186,8 @@ class SimulatedWorld:
         self.runtime = BrokenRuntime(SimulatedRuntime(model_for(space, self._layers)))
         self.service = Service(self.runtime, space.catalogue, self.model_at)
 
-    def model_at(self, rates_ips: tuple[float, ...]) -> DeviceModel:
-        return model_for(_at(self.runtime.space, rates_ips), self._layers)
+    def modelat_rates(self, rates_ips: tuple[float, ...]) -> DeviceModel:
+        return model_for(at_rates(self.runtime.space, rates_ips), self._layers)
 
     def begin(self) -> None:
         """Nothing to start."""
@@ -200,7 +200,7 @@ class SimulatedWorld:
 
     def arrivals_times(self, factor: float) -> None:
         self._rate_ips *= factor
-        self.runtime.become(SimulatedRuntime(self.model_at((self._rate_ips,)), seed=1))
+        self.runtime.become(SimulatedRuntime(self.modelat_rates((self._rate_ips,)), seed=1))
 
     def damage_cache(self) -> None:
         self.runtime.faults.append(NO_MEMORY)  # the model has no cache: the next engine cannot be made
@@ -247,11 +247,6 @@ class BrokenRuntime(AnsweringRuntime):
         if self.sensor_fault in (GONE, NAN):
             return replace(found, power_w=math.nan, energy_j=math.nan)
         return replace(found, power_w=10.0, energy_j=10.0 * window_s) if self.sensor_fault == STUCK else found
-
-
-def _at(space: ConfigurationSpace, rates_ips: tuple[float, ...]) -> ConfigurationSpace:
-    tenants = tuple(replace(tenant, rate_ips=rate) for tenant, rate in zip(space.workload.tenants, rates_ips, strict=True))
-    return replace(space, workload=Workload(tenants))
 
 
 World = Union[LiveWorld, SimulatedWorld]

@@ -48,8 +48,11 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     add("--limits", type=Path, metavar="JSON", help="file with limits that is looked at once a period")
     add("--client", metavar="MODULE:FUNCTION", help="brings the requests: called in a thread with submit(tenant, inputs) -> Future; else load is generated")
     add("--runtime", default="onnxruntime", metavar="NAME", help=f"{', '.join(RUNTIMES)} (default: onnxruntime)")
-    add("--board", default="agx_orin_64", help="of --runtime simulated")
-    add("--mode", default="MAXN", help="power mode of --board")
+    add("--sensor", default="auto", help="where power is read: auto, ina3221, jtop, tegrastats, rapl, nvml, none (default: auto)")
+    add(
+        "--board", help="of --runtime simulated (default: agx_orin_64); of tensorrt and torch the board that this device is most like, if its name does not say"
+    )
+    add("--mode", help="power mode of --board")
     add("--trace", default="", help="of --runtime replayed: a recording by name or path")
     add("--instances", type=int, default=4, help="at most so many of a tenant on an accelerator (default: 4)")
     add("--batches", nargs="+", type=int, default=[1, 2, 4, 8], help="to choose from (default: 1 2 4 8)")
@@ -112,7 +115,7 @@ def run(controller: Controller, served: Service, journal: Journal, metrics: Metr
 
 
 def asked(options: argparse.Namespace) -> Asked:
-    if options.client and options.runtime != "onnxruntime":
+    if options.client and options.runtime in ("simulated", "replayed"):
         raise OptionError(f"--client needs a runtime that serves: --runtime {options.runtime} only answers what a window would give")
     return Asked(
         options.runtime,
@@ -123,6 +126,7 @@ def asked(options: argparse.Namespace) -> Asked:
         cache_folder(),
         timeout_s=options.period_s,
         outside=bool(options.client),
+        sensor=options.sensor,
         board=options.board,
         mode=options.mode,
         trace=options.trace,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -133,6 +134,31 @@ def power_mode(board: Board, name: str) -> PowerMode:
     if name not in board.power_modes:
         raise OptionError(f"device.power_mode={name} is unknown on {board.name}: choose from {', '.join(board.power_modes)}")
     return board.power_modes[name]
+
+
+def board_like(label: str, memory_mib: float) -> Board:
+    """The board that calls itself `label` (in its device tree); of several of a family the one with the nearest memory.
+
+    Raises:
+        OptionError: the catalogue has none of that family.
+    """
+    alike = [each for each in map(board, board_names()) if family(each) in label]
+    if not alike:
+        raise OptionError(f"{label!r} is no board of the catalogue: say which of {', '.join(board_names())} it is most like")
+    return min(alike, key=lambda each: (-len(family(each)), abs(each.memory_mib - memory_mib)))
+
+
+def family(board: Board) -> str:
+    """What the modules of a family have in common, such as `Orin NX`."""
+    return board.module.removeprefix("Jetson ").split(" (")[0].rsplit(" ", 2)[0]
+
+
+def mode_like(board: Board, name: str) -> PowerMode:
+    """The power mode called `name`, or one of as many watts; the largest where nothing like it is known."""
+    modes = board.power_modes
+    watts = re.search(r"\d+W", name)
+    alike = [each for each in modes.values() if each.name == name] or [each for each in modes.values() if watts and each.name.startswith(watts.group())]
+    return (alike or [next(iter(modes.values()))])[0]
 
 
 def source_of(board: Board, *path: str) -> str:

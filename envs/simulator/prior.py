@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.configuration import Configuration, Placements
+from envs.measurement import FloatArray
 from envs.objective import Objective
 from envs.simulator.belief import factor
 from envs.simulator.device_model import DeviceModel
@@ -97,7 +98,7 @@ def starting_configuration(model: DeviceModel, objective: Objective) -> Configur
     return Configuration.of(prior_of(model, objective, np.random.default_rng(0)).placements[0])
 
 
-def _surest(model: DeviceModel, samples: Floats, objective: Objective) -> int:
+def _surest(model: DeviceModel, samples: FloatArray, objective: Objective) -> int:
     """The most throughput among what is sure enough to keep the limits; what comes closest where nothing is likely to."""
     score, violation = score_and_violation(model.space, samples, objective)
     chance = (violation <= 0).mean(axis=0)

@@ -28,10 +28,11 @@ SENSORS: dict[str, Callable[[Path], Sensor]] = {
 }
 
 
-def probe_sensor(kind: str = "auto", root: Path = Path("/")) -> Sensor:
+def probe_sensor(kind: str = "auto", root: Path = Path("/"), on_gpu: bool = False) -> Sensor:
     """A sensor that answers.
 
     Args:
+        on_gpu: whether a GPU serves: `auto` then passes over what measures the processor alone, and otherwise over what measures a GPU alone.
         kind: its name, or `auto` for the first of SENSORS that works; `none` always does. Why the others do not is logged.
         root: of the tree that holds /sys, /run and /usr; another one than `/` in tests.
 
@@ -44,6 +45,8 @@ def probe_sensor(kind: str = "auto", root: Path = Path("/")) -> Sensor:
             raise OptionError(f"sensor={kind}: choose one of auto, {', '.join(SENSORS)}")
         return SENSORS[kind](root)
     for name, make in SENSORS.items():
+        if name == ("rapl" if on_gpu else "nvml"):
+            continue
         try:
             return make(root)
         except TunerError as error:

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from envs.catalog.boards import board, board_like, mode_like
 from envs.configuration import ConfigurationSpace, Placements
-from envs.device import Device, local_computer
-from envs.errors import OptionError
+from envs.device import Device, local_computer, local_gpu
+from envs.errors import NetworkError, OptionError
 from envs.layers import LayerTable, read_layers
 from envs.network import Network, read_network
+from envs.runtimes.instance import EngineFactory
 from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.onnxruntime import OnnxEngineFactory
 from envs.runtimes.protocol import Runtime
 from envs.runtimes.replayed import ReplayedRuntime
 from envs.runtimes.serving import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
+from envs.runtimes.tensorrt.device import jetson_device
+from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
+from envs.runtimes.torch.runtime import TorchEngineFactory
 from envs.simulator.device_model import DeviceModel, model_for
-from envs.simulator.machine import device_of
+from envs.simulator.machine import device_of, machine_of
 from envs.telemetry.sensors import probe_sensor
 from envs.traces.reader import find_trace, read_trace
 from envs.workload import Workload, fair_weights, workload_of
 
-RUNTIMES = ("onnxruntime", "simulated", "replayed")
+#: What a controller can be put on.
+RUNTIMES = ("onnxruntime", "tensorrt", "torch", "simulated", "replayed")
+
+Models = Callable[[tuple[float, ...]], DeviceModel]
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Service:
 
     runtime: Runtime
     possible: Placements
-    model_at: Callable[[tuple[float, ...]], DeviceModel]
+    model_at: Models
 
     @property
     def space(self) -> ConfigurationSpace:
@@ -50,7 +58,8 @@ class Asked:
 
     Attributes:
         paths: [T] ONNX files. rates_ips: [T] Poisson arrivals, None for a closed loop. outside: whether requests come from a program, not from the
-            load generator. board, mode: of a simulated runtime. trace: of a replayed one.
+            load generator. board, mode: of a simulated runtime; of a live GPU the board of the catalogue that it is most like, None to go by its name.
+        trace: of a replayed runtime.
     """
 
     runtime: str
@@ -61,8 +70,9 @@ class Asked:
     cache: Path
     timeout_s: float
     outside: bool = False
-    board: str = "agx_orin_64"
-    mode: str = "MAXN"
+    sensor: str = "auto"
+    board: str | None = None
+    mode: str | None = None
     trace: str = ""
 
 
@@ -76,9 +86,19 @@ def service(asked: Asked) -> Service:
         raise OptionError("--network is missing: give an ONNX file, as in --network my.onnx")
     networks, layers = [read_network(path) for path in asked.paths], tuple(read_layers(path) for path in asked.paths)
     if asked.runtime == "simulated":
-        space = _space(asked, device_of(asked.board, asked.mode), networks)
+        module = board(asked.board or "agx_orin_64")
+        space = _space(asked, device_of(module.name, asked.mode or next(iter(module.power_modes))), networks)
         return Service(SimulatedRuntime(model_for(space, layers)), space.catalogue, _models(space, layers))
-    return _onnxruntime(asked, _space(asked, local_computer(), networks), layers)
+    if asked.runtime == "onnxruntime":
+        space = _space(asked, local_computer(), networks)
+        factory = OnnxEngineFactory(space, asked.paths, asked.cache)
+        return _live(asked, space, factory, factory.prepare(), _models(space, layers))
+    if asked.runtime == "tensorrt":
+        space = _space(asked, jetson_device(), networks)
+        engines = TensorRTEngineFactory(space, asked.paths, asked.cache / "tensorrt")
+        return _live(asked, space, engines, engines.prepare(say_progress), _like(asked, space, layers))
+    space = _space(asked, local_gpu(), networks)
+    return _live(asked, space, TorchEngineFactory(space, asked.paths), {}, _like(asked, space, layers))
 
 
 def _space(asked: Asked, device: Device, networks: list[Network]) -> ConfigurationSpace:
@@ -86,16 +106,22 @@ def _space(asked: Asked, device: Device, networks: list[Network]) -> Configurati
     return ConfigurationSpace(device, workload_of(networks, rates, fair_weights(networks)), asked.max_instances, asked.batches)
 
 
-def _onnxruntime(asked: Asked, space: ConfigurationSpace, layers: tuple[LayerTable, ...]) -> Service:
-    factory = OnnxEngineFactory(space, asked.paths, asked.cache)
+def _live(asked: Asked, space: ConfigurationSpace, factory: EngineFactory, impossible: Mapping[tuple[int, int], NetworkError], models: Models) -> Service:
     possible = space.catalogue
-    for (tenant, place), error in factory.prepare().items():
+    for (tenant, place), error in impossible.items():
         print(f"without {space.device.accelerator_names[place]} for {space.workload.names[tenant]}: {error}", file=sys.stderr)
         possible = possible[possible[:, tenant, place, 0] == 0]
     if not len(possible):
         raise OptionError("nothing can be served here: no engine could be built for any accelerator")
+    sensor = probe_sensor(asked.sensor, on_gpu=asked.runtime in ("tensorrt", "torch"))
     options = ServingOptions(timeout_s=asked.timeout_s, outside=asked.outside)
-    return Service(ServingRuntime(space, factory, probe_sensor(), options), possible, _models(space, layers))
+    return Service(ServingRuntime(space, factory, sensor, options), possible, models)
+
+
+def say_progress(at: BuildProgress) -> None:
+    """A line an engine, on standard error: building takes minutes, and is done once."""
+    if at.what and not at.phase:
+        print(f"building engine {at.done + 1} of {at.total}: {at.what}", file=sys.stderr)
 
 
 def _replayed(name: str) -> Service:
@@ -105,9 +131,18 @@ def _replayed(name: str) -> Service:
     return Service(ReplayedRuntime(trace), trace.placements[~trace.batch.failed], _models(trace.space, None))
 
 
-def _models(space: ConfigurationSpace, layers: tuple[LayerTable, ...] | None) -> Callable[[tuple[float, ...]], DeviceModel]:
-    def model_at(rates_ips: tuple[float, ...]) -> DeviceModel:
-        tenants = tuple(replace(tenant, rate_ips=rate) for tenant, rate in zip(space.workload.tenants, rates_ips, strict=True))
-        return model_for(replace(space, workload=Workload(tenants)), layers)
+def _models(space: ConfigurationSpace, layers: tuple[LayerTable, ...] | None) -> Models:
+    return lambda rates_ips: model_for(at_rates(space, rates_ips), layers)
 
-    return model_at
+
+def _like(asked: Asked, space: ConfigurationSpace, layers: tuple[LayerTable, ...]) -> Models:
+    """Of the board of the catalogue that a live device is most like, in the power mode that is most like its own."""
+    module = board(asked.board) if asked.board else board_like(space.device.name, space.device.memory_mib)
+    machine = machine_of(module.name, mode_like(module, asked.mode or space.device.power_mode).name)
+    return lambda rates_ips: DeviceModel(machine, at_rates(space, rates_ips), layers)
+
+
+def at_rates(space: ConfigurationSpace, rates_ips: tuple[float, ...]) -> ConfigurationSpace:
+    """The same space with other arrivals, [T]."""
+    tenants = tuple(replace(tenant, rate_ips=rate) for tenant, rate in zip(space.workload.tenants, rates_ips, strict=True))
+    return replace(space, workload=Workload(tenants))
