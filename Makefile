@@ -1,6 +1,8 @@
 # Two commands do everything on a fresh machine, set-up included: `make train` and `make test`.
 PYTHON ?= python3
 VENV ?= .venv
+# TensorRT's Python module belongs to the system on a Jetson.
+VENV_OPTIONS ?= $(if $(wildcard /etc/nv_tegra_release),--system-site-packages)
 BIN := $(VENV)/bin
 
 .PHONY: help train test test-gpu test-jetson check clean
@@ -13,7 +15,7 @@ help:
 	@echo "make clean   remove the virtual environment and caches; runs/ and traces/ stay"
 
 $(VENV)/ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV_OPTIONS) $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $@
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from envs.device import Device
 from envs.errors import ConfigurationError, OptionError
+from envs.files import check_fields
 from envs.validity import UNSERVED, VALID, judge, reason
 from envs.workload import Workload
 
@@ -28,6 +29,9 @@ MAX_BATCH = 4096
 
 #: Enumerating more than this many combinations at once would fill the memory of a small computer.
 MAX_COMBINATIONS = 4_000_000
+
+#: What one knob can be set to, at most: instances are kept in 16 bits.
+MAX_OPTIONS = 32_000
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class ConfigurationSpace:
             raise OptionError(f"space.max_total_instances={self.max_total_instances} is below the number of tenants, {len(self.workload.tenants)}")
         if not self.batches or min(self.batches) < 1 or max(self.batches) > MAX_BATCH or list(self.batches) != sorted(set(self.batches)):
             raise OptionError(f"space.batches={list(self.batches)} must be ascending whole numbers from 1 to {MAX_BATCH}")
+        if self.max_instances * len(self.batches) > MAX_OPTIONS:
+            raise OptionError(f"space.max_instances={self.max_instances} with {len(self.batches)} batch sizes is above {MAX_OPTIONS:,} choices: lower it")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -198,10 +204,15 @@ class ConfigurationSpace:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ConfigurationSpace:
-        return cls(
+        """What `to_dict` gave; ValueError, TypeError, KeyError or a TunerError where it is something else."""
+        if not all(type(batch) is int for batch in data["batches"]):
+            raise ValueError("batches are no whole numbers")
+        space = cls(
             Device.from_dict(data["device"]),
             Workload.from_dict(data["workload"]),
             data["max_instances"],
             tuple(data["batches"]),
             data["max_total_instances"],
         )
+        check_fields(space)
+        return space

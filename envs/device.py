@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import OptionError
+from envs.files import check_fields
 from envs.optional import optional_import
 
 
@@ -81,7 +82,12 @@ class Device:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Device:
-        return cls(**data | {"accelerators": tuple(accelerator(name) for name in data["accelerators"])})
+        """What `to_dict` gave; ValueError, TypeError, KeyError or OptionError where it is something else."""
+        device = cls(**data | {"accelerators": tuple(accelerator(name) for name in data["accelerators"])})
+        check_fields(device)
+        if not device.accelerators or len(set(device.accelerators)) < len(device.accelerators):
+            raise ValueError("accelerators must be at least one, and each once")
+        return device
 
 
 def local_computer(accelerators: tuple[str, ...] = ("cpu_fp32", "cpu_int8"), cores: int | None = None) -> Device:

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 
 class TunerError(Exception):
-    """Base of all errors with an answer for the user."""
+    """Base of all errors with an answer for the user.
+
+    Names out of files go into messages: whatever they hold, a message stays one line, and steers no terminal.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in super().__str__())
 
 
 class OptionError(TunerError):

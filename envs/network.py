@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import NetworkError
+from envs.files import check_fields
 from envs.network_cost import computed, cost
 from envs.onnx_file import check_model, one_line, open_model
 from envs.optional import optional_import
@@ -60,7 +61,10 @@ class Network:
             specs = {
                 key: tuple(TensorSpec(**spec | {"shape": tuple(int(size) for size in spec["shape"])}) for spec in data[key]) for key in ("inputs", "outputs")
             }
-            return cls(**data | specs)
+            network = cls(**data | specs)
+            for described in (network, *network.inputs, *network.outputs):
+                check_fields(described)
+            return network
         except (KeyError, TypeError, ValueError) as error:
             raise NetworkError(f"this is not the description of a network ({one_line(error)}): read the ONNX file again") from error
 

@@ -36,7 +36,7 @@ class Objective:
     def check_measurable(self, has_power: bool, why: str = "no power sensor was found") -> None:
         """ObjectiveError if power is limited where none is measured."""
         if math.isfinite(self.power_w) and not has_power:
-            raise ObjectiveError(f"a power limit of {self.power_w:g} W cannot be kept: {why}; leave objective.power_w out")
+            raise ObjectiveError(f"a power limit of {self.power_w:g} W cannot be kept: {why}; leave the power limit out")
 
     def batch(self) -> Objectives:
         """As a batch of one."""
@@ -63,8 +63,8 @@ def _limit(key: str, given: Any) -> float:
     """A limit from an option, None being no limit; ObjectiveError names the key."""
     try:
         return math.inf if given is None else float(given)
-    except (TypeError, ValueError):
-        raise ObjectiveError(f"objective: {key}={given!r} is no number: give a limit above zero, or leave it out") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ObjectiveError(f"objective: {key}={given!r:.80} is no number: give a limit above zero, or leave it out") from None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from typing import Any
 from envs.errors import NetworkError
 from envs.optional import optional_import
 
+#: In a location this makes ONNX Runtime take the offset for an address in memory (onnxruntime, tensorprotoutils.h); older versions obey a file.
+MEMORY = "_ORT_MEM_ADDR_"
+
 
 def one_line(error: BaseException, limit: int = 160) -> str:
     """The first words of an error that a library wrote over many lines."""
@@ -107,7 +110,7 @@ def _external_files(model: Any, path: Path) -> list[Path]:
             location = str(entry.value)  # protobuf gives bytes where a text is not UTF-8, here and in the names of nodes
             posix, windows = PurePosixPath(location), PureWindowsPath(location)
             target = folder / location
-            unsafe = posix.anchor or windows.anchor or ".." in (*posix.parts, *windows.parts) or "\0" in location
+            unsafe = posix.anchor or windows.anchor or ".." in (*posix.parts, *windows.parts) or "\0" in location or MEMORY in location
             if unsafe or not target.resolve().is_relative_to(folder):
                 raise NetworkError(f"{path} keeps weights outside its own folder ({location!r}): put them beside it and save it again")
             if not target.is_file():

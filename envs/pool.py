@@ -5,21 +5,25 @@ Letters: S problems, B rows, M candidates (the shortlist), T tenants, Q = 2 T + 
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, fields
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from envs.configuration import ConfigurationSpace
 from envs.errors import TraceError
+from envs.files import read_arrays, replacing
 from envs.measurement import FloatArray
 from envs.objective import MAX_VIOLATION, Objective
 from envs.simulator.belief import prior_variance
 from envs.simulator.prior import Prior
 
 Single = npt.NDArray[np.float32]
+
+#: How much else is known of a problem before its first measurement.
+KNOWN = 3
 
 #: What a log of nothing is taken for: a tenant or a rail that a problem does not have.
 NOTHING = -30.0
@@ -74,16 +78,35 @@ class Pool:
         return cls(**{each.name: np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)})
 
     def save(self, path: str) -> None:
-        np.savez(path, **{each.name: getattr(self, each.name) for each in fields(self)})
+        """In one step: a file that is there is whole."""
+        with replacing(Path(path)) as file:
+            np.savez(file, **{each.name: getattr(self, each.name) for each in fields(self)})
 
     @classmethod
     def load(cls, path: str) -> Pool:
         """What `save` wrote; TraceError if it is damaged."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return cls(**{each.name: file[each.name] for each in fields(cls)})
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            arrays = read_arrays(Path(path), Path(path).stat().st_size)  # `save` compresses nothing
+            pool = cls(**{each.name: arrays[each.name] for each in fields(cls)})
+            pool._check()
+            return pool
+        except (OSError, ValueError, KeyError) as error:
             raise TraceError(f"{path} is damaged or from another version: delete it, and the same command draws its problems anew") from error
+
+    def _check(self) -> None:
+        """ValueError unless all arrays are of the same problems."""
+        problems, quantities, candidates = self.mean.shape
+        directions, variants, tenants = self.basis.shape[1], self.outcomes.shape[1], self.weights.shape[1]
+        rows = (problems, quantities, candidates)
+        shapes = {"mean": rows, "left": rows, "nominal": rows, "present": (problems, candidates), "limits": rows[:2], "noise": rows[:2]}
+        shapes |= {"weights": (problems, tenants), "known": (problems, KNOWN), "basis": (problems, directions, quantities * candidates)}
+        shapes |= {"outcomes": (problems, variants, quantities, candidates)}
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != (np.bool_ if name == "present" else np.float32):
+                raise ValueError(f"{name} does not fit the rest")
+        if not self.mean.size or quantities != 2 * tenants + 1:
+            raise ValueError("there are no problems")
 
 
 def pool_of(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from envs.errors import OptionError
+from envs.files import check_fields
 from envs.network import Network
 
 
@@ -63,7 +64,11 @@ class Workload:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Workload:
-        return cls(tuple(Tenant(**tenant | {"network": Network.from_dict(tenant["network"])}) for tenant in data["tenants"]))
+        """What `to_dict` gave; ValueError, TypeError, KeyError or a TunerError where it is something else."""
+        tenants = tuple(Tenant(**tenant | {"network": Network.from_dict(tenant["network"])}) for tenant in data["tenants"])
+        for tenant in tenants:
+            check_fields(tenant)
+        return cls(tenants)
 
 
 def workload_of(networks: list[Network], rates_ips: list[float] | None = None, weights: list[float] | None = None) -> Workload:

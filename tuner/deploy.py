@@ -16,7 +16,6 @@ import contextlib
 import importlib
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,11 +24,12 @@ from typing import Any
 
 from envs.errors import BundleError, OptionError, TunerError
 from envs.simulator.prior import starting_configuration
+from envs.telemetry.power_mode import read_power_mode
 from tuner.control.controller import Controller, ControlOptions
 from tuner.control.decider import Decider
 from tuner.control.guard import Guard
 from tuner.control.limits import Limits
-from tuner.control.lock import DeviceLock
+from tuner.control.lock import DeviceLock, usual_lock
 from tuner.control.memory import LastGood
 from tuner.control.metrics import Metrics
 from tuner.control.period import Journal
@@ -62,7 +62,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     add("--folder", type=Path, default=cache_folder() / "deploy", help="keeps the last good configuration for the next start")
     add("--journal", type=Path, metavar="FILE", help="where the lines go (default: standard output)")
     add("--metrics-port", type=int, metavar="PORT", help="serve metrics for Prometheus on 127.0.0.1")
-    add("--lock", type=Path, default=Path(tempfile.gettempdir()) / "orin-tuner.lock", help="one controller a device")
+    add("--lock", type=Path, default=usual_lock(), help="one controller a device")
     add("--dry-run", action="store_true", help="say what would be served first, and stop")
     return parser.parse_args(given)
 
@@ -82,7 +82,7 @@ def main(given: Sequence[str]) -> int:
         if options.dry_run:
             print(plan(served, guard, decider))
             return 0
-        controller = Controller(served.runtime, decider, guard, limits, memory, ControlOptions(options.period_s))
+        controller = Controller(served.runtime, decider, guard, limits, memory, ControlOptions(options.period_s), read_power_mode, served.remarks)
         journal = Journal(options.journal)
         stack.callback(journal.close)
         metrics = Metrics(options.metrics_port, served.space) if options.metrics_port is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any, Optional
 import yaml
 
 from envs.errors import OptionError, StorageError, require_positive
+from envs.files import parse_json, read_small
 from envs.pool import Pool
 from envs.simulator.draw import DrawOptions
 from envs.traces.reader import Trace, find_trace, read_trace
@@ -73,8 +75,8 @@ def what(options: TrainCommand, trace: Trace | None) -> str:
     if trace is None:
         boards = ", ".join(options.draw.boards or ["all boards that are not held out"])
         return f"training on {options.problems} problems in the device model (simulated): {boards}"
-    machine = trace.metadata.get("machine", {}).get("name", "an unnamed computer")
-    return f"training on {trace.path.name}: {len(trace.rows)} configurations of {', '.join(trace.space.workload.names)}, measured on {machine}, replayed"
+    served, machine = ", ".join(trace.space.workload.names), trace.space.device.name
+    return f"training on {trace.path.name}: {len(trace.rows)} configurations of {served}, measured on {machine}, replayed"
 
 
 def world_of(options: TrainCommand, trace: Trace | None) -> World:
@@ -95,11 +97,12 @@ def open_run(run: Path, trace: Trace | None, options: TrainCommand) -> None:
     source: dict[str, Any] = {"trace_sha256": hashlib.sha256(trace.path.read_bytes()).hexdigest()} if trace else {"draw": options.draw}
     identity = plain(source | {"problems": options.problems, "seed": options.seed, "agent": options.agent})
     identity["agent"].pop("steps")  # a run may be made longer
+    check_links(run)
     path = run / "run.json"
     if path.exists():
         try:
-            known = json.loads(path.read_text())
-        except ValueError:
+            known = parse_json(read_small(path))
+        except (OSError, ValueError):
             known = None
         if known != identity:
             raise OptionError(
@@ -112,12 +115,22 @@ def open_run(run: Path, trace: Trace | None, options: TrainCommand) -> None:
     write_atomically(path, json.dumps(identity, indent=2) + "\n")
 
 
+def check_links(run: Path) -> None:
+    """OptionError where a link in the folder of a run leads out of it: what a run writes stays inside."""
+    inside = run.resolve()
+    for folder, folders, files in os.walk(run):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            if path.is_symlink() and not path.resolve().is_relative_to(inside):
+                raise OptionError(f"{path} is a link out of the folder of the run: remove it, or choose another run_dir")
+
+
 def train(world: World, trace: Trace | None, options: TrainCommand, run: Path) -> Path:
     """Train, or go on with what `run` holds, and write the policy bundle."""
     checkpoint, bundle_path = run / "checkpoint.zip", run / "policy.bundle"
     env = make_env(world, options.agent, options.seed)
     resumed = checkpoint.exists()
-    model = resume_model(checkpoint, env, options.agent) if resumed else make_model(env, options.agent, options.seed, run / "tensorboard")
+    agent = (env, options.agent, options.seed, run / "tensorboard")
+    model = resume_model(checkpoint, *agent) if resumed else make_model(*agent)
     done = model.num_timesteps
     began_s = time.perf_counter()
     try:

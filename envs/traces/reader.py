@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +12,17 @@ import numpy.typing as npt
 
 from envs.configuration import Configuration, ConfigurationSpace, Placements
 from envs.errors import TraceError, TunerError
+from envs.files import parse_json
 from envs.measurement import Failure, FailureKind, MeasurementBatch, Outcome
 from envs.network import Network
+from envs.onnx_file import one_line
 from envs.optional import optional_import
-from envs.traces.schema import FORMAT, METADATA_KEY, Row, number_columns, outcome_of, placement_columns, text_columns
+from envs.traces.schema import FORMAT, METADATA_KEY, Row, check_names, number_columns, outcome_of, placement_columns, text_columns
 
 BUILT_IN = Path(__file__).parent / "data"
+
+#: More than anybody measures. A file of some kilobytes can claim any number of rows, and texts of any length.
+MAX_ROWS, MAX_BYTES = 500_000, 1 << 30
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,10 @@ class Trace:
             raise TraceError(f"{self.path.name} was recorded with {theirs}, not with {ours}: record one with python -m tuner.record")
 
 
+#: What a trace says about itself beside its space, in objects.
+GROUPS = ("machine", "versions", "plan", "record", "serving")
+
+
 def built_in_traces() -> list[str]:
     """Names of the traces that come with the project."""
     return sorted(path.stem for path in BUILT_IN.glob("*.parquet"))
@@ -94,26 +102,35 @@ def read_trace(path: Path) -> Trace:
     arrow = optional_import("pyarrow", "train")
     parquet = optional_import("pyarrow.parquet", "train")
     try:
-        table = parquet.read_table(path, memory_map=False)
+        with parquet.ParquetFile(path, memory_map=False) as file:
+            claimed = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
+            if file.metadata.num_rows > MAX_ROWS or claimed > MAX_BYTES:
+                raise TraceError(f"{path} claims {file.metadata.num_rows:,} rows of {claimed:,} bytes, which is no recording: record it again")
+            table = file.read()
     except FileNotFoundError:
         raise TraceError(f"there is no file {path}: give a Parquet file of python -m tuner.record") from None
-    except (arrow.ArrowException, OSError) as error:
-        raise TraceError(f"{path} is truncated or no Parquet file ({str(error).splitlines()[0]}): record it again") from error
+    except (arrow.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise TraceError(f"{path} is truncated or no Parquet file ({one_line(error)}): record it again") from error
     metadata = (table.schema.metadata or {}).get(METADATA_KEY)
     if metadata is None:
         raise TraceError(f"{path} is a Parquet file but no trace of this project: record one with python -m tuner.record")
     try:
-        facts = json.loads(metadata)
+        facts = parse_json(metadata)
         if facts["format"] != FORMAT:
-            raise TraceError(f"{path} has trace format {facts['format']}, this version reads {FORMAT}: record it again")
+            raise TraceError(f"{path} has trace format {facts['format']!r:.20}, this version reads {FORMAT}: record it again")
+        if not all(isinstance(facts.get(key, {}), dict) for key in GROUPS):
+            raise TypeError("a group of facts is no object")
+        if not str(facts.get("started", "")).isprintable():
+            raise ValueError("started is no printable text")
         space = ConfigurationSpace.from_dict(facts["space"])
+        check_names(space)
         rows = table.to_pylist()
         trace = Trace(path, space, facts, rows)
         _check_rows(trace, set(table.column_names))
-    except (KeyError, TypeError, ValueError) as error:
-        raise TraceError(f"{path} has damaged contents ({type(error).__name__}: {error}): record it again") from error
     except TunerError as error:
         raise error if isinstance(error, TraceError) else TraceError(f"{path} has damaged contents: {error}") from error
+    except Exception as error:  # what a file may hold in place of a trace ends in errors without a common base
+        raise TraceError(f"{path} has damaged contents ({type(error).__name__}: {one_line(error)}): record it again") from error
     return trace
 
 
@@ -130,10 +147,13 @@ def _check_rows(trace: Trace, columns: set[str]) -> None:
         raise TraceError(f"{trace.path} holds a configuration outside its own space: record it again")
     if len(np.unique(codes)) < len(codes):
         raise TraceError(f"{trace.path} holds a configuration twice: record it again")
-    if any(np.isinf(row[name]) for row in trace.rows for name in number_columns(trace.space)):
+    numbers = np.array([[row[name] for name in number_columns(trace.space)] for row in trace.rows], dtype=np.float64)
+    if np.isinf(numbers).any():
         raise TraceError(f"{trace.path} holds an infinite number: record it again")
+    if (numbers < 0).any():
+        raise TraceError(f"{trace.path} holds a number below zero: record it again")
     if trace.batch.failed.all():
         raise TraceError(f"{trace.path} holds no configuration that could be measured: record it again")
-    wrong = [row for row in trace.rows if not row["failure"] and not all(row[f"{name}.throughput_ips"] > 0 for name in trace.space.workload.names)]
-    if wrong:
-        raise TraceError(f"{trace.path} holds a throughput that is not above zero in a row that did not fail: record it again")
+    for quantity in ("throughput_ips", "p99_ms"):
+        if any(not row["failure"] and not all(row[f"{name}.{quantity}"] > 0 for name in trace.space.workload.names) for row in trace.rows):
+            raise TraceError(f"{trace.path} holds a {quantity} that is not above zero in a row that did not fail: record it again")

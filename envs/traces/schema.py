@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from envs.configuration import Configuration, ConfigurationSpace
+from envs.errors import TraceError
 from envs.measurement import Failure, FailureKind, Measurement, Origin, Outcome, TenantMeasurement
 
 FORMAT = 1
@@ -22,6 +23,14 @@ TENANT_QUANTITIES = tuple(field.name for field in fields(TenantMeasurement))
 WINDOW_QUANTITIES = ("window_s", "power_w", "energy_j", "memory_mib", "overlap", "foreign_share", "apply_s", "measure_s")
 
 Row = dict[str, Any]
+
+
+def check_names(space: ConfigurationSpace) -> None:
+    """TraceError unless the names that a trace carries are printable text: they reach terminals, tables and reports."""
+    device, tenants = space.device, space.workload.tenants
+    for name in (device.name, device.power_mode, *(tenant.name for tenant in tenants), *(tenant.network.name for tenant in tenants)):
+        if not isinstance(name, str) or not name.isprintable():
+            raise TraceError(f"the name {str(name)[:80]!r} is no printable text: rename the network's file")
 
 
 def placement_columns(space: ConfigurationSpace) -> list[str]:

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,12 +19,16 @@ from typing import Any
 
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import StorageError, TraceError
+from envs.files import parse_json, replacing
 from envs.measurement import Outcome
 from envs.optional import optional_import
-from envs.traces.schema import FORMAT, METADATA_KEY, Row, configuration_of, number_columns, placement_columns, row_of, text_columns
+from envs.traces.schema import FORMAT, METADATA_KEY, Row, check_names, configuration_of, number_columns, placement_columns, row_of, text_columns
 
 #: Provenance that must not change between the parts of one recording.
 IDENTITY = ("format", "space", "plan", "record", "serving", "runtime", "versions")
+
+#: What every journal begins with.
+HEAD = b'{"format": '
 
 
 class TraceWriter:
@@ -35,16 +40,18 @@ class TraceWriter:
     """
 
     def __init__(self, path: Path, space: ConfigurationSpace, provenance: dict[str, Any]) -> None:
+        check_names(space)
         self.path = path
         self._space = space
         self._header = {"format": FORMAT, "space": space.to_dict(), **provenance}
         self._journal = path.with_name(path.name + ".journal")
         self.rows: list[Row] = []
+        self._done: set[Configuration] = set()
         if path.exists() and not self._journal.exists():
             raise StorageError(f"{path} exists already and is complete: choose another name with out=, or remove it")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._file = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise _cannot_write(self._journal, error) from error
         try:
@@ -53,7 +60,6 @@ class TraceWriter:
         except BaseException:
             os.close(self._file)
             raise
-        self._done = {configuration_of(space, row) for row in self.rows}
 
     def __contains__(self, configuration: Configuration) -> bool:
         return configuration in self._done
@@ -89,26 +95,37 @@ class TraceWriter:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StorageError(f"{self._journal} is held by another recording: wait for it, or choose another name with out=") from error
+        if not stat.S_ISREG(os.fstat(self._file).st_mode):
+            raise StorageError(f"{self._journal} is no plain file: remove it, or choose another name with out=")
         if not self._journal.exists() or self._journal.stat().st_ino != os.fstat(self._file).st_ino:
             raise StorageError(f"another recording has just completed {self.path}: choose another name with out=")
 
     def _resume(self) -> None:
         text = self._journal.read_bytes() if self._journal.is_file() else b""
         whole = text[: text.rfind(b"\n") + 1]
-        if len(whole) < len(text):
-            os.ftruncate(self._file, len(whole))
+        foreign = f"{self._journal} is no journal of a recording: remove it, or choose another name with out="
         if not whole:
+            if not HEAD.startswith(text[: len(HEAD)]):  # not ours to cut off
+                raise TraceError(foreign)
+            os.ftruncate(self._file, 0)
             self._write_line(self._header)
             return
         try:
-            header, *rows = (json.loads(line) for line in whole.splitlines())
+            header, *rows = (parse_json(line) for line in whole.splitlines())
         except ValueError as error:
-            raise TraceError(f"{self._journal} is no journal of a recording: remove it, or choose another name with out=") from error
+            raise TraceError(foreign) from error
         ours = json.loads(json.dumps({key: self._header.get(key) for key in IDENTITY}))
         if not isinstance(header, dict) or {key: header.get(key) for key in IDENTITY} != ours:
             raise TraceError(
                 f"{self._journal} belongs to another recording (device, networks, options or versions differ): remove it, or choose another name with out="
             )
+        try:
+            self._done = {configuration_of(self._space, row) for row in rows}
+            _table(self._space, {}, rows)
+        except Exception as error:  # whatever rows of another making end in
+            raise TraceError(f"{self._journal} holds rows that are none of this recording: remove it, or choose another name with out=") from error
+        if len(whole) < len(text):
+            os.ftruncate(self._file, len(whole))
         self._header = header
         self.rows = rows
 
@@ -127,8 +144,17 @@ class TraceWriter:
 
 def write_parquet(path: Path, space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[Row]) -> None:
     """Write rows in one step: the file is either whole or not there. StorageError if the disk is full."""
-    arrow = optional_import("pyarrow", "train")
     parquet = optional_import("pyarrow.parquet", "train")
+    table = _table(space, metadata, rows)
+    try:
+        with replacing(path) as file:
+            parquet.write_table(table, file, compression="zstd")
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _table(space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[Row]) -> Any:
+    arrow = optional_import("pyarrow", "train")
     schema = arrow.schema(
         [(name, arrow.int16()) for name in placement_columns(space)]
         + [(name, arrow.float64()) for name in number_columns(space)]
@@ -136,17 +162,7 @@ def write_parquet(path: Path, space: ConfigurationSpace, metadata: dict[str, Any
         + [("disturbed", arrow.bool_()), ("attempts", arrow.int16()), ("when_unix_s", arrow.float64())],
         metadata={METADATA_KEY: json.dumps(metadata).encode()},
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            parquet.write_table(arrow.Table.from_pylist(list(rows), schema=schema), file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise _cannot_write(path, error) from error
+    return arrow.Table.from_pylist(list(rows), schema=schema)
 
 
 def _cannot_write(path: Path, error: OSError) -> StorageError:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +11,13 @@ from typing import Any
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.vec_env import VecEnv
 
 from envs.episode import RewardOptions
 from envs.errors import OptionError, StorageError, TraceError, require_positive
+from envs.files import parse_json, replacing
+from envs.onnx_file import one_line
 from envs.tuning_env import TuningVectorEnv
 from envs.world import World
 from tuner.agents.policy_net import CandidatePolicy
@@ -92,7 +92,7 @@ def make_model(env: VecEnv, options: AgentOptions, seed: int, tensorboard: Path 
 
 
 class LinearSchedule:
-    """From `start` to zero. A class and not a lambda, so that a saved model can be loaded anywhere."""
+    """From `start` to zero."""
 
     def __init__(self, start: float) -> None:
         self.start = start
@@ -101,18 +101,35 @@ class LinearSchedule:
         return self.start * remaining
 
 
-def resume_model(checkpoint: Path, env: SB3TuningVecEnv, options: AgentOptions) -> PPO:
-    """Go on from a checkpoint of a run directory of one's own; TraceError if it is damaged or of another world."""
-    torch.set_num_threads(options.threads)
+#: A checkpoint has some hundred KB.
+MAX_CHECKPOINT_BYTES = 1 << 28
+
+
+def resume_model(checkpoint: Path, env: SB3TuningVecEnv, options: AgentOptions, seed: int = 0, tensorboard: Path | None = None) -> PPO:
+    """Go on from a checkpoint: its weights, the state of its optimiser and its count of steps; all else comes from the options.
+
+    `PPO.load` would unpickle what else stands in the file, which runs whatever its writer wanted. Of the weights torch takes tensors alone.
+
+    Raises:
+        TraceError: it is damaged, or of another agent.
+    """
+    model = make_model(env, options, seed, tensorboard)
     try:
-        return PPO.load(checkpoint, env, device="cpu")
-    except DAMAGE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TraceError(f"{checkpoint} cannot be resumed here ({reason}): it is damaged or of another training; choose another run_dir") from error
-
-
-#: What reading a damaged checkpoint raises, by where the damage is.
-DAMAGE = (ValueError, KeyError, OSError, EOFError, RuntimeError, AttributeError, AssertionError, zlib.error, pickle.UnpicklingError, zipfile.BadZipFile)
+        with zipfile.ZipFile(checkpoint) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_CHECKPOINT_BYTES:
+                raise ValueError(f"it claims more than {MAX_CHECKPOINT_BYTES:,} bytes")
+            told = parse_json(archive.read("data"))
+        steps, updates = told["num_timesteps"], told["_n_updates"]
+        if not all(type(count) is int and 0 <= count < 2**53 for count in (steps, updates)):
+            raise ValueError("its counts are no whole numbers")
+        _, parameters, _ = load_from_zip_file(checkpoint, load_data=False, device="cpu")
+        model.set_parameters(parameters, exact_match=True, device="cpu")
+        if not all(torch.isfinite(weights).all() for weights in model.policy.parameters()):
+            raise ValueError("its weights are not finite")
+    except Exception as error:  # what a damaged file ends in, by where the damage is, has no common base
+        raise TraceError(f"{checkpoint} cannot be resumed here ({one_line(error)}): it is damaged or of another training; choose another run_dir") from error
+    model.num_timesteps, model._n_updates = steps, updates
+    return model
 
 
 class Watch(BaseCallback):
@@ -144,13 +161,10 @@ class Watch(BaseCallback):
 
 def save_checkpoint(model: Any, path: Path) -> None:
     """In one step, so that an interruption leaves the previous one; StorageError if the disk is full."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as file:
+        with replacing(path) as file:
             model.save(file)
-        os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        temporary.unlink(missing_ok=True)
         raise StorageError(
             f"cannot write {path}: {getattr(error, 'strerror', None) or 'the disk is full'}; free some space and run the same command again to go on"
         ) from error

@@ -51,7 +51,7 @@ class Controller:
 
     Args:
         decider: the policy; None, or one that raises, leaves the last good configuration and the safe default.
-        power_mode: the name of the power mode, asked once a period.
+        power_mode: the name of the power mode, asked once a period. remarks: what there is to say of the instances that serve; each is told once.
     """
 
     def __init__(
@@ -63,9 +63,11 @@ class Controller:
         memory: LastGood,
         options: ControlOptions,
         power_mode: Callable[[], str] = lambda: "",
+        remarks: Callable[[], list[str]] = list,
     ) -> None:
         self._runtime, self._decider, self._guard, self._limits, self._memory = runtime, decider, guard, limits, memory
-        self._options, self._power_mode = options, power_mode
+        self._options, self._power_mode, self._remarks = options, power_mode, remarks
+        self._told: set[str] = set()
         self._space = runtime.space
         self._began_s = time.monotonic()
         self._number, self._breaks = 0, 0
@@ -85,6 +87,9 @@ class Controller:
         choice = self._choose(events)
         decision_us = 1e6 * (time.perf_counter() - deciding_s)
         outcome = try_configuration(self._runtime, choice.configuration, self._options.period_s)
+        new = [remark for remark in self._remarks() if remark not in self._told]
+        self._told.update(new)
+        events += new
         score, violation = self._judge(outcome, events)
         kept = violation <= 0
         self._note(choice, outcome, kept, events)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 from envs.errors import ObjectiveError
+from envs.files import parse_json, read_small
 from envs.objective import Objective
 
 KEYS = ("p99_ms", "power_w")
@@ -48,12 +48,12 @@ class Limits:
 
     def _content(self, path: Path) -> dict[str, Any]:
         try:
-            data = json.loads(path.read_text())
+            data = parse_json(read_small(path))
         except (OSError, ValueError) as error:
-            raise ObjectiveError(f"{path} cannot be read as JSON ({str(error).splitlines()[0]}): the limits stay as they are") from error
+            raise ObjectiveError(f"{path} cannot be read as JSON ({error}): the limits stay as they are") from error
         unknown = sorted(set(data) - set(KEYS)) if isinstance(data, dict) else ["(no object)"]
         if unknown:
-            raise ObjectiveError(f"{path} has {unknown[0]!r}, which is no limit: give {' and '.join(KEYS)}; the limits stay as they are")
+            raise ObjectiveError(f"{path} has {unknown[0]!r:.80}, which is no limit: give {' and '.join(KEYS)}; the limits stay as they are")
         return dict(data)
 
     def _read(self, data: dict[str, Any]) -> Objective:
@@ -61,7 +61,7 @@ class Limits:
         if isinstance(p99, dict):
             wrong = sorted(set(p99) - set(self._names))
             if wrong:
-                raise ObjectiveError(f"p99_ms names {wrong[0]!r}, which is no tenant: there are {', '.join(self._names)}")
+                raise ObjectiveError(f"p99_ms names {wrong[0]!r:.80}, which is no tenant: there are {', '.join(self._names)}")
             p99 = [p99.get(name, math.inf) for name in self._names]
         objective = Objective.from_dict({"p99_ms": p99, "power_w": data.get("power_w")}, len(self._names))
         objective.check_measurable(self._has_power, "no power sensor works here")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import tempfile
 from pathlib import Path
 from types import TracebackType
 
@@ -20,7 +22,8 @@ class DeviceLock:
     def __enter__(self) -> DeviceLock:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            # For all to read, so that another user's controller can tell that this one runs.
+            file = os.open(self._path, os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StorageError(f"the lock {self._path} cannot be opened ({error.strerror}): give another place with --lock") from error
         try:
@@ -29,8 +32,8 @@ class DeviceLock:
             holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(file)
             raise StorageError(f"another controller (process {holder}) runs on this device: stop it first, or wait for it ({self._path})") from None
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # whose it is helps people only
+            self._path.write_text(f"{os.getpid()}\n")
         self._file = file
         return self
 
@@ -38,3 +41,9 @@ class DeviceLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def usual_lock() -> Path:
+    """Where all controllers of a device look, whoever started them."""
+    shared = Path("/run/lock")
+    return (shared if shared.is_dir() and os.access(shared, os.W_OK) else Path(tempfile.gettempdir())) / "orin-tuner.lock"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from pathlib import Path
+
+import numpy as np
 
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import StorageError
+from envs.files import parse_json, read_small, replacing
 
 FILE = "last_good.json"
+
+#: The space of many tenants, their networks described, fills some kilobytes.
+MAX_BYTES = 16 << 20
 
 
 class LastGood:
@@ -18,6 +22,7 @@ class LastGood:
 
     def __init__(self, folder: Path, space: ConfigurationSpace) -> None:
         self._path = folder / FILE
+        self._shape = space.shape
         data = space.to_dict()
         for tenant in data["workload"]["tenants"]:
             tenant.pop("rate_ips"), tenant.pop("weight")
@@ -27,11 +32,14 @@ class LastGood:
     def load(self) -> Configuration | None:
         """The configuration, None where there is none for this space."""
         try:
-            data = json.loads(self._path.read_text())
-            if data["space"] != self._space:
+            data = parse_json(read_small(self._path, MAX_BYTES))
+            placements = np.asarray(data["placements"])
+            if data["space"] != self._space or placements.dtype.kind != "i" or placements.shape != (*self._shape, 2):
                 return None
-            self._kept = Configuration.of(data["placements"])
-        except (OSError, ValueError, KeyError, TypeError):
+            if (placements != placements.astype(np.int16)).any():
+                return None
+            self._kept = Configuration.of(placements)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
         return self._kept
 
@@ -39,16 +47,9 @@ class LastGood:
         """StorageError if it cannot be written; what was kept before is untouched then."""
         if configuration == self._kept:
             return
-        beside = self._path.with_suffix(f".{os.getpid()}.part")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with beside.open("w") as file:
-                json.dump({"space": self._space, "placements": configuration.array().tolist()}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self._path)
+            with replacing(self._path) as file:
+                file.write(json.dumps({"space": self._space, "placements": configuration.array().tolist()}).encode())
         except OSError as error:
-            with contextlib.suppress(OSError):
-                beside.unlink()
             raise StorageError(f"{self._path} cannot be written ({error.strerror or error}): a restart will not find the last good configuration") from error
         self._kept = configuration

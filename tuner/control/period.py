@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -70,8 +71,12 @@ def _measured(outcome: Measurement, names: tuple[str, ...]) -> dict[str, Any]:
         "origin": outcome.origin.value,
         "tenants": tenants,
         "power_w": outcome.power_w,
+        "power_uncertainty_w": outcome.power_uncertainty_w,
         "rails_w": outcome.rails_w,
         "sensor": outcome.sensor,
+        "sensor_fault": outcome.sensor_fault,
+        "temperature_c": outcome.temperature_c,
+        "throttled": list(outcome.throttled),
         "apply_s": outcome.apply_s,
         "window_s": outcome.window_s,
         "disturbed": outcome.disturbed,
@@ -125,6 +130,7 @@ class Journal:
     def _open(path: Path) -> TextIO:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("a")
+            # Where others may write too, a link in its place would lead the lines into a file of their choice.
+            return open(path, "a", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
         except OSError as error:
             raise StorageError(f"the journal {path} cannot be opened ({error.strerror or error}): give another --journal") from error

@@ -20,11 +20,12 @@ from envs.runtimes.protocol import Runtime
 from envs.runtimes.replayed import ReplayedRuntime
 from envs.runtimes.serving import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
-from envs.runtimes.tensorrt.device import jetson_device
+from envs.runtimes.tensorrt.device import board_name, jetson_device
 from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
 from envs.runtimes.torch.runtime import TorchEngineFactory
 from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.machine import device_of, machine_of
+from envs.telemetry.power_mode import read_power_mode
 from envs.telemetry.sensors import probe_sensor
 from envs.traces.reader import find_trace, read_trace
 from envs.workload import Workload, fair_weights, workload_of
@@ -40,12 +41,13 @@ class Service:
     """One device to be controlled.
 
     Attributes:
-        possible: [N, T, A, 2]. model_at: the device model at arrival rates [T].
+        possible: [N, T, A, 2]. model_at: the device model at arrival rates [T]. remarks: what there is to say of the instances that serve.
     """
 
     runtime: Runtime
     possible: Placements
     model_at: Models
+    remarks: Callable[[], list[str]] = list
 
     @property
     def space(self) -> ConfigurationSpace:
@@ -95,8 +97,11 @@ def service(asked: Asked) -> Service:
         return _live(asked, space, factory, factory.prepare(), _models(space, layers))
     if asked.runtime == "tensorrt":
         space = _space(asked, jetson_device(), networks)
+        if not any(name.startswith("dla") for name in space.device.accelerator_names):
+            print("without DLAs: the builder of this TensorRT counts none", file=sys.stderr)
         engines = TensorRTEngineFactory(space, asked.paths, asked.cache / "tensorrt")
-        return _live(asked, space, engines, engines.prepare(say_progress), _like(asked, space, layers))
+        live = _live(asked, space, engines, engines.prepare(say_progress), _like(asked, space, layers))
+        return replace(live, remarks=lambda: fallbacks(engines))
     space = _space(asked, local_gpu(), networks)
     return _live(asked, space, TorchEngineFactory(space, asked.paths), {}, _like(asked, space, layers))
 
@@ -124,6 +129,16 @@ def say_progress(at: BuildProgress) -> None:
         print(f"building engine {at.done + 1} of {at.total}: {at.what}", file=sys.stderr)
 
 
+def fallbacks(engines: TensorRTEngineFactory) -> list[str]:
+    """Instances on a DLA part of which runs on the GPU: TensorRT itself does not say so."""
+    return [
+        f"{tenant} on {place}, batch {batch}: {layers.describe()}"
+        for tenant, place, loaded in engines.placements()
+        for batch, layers in loaded.items()
+        if place.startswith("dla") and layers.fell_back
+    ]
+
+
 def _replayed(name: str) -> Service:
     if not name:
         raise OptionError("--trace is missing: give the name or the path of a recording")
@@ -136,10 +151,13 @@ def _models(space: ConfigurationSpace, layers: tuple[LayerTable, ...] | None) ->
 
 
 def _like(asked: Asked, space: ConfigurationSpace, layers: tuple[LayerTable, ...]) -> Models:
-    """Of the board of the catalogue that a live device is most like, in the power mode that is most like its own."""
-    module = board(asked.board) if asked.board else board_like(space.device.name, space.device.memory_mib)
-    machine = machine_of(module.name, mode_like(module, asked.mode or space.device.power_mode).name)
-    return lambda rates_ips: DeviceModel(machine, at_rates(space, rates_ips), layers)
+    """Of the board of the catalogue that a live device is most like, in the power mode that is most like its own at the time."""
+    module = board(asked.board) if asked.board else board_like(board_name() or space.device.name, space.device.memory_mib)
+
+    def model_at(rates_ips: tuple[float, ...]) -> DeviceModel:
+        return DeviceModel(machine_of(module.name, mode_like(module, asked.mode or read_power_mode()).name), at_rates(space, rates_ips), layers)
+
+    return model_at
 
 
 def at_rates(space: ConfigurationSpace, rates_ips: tuple[float, ...]) -> ConfigurationSpace:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from envs.configuration import Configuration
 from envs.errors import StorageError
+from envs.files import replacing
 from tuner.evaluation.protocol import Comparison
 from tuner.evaluation.statistics import NEAR_OPTIMUM, Summary, measurements_to_reach
 
@@ -49,17 +48,10 @@ COLUMNS = (
 
 def write_atomically(path: Path, text: str) -> Path:
     """The file is either whole or not there. StorageError where it cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with replacing(path) as file:
+            file.write(text.encode("utf-8", "replace"))  # what a trace says of itself may be no text
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise StorageError(f"cannot write {path}: {error.strerror or error}; free some space or choose another place") from error
     return path
 

@@ -1,15 +1,13 @@
 """Policy bundles: the learned policy as plain arrays with a manifest. Opening one never runs code.
 
-A bundle is an .npz file: the arrays of `SHAPES`, and `manifest`, JSON as bytes. It is read with pickling off, and every
-array's kind, shape and finiteness is checked before anything is computed with it.
+A bundle is an .npz file: the arrays of `SHAPES`, and `manifest`, JSON as bytes. Nothing in it is unpickled, no size it claims is believed, and
+every array's kind, shape and finiteness is checked before anything is computed with it.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.errors import BundleError, StorageError
+from envs.files import parse_json, read_arrays, replacing
 from envs.observation import FEATURES
+from envs.onnx_file import one_line
 
 FORMAT = 2
 
@@ -37,6 +37,9 @@ SHAPES: dict[str, tuple[str, ...]] = {
 
 #: A bundle is a few dozen KB; whatever claims to be much larger is none.
 MAX_BYTES = 64 * 2**20
+
+#: No episode is as long as this.
+MAX_BUDGET = 10_000
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -64,34 +67,28 @@ def save_bundle(path: Path, bundle: Bundle) -> None:
     arrays: dict[str, Any] = dict(bundle.weights)
     content = io.BytesIO()
     np.savez_compressed(content, manifest=np.frombuffer(json.dumps(manifest).encode(), dtype=np.uint8), **arrays)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content.getvalue())
-        os.replace(temporary, path)
+        with replacing(path) as file:
+            file.write(content.getvalue())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StorageError(f"cannot write {path}: {error.strerror or error}; free some space and run the same command again") from error
 
 
 def load_bundle(path: Path) -> Bundle:
     """Read and check a bundle; BundleError says what is wrong."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise BundleError(f"{path} claims more than {MAX_BYTES >> 20} MiB: it is no policy bundle")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        manifest = json.loads(arrays.pop("manifest").tobytes())
+        arrays = read_arrays(path, MAX_BYTES)
+        manifest = parse_json(arrays.pop("manifest").tobytes())
         if manifest["format"] != FORMAT:
-            raise BundleError(f"{path} has bundle format {manifest['format']}, this version reads {FORMAT}: train it again")
-        bundle = Bundle(int(manifest["budget"]), arrays, tuple(str(name) for name in manifest["features"]), dict(manifest["provenance"]))
+            raise BundleError(f"{path} has bundle format {manifest['format']!r:.20}, this version reads {FORMAT}: train it again")
+        source = manifest["provenance"].get("trace")
+        if not isinstance(manifest["budget"], int) or not isinstance(source, (dict, type(None))):
+            raise TypeError("a field of its manifest has the wrong type")
+        bundle = Bundle(manifest["budget"], arrays, tuple(str(name) for name in manifest["features"]), dict(manifest["provenance"]))
     except FileNotFoundError:
         raise BundleError(f"there is no policy bundle {path}: train one with python -m tuner.train") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise BundleError(
-            f"{path} is damaged or no policy bundle ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'})"
-        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path} is damaged or no policy bundle ({type(error).__name__}: {one_line(error)})") from error
     _check(path, bundle)
     return bundle
 
@@ -103,6 +100,8 @@ def _check(path: Path, bundle: Bundle) -> None:
         raise BundleError(f"{path} is damaged: its arrays are not those of a policy")
     if bundle.budget < 2:
         raise BundleError(f"{path} is damaged: a budget of {bundle.budget} measurements leaves nothing to decide")
+    if bundle.budget > MAX_BUDGET:
+        raise BundleError(f"{path} is damaged: a budget of more than {MAX_BUDGET:,} measurements is no tuning")
     hidden = bundle.weights["first.bias"].size
     sizes = {"H": hidden, "2H": 2 * hidden, "F": len(FEATURES), "1": 1, "2": 2}
     for name, shape in SHAPES.items():

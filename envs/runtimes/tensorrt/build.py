@@ -150,7 +150,7 @@ def _configure(
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # the inspector has to tell where layers run
     workspace = options.workspace_mib << 20
     if bindings.set_pool(config, "WORKSPACE", workspace) != workspace:
-        raise failed(network, spec, f"tensorrt.workspace_mib={options.workspace_mib} is more than this device has: lower it")
+        raise failed(network, spec, f"workspace_mib={options.workspace_mib} is more than this device has: lower it")
     if not spec.static:
         bindings.share_profiles(config)
         profile = builder.create_optimization_profile()

@@ -46,7 +46,7 @@ class Cuda:
     """One GPU. Every call but `current` needs the context to be current in the calling thread."""
 
     def __init__(self, ordinal: int = 0) -> None:
-        self._driver = optional_import("pycuda.driver", "cuda")
+        self._driver = optional_import("pycuda.driver", "jetson")
         try:
             self._driver.init()
             self._device = self._driver.Device(ordinal)
@@ -142,5 +142,5 @@ def can_capture() -> bool:
 def _cudart() -> Any:
     """The runtime API of cuda-python: `cuda.bindings.runtime` from 12.8 on, `cuda.cudart` before."""
     with contextlib.suppress(DependencyError):
-        return optional_import("cuda.bindings.runtime", "cuda")
-    return optional_import("cuda.cudart", "cuda")
+        return optional_import("cuda.bindings.runtime", "jetson")
+    return optional_import("cuda.cudart", "jetson")

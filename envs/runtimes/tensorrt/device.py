@@ -7,8 +7,8 @@ from pathlib import Path
 
 from envs.device import Device, accelerator, available_cores
 from envs.runtimes.tensorrt.cuda import Cuda, GpuFacts
-from envs.runtimes.tensorrt.power_mode import UNKNOWN, read_power_mode
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
+from envs.telemetry.power_mode import UNKNOWN, read_power_mode
 
 #: The first compute capability with Tensor cores (NVIDIA, Volta architecture).
 TENSOR_CORES = (7, 0)

@@ -23,10 +23,10 @@ from envs.runtimes.tensorrt.engine import TensorRTEngine
 from envs.runtimes.tensorrt.graph import for_dla, read
 from envs.runtimes.tensorrt.inspect import PlacedLayers, placed_layers
 from envs.runtimes.tensorrt.lane import Lane, LoadedPlan
-from envs.runtimes.tensorrt.power_mode import read_power_mode
 from envs.runtimes.tensorrt.precision import activation_ranges
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity, spec_of
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
+from envs.telemetry.power_mode import read_power_mode
 from envs.telemetry.protocol import Sensor
 from envs.telemetry.sensors import probe_sensor
 

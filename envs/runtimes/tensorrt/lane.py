@@ -154,7 +154,7 @@ class Lane:
             if layout.form == DLA_LINEAR:
                 strides, pitch = tuple(self._context.get_tensor_strides(layout.name)), layout.buffer_shape[-1]
                 if len(strides) > 1 and strides[-2] != pitch:
-                    raise RuntimeError(f"rows of {layout.name} are {strides[-2]} elements apart, not {pitch}: set tensorrt.dla_io=linear")
+                    raise RuntimeError(f"rows of {layout.name} are {strides[-2]} elements apart, not {pitch}: build with BuildOptions(dla_io='linear')")
 
     def _new_context(self) -> Any:
         context = self._bindings.context(self._plan.engine)

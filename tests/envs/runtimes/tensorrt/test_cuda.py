@@ -29,7 +29,7 @@ def test_cuda_python_is_optional() -> None:
 
 def test_the_names_that_capturing_needs_are_in_cuda_python() -> None:
     if not can_capture():
-        pytest.skip("cuda-python is not installed: pip install 'orin-tuner[cuda]'")
+        pytest.skip("cuda-python is not installed: pip install 'orin-tuner[jetson]'")
     runtime = _cudart()
     for name in ("cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphInstantiate", "cudaGraphLaunch", "cudaGraphDestroy", "cudaGraphExecDestroy"):
         assert callable(getattr(runtime, name))
@@ -38,7 +38,7 @@ def test_the_names_that_capturing_needs_are_in_cuda_python() -> None:
 
 def test_a_capture_without_a_driver_is_an_error_and_not_a_crash() -> None:
     if not can_capture():
-        pytest.skip("cuda-python is not installed: pip install 'orin-tuner[cuda]'")
+        pytest.skip("cuda-python is not installed: pip install 'orin-tuner[jetson]'")
     if find_library("cuda"):
         pytest.skip("there is a driver here")
     enqueued: list[int] = []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.runtimes.tensorrt.power_mode import read_power_mode
+from envs.telemetry.power_mode import read_power_mode
 
 #: The form of NVIDIA's nvpmodel_p3701_0000.conf.
 CONF = """# FORMAT:
