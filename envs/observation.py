@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 Single = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating]
 
 FEATURES = (
     *("allowed", "measured", "is_best", "log_score_over_best", "score_spread", "log_chance_feasible", "worst_margin", "worst_distance"),
@@ -222,7 +223,7 @@ def believed_score(mean: Single, variance: Single, weights: Single) -> tuple[Sin
     return np.log(total), np.maximum((shares**2 * variance[:, :tenants]).sum(axis=1), 1e-6)
 
 
-def chance_of_keeping(mean: Single, variance: Single, noise: Single, limits: Single) -> Single:
+def chance_of_keeping(mean: Floats, variance: Floats, noise: Floats, limits: Floats) -> Floats:
     """[B, M]: how likely a window of each candidate keeps all limits; the limits count as independent."""
     distance = (mean - limits[:, :, None]) / np.sqrt(variance + noise[:, :, None])
     return np.asarray(1.0 / np.multiply.reduce(1.0 + np.exp(LOGISTIC * distance.clip(-8.0, 8.0)), axis=1))

@@ -13,6 +13,10 @@ from envs.optional import optional_import
 #: In a location this makes ONNX Runtime take the offset for an address in memory (onnxruntime, tensorprotoutils.h); older versions obey a file.
 MEMORY = "_ORT_MEM_ADDR_"
 
+#: Nodes of a graph once every call of a local function has been replaced, and how deep calls go: a few functions that call each other ten times
+#: over make more nodes than any memory holds.
+MAX_NODES, MAX_CALLS = 200_000, 64
+
 
 def one_line(error: BaseException, limit: int = 160) -> str:
     """The first words of an error that a library wrote over many lines."""
@@ -43,6 +47,7 @@ def open_model(path: Path) -> tuple[Any, str]:
     # An empty file, and some that are no ONNX file at all, decode to a message without a single field that matters.
     if not model.ir_version or not model.HasField("graph"):
         raise NetworkError(f"{path} is not an ONNX file, or is cut short: copy or export it again")
+    _refuse_endless(model, path)
     _refuse_training(model, path)
     for location in _external_files(model, path):
         digest.update(_digest(location, path))
@@ -77,6 +82,22 @@ def every_graph(model: Any) -> Iterator[Any]:
     """All graphs of a model and of its local functions."""
     for root in (model.graph, *model.functions):
         yield from graphs(root)
+
+
+def _refuse_endless(model: Any, path: Path) -> None:
+    functions = {(function.domain, function.name): function for function in model.functions}
+    sizes: dict[tuple[Any, Any], int] = {}
+
+    def size(graph: Any, depth: int) -> int:
+        calls = [(node.domain, node.op_type) for each in graphs(graph) for node in each.node]
+        for call in set(calls) & functions.keys() - sizes.keys():
+            if depth == MAX_CALLS:  # a function that calls itself gets here too
+                raise NetworkError(f"{path} has local functions that call each other more than {MAX_CALLS} deep: inline them and export it again")
+            sizes[call] = size(functions[call], depth + 1)
+        return sum(sizes.get(call, 1) for call in calls)
+
+    if size(model.graph, 0) > MAX_NODES:
+        raise NetworkError(f"{path} has more than {MAX_NODES:,} nodes: serve a smaller network")
 
 
 def _refuse_training(model: Any, path: Path) -> None:

@@ -39,6 +39,9 @@ PORTION = 20
 #: tell a limit that is kept by less from one that is broken.
 TELLING = 2.0
 
+#: Share of the problems to learn from that start anywhere that is sure to keep the limits, not where that promises most: more of the space is seen so.
+ELSEWHERE = 0.6
+
 #: What is true of a simulated problem: as it was drawn, with a co-runner or hot, and of another device of its kind.
 VARIANTS = 3
 
@@ -137,6 +140,9 @@ def simulated(problem: Problem, options: DrawOptions, rng: np.random.Generator, 
     """A problem and its variants as arrays; None where its limits cannot be kept by anything that was found."""
     model = problem.model
     prior = prior_of(model, problem.objective, rng)
+    sure = prior.sure(problem.objective) if options.split == "train" else ()
+    if len(sure) and rng.random() < ELSEWHERE:
+        prior = prior.starting_at(int(rng.choice(sure)))
     others = model.drawn(rng, 3 * VARIANTS, options.width)
     truths = Contexts.stack([problem.truth, disturbed(problem.truth, rng), others])
     outcomes = model.logarithms(truths, prior.placements)

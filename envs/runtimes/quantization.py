@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from envs.device import local_computer
 from envs.errors import DependencyError, NetworkError, StorageError
 from envs.network import Network, TensorSpec
 from envs.onnx_file import every_graph, one_line, open_model
@@ -48,6 +49,9 @@ def quantized(path: Path, network: Network, cache: Path, seed: int = 0, samples:
     target = cache / f"{stem}-{network.sha256[:12]}-int8-ort{runtime.__version__}-s{seed}.onnx"
     if _intact(target):
         return target
+    needed_mib = (network.weight_bytes + network.activation_bytes * (network.fixed_batch or 1)) / 2**20
+    if needed_mib > local_computer().memory_mib:
+        raise NetworkError(f"{path} needs {needed_mib:,.0f} MiB to be quantised, more than there is here: serve it in FP32 only")
     model, sha256 = open_model(path)
     if any(node.op_type in QUANTISED for graph in every_graph(model) for node in graph.node):
         raise NetworkError(f"{path} is quantised already: give the FP32 file, from which the INT8 one is made here")

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from envs.configuration import Configuration, Placements
 from envs.measurement import FloatArray
 from envs.objective import Objective
-from envs.simulator.belief import factor
+from envs.observation import chance_of_keeping
+from envs.simulator.belief import factor, prior_variance
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.proposals import PENALTY, candidate_pool, score_and_violation
 from envs.simulator.tables import Contexts
@@ -55,6 +56,18 @@ class Prior:
     left: Floats
     nominal: Floats
 
+    def sure(self, objective: Objective) -> npt.NDArray[np.int64]:
+        """Which of the shortlist are sure to keep the limits, by what is believed before the first measurement."""
+        variance = prior_variance(self.basis[None], self.left[None])
+        limits = np.log([*[np.inf] * len(objective.p99_ms), *objective.p99_ms, objective.power_w])
+        return np.flatnonzero(chance_of_keeping(self.mean[None], variance, np.zeros((1, len(limits))), limits[None])[0] >= SURE)
+
+    def starting_at(self, row: int) -> Prior:
+        """The same with another of the shortlist in the first place."""
+        order = [row, *(each for each in range(len(self.placements)) if each != row)]
+        basis = self.basis.reshape(len(self.basis), *self.left.shape)[:, :, order].reshape(self.basis.shape)
+        return Prior(self.placements[order], self.mean[:, order], basis, self.left[:, order], self.nominal[:, order])
+
 
 def prior_of(
     model: DeviceModel,
@@ -85,12 +98,9 @@ def prior_of(
         chosen = np.concatenate([np.stack(first), chosen[~again]])
     placements = chosen[:size]
     samples = model.logarithms(model.drawn(rng, BELIEF_DRAWS), placements)
-    if start is None:
-        surest = _surest(model, samples, objective)
-        order = [surest, *(row for row in range(len(placements)) if row != surest)]
-        placements, samples = placements[order], samples[:, :, order]
     mean, basis, left = factor(samples, DIRECTIONS, model.discrepancy)
-    return Prior(placements, mean, basis, left, model.logarithms(model.nominal(), placements)[0])
+    prior = Prior(placements, mean, basis, left, model.logarithms(model.nominal(), placements)[0])
+    return prior if start is not None else prior.starting_at(_surest(model, samples, objective))
 
 
 def starting_configuration(model: DeviceModel, objective: Objective) -> Configuration:

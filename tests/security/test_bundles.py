@@ -108,21 +108,25 @@ def test_a_header_that_is_no_header_is_refused(tmp_path: Path, header: str, monk
         load_bundle(altered(tmp_path / "evil.bundle", {"trust.npy": content}))
 
 
+#: More than a bundle may have, in a few kilobytes.
+BOMB = claiming((65 << 18,), content=bytes(65 << 20))
+
+
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_zip_bomb_is_not_unpacked(tmp_path: Path, compression: int) -> None:
-    bundle = altered(tmp_path / "evil.bundle", {"trust.npy": claiming((2**25,), content=bytes(2**27))}, compression)
+    bundle = altered(tmp_path / "evil.bundle", {"trust.npy": BOMB}, compression)
     assert bundle.stat().st_size < 2**18
-    with little_memory(100), refused("claims more than", BundleError):
+    with little_memory(50), refused("claims more than", BundleError):
         load_bundle(bundle)
 
 
 def test_a_bomb_that_understates_its_size_is_not_unpacked(tmp_path: Path) -> None:
-    bundle = altered(tmp_path / "evil.bundle", {"trust.npy": claiming((2**25,), content=bytes(2**27))}, zipfile.ZIP_DEFLATED)
-    size = struct.pack("<I", len(claiming((2**25,))) + 2**27)
+    bundle = altered(tmp_path / "evil.bundle", {"trust.npy": BOMB}, zipfile.ZIP_DEFLATED)
+    size = struct.pack("<I", len(BOMB))
     content = bundle.read_bytes()
     assert content.count(size) >= 2
     bundle.write_bytes(content.replace(size, struct.pack("<I", 136)))
-    with little_memory(100), refused("is damaged", BundleError):
+    with little_memory(50), refused("is damaged", BundleError):
         load_bundle(bundle)
 
 
@@ -139,16 +143,9 @@ def patched(path: Path, offset: int, value: int) -> Path:
 
 
 def test_archives_that_python_cannot_read_are_refused(tmp_path: Path) -> None:
-    cases = {
-        patched(altered(tmp_path / "encrypted", {}), 6, 1): "RuntimeError",
-        patched(altered(tmp_path / "method", {}), 8, 99): "NotImplementedError",
-        patched(altered(tmp_path / "deflate", {}), 8, zipfile.ZIP_DEFLATED): "error",
-        patched(altered(tmp_path / "lzma", {}), 8, zipfile.ZIP_LZMA): "rror",
-        patched(altered(tmp_path / "version", {}), 4, 255): "is damaged|NotImplementedError",
-    }
-    for bundle, words in cases.items():
-        with refused(words, BundleError):
-            load_bundle(bundle)
+    for name, offset, value in (("encrypted", 6, 1), ("unknown", 8, 99), ("deflate", 8, 8), ("bzip2", 8, 12), ("lzma", 8, 14), ("version", 4, 255)):
+        with refused("is damaged", BundleError):
+            load_bundle(patched(altered(tmp_path / name, {}), offset, value))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +153,7 @@ def test_archives_that_python_cannot_read_are_refused(tmp_path: Path) -> None:
     [
         *({"budget": budget} for budget in ("8", None, 8.5, [8], -3, 10**30, 1e400, float("nan"), {"a": 1})),
         *({"format": number} for number in ("2", None, [2], "\x1b]0;x\x07\n" * 50)),
-        *({"features": value} for value in (None, 3, {"a": 1}, list(FEATURES) * 100_000, [[]])),
+        *({"features": value} for value in (None, 3, {"a": 1}, list(FEATURES) * 10_000, [[]])),
         *({"provenance": value} for value in (None, 3, "text", [1], {"trace": "name"}, {"trace": [1]})),
     ],
     ids=lambda changes: repr(changes)[:30],

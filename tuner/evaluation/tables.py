@@ -96,9 +96,20 @@ def _cell(value: float) -> str:
 def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([_plain(cell) for cell in row] for row in (header, *rows))
     return buffer.getvalue()
+
+
+def _plain(cell: object) -> str:
+    """A spreadsheet runs what begins like a formula (OWASP, "CSV Injection"), and names come out of files: those get a quote in front."""
+    text = str(cell)
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def text_rows(comparison: Comparison, summaries: Sequence[Summary], budget: int | None = None) -> tuple[list[str], list[list[str]]]:
