@@ -50,6 +50,9 @@ class BrokenSensor:
         self.fault = ""
         self._rng = np.random.default_rng(0)
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def read(self) -> BoardSample:
         if self.fault == GONE:
             raise OSError("No such device")
@@ -149,13 +152,21 @@ class LiveWorld:
         self.runtime = ServingRuntime(space, self.factory, self.sensor, ServingOptions(timeout_s=period_s, warmup_s=0.1, outside=True))
         self.client = Client(self.runtime, rate_ips)
         layers = (read_layers(self.path),)
-        self.service = Service(self.runtime, space.catalogue, lambda rates: model_for(at_rates(space, rates), layers))
+        self.service = Service(self.runtime, None, lambda rates: model_for(at_rates(space, rates), layers))
 
     def begin(self) -> None:
         self.client.start()
 
     def break_engine(self, fault: str) -> None:
         self.factory.faults.append(fault)
+
+    def pending(self) -> list[str]:
+        """Faults that were asked for and have not happened."""
+        return self.factory.faults
+
+    def crowd(self) -> None:
+        """Make the next period need another engine."""
+        self.client.rate_ips *= 2.5
 
     def break_sensor(self, fault: str) -> None:
         self.sensor.fault = fault
@@ -184,9 +195,9 @@ class SimulatedWorld:
         space = ConfigurationSpace(device, workload_of([described(self._layers[0])], [rate_ips]), 3, (1, 4, 16))
         self._rate_ips = rate_ips
         self.runtime = BrokenRuntime(SimulatedRuntime(model_for(space, self._layers)))
-        self.service = Service(self.runtime, space.catalogue, self.model_at)
+        self.service = Service(self.runtime, None, self.model_at)
 
-    def modelat_rates(self, rates_ips: tuple[float, ...]) -> DeviceModel:
+    def model_at(self, rates_ips: tuple[float, ...]) -> DeviceModel:
         return model_for(at_rates(self.runtime.space, rates_ips), self._layers)
 
     def begin(self) -> None:
@@ -195,15 +206,23 @@ class SimulatedWorld:
     def break_engine(self, fault: str) -> None:
         self.runtime.faults.append(fault)
 
+    def pending(self) -> list[str]:
+        """Faults that were asked for and have not happened."""
+        return self.runtime.faults
+
+    def crowd(self) -> None:
+        """Make the next period need another engine."""
+        self.arrivals_times(2.5)
+
     def break_sensor(self, fault: str) -> None:
         self.runtime.sensor_fault = fault
 
     def arrivals_times(self, factor: float) -> None:
         self._rate_ips *= factor
-        self.runtime.become(SimulatedRuntime(self.modelat_rates((self._rate_ips,)), seed=1))
+        self.runtime.become(SimulatedRuntime(self.model_at((self._rate_ips,)), seed=1))
 
     def damage_cache(self) -> None:
-        self.runtime.faults.append(NO_MEMORY)  # the model has no cache: the next engine cannot be made
+        """The model has none."""
 
     def end(self) -> int:
         self.runtime.close()
@@ -244,9 +263,9 @@ class BrokenRuntime(AnsweringRuntime):
                 self.faults.remove(fault)
                 raise ConfigurationFailed(Failure(kind, "injected"))
         found = self._inner.measure(window_s)
-        if self.sensor_fault in (GONE, NAN):
-            return replace(found, power_w=math.nan, energy_j=math.nan)
-        return replace(found, power_w=10.0, energy_j=10.0 * window_s) if self.sensor_fault == STUCK else found
+        if self.sensor_fault:  # what `envs.telemetry.meter` makes of it
+            return replace(found, power_w=math.nan, energy_j=math.nan, sensor_fault=f"injected: {self.sensor_fault}")
+        return found
 
 
 World = Union[LiveWorld, SimulatedWorld]

@@ -24,18 +24,14 @@ from unittest import mock
 
 from benchmarks.fault_worlds import GONE, HANG, KILL, NAN, NO_MEMORY, STUCK, WORLDS, LiveWorld, World
 from benchmarks.figures import figure, parser, report
-from envs.errors import BundleError
+from envs.errors import RuntimeFault
 from envs.measurement import Measurement
 from envs.objective import judge_measurement
-from envs.simulator.prior import starting_configuration
 from tuner.console import progress_bar, table
-from tuner.control.controller import Controller, ControlOptions
-from tuner.control.decider import Decider
-from tuner.control.guard import Guard
-from tuner.control.limits import Limits
-from tuner.control.memory import LastGood
+from tuner.control.assembly import controller_of
+from tuner.control.controller import ControlOptions
+from tuner.control.guard import Phase
 from tuner.control.period import Journal, Period
-from tuner.policy.bundle import Bundle, load_bundle
 
 BUNDLE = Path("checkpoints/reference.bundle")
 
@@ -48,12 +44,15 @@ class Fault:
     """One thing that breaks.
 
     Attributes:
-        act: does it. judged: whether limits can be kept, and be seen to be, while it lasts.
+        act: does it. can_keep: whether limits can be kept, and be seen to be, while it lasts. served_by: the phase in which it must end, None for any.
+        fired: whether it really happened.
     """
 
     name: str
     act: Callable[[Campaign], object]
-    judged: bool = True
+    can_keep: bool = True
+    served_by: Phase | None = None
+    fired: Callable[[Campaign], bool] = lambda on: not on.world.pending()
 
 
 @dataclass(frozen=True)
@@ -77,18 +76,12 @@ class Campaign:
     def __init__(self, world: World, folder: Path, period_s: float, bundle: Path = BUNDLE) -> None:
         self.world, self.folder = world, folder
         self.limits_path = folder / "limits.json"
-        space = world.service.space
-        self.limits = Limits({"p99_ms": 100.0, "power_w": 60.0}, space.workload.names, True, self.limits_path)
-        rates = tuple(tenant.rate_ips for tenant in space.workload.tenants)
-        decider = Decider(found, world.service.model_at, world.service.possible, self.limits.objective, rates) if (found := policy(bundle)) else None
-        safe = starting_configuration(world.service.model_at(rates), self.limits.objective)
-        self.memory = LastGood(folder, space)
-        self.controller = Controller(world.runtime, decider, Guard(space, safe), self.limits, self.memory, ControlOptions(period_s))
+        made = controller_of(world.service, {"p99_ms": 100.0, "power_w": 60.0}, self.limits_path, bundle, folder, ControlOptions(period_s))
+        self.controller, self.limits, self.memory = made.controller, made.limits, made.memory
         self.journal = Journal(folder / "journal.jsonl")
 
     def close(self) -> int:
         """Requests that were lost silently."""
-        self.journal.close()
         return self.world.end()
 
     def period(self) -> Period:
@@ -97,78 +90,91 @@ class Campaign:
         return period
 
     def settle(self) -> None:
-        """Until the same configuration has served for two periods."""
+        """Until the same configuration has served for two periods, the limits kept."""
         before = self.period()
         for _ in range(BEFORE):
             now = self.period()
             if now.kept and before.kept and now.configuration == before.configuration:
                 return
             before = now
+        raise RuntimeFault(f"nothing settled within {BEFORE} periods: {before}")
 
-    def after(self, judged: bool) -> tuple[int, int]:
-        """(periods until something valid was served and measured, with the limits kept where that is possible; periods beyond a limit)."""
+    def after(self, fault: Fault) -> tuple[int, int]:
+        """(periods until it serves again as it should, periods beyond a limit or without service after the one that the fault hit)."""
         recovered, broken = 0, 0
         weights = self.world.service.space.workload.weights
         for number in range(1, AFTER + 1):
             period = self.period()
             served = isinstance(period.outcome, Measurement) and period.outcome.tenants[0].throughput_ips > 0
-            beyond = isinstance(period.outcome, Measurement) and judge_measurement(period.outcome, period.objective, weights)[1] > 0
-            broken += judged and beyond
-            if not recovered and served and not (judged and beyond):
+            beyond = not isinstance(period.outcome, Measurement) or judge_measurement(period.outcome, period.objective, weights)[1] > 0
+            broken += fault.can_keep and beyond
+            if not recovered and served and (fault.served_by is None or period.phase is fault.served_by) and not (fault.can_keep and beyond):
                 recovered = number
         return recovered or AFTER + 1, broken
 
     def full_disk(self) -> None:
         """Everything that is written meets a full disk."""
-        self.journal.close()
         self.journal = Journal(Path("/dev/full"))
-        self.memory._path = Path("/dev/full") / "last_good.json"
+        self.memory.move(Path("/dev/full"))
 
 
-def policy(path: Path) -> Bundle | None:
-    """As `tuner.deploy` does: a service does not depend on its policy."""
-    try:
-        return load_bundle(path)
-    except BundleError:
-        return None
+def tightened(on: Campaign) -> None:
+    """Less memory than the next configuration takes, and limits that ask for another one."""
+    on.world.break_engine(NO_MEMORY)
+    on.limits_path.write_text('{"p99_ms": 60, "power_w": 60}')
+    on.world.crowd()
+
+
+def damaged(on: Campaign) -> None:
+    on.world.damage_cache()
+    on.world.break_engine(KILL)
+
+
+def clock_set_back(on: Campaign) -> None:
+    """The wall clock goes back an hour; nothing but the stamps of the journal may notice."""
+    now = time.time
+    mock.patch("time.time", side_effect=lambda: now() - 3600.0).start()
 
 
 FAULTS = (
     Fault("an instance dies", lambda on: on.world.break_engine(KILL)),
     Fault("an instance hangs", lambda on: on.world.break_engine(HANG)),
-    Fault("the sensor is gone", lambda on: on.world.break_sensor(GONE), judged=False),
-    Fault("the sensor is stuck", lambda on: on.world.break_sensor(STUCK), judged=False),
-    Fault("the sensor gives NaN", lambda on: on.world.break_sensor(NAN), judged=False),
-    Fault("the engine cache is damaged", lambda on: (on.world.damage_cache(), on.world.break_engine(KILL))),
+    Fault("the sensor is gone", lambda on: on.world.break_sensor(GONE), False, Phase.SAFE),
+    Fault("the sensor is stuck", lambda on: on.world.break_sensor(STUCK), False, Phase.SAFE),
+    Fault("the sensor gives NaN", lambda on: on.world.break_sensor(NAN), False, Phase.SAFE),
+    Fault("the engine cache is damaged", damaged),
     Fault("the disk is full", Campaign.full_disk),
-    Fault("no memory for the next configuration", lambda on: (on.world.break_engine(NO_MEMORY), on.limits_path.write_text('{"p99_ms": 60, "power_w": 60}'))),
-    Fault("a limit below anything possible", lambda on: on.limits_path.write_text('{"p99_ms": 0.01, "power_w": 60}'), judged=False),
+    Fault("no memory for the next configuration", tightened),
+    Fault("a limit below anything possible", lambda on: on.limits_path.write_text('{"p99_ms": 0.01, "power_w": 60}'), can_keep=False),
     Fault("a file of limits that is none", lambda on: on.limits_path.write_text('{"p99_ms": -3')),
     Fault("arrivals triple", lambda on: on.world.arrivals_times(3.0)),
+    Fault("the clock is set back", clock_set_back),
 )
 
-
-def with_clock_set_back(on: Campaign) -> tuple[int, int]:
-    """The wall clock goes back an hour; nothing but the stamps of the journal may notice."""
-    with mock.patch("time.time", return_value=time.time() - 3600.0):
-        return on.after(True)
+#: A policy that cannot be read is there from the start: the safe default serves.
+NO_POLICY = Fault("the bundle is cut short", lambda on: None)
 
 
-def one(name: str, fault: Fault | None, folder: Path, period_s: float, bundle: Path = BUNDLE) -> Result:
+def one(name: str, fault: Fault, folder: Path, period_s: float) -> Result:
     """One fault in a world of its own."""
     world = WORLDS[name](folder, period_s)
     world.begin()
+    bundle = BUNDLE
+    if fault is NO_POLICY:
+        bundle = folder / "cut.bundle"
+        bundle.write_bytes(BUNDLE.read_bytes()[: BUNDLE.stat().st_size // 2])
     on = Campaign(world, folder, period_s, bundle)
     try:
-        if bundle is BUNDLE:
+        if fault is not NO_POLICY:
             on.settle()
-        if fault is not None:
-            fault.act(on)
-        recovered, broken = with_clock_set_back(on) if fault is None and bundle is BUNDLE else on.after(fault is None or fault.judged)
+        fault.act(on)
+        recovered, broken = on.after(fault)
+        if not fault.fired(on):
+            raise RuntimeFault(f"{fault.name} did not happen in the world {name}")
     finally:
+        mock.patch.stopall()
         silent = on.close()
-    what = fault.name if fault else "the clock is set back" if bundle is BUNDLE else "the bundle is cut short"
-    return Result(name, what, recovered, broken, silent)
+    return Result(name, fault.name, recovered, broken, silent)
 
 
 def killed(name: str, number: int, folder: Path, period_s: float) -> Result:
@@ -189,13 +195,11 @@ def killed(name: str, number: int, folder: Path, period_s: float) -> Result:
     before = lines(folder / "first.jsonl")
     subprocess.run([*command, "--journal", str(folder / "second.jsonl"), "--periods", "3"], check=True, timeout=60)
     again = lines(folder / "second.jsonl")
-    good = {line["configuration"] for line in before if line["kept"]}
-    recovered = next((position for position, line in enumerate(again, 1) if "tenants" in line and line["kept"]), AFTER + 1)
-    stopped_well = code == 0 if number == signal.SIGTERM else True
-    started_with_good = again[0]["configuration"] in good
-    return Result(
-        name, f"{signal.Signals(number).name} and a restart", recovered, sum(not line["kept"] for line in again), int(not (stopped_well and started_with_good))
-    )
+    if number == signal.SIGTERM and code != 0:
+        raise RuntimeFault(f"SIGTERM ended it with {code}")
+    good = [line["configuration"] for line in before if line["kept"]][-1]
+    recovered = next((position for position, line in enumerate(again, 1) if line["kept"] and (position > 1 or line["configuration"] == good)), AFTER + 1)
+    return Result(name, f"{signal.Signals(number).name} and a restart", recovered, sum(not line["kept"] for line in again), 0)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -209,17 +213,9 @@ def campaign(worlds: list[str], period_s: float, advance: Callable[[str], None] 
     """Every fault in every world."""
     results = []
     for name in worlds:
-        for fault in (*FAULTS, None):
+        for fault in (*FAULTS, NO_POLICY, signal.SIGTERM, signal.SIGKILL):
             with tempfile.TemporaryDirectory() as folder:
-                results.append(one(name, fault, Path(folder), period_s))
-            advance(f"{name}: {results[-1].fault}")
-        with tempfile.TemporaryDirectory() as folder:
-            cut = Path(folder) / "cut.bundle"
-            cut.write_bytes(BUNDLE.read_bytes()[: BUNDLE.stat().st_size // 2])
-            results.append(one(name, None, Path(folder), period_s, cut))
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with tempfile.TemporaryDirectory() as folder:
-                results.append(killed(name, number, Path(folder), period_s))
+                results.append(one(name, fault, Path(folder), period_s) if isinstance(fault, Fault) else killed(name, fault, Path(folder), period_s))
             advance(f"{name}: {results[-1].fault}")
     return results
 

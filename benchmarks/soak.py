@@ -24,17 +24,12 @@ from envs.configuration import Configuration
 from envs.measurement import Measurement
 from envs.runtimes.interference import resident_mib
 from envs.runtimes.protocol import try_configuration
-from envs.simulator.prior import starting_configuration
 from tuner.console import progress_bar, table
-from tuner.control.controller import Controller, ControlOptions
-from tuner.control.decider import Decider
-from tuner.control.guard import Guard
-from tuner.control.limits import Limits
-from tuner.control.memory import LastGood
+from tuner.control.assembly import controller_of
+from tuner.control.controller import ControlOptions
 from tuner.control.period import Period
 from tuner.control.service import Asked, Service, service
 from tuner.options import cache_folder
-from tuner.policy.bundle import load_bundle
 
 PHASES = 6
 
@@ -46,7 +41,7 @@ class Grid:
     """What every configuration gave in some windows: [N, W] throughput and p99, NaN where it failed."""
 
     def __init__(self, served: Service, window_s: float, windows: int) -> None:
-        self.configurations = [Configuration.of(row) for row in served.possible]
+        self.configurations = [Configuration.of(row) for row in served.space.catalogue]
         shape = (len(self.configurations), windows)
         self.ips, self.p99_ms = np.full(shape, np.nan), np.full(shape, np.nan)
         with progress_bar("grid", shape[0] * windows) as advance:
@@ -78,12 +73,7 @@ def controlled(served: Service, limits_ms: list[float], folder: Path, bundle: Pa
     """The periods of each phase, and the resident memory [MiB] at the end of each."""
     path = folder / "limits.json"
     path.write_text(json.dumps({"p99_ms": limits_ms[0]}))
-    limits = Limits({}, served.space.workload.names, served.runtime.has_power, path)
-    limits.refresh()
-    rates = tuple(tenant.rate_ips for tenant in served.space.workload.tenants)
-    decider = Decider(load_bundle(bundle), served.model_at, served.possible, limits.objective, rates)
-    guard = Guard(served.space, starting_configuration(served.model_at(rates), limits.objective))
-    controller = Controller(served.runtime, decider, guard, limits, LastGood(folder, served.space), ControlOptions(period_s))
+    controller = controller_of(served, {}, path, bundle, folder, ControlOptions(period_s)).controller
     phases, memory_mib = [], []
     with progress_bar("serving", periods * len(limits_ms)) as advance:
         for limit in limits_ms:

@@ -15,6 +15,9 @@ from envs.network_cost import computed, cost
 from envs.onnx_file import check_model, one_line, open_model
 from envs.optional import optional_import
 
+#: What is larger is no tensor, and no number to calculate with.
+MAX_ELEMENTS = 2**62
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -208,6 +211,9 @@ def _infer(onnx: Any, model: Any, inputs: list[str], batch: int, path: Path) -> 
         tensor = value.type.tensor_type
         if tensor.HasField("shape") and all(size.HasField("dim_value") for size in tensor.shape.dim):
             shapes[value.name] = tuple(size.dim_value for size in tensor.shape.dim)
+    for name, shape in shapes.items():
+        if math.prod(shape) > MAX_ELEMENTS:
+            raise NetworkError(f"{path} has a tensor that no memory holds ({str(name)[:80]!r}): export it again")
     return shapes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -137,7 +138,17 @@ def _external_files(model: Any, path: Path) -> list[Path]:
             if not target.is_file():
                 raise NetworkError(f"{path} needs the file of weights {location!r}, which is missing: copy it beside the model")
             found.add(target)
+            _check_extent(tensor, target, path)
     return sorted(found)
+
+
+def _check_extent(tensor: Any, target: Path, path: Path) -> None:
+    """NetworkError where the values of a tensor are said to lie beyond the file that holds them."""
+    said = {str(entry.key): str(entry.value) for entry in tensor.external_data}
+    offset, length = (said.get(key, "0") for key in ("offset", "length"))
+    plain = len(said) == len(tensor.external_data) and all(re.fullmatch("[0-9]{1,18}", number) for number in (offset, length))
+    if not plain or int(offset) + int(length) > target.stat().st_size:
+        raise NetworkError(f"{path} looks for weights beyond the end of {target.name!r}: copy that file again, or export both again")
 
 
 def _tensors(model: Any) -> Iterator[Any]:

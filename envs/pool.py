@@ -90,7 +90,7 @@ class Pool:
             pool = cls(**{each.name: arrays[each.name] for each in fields(cls)})
             pool._check()
             return pool
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, IndexError) as error:
             raise TraceError(f"{path} is damaged or from another version: delete it, and the same command draws its problems anew") from error
 
     def _check(self) -> None:

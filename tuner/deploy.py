@@ -14,28 +14,29 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from envs.errors import BundleError, OptionError, TunerError
-from envs.simulator.prior import starting_configuration
+from envs.errors import OptionError, TunerError
+from envs.measurement import Failure
 from envs.telemetry.power_mode import read_power_mode
+from tuner.control.assembly import Assembled, controller_of
 from tuner.control.controller import Controller, ControlOptions
-from tuner.control.decider import Decider
-from tuner.control.guard import Guard
-from tuner.control.limits import Limits
 from tuner.control.lock import DeviceLock, usual_lock
-from tuner.control.memory import LastGood
 from tuner.control.metrics import Metrics
 from tuner.control.period import Journal
 from tuner.control.service import RUNTIMES, Asked, Service, service
 from tuner.options import cache_folder, shipped
-from tuner.policy.bundle import load_bundle
+
+Client = Callable[[Callable[..., Any]], object]
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
@@ -71,50 +72,69 @@ def main(given: Sequence[str]) -> int:
     options = arguments(given)
     if not options.period_s > 0 or (options.periods is not None and options.periods < 1):
         raise OptionError("--period-s and --periods must be above zero")
+    client = client_of(options.client) if options.client else None
     with DeviceLock(options.lock), contextlib.ExitStack() as stack:
         served = service(asked(options))
         stack.callback(served.runtime.close)
-        limits = Limits(limits_given(options), served.space.workload.names, served.runtime.has_power, options.limits)
-        memory = LastGood(options.folder, served.space)
-        decider = decider_of(options, served, limits)
-        safe = starting_configuration(served.model_at(rates_of(served)), limits.objective)
-        guard = Guard(served.space, safe, memory.load())
+        bundle = options.bundle or shipped("checkpoints") / "reference.bundle"
+        control = ControlOptions(options.period_s)
+        made = controller_of(served, limits_given(options), options.limits, bundle, options.folder, control, read_power_mode)
         if options.dry_run:
-            print(plan(served, guard, decider))
+            print(plan(served, made))
             return 0
-        controller = Controller(served.runtime, decider, guard, limits, memory, ControlOptions(options.period_s), read_power_mode, served.remarks)
         journal = Journal(options.journal)
-        stack.callback(journal.close)
         metrics = Metrics(options.metrics_port, served.space) if options.metrics_port is not None else None
         if metrics:
             stack.callback(metrics.close)
-        return run(controller, served, journal, metrics, options)
+        return run(made.controller, served, journal, metrics, client, options)
 
 
-def run(controller: Controller, served: Service, journal: Journal, metrics: Metrics | None, options: argparse.Namespace) -> int:
-    """Periods until SIGTERM, SIGINT, or as many as asked for."""
-    stop = threading.Event()
+class Stop:
+    """Set by SIGTERM and SIGINT; a plain flag, since a signal may come at any instruction."""
 
-    def ask_to_stop(number: int, frame: FrameType | None) -> None:
-        stop.set()
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask_to_stop)
-    client: threading.Thread | None = None
-    count = 0
-    while not stop.is_set() and (options.periods is None or count < options.periods):
-        if options.client and client is None and count:
-            client = threading.Thread(target=client_of(options.client), args=(served.runtime.submit,), daemon=True)  # type: ignore[attr-defined]
-            client.start()
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def rest(self, until_s: float) -> None:
+        """Wait, unless it is time to go."""
+        while not self.asked and (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, 0.1))
+
+
+def run(controller: Controller, served: Service, journal: Journal, metrics: Metrics | None, client: Client | None, options: argparse.Namespace) -> int:
+    """Periods until SIGTERM, SIGINT, or as many as asked for. A period that ends early, by a failure or because nothing is really served, is waited out."""
+    stop, count = Stop(), 0
+    while not stop.asked and (options.periods is None or count < options.periods):
+        began_s = time.monotonic()
         period = controller.step()
         journal.write(period.as_dict(served.space))
         if metrics:
             metrics.show(period, journal.lost)
+        notify("WATCHDOG=1" if count else "READY=1\nWATCHDOG=1")
         count += 1
+        if client is not None and count == 1:
+            threading.Thread(target=client, args=(served.runtime.submit,), name="client", daemon=True).start()  # type: ignore[attr-defined]
+        if options.periods is None or isinstance(period.outcome, Failure):
+            stop.rest(began_s + options.period_s)
     return 0
 
 
+def notify(state: str) -> None:
+    """Tell systemd, where it asks for it (sd_notify), that the loop goes round."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            told.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
 def asked(options: argparse.Namespace) -> Asked:
+    if options.client and not options.rate_ips:
+        raise OptionError("--client needs --rate-ips: say about how many requests a second will come; what really comes is followed then")
     if options.client and options.runtime in ("simulated", "replayed"):
         raise OptionError(f"--client needs a runtime that serves: --runtime {options.runtime} only answers what a window would give")
     return Asked(
@@ -138,35 +158,27 @@ def limits_given(options: argparse.Namespace) -> dict[str, Any]:
     return {"p99_ms": p99, "power_w": options.power_w}
 
 
-def rates_of(served: Service) -> tuple[float, ...]:
-    return tuple(tenant.rate_ips for tenant in served.space.workload.tenants)
-
-
-def decider_of(options: argparse.Namespace, served: Service, limits: Limits) -> Decider | None:
-    """The policy; None, and a word about it, where its bundle cannot be used: the service does not depend on it."""
-    try:
-        bundle = load_bundle(options.bundle or shipped("checkpoints") / "reference.bundle")
-    except BundleError as error:
-        print(f"serving without a policy: {error}", file=sys.stderr)
-        return None
-    return Decider(bundle, served.model_at, served.possible, limits.objective, rates_of(served))
-
-
-def plan(served: Service, guard: Guard, decider: Decider | None) -> str:
+def plan(served: Service, made: Assembled) -> str:
     """What would be served first, in words."""
-    first = decider.experiment() if decider else None
-    lines = [f"device: {served.space.device.name} ({served.runtime.origin.value})", f"configurations: {len(served.possible):,}"]
-    lines.append(f"safe default: {served.space.describe(guard.safe)}")
-    lines.append(f"last good: {served.space.describe(guard.good) if guard.good else 'none kept'}")
-    lines.append(f"first measurement: {served.space.describe(first) if first else 'none'}")
-    return "\n".join(lines)
+    first, good, space = made.decider.experiment() if made.decider else None, made.guard.good, served.space
+    return "\n".join(
+        [
+            f"device: {space.device.name} ({served.runtime.origin.value})",
+            f"limits: {made.limits.objective.describe(space.workload.names)}",
+            f"configurations: {space.combinations if served.possible is None else len(served.possible):,}",
+            f"safe default: {space.describe(made.guard.safe)}",
+            f"last good: {space.describe(good) if good else 'none kept'}",
+            f"first measurement: {space.describe(first) if first else 'none'}",
+        ]
+    )
 
 
-def client_of(name: str) -> Any:
+def client_of(name: str) -> Client:
     """A function of the user's own."""
     module, _, function = name.partition(":")
     try:
-        return getattr(importlib.import_module(module), function)
+        found: Client = getattr(importlib.import_module(module), function)
+        return found
     except (ImportError, AttributeError, ValueError) as error:
         raise OptionError(f"--client {name} cannot be found ({error}): give MODULE:FUNCTION that Python can import from here") from error
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,6 +20,8 @@ from envs.runtimes.queue import Answer, Request, RequestQueue, clock
 
 #: How long stopping, and proving a batch, wait for the batch at hand.
 STOP_TIMEOUT_S = 30.0
+
+logger = logging.getLogger(__name__)
 
 Arrays = Sequence[npt.NDArray[np.generic]]
 
@@ -194,11 +198,10 @@ class Instance(ABC):
         requests = self._let_go()
         if not requests:
             return
-        if self.log is not None:
-            self.log.append(BatchRecord(start_s, clock(), tuple(request.arrival_s for request in requests), device_s))
+        if (log := self.log) is not None:  # whoever watches may stop at any moment
+            log.append(BatchRecord(start_s, clock(), tuple(request.arrival_s for request in requests), device_s))
         self.busy_since_s = None
-        for request, answer in zip(requests, answers, strict=True):
-            request.future.set_result(answer)
+        settle([partial(request.future.set_result, answer) for request, answer in zip(requests, answers, strict=True)])
 
     def _lose(self, error: Exception) -> None:
         """The engine is of no more use: say so to those whose requests are in hand, and to the runtime."""
@@ -207,10 +210,11 @@ class Instance(ABC):
             self.error = error
         requests = self._let_go()
         self.busy_since_s = None
-        for request in requests:
-            request.future.set_exception(self.loss())
-        if first:
-            self._lost(self)
+        try:
+            settle([partial(request.future.set_exception, self.loss()) for request in requests])
+        finally:
+            if first:
+                self._lost(self)
 
     def _let_go(self) -> list[Request]:
         with self._handing:
@@ -233,6 +237,20 @@ class Instance(ABC):
                 buffer[row] = array
         # A network with a fixed batch runs a full one, the rest of which nobody reads.
         return [buffer[: self._network.fixed_batch or len(requests)] for buffer in buffers]
+
+
+def settle(tellings: Sequence[Callable[[], None]]) -> None:
+    """Tell everybody, whatever one of them makes of it; what is meant to end a thread (SystemExit in a callback) does so afterwards."""
+    stop: BaseException | None = None
+    for tell in tellings:
+        try:
+            tell()
+        except Exception:  # its owner has settled the future himself
+            logger.exception("an answer could not be given")
+        except BaseException as error:
+            stop = error
+    if stop is not None:
+        raise stop
 
 
 def failure_of(error: Exception, what: str, kind: FailureKind = FailureKind.BUILD_FAILED) -> Failure:

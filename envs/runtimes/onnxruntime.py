@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.configuration import ConfigurationSpace
-from envs.errors import ConfigurationError, NetworkError
+from envs.errors import ConfigurationError, NetworkError, TunerError
 from envs.measurement import ConfigurationFailed
 from envs.optional import optional_import
 from envs.runtimes.instance import Arrays, failure_of
@@ -59,7 +59,7 @@ class OnnxEngineFactory:
         self._cache = cache
 
     def path(self, tenant: int, accelerator: int) -> Path:
-        """The graph that this tenant serves on this accelerator; NetworkError if it cannot be quantised."""
+        """The graph that this tenant serves on this accelerator; the errors are those of `quantized`."""
         network = self._space.workload.tenants[tenant].network
         if self._space.device.accelerators[accelerator].name == "cpu_int8":
             return quantized(self._paths[tenant], network, self._cache)
@@ -72,8 +72,8 @@ class OnnxEngineFactory:
         for tenant, place in itertools.product(range(tenants), range(accelerators)):
             try:
                 self.path(tenant, place)
-            except NetworkError as error:
-                impossible[tenant, place] = error
+            except TunerError as error:  # also a copy that cannot be kept: the graph as it is can serve
+                impossible[tenant, place] = NetworkError(str(error))
         return impossible
 
     def load(self, tenant: int, accelerator: int, threads: int) -> OnnxEngine:

@@ -12,10 +12,16 @@ from concurrent.futures import Future
 import numpy as np
 import numpy.typing as npt
 
+from envs.errors import RuntimeFault
+
 Sample = tuple[npt.NDArray[np.generic], ...]
 Answer = dict[str, npt.NDArray[np.generic]]
 
 clock = time.perf_counter
+
+
+class QueueFull(RuntimeFault):
+    """More was asked for than is being answered; the request was not accepted."""
 
 
 class Request:
@@ -33,6 +39,13 @@ class Request:
         self.future: Future[Answer] = Future()
         self.queued_s = clock()
         self.arrival_s = self.queued_s if arrival_s is None else arrival_s
+
+    def begin(self) -> bool:
+        """Whether its answer is still wanted; from now on it cannot be cancelled any more."""
+        try:
+            return self.future.set_running_or_notify_cancel()
+        except RuntimeError:  # its owner has settled the future himself
+            return False
 
 
 class RequestQueue:
@@ -89,10 +102,15 @@ class RequestQueue:
             self._requests.clear()
             return waiting
 
-    def waiting(self) -> list[Request]:
-        """What waits, left where it is."""
+    def due_between(self, start_s: float, end_s: float) -> list[float]:
+        """Arrivals in a span of what waits."""
         with self._changed:
-            return list(self._requests)
+            return [request.arrival_s for request in self._requests if start_s <= request.arrival_s < end_s]
+
+    def any_due(self, start_s: float, end_s: float) -> bool:
+        """Whether there is such a one."""
+        with self._changed:
+            return any(start_s <= request.arrival_s < end_s for request in self._requests)
 
     def __len__(self) -> int:
         return len(self._requests)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from envs.network import Network
-from envs.runtimes.instance import STOP_TIMEOUT_S, Arrays, Instance, Slot
+from envs.runtimes.instance import STOP_TIMEOUT_S, Arrays, Instance, Slot, settle
 from envs.runtimes.instance import StreamEngine as StreamEngine
 from envs.runtimes.queue import RequestQueue, clock
 
@@ -74,8 +74,7 @@ class StreamInstance(Instance):
         """Launch a batch if the engine is free and one is ready."""
         if not self.free or not self._running.acquire(blocking=False):
             return False
-        taken = self._queue.take_ready(self.slot.batch)
-        requests = [request for request in taken if request.future.set_running_or_notify_cancel()]
+        requests = [request for request in self._queue.take_ready(self.slot.batch) if request.begin()]
         if not requests:
             self._running.release()
             return False
@@ -116,6 +115,12 @@ class StreamInstance(Instance):
             self._released.set()
         return True
 
+    def orphan(self) -> None:
+        """The driver is gone: nobody asks any more whether what is on the device has finished."""
+        what = "the thread that drives it has ended"
+        self._lose(TimeoutError(f"{what} before its batch") if self._launched else RuntimeError(what))
+        self.retire()
+
     def _land(self) -> None:
         self._launched = False
         self._running.release()
@@ -125,7 +130,8 @@ class StreamInstance(Instance):
         deadline_s = clock() + STOP_TIMEOUT_S
         while not self._engine.done():
             if clock() > deadline_s:
-                self._released.clear()  # it may work still: nobody must release it
+                self._launched = True  # it may work still: nobody must release it, the driver of a kept instance neither
+                self._released.clear()
                 error = TimeoutError(f"no answer within {STOP_TIMEOUT_S:g} s")
                 self.abandon(error)
                 raise error
@@ -153,14 +159,15 @@ class StreamDriver:
         self._changing = threading.Lock()
         self._happened = threading.Event()
         self._closing = False
-        self._thread = threading.Thread(target=self._drive, name="stream-driver", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def add(self, instance: StreamInstance) -> None:
         """Serve this one from now on."""
         instance.queue.listener = self.wake
         with self._changing:
             self._instances.append(instance)
-            if self._thread.ident is None:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._drive, name="stream-driver", daemon=True)
                 self._thread.start()
         self.wake()
 
@@ -172,23 +179,32 @@ class StreamDriver:
         """End the thread, after the instances have been stopped."""
         self._closing = True
         self.wake()
-        if self._thread.ident is not None:
-            self._thread.join(STOP_TIMEOUT_S)
+        if (thread := self._thread) is not None:
+            thread.join(STOP_TIMEOUT_S)
 
     def _drive(self) -> None:
-        while not self._closing:
-            self._happened.clear()  # before looking, so that what happens meanwhile ends the wait
-            with self._changing:
-                instances = list(self._instances)
-            for instance in instances:
-                instance.collect()
-            fed = [instance for instance in instances if instance.feed()]
-            gone = [instance for instance in instances if instance.retire()]
-            if fed or gone:
+        try:
+            while not self._closing:
+                self._turn()
+        finally:
+            if not self._closing:  # a callback of the user's may end this thread: nobody must wait for it; the next instance starts another
                 with self._changing:
-                    waiting = [each for each in self._instances if each not in fed]
-                    self._instances = [each for each in waiting + fed if each not in gone]
-            self._rest(instances)
+                    orphans, self._instances, self._thread = self._instances, [], None
+                settle([instance.orphan for instance in orphans])
+
+    def _turn(self) -> None:
+        self._happened.clear()  # before looking, so that what happens meanwhile ends the wait
+        with self._changing:
+            instances = list(self._instances)
+        for instance in instances:
+            instance.collect()
+        fed = [instance for instance in instances if instance.feed()]
+        gone = [instance for instance in instances if instance.retire()]
+        if fed or gone:
+            with self._changing:
+                waiting = [each for each in self._instances if each not in fed]
+                self._instances = [each for each in waiting + fed if each not in gone]
+        self._rest(instances)
 
     def _rest(self, instances: list[StreamInstance]) -> None:
         if any(instance.in_flight for instance in instances):

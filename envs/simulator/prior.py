@@ -103,9 +103,9 @@ def prior_of(
     return prior if start is not None else prior.starting_at(_surest(model, samples, objective))
 
 
-def starting_configuration(model: DeviceModel, objective: Objective) -> Configuration:
+def starting_configuration(model: DeviceModel, objective: Objective, candidates: Placements | None = None) -> Configuration:
     """What everybody measures first where nothing is served yet, see `prior_of`."""
-    return Configuration.of(prior_of(model, objective, np.random.default_rng(0)).placements[0])
+    return Configuration.of(prior_of(model, objective, np.random.default_rng(0), candidates).placements[0])
 
 
 def _surest(model: DeviceModel, samples: FloatArray, objective: Objective) -> int:

@@ -62,7 +62,9 @@ def test_a_pickle_in_the_place_of_an_array_is_not_unpickled(tmp_path: Path, name
                 load_bundle(bundle)
 
 
-@pytest.mark.parametrize("name", ["../escaped.npy", "/tmp/escaped.npy", "a/../../escaped.npy", "..\\escaped.npy", "C:\\escaped.npy", "new\nline.npy", "\x1b[2J.npy"])
+@pytest.mark.parametrize(
+    "name", ["../escaped.npy", "/tmp/escaped.npy", "a/../../escaped.npy", "..\\escaped.npy", "C:\\escaped.npy", "new\nline.npy", "\x1b[2J.npy"]
+)
 def test_names_that_are_paths_lead_nowhere(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "inside"
     folder.mkdir()
@@ -100,7 +102,9 @@ def test_a_strange_type_is_refused(tmp_path: Path, dtype: Any) -> None:
         load_bundle(bundle)
 
 
-@pytest.mark.parametrize("header", ["__import__('os').system('touch ran')", "{'descr': '<f4', 'shape': (" + "-" * 5000 + "1,)}", "(" * 9000, "'" + "9" * 9000, "{"])
+@pytest.mark.parametrize(
+    "header", ["__import__('os').system('touch ran')", "{'descr': '<f4', 'shape': (" + "-" * 5000 + "1,)}", "(" * 9000, "'" + "9" * 9000, "{"]
+)
 def test_a_header_that_is_no_header_is_refused(tmp_path: Path, header: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()

@@ -248,7 +248,9 @@ def test_a_file_that_is_no_journal_is_not_cut(tmp_path: Path, content: str) -> N
         TraceWriter(tmp_path / "t.parquet", WORLD, FACTS)
 
 
-@pytest.mark.parametrize("row", ["[1, 2]", "{}", "null", "3", '"x"', "[" * 100_000, '{"net0.cpu_fp32.instances": 1e400}', pickle.dumps(1, 0).decode().replace("\n", "")])
+@pytest.mark.parametrize(
+    "row", ["[1, 2]", "{}", "null", "3", '"x"', "[" * 100_000, '{"net0.cpu_fp32.instances": 1e400}', pickle.dumps(1, 0).decode().replace("\n", "")]
+)
 def test_rows_that_are_none_are_refused(tmp_path: Path, row: str) -> None:
     journal = journal_of(tmp_path / "t.parquet")
     journal.write_text(journal.read_text() + row + "\n")

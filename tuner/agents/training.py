@@ -49,7 +49,7 @@ class AgentOptions:
     gamma: float = 0.7
     gae_lambda: float = 0.95
     hidden: int = 32
-    price: float = 0.055
+    price: float = 0.065
     changes: float = 0.0
     threads: int = 1
 

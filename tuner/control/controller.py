@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from envs.configuration import Configuration
-from envs.errors import ObjectiveError, StorageError, require_positive
+from envs.errors import ObjectiveError, RuntimeFault, StorageError, require_positive
 from envs.measurement import Failure, FailureKind, Measurement, Origin, Outcome
 from envs.objective import MAX_VIOLATION, judge_measurement
 from envs.runtimes.protocol import Runtime, try_configuration
@@ -18,12 +18,16 @@ from tuner.control.guard import Choice, Guard, Phase
 from tuner.control.limits import Limits
 from tuner.control.memory import LastGood
 from tuner.control.period import Period
+from tuner.control.watch import Arrivals, idle, without_idle
 
-#: An instance that is lost, or hangs, is no fault of its configuration: it is started again once before the configuration is left.
+#: An instance that is lost, or hangs, is no fault of a configuration that served before: it is started again once before that is left.
 ACCIDENTS = (FailureKind.INSTANCE_LOST, FailureKind.TIMED_OUT)
 
 #: Periods in a row with the very same reading, down to the last bit, after which a power sensor counts as stuck.
 STUCK = 3
+
+#: Periods in a row in which nothing could be measured, after which a new process is the better try (a CUDA context, once broken, stays so).
+HOPELESS = 10
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class ControlOptions:
     Attributes:
         period_s: length of the window of a control period. cooldown: periods without experiments after a limit was broken.
         rate_moved: share by which arrivals must differ from what was assumed. heated_c: degrees by which the board must.
-        doubted: periods in a row in which what serves breaks a limit that it kept before, after which nothing that was measured counts any more.
+        doubted: periods in which what kept the limits before breaks them, without one in which it keeps them, after which nothing measured counts.
     """
 
     period_s: float = 3.0
@@ -47,7 +51,7 @@ class ControlOptions:
 
 
 class Controller:
-    """One device under control. `step` is one period; whatever fails in it ends in a configuration that serves.
+    """One device under control. `step` is one period; what fails in it ends, in the next ones, in a configuration that serves.
 
     Args:
         decider: the policy; None, or one that raises, leaves the last good configuration and the safe default.
@@ -70,41 +74,60 @@ class Controller:
         self._told: set[str] = set()
         self._space = runtime.space
         self._began_s = time.monotonic()
-        self._number, self._breaks = 0, 0
+        self._number = 0
+        self._breaks: Counter[Configuration] = Counter()
         self._mode = power_mode()
         self._temperature_c = math.nan
-        self._repaired: Configuration | None = None
+        self._arrivals = Arrivals(runtime.space.workload, options.rate_moved)
         self._serving: Configuration | None = None
+        self._repaired: Configuration | None = None
+        self._failed: Configuration | None = None
+        self._failures = 0
         self._blind, self._idle = False, False
         self._readings: deque[float] = deque(maxlen=STUCK)
 
     def step(self) -> Period:
-        """One control period: look at conditions, decide, serve and measure, judge."""
+        """One control period: look at conditions, decide, serve and measure, judge.
+
+        Raises:
+            RuntimeFault: nothing could be measured for `HOPELESS` periods in a row: start the process anew.
+        """
         self._number += 1
         began_s = time.monotonic() - self._began_s
         events = self._conditions()
         deciding_s = time.perf_counter()
         choice = self._choose(events)
         decision_us = 1e6 * (time.perf_counter() - deciding_s)
-        outcome = try_configuration(self._runtime, choice.configuration, self._options.period_s)
+        outcome = self._serve(choice.configuration)
         new = [remark for remark in self._remarks() if remark not in self._told]
         self._told.update(new)
         events += new
         score, violation = self._judge(outcome, events)
         kept = violation <= 0
+        objective = self._limits.objective
         self._note(choice, outcome, kept, events)
-        return Period(
-            self._number, began_s, choice.phase, choice.configuration, outcome, self._limits.objective, kept, score, violation, decision_us, tuple(events)
-        )
+        if self._failures >= HOPELESS:
+            raise RuntimeFault(f"nothing could be measured for {HOPELESS} periods in a row ({events[-1]}): start anew")
+        return Period(self._number, began_s, choice.phase, choice.configuration, outcome, objective, kept, score, violation, decision_us, tuple(events))
+
+    def _serve(self, configuration: Configuration) -> Outcome:
+        """Apply and measure; whatever a driver raises is a failure of this period."""
+        try:
+            return try_configuration(self._runtime, configuration, self._options.period_s)
+        except Exception as error:
+            return Failure(FailureKind.BUILD_FAILED, f"{type(error).__name__}: {error}")
 
     def _conditions(self) -> list[str]:
         """What changed from outside since the last period, and what follows from it."""
-        events = []
+        events: list[str] = []
         try:
             if self._limits.refresh():
                 events.append(f"limits changed: {self._limits.objective.describe(self._space.workload.names)}")
+                self._repaired = None
+                good: list[bool] = []
                 self._advise(events, lambda decider: decider.ask_for(self._limits.objective))
-                self._guard.moved(self._decider is None or self._guard.good in self._decider.resting())
+                self._advise(events, lambda decider: good.append(self._guard.good in decider.resting()))
+                self._moved(still_good=not good or good[0])
         except ObjectiveError as error:
             events.append(str(error))
         mode = self._power_mode()
@@ -115,10 +138,11 @@ class Controller:
         return events
 
     def _choose(self, events: list[str]) -> Choice:
+        if self._blind:
+            safe = self._guard.safe
+            return Choice(self._guard.good if self._failed == safe and self._guard.good else safe, Phase.SAFE)
         if self._repaired is not None:  # an instance was lost: the same again, which starts it anew
             return Choice(self._repaired, Phase.RETURNED)
-        if self._blind:
-            return Choice(self._guard.safe, Phase.SAFE)
         proposed: list[tuple[Configuration | None, list[Configuration], Configuration | None]] = []
         serving = self._serving
         self._advise(events, lambda decider: proposed.append((None if self._idle else decider.experiment(), decider.resting(serving), decider.least())))
@@ -132,58 +156,74 @@ class Controller:
         if isinstance(outcome, Failure):
             events.append(f"{outcome.kind.value}: {outcome.reason}")
             return 0.0, MAX_VIOLATION
-        objective = self._limits.objective
-        if math.isfinite(objective.power_w):
-            self._readings.append(outcome.power_w)
-            same = len(self._readings) == STUCK and len(set(self._readings)) == 1 and outcome.origin is not Origin.REPLAYED
-            blind = not outcome.power_w > 0 or same
-            if blind != self._blind:
-                why = f"the power sensor ({outcome.sensor}) {'is stuck' if same else 'gives nothing'}: serving the safe default until it does"
-                events.append(why if blind else f"the power sensor ({outcome.sensor}) is back")
-            self._blind = blind
-        score, violation = judge_measurement(without_idle(outcome), objective, self._space.workload.weights)
+        self._look_at_power(outcome, events)
+        score, violation = judge_measurement(without_idle(outcome), self._limits.objective, self._space.workload.weights)
         return score, MAX_VIOLATION if self._blind else violation
+
+    def _look_at_power(self, outcome: Measurement, events: list[str]) -> None:
+        """Whether power, where it is limited, can be believed."""
+        if math.isinf(self._limits.objective.power_w):
+            self._blind = False
+            self._readings.clear()
+            return
+        if not idle(outcome):  # a board at rest may well tell the same again
+            self._readings.append(outcome.power_w)
+        same = len(self._readings) == STUCK and len(set(self._readings)) == 1 and outcome.origin is not Origin.REPLAYED
+        blind = not outcome.power_w > 0 or same
+        if blind != self._blind:
+            why = "is stuck" if same else f"gives nothing{f' ({outcome.sensor_fault})' if outcome.sensor_fault else ''}"
+            events.append(f"the power sensor ({outcome.sensor}) {why}: serving the safe default until it does" if blind else "the power sensor is back")
+        self._blind = blind
 
     def _note(self, choice: Choice, outcome: Outcome, kept: bool, events: list[str]) -> None:
         """Let everybody know how the period went."""
-        configuration = self._serving = choice.configuration
-        self._idle = isinstance(outcome, Measurement) and not any(tenant.requests for tenant in outcome.tenants)
-        if self._idle:
+        configuration, repaired = choice.configuration, self._repaired is not None
+        self._repaired = None
+        failed = isinstance(outcome, Failure)
+        self._failures = self._failures + 1 if failed else 0
+        self._failed = configuration if failed else None
+        self._serving = self._serving if failed else configuration
+        self._idle = isinstance(outcome, Measurement) and idle(outcome)
+        if isinstance(outcome, Failure) and outcome.kind in ACCIDENTS and not repaired and choice.phase is not Phase.SEARCHING:
+            self._repaired = configuration
+            return
+        if self._blind and not failed:
+            return
+        if self._idle and kept:
             if choice.phase is Phase.SEARCHING:  # nobody asked for anything, so that it was not measured: it may not stay
                 self._guard.judged(configuration, kept=False)
             return
-        accident = isinstance(outcome, Failure) and outcome.kind in ACCIDENTS and self._repaired is None
-        self._repaired = configuration if accident else None
-        if accident or self._blind:
-            return
-        known = self._decider is not None and configuration in self._decider.resting()
-        self._breaks = self._breaks + 1 if known and not kept else 0
-        self._guard.judged(configuration, kept)
-        if isinstance(outcome, Failure) or all(tenant.requests for tenant in outcome.tenants):  # nobody learns from a period without requests
-            self._advise(events, lambda decider: decider.tell(configuration, outcome))
+        self._guard.judged(configuration, kept, failed)
+        self._count(configuration, kept, events)
         if isinstance(outcome, Measurement):
             self._watch(outcome, events)
+        self._advise(events, lambda decider: decider.tell(configuration, outcome))
         if kept:
             try:
                 self._memory.keep(configuration)
             except StorageError as error:
                 events.append(str(error))
 
+    def _count(self, configuration: Configuration, kept: bool, events: list[str]) -> None:
+        """What kept the limits before and does so no more says that the device has changed."""
+        if kept:
+            self._breaks.pop(configuration, None)
+            return
+        known: list[bool] = []
+        self._advise(events, lambda decider: known.append(configuration in decider.resting()))
+        self._breaks[configuration] += bool(known and known[0])
+
     def _watch(self, outcome: Measurement, events: list[str]) -> None:
         """Whether arrivals, heat, or the device itself are no longer what was assumed; then decide anew."""
-        if self._breaks >= self._options.doubted:
+        if sum(self._breaks.values()) >= self._options.doubted:
             events.append("what kept the limits before does so no more: measuring anew")
             self._forget(events)
             return
-        tenants = self._space.workload.tenants
-        if self._decider is not None:
-            assumed = self._decider.rates_ips
-            seen = tuple(math.inf if tenant.closed_loop else each.requests / outcome.window_s for tenant, each in zip(tenants, outcome.tenants, strict=True))
-            if any(moved(now, before, outcome.window_s, self._options.rate_moved) for now, before in zip(seen, assumed, strict=True)):
-                words = ", ".join(f"{now:.4g} instead of {before:.4g} 1/s" for now, before in zip(seen, assumed, strict=True) if math.isfinite(now))
-                events.append(f"arrivals changed: {words}")
-                self._advise(events, lambda decider: decider.expect(tuple(max(rate, 1e-3) for rate in seen)))
-                self._guard.moved(True)
+        if self._decider is not None and (said := self._arrivals.moved(self._decider.rates_ips, outcome)):
+            events.append(said)
+            rates = self._arrivals.rates_ips(outcome)
+            self._advise(events, lambda decider: decider.expect(rates))
+            self._moved(still_good=True)
         now_c = outcome.temperature_c
         if math.isnan(self._temperature_c):
             self._temperature_c = now_c
@@ -193,9 +233,12 @@ class Controller:
             self._forget(events)
 
     def _forget(self, events: list[str]) -> None:
-        self._breaks = 0
         self._advise(events, lambda decider: decider.forget())
-        self._guard.moved(True)
+        self._moved(still_good=True)
+
+    def _moved(self, still_good: bool) -> None:
+        self._breaks.clear()
+        self._guard.moved(still_good, self._decider.safe if self._decider is not None else self._guard.safe)
 
     def _advise(self, events: list[str], ask: Callable[[Decider], object]) -> None:
         """Ask or tell the policy; one that fails is not asked again, and the device serves on without it."""
@@ -206,17 +249,3 @@ class Controller:
         except Exception as error:
             events.append(f"the policy failed ({type(error).__name__}: {error}): serving on without it")
             self._decider = None
-
-
-def without_idle(outcome: Measurement) -> Measurement:
-    """The same, where a tenant that nobody asked is not late."""
-    if all(tenant.requests for tenant in outcome.tenants):
-        return outcome
-    return replace(outcome, tenants=tuple(tenant if tenant.requests else replace(tenant, p99_ms=0.0) for tenant in outcome.tenants))
-
-
-def moved(now_ips: float, assumed_ips: float, window_s: float, share: float) -> bool:
-    """Whether an arrival rate differs from what was assumed by more than a share, and by more than Poisson arrivals scatter (4 sigma)."""
-    if math.isinf(assumed_ips):
-        return False
-    return abs(now_ips - assumed_ips) > max(share * assumed_ips, 4.0 * math.sqrt(assumed_ips / window_s))

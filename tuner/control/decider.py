@@ -2,55 +2,63 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+
+import numpy as np
 
 from envs.configuration import Configuration, Placements
 from envs.measurement import Measurement, Outcome
 from envs.objective import Objective
 from envs.simulator.device_model import DeviceModel
-from envs.simulator.prior import starting_configuration
+from envs.simulator.prior import prior_of
 from tuner.policy.bundle import Bundle
 from tuner.policy.learned import LearnedTuner
-from tuner.search.protocol import Problem
+from tuner.search.protocol import WIDE, Problem
+
+Models = Callable[[tuple[float, ...]], DeviceModel]
 
 #: Windows of a configuration that count when limits change: enough to average, few enough to be of now.
 LATEST = 3
+
+#: Configurations measured before that are on a new shortlist: they must not crowd out what is new.
+KNOWN = WIDE // 2
 
 
 class Decider:
     """A learned tuner that outlives limits and rates: it is made anew when they change, and told what still counts of what was measured.
 
     Args:
-        model_at: the device model at arrival rates [T], infinite for a closed loop. possible: [N, T, A, 2], what can be served.
+        model_at: the device model at arrival rates [T], infinite for a closed loop.
+        possible: [N, T, A, 2], what can be served; None where every valid configuration can.
+        first: what to measure first, as the last good configuration of an earlier run; None to go by the model.
+
+    Attributes:
+        safe: the most throughput that is sure to keep the limits, by the model alone; renewed with the limits and rates.
     """
 
     def __init__(
         self,
         bundle: Bundle,
-        model_at: Callable[[tuple[float, ...]], DeviceModel],
-        possible: Placements,
+        model_at: Models,
+        possible: Placements | None,
         objective: Objective,
         rates_ips: tuple[float, ...],
+        first: Configuration | None = None,
     ) -> None:
-        self._bundle = bundle
-        self._model_at = model_at
-        self._possible = possible
-        self._seen: dict[Configuration, list[Measurement]] = {}
-        self._failed: set[Configuration] = set()
+        self._bundle, self._model_at, self._possible = bundle, model_at, possible
+        self._first = first
+        self._seen: dict[Configuration, deque[Measurement]] = {}
+        self._tried: set[Configuration] = set()
         self.objective, self.rates_ips = objective, rates_ips
         self._renew()
-
-    @property
-    def safe(self) -> Configuration:
-        """Where to start, by the model alone."""
-        return self._problem.default
 
     def experiment(self) -> Configuration | None:
         """What is worth measuring next; None once nothing is, or the policy's budget is used up."""
         if self._tuner.left <= 0:
             return None
-        proposed = self._tuner.ask() if self._seen or self._failed else self._tuner.surest
-        return None if proposed in self._seen or proposed in self._failed else proposed
+        proposed = self._tuner.ask() if self._tried else self._first or self._tuner.surest
+        return None if proposed in self._tried else proposed
 
     def resting(self, current: Configuration | None = None) -> list[Configuration]:
         """What was measured and kept the limits, the best to stay with first, `current` being what serves now."""
@@ -62,13 +70,11 @@ class Decider:
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         """Learn from a period."""
+        again = configuration in self._tried
+        self._tried.add(configuration)
         if isinstance(outcome, Measurement):
-            first = configuration not in self._seen
-            self._seen.setdefault(configuration, []).append(outcome)
-            (self._tuner.tell if first else self._tuner.learn)(configuration, outcome)
-        else:
-            self._failed.add(configuration)
-            self._tuner.tell(configuration, outcome)
+            self._seen.setdefault(configuration, deque(maxlen=LATEST)).append(outcome)
+        (self._tuner.learn if again else self._tuner.tell)(configuration, outcome)
 
     def ask_for(self, objective: Objective) -> None:
         """Other limits: what was measured still holds, whether it keeps them is seen anew."""
@@ -83,14 +89,17 @@ class Decider:
     def forget(self) -> None:
         """The device is not what it was (heat, power mode, a neighbour): nothing that was measured counts any more, failures included."""
         self._seen.clear()
-        self._failed.clear()
+        self._tried.clear()
+        self._first = None
         self._renew()
 
     def _renew(self) -> None:
         model = self._model_at(self.rates_ips)
-        start = next(iter(self._seen), None) or starting_configuration(model, self.objective)
-        self._problem = Problem(model.space, self._possible, self.objective, start, model=model, known=tuple(self._seen))
-        self._tuner = LearnedTuner(self._bundle, self._problem)
+        known = [*([self._first] if self._first else []), *list(self._seen)[-KNOWN:]]
+        prior = prior_of(model, self.objective, np.random.default_rng(0), self._possible, WIDE, known=known)
+        self.safe = Configuration.of(prior.placements[0])
+        problem = Problem(model.space, prior.placements, self.objective, self.safe, model=model, open=True, shared={"prior": prior})
+        self._tuner = LearnedTuner(self._bundle, problem)
         for configuration, outcomes in self._seen.items():
-            for outcome in outcomes[-LATEST:]:
+            for outcome in outcomes:
                 self._tuner.learn(configuration, outcome)

@@ -31,9 +31,9 @@ class Choice:
 class Guard:
     """Lets one change through a period, and only onto valid configurations; whatever breaks a limit is off the device in the next period.
 
-    An experiment (a configuration that was not measured since conditions changed) lasts one period. If it breaks a limit, fails, or cannot
-    be measured, the next period serves the last good configuration, and there is no other experiment for `cooldown` periods. While nothing is known to
-    keep the limits there is nothing to lose by going on; once there is nothing left to try, what comes closest is served.
+    An experiment (a configuration that was not measured since conditions changed) lasts one period. If it breaks a limit, or cannot be measured,
+    the next period serves what is known to be good, and experiments rest for `cooldown` periods. While nothing is known to keep the limits there is
+    nothing to lose: the search goes on, after a failure from the safe default; once there is nothing left to try, what comes closest is served.
 
     Args:
         safe: served when nothing is known.
@@ -49,6 +49,7 @@ class Guard:
         self._cooldown = cooldown
         self._quiet = 0
         self._broken: Configuration | None = None
+        self._failed = False
 
     def choose(self, experiment: Configuration | None, resting: Sequence[Configuration], least: Configuration | None) -> Choice:
         """What the next period serves.
@@ -58,32 +59,39 @@ class Guard:
             least: what came closest where nothing did; None where nothing was measured.
         """
         broken, self._broken = self._broken, None
+        failed, self._failed = self._failed, False
         refused = self.refusal(experiment) if experiment is not None else ""
-        known = [each for each in (*resting, *([self.good] if self.good else [])) if each != broken and not self.refusal(each)]
-        if broken is not None and known:
-            return Choice(self.good if self.good is not None and self.good in known else known[0], Phase.RETURNED, refused)
-        if experiment is not None and not refused and not (self._quiet and known):
-            return Choice(experiment, Phase.SEARCHING)
+        new = experiment if experiment is not None and not refused and experiment != broken else None
+        usable = (each for each in (*resting, self.good) if each is not None and each != broken and not self.refusal(each))
+        known = next(usable, None)
+        if broken is not None and known is not None:
+            proven = self.good is not None and self.good != broken
+            return Choice(self.good if proven and self.good is not None else known, Phase.RETURNED, refused)
+        if failed and known is None and broken != self.safe:
+            return Choice(self.safe, Phase.SAFE, refused)
+        if new is not None and not (self._quiet and known is not None):
+            return Choice(new, Phase.SEARCHING)
         self._quiet = max(self._quiet - 1, 0)
-        if known:
-            return Choice(known[0], Phase.HOLDING, refused)
+        if known is not None:
+            return Choice(known, Phase.HOLDING, refused)
         if least is not None and not self.refusal(least):
             return Choice(least, Phase.HOLDING, refused)
         return Choice(self.safe, Phase.SAFE, refused)
 
-    def judged(self, configuration: Configuration, kept: bool) -> None:
-        """What a period said of what it served: whether it was measured and every limit kept."""
+    def judged(self, configuration: Configuration, kept: bool, failed: bool = False) -> None:
+        """What a period said of what it served: whether every limit was kept, by measurement; or whether it could not be measured at all."""
         if kept:
             self.good = configuration
             return
-        self._broken, self._quiet = configuration, self._cooldown
+        self._broken, self._quiet, self._failed = configuration, self._cooldown, failed
         if configuration == self.good:
             self.good = None
 
-    def moved(self, still_good: bool) -> None:
-        """Conditions changed: experiments are allowed at once, and what was good may be so no more."""
+    def moved(self, still_good: bool, safe: Configuration) -> None:
+        """Conditions changed: experiments are allowed at once, what was good may be so no more, and another default is safe."""
         self._quiet = 0
         self.good = self.good if still_good else None
+        self.safe = safe if not self.refusal(safe) else self.safe
 
     def refusal(self, configuration: Configuration) -> str:
         """Why it may not be served; empty where it may."""

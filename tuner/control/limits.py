@@ -29,6 +29,7 @@ class Limits:
         self._path = path
         self._stamp: tuple[int, int, int] | None = None
         self.objective = self._read(given)
+        self.refresh()  # what is wrong at the start is an error at the start
 
     def refresh(self) -> bool:
         """Whether the limits are others than before; ObjectiveError, once for each version of the file, if it cannot be used: they stay then."""

@@ -21,9 +21,7 @@ class DeviceLock:
 
     def __enter__(self) -> DeviceLock:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            # For all to read, so that another user's controller can tell that this one runs.
-            file = os.open(self._path, os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            file = self._open()
         except OSError as error:
             raise StorageError(f"the lock {self._path} cannot be opened ({error.strerror}): give another place with --lock") from error
         try:
@@ -32,10 +30,22 @@ class DeviceLock:
             holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(file)
             raise StorageError(f"another controller (process {holder}) runs on this device: stop it first, or wait for it ({self._path})") from None
-        with contextlib.suppress(OSError):  # whose it is helps people only
-            self._path.write_text(f"{os.getpid()}\n")
+        with contextlib.suppress(OSError):  # another user's file: whose lock it is helps people only
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._file = file
         return self
+
+    def _open(self) -> int:
+        """The file, made if need be. In a folder that all may write to, the system lets nobody open another user's file as if to make it."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_NOFOLLOW | os.O_CLOEXEC
+        with contextlib.suppress(FileExistsError):
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | flags, 0o644)
+        try:
+            return os.open(self._path, os.O_RDWR | flags)
+        except PermissionError:
+            return os.open(self._path, os.O_RDONLY | flags)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._file is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from envs.configuration import Configuration, ConfigurationSpace
-from envs.errors import StorageError
+from envs.errors import ConfigurationError, StorageError
 from envs.files import parse_json, read_small, replacing
 
 FILE = "last_good.json"
@@ -22,7 +22,7 @@ class LastGood:
 
     def __init__(self, folder: Path, space: ConfigurationSpace) -> None:
         self._path = folder / FILE
-        self._shape = space.shape
+        self._served = space
         data = space.to_dict()
         for tenant in data["workload"]["tenants"]:
             tenant.pop("rate_ips"), tenant.pop("weight")
@@ -34,14 +34,18 @@ class LastGood:
         try:
             data = parse_json(read_small(self._path, MAX_BYTES))
             placements = np.asarray(data["placements"])
-            if data["space"] != self._space or placements.dtype.kind != "i" or placements.shape != (*self._shape, 2):
+            if data["space"] != self._space or placements.dtype.kind != "i":
                 return None
-            if (placements != placements.astype(np.int16)).any():
-                return None
-            self._kept = Configuration.of(placements)
-        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            kept = Configuration.of(placements)
+            self._served.check(kept)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, ConfigurationError):
             return None
-        return self._kept
+        self._kept = kept
+        return kept
+
+    def move(self, folder: Path) -> None:
+        """Keep it in another folder from now on."""
+        self._path, self._kept = folder / FILE, None
 
     def keep(self, configuration: Configuration) -> None:
         """StorageError if it cannot be written; what was kept before is untouched then."""

@@ -46,8 +46,8 @@ class Metrics:
             self._periods.labels(phase.value)
         try:
             self._server, self._thread = library.start_http_server(port, addr="127.0.0.1", registry=registry)
-        except OSError as error:
-            raise StorageError(f"port {port} of 127.0.0.1 cannot be used ({error.strerror or error}): give another --metrics-port") from error
+        except (OSError, OverflowError) as error:
+            raise StorageError(f"port {port} of 127.0.0.1 cannot be used ({error}): give another --metrics-port") from error
 
     @property
     def port(self) -> int:
@@ -63,18 +63,18 @@ class Metrics:
             self._throughput.labels(name).set(tenant.throughput_ips if tenant else 0.0)
             self._p99.labels(name).set(tenant.p99_ms / 1e3 if tenant else math.nan)
             self._limit.labels(name).set(period.objective.p99_ms[position] / 1e3)
-            for place, (instances, batch) in zip(places, period.configuration.placements[position], strict=True):
+            for place, (instances, batch) in zip(places, period.configuration.placements[position] if measured else (), strict=measured):
                 self._instances.labels(name, place).set(instances)
                 self._batch.labels(name, place).set(batch)
         self._power.set(outcome.power_w if isinstance(outcome, Measurement) else math.nan)
         self._power_limit.set(period.objective.power_w)
         self._periods.labels(period.phase.value).inc()
         self._broken.inc(not period.kept)
-        self._changes.inc(self._before is not None and self._before != period.configuration and measured)
+        self._changes.inc(measured and self._before not in (None, period.configuration))
         self._decision.set(period.decision_us / 1e6)
         self._lost.inc(lost - self._told)
         self._told = lost
-        self._before = period.configuration
+        self._before = period.configuration if measured else self._before
 
     def close(self) -> None:
         self._server.shutdown()

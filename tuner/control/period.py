@@ -92,45 +92,39 @@ def finite(data: Any) -> Any:
     return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
+def _append(path: Path) -> TextIO:
+    """The file, to be written at its end. No link is followed: where others may write too, it would lead the lines into a file of their choice."""
+    return open(path, "a", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
+
+
 class Journal:
-    """One line a period, onto a file or standard output. A full disk or a closed pipe loses lines, never the service; `lost` counts them."""
+    """One line a period, onto a file or standard output. A full disk or a closed pipe loses lines, never the service; `lost` counts them.
+
+    The file is opened for each line, so that it may be moved away at any time.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self.lost = 0
-        self._file: TextIO | None = sys.stdout if path is None else self._open(path)
+        self._cut = False
+        if path is not None:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _append(path).close()
+            except OSError as error:
+                raise StorageError(f"the journal {path} cannot be opened ({error.strerror or error}): give another --journal") from error
 
     def write(self, data: dict[str, Any]) -> None:
-        line = json.dumps(data) + "\n"
+        line = ("\n" if self._cut else "") + json.dumps(data) + "\n"
         try:
-            if self._file is None:
-                self._file = self._open(self._path) if self._path else sys.stdout
-            self._file.write(line)
-            self._file.flush()
-        except (OSError, ValueError, StorageError) as error:
+            if self._path is None:
+                print(line, end="", flush=True)
+            else:
+                with _append(self._path) as file:
+                    file.write(line)
+            self._cut = False
+        except (OSError, ValueError) as error:
             if not self.lost:
                 print(f"the journal cannot be written ({error}): serving goes on without it", file=sys.stderr)
             self.lost += 1
-            self._abandon()
-
-    def close(self) -> None:
-        if self._path is not None:
-            self._abandon()
-
-    def _abandon(self) -> None:
-        """Let go of a file that cannot be written, with what it still holds; the next line tries again."""
-        file, self._file = self._file, None
-        if file is not None and self._path is not None:
-            try:
-                file.close()
-            except OSError:
-                return
-
-    @staticmethod
-    def _open(path: Path) -> TextIO:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Where others may write too, a link in its place would lead the lines into a file of their choice.
-            return open(path, "a", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
-        except OSError as error:
-            raise StorageError(f"the journal {path} cannot be opened ({error.strerror or error}): give another --journal") from error
+            self._cut = True  # part of the line may be there

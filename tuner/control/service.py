@@ -41,11 +41,12 @@ class Service:
     """One device to be controlled.
 
     Attributes:
-        possible: [N, T, A, 2]. model_at: the device model at arrival rates [T]. remarks: what there is to say of the instances that serve.
+        possible: [N, T, A, 2]; None where every valid configuration is. model_at: the device model at arrival rates [T].
+        remarks: what there is to say of the instances that serve.
     """
 
     runtime: Runtime
-    possible: Placements
+    possible: Placements | None
     model_at: Models
     remarks: Callable[[], list[str]] = list
 
@@ -90,7 +91,7 @@ def service(asked: Asked) -> Service:
     if asked.runtime == "simulated":
         module = board(asked.board or "agx_orin_64")
         space = _space(asked, device_of(module.name, asked.mode or next(iter(module.power_modes))), networks)
-        return Service(SimulatedRuntime(model_for(space, layers)), space.catalogue, _models(space, layers))
+        return Service(SimulatedRuntime(model_for(space, layers)), None, _models(space, layers))
     if asked.runtime == "onnxruntime":
         space = _space(asked, local_computer(), networks)
         factory = OnnxEngineFactory(space, asked.paths, asked.cache)
@@ -112,11 +113,11 @@ def _space(asked: Asked, device: Device, networks: list[Network]) -> Configurati
 
 
 def _live(asked: Asked, space: ConfigurationSpace, factory: EngineFactory, impossible: Mapping[tuple[int, int], NetworkError], models: Models) -> Service:
-    possible = space.catalogue
+    possible = space.catalogue if impossible else None
     for (tenant, place), error in impossible.items():
         print(f"without {space.device.accelerator_names[place]} for {space.workload.names[tenant]}: {error}", file=sys.stderr)
-        possible = possible[possible[:, tenant, place, 0] == 0]
-    if not len(possible):
+        possible = possible[possible[:, tenant, place, 0] == 0] if possible is not None else None
+    if possible is not None and not len(possible):
         raise OptionError("nothing can be served here: no engine could be built for any accelerator")
     sensor = probe_sensor(asked.sensor, on_gpu=asked.runtime in ("tensorrt", "torch"))
     options = ServingOptions(timeout_s=asked.timeout_s, outside=asked.outside)

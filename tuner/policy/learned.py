@@ -6,7 +6,7 @@ import numpy as np
 
 from envs.configuration import Configuration
 from envs.errors import BundleError
-from envs.measurement import MeasurementBatch, Outcome
+from envs.measurement import Measurement, MeasurementBatch, Outcome
 from envs.objective import MAX_VIOLATION
 from envs.observation import PROPOSALS, Situation, believed_score, chance_of_keeping, observe
 from envs.pool import NOTHING, judged, pool_of
@@ -111,6 +111,8 @@ class LearnedTuner:
         pool = self._pool
         self._belief.update(np.array([row]), seen, pool.noise)
         self._measured[0, row] = True
+        if isinstance(outcome, Measurement):  # a tenant that nobody asked anything is as it was believed to be
+            seen = np.where(np.isfinite(seen), seen, self._belief.mean[:, :, row])
         score, violation = (float(each[0, 0]) for each in judged(seen[:, :, None], pool.weights, pool.limits))
         self._broke[0] = violation > 0
         self._held[0, row] |= violation <= 0

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -113,10 +114,10 @@ class EngineCache:
 
     def keep_json(self, name: str, data: dict[str, Any]) -> None:
         """Keeps what was calculated on the way, such as ranges, under a name of letters, digits, dots and dashes."""
-        self._write(f"{name}.json", json.dumps(data).encode())
+        self._write(f"{_plain(name)}.json", json.dumps(data).encode())
 
     def load_json(self, name: str) -> dict[str, Any] | None:
-        return self._read_json(f"{name}.json")
+        return self._read_json(f"{_plain(name)}.json")
 
     def _timing_name(self, host: BuildHost) -> str:
         return f"{_sha256(canonical(asdict(host)))}.timing"
@@ -154,10 +155,11 @@ def _read_file(path: Path) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+        os.close(descriptor)
+        return None
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            return None
         try:
             return file.read()
         except OSError:
@@ -170,6 +172,12 @@ def _json(content: bytes | None) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None
+
+
+def _plain(name: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9.-]*", name):
+        raise StorageError(f"{name!r} is no name for a file of the engine cache: give letters, digits, dots and dashes")
+    return name
 
 
 def _sha256(content: bytes) -> str:

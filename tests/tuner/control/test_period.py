@@ -43,7 +43,6 @@ def test_lines_are_appended_one_each(tmp_path: Path) -> None:
     for _ in range(2):
         journal = Journal(tmp_path / "new" / "journal.jsonl")
         journal.write({"a": 1})
-        journal.close()
     assert (tmp_path / "new" / "journal.jsonl").read_text() == '{"a": 1}\n{"a": 1}\n'
 
 
@@ -53,7 +52,14 @@ def test_a_full_disk_loses_lines_and_says_so_once(capsys: pytest.CaptureFixture[
         journal.write({"a": math.pi})
     assert journal.lost == 3
     assert capsys.readouterr().err.count("serving goes on without it") == 1
-    journal.close()
+
+
+def test_a_file_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write({"a": 1})
+    (tmp_path / "journal.jsonl").rename(tmp_path / "old.jsonl")
+    journal.write({"a": 2})
+    assert ((tmp_path / "old.jsonl").read_text(), (tmp_path / "journal.jsonl").read_text()) == ('{"a": 1}\n', '{"a": 2}\n')
 
 
 def test_a_journal_that_cannot_be_opened_is_told_before_anything_is_served(tmp_path: Path) -> None:

@@ -1,0 +1,218 @@
+"""The folder of a training from a stranger: going on with it unpickles nothing and writes nothing outside it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import PPO
+
+from envs.errors import OptionError, TraceError
+from envs.pool import Pool
+from envs.traces.reader import Trace
+from envs.world import SimulatedWorld, TraceWorld
+from tests.commands import Told, call
+from tests.security.attacks import Payload, array_bytes, claiming, little_memory, members_of, refused, untouched, write_zip
+from tuner.agents.training import AgentOptions, make_env, make_model, resume_model, save_checkpoint
+from tuner.train import check_links
+
+OPTIONS = AgentOptions(steps=256, envs=4, batch_size=28, hidden=8)
+
+
+def train(trace: Trace, run: Path, *more: str) -> Told:
+    small = ("agent.envs=4", "agent.batch_size=28", "agent.hidden=8", "agent.steps=100", "problems=4")
+    return call("train", f"trace={trace.path}", f"run_dir={run}", *small, "evaluation.objectives=1", "evaluation.seeds=1", "evaluation.tuners=[random]", *more)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(trace_world: TraceWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("run") / "checkpoint.zip"
+    model = make_model(make_env(trace_world, OPTIONS, 0), OPTIONS, 0, None)
+    model.learn(OPTIONS.steps)
+    save_checkpoint(model, path)
+    return path
+
+
+def serialized(payload: object) -> dict[str, str]:
+    """How stable-baselines3 keeps what is no JSON; reading it back is unpickling."""
+    return {":type:": "<class 'function'>", ":serialized:": base64.b64encode(pickle.dumps(payload)).decode()}
+
+
+def pickled(payload: object) -> bytes:
+    """As torch writes tensors, with something else inside."""
+    content = io.BytesIO()
+    torch.save({"first.weight": payload}, content)
+    return content.getvalue()
+
+
+def test_a_checkpoint_is_not_unpickled(checkpoint: Path, trace_world: TraceWorld, tmp_path: Path) -> None:
+    members = members_of(checkpoint)
+    told = json.loads(members["data"])
+    evil = serialized(Payload(tmp_path / "ran"))
+    data = {key: evil if isinstance(value, dict) else value for key, value in told.items()} | {"more": evil, "policy_class": evil}
+    path = write_zip(tmp_path / "checkpoint.zip", members | {"data": json.dumps(data).encode()})
+    env = make_env(trace_world, OPTIONS, 0)
+    with untouched(tmp_path):
+        model = resume_model(path, env, OPTIONS)
+        model.learn(56, reset_num_timesteps=False)
+    assert model.num_timesteps == told["num_timesteps"] + 56
+    with pytest.raises(Exception):  # noqa: B017, PT011 (what its pieces end in does not matter)
+        PPO.load(path, env, device="cpu")
+    assert (tmp_path / "ran").exists(), "the payload works where somebody unpickles it"
+
+
+@pytest.mark.parametrize("member", ["policy.pth", "policy.optimizer.pth", "pytorch_variables.pth", "more.pth", "../../more.pth"])
+def test_weights_are_tensors_alone(checkpoint: Path, trace_world: TraceWorld, tmp_path: Path, member: str) -> None:
+    for content in (pickled(Payload(tmp_path / "ran")), pickle.dumps(Payload(tmp_path / "ran"))):
+        path = write_zip(tmp_path / "checkpoint.zip", members_of(checkpoint) | {member: content})
+        with untouched(tmp_path), refused("cannot be resumed here", TraceError):
+            resume_model(path, make_env(trace_world, OPTIONS, 0), OPTIONS)
+    torch.load(io.BytesIO(pickled(Payload(tmp_path / "ran"))), weights_only=False)
+    assert (tmp_path / "ran").exists()
+
+
+def test_the_command_goes_on_with_a_foreign_run_and_runs_nothing_of_it(trace: Trace, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train(trace, run).returncode == 0
+    members = members_of(run / "checkpoint.zip")
+    data = {key: serialized(Payload(tmp_path / "ran")) if isinstance(value, dict) else value for key, value in json.loads(members["data"]).items()}
+    write_zip(run / "checkpoint.zip", members | {"data": json.dumps(data).encode(), "policy.pth": pickled(Payload(tmp_path / "ran"))})
+    with untouched(tmp_path, (run,)):
+        told = train(trace, run, "agent.steps=200")
+        assert (told.returncode, told.stderr.count("\n")) == (2, 1), told.stderr
+        assert "checkpoint.zip cannot be resumed here" in told.stderr
+        write_zip(run / "checkpoint.zip", members | {"data": json.dumps(data).encode()})
+        assert train(trace, run, "agent.steps=200").returncode == 0
+
+
+@pytest.mark.parametrize("data", [b"", b"[" * 100_000, b"[]", b"{}", b'{"num_timesteps": "3", "_n_updates": 0}', b'{"num_timesteps": 1e400, "_n_updates": 0}'])
+def test_a_checkpoint_of_other_facts_is_refused(checkpoint: Path, trace_world: TraceWorld, tmp_path: Path, data: bytes) -> None:
+    path = write_zip(tmp_path / "checkpoint.zip", members_of(checkpoint) | {"data": data})
+    with refused("cannot be resumed here", TraceError):
+        resume_model(path, make_env(trace_world, OPTIONS, 0), OPTIONS)
+
+
+def test_a_checkpoint_with_numbers_that_are_none_or_too_many_is_refused(checkpoint: Path, trace_world: TraceWorld, tmp_path: Path) -> None:
+    env, members = make_env(trace_world, OPTIONS, 0), members_of(checkpoint)
+    weights = torch.load(io.BytesIO(members["policy.pth"]), weights_only=True)
+    weights["score.weight"][0, 3] = float("nan")
+    content = io.BytesIO()
+    torch.save(weights, content)
+    with refused("its weights are not finite", TraceError):
+        resume_model(write_zip(tmp_path / "nan.zip", members | {"policy.pth": content.getvalue()}), env, OPTIONS)
+    bomb = write_zip(tmp_path / "bomb.zip", members | {"more": bytes(257 << 20)}, zipfile.ZIP_DEFLATED)
+    with little_memory(200), refused("claims more than", TraceError):
+        resume_model(bomb, env, OPTIONS)
+    other = AgentOptions(steps=256, envs=4, batch_size=28, hidden=16)
+    with refused("cannot be resumed here", TraceError):
+        resume_model(checkpoint, make_env(trace_world, other, 0), other)
+
+
+LINKS = ["tensorboard", "checkpoint.zip", "problems.npz", "run.json", "config.yaml", "policy.bundle", "report.html", "tensorboard/PPO_1", ".run.json.7.part"]
+
+
+@pytest.mark.parametrize("name", LINKS)
+@pytest.mark.parametrize("there", [True, False])
+def test_a_run_does_not_write_through_a_link(trace: Trace, tmp_path: Path, name: str, there: bool) -> None:
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    (run / name).parent.mkdir(parents=True)
+    if there:
+        outside.mkdir() if name.startswith("tensorboard") else outside.write_text("keep")
+    (run / name).symlink_to(outside)
+    with untouched(tmp_path):
+        told = train(trace, run)
+    assert told.returncode == 2
+    assert told.stderr == f"error: {run / name} is a link out of the folder of the run: remove it, or choose another run_dir\n"
+
+
+def test_a_link_that_stays_inside_is_no_harm(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "tensorboard" / "PPO_1").mkdir(parents=True)
+    (run / "latest").symlink_to("tensorboard/PPO_1")
+    (tmp_path / "link").symlink_to("run")
+    check_links(run)
+    check_links(tmp_path / "link")
+    (run / "tensorboard" / "PPO_1" / "up").symlink_to("../../..")
+    with refused("is a link out", OptionError):
+        check_links(tmp_path / "link")
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff", b"", b"3" * 10_000, b"{" + b" " * (2 << 20)])
+def test_what_a_run_is_said_to_be_is_read_within_bounds(trace: Trace, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    with untouched(tmp_path):
+        told = train(trace, tmp_path)
+    assert (told.returncode, told.stderr.count("\n")) == (2, 1)
+    assert "holds a training with another world" in told.stderr
+
+
+# Problems that a run has drawn.
+
+
+@pytest.fixture(scope="module")
+def problems(simulated_world: SimulatedWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("problems") / "problems.npz"
+    simulated_world.pool.save(str(path))
+    return path
+
+
+def test_problems_survive_their_file(problems: Path, simulated_world: SimulatedWorld) -> None:
+    again = Pool.load(str(problems))
+    for each in fields(Pool):
+        one, other = getattr(simulated_world.pool, each.name), getattr(again, each.name)
+        assert one.dtype == other.dtype
+        assert np.array_equal(one, other, equal_nan=one.dtype != bool)
+
+
+def of_objects(array: np.ndarray, marker: Path) -> bytes:
+    return array_bytes(np.array([Payload(marker)], dtype=object), pickled=True)
+
+
+CHANGES: dict[str, Callable[[np.ndarray, Path], bytes | None]] = {
+    "objects": of_objects,
+    "a pickle": lambda array, marker: pickle.dumps(Payload(marker)),
+    "missing": lambda array, marker: None,
+    "cut": lambda array, marker: array_bytes(array)[:-1],
+    "claimed": lambda array, marker: claiming((2**40,)),
+    "one row less": lambda array, marker: array_bytes(array[1:]),
+    "another type": lambda array, marker: array_bytes(array.astype(np.float64)),
+    "text": lambda array, marker: array_bytes(np.array(["x"])),
+    "flat": lambda array, marker: array_bytes(array.ravel()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_problems_that_are_none_are_refused(problems: Path, tmp_path: Path, change: str) -> None:
+    members = members_of(problems)
+    for name in members:
+        content = CHANGES[change](np.load(io.BytesIO(members[name])), tmp_path / "ran")
+        altered: dict[str, Any] = {key: value for key, value in (members | {name: content}).items() if value is not None}
+        path = write_zip(tmp_path / "problems.npz", altered)
+        with untouched(tmp_path), little_memory(500), refused("is damaged or from another version", TraceError):
+            Pool.load(str(path))
+
+
+def test_problems_are_no_bomb(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "problems.npz", {"mean.npy": claiming((1 << 26,), content=bytes(1 << 28))}, zipfile.ZIP_DEFLATED)
+    with little_memory(100), refused("is damaged", TraceError):
+        Pool.load(str(path))
+
+
+def test_problems_are_not_written_through_a_link(simulated_world: SimulatedWorld, tmp_path: Path) -> None:
+    for name, target in (("problems.npz", "appears"), ("again.npz", "precious")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    (tmp_path / "precious").write_text("keep")
+    with untouched(tmp_path, (tmp_path / "problems.npz", tmp_path / "again.npz")):
+        simulated_world.pool.save(str(tmp_path / "problems.npz"))
+        simulated_world.pool.save(str(tmp_path / "again.npz"))
+    assert len(Pool.load(str(tmp_path / "problems.npz"))) == len(simulated_world.pool)
