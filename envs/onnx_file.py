@@ -34,6 +34,8 @@ def open_model(path: Path) -> tuple[Any, str]:
     """
     onnx = optional_import("onnx", "networks")
     decode_error = optional_import("google.protobuf.message", "networks").DecodeError
+    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):  # how Python keeps what is no UTF-8; ONNX takes no such name
+        raise NetworkError(f"the name of {path} is no UTF-8: rename it")
     if not path.is_file():
         raise NetworkError(f"{path} {'is no file' if path.exists() else 'does not exist'}: give the path of an ONNX file")
     try:

@@ -198,10 +198,12 @@ class Instance(ABC):
         requests = self._let_go()
         if not requests:
             return
-        if (log := self.log) is not None:  # whoever watches may stop at any moment
-            log.append(BatchRecord(start_s, clock(), tuple(request.arrival_s for request in requests), device_s))
-        self.busy_since_s = None
+        end_s = clock()
         settle([partial(request.future.set_result, answer) for request, answer in zip(requests, answers, strict=True)])
+        # Afterwards: a request that is in the log has no one who still counts it as unanswered. Whoever watches may stop at any moment.
+        if (log := self.log) is not None:
+            log.append(BatchRecord(start_s, end_s, tuple(request.arrival_s for request in requests), device_s))
+        self.busy_since_s = None
 
     def _lose(self, error: Exception) -> None:
         """The engine is of no more use: say so to those whose requests are in hand, and to the runtime."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -9,8 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
+from envs.errors import RuntimeFault
 from envs.network import Network
-from envs.runtimes.queue import Answer, Sample, clock
+from envs.runtimes.queue import Answer, QueueFull, Sample, clock
 
 Submit = Callable[[Sample, "float | None"], "Future[Answer]"]
 
@@ -33,7 +35,11 @@ class Load(Protocol):
     def stop(self) -> None: ...
 
     def unanswered(self, start_s: float, end_s: float) -> list[float]:
-        """Arrival times of requests that were due in a span and have no answer yet."""
+        """Arrival times of requests that were due in a span and have no answer yet, or were dropped and will have none."""
+        ...
+
+    def waits(self, start_s: float, end_s: float) -> bool:
+        """Whether a request that was due in a span may still be answered."""
         ...
 
 
@@ -49,7 +55,10 @@ def sample_pool(network: Network, seed: int, count: int = POOL) -> list[Sample]:
 
 
 class ClosedLoop:
-    """As many clients as the tenant's instances hold requests, each asking again as soon as it is answered: saturation."""
+    """As many clients as the tenant's instances hold requests, each asking again as soon as it is answered: saturation.
+
+    A client whose request failed or was dropped leaves, so that a lost instance does not become a busy loop.
+    """
 
     closed = True
 
@@ -63,7 +72,8 @@ class ClosedLoop:
 
     def start(self) -> None:
         for _ in range(self._clients):
-            self._send()
+            with contextlib.suppress(QueueFull):
+                self._send()
 
     def stop(self) -> None:
         self._stopped = True
@@ -73,6 +83,9 @@ class ClosedLoop:
     def unanswered(self, start_s: float, end_s: float) -> list[float]:
         return []
 
+    def waits(self, start_s: float, end_s: float) -> bool:
+        return False
+
     def _send(self) -> None:
         self._sent += 1
         future = self._submit(self._pool[self._sent % len(self._pool)], None)
@@ -81,17 +94,18 @@ class ClosedLoop:
 
     def _answered(self, future: Future[Answer]) -> None:
         self._pending.discard(future)
-        # Runs in the instance's own thread: the next request is in the queue before the instance looks for it. A client whose
-        # request failed leaves, so that a lost instance does not become a busy loop.
+        # Runs in the instance's own thread: the next request is in the queue before the instance looks for it.
         if not (self._stopped or future.cancelled() or future.exception()):
-            self._send()
+            with contextlib.suppress(RuntimeFault):
+                self._send()
 
 
 class PoissonLoad:
     """Independent arrivals at a mean rate, sent when they are due whatever the answers do.
 
     A request's latency counts from the instant it was due, not from when a late generator managed to send it, so a stall
-    of the computer is not hidden (coordinated omission).
+    of the computer is not hidden (coordinated omission). One that the queue has no room for is dropped: it stays without an answer.
+    It ends by itself when no instance is alive.
     """
 
     closed = False
@@ -102,6 +116,7 @@ class PoissonLoad:
         self._rate_ips = rate_ips
         self._rng = np.random.default_rng(seed)
         self._pending: dict[Future[Answer], float] = {}
+        self._dropped: list[float] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="poisson-load", daemon=True)
@@ -120,7 +135,11 @@ class PoissonLoad:
 
     def unanswered(self, start_s: float, end_s: float) -> list[float]:
         with self._lock:
-            return [arrival_s for arrival_s in self._pending.values() if start_s <= arrival_s < end_s]
+            return [arrival_s for arrival_s in (*self._dropped, *self._pending.values()) if start_s <= arrival_s < end_s]
+
+    def waits(self, start_s: float, end_s: float) -> bool:
+        with self._lock:
+            return any(start_s <= arrival_s < end_s for arrival_s in self._pending.values())
 
     def _run(self) -> None:
         due_s = clock()
@@ -130,7 +149,14 @@ class PoissonLoad:
             if self._stop.wait(max(0.0, due_s - clock())):
                 return
             sent += 1
-            future = self._submit(self._pool[sent % len(self._pool)], due_s)
+            try:
+                future = self._submit(self._pool[sent % len(self._pool)], due_s)
+            except QueueFull:
+                with self._lock:
+                    self._dropped.append(due_s)
+                continue
+            except RuntimeFault:  # nobody is left to ask; the window says which instance was lost
+                return
             with self._lock:
                 self._pending[future] = due_s
             future.add_done_callback(self._answered)
@@ -144,13 +170,13 @@ class OutsideLoad:
     """What a program of the user's own asks for: nothing is added to it.
 
     Args:
-        waiting: arrival times of what has no answer yet.
+        unanswered, waits: as in `Load`.
     """
 
     closed = False
 
-    def __init__(self, waiting: Callable[[], list[float]]) -> None:
-        self._waiting = waiting
+    def __init__(self, unanswered: Callable[[float, float], list[float]], waits: Callable[[float, float], bool]) -> None:
+        self._unanswered, self._waits = unanswered, waits
 
     def start(self) -> None:
         """It comes by itself."""
@@ -159,4 +185,7 @@ class OutsideLoad:
         """It goes on."""
 
     def unanswered(self, start_s: float, end_s: float) -> list[float]:
-        return [arrival_s for arrival_s in self._waiting() if start_s <= arrival_s < end_s]
+        return self._unanswered(start_s, end_s)
+
+    def waits(self, start_s: float, end_s: float) -> bool:
+        return self._waits(start_s, end_s)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from envs.errors import require_positive
+from envs.errors import RuntimeFault, require_positive
 from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
 from envs.runtimes.instance import Instance
 from envs.runtimes.interference import DISTURBED_SHARE, foreign_share, read_cpu, resident_mib
@@ -14,7 +15,6 @@ from envs.runtimes.load import Load
 from envs.runtimes.queue import clock
 from envs.runtimes.window import overlap, tenant_measurement
 from envs.telemetry.meter import PowerMeter
-from envs.telemetry.protocol import Sensor
 from envs.workload import Tenant
 
 
@@ -29,6 +29,7 @@ class ServingOptions:
         max_window_s: ... but not beyond this.
         warmup_s: at least this long before the window opens; a closed loop also waits for a first batch of every instance.
         timeout_s: for warm-up, and for the batches that are open when the window ends.
+        max_waiting: so many requests of a tenant may wait, or as many as its instances hold if that is more; further ones are refused.
         power_interval_s: between two readings of a sensor that tells watts.
         outside: whether requests come from a program of the user's own, so that a window adds none; one in which nothing was asked for is no failure.
         seed: of the samples and arrivals.
@@ -40,40 +41,52 @@ class ServingOptions:
     max_window_s: float = 20.0
     warmup_s: float = 0.3
     timeout_s: float = 60.0
+    max_waiting: int = 2048
     power_interval_s: float = 0.1
     outside: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_positive("serving", self, "batches_per_window", "requests_per_window", "max_window_s", "timeout_s", "power_interval_s")
+        require_positive("serving", self, "batches_per_window", "requests_per_window", "max_window_s", "timeout_s", "max_waiting", "power_interval_s")
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What a window is taken of: instances, the tenants [T] they serve, each tenant's load [T], and the sensor."""
+    """What a window is taken of: instances, the tenants [T] they serve, each tenant's load [T], and the meter of power."""
 
     instances: Sequence[Instance]
     tenants: Sequence[Tenant]
     loads: Sequence[Load]
-    sensor: Sensor
+    meter: PowerMeter
     options: ServingOptions
 
     def measure(self, window_s: float, apply_s: float) -> Measurement:
         """Take a window of at least `window_s`; ConfigurationFailed if an instance is lost or does not answer in time."""
         began_s = clock()
+        try:
+            return self._measure(window_s, apply_s, began_s)
+        except RuntimeFault as error:  # of a load that found nobody to ask
+            self.check_alive()
+            raise ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, str(error), clock() - began_s)) from error
+        finally:
+            for instance in self.instances:
+                instance.log = None
+
+    def _measure(self, window_s: float, apply_s: float, began_s: float) -> Measurement:
         for instance in self.instances:
             instance.watch()
         try:
             for load in self.loads:
                 load.start()
             length_s = self._warm_up(window_s)
-            with PowerMeter(self.sensor, self.options.power_interval_s) as meter:
+            with self.meter:
                 before, start_s = read_cpu(), clock()
                 time.sleep(length_s)
                 end_s, after = clock(), read_cpu()
-            power = meter.window()
+            power = self.meter.window()
             memory_mib = resident_mib()
             self._finish(start_s, end_s)
+            seen = [len(instance.log or ()) for instance in self.instances]
             late = [load.unanswered(start_s, end_s) for load in self.loads]
             now_s = clock()
         finally:
@@ -85,11 +98,14 @@ class Bench:
             [record for instance, log in zip(self.instances, logs, strict=True) if instance.slot.tenant == position for record in log]
             for position in range(len(self.tenants))
         ]
+        # Some were answered after `late` was read. Counted, for two may be due at one instant.
+        since = {tenant.name: Counter[float]() for tenant in self.tenants}
+        for instance, log, before_late in zip(self.instances, logs, seen, strict=True):
+            since[self.tenants[instance.slot.tenant].name].update(arrival for record in log[before_late:] for arrival in record.arrivals_s)
         self._settle()
         measured = []
         for tenant, load, records, arrivals in zip(self.tenants, self.loads, served, late, strict=True):
-            answered = {arrival for record in records for arrival in record.arrivals_s}  # some were answered since `late` was read
-            unanswered = None if load.closed else [arrival for arrival in arrivals if arrival not in answered]
+            unanswered = None if load.closed else list((Counter(arrivals) - since[tenant.name]).elements())
             measured.append(tenant_measurement(records, start_s, end_s, unanswered, now_s))
             if not measured[-1].requests and not self.options.outside:
                 why = f"{tenant.name} got no request in {end_s - start_s:.1f} s at {tenant.rate_ips:g} a second: take a longer window"
@@ -108,7 +124,7 @@ class Bench:
             threads=tuple(instance.slot.threads for instance in sorted(self.instances, key=lambda each: each.slot.engine_key[:2])),
             apply_s=apply_s,
             measure_s=clock() - began_s,
-            sensor=self.sensor.name,
+            sensor=self.meter.sensor.name,
             rails_w=power.rails_w,
             power_uncertainty_w=power.uncertainty_w,
             temperature_c=power.hottest_c,
@@ -131,7 +147,7 @@ class Bench:
         while clock() < began_s + options.warmup_s or not all(instance.log for instance in saturated):
             self.check_alive()
             if clock() > began_s + options.timeout_s:
-                self._abandon(began_s)
+                self._abandon(began_s + options.timeout_s / 2)
                 raise ConfigurationFailed(timed_out(f"no batch of every instance within {options.timeout_s:g} s", began_s))
             time.sleep(0.005)
         if options.outside:
@@ -151,22 +167,21 @@ class Bench:
                     raise ConfigurationFailed(timed_out(f"an instance has not answered for {timeout_s:g} s", start_s))
                 time.sleep(0.002)
         grace_s = end_s + (end_s - start_s)
-        while clock() < grace_s and any(load.unanswered(start_s, end_s) for load in self.loads):
+        while clock() < grace_s and any(load.waits(start_s, end_s) for load in self.loads):
             time.sleep(0.005)
 
     def _abandon(self, since_s: float) -> None:
-        """Give up on every instance that has worked on one batch since before `since_s`, or on none although it was saturated."""
+        """Give up on every instance that has worked on one batch since before `since_s`: the others are no worse for it."""
         for instance in self.instances:
-            if (busy_s := instance.busy_since_s) is not None and busy_s < since_s + self.options.timeout_s:
+            if (busy_s := instance.busy_since_s) is not None and busy_s < since_s:
                 instance.abandon(TimeoutError(f"no answer within {self.options.timeout_s:g} s"))
 
     def _settle(self) -> None:
-        """Stop watching; where the load was ours, first let the batches at hand end, so that the next window starts with idle instances."""
+        """Where the load was ours, let the batches at hand end, so that the next window starts with idle instances."""
         deadline_s = clock() + (0.0 if self.options.outside else self.options.timeout_s)
         for instance in self.instances:
             while instance.busy_since_s is not None and clock() < deadline_s:
                 time.sleep(0.002)
-            instance.log = None
 
 
 def timed_out(what: str, since_s: float) -> Failure:

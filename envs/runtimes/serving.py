@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import Counter
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
@@ -14,14 +13,15 @@ import numpy as np
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import ConfigurationError, RuntimeFault
 from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
-from envs.runtimes.instance import EngineFactory, Instance, Slot, StreamEngine
+from envs.runtimes.instance import EngineFactory, Instance, Slot, StreamEngine, failure_of, settle
 from envs.runtimes.load import ClosedLoop, Load, OutsideLoad, PoissonLoad, sample_pool
 from envs.runtimes.measuring import Bench, ServingOptions
 from envs.runtimes.placement import slots_of
 from envs.runtimes.protocol import Transition
-from envs.runtimes.queue import Answer, Request, RequestQueue, Sample, clock
+from envs.runtimes.queue import Answer, QueueFull, Request, RequestQueue, Sample, clock
 from envs.runtimes.streams import POLL_S, StreamDriver, StreamInstance
 from envs.runtimes.threads import ThreadInstance
+from envs.telemetry.meter import PowerMeter
 from envs.telemetry.protocol import Sensor
 
 
@@ -33,6 +33,7 @@ class ServingRuntime:
     thread, others by a thread each.
 
     Args:
+        sensor: belongs to the runtime from now on, which closes it.
         poll_s: how long that one thread sleeps between two looks at what is in flight.
     """
 
@@ -42,6 +43,7 @@ class ServingRuntime:
         self._space = space
         self._factory = factory
         self._sensor = sensor
+        self._meter = PowerMeter(sensor, options.power_interval_s)
         self._options = options
         self._driver = StreamDriver(poll_s)
         self._instances: list[Instance] = []
@@ -52,6 +54,7 @@ class ServingRuntime:
         self._tenants = space.workload.tenants
         self._wanted = [[(spec.shape, np.dtype(spec.dtype)) for spec in tenant.network.inputs] for tenant in self._tenants]
         self._alive = [0] * len(self._tenants)
+        self._room = [options.max_waiting] * len(self._tenants)
         self._apply_s = math.nan
         self._closed = False
         self._lock = threading.Lock()
@@ -69,11 +72,15 @@ class ServingRuntime:
 
         Args:
             tenant: its name, or its position.
-            inputs: one sample, without the batch dimension: an array, or one an input by name or in order.
+            inputs: one sample, without the batch dimension: an array, or one an input by name or in order. Nothing is copied before the batch
+                is put together: leave the arrays as they are until the answer has come.
             arrival_s: when it was due, on the clock of `time.perf_counter`; now, if not given.
 
         Returns:
             A future of {output name: array without the batch dimension}.
+
+        Raises:
+            RuntimeFault: the inputs are wrong, the runtime is closed, nobody is there to answer, or too many wait already (QueueFull).
         """
         position = self._position(tenant)
         request = Request(self._checked(position, inputs), arrival_s)
@@ -82,6 +89,8 @@ class ServingRuntime:
                 raise RuntimeFault("submit: the runtime is closed")
             if not self._alive[position]:
                 raise RuntimeFault(f"submit: no instance of {self._tenants[position].name} is alive, apply a configuration first")
+            if (waiting := len(self._queues[position])) >= self._room[position]:
+                raise QueueFull(f"submit: {waiting} requests wait already for {self._tenants[position].name}, ask less often or raise serving.max_waiting")
             self._queues[position].put(request)
         return request.future
 
@@ -101,7 +110,13 @@ class ServingRuntime:
             instance.resize(slot)
         with self._lock:
             self._instances = [*kept, *created]
+            self._room = [max(self._options.max_waiting, held) for held in self._held()]
             self._count_alive()
+            # A last instance may have been lost before it counted.
+            stranded = [(position, self._queues[position].drain()) for position, alive in enumerate(self._alive) if not alive]
+        for position, waiting in stranded:
+            reason = f"every instance of {self._tenants[position].name} was lost"
+            self._refuse(waiting, ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, reason)))
         for instance in removed:
             instance.stop()
         self._apply_s = clock() - began_s
@@ -112,7 +127,7 @@ class ServingRuntime:
         self._check_open()
         if not self._instances:
             raise RuntimeFault("measure: apply a configuration first")
-        bench = Bench(self._instances, self._tenants, self._loads(), self._sensor, self._options)
+        bench = Bench(self._instances, self._tenants, self._loads(), self._meter, self._options)
         return bench.measure(window_s, self._apply_s)
 
     def close(self) -> None:
@@ -128,6 +143,7 @@ class ServingRuntime:
         self._instances = []
         self._driver.close()
         self._factory.close()
+        self._sensor.close()
 
     def __enter__(self) -> ServingRuntime:
         return self
@@ -152,9 +168,11 @@ class ServingRuntime:
         with self._lock:
             self._count_alive()
             waiting = [] if self._alive[instance.slot.tenant] else self._queues[instance.slot.tenant].drain()
-        for request in waiting:
-            if request.future.set_running_or_notify_cancel():
-                request.future.set_exception(instance.loss())
+        self._refuse(waiting, instance.loss())
+
+    @staticmethod
+    def _refuse(waiting: list[Request], why: ConfigurationFailed) -> None:
+        settle([partial(request.future.set_exception, why) for request in waiting if request.begin()])
 
     def _checked(self, position: int, inputs: Sample | dict[str, np.ndarray] | np.ndarray) -> Sample:
         specs = self._tenants[position].network.inputs
@@ -199,10 +217,13 @@ class ServingRuntime:
                 instance.start()
             for instance, slot in kept.items():
                 instance.prove(slot.batch)
-        except BaseException:
+        except BaseException as error:
             for instance in created:
                 instance.stop()
-            raise
+            if isinstance(error, ConfigurationFailed) or not isinstance(error, Exception):
+                raise
+            # A full disk, a driver, no more threads: whatever it is, what serves goes on.
+            raise ConfigurationFailed(failure_of(error, f"{self._tenants[slot.tenant].network.name} cannot be loaded")) from error
         return created
 
     def _load(self, slot: Slot) -> Instance:
@@ -214,20 +235,31 @@ class ServingRuntime:
 
     def _loads(self) -> list[Load]:
         if self._options.outside:
-            return [OutsideLoad(partial(self._waiting, position)) for position in range(len(self._tenants))]
-        clients: Counter[int] = Counter()
-        for instance in self._instances:
-            clients[instance.slot.tenant] += instance.slot.batch
+            return [OutsideLoad(partial(self._unanswered, position), partial(self._waits, position)) for position in range(len(self._tenants))]
+        clients = self._held()
         loads: list[Load] = []
         for i, tenant in enumerate(self._tenants):
             send, pool = partial(self.submit, i), self._pools[i]
             loads.append(ClosedLoop(send, pool, clients[i]) if tenant.closed_loop else PoissonLoad(send, pool, tenant.rate_ips, self._options.seed + i))
         return loads
 
-    def _waiting(self, tenant: int) -> list[float]:
-        """When what this tenant was asked for, and has not answered yet, was due."""
+    def _held(self) -> list[int]:
+        """[T] how many requests the instances of each tenant work on at once."""
+        held = [0] * len(self._tenants)
+        for instance in self._instances:
+            held[instance.slot.tenant] += instance.slot.batch
+        return held
+
+    def _unanswered(self, tenant: int, start_s: float, end_s: float) -> list[float]:
+        """When what this tenant was asked for in a span, and has not answered yet, was due."""
+        return self._queues[tenant].due_between(start_s, end_s) + self._due_in_hand(tenant, start_s, end_s)
+
+    def _waits(self, tenant: int, start_s: float, end_s: float) -> bool:
+        return self._queues[tenant].any_due(start_s, end_s) or bool(self._due_in_hand(tenant, start_s, end_s))
+
+    def _due_in_hand(self, tenant: int, start_s: float, end_s: float) -> list[float]:
         own = [instance for instance in self._instances if instance.slot.tenant == tenant]
-        return [request.arrival_s for request in (*self._queues[tenant].waiting(), *(each for instance in own for each in instance.in_hand()))]
+        return [request.arrival_s for instance in own for request in instance.in_hand() if start_s <= request.arrival_s < end_s]
 
     def _check_open(self) -> None:
         if self._closed:

@@ -85,6 +85,8 @@ class StreamInstance(Instance):
             self._lose(error)
             return False
         self._launched = True
+        if self.error is not None:  # given up at this very moment, when these requests were not in hand yet
+            self._lose(self.error)
         return True
 
     def collect(self) -> None:

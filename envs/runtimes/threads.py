@@ -64,7 +64,7 @@ class ThreadInstance(Instance):
             inputs = self._begin(requests)
             with self._running:
                 if self.error is not None:  # given up while a proof hung in the engine
-                    return
+                    raise self.error
                 outputs = self._engine.run(inputs)
             self._finish(start_s, outputs)
         except Exception as error:

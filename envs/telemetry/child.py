@@ -15,6 +15,9 @@ from typing import IO
 
 from envs.errors import SensorError
 
+#: A child that ended or fell silent is started again by a later read, no sooner than so long after its last start.
+RESTART_S = 5.0
+
 
 class _Mailbox:
     """The newest line, and when it came. Older ones are dropped: nobody reads a sensor between two windows."""
@@ -37,7 +40,7 @@ class _Mailbox:
 
 
 class LineChild:
-    """Runs a command and gives its lines one by one.
+    """Runs a command and gives its lines one by one. Where it ended, or fell silent, who asks is told, and whoever asks later starts it again.
 
     The child ends with `close`, when this object is collected, or with the interpreter; if that is killed, at its next line.
 
@@ -49,21 +52,32 @@ class LineChild:
 
     def __init__(self, sensor: str, command: Sequence[str], silence_s: float, start_s: float) -> None:
         self._sensor = sensor
-        self._patience_s = start_s
+        self._command = list(command)
+        self._start_s = start_s
         self._silence_s = silence_s
-        self._mail = _Mailbox()
+        self._failed = False
+        self._closed = False
+        self._start()
+
+    def _start(self) -> None:
+        self._started_s = time.perf_counter()
+        self._patience_s = self._start_s
         self._complaints = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - open as long as the child is
+        self._mail = _Mailbox()
         try:
             # A session of its own: Ctrl-C is for the program that watches, which still wants to read its last window.
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._complaints, text=True, errors="replace", start_new_session=True
+                self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._complaints, text=True, errors="replace", start_new_session=True
             )
         except OSError as error:
             self._complaints.close()
-            raise SensorError(f"{sensor}: {command[0]} cannot be started ({error.strerror or error}): install it, or choose another sensor") from error
+            self._mail.ended = True
+            raise SensorError(
+                f"{self._sensor}: {self._command[0]} cannot be started ({error.strerror or error}): install it, or choose another sensor"
+            ) from error
         self._process = process
         assert process.stdout is not None
-        threading.Thread(target=self._mail.fill, args=(process.stdout,), name=f"{sensor} lines", daemon=True).start()
+        threading.Thread(target=self._mail.fill, args=(process.stdout,), name=f"{self._sensor} lines", daemon=True).start()
         self._end = weakref.finalize(self, _end, process, self._complaints)
 
     def next_line(self) -> tuple[str, float]:
@@ -72,6 +86,15 @@ class LineChild:
         Raises:
             SensorError: the child ended, or has been silent for too long.
         """
+        if self._failed and not self._closed and time.perf_counter() - self._started_s >= RESTART_S:
+            self._end()
+            self._start()
+        self._failed = True
+        line = self._line()
+        self._failed = False
+        return line
+
+    def _line(self) -> tuple[str, float]:
         mail = self._mail
         with mail.changed:
             mail.changed.wait_for(lambda: mail.line is not None or mail.ended, self._patience_s)
@@ -85,6 +108,7 @@ class LineChild:
         raise SensorError(f"{self._sensor}: nothing was told for {self._patience_s:g} s: restart the service, or choose another sensor")
 
     def close(self) -> None:
+        self._closed = True
         self._end()
 
     def _last_words(self) -> str:

@@ -11,10 +11,11 @@ import numpy as np
 
 from envs.telemetry.protocol import BoardSample
 
-#: A sensor of watts that has told the same to the last bit on all rails so often, over so long, is stuck: under load a board moves by
-#: a step of its sensor well within a second.
+#: A sensor of watts that has told the same to the last bit on all rails so often, over so long, is stuck. Under load a board moves by a step
+#: well within a second, but at rest a rail is a few steps high (1995 mW of an AGX Orin are five times 20 mA) and all of them may stay for some.
+#: To ask for equal volts and amperes as well would say no more: they make the watts. Ten seconds without one step of any rail are no rest any more.
 STUCK_READS = 20
-STUCK_S = 1.5
+STUCK_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ def power_window(samples: Sequence[BoardSample], has_power: bool, fault: str = "
         mean_w = math.fsum(rails_w[rail] for rail in samples[0].total_rails)
         doubt_w = counter_doubt_w(samples, mean_w)
     else:
-        rails_w = {rail: area_j(samples, [sample.rails_w[rail] for sample in samples]) / span_s for rail in samples[0].rails_w}
+        rails_w = {rail: weighted_w(samples, [sample.rails_w[rail] for sample in samples]) for rail in samples[0].rails_w}
         totals_w = [sample.total_w for sample in samples]
-        mean_w = area_j(samples, totals_w) / span_s
+        mean_w = weighted_w(samples, totals_w)
         doubt_w = math.hypot(sampling_doubt_w(samples, totals_w), step_doubt_w(samples[-1]))
     return PowerWindow(mean_w, rails_w, mean_w * span_s, doubt_w, heat_c, held)
 
@@ -78,11 +79,17 @@ def area_j(samples: Sequence[BoardSample], watts: Sequence[float]) -> float:
     return math.fsum((late.time_s - early.time_s) * (low_w + high_w) / 2 for (early, late), (low_w, high_w) in pairs)
 
 
+def weighted_w(samples: Sequence[BoardSample], watts: Sequence[float]) -> float:
+    """Mean of watts [samples] over time. Of equal ones it is exactly that, so that several windows of a sensor that is stuck are equal, too."""
+    over_j = area_j(samples, [each - watts[0] for each in watts])
+    return watts[0] + over_j / (samples[-1].time_s - samples[0].time_s)
+
+
 def used_j(samples: Sequence[BoardSample], rail: str) -> float:
-    """Energy that a counter went through; NaN if it went back although it does not wrap around."""
+    """Energy that a counter went through; NaN if it is missing anywhere, or went back although it does not wrap around."""
     steps_j = []
     for early, late in itertools.pairwise(samples):
-        step_j = late.energy_j.get(rail, math.nan) - early.energy_j[rail]
+        step_j = late.energy_j.get(rail, math.nan) - early.energy_j.get(rail, math.nan)
         steps_j.append(step_j if not step_j < 0 else step_j + early.energy_wrap_j.get(rail, math.nan))
     return math.fsum(steps_j)
 

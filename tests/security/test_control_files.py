@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +20,6 @@ from tuner.control.limits import Limits
 from tuner.control.lock import DeviceLock
 from tuner.control.memory import FILE, LastGood
 from tuner.control.period import Journal
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """The service takes signals over."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
 
 SPACE = space()
 GOOD = Configuration.of(SPACE.catalogue[5])

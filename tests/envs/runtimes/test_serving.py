@@ -308,8 +308,9 @@ def test_an_open_loop_that_got_no_request_is_a_typed_failure(small_onnx: Path) -
 def test_what_cannot_be_loaded_leaves_the_old_configuration_live(live_space: ConfigurationSpace) -> None:
     with ServingRuntime(live_space, SlowFactory(refuse=1), NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1), (0, 0)))
-        with pytest.raises(MemoryError):
+        with pytest.raises(ConfigurationFailed, match="small cannot be loaded: cannot allocate") as error:
             runtime.apply(configuration((1, 1), (1, 1)))
+        assert error.value.failure.kind is FailureKind.OUT_OF_MEMORY
         assert runtime.measure(0.2).throughput_ips[0] > 0
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.telemetry.energy import STUCK_READS, power_window
+from envs.telemetry.energy import STUCK_READS, STUCK_S, power_window
 from envs.telemetry.protocol import BoardSample
 
 Stamps = list[float]
@@ -88,6 +88,15 @@ def test_a_counter_without_wrap_never_goes_back() -> None:
     assert window.fault == "the counter of package was lost or went back"
 
 
+@pytest.mark.parametrize("where", [1, 2])
+def test_a_counter_that_is_missing_in_the_middle_is_a_fault(where: int) -> None:
+    samples = counts([0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0])
+    samples[where].energy_j.clear()
+    window = power_window(samples, has_power=True)
+    assert math.isnan(window.mean_w)
+    assert window.fault == "the counter of package was lost or went back"
+
+
 def test_a_counter_that_rests_is_stuck() -> None:
     window = power_window(counts([0.0, 1.0], [500.0, 500.0]), has_power=True)
     assert math.isnan(window.mean_w)
@@ -123,20 +132,27 @@ def test_the_uncertainty_covers_the_error_of_sampling() -> None:
 
 
 def test_equal_to_the_last_bit_for_long_is_stuck() -> None:
-    stamps = np.linspace(0, 2.0, STUCK_READS + 1).tolist()
+    stamps = np.linspace(0, STUCK_S, STUCK_READS + 1).tolist()
     stuck = power_window(readings(stamps, lambda time_s: 21.25), has_power=True)
     assert math.isnan(stuck.mean_w)
     assert math.isnan(stuck.energy_j)
     assert not stuck.rails_w
-    assert stuck.fault == "stuck: 21 readings over 2.0 s are equal to the last bit"
-    moved = power_window(readings(stamps, lambda time_s: 21.25 if time_s < 1.9 else 21.26), has_power=True)
+    assert stuck.fault == "stuck: 21 readings over 10.0 s are equal to the last bit"
+    moved = power_window(readings(stamps, lambda time_s: 21.25 if time_s < STUCK_S else 21.26), has_power=True)
     assert moved.mean_w == pytest.approx(21.25, abs=0.01)
 
 
-@pytest.mark.parametrize(("count", "span_s"), [(STUCK_READS - 1, 5.0), (200, 1.0)])
+@pytest.mark.parametrize(("count", "span_s"), [(STUCK_READS - 1, 15.0), (200, 1.0), (100, 5.0)])
 def test_a_short_window_is_no_proof_of_that(count: int, span_s: float) -> None:
+    """A board at rest may stay within one step of each of its rails for seconds."""
     window = power_window(readings(np.linspace(0, span_s, count).tolist(), lambda time_s: 21.25), has_power=True)
     assert window.mean_w == pytest.approx(21.25)
+
+
+@given(STAMPS.filter(lambda stamps: len(stamps) < STUCK_READS), WATTS)
+def test_equal_readings_have_that_very_mean(stamps: Stamps, watts: float) -> None:
+    """To the last bit: who compares windows sees that they are equal."""
+    assert power_window(readings(stamps, lambda time_s: watts), has_power=True).mean_w == watts
 
 
 @pytest.mark.parametrize("where", [0, 3, 5])

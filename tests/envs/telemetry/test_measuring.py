@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def test_watts_with_their_uncertainty(live_space: ConfigurationSpace) -> None:
 
 def test_a_sensor_that_is_lost_costs_the_power_and_nothing_else(live_space: ConfigurationSpace) -> None:
     def tell(position: int) -> BoardSample:
-        if position == 4:
+        if position >= 4:
             raise SensorError("scripted: gone")
         return watts(20.0 + position)
 
@@ -76,8 +77,9 @@ def test_alarms_in_the_window_mark_it(live_space: ConfigurationSpace) -> None:
     assert measure(live_space, sensor).throttled == ("gpu_thermal", "oc3")
 
 
-def test_a_board_that_tells_the_same_for_ever(live_space: ConfigurationSpace, tmp_path: Path) -> None:
-    measured = measure(live_space, Ina3221Sensor(trees.agx_orin_jetpack6(tmp_path)), window_s=1.7)
+def test_a_board_that_tells_the_same_for_ever(live_space: ConfigurationSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envs.telemetry.energy.STUCK_S", 1.0)
+    measured = measure(live_space, Ina3221Sensor(trees.agx_orin_jetpack6(tmp_path)), window_s=1.3)
     assert measured.sensor == "ina3221"
     assert "stuck" in measured.sensor_fault
     assert math.isnan(measured.power_w)
@@ -90,6 +92,33 @@ def test_no_sensor_is_no_fault(live_space: ConfigurationSpace) -> None:
     assert measured.sensor_fault == ""
     assert math.isnan(measured.power_w)
     assert math.isnan(measured.temperature_c)
+
+
+def test_the_runtime_closes_its_sensor(live_space: ConfigurationSpace) -> None:
+    closed: list[bool] = []
+    sensor = ScriptedSensor(lambda position: watts(20.0))
+    sensor.close = lambda: closed.append(True)  # type: ignore[method-assign]
+    with ServingRuntime(live_space, Factory(), sensor, ServingOptions()):
+        assert not closed
+    assert closed == [True]
+
+
+def test_a_sensor_that_hangs_costs_one_thread_whatever_the_windows(live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envs.telemetry.meter.ANSWER_S", 0.1)
+    hang = threading.Event()
+
+    def tell(position: int) -> BoardSample:
+        hang.wait()
+        return watts(20.0)
+
+    sensor = ScriptedSensor(tell)
+    with ServingRuntime(live_space, Factory(), sensor, ServingOptions(warmup_s=0.0)) as runtime:
+        runtime.apply(Configuration((((1, 1), (0, 0)),)))
+        measured = [runtime.measure(0.1) for _ in range(3)]
+    hang.set()
+    assert sensor.reads == 1
+    assert "has not come back" in measured[2].sensor_fault
+    assert all(math.isnan(each.power_w) and each.throughput_ips[0] > 0 for each in measured)
 
 
 def test_an_interval_of_nothing_is_refused() -> None:

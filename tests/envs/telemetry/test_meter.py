@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from envs.errors import SensorError
+from envs.telemetry import energy
 from envs.telemetry import meter as meter_module
 from envs.telemetry.ina3221 import Ina3221Sensor
 from envs.telemetry.meter import PowerMeter
@@ -42,7 +43,8 @@ def test_counters_are_read_at_both_ends(tmp_path: Path) -> None:
         (package / "energy_uj").write_text("4000000")
         length_s = time.perf_counter() - began_s
     window = meter.window()
-    assert len(meter._samples) == 2
+    assert meter._readings is not None
+    assert len(meter._readings.samples) == 2
     assert window.energy_j == pytest.approx(3.0)
     assert window.mean_w <= 3.0 / length_s
 
@@ -84,10 +86,11 @@ def test_a_file_that_vanishes_in_the_middle(tmp_path: Path) -> None:
     assert "in1_input cannot be read" in window.fault
 
 
-def test_a_file_that_stands_still_is_stuck(tmp_path: Path) -> None:
+def test_a_file_that_stands_still_is_stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(energy, "STUCK_S", 1.0)
     sensor = Ina3221Sensor(trees.orin_nx(tmp_path))
     with PowerMeter(sensor, interval_s=0.02) as meter:
-        time.sleep(2.0)
+        time.sleep(1.3)
     window = meter.window()
     assert math.isnan(window.mean_w)
     assert window.fault.startswith("stuck: ")
@@ -139,6 +142,55 @@ def test_a_sensor_that_hangs_delays_nothing_for_long(monkeypatch: pytest.MonkeyP
     hang.set()
     assert window.fault == "scripted: no answer within 0.2 s"
     assert math.isnan(window.mean_w)
+
+
+def test_a_reading_that_never_comes_back_costs_one_thread_and_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the number of windows; and when it has come back at last, windows have power again."""
+    monkeypatch.setattr(meter_module, "ANSWER_S", 0.2)
+    hang = threading.Event()
+
+    def tell(position: int) -> BoardSample:
+        if position == 0:
+            hang.wait()
+        return watts(10.0 + position)
+
+    sensor = ScriptedSensor(tell)
+    meter = PowerMeter(sensor, interval_s=0.01)
+    faults = []
+    for _ in range(4):
+        with meter:
+            pass
+        faults.append(meter.window().fault)
+    assert faults == ["scripted: no answer within 0.2 s"] + 3 * ["scripted: a reading that was begun in an earlier window has not come back"]
+    (thread,) = (each for each in threading.enumerate() if each.name == "power")
+    assert sensor.reads == 1
+    with meter:  # what comes back in the middle belongs to the earlier window
+        hang.set()
+        thread.join(10)
+    assert "has not come back" in meter.window().fault
+    with meter:
+        time.sleep(0.1)
+    assert not meter.window().fault
+    assert meter.window().mean_w > 10
+
+
+@pytest.mark.parametrize(("lost", "whole"), [({5}, True), ({5, 20, 21}, True), (set(range(5, 25)), False), (set(range(35, 1000)), False)])
+def test_a_few_readings_may_fail(lost: set[int], whole: bool) -> None:
+    """Not many of them, and not the last one."""
+    enough = threading.Event()
+
+    def tell(position: int) -> BoardSample:
+        if position == 40:
+            enough.set()
+        if position in lost:
+            raise SensorError("scripted: gone")
+        return watts(10.0)
+
+    with PowerMeter(ScriptedSensor(tell), interval_s=0.001) as meter:
+        enough.wait(10)
+    window = meter.window()
+    assert window.fault == ("" if whole else "scripted: gone")
+    assert (window.mean_w == 10.0) == whole
 
 
 def test_an_error_inside_the_block_stops_the_thread() -> None:

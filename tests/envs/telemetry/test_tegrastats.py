@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from envs.errors import SensorError
+from envs.telemetry import child
 from envs.telemetry.tegrastats import TegrastatsSensor, parse_line
 from tests.envs.telemetry import trees
 
@@ -99,6 +101,47 @@ def test_a_child_that_ends_says_its_last_words(tmp_path: Path) -> None:
     sensor._child._process.wait(10)
     with pytest.raises(SensorError, match=r"tegrastats: .* has ended \(tegrastats: cannot open /dev/nvmap\)"):
         sensor.read()
+    sensor.close()
+
+
+@pytest.mark.parametrize("how", ["ends", "hangs"])
+def test_a_child_that_is_gone_is_started_again_by_a_later_read(tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a restart of the service; not at every read, for one that cannot run would be started over and over."""
+    monkeypatch.setattr(child, "RESTART_S", 1000.0)
+    trees.tegrastats(tmp_path, (trees.AT_REST,))
+    sensor = TegrastatsSensor(tmp_path, interval_s=0.05)
+    first = sensor._child._process
+    first.send_signal(signal.SIGKILL if how == "ends" else signal.SIGSTOP)
+    with pytest.raises(SensorError, match=r"has ended|nothing was told"):
+        [sensor.read() for _ in range(3)]
+    if how == "ends":
+        with pytest.raises(SensorError, match="has ended"):
+            sensor.read()
+    monkeypatch.setattr(child, "RESTART_S", 0.0)
+    assert sensor.read().rails_w
+    second = sensor._child._process
+    assert first.poll() is not None, "nothing of the first is left"
+    assert sensor.read().rails_w
+    assert sensor._child._process is second
+    sensor.close()
+    with pytest.raises(SensorError, match="closed"):
+        [sensor.read() for _ in range(3)]
+    assert not alive(second.pid), "close is final"
+
+
+def test_a_child_that_cannot_be_started_again_says_so_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "RESTART_S", 0.0)
+    binary = trees.tegrastats(tmp_path, (trees.AT_REST,))
+    sensor = TegrastatsSensor(tmp_path, interval_s=0.05)
+    sensor._child._process.kill()
+    with pytest.raises(SensorError, match="has ended"):
+        [sensor.read() for _ in range(3)]
+    binary.rename(tmp_path / "elsewhere")
+    for _ in range(2):
+        with pytest.raises(SensorError, match="cannot be started"):
+            sensor.read()
+    (tmp_path / "elsewhere").rename(binary)
+    assert sensor.read().rails_w
     sensor.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ import pytest
 from benchmarks.fault_worlds import HANG, KILL, NAN, NO_MEMORY, STUCK, SimulatedWorld
 from benchmarks.faults import BUNDLE, Campaign
 from envs.configuration import Configuration
+from envs.errors import ObjectiveError, RuntimeFault
 from envs.measurement import Failure, FailureKind, Measurement
 from envs.runtimes.simulated import SimulatedRuntime
+from tests.worlds import respond, space
 from tuner.control.guard import Phase
-from tuner.control.watch import moved
+from tuner.control.watch import Arrivals, idle, moved, without_idle
 
 
 @pytest.fixture
@@ -165,3 +168,73 @@ def test_arrivals_have_moved_only_beyond_their_own_scatter() -> None:
     counts = rng.poisson(40.0 * 3.0, 2000)
     assert np.mean([moved(count / 3.0, 40.0, 3.0, 0.1) for count in counts]) < 0.001
     assert moved(120.0, 40.0, 3.0, 0.25)
+
+
+def test_limits_in_the_file_hold_from_the_start_and_a_wrong_file_is_an_error_then(tmp_path: Path) -> None:
+    (tmp_path / "limits.json").write_text('{"p99_ms": 3}')
+    campaign = Campaign(SimulatedWorld(tmp_path, 1.0), tmp_path, 1.0)
+    first = campaign.period()
+    assert (first.objective.p99_ms, first.kept, first.events) == ((3.0,), True, ())
+    campaign.close()
+    (tmp_path / "limits.json").write_text('{"p99_ms": -3}')
+    with pytest.raises(ObjectiveError, match="above zero"):
+        Campaign(SimulatedWorld(tmp_path, 1.0), tmp_path, 1.0)
+
+
+def test_what_was_good_last_is_served_first_by_the_next_process(tmp_path: Path) -> None:
+    before = Campaign(SimulatedWorld(tmp_path, 1.0), tmp_path, 1.0)
+    good = held(before)
+    other = next(Configuration.of(row) for row in before.world.service.space.catalogue[::-1] if Configuration.of(row) != good)
+    for kept in (good, other):
+        before.memory.keep(kept)
+        again = Campaign(SimulatedWorld(tmp_path, 1.0), tmp_path, 1.0)
+        assert again.period().configuration == kept
+        again.close()
+    before.close()
+
+
+def test_without_a_limit_on_power_a_broken_sensor_does_not_matter(campaign: Campaign) -> None:
+    held(campaign)
+    campaign.world.break_sensor(NAN)
+    assert [campaign.period().phase for _ in range(3)][-1] is Phase.SAFE
+    written(campaign, '{"power_w": null, "p99_ms": 100}', 1)
+    assert [(period.phase is not Phase.SAFE, period.kept) for period in (campaign.period(), campaign.period())][-1] == (True, True)
+
+
+def test_whatever_a_driver_raises_is_a_failure_of_one_period_and_a_process_that_can_serve_nothing_ends(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held(campaign)
+
+    def apply(configuration: Configuration) -> None:
+        raise MemoryError("cuMemAlloc failed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(campaign.world.runtime, "apply", apply)
+        period = campaign.period()
+    assert isinstance(period.outcome, Failure)
+    assert "MemoryError: cuMemAlloc failed" in period.events[-1]
+    assert [campaign.period().kept for _ in range(4)][-1]
+    monkeypatch.setattr(campaign.world.runtime, "apply", apply)
+    with pytest.raises(RuntimeFault, match="10 periods in a row"):
+        [campaign.period() for _ in range(20)]
+
+
+def test_a_tenant_that_nobody_asks_is_not_late_and_the_others_are_learned_from() -> None:
+    outcome = respond(space(tenants=2), Configuration.of(space(tenants=2).catalogue[40]))
+    quiet = replace(outcome, tenants=(outcome.tenants[0], replace(outcome.tenants[1], requests=0, throughput_ips=0.0, p99_ms=math.nan)))
+    assert not idle(quiet)
+    assert without_idle(quiet).p99_ms.tolist() == [outcome.tenants[0].p99_ms, 0.0]
+
+
+def test_a_burst_is_not_a_change_of_arrivals_and_a_trebling_is_one_at_once() -> None:
+    world = space()
+    workload = replace(world.workload, tenants=(replace(world.workload.tenants[0], rate_ips=200.0),))
+    outcome = respond(world, Configuration.of(world.catalogue[5]))
+
+    def window(rate: float) -> Measurement:
+        return replace(outcome, tenants=(replace(outcome.tenants[0], requests=int(rate * outcome.window_s)),))
+
+    arrivals = Arrivals(workload, 0.25)
+    said = [bool(arrivals.moved((200.0,), window(rate))) for rate in (210, 300, 200, 300, 310, 600)]
+    assert said == [False, False, False, False, True, True]

@@ -1,0 +1,120 @@
+"""Names that are paths, commands or terminal controls, through the real commands: everything stays in the folders that were given."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envs.errors import NetworkError, TraceError, TunerError
+from envs.network import read_network
+from envs.traces.reader import read_trace
+from tests.commands import call
+from tests.security.attacks import refused, untouched
+from tuner.options import WorkloadOptions
+from tuner.record import RecordCommand, main
+
+#: A file called ...onnx is a network called `..`.
+NAMES = ["..", "-rf", "=1+1", "$(touch ran)", "`touch ran`", "; touch ran #", "' \"", "a b", "{x}", "${oc.env:HOME}", "%s%n", "é∞", "n" * 180, "."]
+CONTROLS = ["two\nlines", "\x1b]0;owned\x07", "\u202egnp"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder inside one that is watched, with a cache and an output folder of its own."""
+    for name in ("work", "networks", "out"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path / "work")
+    yield tmp_path
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def named(place: Path, small_onnx: Path, name: str) -> Path:
+    path = place / "networks" / f"{name}.onnx"
+    shutil.copyfile(small_onnx, path)
+    return path
+
+
+def allowed(place: Path) -> tuple[Path, ...]:
+    return place / "out", place / "cache"
+
+
+@pytest.mark.parametrize("name", [*NAMES, *CONTROLS], ids=ascii)
+def test_what_is_deployed_writes_into_its_folder_alone(place: Path, small_onnx: Path, name: str) -> None:
+    path, out = named(place, small_onnx, name), place / "out"
+    given = ["--runtime", "simulated", "--board", "orin_nano_8", "--network", path, "--instances", 1, "--batches", 1, "--p99-ms", 50, "--period-s", 0.01]
+    given += ["--folder", out / "state", "--journal", out / "journal", "--lock", out / "lock", "--periods", 1]
+    with untouched(place, allowed(place)):
+        told = call("deploy", *given)
+    assert told.returncode == 0, told.stderr
+    assert {each.name for each in out.iterdir()} <= {"state", "journal", "lock"}
+    (line,) = (out / "journal").read_text().splitlines()
+    assert path.stem in json.loads(line)["tenants"]
+    assert line.isascii()
+
+
+@pytest.mark.parametrize("name", ["..", "$(touch ran)", "n" * 180])
+def test_what_is_recorded_and_tuned_writes_into_its_folders_alone(place: Path, small_onnx: Path, name: str) -> None:
+    path, out = named(place, small_onnx, name), place / "out"
+    small = ("space.max_instances=1", "space.batches=[1]", "serving.warmup_s=0.02")
+    quick = ("device.cores=1", "record.window_s=0.05", "record.attempts=1")
+    with untouched(place, allowed(place)):
+        told = call("record", *small, *quick, f"workload.networks=['{path}']", f"out={out / 't.parquet'}")
+        assert told.returncode == 0, told.stderr
+        told = call("tune", *small, "--network", path, "--p99-ms", 1000, "--window-s", 0.05, "--out", out / "answer.json", "--measurements", 3)
+        assert told.returncode in (0, 3), told.stderr
+        given = (f"--network={path}", f"answer={out / 'answer.json'}", f"out={out / 'export'}", "cores=1")
+        told = call("export", "target=triton", *given)
+        assert told.returncode == 0, told.stderr
+    assert {each.name for each in out.iterdir()} == {"t.parquet", "answer.json", "export"}
+    assert read_trace(out / "t.parquet").space.workload.names == (path.stem,)
+    assert all(each.name.isascii() and each.name.isprintable() for each in out.rglob("*"))
+    assert all(each.parent == place / "cache" / "orin-tuner" for each in (place / "cache").rglob("*.onnx"))
+
+
+def test_a_file_whose_name_is_no_text_is_refused(place: Path, small_onnx: Path) -> None:
+    path = named(place, small_onnx, "\udcff")
+    with untouched(place, (place / "out" / "lock",)):
+        with refused("is no UTF-8: rename it", NetworkError):
+            read_network(path)
+        with refused("is no UTF-8: rename it", NetworkError):
+            call("deploy", "--runtime", "simulated", "--network", path, "--lock", place / "out" / "lock")
+
+
+@pytest.mark.parametrize("name", CONTROLS, ids=ascii)
+def test_a_name_that_no_trace_could_carry_is_refused_before_anything_is_measured(place: Path, small_onnx: Path, name: str) -> None:
+    path = named(place, small_onnx, name)
+    with untouched(place), refused("is no printable text: rename the network's file", TraceError):
+        main(RecordCommand(out=str(place / "out" / "t.parquet"), workload=WorkloadOptions([str(path)])))
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("networks", ["../../escaped", "--out", "OUT"]),
+        ("networks", ["squeezenet1_1\n", "--out", "OUT"]),
+        ("evaluate", ["trace=../../../../etc/passwd", "out=OUT"]),
+        ("train", ["trace=../networks/evil", "run_dir=OUT"]),
+        ("deploy", ["--runtime", "replayed", "--trace", "../../x\n\x1b[2J", "--lock", "OUT/lock"]),
+        ("deploy", ["--runtime", "../../x\n", "--lock", "OUT/lock"]),
+        ("export", ["target=../../x", "out=OUT"]),
+        ("tune", ["network=../../x.onnx", "p99_ms=5"]),
+        ("record", ["workload.networks=[../../x.onnx]", "out=OUT/t.parquet"]),
+    ],
+)
+def test_names_that_are_looked_up_lead_nowhere(place: Path, command: str, arguments: list[Any]) -> None:
+    given = [str(each).replace("OUT", str(place / "out")) for each in arguments]
+    with untouched(place, (place / "out" / "lock",)):
+        if command == "deploy":  # which says it where it ends
+            with refused(".", TunerError):
+                call(command, *given)
+            return
+        told = call(command, *given)
+    assert told.returncode == 2
+    assert told.stderr.count("\n") == 1, told.stderr
+    assert told.stderr[:-1].isprintable()
