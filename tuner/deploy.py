@@ -69,7 +69,14 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
 
 
 def main(given: Sequence[str]) -> int:
-    options = arguments(given)
+    try:
+        return deploy(arguments(given))
+    except TunerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def deploy(options: argparse.Namespace) -> int:
     if not options.period_s > 0 or (options.periods is not None and options.periods < 1):
         raise OptionError("--period-s and --periods must be above zero")
     client = client_of(options.client) if options.client else None
@@ -184,8 +191,4 @@ def client_of(name: str) -> Client:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except TunerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,121 @@
+"""The command that serves: what it says before it serves, what it refuses, and a short run of the real thing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands import call
+
+SIMULATED = ("--runtime", "simulated", "--p99-ms", "30", "--batches", "1", "4", "--instances", "2")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+
+
+def places(folder: Path) -> tuple[str, ...]:
+    return ("--folder", str(folder / "kept"), "--lock", str(folder / "lock"))
+
+
+def test_a_dry_run_says_what_would_be_served_and_serves_nothing(small_onnx: Path, tmp_path: Path) -> None:
+    told = call("deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), "--dry-run")
+    assert told.returncode == 0
+    for line in (
+        "device: Jetson AGX Orin 64 GB",
+        "(simulated)",
+        "limits: most throughput with small p99 <= 30 ms",
+        "safe default: small: ",
+        "last good: none kept",
+    ):
+        assert line in told.stdout
+    assert not (tmp_path / "kept").exists()
+
+
+def test_some_periods_are_some_lines_and_leave_the_last_good_configuration(small_onnx: Path, tmp_path: Path) -> None:
+    told = call("deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), "--periods", "12")
+    assert told.returncode == 0, told.stderr
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [line["period"] for line in lines] == list(range(1, 13))
+    assert {line["origin"] for line in lines} == {"simulated"}
+    assert json.loads((tmp_path / "kept" / "last_good.json").read_text())["placements"] == lines[-1]["placements"]
+    assert "last good: small: " in call("deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), "--dry-run").stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--runtime", "warp"), "--runtime warp is unknown: choose from onnxruntime, tensorrt, torch, simulated, replayed"),
+        (("--board", "agx_thor"), "agx_thor is unknown"),
+        (("--mode", "99W"), "99W is unknown on agx_orin_64"),
+        (("--p99-ms", "-3"), "a limit must be above zero"),
+        (("--p99-ms", "3", "4"), "2 values for 1 tenants"),
+        (("--period-s", "0"), "must be above zero"),
+        (("--client", "app:main"), "cannot be found"),
+        (("--client", "json:dumps"), "needs --rate-ips"),
+        (("--client", "json:dumps", "--rate-ips", "5"), "only answers what a window would give"),
+        (("--metrics-port", "70000"), "port 70000 of 127.0.0.1 cannot be used"),
+        (("--journal", "/dev/null/journal"), "give another --journal"),
+    ],
+)
+def test_bad_input_is_one_sentence(small_onnx: Path, tmp_path: Path, more: tuple[str, ...], sentence: str) -> None:
+    told = call("deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), *more, "--periods", "1")
+    assert told.returncode == 2
+    assert sentence in told.stderr
+    assert told.stderr.count("\n") == 1
+
+
+def test_a_network_is_needed_and_must_exist(tmp_path: Path) -> None:
+    assert "--network is missing" in call("deploy", *SIMULATED, *places(tmp_path)).stderr
+    assert "does not exist" in call("deploy", "--network", tmp_path / "no.onnx", *SIMULATED, *places(tmp_path)).stderr
+
+
+def test_a_recording_can_be_served(tmp_path: Path) -> None:
+    told = call("deploy", "--runtime", "replayed", "--trace", "resnet50", "--p99-ms", "400", *places(tmp_path), "--periods", "10")
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    assert {line["origin"] for line in lines} == {"replayed"}
+    assert lines[-1]["kept"]
+
+
+def test_the_service_needs_no_training_stack_tells_systemd_and_ends_on_sigterm(small_onnx: Path, tmp_path: Path) -> None:
+    """The real command, live: requests come from a program of the user's own."""
+    (tmp_path / "app.py").write_text(
+        "import sys, time\n"
+        "import numpy as np\n"
+        "def main(submit):\n"
+        "    heavy = [name for name in ('torch', 'hydra', 'stable_baselines3') if name in sys.modules]\n"
+        "    print('heavy', heavy, file=sys.stderr, flush=True)\n"
+        "    while True:\n"
+        "        submit(0, np.zeros((3, 48, 48), np.float32)).result()\n"
+        "        time.sleep(0.02)\n"
+    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(60)
+        command = [
+            *(sys.executable, "-m", "tuner.deploy", "--network", str(small_onnx), "--p99-ms", "500", "--client", "app:main", "--rate-ips", "40"),
+            *("--period-s", "0.5", "--batches", "1", "--instances", "1", "--journal", str(tmp_path / "journal.jsonl"), *places(tmp_path)),
+        ]
+        environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify"), "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            assert systemd.recv(100) == b"READY=1\nWATCHDOG=1"
+            for _ in range(3):
+                assert systemd.recv(100) == b"WATCHDOG=1"
+            began_s = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+            assert time.monotonic() - began_s < 20
+            assert process.stderr is not None
+            assert "heavy []" in process.stderr.read()
+    lines = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    assert lines[-1]["tenants"]["small"]["requests"] > 5
+    assert lines[-1]["origin"] == "measured"
