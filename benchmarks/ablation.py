@@ -37,6 +37,7 @@ class Variant:
 
     name: str
     agent: AgentOptions
+    trained: bool = True
     pool: Callable[[Pool], Pool] = lambda pool: pool
 
 
@@ -61,10 +62,10 @@ def variants(steps: int) -> list[Variant]:
     base = AgentOptions(steps=steps)
     return [
         Variant("the recipe", base),
-        Variant("no training: expected gain net of risk alone", replace(base, steps=0)),
-        Variant("no belief: measurements teach nothing of other configurations", base, without_belief),
-        Variant("4 directions of belief instead of 24", base, fewer_directions(4)),
-        Variant("12 directions of belief instead of 24", base, fewer_directions(12)),
+        Variant("no training: expected gain net of risk alone", base, trained=False),
+        Variant("no belief: measurements teach nothing of other configurations", base, pool=without_belief),
+        Variant("4 directions of belief instead of 24", base, pool=fewer_directions(4)),
+        Variant("12 directions of belief instead of 24", base, pool=fewer_directions(12)),
         Variant("broken limits cost nothing", replace(base, price=0.0)),
         Variant("broken limits cost twice as much", replace(base, price=2 * base.price)),
         Variant("discount 0.95 instead of 0.7", replace(base, gamma=0.95)),
@@ -79,7 +80,7 @@ def variants(steps: int) -> list[Variant]:
 def trained(variant: Variant, pool: Pool) -> CandidatePolicy:
     env = make_env(SimulatedWorld.of(variant.pool(pool)), variant.agent, 0)
     model = make_model(env, variant.agent, 0, None)
-    if variant.agent.steps:
+    if variant.trained:
         model.learn(variant.agent.steps)
     assert isinstance(model.policy, CandidatePolicy)
     return model.policy

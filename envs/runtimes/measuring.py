@@ -99,13 +99,13 @@ class Bench:
             for position in range(len(self.tenants))
         ]
         # Some were answered after `late` was read. Counted, for two may be due at one instant.
-        since = {tenant.name: Counter[float]() for tenant in self.tenants}
+        since = [Counter[float]() for _ in self.tenants]
         for instance, log, before_late in zip(self.instances, logs, seen, strict=True):
-            since[self.tenants[instance.slot.tenant].name].update(arrival for record in log[before_late:] for arrival in record.arrivals_s)
+            since[instance.slot.tenant].update(arrival for record in log[before_late:] for arrival in record.arrivals_s)
         self._settle()
         measured = []
-        for tenant, load, records, arrivals in zip(self.tenants, self.loads, served, late, strict=True):
-            unanswered = None if load.closed else list((Counter(arrivals) - since[tenant.name]).elements())
+        for tenant, load, records, arrivals, answered in zip(self.tenants, self.loads, served, late, since, strict=True):
+            unanswered = None if load.closed else list((Counter(arrivals) - answered).elements())
             measured.append(tenant_measurement(records, start_s, end_s, unanswered, now_s))
             if not measured[-1].requests and not self.options.outside:
                 why = f"{tenant.name} got no request in {end_s - start_s:.1f} s at {tenant.rate_ips:g} a second: take a longer window"

@@ -29,9 +29,8 @@ class ThreadInstance(Instance):
         self._queue.wake()
         if self._thread.ident is not None:
             self._thread.join(0.0 if isinstance(self.error, TimeoutError) else STOP_TIMEOUT_S)
-        if self._thread.is_alive() or (
-            self._proof is not None and self._proof.is_alive()
-        ):  # an engine that hangs is left to it: releasing what it works on would crash
+        # An engine that hangs is left alone: releasing what it works on would crash.
+        if self._thread.is_alive() or (self._proof is not None and self._proof.is_alive()):
             self.abandon(TimeoutError(f"no answer within {STOP_TIMEOUT_S:g} s"))
         else:
             self._engine.close()

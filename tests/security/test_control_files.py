@@ -66,7 +66,18 @@ def test_a_pipe_a_device_or_a_folder_in_the_place_of_limits_does_not_hang(tmp_pa
     (tmp_path / "endless").symlink_to("/dev/zero")
     (tmp_path / "folder").mkdir()
     for limits in every:
-        with little_memory(200), refused("cannot be read as JSON", ObjectiveError):
+        with little_memory(200), refused("cannot be read as JSON .it is no plain file", ObjectiveError):
+            limits.refresh()
+
+
+def test_a_file_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:
+    limits = Limits({"p99_ms": 50.0}, ("a",), True, tmp_path / "limits.json")
+    for name in ("limits.json", FILE):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(1 << 30)  # takes no room on the disk
+    with little_memory(200):
+        assert LastGood(tmp_path, SPACE).load() is None
+        with refused("more than 1,048,576 bytes", ObjectiveError):
             limits.refresh()
 
 
@@ -168,5 +179,7 @@ def test_the_service_goes_on_whatever_lies_in_its_folder(small_onnx: Path, tmp_p
     assert len(lines) == 2
     assert {path.name for path in folder.iterdir()} == {"journal", "lock", FILE}
     (tmp_path / "limits.json").write_bytes(b"[" * 100_000)
-    with untouched(tmp_path), refused("nested too deeply", ObjectiveError):
-        call("deploy", *given, "--limits", tmp_path / "limits.json")
+    with untouched(tmp_path, (folder / "lock",)):
+        told = call("deploy", *given, "--limits", tmp_path / "limits.json")
+    assert told.returncode == 2
+    assert "limits.json cannot be read as JSON (it is nested too deeply)" in told.stderr.splitlines()[-1]

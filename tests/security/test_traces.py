@@ -137,6 +137,13 @@ def test_a_space_of_wrong_types_is_refused(trace: Trace, tmp_path: Path, what: s
         read_trace(path)
 
 
+@pytest.mark.parametrize(("instances", "batches"), [(10**9, [1]), (32_001, [1]), (1000, list(range(1, 101)))])
+def test_a_space_of_more_choices_than_anybody_has_is_not_written_out(trace: Trace, tmp_path: Path, instances: int, batches: list[int]) -> None:
+    described = space_of(trace) | {"max_instances": instances, "batches": batches}
+    with little_memory(200), refused("is above 32,000 choices", TraceError):
+        read_trace(rewritten(trace, tmp_path / "evil.parquet", facts={"space": described}))
+
+
 @pytest.mark.parametrize("key", ["machine", "versions", "plan", "record", "serving"])
 def test_facts_of_wrong_types_are_refused(trace: Trace, tmp_path: Path, key: str) -> None:
     for value in ("text", 3, ["name"], None):

@@ -29,6 +29,7 @@ from envs.runtimes.queue import Request, RequestQueue
 from envs.runtimes.serving import ServingRuntime
 from envs.telemetry.none import NoSensor
 from envs.workload import workload_of
+from tests.envs.runtimes.slow import SlowEngine, SlowFactory
 
 
 def configuration(fp32: tuple[int, int], int8: tuple[int, int]) -> Configuration:
@@ -39,44 +40,6 @@ def configuration(fp32: tuple[int, int], int8: tuple[int, int]) -> Configuration
 def runtime(live_space: ConfigurationSpace, small_onnx: Path, cache: Path) -> Iterator[ServingRuntime]:
     with onnxruntime_runtime(live_space, [small_onnx], cache) as runtime:
         yield runtime
-
-
-class SlowEngine:
-    """Answers after a pause, and fails or hangs when told to."""
-
-    def __init__(self, pause_s: float) -> None:
-        self.pause_s = pause_s
-        self.broken = False
-        self.batches: list[int] = []
-        self.hang = threading.Event()
-        self.hang.set()
-
-    def run(self, inputs: Any) -> list[np.ndarray]:
-        if self.broken:
-            raise RuntimeError("the accelerator has gone")
-        self.hang.wait()
-        time.sleep(self.pause_s)
-        self.batches.append(len(inputs[0]))
-        return [np.zeros((len(inputs[0]), 10), np.float32)]
-
-    def close(self) -> None:
-        pass
-
-
-class SlowFactory:
-    def __init__(self, pause_s: float = 0.01, refuse: int | None = None) -> None:
-        self.pause_s = pause_s
-        self.refuse = refuse
-        self.engines: list[SlowEngine] = []
-
-    def load(self, tenant: int, accelerator: int, threads: int) -> SlowEngine:
-        if accelerator == self.refuse:
-            raise MemoryError("cannot allocate")
-        self.engines.append(SlowEngine(self.pause_s))
-        return self.engines[-1]
-
-    def close(self) -> None:
-        pass
 
 
 def test_the_answers_are_the_networks_own(runtime: ServingRuntime, small_onnx: Path) -> None:

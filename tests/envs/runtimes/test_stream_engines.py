@@ -128,6 +128,26 @@ def test_a_proof_that_hangs_is_a_typed_failure_and_nothing_is_released_under_it(
     alone.session.go_on.set()
 
 
+def test_a_proof_that_hangs_in_an_instance_that_serves_releases_nothing_under_it(
+    factory: StreamedFactory, small_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver lets go of the instance, but what it has launched runs still."""
+    monkeypatch.setattr("envs.runtimes.streams.STOP_TIMEOUT_S", 0.2)
+    alone = Alone(factory, read_network(small_onnx))
+    alone.instance.start()
+    alone.session.go_on.clear()
+    with pytest.raises(ConfigurationFailed) as error:
+        alone.instance.prove(8)
+    assert error.value.failure.kind is FailureKind.TIMED_OUT
+    while alone.driver._instances:
+        time.sleep(0.001)
+    alone.instance.stop()
+    assert not alone.session.closed
+    assert len(alone.lost) == 1
+    alone.driver.close()
+    alone.session.go_on.set()
+
+
 def test_what_is_ready_is_what_a_thread_would_be_given() -> None:
     queue = RequestQueue(max_wait_s=1000.0)
     woken: list[bool] = []

@@ -1,0 +1,263 @@
+"""What goes wrong under a live runtime ends in a typed failure, and nobody waits for an answer that cannot come."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.configuration import Configuration, ConfigurationSpace
+from envs.device import local_computer
+from envs.errors import RuntimeFault, StorageError
+from envs.measurement import ConfigurationFailed, FailureKind
+from envs.network import read_network
+from envs.runtimes.instance import Engine, Instance, Slot
+from envs.runtimes.measuring import ServingOptions
+from envs.runtimes.onnxruntime import OnnxEngineFactory
+from envs.runtimes.serving import ServingRuntime
+from envs.telemetry.none import NoSensor
+from envs.workload import workload_of
+from tests.envs.runtimes.slow import SlowEngine, SlowFactory, StreamedSlowly
+from tests.envs.runtimes.streamed import Session, StreamedFactory
+
+SAMPLE = np.zeros((3, 48, 48), np.float32)
+ENDS_A_THREAD = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+
+def configuration(fp32: tuple[int, int], int8: tuple[int, int] = (0, 0)) -> Configuration:
+    return Configuration(((fp32, int8),))
+
+
+def at_rate(path: Path, rate_ips: float) -> ConfigurationSpace:
+    return ConfigurationSpace(local_computer(cores=1), workload_of([read_network(path)], [rate_ips]), 1, (1,))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(28, "No space left on device"), FailureKind.BUILD_FAILED),
+        (StorageError("the engine cache cannot be written: give a folder with room"), FailureKind.BUILD_FAILED),
+        (MemoryError(), FailureKind.OUT_OF_MEMORY),
+        (RuntimeError("cuMemAlloc failed: out of memory"), FailureKind.OUT_OF_MEMORY),
+    ],
+)
+def test_whatever_loading_raises_is_a_typed_failure_and_what_serves_goes_on(live_space: ConfigurationSpace, error: Exception, kind: FailureKind) -> None:
+    class Factory(SlowFactory):
+        def load(self, tenant: int, accelerator: int, threads: int) -> SlowEngine:
+            if accelerator == 1:
+                raise error
+            return super().load(tenant, accelerator, threads)
+
+    with ServingRuntime(live_space, Factory(), NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((1, 1)))
+        with pytest.raises(ConfigurationFailed, match="small cannot be loaded") as failed:
+            runtime.apply(configuration((1, 1), (1, 1)))
+        assert failed.value.failure.kind is kind
+        assert runtime.submit(0, SAMPLE).result(10)
+
+
+def test_where_the_quantised_copy_cannot_be_kept_the_graph_itself_serves(live_space: ConfigurationSpace, small_onnx: Path, tmp_path: Path) -> None:
+    occupied = tmp_path / "cache"
+    occupied.write_text("a file, where the folder should be")
+    factory = OnnxEngineFactory(live_space, [small_onnx], occupied)
+    impossible = factory.prepare()
+    assert set(impossible) == {(0, 1)}
+    assert "give a folder with room" in str(impossible[0, 1])
+    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((1, 1)))
+        with pytest.raises(ConfigurationFailed, match="give a folder with room"):
+            runtime.apply(configuration((1, 1), (1, 1)))
+        assert runtime.submit(0, SAMPLE).result(10)
+
+
+def test_a_window_that_begins_when_nobody_is_alive_is_a_typed_failure(live_space: ConfigurationSpace) -> None:
+    factory = SlowFactory()
+    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((1, 1)))
+        factory.engines[0].broken = True
+        assert runtime.submit(0, SAMPLE).exception(10)
+        with pytest.raises(ConfigurationFailed, match="the accelerator has gone") as error:
+            runtime.measure(0.1)
+        assert error.value.failure.kind is FailureKind.INSTANCE_LOST
+
+
+def test_the_last_instance_dies_between_two_requests_of_an_open_loop(small_onnx: Path) -> None:
+    """Its generator ends without a traceback, and the window says what was lost."""
+    factory = SlowFactory(0.001)
+    with ServingRuntime(at_rate(small_onnx, 200.0), factory, NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((1, 1)))
+        threading.Timer(0.5, setattr, (factory.engines[0], "broken", True)).start()
+        with pytest.raises(ConfigurationFailed) as error:
+            runtime.measure(0.7)
+        assert error.value.failure.kind is FailureKind.INSTANCE_LOST
+
+
+class ThreadedFactory(OnnxEngineFactory):
+    """Real sessions with a thread each, which can be told to hang."""
+
+    def load(self, tenant: int, accelerator: int, threads: int) -> Engine:  # type: ignore[override]
+        if not hasattr(self, "sessions"):
+            self.sessions: list[Session] = []
+        self.sessions.append(Session(super().load(tenant, accelerator, threads)))
+        return self.sessions[-1]
+
+
+@pytest.mark.parametrize("make", [ThreadedFactory, StreamedFactory])
+@pytest.mark.parametrize("after_s", [0.0, 0.9])
+def test_one_that_hangs_takes_nobody_with_it(make: type[ThreadedFactory], after_s: float, small_onnx: Path, cache: Path) -> None:
+    """While warming up, and while the window is open."""
+    space = ConfigurationSpace(local_computer(cores=1), workload_of([read_network(small_onnx)]), 4, (1,))
+    factory = make(space, [small_onnx], cache)
+    with ServingRuntime(space, factory, NoSensor(), ServingOptions(timeout_s=1.0, warmup_s=0.1)) as runtime:
+        runtime.apply(configuration((4, 1)))
+        timer = threading.Timer(after_s, factory.sessions[2].go_on.clear)
+        timer.start()
+        if not after_s:
+            timer.join()
+        with pytest.raises(ConfigurationFailed) as error:
+            runtime.measure(1.5)
+        assert error.value.failure.kind is FailureKind.TIMED_OUT
+        transition = runtime.apply(configuration((4, 1)))
+        assert (transition.kept, transition.created) == (3, 1)
+        assert runtime.measure(0.2).throughput_ips[0] > 0
+        factory.sessions[2].go_on.set()
+
+
+def test_a_window_that_failed_leaves_no_log_that_grows(live_space: ConfigurationSpace) -> None:
+    factory = SlowFactory()
+    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((2, 1)))
+        factory.engines[1].broken = True
+        with pytest.raises(ConfigurationFailed):
+            runtime.measure(0.1)
+        assert [instance.log for instance in runtime._instances] == [None, None]
+
+
+@ENDS_A_THREAD
+@pytest.mark.parametrize("make", [SlowFactory, StreamedSlowly])
+def test_a_callback_that_ends_the_thread_leaves_nobody_waiting(make: type[SlowFactory], live_space: ConfigurationSpace) -> None:
+    """SystemExit in a callback: the others of its batch have their answers, who waits is told, and the next configuration heals it."""
+    factory = make(0.05)
+    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((1, 4)))
+        futures = [runtime.submit(0, SAMPLE) for _ in range(9)]
+        futures[1].add_done_callback(lambda future: sys.exit(0))
+        assert not wait(futures, 10).not_done
+        assert all(future.exception() is None for future in futures[:4])
+        assert all(isinstance(future.exception(), ConfigurationFailed) for future in futures[4:])
+        with pytest.raises(RuntimeFault, match="no instance of small is alive"):
+            runtime.submit(0, SAMPLE)
+        assert runtime.apply(configuration((1, 4))).created == 1
+        assert runtime.submit(0, SAMPLE).result(10)
+
+
+@ENDS_A_THREAD
+def test_when_the_driver_ends_all_of_its_instances_are_lost(live_space: ConfigurationSpace) -> None:
+    factory = StreamedSlowly()
+    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((2, 1)))
+        factory.engines[1].hang.clear()
+        factory.engines[0].hang.clear()
+        futures = [runtime.submit(0, SAMPLE) for _ in range(6)]
+        while not (futures[0].running() and futures[1].running()):
+            time.sleep(0.001)
+        futures[0].add_done_callback(lambda future: sys.exit(0))
+        factory.engines[0].hang.set()
+        assert not wait(futures, 10).not_done
+        began = time.perf_counter()
+        assert runtime.apply(configuration((2, 1))).created == 2
+        assert time.perf_counter() - began < 15, "nobody waits for what is on the device still"
+        assert all(future.result(10) for future in [runtime.submit(0, SAMPLE) for _ in range(6)])
+        factory.engines[1].hang.set()
+
+
+@pytest.mark.parametrize("make", [SlowFactory, StreamedSlowly])
+def test_a_future_that_its_owner_has_settled_harms_nobody(make: type[SlowFactory], live_space: ConfigurationSpace) -> None:
+    factory = make()
+    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((1, 4)))
+        factory.engines[0].hang.clear()
+        futures = [runtime.submit(0, SAMPLE) for _ in range(8)]
+        while not futures[3].running():
+            time.sleep(0.001)
+        for mine in (futures[1], futures[5]):  # one in hand, one that waits
+            mine.set_result({})
+        factory.engines[0].hang.set()
+        others = [future for position, future in enumerate(futures) if position not in (1, 5)]
+        assert all("logits" in future.result(10) for future in others)
+        assert runtime.apply(configuration((1, 4))).kept == 1
+
+
+def test_a_last_instance_that_dies_before_it_counts_strands_nobody(live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    factory = SlowFactory()
+    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((1, 1)))
+        factory.engines[0].hang.clear()
+        futures = [runtime.submit(0, SAMPLE)]
+        while not futures[0].running():
+            time.sleep(0.001)
+        create: Callable[[list[Slot], dict[Instance, Slot]], list[Instance]] = runtime._create
+
+        def late(slots: list[Slot], kept: dict[Instance, Slot]) -> list[Instance]:
+            created = create(slots, kept)
+            factory.engines[1].broken = True
+            futures.extend(runtime.submit(0, SAMPLE) for _ in range(4))
+            while created[0].error is None:
+                time.sleep(0.001)
+            factory.engines[0].hang.set()
+            factory.engines[0].pause_s = 0.2
+            return created
+
+        monkeypatch.setattr(runtime, "_create", late)
+        runtime.apply(configuration((0, 0), (1, 1)))
+        assert not wait(futures, 5).not_done
+        assert futures[0].result()
+        assert sum(isinstance(future.exception(), ConfigurationFailed) for future in futures) >= 3
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_proof_that_does_not_return_is_given_up(kept: bool, live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closing(SlowEngine):
+        closed = False
+        most = now = 0
+
+        def run(self, inputs: Any) -> list[np.ndarray]:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            try:
+                return super().run(inputs)
+            finally:
+                self.now -= 1
+
+        def close(self) -> None:
+            self.closed = True
+
+    engines = [Closing(0.0), Closing(0.0)]
+
+    class Factory(SlowFactory):
+        def load(self, tenant: int, accelerator: int, threads: int) -> SlowEngine:
+            return engines[accelerator]
+
+    monkeypatch.setattr("envs.runtimes.threads.STOP_TIMEOUT_S", 0.3)
+    with ServingRuntime(live_space, Factory(), NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((1, 1)))
+        hung = engines[0 if kept else 1]
+        hung.hang.clear()
+        with pytest.raises(ConfigurationFailed, match=r"cannot run a batch of 4: no answer within 0\.3 s") as error:
+            runtime.apply(configuration((1, 4)) if kept else configuration((1, 1), (1, 4)))
+        assert error.value.failure.kind is FailureKind.TIMED_OUT
+        if kept:
+            with pytest.raises(RuntimeFault, match="no instance of small is alive"):
+                runtime.submit(0, SAMPLE)
+        else:
+            assert runtime.submit(0, SAMPLE).result(10)
+    assert not hung.closed, "what it works on is not taken away under it"
+    hung.hang.set()
+    assert hung.most == 1
