@@ -44,14 +44,14 @@ class Fault:
     """One thing that breaks.
 
     Attributes:
-        act: does it. can_keep: whether limits can be kept, and be seen to be, while it lasts. served_by: the phase in which it must end, None for any.
+        act: does it. can_keep: whether limits can be kept, and be seen to be, while it lasts. ends_in: the phase in which it must end, None for any.
         fired: whether it really happened.
     """
 
     name: str
     act: Callable[[Campaign], object]
     can_keep: bool = True
-    served_by: Phase | None = None
+    ends_in: Phase | None = None
     fired: Callable[[Campaign], bool] = lambda on: not on.world.pending()
 
 
@@ -108,8 +108,10 @@ class Campaign:
             served = isinstance(period.outcome, Measurement) and period.outcome.tenants[0].throughput_ips > 0
             beyond = not isinstance(period.outcome, Measurement) or judge_measurement(period.outcome, period.objective, weights)[1] > 0
             broken += fault.can_keep and beyond
-            if not recovered and served and (fault.served_by is None or period.phase is fault.served_by) and not (fault.can_keep and beyond):
+            if not recovered and served and not (fault.can_keep and beyond):
                 recovered = number
+        if fault.ends_in is not None and period.phase is not fault.ends_in:
+            raise RuntimeFault(f"{fault.name}: it ends in the phase {period.phase.value}, not {fault.ends_in.value}")
         return recovered or AFTER + 1, broken
 
     def full_disk(self) -> None:
