@@ -70,7 +70,7 @@ def main() -> int:
     arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/reference.bundle"))
     arguments.add_argument("--instances", type=int, default=3)
     arguments.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8])
-    arguments.add_argument("--limits", type=int, default=8)
+    arguments.add_argument("--limits", type=int, default=5)
     arguments.add_argument("--measurements", type=int, default=8)
     arguments.add_argument("--turns", type=int, default=3)
     arguments.add_argument("--window", type=float, default=1.0, help="seconds of each measurement")

@@ -138,7 +138,7 @@ def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
     arguments.add_argument("--cases", type=int, default=500)
     arguments.add_argument("--seeds", type=int, default=10)
     arguments.add_argument("--seed", type=int, default=1000, help="of the draw")
-    arguments.add_argument("--two-tenants", action="store_true", help="problems with two networks at once")
+    arguments.add_argument("--two-tenants", type=float, nargs="?", const=1.0, default=0.0, metavar="SHARE", help="problems with two networks at once")
     arguments.add_argument("--quick", action="store_true", help="20 problems, 2 seeds")
     arguments.add_argument("--jobs", type=int, default=2, help="processes")
     arguments.add_argument("--out", type=Path, default=Path("runs/transfer"))
@@ -151,7 +151,7 @@ def main() -> int:
         os.environ.setdefault(library, "1")  # read by the processes that are begun: each keeps to one core
     cases, seeds = (20, 2) if given.quick else (given.cases, given.seeds)
     policy, budget = policy_of(given.bundle)
-    problems = simulated_cases(DrawOptions(two_tenants=float(given.two_tenants)), cases, given.seed)
+    problems = simulated_cases(DrawOptions(two_tenants=given.two_tenants), cases, given.seed)
     every = parts(cases, seeds, given.quick)
     figures: list[Figure] = []
     for part, comparison in zip(every, run_parts(every, problems, policy, budget, given.jobs), strict=True):
