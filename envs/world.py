@@ -226,7 +226,7 @@ class RuntimeWorld:
         for objective in objectives:
             check_asked(objective, self.space)
             objective.check_measurable(runtime.has_power)
-            prior = prior_of(self._model, objective, rng)
+            prior = prior_of(self._model, objective, rng, start=self.space.default())  # what is most likely to work at all
             spread = noise_spread(np.exp(np.median(prior.nominal[: self.space.shape[0]], axis=1)), window_s)
             parts.append(pool_of(self.space, objective, prior, None, spread**2, SHORTLIST))
             asked.append(Asked(self.space, objective, prior.placements))

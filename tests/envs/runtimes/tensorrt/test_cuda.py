@@ -12,7 +12,7 @@ from envs.runtimes.tensorrt.cuda import CapturedGraph, Cuda, _cudart, can_captur
 def test_without_a_gpu_the_error_says_what_is_missing() -> None:
     if find_library("cuda"):
         pytest.skip("there is a driver here")
-    with pytest.raises(DependencyError, match=r"orin-tuner\[cuda\]|no GPU can be used"):
+    with pytest.raises(DependencyError, match=r"orin-tuner\[jetson\]|no GPU can be used"):
         Cuda()
 
 
@@ -21,7 +21,7 @@ def test_cuda_python_is_optional() -> None:
         optional_import("cuda.bindings.runtime", "cuda")
     except DependencyError:
         assert not can_capture()
-        with pytest.raises(DependencyError, match=r"pip install 'orin-tuner\[cuda\]'"):
+        with pytest.raises(DependencyError, match=r"pip install 'orin-tuner\[jetson\]'"):
             CapturedGraph(1, lambda: None)
     else:
         assert can_capture()
