@@ -1,6 +1,6 @@
 """What of the recipe helps? Trains variants of it on the same problems of the model and compares them on others, each change alone.
 
-python -m benchmarks.ablation               about 25 minutes on two cores
+python -m benchmarks.ablation               about 10 minutes on two cores
 python -m benchmarks.ablation --write       also writes benchmarks/ablation.md
 
 Shares are of the best on the shortlist, which holds 99.8 % of the optimum on average (`benchmarks.transfer` compares with the whole space).
@@ -107,7 +107,7 @@ def compared(policy: CandidatePolicy, pool: Pool, repeats: int = 8) -> list[floa
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--steps", type=int, default=AgentOptions().steps)
+    arguments.add_argument("--steps", type=int, default=300_000)
     arguments.add_argument("--problems", type=int, default=400)
     arguments.add_argument("--held-out", type=int, default=160)
     arguments.add_argument("--write", action="store_true")
