@@ -17,7 +17,7 @@ from envs.runtimes.replayed import ReplayedRuntime
 from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.draw import described
 from envs.simulator.machine import device_of
-from envs.simulator.prior import SHORTLIST, starting_configuration
+from envs.simulator.prior import SHORTLIST
 from envs.simulator.tables import Contexts
 from envs.traces.reader import Trace
 from envs.tuning_env import TuningEnv
@@ -45,7 +45,7 @@ def test_it_sees_what_the_environment_shows(bundle: Bundle, name: str, request: 
     trace: Trace = request.getfixturevalue(name)
     objective = Objective((60.0,) * trace.space.shape[0], 20.0 if name == "two_tenant_trace" else np.inf)
     model = model_for(trace.space)
-    problem = Problem(trace.space, trace.space.catalogue, objective, starting_configuration(model, objective), model=model)
+    problem = Problem(trace.space, trace.space.catalogue, objective, trace.space.default(), model=model)
     tuner = LearnedTuner(bundle, problem)
     with ReplayedRuntime(trace) as runtime:
         env = TuningEnv(RuntimeWorld(runtime, 3.0, [objective], model), budget=bundle.budget)
