@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from benchmarks.figures import commit, parser
+from benchmarks.playing import playing
 from envs.device import processor_name
-from envs.episode import UNIFORMS, Episodes
 from envs.observation import Single
 from envs.pool import Pool
 from envs.simulator.draw import DrawOptions
@@ -88,19 +88,15 @@ def trained(variant: Variant, pool: Pool) -> CandidatePolicy:
 
 def compared(policy: CandidatePolicy, pool: Pool, repeats: int = 8) -> list[float]:
     """After 3 and 8 measurements: mean, 5th percentile and feasible share; then the share of measurements that broke a limit. All in %."""
-    rows, rng = len(pool) * repeats, np.random.default_rng(1)
-    episodes = Episodes(SimulatedWorld.of(pool), rows, 8)
-    uniforms = rng.random((rows, UNIFORMS))
-    uniforms[:, 0] = (np.tile(np.arange(len(pool)), repeats) + 0.5) / len(pool)
-    uniforms[:, 1] = 0.0
-    observation: Single = episodes.reset(uniforms, rng.standard_normal((rows, pool.mean.shape[1])))
-    broke, found = [~episodes.kept[:, 0]], {}
-    while (episodes.used < 8).all():
+
+    def decide(observation: Single) -> np.ndarray:
         with torch.no_grad():
-            action = policy.scores(torch.as_tensor(observation)).argmax(dim=1).numpy()
-        observation, _, _, facts = episodes.step(action, rng.standard_normal((rows, pool.mean.shape[1])))
-        broke.append(facts["violation"] > 0)
-        found[int(episodes.used[0])] = (np.minimum(facts["share"], 1.0), episodes.best >= 0)
+            return np.asarray(policy.scores(torch.as_tensor(observation)).argmax(dim=1))
+
+    broke, found = [], {}
+    for episodes, broken in playing(SimulatedWorld.of(pool), decide, repeats):
+        broke.append(broken)
+        found[int(episodes.used[0])] = (np.minimum(episodes.share(), 1.0), episodes.best >= 0)
     shares = [100 * value for budget in (3, 8) for value in (found[budget][0].mean(), np.percentile(found[budget][0], 5), found[budget][1].mean())]
     return [*map(float, shares), 100 * float(np.mean(broke))]
 

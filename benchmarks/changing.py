@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
-from envs.episode import UNIFORMS, Episodes
+from benchmarks.playing import playing
 from envs.simulator.draw import DrawOptions
 from envs.world import SimulatedWorld
 from tuner.console import progress_bar
@@ -24,19 +24,11 @@ from tuner.policy.forward import NumpyPolicy
 
 def played(policy: NumpyPolicy, world: SimulatedWorld, changes: float, repeats: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(share of the optimum at the end [B], measurements since the last change [B], share of the measurements that broke a limit [B])."""
-    rows, rng = len(world.pool) * repeats, np.random.default_rng(1)
-    episodes = Episodes(world, rows, 8, changes=changes)
-    uniforms = rng.random((rows, UNIFORMS))
-    uniforms[:, 0] = (np.tile(np.arange(len(world.pool)), repeats) + 0.5) / len(world.pool)
-    uniforms[:, 1] = 0.0
-    observation = episodes.reset(uniforms, rng.standard_normal((rows, world.pool.mean.shape[1])))
-    broke, since = [~episodes.kept[:, 0]], np.ones(rows)
-    while (episodes.used < 8).all():
-        before = episodes.optimum.copy()
-        action = np.array([policy.decide(row) for row in observation])
-        observation, _, _, facts = episodes.step(action, rng.standard_normal((rows, world.pool.mean.shape[1])))
-        broke.append(facts["violation"] > 0)
-        since = np.where(episodes.optimum != before, 1, since + 1)
+    broke, since, optimum = [], np.zeros(0), np.zeros(0)
+    for episodes, broken in playing(world, lambda seen: np.array([policy.decide(row) for row in seen]), repeats, changes):
+        broke.append(broken)
+        since = np.where(episodes.optimum != optimum, 1, since + 1) if len(since) else np.ones(len(broken))
+        optimum = episodes.optimum.copy()
     return np.minimum(episodes.share(), 1.0), since, np.mean(broke, axis=0)
 
 

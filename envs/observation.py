@@ -45,8 +45,11 @@ BLOCK = 128
 #: What a broken limit costs, as a share of the best so far, where candidates are ranked to be proposed.
 RISK = np.float32(0.1)
 
-#: What a chance of keeping the limits counts beside a logarithm of throughput, where it is chosen what to wait with: 1 % as much as 30 %.
+#: What a chance of keeping the limits counts beside a logarithm of throughput, where it is chosen what to stay with: 1 % as much as 30 %.
 WAITING = np.float32(30.0)
+
+#: Beyond this chance no more is asked for, where throughput is to be had for it: one window in 200 may break a limit.
+SURE = 0.995
 
 #: Puts a candidate that may not be chosen behind all others.
 AWAY = np.float32(1e3)
@@ -221,6 +224,11 @@ def believed_score(mean: Single, variance: Single, weights: Single) -> tuple[Sin
     total = np.maximum(parts.sum(axis=1), 1e-12)
     shares = parts / total[:, None]
     return np.log(total), np.maximum((shares**2 * variance[:, :tenants]).sum(axis=1), 1e-6)
+
+
+def worth_staying(score: Floats, chance: Floats) -> Floats:
+    """The most throughput among what is sure enough to keep the limits has the most; of log scores and chances, [...]."""
+    return score + WAITING * np.minimum(chance, SURE)
 
 
 def chance_of_keeping(mean: Floats, variance: Floats, noise: Floats, limits: Floats) -> Floats:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from envs.errors import NetworkError
+from envs.files import sha256_of
 from envs.optional import optional_import
 
 #: In a location this makes ONNX Runtime take the offset for an address in memory (onnxruntime, tensorprotoutils.h); older versions obey a file.
@@ -167,11 +168,7 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 
 def _digest(location: Path, path: Path) -> bytes:
-    digest = hashlib.sha256()
     try:
-        with location.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+        return sha256_of(location)
     except OSError as error:
         raise NetworkError(f"{path} needs {location.name}, which cannot be read ({error.strerror or error}): make it readable") from error
-    return digest.digest()

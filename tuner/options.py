@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Optional
 
-from envs.configuration import ConfigurationSpace
+from envs.configuration import ConfigurationSpace, Placements
 from envs.device import local_computer
 from envs.errors import NetworkError, OptionError
 from envs.network import Network, read_network
@@ -46,6 +48,17 @@ class SpaceOptions:
     max_instances: int = 4
     batches: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
     max_total_instances: Optional[int] = None
+
+
+def servable(space: ConfigurationSpace, impossible: Mapping[tuple[int, int], NetworkError]) -> Placements:
+    """[N, T, A, 2], the configurations without the (tenant, accelerator) pairs for which no engine could be built; says on standard error which those are."""
+    possible = space.catalogue
+    for (tenant, place), error in impossible.items():
+        print(f"without {space.device.accelerator_names[place]} for {space.workload.names[tenant]}: {error}", file=sys.stderr)
+        possible = possible[possible[:, tenant, place, 0] == 0]
+    if not len(possible):
+        raise OptionError("nothing can be served here: no engine could be built for any accelerator")
+    return possible
 
 
 def read_networks(paths: list[str]) -> list[Network]:

@@ -6,14 +6,12 @@ Uses a policy bundle on the live runtime of this computer and prints the configu
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from envs.configuration import Configuration, ConfigurationSpace
+from envs.configuration import Configuration, ConfigurationSpace, Placements
 from envs.device import local_computer
 from envs.errors import NoFeasibleConfiguration, OptionError, StorageError
 from envs.layers import LayerTable, read_layers
@@ -29,7 +27,7 @@ from envs.workload import fair_weights, workload_of
 from envs.world import starting_row
 from tuner.cli import run_command
 from tuner.console import progress_bar, table
-from tuner.options import SpaceOptions, cache_folder, read_networks, shipped
+from tuner.options import SpaceOptions, cache_folder, read_networks, servable, shipped
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Problem, Tuner
@@ -80,10 +78,7 @@ def main(options: TuneCommand) -> int:
         options.space.max_total_instances,
     )
     factory = OnnxEngineFactory(space, [Path(path) for path in paths], cache_folder())
-    impossible = factory.prepare()
-    for (tenant, place), error in impossible.items():
-        print(f"without {space.device.accelerator_names[place]} for {space.workload.names[tenant]}: {error}", file=sys.stderr)
-    problem = problem_of(space, objective, impossible, tuple(read_layers(path) for path in paths))
+    problem = problem_of(space, objective, servable(space, factory.prepare()), tuple(read_layers(path) for path in paths))
     tuner = LearnedTuner(bundle, problem)
     print(f"tuning {', '.join(space.workload.names)} on {space.device.name} for {objective.describe(space.workload.names)}")
     began_s = time.perf_counter()
@@ -108,13 +103,8 @@ def why_not(problem: Problem, answer: Answer) -> str:
     return f"no configuration that was measured meets the limits ({limits}); the least violating one is given above"
 
 
-def problem_of(space: ConfigurationSpace, objective: Objective, impossible: Iterable[tuple[int, int]], layers: tuple[LayerTable, ...]) -> Problem:
-    """What is possible here, from the default configuration on, without the (tenant, accelerator) pairs given."""
-    possible = space.catalogue
-    for tenant, place in impossible:
-        possible = possible[possible[:, tenant, place, 0] == 0]
-    if not len(possible):
-        raise OptionError("nothing can be served here: no engine could be built for any accelerator")
+def problem_of(space: ConfigurationSpace, objective: Objective, possible: Placements, layers: tuple[LayerTable, ...]) -> Problem:
+    """To choose among what is possible here, [N, T, A, 2], from the default configuration on."""
     start = starting_row(space, possible, possible[..., 0].sum(axis=(1, 2)) == 0)
     return Problem(space, possible, objective, Configuration.of(possible[start]), model=model_for(space, layers))
 

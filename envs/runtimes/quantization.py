@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import logging
 import os
@@ -18,7 +17,7 @@ import numpy.typing as npt
 
 from envs.device import local_computer
 from envs.errors import DependencyError, NetworkError, StorageError
-from envs.files import read_small
+from envs.files import read_small, sha256_of
 from envs.network import Network, TensorSpec
 from envs.onnx_file import every_graph, one_line, open_model
 from envs.optional import optional_import
@@ -65,7 +64,7 @@ def quantized(path: Path, network: Network, cache: Path, seed: int = 0, samples:
         with tempfile.TemporaryDirectory(prefix=".int8-", dir=cache) as folder:
             made = _quantize(path, Path(folder), CalibrationSamples(network, seed, samples))
             told = Path(folder) / "told"
-            told.write_text(_checksum(made))
+            told.write_text(sha256_of(made).hex())
             os.replace(told, _told(target))
             os.replace(made, target)
     except OSError as error:
@@ -76,21 +75,13 @@ def quantized(path: Path, network: Network, cache: Path, seed: int = 0, samples:
 def _intact(target: Path) -> bool:
     """Whether the file itself is there, as it was written: a disk that was full, or a machine that lost power, leaves half of one."""
     try:
-        return not target.is_symlink() and read_small(_told(target)).decode() == _checksum(target)
+        return not target.is_symlink() and read_small(_told(target)).decode() == sha256_of(target).hex()
     except (OSError, ValueError):
         return False
 
 
 def _told(target: Path) -> Path:
     return target.with_suffix(".sha256")
-
-
-def _checksum(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _quantize(path: Path, folder: Path, samples: CalibrationSamples) -> Path:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from envs.configuration import Configuration, Placements
 from envs.measurement import FloatArray
 from envs.objective import Objective
-from envs.observation import chance_of_keeping
+from envs.observation import SURE, chance_of_keeping, worth_staying
 from envs.simulator.belief import factor, prior_variance
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.proposals import PENALTY, candidate_pool, score_and_violation
@@ -29,10 +29,6 @@ DIRECTIONS, SHORTLIST = 24, 80
 #: By how much tighter than asked a limit is taken, in logarithms, while a shortlist is drawn up: who aims at the limit itself misses it
 #: half of the time, so that there must be something to choose from on the safe side as well.
 MARGINS = (0.0, 0.05, 0.1, 0.2, 0.4)
-
-#: What a chance of keeping the limits counts beside a logarithm of throughput where everybody starts, and beyond which chance no more is asked for:
-#: who serves already must not break a limit to begin with.
-SURENESS, SURE = 30.0, 0.995
 
 #: Where limits can barely be kept, what comes closest matters more than throughput: a distance of 1 / SAFETY counts as much as a factor of e.
 SAFETY = 30.0
@@ -109,10 +105,10 @@ def starting_configuration(model: DeviceModel, objective: Objective, candidates:
 
 
 def _surest(model: DeviceModel, samples: FloatArray, objective: Objective) -> int:
-    """The most throughput among what is sure enough to keep the limits; what comes closest where nothing is likely to."""
+    """The most throughput among what is sure enough to keep the limits, for who serves already must not break one; what comes closest where nothing is."""
     score, violation = score_and_violation(model.space, samples, objective)
     chance = (violation <= 0).mean(axis=0)
-    worth = score.mean(axis=0) + SURENESS * np.minimum(chance, SURE) - PENALTY * np.maximum(violation.mean(axis=0), 0.0)
+    worth = worth_staying(score.mean(axis=0), chance) - PENALTY * np.maximum(violation.mean(axis=0), 0.0)
     return int(worth.argmax())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -10,10 +11,12 @@ import tempfile
 import threading
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import IO
 
 from envs.errors import SensorError
+from envs.telemetry.protocol import BoardSample
 
 #: A child that ended or fell silent is started again by a later read, no sooner than so long after its last start.
 RESTART_S = 5.0
@@ -121,6 +124,28 @@ class LineChild:
         self._complaints.seek(0)
         said = self._complaints.read().split("\n")
         return next((line.strip() for line in reversed(said) if line.strip()), code)
+
+
+class LineSensor(ABC):
+    """A sensor whose samples are the lines of a child, one a read; one that tells nothing at the start ends at once."""
+
+    def __init__(self, child: LineChild) -> None:
+        self._child = child
+        try:
+            self.has_power = not math.isnan(self.read().total_w)
+        except SensorError:
+            self.close()
+            raise
+
+    def read(self) -> BoardSample:
+        return self._sample(*self._child.next_line())
+
+    def close(self) -> None:
+        self._child.close()
+
+    @abstractmethod
+    def _sample(self, line: str, when_s: float) -> BoardSample:
+        """What a line says; SensorError if that is no sample."""
 
 
 def _end(process: subprocess.Popen[str], complaints: IO[str]) -> None:

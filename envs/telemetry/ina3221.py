@@ -15,7 +15,7 @@ from pathlib import Path
 from envs.errors import SensorError
 from envs.telemetry.board import BoardFiles
 from envs.telemetry.protocol import BoardSample
-from envs.telemetry.rails import STEPS_W, module_rails, step_w, total_w
+from envs.telemetry.rails import STEPS_W, module_rails, of_rails, step_w
 from envs.telemetry.sysfs import folders, need_number, read_number, read_text, refusal
 
 NAME = "ina3221"
@@ -66,14 +66,7 @@ class Ina3221Sensor:
         told = {channel.rail: channel.read() for channel in self._channels}
         when_s = (began_s + time.perf_counter()) / 2  # a read may wait for a conversion, up to 40 ms for all rails together
         rails_w = {rail: watts for rail, (watts, _) in told.items()}
-        return BoardSample(
-            total_w=total_w(rails_w),
-            rails_w=rails_w,
-            time_s=when_s,
-            total_rails=module_rails(rails_w),
-            steps_w={rail: step for rail, (_, step) in told.items()},
-            **self._board.told(),
-        )
+        return of_rails(rails_w, {rail: step for rail, (_, step) in told.items()}, when_s, **self._board.told())
 
     def close(self) -> None:
         """No file is kept open."""

@@ -7,23 +7,22 @@ a child forked under CUDA cannot use the GPU. The package is AGPL-3.0 and theref
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from envs.errors import SensorError
 from envs.telemetry.board import BoardFiles
-from envs.telemetry.child import LineChild
+from envs.telemetry.child import LineChild, LineSensor
 from envs.telemetry.protocol import BoardSample
-from envs.telemetry.rails import module_rails, nominal_steps_w, total_w
+from envs.telemetry.rails import nominal_steps_w, of_rails
 
 NAME = "jtop"
 SOCKET = Path("run/jtop.sock")
 CLIENT = (sys.executable, "-m", "envs.telemetry.jtop_client")
 
 
-class JtopSensor:
+class JtopSensor(LineSensor):
     """One sample of the service a read.
 
     Args:
@@ -41,19 +40,10 @@ class JtopSensor:
         if not (root / SOCKET).exists():
             raise SensorError(f"{NAME}: the service is down ({root / SOCKET} is missing): start it with `sudo systemctl start jtop.service`")
         self._board = BoardFiles(root)
-        self._child = LineChild(NAME, [*client, str(interval_s)], silence_s=max(2.5, 5 * interval_s), start_s=15.0)
-        try:
-            self.has_power = not math.isnan(self.read().total_w)
-        except SensorError:
-            self.close()
-            raise
+        super().__init__(LineChild(NAME, [*client, str(interval_s)], silence_s=max(2.5, 5 * interval_s), start_s=15.0))
 
-    def read(self) -> BoardSample:
-        line, when_s = self._child.next_line()
+    def _sample(self, line: str, when_s: float) -> BoardSample:
         return sample_of(line, when_s, self._board)
-
-    def close(self) -> None:
-        self._child.close()
 
 
 def sample_of(line: str, when_s: float, board: BoardFiles) -> BoardSample:
@@ -63,12 +53,10 @@ def sample_of(line: str, when_s: float, board: BoardFiles) -> BoardSample:
         if "error" in told:
             raise SensorError(f"{NAME}: {told['error']}")
         rails_w = {str(rail): float(milliwatts) / 1e3 for rail, milliwatts in told["rails_mw"].items()}
-        return BoardSample(
-            total_w=total_w(rails_w),
-            rails_w=rails_w,
-            time_s=when_s,
-            total_rails=module_rails(rails_w),
-            steps_w=nominal_steps_w(rails_w),
+        return of_rails(
+            rails_w,
+            nominal_steps_w(rails_w),
+            when_s,
             temperatures_c={str(place): float(celsius) for place, celsius in told["temperatures_c"].items()},
             clocks_mhz={str(part): float(mhz) for part, mhz in told["clocks_mhz"].items()},
             **board.throttle(),

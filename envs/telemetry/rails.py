@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
+
+from envs.telemetry.protocol import BoardSample
 
 #: Rails that are the module's input: TX and Nano, Orin NX and Nano, Thor. The others are parts of them.
 INPUTS = ("VDD_IN", "POM_5V_IN", "VIN")
@@ -34,6 +37,11 @@ def module_rails(names: Iterable[str]) -> tuple[str, ...]:
 def total_w(rails_w: Mapping[str, float]) -> float:
     """Watts of the module; NaN where the rails do not say."""
     return math.fsum(rails_w[rail] for rail in module_rails(rails_w)) if module_rails(rails_w) else math.nan
+
+
+def of_rails(rails_w: dict[str, float], steps_w: dict[str, float], time_s: float, **more: Any) -> BoardSample:
+    """A sample from watts by rail, its total as far as the rails say, with whatever else the board told."""
+    return BoardSample(total_w=total_w(rails_w), rails_w=rails_w, time_s=time_s, total_rails=module_rails(rails_w), steps_w=steps_w, **more)
 
 
 def step_w(volts: float, amperes: float, shunt_ohm: float) -> float:

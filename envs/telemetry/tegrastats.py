@@ -7,16 +7,15 @@ is now (the others are means since tegrastats was started); a temperature `cpu@4
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 from pathlib import Path
 
 from envs.errors import SensorError
 from envs.telemetry.board import OFFLINE_C, BoardFiles
-from envs.telemetry.child import LineChild
+from envs.telemetry.child import LineChild, LineSensor
 from envs.telemetry.protocol import BoardSample
-from envs.telemetry.rails import module_rails, nominal_steps_w, total_w
+from envs.telemetry.rails import nominal_steps_w, of_rails
 
 NAME = "tegrastats"
 BINARY = Path("usr/bin/tegrastats")
@@ -37,18 +36,16 @@ def parse_line(line: str, time_s: float) -> BoardSample:
     rails_w = {name: int(milliwatts) / 1e3 for name, milliwatts in RAIL.findall(line)}
     temperatures_c = {place.lower(): float(celsius) for place, celsius in TEMPERATURE.findall(line)}
     clocks = {part: pattern.search(line) for part, pattern in CLOCKS.items()}
-    return BoardSample(
-        total_w=total_w(rails_w),
-        rails_w=rails_w,
-        time_s=time_s,
-        total_rails=module_rails(rails_w),
-        steps_w=nominal_steps_w(rails_w),
+    return of_rails(
+        rails_w,
+        nominal_steps_w(rails_w),
+        time_s,
         temperatures_c={place: celsius for place, celsius in temperatures_c.items() if celsius > OFFLINE_C},
         clocks_mhz={part: float(found[1]) for part, found in clocks.items() if found},
     )
 
 
-class TegrastatsSensor:
+class TegrastatsSensor(LineSensor):
     """Runs tegrastats beside this process and takes one line a read.
 
     Args:
@@ -66,19 +63,10 @@ class TegrastatsSensor:
         if not binary.exists():
             raise SensorError(f"{NAME}: {binary} is missing: it comes with JetPack, and has to be mounted into a container")
         self._board = BoardFiles(root)
-        self._child = LineChild(NAME, [str(binary), "--interval", str(round(1e3 * interval_s))], silence_s=max(2.0, 5 * interval_s), start_s=5.0)
-        try:
-            self.has_power = not math.isnan(self.read().total_w)
-        except SensorError:
-            self.close()
-            raise
+        super().__init__(LineChild(NAME, [str(binary), "--interval", str(round(1e3 * interval_s))], silence_s=max(2.0, 5 * interval_s), start_s=5.0))
 
-    def read(self) -> BoardSample:
-        line, when_s = self._child.next_line()
+    def _sample(self, line: str, when_s: float) -> BoardSample:
         sample = parse_line(line, when_s)
         if not sample.rails_w:
             raise SensorError(f"{NAME}: a line tells no power ({line[:120]!r}): choose another sensor")
         return replace(sample, **self._board.throttle())
-
-    def close(self) -> None:
-        self._child.close()

@@ -62,11 +62,10 @@ class Guard:
         failed, self._failed = self._failed, False
         refused = self.refusal(experiment) if experiment is not None else ""
         new = experiment if experiment is not None and not refused and experiment != broken else None
-        usable = (each for each in (*resting, self.good) if each is not None and each != broken and not self.refusal(each))
-        known = next(usable, None)
+        good = None if self.good == broken else self.good
+        known = next((each for each in (*resting, good) if each is not None and each != broken and not self.refusal(each)), None)
         if broken is not None and known is not None:
-            proven = self.good is not None and self.good != broken
-            return Choice(self.good if proven and self.good is not None else known, Phase.RETURNED, refused)
+            return Choice(good or known, Phase.RETURNED, refused)
         if failed and known is None and broken != self.safe:
             return Choice(self.safe, Phase.SAFE, refused)
         if new is not None and not (self._quiet and known is not None):

@@ -29,11 +29,11 @@ from envs.telemetry.power_mode import read_power_mode
 from envs.telemetry.sensors import probe_sensor
 from envs.traces.reader import find_trace, read_trace
 from envs.workload import Workload, fair_weights, workload_of
+from tuner.control.decider import Models
+from tuner.options import servable
 
 #: What a controller can be put on.
 RUNTIMES = ("onnxruntime", "tensorrt", "torch", "simulated", "replayed")
-
-Models = Callable[[tuple[float, ...]], DeviceModel]
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,7 @@ def _space(asked: Asked, device: Device, networks: list[Network]) -> Configurati
 
 
 def _live(asked: Asked, space: ConfigurationSpace, factory: EngineFactory, impossible: Mapping[tuple[int, int], NetworkError], models: Models) -> Service:
-    possible = space.catalogue if impossible else None
-    for (tenant, place), error in impossible.items():
-        print(f"without {space.device.accelerator_names[place]} for {space.workload.names[tenant]}: {error}", file=sys.stderr)
-        possible = possible[possible[:, tenant, place, 0] == 0] if possible is not None else None
-    if possible is not None and not len(possible):
-        raise OptionError("nothing can be served here: no engine could be built for any accelerator")
+    possible = servable(space, impossible) if impossible else None
     sensor = probe_sensor(asked.sensor, on_gpu=asked.runtime in ("tensorrt", "torch"))
     options = ServingOptions(timeout_s=asked.timeout_s, outside=asked.outside)
     return Service(ServingRuntime(space, factory, sensor, options), possible, models)

@@ -8,11 +8,10 @@ from envs.configuration import Configuration
 from envs.errors import BundleError
 from envs.measurement import Measurement, MeasurementBatch, Outcome
 from envs.objective import MAX_VIOLATION
-from envs.observation import PROPOSALS, Situation, believed_score, chance_of_keeping, observe
+from envs.observation import PROPOSALS, Situation, believed_score, chance_of_keeping, observe, worth_staying
 from envs.pool import NOTHING, judged, pool_of
 from envs.simulator.belief import Belief
 from envs.simulator.device_model import noise_spread
-from envs.simulator.prior import SURE, SURENESS
 from envs.world import log_outcomes
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
@@ -87,7 +86,7 @@ class LearnedTuner:
         pool, belief = self._pool, self._belief
         score, _ = believed_score(belief.mean, belief.variance, pool.weights)
         chance = chance_of_keeping(belief.mean, belief.variance, pool.noise, pool.limits)
-        return np.asarray(np.where(pool.present, score + SURENESS * np.minimum(chance, SURE), -np.inf)[0])
+        return np.asarray(np.where(pool.present, worth_staying(score, chance), -np.inf)[0])
 
     def observation(self) -> tuple[np.ndarray, np.ndarray]:
         """What the policy sees, [1, P, F], and which candidates that is, [1, P]."""

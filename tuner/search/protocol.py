@@ -28,7 +28,6 @@ class Problem:
         candidates: [N, T, A, 2], what may be tried: valid, and recorded where a trace is replayed.
         default: where every tuner starts; it is measured first, and counts.
         model: what is known of the device and the networks beforehand; None where nothing is.
-        known: what was measured before, and is to be on the shortlist.
         open: whether the candidates are but a sample of a space too large to list, so that whatever else is valid may be tried, too.
         shared: what tuners of the same problem make but once; nothing in it depends on a seed or was measured.
     """
@@ -39,7 +38,6 @@ class Problem:
     default: Configuration
     seed: int = 0
     model: DeviceModel | None = None
-    known: tuple[Configuration, ...] = ()
     open: bool = False
     shared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -57,7 +55,7 @@ class Problem:
     def _prior(self) -> Prior:
         assert self.model is not None
         whole = self.open or len(self.candidates) == len(self.space.catalogue)
-        return prior_of(self.model, self.objective, np.random.default_rng(0), None if whole else self.candidates, WIDE, self.default, self.known)
+        return prior_of(self.model, self.objective, np.random.default_rng(0), None if whole else self.candidates, WIDE, self.default)
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
         """What `make` gives, made by the first tuner that asks for it."""
