@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from envs.configuration import Configuration
 from envs.errors import ObjectiveError, RuntimeFault, StorageError, require_positive
@@ -19,6 +20,8 @@ from tuner.control.limits import Limits
 from tuner.control.memory import LastGood
 from tuner.control.period import Period
 from tuner.control.watch import Arrivals, idle, without_idle
+
+Answer = TypeVar("Answer")
 
 #: An instance that is lost, or hangs, is no fault of a configuration that served before: it is started again once before that is left.
 ACCIDENTS = (FailureKind.INSTANCE_LOST, FailureKind.TIMED_OUT)
@@ -124,10 +127,8 @@ class Controller:
             if self._limits.refresh():
                 events.append(f"limits changed: {self._limits.objective.describe(self._space.workload.names)}")
                 self._repaired = None
-                good: list[bool] = []
-                self._advise(events, lambda decider: decider.ask_for(self._limits.objective))
-                self._advise(events, lambda decider: good.append(self._guard.good in decider.resting()))
-                self._moved(still_good=not good or good[0])
+                self._ask(events, lambda decider: decider.ask_for(self._limits.objective), None)
+                self._moved(still_good=self._ask(events, lambda decider: self._guard.good in decider.resting(), True))
         except ObjectiveError as error:
             events.append(str(error))
         mode = self._power_mode()
@@ -143,10 +144,13 @@ class Controller:
             return Choice(self._guard.good if self._failed == safe and self._guard.good else safe, Phase.SAFE)
         if self._repaired is not None:  # an instance was lost: the same again, which starts it anew
             return Choice(self._repaired, Phase.RETURNED)
-        proposed: list[tuple[Configuration | None, list[Configuration], Configuration | None]] = []
         serving = self._serving
-        self._advise(events, lambda decider: proposed.append((None if self._idle else decider.experiment(), decider.resting(serving), decider.least())))
-        choice = self._guard.choose(*(proposed[0] if proposed else (None, [], None)))
+        experiment = None if self._idle else self._ask(events, lambda decider: decider.experiment(), None)
+        choice = self._guard.choose(
+            experiment,
+            lambda: self._ask(events, lambda decider: decider.resting(serving), []),
+            lambda: self._ask(events, lambda decider: decider.least(), None),
+        )
         if choice.refused:
             events.append(f"the policy's proposal was refused: {choice.refused}")
         return choice
@@ -197,7 +201,7 @@ class Controller:
         self._count(configuration, kept, events)
         if isinstance(outcome, Measurement):
             self._watch(outcome, events)
-        self._advise(events, lambda decider: decider.tell(configuration, outcome))
+        self._ask(events, lambda decider: decider.tell(configuration, outcome), None)
         if kept:
             try:
                 self._memory.keep(configuration)
@@ -209,9 +213,7 @@ class Controller:
         if kept:
             self._breaks.pop(configuration, None)
             return
-        known: list[bool] = []
-        self._advise(events, lambda decider: known.append(configuration in decider.resting()))
-        self._breaks[configuration] += bool(known and known[0])
+        self._breaks[configuration] += self._ask(events, lambda decider: configuration in decider.resting(), False)
 
     def _watch(self, outcome: Measurement, events: list[str]) -> None:
         """Whether arrivals, heat, or the device itself are no longer what was assumed; then decide anew."""
@@ -222,7 +224,7 @@ class Controller:
         if self._decider is not None and (said := self._arrivals.moved(self._decider.rates_ips, outcome)):
             events.append(said)
             rates = self._arrivals.rates_ips(outcome)
-            self._advise(events, lambda decider: decider.expect(rates))
+            self._ask(events, lambda decider: decider.expect(rates), None)
             self._moved(still_good=True)
         now_c = outcome.temperature_c
         if math.isnan(self._temperature_c):
@@ -233,19 +235,20 @@ class Controller:
             self._forget(events)
 
     def _forget(self, events: list[str]) -> None:
-        self._advise(events, lambda decider: decider.forget())
+        self._ask(events, lambda decider: decider.forget(), None)
         self._moved(still_good=True)
 
     def _moved(self, still_good: bool) -> None:
         self._breaks.clear()
         self._guard.moved(still_good, self._decider.safe if self._decider is not None else self._guard.safe)
 
-    def _advise(self, events: list[str], ask: Callable[[Decider], object]) -> None:
+    def _ask(self, events: list[str], ask: Callable[[Decider], Answer], otherwise: Answer) -> Answer:
         """Ask or tell the policy; one that fails is not asked again, and the device serves on without it."""
         if self._decider is None:
-            return
+            return otherwise
         try:
-            ask(self._decider)
+            return ask(self._decider)
         except Exception as error:
             events.append(f"the policy failed ({type(error).__name__}: {error}): serving on without it")
             self._decider = None
+            return otherwise

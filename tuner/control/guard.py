@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -44,6 +44,7 @@ class Guard:
     def __init__(self, space: ConfigurationSpace, safe: Configuration, good: Configuration | None = None, cooldown: int = 3) -> None:
         space.check(safe)
         self._space = space
+        self._checked: dict[Configuration, str] = {}  # a period has the same few to choose from, and checking takes as long as choosing
         self.safe = safe
         self.good = good if good is not None and not self.refusal(good) else None
         self._cooldown = cooldown
@@ -51,19 +52,21 @@ class Guard:
         self._broken: Configuration | None = None
         self._failed = False
 
-    def choose(self, experiment: Configuration | None, resting: Sequence[Configuration], least: Configuration | None) -> Choice:
+    def choose(self, experiment: Configuration | None, resting: Callable[[], Sequence[Configuration]], least: Callable[[], Configuration | None]) -> Choice:
         """What the next period serves.
 
         Args:
             experiment: what is proposed to be tried; None for nothing. resting: what was measured and kept the limits, the best of it first.
-            least: what came closest where nothing did; None where nothing was measured.
+            least: what came closest where nothing did; None where nothing was measured. Both are asked only where it matters.
         """
         broken, self._broken = self._broken, None
         failed, self._failed = self._failed, False
         refused = self.refusal(experiment) if experiment is not None else ""
         new = experiment if experiment is not None and not refused and experiment != broken else None
+        if new is not None and broken is None and not self._quiet:
+            return Choice(new, Phase.SEARCHING)
         good = None if self.good == broken else self.good
-        known = next((each for each in (*resting, good) if each is not None and each != broken and not self.refusal(each)), None)
+        known = next((each for each in (*resting(), good) if each is not None and each != broken and not self.refusal(each)), None)
         if broken is not None and known is not None:
             return Choice(good or known, Phase.RETURNED, refused)
         if failed and known is None and broken != self.safe:
@@ -73,8 +76,9 @@ class Guard:
         self._quiet = max(self._quiet - 1, 0)
         if known is not None:
             return Choice(known, Phase.HOLDING, refused)
-        if least is not None and not self.refusal(least):
-            return Choice(least, Phase.HOLDING, refused)
+        closest = least()
+        if closest is not None and not self.refusal(closest):
+            return Choice(closest, Phase.HOLDING, refused)
         return Choice(self.safe, Phase.SAFE, refused)
 
     def judged(self, configuration: Configuration, kept: bool, failed: bool = False) -> None:
@@ -94,8 +98,10 @@ class Guard:
 
     def refusal(self, configuration: Configuration) -> str:
         """Why it may not be served; empty where it may."""
-        try:
-            self._space.check(configuration)
-        except ConfigurationError as error:
-            return str(error)
-        return ""
+        if configuration not in self._checked:
+            try:
+                self._space.check(configuration)
+                self._checked[configuration] = ""
+            except ConfigurationError as error:
+                self._checked[configuration] = str(error)
+        return self._checked[configuration]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from envs.configuration import Configuration
 from envs.errors import BundleError
 from envs.measurement import Measurement, MeasurementBatch, Outcome
 from envs.objective import MAX_VIOLATION
-from envs.observation import PROPOSALS, Situation, believed_score, chance_of_keeping, observe, worth_staying
+from envs.observation import PROPOSALS, Single, worth_staying
 from envs.pool import NOTHING, judged, pool_of
 from envs.simulator.belief import Belief
 from envs.simulator.device_model import noise_spread
 from envs.world import log_outcomes
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
+from tuner.policy.view import Asked, Progress, outlook_of, view_of
 from tuner.search.protocol import Problem
 
 #: Throughput that another configuration must promise beyond that of what serves, as a share: a window tells no less, and a change disturbs.
@@ -40,19 +42,22 @@ class LearnedTuner:
         self._pool = pool_of(problem.space, problem.objective, prior, None, spread**2, len(prior.placements))
         pool = self._pool
         self._belief = Belief.of(pool.mean, pool.basis, pool.left)
-        self._measured, self._held = np.zeros(pool.present.shape, dtype=bool), np.zeros(pool.present.shape, dtype=bool)
-        self._best, self._score = np.array([-1]), np.array([NOTHING], dtype=np.float32)
+        self._asked = Asked.of(pool, self._budget)
+        self._measured = np.zeros(pool.candidates, dtype=np.float32)
+        self._held: list[int] = []
+        self._best, self._score = -1, np.float32(NOTHING)
         self._least_row, self._least = 0, MAX_VIOLATION + 1.0
-        self._used, self._broke = 0, np.zeros(1, dtype=bool)
+        self._used, self._broke = 0, False
+        self._look()
 
     def ask(self) -> Configuration:
         if not self._measured.any():
             return self._problem.default
         if self._used >= self._budget:
-            row = int(self._best[0]) if self._best[0] >= 0 else self._least_row
+            row = self._best if self._best >= 0 else self._least_row
         else:
             observation, shown = self.observation()
-            row = int(shown[0, self._policy.decide(observation[0])])
+            row = int(shown[self._policy.decide(observation)])
         return self._candidates[row]
 
     @property
@@ -71,30 +76,24 @@ class LearnedTuner:
         Args:
             current: what serves now; changing from it has to be worth something.
         """
-        rows, worth = np.flatnonzero(self._held[0]), self._worth_staying()
+        rows = np.array(self._held, dtype=np.int64)
+        worth = worth_staying(self._outlook.score[rows], self._outlook.kept[rows])
         if current in self._rows:
-            worth[self._rows[current]] += CHANGING
-        return [self._candidates[row] for row in rows[np.argsort(-worth[rows], kind="stable")]]
+            worth += CHANGING * (rows == self._rows[current])
+        return [self._candidates[row] for row in rows[(-worth).argsort(kind="stable")].tolist()]
 
     @property
     def surest(self) -> Configuration:
         """By what is believed, measured or not: the most throughput among what is sure enough to keep the limits, or what is most likely to."""
-        return self._candidates[int(self._worth_staying().argmax())]
+        return self._candidates[int(worth_staying(self._outlook.score, self._outlook.kept).argmax())]
 
-    def _worth_staying(self) -> np.ndarray:
-        """[M]"""
-        pool, belief = self._pool, self._belief
-        score, _ = believed_score(belief.mean, belief.variance, pool.weights)
-        chance = chance_of_keeping(belief.mean, belief.variance, pool.noise, pool.limits)
-        return np.asarray(np.where(pool.present, worth_staying(score, chance), -np.inf)[0])
+    def observation(self) -> tuple[Single, npt.NDArray[np.int32]]:
+        """What the policy sees, [P, F], and which candidates that is, [P]."""
+        progress = Progress(self._measured, self._held, self._best, self._score, self._used, self._broke)
+        return view_of(self._outlook, self._asked, progress, min(PROPOSALS, len(self._measured)))
 
-    def observation(self) -> tuple[np.ndarray, np.ndarray]:
-        """What the policy sees, [1, P, F], and which candidates that is, [1, P]."""
-        pool, belief = self._pool, self._belief
-        proposals = min(PROPOSALS, pool.candidates)
-        asked = (pool.noise, pool.limits, pool.weights, pool.present, self._measured, self._held)
-        progress = (self._best, self._score, np.array([self._used]), self._broke, pool.known, self._budget)
-        return observe(Situation(belief.mean, belief.variance, *asked, *progress), proposals)
+    def _look(self) -> None:
+        self._outlook = outlook_of(self._belief.mean[0], self._belief.variance[0], self._asked)
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         if self._used < self._budget and configuration in self._rows:
@@ -109,13 +108,15 @@ class LearnedTuner:
         seen = log_outcomes(MeasurementBatch.of([outcome], self._problem.space.shape[0])).T.astype(np.float32)
         pool = self._pool
         self._belief.update(np.array([row]), seen, pool.noise)
-        self._measured[0, row] = True
+        self._look()
+        self._measured[row] = 1.0
         if isinstance(outcome, Measurement):  # a tenant that nobody asked anything is as it was believed to be
             seen = np.where(np.isfinite(seen), seen, self._belief.mean[:, :, row])
         score, violation = (float(each[0, 0]) for each in judged(seen[:, :, None], pool.weights, pool.limits))
-        self._broke[0] = violation > 0
-        self._held[0, row] |= violation <= 0
-        if violation <= 0 and (self._best[0] < 0 or score > self._score[0]):
-            self._best[0], self._score[0] = row, score
+        self._broke = violation > 0
+        if violation <= 0 and row not in self._held:
+            self._held.append(row)
+        if violation <= 0 and (self._best < 0 or score > self._score):
+            self._best, self._score = row, np.float32(score)
         if violation < self._least:
             self._least_row, self._least = row, violation

@@ -149,7 +149,7 @@ def test_a_policy_that_fails_is_left_out(campaign: Campaign, monkeypatch: pytest
     campaign.settle()
     decider = campaign.controller._decider
     assert decider is not None
-    monkeypatch.setattr(decider, "resting", lambda current: 1 / 0)
+    monkeypatch.setattr(decider, "experiment", lambda: 1 / 0)
     periods = [campaign.period() for _ in range(4)]
     assert "ZeroDivisionError" in periods[0].events[0]
     assert all(period.kept for period in periods)

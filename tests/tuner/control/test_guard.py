@@ -20,18 +20,18 @@ def guard(good: Configuration | None = None, cooldown: int = 2) -> Guard:
 
 
 def test_nothing_is_known_the_safe_default_serves() -> None:
-    choice = guard().choose(None, [], None)
+    choice = guard().choose(None, list, lambda: None)
     assert (choice.configuration, choice.phase) == (SAFE, Phase.SAFE)
 
 
 def test_an_experiment_that_breaks_a_limit_is_left_for_the_last_good_and_none_follows_for_a_while() -> None:
     one = guard(GOOD)
-    assert one.choose(NEW, [GOOD], None).configuration == NEW
+    assert one.choose(NEW, lambda: [GOOD], lambda: None).configuration == NEW
     one.judged(NEW, kept=False)
-    assert one.choose(OTHER, [GOOD], None) == Choice(GOOD, Phase.RETURNED)
+    assert one.choose(OTHER, lambda: [GOOD], lambda: None) == Choice(GOOD, Phase.RETURNED)
     served = []
     for _ in range(3):
-        choice = one.choose(OTHER, [GOOD], None)
+        choice = one.choose(OTHER, lambda: [GOOD], lambda: None)
         one.judged(choice.configuration, kept=True)
         served.append(choice.configuration)
     assert served == [GOOD, GOOD, OTHER]
@@ -40,19 +40,19 @@ def test_an_experiment_that_breaks_a_limit_is_left_for_the_last_good_and_none_fo
 def test_what_was_good_and_breaks_is_left_for_the_next_best() -> None:
     one = guard(GOOD)
     one.judged(GOOD, kept=False)
-    assert one.choose(None, [GOOD, OTHER], GOOD).configuration == OTHER
+    assert one.choose(None, lambda: [GOOD, OTHER], lambda: GOOD).configuration == OTHER
 
 
 def test_while_nothing_keeps_the_limits_the_search_goes_on_and_then_what_comes_closest_stays() -> None:
     one = guard()
     one.judged(SAFE, kept=False)
-    assert one.choose(NEW, [], SAFE).configuration == NEW
+    assert one.choose(NEW, list, lambda: SAFE).configuration == NEW
     one.judged(NEW, kept=False)
-    assert one.choose(None, [], NEW).configuration == NEW
+    assert one.choose(None, list, lambda: NEW).configuration == NEW
 
 
 def test_an_invalid_proposal_is_refused_with_the_reason() -> None:
-    choice = guard(GOOD).choose(INVALID, [], None)
+    choice = guard(GOOD).choose(INVALID, list, lambda: None)
     assert choice.configuration == GOOD
     assert "9" in choice.refused
 
@@ -67,7 +67,7 @@ def test_whatever_is_proposed_what_serves_is_valid_and_a_broken_limit_is_left_at
 ) -> None:
     one, broken = guard(), None
     for experiment, resting, kept in periods:
-        choice = one.choose(experiment, resting, None)
+        choice = one.choose(experiment, lambda resting=resting: resting, lambda: None)
         SPACE.check(choice.configuration)
         if broken is not None and any(each not in (broken, INVALID) for each in resting):
             assert choice.configuration != broken

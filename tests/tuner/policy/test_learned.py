@@ -54,8 +54,8 @@ def test_it_sees_what_the_environment_shows(bundle: Bundle, name: str, request: 
         tuner.tell(tuner.ask(), trace.outcome(tuner.ask()))
         for _ in range(bundle.budget - 1):
             seen, shown = tuner.observation()
-            assert (seen[0] == observation).all()
-            assert shown[0].tolist() == env.episodes.shown[0].tolist()
+            assert (seen == observation).all()
+            assert shown.tolist() == env.episodes.shown[0].tolist()
             configuration = tuner.ask()
             action = tuner._policy.decide(observation)
             assert configuration == env.proposals()[action]
