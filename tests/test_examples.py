@@ -1,11 +1,18 @@
-"""The examples run as they stand."""
+"""The examples run as they stand, and the guide's commands are ones that there are."""
 
 from __future__ import annotations
 
+import configparser
 import os
+import re
+import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+
+from tuner.deploy import arguments
+from tuner.export import TARGETS, ExportCommand
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,3 +24,28 @@ def test_a_users_program_is_served_across_reconfigurations(small_onnx: Path, cac
     lines = told.stdout.splitlines()
     assert [line.split(" (")[0] for line in lines] == ["small: cpu_fp32 1x1", "small: cpu_fp32 1x4 + cpu_int8 1x4", "small: cpu_int8 2x4"]
     assert all("classes [" in line for line in lines)
+
+
+def test_the_unit_calls_the_controller_with_options_that_it_has() -> None:
+    unit = configparser.ConfigParser(interpolation=None, delimiters=("=",))
+    unit.read(ROOT / "examples" / "orin-tuner.service")
+    service = unit["Service"]
+    given = service["ExecStart"].split()
+    assert given[1:3] == ["-m", "tuner.deploy"]
+    assert arguments(given[3:]).folder == Path("/var/lib") / service["StateDirectory"]
+    assert service["Environment"] == f"XDG_CACHE_HOME=/var/cache/{service['CacheDirectory']}"
+    assert service["Type"] == "notify", "with a watchdog, which is told by sd_notify"
+
+
+def test_the_guides_commands_are_ones_that_there_are() -> None:
+    guide = (ROOT / "docs" / "on-device.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    given = [shlex.split(line, comments=True) for line in re.findall(r"^ *python -m (tuner\..*)$", guide, re.MULTILINE)]
+    deploys = [words[1:] for words in given if words[0] == "tuner.deploy"]
+    exports = [words[1:] for words in given if words[0] == "tuner.export"]
+    assert len(deploys) >= 4
+    assert all(arguments(words).network for words in deploys)
+    assert len(exports) >= 2
+    for words in exports:
+        named = dict(word.split("=", 1) for word in words)
+        assert set(named) <= {field.name for field in fields(ExportCommand)}
+        assert named["target"] in TARGETS

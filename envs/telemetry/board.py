@@ -1,7 +1,7 @@
 """Heat, clocks and throttling of a board, from sysfs: what every sensor of a Jetson adds to its watts.
 
 Sources: NVIDIA Jetson Linux Developer Guide, "Thermal Management" and "Over-Current Throttling" of the Orin chapter; Linux
-Documentation/ABI/testing/sysfs-class-thermal and sysfs-class-devfreq. All of this is a bonus: what cannot be read is left out.
+Documentation/ABI/testing/sysfs-class-thermal, sysfs-class-devfreq and sysfs-devices-system-cpu. All of this is a bonus: what cannot be read is left out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class BoardFiles:
             if _text(chip / "name") == "soctherm_oc"
             for path in _sorted(chip, "oc*_cnt")
             if (found := ALARM.fullmatch(path.name))
-        }
+        } | _package_counters(root)
         self._clocks = _clock_files(root)
 
     def told(self) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class BoardFiles:
         return {place: celsius for place, celsius in read.items() if celsius > OFFLINE_C}
 
     def throttle(self) -> dict[str, Any]:
-        """Counters of alarms, and the places that are throttled for heat now."""
+        """Counters of alarms and of heat, and the places that are throttled for heat now."""
         return {
             "throttle_events": {name: count for name, path in self._alarms.items() if (count := read_number(path)) is not None},
             "throttling": tuple(f"{name}_thermal" for name, path in self._alerts.items() if read_number(path)),
@@ -67,6 +67,13 @@ class BoardFiles:
 def place_name(zone: str) -> str:
     """One name for what releases spell `CPU-therm`, `cpu-thermal` or `cpu`."""
     return re.sub(r"[-_]therm(al)?$", "", zone.lower())
+
+
+def _package_counters(root: Path) -> dict[str, Path]:
+    """How often a processor package (x86) was too hot; each of its cores shows the same count, and one of them is read."""
+    cores = _sorted(root / "sys/devices/system/cpu", "cpu[0-9]*")
+    counters = {_text(core / "topology/physical_package_id"): core / "thermal_throttle/package_throttle_count" for core in cores}
+    return {f"package{package}_thermal": path for package, path in counters.items() if path.exists()}
 
 
 def _clock_files(root: Path) -> dict[str, tuple[Path, int]]:

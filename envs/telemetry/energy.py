@@ -108,6 +108,9 @@ def watts_fault(samples: Sequence[BoardSample], has_power: bool) -> str:
         lost.append("the total")
     if lost:
         return f"no number for {', '.join(lost)} in part of the window"
+    least_w = min(sample.total_w for sample in samples) if has_power else math.inf
+    if least_w <= 0:
+        return f"the total was {least_w:g} W, which no board draws"
     span_s = samples[-1].time_s - first.time_s
     same = all(sample.rails_w == first.rails_w for sample in samples) and len({sample.total_w for sample in samples if has_power}) <= 1
     if same and len(samples) >= STUCK_READS and span_s >= STUCK_S:

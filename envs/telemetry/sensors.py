@@ -33,7 +33,7 @@ def probe_sensor(kind: str = "auto", root: Path = Path("/"), on_gpu: bool = Fals
 
     Args:
         on_gpu: whether a GPU serves: `auto` then passes over what measures the processor alone, and otherwise over what measures a GPU alone.
-        kind: its name, or `auto` for the first of SENSORS that works; `none` always does. Why the others do not is logged.
+        kind: its name, or `auto` for the first of SENSORS that tells the total, or else works at all, as `none` always does. Why others do not is logged.
         root: of the tree that holds /sys, /run and /usr; another one than `/` in tests.
 
     Raises:
@@ -44,11 +44,20 @@ def probe_sensor(kind: str = "auto", root: Path = Path("/"), on_gpu: bool = Fals
         if kind not in SENSORS:
             raise OptionError(f"sensor={kind}: choose one of auto, {', '.join(SENSORS)}")
         return SENSORS[kind](root)
+    without_total: Sensor | None = None
     for name, make in SENSORS.items():
         if name == ("rapl" if on_gpu else "nvml"):
             continue
         try:
-            return make(root)
+            sensor = make(root)
         except TunerError as error:
             logger.info("passed over %s (%s)", name, error)
-    raise AssertionError("NoSensor always works")
+            continue
+        if sensor.has_power:
+            return sensor
+        if without_total is None:
+            without_total = sensor
+        else:
+            sensor.close()
+    assert without_total is not None, "NoSensor always works"
+    return without_total

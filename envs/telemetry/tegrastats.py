@@ -20,7 +20,7 @@ from envs.telemetry.rails import nominal_steps_w, of_rails
 NAME = "tegrastats"
 BINARY = Path("usr/bin/tegrastats")
 
-RAIL = re.compile(r"(?<!\S)([A-Z]\w*) (\d+)mW(?:/\d+mW)*(?!\S)")
+RAIL = re.compile(r"(?<!\S)([A-Z]\w*) (-?\d+)mW(?:/-?\d+mW)*(?!\S)")
 TEMPERATURE = re.compile(r"(?<!\S)([A-Za-z]\w*)@(-?\d+(?:\.\d+)?)C(?:/-?[\d.]+C)?(?!\S)")
 CLOCKS = {
     "gpu": re.compile(r"\bGR3D_FREQ (?:\d+%)?@\[?(\d+)"),

@@ -57,10 +57,10 @@ def test_a_configuration_on_the_command_line(small_onnx: Path, other_onnx: Path,
     given = "[{tenant: small, accelerator: tensor, instances: 2, batch: 8}, {tenant: other, accelerator: dla0, instances: 1, batch: 4}]"
     told = export("--target", "trtexec", "--network", f"[{small_onnx},{other_onnx}]", "--configuration", given, "--out", tmp_path / "out", "tensorrt=8.6")
     assert told.returncode == 0, told.stderr
-    assert files(tmp_path / "out") == {"README.txt", "export.json", "build.sh", "networks/small.onnx", "networks/other.onnx"}
+    assert files(tmp_path / "out") == {"README.txt", "export.json", "build.sh", "networks/small.onnx", "networks/dla/other.b4.onnx"}
     script = (tmp_path / "out" / "build.sh").read_text()
     assert "TensorRT 8.6" in script
-    assert "--onnx=networks/other.onnx" in script
+    assert "--onnx=networks/dla/other.b4.onnx" in script
     told = export("target=deepstream", f"network={small_onnx}", "configuration=[{accelerator: dla1, instances: 2, batch: 4}]", f"out={tmp_path / 'ds'}")
     assert told.returncode == 0, told.stderr
     parser = configparser.ConfigParser(interpolation=None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.network import Network, TensorSpec, read_graph
 from envs.optional import optional_import
+from envs.runtimes.tensorrt.graph import for_dla, read, save, shapes_of
 
 #: Longest part of a file name that a network's name becomes.
 MAX_NAME = 80
@@ -108,3 +109,18 @@ def network_of(source: Path) -> Callable[[Path], None]:
         onnx.save(model, str(target), **apart)
 
     return write
+
+
+def dla_network_of(model: Model) -> Callable[[Path], None]:
+    """Content that is the graph from which a DLA's engine is built, the same as where the configuration was measured."""
+
+    def write(target: Path) -> None:
+        save(for_dla(read(model.path), model.batch).model, target)
+
+    return write
+
+
+def dla_outputs(model: Model) -> dict[str, tuple[int, ...]]:
+    """Shapes of the outputs of that graph, by name: [batch, features] may have become [batch, features, 1, 1]."""
+    shapes = shapes_of(for_dla(read(model.path), model.batch).model)
+    return {spec.name: shapes[spec.name] for spec in model.outputs}

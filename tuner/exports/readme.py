@@ -38,11 +38,15 @@ def advice(models: list[Model], build: BuildOptions) -> list[str]:
     if build.strongly_typed and any(build.precision(model) != "fp32" for model in models):
         parts.append(
             "TensorRT 11 takes the precision from the network, so build.sh first converts it with NVIDIA's Model Optimizer (pip install "
-            "'nvidia-modelopt[onnx]'). The files in prepared/ can be made on any computer and copied here."
+            "'nvidia-modelopt[onnx]>=0.47'). The files in prepared/ can be made on any computer and copied here."
         )
+        if any(model.dla_core is not None and build.precision(model) == "int8" and build.calibration_of(model.position) for model in models):
+            parts.append("For a DLA the number of calibration inputs has to be a multiple of its batch.")
     if any(model.dla_core is not None for model in models):
         parts.append(
-            f"A DLA engine takes its batch and no other.{DLA_VERSIONS[build.tensorrt]} Layers that a DLA does not take run on the GPU without a word: look "
-            "into layers/*.json, where a network that runs on the DLA as a whole is one ForeignNode and reformats."
+            f"A DLA engine takes its batch and no other.{DLA_VERSIONS[build.tensorrt]} In networks/dla/ are the networks as a DLA needs them: at that batch, "
+            "a small global average as a pool with a window, a fully connected layer behind it as a convolution, an output [batch, features] as [batch, "
+            "features, 1, 1]. Layers that a DLA does not take run on the GPU without a word: look into layers/*.json, where a network that runs on the DLA "
+            "as a whole is one ForeignNode and reformats."
         )
     return parts

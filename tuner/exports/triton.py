@@ -7,7 +7,7 @@ triton-inference-server/onnxruntime_backend (threads).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Union
 
@@ -17,7 +17,7 @@ from envs.runtimes.placement import threads_of
 from envs.runtimes.quantization import quantized
 from tuner.exports.engines import BuildOptions, engine_dtype
 from tuner.exports.folder import Content, Files, copy_of
-from tuner.exports.models import Model, network_of
+from tuner.exports.models import Model, dla_outputs, network_of
 from tuner.exports.readme import advice, listed, page
 from tuner.exports.trtexec import script, sources
 
@@ -35,6 +35,9 @@ DTYPES = {
 class Word(str):
     """The value of an enumeration, which is written without quotes."""
 
+
+#: Of a tensor.
+Shape = tuple[int, ...]
 
 #: A message of protobuf: fields by name; a list of messages is a repeated field.
 Message = dict[str, "Value"]
@@ -66,12 +69,13 @@ def quoted(text: str) -> str:
     return f'"{"".join(plain)}"'
 
 
-def config_of(model: Model, build: BuildOptions, max_wait_ms: float, threads: int) -> Message:
+def config_of(model: Model, build: BuildOptions, max_wait_ms: float, threads: int, inside: Mapping[str, Shape] | None = None) -> Message:
     """The whole ModelConfig of one model, so that the server need not complete it.
 
     Args:
         max_wait_ms: how long a request waits for its batch to fill.
         threads: of each instance on a processor.
+        inside: shapes that outputs have in the engine, where those are not what a client is told.
     """
     config: Message = {
         "name": model.name,
@@ -79,7 +83,7 @@ def config_of(model: Model, build: BuildOptions, max_wait_ms: float, threads: in
         # What is static takes nothing but its batch, so that to Triton it is a model without batching.
         "max_batch_size": 0 if model.static else model.batch,
         "input": [_tensor(spec, model, build) for spec in model.inputs],
-        "output": [_tensor(spec, model, build) for spec in model.outputs],
+        "output": [_tensor(spec, model, build, (inside or {}).get(spec.name)) for spec in model.outputs],
         "instance_group": [_group(model)],
     }
     if not model.static and model.batch > 1:
@@ -98,14 +102,15 @@ def _group(model: Model) -> Message:
     return group
 
 
-def _tensor(spec: TensorSpec, model: Model, build: BuildOptions) -> Message:
+def _tensor(spec: TensorSpec, model: Model, build: BuildOptions, inside: Shape | None = None) -> Message:
     dtype = spec.dtype if model.on_cpu else engine_dtype(spec, build, model)
     if dtype not in DTYPES:
         raise NetworkError(f"{str(model.path)!r}: {spec.name!r} holds {dtype}, which Triton does not take: export it as float32")
     shape = spec.shape if model.static else spec.shape[1:]
-    tensor: Message = {"name": spec.name, "data_type": Word(DTYPES[dtype]), "dims": shape or (1,)}
-    # Triton has no dims of length zero: one number is a vector of one that is reshaped.
-    return tensor if shape else tensor | {"reshape": {}}
+    dims = shape or (1,)  # Triton has none of length zero: one number is a vector of one that is reshaped
+    tensor: Message = {"name": spec.name, "data_type": Word(DTYPES[dtype]), "dims": dims}
+    inside = shape if inside is None else inside
+    return tensor if inside == dims else tensor | {"reshape": {"shape": inside} if inside else {}}
 
 
 def export_triton(models: list[Model], build: BuildOptions, max_wait_ms: float, cores: int, cache: Path) -> Files:
@@ -123,7 +128,8 @@ def export_triton(models: list[Model], build: BuildOptions, max_wait_ms: float, 
     threads = min(threads_of(cores, hosted)) if hosted else 1
     files: Files = {}
     for model in models:
-        files[f"models/{model.name}/config.pbtxt"] = text_of(config_of(model, build, max_wait_ms, threads))
+        inside = None if model.dla_core is None else dla_outputs(model)
+        files[f"models/{model.name}/config.pbtxt"] = text_of(config_of(model, build, max_wait_ms, threads, inside))
         files[f"models/{model.name}/1"] = None
         if model.on_cpu:
             files[f"models/{model.name}/1/model.onnx"] = _graph(model, cache)

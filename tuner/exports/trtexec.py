@@ -13,7 +13,7 @@ from pathlib import Path
 from envs.errors import NetworkError
 from tuner.exports.engines import BuildOptions, check_places, engine_dtype
 from tuner.exports.folder import Files, copy_of
-from tuner.exports.models import Model, network_of
+from tuner.exports.models import Model, dla_network_of, network_of
 from tuner.exports.readme import advice, listed, page
 
 
@@ -37,11 +37,12 @@ def source(model: Model, build: BuildOptions) -> str:
     precision = build.precision(model)
     if not build.strongly_typed or precision == "fp32":
         return original(model)
-    return f"prepared/{model.graph}.{'dla-' if model.dla_core is not None and precision == 'fp16' else ''}{precision}.onnx"
+    return f"prepared/{model.graph}.{f'dla-b{model.batch}-' if model.dla_core is not None else ''}{precision}.onnx"
 
 
 def original(model: Model) -> str:
-    return f"networks/{model.graph}.onnx"
+    """The network as it is; for a DLA, at its batch and without what no DLA takes."""
+    return f"networks/{model.graph}.onnx" if model.dla_core is None else f"networks/dla/{model.graph}.b{model.batch}.onnx"
 
 
 def layers(model: Model) -> str:
@@ -70,14 +71,13 @@ def _calibration(model: Model, build: BuildOptions) -> Path | None:
 
 
 def _shapes(model: Model) -> list[str]:
-    """A profile from one sample to the batch; of the batch alone on a DLA; none where the file is fixed, which trtexec insists on."""
-    if model.network.fixed_batch is not None:
+    """A profile from one sample to the batch; none where the file is fixed, as for a DLA, which trtexec insists on."""
+    if model.static:
         return []
     for spec in model.inputs:
         if set(spec.name) & set(",'\0"):
             raise NetworkError(f"{str(model.path)!r}: the input {spec.name!r} has a name that trtexec cannot read: export it with a plain one")
-    least = model.batch if model.static else 1
-    sizes = (("min", least), ("opt", model.batch), ("max", model.batch))
+    sizes = (("min", 1), ("opt", model.batch), ("max", model.batch))
     return [f"--{word}Shapes={','.join(f'{spec.name}:' + 'x'.join(map(str, (size, *spec.shape[1:]))) for spec in model.inputs)}" for word, size in sizes]
 
 
@@ -89,10 +89,12 @@ def preparation(model: Model, build: BuildOptions) -> list[str]:
     command = ["python3", "-m"]
     if build.precision(model) == "fp16":
         command += ["modelopt.onnx.autocast", f"--onnx_path={original(model)}", f"--output_path={target}", "--low_precision_type=fp16", "--keep_io_types"]
-        return [*command, "--opset=20", "--target_dla"] if model.dla_core is not None else command
+        return [*command, "--opset=20"] if model.dla_core is not None else command
     command += ["modelopt.onnx.quantization", f"--onnx_path={original(model)}", f"--output_path={target}", "--quantize_mode=int8"]
+    if model.dla_core is not None:
+        command += ["--target_dla"]  # every tensor gets a scale: what has none would leave the DLA
     file = _calibration(model, build)
-    return [*command, f"--calibration_data={calibration_name(model, file)}"] if file else command
+    return [*command, f"--calibration_data_path={calibration_name(model, file)}"] if file else command
 
 
 def script(models: list[Model], build: BuildOptions, plans: dict[str, str]) -> str:
@@ -116,7 +118,7 @@ def sources(models: list[Model], build: BuildOptions) -> Files:
     """The ONNX files and calibration data that `script` reads."""
     files: Files = {}
     for model in models:
-        files[original(model)] = network_of(model.path)
+        files[original(model)] = network_of(model.path) if model.dla_core is None else dla_network_of(model)
         file = _calibration(model, build)
         if file and build.precision(model) == "int8":
             files[calibration_name(model, file)] = copy_of(file)

@@ -155,6 +155,21 @@ def test_equal_readings_have_that_very_mean(stamps: Stamps, watts: float) -> Non
     assert power_window(readings(stamps, lambda time_s: watts), has_power=True).mean_w == watts
 
 
+@pytest.mark.parametrize("watts", [0.0, -3.0])
+def test_a_total_that_no_board_draws_is_a_fault(watts: float) -> None:
+    """As of a monitor that has lost its bus and answers zeros: taken as power it would keep every limit, and cost no energy."""
+    window = power_window(readings([0.0, 0.1, 0.2], lambda time_s: watts if time_s else 5.0), has_power=True)
+    assert math.isnan(window.mean_w)
+    assert math.isnan(window.energy_j)
+    assert window.fault == f"the total was {watts:g} W, which no board draws"
+
+
+def test_a_part_that_draws_nothing_or_seems_to_give_back_is_no_fault() -> None:
+    """A rail below its first step reads 0 W, and the offset of a sensor may show as a step below zero."""
+    samples = [BoardSample(5.0 + time_s, {"VDD_IN": 5.0 + time_s, "VDD_SOC": -0.04, "VDD_CPU_CV": 0.0}, time_s, ("VDD_IN",)) for time_s in (0.0, 1.0)]
+    assert power_window(samples, has_power=True).rails_w == pytest.approx({"VDD_IN": 5.5, "VDD_SOC": -0.04, "VDD_CPU_CV": 0.0})
+
+
 @pytest.mark.parametrize("where", [0, 3, 5])
 def test_one_nan_spoils_the_window(where: int) -> None:
     samples = readings([0.0, 0.1, 0.2, 0.3, 0.4, 0.5], lambda time_s: math.nan if round(10 * time_s) == where else 5.0 + time_s)

@@ -73,6 +73,20 @@ def test_alarms_that_move_mark_the_window(tmp_path: Path) -> None:
     assert meter.window().hottest_c == 46.5
 
 
+def test_a_processor_that_was_too_hot_marks_the_window(tmp_path: Path) -> None:
+    """A plain computer: the kernel counts for each package, and shows the count at every one of its cores."""
+    package = trees.package(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
+    counters = trees.throttled_packages(tmp_path, {0: 3, 1: 0})
+    with PowerMeter(RaplSensor(tmp_path)) as meter:
+        (package / "energy_uj").write_text("4000000")
+    assert meter.window().throttled == ()
+    with PowerMeter(RaplSensor(tmp_path)) as meter:
+        (package / "energy_uj").write_text("8000000")
+        for counter in counters[0]:
+            counter.write_text("4\n")
+    assert meter.window().throttled == ("package0_thermal",)
+
+
 def test_a_file_that_vanishes_in_the_middle(tmp_path: Path) -> None:
     lost = orin_nx_file(tmp_path, "in1_input")
     sensor = Ina3221Sensor(tmp_path)

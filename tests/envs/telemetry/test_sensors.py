@@ -39,6 +39,19 @@ def test_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen() == "ina3221"
 
 
+def test_one_that_tells_no_total_is_the_last_resort(tmp_path: Path) -> None:
+    """The input rail of an AGX Thor hangs on another chip than its INA3221 (jetson_stats pull request 900), and tegrastats tells it."""
+    trees.monitor(tmp_path, "2-0040", "hwmon3", {1: ("VDD_GPU", 12000, 200), 2: ("VDD_CPU_SOC_MSS", 12000, 400), 3: ("VIN_SYS_5V0", 5000, 900)}, 2000)
+    alone = probe_sensor(root=tmp_path)
+    assert (alone.name, alone.has_power) == ("ina3221", False)
+    trees.tegrastats(tmp_path, ("VDD_GPU 2400mW/2400mW/2400mW VDD_CPU_SOC_MSS 4800mW/4800mW/4800mW VIN 25110mW/25110mW/25110mW",))
+    sensor = probe_sensor(root=tmp_path)
+    assert (sensor.name, sensor.has_power) == ("tegrastats", True)
+    assert sensor.read().total_w == 25.11
+    sensor.close()
+    assert probe_sensor("ina3221", tmp_path).name == "ina3221", "by name it is what was asked for"
+
+
 def test_what_is_not_chosen_is_logged_with_its_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "envs.telemetry"):
         assert not probe_sensor(root=tmp_path).has_power

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import signal
 import time
@@ -45,6 +46,28 @@ def test_an_orin_nx_has_an_input_rail() -> None:
     assert sample.total_w == 4.988
     assert sample.total_rails == ("VDD_IN",)
     assert sample.clocks_mhz["gpu"] == 611.0, "not the clock of the second one"
+
+
+@pytest.mark.parametrize(
+    ("rail", "told_w"),
+    [
+        ("VDD_CPU_CV -8mW/0mW", {"VDD_CPU_CV": -0.008}),
+        ("VDD_CPU_CV NA/NA", {}),
+        ("VDD_CPU_CV NA", {}),
+        ("VDD_CPU_CV 1995", {}),
+        ("VDD_CPU_CV 1995mW/199", {}),
+        ("VDD_CPU_CV 19.95mW/1995mW", {}),
+        ("VDD_CPU_CV mW/mW", {}),
+    ],
+)
+def test_a_rail_is_told_as_it_is_or_not_at_all(rail: str, told_w: dict[str, float]) -> None:
+    """The current of the sensor has a sign (Linux drivers/hwmon/ina3221.c); whatever is no whole number of mW is left out."""
+    line = f"RAM 1/2MB CPU [NA,off,5%@729] GR3D_FREQ NA% cpu@NAC {rail} VDD_GPU_SOC 1995mW/1995mW NEW 3/4 tj@43.3C"
+    sample = parse_line(line, 1.0)
+    assert sample.rails_w == {"VDD_GPU_SOC": 1.995} | told_w
+    assert math.isnan(sample.total_w), "of an AGX Orin, whose third rail is missing"
+    assert sample.temperatures_c == {"tj": 43.3}
+    assert sample.clocks_mhz == {}
 
 
 def test_a_step_of_04_w_where_only_watts_are_told() -> None:

@@ -84,6 +84,18 @@ def alarms(root: Path, hwmon: str, counts: tuple[int, int, int]) -> Path:
     return chip
 
 
+def throttled_packages(root: Path, counts: Mapping[int, int]) -> dict[int, list[Path]]:
+    """Counters of heat at the two cores of each package, as Linux on x86 has them (Documentation/ABI/testing/sysfs-devices-system-cpu)."""
+    found: dict[int, list[Path]] = {}
+    for package_number, count in counts.items():
+        for core in (2 * package_number, 2 * package_number + 1):
+            folder = root / f"sys/devices/system/cpu/cpu{core}"
+            write(folder / "topology/physical_package_id", package_number)
+            write(folder / "thermal_throttle/core_throttle_count", 0)
+            found.setdefault(package_number, []).append(write(folder / "thermal_throttle/package_throttle_count", count))
+    return found
+
+
 def agx_orin_jetpack5(root: Path) -> Path:
     module = {1: ("VDD_GPU_SOC", 19952, 100), 2: ("VDD_CPU_CV", 19952, 0), 3: ("VIN_SYS_5V0", 5048, 500)}
     monitor(root, "1-0040", "hwmon3", module, 2000)

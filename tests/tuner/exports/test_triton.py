@@ -111,6 +111,16 @@ def test_a_type_that_the_server_lacks_is_refused(accelerator: str, dtype: str) -
         config_of(model, BuildOptions(), 5.0, 1)
 
 
+def test_a_client_is_told_the_same_output_by_every_model(small_onnx: Path, cache: Path) -> None:
+    """The engine of a DLA gives [batch, classes, 1, 1], which Triton compares with what is written here."""
+    slots = [Slot(None, "tensor", 1, 4), Slot(None, "dla0", 1, 4)]
+    found = models_of(*placed(slots, workload_of([read_network(small_onnx)])), [small_onnx])
+    files = export_triton(found, BuildOptions(), 5.0, 2, cache)
+    tensor, dla = (text_format.Parse(str(files[f"models/{model.name}/config.pbtxt"]), Config()).output[0] for model in found)
+    assert (list(tensor.dims), tensor.HasField("reshape")) == ([10], False)
+    assert (list(dla.dims), list(dla.reshape.shape)) == ([4, 10], [4, 10, 1, 1])
+
+
 def test_a_file_with_a_fixed_batch_has_no_batching_and_all_its_dimensions(tmp_path: Path) -> None:
     path = write_relu(tmp_path / "fixed.onnx", (4, 3, 8, 8))
     found = models_of(*placed([Slot(None, "tensor", 2, 4)], workload_of([read_network(path)])), [path])
@@ -128,7 +138,7 @@ def test_a_repository_holds_what_each_backend_needs(small_onnx: Path, cache: Pat
         *(f"models/small_{name}/config.pbtxt" for name in ("tensor", "dla0", "cpu_fp32", "cpu_int8")),
         *(f"models/small_{name}/1" for name in ("tensor", "dla0", "cpu_fp32", "cpu_int8")),
         *(f"models/small_{name}/1/model.onnx" for name in ("cpu_fp32", "cpu_int8")),
-        *("networks/small.onnx", "build.sh", "README.txt"),
+        *("networks/small.onnx", "networks/dla/small.b4.onnx", "build.sh", "README.txt"),
     }
     script, readme = str(files["build.sh"]), str(files["README.txt"])
     assert "--saveEngine=models/small_tensor/1/model.plan" in script

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,6 +34,17 @@ open(plan, "w").close()
 """
 
 
+#: Options of NVIDIA's Model Optimizer (nvidia-modelopt 0.47.0, modelopt/onnx/*/__main__.py), as far as they are of use here. NVIDIA's page on strongly
+#: typed networks for DLA also gives `--target_dla` to autocast, which refuses it.
+MODELOPT = {
+    "modelopt.onnx.autocast": {"--onnx_path", "--output_path", "--low_precision_type", "--keep_io_types", "--opset", "--calibration_data"},
+    "modelopt.onnx.quantization": {
+        *("--onnx_path", "--output_path", "--quantize_mode", "--calibration_data_path", "--calibration_shapes", "--high_precision_dtype"),
+        *("--direct_io_types", "--opset", "--target_dla"),
+    },
+}
+
+
 def words(accelerator: str, build: BuildOptions) -> list[str]:
     return arguments(models((accelerator, 2, 8))[0], build, "engines/x.plan")
 
@@ -43,8 +57,7 @@ def test_flags_of_weakly_typed_versions(version: str) -> None:
     assert words("cuda", build) == ["--onnx=networks/small.onnx", *profile, "--noTF32", "--maxAuxStreams=0", *common]
     assert words("tensor", build) == ["--onnx=networks/small.onnx", *profile, "--fp16", "--maxAuxStreams=0", *common]
     assert words("dla1", build) == [
-        "--onnx=networks/small.onnx",
-        *(f"--{word}Shapes=input:8x3x8x8" for word in ("min", "opt", "max")),
+        "--onnx=networks/dla/small.b8.onnx",
         *("--int8", "--fp16", "--useDLACore=1", "--allowGPUFallback"),
         *("--profilingVerbosity=detailed", "--exportLayerInfo=layers/small_dla1.json"),
         *("--memPoolSize=workspace:1024,dlaSRAM:1", "--skipInference", "--saveEngine=engines/x.plan"),
@@ -66,10 +79,22 @@ def test_version_11_has_no_precision_flags_and_takes_prepared_networks() -> None
     (dla,) = models(("dla0", 1, 1))
     told = preparation(dla, BuildOptions("11", dla_precision="fp16"))
     assert told[:3] == ["python3", "-m", "modelopt.onnx.autocast"]
-    assert {"--low_precision_type=fp16", "--keep_io_types", "--target_dla"} <= set(told)
+    assert {"--low_precision_type=fp16", "--keep_io_types", "--output_path=prepared/small.dla-b1-fp16.onnx"} <= set(told)
     told = preparation(dla, BuildOptions("11"))
     assert told[2] == "modelopt.onnx.quantization"
-    assert "--output_path=prepared/small.int8.onnx" in told
+    assert {"--target_dla", "--output_path=prepared/small.dla-b1-int8.onnx"} <= set(told)
+    (tensor,) = models(("tensor", 1, 1))
+    assert "--target_dla" not in preparation(tensor, BuildOptions("11", tensor_precision="int8")), "it costs accuracy, and a GPU has no use for it"
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("accelerator", ["tensor", "dla0"])
+def test_the_converter_knows_each_option(precision: str, accelerator: str, tmp_path: Path) -> None:
+    data = tmp_path / "inputs.npz"
+    data.write_bytes(b"PK")
+    (model,) = models((accelerator, 1, 4))
+    told = preparation(model, BuildOptions("11", precision, precision, calibration=(data,)))
+    assert {word.partition("=")[0] for word in told[3:]} <= MODELOPT[told[2]]
 
 
 def test_calibration_goes_where_int8_is(tmp_path: Path) -> None:
@@ -82,11 +107,29 @@ def test_calibration_goes_where_int8_is(tmp_path: Path) -> None:
     assert "--calib=calibration/small.cache" in dla
     assert not any(word.startswith("--calib") for word in tensor)
     assert "calibration/small.cache" in export_trtexec(found, build)
-    assert "--calibration_data=calibration/small.npz" in preparation(found[1], BuildOptions("11", calibration=(data,)))
+    assert "--calibration_data_path=calibration/small.npz" in preparation(found[1], BuildOptions("11", calibration=(data,)))
     with pytest.raises(OptionError, match="TensorRT 11 has no calibration caches"):
         BuildOptions("11", calibration=(cache,))
     with pytest.raises(OptionError, match="there is no file nowhere"):
         BuildOptions(calibration=(Path("nowhere"),))
+
+
+def test_a_dla_gets_the_graph_that_was_measured_on_it(small_onnx: Path, tmp_path: Path) -> None:
+    """At its batch, without what no DLA takes, and with the same answers; the GPU's engine is built from the file as it is."""
+    slots = [Slot(None, "tensor", 1, 8), Slot(None, "dla0", 1, 4), Slot(None, "dla1", 1, 4)]
+    found = models_of(*placed(slots, workload_of([read_network(small_onnx)])), [small_onnx])
+    write_folder(tmp_path / "out", export_trtexec(found, BuildOptions()), {})
+    networks = tmp_path / "out" / "networks"
+    assert sorted(str(each.relative_to(networks)) for each in networks.rglob("*.onnx")) == ["dla/small.b4.onnx", "small.onnx"]
+    kinds = {node.op_type for node in onnx.load(networks / "dla" / "small.b4.onnx").graph.node}
+    assert "GlobalAveragePool" in {node.op_type for node in onnx.load(networks / "small.onnx").graph.node}
+    assert "AveragePool" in kinds
+    assert not {"GlobalAveragePool", "Flatten", "Reshape", "Gemm"} & kinds
+    sessions = [onnxruntime.InferenceSession(networks / name, providers=["CPUExecutionProvider"]) for name in ("small.onnx", "dla/small.b4.onnx")]
+    assert [list(each.shape) for each in sessions[1].get_inputs()] == [[4, 3, 48, 48]]
+    given = {"input": np.random.default_rng(0).random((4, 3, 48, 48), dtype=np.float32)}
+    plain, prepared = (np.asarray(session.run(None, given)[0]) for session in sessions)
+    assert prepared.reshape(plain.shape) == pytest.approx(plain, abs=1e-5)
 
 
 def test_a_file_with_a_fixed_batch_gets_no_shapes(tmp_path: Path) -> None:
@@ -156,7 +199,7 @@ def test_version_11_prepares_each_network_once(tmp_path: Path) -> None:
     for _ in range(2):
         assert len(run(tmp_path / "out", environment)) == 3
     prepared = {each.name: each.read_text() for each in (tmp_path / "out" / "prepared").iterdir()}
-    assert prepared == {"net.fp16.onnx": "x", "net.int8.onnx": "x"}
+    assert prepared == {"net.fp16.onnx": "x", "net.dla-b4-int8.onnx": "x"}
 
 
 @settings(max_examples=60, deadline=None)
