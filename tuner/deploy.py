@@ -11,10 +11,14 @@ Needs numpy and the runtime, neither torch nor gymnasium nor hydra.
 
 from __future__ import annotations
 
+import os
+
+# The cores are there to serve: small matrices on several threads wait for each other on busy cores, a tenth of a second at a time.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import argparse
 import contextlib
 import importlib
-import os
 import signal
 import socket
 import sys

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envs.errors import NetworkError
+from envs.errors import NetworkError, StorageError
 from envs.measurement import ConfigurationFailed, Failure, FailureKind
 from envs.network import Network
+from envs.onnx_file import one_line
 from envs.runtimes.tensorrt.graph import for_dla, read, save, with_batch
 from envs.runtimes.tensorrt.precision import quantize, to_fp16
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
@@ -55,9 +56,15 @@ def build(
 
     Raises:
         ConfigurationFailed: BUILD_FAILED, with the builder's own last words.
+        StorageError: there is no room for a copy of the graph.
     """
-    with bindings.deprecations_known():
-        return _build(bindings, path, network, spec, options, ranges or {}, timings, step)
+    try:
+        with bindings.deprecations_known():
+            return _build(bindings, path, network, spec, options, ranges or {}, timings, step)
+    except OSError as error:
+        raise StorageError(f"cannot keep a copy of {path} for the builder ({error.strerror or error}): make room in {tempfile.gettempdir()}") from error
+    except (RuntimeError, TypeError, ValueError, MemoryError) as error:  # what pybind11 makes of an error in TensorRT
+        raise failed(network, spec, bindings.lines.errors() or one_line(error)) from error
 
 
 def _build(
@@ -127,8 +134,8 @@ def _source(bindings: Bindings, path: Path, network: Network, spec: EngineSpec, 
         model = quantize(model, network, folder, options.samples)
         changes.append("weights and activations are quantised by nodes in the graph")
     if typed:
-        model = to_fp16(model)
-        changes.append("the rest computes in FP16, with casts at both ends")
+        model = to_fp16(model, ends=spec.native_io)
+        changes.append(f"the rest computes in FP16, {'inputs and outputs included' if spec.native_io else 'with casts at both ends'}")
     save(model, folder / "prepared.onnx")
     return folder / "prepared.onnx", changes
 
@@ -142,8 +149,10 @@ def _configure(
         bindings.set_dla(config)
     bindings.set_precision(config, spec)
     if needs_ranges(bindings, spec):
+        if not ranges:
+            raise failed(network, spec, "nobody gave the ranges of its tensors, without which nothing can be INT8")
         bindings.set_ranges(parsed, ranges)
-    if spec.native_io and not bindings.strongly_typed:
+    if spec.native_io:
         scales = bindings.set_native_io(parsed, spec.precision)
     config.builder_optimization_level = options.level
     config.max_aux_streams = 0  # an instance is one stream: TensorRT must not open others behind its back

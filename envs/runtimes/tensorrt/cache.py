@@ -22,7 +22,7 @@ from envs.errors import StorageError
 from envs.runtimes.tensorrt.spec import BuildHost, canonical
 
 #: Changes whenever engines that older versions kept must not be used any more.
-FORMAT = 1
+FORMAT = 2
 
 #: No plan is as large as this; a larger file would only fill the memory.
 MAX_BYTES = 16 << 30

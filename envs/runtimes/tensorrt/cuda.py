@@ -8,6 +8,8 @@ not touch on a Jetson while any kernel runs (CUDA for Tegra application note).
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +23,9 @@ from envs.optional import optional_import
 
 #: CU_STREAM_NON_BLOCKING: pycuda has no name for it, and its own default is a stream that waits for the default stream.
 NON_BLOCKING = 1
+
+#: Hardware queues: with the driver's own 8, streams beyond that wait for each other (NVIDIA/Deep-Learning-Accelerator-SW, FAQ, asks for 32).
+QUEUES = 32
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,9 @@ class Cuda:
 
     def __init__(self, ordinal: int = 0) -> None:
         self._driver = optional_import("pycuda.driver", "jetson")
+        os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", str(QUEUES))  # read when the context is made
         try:
-            self._driver.init()
-            self._device = self._driver.Device(ordinal)
-            self._context = self._device.retain_primary_context()
+            self._device, self._context = _primary(self._driver, ordinal)
         except Exception as error:  # pycuda raises errors of its own, and RuntimeError where there is no driver
             raise DependencyError(f"no GPU can be used ({one_line(error)}): look at `nvidia-smi`, or on a Jetson at the group `video`") from error
 
@@ -74,7 +78,10 @@ class Cuda:
         )
 
     def stream(self) -> Any:
-        """A stream that does not wait for the default one, which would make all instances take turns."""
+        """A stream that does not wait for the default one, which would make all instances take turns.
+
+        All have one priority: pycuda cannot give another, no knob of a configuration asks for it, and on a DLA it does nothing (NVIDIA/TensorRT issue 3556).
+        """
         return self._driver.Stream(NON_BLOCKING)
 
     def event(self) -> Any:
@@ -100,6 +107,18 @@ class Cuda:
         self._driver.memcpy_dtoh_async(target, source, stream)
 
 
+@functools.cache
+def _primary(driver: Any, ordinal: int) -> tuple[Any, Any]:
+    """A GPU and its primary context, retained once and never given back.
+
+    Were it destroyed, what TensorRT has loaded into it would be lost to the next runtime of this process; and pycuda's destructor would detach from
+    it as from a context of its own making (cuda.hpp, `context::detach_internal`).
+    """
+    driver.init()
+    device = driver.Device(ordinal)
+    return device, device.retain_primary_context()
+
+
 class CapturedGraph:
     """What `enqueue` put on a stream, launched as one from then on. pycuda cannot capture, so that this takes cuda-python.
 
@@ -110,12 +129,18 @@ class CapturedGraph:
         self._runtime, self._stream = _cudart(), stream
         mode = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._call("cudaStreamBeginCapture", stream, mode)
+        enqueued = False
         try:
             enqueue()
+            enqueued = True
         finally:
             graph = self._call("cudaStreamEndCapture", stream)
-        self._executable = self._call("cudaGraphInstantiate", graph, 0)
-        self._call("cudaGraphDestroy", graph)
+            if not enqueued:
+                self._call("cudaGraphDestroy", graph)
+        try:
+            self._executable = self._call("cudaGraphInstantiate", graph, 0)
+        finally:
+            self._call("cudaGraphDestroy", graph)
 
     def launch(self) -> None:
         self._call("cudaGraphLaunch", self._executable, self._stream)

@@ -77,10 +77,9 @@ class TensorRTEngine:
             return
         self._closed = True
         with contextlib.suppress(Exception), self._cuda.current():
-            for lane in self._lanes.values():
-                lane.close()
+            while self._lanes:  # none is left to hold the stream, which pycuda destroys only where its context is current
+                self._lanes.popitem()[1].close()
             del self._stream, self._start, self._end
-        self._lanes = {}
         self._released()
 
     def _lane(self, count: int) -> Lane:

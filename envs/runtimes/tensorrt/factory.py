@@ -23,7 +23,7 @@ from envs.runtimes.tensorrt.engine import TensorRTEngine
 from envs.runtimes.tensorrt.graph import for_dla, read
 from envs.runtimes.tensorrt.inspect import PlacedLayers, placed_layers
 from envs.runtimes.tensorrt.lane import Lane, LoadedPlan
-from envs.runtimes.tensorrt.precision import activation_ranges
+from envs.runtimes.tensorrt.precision import activation_ranges, demand_fp32
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity, spec_of
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
 from envs.telemetry.power_mode import read_power_mode
@@ -169,7 +169,10 @@ class TensorRTEngineFactory:
         if (reason := self.cache.failure(wanted)) is not None:
             raise failed(network, spec, f"{reason} (remembered from an earlier build)")
         try:
-            self._check_file(tenant)
+            self._check_file(tenant, spec)
+        except NetworkError as error:  # not remembered: the file may be what it was the next time
+            raise failed(network, spec, str(error)) from error
+        try:
             ranges = self._ranges(tenant, spec) if needs_ranges(self._bindings, spec) else None
             with self._cuda.current():
                 built = build(self._bindings, self._paths[tenant], network, spec, self._options, ranges, self.cache.timings(self.host), step)
@@ -184,10 +187,13 @@ class TensorRTEngineFactory:
             self.cache.keep_timings(self.host, built.timings)
         return built.plan, built.notes
 
-    def _check_file(self, tenant: int) -> None:
-        """NetworkError if the file is not the one that the network was read from any more; nothing outside its folder is read."""
-        if open_model(self._paths[tenant])[1] != self._network(tenant).sha256:
+    def _check_file(self, tenant: int, spec: EngineSpec) -> None:
+        """NetworkError if the file is not the one that the network was read from, or not of this precision; nothing outside its folder is read."""
+        model, sha256 = open_model(self._paths[tenant])
+        if sha256 != self._network(tenant).sha256:
             raise NetworkError(f"{self._paths[tenant]} has changed since it was read as {self._network(tenant).name}: read it again")
+        if spec.precision == "fp32":
+            demand_fp32(model)
 
     def _ranges(self, tenant: int, spec: EngineSpec) -> dict[str, float]:
         """Of every tensor of the graph as it will be parsed; found once for all batch sizes."""
@@ -262,10 +268,14 @@ def tensorrt_runtime(
         DependencyError: TensorRT, pycuda or the driver is missing.
     """
     factory = TensorRTEngineFactory(space, paths, cache, build_options)
-    impossible = factory.prepare(progress)
-    tenants, accelerators = space.shape
-    for tenant in range(tenants):
-        reasons = [impossible.get((tenant, place)) for place in range(accelerators)]
-        if all(reasons):
-            raise next(filter(None, reasons))
-    return ServingRuntime(space, factory, sensor or probe_sensor(), options or ServingOptions())
+    try:
+        impossible = factory.prepare(progress)
+        tenants, accelerators = space.shape
+        for tenant in range(tenants):
+            reasons = [impossible.get((tenant, place)) for place in range(accelerators)]
+            if all(reasons):
+                raise next(filter(None, reasons))
+        return ServingRuntime(space, factory, sensor or probe_sensor(on_gpu=True), options or ServingOptions())
+    except BaseException:
+        factory.close()
+        raise

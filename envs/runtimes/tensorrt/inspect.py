@@ -14,7 +14,7 @@ from typing import Any
 
 #: What moves or reorders data and computes nothing.
 _PLUMBING_NAME = re.compile(r"( to nvm$| from nvm$| copy finish$|^Reformatting CopyNode |\[Shuffle\]|^reshape_|_reshape$)", re.IGNORECASE)
-_PLUMBING_TYPE = frozenset({"reformat", "noop", "no-op", "shuffle", "signal", "wait", "constant", "shapehosttodevice", "devicetoshapehost"})
+_PLUMBING_TYPE = frozenset({"reformat", "cast", "noop", "no-op", "shuffle", "signal", "wait", "constant", "shapehosttodevice", "devicetoshapehost"})
 _FOREIGN = re.compile(r"^\{ForeignNode\[.*\]\}", re.DOTALL)
 
 

@@ -190,7 +190,7 @@ class Lane:
         """One launch for a full batch. Networks that synchronise inside cannot be captured: they are enqueued instead."""
         try:
             self._graph = CapturedGraph(self._stream.handle, lambda: self._enqueue(self._context, self._batch))
-        except RuntimeError as error:
+        except Exception as error:  # pycuda's errors have no base but this
             self._bindings.lines.add("WARNING", f"no CUDA graph: {error}")
             self._context = self._sample = self._new_context()  # a context that failed in a capture is of no more use
             self._set_batch(self._context, self._batch)

@@ -28,11 +28,26 @@ KEPT_FLOAT = {"Resize": (1, 2), "Upsample": (1,)}
 #: Operators whose result type is an attribute.
 TYPED = {"Cast": "to", "RandomNormal": "dtype", "RandomUniform": "dtype", "EyeLike": "dtype"}
 
-HALF_MAX = float(np.finfo(np.float16).max)
+HALF_MAX, HALF_LEAST = float(np.finfo(np.float16).max), float(np.finfo(np.float16).smallest_subnormal)
 
 
-def to_fp16(model: Any) -> Any:
-    """A copy that computes in FP16 between its inputs and outputs, which stay as they are: a cast stands at each FP32 end.
+def demand_fp32(model: Any) -> None:
+    """NetworkError where a part of the graph is FP16 or quantised: what reads the types off the file would run it on Tensor cores."""
+    _refuse_quantised(model)
+    kinds = optional_import("onnx", "networks").TensorProto
+    for graph in every_graph(model):
+        tensors = [*getattr(graph, "initializer", ()), *(attribute.t for node in graph.node for attribute in node.attribute if attribute.HasField("t"))]
+        ends = [value.type.tensor_type.elem_type for value in (*graph.input, *graph.output) if not isinstance(value, str)]  # a function has but names
+        casts = [attribute.i for node in graph.node for attribute in node.attribute if attribute.name == TYPED.get(node.op_type)]
+        if {kinds.FLOAT16, kinds.BFLOAT16} & {*(tensor.data_type for tensor in tensors), *ends, *casts}:
+            raise NetworkError("a part of the network is FP16, which is no FP32 on CUDA cores: give the FP32 file")
+
+
+def to_fp16(model: Any, ends: bool = False) -> Any:
+    """A copy that computes in FP16.
+
+    Args:
+        ends: whether inputs and outputs are FP16 as well; otherwise they stay as they are, and a cast stands at each FP32 one.
 
     Raises:
         NetworkError: the graph has control flow, whose insides would need the same.
@@ -47,15 +62,16 @@ def to_fp16(model: Any) -> Any:
         if weight.data_type == float32 and weight.name not in kept:
             weight.CopyFrom(_halved(onnx, weight))
     for node in result.graph.node:
-        if node.output and node.output[0] in kept:
-            continue
-        for attribute in node.attribute:
-            if attribute.name == TYPED.get(node.op_type) and attribute.i == float32:
-                attribute.i = float16
-            elif attribute.HasField("t") and attribute.t.data_type == float32:
-                attribute.t.CopyFrom(_halved(onnx, attribute.t))
+        if not (node.output and node.output[0] in kept):
+            _halve_attributes(onnx, node)
+    _keep_scales_positive(onnx, result.graph)
     del result.graph.value_info[:]
-    _cast_ends(onnx, result.graph, float32, float16)
+    if not ends:
+        _cast_ends(onnx, result.graph, float32, float16)
+        return result
+    for value in (*result.graph.input, *result.graph.output):
+        if value.type.tensor_type.elem_type == float32:
+            value.type.tensor_type.elem_type = float16
     return result
 
 
@@ -147,6 +163,32 @@ def _opset(model: Any) -> int:
 def _halved(onnx: Any, tensor: Any) -> Any:
     values: npt.NDArray[Any] = onnx.numpy_helper.to_array(tensor)
     return onnx.numpy_helper.from_array(np.clip(values, -HALF_MAX, HALF_MAX).astype(np.float16), tensor.name)
+
+
+def _halve_attributes(onnx: Any, node: Any) -> None:
+    """Types and values that are said by an attribute, or are FP32 by saying nothing."""
+    float32, float16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+    named = {attribute.name: attribute for attribute in node.attribute}
+    if node.op_type == "Constant" and {"value_float", "value_floats"} & named.keys():
+        values = next(onnx.helper.get_attribute_value(attribute) for attribute in node.attribute)
+        del node.attribute[:]
+        node.attribute.append(onnx.helper.make_attribute("value", onnx.numpy_helper.from_array(np.array(values, np.float32))))
+    elif node.op_type == "ConstantOfShape" and not named:
+        node.attribute.append(onnx.helper.make_attribute("value", onnx.numpy_helper.from_array(np.zeros(1, np.float32))))
+    for attribute in node.attribute:
+        if attribute.name == TYPED.get(node.op_type) and attribute.i == float32:
+            attribute.i = float16
+        elif attribute.HasField("t") and attribute.t.data_type == float32:
+            attribute.t.CopyFrom(_halved(onnx, attribute.t))
+
+
+def _keep_scales_positive(onnx: Any, graph: Any) -> None:
+    """Scales of quantised tensors that are too small for FP16, as those of channels that training left dead, are the least there is and not zero."""
+    scales = {node.input[1] for node in graph.node if node.op_type in QUANTISED and len(node.input) > 1}
+    for weight in graph.initializer:
+        if weight.name in scales and weight.data_type == onnx.TensorProto.FLOAT16:
+            values = onnx.numpy_helper.to_array(weight)
+            weight.CopyFrom(onnx.numpy_helper.from_array(np.maximum(values, np.float16(HALF_LEAST)), weight.name))
 
 
 def _cast_ends(onnx: Any, graph: Any, float32: int, float16: int) -> None:

@@ -107,7 +107,8 @@ class Bindings:
     def set_ranges(self, network: Any, ranges: Mapping[str, float]) -> None:
         """Implicit INT8 without a calibrator: every tensor gets a symmetric range, measured or, where nobody knows its name, a neighbour's.
 
-        Pools keep the range of what they read, as they must (trtexec does the same).
+        All that a pool or a concatenation reads and gives has one range, the largest: otherwise no DLA takes it in INT8, and the GPU gets it without
+        an error (TensorRT documentation, "DLA Supported Layers and Restrictions").
         """
         usual = sorted(ranges.values())[len(ranges) // 2]
         layers = [network.get_layer(position) for position in range(network.num_layers)]
@@ -119,9 +120,9 @@ class Bindings:
             following = known.dynamic_range[1] if known is not None and layer.type != self.trt.LayerType.CONCATENATION else usual
             for position in range(layer.num_outputs):
                 _set_range(layer.get_output(position), ranges, following)
-        for layer in layers:
-            if layer.type == self.trt.LayerType.POOLING:
-                layer.get_output(0).dynamic_range = layer.get_input(0).dynamic_range
+        tied = [_ends(layer) for layer in layers if layer.type in (self.trt.LayerType.POOLING, self.trt.LayerType.CONCATENATION)]
+        while sum(_tie(tensors) for tensors in (*tied, *reversed(tied))):  # there and back, since one may feed another
+            pass
 
     def set_dla(self, config: Any) -> None:
         """Send to the DLA what it takes, and the rest to the GPU; the core is that of whoever loads the plan."""
@@ -132,17 +133,20 @@ class Bindings:
     def set_native_io(self, network: Any, precision: str) -> dict[str, float]:
         """Let inputs and outputs be in the DLA's own type and formats, so that nothing has to reformat; the scales of INT8 ones, by name.
 
-        Only what has the three dimensions that these formats need, and is FP32 in the file.
+        Only what has the three dimensions that these formats need, and is FP32 in the file; where the file says the types, FP16.
         """
         trt, scales = self.trt, {}
-        kind, form = (trt.DataType.INT8, trt.TensorFormat.CHW32) if precision == "int8" else (trt.DataType.HALF, trt.TensorFormat.CHW16)
+        as_int8 = precision == "int8" and not self.strongly_typed
+        kind, form = (trt.DataType.INT8, trt.TensorFormat.CHW32) if as_int8 else (trt.DataType.HALF, trt.TensorFormat.CHW16)
+        given = trt.DataType.HALF if self.strongly_typed else trt.DataType.FLOAT
         inputs = [network.get_input(position) for position in range(network.num_inputs)]
         for tensor in inputs + [network.get_output(position) for position in range(network.num_outputs)]:
-            if tensor.dtype != trt.DataType.FLOAT or len(tensor.shape) < 3:
+            if tensor.dtype != given or len(tensor.shape) < 3:
                 continue
-            tensor.dtype = kind
+            if not self.strongly_typed:
+                tensor.dtype = kind
             tensor.allowed_formats = 1 << int(trt.TensorFormat.DLA_LINEAR) | 1 << int(form)
-            if precision == "int8":
+            if as_int8:
                 scales[tensor.name] = float(tensor.dynamic_range[1]) / 127
         return scales
 
@@ -206,7 +210,10 @@ class Bindings:
         return runtime
 
     def context(self, engine: Any) -> Any:
-        """An execution context that brings no activation memory; None where there is no memory for it."""
+        """An execution context that brings no activation memory; None where there is no memory for it.
+
+        8.6 holds Python's lock meanwhile, on a Jetson for seconds (NVIDIA/TensorRT issue 2945): there, what serves has to wait.
+        """
         strategies = getattr(self.trt, "ExecutionContextAllocationStrategy", None)
         if strategies is not None:
             return engine.create_execution_context(strategies.USER_MANAGED)
@@ -249,6 +256,21 @@ class Bindings:
         sources = self.trt.TacticSource
         if hasattr(sources, "CUBLAS"):
             config.set_tactic_sources(1 << int(sources.JIT_CONVOLUTIONS) | 1 << int(sources.EDGE_MASK_CONVOLUTIONS))
+
+
+def _ends(layer: Any) -> list[Any]:
+    """All tensors that a layer reads and gives."""
+    tensors = [layer.get_input(position) for position in range(layer.num_inputs)] + [layer.get_output(position) for position in range(layer.num_outputs)]
+    return [tensor for tensor in tensors if tensor is not None]
+
+
+def _tie(tensors: list[Any]) -> bool:
+    """Gives all of them the largest range that one of them has; whether that changed anything."""
+    limit = max(tensor.dynamic_range[1] for tensor in tensors)
+    smaller = [tensor for tensor in tensors if tensor.dynamic_range[1] < limit]
+    for tensor in smaller:
+        tensor.dynamic_range = (-limit, limit)
+    return bool(smaller)
 
 
 def _set_range(tensor: Any, ranges: Mapping[str, float], otherwise: float) -> None:

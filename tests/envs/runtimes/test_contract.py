@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from envs.configuration import Configuration, ConfigurationSpace
-from envs.device import local_gpu
+from envs.device import accelerator, local_gpu
 from envs.errors import ObjectiveError, RuntimeFault
 from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
 from envs.network import read_network
@@ -20,11 +21,17 @@ from envs.runtimes.protocol import Runtime, check_objective, try_configuration
 from envs.runtimes.replayed import ReplayedRuntime
 from envs.runtimes.serving import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
+from envs.runtimes.tensorrt.device import jetson_device
+from envs.runtimes.tensorrt.factory import tensorrt_runtime
+from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.torch.runtime import torch_runtime
 from envs.simulator.device_model import model_for
 from envs.telemetry.none import NoSensor
+from envs.telemetry.sensors import probe_sensor
 from envs.workload import workload_of
+from tests.envs.runtimes.hardware import missing_for_dla, missing_for_tensorrt, missing_for_torch
 from tests.envs.runtimes.streamed import StreamedFactory
+from tests.envs.runtimes.tensorrt.worlds import World
 from tests.worlds import space, write_trace
 
 
@@ -50,20 +57,65 @@ def in_torch(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_
     return torch_runtime(space, [small_onnx], ServingOptions(), NoSensor())
 
 
+def in_torch_on_a_gpu(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    skip_if(missing_for_torch())
+    space = ConfigurationSpace(local_gpu(), workload_of([read_network(small_onnx)]), 2, (1, 4))
+    skip_if("" if len(space.device.accelerators) == 2 else "this GPU has no Tensor Cores")
+    return torch_runtime(space, [small_onnx], ServingOptions(), probe_sensor(on_gpu=True))
+
+
+def in_tensorrt(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    """Over stand-ins for TensorRT and the GPU."""
+    world = World((small_onnx, read_network(small_onnx)), tmp_path, accelerators=("cuda", "dla0"))
+    world.factory.prepare()
+    return ServingRuntime(world.space, world.factory, NoSensor(), ServingOptions())
+
+
+def in_tensorrt_on_a_gpu(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    skip_if(missing_for_tensorrt())
+    return tensorrt_on(("cuda", "tensor"), small_onnx, cache)
+
+
+def in_tensorrt_on_a_jetson(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    skip_if(missing_for_dla())
+    return tensorrt_on(("tensor", "dla0"), small_onnx, cache)
+
+
+def tensorrt_on(names: tuple[str, ...], path: Path, cache: Path) -> Runtime:
+    """Engines are built once for all tests."""
+    device = jetson_device()
+    skip_if("" if set(names) <= set(device.accelerator_names) else f"this GPU has only {', '.join(device.accelerator_names)}")
+    device = replace(device, accelerators=tuple(accelerator(name) for name in names))
+    space = ConfigurationSpace(device, workload_of([read_network(path)]), 2, (1, 4))
+    return tensorrt_runtime(space, [path], cache / "tensorrt", build_options=BuildOptions(level=1, samples=1))
+
+
+def skip_if(reason: str) -> None:
+    if reason:
+        pytest.skip(reason)
+
+
 RUNTIMES = {
     "onnxruntime": (live, Origin.MEASURED),
     "streams": (streamed, Origin.MEASURED),
     "torch": (in_torch, Origin.MEASURED),
+    "torch-gpu": (in_torch_on_a_gpu, Origin.MEASURED),
+    "tensorrt": (in_tensorrt, Origin.MEASURED),
+    "tensorrt-gpu": (in_tensorrt_on_a_gpu, Origin.MEASURED),
+    "tensorrt-jetson": (in_tensorrt_on_a_jetson, Origin.MEASURED),
     "replayed": (replayed, Origin.REPLAYED),
     "simulated": (simulated, Origin.SIMULATED),
 }
+
+#: What these need; what it is that is missing here is said where they are skipped.
+MARKS = {"torch-gpu": pytest.mark.gpu, "tensorrt-gpu": pytest.mark.gpu, "tensorrt-jetson": pytest.mark.jetson}
 
 FIRST = Configuration((((1, 1), (0, 0)),))
 SECOND = Configuration((((1, 1), (1, 4)),))
 INVALID = Configuration((((1, 3), (0, 0)),))
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in RUNTIMES])
 class TestRuntime:
     @pytest.fixture
     def runtime(self, name: str, small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:

@@ -1,44 +1,27 @@
-"""What is missing here to run what needs hardware, and the networks that several tests build engines of."""
+"""Skips what needs hardware that is not here; the networks that several tests build engines of."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
 import pytest
 
 from envs.catalog.graph_builder import GraphBuilder
+from envs.configuration import ConfigurationSpace
 from envs.network import Network, read_network
-
-
-def missing_for_gpu() -> str:
-    """Why engines cannot run here; empty where they can."""
-    from envs.errors import DependencyError
-    from envs.runtimes.tensorrt.cuda import Cuda
-    from envs.runtimes.tensorrt.versions import load_bindings
-
-    try:
-        Cuda()
-        load_bindings()
-    except DependencyError as error:
-        return str(error)
-    return ""
-
-
-def missing_for_jetson() -> str:
-    """Why no DLA can be used here; empty where one can."""
-    reason = missing_for_gpu()
-    if reason:
-        return reason
-    from envs.runtimes.tensorrt.versions import load_bindings
-
-    return "" if load_bindings().dla_cores() else "this TensorRT finds no DLA core"
+from envs.runtimes.tensorrt.device import jetson_device
+from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
+from envs.runtimes.tensorrt.spec import BuildOptions
+from envs.workload import workload_of
+from tests.envs.runtimes.hardware import missing_for_dla, missing_for_tensorrt
 
 
 @pytest.fixture(autouse=True)
 def _hardware(request: pytest.FixtureRequest) -> None:
-    for marker, missing in (("gpu", missing_for_gpu), ("jetson", missing_for_jetson)):
+    for marker, missing in (("gpu", missing_for_tensorrt), ("jetson", missing_for_dla)):
         if request.node.get_closest_marker(marker) is not None and (reason := missing()):
             pytest.skip(reason)
 
@@ -63,3 +46,21 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Network]:
     path = tmp_path_factory.mktemp("networks") / "small.onnx"
     onnx.save(graph.model("small", x, 64), path)
     return path, read_network(path)
+
+
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built once for all tests on the device."""
+    return tmp_path_factory.mktemp("engines")
+
+
+@pytest.fixture
+def space(small: tuple[Path, Network]) -> ConfigurationSpace:
+    return ConfigurationSpace(jetson_device(), workload_of([small[1]]), 2, (1, 4))
+
+
+@pytest.fixture
+def engine_factory(space: ConfigurationSpace, small: tuple[Path, Network], engines: Path) -> Iterator[TensorRTEngineFactory]:
+    factory = TensorRTEngineFactory(space, [small[0]], engines, BuildOptions(level=1))
+    yield factory
+    factory.close()

@@ -139,14 +139,14 @@ class _Context(Named):
         assert not dynamic or self._profile == 0
         for value in engine._session.get_inputs():
             shape = self._shapes.get(value.name) or engine.get_tensor_shape(value.name)
-            feed[value.name] = self._read(value.name, shape)
+            feed[value.name] = self._read(value.name, shape, np.float16 if value.type == "tensor(float16)" else np.float32)
         names = [value.name for value in engine._session.get_outputs()]
         for name, values in zip(names, engine._session.run(names, feed), strict=True):
             self._write(name, values)
         object.__setattr__(self, "_runs", self._runs + 1)
         return True
 
-    def _read(self, name: str, shape: tuple[int, ...]) -> Any:
+    def _read(self, name: str, shape: tuple[int, ...], half: Any) -> Any:
         told, form = self._engine._told["ends"][name], self._engine.get_tensor_format(name).name
         values = _memory(self._addresses[name], self._engine._buffer(name, shape), NUMPY[told["dtype"]])
         if form == "DLA_LINEAR":
@@ -156,7 +156,7 @@ class _Context(Named):
             values = np.stack([values[:, c // width, ..., c % width] for c in range(shape[1])], axis=1)
         if told["range"] is not None and told["dtype"] == "INT8":
             return values * np.float32(told["range"] / 127)
-        return values.astype(np.float32 if told["dtype"] == "HALF" else values.dtype)
+        return values.astype(half if told["dtype"] == "HALF" else values.dtype)
 
     def _write(self, name: str, values: Any) -> None:
         told, form = self._engine._told["ends"][name], self._engine.get_tensor_format(name).name

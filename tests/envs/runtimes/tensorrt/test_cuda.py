@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
 from ctypes.util import find_library
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from envs.errors import DependencyError
 from envs.optional import optional_import
+from envs.runtimes.tensorrt import cuda as cuda_module
 from envs.runtimes.tensorrt.cuda import CapturedGraph, Cuda, _cudart, can_capture
 
 
@@ -14,6 +18,77 @@ def test_without_a_gpu_the_error_says_what_is_missing() -> None:
         pytest.skip("there is a driver here")
     with pytest.raises(DependencyError, match=r"orin-tuner\[jetson\]|no GPU can be used"):
         Cuda()
+
+
+class Driver:
+    """pycuda.driver as far as a context is concerned."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def init(self) -> None:
+        self.calls.append(f"init with {os.environ.get('CUDA_DEVICE_MAX_CONNECTIONS')} queues")
+
+    def Device(self, ordinal: int) -> Any:  # noqa: N802  # pycuda's own name
+        return SimpleNamespace(retain_primary_context=self._retain)
+
+    def _retain(self) -> Any:
+        self.calls.append("retain")
+        return SimpleNamespace(push=lambda: self.calls.append("push"), pop=lambda: self.calls.append("pop"))
+
+
+def test_there_is_one_context_a_process_and_it_is_current_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that were given back and taken again would lose what TensorRT has loaded into the first."""
+    driver = Driver()
+    monkeypatch.setattr(cuda_module, "optional_import", lambda module, extra: driver)
+    monkeypatch.setenv("CUDA_DEVICE_MAX_CONNECTIONS", "")  # so that it is put back
+    monkeypatch.delenv("CUDA_DEVICE_MAX_CONNECTIONS")
+    first, second = Cuda(), Cuda()
+    with pytest.raises(ZeroDivisionError), first.current(), second.current():
+        raise ZeroDivisionError
+    assert driver.calls == ["init with 32 queues", "retain", "push", "push", "pop", "pop"]
+
+
+class Runtime:
+    """cuda-python's runtime API as far as a capture is concerned: every call that is not told to fails succeeds."""
+
+    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)  # noqa: N815  # NVIDIA's own name
+
+    def __init__(self, failing: str = "") -> None:
+        self.calls: list[str] = []
+        self._failing = failing
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any) -> tuple[Any, ...]:
+            self.calls.append(name)
+            return (901,) if name == self._failing else (0, f"result of {name}")
+
+        return call
+
+
+@pytest.mark.parametrize(
+    ("failing", "calls"),
+    [
+        ("", ["BeginCapture", "EndCapture", "Instantiate", "Destroy"]),
+        ("enqueue", ["BeginCapture", "EndCapture", "Destroy"]),
+        ("cudaStreamEndCapture", ["BeginCapture", "EndCapture"]),
+        ("cudaGraphInstantiate", ["BeginCapture", "EndCapture", "Instantiate", "Destroy"]),
+    ],
+)
+def test_a_capture_always_ends_and_leaves_no_graph_behind(monkeypatch: pytest.MonkeyPatch, failing: str, calls: list[str]) -> None:
+    runtime = Runtime(failing)
+    monkeypatch.setattr(cuda_module, "_cudart", lambda: runtime)
+
+    def enqueue() -> None:
+        if failing == "enqueue":
+            raise RuntimeError("not permitted while a stream captures")
+
+    if failing:
+        with pytest.raises(RuntimeError):
+            CapturedGraph(7, enqueue)
+    else:
+        CapturedGraph(7, enqueue)
+    assert [name.removeprefix("cudaStream").removeprefix("cudaGraph") for name in runtime.calls] == calls
 
 
 def test_cuda_python_is_optional() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -122,14 +124,19 @@ def test_dla_engines_are_never_captured(world: World, graphs: None) -> None:
 
 
 def test_a_capture_that_fails_leaves_an_engine_that_works(world: World, graphs: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(stream: int, enqueue: object) -> None:
-        raise RuntimeError("cudaStreamEndCapture failed: 901")
+    class LogicError(Exception):
+        """As pycuda's own: its base is no RuntimeError."""
 
-    monkeypatch.setattr(lane_module, "CapturedGraph", refused)
-    world.factory = world.again()
-    engine = world.engine(CUDA, 4)
-    assert not engine._lanes[4].graph
-    assert served(engine, values(3, 3, 64, 64)).shape == (3, 10)
+    for error in (RuntimeError("cudaStreamEndCapture failed: 901"), LogicError("cuMemcpyHtoDAsync failed: operation not permitted")):
+
+        def refused(stream: int, enqueue: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(lane_module, "CapturedGraph", refused)
+        world.factory = world.again()
+        engine = world.engine(CUDA, 4)
+        assert not engine._lanes[4].graph
+        assert served(engine, values(3, 3, 64, 64)).shape == (3, 10)
 
 
 def test_instances_share_the_engine_and_have_their_own_contexts(world: World) -> None:
@@ -168,6 +175,16 @@ def test_without_shared_profiles_gpu_engines_are_static_and_padded(world: World,
     assert world.module.world.configs[-1]._profiles == []
     images = values(3, 3, 64, 64)
     np.testing.assert_allclose(served(engine, images), run(onnx.load(str(world.path)), images)[0], rtol=1e-4, atol=1e-4)
+
+
+def test_streams_end_while_the_context_is_current(world: World) -> None:
+    """pycuda destroys a stream with the last reference to it, and only where its context is current: elsewhere it leaks."""
+    engine = world.engine(CUDA, 1, 4)
+    ended: list[int] = []
+    weakref.finalize(engine._stream, lambda: ended.append(world.cuda._depth))
+    engine.close()
+    gc.collect()
+    assert ended == [1]
 
 
 def test_no_memory_for_a_batch_leaves_nothing_behind(world: World) -> None:

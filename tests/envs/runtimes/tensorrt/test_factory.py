@@ -11,13 +11,15 @@ import pytest
 from envs.configuration import Configuration
 from envs.errors import ConfigurationError, NetworkError
 from envs.measurement import ConfigurationFailed, FailureKind
-from envs.network import Network
+from envs.network import Network, read_network
 from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.serving import ServingRuntime
 from envs.runtimes.tensorrt import factory as factory_module
-from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
+from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory, tensorrt_runtime
 from envs.runtimes.tensorrt.graph import with_batch
+from envs.runtimes.tensorrt.precision import to_fp16
 from envs.runtimes.tensorrt.versions import Bindings
+from envs.telemetry.none import NoSensor
 from envs.telemetry.sensors import probe_sensor
 from tests.envs.runtimes.tensorrt.test_graph import values
 from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, DLA1, World, served
@@ -130,6 +132,34 @@ def test_a_file_that_changed_is_refused(world: World, small: tuple[Path, Network
     onnx.save(with_batch(onnx.load(str(small[0])), 2).model, changed)
     world.path = changed
     assert "has changed since it was read" in str(world.again().prepare()[0, CUDA])
+    world.path = small[0]
+    assert world.again().prepare() == {}, "once the file is back, so are the engines"
+
+
+@pytest.mark.parametrize("version", ["10.3.0", "11.4.0"])
+def test_a_file_in_half_precision_is_refused_for_cuda_alone(version: str, small: tuple[Path, Network], tmp_path: Path) -> None:
+    """From 11 on the types in the file say the precision: `cuda` would silently run on Tensor cores."""
+    path = tmp_path / "half.onnx"
+    onnx.save(to_fp16(onnx.load(str(small[0])), ends=True), path)
+    world = World((path, read_network(path)), tmp_path / "engines", version, batches=(1,), dla_precision="fp16")
+    impossible = world.factory.prepare()
+    assert set(impossible) == {(0, CUDA)}
+    assert "give the FP32 file" in str(impossible[0, CUDA])
+
+
+def test_a_runtime_asks_for_the_power_of_a_gpu_and_leaves_nothing_behind_where_nothing_can_be_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, closed = [], []
+    monkeypatch.setattr(factory_module, "Cuda", lambda: world.cuda)
+    monkeypatch.setattr(factory_module, "load_bindings", lambda: Bindings(world.module))
+    monkeypatch.setattr(factory_module, "probe_sensor", lambda on_gpu=False: asked.append(on_gpu) or NoSensor())
+    close = TensorRTEngineFactory.close
+    monkeypatch.setattr(TensorRTEngineFactory, "close", lambda self: closed.append(1) or close(self))
+    tensorrt_runtime(world.space, [world.path], world.cache, build_options=world.options).close()
+    assert (asked, closed) == ([True], [1])
+    world.module.world.fail_build = "Error Code 10: no implementation"
+    with pytest.raises(NetworkError, match="no implementation"):
+        tensorrt_runtime(world.space, [world.path], world.cache / "new", build_options=world.options)
+    assert closed == [1, 1]
 
 
 def test_where_layers_run_is_told_of_every_instance(world: World) -> None:

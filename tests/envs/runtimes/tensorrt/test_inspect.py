@@ -26,8 +26,10 @@ def test_one_block_and_copies_is_all_on_the_dla() -> None:
 
 def test_a_layer_on_the_gpu_is_a_fallback_that_names_it() -> None:
     reformat = {"Name": "Reformatting CopyNode for Output Tensor 0 to Softmax_9", "LayerType": "Reformat"}
+    cast = {"Name": "logits/to_float", "LayerType": "Cast"}
     softmax = {"Name": "Softmax_9", "LayerType": "CaskSoftMaxV2", "TacticName": "sm80_softmax"}
-    layers = placed_layers(told(*({"Name": name, "LayerType": ""} for name in DLA_NAMES), reformat, softmax), on_dla=True)
+    layers = placed_layers(told(*({"Name": name, "LayerType": ""} for name in DLA_NAMES), reformat, cast, softmax), on_dla=True)
+    assert len(layers.copies) == 7  # a type that changes at the border is one of them
     assert layers.gpu == ("Softmax_9",)
     assert layers.fell_back
     assert layers.describe() == "1 blocks on the DLA and 1 layers on the GPU: Softmax_9"

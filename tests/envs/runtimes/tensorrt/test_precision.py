@@ -11,7 +11,7 @@ from envs.catalog.architectures import build as architecture
 from envs.errors import NetworkError
 from envs.network import Network, read_network
 from envs.runtimes.tensorrt.graph import for_dla, with_batch
-from envs.runtimes.tensorrt.precision import QDQ_OPSET, activation_ranges, quantize, to_fp16
+from envs.runtimes.tensorrt.precision import QDQ_OPSET, activation_ranges, demand_fp32, quantize, to_fp16
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
@@ -53,6 +53,54 @@ def test_casts_inside_the_graph_follow() -> None:
     half = to_fp16(tail(nodes, {}, (4, 5, 5)))
     onnx.checker.check_model(half, full_check=True)
     assert [attribute.i for node in half.graph.node for attribute in node.attribute] == [HALF, onnx.TensorProto.INT64, HALF, FLOAT]
+
+
+def test_constants_that_do_not_say_their_type_follow() -> None:
+    nodes = [
+        NODE("Constant", [], ["two"], value_float=2.0),
+        NODE("Constant", [], ["some"], value_floats=[1.0, 2.0, 3.0, 4.0, 5.0]),
+        NODE("ConstantOfShape", ["shape"], ["zeros"]),
+        NODE("Mul", ["x", "two"], ["m"]),
+        NODE("Add", ["m", "some"], ["a"]),
+        NODE("Add", ["a", "zeros"], ["y"]),
+    ]
+    model = tail(nodes, {"shape": np.array([5], np.int64)}, (4, 5, 5))
+    half = to_fp16(model)
+    onnx.checker.check_model(half, full_check=True)
+    images = values(2, 4, 5, 5)
+    np.testing.assert_allclose(run(half, images)[0], run(model, images)[0], atol=0.02)
+
+
+def test_ends_can_be_half_as_well() -> None:
+    model = architecture("resnet18", image_size=64, classes=12)
+    half = to_fp16(model, ends=True)
+    onnx.checker.check_model(half, full_check=True)
+    assert "Cast" not in {node.op_type for node in half.graph.node}
+    assert [value.type.tensor_type.elem_type for value in (*half.graph.input, *half.graph.output)] == [HALF, HALF]
+
+
+def test_what_is_half_or_quantised_is_no_fp32(tmp_path: Path, small: tuple[Path, Network]) -> None:
+    model = onnx.load(str(small[0]))
+    demand_fp32(model)
+    cast = tail([NODE("Cast", ["x"], ["h"], to=HALF), NODE("Cast", ["h"], ["y"], to=FLOAT)], {}, (4, 5, 5))
+    for other in (to_fp16(model), to_fp16(model, ends=True), cast):
+        with pytest.raises(NetworkError, match=r"a part of the network is FP16.*give the FP32 file"):
+            demand_fp32(other)
+    with pytest.raises(NetworkError, match="quantised already"):
+        demand_fp32(quantize(model, small[1], tmp_path, 1))
+
+
+def test_a_channel_that_is_dead_keeps_a_scale_above_zero(tmp_path: Path) -> None:
+    """Its weights are so small that FP16 has no such scale, and a scale of zero is refused for the whole network."""
+    kernel = values(8, 4, 1, 1)
+    kernel[3] *= 1e-9
+    path = tmp_path / "dead.onnx"
+    onnx.save(tail([NODE("Conv", ["x", "w"], ["y"])], {"w": kernel}, (8, 5, 5)), path)
+    half = to_fp16(quantize(onnx.load(str(path)), read_network(path), tmp_path, 1))
+    scales = {node.input[1] for node in half.graph.node if node.op_type == "DequantizeLinear"}
+    found = {weight.name: onnx.numpy_helper.to_array(weight) for weight in half.graph.initializer if weight.name in scales}
+    assert any(len(np.atleast_1d(each)) == 8 for each in found.values())
+    assert all((each > 0).all() for each in found.values())
 
 
 def test_control_flow_is_refused() -> None:

@@ -13,6 +13,7 @@ from envs.measurement import ConfigurationFailed, FailureKind
 from envs.network import Network, read_network
 from envs.runtimes.tensorrt.build import build
 from envs.runtimes.tensorrt.graph import for_dla
+from envs.runtimes.tensorrt.precision import quantize, to_fp16
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from tests.envs.runtimes.tensorrt.names import NAMES
@@ -75,6 +76,20 @@ def test_graphs_that_were_prepared_for_a_dla_parse_and_build(bindings: Bindings,
     path = tmp_path / f"{name}.onnx"
     onnx.save(for_dla(architecture(name, image_size=64, classes=10), 2).model, path)
     assert build(bindings, path, read_network(path), EngineSpec("cuda", "fp32", 2, True), BuildOptions()).plan
+
+
+def test_int8_graphs_whose_ends_are_half_parse_and_build(bindings: Bindings, resnet: tuple[Path, Network], tmp_path: Path) -> None:
+    """As a DLA of TensorRT 11 gets them: where no cast is left at the ends, nothing there is left to the GPU."""
+    path = tmp_path / "half.onnx"
+    onnx.save(to_fp16(quantize(for_dla(onnx.load(str(resnet[0])), 2).model, resnet[1], tmp_path, 1), ends=True), path)
+    network = bindings.network(bindings.builder())
+    parser = bindings.parser(network)
+    assert bindings.parse(parser, str(path)) == []
+    assert {network.get_input(0).dtype, network.get_output(0).dtype} == {bindings.trt.DataType.HALF}
+    assert bindings.set_native_io(network, "int8") == {}
+    own = 1 << int(bindings.trt.TensorFormat.DLA_LINEAR) | 1 << int(bindings.trt.TensorFormat.CHW16)
+    assert [network.get_input(0).allowed_formats, network.get_output(0).allowed_formats] == [own, own]
+    assert build(bindings, path, read_network(path), EngineSpec("tensor", "fp16", 2, True), BuildOptions()).plan
 
 
 def test_a_damaged_plan_is_none_and_not_a_crash(bindings: Bindings) -> None:

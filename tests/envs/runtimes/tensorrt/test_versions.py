@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from envs.errors import DependencyError
+from envs.errors import DependencyError, StorageError
 from envs.measurement import ConfigurationFailed, FailureKind
 from envs.network import Network
+from envs.runtimes.tensorrt import build as build_module
 from envs.runtimes.tensorrt import versions
 from envs.runtimes.tensorrt.build import Built, build, needs_ranges
 from envs.runtimes.tensorrt.precision import activation_ranges
@@ -88,6 +89,18 @@ class TestEveryVersion:
         assert built.notes["changes"][0] == "the batch is 2, fixed"
         assert bool(built.notes["scales"]) != TYPED[version]
 
+    def test_the_ends_of_a_dla_engine_are_its_own_or_linear(self, version: str, small: tuple[Path, Network]) -> None:
+        for io in ("native", "linear"):
+            _, _, module = made(version, small, "dla0", BuildOptions(dla_io=io, samples=1))
+            network, formats = module.world.networks[-1], module.TensorFormat
+            own = formats.CHW16 if TYPED[version] else formats.CHW32
+            for tensor in (network.get_input(0), network.get_output(0)):
+                if io == "native":
+                    assert tensor.dtype.name == ("HALF" if TYPED[version] else "INT8")
+                    assert tensor.allowed_formats == 1 << int(formats.DLA_LINEAR) | 1 << int(own)
+                else:
+                    assert (tensor.dtype.name, tensor.allowed_formats) == ("FLOAT", 1)
+
     def test_no_core_no_engine_whatever_names_there_are(self, version: str, small: tuple[Path, Network]) -> None:
         assert "DLA_core" in NAMES[version]["classes"]["IBuilderConfig"]  # the name proves nothing
         assert Bindings(fake_module(version)).dla_cores() == 0
@@ -138,6 +151,62 @@ def test_where_profiles_cannot_be_shared_engines_are_static() -> None:
     module = fake_module("8.6.1")
     del module.PreviewFeature
     assert not Bindings(module).shares_profiles
+
+
+def test_what_is_concatenated_or_pooled_has_one_range_in_int8(tmp_path: Path) -> None:
+    """A DLA takes it in no other form, and without an error it goes to the GPU."""
+    from envs.network import read_network
+    from tests.envs.runtimes.tensorrt.test_graph import NODE, tail, values
+
+    nodes = [
+        NODE("Conv", ["x", "small"], ["a"]),
+        NODE("Conv", ["x", "large"], ["b"]),
+        NODE("Concat", ["a", "b"], ["c"], axis=1),
+        NODE("MaxPool", ["c"], ["p"], kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1]),
+        NODE("Conv", ["x", "larger"], ["d"]),
+        NODE("Concat", ["p", "d"], ["e"], axis=1),
+        NODE("Conv", ["e", "last"], ["y"]),
+    ]
+    weights = {"small": 0.1, "large": 1.0, "larger": 9.0}
+    kernels = {name: scale * values(4, 4, 1, 1) for name, scale in weights.items()} | {"last": values(4, 12, 1, 1)}
+    path = tmp_path / "concatenated.onnx"
+    import onnx
+
+    onnx.save(tail(nodes, kernels, (4, 5, 5)), path)
+    module = fake_module("10.3.0", 2)
+    ranges = activation_ranges(onnx.load(str(path)), read_network(path), 1)
+    build(Bindings(module), path, read_network(path), EngineSpec("dla", "int8", 2, True), BuildOptions(), ranges)
+    layers = module.world.networks[-1]._layers
+    found = {layer.get_output(0).name: layer.get_output(0).dynamic_range[1] for layer in layers}
+    assert len({found[name] for name in "abcdpe"}) == 1
+    assert found["e"] == max(ranges[name] for name in "abcdpe")
+    assert found["y"] == ranges["y"]
+
+
+def test_int8_without_ranges_is_a_typed_failure(small: tuple[Path, Network]) -> None:
+    with pytest.raises(ConfigurationFailed, match="nobody gave the ranges") as caught:
+        build(Bindings(fake_module("10.3.0")), *small, EngineSpec("tensor", "int8", 1, False), BuildOptions())
+    assert caught.value.failure.kind is FailureKind.BUILD_FAILED
+
+
+@pytest.mark.parametrize("error", [RuntimeError("std::exception"), ValueError("Error in set dynamic range"), MemoryError()])
+def test_what_tensorrt_raises_is_a_typed_failure(small: tuple[Path, Network], monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def raises(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Bindings, "set_precision", raises)
+    with pytest.raises(ConfigurationFailed, match=str(error) or "MemoryError") as caught:
+        build(Bindings(fake_module("10.3.0")), *small, EngineSpec("cuda", "fp32", 1, False), BuildOptions())
+    assert caught.value.failure.kind is FailureKind.BUILD_FAILED
+
+
+def test_no_room_for_a_copy_of_the_graph_is_said(small: tuple[Path, Network], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(build_module, "save", full)
+    with pytest.raises(StorageError, match=r"No space left on device.*make room in"):
+        build(Bindings(fake_module("10.3.0")), *small, EngineSpec("cuda", "fp32", 1, True), BuildOptions())
 
 
 def test_a_parser_that_refuses_is_a_failed_build(tmp_path: Path, small: tuple[Path, Network]) -> None:

@@ -16,17 +16,25 @@ from envs.workload import workload_of
 from tests.envs.runtimes.tensorrt.fake_cuda import FakeCuda
 from tests.envs.runtimes.tensorrt.named import fake_module
 
-ORIN = Device("Orin", tuple(accelerator(name) for name in ("cuda", "tensor", "dla0", "dla1")), 8, 30_000.0)
 CUDA, TENSOR, DLA0, DLA1 = range(4)
 
 
 class World:
     """A factory over stand-ins, and the networks that it serves."""
 
-    def __init__(self, small: tuple[Path, Network], cache: Path, version: str = "10.3.0", batches: tuple[int, ...] = (1, 4), **options: Any) -> None:
+    def __init__(
+        self,
+        small: tuple[Path, Network],
+        cache: Path,
+        version: str = "10.3.0",
+        batches: tuple[int, ...] = (1, 4),
+        accelerators: tuple[str, ...] = ("cuda", "tensor", "dla0", "dla1"),
+        **options: Any,
+    ) -> None:
         self.path, self.network = small
         self.module, self.cuda = fake_module(version, 2), FakeCuda()
-        self.space = ConfigurationSpace(ORIN, workload_of([self.network]), 2, batches)
+        device = Device("Orin", tuple(accelerator(name) for name in accelerators), 8, 30_000.0)
+        self.space = ConfigurationSpace(device, workload_of([self.network]), 2, batches)
         self.cache = cache
         self.options = BuildOptions(samples=1, **options)
         self.factory = self.again()

@@ -28,8 +28,9 @@ from envs.runtimes.torch.graph import TorchGraph, read_torch_graph
 from envs.runtimes.torch.runtime import STREAMS, TorchEngineFactory, torch_runtime
 from envs.telemetry.none import NoSensor
 from envs.workload import workload_of
+from tests.envs.runtimes.hardware import missing_for_torch
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU here")]
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(missing_for_torch()), reason=missing_for_torch())]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def space(path: Path) -> ConfigurationSpace:
 
 
 @pytest.fixture
-def factory(space: ConfigurationSpace, path: Path) -> TorchEngineFactory:
+def torch_factory(space: ConfigurationSpace, path: Path) -> TorchEngineFactory:
     return TorchEngineFactory(space, [path])
 
 
@@ -169,24 +170,24 @@ def test_an_answer_stays_as_it_was_when_the_next_batch_runs(path: Path) -> None:
     assert one.elapsed_ms() > 0
 
 
-def test_every_instance_has_a_stream_of_its_own_and_gives_it_back(factory: TorchEngineFactory) -> None:
-    engines = [factory.load(0, 0, 1) for _ in range(STREAMS)]
+def test_every_instance_has_a_stream_of_its_own_and_gives_it_back(torch_factory: TorchEngineFactory) -> None:
+    engines = [torch_factory.load(0, 0, 1) for _ in range(STREAMS)]
     streams = {engine._stream.cuda_stream for engine in engines if isinstance(engine, CudaEngine)}
     assert len(streams) == STREAMS
     assert torch.cuda.default_stream().cuda_stream not in streams
     with pytest.raises(ConfigurationFailed, match="no more than 32 streams") as error:
-        factory.load(0, 0, 1)
+        torch_factory.load(0, 0, 1)
     assert error.value.failure.kind is FailureKind.BUILD_FAILED
     engines[0].close()
     engines[0].close()
-    factory.load(0, 0, 1).close()
+    torch_factory.load(0, 0, 1).close()
     for engine in engines[1:]:
         engine.close()
 
 
-def test_launching_returns_at_once_and_streams_overlap(factory: TorchEngineFactory) -> None:
+def test_launching_returns_at_once_and_streams_overlap(torch_factory: TorchEngineFactory) -> None:
     """Spans of device time, on one clock: batches that were launched one behind the other run side by side."""
-    engines = [factory.load(0, 0, 1) for _ in range(3)]
+    engines = [torch_factory.load(0, 0, 1) for _ in range(3)]
     for each in engines:
         assert isinstance(each, CudaEngine)
         each.buffers(1)

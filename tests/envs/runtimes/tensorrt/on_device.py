@@ -1,0 +1,30 @@
+"""Engines on the real device, driven by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from envs.configuration import ConfigurationSpace
+from envs.runtimes.tensorrt.engine import TensorRTEngine
+from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
+
+
+def place(space: ConfigurationSpace, name: str) -> int:
+    if name not in space.device.accelerator_names:
+        pytest.skip(f"this GPU has only {', '.join(space.device.accelerator_names)}")
+    return space.device.accelerator_names.index(name)
+
+
+def served(engine: TensorRTEngine, images: Any) -> Any:
+    engine.launch([images])
+    while not engine.done():
+        pass
+    return engine.result()[0]
+
+
+def loaded(factory: TensorRTEngineFactory, position: int, batch: int) -> TensorRTEngine:
+    engine = factory.load(0, position, 1)
+    engine.buffers(batch)
+    return engine
