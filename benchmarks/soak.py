@@ -1,7 +1,8 @@
 """Half an hour under control, live, with limits that change: memory, broken limits, and throughput against the best fixed configuration.
 
-First every configuration of a small space is measured; then the controller serves through phases, each with a limit of its own; then, for each
-phase, the best fixed configuration is chosen with hindsight, among those that keep its limit, and measured in its place.
+First every configuration of a small space is measured. Then the controller serves through phases, each with a limit of its own. Every few periods
+it rests for a round, in which the fastest configurations that kept the limit in the grid are measured, one window each: a computer drifts, so that what is
+compared has to be measured at the same time. The best fixed one of a phase is chosen with hindsight, among those that kept its limit in all rounds.
 
 python -m benchmarks.soak
 python -m benchmarks.soak --minutes 5
@@ -13,6 +14,8 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +30,15 @@ from envs.runtimes.protocol import try_configuration
 from tuner.console import progress_bar, table
 from tuner.control.assembly import controller_of
 from tuner.control.controller import ControlOptions
-from tuner.control.period import Period
+from tuner.control.period import Journal, Period
 from tuner.control.service import Asked, Service, service
 from tuner.options import cache_folder
 
-PHASES = 6
-
 #: Of the configurations of the grid, by their p99: where the limits of the phases lie, loose and tight in turns.
 QUANTILES = (0.6, 0.3, 0.9, 0.4, 0.75, 0.5)
+
+#: Fixed configurations that a phase is compared with, and rounds in which they are measured.
+RIVALS, ROUNDS = 5, 8
 
 
 class Grid:
@@ -59,69 +63,100 @@ class Grid:
         return [self.configurations[row] for row in rows[np.argsort(-self.ips[rows].mean(axis=1))]]
 
 
-def fixed(served: Service, grid: Grid, limit_ms: float, window_s: float, windows: int) -> float:
-    """Mean throughput of the best fixed configuration that keeps the limit in all of so many windows."""
-    for configuration in grid.best_first(limit_ms):
-        outcomes = [try_configuration(served.runtime, configuration, window_s) for _ in range(windows)]
-        measured = [each for each in outcomes if isinstance(each, Measurement) and each.p99_ms[0] <= limit_ms]
-        if len(measured) == windows:
-            return float(np.mean([each.throughput_ips[0] for each in measured]))
-    return float("nan")
+@dataclass(frozen=True)
+class Phase:
+    """One limit for a while.
+
+    Attributes:
+        periods: under control. rivals_ips, rivals_p99_ms: [RIVALS, ROUNDS], NaN where nothing was measured. memory_mib: resident at the end.
+    """
+
+    limit_ms: float
+    periods: list[Period]
+    rivals_ips: np.ndarray
+    rivals_p99_ms: np.ndarray
+    memory_mib: float
+
+    @property
+    def served_ips(self) -> float:
+        return float(np.mean([period.score_ips for period in self.periods]))
+
+    @property
+    def fixed_ips(self) -> float:
+        """Of the best fixed configuration: NaN where none kept the limit in every round."""
+        kept = (self.rivals_p99_ms <= self.limit_ms).all(axis=1)
+        return float(self.rivals_ips[kept].mean(axis=1).max()) if kept.any() else float("nan")
+
+    @property
+    def broken(self) -> int:
+        return sum(not period.kept for period in self.periods)
 
 
-def controlled(served: Service, limits_ms: list[float], folder: Path, bundle: Path, period_s: float, periods: int) -> tuple[list[list[Period]], list[float]]:
-    """The periods of each phase, and the resident memory [MiB] at the end of each."""
+def measured(served: Service, configuration: Configuration, window_s: float) -> tuple[float, float]:
+    """Throughput [1/s] and p99 [ms], NaN where it failed."""
+    outcome = try_configuration(served.runtime, configuration, window_s)
+    return (outcome.throughput_ips[0], outcome.p99_ms[0]) if isinstance(outcome, Measurement) else (np.nan, np.nan)
+
+
+def phases(served: Service, grid: Grid, folder: Path, bundle: Path, period_s: float, periods: int, journal: Journal) -> Iterator[Phase]:
+    """Each limit in turn, under one controller."""
     path = folder / "limits.json"
-    path.write_text(json.dumps({"p99_ms": limits_ms[0]}))
+    limits = [1.1 * float(np.nanquantile(np.nanmax(grid.p99_ms, axis=1), quantile)) for quantile in QUANTILES]
+    path.write_text(json.dumps({"p99_ms": limits[0]}))
     controller = controller_of(served, {}, path, bundle, folder, ControlOptions(period_s)).controller
-    phases, memory_mib = [], []
-    with progress_bar("serving", periods * len(limits_ms)) as advance:
-        for limit in limits_ms:
-            path.write_text(json.dumps({"p99_ms": limit}))
-            phases.append([])
-            for _ in range(periods):
-                phases[-1].append(controller.step())
-                advance(phases[-1][-1].phase.value)
-            memory_mib.append(resident_mib())
-    return phases, memory_mib
+    with progress_bar("serving", periods * len(limits)) as advance:
+        for limit_ms in limits:
+            path.write_text(json.dumps({"p99_ms": limit_ms}))
+            rivals = grid.best_first(limit_ms)[:RIVALS]
+            passed: list[Period] = []
+            rounds: list[list[tuple[float, float]]] = []
+            for number in range(periods):
+                passed.append(controller.step())
+                journal.write(passed[-1].as_dict(served.space))
+                advance(f"{passed[-1].phase.value}, p99 <= {limit_ms:.1f} ms")
+                if (number + 1) * ROUNDS // periods > len(rounds):
+                    rounds.append([measured(served, rival, period_s) for rival in rivals])
+            ips, p99_ms = np.array(rounds).transpose(2, 1, 0)
+            yield Phase(limit_ms, passed, ips, p99_ms, resident_mib())
 
 
 def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--minutes", type=float, default=30.0, help="under control")
     arguments.add_argument("--period-s", type=float, default=2.0)
-    arguments.add_argument("--windows", type=int, default=3, help="of each configuration of the grid, and ten times as many of the fixed ones")
+    arguments.add_argument("--windows", type=int, default=3, help="of each configuration of the grid")
+    arguments.add_argument("--journal", type=Path, help="write a JSON line a period to this file")
     arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/reference.bundle"))
     given = arguments.parse_args()
+    began_s = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         onnx.save(build("squeezenet1_1", image_size=96, classes=10), folder / "small.onnx")
-        asked = Asked("onnxruntime", (folder / "small.onnx",), None, 2, (1, 2, 4), cache_folder(), timeout_s=30.0)
-        served = service(asked)
+        served = service(Asked("onnxruntime", (folder / "small.onnx",), None, 2, (1, 2, 4), cache_folder(), timeout_s=30.0))
         grid = Grid(served, given.period_s, given.windows)
-        limits = [1.1 * float(np.nanquantile(np.nanmax(grid.p99_ms, axis=1), quantile)) for quantile in QUANTILES]
-        began_s = time.monotonic()
-        per_phase = max(12, round(60 * given.minutes / PHASES / (1.35 * given.period_s)))  # a period takes warm-up and change as well
-        phases, memory_mib = controlled(served, limits, folder, given.bundle, given.period_s, per_phase)
-        minutes = (time.monotonic() - began_s) / 60
-        best = [fixed(served, grid, limit, given.period_s, 10 * given.windows) for limit in limits]
+        each = max(12, round(60 * given.minutes / len(QUANTILES) / (1.2 * given.period_s)))  # a period takes warm-up and change as well
+        every = list(phases(served, grid, folder, given.bundle, given.period_s, each, Journal(given.journal or folder / "journal")))
         served.runtime.close()
-    every = [period for phase in phases for period in phase]
-    shares = []
-    rows = []
-    for limit, phase, fastest in zip(limits, phases, best, strict=True):
-        served_ips = float(np.mean([period.score_ips for period in phase]))
-        shares.append(served_ips / fastest)
-        broken = sum(not period.kept for period in phase)
-        rows.append([f"{limit:.1f}", str(len(phase)), f"{served_ips:.1f}", f"{fastest:.1f}", f"{shares[-1]:.1%}", str(broken)])
-    table(["p99 limit [ms]", "periods", "served [1/s]", "best fixed, with hindsight [1/s]", "share", "periods beyond the limit"], rows)
+    show(every)
+    periods = [period for phase in every for period in phase.periods]
+    lasted_s = sum(period.outcome.window_s for period in periods if isinstance(period.outcome, Measurement))
     figures: list[Figure] = [
-        figure("minutes under control", minutes, "min"),
-        figure("periods beyond a limit, after the first ten", 100 * float(np.mean([not period.kept for period in every[10:]])), "%", "< 1"),
-        figure("throughput over the best fixed configuration of each phase, least", 100 * min(shares), "%", ">= 95"),
-        figure("resident memory at the end over that after the first phase", 100 * memory_mib[-1] / memory_mib[0], "%", "<= 105"),
+        figure("the whole run", (time.monotonic() - began_s) / 60, "min"),
+        figure(f"windows of {len(periods)} periods under control", lasted_s / 60, "min"),
+        figure("periods beyond a limit, after the first ten", 100 * float(np.mean([not period.kept for period in periods[10:]])), "%", "< 1"),
+        figure("throughput over the best fixed configuration of each phase, least", 100 * min(p.served_ips / p.fixed_ips for p in every), "%", ">= 95"),
+        figure("resident memory at the end over that after the first phase", 100 * every[-1].memory_mib / every[0].memory_mib, "%", "<= 105"),
     ]
     return report(figures, given.json)
+
+
+def show(every: list[Phase]) -> None:
+    rows = []
+    for phase in every:
+        served, fixed = phase.served_ips, phase.fixed_ips
+        numbers = (f"{phase.limit_ms:.1f}", str(len(phase.periods)), f"{served:.0f}", f"{fixed:.0f}", f"{served / fixed:.1%}")
+        rows.append([*numbers, str(phase.broken), f"{phase.memory_mib:.0f}"])
+    table(["p99 limit [ms]", "periods", "served [1/s]", "best fixed, with hindsight [1/s]", "share", "periods beyond the limit", "resident [MiB]"], rows)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,17 @@
-"""How fast are the environment, the device model, training and a decision?
+"""How fast are the environment, the device model and training? For decisions see `benchmarks.controlling`.
 
 python -m benchmarks.speed
 
 Rates are per second of processor time on one core; ratios are measured in pairs within one run, so that they hold on a machine that others
-use, too. The decision is made in a process that has no torch. Problems are drawn in the device model of AGX Orin with one tenant.
+use, too. Problems are drawn in the device model of AGX Orin with one tenant.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,53 +24,20 @@ from benchmarks.figures import Figure, figure, parser, report
 from envs.catalog.reference_networks import reference_network
 from envs.configuration import ConfigurationSpace
 from envs.simulator.device_model import DeviceModel
-from envs.simulator.draw import DrawOptions, described
+from envs.simulator.draw import DrawOptions, described, draw_problem
 from envs.simulator.machine import device_of, machine_of
 from envs.simulator.model import respond
+from envs.simulator.prior import prior_of
 from envs.tuning_env import TuningEnv, TuningVectorEnv
 from envs.workload import workload_of
 from envs.world import SimulatedWorld, World
 from tuner.agents.export import bundle_of
 from tuner.agents.training import AgentOptions, make_env, make_model
 from tuner.console import table
-from tuner.policy.bundle import save_bundle
 from tuner.policy.forward import NumpyPolicy
+from tuner.search.protocol import WIDE
 
 BOARD, NETWORK, BATCHES = "agx_orin_64", "resnet50", (1, 2, 4, 8, 16, 32, 64)
-
-#: Run apart, without torch: decides on problems whose outcomes the model gives, and says whether torch or numba was loaded.
-DECISION = """
-import sys, time
-from pathlib import Path
-import numpy as np
-from envs.measurement import Measurement, Origin, TenantMeasurement
-from envs.simulator.draw import DrawOptions, draw_problem
-from tuner.policy.bundle import load_bundle
-from tuner.policy.learned import LearnedTuner
-from tuner.search.protocol import Problem
-bundle = load_bundle(Path(sys.argv[1]))
-rng, asked, made = np.random.default_rng(0), [], []
-for _ in range(3):
-    drawn = draw_problem(DrawOptions(boards=[sys.argv[2]]), rng)
-    space, objective = drawn.model.space, drawn.objective
-    space.catalogue
-    problem = Problem(space, space.catalogue, objective, space.default(), model=drawn.model)
-    began = time.process_time()
-    problem.prior
-    made.append(time.process_time() - began)
-    for _ in range(60):
-        tuner = LearnedTuner(bundle, problem)
-        for step in range(bundle.budget):
-            began = time.perf_counter()
-            configuration = tuner.ask()
-            if step:
-                asked.append(time.perf_counter() - began)
-            true = drawn.model.batch(drawn.truth, configuration.array()[None])
-            ips, ms, watts = (float(v) * np.exp(0.02 * rng.standard_normal()) for v in (true.throughput_ips[0, 0], true.p99_ms[0, 0], true.power_w[0]))
-            tenant = TenantMeasurement(ips, ms, ms, ms, ms, ms, 9)
-            tuner.tell(configuration, Measurement((tenant,), 3.0, Origin.SIMULATED, power_w=watts, energy_j=3 * watts))
-print(np.median(asked) * 1e6, np.percentile(asked, 99) * 1e6, np.median(made), int("torch" in sys.modules), int("numba" in sys.modules))
-"""
 
 
 def seconds_of(run: Callable[[], object]) -> float:
@@ -249,20 +213,15 @@ def disagreements(model: PPO, policy: NumpyPolicy, observations: int = 2000) -> 
     return int(sum(policy.decide(row) != action for row, action in zip(sample, chosen, strict=True)))
 
 
-def decision(model: PPO) -> list[Figure]:
-    bundle = bundle_of(model, 8, {})
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "policy.bundle"
-        save_bundle(path, bundle)
-        run = subprocess.run([sys.executable, "-c", DECISION, str(path), BOARD], capture_output=True, text=True, check=True)
-    median_us, p99_us, prior_s, torch, numba = (float(word) for word in run.stdout.split())
+def setting_up(model: PPO) -> list[Figure]:
+    """What a problem costs before its first decision, and whether the bundle decides as the model does."""
+    took = []
+    for seed in range(3):
+        drawn = draw_problem(DrawOptions(boards=[BOARD]), np.random.default_rng(seed))
+        took.append(seconds_of(lambda drawn=drawn: prior_of(drawn.model, drawn.objective, np.random.default_rng(0), size=WIDE)))
     return [
-        figure("policy decision, observation included, median", median_us, "us", "< 100"),
-        figure("policy decision, observation included, p99", p99_us, "us"),
-        figure("set-up of a problem (shortlist and belief from the whole space), processor time", prior_s, "s"),
-        figure("torch was loaded for it", torch, "0 or 1", "== 0"),
-        figure("numba was loaded for it", numba, "0 or 1", "== 0"),
-        figure("bundle and SB3 model differ, of 2,000 random observations", disagreements(model, NumpyPolicy(bundle)), "", "== 0"),
+        figure("set-up of a problem (shortlist and belief from the whole space), processor time", float(np.median(took)), "s"),
+        figure("bundle and SB3 model differ, of 2,000 random observations", disagreements(model, NumpyPolicy(bundle_of(model, 8, {}))), "", "== 0"),
     ]
 
 
@@ -283,7 +242,7 @@ def main() -> int:
     figures = [figure(f"drawing {problems} problems on two cores, each", (time.perf_counter() - began_s) / problems, "s")]
     figures += environment(world, given.rows, given.pairs) + device_model() + training(world, given.envs, given.pairs)
     curve, model = learning(world, held_out, given.steps)
-    return report(figures + curve + decision(model), given.json)
+    return report(figures + curve + setting_up(model), given.json)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from envs import dla_rules
 from envs.errors import NetworkError
 from envs.layer_fusion import RECURRENT, Operation, fuse, operations
-from envs.network import ShapedGraph, naming, read_graph
+from envs.network import Network, ShapedGraph, described, naming, read_graph
 from envs.network_cost import MULTIPLYING
 
 #: The position of a word here is the code in `LayerTable.kind`.
@@ -143,6 +143,14 @@ def read_layers(path: str | Path, name: str | None = None) -> LayerTable:
     graph, _ = read_graph(path)
     with naming(path):
         return table_of(graph, path.stem if name is None else name)
+
+
+def read_network_and_layers(path: str | Path) -> tuple[Network, LayerTable]:
+    """What `read_network` and `read_layers` say, with one look at the file: to check a large one takes longer than all else at a start."""
+    path = Path(path)
+    graph, sha256 = read_graph(path)
+    with naming(path):
+        return described(graph, sha256, path), table_of(graph, path.stem)
 
 
 def table_of(graph: ShapedGraph, name: str) -> LayerTable:

@@ -80,7 +80,11 @@ def read_network(path: str | Path, name: str | None = None) -> Network:
         DependencyError: onnx is not installed.
     """
     path = Path(path)
-    graph, sha256 = read_graph(path)
+    return described(*read_graph(path), path, name)
+
+
+def described(graph: ShapedGraph, sha256: str, path: Path, name: str | None = None) -> Network:
+    """What `read_network` says of a graph that was read from `path`."""
     with naming(path):
         total = cost(graph.graph, graph.shapes, graph.inputs, graph.float_types)
     inputs = {value.name: value for value in graph.graph.input}

@@ -44,10 +44,11 @@ class StreamEngine(Protocol):
     batch runs first, with zeros, in the thread that applies a configuration, where it may take its time (build, capture, allocate).
     An engine that raised stays usable for the sizes that have run before.
 
-    Two things are optional. `buffers(batch) -> Arrays` is called before a size of batch runs for the first time, in the thread that applies: what it
-    takes to run that size can be made here. It returns host memory of the engine (pinned) [at least batch, ...], never less than before, in which
-    batches are put together, so that what `launch` is given may lie there already (the first b rows).
+    Three things are optional. `buffers(batch) -> Arrays` is called before a size of batch runs for the first time, in the thread that applies: what it
+    takes to run that size can be made here. It returns host memory of the engine (pinned) [at least batch, ...], never less than before (but after
+    `keep`), in which batches are put together, so that what `launch` is given may lie there already (the first b rows).
     `elapsed_ms() -> float`: how long the device took for the batch that is done, by its own events.
+    `keep(batch) -> None`: no other size is wanted any more; what they took on the device can be released. Called while nothing is launched.
     """
 
     def launch(self, inputs: Arrays) -> None:

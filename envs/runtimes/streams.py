@@ -48,6 +48,24 @@ class StreamInstance(Instance):
             self._claimed = False
             self._driver.wake()
 
+    def resize(self, slot: Slot) -> None:
+        super().resize(slot)
+        keep: Callable[[int], None] | None = getattr(self._engine, "keep", None)
+        if keep is None:
+            return
+        self._claimed = True
+        try:
+            if self.error is None and self._running.acquire(timeout=STOP_TIMEOUT_S):
+                try:  # what other sizes hold is missing elsewhere: memory, and on a DLA one of few places for networks
+                    keep(slot.batch)
+                    self._proven &= {slot.batch}
+                    self._buffers = self._allocate(slot.batch)
+                finally:
+                    self._running.release()
+        finally:
+            self._claimed = False
+            self._driver.wake()
+
     def stop(self) -> None:
         self._stopping = True
         self._driver.wake()

@@ -11,8 +11,8 @@ from envs.catalog.boards import board, board_like, mode_like
 from envs.configuration import ConfigurationSpace, Placements
 from envs.device import Device, local_computer, local_gpu
 from envs.errors import NetworkError, OptionError
-from envs.layers import LayerTable, read_layers
-from envs.network import Network, read_network
+from envs.layers import LayerTable, read_network_and_layers
+from envs.network import Network
 from envs.runtimes.instance import EngineFactory
 from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.onnxruntime import OnnxEngineFactory
@@ -87,7 +87,8 @@ def service(asked: Asked) -> Service:
         raise OptionError(f"--runtime {asked.runtime} is unknown: choose from {', '.join(RUNTIMES)}")
     if not asked.paths:
         raise OptionError("--network is missing: give an ONNX file, as in --network my.onnx")
-    networks, layers = [read_network(path) for path in asked.paths], tuple(read_layers(path) for path in asked.paths)
+    read = [read_network_and_layers(path) for path in asked.paths]
+    networks, layers = [network for network, _ in read], tuple(table for _, table in read)
     if asked.runtime == "simulated":
         module = board(asked.board or "agx_orin_64")
         space = _space(asked, device_of(module.name, asked.mode or next(iter(module.power_modes))), networks)

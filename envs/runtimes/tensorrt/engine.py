@@ -43,6 +43,11 @@ class TensorRTEngine:
                 self._lanes[batch] = self._lane_of(batch, self._stream)
         return self._lanes[max(self._lanes)].gathering
 
+    def keep(self, batch: int) -> None:
+        with self._cuda.current():
+            for other in [size for size in self._lanes if size != batch]:
+                self._lanes.pop(other).close()
+
     def launch(self, inputs: Arrays) -> None:
         count = len(inputs[0])
         lane = self._lane(count)

@@ -112,6 +112,9 @@ class CudaEngine:
             self._programs[batch] = self._program(batch)
         return self._views
 
+    def keep(self, batch: int) -> None:
+        self._programs = {size: program for size, program in self._programs.items() if size == batch}
+
     def launch(self, inputs: Arrays) -> None:
         torch, count = self._torch, len(inputs[0])
         size = min(size for size in self._programs if size >= count)

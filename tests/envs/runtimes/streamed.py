@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
+import numpy as np
+
+from envs.network import TensorSpec
 from envs.runtimes.instance import Arrays, Engine
 from envs.runtimes.onnxruntime import OnnxEngineFactory
 from envs.runtimes.worker import WorkerEngine
@@ -37,11 +40,21 @@ class Session:
 
 
 class Stream(WorkerEngine):
-    """Remembers which threads launched."""
+    """Remembers which threads launched, and which sizes of batch hold memory."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, inputs: tuple[TensorSpec, ...]) -> None:
         super().__init__(session)
         self.launchers: list[str] = []
+        self.sizes: set[int] = set()
+        self._inputs = inputs
+
+    def buffers(self, batch: int) -> Arrays:
+        self.sizes.add(batch)
+        return [np.zeros((max(self.sizes), *spec.shape), spec.dtype) for spec in self._inputs]
+
+    def keep(self, batch: int) -> None:
+        assert not self.launchers or self._answer.done(), "what it works on is not taken away under it"
+        self.sizes &= {batch}
 
     def launch(self, inputs: Arrays) -> None:
         self.launchers.append(threading.current_thread().name)
@@ -59,5 +72,5 @@ class StreamedFactory(OnnxEngineFactory):
             self.sessions: list[Session] = []
             self.streams: list[Stream] = []
         self.sessions.append(Session(super().load(tenant, accelerator, threads)))
-        self.streams.append(Stream(self.sessions[-1]))
+        self.streams.append(Stream(self.sessions[-1], self._space.workload.tenants[tenant].network.inputs))
         return self.streams[-1]

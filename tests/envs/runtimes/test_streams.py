@@ -163,6 +163,17 @@ def test_a_batch_that_cannot_run_is_found_before_anything_changes(runtime: Servi
     assert runtime.measure(0.2).throughput_ips[0] > 0
 
 
+def test_an_instance_holds_memory_for_the_batch_that_is_asked_of_it_alone(runtime: ServingRuntime, factory: StreamedFactory) -> None:
+    for batch in (1, 4, 8, 1):
+        runtime.apply(configuration((1, batch)))
+        assert factory.streams[0].sizes == {batch}
+    assert len(factory.streams) == 1, "it is the same instance"
+    proofs = len(factory.sessions[0].batches)
+    runtime.apply(configuration((1, 8)))
+    assert factory.sessions[0].batches[proofs] == 8, "what it gave back has to be proven again"
+    assert runtime.measure(0.2).throughput_ips[0] > 0
+
+
 def test_changes_by_difference_lose_nothing_while_requests_flow(runtime: ServingRuntime, samples: list[np.ndarray], expected: np.ndarray) -> None:
     """A client never stops; batches, instances and accelerators change under it."""
     runtime.apply(configuration((2, 1)))

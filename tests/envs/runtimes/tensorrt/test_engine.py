@@ -95,6 +95,18 @@ def test_a_batch_runs_on_the_smallest_engine_that_takes_it(world: World) -> None
     assert contexts[0]._engine.get_tensor_shape("input")[0] == 4
 
 
+def test_sizes_that_are_not_wanted_any_more_give_their_memory_back(world: World) -> None:
+    engine = world.engine(CUDA, 1)
+    least = world.cuda.live
+    engine.buffers(4)
+    assert world.cuda.live > least
+    engine.keep(1)
+    assert world.cuda.live == least
+    assert served(engine, values(1, 3, 64, 64)).shape == (1, 10)
+    assert len(engine.buffers(4)[0]) == 4
+    assert served(engine, values(4, 3, 64, 64)).shape == (4, 10)
+
+
 def test_results_outlive_the_next_batch(world: World) -> None:
     engine = world.engine(CUDA, 1)
     first = served(engine, values(1, 3, 64, 64))

@@ -1,0 +1,147 @@
+"""What does control cost? How long a service takes to start, beside its engines; how long to decide, and to learn from a window.
+
+Decisions are made in a process without torch, Gymnasium's environments or Hydra, on problems drawn in the model of AGX Orin, while all other cores
+are busy. What the loop on a device takes is read from the journal of `python -m tuner.deploy --runtime simulated`: there a decision comes after a
+pause, which finds caches cold.
+
+python -m tuner.networks resnet50
+python -m benchmarks.controlling
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.figures import Figure, figure, parser, report
+from tuner.console import progress_bar
+from tuner.options import shipped
+
+#: Run apart: decides on problems whose outcomes the model gives. Prints microseconds of each decision and each learning, and what was imported.
+DECISIONS = """
+import json, os, sys, time
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+from pathlib import Path
+import numpy as np
+from envs.measurement import Measurement, Origin, TenantMeasurement
+from envs.simulator.draw import DrawOptions, draw_problem
+from tuner.policy.bundle import load_bundle
+from tuner.policy.learned import LearnedTuner
+from tuner.search.protocol import Problem
+bundle, rng, asked, told = load_bundle(Path(sys.argv[1])), np.random.default_rng(0), [], []
+for _ in range(4):
+    drawn = draw_problem(DrawOptions(boards=["agx_orin_64"]), rng)
+    space, objective = drawn.model.space, drawn.objective
+    problem = Problem(space, space.catalogue, objective, space.default(), model=drawn.model)
+    for _ in range(60):
+        tuner = LearnedTuner(bundle, problem)
+        for step in range(bundle.budget):
+            began = time.perf_counter()
+            configuration = tuner.ask()
+            decided = time.perf_counter()
+            true = drawn.model.batch(drawn.truth, configuration.array()[None])
+            ips, ms, watts = (float(v) * np.exp(0.02 * rng.standard_normal()) for v in (true.throughput_ips[0, 0], true.p99_ms[0, 0], true.power_w[0]))
+            window = Measurement((TenantMeasurement(ips, ms, ms, ms, ms, ms, 9),), 3.0, Origin.SIMULATED, power_w=watts, energy_j=3 * watts)
+            telling = time.perf_counter()
+            tuner.tell(configuration, window)
+            told.append(1e6 * (time.perf_counter() - telling))
+            if step:
+                asked.append(1e6 * (decided - began))
+print(json.dumps([asked, told, sorted({"torch", "numba", "hydra", "stable_baselines3"} & set(sys.modules))]))
+"""
+
+
+@contextmanager
+def others_busy() -> Iterator[None]:
+    """All cores but one have something else to do."""
+    spin = [sys.executable, "-c", "while True: pass"]
+    busy = [subprocess.Popen(spin) for _ in range(max(1, (os.cpu_count() or 2) - 1))]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def deploy(folder: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tuner.deploy", "--p99-ms", "100", "--folder", str(folder / "kept"), "--lock", str(folder / "lock"), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def starts(network: Path, folder: Path, count: int) -> list[Figure]:
+    """Seconds of `--dry-run`, which does everything but load engines and serve, and until the first line of the journal."""
+    planned, served = [], []
+    with progress_bar("starts", 2 * count + 2) as advance:
+        for turn in range(count + 1):
+            for times, more in ((planned, ["--dry-run"]), (served, ["--periods", "1", "--period-s", "0.1"])):
+                began_s = time.perf_counter()
+                process = deploy(folder, "--network", str(network), *more)
+                assert process.stdout is not None
+                line = process.stdout.readline()
+                took_s = time.perf_counter() - began_s
+                if process.wait() or not line:
+                    raise SystemExit(f"tuner.deploy failed: {process.communicate()[1]}")
+                if turn:  # the first one makes what is kept: an INT8 copy of the network
+                    times.append(took_s)
+                advance()
+    resident_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return [
+        figure("start, all but loading engines (--dry-run), median", float(np.median(planned)), "s", "< 1"),
+        figure("start, until the first window of 0.1 s has been judged, median", float(np.median(served)), "s"),
+        figure("resident memory of that process, engines included, most", resident_mib, "MiB"),
+    ]
+
+
+def decisions(bundle: Path) -> list[Figure]:
+    with others_busy():
+        run = subprocess.run([sys.executable, "-c", DECISIONS, str(bundle)], capture_output=True, text=True, check=True)
+    asked, told, imported = json.loads(run.stdout)
+    return [
+        figure("decision, observation included, median", float(np.median(asked)), "us", "< 100"),
+        figure("decision, observation included, p99", float(np.percentile(asked, 99)), "us", "< 1000"),
+        figure("learning from a window, median", float(np.median(told)), "us"),
+        figure("learning from a window, p99", float(np.percentile(told, 99)), "us"),
+        figure(f"training packages imported for it{': ' if imported else ''}{', '.join(imported)}", len(imported), "", "== 0"),
+    ]
+
+
+def periods(network: Path, folder: Path, count: int) -> list[Figure]:
+    """What the journal says that choosing took, searching and holding, with all other cores busy."""
+    with others_busy():
+        process = deploy(folder, "--runtime", "simulated", "--network", str(network), "--periods", str(count), "--period-s", "0.05")
+        lines = [json.loads(line) for line in process.communicate()[0].splitlines()]
+    took = [line["decision_us"] for line in lines]
+    searching = [line["decision_us"] for line in lines if line["phase"] == "searching"]
+    return [
+        figure(f"in the loop, {count} periods: choosing, median", float(np.median(took)), "us", "< 100"),
+        figure("in the loop: choosing, p99", float(np.percentile(took, 99)), "us", "< 1000"),
+        figure(f"in the loop: choosing an experiment ({len(searching)} of them), median", float(np.median(searching)), "us"),
+    ]
+
+
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument("--network", type=Path, default=Path("networks/resnet50.onnx"))
+    arguments.add_argument("--starts", type=int, default=9)
+    arguments.add_argument("--periods", type=int, default=400)
+    arguments.add_argument("--bundle", type=Path, default=shipped("checkpoints") / "reference.bundle")
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        figures = starts(given.network, folder, given.starts) + decisions(given.bundle) + periods(given.network, folder, given.periods)
+    return report(figures, given.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
