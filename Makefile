@@ -31,10 +31,13 @@ check: $(VENV)/ready
 test: check
 	$(BIN)/python -m pytest
 
+# What drives a GPU is added if it can be: without nvcc there is no pycuda, and the tests that want it are skipped and say so.
 test-gpu: $(VENV)/ready
+	-$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[jetson]"
 	$(BIN)/python -m pytest -m gpu -rs
 
 test-jetson: $(VENV)/ready
+	-$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[jetson]"
 	$(BIN)/python -m pytest -m "gpu or jetson" -rs
 
 clean:

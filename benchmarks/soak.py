@@ -34,8 +34,11 @@ from tuner.control.period import Journal, Period
 from tuner.control.service import Asked, Service, service
 from tuner.options import cache_folder
 
-#: Of the configurations of the grid, by their p99: where the limits of the phases lie, loose and tight in turns.
-QUANTILES = (0.6, 0.3, 0.9, 0.4, 0.75, 0.5)
+#: Places along the front of throughput and p99, from slow to fast: each phase's limit is what the configuration there keeps, so that limits bind.
+PLACES = (1.0, 0.5, 0.75, 0.25, 1.0, 0.6)
+
+#: How much more than the worst window of that configuration a limit allows.
+ROOM = 1.15
 
 #: Fixed configurations that a phase is compared with, and rounds in which they are measured.
 RIVALS, ROUNDS = 5, 8
@@ -55,6 +58,17 @@ class Grid:
                     if isinstance(outcome, Measurement):
                         self.ips[row, window], self.p99_ms[row, window] = outcome.throughput_ips[0], outcome.p99_ms[0]
                     advance(served.space.describe(configuration))
+
+    def front(self) -> list[int]:
+        """Rows that nothing beats in both throughput and p99, the slowest first."""
+        ips, p99_ms = self.ips.mean(axis=1), self.p99_ms.max(axis=1)
+        order = [row for row in np.lexsort((-ips, p99_ms)) if np.isfinite(ips[row] + p99_ms[row])]
+        return [row for place, row in enumerate(order) if all(ips[row] > ips[other] for other in order[:place])]
+
+    def limits_ms(self) -> list[float]:
+        """Of the phases."""
+        front = self.front()
+        return [ROOM * float(self.p99_ms[front[round(place * (len(front) - 1))]].max()) for place in PLACES]
 
     def best_first(self, limit_ms: float) -> list[Configuration]:
         """Those that kept the limit in every window, the fastest first."""
@@ -101,7 +115,7 @@ def measured(served: Service, configuration: Configuration, window_s: float) -> 
 def phases(served: Service, grid: Grid, folder: Path, bundle: Path, period_s: float, periods: int, journal: Journal) -> Iterator[Phase]:
     """Each limit in turn, under one controller."""
     path = folder / "limits.json"
-    limits = [1.1 * float(np.nanquantile(np.nanmax(grid.p99_ms, axis=1), quantile)) for quantile in QUANTILES]
+    limits = grid.limits_ms()
     path.write_text(json.dumps({"p99_ms": limits[0]}))
     controller = controller_of(served, {}, path, bundle, folder, ControlOptions(period_s)).controller
     with progress_bar("serving", periods * len(limits)) as advance:
@@ -134,7 +148,7 @@ def main() -> int:
         onnx.save(build("squeezenet1_1", image_size=96, classes=10), folder / "small.onnx")
         served = service(Asked("onnxruntime", (folder / "small.onnx",), None, 2, (1, 2, 4), cache_folder(), timeout_s=30.0))
         grid = Grid(served, given.period_s, given.windows)
-        each = max(12, round(60 * given.minutes / len(QUANTILES) / (1.2 * given.period_s)))  # a period takes warm-up and change as well
+        each = max(12, round(60 * given.minutes / len(PLACES) / (1.2 * given.period_s)))  # a period takes warm-up and change as well
         every = list(phases(served, grid, folder, given.bundle, given.period_s, each, Journal(given.journal or folder / "journal")))
         served.runtime.close()
     show(every)

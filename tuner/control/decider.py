@@ -13,7 +13,7 @@ from envs.objective import Objective
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.prior import prior_of
 from tuner.policy.bundle import Bundle
-from tuner.policy.learned import LearnedTuner
+from tuner.policy.learned import LearnedTuner, Scatter
 from tuner.search.protocol import WIDE, Problem
 
 Models = Callable[[tuple[float, ...]], DeviceModel]
@@ -50,6 +50,7 @@ class Decider:
         self._first = first
         self._seen: dict[Configuration, deque[Measurement]] = {}
         self._tried: set[Configuration] = set()
+        self._scatter: Scatter | None = None
         self.objective, self.rates_ips = objective, rates_ips
         self._renew()
 
@@ -74,7 +75,8 @@ class Decider:
         self._tried.add(configuration)
         if isinstance(outcome, Measurement):
             self._seen.setdefault(configuration, deque(maxlen=LATEST)).append(outcome)
-        (self._tuner.learn if again else self._tuner.tell)(configuration, outcome)
+        (self._tuner.repeat if again else self._tuner.tell)(configuration, outcome)
+        self._scatter = self._tuner.scatter
 
     def ask_for(self, objective: Objective) -> None:
         """Other limits: what was measured still holds, whether it keeps them is seen anew."""
@@ -99,7 +101,7 @@ class Decider:
         prior = prior_of(model, self.objective, np.random.default_rng(0), self._possible, WIDE, known=known)
         self.safe = Configuration.of(prior.placements[0])
         problem = Problem(model.space, prior.placements, self.objective, self.safe, model=model, open=True, shared={"prior": prior})
-        self._tuner = LearnedTuner(self._bundle, problem)
+        self._tuner = LearnedTuner(self._bundle, problem, self._scatter)
         for configuration, outcomes in self._seen.items():
             for outcome in outcomes:
                 self._tuner.learn(configuration, outcome)

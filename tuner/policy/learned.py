@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,13 +25,40 @@ from tuner.search.protocol import Problem
 CHANGING = 0.03
 
 
+#: How windows of one configuration scatter is learned from so many of the latest, beside what the model says, which counts as so many.
+SCATTERED, ASSUMED = 30, 2
+
+
+class Scatter(NamedTuple):
+    """Sums of squares of what windows differed by, and how many they are, [Q] each; the latest count most.
+
+    The model's noise is that of a quiet board. A device whose windows scatter more needs more distance from its limits.
+    """
+
+    squares: npt.NDArray[np.float64]
+    windows: npt.NDArray[np.float64]
+
+    def after(self, error: Single, variance: Single) -> Scatter:
+        """With one more window: by how much it missed what was believed, which was uncertain itself; NaN tells nothing."""
+        told = np.isfinite(error)
+        kept = np.where(told, 1 - 1 / SCATTERED, 1.0)
+        return Scatter(kept * self.squares + np.where(told, np.maximum(error**2 - variance, 0.0), 0.0), kept * self.windows + told)
+
+    def beside(self, noise: Single) -> Single:
+        """Variances [Q] where the model says `noise`: never less than that."""
+        return np.maximum(noise, (ASSUMED * noise + self.squares) / (ASSUMED + self.windows)).astype(np.float32)
+
+
 class LearnedTuner:
     """Asks for the default configuration, then for what the policy chooses; once its horizon is used up, for the best it found.
 
     Choosing what is safest of what was measured is how the policy waits: nothing else promises more than it risks.
+
+    Args:
+        scatter: what was learned before on this device of how windows scatter; None for what the model says.
     """
 
-    def __init__(self, bundle: Bundle, problem: Problem) -> None:
+    def __init__(self, bundle: Bundle, problem: Problem, scatter: Scatter | None = None) -> None:
         prior = problem.prior
         if prior is None:
             raise BundleError("the policy needs a model of the device and its networks: give the problem one (envs.simulator.device_model.model_for)")
@@ -42,6 +71,7 @@ class LearnedTuner:
         self._pool = pool_of(problem.space, problem.objective, prior, None, spread**2, len(prior.placements))
         pool = self._pool
         self._belief = Belief.of(pool.mean, pool.basis, pool.left)
+        self.scatter = scatter or Scatter(np.zeros(pool.noise.shape[1]), np.zeros(pool.noise.shape[1]))
         self._asked = Asked.of(pool, self._budget)
         self._measured = np.zeros(pool.candidates, dtype=np.float32)
         self._held: list[int] = []
@@ -93,6 +123,8 @@ class LearnedTuner:
         return view_of(self._outlook, self._asked, progress, min(PROPOSALS, len(self._measured)))
 
     def _look(self) -> None:
+        """What follows from what is believed."""
+        self._asked = self._asked._replace(noise=self.scatter.beside(self._pool.noise[0])[:, None])
         self._outlook = outlook_of(self._belief.mean[0], self._belief.variance[0], self._asked)
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
@@ -105,9 +137,8 @@ class LearnedTuner:
         row = self._rows.get(configuration)
         if row is None:
             return
-        seen = log_outcomes(MeasurementBatch.of([outcome], self._problem.space.shape[0])).T.astype(np.float32)
-        pool = self._pool
-        self._belief.update(np.array([row]), seen, pool.noise)
+        pool, seen = self._pool, self._seen(outcome)
+        self._belief.update(np.array([row]), seen, self._asked.noise.T)
         self._look()
         self._measured[row] = 1.0
         if isinstance(outcome, Measurement):  # a tenant that nobody asked anything is as it was believed to be
@@ -120,3 +151,15 @@ class LearnedTuner:
             self._best, self._score = row, np.float32(score)
         if violation < self._least:
             self._least_row, self._least = row, violation
+
+    def repeat(self, configuration: Configuration, outcome: Outcome) -> None:
+        """Another window of what was measured before: it also tells how windows scatter."""
+        row = self._rows.get(configuration)
+        if row is not None and self._measured[row]:
+            belief = self._belief
+            self.scatter = self.scatter.after(self._seen(outcome)[0] - belief.mean[0, :, row], belief.variance[0, :, row])
+        self.learn(configuration, outcome)
+
+    def _seen(self, outcome: Outcome) -> Single:
+        """[1, Q] logarithms, NaN for what was not measured."""
+        return log_outcomes(MeasurementBatch.of([outcome], self._problem.space.shape[0])).T.astype(np.float32)

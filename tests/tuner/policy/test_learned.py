@@ -25,7 +25,7 @@ from envs.workload import workload_of
 from envs.world import RuntimeWorld
 from tests.worlds import respond, space
 from tuner.policy.bundle import Bundle, load_bundle
-from tuner.policy.learned import LearnedTuner
+from tuner.policy.learned import LearnedTuner, Scatter
 from tuner.search.protocol import Problem
 
 
@@ -167,3 +167,22 @@ def test_a_problem_of_which_nothing_is_known_is_refused(bundle: Bundle) -> None:
     world = space()
     with pytest.raises(BundleError, match="needs a model of the device"):
         LearnedTuner(bundle, Problem(world, world.catalogue, Objective((60.0,)), world.default()))
+
+
+def test_how_windows_scatter_is_learned_and_never_less_than_the_model_says() -> None:
+    noise, rng = np.array([1e-4, 1e-4], np.float32), np.random.default_rng(0)
+    scatter = Scatter(np.zeros(2), np.zeros(2))
+    assert (scatter.beside(noise) == noise).all()
+    for _ in range(200):
+        scatter = scatter.after(np.array([0.1, 0.001]) * rng.standard_normal(2).astype(np.float32), np.zeros(2, np.float32))
+    assert np.sqrt(scatter.beside(noise)[0]) == pytest.approx(0.1, rel=0.35)
+    assert scatter.beside(noise)[1] == noise[1]
+    for _ in range(200):  # the disturbance is over
+        scatter = scatter.after(np.zeros(2, np.float32), np.zeros(2, np.float32))
+    assert np.sqrt(scatter.beside(noise)[0]) < 0.02
+
+
+def test_what_was_not_measured_says_nothing_of_the_scatter_and_doubt_is_no_scatter() -> None:
+    scatter = Scatter(np.zeros(2), np.zeros(2)).after(np.array([np.nan, 0.3], np.float32), np.array([0.1, 0.1], np.float32))
+    assert scatter.windows.tolist() == [0, 1]
+    assert scatter.squares.tolist() == [0, 0], "0.3 is what was doubted beforehand"
