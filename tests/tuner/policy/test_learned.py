@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +187,23 @@ def test_what_was_not_measured_says_nothing_of_the_scatter_and_doubt_is_no_scatt
     scatter = Scatter(np.zeros(2), np.zeros(2)).after(np.array([np.nan, 0.3], np.float32), np.array([0.1, 0.1], np.float32))
     assert scatter.windows.tolist() == [0, 1]
     assert scatter.squares.tolist() == [0, 0], "0.3 is what was doubted beforehand"
+
+
+def test_where_windows_scatter_something_farther_from_the_limit_is_stayed_with(bundle: Bundle, trace: Trace) -> None:
+    fastest = max(range(len(trace.placements)), key=lambda row: float(np.nan_to_num(trace.batch.throughput_ips[row, 0])))
+    fast = Configuration.of(trace.placements[fastest])
+    measured = trace.outcome(fast)
+    assert isinstance(measured, Measurement)
+    limit_ms = 1.12 * float(measured.p99_ms[0])
+    far = [row for row in range(len(trace.placements)) if trace.batch.p99_ms[row, 0] < 0.6 * limit_ms]
+    slow = Configuration.of(trace.placements[max(far, key=lambda row: float(trace.batch.throughput_ips[row, 0]))])
+    tuner = LearnedTuner(bundle, problem_of(trace.space, Objective((limit_ms,))))
+    for configuration in (fast, slow):
+        tuner.tell(configuration, trace.outcome(configuration))
+    for _ in range(8):
+        tuner.repeat(fast, measured)
+    assert tuner.resting()[0] == fast, "its windows are all alike"
+    for turn in range(8):
+        off = replace(measured.tenants[0], p99_ms=measured.p99_ms[0] * (0.89, 1.11)[turn % 2])
+        tuner.repeat(fast, replace(measured, tenants=(off,)))
+    assert tuner.resting()[0] == slow, "each window kept the limit, but the next one may not"
