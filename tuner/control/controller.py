@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -29,6 +29,12 @@ ACCIDENTS = (FailureKind.INSTANCE_LOST, FailureKind.TIMED_OUT)
 #: Periods in a row with the very same reading, down to the last bit, after which a power sensor counts as stuck.
 STUCK = 3
 
+#: What a broken limit counts that is no farther off than windows scatter, beside one that is.
+SCATTERING = 1 / 3
+
+#: Periods in a row without a neighbour on the processor after which it counts as gone.
+CALM = 3
+
 #: Periods in a row in which nothing could be measured, after which a new process is the better try (a CUDA context, once broken, stays so).
 HOPELESS = 10
 
@@ -40,7 +46,8 @@ class ControlOptions:
     Attributes:
         period_s: length of the window of a control period. cooldown: periods without experiments after a limit was broken.
         rate_moved: share by which arrivals must differ from what was assumed. heated_c: degrees by which the board must.
-        doubted: periods in which what kept the limits before breaks them, without one in which it keeps them, after which nothing measured counts.
+        doubted: periods in which what kept the limits before breaks them by more than windows scatter, without one in which it keeps them, after which
+            nothing measured counts; three that are within the scatter count as one.
     """
 
     period_s: float = 3.0
@@ -78,7 +85,9 @@ class Controller:
         self._space = runtime.space
         self._began_s = time.monotonic()
         self._number = 0
-        self._breaks: Counter[Configuration] = Counter()
+        self._breaks: dict[Configuration, float] = {}
+        self._alone: Configuration | None = None  # what served before something else came to use the processor, too
+        self._calm = 0
         self._mode = power_mode()
         self._temperature_c = math.nan
         self._arrivals = Arrivals(runtime.space.workload, options.rate_moved)
@@ -198,7 +207,7 @@ class Controller:
                 self._guard.judged(configuration, kept=False)
             return
         self._guard.judged(configuration, kept, failed)
-        self._count(configuration, kept, events)
+        self._count(configuration, outcome, kept, events)
         if isinstance(outcome, Measurement):
             self._watch(outcome, events)
         self._ask(events, lambda decider: decider.tell(configuration, outcome), None)
@@ -208,19 +217,28 @@ class Controller:
             except StorageError as error:
                 events.append(str(error))
 
-    def _count(self, configuration: Configuration, kept: bool, events: list[str]) -> None:
+    def _count(self, configuration: Configuration, outcome: Outcome, kept: bool, events: list[str]) -> None:
         """What kept the limits before and does so no more says that the device has changed."""
         if kept:
             self._breaks.pop(configuration, None)
-            return
-        self._breaks[configuration] += self._ask(events, lambda decider: configuration in decider.resting(), False)
+        elif self._ask(events, lambda decider: configuration in decider.resting(), False):
+            surprised = self._ask(events, lambda decider: decider.surprised(configuration, outcome), False)
+            self._breaks[configuration] = self._breaks.get(configuration, 0.0) + (1.0 if surprised else SCATTERING)
 
     def _watch(self, outcome: Measurement, events: list[str]) -> None:
-        """Whether arrivals, heat, or the device itself are no longer what was assumed; then decide anew."""
+        """Whether arrivals, heat, neighbours, or the device itself are no longer what was assumed; then decide anew."""
         if sum(self._breaks.values()) >= self._options.doubted:
             events.append("what kept the limits before does so no more: measuring anew")
+            self._alone = next(iter(self._breaks)) if outcome.disturbed else self._alone
             self._forget(events)
             return
+        if self._alone is not None:
+            self._calm = 0 if outcome.disturbed else self._calm + 1
+            if self._calm >= CALM:
+                events.append("nothing else keeps the processor busy any more: measuring anew")
+                before, self._alone, self._calm = self._alone, None, 0
+                self._forget(events, before)
+                return
         if self._decider is not None and (said := self._arrivals.moved(self._decider.rates_ips, outcome)):
             events.append(said)
             rates = self._arrivals.rates_ips(outcome)
@@ -234,8 +252,8 @@ class Controller:
             self._temperature_c = now_c
             self._forget(events)
 
-    def _forget(self, events: list[str]) -> None:
-        self._ask(events, lambda decider: decider.forget(), None)
+    def _forget(self, events: list[str], first: Configuration | None = None) -> None:
+        self._ask(events, lambda decider: decider.forget(first), None)
         self._moved(still_good=True)
 
     def _moved(self, still_good: bool) -> None:

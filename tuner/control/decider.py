@@ -78,6 +78,10 @@ class Decider:
         (self._tuner.repeat if again else self._tuner.tell)(configuration, outcome)
         self._scatter = self._tuner.scatter
 
+    def surprised(self, configuration: Configuration, outcome: Outcome) -> bool:
+        """Whether a period says that the device is not what it was, and not just that windows scatter."""
+        return self._tuner.surprising(configuration, outcome)
+
     def ask_for(self, objective: Objective) -> None:
         """Other limits: what was measured still holds, whether it keeps them is seen anew."""
         self.objective = objective
@@ -88,11 +92,15 @@ class Decider:
         self.rates_ips = rates_ips
         self.forget()
 
-    def forget(self) -> None:
-        """The device is not what it was (heat, power mode, a neighbour): nothing that was measured counts any more, failures included."""
+    def forget(self, first: Configuration | None = None) -> None:
+        """The device is not what it was (heat, power mode, a neighbour): nothing that was measured counts any more, failures included.
+
+        Args:
+            first: what to measure first; None to go by the model.
+        """
         self._seen.clear()
         self._tried.clear()
-        self._first = None
+        self._first = first
         self._renew()
 
     def _renew(self) -> None:

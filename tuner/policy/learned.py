@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from envs.configuration import Configuration
 from envs.errors import BundleError
-from envs.measurement import Measurement, MeasurementBatch, Outcome
+from envs.measurement import Failure, Measurement, MeasurementBatch, Outcome
 from envs.objective import MAX_VIOLATION
 from envs.observation import PROPOSALS, Single, worth_staying
 from envs.pool import NOTHING, judged, pool_of
@@ -28,6 +28,9 @@ CHANGING = 0.03
 #: How windows of one configuration scatter is learned from so many of the latest, beside what the model says, which counts as so many.
 SCATTERED, ASSUMED = 30, 2
 
+#: Standard deviations beyond which a window is not what was to be expected.
+FAR = 3.0
+
 
 class Scatter(NamedTuple):
     """Sums of squares of what windows differed by, and how many they are, [Q] each; the latest count most.
@@ -38,11 +41,15 @@ class Scatter(NamedTuple):
     squares: npt.NDArray[np.float64]
     windows: npt.NDArray[np.float64]
 
-    def after(self, error: Single, variance: Single) -> Scatter:
-        """With one more window: by how much it missed what was believed, which was uncertain itself; NaN tells nothing."""
+    def after(self, error: Single, variance: Single, noise: Single) -> Scatter:
+        """With one more window: by how much it missed what was believed, which was uncertain itself; NaN tells nothing.
+
+        What missed it by far counts as what is just to be expected: one burst is no habit.
+        """
         told = np.isfinite(error)
         kept = np.where(told, 1 - 1 / SCATTERED, 1.0)
-        return Scatter(kept * self.squares + np.where(told, np.maximum(error**2 - variance, 0.0), 0.0), kept * self.windows + told)
+        missed = np.clip(error**2 - variance, 0.0, FAR**2 * self.beside(noise))
+        return Scatter(kept * self.squares + np.where(told, missed, 0.0), kept * self.windows + told)
 
     def beside(self, noise: Single) -> Single:
         """Variances [Q] where the model says `noise`: never less than that."""
@@ -156,9 +163,17 @@ class LearnedTuner:
         """Another window of what was measured before: it also tells how windows scatter."""
         row = self._rows.get(configuration)
         if row is not None and self._measured[row]:
-            belief = self._belief
-            self.scatter = self.scatter.after(self._seen(outcome)[0] - belief.mean[0, :, row], belief.variance[0, :, row])
+            self.scatter = self.scatter.after(self._seen(outcome)[0] - self._belief.mean[0, :, row], self._belief.variance[0, :, row], self._pool.noise[0])
         self.learn(configuration, outcome)
+
+    def surprising(self, configuration: Configuration, outcome: Outcome) -> bool:
+        """Whether a window of what kept the limits before is farther beyond one than windows scatter; a failure always is."""
+        row = self._rows.get(configuration)
+        if row is None or row not in self._held:
+            return False
+        error = self._seen(outcome)[0] - self._belief.mean[0, :, row]
+        expected = np.sqrt(self._belief.variance[0, :, row] + self._asked.noise[:, 0])
+        return isinstance(outcome, Failure) or bool(((error > FAR * expected) & np.isfinite(self._pool.limits[0])).any())
 
     def _seen(self, outcome: Outcome) -> Single:
         """[1, Q] logarithms, NaN for what was not measured."""

@@ -145,6 +145,34 @@ def test_a_device_that_is_no_longer_what_it_was_is_measured_anew(saturated: Camp
     assert all(period.kept for period in periods[-5:])
 
 
+class Beside(SimulatedRuntime):
+    """A board that something else uses, too."""
+
+    def measure(self, window_s: float) -> Measurement:
+        return replace(super().measure(window_s), disturbed=True)
+
+
+def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(saturated: Campaign) -> None:
+    saturated.settle()
+    assert isinstance(saturated.world, SimulatedWorld)
+    model = saturated.world.model_at((math.inf,))
+    before = saturated.period()
+    assert isinstance(before.outcome, Measurement)
+    written(saturated, f'{{"p99_ms": {1.3 * before.outcome.p99_ms[0]}}}', 1)
+    saturated.settle()
+    alone = saturated.period()
+    slow = model.nominal()
+    saturated.world.runtime.become(Beside(model, type(slow)(**{**slow.__dict__, "clock": 0.55 * slow.clock})))
+    crowded = [saturated.period() for _ in range(16)]
+    assert any("measuring anew" in event for period in crowded for event in period.events)
+    assert crowded[-1].score_ips < 0.9 * alone.score_ips
+    saturated.world.runtime.become(SimulatedRuntime(model))
+    after = [saturated.period() for _ in range(20)]
+    assert any("nothing else keeps the processor busy" in event for period in after for event in period.events)
+    assert after[-1].score_ips > 0.97 * alone.score_ips
+    assert after[-1].kept
+
+
 def test_a_policy_that_fails_is_left_out(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
     campaign.settle()
     decider = campaign.controller._decider

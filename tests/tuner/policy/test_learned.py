@@ -175,16 +175,16 @@ def test_how_windows_scatter_is_learned_and_never_less_than_the_model_says() -> 
     scatter = Scatter(np.zeros(2), np.zeros(2))
     assert (scatter.beside(noise) == noise).all()
     for _ in range(200):
-        scatter = scatter.after(np.array([0.1, 0.001]) * rng.standard_normal(2).astype(np.float32), np.zeros(2, np.float32))
+        scatter = scatter.after(np.array([0.1, 0.001]) * rng.standard_normal(2).astype(np.float32), np.zeros(2, np.float32), noise)
     assert np.sqrt(scatter.beside(noise)[0]) == pytest.approx(0.1, rel=0.35)
     assert scatter.beside(noise)[1] == noise[1]
     for _ in range(200):  # the disturbance is over
-        scatter = scatter.after(np.zeros(2, np.float32), np.zeros(2, np.float32))
+        scatter = scatter.after(np.zeros(2, np.float32), np.zeros(2, np.float32), noise)
     assert np.sqrt(scatter.beside(noise)[0]) < 0.02
 
 
 def test_what_was_not_measured_says_nothing_of_the_scatter_and_doubt_is_no_scatter() -> None:
-    scatter = Scatter(np.zeros(2), np.zeros(2)).after(np.array([np.nan, 0.3], np.float32), np.array([0.1, 0.1], np.float32))
+    scatter = Scatter(np.zeros(2), np.zeros(2)).after(np.array([np.nan, 0.3], np.float32), np.array([0.1, 0.1], np.float32), np.array([1e-4, 1e-4], np.float32))
     assert scatter.windows.tolist() == [0, 1]
     assert scatter.squares.tolist() == [0, 0], "0.3 is what was doubted beforehand"
 
@@ -207,3 +207,22 @@ def test_where_windows_scatter_something_farther_from_the_limit_is_stayed_with(b
         off = replace(measured.tenants[0], p99_ms=measured.p99_ms[0] * (0.89, 1.11)[turn % 2])
         tuner.repeat(fast, replace(measured, tenants=(off,)))
     assert tuner.resting()[0] == slow, "each window kept the limit, but the next one may not"
+
+
+def test_a_window_within_the_scatter_is_no_surprise(bundle: Bundle, trace: Trace) -> None:
+    configuration = Configuration.of(trace.placements[0])
+    measured = trace.outcome(configuration)
+    assert isinstance(measured, Measurement)
+    tuner = LearnedTuner(bundle, problem_of(trace.space, Objective((1.05 * float(measured.p99_ms[0]),))))
+
+    def off(factor: float) -> Measurement:
+        return replace(measured, tenants=(replace(measured.tenants[0], p99_ms=factor * measured.p99_ms[0]),))
+
+    assert not tuner.surprising(configuration, off(2.0)), "nothing is known of it yet"
+    tuner.tell(configuration, measured)
+    assert tuner.surprising(configuration, off(1.2))
+    for turn in range(12):
+        tuner.repeat(configuration, off((0.9, 1.1)[turn % 2]))
+    assert not tuner.surprising(configuration, off(1.2))
+    assert tuner.surprising(configuration, off(2.0))
+    assert tuner.surprising(configuration, Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0))
