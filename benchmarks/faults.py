@@ -120,11 +120,11 @@ class Campaign:
         self.memory.move(Path("/dev/full"))
 
 
-def tightened(on: Campaign) -> None:
-    """Less memory than the next configuration takes, and limits that ask for another one."""
-    on.world.break_engine(NO_MEMORY)
-    on.limits_path.write_text('{"p99_ms": 60, "power_w": 60}')
+def starved(on: Campaign) -> None:
+    """More arrivals, which ask for another configuration, and then less memory than it takes: the first is an event of its own, and passes before."""
     on.world.crowd()
+    on.period()
+    on.world.break_engine(NO_MEMORY)
 
 
 def damaged(on: Campaign) -> None:
@@ -146,7 +146,7 @@ FAULTS = (
     Fault("the sensor gives NaN", lambda on: on.world.break_sensor(NAN), False, Phase.SAFE),
     Fault("the engine cache is damaged", damaged),
     Fault("the disk is full", Campaign.full_disk),
-    Fault("no memory for the next configuration", tightened),
+    Fault("no memory for the next configuration", starved),
     Fault("a limit below anything possible", lambda on: on.limits_path.write_text('{"p99_ms": 0.01, "power_w": 60}'), can_keep=False),
     Fault("a file of limits that is none", lambda on: on.limits_path.write_text('{"p99_ms": -3')),
     Fault("arrivals triple", lambda on: on.world.arrivals_times(3.0)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -29,8 +29,8 @@ ACCIDENTS = (FailureKind.INSTANCE_LOST, FailureKind.TIMED_OUT)
 #: Periods in a row with the very same reading, down to the last bit, after which a power sensor counts as stuck.
 STUCK = 3
 
-#: What a broken limit counts that is no farther off than windows scatter, beside one that is.
-SCATTERING = 1 / 3
+#: As how many a broken limit counts that is farther off than windows scatter, beside one that is not.
+SURPRISE = 3
 
 #: Periods in a row without a neighbour on the processor after which it counts as gone.
 CALM = 3
@@ -85,7 +85,7 @@ class Controller:
         self._space = runtime.space
         self._began_s = time.monotonic()
         self._number = 0
-        self._breaks: dict[Configuration, float] = {}
+        self._breaks: Counter[Configuration] = Counter()
         self._alone: Configuration | None = None  # what served before something else came to use the processor, too
         self._calm = 0
         self._mode = power_mode()
@@ -221,15 +221,18 @@ class Controller:
         """What kept the limits before and does so no more says that the device has changed."""
         if kept:
             self._breaks.pop(configuration, None)
+            self._disturbed = isinstance(outcome, Measurement) and outcome.disturbed
         elif self._ask(events, lambda decider: configuration in decider.resting(), False):
             surprised = self._ask(events, lambda decider: decider.surprised(configuration, outcome), False)
-            self._breaks[configuration] = self._breaks.get(configuration, 0.0) + (1.0 if surprised else SCATTERING)
+            self._breaks[configuration] += SURPRISE if surprised else 1
 
     def _watch(self, outcome: Measurement, events: list[str]) -> None:
         """Whether arrivals, heat, neighbours, or the device itself are no longer what was assumed; then decide anew."""
-        if sum(self._breaks.values()) >= self._options.doubted:
+        if sum(self._breaks.values()) >= SURPRISE * self._options.doubted:
             events.append("what kept the limits before does so no more: measuring anew")
-            self._alone = next(iter(self._breaks)) if outcome.disturbed else self._alone
+            if outcome.disturbed and not self._disturbed and self._alone is None:
+                self._alone = max(self._breaks, key=self._breaks.__getitem__)
+            self._calm = 0
             self._forget(events)
             return
         if self._alone is not None:

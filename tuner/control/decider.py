@@ -13,7 +13,8 @@ from envs.objective import Objective
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.prior import prior_of
 from tuner.policy.bundle import Bundle
-from tuner.policy.learned import LearnedTuner, Scatter
+from tuner.policy.learned import LearnedTuner
+from tuner.policy.scatter import Scatter
 from tuner.search.protocol import WIDE, Problem
 
 Models = Callable[[tuple[float, ...]], DeviceModel]
@@ -50,7 +51,7 @@ class Decider:
         self._first = first
         self._seen: dict[Configuration, deque[Measurement]] = {}
         self._tried: set[Configuration] = set()
-        self._scatter: Scatter | None = None
+        self._scatter = Scatter()
         self.objective, self.rates_ips = objective, rates_ips
         self._renew()
 
@@ -58,8 +59,10 @@ class Decider:
         """What is worth measuring next; None once nothing is, or the policy's budget is used up."""
         if self._tuner.left <= 0:
             return None
-        proposed = self._tuner.ask() if self._tried else self._first or self._tuner.surest
-        return None if proposed in self._tried else proposed
+        if self._first is not None and self._first not in self._tried:
+            return self._first
+        proposed = self._tuner.ask() if self._tried else self._tuner.surest
+        return None if proposed in self._tried or not self._tuner.worthwhile(proposed) else proposed
 
     def resting(self, current: Configuration | None = None) -> list[Configuration]:
         """What was measured and kept the limits, the best to stay with first, `current` being what serves now."""
@@ -76,7 +79,6 @@ class Decider:
         if isinstance(outcome, Measurement):
             self._seen.setdefault(configuration, deque(maxlen=LATEST)).append(outcome)
         (self._tuner.repeat if again else self._tuner.tell)(configuration, outcome)
-        self._scatter = self._tuner.scatter
 
     def surprised(self, configuration: Configuration, outcome: Outcome) -> bool:
         """Whether a period says that the device is not what it was, and not just that windows scatter."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import bisect
 
 import numpy as np
 import numpy.typing as npt
@@ -18,42 +18,12 @@ from envs.simulator.device_model import noise_spread
 from envs.world import log_outcomes
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
+from tuner.policy.scatter import FAR, Scatter
 from tuner.policy.view import Asked, Progress, outlook_of, view_of
 from tuner.search.protocol import Problem
 
 #: Throughput that another configuration must promise beyond that of what serves, as a share: a window tells no less, and a change disturbs.
 CHANGING = 0.03
-
-
-#: How windows of one configuration scatter is learned from so many of the latest, beside what the model says, which counts as so many.
-SCATTERED, ASSUMED = 30, 2
-
-#: Standard deviations beyond which a window is not what was to be expected.
-FAR = 3.0
-
-
-class Scatter(NamedTuple):
-    """Sums of squares of what windows differed by, and how many they are, [Q] each; the latest count most.
-
-    The model's noise is that of a quiet board. A device whose windows scatter more needs more distance from its limits.
-    """
-
-    squares: npt.NDArray[np.float64]
-    windows: npt.NDArray[np.float64]
-
-    def after(self, error: Single, variance: Single, noise: Single) -> Scatter:
-        """With one more window: by how much it missed what was believed, which was uncertain itself; NaN tells nothing.
-
-        What missed it by far counts as what is just to be expected: one burst is no habit.
-        """
-        told = np.isfinite(error)
-        kept = np.where(told, 1 - 1 / SCATTERED, 1.0)
-        missed = np.clip(error**2 - variance, 0.0, FAR**2 * self.beside(noise))
-        return Scatter(kept * self.squares + np.where(told, missed, 0.0), kept * self.windows + told)
-
-    def beside(self, noise: Single) -> Single:
-        """Variances [Q] where the model says `noise`: never less than that."""
-        return np.maximum(noise, (ASSUMED * noise + self.squares) / (ASSUMED + self.windows)).astype(np.float32)
 
 
 class LearnedTuner:
@@ -62,7 +32,7 @@ class LearnedTuner:
     Choosing what is safest of what was measured is how the policy waits: nothing else promises more than it risks.
 
     Args:
-        scatter: what was learned before on this device of how windows scatter; None for what the model says.
+        scatter: what is known of how windows scatter on this device; None for what the model says.
     """
 
     def __init__(self, bundle: Bundle, problem: Problem, scatter: Scatter | None = None) -> None:
@@ -78,7 +48,7 @@ class LearnedTuner:
         self._pool = pool_of(problem.space, problem.objective, prior, None, spread**2, len(prior.placements))
         pool = self._pool
         self._belief = Belief.of(pool.mean, pool.basis, pool.left)
-        self.scatter = scatter or Scatter(np.zeros(pool.noise.shape[1]), np.zeros(pool.noise.shape[1]))
+        self._scatter = scatter or Scatter()
         self._asked = Asked.of(pool, self._budget)
         self._measured = np.zeros(pool.candidates, dtype=np.float32)
         self._held: list[int] = []
@@ -131,7 +101,7 @@ class LearnedTuner:
 
     def _look(self) -> None:
         """What follows from what is believed."""
-        self._asked = self._asked._replace(noise=self.scatter.beside(self._pool.noise[0])[:, None])
+        self._asked = self._asked._replace(noise=self._scatter.noise(self._pool.noise[0], self._candidates))
         self._outlook = outlook_of(self._belief.mean[0], self._belief.variance[0], self._asked)
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
@@ -145,7 +115,7 @@ class LearnedTuner:
         if row is None:
             return
         pool, seen = self._pool, self._seen(outcome)
-        self._belief.update(np.array([row]), seen, self._asked.noise.T)
+        self._belief.update(np.array([row]), seen, self._asked.noise[None, :, row])
         self._look()
         self._measured[row] = 1.0
         if isinstance(outcome, Measurement):  # a tenant that nobody asked anything is as it was believed to be
@@ -153,7 +123,7 @@ class LearnedTuner:
         score, violation = (float(each[0, 0]) for each in judged(seen[:, :, None], pool.weights, pool.limits))
         self._broke = violation > 0
         if violation <= 0 and row not in self._held:
-            self._held.append(row)
+            bisect.insort(self._held, row)
         if violation <= 0 and (self._best < 0 or score > self._score):
             self._best, self._score = row, np.float32(score)
         if violation < self._least:
@@ -163,8 +133,17 @@ class LearnedTuner:
         """Another window of what was measured before: it also tells how windows scatter."""
         row = self._rows.get(configuration)
         if row is not None and self._measured[row]:
-            self.scatter = self.scatter.after(self._seen(outcome)[0] - self._belief.mean[0, :, row], self._belief.variance[0, :, row], self._pool.noise[0])
+            missed = self._seen(outcome)[0] - self._belief.mean[0, :, row]
+            self._scatter.add(configuration, missed, self._belief.variance[0, :, row], self._asked.noise[:, row])
         self.learn(configuration, outcome)
+
+    def worthwhile(self, configuration: Configuration) -> bool:
+        """Whether measuring it promises more throughput than what can be stayed with, at an even chance at least to keep the limits."""
+        row, resting = self._rows.get(configuration), self.resting()
+        if row is None or not resting:
+            return True
+        outlook, best = self._outlook, self._rows[resting[0]]
+        return bool(outlook.kept[row] > 0.5 and outlook.score[row] + outlook.spread[row] > outlook.score[best] + CHANGING)
 
     def surprising(self, configuration: Configuration, outcome: Outcome) -> bool:
         """Whether a window of what kept the limits before is farther beyond one than windows scatter; a failure always is."""
@@ -172,7 +151,7 @@ class LearnedTuner:
         if row is None or row not in self._held:
             return False
         error = self._seen(outcome)[0] - self._belief.mean[0, :, row]
-        expected = np.sqrt(self._belief.variance[0, :, row] + self._asked.noise[:, 0])
+        expected = np.sqrt(self._belief.variance[0, :, row] + self._asked.noise[:, row])
         return isinstance(outcome, Failure) or bool(((error > FAR * expected) & np.isfinite(self._pool.limits[0])).any())
 
     def _seen(self, outcome: Outcome) -> Single:

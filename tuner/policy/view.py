@@ -27,7 +27,7 @@ DOWN, STEEP_DOWN, STEEP_UP, FAR, HALF_OFF, HEIGHT, LEAST, RAREST, MOST, RISKED, 
 
 
 class Asked(NamedTuple):
-    """What never changes in a problem: noise and limits [Q, 1], weights [T], what else is known beforehand [G], and measurements in all."""
+    """What is given: noise [Q, M] or [Q, 1], limits [Q, 1], weights [T], what else is known beforehand [G], and measurements in all."""
 
     noise: Single
     limits: Single

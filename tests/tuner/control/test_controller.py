@@ -43,6 +43,13 @@ def held(campaign: Campaign) -> Configuration:
     return periods[-1].configuration
 
 
+def proposes(campaign: Campaign, configuration: Configuration, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the policy ask for this one next."""
+    decider = campaign.controller._decider
+    assert decider is not None
+    monkeypatch.setattr(decider, "experiment", lambda: None if configuration in decider._tried else configuration)
+
+
 def written(campaign: Campaign, text: str, stamp: int) -> None:
     campaign.limits_path.write_text(text)
     os.utime(campaign.limits_path, ns=(stamp, stamp))
@@ -88,7 +95,10 @@ def test_an_instance_that_is_lost_is_started_again_in_the_same_configuration(cam
     assert (again.configuration, again.kept) == (serving, True)
 
 
-def test_a_configuration_that_loses_its_instances_twice_is_left(campaign: Campaign) -> None:
+def test_a_configuration_that_loses_its_instances_twice_is_left(saturated: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign = saturated
+    campaign.period()
+    proposes(campaign, campaign.world.service.space.default(), monkeypatch)
     serving = held(campaign)
     for _ in range(2):
         campaign.world.break_engine(KILL)
@@ -108,8 +118,9 @@ def test_while_the_sensor_says_nothing_the_safe_default_serves(campaign: Campaig
     assert campaign.period().phase is not Phase.SAFE
 
 
-def test_no_memory_for_an_experiment_leaves_what_serves(campaign: Campaign) -> None:
+def test_no_memory_for_an_experiment_leaves_what_serves(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
     first = campaign.period()
+    proposes(campaign, Configuration((((2, 4), (0, 0), (0, 0), (0, 0)),)), monkeypatch)
     campaign.world.break_engine(NO_MEMORY)
     failed = campaign.period()
     assert isinstance(failed.outcome, Failure)

@@ -26,7 +26,7 @@ from envs.workload import workload_of
 from envs.world import RuntimeWorld
 from tests.worlds import respond, space
 from tuner.policy.bundle import Bundle, load_bundle
-from tuner.policy.learned import LearnedTuner, Scatter
+from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Problem
 
 
@@ -170,25 +170,6 @@ def test_a_problem_of_which_nothing_is_known_is_refused(bundle: Bundle) -> None:
         LearnedTuner(bundle, Problem(world, world.catalogue, Objective((60.0,)), world.default()))
 
 
-def test_how_windows_scatter_is_learned_and_never_less_than_the_model_says() -> None:
-    noise, rng = np.array([1e-4, 1e-4], np.float32), np.random.default_rng(0)
-    scatter = Scatter(np.zeros(2), np.zeros(2))
-    assert (scatter.beside(noise) == noise).all()
-    for _ in range(200):
-        scatter = scatter.after(np.array([0.1, 0.001]) * rng.standard_normal(2).astype(np.float32), np.zeros(2, np.float32), noise)
-    assert np.sqrt(scatter.beside(noise)[0]) == pytest.approx(0.1, rel=0.35)
-    assert scatter.beside(noise)[1] == noise[1]
-    for _ in range(200):  # the disturbance is over
-        scatter = scatter.after(np.zeros(2, np.float32), np.zeros(2, np.float32), noise)
-    assert np.sqrt(scatter.beside(noise)[0]) < 0.02
-
-
-def test_what_was_not_measured_says_nothing_of_the_scatter_and_doubt_is_no_scatter() -> None:
-    scatter = Scatter(np.zeros(2), np.zeros(2)).after(np.array([np.nan, 0.3], np.float32), np.array([0.1, 0.1], np.float32), np.array([1e-4, 1e-4], np.float32))
-    assert scatter.windows.tolist() == [0, 1]
-    assert scatter.squares.tolist() == [0, 0], "0.3 is what was doubted beforehand"
-
-
 def test_where_windows_scatter_something_farther_from_the_limit_is_stayed_with(bundle: Bundle, trace: Trace) -> None:
     fastest = max(range(len(trace.placements)), key=lambda row: float(np.nan_to_num(trace.batch.throughput_ips[row, 0])))
     fast = Configuration.of(trace.placements[fastest])
@@ -200,6 +181,7 @@ def test_where_windows_scatter_something_farther_from_the_limit_is_stayed_with(b
     tuner = LearnedTuner(bundle, problem_of(trace.space, Objective((limit_ms,))))
     for configuration in (fast, slow):
         tuner.tell(configuration, trace.outcome(configuration))
+    assert not tuner.worthwhile(slow), "it is slower than what keeps the limit"
     for _ in range(8):
         tuner.repeat(fast, measured)
     assert tuner.resting()[0] == fast, "its windows are all alike"
