@@ -48,7 +48,8 @@ class StreamEngine(Protocol):
     takes to run that size can be made here. It returns host memory of the engine (pinned) [at least batch, ...], never less than before (but after
     `keep`), in which batches are put together, so that what `launch` is given may lie there already (the first b rows).
     `elapsed_ms() -> float`: how long the device took for the batch that is done, by its own events.
-    `keep(batch) -> None`: no other size is wanted any more; what they took on the device can be released. Called while nothing is launched.
+    `keep(batch) -> None`: no other size is wanted any more; what they took on the device can be released. Called while nothing is launched; where it
+    raises, the instance is lost.
     """
 
     def launch(self, inputs: Arrays) -> None:

@@ -31,6 +31,8 @@ class StreamInstance(Instance):
         self._launched = False
         #: While a batch is being proven; otherwise the driver, which never sleeps for long, would not let go of a busy engine.
         self._claimed = False
+        #: Sizes that the engine may hold something for, those of a proof that failed among them.
+        self._allocated: set[int] = set()
         #: Set once the driver has nothing to do with the engine.
         self._released = threading.Event()
         self._released.set()
@@ -50,21 +52,16 @@ class StreamInstance(Instance):
 
     def resize(self, slot: Slot) -> None:
         super().resize(slot)
-        keep: Callable[[int], None] | None = getattr(self._engine, "keep", None)
-        if keep is None:
+        if self.error is not None or self._allocated <= {slot.batch}:
             return
-        self._claimed = True
-        try:
-            if self.error is None and self._running.acquire(timeout=STOP_TIMEOUT_S):
-                try:  # what other sizes hold is missing elsewhere: memory, and on a DLA one of few places for networks
-                    keep(slot.batch)
-                    self._proven &= {slot.batch}
-                    self._buffers = self._allocate(slot.batch)
-                finally:
-                    self._running.release()
-        finally:
-            self._claimed = False
-            self._driver.wake()
+        keep: Callable[[int], None] | None = getattr(self._engine, "keep", None)
+        if keep is not None:
+            self._claimed = True
+            try:
+                self._keep(slot.batch, keep)
+            finally:
+                self._claimed = False
+                self._driver.wake()
 
     def stop(self) -> None:
         self._stopping = True
@@ -92,7 +89,8 @@ class StreamInstance(Instance):
         """Launch a batch if the engine is free and one is ready."""
         if not self.free or not self._running.acquire(blocking=False):
             return False
-        requests = [request for request in self._queue.take_ready(self.slot.batch) if request.begin()]
+        # Looked at again, now that nobody else works on the engine: it may have been claimed, or lost, in between.
+        requests = [request for request in self._queue.take_ready(self.slot.batch) if request.begin()] if self.free else []
         if not requests:
             self._running.release()
             return False
@@ -158,7 +156,23 @@ class StreamInstance(Instance):
             time.sleep(POLL_S)
         self._engine.result()
 
+    def _keep(self, batch: int, keep: Callable[[int], None]) -> None:
+        """Have what other sizes hold given back, since it is missing elsewhere: memory, and on a DLA one of few places for networks."""
+        if not self._running.acquire(timeout=STOP_TIMEOUT_S):
+            self.abandon(TimeoutError(f"no answer within {STOP_TIMEOUT_S:g} s"))  # no later change waits for it again
+            return
+        try:
+            keep(batch)
+            self._proven &= {batch}
+            self._allocated = {batch}
+            self._buffers = self._allocate(batch)
+        except Exception as error:  # the change has been made and others have to learn of it: this one is lost, nothing else
+            self._lose(error)
+        finally:
+            self._running.release()
+
     def _allocate(self, batch: int) -> Arrays:
+        self._allocated.add(batch)
         own: Callable[[int], Arrays] | None = getattr(self._engine, "buffers", None)
         return own(batch) if own else super()._allocate(batch)
 

@@ -100,6 +100,15 @@ def too_short(samples: Sequence[BoardSample]) -> str:
     return "" if len(stamps_s) > 1 and rising else "fewer than two readings: take a longer window"
 
 
+def reading_fault(sample: BoardSample, has_power: bool) -> str:
+    """What is wrong with a single reading of watts, such as that of a monitor that has lost its bus and answers zeros; nothing if it can be used.
+
+    Taken as power it would keep every limit, and cost no energy.
+    """
+    impossible = has_power and not sample.energy_j and sample.total_w <= 0
+    return f"the total was {sample.total_w:g} W, which no board draws" if impossible else ""
+
+
 def watts_fault(samples: Sequence[BoardSample], has_power: bool) -> str:
     """What is wrong with a window of watts; nothing if it can be used."""
     first = samples[0]
@@ -108,9 +117,8 @@ def watts_fault(samples: Sequence[BoardSample], has_power: bool) -> str:
         lost.append("the total")
     if lost:
         return f"no number for {', '.join(lost)} in part of the window"
-    least_w = min(sample.total_w for sample in samples) if has_power else math.inf
-    if least_w <= 0:
-        return f"the total was {least_w:g} W, which no board draws"
+    if impossible := [fault for sample in samples if (fault := reading_fault(sample, has_power))]:
+        return impossible[0]
     span_s = samples[-1].time_s - first.time_s
     same = all(sample.rails_w == first.rails_w for sample in samples) and len({sample.total_w for sample in samples if has_power}) <= 1
     if same and len(samples) >= STUCK_READS and span_s >= STUCK_S:

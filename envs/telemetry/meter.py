@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from types import TracebackType
 
-from envs.errors import TunerError
-from envs.telemetry.energy import PowerWindow, power_window
+from envs.errors import SensorError, TunerError
+from envs.telemetry.energy import PowerWindow, power_window, reading_fault
 from envs.telemetry.protocol import BoardSample, Sensor
 
 #: Longer than a sensor waits for its own sample, so that it is the one who says what is wrong.
@@ -94,7 +94,10 @@ class _Readings:
 
     def _take(self) -> None:
         try:
-            self.samples.append(self._sensor.read())
+            sample = self._sensor.read()
+            if fault := reading_fault(sample, self._sensor.has_power):
+                raise SensorError(f"{self._sensor.name}: {fault}")
+            self.samples.append(sample)
             self._complaint = ""
             return
         except TunerError as error:

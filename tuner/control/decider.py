@@ -26,6 +26,10 @@ LATEST = 3
 KNOWN = WIDE // 2
 
 
+#: Times in a row that nothing is worth measuring, after which the search is over until a limit breaks or conditions change.
+SETTLED = 3
+
+
 class Decider:
     """A learned tuner that outlives limits and rates: it is made anew when they change, and told what still counts of what was measured.
 
@@ -37,6 +41,8 @@ class Decider:
     Attributes:
         safe: the most throughput that is sure to keep the limits, by the model alone; renewed with the limits and rates.
     """
+
+    _tuner: LearnedTuner
 
     def __init__(
         self,
@@ -52,17 +58,21 @@ class Decider:
         self._seen: dict[Configuration, deque[Measurement]] = {}
         self._tried: set[Configuration] = set()
         self._scatter = Scatter()
+        self._settled = 0  # times in a row that nothing was worth measuring
         self.objective, self.rates_ips = objective, rates_ips
         self._renew()
 
     def experiment(self) -> Configuration | None:
         """What is worth measuring next; None once nothing is, or the policy's budget is used up."""
-        if self._tuner.left <= 0:
+        if self._tuner.left <= 0 or self._settled >= SETTLED:
             return None
         if self._first is not None and self._first not in self._tried:
             return self._first
         proposed = self._tuner.ask() if self._tried else self._tuner.surest
-        return None if proposed in self._tried or not self._tuner.worthwhile(proposed) else proposed
+        if proposed in self._tried or not self._tuner.worthwhile(proposed):
+            self._settled += 1
+            return None
+        return proposed
 
     def resting(self, current: Configuration | None = None) -> list[Configuration]:
         """What was measured and kept the limits, the best to stay with first, `current` being what serves now."""
@@ -79,6 +89,8 @@ class Decider:
         if isinstance(outcome, Measurement):
             self._seen.setdefault(configuration, deque(maxlen=LATEST)).append(outcome)
         (self._tuner.repeat if again else self._tuner.tell)(configuration, outcome)
+        if not again or self._tuner.broke:
+            self._settled = 0
 
     def surprised(self, configuration: Configuration, outcome: Outcome) -> bool:
         """Whether a period says that the device is not what it was, and not just that windows scatter."""
@@ -106,6 +118,7 @@ class Decider:
         self._renew()
 
     def _renew(self) -> None:
+        self._settled = 0
         model = self._model_at(self.rates_ips)
         known = [*([self._first] if self._first else []), *list(self._seen)[-KNOWN:]]
         prior = prior_of(model, self.objective, np.random.default_rng(0), self._possible, WIDE, known=known)

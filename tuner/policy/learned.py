@@ -33,6 +33,9 @@ class LearnedTuner:
 
     Args:
         scatter: what is known of how windows scatter on this device; None for what the model says.
+
+    Attributes:
+        broke: whether the last measurement broke a limit.
     """
 
     def __init__(self, bundle: Bundle, problem: Problem, scatter: Scatter | None = None) -> None:
@@ -54,7 +57,7 @@ class LearnedTuner:
         self._held: list[int] = []
         self._best, self._score = -1, np.float32(NOTHING)
         self._least_row, self._least = 0, MAX_VIOLATION + 1.0
-        self._used, self._broke = 0, False
+        self._used, self.broke = 0, False
         self._look()
 
     def ask(self) -> Configuration:
@@ -83,26 +86,26 @@ class LearnedTuner:
         Args:
             current: what serves now; changing from it has to be worth something.
         """
-        rows = np.array(self._held, dtype=np.int64)
-        worth = worth_staying(self._outlook.score[rows], self._outlook.kept[rows])
-        if current in self._rows:
-            worth += CHANGING * (rows == self._rows[current])
-        return [self._candidates[row] for row in rows[(-worth).argsort(kind="stable")].tolist()]
+        worth = {row: float(self._staying[row]) for row in self._held}
+        if current in self._rows and self._rows[current] in worth:
+            worth[self._rows[current]] += CHANGING
+        return [self._candidates[row] for row in sorted(worth, key=worth.__getitem__, reverse=True)]
 
     @property
     def surest(self) -> Configuration:
         """By what is believed, measured or not: the most throughput among what is sure enough to keep the limits, or what is most likely to."""
-        return self._candidates[int(worth_staying(self._outlook.score, self._outlook.kept).argmax())]
+        return self._candidates[int(self._staying.argmax())]
 
     def observation(self) -> tuple[Single, npt.NDArray[np.int32]]:
         """What the policy sees, [P, F], and which candidates that is, [P]."""
-        progress = Progress(self._measured, self._held, self._best, self._score, self._used, self._broke)
+        progress = Progress(self._measured, self._held, self._best, self._score, self._used, self.broke)
         return view_of(self._outlook, self._asked, progress, min(PROPOSALS, len(self._measured)))
 
     def _look(self) -> None:
         """What follows from what is believed."""
         self._asked = self._asked._replace(noise=self._scatter.noise(self._pool.noise[0], self._candidates))
         self._outlook = outlook_of(self._belief.mean[0], self._belief.variance[0], self._asked)
+        self._staying = worth_staying(self._outlook.score, self._outlook.kept)
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         if self._used < self._budget and configuration in self._rows:
@@ -121,7 +124,7 @@ class LearnedTuner:
         if isinstance(outcome, Measurement):  # a tenant that nobody asked anything is as it was believed to be
             seen = np.where(np.isfinite(seen), seen, self._belief.mean[:, :, row])
         score, violation = (float(each[0, 0]) for each in judged(seen[:, :, None], pool.weights, pool.limits))
-        self._broke = violation > 0
+        self.broke = violation > 0
         if violation <= 0 and row not in self._held:
             bisect.insort(self._held, row)
         if violation <= 0 and (self._best < 0 or score > self._score):

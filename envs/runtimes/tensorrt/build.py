@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from envs.runtimes.tensorrt.versions import Bindings
 
 #: Called with a phase of the build, and how much of it is done.
 Step = Callable[[str, int, int], None]
+
+#: What pybind11 makes of an error in TensorRT. Unlike a refusal it may come from the moment, as where memory is short.
+RAISED = (RuntimeError, TypeError, ValueError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,16 @@ def build(
 
     Raises:
         ConfigurationFailed: BUILD_FAILED, with the builder's own last words.
-        StorageError: there is no room for a copy of the graph.
+        StorageError: there is no room for a copy of the graph, or a file cannot be read or written.
     """
     try:
         with bindings.deprecations_known():
             return _build(bindings, path, network, spec, options, ranges or {}, timings, step)
     except OSError as error:
-        raise StorageError(f"cannot keep a copy of {path} for the builder ({error.strerror or error}): make room in {tempfile.gettempdir()}") from error
-    except (RuntimeError, TypeError, ValueError, MemoryError) as error:  # what pybind11 makes of an error in TensorRT
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(f"cannot keep a copy of {path} for the builder ({error.strerror}): make room in {tempfile.gettempdir()}") from error
+        raise StorageError(f"cannot build an engine of {path}: {one_line(error)}") from error
+    except RAISED as error:
         raise failed(network, spec, bindings.lines.errors() or one_line(error)) from error
 
 
@@ -105,6 +111,14 @@ def _build(
 def failed(network: Network, spec: EngineSpec, why: str) -> ConfigurationFailed:
     """The failure of a build, as a configuration's."""
     return ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, f"no {spec.precision} engine of {network.name} for {spec.place} at batch {spec.batch}: {why}"))
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a build broke instead of being refused, for want of memory say, so that it may succeed the next time."""
+    cause = error.__cause__
+    if isinstance(cause, NetworkError):  # which libraries are made to raise, whatever went wrong in them
+        return may_pass(cause)
+    return isinstance(cause, MemoryError if isinstance(error, NetworkError) else RAISED)
 
 
 def needs_ranges(bindings: Bindings, spec: EngineSpec) -> bool:

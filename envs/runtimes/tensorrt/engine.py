@@ -19,11 +19,13 @@ class TensorRTEngine:
 
     Args:
         lane_of: makes the lane for a batch size on a stream; ConfigurationFailed where there is no engine of that size.
+        dropped: is told when lanes have been closed, so that what nobody uses any more can go.
         released: is told when everything has been released.
     """
 
-    def __init__(self, cuda: Cuda, network: Network, lane_of: Callable[[int, Any], Lane], released: Callable[[], None]) -> None:
-        self._cuda, self._network, self._lane_of, self._released = cuda, network, lane_of, released
+    def __init__(self, cuda: Cuda, network: Network, lane_of: Callable[[int, Any], Lane], dropped: Callable[[], None], released: Callable[[], None]) -> None:
+        self._cuda, self._network, self._lane_of = cuda, network, lane_of
+        self._dropped, self._released = dropped, released
         self._lanes: dict[int, Lane] = {}
         self._at_work: tuple[Lane, int] | None = None
         self._closed = False
@@ -45,8 +47,10 @@ class TensorRTEngine:
 
     def keep(self, batch: int) -> None:
         with self._cuda.current():
+            self._at_work = None  # a batch that failed is never collected
             for other in [size for size in self._lanes if size != batch]:
                 self._lanes.pop(other).close()
+        self._dropped()
 
     def launch(self, inputs: Arrays) -> None:
         count = len(inputs[0])
@@ -82,9 +86,11 @@ class TensorRTEngine:
             return
         self._closed = True
         with contextlib.suppress(Exception), self._cuda.current():
+            self._at_work = None  # a batch that failed is never collected
             while self._lanes:  # none is left to hold the stream, which pycuda destroys only where its context is current
                 self._lanes.popitem()[1].close()
             del self._stream, self._start, self._end
+        self._dropped()
         self._released()
 
     def _lane(self, count: int) -> Lane:

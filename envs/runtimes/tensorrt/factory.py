@@ -16,7 +16,7 @@ from envs.network import Network
 from envs.onnx_file import open_model
 from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.serving import ServingRuntime
-from envs.runtimes.tensorrt.build import build, failed, needs_ranges
+from envs.runtimes.tensorrt.build import build, failed, may_pass, needs_ranges
 from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.cuda import Cuda, can_capture
 from envs.runtimes.tensorrt.engine import TensorRTEngine
@@ -117,7 +117,7 @@ class TensorRTEngineFactory:
         def lane_of(batch: int, stream: Any) -> Lane:
             return Lane(self._bindings, self._cuda, self._plan(tenant, accelerator, batch), network, stream, graphs)
 
-        engine = TensorRTEngine(self._cuda, network, lane_of, lambda: self._release(engine))
+        engine = TensorRTEngine(self._cuda, network, lane_of, self._drop_unused, lambda: self._forget(engine))
         self._engines.append((tenant, accelerator, engine))
         return engine
 
@@ -161,7 +161,7 @@ class TensorRTEngineFactory:
         return BuildHost(self._bindings.version, facts.name, "{}.{}".format(*facts.capability), facts.sm, read_power_mode())
 
     def _built(self, tenant: int, place: int, batch: int, step: Callable[[str, int, int], None] | None = None) -> tuple[bytes, dict[str, Any]]:
-        """The plan and its notes, from the cache or built now; a build that failed is not tried again."""
+        """The plan and its notes, from the cache or built now; a build that was refused is not tried again."""
         network, spec = self._network(tenant), self._spec(tenant, place, batch)
         wanted = identity(network.sha256, spec, self.host, self._options)
         if (found := self.cache.load(wanted)) is not None:
@@ -177,10 +177,12 @@ class TensorRTEngineFactory:
             with self._cuda.current():
                 built = build(self._bindings, self._paths[tenant], network, spec, self._options, ranges, self.cache.timings(self.host), step)
         except NetworkError as error:
-            self.cache.remember_failure(wanted, str(error))
+            if not may_pass(error):
+                self.cache.remember_failure(wanted, str(error))
             raise failed(network, spec, str(error)) from error
         except ConfigurationFailed as error:
-            self.cache.remember_failure(wanted, error.failure.reason.split(": ", 1)[-1])
+            if not may_pass(error):
+                self.cache.remember_failure(wanted, error.failure.reason.split(": ", 1)[-1])
             raise
         self.cache.keep(wanted, built.plan, built.notes)
         if built.timings:
@@ -244,9 +246,11 @@ class TensorRTEngineFactory:
             self._runtimes[core] = self._bindings.runtime(core)
         return self._runtimes[core]
 
-    def _release(self, engine: TensorRTEngine) -> None:
-        """Forgets the instance, and the DLA plans that nobody uses any more."""
+    def _forget(self, engine: TensorRTEngine) -> None:
         self._engines = [each for each in self._engines if each[2] is not engine]
+
+    def _drop_unused(self) -> None:
+        """Unloads the DLA plans that nobody uses: a core holds but 16 loadables."""
         with contextlib.suppress(Exception), self._cuda.current():
             for key in [key for key, plan in self._plans.items() if plan.spec.on_dla and plan.users == 0]:
                 del self._plans[key]

@@ -93,7 +93,6 @@ class CudaEngine:
         self._stream = stream
         self._released = released
         self._began, self._ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        self._pool = torch.cuda.graph_pool_handle()
         self._programs: dict[int, Program] = {}
         self._pinned: list[Any] = []
         self._views: list[npt.NDArray[np.generic]] = []
@@ -113,6 +112,8 @@ class CudaEngine:
         return self._views
 
     def keep(self, batch: int) -> None:
+        """Lets go of other sizes. What their graphs held stays with PyTorch until it runs short of memory, and is anybody's then."""
+        self._flying = None  # its program may be one of those
         self._programs = {size: program for size, program in self._programs.items() if size == batch}
 
     def launch(self, inputs: Arrays) -> None:
@@ -192,8 +193,9 @@ class CudaEngine:
         graph = torch.cuda.CUDAGraph()
         problem: RuntimeError | None = None
         results: list[Any] = []
-        # Thread-local: what other threads do to other streams meanwhile is theirs.
-        graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+        # Thread-local: what other threads do to other streams meanwhile is theirs. No pool is shared with other sizes: PyTorch lets go of one
+        # only with its last graph.
+        graph.capture_begin(capture_error_mode="thread_local")
         try:
             results = self._forward(inputs)
         except RuntimeError as error:

@@ -148,6 +148,27 @@ def test_a_proof_that_hangs_in_an_instance_that_serves_releases_nothing_under_it
     alone.session.go_on.set()
 
 
+def test_an_engine_that_hangs_is_waited_for_once(factory: StreamedFactory, small_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked to give memory back while its batch does not end: whoever changes something next would wait as long again."""
+    alone = Alone(factory, read_network(small_onnx))
+    alone.instance.start()
+    alone.instance.prove(8)
+    alone.session.go_on.clear()
+    request = Request((SAMPLE,), None)
+    alone.queue.put(request)
+    while not alone.instance.in_flight:
+        time.sleep(0.001)
+    monkeypatch.setattr("envs.runtimes.streams.STOP_TIMEOUT_S", 0.2)
+    alone.instance.resize(alone.instance.slot)
+    assert isinstance(alone.instance.error, TimeoutError)
+    assert isinstance(request.future.exception(5), ConfigurationFailed), "who asked is told"
+    assert alone.engine.sizes == {4, 8}, "what it works on is not taken away under it"
+    alone.instance.stop()
+    assert not alone.session.closed
+    alone.driver.close()
+    alone.session.go_on.set()
+
+
 def test_what_is_ready_is_what_a_thread_would_be_given() -> None:
     queue = RequestQueue(max_wait_s=1000.0)
     woken: list[bool] = []

@@ -21,7 +21,7 @@ from envs.runtimes.measuring import ServingOptions
 from envs.runtimes.serving import ServingRuntime
 from envs.telemetry.none import NoSensor
 from envs.workload import workload_of
-from tests.envs.runtimes.streamed import StreamedFactory
+from tests.envs.runtimes.streamed import Stream, StreamedFactory
 
 SAMPLE = np.zeros((3, 48, 48), np.float32)
 
@@ -172,6 +172,38 @@ def test_an_instance_holds_memory_for_the_batch_that_is_asked_of_it_alone(runtim
     runtime.apply(configuration((1, 8)))
     assert factory.sessions[0].batches[proofs] == 8, "what it gave back has to be proven again"
     assert runtime.measure(0.2).throughput_ips[0] > 0
+
+
+def test_an_instance_whose_batch_stays_is_left_alone(runtime: ServingRuntime, factory: StreamedFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for it, however often the same is applied; what a proof that failed has left behind is given back once."""
+    kept: list[int] = []
+    monkeypatch.setattr(Stream, "keep", lambda self, batch: kept.append(batch))
+    for batch in (4, 4, 1, 1):
+        runtime.apply(configuration((1, batch)))
+    assert kept == [1]
+    factory.sessions[0].largest = 4
+    with pytest.raises(ConfigurationFailed):
+        runtime.apply(configuration((1, 8)))
+    for _ in range(2):
+        runtime.apply(configuration((1, 1)))
+    assert kept == [1, 1]
+
+
+def test_memory_that_cannot_be_given_back_loses_its_instance_alone(runtime: ServingRuntime, factory: StreamedFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(batch: int) -> None:
+        raise RuntimeError("the accelerator has gone")
+
+    runtime.apply(configuration((1, 1)))
+    monkeypatch.setattr(factory.streams[0], "keep", fault)
+    transition = runtime.apply(configuration((2, 4)))
+    assert (transition.kept, transition.created) == (1, 1)
+    with pytest.raises(ConfigurationFailed, match="the accelerator has gone") as error:
+        runtime.measure(0.2)
+    assert error.value.failure.kind is FailureKind.INSTANCE_LOST
+    transition = runtime.apply(configuration((2, 4)))
+    assert (transition.kept, transition.created) == (1, 1)
+    assert runtime.measure(0.2).throughput_ips[0] > 0
+    assert [session.closed for session in factory.sessions] == [True, False, False]
 
 
 def test_changes_by_difference_lose_nothing_while_requests_flow(runtime: ServingRuntime, samples: list[np.ndarray], expected: np.ndarray) -> None:

@@ -188,8 +188,9 @@ def test_a_reading_that_never_comes_back_costs_one_thread_and_one_wait(monkeypat
     assert meter.window().mean_w > 10
 
 
+@pytest.mark.parametrize("total_w", [math.nan, 0.0, -3.0])
 @pytest.mark.parametrize(("lost", "whole"), [({5}, True), ({5, 20, 21}, True), (set(range(5, 25)), False), (set(range(35, 1000)), False)])
-def test_a_few_readings_may_fail(lost: set[int], whole: bool) -> None:
+def test_a_few_readings_may_fail(lost: set[int], whole: bool, total_w: float) -> None:
     """Not many of them, and not the last one."""
     enough = threading.Event()
 
@@ -197,13 +198,16 @@ def test_a_few_readings_may_fail(lost: set[int], whole: bool) -> None:
         if position == 40:
             enough.set()
         if position in lost:
-            raise SensorError("scripted: gone")
+            if math.isnan(total_w):
+                raise SensorError("scripted: gone")
+            return watts(total_w)
         return watts(10.0)
 
     with PowerMeter(ScriptedSensor(tell), interval_s=0.001) as meter:
         enough.wait(10)
     window = meter.window()
-    assert window.fault == ("" if whole else "scripted: gone")
+    fault = "gone" if math.isnan(total_w) else f"the total was {total_w:g} W, which no board draws"
+    assert window.fault == ("" if whole else f"scripted: {fault}")
     assert (window.mean_w == 10.0) == whole
 
 

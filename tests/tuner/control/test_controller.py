@@ -179,7 +179,8 @@ def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(satur
     assert crowded[-1].score_ips < 0.9 * alone.score_ips
     saturated.world.runtime.become(SimulatedRuntime(model))
     after = [saturated.period() for _ in range(20)]
-    assert any("nothing else keeps the processor busy" in event for period in after for event in period.events)
+    at = next(number for number, period in enumerate(after) if any("nothing else keeps the processor busy" in event for event in period.events))
+    assert after[at + 1].configuration == alone.configuration, "it is the first to be tried"
     assert after[-1].score_ips > 0.97 * alone.score_ips
     assert after[-1].kept
 

@@ -16,7 +16,7 @@ from envs.runtimes.tensorrt import factory as factory_module
 from envs.runtimes.tensorrt import lane as lane_module
 from envs.runtimes.tensorrt.graph import with_batch
 from envs.runtimes.tensorrt.versions import Bindings
-from tests.envs.runtimes.tensorrt.fake_cuda import RecordedGraph
+from tests.envs.runtimes.tensorrt.fake_cuda import Event, RecordedGraph
 from tests.envs.runtimes.tensorrt.names import VERSIONS
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values
 from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, DLA1, TENSOR, World, served
@@ -197,6 +197,25 @@ def test_streams_end_while_the_context_is_current(world: World) -> None:
     engine.close()
     gc.collect()
     assert ended == [1]
+
+
+@pytest.mark.parametrize("end", ["close", "keep"])
+def test_a_batch_that_failed_holds_nothing(world: World, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """Nobody collects it: its lane, and with it the stream and the plan, would outlive the engine that let go of them."""
+
+    def fault(event: Event) -> None:
+        raise RuntimeError("an illegal memory access was encountered")
+
+    engine = world.engine(CUDA, 1)
+    stream, lane = weakref.ref(engine._stream), weakref.ref(engine._lanes[1])
+    engine.launch([values(1, 3, 64, 64)])
+    monkeypatch.setattr(Event, "query", fault)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        engine.done()
+    engine.close() if end == "close" else engine.keep(4)
+    gc.collect()
+    assert lane() is None
+    assert (stream() is None) == (end == "close")
 
 
 def test_no_memory_for_a_batch_leaves_nothing_behind(world: World) -> None:

@@ -48,6 +48,18 @@ def test_dla_plans_go_with_their_last_instance_and_gpu_plans_stay(world: World) 
     world.factory.close()
 
 
+def test_a_dla_plan_goes_with_the_last_batch_of_its_size(world: World) -> None:
+    """A core holds but 16 of them, whatever the instance that they belong to does next."""
+    first, second = world.engine(DLA0, 1, 4), world.engine(DLA0, 1)
+    sizes = [[plan.spec.batch for plan in world.factory._plans.values()]]
+    for engine in (first, second):
+        engine.buffers(4)
+        engine.keep(4)
+        sizes.append([plan.spec.batch for plan in world.factory._plans.values()])
+    assert sizes == [[1, 4], [1, 4], [4]]
+    assert served(first, values(4, 3, 64, 64)).shape == (4, 10)
+
+
 def test_prepare_builds_everything_once_and_tells_how_far_it_is(world: World) -> None:
     told: list[BuildProgress] = []
     assert world.factory.prepare(told.append) == {}
@@ -77,6 +89,31 @@ def test_a_failed_build_masks_its_choice_until_it_is_forgotten(world: World) -> 
     assert caught.value.failure.kind is FailureKind.BUILD_FAILED
     factory.cache.forget_failures()
     assert factory.prepare() == {}
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+def test_a_build_that_broke_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """At the first boot memory may have been short; unlike a refusal that says nothing about the next time."""
+
+    def broke(*arguments: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bindings, "set_precision", broke)
+        assert set(world.factory.prepare()) == {(0, place) for place in range(4)}
+    assert world.again().prepare() == {}
+
+
+@pytest.mark.parametrize(("cause", "again"), [(MemoryError(), True), (ValueError("no such operator"), False)])
+def test_ranges_that_memory_was_too_short_for_are_found_the_next_time(world: World, monkeypatch: pytest.MonkeyPatch, cause: Exception, again: bool) -> None:
+    def broke(*arguments: Any) -> None:
+        raise NetworkError("small cannot be run to find its INT8 ranges") from cause
+
+    with monkeypatch.context() as patch:
+        patch.setattr(factory_module, "activation_ranges", broke)
+        impossible = world.factory.prepare()
+        assert impossible
+    assert set(world.again().prepare()) == (set() if again else set(impossible))
 
 
 def test_one_size_that_fails_masks_no_accelerator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,6 +209,16 @@ def test_no_room_for_a_copy_of_the_graph_is_said(small: tuple[Path, Network], mo
         build(Bindings(fake_module("10.3.0")), *small, EngineSpec("cuda", "fp32", 1, True), BuildOptions())
 
 
+def test_what_else_goes_wrong_with_a_file_is_no_lack_of_room(small: tuple[Path, Network], monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*arguments: Any) -> None:
+        raise PermissionError(13, "Permission denied", "/scratch/prepared.onnx")
+
+    monkeypatch.setattr(build_module, "save", forbidden)
+    with pytest.raises(StorageError, match=r"Permission denied: '/scratch/prepared.onnx'") as caught:
+        build(Bindings(fake_module("10.3.0")), *small, EngineSpec("cuda", "fp32", 1, True), BuildOptions())
+    assert "make room" not in str(caught.value)
+
+
 def test_a_parser_that_refuses_is_a_failed_build(tmp_path: Path, small: tuple[Path, Network]) -> None:
     import onnx
 

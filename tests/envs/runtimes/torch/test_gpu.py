@@ -159,6 +159,21 @@ def test_what_cannot_be_captured_runs_all_the_same_and_says_so(path: Path, monke
     assert after.captured == {2: True}, "a failed capture leaves nothing behind"
 
 
+def test_the_graph_of_a_size_that_is_not_wanted_any_more_gives_its_memory_back(path: Path) -> None:
+    network = read_network(path)
+    one = engine(read_torch_graph(path, network), network)
+    reserved = []
+    for step in (lambda: one.buffers(1), lambda: one.buffers(8), lambda: one.keep(1)):
+        step()
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+        reserved.append(torch.cuda.memory_reserved())
+    one_size, both, kept = reserved
+    assert one.captured == {1: True}
+    assert kept - one_size < (both - one_size) / 2
+    assert answer(one, images(1)).shape == (1, 10)
+
+
 def test_an_answer_stays_as_it_was_when_the_next_batch_runs(path: Path) -> None:
     network = read_network(path)
     one = engine(read_torch_graph(path, network), network)
