@@ -14,7 +14,7 @@ from envs.simulator.device_model import DeviceModel
 from envs.simulator.prior import prior_of
 from tuner.policy.bundle import Bundle
 from tuner.policy.learned import LearnedTuner
-from tuner.policy.scatter import Scatter
+from tuner.policy.scatter import Evidence, Scatter
 from tuner.search.protocol import WIDE, Problem
 
 Models = Callable[[tuple[float, ...]], DeviceModel]
@@ -57,7 +57,7 @@ class Decider:
         self._first = first
         self._seen: dict[Configuration, deque[Measurement]] = {}
         self._tried: set[Configuration] = set()
-        self._scatter = Scatter()
+        self._scatter, self._evidence = Scatter(), Evidence()
         self._settled = 0  # times in a row that nothing was worth measuring
         self.objective, self.rates_ips = objective, rates_ips
         self._renew()
@@ -68,11 +68,15 @@ class Decider:
             return None
         if self._first is not None and self._first not in self._tried:
             return self._first
-        proposed = self._tuner.ask() if self._tried else self._tuner.surest
-        if proposed in self._tried or not self._tuner.worthwhile(proposed):
-            self._settled += 1
-            return None
-        return proposed
+        tuner = self._tuner
+        # While nothing is known to keep the limits, what is surest to comes first; later, where the policy would wait.
+        asks = (tuner.ask, tuner.most_sure)
+        for ask in asks if tuner.resting() else reversed(asks):
+            proposed = ask()
+            if proposed not in self._tried and tuner.worthwhile(proposed):
+                return proposed
+        self._settled += 1
+        return None
 
     def resting(self, current: Configuration | None = None) -> list[Configuration]:
         """What was measured and kept the limits, the best to stay with first, `current` being what serves now."""
@@ -114,6 +118,7 @@ class Decider:
         """
         self._seen.clear()
         self._tried.clear()
+        self._evidence.forget()
         self._first = first
         self._renew()
 
@@ -124,7 +129,7 @@ class Decider:
         prior = prior_of(model, self.objective, np.random.default_rng(0), self._possible, WIDE, known=known)
         self.safe = Configuration.of(prior.placements[0])
         problem = Problem(model.space, prior.placements, self.objective, self.safe, model=model, open=True, shared={"prior": prior})
-        self._tuner = LearnedTuner(self._bundle, problem, self._scatter)
+        self._tuner = LearnedTuner(self._bundle, problem, self._scatter, self._evidence)
         for configuration, outcomes in self._seen.items():
             for outcome in outcomes:
                 self._tuner.learn(configuration, outcome)

@@ -18,7 +18,7 @@ from envs.simulator.device_model import noise_spread
 from envs.world import log_outcomes
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
-from tuner.policy.scatter import FAR, Scatter
+from tuner.policy.scatter import FAR, Evidence, Scatter
 from tuner.policy.view import Asked, Progress, outlook_of, view_of
 from tuner.search.protocol import Problem
 
@@ -32,13 +32,13 @@ class LearnedTuner:
     Choosing what is safest of what was measured is how the policy waits: nothing else promises more than it risks.
 
     Args:
-        scatter: what is known of how windows scatter on this device; None for what the model says.
+        scatter, evidence: what is known of how windows scatter on this device, and what they were; None for what the model says.
 
     Attributes:
         broke: whether the last measurement broke a limit.
     """
 
-    def __init__(self, bundle: Bundle, problem: Problem, scatter: Scatter | None = None) -> None:
+    def __init__(self, bundle: Bundle, problem: Problem, scatter: Scatter | None = None, evidence: Evidence | None = None) -> None:
         prior = problem.prior
         if prior is None:
             raise BundleError("the policy needs a model of the device and its networks: give the problem one (envs.simulator.device_model.model_for)")
@@ -51,7 +51,7 @@ class LearnedTuner:
         self._pool = pool_of(problem.space, problem.objective, prior, None, spread**2, len(prior.placements))
         pool = self._pool
         self._belief = Belief.of(pool.mean, pool.basis, pool.left)
-        self._scatter = scatter or Scatter()
+        self._scatter, self._evidence = scatter or Scatter(), evidence or Evidence()
         self._asked = Asked.of(pool, self._budget)
         self._measured = np.zeros(pool.candidates, dtype=np.float32)
         self._held: list[int] = []
@@ -86,13 +86,12 @@ class LearnedTuner:
         Args:
             current: what serves now; changing from it has to be worth something.
         """
-        worth = {row: float(self._staying[row]) for row in self._held}
+        worth = dict(self._worth)
         if current in self._rows and self._rows[current] in worth:
             worth[self._rows[current]] += CHANGING
         return [self._candidates[row] for row in sorted(worth, key=worth.__getitem__, reverse=True)]
 
-    @property
-    def surest(self) -> Configuration:
+    def most_sure(self) -> Configuration:
         """By what is believed, measured or not: the most throughput among what is sure enough to keep the limits, or what is most likely to."""
         return self._candidates[int(self._staying.argmax())]
 
@@ -105,10 +104,14 @@ class LearnedTuner:
         """What follows from what is believed."""
         self._asked = self._asked._replace(noise=self._scatter.noise(self._pool.noise[0], self._candidates))
         self._outlook = outlook_of(self._belief.mean[0], self._belief.variance[0], self._asked)
-        self._staying = worth_staying(self._outlook.score, self._outlook.kept)
+        score, kept = self._outlook.score, self._outlook.kept
+        self._staying = worth_staying(score, kept)
+        chances = [self._evidence.chance(self._candidates[row], float(kept[row]), self._pool.limits[0]) for row in self._held]
+        self._worth: dict[int, float] = dict(zip(self._held, worth_staying(score[self._held], np.array(chances)).tolist(), strict=True))
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         if self._used < self._budget and configuration in self._rows:
+            self._evidence.add(configuration, self._seen(outcome)[0])
             self.learn(configuration, outcome)
             self._used += 1
 
@@ -119,7 +122,6 @@ class LearnedTuner:
             return
         pool, seen = self._pool, self._seen(outcome)
         self._belief.update(np.array([row]), seen, self._asked.noise[None, :, row])
-        self._look()
         self._measured[row] = 1.0
         if isinstance(outcome, Measurement):  # a tenant that nobody asked anything is as it was believed to be
             seen = np.where(np.isfinite(seen), seen, self._belief.mean[:, :, row])
@@ -131,6 +133,7 @@ class LearnedTuner:
             self._best, self._score = row, np.float32(score)
         if violation < self._least:
             self._least_row, self._least = row, violation
+        self._look()
 
     def repeat(self, configuration: Configuration, outcome: Outcome) -> None:
         """Another window of what was measured before: it also tells how windows scatter."""
@@ -138,15 +141,18 @@ class LearnedTuner:
         if row is not None and self._measured[row]:
             missed = self._seen(outcome)[0] - self._belief.mean[0, :, row]
             self._scatter.add(configuration, missed, self._belief.variance[0, :, row], self._asked.noise[:, row])
+        self._evidence.add(configuration, self._seen(outcome)[0])
         self.learn(configuration, outcome)
 
     def worthwhile(self, configuration: Configuration) -> bool:
-        """Whether measuring it promises more throughput than what can be stayed with, at an even chance at least to keep the limits."""
+        """Whether measuring it promises something beyond what can be stayed with: more throughput at an even chance at least to keep the limits, or
+        limits that are kept more surely."""
         row, resting = self._rows.get(configuration), self.resting()
         if row is None or not resting:
             return True
         outlook, best = self._outlook, self._rows[resting[0]]
-        return bool(outlook.kept[row] > 0.5 and outlook.score[row] + outlook.spread[row] > outlook.score[best] + CHANGING)
+        faster = outlook.kept[row] > 0.5 and outlook.score[row] + outlook.spread[row] > outlook.score[best] + CHANGING
+        return bool(faster or self._staying[row] > self._worth[best] + CHANGING)
 
     def surprising(self, configuration: Configuration, outcome: Outcome) -> bool:
         """Whether a window of what kept the limits before is farther beyond one than windows scatter; a failure always is."""

@@ -5,6 +5,7 @@ Letters: Q quantities (log throughput of each tenant, log p99 of each, log power
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +25,38 @@ FAR = 3.0
 #: What the scatter of others says of a configuration that has not served yet: a quarter of their variance, half of the standard deviation. What is
 #: expected to scatter as much as the worst would never be tried.
 OTHERS = 0.25
+
+
+#: Windows of a configuration that are remembered as they were, and as how many counts what is believed of its chance beside them.
+REMEMBERED, BELIEVED = 100, 10
+
+#: Standard errors by which a chance may be better than it looks: what was unlucky a few times is not given up for something much slower.
+BENEFIT = 0.5
+
+
+class Evidence:
+    """What windows of each configuration really gave: a tail is heavier than any belief in noise has it."""
+
+    def __init__(self) -> None:
+        self._windows: dict[Configuration, Single] = {}
+
+    def add(self, configuration: Configuration, seen: Single) -> None:
+        """One more window, [Q] logarithms; one without numbers is none."""
+        if np.isfinite(seen[0]):
+            before = self._windows.get(configuration, np.empty((0, len(seen)), dtype=np.float32))
+            self._windows[configuration] = np.concatenate([before[-REMEMBERED + 1 :], seen[None]])
+
+    def forget(self) -> None:
+        """The device is another one."""
+        self._windows.clear()
+
+    def chance(self, configuration: Configuration, believed: float, limits: Single) -> float:
+        """That a window keeps all limits [Q], from what is believed and how often that was so."""
+        windows = self._windows.get(configuration, np.empty((0, len(limits)), dtype=np.float32))
+        kept = len(windows) - int((windows > limits).any(axis=1).sum())
+        count = BELIEVED + len(windows)
+        chance = (BELIEVED * believed + kept) / count
+        return chance + BENEFIT * math.sqrt(max(chance * (1 - chance), 0.0) / count)
 
 
 class Scatter:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from envs.configuration import Configuration
-from tuner.policy.scatter import FAR, Scatter
+from tuner.policy.scatter import FAR, Evidence, Scatter
 
 SERVED, OTHER = Configuration((((1, 1),),)), Configuration((((2, 1),),))
 MODEL = np.array([1e-4, 1e-4], np.float32)
@@ -46,3 +46,16 @@ def test_what_was_not_measured_says_nothing_and_doubt_is_no_scatter() -> None:
     scatter = Scatter()
     scatter.add(SERVED, np.array([np.nan, 0.3], np.float32), np.array([0.1, 0.1], np.float32), MODEL)
     assert np.allclose(scatter.noise(MODEL, [SERVED])[:, 0], MODEL), "0.3 is what was doubted beforehand"
+
+
+def test_how_often_limits_were_really_kept_counts_beside_what_is_believed() -> None:
+    evidence, limits = Evidence(), np.array([np.inf, 0.0], np.float32)
+    assert evidence.chance(SERVED, 0.99, limits) == pytest.approx(0.99 + 0.5 * np.sqrt(0.99 * 0.01 / 10))
+    for turn in range(100):
+        evidence.add(SERVED, np.array([1.0, 0.1 if turn % 20 == 0 else -0.1], np.float32))
+    assert evidence.chance(SERVED, 0.999, limits) == pytest.approx(0.95, abs=0.02), "the belief in a thin tail was wrong"
+    assert evidence.chance(SERVED, 0.5, limits + 0.2) > 0.95, "a limit that none of them broke"
+    evidence.add(SERVED, np.array([np.nan, np.nan], np.float32))
+    assert evidence.chance(OTHER, 0.9, limits) > 0.9
+    evidence.forget()
+    assert evidence.chance(SERVED, 0.99, limits) > 0.99
