@@ -139,7 +139,8 @@ class LearnedTuner:
         """Another window of what was measured before: it also tells how windows scatter."""
         row = self._rows.get(configuration)
         if row is not None and self._measured[row]:
-            missed = self._seen(outcome)[0] - self._belief.mean[0, :, row]
+            seen = self._seen(outcome)[0]
+            missed = np.where(seen > NOTHING, seen - self._belief.mean[0, :, row], np.nan)  # where no sensor reads power, nothing scatters
             self._scatter.add(configuration, missed, self._belief.variance[0, :, row], self._asked.noise[:, row])
         self._evidence.add(configuration, self._seen(outcome)[0])
         self.learn(configuration, outcome)

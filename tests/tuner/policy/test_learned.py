@@ -208,3 +208,16 @@ def test_a_window_within_the_scatter_is_no_surprise(bundle: Bundle, trace: Trace
     assert not tuner.surprising(configuration, off(1.2))
     assert tuner.surprising(configuration, off(2.0))
     assert tuner.surprising(configuration, Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0))
+
+
+def test_a_power_that_no_sensor_reads_does_not_scatter(bundle: Bundle, trace: Trace) -> None:
+    configuration = Configuration.of(trace.placements[0])
+    measured = trace.outcome(configuration)
+    assert isinstance(measured, Measurement)
+    measured = replace(measured, power_w=np.nan)
+    tuner = LearnedTuner(bundle, problem_of(trace.space, Objective((3.0 * float(measured.p99_ms[0]),))))
+    tuner.tell(configuration, measured)
+    row, before = tuner._rows[configuration], tuner._outlook.kept.copy()
+    for _ in range(10):
+        tuner.repeat(configuration, measured)
+    assert tuner._outlook.kept[row] >= before[row] > 0.99
