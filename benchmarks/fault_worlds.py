@@ -164,10 +164,6 @@ class LiveWorld:
         """Faults that were asked for and have not happened."""
         return self.factory.faults
 
-    def crowd(self) -> None:
-        """Make the next period need another engine."""
-        self.client.rate_ips *= 2.5
-
     def break_sensor(self, fault: str) -> None:
         self.sensor.fault = fault
 
@@ -210,10 +206,6 @@ class SimulatedWorld:
         """Faults that were asked for and have not happened."""
         return self.runtime.faults
 
-    def crowd(self) -> None:
-        """Make the next period need another engine."""
-        self.arrivals_times(2.5)
-
     def break_sensor(self, fault: str) -> None:
         self.runtime.sensor_fault = fault
 
@@ -238,6 +230,7 @@ class BrokenRuntime(AnsweringRuntime):
         self.origin = inner.origin
         self.faults: list[str] = []
         self.sensor_fault = ""
+        self._lost = False
 
     @property
     def has_power(self) -> bool:
@@ -250,17 +243,18 @@ class BrokenRuntime(AnsweringRuntime):
         self._inner = inner
 
     def apply(self, configuration: Configuration) -> Transition:
-        if NO_MEMORY in self.faults and configuration != self._current:
+        if NO_MEMORY in self.faults and (self._lost or configuration != self._current):  # which loads an engine
             self.faults.remove(NO_MEMORY)
             raise ConfigurationFailed(Failure(FailureKind.OUT_OF_MEMORY, "injected: cannot allocate"))
         transition = self._inner.apply(configuration)
-        self._current = configuration
+        self._current, self._lost = configuration, False
         return transition
 
     def measure(self, window_s: float) -> Measurement:
         for fault, kind in ((KILL, FailureKind.INSTANCE_LOST), (HANG, FailureKind.TIMED_OUT)):
             if fault in self.faults:
                 self.faults.remove(fault)
+                self._lost = True
                 raise ConfigurationFailed(Failure(kind, "injected"))
         found = self._inner.measure(window_s)
         if self.sensor_fault:  # what `envs.telemetry.meter` makes of it

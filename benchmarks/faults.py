@@ -121,8 +121,8 @@ class Campaign:
 
 
 def starved(on: Campaign) -> None:
-    """More arrivals, which ask for another configuration, and then less memory than it takes: the first is an event of its own, and passes before."""
-    on.world.crowd()
+    """An instance dies, which is an event of its own and passes before; then there is less memory than it takes to start it again."""
+    on.world.break_engine(KILL)
     on.period()
     on.world.break_engine(NO_MEMORY)
 
@@ -146,7 +146,7 @@ FAULTS = (
     Fault("the sensor gives NaN", lambda on: on.world.break_sensor(NAN), False, Phase.SAFE),
     Fault("the engine cache is damaged", damaged),
     Fault("the disk is full", Campaign.full_disk),
-    Fault("no memory for the next configuration", starved),
+    Fault("no memory for the next engine", starved),
     Fault("a limit below anything possible", lambda on: on.limits_path.write_text('{"p99_ms": 0.01, "power_w": 60}'), can_keep=False),
     Fault("a file of limits that is none", lambda on: on.limits_path.write_text('{"p99_ms": -3')),
     Fault("arrivals triple", lambda on: on.world.arrivals_times(3.0)),
