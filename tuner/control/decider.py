@@ -75,6 +75,9 @@ class Decider:
             proposed = ask()
             if proposed not in self._tried and tuner.worthwhile(proposed):
                 return proposed
+        # Service lasts: what is left of the budget goes into what is safe, lest the model be wrong.
+        if (safe := tuner.unexplored()) is not None and safe not in self._tried:
+            return safe
         self._settled += 1
         return None
 

@@ -22,6 +22,9 @@ from tuner.policy.scatter import FAR, Evidence, Scatter
 from tuner.policy.view import Asked, Progress, outlook_of, view_of
 from tuner.search.protocol import Problem
 
+#: What may be tried although it promises nothing: what is this sure to keep the limits, and loses no more throughput than this share.
+SAFE, NEAR = 0.95, 0.3
+
 #: Throughput that another configuration must promise beyond that of what serves, as a share: a window tells no less, and a change disturbs.
 CHANGING = 0.03
 
@@ -154,6 +157,15 @@ class LearnedTuner:
         outlook, best = self._outlook, self._rows[resting[0]]
         faster = outlook.kept[row] > 0.5 and outlook.score[row] + outlook.spread[row] > outlook.score[best] + CHANGING
         return bool(faster or self._staying[row] > self._worth[best] + CHANGING)
+
+    def unexplored(self) -> Configuration | None:
+        """The best, by what is believed, of what was not measured, is safe, and not far behind what can be stayed with: the model may be wrong of it."""
+        resting = self.resting()
+        if not resting:
+            return None
+        score, kept = self._outlook.score, self._outlook.kept
+        rows = ((self._measured == 0) & (kept > SAFE) & (score > score[self._rows[resting[0]]] - NEAR)).nonzero()[0]
+        return self._candidates[rows[self._staying[rows].argmax()]] if len(rows) else None
 
     def surprising(self, configuration: Configuration, outcome: Outcome) -> bool:
         """Whether a window of what kept the limits before is farther beyond one than windows scatter; a failure always is."""

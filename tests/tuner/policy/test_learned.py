@@ -221,3 +221,16 @@ def test_a_power_that_no_sensor_reads_does_not_scatter(bundle: Bundle, trace: Tr
     for _ in range(10):
         tuner.repeat(configuration, measured)
     assert tuner._outlook.kept[row] >= before[row] > 0.99
+
+
+def test_what_is_safe_and_new_may_be_tried_until_there_is_no_more(bundle: Bundle, trace: Trace) -> None:
+    tuner = LearnedTuner(bundle, problem_of(trace.space, Objective((200.0,))))
+    assert tuner.unexplored() is None, "while nothing keeps the limits there is something better to do"
+    tuner.tell(tuner.ask(), trace.outcome(tuner.ask()))
+    tried = set()
+    while (safe := tuner.unexplored()) is not None:
+        assert safe not in tried
+        tried.add(safe)
+        tuner.learn(safe, trace.outcome(safe))
+        assert len(tried) <= len(trace.placements)
+    assert tried
