@@ -18,9 +18,8 @@ from envs.catalog.architectures import build
 from envs.catalog.reference_networks import reference_network
 from envs.configuration import Configuration, ConfigurationSpace
 from envs.device import local_computer
-from envs.layers import read_layers
+from envs.layers import read_network_and_layers
 from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement
-from envs.network import read_network
 from envs.runtimes.answering import AnsweringRuntime
 from envs.runtimes.instance import Arrays, Engine
 from envs.runtimes.load import sample_pool
@@ -145,14 +144,14 @@ class LiveWorld:
         if not self.path.exists():
             onnx.save(build("squeezenet1_1", image_size=64, classes=10), self.path)
         self.cache = folder / "cache"
-        space = ConfigurationSpace(local_computer(), workload_of([read_network(self.path)], [rate_ips]), 2, (1, 2, 4))
+        network, layers = read_network_and_layers(self.path)
+        space = ConfigurationSpace(local_computer(), workload_of([network], [rate_ips]), 2, (1, 2, 4))
         self.factory = BrokenFactory(OnnxEngineFactory(space, [self.path], self.cache))
         self.factory._factory.prepare()
         self.sensor = BrokenSensor()
         self.runtime = ServingRuntime(space, self.factory, self.sensor, ServingOptions(timeout_s=period_s, warmup_s=0.1, outside=True))
         self.client = Client(self.runtime, rate_ips)
-        layers = (read_layers(self.path),)
-        self.service = Service(self.runtime, None, lambda rates: model_for(at_rates(space, rates), layers))
+        self.service = Service(self.runtime, None, lambda rates: model_for(at_rates(space, rates), (layers,)))
 
     def begin(self) -> None:
         self.client.start()

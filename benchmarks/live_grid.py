@@ -79,7 +79,7 @@ def main() -> int:
     rows = []
     for path in given.networks:
         space = live_space(DeviceOptions(), WorkloadOptions([path]), SpaceOptions(given.instances, list(given.batches)))
-        name = space.workload.names[0]
+        name, layers = space.workload.names[0], (read_layers(path),)
         with onnxruntime_runtime(space, [Path(path)], cache_folder()) as runtime:
             batch = MeasurementBatch.of(measured_grid(runtime, given.window, name), 1)
             limits = draw_objectives(LimitRange.of(batch), np.random.default_rng(0).random((given.limits, uniforms_per_draw(1))), "held_out")
@@ -88,7 +88,7 @@ def main() -> int:
             for index in np.flatnonzero(exists):
                 clear = can_be_kept(batch, limits.row(index))
                 asked = Objective(tuple(limits.p99_ms[index]), float("inf"))
-                problem = Problem(space, space.catalogue, asked, space.default(), model=model_for(space, (read_layers(path),)))
+                problem = Problem(space, space.catalogue, asked, space.default(), model=model_for(space, layers))
                 found, broke = answered(runtime, problem, given.bundle, given.window, given.measurements)
                 best = Configuration.of(space.catalogue[rows_of_best[index]])
                 share = in_turns(runtime, problem, (found, best), given.window, given.turns) if found else 0.0

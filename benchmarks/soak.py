@@ -51,13 +51,11 @@ class Grid:
     def __init__(self, served: Service, window_s: float, windows: int) -> None:
         self.configurations = [Configuration.of(row) for row in served.space.catalogue]
         shape = (len(self.configurations), windows)
-        self.ips, self.p99_ms = np.full(shape, np.nan), np.full(shape, np.nan)
+        self.ips, self.p99_ms = np.empty(shape), np.empty(shape)
         with progress_bar("grid", shape[0] * windows) as advance:
             for window in range(windows):
                 for row, configuration in enumerate(self.configurations):
-                    outcome = try_configuration(served.runtime, configuration, window_s)
-                    if isinstance(outcome, Measurement):
-                        self.ips[row, window], self.p99_ms[row, window] = outcome.throughput_ips[0], outcome.p99_ms[0]
+                    self.ips[row, window], self.p99_ms[row, window] = measured(served, configuration, window_s)
                     advance(served.space.describe(configuration))
 
     def front(self) -> list[int]:

@@ -61,14 +61,19 @@ def servable(space: ConfigurationSpace, impossible: Mapping[tuple[int, int], Net
     return possible
 
 
-def read_networks(paths: list[str]) -> list[Network]:
-    """Read ONNX files; NetworkError says how to make one that is missing."""
+def existing(paths: list[str]) -> list[Path]:
+    """The ONNX files; NetworkError says how to make one that is missing."""
     if not paths:
         raise OptionError("workload.networks is empty: name at least one ONNX file")
     for path in paths:
         if not Path(path).exists():
             raise NetworkError(f"there is no file {path}: give an ONNX file, or write one with python -m tuner.networks {Path(path).stem}")
-    return [read_network(path) for path in paths]
+    return [Path(path) for path in paths]
+
+
+def read_networks(paths: list[str]) -> list[Network]:
+    """What `existing` files describe."""
+    return [read_network(path) for path in existing(paths)]
 
 
 def live_space(device: DeviceOptions, workload: WorkloadOptions, space: SpaceOptions) -> ConfigurationSpace:

@@ -14,7 +14,7 @@ from typing import Any, Optional
 from envs.configuration import Configuration, ConfigurationSpace, Placements
 from envs.device import local_computer
 from envs.errors import NoFeasibleConfiguration, OptionError, StorageError
-from envs.layers import LayerTable, read_layers
+from envs.layers import LayerTable, read_network_and_layers
 from envs.measurement import Failure, Measurement, Outcome
 from envs.objective import Objective
 from envs.runtimes.measuring import ServingOptions
@@ -27,7 +27,7 @@ from envs.workload import fair_weights, workload_of
 from envs.world import starting_row
 from tuner.cli import run_command
 from tuner.console import progress_bar, table
-from tuner.options import SpaceOptions, cache_folder, read_networks, servable, shipped
+from tuner.options import SpaceOptions, cache_folder, existing, servable, shipped
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Problem, Tuner
@@ -69,7 +69,8 @@ def main(options: TuneCommand) -> int:
     paths = [str(path) for path in (options.network if isinstance(options.network, list) else [options.network])]
     objective = Objective.from_dict({"p99_ms": options.p99_ms, "power_w": options.power_w}, len(paths))
     bundle = load_bundle(Path(options.bundle) if options.bundle else shipped("checkpoints") / "reference.bundle")
-    networks = read_networks(paths)
+    read = [read_network_and_layers(path) for path in existing(paths)]
+    networks, layers = [network for network, _ in read], tuple(table for _, table in read)
     space = ConfigurationSpace(
         local_computer(),
         workload_of(networks, options.rates_ips, options.weights or fair_weights(networks)),
@@ -78,7 +79,7 @@ def main(options: TuneCommand) -> int:
         options.space.max_total_instances,
     )
     factory = OnnxEngineFactory(space, [Path(path) for path in paths], cache_folder())
-    problem = problem_of(space, objective, servable(space, factory.prepare()), tuple(read_layers(path) for path in paths))
+    problem = problem_of(space, objective, servable(space, factory.prepare()), layers)
     tuner = LearnedTuner(bundle, problem)
     print(f"tuning {', '.join(space.workload.names)} on {space.device.name} for {objective.describe(space.workload.names)}")
     began_s = time.perf_counter()

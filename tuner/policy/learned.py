@@ -19,10 +19,10 @@ from envs.world import log_outcomes
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
 from tuner.policy.scatter import FAR, Evidence, Scatter
-from tuner.policy.view import Asked, Progress, outlook_of, view_of
+from tuner.policy.view import Given, Progress, outlook_of, view_of
 from tuner.search.protocol import Problem
 
-#: What may be tried although it promises nothing: what is this sure to keep the limits, and loses no more throughput than this share.
+#: What may be tried although it promises nothing: what is as sure as this to keep the limits, and loses no more throughput than this share.
 SAFE, NEAR = 0.95, 0.3
 
 #: Throughput that another configuration must promise beyond that of what serves, as a share: a window tells no less, and a change disturbs.
@@ -55,7 +55,7 @@ class LearnedTuner:
         pool = self._pool
         self._belief = Belief.of(pool.mean, pool.basis, pool.left)
         self._scatter, self._evidence = scatter or Scatter(), evidence or Evidence()
-        self._asked = Asked.of(pool, self._budget)
+        self._given = Given.of(pool, self._budget)
         self._measured = np.zeros(pool.candidates, dtype=np.float32)
         self._held: list[int] = []
         self._best, self._score = -1, np.float32(NOTHING)
@@ -101,12 +101,12 @@ class LearnedTuner:
     def observation(self) -> tuple[Single, npt.NDArray[np.int32]]:
         """What the policy sees, [P, F], and which candidates that is, [P]."""
         progress = Progress(self._measured, self._held, self._best, self._score, self._used, self.broke)
-        return view_of(self._outlook, self._asked, progress, min(PROPOSALS, len(self._measured)))
+        return view_of(self._outlook, self._given, progress, min(PROPOSALS, len(self._measured)))
 
     def _look(self) -> None:
         """What follows from what is believed."""
-        self._asked = self._asked._replace(noise=self._scatter.noise(self._pool.noise[0], self._candidates))
-        self._outlook = outlook_of(self._belief.mean[0], self._belief.variance[0], self._asked)
+        self._given = self._given._replace(noise=self._scatter.noise(self._pool.noise[0], self._rows))
+        self._outlook = outlook_of(self._belief.mean[0], self._belief.variance[0], self._given)
         score, kept = self._outlook.score, self._outlook.kept
         self._staying = worth_staying(score, kept)
         chances = [self._evidence.chance(self._candidates[row], float(kept[row]), self._pool.limits[0]) for row in self._held]
@@ -124,7 +124,7 @@ class LearnedTuner:
         if row is None:
             return
         pool, seen = self._pool, self._seen(outcome)
-        self._belief.update(np.array([row]), seen, self._asked.noise[None, :, row])
+        self._belief.update(np.array([row]), seen, self._given.noise[None, :, row])
         self._measured[row] = 1.0
         if isinstance(outcome, Measurement):  # a tenant that nobody asked anything is as it was believed to be
             seen = np.where(np.isfinite(seen), seen, self._belief.mean[:, :, row])
@@ -144,7 +144,7 @@ class LearnedTuner:
         if row is not None and self._measured[row]:
             seen = self._seen(outcome)[0]
             missed = np.where(seen > NOTHING, seen - self._belief.mean[0, :, row], np.nan)  # where no sensor reads power, nothing scatters
-            self._scatter.add(configuration, missed, self._belief.variance[0, :, row], self._asked.noise[:, row])
+            self._scatter.add(configuration, missed, self._belief.variance[0, :, row], self._given.noise[:, row])
         self._evidence.add(configuration, self._seen(outcome)[0])
         self.learn(configuration, outcome)
 
@@ -173,7 +173,7 @@ class LearnedTuner:
         if row is None or row not in self._held:
             return False
         error = self._seen(outcome)[0] - self._belief.mean[0, :, row]
-        expected = np.sqrt(self._belief.variance[0, :, row] + self._asked.noise[:, row])
+        expected = np.sqrt(self._belief.variance[0, :, row] + self._given.noise[:, row])
         return isinstance(outcome, Failure) or bool(((error > FAR * expected) & np.isfinite(self._pool.limits[0])).any())
 
     def _seen(self, outcome: Outcome) -> Single:

@@ -6,7 +6,7 @@ Letters: Q quantities (log throughput of each tenant, log p99 of each, log power
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ Single = npt.NDArray[np.float32]
 Double = npt.NDArray[np.float64]
 
 #: The latest windows of a configuration count, about so many; what is expected of it beforehand counts as so many.
-LATEST, ASSUMED = 30, 2
+RECENT, ASSUMED = 30, 2
 
 #: Standard deviations beyond which a window is not what was to be expected.
 FAR = 3.0
@@ -25,7 +25,6 @@ FAR = 3.0
 #: What the scatter of others says of a configuration that has not served yet: a quarter of their variance, half of the standard deviation. What is
 #: expected to scatter as much as the worst would never be tried.
 OTHERS = 0.25
-
 
 #: Windows of a configuration that are remembered as they were, and as how many counts what is believed of its chance beside them.
 REMEMBERED, BELIEVED = 100, 10
@@ -73,18 +72,17 @@ class Scatter:
         """
         squares, windows = self._seen.get(configuration, np.zeros((2, len(missed))))
         told = np.isfinite(missed)
-        kept = np.where(told, 1 - 1 / LATEST, 1.0)
+        kept = np.where(told, 1 - 1 / RECENT, 1.0)
         beyond = np.where(told, np.clip(missed**2 - variance, 0.0, FAR**2 * noise), 0.0)
         self._seen[configuration] = np.stack([kept * squares + beyond, kept * windows + told])
 
-    def noise(self, model: Single, candidates: Sequence[Configuration]) -> Single:
-        """Variances [Q, M] where the model says [Q], which they are never below."""
+    def noise(self, model: Single, rows: Mapping[Configuration, int]) -> Single:
+        """Variances [Q, M] where the model says [Q], which they are never below; `rows` are the places of M candidates."""
         all_seen = sum(self._seen.values(), np.zeros((2, len(model))))
         others = (ASSUMED * model + all_seen[0]) / (ASSUMED + all_seen[1])
         expected = np.maximum(model, OTHERS * others)
-        noise = np.repeat(expected[:, None], len(candidates), axis=1)
-        for row, configuration in enumerate(candidates):
-            if configuration in self._seen:
-                squares, windows = self._seen[configuration]
-                noise[:, row] = np.maximum(model, (ASSUMED * expected + squares) / (ASSUMED + windows))
+        noise = np.repeat(expected[:, None], len(rows), axis=1)
+        for configuration in self._seen.keys() & rows.keys():
+            squares, windows = self._seen[configuration]
+            noise[:, rows[configuration]] = np.maximum(model, (ASSUMED * expected + squares) / (ASSUMED + windows))
         return np.asarray(noise, dtype=np.float32)

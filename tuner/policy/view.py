@@ -21,12 +21,12 @@ from envs.pool import Pool
 OWN = len(BOUNDS)
 
 #: The constants of `envs.observation` as arrays: NumPy would make one of each number anew at every call, which takes as long as what it is for.
-DOWN, STEEP_DOWN, STEEP_UP, FAR, HALF_OFF, HEIGHT, LEAST, RAREST, MOST, RISKED, TIE, APART, ONE = (
+DOWN, STEEP_DOWN, STEEP_UP, FARTHEST, HALF_OFF, HEIGHT, LEAST, RAREST, MOST, RISKED, TIE, APART, ONE = (
     np.array(value, dtype=np.float32) for value in (-LOGISTIC, -8.0 * LOGISTIC, 8.0 * LOGISTIC, 60.0, -0.5, PEAK, 1e-6, -14.0, 1.5, RISK, 1e-3, AWAY, 1.0)
 )
 
 
-class Asked(NamedTuple):
+class Given(NamedTuple):
     """What is given: noise [Q, M] or [Q, 1], limits [Q, 1], weights [T], what else is known beforehand [G], and measurements in all."""
 
     noise: Single
@@ -38,7 +38,7 @@ class Asked(NamedTuple):
     budget: int
 
     @classmethod
-    def of(cls, pool: Pool, budget: int) -> Asked:
+    def of(cls, pool: Pool, budget: int) -> Given:
         """Of the first problem of a pool."""
         limited = np.isfinite(pool.limits[0, pool.tenants :]).tolist()
         columns = (pool.noise[0][:, None], pool.limits[0][:, None])
@@ -75,20 +75,20 @@ class Progress(NamedTuple):
     broke: bool
 
 
-def outlook_of(mean: Single, variance: Single, asked: Asked) -> Outlook:
+def outlook_of(mean: Single, variance: Single, given: Given) -> Outlook:
     """Of a belief, [Q, M]."""
-    tenants = len(asked.weights)
+    tenants = len(given.weights)
     features = np.zeros((OWN, mean.shape[1]), dtype=np.float32)
     _, _, _, _, spread, chance, worst, worst_distance, worst_spread, _, _, _, _, below = features
     if tenants == 1:
-        score = mean[0] + np.log(asked.weights[0])
+        score = mean[0] + np.log(given.weights[0])
         np.sqrt(variance[0], out=spread)
     else:
-        scores, variances = believed_score(mean[None], variance[None], asked.weights[None])
+        scores, variances = believed_score(mean[None], variance[None], given.weights[None])
         score = scores[0]
         np.sqrt(variances[0], out=spread)
-    distance = mean[tenants:] - asked.limits[tenants:]
-    doubt = np.sqrt(variance[tenants:] + asked.noise[tenants:])
+    distance = mean[tenants:] - given.limits[tenants:]
+    doubt = np.sqrt(variance[tenants:] + given.noise[tenants:])
     excess = np.maximum(distance, -6.0)
     excess /= doubt
     np.maximum(excess, -8.0, out=excess)
@@ -108,7 +108,7 @@ def outlook_of(mean: Single, variance: Single, asked: Asked) -> Outlook:
     return Outlook(score, spread, kept, chance, kept * WAITING + score, promise, features)
 
 
-def view_of(outlook: Outlook, asked: Asked, progress: Progress, proposals: int) -> tuple[Single, npt.NDArray[np.int32]]:
+def view_of(outlook: Outlook, given: Given, progress: Progress, proposals: int) -> tuple[Single, npt.NDArray[np.int32]]:
     """Observation [P, F] of the most promising candidates, and which those are, [P]. Fills in the rest of the outlook's features."""
     features, best, has_best = outlook.features, progress.best, progress.best >= 0
     over = progress.best_score if has_best else outlook.promise - np.float32(1.0)
@@ -128,8 +128,8 @@ def view_of(outlook: Outlook, asked: Asked, progress: Progress, proposals: int) 
     np.minimum(picked, HIGH, out=picked)
     np.multiply(picked, SCALE, out=out[:, :OWN])
     lead = min(max(float(over - outlook.promise), -3.0), 1.0) if has_best else 0.0
-    spent = (progress.used / asked.budget, (asked.budget - progress.used) / 8, has_best, lead)
-    out[:, OWN:] = (*spent, asked.power_limited, asked.latency_limited, progress.broke, *asked.known)
+    spent = (progress.used / given.budget, (given.budget - progress.used) / 8, has_best, lead)
+    out[:, OWN:] = (*spent, given.power_limited, given.latency_limited, progress.broke, *given.known)
     return out, shown
 
 
@@ -142,7 +142,7 @@ def _gains(outlook: Outlook, unit: Single, gain: Single, acquisition: Single, ne
     steep += ONE
     np.divide(ONE, steep, out=better)
     peak = unit * unit
-    np.minimum(peak, FAR, out=peak)
+    np.minimum(peak, FARTHEST, out=peak)
     peak *= HALF_OFF
     np.exp(peak, out=peak)
     peak *= HEIGHT

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from envs.observation import Situation, observe
 from tests.envs.test_observation import B, P, state
-from tuner.policy.view import Asked, Progress, outlook_of, view_of
+from tuner.policy.view import Given, Progress, outlook_of, view_of
 
 
 @pytest.mark.parametrize("tenants", [1, 2])
@@ -21,13 +21,13 @@ def test_it_is_a_row_of_what_the_environment_shows_bit_by_bit(tenants: int, seed
     there, shown_there = observe(situation, P)
     limited = (situation.limits[row, tenants:] < float("inf")).tolist()
     columns = (situation.noise[row][:, None], situation.limits[row][:, None])
-    asked = Asked(*columns, situation.weights[row], limited[-1], any(limited[:-1]), tuple(situation.known[row].tolist()), situation.budget)
+    given_ = Given(*columns, situation.weights[row], limited[-1], any(limited[:-1]), tuple(situation.known[row].tolist()), situation.budget)
     held = situation.held[row].nonzero()[0].tolist()
     progress = Progress(
         situation.measured[row].astype("f4"), held, int(situation.best[row]), situation.best_score[row], int(situation.used[row]), bool(situation.broke[row])
     )
-    outlook = outlook_of(situation.mean[row], situation.variance[row], asked)
+    outlook = outlook_of(situation.mean[row], situation.variance[row], given_)
     for _ in range(2):  # looking changes nothing
-        here, shown_here = view_of(outlook, asked, progress, P)
+        here, shown_here = view_of(outlook, given_, progress, P)
         assert shown_here.tolist() == shown_there[row].tolist()
         assert (here == there[row]).all()

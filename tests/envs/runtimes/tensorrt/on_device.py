@@ -24,6 +24,13 @@ def served(engine: TensorRTEngine, images: Any) -> Any:
     return engine.result()[0]
 
 
+def served_together(engines: list[TensorRTEngine], batches: list[Any]) -> list[Any]:
+    """All are launched before the first is waited for, so that they are in flight at once."""
+    for engine, batch in zip(engines, batches, strict=True):
+        engine.launch([batch])
+    return [engine.result()[0] for engine in engines]
+
+
 def loaded(factory: TensorRTEngineFactory, position: int, batch: int) -> TensorRTEngine:
     engine = factory.load(0, position, 1)
     engine.buffers(batch)

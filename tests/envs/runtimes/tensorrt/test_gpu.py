@@ -25,7 +25,7 @@ from envs.runtimes.tensorrt.factory import TensorRTEngineFactory, tensorrt_runti
 from envs.runtimes.tensorrt.inspect import tensor_core_layers
 from envs.runtimes.tensorrt.spec import BuildOptions, identity, spec_of
 from envs.workload import workload_of
-from tests.envs.runtimes.tensorrt.on_device import loaded, place, served
+from tests.envs.runtimes.tensorrt.on_device import loaded, place, served, served_together
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values
 
 pytestmark = pytest.mark.gpu
@@ -82,11 +82,9 @@ def test_instances_work_at_the_same_time_and_answer_rightly(
     model = onnx.load(str(small[0]))
     for _ in range(20):
         images = [values(4, 3, 64, 64) for _ in pair]
-        for engine, batch in zip(pair, images, strict=True):
-            engine.launch([batch])
-        for engine, batch in zip(pair, images, strict=True):
+        for answer, batch in zip(served_together(pair, images), images, strict=True):
             expected = run(model, batch)[0]
-            np.testing.assert_allclose(engine.result()[0], expected, atol=1e-4 * np.abs(expected).max())
+            np.testing.assert_allclose(answer, expected, atol=1e-4 * np.abs(expected).max())
     for engine in pair:
         engine.close()
 
