@@ -81,7 +81,7 @@ _TABLE = (
     Parameter("idle_scale", 1.0, 0.2, 3.0, 0.1, "idle power relative to the board's published one"),
     Parameter("tail", 0.04, 0.0, 1.0, 0.5, "how far the 99th percentile of a batch's time lies above its mean"),
     Parameter("quantum_ms", 0.3, 0.0, 200.0, 0.4, "what waiting for a turn adds to the tail where instances outnumber the capacity [ms]", assumed=True),
-    Parameter("threads_exponent", 0.9, 0.3, 1.0, 0.06, "speed of one instance on a plain computer grows with its threads to this power"),
+    Parameter("threads_exponent", 0.9, 0.0, 1.0, 0.3, "speed of one instance on a plain computer grows with its threads to this power, if layers are large"),
     Parameter("cpu_fp32_gmac_s", 60.0, 1.0, 5_000.0, 0.6, "FP32 rate of one core of a plain computer [GMAC/s]"),
     Parameter("cpu_int8_ratio", 2.5, 0.3, 16.0, 0.5, "INT8 over FP32 rate of a plain computer"),
     Parameter("cpu_layer_us", 15.0, 0.0, 2_000.0, 0.5, "fixed time of a layer on a plain computer [us]"),

@@ -25,6 +25,9 @@ from tuner.search.protocol import Problem
 #: What may be tried although it promises nothing: what is as sure as this to keep the limits, and loses no more throughput than this share.
 SAFE, NEAR = 0.95, 0.3
 
+#: A chance to keep the limits that is high enough for what serves: what is surer yet is no better.
+ENOUGH = 0.99
+
 #: Throughput that another configuration must promise beyond that of what serves, as a share: a window tells no less, and a change disturbs.
 CHANGING = 0.03
 
@@ -108,9 +111,10 @@ class LearnedTuner:
         self._given = self._given._replace(noise=self._scatter.noise(self._pool.noise[0], self._rows))
         self._outlook = outlook_of(self._belief.mean[0], self._belief.variance[0], self._given)
         score, kept = self._outlook.score, self._outlook.kept
-        self._staying = worth_staying(score, kept)
+        self._staying = worth_staying(score, np.minimum(kept, ENOUGH))
         chances = [self._evidence.chance(self._candidates[row], float(kept[row]), self._pool.limits[0]) for row in self._held]
-        self._worth: dict[int, float] = dict(zip(self._held, worth_staying(score[self._held], np.array(chances)).tolist(), strict=True))
+        worth = worth_staying(score[self._held], np.minimum(np.array(chances), ENOUGH))
+        self._worth: dict[int, float] = dict(zip(self._held, worth.tolist(), strict=True))
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         if self._used < self._budget and configuration in self._rows:

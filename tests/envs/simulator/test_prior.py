@@ -7,10 +7,13 @@ import pytest
 
 from envs.catalog.reference_networks import reference_network
 from envs.configuration import Configuration, ConfigurationSpace, Placements
+from envs.device import local_computer
 from envs.objective import Objective
-from envs.simulator.device_model import DeviceModel
+from envs.simulator.belief import Belief
+from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.draw import described
 from envs.simulator.machine import device_of, machine_of
+from envs.simulator.parameters import nominal
 from envs.simulator.prior import SHORTLIST, prior_of, starting_configuration
 from envs.simulator.proposals import ENUMERATED, candidate_pool, score_and_violation, search, unmirrored
 from envs.simulator.tables import Contexts
@@ -171,3 +174,19 @@ def test_a_mirrored_dla_core_is_no_other_configuration(model: DeviceModel) -> No
     twins = codes != others
     assert not set(codes[twins]) & set(others[twins])
     assert set(codes) | set(others) == set(model.space.codes(model.space.catalogue))
+
+
+def test_that_threads_speed_up_little_is_learned_from_two_measurements() -> None:
+    """A small network on a plain computer: a second thread hardly makes an instance faster, so that a second instance nearly doubles what is served."""
+    table = reference_network("mobilenet_v2")
+    space = ConfigurationSpace(local_computer(cores=2), workload_of([described(table)]), 2, (1, 2, 4))
+    model = model_for(space, (table,))
+    true = model.logarithms(model.contexts(nominal("cpu").with_values(threads_exponent=0.3)), space.catalogue)[0]
+    prior = prior_of(model, Objective((np.inf,)), np.random.default_rng(0), space.catalogue, len(space.catalogue))
+    rows = {tuple(row.ravel()): place for place, row in enumerate(prior.placements)}
+    truth = {tuple(row.ravel()): values for row, values in zip(space.catalogue, true.T, strict=True)}
+    belief = Belief.of(prior.mean[None], prior.basis[None], prior.left[None])
+    for measured in ((0, 0, 1, 2), (0, 0, 2, 1)):
+        belief.update(np.array([rows[measured]]), truth[measured][None], np.full((1, 3), 1e-4))
+    both = (0, 0, 2, 2)
+    assert belief.mean[0, 0, rows[both]] == pytest.approx(truth[both][0], abs=0.15)
