@@ -2,7 +2,8 @@
 
 First every configuration of a small space is measured. Then the controller serves through phases, each with a limit of its own. Every few periods
 it rests for a round, in which the fastest configurations that kept the limit in the grid are measured, one window each: a computer drifts, so that what is
-compared has to be measured at the same time. The best fixed one of a phase is chosen with hindsight, among those that kept its limit in all rounds.
+compared has to be measured at the same time, and brought to the same level. The best fixed one of a phase is chosen with hindsight, among those that kept its
+limit in all rounds.
 
 python -m benchmarks.soak
 python -m benchmarks.soak --minutes 5
@@ -38,11 +39,11 @@ from tuner.options import cache_folder, shipped
 #: Places along the front of throughput and p99, from slow to fast: each phase's limit is what the configuration there keeps, so that limits bind.
 PLACES = (1.0, 0.5, 0.75, 0.25, 1.0, 0.6)
 
-#: How much more than the worst window of that configuration in the grid a limit allows: three windows do not show how far its windows scatter.
-ROOM = 1.4
+#: How often the p99 of that configuration in the grid a limit allows: what shares its host with others does not give the same for half an hour.
+ROOM = 2.0
 
 #: Fixed configurations that a phase is compared with, and rounds in which they are measured.
-RIVALS, ROUNDS = 5, 8
+RIVALS, ROUNDS = 3, 20
 
 
 class Grid:
@@ -67,7 +68,7 @@ class Grid:
     def limits_ms(self) -> list[float]:
         """Of the phases."""
         front = self.front()
-        return [ROOM * float(self.p99_ms[front[round(place * (len(front) - 1))]].max()) for place in PLACES]
+        return [ROOM * float(np.median(self.p99_ms[front[round(place * (len(front) - 1))]])) for place in PLACES]
 
     def best_first(self, limit_ms: float) -> list[Configuration]:
         """Those that kept the limit in every window, the fastest first."""
@@ -81,11 +82,14 @@ class Phase:
     """One limit for a while.
 
     Attributes:
-        periods: under control. rivals_ips, rivals_p99_ms: [RIVALS, ROUNDS], NaN where nothing was measured. memory_mib: resident at the end.
+        periods: under control. rounds: after how many of them each round came. rivals: what was measured in them, [RIVALS, ROUNDS], NaN where it failed.
+        memory_mib: resident at the end.
     """
 
     limit_ms: float
     periods: list[Period]
+    rounds: list[int]
+    rivals: list[Configuration]
     rivals_ips: np.ndarray
     rivals_p99_ms: np.ndarray
     memory_mib: float
@@ -97,13 +101,40 @@ class Phase:
 
     @property
     def fixed_ips(self) -> float:
-        """Of the best fixed configuration: NaN where none kept the limit in every round."""
-        kept = (self.rivals_p99_ms <= self.limit_ms).all(axis=1)
-        return float(self.rivals_ips[kept].mean(axis=1).max()) if kept.any() else float("nan")
+        """Of the best fixed configuration over all periods, among those that kept the limit in every round; where none did, rounds that broke it count
+        nothing, as periods that did."""
+        kept = self.rivals_p99_ms <= self.limit_ms
+        ips = self._rivals_at_all_times()
+        return float(np.nanmax(ips[kept.all(axis=1)] if kept.all(axis=1).any() else ips * kept.mean(axis=1)))
+
+    def _rivals_at_all_times(self) -> np.ndarray:
+        """[RIVALS], mean throughput that each would have had in the periods under control, by what the computer could do at the time."""
+        windows = [(at, period.configuration, period.score_ips) for at, period in enumerate(self.periods) if period.score_ips > 0]
+        for rival, row in zip(self.rivals, self.rivals_ips, strict=True):
+            windows += [(at - 0.5, rival, ips) for at, ips in zip(self.rounds, row, strict=True) if np.isfinite(ips)]
+        windows.sort(key=lambda window: window[0])
+        at, configurations, ips = zip(*windows, strict=True)
+        kinds = {configuration: kind for kind, configuration in enumerate(dict.fromkeys(configurations))}
+        own, level = levelled(np.log(ips), np.array([kinds[configuration] for configuration in configurations]))
+        in_periods = np.exp(level[np.array(at) % 1 == 0]).mean()
+        return np.array([np.exp(own[kinds[rival]]) * in_periods if rival in kinds else np.nan for rival in self.rivals])
 
     @property
     def broken(self) -> int:
         return sum(not period.kept for period in self.periods)
+
+
+def levelled(logs: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What each configuration gives, [K], and how much more or less the computer could do at the time of each window, [N]; least squares.
+
+    Args:
+        logs: [N], of throughput, in the order of time. which: [N], configurations 0 to K - 1. Windows scatter as much as the computer moves between them.
+    """
+    count, kinds = len(logs), int(which.max()) + 1
+    own, moves = np.eye(kinds)[which], np.diff(np.eye(count), axis=0)
+    rows = [np.hstack([own, np.eye(count)]), np.hstack([np.zeros((count - 1, kinds)), moves]), np.r_[np.zeros(kinds), np.ones(count)][None]]
+    found = np.linalg.lstsq(np.vstack(rows), np.r_[logs, np.zeros(count)], rcond=None)[0]
+    return found[:kinds], found[kinds:]
 
 
 def measured(served: Service, configuration: Configuration, window_s: float) -> tuple[float, float]:
@@ -127,14 +158,16 @@ def phases(served: Service, grid: Grid, folder: Path, bundle: Path, period_s: fl
             rivals = grid.best_first(limit_ms)[:RIVALS]
             passed: list[Period] = []
             rounds: list[list[tuple[float, float]]] = []
+            after: list[int] = []
             for number in range(periods):
                 passed.append(controller.step())
                 journal.write(passed[-1].as_dict(served.space))
                 advance(f"{passed[-1].phase.value}, p99 <= {limit_ms:.1f} ms")
                 if (number + 1) * ROUNDS // periods > len(rounds):
                     rounds.append([measured(served, rival, period_s) for rival in rivals])
+                    after.append(number + 1)
             ips, p99_ms = np.array(rounds).transpose(2, 1, 0)
-            yield Phase(limit_ms, passed, ips, p99_ms, resident_mib())
+            yield Phase(limit_ms, passed, after, rivals, ips, p99_ms, resident_mib())
 
 
 def main() -> int:

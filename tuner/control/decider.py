@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 import numpy as np
 
 from envs.configuration import Configuration, Placements
-from envs.measurement import Measurement, Outcome
+from envs.measurement import Outcome
 from envs.objective import Objective
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.prior import prior_of
 from tuner.policy.bundle import Bundle
+from tuner.policy.evidence import History
 from tuner.policy.learned import LearnedTuner
-from tuner.policy.scatter import Evidence, Scatter
 from tuner.search.protocol import WIDE, Problem
 
 Models = Callable[[tuple[float, ...]], DeviceModel]
-
-#: Windows of a configuration that count when limits change: enough to average, few enough to be of now.
-LATEST = 3
 
 #: Configurations measured before that are on a new shortlist: they must not crowd out what is new.
 KNOWN = WIDE // 2
@@ -55,9 +51,8 @@ class Decider:
     ) -> None:
         self._bundle, self._model_at, self._possible = bundle, model_at, possible
         self._first = first
-        self._seen: dict[Configuration, deque[Measurement]] = {}
         self._tried: set[Configuration] = set()
-        self._scatter, self._evidence = Scatter(), Evidence()
+        self._history = History()
         self._settled = 0  # times in a row that nothing was worth measuring
         self.objective, self.rates_ips = objective, rates_ips
         self._renew()
@@ -87,14 +82,12 @@ class Decider:
 
     def least(self) -> Configuration | None:
         """What came closest to the limits where nothing kept them."""
-        return self._tuner.least if self._seen else None
+        return self._tuner.least if self._history.evidence else None
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         """Learn from a period."""
         again = configuration in self._tried
         self._tried.add(configuration)
-        if isinstance(outcome, Measurement):
-            self._seen.setdefault(configuration, deque(maxlen=LATEST)).append(outcome)
         (self._tuner.repeat if again else self._tuner.tell)(configuration, outcome)
         if not again or self._tuner.broke:
             self._settled = 0
@@ -119,20 +112,16 @@ class Decider:
         Args:
             first: what to measure first; None to go by the model.
         """
-        self._seen.clear()
+        self._history.forget()
         self._tried.clear()
-        self._evidence.forget()
         self._first = first
         self._renew()
 
     def _renew(self) -> None:
         self._settled = 0
         model = self._model_at(self.rates_ips)
-        known = [*([self._first] if self._first else []), *list(self._seen)[-KNOWN:]]
+        known = [*([self._first] if self._first else []), *self._history.evidence.configurations()[-KNOWN:]]
         prior = prior_of(model, self.objective, np.random.default_rng(0), self._possible, WIDE, known=known)
         self.safe = Configuration.of(prior.placements[0])
         problem = Problem(model.space, prior.placements, self.objective, self.safe, model=model, open=True, shared={"prior": prior})
-        self._tuner = LearnedTuner(self._bundle, problem, self._scatter, self._evidence)
-        for configuration, outcomes in self._seen.items():
-            for outcome in outcomes:
-                self._tuner.learn(configuration, outcome)
+        self._tuner = LearnedTuner(self._bundle, problem, self._history)

@@ -17,8 +17,9 @@ from envs.simulator.belief import Belief
 from envs.simulator.device_model import noise_spread
 from envs.world import log_outcomes
 from tuner.policy.bundle import Bundle
+from tuner.policy.evidence import History
 from tuner.policy.forward import NumpyPolicy
-from tuner.policy.scatter import FAR, Evidence, Scatter
+from tuner.policy.scatter import FAR
 from tuner.policy.view import Given, Progress, outlook_of, view_of
 from tuner.search.protocol import Problem
 
@@ -27,6 +28,9 @@ SAFE, NEAR = 0.95, 0.3
 
 #: A chance to keep the limits that is high enough for what serves: what is surer yet is no better.
 ENOUGH = 0.99
+
+#: How likely what is faster has to keep the limits before a service tries it.
+LIKELY = 0.8
 
 #: Throughput that another configuration must promise beyond that of what serves, as a share: a window tells no less, and a change disturbs.
 CHANGING = 0.03
@@ -38,13 +42,13 @@ class LearnedTuner:
     Choosing what is safest of what was measured is how the policy waits: nothing else promises more than it risks.
 
     Args:
-        scatter, evidence: what is known of how windows scatter on this device, and what they were; None for what the model says.
+        history: what is known of the device by its windows; what of it concerns this problem is recalled. None for what the model says.
 
     Attributes:
         broke: whether the last measurement broke a limit.
     """
 
-    def __init__(self, bundle: Bundle, problem: Problem, scatter: Scatter | None = None, evidence: Evidence | None = None) -> None:
+    def __init__(self, bundle: Bundle, problem: Problem, history: History | None = None) -> None:
         prior = problem.prior
         if prior is None:
             raise BundleError("the policy needs a model of the device and its networks: give the problem one (envs.simulator.device_model.model_for)")
@@ -57,7 +61,8 @@ class LearnedTuner:
         self._pool = pool_of(problem.space, problem.objective, prior, None, spread**2, len(prior.placements))
         pool = self._pool
         self._belief = Belief.of(pool.mean, pool.basis, pool.left)
-        self._scatter, self._evidence = scatter or Scatter(), evidence or Evidence()
+        self._history = history or History()
+        self._scatter, self._evidence, self._drift = self._history.scatter, self._history.evidence, self._history.drift
         self._given = Given.of(pool, self._budget)
         self._measured = np.zeros(pool.candidates, dtype=np.float32)
         self._held: list[int] = []
@@ -65,6 +70,7 @@ class LearnedTuner:
         self._least_row, self._least = 0, MAX_VIOLATION + 1.0
         self._used, self.broke = 0, False
         self._look()
+        self._recall()
 
     def ask(self) -> Configuration:
         if not self._measured.any():
@@ -108,58 +114,74 @@ class LearnedTuner:
 
     def _look(self) -> None:
         """What follows from what is believed."""
-        self._given = self._given._replace(noise=self._scatter.noise(self._pool.noise[0], self._rows))
+        self._limits = self._pool.limits[0] - self._drift.expected
+        self._given = self._given._replace(noise=self._scatter.noise(self._pool.noise[0], self._rows), limits=self._limits[:, None])
         self._outlook = outlook_of(self._belief.mean[0], self._belief.variance[0], self._given)
         score, kept = self._outlook.score, self._outlook.kept
         self._staying = worth_staying(score, np.minimum(kept, ENOUGH))
-        chances = [self._evidence.chance(self._candidates[row], float(kept[row]), self._pool.limits[0]) for row in self._held]
+        chances = [self._evidence.chance(self._candidates[row], float(kept[row]), self._limits) for row in self._held]
         worth = worth_staying(score[self._held], np.minimum(np.array(chances), ENOUGH))
         self._worth: dict[int, float] = dict(zip(self._held, worth.tolist(), strict=True))
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
-        if self._used < self._budget and configuration in self._rows:
-            self._evidence.add(configuration, self._seen(outcome)[0])
-            self.learn(configuration, outcome)
+        row = self._rows.get(configuration)
+        if self._used < self._budget and row is not None:
+            seen = self._seen(outcome) - self._drift.expected
+            self._evidence.add(configuration, seen)
+            self._drift.skip()
+            self._learn(row, seen, self._given.noise[:, row])
+            self.broke = self._violation(outcome) > 0
+            self._look()
             self._used += 1
 
-    def learn(self, configuration: Configuration, outcome: Outcome) -> None:
-        """What else was measured, before this problem was asked or beyond the budget: it counts for what is believed, and is not charged."""
-        row = self._rows.get(configuration)
+    def repeat(self, configuration: Configuration, outcome: Outcome) -> None:
+        """Another window of what was measured before, not charged: it also tells how windows scatter, and how one is like the next."""
+        seen, row = self._seen(outcome), self._rows.get(configuration)
+        expected = self._drift.expected
+        self._evidence.add(configuration, seen - expected)
         if row is None:
             return
-        pool, seen = self._pool, self._seen(outcome)
-        self._belief.update(np.array([row]), seen, self._given.noise[None, :, row])
+        if self._measured[row]:
+            missed = np.where(seen > NOTHING, seen - self._belief.mean[0, :, row], np.nan)  # where no sensor reads power, nothing scatters
+            noise = self._given.noise[:, row].copy()
+            self._scatter.add(configuration, (missed - expected).astype(np.float32), self._belief.variance[0, :, row], noise)
+            self._drift.add(missed, noise)
+        self._learn(row, seen - expected, self._given.noise[:, row])
+        self.broke = self._violation(outcome) > 0
+        self._look()
+
+    def _recall(self) -> None:
+        """What was measured before this problem was asked counts for what is believed, and is not charged."""
+        for configuration in self._evidence.configurations():
+            if (row := self._rows.get(configuration)) is None:
+                continue
+            mean, count = self._evidence.latest(configuration)
+            self._learn(row, mean, self._given.noise[:, row] / count)
+        self._look()
+
+    def _learn(self, row: int, seen: Single, noise: Single) -> None:
+        """From [Q] logarithms and their variances."""
+        pool = self._pool
+        self._belief.update(np.array([row]), seen[None], noise[None])
         self._measured[row] = 1.0
-        if isinstance(outcome, Measurement):  # a tenant that nobody asked anything is as it was believed to be
-            seen = np.where(np.isfinite(seen), seen, self._belief.mean[:, :, row])
-        score, violation = (float(each[0, 0]) for each in judged(seen[:, :, None], pool.weights, pool.limits))
-        self.broke = violation > 0
+        if np.isfinite(seen).any():  # a tenant that nobody asked anything is as it was believed to be
+            seen = np.where(np.isfinite(seen), seen, self._belief.mean[0, :, row])
+        score, violation = (float(each[0, 0]) for each in judged(seen[None, :, None], pool.weights, pool.limits))
         if violation <= 0 and row not in self._held:
             bisect.insort(self._held, row)
         if violation <= 0 and (self._best < 0 or score > self._score):
             self._best, self._score = row, np.float32(score)
         if violation < self._least:
             self._least_row, self._least = row, violation
-        self._look()
-
-    def repeat(self, configuration: Configuration, outcome: Outcome) -> None:
-        """Another window of what was measured before: it also tells how windows scatter."""
-        row = self._rows.get(configuration)
-        if row is not None and self._measured[row]:
-            seen = self._seen(outcome)[0]
-            missed = np.where(seen > NOTHING, seen - self._belief.mean[0, :, row], np.nan)  # where no sensor reads power, nothing scatters
-            self._scatter.add(configuration, missed, self._belief.variance[0, :, row], self._given.noise[:, row])
-        self._evidence.add(configuration, self._seen(outcome)[0])
-        self.learn(configuration, outcome)
 
     def worthwhile(self, configuration: Configuration) -> bool:
-        """Whether measuring it promises something beyond what can be stayed with: more throughput at an even chance at least to keep the limits, or
-        limits that are kept more surely."""
+        """Whether measuring it promises something beyond what can be stayed with: more throughput, and likely the limits kept, or limits
+        that are kept more surely."""
         row, resting = self._rows.get(configuration), self.resting()
         if row is None or not resting:
             return True
         outlook, best = self._outlook, self._rows[resting[0]]
-        faster = outlook.kept[row] > 0.5 and outlook.score[row] + outlook.spread[row] > outlook.score[best] + CHANGING
+        faster = outlook.kept[row] > LIKELY and outlook.score[row] + outlook.spread[row] > outlook.score[best] + CHANGING
         return bool(faster or self._staying[row] > self._worth[best] + CHANGING)
 
     def unexplored(self) -> Configuration | None:
@@ -176,10 +198,16 @@ class LearnedTuner:
         row = self._rows.get(configuration)
         if row is None or row not in self._held:
             return False
-        error = self._seen(outcome)[0] - self._belief.mean[0, :, row]
+        error = self._seen(outcome) - self._drift.expected - self._belief.mean[0, :, row]
         expected = np.sqrt(self._belief.variance[0, :, row] + self._given.noise[:, row])
         return isinstance(outcome, Failure) or bool(((error > FAR * expected) & np.isfinite(self._pool.limits[0])).any())
 
+    def _violation(self, outcome: Outcome) -> float:
+        seen = self._seen(outcome)
+        if isinstance(outcome, Measurement):
+            seen = np.where(np.isfinite(seen), seen, -np.inf)
+        return float(judged(seen[None, :, None], self._pool.weights, self._pool.limits)[1][0, 0])
+
     def _seen(self, outcome: Outcome) -> Single:
-        """[1, Q] logarithms, NaN for what was not measured."""
-        return log_outcomes(MeasurementBatch.of([outcome], self._problem.space.shape[0])).T.astype(np.float32)
+        """[Q] logarithms, NaN for what was not measured."""
+        return np.asarray(log_outcomes(MeasurementBatch.of([outcome], self._problem.space.shape[0])).T[0], dtype=np.float32)

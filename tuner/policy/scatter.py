@@ -1,11 +1,10 @@
-"""How the windows of a device scatter, learned from those that repeat: the noise of the model is that of a quiet board.
+"""How the windows of a device scatter and drift, learned from those that repeat: the noise of the model is that of a quiet board.
 
 Letters: Q quantities (log throughput of each tenant, log p99 of each, log power), M candidates.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -26,36 +25,49 @@ FAR = 3.0
 #: expected to scatter as much as the worst would never be tried.
 OTHERS = 0.25
 
-#: Windows of a configuration that are remembered as they were, and as how many counts what is believed of its chance beside them.
-REMEMBERED, BELIEVED = 100, 10
-
-#: Standard errors by which a chance may be better than it looks: what was unlucky a few times is not given up for something much slower.
-BENEFIT = 0.5
+#: Windows over which it is learned how alike one is to the next, and the most that they may be.
+LASTING, MOST_ALIKE = 60, 0.9
 
 
-class Evidence:
-    """What windows of each configuration really gave: a tail is heavier than any belief in noise has it."""
+class Drift:
+    """How much of what the last window missed the next one will miss as well, whatever serves: heat, neighbours and hosts come and go over many windows.
+
+    Attributes:
+        expected: [Q] or 0, logarithms by which the next window will lie beside what is believed.
+    """
 
     def __init__(self) -> None:
-        self._windows: dict[Configuration, Single] = {}
+        self._share: Double | float = 0.0
+        self._alike: Double | float = 0.0
+        self._squares: Double | float = 0.0
+        self.forget()
 
-    def add(self, configuration: Configuration, seen: Single) -> None:
-        """One more window, [Q] logarithms; one without numbers is none."""
-        if np.isfinite(seen[0]):
-            before = self._windows.get(configuration, np.empty((0, len(seen)), dtype=np.float32))
-            self._windows[configuration] = np.concatenate([before[-REMEMBERED + 1 :], seen[None]])
+    def add(self, missed: Single, noise: Single) -> None:
+        """One more window of what had served before, [Q] each; NaN tells nothing. The share is learned: at first a window tells nothing of the next one.
+
+        Args:
+            missed: by how much it lay beside what is believed. noise: what is expected of its windows; a burst counts as the farthest of that.
+        """
+        far = FAR * np.sqrt(noise)
+        told = np.isfinite(missed)
+        now = np.where(told, np.clip(missed, -far, far), self.expected)
+        kept = np.where(told, 1 - 1 / LASTING, 1.0)
+        self._alike = kept * self._alike + told * now * self._missed
+        self._squares = kept * self._squares + told * now**2
+        self._share = np.clip(self._alike / (self._squares + ASSUMED * noise), 0.0, MOST_ALIKE)
+        self._pass(now)
+
+    def skip(self) -> None:
+        """A window passed that says nothing of this."""
+        self._pass(self.expected)
 
     def forget(self) -> None:
-        """The device is another one."""
-        self._windows.clear()
+        """The device is another one; how alike its windows are stays."""
+        self._pass(0.0)
 
-    def chance(self, configuration: Configuration, believed: float, limits: Single) -> float:
-        """That a window keeps all limits [Q], from what is believed and how often that was so."""
-        windows = self._windows.get(configuration, np.empty((0, len(limits)), dtype=np.float32))
-        kept = len(windows) - int((windows > limits).any(axis=1).sum())
-        count = BELIEVED + len(windows)
-        chance = (BELIEVED * believed + kept) / count
-        return chance + BENEFIT * math.sqrt(max(chance * (1 - chance), 0.0) / count)
+    def _pass(self, missed: Double | Single | float) -> None:
+        self._missed = missed
+        self.expected: Single | float = np.asarray(self._share * missed, dtype=np.float32)
 
 
 class Scatter:

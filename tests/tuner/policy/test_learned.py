@@ -27,6 +27,7 @@ from envs.workload import workload_of
 from envs.world import RuntimeWorld
 from tests.worlds import respond, space
 from tuner.policy.bundle import Bundle, load_bundle
+from tuner.policy.evidence import History
 from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Problem
 
@@ -233,7 +234,7 @@ def test_what_is_safe_and_new_may_be_tried_until_there_is_no_more(bundle: Bundle
     while (safe := tuner.unexplored()) is not None:
         assert safe not in tried
         tried.add(safe)
-        tuner.learn(safe, trace.outcome(safe))
+        tuner.repeat(safe, trace.outcome(safe))
         assert len(tried) <= len(trace.placements)
     assert tried
 
@@ -248,3 +249,39 @@ def test_of_what_is_sure_enough_the_fastest_is_stayed_with(bundle: Bundle, trace
         tuner.tell(configuration, trace.outcome(configuration))
     assert tuner._outlook.kept[tuner._rows[fast]] < SURE < tuner._outlook.kept[tuner._rows[slow]]
     assert tuner.resting() == [fast, slow]
+
+
+def test_a_problem_asked_anew_knows_what_was_measured_and_charges_nothing_for_it(bundle: Bundle, trace: Trace) -> None:
+    history = History()
+    before = LearnedTuner(bundle, problem_of(trace.space, Objective((60.0,))), history)
+    measured = []
+    for _ in range(3):
+        measured.append(before.ask())
+        before.tell(measured[-1], trace.outcome(measured[-1]))
+    after = LearnedTuner(bundle, problem_of(trace.space, Objective((200.0,))), history)
+    assert after.left == bundle.budget
+    for configuration in measured:
+        row = after._rows[configuration]
+        assert after._measured[row]
+        assert after._belief.mean[0, :2, row] == pytest.approx(before._belief.mean[0, :2, before._rows[configuration]], abs=0.02)
+    assert set(after.resting()) == set(measured), "all of them keep the new limit"
+
+
+def test_while_all_windows_are_slow_something_farther_from_the_limit_is_stayed_with(bundle: Bundle, trace: Trace) -> None:
+    """A neighbour that comes and goes: what the last window missed is expected of the next one, whatever serves."""
+    fast, slow = (Configuration((((0, 0), (2, batch)),)) for batch in (4, 2))
+    measured = trace.outcome(fast)
+    assert isinstance(measured, Measurement)
+    tuner = LearnedTuner(bundle, problem_of(trace.space, Objective((1.5 * float(measured.p99_ms[0]),))))
+
+    def window(factor: float) -> Measurement:
+        return replace(measured, tenants=(replace(measured.tenants[0], p99_ms=factor * measured.p99_ms[0]),))
+
+    for configuration in (fast, slow):
+        tuner.tell(configuration, trace.outcome(configuration))
+    for turn in range(60):
+        tuner.repeat(fast, window((0.85, 1.15)[turn // 6 % 2]))
+    assert tuner.resting()[0] == fast, "it is fast again"
+    for _ in range(3):
+        tuner.repeat(fast, window(1.4))
+    assert tuner.resting()[0] == slow, "each window kept the limit, the next one need not"

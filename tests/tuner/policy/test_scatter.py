@@ -1,4 +1,4 @@
-"""How windows scatter is learned: of each configuration by itself, a little from the others, and never less than the model says."""
+"""How windows scatter and drift is learned: of each configuration by itself, a little from the others, and never less than the model says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from envs.configuration import Configuration
-from tuner.policy.scatter import FAR, Evidence, Scatter
+from tuner.policy.scatter import FAR, Drift, Scatter
 
 SERVED, OTHER = Configuration((((1, 1),),)), Configuration((((2, 1),),))
 MODEL = np.array([1e-4, 1e-4], np.float32)
@@ -48,14 +48,36 @@ def test_what_was_not_measured_says_nothing_and_doubt_is_no_scatter() -> None:
     assert np.allclose(scatter.noise(MODEL, {SERVED: 0})[:, 0], MODEL), "0.3 is what was doubted beforehand"
 
 
-def test_how_often_limits_were_really_kept_counts_beside_what_is_believed() -> None:
-    evidence, limits = Evidence(), np.array([np.inf, 0.0], np.float32)
-    assert evidence.chance(SERVED, 0.99, limits) == pytest.approx(0.99 + 0.5 * np.sqrt(0.99 * 0.01 / 10))
-    for turn in range(100):
-        evidence.add(SERVED, np.array([1.0, 0.1 if turn % 20 == 0 else -0.1], np.float32))
-    assert evidence.chance(SERVED, 0.999, limits) == pytest.approx(0.95, abs=0.02), "the belief in a thin tail was wrong"
-    assert evidence.chance(SERVED, 0.5, limits + 0.2) > 0.95, "a limit that none of them broke"
-    evidence.add(SERVED, np.array([np.nan, np.nan], np.float32))
-    assert evidence.chance(OTHER, 0.9, limits) > 0.9
-    evidence.forget()
-    assert evidence.chance(SERVED, 0.99, limits) > 0.99
+def drifting(share: float, windows: int, seed: int = 0) -> np.ndarray:
+    """[N], an AR(1) process of standard deviation 0.1."""
+    rng, at = np.random.default_rng(seed), np.zeros(windows)
+    for window in range(1, windows):
+        at[window] = share * at[window - 1] + 0.1 * np.sqrt(1 - share**2) * rng.standard_normal()
+    return at
+
+
+@pytest.mark.parametrize("share", [0.0, 0.7])
+def test_that_a_window_is_like_the_last_one_is_learned(share: float) -> None:
+    drift, noise, left = Drift(), np.full(2, 0.01, np.float32), []
+    process = drifting(share, 600)
+    for missed in process:
+        left.append(missed - np.broadcast_to(drift.expected, 2)[0])
+        drift.add(np.array([missed, np.nan], np.float32), noise)
+    explained = 1 - np.var(left[100:]) / np.var(process[100:])
+    assert explained == pytest.approx(share**2, abs=0.08), "as much as a process of this kind can tell of itself"
+    assert np.broadcast_to(drift.expected, 2)[1] == 0.0, "of what was never told, nothing is expected"
+
+
+def test_what_is_expected_fades_while_nothing_is_known_and_ends_with_the_device() -> None:
+    drift, noise = Drift(), np.full(1, 0.01, np.float32)
+    for missed in drifting(0.8, 300):
+        drift.add(np.array([missed], np.float32), noise)
+    drift.add(np.array([0.2], np.float32), noise)
+    first = float(drift.expected[0])  # type: ignore[index]
+    drift.skip()
+    assert 0.1 < first < 0.2
+    assert 0 < drift.expected < first
+    drift.add(np.array([5.0], np.float32), noise)
+    assert drift.expected < 0.9 * FAR * 0.1 + 1e-6, "a burst counts as the farthest that is to be expected"
+    drift.forget()
+    assert drift.expected == 0.0
