@@ -198,9 +198,15 @@ def main() -> int:
         figure("periods beyond a limit, after the first ten", 100 * float(np.mean([not period.kept for period in periods[10:]])), "%", "< 1"),
         figure("throughput over the best fixed configuration of each phase, least", 100 * float(np.min(shares)), "%", ">= 95"),
         figure("times that the policy failed", failures, "", "== 0"),
-        figure("resident memory at the end over that after the first phase", 100 * every[-1].memory_mib / every[0].memory_mib, "%", "<= 105"),
+        figure("resident memory after a phase over that after the first one with its limit, most", 100 * growth(every), "%", "<= 105"),
     ]
     return report(figures, given.json)
+
+
+def growth(every: list[Phase]) -> float:
+    """Of resident memory between phases with the same limit: what serves under another one takes another amount."""
+    first: dict[float, float] = {}
+    return max(phase.memory_mib / first.setdefault(phase.limit_ms, phase.memory_mib) for phase in every)
 
 
 def show(every: list[Phase]) -> None:
