@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from envs.configuration import Configuration
 from envs.errors import BundleError
-from envs.measurement import Failure, Measurement, MeasurementBatch, Outcome
+from envs.measurement import Failure, MeasurementBatch, Outcome
 from envs.objective import MAX_VIOLATION
 from envs.observation import PROPOSALS, Single, worth_staying
 from envs.pool import NOTHING, judged, pool_of
@@ -61,8 +61,8 @@ class LearnedTuner:
         self._pool = pool_of(problem.space, problem.objective, prior, None, spread**2, len(prior.placements))
         pool = self._pool
         self._belief = Belief.of(pool.mean, pool.basis, pool.left)
-        self._history = history or History()
-        self._scatter, self._evidence, self._drift = self._history.scatter, self._history.evidence, self._history.drift
+        history = history or History()
+        self._scatter, self._evidence, self._drift = history.scatter, history.evidence, history.drift
         self._given = Given.of(pool, self._budget)
         self._measured = np.zeros(pool.candidates, dtype=np.float32)
         self._held: list[int] = []
@@ -70,7 +70,8 @@ class LearnedTuner:
         self._least_row, self._least = 0, MAX_VIOLATION + 1.0
         self._used, self.broke = 0, False
         self._look()
-        self._recall()
+        if self._evidence:
+            self._recall()
 
     def ask(self) -> Configuration:
         if not self._measured.any():
@@ -126,12 +127,10 @@ class LearnedTuner:
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         row = self._rows.get(configuration)
         if self._used < self._budget and row is not None:
-            seen = self._seen(outcome) - self._drift.expected
-            self._evidence.add(configuration, seen)
+            seen, expected = self._seen(outcome), self._drift.expected
+            self._evidence.add(configuration, seen - expected)
             self._drift.skip()
-            self._learn(row, seen, self._given.noise[:, row])
-            self.broke = self._violation(outcome) > 0
-            self._look()
+            self._take(row, seen, seen - expected)
             self._used += 1
 
     def repeat(self, configuration: Configuration, outcome: Outcome) -> None:
@@ -146,8 +145,12 @@ class LearnedTuner:
             noise = self._given.noise[:, row].copy()
             self._scatter.add(configuration, (missed - expected).astype(np.float32), self._belief.variance[0, :, row], noise)
             self._drift.add(missed, noise)
-        self._learn(row, seen - expected, self._given.noise[:, row])
-        self.broke = self._violation(outcome) > 0
+        self._take(row, seen, seen - expected)
+
+    def _take(self, row: int, seen: Single, own: Single) -> None:
+        """One more window, [Q] logarithms: as it was, and without what was expected of any window."""
+        self._learn(row, own, self._given.noise[:, row])
+        self.broke = self._judged(row, seen)[1] > 0
         self._look()
 
     def _recall(self) -> None:
@@ -161,12 +164,9 @@ class LearnedTuner:
 
     def _learn(self, row: int, seen: Single, noise: Single) -> None:
         """From [Q] logarithms and their variances."""
-        pool = self._pool
         self._belief.update(np.array([row]), seen[None], noise[None])
         self._measured[row] = 1.0
-        if np.isfinite(seen).any():  # a tenant that nobody asked anything is as it was believed to be
-            seen = np.where(np.isfinite(seen), seen, self._belief.mean[0, :, row])
-        score, violation = (float(each[0, 0]) for each in judged(seen[None, :, None], pool.weights, pool.limits))
+        score, violation = self._judged(row, seen)
         if violation <= 0 and row not in self._held:
             bisect.insort(self._held, row)
         if violation <= 0 and (self._best < 0 or score > self._score):
@@ -202,11 +202,12 @@ class LearnedTuner:
         expected = np.sqrt(self._belief.variance[0, :, row] + self._given.noise[:, row])
         return isinstance(outcome, Failure) or bool(((error > FAR * expected) & np.isfinite(self._pool.limits[0])).any())
 
-    def _violation(self, outcome: Outcome) -> float:
-        seen = self._seen(outcome)
-        if isinstance(outcome, Measurement):
-            seen = np.where(np.isfinite(seen), seen, -np.inf)
-        return float(judged(seen[None, :, None], self._pool.weights, self._pool.limits)[1][0, 0])
+    def _judged(self, row: int, seen: Single) -> tuple[float, float]:
+        """Log score and violation of [Q] logarithms; a tenant that nobody asked anything is as it is believed to be."""
+        if np.isfinite(seen).any():
+            seen = np.where(np.isfinite(seen), seen, self._belief.mean[0, :, row])
+        score, violation = judged(seen[None, :, None], self._pool.weights, self._pool.limits)
+        return float(score[0, 0]), float(violation[0, 0])
 
     def _seen(self, outcome: Outcome) -> Single:
         """[Q] logarithms, NaN for what was not measured."""
