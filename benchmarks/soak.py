@@ -178,6 +178,8 @@ def main() -> int:
     arguments.add_argument("--journal", type=Path, help="write a JSON line a period to this file")
     arguments.add_argument("--bundle", type=Path, default=shipped("checkpoints") / "reference.bundle")
     given = arguments.parse_args()
+    if not all(value > 0 for value in (given.minutes, given.period_s, given.windows)):
+        arguments.error("--minutes, --period-s and --windows must be above zero")
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
