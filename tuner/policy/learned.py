@@ -29,6 +29,9 @@ SAFE, NEAR = 0.95, 0.3
 #: A chance to keep the limits that is high enough for what serves: what is surer yet is no better.
 ENOUGH = 0.99
 
+#: What is less likely by this than the best to keep the limits is nothing to go back to when the best breaks one.
+UNSURE = 0.1
+
 #: How likely what is faster has to keep the limits before a service tries it.
 LIKELY = 0.8
 
@@ -95,6 +98,7 @@ class LearnedTuner:
 
     def resting(self, current: Configuration | None = None) -> list[Configuration]:
         """What was measured and kept the limits, the best to stay with first: the most throughput among what is sure enough to keep them again.
+        What is far less sure to than the best is none of it.
 
         Args:
             current: what serves now; changing from it has to be worth something.
@@ -102,7 +106,8 @@ class LearnedTuner:
         worth = dict(self._worth)
         if current in self._rows and self._rows[current] in worth:
             worth[self._rows[current]] += CHANGING
-        return [self._candidates[row] for row in sorted(worth, key=worth.__getitem__, reverse=True)]
+        ranked = sorted(worth, key=worth.__getitem__, reverse=True)
+        return [self._candidates[row] for row in ranked if self._chance[row] >= self._chance[ranked[0]] - UNSURE]
 
     def most_sure(self) -> Configuration:
         """By what is believed, measured or not: the most throughput among what is sure enough to keep the limits, or what is most likely to."""
@@ -120,8 +125,9 @@ class LearnedTuner:
         self._outlook = outlook_of(self._belief.mean[0], self._belief.variance[0], self._given)
         score, kept = self._outlook.score, self._outlook.kept
         self._staying = worth_staying(score, np.minimum(kept, ENOUGH))
-        chances = [self._evidence.chance(self._candidates[row], float(kept[row]), self._limits) for row in self._held]
-        worth = worth_staying(score[self._held], np.minimum(np.array(chances), ENOUGH))
+        chances = [min(self._evidence.chance(self._candidates[row], float(kept[row]), self._limits), ENOUGH) for row in self._held]
+        self._chance = dict(zip(self._held, chances, strict=True))
+        worth = worth_staying(score[self._held], np.array(chances))
         self._worth: dict[int, float] = dict(zip(self._held, worth.tolist(), strict=True))
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:

@@ -251,6 +251,20 @@ def test_of_what_is_sure_enough_the_fastest_is_stayed_with(bundle: Bundle, trace
     assert tuner.resting() == [fast, slow]
 
 
+def test_nothing_far_less_sure_to_keep_the_limits_is_gone_back_to(bundle: Bundle, trace: Trace) -> None:
+    slow, fast = (Configuration((((0, 0), (2, batch)),)) for batch in (2, 4))
+    measured = trace.outcome(fast)
+    assert isinstance(measured, Measurement)
+    tuner = LearnedTuner(bundle, problem_of(trace.space, Objective((1.2 * float(measured.p99_ms[0]),))))
+    for configuration in (slow, fast):
+        tuner.tell(configuration, trace.outcome(configuration))
+    assert tuner.resting() == [fast, slow]
+    for turn in range(30):
+        off = replace(measured.tenants[0], p99_ms=measured.p99_ms[0] * (1.0, 1.3)[turn % 3 == 0])
+        tuner.repeat(fast, replace(measured, tenants=(off,)))
+    assert tuner.resting() == [slow], "one window in three of the other breaks the limit"
+
+
 def test_a_problem_asked_anew_knows_what_was_measured_and_charges_nothing_for_it(bundle: Bundle, trace: Trace) -> None:
     history = History()
     before = LearnedTuner(bundle, problem_of(trace.space, Objective((60.0,))), history)
