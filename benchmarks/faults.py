@@ -121,9 +121,11 @@ class Campaign:
 
 
 def starved(on: Campaign) -> None:
-    """An instance dies, which is an event of its own and passes before; then there is less memory than it takes to start it again."""
+    """An instance of what serves, and is no experiment, dies, which is an event of its own and passes before; then there is less memory than it takes
+    to start it again."""
     on.world.break_engine(KILL)
-    on.period()
+    while on.period().phase is Phase.SEARCHING:
+        on.world.break_engine(KILL)
     on.world.break_engine(NO_MEMORY)
 
 
