@@ -27,7 +27,7 @@ from envs.catalog.architectures import build
 from envs.configuration import Configuration
 from envs.errors import BundleError
 from envs.measurement import Measurement
-from envs.runtimes.interference import resident_mib
+from envs.runtimes.memory import resident_mib
 from envs.runtimes.protocol import try_configuration
 from tuner.console import progress_bar, table
 from tuner.control.assembly import controller_of

@@ -44,11 +44,3 @@ def foreign_share(before: CpuReading | None, after: CpuReading | None) -> float:
         return float("nan")
     foreign_s = (after.busy_s - before.busy_s) - (after.own_s - before.own_s)
     return max(0.0, foreign_s / ((after.wall_s - before.wall_s) * after.cores))
-
-
-def resident_mib(status: Path = Path("/proc/self/statm")) -> float:
-    """Resident memory of this process in MiB, NaN where unknown."""
-    try:
-        return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    except (OSError, IndexError, ValueError):
-        return float("nan")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from envs.errors import RuntimeFault, require_positive
 from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
 from envs.runtimes.instance import Instance
-from envs.runtimes.interference import DISTURBED_SHARE, foreign_share, read_cpu, resident_mib
+from envs.runtimes.interference import DISTURBED_SHARE, foreign_share, read_cpu
 from envs.runtimes.load import Load
+from envs.runtimes.memory import resident_mib
 from envs.runtimes.queue import clock
 from envs.runtimes.window import overlap, tenant_measurement
 from envs.telemetry.meter import PowerMeter

@@ -16,6 +16,7 @@ from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurem
 from envs.runtimes.instance import EngineFactory, Instance, Slot, StreamEngine, failure_of, settle
 from envs.runtimes.load import ClosedLoop, Load, OutsideLoad, PoissonLoad, sample_pool
 from envs.runtimes.measuring import Bench, ServingOptions
+from envs.runtimes.memory import give_back
 from envs.runtimes.placement import slots_of
 from envs.runtimes.protocol import Transition
 from envs.runtimes.queue import Answer, QueueFull, Request, RequestQueue, Sample, clock
@@ -119,6 +120,8 @@ class ServingRuntime:
             self._refuse(waiting, ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, reason)))
         for instance in removed:
             instance.stop()
+        if removed:
+            give_back()
         self._apply_s = clock() - began_s
         return Transition(len(kept), len(created), len(removed), self._apply_s)
 

@@ -25,6 +25,9 @@ KNOWN = WIDE // 2
 #: Times in a row that nothing is worth measuring, after which the search is over until a limit breaks or conditions change.
 SETTLED = 3
 
+#: Periods of the same configuration after which it is asked whether another one is not faster after all.
+AGAIN = 10
+
 
 class Decider:
     """A learned tuner that outlives limits and rates: it is made anew when they change, and told what still counts of what was measured.
@@ -54,13 +57,15 @@ class Decider:
         self._tried: set[Configuration] = set()
         self._history = History()
         self._settled = 0  # times in a row that nothing was worth measuring
+        self._serving: Configuration | None = None
+        self._since = 0  # periods that it has served before the last one
         self.objective, self.rates_ips = objective, rates_ips
         self._renew()
 
     def experiment(self) -> Configuration | None:
-        """What is worth measuring next; None once nothing is, or the policy's budget is used up."""
+        """What is worth measuring next; once nothing is, or the policy's budget is used up, at times what may be faster after all, and else None."""
         if self._tuner.left <= 0 or self._settled >= SETTLED:
-            return None
+            return self._again()
         if self._first is not None and self._first not in self._tried:
             return self._first
         tuner = self._tuner
@@ -76,6 +81,12 @@ class Decider:
         self._settled += 1
         return None
 
+    def _again(self) -> Configuration | None:
+        """Windows that scatter hide what is faster by a little, and devices drift: look again from time to time."""
+        if self._serving is None or self._since == 0 or self._since % AGAIN:
+            return None
+        return self._tuner.promising(self._serving)
+
     def resting(self, current: Configuration | None = None) -> list[Configuration]:
         """What was measured and kept the limits, the best to stay with first, `current` being what serves now."""
         return self._tuner.resting(current)
@@ -88,7 +99,9 @@ class Decider:
         """Learn from a period."""
         again = configuration in self._tried
         self._tried.add(configuration)
-        (self._tuner.repeat if again else self._tuner.tell)(configuration, outcome)
+        self._since = self._since + 1 if configuration == self._serving else 0
+        self._serving = configuration
+        (self._tuner.repeat if again or self._tuner.left <= 0 else self._tuner.tell)(configuration, outcome)
         if not again or self._tuner.broke:
             self._settled = 0
 

@@ -35,6 +35,12 @@ UNSURE = 0.1
 #: How likely what is faster has to keep the limits before a service tries it.
 LIKELY = 0.8
 
+#: How likely what was measured before has to keep the limits to serve once more, only to see whether it is the faster one after all.
+PROVEN = 0.975
+
+#: By how much more windows have to scatter than was assumed, as a ratio of variances, until what they say is weighed again.
+REWEIGHED = 2.0
+
 #: Throughput that another configuration must promise beyond that of what serves, as a share: a window tells no less, and a change disturbs.
 CHANGING = 0.03
 
@@ -63,7 +69,7 @@ class LearnedTuner:
         spread = noise_spread(np.exp(np.median(prior.nominal[: problem.space.shape[0]], axis=1)))
         self._pool = pool_of(problem.space, problem.objective, prior, None, spread**2, len(prior.placements))
         pool = self._pool
-        self._belief = Belief.of(pool.mean, pool.basis, pool.left)
+        self._belief, self._assumed = Belief.of(pool.mean, pool.basis, pool.left), pool.noise[0]
         history = history or History()
         self._scatter, self._evidence, self._drift = history.scatter, history.evidence, history.drift
         self._given = Given.of(pool, self._budget)
@@ -152,6 +158,7 @@ class LearnedTuner:
             self._scatter.add(configuration, (missed - expected).astype(np.float32), self._belief.variance[0, :, row], noise)
             self._drift.add(missed, noise)
         self._take(row, seen, seen - expected)
+        self._reweigh(self._given.noise[:, row])
 
     def _take(self, row: int, seen: Single, own: Single) -> None:
         """One more window, [Q] logarithms: as it was, and without what was expected of any window."""
@@ -167,6 +174,13 @@ class LearnedTuner:
             mean, count = self._evidence.latest(configuration)
             self._learn(row, mean, self._given.noise[:, row] / count)
         self._look()
+
+    def _reweigh(self, noise: Single) -> None:
+        """Where windows scatter far more than was assumed, [Q] variances, the first ones have counted too much: learn from all of them anew."""
+        if (noise > REWEIGHED * self._assumed).any():
+            self._assumed = np.maximum(noise, self._assumed)
+            self._belief = Belief.of(self._pool.mean, self._pool.basis, self._pool.left)
+            self._recall()
 
     def _learn(self, row: int, seen: Single, noise: Single) -> None:
         """From [Q] logarithms and their variances."""
@@ -198,6 +212,18 @@ class LearnedTuner:
         score, kept = self._outlook.score, self._outlook.kept
         rows = ((self._measured == 0) & (kept > SAFE) & (score > score[self._rows[resting[0]]] - NEAR)).nonzero()[0]
         return self._candidates[rows[self._staying[rows].argmax()]] if len(rows) else None
+
+    def promising(self, current: Configuration) -> Configuration | None:
+        """What may be faster than what serves, as far as is known; it was measured and kept the limits, or is new and likely to keep them. None for nothing."""
+        now, outlook = self._rows.get(current), self._outlook
+        if now is None:
+            return None
+        likely = (outlook.kept > LIKELY) & (self._measured == 0)
+        likely[[row for row in self._held if self._chance[row] > PROVEN]] = True
+        likely[now] = False
+        hope = np.where(likely, outlook.score + outlook.spread, NOTHING)
+        best = int(hope.argmax())
+        return self._candidates[best] if hope[best] > outlook.score[now] + CHANGING else None
 
     def surprising(self, configuration: Configuration, outcome: Outcome) -> bool:
         """Whether a window of what kept the limits before is farther beyond one than windows scatter; a failure always is."""
