@@ -13,14 +13,13 @@ from envs.simulator.device_model import DeviceModel
 from envs.simulator.prior import prior_of
 from tuner.policy.bundle import Bundle
 from tuner.policy.evidence import History
-from tuner.policy.learned import LearnedTuner
+from tuner.policy.service import ServiceTuner
 from tuner.search.protocol import WIDE, Problem
 
 Models = Callable[[tuple[float, ...]], DeviceModel]
 
 #: Configurations measured before that are on a new shortlist: they must not crowd out what is new.
 KNOWN = WIDE // 2
-
 
 #: Times in a row that nothing is worth measuring, after which the search is over until a limit breaks or conditions change.
 SETTLED = 3
@@ -41,7 +40,7 @@ class Decider:
         safe: the most throughput that is sure to keep the limits, by the model alone; renewed with the limits and rates.
     """
 
-    _tuner: LearnedTuner
+    _tuner: ServiceTuner
 
     def __init__(
         self,
@@ -137,4 +136,4 @@ class Decider:
         prior = prior_of(model, self.objective, np.random.default_rng(0), self._possible, WIDE, known=known)
         self.safe = Configuration.of(prior.placements[0])
         problem = Problem(model.space, prior.placements, self.objective, self.safe, model=model, open=True, shared={"prior": prior})
-        self._tuner = LearnedTuner(self._bundle, problem, self._history)
+        self._tuner = ServiceTuner(self._bundle, problem, self._history)

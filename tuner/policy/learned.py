@@ -9,40 +9,17 @@ import numpy.typing as npt
 
 from envs.configuration import Configuration
 from envs.errors import BundleError
-from envs.measurement import Failure, MeasurementBatch, Outcome
+from envs.measurement import MeasurementBatch, Outcome
 from envs.objective import MAX_VIOLATION
-from envs.observation import PROPOSALS, Single, worth_staying
+from envs.observation import PROPOSALS, Single
 from envs.pool import NOTHING, judged, pool_of
 from envs.simulator.belief import Belief
 from envs.simulator.device_model import noise_spread
 from envs.world import log_outcomes
 from tuner.policy.bundle import Bundle
-from tuner.policy.evidence import History
 from tuner.policy.forward import NumpyPolicy
-from tuner.policy.scatter import FAR
 from tuner.policy.view import Given, Progress, outlook_of, view_of
 from tuner.search.protocol import Problem
-
-#: What may be tried although it promises nothing: what is as sure as this to keep the limits, and loses no more throughput than this share.
-SAFE, NEAR = 0.95, 0.3
-
-#: A chance to keep the limits that is high enough for what serves: what is surer yet is no better.
-ENOUGH = 0.99
-
-#: What is less likely by this than the best to keep the limits is nothing to go back to when the best breaks one.
-UNSURE = 0.1
-
-#: How likely what is faster has to keep the limits before a service tries it.
-LIKELY = 0.8
-
-#: How likely what was measured before has to keep the limits to serve once more, only to see whether it is the faster one after all.
-PROVEN = 0.975
-
-#: By how much more windows have to scatter than was assumed, as a ratio of variances, until what they say is weighed again.
-REWEIGHED = 2.0
-
-#: Throughput that another configuration must promise beyond that of what serves, as a share: a window tells no less, and a change disturbs.
-CHANGING = 0.03
 
 
 class LearnedTuner:
@@ -50,14 +27,11 @@ class LearnedTuner:
 
     Choosing what is safest of what was measured is how the policy waits: nothing else promises more than it risks.
 
-    Args:
-        history: what is known of the device by its windows; what of it concerns this problem is recalled. None for what the model says.
-
     Attributes:
         broke: whether the last measurement broke a limit.
     """
 
-    def __init__(self, bundle: Bundle, problem: Problem, history: History | None = None) -> None:
+    def __init__(self, bundle: Bundle, problem: Problem) -> None:
         prior = problem.prior
         if prior is None:
             raise BundleError("the policy needs a model of the device and its networks: give the problem one (envs.simulator.device_model.model_for)")
@@ -69,9 +43,7 @@ class LearnedTuner:
         spread = noise_spread(np.exp(np.median(prior.nominal[: problem.space.shape[0]], axis=1)))
         self._pool = pool_of(problem.space, problem.objective, prior, None, spread**2, len(prior.placements))
         pool = self._pool
-        self._belief, self._assumed = Belief.of(pool.mean, pool.basis, pool.left), pool.noise[0]
-        history = history or History()
-        self._scatter, self._evidence, self._drift = history.scatter, history.evidence, history.drift
+        self._belief = Belief.of(pool.mean, pool.basis, pool.left)
         self._given = Given.of(pool, self._budget)
         self._measured = np.zeros(pool.candidates, dtype=np.float32)
         self._held: list[int] = []
@@ -79,8 +51,6 @@ class LearnedTuner:
         self._least_row, self._least = 0, MAX_VIOLATION + 1.0
         self._used, self.broke = 0, False
         self._look()
-        if self._evidence:
-            self._recall()
 
     def ask(self) -> Configuration:
         if not self._measured.any():
@@ -97,28 +67,6 @@ class LearnedTuner:
         """Measurements of its budget that are left."""
         return self._budget - self._used
 
-    @property
-    def least(self) -> Configuration:
-        """What came closest to the limits, of what was measured."""
-        return self._candidates[self._least_row]
-
-    def resting(self, current: Configuration | None = None) -> list[Configuration]:
-        """What was measured and kept the limits, the best to stay with first: the most throughput among what is sure enough to keep them again.
-        What is far less sure to than the best is none of it.
-
-        Args:
-            current: what serves now; changing from it has to be worth something.
-        """
-        worth = dict(self._worth)
-        if current in self._rows and self._rows[current] in worth:
-            worth[self._rows[current]] += CHANGING
-        ranked = sorted(worth, key=worth.__getitem__, reverse=True)
-        return [self._candidates[row] for row in ranked if self._chance[row] >= self._chance[ranked[0]] - UNSURE]
-
-    def most_sure(self) -> Configuration:
-        """By what is believed, measured or not: the most throughput among what is sure enough to keep the limits, or what is most likely to."""
-        return self._candidates[int(self._staying.argmax())]
-
     def observation(self) -> tuple[Single, npt.NDArray[np.int32]]:
         """What the policy sees, [P, F], and which candidates that is, [P]."""
         progress = Progress(self._measured, self._held, self._best, self._score, self._used, self.broke)
@@ -126,61 +74,20 @@ class LearnedTuner:
 
     def _look(self) -> None:
         """What follows from what is believed."""
-        self._limits = self._pool.limits[0] - self._drift.expected
-        self._given = self._given._replace(noise=self._scatter.noise(self._pool.noise[0], self._rows), limits=self._limits[:, None])
         self._outlook = outlook_of(self._belief.mean[0], self._belief.variance[0], self._given)
-        score, kept = self._outlook.score, self._outlook.kept
-        self._staying = worth_staying(score, np.minimum(kept, ENOUGH))
-        chances = [min(self._evidence.chance(self._candidates[row], float(kept[row]), self._limits), ENOUGH) for row in self._held]
-        self._chance = dict(zip(self._held, chances, strict=True))
-        worth = worth_staying(score[self._held], np.array(chances))
-        self._worth: dict[int, float] = dict(zip(self._held, worth.tolist(), strict=True))
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         row = self._rows.get(configuration)
         if self._used < self._budget and row is not None:
-            seen, expected = self._seen(outcome), self._drift.expected
-            self._evidence.add(configuration, seen - expected)
-            self._drift.skip()
-            self._take(row, seen, seen - expected)
+            seen = self._seen(outcome)
+            self._take(row, seen, seen)
             self._used += 1
 
-    def repeat(self, configuration: Configuration, outcome: Outcome) -> None:
-        """Another window of what was measured before, not charged: it also tells how windows scatter, and how one is like the next."""
-        seen, row = self._seen(outcome), self._rows.get(configuration)
-        expected = self._drift.expected
-        self._evidence.add(configuration, seen - expected)
-        if row is None:
-            return
-        if self._measured[row]:
-            missed = np.where(seen > NOTHING, seen - self._belief.mean[0, :, row], np.nan)  # where no sensor reads power, nothing scatters
-            noise = self._given.noise[:, row].copy()
-            self._scatter.add(configuration, (missed - expected).astype(np.float32), self._belief.variance[0, :, row], noise)
-            self._drift.add(missed, noise)
-        self._take(row, seen, seen - expected)
-        self._reweigh(self._given.noise[:, row])
-
     def _take(self, row: int, seen: Single, own: Single) -> None:
-        """One more window, [Q] logarithms: as it was, and without what was expected of any window."""
+        """One more window, [Q] logarithms: as it was, and what of it is of this configuration alone."""
         self._learn(row, own, self._given.noise[:, row])
         self.broke = self._judged(row, seen)[1] > 0
         self._look()
-
-    def _recall(self) -> None:
-        """What was measured before this problem was asked counts for what is believed, and is not charged."""
-        for configuration in self._evidence.configurations():
-            if (row := self._rows.get(configuration)) is None:
-                continue
-            mean, count = self._evidence.latest(configuration)
-            self._learn(row, mean, self._given.noise[:, row] / count)
-        self._look()
-
-    def _reweigh(self, noise: Single) -> None:
-        """Where windows scatter far more than was assumed, [Q] variances, the first ones have counted too much: learn from all of them anew."""
-        if (noise > REWEIGHED * self._assumed).any():
-            self._assumed = np.maximum(noise, self._assumed)
-            self._belief = Belief.of(self._pool.mean, self._pool.basis, self._pool.left)
-            self._recall()
 
     def _learn(self, row: int, seen: Single, noise: Single) -> None:
         """From [Q] logarithms and their variances."""
@@ -193,46 +100,6 @@ class LearnedTuner:
             self._best, self._score = row, np.float32(score)
         if violation < self._least:
             self._least_row, self._least = row, violation
-
-    def worthwhile(self, configuration: Configuration) -> bool:
-        """Whether measuring it promises something beyond what can be stayed with: more throughput, and likely the limits kept, or limits
-        that are kept more surely."""
-        row, resting = self._rows.get(configuration), self.resting()
-        if row is None or not resting:
-            return True
-        outlook, best = self._outlook, self._rows[resting[0]]
-        faster = outlook.kept[row] > LIKELY and outlook.score[row] + outlook.spread[row] > outlook.score[best] + CHANGING
-        return bool(faster or self._staying[row] > self._worth[best] + CHANGING)
-
-    def unexplored(self) -> Configuration | None:
-        """The best, by what is believed, of what was not measured, is safe, and not far behind what can be stayed with: the model may be wrong of it."""
-        resting = self.resting()
-        if not resting:
-            return None
-        score, kept = self._outlook.score, self._outlook.kept
-        rows = ((self._measured == 0) & (kept > SAFE) & (score > score[self._rows[resting[0]]] - NEAR)).nonzero()[0]
-        return self._candidates[rows[self._staying[rows].argmax()]] if len(rows) else None
-
-    def promising(self, current: Configuration) -> Configuration | None:
-        """What may be faster than what serves, as far as is known; it was measured and kept the limits, or is new and likely to keep them. None for nothing."""
-        now, outlook = self._rows.get(current), self._outlook
-        if now is None:
-            return None
-        likely = (outlook.kept > LIKELY) & (self._measured == 0)
-        likely[[row for row in self._held if self._chance[row] > PROVEN]] = True
-        likely[now] = False
-        hope = np.where(likely, outlook.score + outlook.spread, NOTHING)
-        best = int(hope.argmax())
-        return self._candidates[best] if hope[best] > outlook.score[now] + CHANGING else None
-
-    def surprising(self, configuration: Configuration, outcome: Outcome) -> bool:
-        """Whether a window of what kept the limits before is farther beyond one than windows scatter; a failure always is."""
-        row = self._rows.get(configuration)
-        if row is None or row not in self._held:
-            return False
-        error = self._seen(outcome) - self._drift.expected - self._belief.mean[0, :, row]
-        expected = np.sqrt(self._belief.variance[0, :, row] + self._given.noise[:, row])
-        return isinstance(outcome, Failure) or bool(((error > FAR * expected) & np.isfinite(self._pool.limits[0])).any())
 
     def _judged(self, row: int, seen: Single) -> tuple[float, float]:
         """Log score and violation of [Q] logarithms; a tenant that nobody asked anything is as it is believed to be."""

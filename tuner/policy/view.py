@@ -27,7 +27,7 @@ DOWN, STEEP_DOWN, STEEP_UP, FARTHEST, HALF_OFF, HEIGHT, LEAST, RAREST, MOST, RIS
 
 
 class Given(NamedTuple):
-    """What is given: noise [Q, M] or [Q, 1], limits [Q, 1], weights [T], what else is known beforehand [G], and measurements in all."""
+    """What is given: noise [Q, M], limits [Q, 1], weights [T], what else is known beforehand [G], and measurements in all."""
 
     noise: Single
     limits: Single
@@ -41,8 +41,8 @@ class Given(NamedTuple):
     def of(cls, pool: Pool, budget: int) -> Given:
         """Of the first problem of a pool."""
         limited = np.isfinite(pool.limits[0, pool.tenants :]).tolist()
-        columns = (pool.noise[0][:, None], pool.limits[0][:, None])
-        return cls(*columns, pool.weights[0], limited[-1], any(limited[:-1]), tuple(pool.known[0].tolist()), budget)
+        noise = np.repeat(pool.noise[0][:, None], pool.candidates, axis=1)
+        return cls(noise, pool.limits[0][:, None], pool.weights[0], limited[-1], any(limited[:-1]), tuple(pool.known[0].tolist()), budget)
 
 
 class Outlook(NamedTuple):

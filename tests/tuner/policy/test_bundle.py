@@ -28,11 +28,6 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")
-def bundle(policy: tuple[PPO, Path]) -> Bundle:
-    return load_bundle(policy[1])
-
-
-@pytest.fixture(scope="session")
 def opinionated(trace_world: World) -> PPO:
     """Weights so large that every layer has a say, whereas training for a moment leaves the last one near zero."""
     options = AgentOptions(steps=100, envs=4, batch_size=56, hidden=24)
