@@ -54,11 +54,13 @@ def p99_interval(groups_ms: Sequence[FloatArray], seed: int = 0) -> tuple[float,
     sizes = np.array([len(group) for group in groups_ms])
     values = np.concatenate(groups_ms)
     order = np.argsort(values)
-    owner = np.repeat(np.arange(len(sizes)), sizes)[order]
-    picks = rng.multinomial(len(sizes), np.full(len(sizes), 1.0 / len(sizes)), size=RESAMPLES)
-    weight = np.cumsum(picks[:, owner], axis=1)
-    reached = weight >= 0.99 * weight[:, -1:]
-    low, high = np.percentile(values[order][reached.argmax(axis=1)], [2.5, 97.5])
+    ordered, owner = values[order], np.repeat(np.arange(len(sizes)), sizes)[order]
+    shares = np.full(len(sizes), 1.0 / len(sizes))
+    found = np.empty(RESAMPLES)
+    for turn in range(RESAMPLES):  # one by one: all at once would take tens of MiB after every window
+        weight = np.cumsum(rng.multinomial(len(sizes), shares)[owner])
+        found[turn] = ordered[np.searchsorted(weight, 0.99 * weight[-1])]
+    low, high = np.percentile(found, [2.5, 97.5])
     return float(low), float(high)
 
 

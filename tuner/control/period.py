@@ -77,6 +77,7 @@ def _measured(outcome: Measurement, names: tuple[str, ...]) -> dict[str, Any]:
         "sensor_fault": outcome.sensor_fault,
         "temperature_c": outcome.temperature_c,
         "throttled": list(outcome.throttled),
+        "memory_mib": outcome.memory_mib,
         "apply_s": outcome.apply_s,
         "window_s": outcome.window_s,
         "disturbed": outcome.disturbed,

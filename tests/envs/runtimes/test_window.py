@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,13 @@ def test_one_slow_batch_widens_the_interval_more_than_its_requests_say() -> None
     low, high = p99_interval(groups)
     assert low == 10.0, "resampling batches, a third of the samples miss the slow one"
     assert high == 100.0
+
+
+def test_a_long_window_takes_little_memory() -> None:
+    """What a window leaves behind on a board is memory that its GPU cannot have."""
+    groups = list(np.random.default_rng(0).exponential(size=(10_000, 1)))
+    tracemalloc.start()
+    p99_interval(groups)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4 * 2**20
