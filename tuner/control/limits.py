@@ -43,8 +43,11 @@ class Limits:
         if stamp == self._stamp:
             return False
         self._stamp = stamp
-        before = self.objective
-        self.objective = self._read(self._given | self._content(self._path))
+        before, wanted = self.objective, self._given | self._content(self._path)
+        try:
+            self.objective = self._read(wanted)
+        except ObjectiveError as error:
+            raise ObjectiveError(f"{self._path}: {error}") from None
         return self.objective != before
 
     def _content(self, path: Path) -> dict[str, Any]:

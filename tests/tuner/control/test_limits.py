@@ -50,8 +50,9 @@ def test_a_file_that_cannot_be_used_says_so_once_and_the_limits_stay(tmp_path: P
     path = tmp_path / "limits.json"
     limits = Limits({"p99_ms": 50.0}, ("a", "b"), True, path)
     path.write_text(text)
-    with pytest.raises(ObjectiveError, match=words):
+    with pytest.raises(ObjectiveError, match=words) as raised:
         limits.refresh()
+    assert str(path) in str(raised.value)
     assert limits.objective.p99_ms == (50.0, 50.0)
     assert not limits.refresh()
 
