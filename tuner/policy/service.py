@@ -63,11 +63,15 @@ class ServiceTuner(LearnedTuner):
         Args:
             current: what serves now; changing from it has to be worth something.
         """
-        worth = dict(self._worth)
-        if current in self._rows and self._rows[current] in worth:
-            worth[self._rows[current]] += CHANGING
-        ranked = sorted(worth, key=worth.__getitem__, reverse=True)
-        return [self._candidates[row] for row in ranked if self._chance[row] >= self._chance[ranked[0]] - UNSURE]
+        now = -1 if current is None else self._rows.get(current, -1)
+        if now not in self._worth or current == self._resting[0]:
+            return self._resting
+        return self._ranked(self._worth | {now: self._worth[now] + CHANGING})
+
+    def _ranked(self, worth: dict[int, float]) -> list[Configuration]:
+        """What is worth so much, without what is far less sure to keep the limits than the best."""
+        rows = sorted(worth, key=worth.__getitem__, reverse=True)
+        return [self._candidates[row] for row in rows if self._chance[row] >= self._chance[rows[0]] - UNSURE]
 
     def most_sure(self) -> Configuration:
         """By what is believed, measured or not: the most throughput among what is sure enough to keep the limits, or what is most likely to."""
@@ -124,6 +128,7 @@ class ServiceTuner(LearnedTuner):
         self._chance = dict(zip(self._held, chances, strict=True))
         worth = worth_staying(score[self._held], np.array(chances))
         self._worth: dict[int, float] = dict(zip(self._held, worth.tolist(), strict=True))
+        self._resting = self._ranked(self._worth)  # now, for a period may want it at once
 
     def worthwhile(self, configuration: Configuration) -> bool:
         """Whether measuring it promises something beyond what can be stayed with: more throughput, and likely the limits kept, or limits
