@@ -12,7 +12,7 @@ from typing import Any
 from envs.errors import NetworkError
 from envs.files import check_fields
 from envs.network_cost import computed, cost
-from envs.onnx_file import check_model, one_line, open_model
+from envs.onnx_file import check_model, one_line, open_with_content
 from envs.optional import optional_import
 
 #: What is larger is no tensor, and no number to calculate with.
@@ -127,9 +127,10 @@ class ShapedGraph:
 
 def read_graph(path: Path) -> tuple[ShapedGraph, str]:
     """The graph in an ONNX file, checked, and the SHA-256 of all that it is made of; the errors are those of `read_network`."""
-    model, sha256 = open_model(path)
+    model, sha256, content = open_with_content(path)
     _batch_of(_inputs(model), model.graph.output, path)  # says what to change where the checker would only say that it is invalid
-    check_model(path)
+    check_model(path, content)
+    del content
     return shape_graph(model, path), sha256
 
 

@@ -33,6 +33,11 @@ def open_model(path: Path) -> tuple[Any, str]:
         NetworkError: the file is missing, is no ONNX file, was made for training, or points outside its folder.
         DependencyError: onnx is not installed.
     """
+    return open_with_content(path)[:2]
+
+
+def open_with_content(path: Path) -> tuple[Any, str, bytes | None]:
+    """The same, and the content of the file for `check_model`; None where part of the model lies in other files."""
     onnx = optional_import("onnx", "networks")
     decode_error = optional_import("google.protobuf.message", "networks").DecodeError
     if any("\ud800" <= letter <= "\udfff" for letter in str(path)):  # how Python keeps what is no UTF-8; ONNX takes no such name
@@ -47,23 +52,26 @@ def open_model(path: Path) -> tuple[Any, str]:
         raise NetworkError(f"{path} cannot be read ({error.strerror or error}): give an ONNX file that you may read") from error
     except decode_error as error:
         raise NetworkError(f"{path} is not an ONNX file, or is cut short: copy or export it again") from error
-    del content
     # An empty file, and some that are no ONNX file at all, decode to a message without a single field that matters.
     if not model.ir_version or not model.HasField("graph"):
         raise NetworkError(f"{path} is not an ONNX file, or is cut short: copy or export it again")
     _refuse_endless(model, path)
     _refuse_training(model, path)
-    for location in _external_files(model, path):
+    external = _external_files(model, path)
+    for location in external:
         digest.update(_digest(location, path))
-    return model, digest.hexdigest()
+    return model, digest.hexdigest(), None if external else content
 
 
-def check_model(path: Path) -> None:
-    """NetworkError where the ONNX checker finds the model in `path` invalid."""
+def check_model(path: Path, content: bytes | None = None) -> None:
+    """NetworkError where the ONNX checker finds the model in `path` invalid.
+
+    Args:
+        content: of the file, where nothing lies beside it: the checker reads a large one slowly.
+    """
     checker = optional_import("onnx.checker", "networks")
     try:
-        # By its path, so that the checker finds external data and takes models of more than 2 GiB.
-        checker.check_model(str(path))
+        checker.check_model(str(path) if content is None else content)
     except (checker.ValidationError, RuntimeError, ValueError) as error:
         raise NetworkError(f"{path} is not a valid ONNX model ({one_line(error)}): export it again") from error
 
