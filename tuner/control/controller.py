@@ -32,7 +32,7 @@ STUCK = 3
 #: As how many a broken limit counts that is farther off than windows scatter, beside one that is not.
 SURPRISE = 3
 
-#: Periods in a row without a neighbour on the processor after which it counts as gone.
+#: Periods in a row without a neighbour on the processor after which it counts as gone, or with one after which it counts as part of the device.
 CALM = 3
 
 #: Periods in a row in which nothing could be measured, after which a new process is the better try (a CUDA context, once broken, stays so).
@@ -87,7 +87,7 @@ class Controller:
         self._number = 0
         self._breaks: Counter[Configuration] = Counter()
         self._alone: Configuration | None = None  # what served before something else came to use the processor, too
-        self._calm = 0
+        self._calm, self._crowded = 0, 0  # periods in a row without, and with, something else that uses the processor
         self._mode = power_mode()
         self._temperature_c = math.nan
         self._arrivals = Arrivals(runtime.space.workload, options.rate_moved)
@@ -221,7 +221,7 @@ class Controller:
         """What kept the limits before and does so no more says that the device has changed."""
         if kept:
             self._breaks.pop(configuration, None)
-            self._disturbed = isinstance(outcome, Measurement) and outcome.disturbed
+            self._crowded = self._crowded + 1 if isinstance(outcome, Measurement) and outcome.disturbed else 0
         elif self._ask(events, lambda decider: configuration in decider.resting(), False):
             surprised = self._ask(events, lambda decider: decider.surprised(configuration, outcome), False)
             self._breaks[configuration] += SURPRISE if surprised else 1
@@ -230,7 +230,7 @@ class Controller:
         """Whether arrivals, heat, neighbours, or the device itself are no longer what was assumed; then decide anew."""
         if sum(self._breaks.values()) >= SURPRISE * self._options.doubted:
             events.append("what kept the limits before does so no more: measuring anew")
-            if outcome.disturbed and not self._disturbed and self._alone is None:
+            if outcome.disturbed and self._crowded < CALM and self._alone is None:
                 self._alone = max(self._breaks, key=self._breaks.__getitem__)
             self._calm = 0
             self._forget(events)

@@ -163,7 +163,8 @@ class Beside(SimulatedRuntime):
         return replace(super().measure(window_s), disturbed=True)
 
 
-def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(saturated: Campaign) -> None:
+@pytest.mark.parametrize("mild", [0, 1], ids=["at once", "after a period that keeps the limit still"])
+def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(saturated: Campaign, mild: int) -> None:
     saturated.settle()
     assert isinstance(saturated.world, SimulatedWorld)
     model = saturated.world.model_at((math.inf,))
@@ -173,6 +174,8 @@ def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(satur
     saturated.settle()
     alone = saturated.period()
     slow = model.nominal()
+    saturated.world.runtime.become(Beside(model))
+    assert all(saturated.period().kept for _ in range(mild))
     saturated.world.runtime.become(Beside(model, type(slow)(**{**slow.__dict__, "clock": 0.55 * slow.clock})))
     crowded = [saturated.period() for _ in range(16)]
     assert any("measuring anew" in event for period in crowded for event in period.events)
