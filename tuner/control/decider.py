@@ -84,7 +84,7 @@ class Decider:
         """Windows that scatter hide what is faster by a little, and devices drift: look again from time to time."""
         if self._serving is None or self._since == 0 or self._since % AGAIN:
             return None
-        return self._tuner.promising(self._serving)
+        return self._tuner.promising(self._serving, self._since)
 
     def resting(self, current: Configuration | None = None) -> list[Configuration]:
         """What was measured and kept the limits, the best to stay with first, `current` being what serves now."""

@@ -27,8 +27,8 @@ UNSURE = 0.1
 #: How likely what is faster has to keep the limits before a service tries it.
 LIKELY = 0.8
 
-#: How likely what was measured before has to keep the limits to serve once more, only to see whether it is the faster one after all.
-PROVEN = 0.975
+#: Broken limits that a period of service may cost by looks at whether what was measured before is not faster after all: the surer, the sooner.
+RISK = 0.0025
 
 #: By how much more windows have to scatter than was assumed, as a ratio of variances, until what they say is weighed again.
 REWEIGHED = 2.0
@@ -149,13 +149,17 @@ class ServiceTuner(LearnedTuner):
         rows = ((self._measured == 0) & (kept > SAFE) & (score > score[self._rows[resting[0]]] - NEAR)).nonzero()[0]
         return self._candidates[rows[self._staying[rows].argmax()]] if len(rows) else None
 
-    def promising(self, current: Configuration) -> Configuration | None:
-        """What may be faster than what serves, as far as is known; it was measured and kept the limits, or is new and likely to keep them. None for nothing."""
+    def promising(self, current: Configuration, since: int) -> Configuration | None:
+        """What may be faster than what serves, as far as is known; it was measured and kept the limits, or is new and likely to keep them. None for nothing.
+
+        Args:
+            since: periods that `current` has served without such a look.
+        """
         now, outlook = self._rows.get(current), self._outlook
         if now is None:
             return None
         likely = (outlook.kept > LIKELY) & (self._measured == 0)
-        likely[[row for row in self._held if self._chance[row] > PROVEN]] = True
+        likely[[row for row in self._held if 1 - self._chance[row] < RISK * since]] = True
         likely[now] = False
         hope = np.where(likely, outlook.score + outlook.spread, NOTHING)
         best = int(hope.argmax())

@@ -13,9 +13,10 @@ from envs.objective import Objective
 from envs.observation import SURE
 from envs.simulator.device_model import model_for
 from envs.traces.reader import Trace
+from tuner.control.decider import AGAIN
 from tuner.policy.bundle import Bundle
 from tuner.policy.evidence import History
-from tuner.policy.service import ServiceTuner
+from tuner.policy.service import RISK, ServiceTuner
 from tuner.search.protocol import Problem
 
 
@@ -133,15 +134,34 @@ def test_what_was_learned_from_windows_that_scatter_more_than_assumed_is_weighed
 
 def test_what_may_be_faster_after_all_is_named_and_what_is_known_to_be_slower_is_not(bundle: Bundle, trace: Trace) -> None:
     tuner = service_tuner(bundle, trace, 200.0)
-    assert tuner.promising(Configuration((((9, 9), (9, 9)),))) is None, "what serves is none that it knows"
+    assert tuner.promising(Configuration((((9, 9), (9, 9)),)), AGAIN) is None, "what serves is none that it knows"
     rows = [Configuration.of(placements) for placements in trace.placements]
     for configuration in rows:
         tuner.repeat(configuration, trace.outcome(configuration))
     fastest = tuner.resting()[0]
-    assert tuner.promising(fastest) is None
-    assert all(tuner.promising(each) == fastest for each in tuner.resting()[1:] if tuner._worth[tuner._rows[each]] < tuner._worth[tuner._rows[fastest]] - 0.1)
+    assert tuner.promising(fastest, AGAIN) is None
+    assert all(
+        tuner.promising(each, AGAIN) == fastest for each in tuner.resting()[1:] if tuner._worth[tuner._rows[each]] < tuner._worth[tuner._rows[fastest]] - 0.1
+    )
     breaks = next(each for each in rows if each not in tuner.resting())
-    assert tuner.promising(breaks) == fastest, "nothing that breaks the limit is ever named"
+    assert tuner.promising(breaks, AGAIN) == fastest, "nothing that breaks the limit is ever named"
+
+
+def test_the_less_sure_something_is_to_keep_the_limits_the_later_it_is_looked_at_again(bundle: Bundle, trace: Trace) -> None:
+    """A window in ten of the faster one breaks the limit: one look in forty periods costs little, and tells when that is over."""
+    slow, fast = (Configuration((((0, 0), (2, batch)),)) for batch in (2, 4))
+    measured = taken(trace, fast)
+    tuner = service_tuner(bundle, trace, 1.2 * float(measured.p99_ms[0]))
+    for placements in trace.placements:
+        configuration = Configuration.of(placements)
+        if configuration != fast:
+            tuner.repeat(configuration, trace.outcome(configuration))
+    for turn in range(50):
+        tuner.repeat(fast, off(measured, (1.0, 1.3)[turn % 10 == 9]))
+    unsure = 1 - tuner._chance[tuner._rows[fast]]
+    assert unsure > RISK * AGAIN
+    assert tuner.promising(slow, AGAIN) != fast
+    assert tuner.promising(slow, int(unsure / RISK) + 1) == fast
 
 
 def test_a_problem_asked_anew_knows_what_was_measured_and_charges_nothing_for_it(bundle: Bundle, trace: Trace) -> None:
