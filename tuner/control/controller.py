@@ -87,7 +87,7 @@ class Controller:
         self._number = 0
         self._breaks: Counter[Configuration] = Counter()
         self._alone: Configuration | None = None  # what served before something else came to use the processor, too
-        self._calm, self._crowded = 0, 0  # periods in a row without, and with, something else that uses the processor
+        self._calm, self._crowded = 0, 0  # periods in a row without something else that uses the processor, and with it while limits are kept
         self._mode = power_mode()
         self._temperature_c = math.nan
         self._arrivals = Arrivals(runtime.space.workload, options.rate_moved)

@@ -55,7 +55,7 @@ class LearnedTuner:
     def ask(self) -> Configuration:
         if not self._measured.any():
             return self._problem.default
-        if self._used >= self._budget:
+        if self.left <= 0:
             row = self._best if self._best >= 0 else self._least_row
         else:
             observation, shown = self.observation()
@@ -78,7 +78,7 @@ class LearnedTuner:
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         row = self._rows.get(configuration)
-        if self._used < self._budget and row is not None:
+        if self.left > 0 and row is not None:
             seen = self._seen(outcome)
             self._take(row, seen, seen)
             self._used += 1

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from stable_baselines3 import PPO
 
 from envs.configuration import Configuration
 from envs.objective import Objective
 from envs.simulator.device_model import model_for
 from envs.traces.reader import Trace
 from tuner.control.decider import AGAIN, SETTLED, Decider
-from tuner.policy.bundle import load_bundle
+from tuner.policy.bundle import Bundle
 
 
 @pytest.fixture
-def settled(policy: tuple[PPO, str], trace: Trace) -> Decider:
+def settled(bundle: Bundle, trace: Trace) -> Decider:
     """One that has searched, and found nothing more worth measuring; all that can be measured is known by then."""
     model = model_for(trace.space)
-    decider = Decider(load_bundle(policy[1]), lambda rates: model, None, Objective((200.0,)), (float("inf"),))
+    decider = Decider(bundle, lambda rates: model, None, Objective((200.0,)), (float("inf"),))
     for placements in trace.placements:
         configuration = Configuration.of(placements)
         decider.tell(configuration, trace.outcome(configuration))
