@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -32,6 +32,9 @@ STUCK = 3
 #: As how many a broken limit counts that is farther off than windows scatter, beside one that is not.
 SURPRISE = 3
 
+#: As how many limits broken beside a neighbour one without it counts: it may be gone with the next window.
+BESIDE = 2
+
 #: Periods in a row without a neighbour on the processor after which it counts as gone, or with one after which it counts as part of the device.
 CALM = 3
 
@@ -47,7 +50,7 @@ class ControlOptions:
         period_s: length of the window of a control period. cooldown: periods without experiments after a limit was broken.
         rate_moved: share by which arrivals must differ from what was assumed. heated_c: degrees by which the board must.
         doubted: periods in which what kept the limits before breaks them by more than windows scatter, without one in which it keeps them, after which
-            nothing measured counts; three that are within the scatter count as one.
+            nothing measured counts; three that are within the scatter count as one, and beside a neighbour it takes twice as many.
     """
 
     period_s: float = 3.0
@@ -85,7 +88,7 @@ class Controller:
         self._space = runtime.space
         self._began_s = time.monotonic()
         self._number = 0
-        self._breaks: Counter[Configuration] = Counter()
+        self._breaks: defaultdict[Configuration, float] = defaultdict(float)
         self._alone: Configuration | None = None  # what served before something else came to use the processor, too
         self._calm, self._crowded = 0, 0  # periods in a row without something else that uses the processor, and with it while limits are kept
         self._mode = power_mode()
@@ -219,12 +222,13 @@ class Controller:
 
     def _count(self, configuration: Configuration, outcome: Outcome, kept: bool, events: list[str]) -> None:
         """What kept the limits before and does so no more says that the device has changed."""
+        disturbed = isinstance(outcome, Measurement) and outcome.disturbed
         if kept:
             self._breaks.pop(configuration, None)
-            self._crowded = self._crowded + 1 if isinstance(outcome, Measurement) and outcome.disturbed else 0
+            self._crowded = self._crowded + 1 if disturbed else 0
         elif self._ask(events, lambda decider: configuration in decider.resting(), False):
             surprised = self._ask(events, lambda decider: decider.surprised(configuration, outcome), False)
-            self._breaks[configuration] += SURPRISE if surprised else 1
+            self._breaks[configuration] += (SURPRISE if surprised else 1) / (BESIDE if disturbed else 1)
 
     def _watch(self, outcome: Measurement, events: list[str]) -> None:
         """Whether arrivals, heat, neighbours, or the device itself are no longer what was assumed; then decide anew."""

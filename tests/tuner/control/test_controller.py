@@ -188,6 +188,26 @@ def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(satur
     assert after[-1].kept
 
 
+def test_a_burst_of_two_periods_leaves_what_is_known(saturated: Campaign) -> None:
+    """What serves and what is gone back to both break the limit beside the neighbour; it is gone before anything else would be measured."""
+    saturated.settle()
+    assert isinstance(saturated.world, SimulatedWorld)
+    model = saturated.world.model_at((math.inf,))
+    before = saturated.period()
+    assert isinstance(before.outcome, Measurement)
+    written(saturated, f'{{"p99_ms": {1.3 * before.outcome.p99_ms[0]}}}', 1)
+    saturated.settle()
+    alone = saturated.period()
+    slow = model.nominal()
+    saturated.world.runtime.become(Beside(model, type(slow)(**{**slow.__dict__, "clock": 0.1 * slow.clock})))
+    burst = [saturated.period() for _ in range(2)]
+    assert not any(period.kept for period in burst)
+    saturated.world.runtime.become(SimulatedRuntime(model))
+    after = [saturated.period() for _ in range(6)]
+    assert not any("measuring anew" in event for period in burst + after for event in period.events)
+    assert after[-1].score_ips > 0.97 * alone.score_ips
+
+
 def test_a_policy_that_fails_is_left_out(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
     campaign.settle()
     decider = campaign.controller._decider
