@@ -37,7 +37,9 @@ def off(measured: Measurement, factor: float) -> Measurement:
     return replace(measured, tenants=(replace(measured.tenants[0], p99_ms=factor * measured.p99_ms[0]),))
 
 
-def test_where_windows_scatter_something_farther_from_the_limit_is_stayed_with(bundle: Bundle, trace: Trace) -> None:
+@pytest.mark.parametrize(("alike", "scattered", "least"), [(2, 4, 0.85), (8, 16, 0.75)])
+def test_where_windows_scatter_something_farther_from_the_limit_is_stayed_with(bundle: Bundle, trace: Trace, alike: int, scattered: int, least: float) -> None:
+    """The more windows kept the limit, the longer they count beside the scatter of the latest ones."""
     fastest = max(range(len(trace.placements)), key=lambda row: float(np.nan_to_num(trace.batch.throughput_ips[row, 0])))
     fast = Configuration.of(trace.placements[fastest])
     measured = taken(trace, fast)
@@ -48,11 +50,11 @@ def test_where_windows_scatter_something_farther_from_the_limit_is_stayed_with(b
     for configuration in (fast, slow):
         tuner.tell(configuration, trace.outcome(configuration))
     assert not tuner.worthwhile(slow), "it is slower than what keeps the limit"
-    for _ in range(2):
+    for _ in range(alike):
         tuner.repeat(fast, measured)
     assert tuner.resting()[0] == fast, "its windows are all alike"
-    for turn in range(4):
-        tuner.repeat(fast, off(measured, (0.85, 1.11)[turn % 2]))
+    for turn in range(scattered):
+        tuner.repeat(fast, off(measured, (least, 1.11)[turn % 2]))
     assert tuner.resting()[0] == slow, "each window kept the limit, but the next one may not"
 
 
