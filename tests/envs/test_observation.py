@@ -34,7 +34,7 @@ def state(seed: int = 0, tenants: int = 1, wild: float = 1.0) -> dict[str, Any]:
     limits = np.concatenate([np.full((B, tenants), np.inf), rng.standard_normal((B, quantities - tenants))], axis=1).astype(np.float32)
     limits[1] = np.inf
     return {
-        "mean": (wild * rng.standard_normal((B, quantities, M))).astype(np.float32),
+        "mean": (wild * rng.standard_normal((B, quantities, M))).clip(-80, 80).astype(np.float32),  # single precision ends at 88
         "variance": (wild * rng.uniform(1e-4, 0.5, (B, quantities, M))).astype(np.float32),
         "noise": rng.uniform(1e-4, 1e-2, (B, quantities)).astype(np.float32),
         "limits": limits,
