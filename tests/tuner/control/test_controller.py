@@ -17,6 +17,8 @@ from envs.configuration import Configuration
 from envs.errors import ObjectiveError, RuntimeFault
 from envs.measurement import Failure, FailureKind, Measurement
 from envs.runtimes.simulated import SimulatedRuntime
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.tables import Contexts
 from tests.worlds import respond, space
 from tuner.control.guard import Phase
 from tuner.control.watch import Arrivals, idle, moved, without_idle
@@ -140,17 +142,25 @@ def test_more_arrivals_make_it_decide_anew(campaign: Campaign) -> None:
     assert outcome.tenants[0].throughput_ips == pytest.approx(1200, rel=0.1)
 
 
-def test_a_device_that_is_no_longer_what_it_was_is_measured_anew(saturated: Campaign) -> None:
-    saturated.settle()
-    serving = saturated.period()
+def tightened(campaign: Campaign) -> tuple[SimulatedWorld, DeviceModel]:
+    """Settled again, under a limit that allows 1.3 times the p99 of what served before."""
+    campaign.settle()
+    serving = campaign.period()
     assert isinstance(serving.outcome, Measurement)
-    written(saturated, f'{{"p99_ms": {1.3 * serving.outcome.p99_ms[0]}}}', 1)
-    saturated.settle()
-    world = saturated.world
-    assert isinstance(world, SimulatedWorld)
-    model = world.model_at((math.inf,))
-    slow = model.nominal()
-    world.runtime.become(SimulatedRuntime(model, type(slow)(**{**slow.__dict__, "clock": 0.55 * slow.clock})))
+    written(campaign, f'{{"p99_ms": {1.3 * serving.outcome.p99_ms[0]}}}', 1)
+    campaign.settle()
+    assert isinstance(campaign.world, SimulatedWorld)
+    return campaign.world, campaign.world.model_at((math.inf,))
+
+
+def slower(model: DeviceModel, share: float) -> Contexts:
+    """The same board at a share of its clock."""
+    return replace(model.nominal(), clock=share * model.nominal().clock)
+
+
+def test_a_device_that_is_no_longer_what_it_was_is_measured_anew(saturated: Campaign) -> None:
+    world, model = tightened(saturated)
+    world.runtime.become(SimulatedRuntime(model, slower(model, 0.55)))
     periods = [saturated.period() for _ in range(16)]
     assert any("measuring anew" in event for period in periods for event in period.events)
     assert all(period.kept for period in periods[-5:])
@@ -165,22 +175,15 @@ class Beside(SimulatedRuntime):
 
 @pytest.mark.parametrize("mild", [0, 1], ids=["at once", "after a period that keeps the limit still"])
 def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(saturated: Campaign, mild: int) -> None:
-    saturated.settle()
-    assert isinstance(saturated.world, SimulatedWorld)
-    model = saturated.world.model_at((math.inf,))
-    before = saturated.period()
-    assert isinstance(before.outcome, Measurement)
-    written(saturated, f'{{"p99_ms": {1.3 * before.outcome.p99_ms[0]}}}', 1)
-    saturated.settle()
+    world, model = tightened(saturated)
     alone = saturated.period()
-    slow = model.nominal()
-    saturated.world.runtime.become(Beside(model))
+    world.runtime.become(Beside(model))
     assert all(saturated.period().kept for _ in range(mild))
-    saturated.world.runtime.become(Beside(model, type(slow)(**{**slow.__dict__, "clock": 0.55 * slow.clock})))
+    world.runtime.become(Beside(model, slower(model, 0.55)))
     crowded = [saturated.period() for _ in range(16)]
     assert any("measuring anew" in event for period in crowded for event in period.events)
     assert crowded[-1].score_ips < 0.9 * alone.score_ips
-    saturated.world.runtime.become(SimulatedRuntime(model))
+    world.runtime.become(SimulatedRuntime(model))
     after = [saturated.period() for _ in range(20)]
     at = next(number for number, period in enumerate(after) if any("nothing else keeps the processor busy" in event for event in period.events))
     assert after[at + 1].configuration == alone.configuration, "it is the first to be tried"
@@ -190,19 +193,12 @@ def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(satur
 
 def test_a_burst_of_two_periods_leaves_what_is_known(saturated: Campaign) -> None:
     """What serves and what is gone back to both break the limit beside the neighbour; it is gone before anything else would be measured."""
-    saturated.settle()
-    assert isinstance(saturated.world, SimulatedWorld)
-    model = saturated.world.model_at((math.inf,))
-    before = saturated.period()
-    assert isinstance(before.outcome, Measurement)
-    written(saturated, f'{{"p99_ms": {1.3 * before.outcome.p99_ms[0]}}}', 1)
-    saturated.settle()
+    world, model = tightened(saturated)
     alone = saturated.period()
-    slow = model.nominal()
-    saturated.world.runtime.become(Beside(model, type(slow)(**{**slow.__dict__, "clock": 0.1 * slow.clock})))
+    world.runtime.become(Beside(model, slower(model, 0.1)))
     burst = [saturated.period() for _ in range(2)]
     assert not any(period.kept for period in burst)
-    saturated.world.runtime.become(SimulatedRuntime(model))
+    world.runtime.become(SimulatedRuntime(model))
     after = [saturated.period() for _ in range(6)]
     assert not any("measuring anew" in event for period in burst + after for event in period.events)
     assert after[-1].score_ips > 0.97 * alone.score_ips
