@@ -36,6 +36,7 @@ from tuner.control.controller import ControlOptions
 from tuner.control.period import Journal, Period
 from tuner.control.service import Asked, Service, service
 from tuner.options import cache_folder, shipped
+from tuner.policy.bundle import load_bundle
 
 #: Places along the front of throughput and p99, from slow to fast: each phase's limit is what the configuration there keeps, so that limits bind.
 PLACES = (1.0, 0.5, 0.75, 0.25, 1.0, 0.6)
@@ -151,10 +152,7 @@ def phases(served: Service, grid: Grid, folder: Path, bundle: Path, period_s: fl
     path = folder / "limits.json"
     limits = grid.limits_ms()
     path.write_text(json.dumps({"p99_ms": limits[0]}))
-    made = controller_of(served, {}, path, bundle, folder, ControlOptions(period_s))
-    if made.decider is None:
-        raise BundleError(f"{bundle} cannot be read: there is no policy to be tried")
-    controller = made.controller
+    controller = controller_of(served, {}, path, bundle, folder, ControlOptions(period_s)).controller
     with progress_bar("serving", periods * len(limits)) as advance:
         for limit_ms in limits:
             path.write_text(json.dumps({"p99_ms": limit_ms}))
@@ -183,6 +181,10 @@ def main() -> int:
     given = arguments.parse_args()
     if not all(value > 0 for value in (given.minutes, given.period_s, given.windows)):
         arguments.error("--minutes, --period-s and --windows must be above zero")
+    try:
+        load_bundle(given.bundle)  # here, not in minutes, when the grid has been measured
+    except BundleError as error:
+        arguments.error(str(error))
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -46,8 +47,13 @@ def open_with_content(path: Path) -> tuple[Any, str, bytes | None]:
         raise NetworkError(f"{path} {'is no file' if path.exists() else 'does not exist'}: give the path of an ONNX file")
     try:
         content = path.read_bytes()
-        digest = hashlib.sha256(content)
-        model = onnx.ModelProto.FromString(content)
+        digest = hashlib.sha256()
+        hashing = threading.Thread(target=digest.update, args=(content,))  # beside the decoding: a large network takes a tenth of a second
+        hashing.start()
+        try:
+            model = onnx.ModelProto.FromString(content)
+        finally:
+            hashing.join()
     except OSError as error:
         raise NetworkError(f"{path} cannot be read ({error.strerror or error}): give an ONNX file that you may read") from error
     except decode_error as error:

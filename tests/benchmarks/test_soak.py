@@ -1,11 +1,13 @@
-"""What the soak compares: configurations brought to the same level of a computer that drifts, and memory of phases that are alike."""
+"""What the soak compares: configurations at one level of a computer that drifts, and memory of like phases; and what it says before it begins."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.soak import Phase, growth, levelled
+from benchmarks.soak import Phase, growth, levelled, main
 from envs.configuration import Configuration
 from envs.measurement import Failure, FailureKind
 from envs.objective import Objective
@@ -49,3 +51,12 @@ def test_what_kept_the_limit_in_every_round_is_the_best_fixed_one_and_else_what_
     assert against([keeps, once]) == pytest.approx((100.0, 0.0)), "the faster one broke the limit once"
     assert against([once, once]) == pytest.approx((112.5, 0.25))
     assert against([once, often]) == pytest.approx((75.0, 0.25))
+
+
+def test_a_bundle_that_is_missing_is_told_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["soak", "--bundle", str(tmp_path / "none.bundle")])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert f"there is no policy bundle {tmp_path / 'none.bundle'}: train one" in capsys.readouterr().err

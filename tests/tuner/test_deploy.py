@@ -92,7 +92,7 @@ def test_the_service_needs_no_training_stack_tells_systemd_and_ends_on_sigterm(s
         "import sys, time\n"
         "import numpy as np\n"
         "def main(submit):\n"
-        "    heavy = [name for name in ('torch', 'hydra', 'stable_baselines3') if name in sys.modules]\n"
+        "    heavy = [name for name in ('torch', 'hydra', 'stable_baselines3', 'envs.runtimes.tensorrt', 'envs.runtimes.torch') if name in sys.modules]\n"
         "    print('heavy', heavy, file=sys.stderr, flush=True)\n"
         "    while True:\n"
         "        submit(0, np.zeros((3, 48, 48), np.float32)).result()\n"

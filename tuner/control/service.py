@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envs.catalog.boards import board, board_like, mode_like
 from envs.configuration import ConfigurationSpace, Placements
@@ -20,9 +21,6 @@ from envs.runtimes.protocol import Runtime
 from envs.runtimes.replayed import ReplayedRuntime
 from envs.runtimes.serving import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
-from envs.runtimes.tensorrt.device import board_name, jetson_device
-from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
-from envs.runtimes.torch.runtime import TorchEngineFactory
 from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.machine import device_of, machine_of
 from envs.telemetry.power_mode import read_power_mode
@@ -31,6 +29,9 @@ from envs.traces.reader import find_trace, read_trace
 from envs.workload import Workload, fair_weights, workload_of
 from tuner.control.decider import Models
 from tuner.options import servable
+
+if TYPE_CHECKING:
+    from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
 
 #: What a controller can be put on.
 RUNTIMES = ("onnxruntime", "tensorrt", "torch", "simulated", "replayed")
@@ -97,13 +98,25 @@ def service(asked: Asked) -> Service:
         space = _space(asked, local_computer(), networks)
         factory = OnnxEngineFactory(space, asked.paths, asked.cache)
         return _live(asked, space, factory, factory.prepare(), _models(space, layers))
-    if asked.runtime == "tensorrt":
-        space = _space(asked, jetson_device(), networks)
-        if not any(name.startswith("dla") for name in space.device.accelerator_names):
-            print("without DLAs: the builder of this TensorRT counts none", file=sys.stderr)
-        engines = TensorRTEngineFactory(space, asked.paths, asked.cache / "tensorrt")
-        live = _live(asked, space, engines, engines.prepare(say_progress), _like(asked, space, layers))
-        return replace(live, remarks=lambda: fallbacks(engines))
+    return (_tensorrt if asked.runtime == "tensorrt" else _torch)(asked, networks, layers)
+
+
+def _tensorrt(asked: Asked, networks: list[Network], layers: tuple[LayerTable, ...]) -> Service:
+    # Imported where it is asked for, as what serves through torch: every start would wait for it.
+    from envs.runtimes.tensorrt.device import jetson_device
+    from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
+
+    space = _space(asked, jetson_device(), networks)
+    if not any(name.startswith("dla") for name in space.device.accelerator_names):
+        print("without DLAs: the builder of this TensorRT counts none", file=sys.stderr)
+    engines = TensorRTEngineFactory(space, asked.paths, asked.cache / "tensorrt")
+    live = _live(asked, space, engines, engines.prepare(say_progress), _like(asked, space, layers))
+    return replace(live, remarks=lambda: fallbacks(engines))
+
+
+def _torch(asked: Asked, networks: list[Network], layers: tuple[LayerTable, ...]) -> Service:
+    from envs.runtimes.torch.runtime import TorchEngineFactory
+
     space = _space(asked, local_gpu(), networks)
     return _live(asked, space, TorchEngineFactory(space, asked.paths), {}, _like(asked, space, layers))
 
@@ -149,6 +162,8 @@ def _models(space: ConfigurationSpace, layers: tuple[LayerTable, ...] | None) ->
 
 def _like(asked: Asked, space: ConfigurationSpace, layers: tuple[LayerTable, ...]) -> Models:
     """Of the board of the catalogue that a live device is most like, in the power mode that is most like its own at the time."""
+    from envs.runtimes.tensorrt.device import board_name
+
     module = board(asked.board) if asked.board else board_like(board_name() or space.device.name, space.device.memory_mib)
 
     def model_at(rates_ips: tuple[float, ...]) -> DeviceModel:
