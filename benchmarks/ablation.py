@@ -18,17 +18,27 @@ import numpy as np
 import torch
 
 from benchmarks.figures import commit, parser
-from benchmarks.playing import playing
-from envs.device import processor_name
-from envs.observation import Single
-from envs.pool import Pool
-from envs.simulator.draw import DrawOptions
-from envs.world import SimulatedWorld
+from benchmarks.rollouts import playing
+from envs.arrays import Single
+from envs.problems.draw import DrawOptions
+from envs.problems.problem_batch import Pool
+from envs.problems.world import SimulatedWorld
+from envs.spec.device import processor_name
 from tuner.agents.policy_net import CandidatePolicy
 from tuner.agents.training import AgentOptions, make_env, make_model
 from tuner.console import progress_bar, table
 
-HEADINGS = ["variant", "after 3: mean [%]", "5th [%]", "feasible [%]", "after 8: mean [%]", "5th [%]", "feasible [%]", "broke [%]", "training [s]"]
+HEADINGS = [
+    "variant",
+    "after 3: mean [%]",
+    "5th [%]",
+    "feasible [%]",
+    "after 8: mean [%]",
+    "5th [%]",
+    "feasible [%]",
+    "broke [%]",
+    "training [s]",
+]
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,11 @@ def variants(steps: int) -> list[Variant]:
     return [
         Variant("the recipe", base),
         Variant("no training: expected gain net of risk alone", base, trained=False),
-        Variant("no belief: measurements teach nothing of other configurations", base, pool=without_belief),
+        Variant(
+            "no belief: measurements teach nothing of other configurations",
+            base,
+            pool=without_belief,
+        ),
         Variant("4 directions of belief instead of 24", base, pool=fewer_directions(4)),
         Variant("12 directions of belief instead of 24", base, pool=fewer_directions(12)),
         Variant("broken limits cost nothing", replace(base, price=0.0)),
@@ -97,7 +111,15 @@ def compared(policy: CandidatePolicy, pool: Pool, repeats: int = 8) -> list[floa
     for episodes, broken in playing(SimulatedWorld.of(pool), decide, repeats):
         broke.append(broken)
         found[int(episodes.used[0])] = (np.minimum(episodes.share(), 1.0), episodes.best >= 0)
-    shares = [100 * value for budget in (3, 8) for value in (found[budget][0].mean(), np.percentile(found[budget][0], 5), found[budget][1].mean())]
+    shares = [
+        100 * value
+        for budget in (3, 8)
+        for value in (
+            found[budget][0].mean(),
+            np.percentile(found[budget][0], 5),
+            found[budget][1].mean(),
+        )
+    ]
     return [*map(float, shares), 100 * float(np.mean(broke))]
 
 
@@ -112,21 +134,40 @@ def main() -> int:
     pools = []
     for split, count in (("train", given.problems), ("held_out", given.held_out)):
         with progress_bar(f"drawing problems, {split}", count) as advance:
-            pools.append(SimulatedWorld(replace(options, split=split), count, 0, 2, lambda new, advance=advance: advance("", new)).pool)
+            pools.append(
+                SimulatedWorld(
+                    replace(options, split=split),
+                    count,
+                    0,
+                    2,
+                    lambda new, advance=advance: advance("", new),
+                ).pool
+            )
     rows = []
     with progress_bar("training variants", len(variants(given.steps))) as advance:
         for variant in variants(given.steps):
             began_s = time.perf_counter()
             policy = trained(variant, pools[0])
             seconds = time.perf_counter() - began_s
-            rows.append([variant.name, *(f"{value:.1f}" for value in compared(policy, variant.pool(pools[1]))), f"{seconds:.0f}"])
+            rows.append(
+                [
+                    variant.name,
+                    *(f"{value:.1f}" for value in compared(policy, variant.pool(pools[1]))),
+                    f"{seconds:.0f}",
+                ]
+            )
             advance(variant.name)
     table(HEADINGS, rows)
     if given.write:
-        lines = ["| " + " | ".join(each) + " |" for each in (HEADINGS, ["---"] * len(HEADINGS), *rows)]
+        lines = [
+            "| " + " | ".join(each) + " |" for each in (HEADINGS, ["---"] * len(HEADINGS), *rows)
+        ]
         head = Path(__file__).with_suffix(".md").read_text().split("<!-- table -->")[0]
         Path(__file__).with_suffix(".md").write_text(
-            head + "<!-- table -->\n\n" + "\n".join(lines) + f"\n\n{processor_name()}, commit {commit()}, {given.steps:,} steps, "
+            head
+            + "<!-- table -->\n\n"
+            + "\n".join(lines)
+            + f"\n\n{processor_name()}, commit {commit()}, {given.steps:,} steps, "
             f"{given.problems} problems to learn from and {given.held_out} others to be compared on, one training seed.\n"
         )
     return 0

@@ -14,20 +14,28 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
-from benchmarks.playing import playing
-from envs.simulator.draw import DrawOptions
-from envs.world import SimulatedWorld
+from benchmarks.rollouts import playing
+from envs.problems.draw import DrawOptions
+from envs.problems.world import SimulatedWorld
 from tuner.console import progress_bar
 from tuner.policy.bundle import load_bundle
 from tuner.policy.forward import NumpyPolicy
 
 
-def played(policy: NumpyPolicy, world: SimulatedWorld, changes: float, repeats: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def played(
+    policy: NumpyPolicy, world: SimulatedWorld, changes: float, repeats: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(share of the optimum at the end [B], measurements since the last change [B], share of the measurements that broke a limit [B])."""
     broke, since, optimum = [], np.zeros(0), np.zeros(0)
-    for episodes, broken in playing(world, lambda seen: np.array([policy.decide(row) for row in seen]), repeats, changes):
+    for episodes, broken in playing(
+        world, lambda seen: np.array([policy.decide(row) for row in seen]), repeats, changes
+    ):
         broke.append(broken)
-        since = np.where(episodes.optimum != optimum, 1, since + 1) if len(since) else np.ones(len(broken))
+        since = (
+            np.where(episodes.optimum != optimum, 1, since + 1)
+            if len(since)
+            else np.ones(len(broken))
+        )
         optimum = episodes.optimum.copy()
     return np.minimum(episodes.share(), 1.0), since, np.mean(broke, axis=0)
 
@@ -48,7 +56,9 @@ def main() -> int:
     arguments.add_argument("--repeats", type=int, default=8)
     given = arguments.parse_args()
     with progress_bar("drawing problems", given.problems) as advance:
-        world = SimulatedWorld(DrawOptions(split="held_out"), given.problems, 0, 2, lambda new: advance("", new))
+        world = SimulatedWorld(
+            DrawOptions(split="held_out"), given.problems, 0, 2, lambda new: advance("", new)
+        )
     policy = NumpyPolicy(load_bundle(given.bundle))
     still_share, _, still_broke = played(policy, world, 0.0, given.repeats)
     share, since, broke = played(policy, world, 1.0, given.repeats)
@@ -56,7 +66,9 @@ def main() -> int:
     for least, most in ((2, 3), (4, 5)):
         some = (since >= least) & (since <= most)
         if some.any():
-            figures += figures_of(f"{least} or {most} measurements after a change", share[some], broke[some])
+            figures += figures_of(
+                f"{least} or {most} measurements after a change", share[some], broke[some]
+            )
     return report(figures, given.json)
 
 

@@ -32,11 +32,11 @@ import json, os, sys, time
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 from pathlib import Path
 import numpy as np
-from envs.measurement import Measurement, Origin, TenantMeasurement
-from envs.simulator.draw import DrawOptions, draw_problem
+from envs.spec.measurement import Measurement, Origin, TenantMeasurement
+from envs.problems.draw import DrawOptions, draw_problem
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
-from tuner.search.protocol import Problem
+from envs.problems.problem import Problem
 bundle, rng, asked, told = load_bundle(Path(sys.argv[1])), np.random.default_rng(0), [], []
 for _ in range(4):
     drawn = draw_problem(DrawOptions(boards=["agx_orin_64"]), rng)
@@ -74,7 +74,18 @@ def others_busy() -> Iterator[None]:
 
 
 def deploy(folder: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tuner.deploy", "--p99-ms", "100", "--folder", str(folder / "kept"), "--lock", str(folder / "lock"), *more]
+    command = [
+        sys.executable,
+        "-m",
+        "tuner.deploy",
+        "--p99-ms",
+        "100",
+        "--folder",
+        str(folder / "kept"),
+        "--lock",
+        str(folder / "lock"),
+        *more,
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -83,7 +94,10 @@ def starts(network: Path, folder: Path, count: int) -> list[Figure]:
     planned, served, resident_mib = [], [], []
     with progress_bar("starts", 2 * count + 2) as advance:
         for turn in range(count + 1):
-            for times, more in ((planned, ["--dry-run"]), (served, ["--periods", "1", "--period-s", "0.1"])):
+            for times, more in (
+                (planned, ["--dry-run"]),
+                (served, ["--periods", "1", "--period-s", "0.1"]),
+            ):
                 began_s = time.perf_counter()
                 process = deploy(folder, "--network", str(network), *more)
                 assert process.stdout is not None
@@ -91,29 +105,50 @@ def starts(network: Path, folder: Path, count: int) -> list[Figure]:
                 took_s = time.perf_counter() - began_s
                 _, status, usage = os.wait4(process.pid, 0)
                 if status or not line:
-                    raise SystemExit(f"tuner.deploy failed: {process.stderr.read() if process.stderr else status}")
+                    raise SystemExit(
+                        f"tuner.deploy failed: {process.stderr.read() if process.stderr else status}"
+                    )
                 process.returncode = 0
                 if turn:  # the first one makes what is kept: an INT8 copy of the network
                     times.append(took_s)
                     resident_mib.append(usage.ru_maxrss / 1024)
                 advance()
     return [
-        figure("start, all but loading engines (--dry-run), median", float(np.median(planned)), "s", "< 1"),
-        figure("start, until the first window of 0.1 s has been judged, median", float(np.median(served)), "s"),
+        figure(
+            "start, all but loading engines (--dry-run), median",
+            float(np.median(planned)),
+            "s",
+            "< 1",
+        ),
+        figure(
+            "start, until the first window of 0.1 s has been judged, median",
+            float(np.median(served)),
+            "s",
+        ),
         figure("resident memory of that process, engines included, most", max(resident_mib), "MiB"),
     ]
 
 
 def decisions(bundle: Path) -> list[Figure]:
     with others_busy():
-        run = subprocess.run([sys.executable, "-c", DECISIONS, str(bundle)], capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            [sys.executable, "-c", DECISIONS, str(bundle)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     asked, told, imported = json.loads(run.stdout)
     return [
         figure("decision, median", float(np.median(asked)), "us", "< 100"),
         figure("decision, p99", float(np.percentile(asked, 99)), "us", "< 1000"),
         figure("learning from a window, median", float(np.median(told)), "us"),
         figure("learning from a window, p99", float(np.percentile(told, 99)), "us"),
-        figure(f"training packages imported for it{': ' if imported else ''}{', '.join(imported)}", len(imported), "", "== 0"),
+        figure(
+            f"training packages imported for it{': ' if imported else ''}{', '.join(imported)}",
+            len(imported),
+            "",
+            "== 0",
+        ),
     ]
 
 
@@ -121,13 +156,25 @@ def periods(network: Path, folder: Path, count: int) -> list[Figure]:
     """What the journal says that choosing took, of all periods and of those with an experiment; two limits in turns keep it searching."""
     limits = folder / "limits.json"
     with others_busy():
-        process = deploy(folder, "--runtime", "simulated", "--network", str(network), "--limits", str(limits), "--period-s", "0.05")
+        process = deploy(
+            folder,
+            "--runtime",
+            "simulated",
+            "--network",
+            str(network),
+            "--limits",
+            str(limits),
+            "--period-s",
+            "0.05",
+        )
         assert process.stdout is not None
         lines = []
         with progress_bar("periods", count) as advance:
             for number in range(count):
                 if number % 20 == 0:
-                    limits.write_text(json.dumps({"p99_ms": (3.0, 6.0)[number // 20 % 2] + number * 1e-3}))
+                    limits.write_text(
+                        json.dumps({"p99_ms": (3.0, 6.0)[number // 20 % 2] + number * 1e-3})
+                    )
                 lines.append(json.loads(process.stdout.readline()))
                 advance(lines[-1]["phase"])
         process.terminate()
@@ -136,9 +183,15 @@ def periods(network: Path, folder: Path, count: int) -> list[Figure]:
     took = [line["decision_us"] for line in lines]
     searching = [line["decision_us"] for line in lines if line["phase"] == "searching"]
     return [
-        figure(f"in the loop, {count} periods: choosing, median", float(np.median(took)), "us", "< 100"),
+        figure(
+            f"in the loop, {count} periods: choosing, median", float(np.median(took)), "us", "< 100"
+        ),
         figure("in the loop: choosing, p99", float(np.percentile(took, 99)), "us", "< 1000"),
-        figure(f"in the loop: choosing an experiment ({len(searching)} of them), median", float(np.median(searching)), "us"),
+        figure(
+            f"in the loop: choosing an experiment ({len(searching)} of them), median",
+            float(np.median(searching)),
+            "us",
+        ),
     ]
 
 
@@ -147,11 +200,17 @@ def main() -> int:
     arguments.add_argument("--network", type=Path, default=Path("networks/resnet50.onnx"))
     arguments.add_argument("--starts", type=int, default=9)
     arguments.add_argument("--periods", type=int, default=400)
-    arguments.add_argument("--bundle", type=Path, default=shipped("checkpoints") / "reference.bundle")
+    arguments.add_argument(
+        "--bundle", type=Path, default=shipped("checkpoints") / "reference.bundle"
+    )
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        figures = starts(given.network, folder, given.starts) + decisions(given.bundle) + periods(given.network, folder, given.periods)
+        figures = (
+            starts(given.network, folder, given.starts)
+            + decisions(given.bundle)
+            + periods(given.network, folder, given.periods)
+        )
     return report(figures, given.json)
 
 

@@ -16,23 +16,23 @@ import onnx
 
 from envs.catalog.architectures import build
 from envs.catalog.reference_networks import reference_network
-from envs.configuration import Configuration, ConfigurationSpace
-from envs.device import local_computer
-from envs.layers import read_network_and_layers
-from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement
-from envs.runtimes.answering import AnsweringRuntime
-from envs.runtimes.instance import Arrays, Engine
-from envs.runtimes.load import sample_pool
-from envs.runtimes.measuring import ServingOptions
-from envs.runtimes.onnxruntime import OnnxEngineFactory
+from envs.graph.layers import read_network_and_layers
+from envs.problems.draw import described
+from envs.runtimes.instant import AnsweringRuntime
+from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.protocol import Transition
-from envs.runtimes.serving import ServingRuntime
+from envs.runtimes.serving.instance import Arrays, Engine
+from envs.runtimes.serving.load import sample_pool
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.device_model import DeviceModel, model_for
-from envs.simulator.draw import described
 from envs.simulator.machine import device_of
+from envs.spec.device import local_computer
+from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind, Measurement
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
 from envs.telemetry.protocol import BoardSample
-from envs.workload import workload_of
 from tuner.control.service import Service, at_rates
 
 #: What a fault can be asked to do at the seams.
@@ -55,7 +55,9 @@ class BrokenSensor:
     def read(self) -> BoardSample:
         if self.fault == GONE:
             raise OSError("No such device")
-        watts = {NAN: math.nan, STUCK: 10.0}.get(self.fault, 10.0 + 0.1 * self._rng.standard_normal())
+        watts = {NAN: math.nan, STUCK: 10.0}.get(
+            self.fault, 10.0 + 0.1 * self._rng.standard_normal()
+        )
         return BoardSample(time_s=time.perf_counter(), total_w=watts)
 
 
@@ -70,7 +72,9 @@ class BrokenFactory:
     def load(self, tenant: int, accelerator: int, threads: int) -> Engine:
         if NO_MEMORY in self.faults:
             self.faults.remove(NO_MEMORY)
-            raise ConfigurationFailed(Failure(FailureKind.OUT_OF_MEMORY, "injected: cannot allocate"))
+            raise ConfigurationFailed(
+                Failure(FailureKind.OUT_OF_MEMORY, "injected: cannot allocate")
+            )
         return BrokenEngine(self._factory.load(tenant, accelerator, threads), self)
 
     def close(self) -> None:
@@ -131,7 +135,11 @@ class Client:
             if self._stop.wait(max(0.0, due - time.perf_counter())):
                 return
             try:
-                self.accepted.append(self._runtime.submit(0, self._samples[len(self.accepted) % len(self._samples)], due))
+                self.accepted.append(
+                    self._runtime.submit(
+                        0, self._samples[len(self.accepted) % len(self._samples)], due
+                    )
+                )
             except Exception:
                 self.refused += 1  # told at once, so not lost
 
@@ -145,13 +153,22 @@ class LiveWorld:
             onnx.save(build("squeezenet1_1", image_size=64, classes=10), self.path)
         self.cache = folder / "cache"
         network, layers = read_network_and_layers(self.path)
-        space = ConfigurationSpace(local_computer(), workload_of([network], [rate_ips]), 2, (1, 2, 4))
+        space = ConfigurationSpace(
+            local_computer(), workload_of([network], [rate_ips]), 2, (1, 2, 4)
+        )
         self.factory = BrokenFactory(OnnxEngineFactory(space, [self.path], self.cache))
         self.factory._factory.prepare()
         self.sensor = BrokenSensor()
-        self.runtime = ServingRuntime(space, self.factory, self.sensor, ServingOptions(timeout_s=period_s, warmup_s=0.1, outside=True))
+        self.runtime = ServingRuntime(
+            space,
+            self.factory,
+            self.sensor,
+            ServingOptions(timeout_s=period_s, warmup_s=0.1, outside=True),
+        )
         self.client = Client(self.runtime, rate_ips)
-        self.service = Service(self.runtime, None, lambda rates: model_for(at_rates(space, rates), (layers,)))
+        self.service = Service(
+            self.runtime, None, lambda rates: model_for(at_rates(space, rates), (layers,))
+        )
 
     def begin(self) -> None:
         self.client.start()
@@ -187,7 +204,9 @@ class SimulatedWorld:
     def __init__(self, folder: Path, period_s: float, rate_ips: float = 400.0) -> None:
         device = device_of("agx_orin_64", "30W")
         self._layers = (reference_network("resnet50"),)
-        space = ConfigurationSpace(device, workload_of([described(self._layers[0])], [rate_ips]), 3, (1, 4, 16))
+        space = ConfigurationSpace(
+            device, workload_of([described(self._layers[0])], [rate_ips]), 3, (1, 4, 16)
+        )
         self._rate_ips = rate_ips
         self.runtime = BrokenRuntime(SimulatedRuntime(model_for(space, self._layers)))
         self.service = Service(self.runtime, None, self.model_at)
@@ -242,9 +261,13 @@ class BrokenRuntime(AnsweringRuntime):
         self._inner = inner
 
     def apply(self, configuration: Configuration) -> Transition:
-        if NO_MEMORY in self.faults and (self._lost or configuration != self._current):  # which loads an engine
+        if NO_MEMORY in self.faults and (
+            self._lost or configuration != self._current
+        ):  # which loads an engine
             self.faults.remove(NO_MEMORY)
-            raise ConfigurationFailed(Failure(FailureKind.OUT_OF_MEMORY, "injected: cannot allocate"))
+            raise ConfigurationFailed(
+                Failure(FailureKind.OUT_OF_MEMORY, "injected: cannot allocate")
+            )
         transition = self._inner.apply(configuration)
         self._current, self._lost = configuration, False
         return transition
@@ -257,9 +280,17 @@ class BrokenRuntime(AnsweringRuntime):
                 raise ConfigurationFailed(Failure(kind, "injected"))
         found = self._inner.measure(window_s)
         if self.sensor_fault:  # what `envs.telemetry.meter` makes of it
-            return replace(found, power_w=math.nan, energy_j=math.nan, sensor_fault=f"injected: {self.sensor_fault}")
+            return replace(
+                found,
+                power_w=math.nan,
+                energy_j=math.nan,
+                sensor_fault=f"injected: {self.sensor_fault}",
+            )
         return found
 
 
 World = Union[LiveWorld, SimulatedWorld]
-WORLDS: dict[str, Callable[[Path, float], World]] = {"onnxruntime": LiveWorld, "simulated": SimulatedWorld}
+WORLDS: dict[str, Callable[[Path, float], World]] = {
+    "onnxruntime": LiveWorld,
+    "simulated": SimulatedWorld,
+}

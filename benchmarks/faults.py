@@ -22,13 +22,23 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from benchmarks.fault_worlds import GONE, HANG, KILL, NAN, NO_MEMORY, STUCK, WORLDS, LiveWorld, World
+from benchmarks.fault_worlds import (
+    GONE,
+    HANG,
+    KILL,
+    NAN,
+    NO_MEMORY,
+    STUCK,
+    WORLDS,
+    LiveWorld,
+    World,
+)
 from benchmarks.figures import figure, parser, report
 from envs.errors import RuntimeFault
-from envs.measurement import Measurement
-from envs.objective import judge_measurement
+from envs.spec.measurement import Measurement
+from envs.spec.objective import judge_measurement
 from tuner.console import progress_bar, table
-from tuner.control.assembly import controller_of
+from tuner.control.build import controller_of
 from tuner.control.controller import ControlOptions
 from tuner.control.guard import Phase
 from tuner.control.period import Journal, Period
@@ -76,7 +86,14 @@ class Campaign:
     def __init__(self, world: World, folder: Path, period_s: float, bundle: Path = BUNDLE) -> None:
         self.world, self.folder = world, folder
         self.limits_path = folder / "limits.json"
-        made = controller_of(world.service, {"p99_ms": 100.0, "power_w": 60.0}, self.limits_path, bundle, folder, ControlOptions(period_s))
+        made = controller_of(
+            world.service,
+            {"p99_ms": 100.0, "power_w": 60.0},
+            self.limits_path,
+            bundle,
+            folder,
+            ControlOptions(period_s),
+        )
         self.controller, self.limits, self.memory = made.controller, made.limits, made.memory
         self.journal = Journal(folder / "journal.jsonl")
 
@@ -105,13 +122,21 @@ class Campaign:
         weights = self.world.service.space.workload.weights
         for number in range(1, AFTER + 1):
             period = self.period()
-            served = isinstance(period.outcome, Measurement) and period.outcome.tenants[0].throughput_ips > 0
-            beyond = not isinstance(period.outcome, Measurement) or judge_measurement(period.outcome, period.objective, weights)[1] > 0
+            served = (
+                isinstance(period.outcome, Measurement)
+                and period.outcome.tenants[0].throughput_ips > 0
+            )
+            beyond = (
+                not isinstance(period.outcome, Measurement)
+                or judge_measurement(period.outcome, period.objective, weights)[1] > 0
+            )
             broken += fault.can_keep and beyond
             if not recovered and served and not (fault.can_keep and beyond):
                 recovered = number
         if fault.ends_in is not None and period.phase is not fault.ends_in:
-            raise RuntimeFault(f"{fault.name}: it ends in the phase {period.phase.value}, not {fault.ends_in.value}")
+            raise RuntimeFault(
+                f"{fault.name}: it ends in the phase {period.phase.value}, not {fault.ends_in.value}"
+            )
         return recovered or AFTER + 1, broken
 
     def full_disk(self) -> None:
@@ -122,7 +147,8 @@ class Campaign:
 
 def starved(on: Campaign) -> None:
     """An instance of what serves, and is no experiment, dies, which is an event of its own and passes before; then there is less memory than it takes
-    to start it again."""
+    to start it again.
+    """
     on.world.break_engine(KILL)
     while on.period().phase is Phase.SEARCHING:
         on.world.break_engine(KILL)
@@ -149,7 +175,11 @@ FAULTS = (
     Fault("the engine cache is damaged", damaged),
     Fault("the disk is full", Campaign.full_disk),
     Fault("no memory for the next engine", starved),
-    Fault("a limit below anything possible", lambda on: on.limits_path.write_text('{"p99_ms": 0.01, "power_w": 60}'), can_keep=False),
+    Fault(
+        "a limit below anything possible",
+        lambda on: on.limits_path.write_text('{"p99_ms": 0.01, "power_w": 60}'),
+        can_keep=False,
+    ),
     Fault("a file of limits that is none", lambda on: on.limits_path.write_text('{"p99_ms": -3')),
     Fault("arrivals triple", lambda on: on.world.arrivals_times(3.0)),
     Fault("the clock is set back", clock_set_back),
@@ -187,39 +217,92 @@ def killed(name: str, number: int, folder: Path, period_s: float) -> Result:
     if not network.exists():
         LiveWorld(folder, period_s).runtime.close()
     command = [
-        *(sys.executable, "-m", "tuner.deploy", "--network", str(network), "--p99-ms", "200", "--runtime", name, "--period-s", str(period_s)),
-        *("--folder", str(folder / "kept"), "--lock", str(folder / "lock"), "--batches", "1", "4", "--instances", "2"),
+        *(
+            sys.executable,
+            "-m",
+            "tuner.deploy",
+            "--network",
+            str(network),
+            "--p99-ms",
+            "200",
+            "--runtime",
+            name,
+            "--period-s",
+            str(period_s),
+        ),
+        *(
+            "--folder",
+            str(folder / "kept"),
+            "--lock",
+            str(folder / "lock"),
+            "--batches",
+            "1",
+            "4",
+            "--instances",
+            "2",
+        ),
     ]
     first = subprocess.Popen([*command, "--journal", str(folder / "first.jsonl")])
     deadline = time.monotonic() + 60
-    while len(lines(folder / "first.jsonl")) < 4 and time.monotonic() < deadline and first.poll() is None:
+    while (
+        len(lines(folder / "first.jsonl")) < 4
+        and time.monotonic() < deadline
+        and first.poll() is None
+    ):
         time.sleep(0.05)
     os.kill(first.pid, number)
     code = first.wait(30)
     before = lines(folder / "first.jsonl")
-    subprocess.run([*command, "--journal", str(folder / "second.jsonl"), "--periods", "3"], check=True, timeout=60)
+    subprocess.run(
+        [*command, "--journal", str(folder / "second.jsonl"), "--periods", "3"],
+        check=True,
+        timeout=60,
+    )
     again = lines(folder / "second.jsonl")
     if number == signal.SIGTERM and code != 0:
         raise RuntimeFault(f"SIGTERM ended it with {code}")
     good = [line["configuration"] for line in before if line["kept"]][-1]
-    recovered = next((position for position, line in enumerate(again, 1) if line["kept"] and (position > 1 or line["configuration"] == good)), AFTER + 1)
-    return Result(name, f"{signal.Signals(number).name} and a restart", recovered, sum(not line["kept"] for line in again), 0)
+    recovered = next(
+        (
+            position
+            for position, line in enumerate(again, 1)
+            if line["kept"] and (position > 1 or line["configuration"] == good)
+        ),
+        AFTER + 1,
+    )
+    return Result(
+        name,
+        f"{signal.Signals(number).name} and a restart",
+        recovered,
+        sum(not line["kept"] for line in again),
+        0,
+    )
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
     """Whole lines of a journal; one that a kill cut short is left out."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return [
+        json.loads(line)
+        for line in path.read_text().splitlines(keepends=True)
+        if line.endswith("\n")
+    ]
 
 
-def campaign(worlds: list[str], period_s: float, advance: Callable[[str], None] = lambda _: None) -> list[Result]:
+def campaign(
+    worlds: list[str], period_s: float, advance: Callable[[str], None] = lambda _: None
+) -> list[Result]:
     """Every fault in every world."""
     results = []
     for name in worlds:
         for fault in (*FAULTS, NO_POLICY, signal.SIGTERM, signal.SIGKILL):
             with tempfile.TemporaryDirectory() as folder:
-                results.append(one(name, fault, Path(folder), period_s) if isinstance(fault, Fault) else killed(name, fault, Path(folder), period_s))
+                results.append(
+                    one(name, fault, Path(folder), period_s)
+                    if isinstance(fault, Fault)
+                    else killed(name, fault, Path(folder), period_s)
+                )
             advance(f"{name}: {results[-1].fault}")
     return results
 
@@ -231,8 +314,28 @@ def main() -> int:
     given = arguments.parse_args()
     with progress_bar("breaking things", len(given.worlds) * (len(FAULTS) + 3)) as advance:
         results = campaign(given.worlds, given.period_s, advance)
-    head = ["world", "fault", "serves again in period", "periods beyond a limit", "requests lost silently", "as asked"]
-    table(head, [[each.world, each.fault, str(each.recovered_in), str(each.broken), str(each.silent), "yes" if each.good else "NO"] for each in results])
+    head = [
+        "world",
+        "fault",
+        "serves again in period",
+        "periods beyond a limit",
+        "requests lost silently",
+        "as asked",
+    ]
+    table(
+        head,
+        [
+            [
+                each.world,
+                each.fault,
+                str(each.recovered_in),
+                str(each.broken),
+                str(each.silent),
+                "yes" if each.good else "NO",
+            ]
+            for each in results
+        ],
+    )
     figures = [
         figure(
             "faults that end in a valid serving state within two control periods",
@@ -240,8 +343,18 @@ def main() -> int:
             "%",
             "== 100",
         ),
-        figure("most periods beyond a limit after one fault", max(each.broken for each in results), "periods", "<= 1"),
-        figure("requests accepted and lost silently", sum(each.silent for each in results), "requests", "== 0"),
+        figure(
+            "most periods beyond a limit after one fault",
+            max(each.broken for each in results),
+            "periods",
+            "<= 1",
+        ),
+        figure(
+            "requests accepted and lost silently",
+            sum(each.silent for each in results),
+            "requests",
+            "== 0",
+        ),
     ]
     return report(figures, given.json)
 

@@ -10,10 +10,16 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from envs.device import processor_name
+from envs.spec.device import processor_name
 from tuner.console import table
 
-COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}
+COMPARISONS = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "==": operator.eq,
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,9 @@ def figure(name: str, value: float, unit: str, goal: str = "") -> Figure:
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with --json."""
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     made.add_argument("--json", type=Path, help="write the figures to this file, too")
     return made
 
@@ -47,7 +55,10 @@ def report(figures: list[Figure], path: Path | None, goals_only: bool = False) -
     words = {True: "yes", False: "NO", None: ""}
     shown = [each for each in figures if each.goal or not goals_only]
     if shown:
-        table(["figure", "value", "unit", "goal", "holds"], [[f.name, f"{f.value:,.2f}", f.unit, f.goal, words[f.holds]] for f in shown])
+        table(
+            ["figure", "value", "unit", "goal", "holds"],
+            [[f.name, f"{f.value:,.2f}", f.unit, f.goal, words[f.holds]] for f in shown],
+        )
     print(f"{processor_name()}, Python {platform.python_version()}, commit {commit()}")
     if path:
         path.write_text(json.dumps([asdict(each) for each in figures], indent=2) + "\n")
@@ -56,5 +67,10 @@ def report(figures: list[Figure], path: Path | None, goals_only: bool = False) -
 
 def commit() -> str:
     """The commit that is checked out, with a mark if files differ from it."""
-    found = subprocess.run(["git", "describe", "--always", "--dirty", "--exclude=*"], capture_output=True, text=True, cwd=Path(__file__).parent)
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
     return found.stdout.strip() or "unknown"

@@ -9,13 +9,36 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from benchmarks.published import RESTING_GHZ, Parameters, Row, predict
-from envs.simulator.parameters import NAMES, PARAMETERS, FloatArray, ParameterSet
+from envs.arrays import FloatArray
+from envs.simulator.parameters import NAMES, PARAMETERS, ParameterSet
 
 #: What is fitted once for all architectures, and what each has its own values of.
-SHARED = ("contention_threshold", "contention_slope", "contention_plateau", "dla_hold", "dram_pj_byte")
+SHARED = (
+    "contention_threshold",
+    "contention_slope",
+    "contention_plateau",
+    "dla_hold",
+    "dram_pj_byte",
+)
 OWN = (
-    *("int8_efficiency", "depthwise_efficiency", "grouped_efficiency", "matmul_efficiency", "recurrent_efficiency", "kernel_floor_us", "host_us"),
-    *("copy_gb_s", "bandwidth_efficiency", "cache_share", "dla_efficiency", "dla_bandwidth_gb_s", "dla_task_us", "dla_layer_us"),
+    *(
+        "int8_efficiency",
+        "depthwise_efficiency",
+        "grouped_efficiency",
+        "matmul_efficiency",
+        "recurrent_efficiency",
+        "kernel_floor_us",
+        "host_us",
+    ),
+    *(
+        "copy_gb_s",
+        "bandwidth_efficiency",
+        "cache_share",
+        "dla_efficiency",
+        "dla_bandwidth_gb_s",
+        "dla_task_us",
+        "dla_layer_us",
+    ),
     *("gpu_w", "tensor_activity", "busy_activity", "floor_activity", "dla_w", "cpu_core_w"),
 )
 FREE = {"all": SHARED, "ampere": OWN, "volta": ("fp16_efficiency", *OWN)}
@@ -50,7 +73,10 @@ class Fit:
         return ratios(rows, self.sets(), self.resting_ghz)[:, 0]
 
     def sets(self) -> dict[str, ParameterSet]:
-        return {name: _nominal().with_values(**self.values["all"], **self.values[name]) for name in ("ampere", "volta")}
+        return {
+            name: _nominal().with_values(**self.values["all"], **self.values[name])
+            for name in ("ampere", "volta")
+        }
 
 
 def _nominal() -> ParameterSet:
@@ -63,13 +89,20 @@ def ratios(rows: list[Row], parameters: Parameters, resting_ghz: float = RESTING
     MLPerf's KiTS19 volumes have each a number of windows that is published nowhere: its mean is the one that suits all rows best.
     """
     found = predict(rows, parameters, resting_ghz) / np.array([row.value for row in rows])[:, None]
-    volumes = np.array([row.network == "unet3d_kits19" and row.quantity == "latency_ms" for row in rows])
+    volumes = np.array(
+        [row.network == "unet3d_kits19" and row.quantity == "latency_ms" for row in rows]
+    )
     if volumes.any():
         found[volumes] /= np.exp(np.log(found[volumes]).mean(axis=0))
     return found
 
 
-def fit(rows: list[Row], start: Fit | None = None, advance: Callable[[], None] = lambda: None, steps: int = 25) -> Fit:
+def fit(
+    rows: list[Row],
+    start: Fit | None = None,
+    advance: Callable[[], None] = lambda: None,
+    steps: int = 25,
+) -> Fit:
     """The most plausible parameters and resting clock given the rows."""
     found = start
     for _ in range(TURNS if any(row.unlocked for row in rows) else 1):
@@ -81,13 +114,22 @@ def fit(rows: list[Row], start: Fit | None = None, advance: Callable[[], None] =
 
 def _resting(rows: list[Row], given: Fit) -> float:
     """The resting clock that suits the unlocked rows best; unchanged where no row speaks of it."""
-    part = [row for row in rows if row.unlocked and not row.network.startswith("unet3d")]  # ratios of volumes are relative to each other
+    part = [
+        row for row in rows if row.unlocked and not row.network.startswith("unet3d")
+    ]  # ratios of volumes are relative to each other
     if not part:
         return given.resting_ghz
     weights = np.array([_weight(row) for row in part]) / ROW_ERROR / ROBUST
     sets = given.sets()
-    costs = [np.sqrt(1 + (np.log(ratios(part, sets, ghz)[:, 0]) * weights) ** 2).sum() for ghz in RESTING_TRIED]
-    return given.resting_ghz if np.ptp(costs) == 0 else round(float(RESTING_TRIED[int(np.argmin(costs))]), 2)
+    costs = [
+        np.sqrt(1 + (np.log(ratios(part, sets, ghz)[:, 0]) * weights) ** 2).sum()
+        for ghz in RESTING_TRIED
+    ]
+    return (
+        given.resting_ghz
+        if np.ptp(costs) == 0
+        else round(float(RESTING_TRIED[int(np.argmin(costs))]), 2)
+    )
 
 
 def _solved(rows: list[Row], start: Fit | None, advance: Callable[[], None], steps: int) -> Fit:
@@ -97,7 +139,12 @@ def _solved(rows: list[Row], start: Fit | None, advance: Callable[[], None], ste
     prior = np.array([np.log(PARAMETERS[name].nominal) for _, name in keys])
     width = np.array([PARAMETERS[name].spread * PRIOR_WIDTH for _, name in keys])
     low = np.array([np.log(max(PARAMETERS[name].low, 1e-3)) for _, name in keys])
-    high = np.array([np.log(PARAMETERS[name].high * (LARGEST_SHARE if PARAMETERS[name].high == 1.0 else 1.0)) for _, name in keys])
+    high = np.array(
+        [
+            np.log(PARAMETERS[name].high * (LARGEST_SHARE if PARAMETERS[name].high == 1.0 else 1.0))
+            for _, name in keys
+        ]
+    )
     first = prior if start is None else np.log([start.values[group][name] for group, name in keys])
     by = {name: [row for row in rows if row.architecture == name] for name in ("ampere", "volta")}
     weights = {name: np.array([_weight(row) for row in part]) for name, part in by.items()}
@@ -122,9 +169,20 @@ def _solved(rows: list[Row], start: Fit | None, advance: Callable[[], None], ste
                 if not part:
                     continue
                 parameters = sets(theta, name)
-                found = np.log(ratios(part, {name: parameters}, resting_ghz)) * weights[name][:, None] / ROW_ERROR
+                found = (
+                    np.log(ratios(part, {name: parameters}, resting_ghz))
+                    * weights[name][:, None]
+                    / ROW_ERROR
+                )
                 slope = np.zeros((len(part), len(keys)))
-                slope[:, [position for position, (group, _) in enumerate(keys) if group in ("all", name)]] = (found[:, 1:] - found[:, :1]) / step
+                slope[
+                    :,
+                    [
+                        position
+                        for position, (group, _) in enumerate(keys)
+                        if group in ("all", name)
+                    ],
+                ] = (found[:, 1:] - found[:, :1]) / step
                 errors.append(found[:, 0])
                 slopes.append(slope)
             cache[theta.tobytes()] = np.concatenate(errors), np.concatenate(slopes)

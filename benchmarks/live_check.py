@@ -14,7 +14,7 @@ from benchmarks.figures import Figure, figure, parser, report
 from envs.traces.reader import find_trace, read_trace
 from tuner.evaluate import EvaluationOptions, evaluate, trace_cases
 from tuner.evaluation.live import LiveOptions
-from tuner.evaluation.words import live_sentence
+from tuner.evaluation.sentences import live_sentence
 
 
 def main() -> int:
@@ -27,19 +27,46 @@ def main() -> int:
     given = arguments.parse_args()
     trace = read_trace(find_trace(given.trace))
     options = EvaluationOptions(objectives=50, seeds=1, tuners=[])
-    result = evaluate(trace_cases(trace, options), {"policy": given.bundle}, options, given.out, LiveOptions(given.networks, given.choices))
+    result = evaluate(
+        trace_cases(trace, options),
+        {"policy": given.bundle},
+        options,
+        given.out,
+        LiveOptions(given.networks, given.choices),
+    )
     page = result.html.read_text()
     figures: list[Figure] = []
     for check in result.live:
         print(f"{check.label}: {live_sentence(check)}")
-        moved = 100 * max(abs(check.live_ips / check.trace_ips - 1), abs(check.live_p99_ms / check.trace_p99_ms - 1))
-        said = any(word in live_sentence(check) for word in ("drifted", "another machine")) and escape(live_sentence(check)) in page
+        moved = 100 * max(
+            abs(check.live_ips / check.trace_ips - 1),
+            abs(check.live_p99_ms / check.trace_p99_ms - 1),
+        )
+        said = (
+            any(word in live_sentence(check) for word in ("drifted", "another machine"))
+            and escape(live_sentence(check)) in page
+        )
         figures += [
-            figure(f"{check.label}: throughput, live over trace", 100 * check.live_ips / check.trace_ips, "%"),
-            figure(f"{check.label}: p99, live over trace", 100 * check.live_p99_ms / check.trace_p99_ms, "%"),
-            figure(f"{check.label}: within 10 %, or the report says that it is not", float(moved <= 10 or said), "0 or 1", "== 1"),
+            figure(
+                f"{check.label}: throughput, live over trace",
+                100 * check.live_ips / check.trace_ips,
+                "%",
+            ),
+            figure(
+                f"{check.label}: p99, live over trace",
+                100 * check.live_p99_ms / check.trace_p99_ms,
+                "%",
+            ),
+            figure(
+                f"{check.label}: within 10 %, or the report says that it is not",
+                float(moved <= 10 or said),
+                "0 or 1",
+                "== 1",
+            ),
         ]
-    figures.append(figure("choices that were run live", len(result.live), "", f">= {min(given.choices, 1)}"))
+    figures.append(
+        figure("choices that were run live", len(result.live), "", f">= {min(given.choices, 1)}")
+    )
     print(f"report: {result.html}")
     return report(figures, given.json)
 

@@ -16,21 +16,21 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
-from envs.configuration import Configuration
-from envs.layers import read_layers
-from envs.measurement import MeasurementBatch, Outcome
-from envs.objective import Objective
-from envs.objective_draw import LimitRange, draw_objectives, uniforms_per_draw
-from envs.runtimes.onnxruntime import onnxruntime_runtime
+from envs.graph.layers import read_layers
+from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
+from envs.problems.problem import Problem
+from envs.runtimes.onnxruntime.engines import onnxruntime_runtime
 from envs.runtimes.protocol import Runtime, try_configuration
 from envs.simulator.device_model import model_for
+from envs.spec.measurement import MeasurementBatch, Outcome
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration
 from tuner.console import progress_bar, table
 from tuner.evaluation.simulated import can_be_kept
 from tuner.options import DeviceOptions, SpaceOptions, WorkloadOptions, cache_folder, live_space
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.oracle import best_scores
-from tuner.search.protocol import Problem
 
 
 def measured_grid(runtime: Runtime, window_s: float, name: str) -> list[Outcome]:
@@ -43,7 +43,9 @@ def measured_grid(runtime: Runtime, window_s: float, name: str) -> list[Outcome]
     return outcomes
 
 
-def answered(runtime: Runtime, problem: Problem, bundle: Path, window_s: float, measurements: int) -> tuple[Configuration | None, int]:
+def answered(
+    runtime: Runtime, problem: Problem, bundle: Path, window_s: float, measurements: int
+) -> tuple[Configuration | None, int]:
     """What kept the limits with the highest throughput within some live measurements, and how many broke them."""
     tuner, best, found, broke = LearnedTuner(load_bundle(bundle), problem), 0.0, None, 0
     for _ in range(measurements):
@@ -57,16 +59,27 @@ def answered(runtime: Runtime, problem: Problem, bundle: Path, window_s: float, 
     return found, broke
 
 
-def in_turns(runtime: Runtime, problem: Problem, pair: tuple[Configuration, Configuration], window_s: float, turns: int) -> float:
+def in_turns(
+    runtime: Runtime,
+    problem: Problem,
+    pair: tuple[Configuration, Configuration],
+    window_s: float,
+    turns: int,
+) -> float:
     """Throughput of the first over that of the second, each the median of some windows taken in turns: the computer is not the same all the time."""
-    scores = [[problem.judge(try_configuration(runtime, each, window_s))[0] for each in pair] for _ in range(turns)]
+    scores = [
+        [problem.judge(try_configuration(runtime, each, window_s))[0] for each in pair]
+        for _ in range(turns)
+    ]
     first, second = np.median(scores, axis=0)
     return float(first / second)
 
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--networks", nargs="+", default=["networks/resnet50.onnx", "networks/squeezenet1_1.onnx"])
+    arguments.add_argument(
+        "--networks", nargs="+", default=["networks/resnet50.onnx", "networks/squeezenet1_1.onnx"]
+    )
     arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/reference.bundle"))
     arguments.add_argument("--instances", type=int, default=3)
     arguments.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8])
@@ -78,30 +91,84 @@ def main() -> int:
     figures: list[Figure] = []
     rows = []
     for path in given.networks:
-        space = live_space(DeviceOptions(), WorkloadOptions([path]), SpaceOptions(given.instances, list(given.batches)))
+        space = live_space(
+            DeviceOptions(),
+            WorkloadOptions([path]),
+            SpaceOptions(given.instances, list(given.batches)),
+        )
         name, layers = space.workload.names[0], (read_layers(path),)
         with onnxruntime_runtime(space, [Path(path)], cache_folder()) as runtime:
             batch = MeasurementBatch.of(measured_grid(runtime, given.window, name), 1)
-            limits = draw_objectives(LimitRange.of(batch), np.random.default_rng(0).random((given.limits, uniforms_per_draw(1))), "held_out")
+            limits = draw_objectives(
+                LimitRange.of(batch),
+                np.random.default_rng(0).random((given.limits, uniforms_per_draw(1))),
+                "held_out",
+            )
             rows_of_best, _, exists = best_scores(batch, np.ones(1), limits)
             shares, broken = [], 0
             for index in np.flatnonzero(exists):
                 clear = can_be_kept(batch, limits.row(index))
                 asked = Objective(tuple(limits.p99_ms[index]), float("inf"))
-                problem = Problem(space, space.catalogue, asked, space.default(), model=model_for(space, layers))
-                found, broke = answered(runtime, problem, given.bundle, given.window, given.measurements)
+                problem = Problem(
+                    space, space.catalogue, asked, space.default(), model=model_for(space, layers)
+                )
+                found, broke = answered(
+                    runtime, problem, given.bundle, given.window, given.measurements
+                )
                 best = Configuration.of(space.catalogue[rows_of_best[index]])
-                share = in_turns(runtime, problem, (found, best), given.window, given.turns) if found else 0.0
+                share = (
+                    in_turns(runtime, problem, (found, best), given.window, given.turns)
+                    if found
+                    else 0.0
+                )
                 if clear:
                     shares.append(share)
                     broken += broke
                 told = "" if clear else "within the scatter of a window"
-                words = [space.describe(each).split(": ")[1] if each else "none" for each in (best, found)]
-                rows.append([name, f"{limits.p99_ms[index, 0]:.1f}", *words, f"{share:.1%}", str(broke), told])
-        figures.append(figure(f"{name}: live answer over the best of {len(batch)} live configurations, mean", 100 * float(np.mean(shares)), "%", ">= 90"))
-        figures.append(figure(f"{name}: the same, worst of {len(shares)} limits", 100 * min(shares), "%"))
-        figures.append(figure(f"{name}: live measurements that broke a limit", 100 * broken / (len(shares) * given.measurements), "%"))
-    table(["network", "p99 limit [ms]", "best of the grid", "answer", "throughput, in turns", "broke", ""], rows)
+                words = [
+                    space.describe(each).split(": ")[1] if each else "none"
+                    for each in (best, found)
+                ]
+                rows.append(
+                    [
+                        name,
+                        f"{limits.p99_ms[index, 0]:.1f}",
+                        *words,
+                        f"{share:.1%}",
+                        str(broke),
+                        told,
+                    ]
+                )
+        figures.append(
+            figure(
+                f"{name}: live answer over the best of {len(batch)} live configurations, mean",
+                100 * float(np.mean(shares)),
+                "%",
+                ">= 90",
+            )
+        )
+        figures.append(
+            figure(f"{name}: the same, worst of {len(shares)} limits", 100 * min(shares), "%")
+        )
+        figures.append(
+            figure(
+                f"{name}: live measurements that broke a limit",
+                100 * broken / (len(shares) * given.measurements),
+                "%",
+            )
+        )
+    table(
+        [
+            "network",
+            "p99 limit [ms]",
+            "best of the grid",
+            "answer",
+            "throughput, in turns",
+            "broke",
+            "",
+        ],
+        rows,
+    )
     return report(figures, given.json)
 
 

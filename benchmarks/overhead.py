@@ -14,19 +14,27 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
-from envs.configuration import Configuration, ConfigurationSpace
-from envs.device import local_computer
-from envs.network import Network, read_network
-from envs.runtimes.measuring import ServingOptions
-from envs.runtimes.onnxruntime import OnnxEngine, OnnxEngineFactory
-from envs.runtimes.serving import ServingRuntime
+from envs.graph.reading import read_network
+from envs.runtimes.onnxruntime.engines import OnnxEngine, OnnxEngineFactory
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
+from envs.spec.device import local_computer
+from envs.spec.network import Network
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
 from envs.telemetry.none import NoSensor
-from envs.workload import workload_of
 from tuner.console import progress_bar
 from tuner.options import cache_folder
 
 #: (cpu_fp32, cpu_int8) as (instances, batch): one instance, several, both accelerators, small and large batches.
-CONFIGURATIONS = (((1, 1), (0, 0)), ((0, 0), (1, 1)), ((0, 0), (2, 1)), ((0, 0), (2, 8)), ((1, 4), (1, 4)), ((2, 2), (2, 2)))
+CONFIGURATIONS = (
+    ((1, 1), (0, 0)),
+    ((0, 0), (1, 1)),
+    ((0, 0), (2, 1)),
+    ((0, 0), (2, 8)),
+    ((1, 4), (1, 4)),
+    ((2, 2), (2, 2)),
+)
 
 
 class KeepingFactory(OnnxEngineFactory):
@@ -40,7 +48,12 @@ class KeepingFactory(OnnxEngineFactory):
         return engine
 
 
-def bare_loop_ips(engines: list[tuple[OnnxEngine, int]], batches: dict[int, int], network: Network, window_s: float) -> float:
+def bare_loop_ips(
+    engines: list[tuple[OnnxEngine, int]],
+    batches: dict[int, int],
+    network: Network,
+    window_s: float,
+) -> float:
     """Images per second of a thread a session that does nothing but run; batches count by their share inside the window."""
     rng = np.random.default_rng(0)
     done: list[list[tuple[float, float, int]]] = [[] for _ in engines]
@@ -49,7 +62,9 @@ def bare_loop_ips(engines: list[tuple[OnnxEngine, int]], batches: dict[int, int]
     def run(position: int) -> None:
         engine, accelerator = engines[position]
         size = batches[accelerator]
-        inputs = [rng.standard_normal((size, *spec.shape)).astype(spec.dtype) for spec in network.inputs]
+        inputs = [
+            rng.standard_normal((size, *spec.shape)).astype(spec.dtype) for spec in network.inputs
+        ]
         while not stop.is_set():
             began_s = time.perf_counter()
             engine.run(inputs)
@@ -66,7 +81,14 @@ def bare_loop_ips(engines: list[tuple[OnnxEngine, int]], batches: dict[int, int]
     stop.set()
     for thread in threads:
         thread.join()
-    return sum(size * max(0.0, min(end, end_s) - max(begin, start_s)) / (end - begin) for log in done for begin, end, size in log) / window_s
+    return (
+        sum(
+            size * max(0.0, min(end, end_s) - max(begin, start_s)) / (end - begin)
+            for log in done
+            for begin, end, size in log
+        )
+        / window_s
+    )
 
 
 def ratios(path: Path, pairs: int, window_s: float) -> list[tuple[str, list[float]]]:
@@ -84,10 +106,14 @@ def ratios(path: Path, pairs: int, window_s: float) -> list[tuple[str, list[floa
                 runtime.apply(configuration)
                 batches = {accelerator: batch for accelerator, (_, batch) in enumerate(placements)}
                 pair = []
-                length_s = runtime.measure(window_s).window_s  # the bare loop's window is the runtime's own, so that both hold as many batches
+                length_s = (
+                    runtime.measure(window_s).window_s
+                )  # the bare loop's window is the runtime's own, so that both hold as many batches
                 for turn in range(pairs):
                     both = {}
-                    for name in ("runtime", "bare") if turn % 2 else ("bare", "runtime"):  # who goes first changes, or drift would be a bias
+                    for name in (
+                        ("runtime", "bare") if turn % 2 else ("bare", "runtime")
+                    ):  # who goes first changes, or drift would be a bias
                         if name == "bare":
                             both[name] = bare_loop_ips(factory.engines, batches, network, length_s)
                         else:
@@ -100,7 +126,12 @@ def ratios(path: Path, pairs: int, window_s: float) -> list[tuple[str, list[floa
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--networks", nargs="+", type=Path, default=[Path("networks/resnet50.onnx"), Path("networks/mobilenet_v2.onnx")])
+    arguments.add_argument(
+        "--networks",
+        nargs="+",
+        type=Path,
+        default=[Path("networks/resnet50.onnx"), Path("networks/mobilenet_v2.onnx")],
+    )
     arguments.add_argument("--pairs", type=int, default=7)
     arguments.add_argument("--window", type=float, default=2.0, help="seconds")
     given = arguments.parse_args()
@@ -109,8 +140,19 @@ def main() -> int:
     for path in given.networks:
         for name, pair in ratios(path, given.pairs, given.window):
             everything += pair
-            figures.append(figure(f"{name}: runtime over bare loop, median of {len(pair)} pairs", 100 * float(np.median(pair)), "%", ">= 97"))
-    figures.append(figure("all: runtime over bare loop, median", 100 * float(np.median(everything)), "%", ">= 97"))
+            figures.append(
+                figure(
+                    f"{name}: runtime over bare loop, median of {len(pair)} pairs",
+                    100 * float(np.median(pair)),
+                    "%",
+                    ">= 97",
+                )
+            )
+    figures.append(
+        figure(
+            "all: runtime over bare loop, median", 100 * float(np.median(everything)), "%", ">= 97"
+        )
+    )
     return report(figures, given.json)
 
 

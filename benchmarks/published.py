@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from envs.arrays import FloatArray
 from envs.catalog.boards import board, power_mode
 from envs.catalog.reference_networks import reference_network
-from envs.layers import LayerTable
+from envs.graph.layers import LayerTable
 from envs.simulator.machine import Machine, machine_of
 from envs.simulator.model import Response, respond
-from envs.simulator.parameters import FloatArray, ParameterSet
+from envs.simulator.parameters import ParameterSet
 from envs.simulator.tables import POSITIONS, Contexts, contexts_of
 
 PUBLISHED = Path(__file__).parent / "data" / "published.csv"
@@ -89,18 +90,35 @@ class Row:
         """
         if self.board != "agx_orin_64":
             return False
-        return (self.source in CAPPED and self.note.startswith("MaxQ")) or (self.source == "MLPerf v2.0" and not self.steady)
+        return (self.source in CAPPED and self.note.startswith("MaxQ")) or (
+            self.source == "MLPerf v2.0" and not self.steady
+        )
 
     @property
     def label(self) -> str:
-        return " ".join(filter(None, (self.source, self.board, self.network, self.mode if not self.note else "", self.note, self.run)))
+        return " ".join(
+            filter(
+                None,
+                (
+                    self.source,
+                    self.board,
+                    self.network,
+                    self.mode if not self.note else "",
+                    self.note,
+                    self.run,
+                ),
+            )
+        )
 
 
 @cache
 def published() -> tuple[Row, ...]:
     """All rows."""
     with PUBLISHED.open(encoding="utf-8", newline="") as file:
-        return tuple(Row(**{key: _read(key, text) for key, text in row.items()}) for row in csv.DictReader(file))  # type: ignore[arg-type]
+        return tuple(
+            Row(**{key: _read(key, text) for key, text in row.items()})
+            for row in csv.DictReader(file)
+        )  # type: ignore[arg-type]
 
 
 def _read(key: str, text: str) -> str | int | float:
@@ -136,15 +154,21 @@ def layers_of(network: str) -> LayerTable:
         share = SQUAD_TOKENS / BERT_TOKENS
         attention = (table.weights == 0) & (table.macs > 0)
         scale = np.where(attention, share**2, share)
-        return replace(table, macs=table.macs * scale, reads=table.reads * share, writes=table.writes * share)
+        return replace(
+            table, macs=table.macs * scale, reads=table.reads * share, writes=table.writes * share
+        )
     if network in ("retinanet_resnext50", "ssd_resnet34", "ssd_mobilenet_v1"):
         return replace(table, outputs=DETECTIONS)
     return table
 
 
-def context(row: Row, network: LayerTable, parameters: ParameterSet, native: bool = True) -> Contexts:
+def context(
+    row: Row, network: LayerTable, parameters: ParameterSet, native: bool = True
+) -> Contexts:
     """Tables of what a row runs, one context for each parameter set."""
-    accelerators = (("tensor",) if row.gpu_instances else ()) + tuple(f"dla{core}" for core in range(row.dla_cores))
+    accelerators = (("tensor",) if row.gpu_instances else ()) + tuple(
+        f"dla{core}" for core in range(row.dla_cores)
+    )
     sizes = tuple(sorted({batch for batch in (row.gpu_batch, row.dla_batch) if batch}))
     return contexts_of(machine(row, native), accelerators, [network], sizes, parameters)
 
@@ -152,8 +176,14 @@ def context(row: Row, network: LayerTable, parameters: ParameterSet, native: boo
 def answer(contexts: Contexts, gpu: tuple[int, int], dla: tuple[int, int], cores: int) -> Response:
     """What (instances, batch) on the Tensor Cores and on each of some DLA cores give, [C] rows."""
     count = len(contexts)
-    instances, levels = np.zeros((count, 1, 4), dtype=np.int64), np.zeros((count, 1, 4), dtype=np.int64)
-    for position, (number, batch) in ((POSITIONS["tensor"], gpu), *((POSITIONS[f"dla{core}"], dla) for core in range(cores))):
+    instances, levels = (
+        np.zeros((count, 1, 4), dtype=np.int64),
+        np.zeros((count, 1, 4), dtype=np.int64),
+    )
+    for position, (number, batch) in (
+        (POSITIONS["tensor"], gpu),
+        *((POSITIONS[f"dla{core}"], dla) for core in range(cores)),
+    ):
         if number:
             instances[:, 0, position] = number
             levels[:, 0, position] = int(np.flatnonzero(contexts.batches == batch)[0])
@@ -166,18 +196,41 @@ def governed(row: Row, parameters: ParameterSet, resting_ghz: float) -> Row:
     if cap <= resting_ghz:
         return row
     contexts = context(row, layers_of(row.network), ParameterSet(parameters.values[:1]))
-    host, gpu = contexts.table[:2, 0, 0, POSITIONS["tensor"], int(np.flatnonzero(contexts.batches == row.gpu_batch)[0])]
+    host, gpu = contexts.table[
+        :2, 0, 0, POSITIONS["tensor"], int(np.flatnonzero(contexts.batches == row.gpu_batch)[0])
+    ]
     rests = row.gpu_instances * gpu <= RESTING_LOAD * (host + gpu)
     return replace(row, gpu_mhz=1e3 * resting_ghz) if rests else row
 
 
-def predict(rows: list[Row], parameters: Parameters, resting_ghz: float = RESTING_GHZ) -> FloatArray:
+def predict(
+    rows: list[Row], parameters: Parameters, resting_ghz: float = RESTING_GHZ
+) -> FloatArray:
     """What the model gives for each row under each of C parameter sets, [R, C]."""
     known: dict[tuple[object, ...], FloatArray] = {}
     result = []
     for row in rows:
-        key = (row.board, row.mode, row.gpu_mhz, row.dla_mhz, row.emc_mhz, row.cpu_mhz, row.cpu_cores, row.network, row.precision, row.run)
-        key += (row.gpu_instances, row.gpu_batch, row.dla_cores, row.dla_instances, row.dla_batch, row.quantity, row.idle_w)
+        key = (
+            row.board,
+            row.mode,
+            row.gpu_mhz,
+            row.dla_mhz,
+            row.emc_mhz,
+            row.cpu_mhz,
+            row.cpu_cores,
+            row.network,
+            row.precision,
+            row.run,
+        )
+        key += (
+            row.gpu_instances,
+            row.gpu_batch,
+            row.dla_cores,
+            row.dla_instances,
+            row.dla_batch,
+            row.quantity,
+            row.idle_w,
+        )
         key += (row.unlocked, "EMC clock not stated" in row.note)
         if key not in known:
             own = parameters[row.architecture]
@@ -187,7 +240,7 @@ def predict(rows: list[Row], parameters: Parameters, resting_ghz: float = RESTIN
 
 
 def _one(row: Row, parameters: ParameterSet) -> FloatArray:
-    from benchmarks.special import SPECIAL  # rows that are no plain closed loop
+    from benchmarks.published_mixed import SPECIAL  # rows that are no plain closed loop
 
     if row.group in SPECIAL:
         return SPECIAL[row.group](row, parameters)
@@ -195,7 +248,12 @@ def _one(row: Row, parameters: ParameterSet) -> FloatArray:
     contexts = context(row, network, parameters)
     if row.run == "fp16 outputs":
         contexts = _with_fp16_outputs(row, network, contexts, parameters)
-    given = answer(contexts, (row.gpu_instances, row.gpu_batch), (row.dla_instances, row.dla_batch), row.dla_cores)
+    given = answer(
+        contexts,
+        (row.gpu_instances, row.gpu_batch),
+        (row.dla_instances, row.dla_batch),
+        row.dla_cores,
+    )
     repeats = int(row.run.split()[0]) if row.run.endswith("batches") else 1
     if row.quantity == "latency_ms":
         windows = row.gpu_batch if row.network == "unet3d_kits19" else 1
@@ -206,12 +264,26 @@ def _one(row: Row, parameters: ParameterSet) -> FloatArray:
     return row.idle_w + WALL_LOSS * (given.power_w - idle)
 
 
-def _with_fp16_outputs(row: Row, network: LayerTable, contexts: Contexts, parameters: ParameterSet) -> Contexts:
+def _with_fp16_outputs(
+    row: Row, network: LayerTable, contexts: Contexts, parameters: ParameterSet
+) -> Contexts:
     """A DLA engine whose outputs are FP16 runs the layers that give them in FP16: here the heads, which have 255 channels."""
     heads = network.channels == 255
     parts = []
     for chosen, precision in ((~heads, "int8"), (heads, "fp16")):
-        picked = {name: getattr(network, name)[chosen] for name in ("kind", "macs", "weights", "reads", "writes", "reduction", "channels", "dla")}
+        picked = {
+            name: getattr(network, name)[chosen]
+            for name in (
+                "kind",
+                "macs",
+                "weights",
+                "reads",
+                "writes",
+                "reduction",
+                "channels",
+                "dla",
+            )
+        }
         part = replace(network, **picked)
         parts.append(context(replace(row, precision=precision), part, parameters))
     return replace(contexts, table=parts[0].table + parts[1].table)

@@ -21,12 +21,29 @@ def main() -> int:
     arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/reference.bundle"))
     arguments.add_argument("--objectives", type=int, default=30)
     arguments.add_argument("--seeds", type=int, default=10)
-    arguments.add_argument("--tpe", type=int, default=30, help="measurements at which TPE stops, its decisions being slow")
-    arguments.add_argument("--gp", type=int, default=15, help="measurements at which GP stops, its decisions being slower")
+    arguments.add_argument(
+        "--tpe",
+        type=int,
+        default=30,
+        help="measurements at which TPE stops, its decisions being slow",
+    )
+    arguments.add_argument(
+        "--gp",
+        type=int,
+        default=15,
+        help="measurements at which GP stops, its decisions being slower",
+    )
     arguments.add_argument("--out", type=Path, default=Path("runs/quality"))
     given = arguments.parse_args()
-    options = EvaluationOptions(given.objectives, given.seeds, max_measurements={"gp": given.gp, "tpe": given.tpe})
-    result = evaluate(trace_cases(read_trace(find_trace(given.trace)), options), {"policy": given.bundle}, options, given.out)
+    options = EvaluationOptions(
+        given.objectives, given.seeds, max_measurements={"gp": given.gp, "tpe": given.tpe}
+    )
+    result = evaluate(
+        trace_cases(read_trace(find_trace(given.trace)), options),
+        {"policy": given.bundle},
+        options,
+        given.out,
+    )
     show(result)
     goals = {("policy", 3): (">= 97", ">= 90", ">= 99")}
     figures: list[Figure] = []
@@ -35,9 +52,24 @@ def main() -> int:
             each = summarize(result.comparison, tuner, budget)
             mean, low, found = goals.get((tuner, budget), ("", "", ""))
             figures += [
-                figure(f"{tuner} after {budget}: share of the oracle, mean", 100 * each.share_mean, "%", mean),
-                figure(f"{tuner} after {budget}: share of the oracle, 5th percentile", 100 * each.share_p5, "%", low),
-                figure(f"{tuner} after {budget}: feasible where possible", 100 * each.feasible_share, "%", found),
+                figure(
+                    f"{tuner} after {budget}: share of the oracle, mean",
+                    100 * each.share_mean,
+                    "%",
+                    mean,
+                ),
+                figure(
+                    f"{tuner} after {budget}: share of the oracle, 5th percentile",
+                    100 * each.share_p5,
+                    "%",
+                    low,
+                ),
+                figure(
+                    f"{tuner} after {budget}: feasible where possible",
+                    100 * each.feasible_share,
+                    "%",
+                    found,
+                ),
             ]
     return report(figures, given.json)
 

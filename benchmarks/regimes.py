@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.published import layers_of
+from envs.arrays import FloatArray
 from envs.simulator.machine import machine_of
 from envs.simulator.model import Response, respond
-from envs.simulator.parameters import FRAMEWORKS, PARAMETERS, FloatArray, ParameterSet, check
+from envs.simulator.parameters import FRAMEWORKS, PARAMETERS, ParameterSet, check
 from envs.simulator.tables import POSITIONS, contexts_of
 
 #: Batch sizes of the first regime.
@@ -39,17 +40,34 @@ def eager_table(parameters: ParameterSet, **changed: float) -> dict[str, FloatAr
     network = layers_of("resnet50")
     taken = network.dla.copy()
     taken[-2:] = False  # as exported: a global pool and a product, which fall back
-    contexts = contexts_of(machine, ("cuda", "tensor", "dla0", "dla1"), [replace(network, dla=taken)], EAGER_BATCHES, slow)
+    contexts = contexts_of(
+        machine,
+        ("cuda", "tensor", "dla0", "dla1"),
+        [replace(network, dla=taken)],
+        EAGER_BATCHES,
+        slow,
+    )
 
     def rates(*used: str) -> FloatArray:
         count = len(EAGER_BATCHES)
-        instances, levels = np.zeros((count, 1, 4), dtype=np.int64), np.zeros((count, 1, 4), dtype=np.int64)
+        instances, levels = (
+            np.zeros((count, 1, 4), dtype=np.int64),
+            np.zeros((count, 1, 4), dtype=np.int64),
+        )
         for name in used:
             instances[:, 0, POSITIONS[name]] = 1
             levels[:, 0, POSITIONS[name]] = np.arange(count)
-        return respond(contexts, np.zeros(count, dtype=np.int64), instances, levels).throughput_ips[:, 0]
+        return respond(contexts, np.zeros(count, dtype=np.int64), instances, levels).throughput_ips[
+            :, 0
+        ]
 
-    choices = {"CUDA": ("cuda",), "Tensor": ("tensor",), "CUDA+Tensor": ("cuda", "tensor"), "CUDA+DLA0": ("cuda", "dla0"), "DLA0": ("dla0",)}
+    choices = {
+        "CUDA": ("cuda",),
+        "Tensor": ("tensor",),
+        "CUDA+Tensor": ("cuda", "tensor"),
+        "CUDA+DLA0": ("cuda", "dla0"),
+        "DLA0": ("dla0",),
+    }
     choices["CUDA+Tensor+DLA0"] = ("cuda", "tensor", "dla0")
     choices["CUDA+Tensor+DLA0+DLA1"] = ("cuda", "tensor", "dla0", "dla1")
     return {name: rates(*used) for name, used in choices.items()}
@@ -57,12 +75,29 @@ def eager_table(parameters: ParameterSet, **changed: float) -> dict[str, FloatAr
 
 def native_table(parameters: ParameterSet) -> dict[str, float]:
     """Images per second of INT8 engines of ResNet-50 on AGX Orin, the DLA's in its own formats."""
-    contexts = contexts_of(machine_of("agx_orin_64", "MAXN"), ("tensor", "dla0", "dla1"), [layers_of("resnet50")], (2, 256), parameters)
-    names = {"GPU": (2, 0, 0), "DLA0": (0, 2, 0), "DLA0+DLA1": (0, 2, 2), "GPU+DLA0": (2, 2, 0), "GPU+DLA0+DLA1": (2, 2, 2)}
-    instances, levels = np.zeros((len(names), 1, 4), dtype=np.int64), np.zeros((len(names), 1, 4), dtype=np.int64)
+    contexts = contexts_of(
+        machine_of("agx_orin_64", "MAXN"),
+        ("tensor", "dla0", "dla1"),
+        [layers_of("resnet50")],
+        (2, 256),
+        parameters,
+    )
+    names = {
+        "GPU": (2, 0, 0),
+        "DLA0": (0, 2, 0),
+        "DLA0+DLA1": (0, 2, 2),
+        "GPU+DLA0": (2, 2, 0),
+        "GPU+DLA0+DLA1": (2, 2, 2),
+    }
+    instances, levels = (
+        np.zeros((len(names), 1, 4), dtype=np.int64),
+        np.zeros((len(names), 1, 4), dtype=np.int64),
+    )
     instances[:, 0, 1:] = list(names.values())
     levels[:, 0, 1] = 1
-    given = respond(contexts, np.zeros(len(names), dtype=np.int64), instances, levels).throughput_ips[:, 0]
+    given = respond(
+        contexts, np.zeros(len(names), dtype=np.int64), instances, levels
+    ).throughput_ips[:, 0]
     return dict(zip(names, given.tolist(), strict=True))
 
 
@@ -96,21 +131,38 @@ def space() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
 def influences(parameters: ParameterSet, advance: Callable[[str], None]) -> list[Influence]:
     """One for each assumption, over STUDIED networks, MODES, and three limits on latency times three on power."""
     instances, levels = space()
-    tried = {each.name: _range(each.name, float(getattr(parameters, each.name)[0])) for each in PARAMETERS.values() if each.assumed}
+    tried = {
+        each.name: _range(each.name, float(getattr(parameters, each.name)[0]))
+        for each in PARAMETERS.values()
+        if each.assumed
+    }
     tried["tail"] = _range("tail", float(parameters.tail[0]))
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*tried, "heat")}
     for network, mode in itertools.product(STUDIED, MODES):
 
-        def ask(changed: dict[str, float], clock: float = 1.0, network: str = network, mode: str = mode) -> Response:
+        def ask(
+            changed: dict[str, float], clock: float = 1.0, network: str = network, mode: str = mode
+        ) -> Response:
             machine = machine_of("agx_orin_64", mode)
-            machine = replace(machine, gpu_ghz=machine.gpu_ghz * clock, dla_ghz=machine.dla_ghz * clock)
-            made = contexts_of(machine, ("cuda", "tensor", "dla0", "dla1"), [layers_of(network)], GPU_BATCHES, parameters.with_values(**changed))
+            machine = replace(
+                machine, gpu_ghz=machine.gpu_ghz * clock, dla_ghz=machine.dla_ghz * clock
+            )
+            made = contexts_of(
+                machine,
+                ("cuda", "tensor", "dla0", "dla1"),
+                [layers_of(network)],
+                GPU_BATCHES,
+                parameters.with_values(**changed),
+            )
             return respond(made, np.zeros(len(instances), dtype=np.int64), instances, levels)
 
         nominal = ask({})
         least_ms = float(nominal.p99_ms.min())
         top = int(nominal.throughput_ips[:, 0].argmax())
-        limits = [(factor * least_ms, share * float(nominal.power_w[top])) for factor, share in itertools.product((2.0, 8.0, np.inf), (0.5, 0.8, np.inf))]
+        limits = [
+            (factor * least_ms, share * float(nominal.power_w[top]))
+            for factor, share in itertools.product((2.0, 8.0, np.inf), (0.5, 0.8, np.inf))
+        ]
         chosen = [_best(nominal, *limit) for limit in limits]
         for name, ends in tried.items():
             for end in ends:
@@ -124,7 +176,10 @@ def influences(parameters: ParameterSet, advance: Callable[[str], None]) -> list
 
 def _range(name: str, value: float) -> tuple[float, float]:
     known = PARAMETERS[name]
-    ends = tuple(float(np.clip(value * np.exp(sign * RANGE_SPREADS * known.spread), known.low, known.high)) for sign in (-1, 1))
+    ends = tuple(
+        float(np.clip(value * np.exp(sign * RANGE_SPREADS * known.spread), known.low, known.high))
+        for sign in (-1, 1)
+    )
     for end in ends:
         check(name, end)
     return ends[0], ends[1]
@@ -132,11 +187,17 @@ def _range(name: str, value: float) -> tuple[float, float]:
 
 def _best(given: Response, latency_ms: float, power_w: float) -> int:
     """The position of the best configuration within limits; -1 where none is."""
-    rate = np.where((given.p99_ms[:, 0] <= latency_ms) & (given.power_w <= power_w), given.throughput_ips[:, 0], -1.0)
+    rate = np.where(
+        (given.p99_ms[:, 0] <= latency_ms) & (given.power_w <= power_w),
+        given.throughput_ips[:, 0],
+        -1.0,
+    )
     return int(rate.argmax()) if rate.max() > 0 else -1
 
 
-def _losses(truth: Response, chosen: list[int], limits: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _losses(
+    truth: Response, chosen: list[int], limits: list[tuple[float, float]]
+) -> list[tuple[float, float]]:
     """For each limit: (whether another configuration is best, the loss; NaN where the chosen one breaks the limit)."""
     result = []
     for picked, (latency_ms, power_w) in zip(chosen, limits, strict=True):
@@ -144,12 +205,20 @@ def _losses(truth: Response, chosen: list[int], limits: list[tuple[float, float]
         if picked < 0 or best < 0:
             continue
         within = truth.p99_ms[picked, 0] <= latency_ms and truth.power_w[picked] <= power_w
-        loss = 1.0 - truth.throughput_ips[picked, 0] / truth.throughput_ips[best, 0] if within else float("nan")
+        loss = (
+            1.0 - truth.throughput_ips[picked, 0] / truth.throughput_ips[best, 0]
+            if within
+            else float("nan")
+        )
         result.append((float(best != picked), float(loss)))
     return result
 
 
 def _influence(name: str, low: float, high: float, found: FloatArray) -> Influence:
     losses = found[~np.isnan(found[:, 1]), 1]
-    mean, worst = (float(losses.mean()), float(losses.max())) if len(losses) else (float("nan"), float("nan"))
-    return Influence(name, low, high, float(found[:, 0].mean()), float(np.isnan(found[:, 1]).mean()), mean, worst)
+    mean, worst = (
+        (float(losses.mean()), float(losses.max())) if len(losses) else (float("nan"), float("nan"))
+    )
+    return Influence(
+        name, low, high, float(found[:, 0].mean()), float(np.isnan(found[:, 1]).mean()), mean, worst
+    )

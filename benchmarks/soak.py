@@ -25,13 +25,13 @@ import onnx
 
 from benchmarks.figures import Figure, figure, parser, report
 from envs.catalog.architectures import build
-from envs.configuration import Configuration
 from envs.errors import BundleError
-from envs.measurement import Measurement
-from envs.runtimes.memory import resident_mib
 from envs.runtimes.protocol import try_configuration
+from envs.runtimes.serving.process_memory import resident_mib
+from envs.spec.measurement import Measurement
+from envs.spec.space import Configuration
 from tuner.console import progress_bar, table
-from tuner.control.assembly import controller_of
+from tuner.control.build import controller_of
 from tuner.control.controller import ControlOptions
 from tuner.control.period import Journal, Period
 from tuner.control.service import Asked, Service, service
@@ -58,19 +58,28 @@ class Grid:
         with progress_bar("grid", shape[0] * windows) as advance:
             for window in range(windows):
                 for row, configuration in enumerate(self.configurations):
-                    self.ips[row, window], self.p99_ms[row, window] = measured(served, configuration, window_s)
+                    self.ips[row, window], self.p99_ms[row, window] = measured(
+                        served, configuration, window_s
+                    )
                     advance(served.space.describe(configuration))
 
     def front(self) -> list[int]:
         """Rows that nothing beats in both throughput and p99, the slowest first."""
         ips, p99_ms = self.ips.mean(axis=1), self.p99_ms.max(axis=1)
         order = [row for row in np.lexsort((-ips, p99_ms)) if np.isfinite(ips[row] + p99_ms[row])]
-        return [row for place, row in enumerate(order) if all(ips[row] > ips[other] for other in order[:place])]
+        return [
+            row
+            for place, row in enumerate(order)
+            if all(ips[row] > ips[other] for other in order[:place])
+        ]
 
     def limits_ms(self) -> list[float]:
         """Of the phases."""
         front = self.front()
-        return [ROOM * float(np.median(self.p99_ms[front[round(place * (len(front) - 1))]])) for place in PLACES]
+        return [
+            ROOM * float(np.median(self.p99_ms[front[round(place * (len(front) - 1))]]))
+            for place in PLACES
+        ]
 
     def best_first(self, limit_ms: float) -> list[Configuration]:
         """Those that kept the limit in every window, the fastest first."""
@@ -104,7 +113,8 @@ class Phase:
     @cached_property
     def fixed(self) -> tuple[float, float]:
         """Of the best fixed configuration: throughput over all periods, and the share of its rounds that broke the limit. It is the best of those that kept
-        the limit in every round; where none did, rounds that broke it count nothing, as periods that did."""
+        the limit in every round; where none did, rounds that broke it count nothing, as periods that did.
+        """
         kept = (self.rivals_p99_ms <= self.limit_ms).mean(axis=1)
         ips = self._rivals_at_all_times()
         worth = np.where(kept == 1, ips, np.nan) if (kept == 1).any() else ips * kept
@@ -113,15 +123,32 @@ class Phase:
 
     def _rivals_at_all_times(self) -> np.ndarray:
         """[RIVALS], mean throughput that each would have had in the periods under control, by what the computer could do at the time."""
-        windows = [(at, period.configuration, period.score_ips) for at, period in enumerate(self.periods) if period.score_ips > 0]
+        windows = [
+            (at, period.configuration, period.score_ips)
+            for at, period in enumerate(self.periods)
+            if period.score_ips > 0
+        ]
         for rival, row in zip(self.rivals, self.rivals_ips, strict=True):
-            windows += [(at - 0.5, rival, ips) for at, ips in zip(self.rounds, row, strict=True) if np.isfinite(ips)]
+            windows += [
+                (at - 0.5, rival, ips)
+                for at, ips in zip(self.rounds, row, strict=True)
+                if np.isfinite(ips)
+            ]
         windows.sort(key=lambda window: window[0])
         at, configurations, ips = zip(*windows, strict=True)
-        kinds = {configuration: kind for kind, configuration in enumerate(dict.fromkeys(configurations))}
-        own, level = levelled(np.log(ips), np.array([kinds[configuration] for configuration in configurations]))
+        kinds = {
+            configuration: kind for kind, configuration in enumerate(dict.fromkeys(configurations))
+        }
+        own, level = levelled(
+            np.log(ips), np.array([kinds[configuration] for configuration in configurations])
+        )
         in_periods = np.exp(level[np.array(at) % 1 == 0]).mean()
-        return np.array([np.exp(own[kinds[rival]]) * in_periods if rival in kinds else np.nan for rival in self.rivals])
+        return np.array(
+            [
+                np.exp(own[kinds[rival]]) * in_periods if rival in kinds else np.nan
+                for rival in self.rivals
+            ]
+        )
 
     @property
     def broken(self) -> int:
@@ -136,7 +163,11 @@ def levelled(logs: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """
     count, kinds = len(logs), int(which.max()) + 1
     own, moves = np.eye(kinds)[which], np.diff(np.eye(count), axis=0)
-    rows = [np.hstack([own, np.eye(count)]), np.hstack([np.zeros((count - 1, kinds)), moves]), np.r_[np.zeros(kinds), np.ones(count)][None]]
+    rows = [
+        np.hstack([own, np.eye(count)]),
+        np.hstack([np.zeros((count - 1, kinds)), moves]),
+        np.r_[np.zeros(kinds), np.ones(count)][None],
+    ]
     found = np.linalg.lstsq(np.vstack(rows), np.r_[logs, np.zeros(count)], rcond=None)[0]
     return found[:kinds], found[kinds:]
 
@@ -144,15 +175,29 @@ def levelled(logs: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def measured(served: Service, configuration: Configuration, window_s: float) -> tuple[float, float]:
     """Throughput [1/s] and p99 [ms], NaN where it failed."""
     outcome = try_configuration(served.runtime, configuration, window_s)
-    return (outcome.throughput_ips[0], outcome.p99_ms[0]) if isinstance(outcome, Measurement) else (np.nan, np.nan)
+    return (
+        (outcome.throughput_ips[0], outcome.p99_ms[0])
+        if isinstance(outcome, Measurement)
+        else (np.nan, np.nan)
+    )
 
 
-def phases(served: Service, grid: Grid, folder: Path, bundle: Path, period_s: float, periods: int, journal: Journal) -> Iterator[Phase]:
+def phases(
+    served: Service,
+    grid: Grid,
+    folder: Path,
+    bundle: Path,
+    period_s: float,
+    periods: int,
+    journal: Journal,
+) -> Iterator[Phase]:
     """Each limit in turn, under one controller."""
     path = folder / "limits.json"
     limits = grid.limits_ms()
     path.write_text(json.dumps({"p99_ms": limits[0]}))
-    controller = controller_of(served, {}, path, bundle, folder, ControlOptions(period_s)).controller
+    controller = controller_of(
+        served, {}, path, bundle, folder, ControlOptions(period_s)
+    ).controller
     with progress_bar("serving", periods * len(limits)) as advance:
         for limit_ms in limits:
             path.write_text(json.dumps({"p99_ms": limit_ms}))
@@ -175,9 +220,13 @@ def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--minutes", type=float, default=30.0, help="under control")
     arguments.add_argument("--period-s", type=float, default=2.0)
-    arguments.add_argument("--windows", type=int, default=3, help="of each configuration of the grid")
+    arguments.add_argument(
+        "--windows", type=int, default=3, help="of each configuration of the grid"
+    )
     arguments.add_argument("--journal", type=Path, help="write a JSON line a period to this file")
-    arguments.add_argument("--bundle", type=Path, default=shipped("checkpoints") / "reference.bundle")
+    arguments.add_argument(
+        "--bundle", type=Path, default=shipped("checkpoints") / "reference.bundle"
+    )
     given = arguments.parse_args()
     if not all(value > 0 for value in (given.minutes, given.period_s, given.windows)):
         arguments.error("--minutes, --period-s and --windows must be above zero")
@@ -189,26 +238,77 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         onnx.save(build("squeezenet1_1", image_size=96, classes=10), folder / "small.onnx")
-        served = service(Asked("onnxruntime", (folder / "small.onnx",), None, 2, (1, 2, 4), cache_folder(), timeout_s=30.0))
+        served = service(
+            Asked(
+                "onnxruntime",
+                (folder / "small.onnx",),
+                None,
+                2,
+                (1, 2, 4),
+                cache_folder(),
+                timeout_s=30.0,
+            )
+        )
         grid = Grid(served, given.period_s, given.windows)
-        each = max(12, round(60 * given.minutes / len(PLACES) / (1.2 * given.period_s)))  # a period takes warm-up and change as well
-        every = list(phases(served, grid, folder, given.bundle, given.period_s, each, Journal(given.journal or folder / "journal")))
+        each = max(
+            12, round(60 * given.minutes / len(PLACES) / (1.2 * given.period_s))
+        )  # a period takes warm-up and change as well
+        every = list(
+            phases(
+                served,
+                grid,
+                folder,
+                given.bundle,
+                given.period_s,
+                each,
+                Journal(given.journal or folder / "journal"),
+            )
+        )
         served.runtime.close()
     show(every)
     periods = [period for phase in every for period in phase.periods]
     failures = sum("the policy failed" in event for period in periods for event in period.events)
     shares = [phase.served_ips / phase.fixed[0] for phase in every]
-    alone = [period for period in periods[10:] if not (isinstance(period.outcome, Measurement) and period.outcome.disturbed)]
-    lasted_s = sum(period.outcome.window_s for period in periods if isinstance(period.outcome, Measurement))
+    alone = [
+        period
+        for period in periods[10:]
+        if not (isinstance(period.outcome, Measurement) and period.outcome.disturbed)
+    ]
+    lasted_s = sum(
+        period.outcome.window_s for period in periods if isinstance(period.outcome, Measurement)
+    )
     figures: list[Figure] = [
         figure("the whole run", (time.monotonic() - began_s) / 60, "min"),
         figure(f"windows of {len(periods)} periods under control", lasted_s / 60, "min"),
-        figure("periods beyond a limit, after the first ten", 100 * float(np.mean([not period.kept for period in periods[10:]])), "%", "< 1"),
-        figure("the same, of those that nothing else on the computer disturbed", 100 * float(np.mean([not period.kept for period in alone])), "%"),
-        figure("the same, of the windows of the best fixed configurations", 100 * float(np.mean([phase.fixed[1] for phase in every])), "%"),
-        figure("throughput over the best fixed configuration of each phase, least", 100 * float(np.min(shares)), "%", ">= 95"),
+        figure(
+            "periods beyond a limit, after the first ten",
+            100 * float(np.mean([not period.kept for period in periods[10:]])),
+            "%",
+            "< 1",
+        ),
+        figure(
+            "the same, of those that nothing else on the computer disturbed",
+            100 * float(np.mean([not period.kept for period in alone])),
+            "%",
+        ),
+        figure(
+            "the same, of the windows of the best fixed configurations",
+            100 * float(np.mean([phase.fixed[1] for phase in every])),
+            "%",
+        ),
+        figure(
+            "throughput over the best fixed configuration of each phase, least",
+            100 * float(np.min(shares)),
+            "%",
+            ">= 95",
+        ),
         figure("times that the policy failed", failures, "", "== 0"),
-        figure("resident memory after a phase over that after the first one with its limit, most", 100 * growth(every), "%", "<= 105"),
+        figure(
+            "resident memory after a phase over that after the first one with its limit, most",
+            100 * growth(every),
+            "%",
+            "<= 105",
+        ),
     ]
     return report(figures, given.json)
 
@@ -216,16 +316,36 @@ def main() -> int:
 def growth(every: list[Phase]) -> float:
     """Of resident memory between phases with the same limit: what serves under another one takes another amount."""
     first: dict[float, float] = {}
-    return max(phase.memory_mib / first.setdefault(phase.limit_ms, phase.memory_mib) for phase in every)
+    return max(
+        phase.memory_mib / first.setdefault(phase.limit_ms, phase.memory_mib) for phase in every
+    )
 
 
 def show(every: list[Phase]) -> None:
     rows = []
     for phase in every:
         served, (fixed, broken) = phase.served_ips, phase.fixed
-        numbers = (f"{phase.limit_ms:.1f}", str(len(phase.periods)), f"{served:.0f}", f"{fixed:.0f}", f"{served / fixed:.1%}")
-        rows.append([*numbers, f"{phase.broken / len(phase.periods):.1%}", f"{broken:.1%}", f"{phase.memory_mib:.0f}"])
-    fixed_columns = ["best fixed, with hindsight [1/s]", "share", "beyond the limit", "best fixed beyond it"]
+        numbers = (
+            f"{phase.limit_ms:.1f}",
+            str(len(phase.periods)),
+            f"{served:.0f}",
+            f"{fixed:.0f}",
+            f"{served / fixed:.1%}",
+        )
+        rows.append(
+            [
+                *numbers,
+                f"{phase.broken / len(phase.periods):.1%}",
+                f"{broken:.1%}",
+                f"{phase.memory_mib:.0f}",
+            ]
+        )
+    fixed_columns = [
+        "best fixed, with hindsight [1/s]",
+        "share",
+        "beyond the limit",
+        "best fixed beyond it",
+    ]
     table(["p99 limit [ms]", "periods", "served [1/s]", *fixed_columns, "resident [MiB]"], rows)
 
 

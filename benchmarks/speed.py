@@ -21,21 +21,21 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from benchmarks.figures import Figure, figure, parser, report
+from envs.belief.prior import prior_of
 from envs.catalog.reference_networks import reference_network
-from envs.configuration import ConfigurationSpace
+from envs.problems.draw import DrawOptions, described, draw_problem
+from envs.problems.problem import WIDE
+from envs.problems.world import SimulatedWorld, World
 from envs.simulator.device_model import DeviceModel
-from envs.simulator.draw import DrawOptions, described, draw_problem
 from envs.simulator.machine import device_of, machine_of
 from envs.simulator.model import respond
-from envs.simulator.prior import prior_of
+from envs.spec.space import ConfigurationSpace
+from envs.spec.workload import workload_of
 from envs.tuning_env import TuningEnv, TuningVectorEnv
-from envs.workload import workload_of
-from envs.world import SimulatedWorld, World
 from tuner.agents.export import bundle_of
 from tuner.agents.training import AgentOptions, make_env, make_model
 from tuner.console import table
 from tuner.policy.forward import NumpyPolicy
-from tuner.search.protocol import WIDE
 
 BOARD, NETWORK, BATCHES = "agx_orin_64", "resnet50", (1, 2, 4, 8, 16, 32, 64)
 
@@ -62,23 +62,48 @@ def environment(world: World, rows: int, pairs: int) -> list[Figure]:
     for env in (ours, plain, theirs):
         env.reset(seed=0)
         episodes(env, 1)
-    quick, numpy, slow = np.array([(episodes(ours, 4), episodes(plain, 2), episodes(theirs, 1)) for _ in range(pairs)]).T
+    quick, numpy, slow = np.array(
+        [(episodes(ours, 4), episodes(plain, 2), episodes(theirs, 1)) for _ in range(pairs)]
+    ).T
     return [
-        figure(f"vector environment of {rows} rows, steps per second of one core, median", float(np.median(quick)), "1/s", ">= 100000"),
+        figure(
+            f"vector environment of {rows} rows, steps per second of one core, median",
+            float(np.median(quick)),
+            "1/s",
+            ">= 100000",
+        ),
         figure("the same, the fastest stretch (others share the core)", float(quick.max()), "1/s"),
-        figure("over Gymnasium's SyncVectorEnv of the scalar environment, median of pairs", float(np.median(quick / slow)), "times", ">= 50"),
-        figure("compiled code was used for it (numba is installed)", int(ours.episodes.kernels is not None), "0 or 1"),
+        figure(
+            "over Gymnasium's SyncVectorEnv of the scalar environment, median of pairs",
+            float(np.median(quick / slow)),
+            "times",
+            ">= 50",
+        ),
+        figure(
+            "compiled code was used for it (numba is installed)",
+            int(ours.episodes.kernels is not None),
+            "0 or 1",
+        ),
         figure("without compiled code, steps per second, median", float(np.median(numpy)), "1/s"),
-        figure("without compiled code, over Gymnasium's, median of pairs", float(np.median(numpy / slow)), "times"),
+        figure(
+            "without compiled code, over Gymnasium's, median of pairs",
+            float(np.median(numpy / slow)),
+            "times",
+        ),
         figure("rows that differ from the scalar environment", unequal_rows(world), "rows", "== 0"),
     ]
 
 
 def unequal_rows(world: World, rows: int = 64, steps: int = 28) -> int:
     """How many of the rows of a vector environment differ from scalar episodes of the same seeds."""
-    many, singles = TuningVectorEnv(rows, world, changes=0.3), [TuningEnv(world, changes=0.3) for _ in range(rows)]
+    many, singles = (
+        TuningVectorEnv(rows, world, changes=0.3),
+        [TuningEnv(world, changes=0.3) for _ in range(rows)],
+    )
     observations, _ = many.reset(seed=0)
-    same = (observations == np.stack([env.reset(seed=i)[0] for i, env in enumerate(singles)])).all(axis=(1, 2))
+    same = (observations == np.stack([env.reset(seed=i)[0] for i, env in enumerate(singles)])).all(
+        axis=(1, 2)
+    )
     rng = np.random.default_rng(1)
     for _ in range(steps):
         actions = rng.integers(0, int(many.single_action_space.n), rows)  # type: ignore[attr-defined]
@@ -87,25 +112,47 @@ def unequal_rows(world: World, rows: int = 64, steps: int = 28) -> int:
             expected, reward, done, _, _ = env.step(action)
             if done:
                 expected = env.reset()[0]
-            same[i] &= bool((observations[i] == expected).all()) and rewards[i] == reward and terminated[i] == done
+            same[i] &= (
+                bool((observations[i] == expected).all())
+                and rewards[i] == reward
+                and terminated[i] == done
+            )
     return int((~same).sum())
 
 
 def device_model(repeats: int = 7) -> list[Figure]:
     """The model over the whole space of one tenant."""
     layers = reference_network(NETWORK)
-    space = ConfigurationSpace(device_of(BOARD, "MAXN"), workload_of([described(layers)]), 4, BATCHES)
+    space = ConfigurationSpace(
+        device_of(BOARD, "MAXN"), workload_of([described(layers)]), 4, BATCHES
+    )
     model = DeviceModel(machine_of(BOARD, "MAXN"), space, (layers,))
     nominal, placements = model.nominal(), space.catalogue
     instances, levels = model.slots(placements)
     rows = np.zeros(len(placements), dtype=np.int64)
     alone, whole = zip(
-        *((seconds_of(lambda: respond(nominal, rows, instances, levels)), seconds_of(lambda: model.response(nominal, placements))) for _ in range(repeats)),
+        *(
+            (
+                seconds_of(lambda: respond(nominal, rows, instances, levels)),
+                seconds_of(lambda: model.response(nominal, placements)),
+            )
+            for _ in range(repeats)
+        ),
         strict=True,
     )
     return [
-        figure("device model, configurations per second of one core, median", len(placements) / float(np.median(alone)), "1/s", ">= 1000000"),
-        figure(f"all {len(placements):,} configurations of {NETWORK} on AGX Orin, median", float(np.median(whole)), "s", "< 0.2"),
+        figure(
+            "device model, configurations per second of one core, median",
+            len(placements) / float(np.median(alone)),
+            "1/s",
+            ">= 1000000",
+        ),
+        figure(
+            f"all {len(placements):,} configurations of {NETWORK} on AGX Orin, median",
+            float(np.median(whole)),
+            "s",
+            "< 0.2",
+        ),
     ]
 
 
@@ -129,7 +176,10 @@ def clocked(thing: Any, method: str, spent: dict[str, float]) -> Iterator[None]:
 def training(world: World, envs: int, pairs: int) -> list[Figure]:
     """PPO over our vector environment against the same over SB3's own, in turn; and where the time goes."""
     options = AgentOptions(envs=envs, batch_size=min(1792, 7 * envs), episodes_per_update=1)
-    made: list[VecEnv] = [make_env(world, options, 0), DummyVecEnv([lambda: TuningEnv(world, options.budget)] * envs)]
+    made: list[VecEnv] = [
+        make_env(world, options, 0),
+        DummyVecEnv([lambda: TuningEnv(world, options.budget)] * envs),
+    ]
     models = [make_model(env, options, 0, None) for env in made]
     steps = 7 * envs
     for model in models:
@@ -144,11 +194,24 @@ def training(world: World, envs: int, pairs: int) -> list[Figure]:
     quick, slow = np.array(both).T
     shares = {name: 100 * spent[name] / spent["all"] for name in ("step_wait", "train")}
     return [
-        figure(f"PPO with {envs} environments, steps per second of one core, median", steps / float(np.median(quick)), "1/s"),
-        figure("over the same agent with SB3's DummyVecEnv of scalar environments, median of pairs", float(np.median(slow / quick)), "times", ">= 3"),
+        figure(
+            f"PPO with {envs} environments, steps per second of one core, median",
+            steps / float(np.median(quick)),
+            "1/s",
+        ),
+        figure(
+            "over the same agent with SB3's DummyVecEnv of scalar environments, median of pairs",
+            float(np.median(slow / quick)),
+            "times",
+            ">= 3",
+        ),
         figure("its time in the environment", shares["step_wait"], "%"),
         figure("its time in updates", shares["train"], "%"),
-        figure("its time in choosing actions, and the rest of rollouts", 100 - sum(shares.values()), "%"),
+        figure(
+            "its time in choosing actions, and the rest of rollouts",
+            100 - sum(shares.values()),
+            "%",
+        ),
     ]
 
 
@@ -173,7 +236,9 @@ class Curve(BaseCallback):
         began_s = time.perf_counter()
         observations, _ = self._env.reset(seed=7)
         for _ in range(2):
-            observations = self._env.step(self.model.predict(observations, deterministic=True)[0])[0]
+            observations = self._env.step(self.model.predict(observations, deterministic=True)[0])[
+                0
+            ]
         share = float(self._env.episodes.share().mean())
         self.points.append((began_s - self._began_s - self._before, self.num_timesteps, share))
         self._before += time.perf_counter() - began_s  # looking is no training
@@ -193,13 +258,25 @@ def learning(world: World, held_out: World, steps: int) -> tuple[list[Figure], P
     model.policy.trust.data.zero_()  # type: ignore[operator]
     model.learn(steps, callback=curve)
     curve.measure()
-    table(["training, s", "steps", "share of the optimum after 3 measurements, %"], [[f"{s:.1f}", f"{n:,}", f"{100 * y:.1f}"] for s, n, y in curve.points])
+    table(
+        ["training, s", "steps", "share of the optimum after 3 measurements, %"],
+        [[f"{s:.1f}", f"{n:,}", f"{100 * y:.1f}"] for s, n, y in curve.points],
+    )
     reached = [seconds for seconds, _, share in curve.points if share >= 0.9]
     last_s, _, last = curve.points[-1]
     made = [
-        figure("a fresh policy as training starts it: share of the optimum after 3 measurements, held out", 100 * fresh.points[0][2], "%"),
+        figure(
+            "a fresh policy as training starts it: share of the optimum after 3 measurements, held out",
+            100 * fresh.points[0][2],
+            "%",
+        ),
         figure("from nothing instead: the same before training", 100 * curve.points[0][2], "%"),
-        figure("from nothing: training to 90 % of the optimum after 3 measurements, on two cores", reached[0] if reached else float("inf"), "s", "< 300"),
+        figure(
+            "from nothing: training to 90 % of the optimum after 3 measurements, on two cores",
+            reached[0] if reached else float("inf"),
+            "s",
+            "< 300",
+        ),
         figure(f"from nothing: share after {last_s:.0f} s", 100 * last, "%"),
     ]
     return made, model
@@ -210,7 +287,9 @@ def disagreements(model: PPO, policy: NumpyPolicy, observations: int = 2000) -> 
     model.observation_space.seed(0)
     sample = np.stack([model.observation_space.sample() for _ in range(observations)])
     chosen = model.predict(sample, deterministic=True)[0]
-    return int(sum(policy.decide(row) != action for row, action in zip(sample, chosen, strict=True)))
+    return int(
+        sum(policy.decide(row) != action for row, action in zip(sample, chosen, strict=True))
+    )
 
 
 def setting_up(model: PPO) -> list[Figure]:
@@ -218,29 +297,61 @@ def setting_up(model: PPO) -> list[Figure]:
     took = []
     for seed in range(3):
         drawn = draw_problem(DrawOptions(boards=[BOARD]), np.random.default_rng(seed))
-        took.append(seconds_of(lambda drawn=drawn: prior_of(drawn.model, drawn.objective, np.random.default_rng(0), size=WIDE)))
+        took.append(
+            seconds_of(
+                lambda drawn=drawn: prior_of(
+                    drawn.model, drawn.objective, np.random.default_rng(0), size=WIDE
+                )
+            )
+        )
     return [
-        figure("set-up of a problem (shortlist and belief from the whole space), processor time", float(np.median(took)), "s"),
-        figure("bundle and SB3 model differ, of 2,000 random observations", disagreements(model, NumpyPolicy(bundle_of(model, 8, {}))), "", "== 0"),
+        figure(
+            "set-up of a problem (shortlist and belief from the whole space), processor time",
+            float(np.median(took)),
+            "s",
+        ),
+        figure(
+            "bundle and SB3 model differ, of 2,000 random observations",
+            disagreements(model, NumpyPolicy(bundle_of(model, 8, {}))),
+            "",
+            "== 0",
+        ),
     ]
 
 
 def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--rows", type=int, default=1024, help="of the vector environment")
-    arguments.add_argument("--envs", type=int, default=128, help="of the comparison with SB3's own vector environment")
-    arguments.add_argument("--problems", type=int, default=64, help="to train on; a third as many are held out")
+    arguments.add_argument(
+        "--envs", type=int, default=128, help="of the comparison with SB3's own vector environment"
+    )
+    arguments.add_argument(
+        "--problems", type=int, default=64, help="to train on; a third as many are held out"
+    )
     arguments.add_argument("--steps", type=int, default=200_000, help="of the short training")
     arguments.add_argument("--pairs", type=int, default=7)
     given = arguments.parse_args()
     began_s = time.perf_counter()
     world, held_out = (
         SimulatedWorld(DrawOptions(boards=[BOARD], split=split), count, seed=seed, jobs=2)
-        for split, count, seed in (("train", given.problems, 0), ("held_out", max(given.problems // 3, 8), 1))
+        for split, count, seed in (
+            ("train", given.problems, 0),
+            ("held_out", max(given.problems // 3, 8), 1),
+        )
     )
     problems = len(world.pool) + len(held_out.pool)
-    figures = [figure(f"drawing {problems} problems on two cores, each", (time.perf_counter() - began_s) / problems, "s")]
-    figures += environment(world, given.rows, given.pairs) + device_model() + training(world, given.envs, given.pairs)
+    figures = [
+        figure(
+            f"drawing {problems} problems on two cores, each",
+            (time.perf_counter() - began_s) / problems,
+            "s",
+        )
+    ]
+    figures += (
+        environment(world, given.rows, given.pairs)
+        + device_model()
+        + training(world, given.envs, given.pairs)
+    )
     curve, model = learning(world, held_out, given.steps)
     return report(figures + curve + setting_up(model), given.json)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
-from envs.simulator.draw import DrawOptions
+from envs.problems.draw import DrawOptions
 from envs.traces.reader import find_trace, read_trace
 from tuner.evaluate import EvaluationOptions, evaluate, trace_cases
 from tuner.evaluation.simulated import simulated_cases
@@ -21,7 +21,9 @@ from tuner.train import TrainCommand, open_run, train, world_of
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--trace", help="train on a recording instead of the model of an AGX Orin")
+    arguments.add_argument(
+        "--trace", help="train on a recording instead of the model of an AGX Orin"
+    )
     arguments.add_argument("--seeds", type=int, default=3)
     arguments.add_argument("--objectives", type=int, default=100)
     arguments.add_argument("--out", type=Path, default=Path("runs/training_seeds"))
@@ -31,10 +33,21 @@ def main() -> int:
     found: list[Summary] = []
     for seed in range(given.seeds):
         run = given.out / (given.trace or "agx_orin") / str(seed)
-        command = TrainCommand(trace=given.trace, seed=seed, run_dir=str(run), draw=DrawOptions(boards=["agx_orin_64"], small_spaces=0.95))
+        command = TrainCommand(
+            trace=given.trace,
+            seed=seed,
+            run_dir=str(run),
+            draw=DrawOptions(boards=["agx_orin_64"], small_spaces=0.95),
+        )
         open_run(run, trace, command)
         bundle = train(world_of(command, trace), trace, command, run)
-        cases = trace_cases(trace, options) if trace else simulated_cases(DrawOptions(boards=["agx_orin_64"]), given.objectives, options.seed)
+        cases = (
+            trace_cases(trace, options)
+            if trace
+            else simulated_cases(
+                DrawOptions(boards=["agx_orin_64"]), given.objectives, options.seed
+            )
+        )
         result = evaluate(cases, {"policy": bundle}, options, run)
         found.append(summarize(result.comparison, "policy", 3))
     figures: list[Figure] = []
@@ -43,8 +56,19 @@ def main() -> int:
         ("share of the oracle, 5th percentile", [each.share_p5 for each in found], ">= 80"),
         ("feasible where possible", [each.feasible_share for each in found], ">= 99"),
     ):
-        figures.append(figure(f"after 3: {name}, mean of {given.seeds} trainings", 100 * float(np.mean(values)), "%", goal))
-        figures.append(figure(f"after 3: {name}, worst of {given.seeds} trainings", 100 * min(values), "%", goal))
+        figures.append(
+            figure(
+                f"after 3: {name}, mean of {given.seeds} trainings",
+                100 * float(np.mean(values)),
+                "%",
+                goal,
+            )
+        )
+        figures.append(
+            figure(
+                f"after 3: {name}, worst of {given.seeds} trainings", 100 * min(values), "%", goal
+            )
+        )
     return report(figures, given.json)
 
 

@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
-from envs.configuration import ConfigurationSpace
+from envs.problems.draw import DrawOptions, draw_problem
+from envs.problems.problem import Problem
 from envs.simulator.device_model import DeviceModel
-from envs.simulator.draw import DrawOptions, draw_problem
+from envs.spec.space import ConfigurationSpace
 from tuner.console import progress_bar, table
 from tuner.evaluation.protocol import Comparison, compare
 from tuner.evaluation.report import write_report
@@ -32,10 +33,18 @@ from tuner.evaluation.statistics import Summary, summarize
 from tuner.evaluation.tables import write_runs_csv
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
-from tuner.search.protocol import Problem, Tuner
+from tuner.search.protocol import Tuner
 from tuner.search.registry import make_search
 
-FAST = ("random", "hill_climb", "gradient", "model_argmax", "model_refit", "vendor_gpu", "vendor_gpu_dla")
+FAST = (
+    "random",
+    "hill_climb",
+    "gradient",
+    "model_argmax",
+    "model_refit",
+    "vendor_gpu",
+    "vendor_gpu_dla",
+)
 
 #: Of the policy: mean and 5th percentile of the share of the oracle, feasible, and broken, after so many measurements.
 BARS = {3: (">= 95", ">= 80", ">= 99", ""), 8: (">= 98", ">= 90", ">= 99.5", "<= 5")}
@@ -63,22 +72,46 @@ def parts(cases: int, seeds: int, quick: bool) -> list[Part]:
         Part(FAST, cases, seeds, (3, 8)),
         Part(("tpe",), min(some, cases), min(2, seeds), (3, 8, 15, 30, 50)),
         Part(("gp",), min(few, cases), 1, (3, 8) if quick else (3, 8, 15)),
-        Part(("random", "hill_climb", "gradient", "model_argmax", "model_refit"), min(some, cases), min(2, seeds), (15, 30, 50, 100)),
+        Part(
+            ("random", "hill_climb", "gradient", "model_argmax", "model_refit"),
+            min(some, cases),
+            min(2, seeds),
+            (15, 30, 50, 100),
+        ),
     ]
 
 
-def run_parts(every: Sequence[Part], problems: SimulatedCases, policy: Factories, budget: int, jobs: int) -> list[Comparison]:
+def run_parts(
+    every: Sequence[Part], problems: SimulatedCases, policy: Factories, budget: int, jobs: int
+) -> list[Comparison]:
     """One comparison each; the policy goes with the first."""
     found = []
     for number, part in enumerate(every):
-        factories = {**(policy if number == 0 else {}), **{name: partial(make_search, name) for name in part.tuners}}
-        with progress_bar(f"up to {part.budgets[-1]} measurements, {part.cases} problems", part.cases) as advance:
+        factories = {
+            **(policy if number == 0 else {}),
+            **{name: partial(make_search, name) for name in part.tuners},
+        }
+        with progress_bar(
+            f"up to {part.budgets[-1]} measurements, {part.cases} problems", part.cases
+        ) as advance:
             cases = replace(problems, count=part.cases)
-            found.append(compare(factories, cases, range(part.seeds), part.budgets, dict.fromkeys(policy, budget), advance, jobs))
+            found.append(
+                compare(
+                    factories,
+                    cases,
+                    range(part.seeds),
+                    part.budgets,
+                    dict.fromkeys(policy, budget),
+                    advance,
+                    jobs,
+                )
+            )
     return found
 
 
-def figures_of(comparison: Comparison, budgets: Sequence[int]) -> tuple[list[Summary], list[Figure]]:
+def figures_of(
+    comparison: Comparison, budgets: Sequence[int]
+) -> tuple[list[Summary], list[Figure]]:
     """Four figures a tuner and budget, with bars where it is the policy."""
     summaries, figures = [], []
     for tuner in comparison.tuners:
@@ -89,11 +122,24 @@ def figures_of(comparison: Comparison, budgets: Sequence[int]) -> tuple[list[Sum
             summaries.append(each)
             goals = BARS.get(budget, ("",) * 4) if tuner == "policy" else ("",) * 4
             shares = (each.share_mean, each.share_p5, each.feasible_share, each.broken_share)
-            names = ("share of the oracle, mean", "share of the oracle, 5th percentile", "feasible where possible", "measurements beyond a limit")
+            names = (
+                "share of the oracle, mean",
+                "share of the oracle, 5th percentile",
+                "feasible where possible",
+                "measurements beyond a limit",
+            )
             where = f"{each.contexts} problems x {len(comparison.seeds)} seeds"
             for name, share, goal in zip(names, shares, goals, strict=True):
-                figures.append(figure(f"{tuner} after {budget}: {name} ({where})", 100 * share, "%", goal))
-            figures.append(figure(f"{tuner} after {budget}: answers over 5 % beyond a limit without noise ({where})", 100 * each.overrun_share, "%"))
+                figures.append(
+                    figure(f"{tuner} after {budget}: {name} ({where})", 100 * share, "%", goal)
+                )
+            figures.append(
+                figure(
+                    f"{tuner} after {budget}: answers over 5 % beyond a limit without noise ({where})",
+                    100 * each.overrun_share,
+                    "%",
+                )
+            )
     return summaries, figures
 
 
@@ -107,7 +153,10 @@ def searched_over_exhaustive(count: int) -> float:
             small = ConfigurationSpace(space.device, space.workload, SMALL_INSTANCES, SMALL_BATCHES)
             model = DeviceModel(drawn.model.machine, small, drawn.model.networks)
             truth = model.drawn(rng, 1)
-            best, found = exhaustive(model, truth, drawn.objective, small.catalogue), searched(model, truth, drawn.objective)
+            best, found = (
+                exhaustive(model, truth, drawn.objective, small.catalogue),
+                searched(model, truth, drawn.objective),
+            )
             if best.exists:
                 least = min(least, found.score_ips / best.score_ips if found.exists else 0.0)
             advance(drawn.name)
@@ -116,12 +165,36 @@ def searched_over_exhaustive(count: int) -> float:
 
 def print_table(summaries: Sequence[Summary], comparison: Comparison) -> None:
     """Best first within a budget."""
-    print(f"\nsimulated: {summaries[0].contexts} problems x {len(comparison.seeds)} seeds; {summaries[0].impossible_contexts} more have no answer")
-    head = ["tuner", "measurements", "mean [%]", "5th [%]", "feasible [%]", "5 % beyond [%]", "broke a limit [%]", "decision [ms]"]
+    print(
+        f"\nsimulated: {summaries[0].contexts} problems x {len(comparison.seeds)} seeds; {summaries[0].impossible_contexts} more have no answer"
+    )
+    head = [
+        "tuner",
+        "measurements",
+        "mean [%]",
+        "5th [%]",
+        "feasible [%]",
+        "5 % beyond [%]",
+        "broke a limit [%]",
+        "decision [ms]",
+    ]
     rows = []
     for each in sorted(summaries, key=lambda each: (each.budget, -each.share_mean)):
-        shares = (each.share_mean, each.share_p5, each.feasible_share, each.overrun_share, each.broken_share)
-        rows.append([each.tuner, str(each.budget), *(f"{100 * share:.1f}" for share in shares), f"{1000 * each.decision_s:.2f}"])
+        shares = (
+            each.share_mean,
+            each.share_p5,
+            each.feasible_share,
+            each.overrun_share,
+            each.broken_share,
+        )
+        rows.append(
+            [
+                each.tuner,
+                str(each.budget),
+                *(f"{100 * share:.1f}" for share in shares),
+                f"{1000 * each.decision_s:.2f}",
+            ]
+        )
     table(head, rows)
 
 
@@ -134,11 +207,21 @@ def policy_of(path: Path | None) -> tuple[Factories, int]:
 
 
 def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
-    arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/reference.bundle"), help="the policy")
+    arguments.add_argument(
+        "--bundle", type=Path, default=Path("checkpoints/reference.bundle"), help="the policy"
+    )
     arguments.add_argument("--cases", type=int, default=500)
     arguments.add_argument("--seeds", type=int, default=10)
     arguments.add_argument("--seed", type=int, default=1000, help="of the draw")
-    arguments.add_argument("--two-tenants", type=float, nargs="?", const=1.0, default=0.0, metavar="SHARE", help="problems with two networks at once")
+    arguments.add_argument(
+        "--two-tenants",
+        type=float,
+        nargs="?",
+        const=1.0,
+        default=0.0,
+        metavar="SHARE",
+        help="problems with two networks at once",
+    )
     arguments.add_argument("--quick", action="store_true", help="20 problems, 2 seeds")
     arguments.add_argument("--jobs", type=int, default=2, help="processes")
     arguments.add_argument("--out", type=Path, default=Path("runs/transfer"))
@@ -148,13 +231,17 @@ def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
 def main() -> int:
     given = options(parser(__doc__))
     for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(library, "1")  # read by the processes that are begun: each keeps to one core
+        os.environ.setdefault(
+            library, "1"
+        )  # read by the processes that are begun: each keeps to one core
     cases, seeds = (20, 2) if given.quick else (given.cases, given.seeds)
     policy, budget = policy_of(given.bundle)
     problems = simulated_cases(DrawOptions(two_tenants=given.two_tenants), cases, given.seed)
     every = parts(cases, seeds, given.quick)
     figures: list[Figure] = []
-    for part, comparison in zip(every, run_parts(every, problems, policy, budget, given.jobs), strict=True):
+    for part, comparison in zip(
+        every, run_parts(every, problems, policy, budget, given.jobs), strict=True
+    ):
         if not comparison.exists.any():
             continue
         summaries, found = figures_of(comparison, part.budgets)
@@ -165,7 +252,14 @@ def main() -> int:
             write_runs_csv(given.out / "runs.csv", comparison)
     if given.two_tenants:
         least = searched_over_exhaustive(CHECKED)
-        figures.append(figure("reference of large spaces: least share of the optimum in small ones", 100 * least, "%", ">= 99"))
+        figures.append(
+            figure(
+                "reference of large spaces: least share of the optimum in small ones",
+                100 * least,
+                "%",
+                ">= 99",
+            )
+        )
     return report(figures, given.json, goals_only=True)
 
 

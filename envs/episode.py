@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from envs.arrays import Rows, Single
+from envs.belief.features import PROPOSALS, Situation, observe
+from envs.belief.gaussian import Belief
+from envs.belief.kernels import compiled
 from envs.errors import ConfigurationError, OptionError
-from envs.kernels import compiled
-from envs.objective import MAX_VIOLATION
-from envs.observation import PROPOSALS, Single, Situation, observe
-from envs.pool import NOTHING, judged
-from envs.simulator.belief import Belief
-from envs.world import Rows, World
+from envs.problems.problem_batch import NOTHING, judged
+from envs.problems.world import World
+from envs.spec.objective import MAX_VIOLATION
 
 #: Uniform numbers that one reset of a row takes: which problem, which variant of it, whether and when something changes, and what.
 UNIFORMS = 5
@@ -47,9 +48,19 @@ class Episodes:
         fast: use compiled code where there is any; it computes the same up to rounding.
     """
 
-    def __init__(self, world: World, rows: int, budget: int, reward: RewardOptions | None = None, changes: float = 0.0, fast: bool = False) -> None:
+    def __init__(
+        self,
+        world: World,
+        rows: int,
+        budget: int,
+        reward: RewardOptions | None = None,
+        changes: float = 0.0,
+        fast: bool = False,
+    ) -> None:
         if budget < 2:
-            raise OptionError(f"budget={budget} must be at least 2: the first measurement is the default configuration's")
+            raise OptionError(
+                f"budget={budget} must be at least 2: the first measurement is the default configuration's"
+            )
         if not 0.0 <= changes <= 1.0:
             raise OptionError(f"changes={changes} must lie in 0..1")
         self.world = world
@@ -63,7 +74,9 @@ class Episodes:
         self.kernels = compiled() if fast else None
         self.used = np.full(rows, budget)  # nothing to go on from before the first reset
 
-    def reset(self, uniforms: npt.NDArray[np.floating], normals: npt.NDArray[np.floating]) -> Single:
+    def reset(
+        self, uniforms: npt.NDArray[np.floating], normals: npt.NDArray[np.floating]
+    ) -> Single:
         """Start all episodes anew: draws a problem a row and measures its default; observations [B, P, F].
 
         Args:
@@ -77,17 +90,29 @@ class Episodes:
         self.problem = np.minimum((uniforms[:, 0] * len(pool)).astype(np.int64), len(pool) - 1)
         self.variant = np.minimum((uniforms[:, 1] * variants).astype(np.int64), variants - 1)
         changing = uniforms[:, 2] < self.changes
-        self._change_at = np.where(changing, 2 + (uniforms[:, 3] * max(self.budget - 3, 1)).astype(np.int64), self.budget + 1)
+        self._change_at = np.where(
+            changing,
+            2 + (uniforms[:, 3] * max(self.budget - 3, 1)).astype(np.int64),
+            self.budget + 1,
+        )
         self._change_to = uniforms[:, 4]
         self.belief = Belief.of(
-            pool.mean[self.problem], pool.basis, pool.left[self.problem], self.problem, pool.variance[self.problem], self.kernels and self.kernels.condition
+            pool.mean[self.problem],
+            pool.basis,
+            pool.left[self.problem],
+            self.problem,
+            pool.variance[self.problem],
+            self.kernels and self.kernels.condition,
         )
         self.limits = pool.limits[self.problem].copy()
         self.weights, self.noise = pool.weights[self.problem], pool.noise[self.problem]
         self.present, self.known = pool.present[self.problem], pool.known[self.problem]
         self.optimum = self._best_there_is(self._every, self.variant, self.limits)
         self.used = np.zeros(self.rows, dtype=np.int64)
-        self.measured, self.held = np.zeros(self.present.shape, dtype=bool), np.zeros(self.present.shape, dtype=bool)
+        self.measured, self.held = (
+            np.zeros(self.present.shape, dtype=bool),
+            np.zeros(self.present.shape, dtype=bool),
+        )
         self.taken = np.full((self.rows, self.budget), -1, dtype=np.int64)
         self.log_score = np.full((self.rows, self.budget), NOTHING, dtype=np.float32)
         self.kept = np.zeros((self.rows, self.budget), dtype=bool)
@@ -96,7 +121,9 @@ class Episodes:
         self.least = np.full(self.rows, MAX_VIOLATION, dtype=np.float32)
         score, _ = self._measure(np.zeros(self.rows, dtype=np.int64), normals)
         if (score <= NOTHING).any():
-            raise ConfigurationError("the default configuration could not be measured: there is nothing to start from")
+            raise ConfigurationError(
+                "the default configuration could not be measured: there is nothing to start from"
+            )
         self._value = self._worth()
         return self._observe()
 
@@ -116,18 +143,27 @@ class Episodes:
         rewards = value - self._value - self.reward.price * (violation > 0)
         self._value = value
         failed = score <= NOTHING
-        facts = {"score_ips": np.where(failed, 0.0, np.exp(score)), "violation": np.maximum(violation, 0.0), "failed": failed, "share": self.share()}
+        facts = {
+            "score_ips": np.where(failed, 0.0, np.exp(score)),
+            "violation": np.maximum(violation, 0.0),
+            "failed": failed,
+            "share": self.share(),
+        }
         return self._observe(), rewards, self.used >= self.budget, facts
 
     def share(self) -> npt.NDArray[np.float64]:
         """[B]: score of the best so far over the optimum's; 0 while there is none."""
-        return np.where(self.best >= 0, np.exp(np.minimum(self.best_score - self.optimum, 1.0)), 0.0)
+        return np.where(
+            self.best >= 0, np.exp(np.minimum(self.best_score - self.optimum, 1.0)), 0.0
+        )
 
     def _observe(self) -> Single:
         asked = (self.noise, self.limits, self.weights, self.present, self.measured, self.held)
         progress = (self.best, self.best_score, self.used, self._broke, self.known, self.budget)
         situation = Situation(self.belief.mean, self.belief.variance, *asked, *progress)
-        self.last, self.shown = observe(situation, self.proposals, self.kernels and self.kernels.describe)
+        self.last, self.shown = observe(
+            situation, self.proposals, self.kernels and self.kernels.describe
+        )
         return self.last
 
     def _best_there_is(self, rows: Rows, variant: Rows, limits: Single) -> Single:
@@ -136,13 +172,20 @@ class Episodes:
         known = self.pool.outcomes.shape[1] > 0
         logs = self.pool.outcomes[problems, variant] if known else self.pool.mean[problems]
         score, violation = judged(logs, self.weights[rows], limits)
-        return np.asarray(np.where((violation <= 0) & self.present[rows], score, NOTHING).max(axis=1), dtype=np.float32)
+        return np.asarray(
+            np.where((violation <= 0) & self.present[rows], score, NOTHING).max(axis=1),
+            dtype=np.float32,
+        )
 
-    def _measure(self, candidates: Rows, normals: npt.NDArray[np.floating]) -> tuple[Single, Single]:
+    def _measure(
+        self, candidates: Rows, normals: npt.NDArray[np.floating]
+    ) -> tuple[Single, Single]:
         seen = self.world.respond(self.problem, self.variant, candidates, normals)
         self.belief.update(candidates, seen, self.noise)
         self.measured[self._every, candidates] = True
-        score, violation = (each[:, 0] for each in judged(seen[:, :, None], self.weights, self.limits))
+        score, violation = (
+            each[:, 0] for each in judged(seen[:, :, None], self.weights, self.limits)
+        )
         self.taken[self._every, self.used] = candidates
         self.log_score[self._every, self.used] = score
         self.kept[self._every, self.used] = violation <= 0
@@ -162,15 +205,25 @@ class Episodes:
         the limits then, or there are none, all stays as it was.
         """
         other = self._change_to[rows] < 0.5
-        variant = np.where(other, (self.variant[rows] + 1) % max(self.pool.outcomes.shape[1], 1), self.variant[rows])
+        variant = np.where(
+            other,
+            (self.variant[rows] + 1) % max(self.pool.outcomes.shape[1], 1),
+            self.variant[rows],
+        )
         moved = np.where(other, 0.0, (self._change_to[rows] - 0.75) * 1.2).astype(np.float32)
         limits = self.limits[rows] + moved[:, None]
         optimum = self._best_there_is(rows, variant, limits)
-        possible = (optimum > NOTHING) & ((variant != self.variant[rows]) | (limits != self.limits[rows]).any(axis=1))
+        possible = (optimum > NOTHING) & (
+            (variant != self.variant[rows]) | (limits != self.limits[rows]).any(axis=1)
+        )
         rows = rows[possible]
         if not len(rows):
             return
-        self.variant[rows], self.limits[rows], self.optimum[rows] = variant[possible], limits[possible], optimum[possible]
+        self.variant[rows], self.limits[rows], self.optimum[rows] = (
+            variant[possible],
+            limits[possible],
+            optimum[possible],
+        )
         self.belief.doubt(rows, DOUBT)
         self.measured[rows] = self.held[rows] = False
         self.best[rows], self.best_score[rows], self.least[rows] = -1, NOTHING, MAX_VIOLATION

@@ -1,7 +1,7 @@
 """The one error tree: whatever a person can do something about is a `TunerError`.
 
 Each message is one sentence that says what is wrong, where, and what to do. Commands print it and exit with `exit_code`.
-What a *configuration* can do wrong while it is tried is data, not an exception: see `envs.measurement.Failure`.
+What a *configuration* can do wrong while it is tried is data, not an exception: see `envs.spec.measurement.Failure`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,20 @@ class TunerError(Exception):
     exit_code = 2
 
     def __str__(self) -> str:
-        return "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in super().__str__())
+        return "".join(
+            letter if letter.isprintable() else " " if letter.isspace() else "?"
+            for letter in super().__str__()
+        )
 
 
 class OptionError(TunerError):
     """An option has a value it cannot have; the message names the key."""
+
+
+def one_line(error: BaseException, limit: int = 160) -> str:
+    """The first words of an error that a library wrote over many lines."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[:limit].rstrip() + "..."
 
 
 def require_positive(group: str, options: object, *keys: str) -> None:

@@ -77,7 +77,12 @@ def parse_json(content: bytes) -> Any:
 
 
 #: Types that fields of described things have, as their dataclasses write them. True is no number here.
-KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "int | None": (int, type(None))}
+KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "int | None": (int, type(None)),
+}
 
 
 def check_fields(record: Any) -> None:
@@ -103,7 +108,10 @@ def read_arrays(path: Path, most: int) -> dict[str, npt.NDArray[Any]]:
             members = archive.infolist()
             if sum(member.file_size for member in members) > most:
                 raise ValueError(f"it claims more than {most:,} bytes")
-            return {member.filename.removesuffix(".npy"): _array(bytearray(archive.read(member))) for member in members}
+            return {
+                member.filename.removesuffix(".npy"): _array(bytearray(archive.read(member)))
+                for member in members
+            }
     except (OSError, ValueError):
         raise
     except Exception as error:  # damaged archives and headers end in errors without a common base
@@ -120,5 +128,9 @@ def _array(content: bytearray) -> npt.NDArray[Any]:
     if dtype.hasobject or dtype.names or not dtype.itemsize:
         raise ValueError(f"an array holds {dtype}, no numbers")
     if math.prod(shape) * dtype.itemsize != len(content) - file.tell():
-        raise ValueError(f"an array claims the shape {shape}, which is not the size of what is there")
-    return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape, order="F" if by_column else "C")
+        raise ValueError(
+            f"an array claims the shape {shape}, which is not the size of what is there"
+        )
+    return np.frombuffer(content, dtype, offset=file.tell()).reshape(
+        shape, order="F" if by_column else "C"
+    )

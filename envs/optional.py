@@ -22,7 +22,15 @@ def optional_import(module: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         # A package that is there and broken (a missing shared library) must not be reported as absent.
-        if isinstance(error, ModuleNotFoundError) and error.name and (module + ".").startswith(error.name + "."):
-            raise DependencyError(f"{module} is not installed: pip install 'orin-tuner[{extra}]'") from None
+        if (
+            isinstance(error, ModuleNotFoundError)
+            and error.name
+            and (module + ".").startswith(error.name + ".")
+        ):
+            raise DependencyError(
+                f"{module} is not installed: pip install 'orin-tuner[{extra}]'"
+            ) from None
         reason = " ".join(str(error).split())
-        raise DependencyError(f"{module} is installed but cannot be loaded ({reason}): pip install --force-reinstall 'orin-tuner[{extra}]'") from error
+        raise DependencyError(
+            f"{module} is installed but cannot be loaded ({reason}): pip install --force-reinstall 'orin-tuner[{extra}]'"
+        ) from error

@@ -7,4 +7,8 @@ def register_environments() -> None:
     """Register by name; the modules themselves are loaded when an environment is made."""
     from gymnasium.envs.registration import register
 
-    register(id="Tuning-v0", entry_point="envs.tuning_env:TuningEnv", vector_entry_point="envs.tuning_env:TuningVectorEnv")
+    register(
+        id="Tuning-v0",
+        entry_point="envs.tuning_env:TuningEnv",
+        vector_entry_point="envs.tuning_env:TuningVectorEnv",
+    )

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from envs.belief.features import ALLOWED, FEATURES
 from envs.catalog.boards import board_names
-from envs.configuration import Configuration
 from envs.episode import UNIFORMS, Episodes, RewardOptions
 from envs.errors import OptionError, TraceError
-from envs.observation import ALLOWED, FEATURES
-from envs.simulator.draw import DrawOptions
+from envs.problems.draw import DrawOptions
+from envs.problems.world import SimulatedWorld, TraceWorld, World
+from envs.spec.space import Configuration
 from envs.traces.reader import find_trace, read_trace
-from envs.world import SimulatedWorld, TraceWorld, World
 
 Observation = npt.NDArray[np.float32]
 
@@ -32,18 +32,31 @@ def world_named(name: str, split: str = "train", problems: int = 64, seed: int =
     try:
         path = find_trace(name)
     except TraceError as error:
-        raise OptionError(f"world={name!r} is neither a board ({', '.join(board_names())}) nor a trace: {error}") from None
+        raise OptionError(
+            f"world={name!r} is neither a board ({', '.join(board_names())}) nor a trace: {error}"
+        ) from None
     return TraceWorld(read_trace(path), split, problems, seed)
 
 
 class _Tuning:
     """What both environments share: the world, the spaces, and the drawing of problems and noise."""
 
-    def __init__(self, world: World | str, rows: int, budget: int, split: str, reward: RewardOptions | None, changes: float, fast: bool = False) -> None:
+    def __init__(
+        self,
+        world: World | str,
+        rows: int,
+        budget: int,
+        split: str,
+        reward: RewardOptions | None,
+        changes: float,
+        fast: bool = False,
+    ) -> None:
         self.world = world_named(world, split) if isinstance(world, str) else world
         self.episodes = Episodes(self.world, rows, budget, reward, changes, fast)
         self._fast = fast
-        self.observation_space = gym.spaces.Box(-BOUND, BOUND, (self.episodes.proposals, len(FEATURES)), dtype=np.float32)
+        self.observation_space = gym.spaces.Box(
+            -BOUND, BOUND, (self.episodes.proposals, len(FEATURES)), dtype=np.float32
+        )
         self.action_space = gym.spaces.Discrete(self.episodes.proposals)
 
     def asking(self, options: dict[str, Any] | None) -> _Tuning:
@@ -55,11 +68,22 @@ class _Tuning:
         if objective is None:
             return self
         episodes = self.episodes
-        return _Tuning(self.world.asking(objective), episodes.rows, episodes.budget, "all", episodes.reward, episodes.changes, self._fast)
+        return _Tuning(
+            self.world.asking(objective),
+            episodes.rows,
+            episodes.budget,
+            "all",
+            episodes.reward,
+            episodes.changes,
+            self._fast,
+        )
 
     def reset(self, generators: Sequence[np.random.Generator]) -> Observation:
         """Draw a problem a row, from that row's generator, and measure its default configuration."""
-        return self.episodes.reset(np.stack([generator.random(UNIFORMS) for generator in generators]), self.normals(generators))
+        return self.episodes.reset(
+            np.stack([generator.random(UNIFORMS) for generator in generators]),
+            self.normals(generators),
+        )
 
     def normals(self, generators: Sequence[np.random.Generator]) -> npt.NDArray[np.float64]:
         """[B, Q]: the noise of one window a row."""
@@ -71,8 +95,8 @@ class TuningEnv(gym.Env[Observation, np.int64]):
     """One episode: find the best configuration for one problem within a budget of measurements.
 
     What may be the best configuration is proposed by the device model, in the order of promise; an observation [P, F] describes each of the
-    P proposals (`envs.observation`), and an action chooses one of them to be applied and measured: so many instances of each tenant on each
-    accelerator, at such a batch size. All are jointly valid (`envs.validity`); `action_masks()` names those worth choosing, which leaves out
+    P proposals (`envs.belief.features`), and an action chooses one of them to be applied and measured: so many instances of each tenant on each
+    accelerator, at such a batch size. All are jointly valid (`envs.spec.validity`); `action_masks()` names those worth choosing, which leaves out
     what was measured already, but for what keeps its limits most safely: measuring that again is how to wait. `proposals()` gives them as configurations.
     `reset(options={"objective": Objective(...)})` asks for a given objective, where the world is one device (a trace, a runtime).
     The episode terminates when the budget is used up: how much is left is part of what is observed.
@@ -105,21 +129,38 @@ class TuningEnv(gym.Env[Observation, np.int64]):
     def episodes(self) -> Episodes:
         return self._tuning.episodes
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
         self._tuning = self._whole.asking(options)
         observations = self._tuning.reset([self.np_random])
         asked = self._asked
-        return observations[0], {"objective": asked.objective, "space": asked.space, "origin": self._tuning.world.origin.value}
+        return observations[0], {
+            "objective": asked.objective,
+            "space": asked.space,
+            "origin": self._tuning.world.origin.value,
+        }
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        observations, rewards, terminated, facts = self.episodes.step(np.array([action]), self._tuning.normals([self.np_random]))
-        return observations[0], float(rewards[0]), bool(terminated[0]), False, {name: values[0] for name, values in facts.items()}
+        observations, rewards, terminated, facts = self.episodes.step(
+            np.array([action]), self._tuning.normals([self.np_random])
+        )
+        return (
+            observations[0],
+            float(rewards[0]),
+            bool(terminated[0]),
+            False,
+            {name: values[0] for name, values in facts.items()},
+        )
 
     def proposals(self) -> list[Configuration]:
         """What each action would measure."""
         placements = self._asked.placements
-        return [Configuration.of(placements[min(row, len(placements) - 1)]) for row in self.episodes.shown[0]]
+        return [
+            Configuration.of(placements[min(row, len(placements) - 1)])
+            for row in self.episodes.shown[0]
+        ]
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """[P]: what is worth choosing (the convention of sb3-contrib)."""
@@ -132,7 +173,9 @@ class TuningEnv(gym.Env[Observation, np.int64]):
         for slot in range(int(episodes.used[0])):
             configuration = Configuration.of(asked.placements[episodes.taken[0, slot]])
             kept = "kept" if episodes.kept[0, slot] else "broke a limit"
-            lines.append(f"{asked.space.describe(configuration)}: {np.exp(episodes.log_score[0, slot]):.1f} inferences/s, {kept}")
+            lines.append(
+                f"{asked.space.describe(configuration)}: {np.exp(episodes.log_score[0, slot]):.1f} inferences/s, {kept}"
+            )
         return "\n".join(lines)
 
     @property
@@ -168,7 +211,9 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         self.render_mode = None
         self.single_observation_space = self._tuning.observation_space
         self.single_action_space = self._tuning.action_space
-        self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
+        self.observation_space = gym.vector.utils.batch_space(
+            self.single_observation_space, num_envs
+        )
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
         self._generators = [np.random.default_rng() for _ in range(num_envs)]
 
@@ -176,17 +221,26 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
     def episodes(self) -> Episodes:
         return self._tuning.episodes
 
-    def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Observation, dict[str, Any]]:
         """Gymnasium's convention: one whole number seeds row i with `seed + i`. Options are those of `TuningEnv.reset`, for all rows."""
         if seed is not None:
-            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+            seeds = (
+                [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+            )
             for row, value in enumerate(seeds):
                 if value is not None:
                     self._generators[row] = gym.utils.seeding.np_random(value)[0]
         self._tuning = self._whole.asking(options)
         return self._restart(), {}
 
-    def step(self, actions: npt.NDArray[np.int64]) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
+    def step(
+        self, actions: npt.NDArray[np.int64]
+    ) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
         observations, rewards, terminated, facts = self.episodes.step(actions, self._normals())
         infos: dict[str, Any] = dict(facts)
         if terminated.all():  # all rows share the budget, so all end together
@@ -204,5 +258,7 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
 
     def _normals(self) -> npt.NDArray[np.float64]:
         if self._shared_noise:
-            return self._generators[0].standard_normal((self.num_envs, self.episodes.pool.mean.shape[1]))
+            return self._generators[0].standard_normal(
+                (self.num_envs, self.episodes.pool.mean.shape[1])
+            )
         return self._tuning.normals(self._generators)

@@ -11,17 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.configuration import Configuration, ConfigurationSpace
-from envs.device import local_computer
-from envs.network import read_network
-from envs.runtimes.onnxruntime import onnxruntime_runtime
-from envs.workload import workload_of
+from envs.graph.reading import read_network
+from envs.runtimes.onnxruntime.engines import onnxruntime_runtime
+from envs.spec.device import local_computer
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
 from tuner.options import cache_folder
 
 
 def main(path: Path) -> None:
     network = read_network(path)
-    space = ConfigurationSpace(local_computer(), workload_of([network]), max_instances=2, batches=(1, 4))
+    space = ConfigurationSpace(
+        local_computer(), workload_of([network]), max_instances=2, batches=(1, 4)
+    )
     rng = np.random.default_rng(0)
     images = [rng.standard_normal(network.inputs[0].shape).astype(np.float32) for _ in range(16)]
     with onnxruntime_runtime(space, [path], cache_folder()) as runtime:
@@ -32,7 +34,9 @@ def main(path: Path) -> None:
             futures = [runtime.submit(network.name, image) for image in images]
             answers = [future.result()[network.outputs[0].name] for future in futures]
             classes = [int(answer.argmax()) for answer in answers]
-            print(f"{space.describe(configuration)} ({change.kept} kept, {change.created} loaded in {change.apply_s:.2f} s): classes {classes[:6]} ...")
+            print(
+                f"{space.describe(configuration)} ({change.kept} kept, {change.created} loaded in {change.apply_s:.2f} s): classes {classes[:6]} ..."
+            )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,13 @@ from unittest import mock
 
 from tuner.cli import run_command
 
-COMMANDS = {"train": "TrainCommand", "record": "RecordCommand", "evaluate": "EvaluateCommand", "tune": "TuneCommand", "export": "ExportCommand"}
+COMMANDS = {
+    "train": "TrainCommand",
+    "record": "RecordCommand",
+    "evaluate": "EvaluateCommand",
+    "tune": "TuneCommand",
+    "export": "ExportCommand",
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,11 @@ def call(name: str, *arguments: object) -> Told:
     module = importlib.import_module(f"tuner.{name}")
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
-    with mock.patch.object(sys, "argv", [f"tuner.{name}", *map(str, arguments)]), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        mock.patch.object(sys, "argv", [f"tuner.{name}", *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         try:
             if name in COMMANDS:
                 run_command(name, getattr(module, COMMANDS[name]), module.main)

@@ -9,13 +9,13 @@ import onnx
 import pytest
 
 from envs.catalog.architectures import build
-from envs.configuration import ConfigurationSpace
-from envs.device import local_computer
-from envs.network import read_network
-from envs.simulator.draw import DrawOptions
+from envs.graph.reading import read_network
+from envs.problems.draw import DrawOptions
+from envs.problems.world import SimulatedWorld, TraceWorld
+from envs.spec.device import local_computer
+from envs.spec.space import ConfigurationSpace
+from envs.spec.workload import workload_of
 from envs.traces.reader import Trace
-from envs.workload import workload_of
-from envs.world import SimulatedWorld, TraceWorld
 from tests.worlds import space, write_trace
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def live_space(small_onnx: Path) -> ConfigurationSpace:
-    return ConfigurationSpace(local_computer(cores=1), workload_of([read_network(small_onnx)]), 2, (1, 4))
+    return ConfigurationSpace(
+        local_computer(cores=1), workload_of([read_network(small_onnx)]), 2, (1, 4)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +77,9 @@ def two_tenant_world(two_tenant_trace: Trace) -> TraceWorld:
 @pytest.fixture(scope="session")
 def simulated_world() -> SimulatedWorld:
     """A board and plain computers, one tenant and two, side by side."""
-    return SimulatedWorld(DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, two_tenants=0.4, plain=0.3), 8, 0)
+    return SimulatedWorld(
+        DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, two_tenants=0.4, plain=0.3), 8, 0
+    )
 
 
 @pytest.fixture(scope="session")

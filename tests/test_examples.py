@@ -19,10 +19,21 @@ ROOT = Path(__file__).parents[1]
 
 def test_a_users_program_is_served_across_reconfigurations(small_onnx: Path, cache: Path) -> None:
     environment = os.environ | {"XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT)}
-    told = subprocess.run([sys.executable, "examples/serve.py", str(small_onnx)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100)
+    told = subprocess.run(
+        [sys.executable, "examples/serve.py", str(small_onnx)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
     assert told.returncode == 0, told.stderr
     lines = told.stdout.splitlines()
-    assert [line.split(" (")[0] for line in lines] == ["small: cpu_fp32 1x1", "small: cpu_fp32 1x4 + cpu_int8 1x4", "small: cpu_int8 2x4"]
+    assert [line.split(" (")[0] for line in lines] == [
+        "small: cpu_fp32 1x1",
+        "small: cpu_fp32 1x4 + cpu_int8 1x4",
+        "small: cpu_int8 2x4",
+    ]
     assert all("classes [" in line for line in lines)
 
 
@@ -39,7 +50,10 @@ def test_the_unit_calls_the_controller_with_options_that_it_has() -> None:
 
 def test_the_guides_commands_are_ones_that_there_are() -> None:
     guide = (ROOT / "docs" / "on-device.md").read_text(encoding="utf-8").replace("\\\n", " ")
-    given = [shlex.split(line, comments=True) for line in re.findall(r"^ *python -m (tuner\..*)$", guide, re.MULTILINE)]
+    given = [
+        shlex.split(line, comments=True)
+        for line in re.findall(r"^ *python -m (tuner\..*)$", guide, re.MULTILINE)
+    ]
     deploys = [words[1:] for words in given if words[0] == "tuner.deploy"]
     exports = [words[1:] for words in given if words[0] == "tuner.export"]
     assert len(deploys) >= 4

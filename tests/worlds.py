@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.configuration import Configuration, ConfigurationSpace
-from envs.device import Device, accelerator
-from envs.measurement import Failure, Measurement, Origin, Outcome, TenantMeasurement
-from envs.network import Network, TensorSpec
+from envs.spec.device import DeviceSpec, accelerator
+from envs.spec.measurement import Failure, Measurement, Origin, Outcome, TenantMeasurement
+from envs.spec.network import Network, TensorSpec
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import Tenant, Workload
 from envs.traces.reader import Trace, read_trace
 from envs.traces.schema import row_of
 from envs.traces.writer import write_parquet
-from envs.workload import Tenant, Workload
 
 #: Milliseconds that one inference takes on one core, by accelerator.
 SERVICE_MS = {"cpu_fp32": 50.0, "cpu_int8": 16.0}
@@ -35,16 +35,33 @@ def network(name: str = "small", fixed_batch: int | None = None, scale: float = 
     )
 
 
-def space(tenants: int = 1, max_instances: int = 3, batches: tuple[int, ...] = (1, 2, 4), memory_mib: float = 16_000.0, **more: int) -> ConfigurationSpace:
+def space(
+    tenants: int = 1,
+    max_instances: int = 3,
+    batches: tuple[int, ...] = (1, 2, 4),
+    memory_mib: float = 16_000.0,
+    **more: int,
+) -> ConfigurationSpace:
     """A two-core computer with two accelerators; tenant t takes 1 / (t + 1) of the first one's work."""
-    device = Device("paper computer", (accelerator("cpu_fp32"), accelerator("cpu_int8")), cores=2, memory_mib=memory_mib)
-    workload = Workload(tuple(Tenant(f"net{i}", network(f"net{i}", scale=1 / (i + 1))) for i in range(tenants)))
+    device = DeviceSpec(
+        "paper computer",
+        (accelerator("cpu_fp32"), accelerator("cpu_int8")),
+        cores=2,
+        memory_mib=memory_mib,
+    )
+    workload = Workload(
+        tuple(Tenant(f"net{i}", network(f"net{i}", scale=1 / (i + 1))) for i in range(tenants))
+    )
     return ConfigurationSpace(device, workload, max_instances, batches, **more)
 
 
-def respond(world: ConfigurationSpace, configuration: Configuration, power: bool = False) -> Measurement:
+def respond(
+    world: ConfigurationSpace, configuration: Configuration, power: bool = False
+) -> Measurement:
     """Two cores shared evenly: an instance of a batch b takes b * (0.8 + 0.2 / b) services, slowed by instances over cores."""
-    slow = max(1.0, configuration.total_instances / 2) * (1 + 0.03 * max(0, configuration.total_instances - 2))
+    slow = max(1.0, configuration.total_instances / 2) * (
+        1 + 0.03 * max(0, configuration.total_instances - 2)
+    )
     names = world.device.accelerator_names
     rate, worst = np.zeros(world.shape[0]), np.zeros(world.shape[0])
     for tenant, place, instances, batch in configuration.slots():
@@ -52,7 +69,15 @@ def respond(world: ConfigurationSpace, configuration: Configuration, power: bool
         rate[tenant] += 1e3 * instances * batch / batch_ms
         worst[tenant] = max(worst[tenant], batch_ms)
     tenants = tuple(
-        TenantMeasurement(float(ips), float(0.8 * ms), float(0.95 * ms), float(ms), float(0.9 * ms), float(1.1 * ms), 100)
+        TenantMeasurement(
+            float(ips),
+            float(0.8 * ms),
+            float(0.95 * ms),
+            float(ms),
+            float(0.9 * ms),
+            float(1.1 * ms),
+            100,
+        )
         for ips, ms in zip(rate, worst, strict=True)
     )
     watts = 5.0 + 4.0 * configuration.total_instances if power else float("nan")
@@ -62,7 +87,13 @@ def respond(world: ConfigurationSpace, configuration: Configuration, power: bool
     )  # fmt: skip
 
 
-def write_trace(path: Path, world: ConfigurationSpace, keep: float = 1.0, failures: dict[Configuration, Failure] | None = None, power: bool = False) -> Trace:
+def write_trace(
+    path: Path,
+    world: ConfigurationSpace,
+    keep: float = 1.0,
+    failures: dict[Configuration, Failure] | None = None,
+    power: bool = False,
+) -> Trace:
     """The landscape as a trace file, a seeded share `keep` of it, some configurations failing."""
     rng = np.random.default_rng(0)
     rows = []
@@ -70,7 +101,9 @@ def write_trace(path: Path, world: ConfigurationSpace, keep: float = 1.0, failur
         configuration = Configuration.of(row)
         if rng.random() > keep:
             continue
-        outcome: Outcome = (failures or {}).get(configuration) or respond(world, configuration, power)
+        outcome: Outcome = (failures or {}).get(configuration) or respond(
+            world, configuration, power
+        )
         rows.append(row_of(world, configuration, outcome, 1, 1.7e9 + count))
     metadata = {
         "format": 1,

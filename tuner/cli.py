@@ -14,14 +14,26 @@ CONF = shipped("conf")
 
 #: Hydra's own flags, which are not ours to translate.
 HYDRA_FLAGS = {
-    *("help", "hydra-help", "version", "cfg", "resolve", "package", "run", "multirun", "shell-completion"),
+    *(
+        "help",
+        "hydra-help",
+        "version",
+        "cfg",
+        "resolve",
+        "package",
+        "run",
+        "multirun",
+        "shell-completion",
+    ),
     *("config-path", "config-name", "config-dir", "experimental-rerun", "info"),
 }
 
 Options = TypeVar("Options")
 
 
-def run_command(config_name: str, options: type[Options], task: Callable[[Options], int | None]) -> None:
+def run_command(
+    config_name: str, options: type[Options], task: Callable[[Options], int | None]
+) -> None:
     """Read `conf/<config_name>.yaml` and the command line into `options`, run `task`, exit with its code.
 
     A `TunerError` ends in one line on stderr and its exit code; Ctrl-C in 130, after `task` has put its things away.
@@ -66,7 +78,11 @@ def check_overrides(hydra: Any, config_name: str, arguments: list[str]) -> None:
             hydra.compose(config_name, overrides=arguments)
     except errors as error:
         cause = error.__cause__ if isinstance(error.__cause__, errors) else None
-        said = [str(each).strip().splitlines()[0].rstrip(".") for each in (error, cause) if each is not None and str(each).strip()]
+        said = [
+            str(each).strip().splitlines()[0].rstrip(".")
+            for each in (error, cause)
+            if each is not None and str(each).strip()
+        ]
         raise OptionError(f"{': '.join(dict.fromkeys(said))} (see --help)") from error
 
 
@@ -97,4 +113,8 @@ def as_overrides(arguments: list[str]) -> list[str]:
 def quoted(value: str) -> str:
     """A value that Hydra's grammar reads as it stands; lists and plain words need no quotes."""
     plain = value.replace("_", "").replace("-", "").replace(".", "").replace("/", "").isalnum()
-    return value if plain or value[:1] in "[{'\"" else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return (
+        value
+        if plain or value[:1] in "[{'\""
+        else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    )

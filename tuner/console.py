@@ -28,11 +28,21 @@ def progress_bar(title: str, total: int, completed: int = 0) -> Iterator[Callabl
 
 def table(head: list[str], rows: list[list[str]]) -> None:
     """Print a table, numbers to the right."""
-    rich_table = optional_import("rich.table", "tune").Table(box=optional_import("rich.box", "tune").SIMPLE)
-    literal = optional_import("rich.markup", "tune").escape  # or "[s]" would strike out what follows
+    rich_table = optional_import("rich.table", "tune").Table(
+        box=optional_import("rich.box", "tune").SIMPLE
+    )
+    literal = optional_import(
+        "rich.markup", "tune"
+    ).escape  # or "[s]" would strike out what follows
     for column, title in enumerate(head):
-        number = all(row[column].replace(".", "").replace("-", "").replace("%", "").strip().isdigit() for row in rows if row[column])
-        rich_table.add_column(literal(title), justify="right" if number else "left", overflow="fold")
+        number = all(
+            row[column].replace(".", "").replace("-", "").replace("%", "").strip().isdigit()
+            for row in rows
+            if row[column]
+        )
+        rich_table.add_column(
+            literal(title), justify="right" if number else "left", overflow="fold"
+        )
     for row in rows:
         rich_table.add_row(*map(literal, row))
     console = optional_import("rich.console", "tune").Console()

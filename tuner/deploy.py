@@ -30,9 +30,9 @@ from types import FrameType
 from typing import Any
 
 from envs.errors import OptionError, TunerError
-from envs.measurement import Failure
+from envs.spec.measurement import Failure
 from envs.telemetry.power_mode import read_power_mode
-from tuner.control.assembly import Assembled, controller_of
+from tuner.control.build import Assembled, controller_of
 from tuner.control.controller import Controller, ControlOptions
 from tuner.control.lock import DeviceLock, usual_lock
 from tuner.control.metrics import Metrics
@@ -44,29 +44,89 @@ Client = Callable[[Callable[..., Any]], object]
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tuner.deploy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tuner.deploy",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("--network", nargs="+", type=Path, default=[], metavar="ONNX", help="one file a tenant")
-    add("--p99-ms", nargs="+", type=float, metavar="MS", help="limit on the 99th percentile of latency: one for all tenants, or one each")
-    add("--power-w", type=float, metavar="W", help="limit on the board's power; needs a power sensor")
-    add("--rate-ips", nargs="+", type=float, metavar="R", help="mean arrivals a second of each tenant; without it as many as can be served")
-    add("--limits", type=Path, metavar="JSON", help="file with limits that is looked at once a period")
-    add("--client", metavar="MODULE:FUNCTION", help="brings the requests: called in a thread with submit(tenant, inputs) -> Future; else load is generated")
-    add("--runtime", default="onnxruntime", metavar="NAME", help=f"{', '.join(RUNTIMES)} (default: onnxruntime)")
-    add("--sensor", default="auto", help="where power is read: auto, ina3221, jtop, tegrastats, rapl, nvml, none (default: auto)")
     add(
-        "--board", help="of --runtime simulated (default: agx_orin_64); of tensorrt and torch the board that this device is most like, if its name does not say"
+        "--p99-ms",
+        nargs="+",
+        type=float,
+        metavar="MS",
+        help="limit on the 99th percentile of latency: one for all tenants, or one each",
+    )
+    add(
+        "--power-w",
+        type=float,
+        metavar="W",
+        help="limit on the board's power; needs a power sensor",
+    )
+    add(
+        "--rate-ips",
+        nargs="+",
+        type=float,
+        metavar="R",
+        help="mean arrivals a second of each tenant; without it as many as can be served",
+    )
+    add(
+        "--limits",
+        type=Path,
+        metavar="JSON",
+        help="file with limits that is looked at once a period",
+    )
+    add(
+        "--client",
+        metavar="MODULE:FUNCTION",
+        help="brings the requests: called in a thread with submit(tenant, inputs) -> Future; else load is generated",
+    )
+    add(
+        "--runtime",
+        default="onnxruntime",
+        metavar="NAME",
+        help=f"{', '.join(RUNTIMES)} (default: onnxruntime)",
+    )
+    add(
+        "--sensor",
+        default="auto",
+        help="where power is read: auto, ina3221, jtop, rapl, nvml, none (default: auto)",
+    )
+    add(
+        "--board",
+        help="of --runtime simulated (default: agx_orin_64); of tensorrt the board that this device is most like, if its name does not say",
     )
     add("--mode", help="power mode of --board")
     add("--trace", default="", help="of --runtime replayed: a recording by name or path")
-    add("--instances", type=int, default=4, help="at most so many of a tenant on an accelerator (default: 4)")
-    add("--batches", nargs="+", type=int, default=[1, 2, 4, 8], help="to choose from (default: 1 2 4 8)")
+    add(
+        "--instances",
+        type=int,
+        default=4,
+        help="at most so many of a tenant on an accelerator (default: 4)",
+    )
+    add(
+        "--batches",
+        nargs="+",
+        type=int,
+        default=[1, 2, 4, 8],
+        help="to choose from (default: 1 2 4 8)",
+    )
     add("--bundle", type=Path, help="the policy (default: the one that comes with the project)")
     add("--period-s", type=float, default=3.0, help="length of a control period (default: 3)")
     add("--periods", type=int, help="stop after so many (default: go on until SIGTERM)")
-    add("--folder", type=Path, default=cache_folder() / "deploy", help="keeps the last good configuration for the next start")
-    add("--journal", type=Path, metavar="FILE", help="where the lines go (default: standard output)")
-    add("--metrics-port", type=int, metavar="PORT", help="serve metrics for Prometheus on 127.0.0.1")
+    add(
+        "--folder",
+        type=Path,
+        default=cache_folder() / "deploy",
+        help="keeps the last good configuration for the next start",
+    )
+    add(
+        "--journal", type=Path, metavar="FILE", help="where the lines go (default: standard output)"
+    )
+    add(
+        "--metrics-port", type=int, metavar="PORT", help="serve metrics for Prometheus on 127.0.0.1"
+    )
     add("--lock", type=Path, default=usual_lock(), help="one controller a device")
     add("--dry-run", action="store_true", help="say what would be served first, and stop")
     return parser.parse_args(given)
@@ -89,12 +149,24 @@ def deploy(options: argparse.Namespace) -> int:
         stack.callback(served.runtime.close)
         bundle = options.bundle or shipped("checkpoints") / "reference.bundle"
         control = ControlOptions(options.period_s)
-        made = controller_of(served, limits_given(options), options.limits, bundle, options.folder, control, read_power_mode)
+        made = controller_of(
+            served,
+            limits_given(options),
+            options.limits,
+            bundle,
+            options.folder,
+            control,
+            read_power_mode,
+        )
         if options.dry_run:
             print(plan(served, made))
             return 0
         journal = Journal(options.journal)
-        metrics = Metrics(options.metrics_port, served.space) if options.metrics_port is not None else None
+        metrics = (
+            Metrics(options.metrics_port, served.space)
+            if options.metrics_port is not None
+            else None
+        )
         if metrics:
             stack.callback(metrics.close)
         return run(made.controller, served, journal, metrics, client, options)
@@ -117,7 +189,14 @@ class Stop:
             time.sleep(min(left_s, 0.1))
 
 
-def run(controller: Controller, served: Service, journal: Journal, metrics: Metrics | None, client: Client | None, options: argparse.Namespace) -> int:
+def run(
+    controller: Controller,
+    served: Service,
+    journal: Journal,
+    metrics: Metrics | None,
+    client: Client | None,
+    options: argparse.Namespace,
+) -> int:
     """Periods until SIGTERM, SIGINT, or as many as asked for. A period that ends early, by a failure or because nothing is really served, is waited out."""
     stop, count = Stop(), 0
     while not stop.asked and (options.periods is None or count < options.periods):
@@ -129,7 +208,8 @@ def run(controller: Controller, served: Service, journal: Journal, metrics: Metr
         notify("WATCHDOG=1" if count else "READY=1\nWATCHDOG=1")
         count += 1
         if client is not None and count == 1:
-            threading.Thread(target=client, args=(served.runtime.submit,), name="client", daemon=True).start()  # type: ignore[attr-defined]
+            submit = served.runtime.submit  # type: ignore[attr-defined]
+            threading.Thread(target=client, args=(submit,), name="client", daemon=True).start()
         if options.periods is None or isinstance(period.outcome, Failure):
             stop.rest(began_s + options.period_s)
     return 0
@@ -145,9 +225,13 @@ def notify(state: str) -> None:
 
 def asked(options: argparse.Namespace) -> Asked:
     if options.client and not options.rate_ips:
-        raise OptionError("--client needs --rate-ips: say about how many requests a second will come; what really comes is followed then")
+        raise OptionError(
+            "--client needs --rate-ips: say about how many requests a second will come; what really comes is followed then"
+        )
     if options.client and options.runtime in ("simulated", "replayed"):
-        raise OptionError(f"--client needs a runtime that serves: --runtime {options.runtime} only answers what a window would give")
+        raise OptionError(
+            f"--client needs a runtime that serves: --runtime {options.runtime} only answers what a window would give"
+        )
     return Asked(
         options.runtime,
         tuple(options.network),
@@ -171,7 +255,11 @@ def limits_given(options: argparse.Namespace) -> dict[str, Any]:
 
 def plan(served: Service, made: Assembled) -> str:
     """What would be served first, in words."""
-    first, good, space = made.decider.experiment() if made.decider else None, made.guard.good, served.space
+    first, good, space = (
+        made.decider.experiment() if made.decider else None,
+        made.guard.good,
+        served.space,
+    )
     return "\n".join(
         [
             f"device: {space.device.name} ({served.runtime.origin.value})",
@@ -191,7 +279,9 @@ def client_of(name: str) -> Client:
         found: Client = getattr(importlib.import_module(module), function)
         return found
     except (ImportError, AttributeError, ValueError) as error:
-        raise OptionError(f"--client {name} cannot be found ({error}): give MODULE:FUNCTION that Python can import from here") from error
+        raise OptionError(
+            f"--client {name} cannot be found ({error}): give MODULE:FUNCTION that Python can import from here"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from typing import Optional, Union
 import numpy as np
 
 from envs.errors import OptionError, TraceError, require_positive
-from envs.objective_draw import LimitRange, draw_objectives, uniforms_per_draw
-from envs.simulator.draw import DrawOptions
+from envs.problems.draw import DrawOptions
+from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
+from envs.problems.problem import Problem
 from envs.traces.reader import Trace, find_trace, read_trace
 from tuner.cli import run_command
 from tuner.console import progress_bar, table
@@ -26,15 +27,21 @@ from tuner.evaluation.cases import TraceCases
 from tuner.evaluation.live import LiveOptions, check_live
 from tuner.evaluation.protocol import BUDGETS, Comparison, compare
 from tuner.evaluation.report import write_report
+from tuner.evaluation.sentences import (
+    LiveCheck,
+    headline,
+    learning_sentence,
+    live_sentence,
+    origin_label,
+)
 from tuner.evaluation.simulated import SimulatedCases, simulated_cases
 from tuner.evaluation.statistics import Summary, measurements_to_reach, summaries
 from tuner.evaluation.tables import write_runs_csv, write_summary_csv
-from tuner.evaluation.words import LiveCheck, headline, learning_sentence, live_sentence, origin_label
 from tuner.options import read_networks, versions
 from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.oracle import Oracle
-from tuner.search.protocol import Problem, Tuner
+from tuner.search.protocol import Tuner
 from tuner.search.registry import make_search
 
 #: Searches to compare with, everywhere, and what a vendor's guide says of plain computers and of boards.
@@ -64,7 +71,9 @@ class EvaluationOptions:
     def __post_init__(self) -> None:
         require_positive("evaluation", self, "objectives", "seeds", "jobs")
         if self.seed < 0 or any(count < 1 for count in self.max_measurements.values()):
-            raise OptionError("evaluation.seed must not be below zero, and evaluation.max_measurements not below 1")
+            raise OptionError(
+                "evaluation.seed must not be below zero, and evaluation.max_measurements not below 1"
+            )
 
 
 @dataclass
@@ -95,7 +104,9 @@ def main(options: EvaluateCommand) -> int:
     if options.trace:
         cases = trace_cases(read_trace(find_trace(options.trace)), options.evaluation)
     else:
-        cases = simulated_cases(options.draw, options.evaluation.objectives, options.evaluation.seed)
+        cases = simulated_cases(
+            options.draw, options.evaluation.objectives, options.evaluation.seed
+        )
     policies = {"policy": Path(options.bundle)} if options.bundle else {}
     show(evaluate(cases, policies, options.evaluation, Path(options.out), options.live))
     return 0
@@ -103,28 +114,48 @@ def main(options: EvaluateCommand) -> int:
 
 def trace_cases(trace: Trace, options: EvaluationOptions) -> TraceCases:
     """A trace under objectives from the held-out limits."""
-    uniforms = np.random.default_rng(options.seed).random((options.objectives, uniforms_per_draw(trace.space.shape[0])))
+    uniforms = np.random.default_rng(options.seed).random(
+        (options.objectives, uniforms_per_draw(trace.space.shape[0]))
+    )
     drawn = draw_objectives(LimitRange.of(trace.batch), uniforms, "held_out")
     if not (np.isfinite(drawn.p99_ms).any(axis=1) | np.isfinite(drawn.power_w)).all():
-        raise TraceError(f"latencies in {trace.path.name} differ too little to draw limits that training has not seen: record more configurations")
+        raise TraceError(
+            f"latencies in {trace.path.name} differ too little to draw limits that training has not seen: record more configurations"
+        )
     return TraceCases(trace, drawn)
 
 
-def evaluate(cases: AnyCases, policies: Mapping[str, Path], options: EvaluationOptions, out: Path, live: LiveOptions | None = None) -> Report:
+def evaluate(
+    cases: AnyCases,
+    policies: Mapping[str, Path],
+    options: EvaluationOptions,
+    out: Path,
+    live: LiveOptions | None = None,
+) -> Report:
     """Compare policy bundles with searches; writes report.html and two CSV files into `out`."""
     trace = cases.trace
     bundles = {name: load_bundle(path) for name, path in policies.items()}
     factories = factories_of(trace, bundles, options.tuners)
-    limits = dict(options.max_measurements) | {name: bundle.budget for name, bundle in bundles.items()}
+    limits = dict(options.max_measurements) | {
+        name: bundle.budget for name, bundle in bundles.items()
+    }
     if live is not None and live.networks:  # said before the long comparison, not after it
         if trace is None:
-            raise OptionError("live.networks: what was simulated cannot be run again here; give a trace")
+            raise OptionError(
+                "live.networks: what was simulated cannot be run again here; give a trace"
+            )
         trace.check_networks(read_networks(live.networks))
     with progress_bar("comparing", len(cases)) as advance:
-        comparison = compare(factories, cases, range(options.seeds), BUDGETS, limits, advance, options.jobs)
+        comparison = compare(
+            factories, cases, range(options.seeds), BUDGETS, limits, advance, options.jobs
+        )
     provenance = {"versions": versions(), "command": shlex.join(["python", *sys.orig_argv[1:]])}
     if isinstance(cases, SimulatedCases):
-        provenance["problems"] = {"drawn from": vars(cases.options), "count": cases.count, "seed": cases.seed}
+        provenance["problems"] = {
+            "drawn from": vars(cases.options),
+            "count": cases.count,
+            "seed": cases.seed,
+        }
     note = " ".join(learned_from(name, bundle, trace) for name, bundle in bundles.items())
     html = write_report(out / "report.html", comparison, trace, provenance=provenance, note=note)
     csv = write_summary_csv(out / "summary.csv", summaries(comparison))
@@ -141,18 +172,30 @@ def learned_from(name: str, bundle: Bundle, trace: Trace | None) -> str:
     source = bundle.provenance.get("trace") or {}
     if not source:
         where = "simulated problems of other boards, networks and limits"
-    elif trace is not None and source.get("name") == trace.path.name and source.get("started") == trace.metadata.get("started"):
+    elif (
+        trace is not None
+        and source.get("name") == trace.path.name
+        and source.get("started") == trace.metadata.get("started")
+    ):
         where = "this very trace, with other limits"
     else:
         where = f"another trace, {source.get('name', 'unknown')}"
     return f"The {name} was trained on {where}; the searches start from nothing, or (model_...) from the device model."
 
 
-def factories_of(trace: Trace | None, bundles: Mapping[str, Bundle], searches: list[str] | None) -> dict[str, Callable[[Problem], Tuner]]:
+def factories_of(
+    trace: Trace | None, bundles: Mapping[str, Bundle], searches: list[str] | None
+) -> dict[str, Callable[[Problem], Tuner]]:
     """What makes each tuner; on a trace the oracle comes last."""
-    factories: dict[str, Callable[[Problem], Tuner]] = {name: partial(LearnedTuner, bundle) for name, bundle in bundles.items()}
+    factories: dict[str, Callable[[Problem], Tuner]] = {
+        name: partial(LearnedTuner, bundle) for name, bundle in bundles.items()
+    }
     plain = trace is not None and trace.space.device.accelerator_names[0].startswith("cpu_")
-    chosen = searches if searches is not None else [*SEARCHES, *(PLAIN_VENDOR if plain else BOARD_VENDOR)]
+    chosen = (
+        searches
+        if searches is not None
+        else [*SEARCHES, *(PLAIN_VENDOR if plain else BOARD_VENDOR)]
+    )
     factories |= {name: partial(make_search, name) for name in chosen}
     return factories if trace is None else factories | {"oracle": partial(_oracle, trace)}
 
@@ -162,14 +205,34 @@ def _oracle(trace: Trace, problem: Problem) -> Tuner:
 
 
 #: The columns that fit a terminal; the report has them all.
-HEADINGS = ["tuner", "optimum [%]", "5th [%]", "feasible [%]", "5 % beyond [%]", "broke limit [%]", "spent [s]", "to 97 %"]
+HEADINGS = [
+    "tuner",
+    "optimum [%]",
+    "5th [%]",
+    "feasible [%]",
+    "5 % beyond [%]",
+    "broke limit [%]",
+    "spent [s]",
+    "to 97 %",
+]
 
 
 def row_of(comparison: Comparison, each: Summary) -> list[str]:
     """One tuner at one budget: `HEADINGS`, shares being of the oracle's throughput."""
-    shares = (each.share_mean, each.share_p5, each.feasible_share, each.overrun_share, each.broken_share)
+    shares = (
+        each.share_mean,
+        each.share_p5,
+        each.feasible_share,
+        each.overrun_share,
+        each.broken_share,
+    )
     reached = measurements_to_reach(comparison, each.tuner)
-    return [each.tuner, *(f"{100 * share:.1f}" for share in shares), f"{each.spent_s:.0f}", str(reached or "-")]
+    return [
+        each.tuner,
+        *(f"{100 * share:.1f}" for share in shares),
+        f"{each.spent_s:.0f}",
+        str(reached or "-"),
+    ]
 
 
 def show(report: Report) -> None:
@@ -181,7 +244,14 @@ def show(report: Report) -> None:
     every = summaries(comparison)
     for budget in (3, 8):
         print(f"\nafter {budget} measurements ({origin_label(trace)})")
-        table(HEADINGS, [row_of(comparison, each) for each in sorted(every, key=lambda each: -each.share_mean) if each.budget == budget])
+        table(
+            HEADINGS,
+            [
+                row_of(comparison, each)
+                for each in sorted(every, key=lambda each: -each.share_mean)
+                if each.budget == budget
+            ],
+        )
     for check in report.live:
         print(live_sentence(check))
     print(f"report: {report.html}\nfigures: {report.csv}")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from envs.device import available_cores
 from envs.errors import OptionError
-from envs.workload import Workload, workload_of
+from envs.spec.device import available_cores
+from envs.spec.workload import Workload, workload_of
 from tuner.cli import run_command
 from tuner.exports.answers import Slot, placed, read_answer, read_slots
 from tuner.exports.deepstream import export_deepstream
@@ -60,21 +60,32 @@ class ExportCommand:
 def main(options: ExportCommand) -> int:
     if options.target not in TARGETS:
         given = "is missing" if options.target is None else f"={options.target} is unknown"
-        raise OptionError(f"target{' ' * (options.target is None)}{given}: choose from {', '.join(TARGETS)}")
+        raise OptionError(
+            f"target{' ' * (options.target is None)}{given}: choose from {', '.join(TARGETS)}"
+        )
     if not options.out:
         raise OptionError("out is missing: name the folder to write, as in out=exported")
     out = Path(options.out)
     check_free(out, options.overwrite)  # before the work, not after it
     manifest: dict[str, Any] = {"target": options.target, "versions": versions()}
     if options.target == "policy":
-        bundle = load_bundle(Path(options.bundle) if options.bundle else shipped("checkpoints") / "reference.bundle")
+        bundle = load_bundle(
+            Path(options.bundle) if options.bundle else shipped("checkpoints") / "reference.bundle"
+        )
         write_folder(out, export_policy(bundle), manifest, options.overwrite)
         print(f"wrote {out}: policy.onnx")
         return 0
     build = build_options(options)
     models = configured(options)
-    write_folder(out, files_of(options, models, build), manifest | described(models, build), options.overwrite)
-    print(f"wrote {out}: {len(models)} {'model' if len(models) == 1 else 'models'}\n{listed(models)}\nwhat to do with it is in {out / 'README.txt'}")
+    write_folder(
+        out,
+        files_of(options, models, build),
+        manifest | described(models, build),
+        options.overwrite,
+    )
+    print(
+        f"wrote {out}: {len(models)} {'model' if len(models) == 1 else 'models'}\n{listed(models)}\nwhat to do with it is in {out / 'README.txt'}"
+    )
     return 0
 
 
@@ -82,18 +93,30 @@ def build_options(options: ExportCommand) -> BuildOptions:
     """How engines are built; OptionError names what is wrong."""
     given = [None if path is None else Path(str(path)) for path in as_list(options.calibration)]
     if given and len(given) != len(as_list(options.network)):
-        raise OptionError(f"calibration has {len(given)} files for {len(as_list(options.network))} networks: give one for each")
-    return BuildOptions(options.tensorrt, options.tensor_precision, options.dla_precision, options.workspace_mib, tuple(given))
+        raise OptionError(
+            f"calibration has {len(given)} files for {len(as_list(options.network))} networks: give one for each"
+        )
+    return BuildOptions(
+        options.tensorrt,
+        options.tensor_precision,
+        options.dla_precision,
+        options.workspace_mib,
+        tuple(given),
+    )
 
 
 def configured(options: ExportCommand) -> list[Model]:
     """The models of the configuration that was given, checked."""
     if (options.answer is None) == (options.configuration is None):
-        raise OptionError("give either answer, a file that python -m tuner.tune wrote, or configuration")
+        raise OptionError(
+            "give either answer, a file that python -m tuner.tune wrote, or configuration"
+        )
     slots = given_slots(options)
     paths = [str(path) for path in as_list(options.network)]
     if not paths:
-        raise OptionError("network is missing: give the ONNX file, as in network=my.onnx, or a list, one a tenant")
+        raise OptionError(
+            "network is missing: give the ONNX file, as in network=my.onnx, or a list, one a tenant"
+        )
     workload: Workload = workload_of(read_networks(paths))
     space, configuration = placed(slots, workload)
     return models_of(space, configuration, [Path(path) for path in paths])
@@ -104,7 +127,10 @@ def given_slots(options: ExportCommand) -> list[Slot]:
         return read_slots(options.configuration, "configuration")
     answer = read_answer(Path(options.answer))
     if not answer.limits_kept:
-        print(f"caution: the configuration in {options.answer} did not keep its limits when it was measured", file=sys.stderr)
+        print(
+            f"caution: the configuration in {options.answer} did not keep its limits when it was measured",
+            file=sys.stderr,
+        )
     return answer.slots
 
 
@@ -115,8 +141,14 @@ def files_of(options: ExportCommand, models: list[Model], build: BuildOptions) -
     if options.cores is not None and options.cores < 1:
         raise OptionError(f"cores={options.cores} must be at least 1")
     if options.target == "triton":
-        return export_triton(models, build, options.max_wait_ms, options.cores or available_cores(), cache_folder())
-    return export_deepstream(models, build) if options.target == "deepstream" else export_trtexec(models, build)
+        return export_triton(
+            models, build, options.max_wait_ms, options.cores or available_cores(), cache_folder()
+        )
+    return (
+        export_deepstream(models, build)
+        if options.target == "deepstream"
+        else export_trtexec(models, build)
+    )
 
 
 def described(models: list[Model], build: BuildOptions) -> dict[str, Any]:
@@ -129,7 +161,9 @@ def described(models: list[Model], build: BuildOptions) -> dict[str, Any]:
                 "tenant": model.tenant,
                 "network_sha256": model.network.sha256,
                 "accelerator": model.accelerator,
-                "precision": model.accelerator.removeprefix("cpu_") if model.on_cpu else build.precision(model),
+                "precision": model.accelerator.removeprefix("cpu_")
+                if model.on_cpu
+                else build.precision(model),
                 "instances": model.instances,
                 "batch": model.batch,
             }

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from envs.catalog.architectures import ARCHITECTURES, known, write
 from envs.errors import OptionError, TunerError
-from envs.network import Network, read_network
+from envs.graph.reading import read_network
+from envs.spec.network import Network
 
 MIB = 1 << 20
 
@@ -19,7 +20,9 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if not options.names:
         parser.print_help()
-        print("\nnothing written: name at least one network, for example: python -m tuner.networks resnet50")
+        print(
+            "\nnothing written: name at least one network, for example: python -m tuner.networks resnet50"
+        )
         return OptionError.exit_code
     try:
         for name in options.names:
@@ -36,23 +39,47 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    lines = [f"  {name:<14} {fact.parameters / 1e6:6.1f} M parameters {fact.macs / 1e9:6.2f} GMACs" for name, fact in ARCHITECTURES.items()]
+    lines = [
+        f"  {name:<14} {fact.parameters / 1e6:6.1f} M parameters {fact.macs / 1e9:6.2f} GMACs"
+        for name, fact in ARCHITECTURES.items()
+    ]
     parser = argparse.ArgumentParser(
         prog="python -m tuner.networks",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Write published image classifiers as ONNX files with a free batch dimension, to measure and tune with.\n"
         "The weights are random: right for speed, memory and power, of no use to classify. Nothing is downloaded.",
-        epilog="networks (one 224 x 224 image):\n" + "\n".join(lines) + "\n\nexample:\n  python -m tuner.networks resnet50 mobilenet_v2 --out networks",
+        epilog="networks (one 224 x 224 image):\n"
+        + "\n".join(lines)
+        + "\n\nexample:\n  python -m tuner.networks resnet50 mobilenet_v2 --out networks",
     )
-    parser.add_argument("names", nargs="*", metavar="NETWORK", help="what to write, from the list below")
-    parser.add_argument("--out", type=Path, default=Path("networks"), metavar="FOLDER", help="where to write (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights; the same seed gives the same bytes (default: %(default)s)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NETWORK", help="what to write, from the list below"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("networks"),
+        metavar="FOLDER",
+        help="where to write (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of the weights; the same seed gives the same bytes (default: %(default)s)",
+    )
     return parser
 
 
 def _row(path: Path, network: Network) -> tuple[str, ...]:
     count = ARCHITECTURES[network.name].parameters
-    return network.name, str(path), f"{count:,}", f"{network.macs / 1e9:.2f}", f"{network.weight_bytes / MIB:.1f}"
+    return (
+        network.name,
+        str(path),
+        f"{count:,}",
+        f"{network.macs / 1e9:.2f}",
+        f"{network.weight_bytes / MIB:.1f}",
+    )
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
@@ -60,7 +87,10 @@ def _table(rows: list[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
-        cells = [cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 

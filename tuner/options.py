@@ -11,11 +11,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Optional
 
-from envs.configuration import ConfigurationSpace, Placements
-from envs.device import local_computer
+from envs.arrays import Placements
 from envs.errors import NetworkError, OptionError
-from envs.network import Network, read_network
-from envs.workload import workload_of
+from envs.graph.reading import read_network
+from envs.spec.device import local_computer
+from envs.spec.network import Network
+from envs.spec.space import ConfigurationSpace
+from envs.spec.workload import workload_of
 
 
 def shipped(folder: str) -> Path:
@@ -43,21 +45,28 @@ class WorkloadOptions:
 
 @dataclass
 class SpaceOptions:
-    """What may be chosen: see `envs.configuration.ConfigurationSpace`."""
+    """What may be chosen: see `envs.spec.space.ConfigurationSpace`."""
 
     max_instances: int = 4
     batches: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
     max_total_instances: Optional[int] = None
 
 
-def servable(space: ConfigurationSpace, impossible: Mapping[tuple[int, int], NetworkError]) -> Placements:
+def servable(
+    space: ConfigurationSpace, impossible: Mapping[tuple[int, int], NetworkError]
+) -> Placements:
     """[N, T, A, 2], the configurations without the (tenant, accelerator) pairs for which no engine could be built; says on standard error which those are."""
     possible = space.catalogue
     for (tenant, place), error in impossible.items():
-        print(f"without {space.device.accelerator_names[place]} for {space.workload.names[tenant]}: {error}", file=sys.stderr)
+        print(
+            f"without {space.device.accelerator_names[place]} for {space.workload.names[tenant]}: {error}",
+            file=sys.stderr,
+        )
         possible = possible[possible[:, tenant, place, 0] == 0]
     if not len(possible):
-        raise OptionError("nothing can be served here: no engine could be built for any accelerator")
+        raise OptionError(
+            "nothing can be served here: no engine could be built for any accelerator"
+        )
     return possible
 
 
@@ -67,7 +76,9 @@ def existing(paths: list[str]) -> list[Path]:
         raise OptionError("workload.networks is empty: name at least one ONNX file")
     for path in paths:
         if not Path(path).exists():
-            raise NetworkError(f"there is no file {path}: give an ONNX file, or write one with python -m tuner.networks {Path(path).stem}")
+            raise NetworkError(
+                f"there is no file {path}: give an ONNX file, or write one with python -m tuner.networks {Path(path).stem}"
+            )
     return [Path(path) for path in paths]
 
 
@@ -76,7 +87,9 @@ def read_networks(paths: list[str]) -> list[Network]:
     return [read_network(path) for path in existing(paths)]
 
 
-def live_space(device: DeviceOptions, workload: WorkloadOptions, space: SpaceOptions) -> ConfigurationSpace:
+def live_space(
+    device: DeviceOptions, workload: WorkloadOptions, space: SpaceOptions
+) -> ConfigurationSpace:
     """The space of some networks on this computer."""
     return ConfigurationSpace(
         local_computer(tuple(device.accelerators), device.cores),
@@ -89,8 +102,19 @@ def live_space(device: DeviceOptions, workload: WorkloadOptions, space: SpaceOpt
 
 def versions() -> dict[str, str]:
     """Versions of what a measurement or a training depends on."""
-    packages = ("orin-tuner", "numpy", "onnx", "onnxruntime", "torch", "stable-baselines3", "gymnasium")
-    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.release()} {platform.machine()}"}
+    packages = (
+        "orin-tuner",
+        "numpy",
+        "onnx",
+        "onnxruntime",
+        "torch",
+        "stable-baselines3",
+        "gymnasium",
+    )
+    found = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
     for package in packages:
         try:
             found[package] = metadata.version(package)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import OptionError
 from envs.optional import optional_import
-from envs.validity import VALID, judge
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.validity import VALID, judge
 
 #: More draws than this will not find what is left of a space.
 MAX_DRAWS = 1_000_000
@@ -35,7 +35,11 @@ def planned(space: ConfigurationSpace, options: PlanOptions) -> list[Configurati
         raise OptionError(f"plan.seed={options.seed} must not be below zero")
     if options.kind == "lhs":
         qmc = optional_import("scipy.stats.qmc", "train")
-        chosen = _drawn(space, options.samples, lambda draw: qmc.LatinHypercube(space.knobs, seed=options.seed).random(draw))
+        chosen = _drawn(
+            space,
+            options.samples,
+            lambda draw: qmc.LatinHypercube(space.knobs, seed=options.seed).random(draw),
+        )
     elif options.kind == "random":
         rng = np.random.default_rng(options.seed)
         chosen = _drawn(space, options.samples, lambda draw: rng.random((draw, space.knobs)))
@@ -45,7 +49,9 @@ def planned(space: ConfigurationSpace, options: PlanOptions) -> list[Configurati
     return list(dict.fromkeys(configurations))[: options.samples]
 
 
-def _drawn(space: ConfigurationSpace, wanted: int, draw_unit: Callable[[int], np.ndarray]) -> np.ndarray:
+def _drawn(
+    space: ConfigurationSpace, wanted: int, draw_unit: Callable[[int], np.ndarray]
+) -> np.ndarray:
     """Different valid configurations [wanted, T, A, 2] from points of the unit cube of the knobs, without enumerating the space.
 
     The judge refuses some, so more are drawn until enough are left, or until drawing more finds no more.

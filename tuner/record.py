@@ -8,15 +8,23 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from envs.configuration import Configuration, ConfigurationSpace
-from envs.measurement import Measurement, Outcome
-from envs.runtimes.measuring import ServingOptions
-from envs.runtimes.onnxruntime import onnxruntime_runtime
+from envs.runtimes.onnxruntime.engines import onnxruntime_runtime
+from envs.runtimes.protocol import Runtime
 from envs.runtimes.recording import RecordOptions, record
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.spec.measurement import Measurement, Outcome
+from envs.spec.space import Configuration, ConfigurationSpace
 from envs.traces.writer import TraceWriter
 from tuner.cli import run_command
 from tuner.console import progress_bar
-from tuner.options import DeviceOptions, SpaceOptions, WorkloadOptions, cache_folder, live_space, versions
+from tuner.options import (
+    DeviceOptions,
+    SpaceOptions,
+    WorkloadOptions,
+    cache_folder,
+    live_space,
+    versions,
+)
 from tuner.plan import PlanOptions, planned
 
 
@@ -58,20 +66,35 @@ def main(options: RecordCommand) -> int:
         except BaseException:
             if writer.rows:
                 writer.publish(complete=False)
-                print(f"\n{len(writer.rows)} rows are in {out}; run the same command again to go on", file=sys.stderr)
+                print(
+                    f"\n{len(writer.rows)} rows are in {out}; run the same command again to go on",
+                    file=sys.stderr,
+                )
             raise
         writer.publish(complete=True)
     marked = sum(row["disturbed"] for row in writer.rows)
     failed = sum(bool(row["failure"]) for row in writer.rows)
-    print(f"wrote {out}: {len(writer.rows)} configurations, {failed} failed, {marked} marked as disturbed")
+    print(
+        f"wrote {out}: {len(writer.rows)} configurations, {failed} failed, {marked} marked as disturbed"
+    )
     return 0
 
 
-def record_all(runtime, configurations: list[Configuration], writer: TraceWriter, options: RecordOptions, space: ConfigurationSpace) -> None:  # type: ignore[no-untyped-def]
+def record_all(
+    runtime: Runtime,
+    configurations: list[Configuration],
+    writer: TraceWriter,
+    options: RecordOptions,
+    space: ConfigurationSpace,
+) -> None:
     with progress_bar("recording", len(configurations), completed=len(writer.rows)) as advance:
 
         def show(configuration: Configuration, outcome: Outcome) -> None:
-            rate = f"{outcome.throughput_ips.sum():.1f} inferences/s" if isinstance(outcome, Measurement) else outcome.kind.value
+            rate = (
+                f"{outcome.throughput_ips.sum():.1f} inferences/s"
+                if isinstance(outcome, Measurement)
+                else outcome.kind.value
+            )
             advance(f"{space.describe(configuration)}: {rate}")
 
         record(runtime, configurations, writer, options, show)

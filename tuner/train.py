@@ -16,12 +16,19 @@ import yaml
 
 from envs.errors import OptionError, StorageError, require_positive
 from envs.files import parse_json, read_small
-from envs.pool import Pool
-from envs.simulator.draw import DrawOptions
+from envs.problems.draw import DrawOptions
+from envs.problems.problem_batch import Pool
+from envs.problems.world import SimulatedWorld, TraceWorld, World
 from envs.traces.reader import Trace, find_trace, read_trace
-from envs.world import SimulatedWorld, TraceWorld, World
 from tuner.agents.export import bundle_of
-from tuner.agents.training import AgentOptions, Watch, make_env, make_model, resume_model, save_checkpoint
+from tuner.agents.training import (
+    AgentOptions,
+    Watch,
+    make_env,
+    make_model,
+    resume_model,
+    save_checkpoint,
+)
 from tuner.cli import run_command
 from tuner.console import progress_bar
 from tuner.evaluate import EvaluationOptions, evaluate, show, trace_cases
@@ -61,10 +68,16 @@ def main(options: TrainCommand) -> int:
     try:
         bundle_path = train(world_of(options, trace), trace, options, run)
     except OSError as error:  # what TensorBoard writes meets a full disk too
-        raise StorageError(f"cannot write into {run}: {error.strerror or error}; free some space and run the same command again to go on") from error
+        raise StorageError(
+            f"cannot write into {run}: {error.strerror or error}; free some space and run the same command again to go on"
+        ) from error
     given = options.evaluation
     # Small parts of spaces are for learning quickly; what is compared is whole.
-    cases = trace_cases(trace, given) if trace else simulated_cases(replace(options.draw, small_spaces=0.0), given.objectives, given.seed)
+    cases = (
+        trace_cases(trace, given)
+        if trace
+        else simulated_cases(replace(options.draw, small_spaces=0.0), given.objectives, given.seed)
+    )
     show(evaluate(cases, {"policy": bundle_path}, given, run))
     print(f"policy bundle: {bundle_path}")
     return 0
@@ -87,15 +100,23 @@ def world_of(options: TrainCommand, trace: Trace | None) -> World:
     if kept.exists():  # a run that goes on, or is repeated, learns from what it drew
         return SimulatedWorld.of(Pool.load(str(kept)))
     with progress_bar("drawing problems", options.problems) as advance:
-        world = SimulatedWorld(options.draw, options.problems, options.seed, options.jobs, lambda new: advance("", new))
+        world = SimulatedWorld(
+            options.draw, options.problems, options.seed, options.jobs, lambda new: advance("", new)
+        )
     world.pool.save(str(kept))
     return world
 
 
 def open_run(run: Path, trace: Trace | None, options: TrainCommand) -> None:
     """Write what the run is, or, where there is one already, check that it is the same; OptionError if it is another."""
-    source: dict[str, Any] = {"trace_sha256": hashlib.sha256(trace.path.read_bytes()).hexdigest()} if trace else {"draw": options.draw}
-    identity = plain(source | {"problems": options.problems, "seed": options.seed, "agent": options.agent})
+    source: dict[str, Any] = (
+        {"trace_sha256": hashlib.sha256(trace.path.read_bytes()).hexdigest()}
+        if trace
+        else {"draw": options.draw}
+    )
+    identity = plain(
+        source | {"problems": options.problems, "seed": options.seed, "agent": options.agent}
+    )
     identity["agent"].pop("steps")  # a run may be made longer
     check_links(run)
     path = run / "run.json"
@@ -110,7 +131,11 @@ def open_run(run: Path, trace: Trace | None, options: TrainCommand) -> None:
             )
     # A complete Hydra configuration: --config-dir RUN --config-name config repeats the run.
     defaults = ["train_options", "_self_", {"override hydra/job_logging": "none"}]
-    config = {"defaults": defaults, **plain(options), "hydra": {"run": {"dir": "."}, "output_subdir": None}}
+    config = {
+        "defaults": defaults,
+        **plain(options),
+        "hydra": {"run": {"dir": "."}, "output_subdir": None},
+    }
     write_atomically(run / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     write_atomically(path, json.dumps(identity, indent=2) + "\n")
 
@@ -121,7 +146,9 @@ def check_links(run: Path) -> None:
     for folder, folders, files in os.walk(run):
         for path in (Path(folder, name) for name in (*folders, *files)):
             if path.is_symlink() and not path.resolve().is_relative_to(inside):
-                raise OptionError(f"{path} is a link out of the folder of the run: remove it, or choose another run_dir")
+                raise OptionError(
+                    f"{path} is a link out of the folder of the run: remove it, or choose another run_dir"
+                )
 
 
 def train(world: World, trace: Trace | None, options: TrainCommand, run: Path) -> Path:
@@ -136,12 +163,27 @@ def train(world: World, trace: Trace | None, options: TrainCommand, run: Path) -
     try:
         if done < options.agent.steps:
             with progress_bar("training", options.agent.steps, completed=done) as advance:
-                model.learn(options.agent.steps - done, callback=Watch(advance, checkpoint), reset_num_timesteps=not resumed)
+                model.learn(
+                    options.agent.steps - done,
+                    callback=Watch(advance, checkpoint),
+                    reset_num_timesteps=not resumed,
+                )
     finally:  # Ctrl-C too: what was learned is kept, and the same run_dir goes on from here
         save_checkpoint(model, checkpoint)
-        source = {"name": trace.path.name, **{key: trace.metadata.get(key) for key in ("machine", "started", "versions")}} if trace else None
+        source = (
+            {
+                "name": trace.path.name,
+                **{key: trace.metadata.get(key) for key in ("machine", "started", "versions")},
+            }
+            if trace
+            else None
+        )
         provenance = {
-            **({"trace": source} if trace else {"draw": plain(options.draw), "problems": options.problems}),
+            **(
+                {"trace": source}
+                if trace
+                else {"draw": plain(options.draw), "problems": options.problems}
+            ),
             "origin": world.origin.value,
             "agent": plain(options.agent),
             "seed": options.seed,
@@ -152,7 +194,9 @@ def train(world: World, trace: Trace | None, options: TrainCommand, run: Path) -
         }
         save_bundle(bundle_path, bundle_of(model, options.agent.budget, provenance))
         write_atomically(run / "provenance.json", json.dumps(provenance, indent=2) + "\n")
-        print(f"\n{model.num_timesteps} steps; python -m tuner.train --config-dir {run} --config-name config goes on from here")
+        print(
+            f"\n{model.num_timesteps} steps; python -m tuner.train --config-dir {run} --config-name config goes on from here"
+        )
     return bundle_path
 
 

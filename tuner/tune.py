@@ -11,26 +11,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from envs.configuration import Configuration, ConfigurationSpace, Placements
-from envs.device import local_computer
+from envs.arrays import Placements
 from envs.errors import NoFeasibleConfiguration, OptionError, StorageError
-from envs.layers import LayerTable, read_network_and_layers
-from envs.measurement import Failure, Measurement, Outcome
-from envs.objective import Objective
-from envs.runtimes.measuring import ServingOptions
-from envs.runtimes.onnxruntime import OnnxEngineFactory
+from envs.graph.layers import LayerTable, read_network_and_layers
+from envs.problems.problem import Problem
+from envs.problems.world import starting_row
+from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.protocol import Runtime, check_objective, try_configuration
-from envs.runtimes.serving import ServingRuntime
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
 from envs.simulator.device_model import model_for
+from envs.spec.device import local_computer
+from envs.spec.measurement import Failure, Measurement, Outcome
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import fair_weights, workload_of
 from envs.telemetry.sensors import probe_sensor
-from envs.workload import fair_weights, workload_of
-from envs.world import starting_row
 from tuner.cli import run_command
 from tuner.console import progress_bar, table
 from tuner.options import SpaceOptions, cache_folder, existing, servable, shipped
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
-from tuner.search.protocol import Problem, Tuner
+from tuner.search.protocol import Tuner
 from tuner.tuning import Answer, tune
 
 
@@ -63,12 +65,21 @@ def main(options: TuneCommand) -> int:
     if not options.network:
         raise OptionError("network is missing: give an ONNX file, as in --network my.onnx")
     if options.measurements < 3:
-        raise OptionError(f"measurements={options.measurements} must be at least 3: the default, one more, and the confirming one")
+        raise OptionError(
+            f"measurements={options.measurements} must be at least 3: the default, one more, and the confirming one"
+        )
     if not options.window_s > 0:
         raise OptionError(f"window_s={options.window_s} must be above zero")
-    paths = [str(path) for path in (options.network if isinstance(options.network, list) else [options.network])]
-    objective = Objective.from_dict({"p99_ms": options.p99_ms, "power_w": options.power_w}, len(paths))
-    bundle = load_bundle(Path(options.bundle) if options.bundle else shipped("checkpoints") / "reference.bundle")
+    paths = [
+        str(path)
+        for path in (options.network if isinstance(options.network, list) else [options.network])
+    ]
+    objective = Objective.from_dict(
+        {"p99_ms": options.p99_ms, "power_w": options.power_w}, len(paths)
+    )
+    bundle = load_bundle(
+        Path(options.bundle) if options.bundle else shipped("checkpoints") / "reference.bundle"
+    )
     read = [read_network_and_layers(path) for path in existing(paths)]
     networks, layers = [network for network, _ in read], tuple(table for _, table in read)
     space = ConfigurationSpace(
@@ -81,7 +92,9 @@ def main(options: TuneCommand) -> int:
     factory = OnnxEngineFactory(space, [Path(path) for path in paths], cache_folder())
     problem = problem_of(space, objective, servable(space, factory.prepare()), layers)
     tuner = LearnedTuner(bundle, problem)
-    print(f"tuning {', '.join(space.workload.names)} on {space.device.name} for {objective.describe(space.workload.names)}")
+    print(
+        f"tuning {', '.join(space.workload.names)} on {space.device.name} for {objective.describe(space.workload.names)}"
+    )
     began_s = time.perf_counter()
     with ServingRuntime(space, factory, probe_sensor(), options.serving) as runtime:
         check_objective(runtime, objective)
@@ -97,17 +110,32 @@ def main(options: TuneCommand) -> int:
 def why_not(problem: Problem, answer: Answer) -> str:
     """Why the answer keeps the limits not: nothing does, or what seemed to did not when it was measured again."""
     limits = problem.objective.describe(problem.space.workload.names)
-    once = [configuration for configuration, outcome in answer.tried[: answer.searched] if problem.judge(outcome)[1] <= 0]
+    once = [
+        configuration
+        for configuration, outcome in answer.tried[: answer.searched]
+        if problem.judge(outcome)[1] <= 0
+    ]
     if once:
         kept = "; ".join(dict.fromkeys(map(problem.space.describe, once)))
         return f"nothing kept the limits ({limits}) when it was measured again; in one window alone these did: {kept}"
     return f"no configuration that was measured meets the limits ({limits}); the least violating one is given above"
 
 
-def problem_of(space: ConfigurationSpace, objective: Objective, possible: Placements, layers: tuple[LayerTable, ...]) -> Problem:
+def problem_of(
+    space: ConfigurationSpace,
+    objective: Objective,
+    possible: Placements,
+    layers: tuple[LayerTable, ...],
+) -> Problem:
     """To choose among what is possible here, [N, T, A, 2], from the default configuration on."""
     start = starting_row(space, possible, possible[..., 0].sum(axis=(1, 2)) == 0)
-    return Problem(space, possible, objective, Configuration.of(possible[start]), model=model_for(space, layers))
+    return Problem(
+        space,
+        possible,
+        objective,
+        Configuration.of(possible[start]),
+        model=model_for(space, layers),
+    )
 
 
 def search(runtime: Runtime, tuner: Tuner, problem: Problem, options: TuneCommand) -> Answer:
@@ -128,9 +156,19 @@ def print_answer(problem: Problem, answer: Answer, elapsed_s: float) -> None:
     rows = []
     for number, (configuration, outcome) in enumerate(answer.tried, start=1):
         note = "confirms" if number > answer.searched else "default" if number == 1 else ""
-        rows.append([str(number), problem.space.describe(configuration), *cells(problem, outcome), note])
+        rows.append(
+            [str(number), problem.space.describe(configuration), *cells(problem, outcome), note]
+        )
     table(
-        ["#", "configuration (instances x batch)", *(f"{name} [1/s]" for name in names), *(f"p99 {name} [ms]" for name in names), "power [W]", "limits", ""],
+        [
+            "#",
+            "configuration (instances x batch)",
+            *(f"{name} [1/s]" for name in names),
+            *(f"p99 {name} [ms]" for name in names),
+            "power [W]",
+            "limits",
+            "",
+        ],
         rows,
     )
     best, default = answer.outcome, answer.tried[0][1]
@@ -143,19 +181,34 @@ def print_answer(problem: Problem, answer: Answer, elapsed_s: float) -> None:
         if start > 0:
             weighted = " (weighted throughput)" if len(names) > 1 else ""
             print(f"  {score / start:.2f} times the default{weighted}")
-    disturbed = sum(isinstance(outcome, Measurement) and outcome.disturbed for _, outcome in answer.tried)
+    disturbed = sum(
+        isinstance(outcome, Measurement) and outcome.disturbed for _, outcome in answer.tried
+    )
     if disturbed:
-        print(f"  caution: something else used the computer in {disturbed} of {len(answer.tried)} windows")
+        print(
+            f"  caution: something else used the computer in {disturbed} of {len(answer.tried)} windows"
+        )
     print(f"  {len(answer.tried)} measurements, {elapsed_s:.0f} s")
 
 
 def cells(problem: Problem, outcome: Outcome) -> list[str]:
     """Throughput and p99 of each tenant, power, and whether the limits are kept."""
     if isinstance(outcome, Failure):
-        return [outcome.kind.value, *("-" for _ in 2 * problem.space.workload.names[1:]), "-", "-", "failed"]
+        return [
+            outcome.kind.value,
+            *("-" for _ in 2 * problem.space.workload.names[1:]),
+            "-",
+            "-",
+            "failed",
+        ]
     power = f"{outcome.power_w:.1f}" if outcome.power_w > 0 else "-"
     kept = "kept" if problem.judge(outcome)[1] <= 0 else "broken"
-    return [*(f"{tenant.throughput_ips:.1f}" for tenant in outcome.tenants), *(f"{tenant.p99_ms:.1f}" for tenant in outcome.tenants), power, kept]
+    return [
+        *(f"{tenant.throughput_ips:.1f}" for tenant in outcome.tenants),
+        *(f"{tenant.p99_ms:.1f}" for tenant in outcome.tenants),
+        power,
+        kept,
+    ]
 
 
 def write_answer(path: Path, problem: Problem, answer: Answer) -> None:

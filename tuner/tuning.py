@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from envs.configuration import Configuration
-from envs.measurement import Failure, Outcome
-from envs.objective import rank
-from tuner.search.protocol import Problem, Tuner
+from envs.problems.problem import Problem
+from envs.spec.measurement import Failure, Outcome
+from envs.spec.objective import rank
+from envs.spec.space import Configuration
+from tuner.search.protocol import Tuner
 
 #: Windows kept back for confirming: the first choice, and another one should it not hold.
 CONFIRMATIONS = 2
@@ -31,7 +32,9 @@ class Answer:
     searched: int
 
 
-def tune(tuner: Tuner, problem: Problem, measure: Callable[[Configuration], Outcome], measurements: int) -> Answer:
+def tune(
+    tuner: Tuner, problem: Problem, measure: Callable[[Configuration], Outcome], measurements: int
+) -> Answer:
     """Search with all but `CONFIRMATIONS` of the measurements, then confirm the best; should it break a limit, the best of the rest.
 
     Search and report measure separately: the luckiest of several windows is no estimate of what its configuration gives.
@@ -46,7 +49,9 @@ def tune(tuner: Tuner, problem: Problem, measure: Callable[[Configuration], Outc
     worth = {configuration: value(problem, outcome) for configuration, outcome in tried}
     confirmed: dict[Configuration, Outcome] = {}
     while len(tried) < measurements:
-        choice = max((each for each in worth if each not in confirmed), key=worth.__getitem__, default=None)
+        choice = max(
+            (each for each in worth if each not in confirmed), key=worth.__getitem__, default=None
+        )
         if choice is None or any(worth[each] > worth[choice] for each in confirmed):
             break
         confirmed[choice] = measure(choice)

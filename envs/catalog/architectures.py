@@ -38,8 +38,19 @@ class Architecture:
 RESIDUAL_DAMP = 0.3
 
 
-def _conv_bn(g: GraphBuilder, x: str, out: int, kernel: int, stride: int = 1, groups: int = 1, rectified: bool = True, damp: float = 1.0) -> str:
-    return g.batch_norm(g.conv(x, out, kernel, stride, pad=kernel // 2, groups=groups, rectified=rectified), damp)
+def _conv_bn(
+    g: GraphBuilder,
+    x: str,
+    out: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    rectified: bool = True,
+    damp: float = 1.0,
+) -> str:
+    return g.batch_norm(
+        g.conv(x, out, kernel, stride, pad=kernel // 2, groups=groups, rectified=rectified), damp
+    )
 
 
 def _basic_branch(g: GraphBuilder, x: str, width: int, stride: int) -> str:
@@ -54,7 +65,12 @@ def _bottleneck_branch(g: GraphBuilder, x: str, width: int, stride: int) -> str:
     return _conv_bn(g, x, 4 * width, 1, damp=RESIDUAL_DAMP)
 
 
-def _resnet(g: GraphBuilder, classes: int, depths: tuple[int, ...], branch: Callable[[GraphBuilder, str, int, int], str]) -> str:
+def _resnet(
+    g: GraphBuilder,
+    classes: int,
+    depths: tuple[int, ...],
+    branch: Callable[[GraphBuilder, str, int, int], str],
+) -> str:
     x = g.max_pool(g.relu(_conv_bn(g, "input", 64, 7, 2, rectified=False)), 3, 2, pad=1)
     for stage, depth in enumerate(depths):
         for block in range(depth):
@@ -78,7 +94,15 @@ def _mobilenet_v2(g: GraphBuilder, image_size: int, classes: int) -> str:
     x = g.relu6(_conv_bn(g, "input", 32, 3, 2, rectified=False))
     # Expansion, channels, repeats, stride: table 2 of the paper. A block ends in a linear layer, so what follows it reads
     # no rectified features.
-    rows = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    rows = (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )
     for expansion, channels, repeats, first_stride in rows:
         for repeat in range(repeats):
             stride = 1 if repeat else first_stride
@@ -95,11 +119,18 @@ def _mobilenet_v2(g: GraphBuilder, image_size: int, classes: int) -> str:
 def _squeezenet1_1(g: GraphBuilder, image_size: int, classes: int) -> str:
     x = g.relu(g.conv("input", 64, 3, 2, bias=True, rectified=False))
     # Squeeze and expand channels of the fire modules; a pool stands before the 1st, 3rd and 5th.
-    for position, (squeeze, expand) in enumerate(((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))):
+    for position, (squeeze, expand) in enumerate(
+        ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
+    ):
         if position in (0, 2, 4):
             x = g.max_pool(x, 3, 2, ceil=True)
         x = g.relu(g.conv(x, squeeze, 1, bias=True))
-        x = g.concat([g.relu(g.conv(x, expand, 1, bias=True)), g.relu(g.conv(x, expand, 3, pad=1, bias=True))])
+        x = g.concat(
+            [
+                g.relu(g.conv(x, expand, 1, bias=True)),
+                g.relu(g.conv(x, expand, 3, pad=1, bias=True)),
+            ]
+        )
     return g.flatten(g.global_average(g.relu(g.conv(x, classes, 1, bias=True))))
 
 
@@ -129,12 +160,24 @@ _TORCHVISION = "https://docs.pytorch.org/vision/stable/models.html"
 
 #: Parameters and multiply-accumulates are those that torchvision publishes for its weights of the same name.
 ARCHITECTURES: dict[str, Architecture] = {
-    "resnet18": Architecture(_resnet18, 11_689_512, 1.82e9, f"He et al. 2015, arXiv:1512.03385; {_TORCHVISION}"),
-    "resnet50": Architecture(_resnet50, 25_557_032, 4.09e9, f"He et al. 2015, arXiv:1512.03385; {_TORCHVISION}"),
-    "mobilenet_v2": Architecture(_mobilenet_v2, 3_504_872, 0.30e9, f"Sandler et al. 2018, arXiv:1801.04381; {_TORCHVISION}"),
-    "squeezenet1_1": Architecture(_squeezenet1_1, 1_235_496, 0.35e9, f"Iandola et al. 2016, arXiv:1602.07360; {_TORCHVISION}"),
-    "densenet121": Architecture(_densenet121, 7_978_856, 2.83e9, f"Huang et al. 2016, arXiv:1608.06993; {_TORCHVISION}"),
-    "vgg11": Architecture(_vgg11, 132_863_336, 7.61e9, f"Simonyan, Zisserman 2014, arXiv:1409.1556; {_TORCHVISION}"),
+    "resnet18": Architecture(
+        _resnet18, 11_689_512, 1.82e9, f"He et al. 2015, arXiv:1512.03385; {_TORCHVISION}"
+    ),
+    "resnet50": Architecture(
+        _resnet50, 25_557_032, 4.09e9, f"He et al. 2015, arXiv:1512.03385; {_TORCHVISION}"
+    ),
+    "mobilenet_v2": Architecture(
+        _mobilenet_v2, 3_504_872, 0.30e9, f"Sandler et al. 2018, arXiv:1801.04381; {_TORCHVISION}"
+    ),
+    "squeezenet1_1": Architecture(
+        _squeezenet1_1, 1_235_496, 0.35e9, f"Iandola et al. 2016, arXiv:1602.07360; {_TORCHVISION}"
+    ),
+    "densenet121": Architecture(
+        _densenet121, 7_978_856, 2.83e9, f"Huang et al. 2016, arXiv:1608.06993; {_TORCHVISION}"
+    ),
+    "vgg11": Architecture(
+        _vgg11, 132_863_336, 7.61e9, f"Simonyan, Zisserman 2014, arXiv:1409.1556; {_TORCHVISION}"
+    ),
 }
 
 
@@ -160,7 +203,11 @@ def build(name: str, seed: int = 0, image_size: int = 224, classes: int = 1000) 
     """
     architecture = known(name)
     # Each of the six halves the image five times, so a smaller one would have no pixel left.
-    for key, value, least in (("seed", seed, 0), ("image_size", image_size, 32), ("classes", classes, 1)):
+    for key, value, least in (
+        ("seed", seed, 0),
+        ("image_size", image_size, 32),
+        ("classes", classes, 1),
+    ):
         if value < least:
             raise OptionError(f"{key}={value} must be at least {least}")
     graph = GraphBuilder(seed)
@@ -170,8 +217,15 @@ def build(name: str, seed: int = 0, image_size: int = 224, classes: int = 1000) 
 def parameters(model: Any) -> int:
     """Learnable parameters of a model that `build` made: all its weights but what BatchNormalization measured and Clip's limits."""
     first_fixed = {"BatchNormalization": 3, "Clip": 1}
-    fixed = {tensor for node in model.graph.node if node.op_type in first_fixed for tensor in node.input[first_fixed[node.op_type] :]}
-    return sum(math.prod(weight.dims) for weight in model.graph.initializer if weight.name not in fixed)
+    fixed = {
+        tensor
+        for node in model.graph.node
+        if node.op_type in first_fixed
+        for tensor in node.input[first_fixed[node.op_type] :]
+    }
+    return sum(
+        math.prod(weight.dims) for weight in model.graph.initializer if weight.name not in fixed
+    )
 
 
 def write(name: str, folder: str | Path, seed: int = 0) -> Path:
@@ -198,5 +252,7 @@ def write(name: str, folder: str | Path, seed: int = 0) -> Path:
             Path(part).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise StorageError(f"cannot write {target} ({error.strerror or error}): give a folder with room that you may write to") from error
+        raise StorageError(
+            f"cannot write {target} ({error.strerror or error}): give a folder with room that you may write to"
+        ) from error
     return target

@@ -132,7 +132,9 @@ def board(name: str) -> Board:
 def power_mode(board: Board, name: str) -> PowerMode:
     """The mode called `name` of a board; OptionError where it has none of that name."""
     if name not in board.power_modes:
-        raise OptionError(f"device.power_mode={name} is unknown on {board.name}: choose from {', '.join(board.power_modes)}")
+        raise OptionError(
+            f"device.power_mode={name} is unknown on {board.name}: choose from {', '.join(board.power_modes)}"
+        )
     return board.power_modes[name]
 
 
@@ -144,7 +146,9 @@ def board_like(label: str, memory_mib: float) -> Board:
     """
     alike = [each for each in map(board, board_names()) if family(each) in label]
     if not alike:
-        raise OptionError(f"{label!r} is no board of the catalogue: say which of {', '.join(board_names())} it is most like")
+        raise OptionError(
+            f"{label!r} is no board of the catalogue: say which of {', '.join(board_names())} it is most like"
+        )
     return min(alike, key=lambda each: (-len(family(each)), abs(each.memory_mib - memory_mib)))
 
 
@@ -157,7 +161,9 @@ def mode_like(board: Board, name: str) -> PowerMode:
     """The power mode called `name`, or one of as many watts; the largest where nothing like it is known."""
     modes = board.power_modes
     watts = re.search(r"\d+W", name)
-    alike = [each for each in modes.values() if each.name == name] or [each for each in modes.values() if watts and each.name.startswith(watts.group())]
+    alike = [each for each in modes.values() if each.name == name] or [
+        each for each in modes.values() if watts and each.name.startswith(watts.group())
+    ]
     return (alike or [next(iter(modes.values()))])[0]
 
 
@@ -172,7 +178,9 @@ def source_of(board: Board, *path: str) -> str:
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None
     if not isinstance(found, list):
-        raise OptionError(f"{'.'.join(('boards', board.name, *path))} is not a number of the catalogue")
+        raise OptionError(
+            f"{'.'.join(('boards', board.name, *path))} is not a number of the catalogue"
+        )
     _, source, *note = found
     return "; ".join((document["sources"][source], *note))
 
@@ -184,7 +192,10 @@ def read_boards(document: Mapping[str, Any]) -> dict[str, Board]:
         OptionError: a number is missing, is impossible, or names no known source; the message has its path.
     """
     sources = set(_section(document, "sources", "sources"))
-    return {name: _board(name, _Facts(facts, f"boards.{name}", sources)) for name, facts in _section(document, "boards", "boards").items()}
+    return {
+        name: _board(name, _Facts(facts, f"boards.{name}", sources))
+        for name, facts in _section(document, "boards", "boards").items()
+    }
 
 
 @lru_cache(maxsize=1)
@@ -208,7 +219,9 @@ class _Facts:
     def expect(self, *keys: str) -> None:
         wrong = sorted(set(self.facts) ^ set(keys))
         if wrong:
-            raise OptionError(f"{self.path}.{wrong[0]} is {'missing' if wrong[0] in keys else 'not known'}")
+            raise OptionError(
+                f"{self.path}.{wrong[0]} is {'missing' if wrong[0] in keys else 'not known'}"
+            )
 
     def inside(self, key: str) -> _Facts:
         return _Facts(self.facts[key], f"{self.path}.{key}", self.sources)
@@ -219,13 +232,21 @@ class _Facts:
             raise OptionError(f"{self.path}.{key} must be a text")
         return value
 
-    def number(self, key: str, least: float = 0.0, most: float = math.inf, *, zero: bool = False) -> float:
+    def number(
+        self, key: str, least: float = 0.0, most: float = math.inf, *, zero: bool = False
+    ) -> float:
         """A finite number above zero (or zero, where that means `none`) within bounds."""
         value = self._value(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not math.isfinite(value)
+        ):
             raise OptionError(f"{self.path}.{key}={value} must be a number")
         if not (least <= value <= most and (value > 0 or (zero and value == 0))):
-            raise OptionError(f"{self.path}.{key}={value} must be {'zero or above' if zero else 'above zero'} and lie in {least:g}..{most:g}")
+            raise OptionError(
+                f"{self.path}.{key}={value} must be {'zero or above' if zero else 'above zero'} and lie in {least:g}..{most:g}"
+            )
         return float(value)
 
     def whole(self, key: str, *, zero: bool = False) -> int:
@@ -239,7 +260,11 @@ class _Facts:
 
     def _value(self, key: str) -> Any:
         entry = self.facts[key]
-        if not isinstance(entry, list) or len(entry) not in (2, 3) or not all(isinstance(word, str) and word for word in entry[1:]):
+        if (
+            not isinstance(entry, list)
+            or len(entry) not in (2, 3)
+            or not all(isinstance(word, str) and word for word in entry[1:])
+        ):
             raise OptionError(f"{self.path}.{key} must be [value, source] or [value, source, note]")
         if entry[1] not in self.sources:
             raise OptionError(f"{self.path}.{key} names the unknown source {entry[1]!r}")
@@ -258,7 +283,15 @@ def _board(name: str, facts: _Facts) -> Board:
     idle, modes = facts.inside("idle_w"), facts.inside("power_modes")
     idle.expect(*RAILS)
     dla_cores, emc_max_mhz = facts.whole("dla_cores", zero=True), facts.number("emc_max_mhz")
-    above_zero = ("memory_mib", "dram_gb_s", "l2_mib", "cuda_mac_per_sm_cycle", "tensor_fp16_mac_per_sm_cycle", "tensor_int8_mac_per_sm_cycle", "max_power_w")
+    above_zero = (
+        "memory_mib",
+        "dram_gb_s",
+        "l2_mib",
+        "cuda_mac_per_sm_cycle",
+        "tensor_fp16_mac_per_sm_cycle",
+        "tensor_int8_mac_per_sm_cycle",
+        "max_power_w",
+    )
     of_the_dla = ("dla_int8_mac_per_cycle", "dla_fp16_mac_per_cycle", "dla_sram_mib")
     return Board(
         name=name,
@@ -268,9 +301,15 @@ def _board(name: str, facts: _Facts) -> Board:
         dla_cores=dla_cores,
         idle_w={rail: idle.number(rail, zero=True) for rail in RAILS},
         wall_overhead=facts.number("wall_overhead", least=1.0),
-        power_modes={mode: _power_mode(mode, modes.inside(mode), emc_max_mhz, dla_cores) for mode in _section(facts.facts, "power_modes", modes.path)},
+        power_modes={
+            mode: _power_mode(mode, modes.inside(mode), emc_max_mhz, dla_cores)
+            for mode in _section(facts.facts, "power_modes", modes.path)
+        },
         **{key: facts.number(key) for key in above_zero},
-        **{key: facts.number(key) if dla_cores else facts.number(key, most=0.0, zero=True) for key in of_the_dla},
+        **{
+            key: facts.number(key) if dla_cores else facts.number(key, most=0.0, zero=True)
+            for key in of_the_dla
+        },
     )
 
 

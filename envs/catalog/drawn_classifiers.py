@@ -6,7 +6,12 @@ from envs.catalog.shape_builder import ShapeBuilder
 
 
 def resnet_stages(
-    g: ShapeBuilder, depths: tuple[int, ...], bottleneck: bool, groups: int = 1, group_width: int = 64, strides: tuple[int, ...] = (1, 2, 2, 2)
+    g: ShapeBuilder,
+    depths: tuple[int, ...],
+    bottleneck: bool,
+    groups: int = 1,
+    group_width: int = 64,
+    strides: tuple[int, ...] = (1, 2, 2, 2),
 ) -> list[str]:
     """The feature maps that the stages of a ResNet or ResNeXt end in; the stride of a bottleneck sits in its 3x3 convolution."""
     x = g.max_pool(g.conv_bn("input", 64, 7, 2), 3, 2, pad=1)
@@ -75,7 +80,11 @@ def googlenet(g: ShapeBuilder) -> list[str]:
             x = g.max_pool(x, 3, 2, ceil=True)
             continue
         one, reduce3, three, reduce5, five, pool = row
-        branches = [conv(x, one, 1), conv(conv(x, reduce3, 1), three, 3), conv(conv(x, reduce5, 1), five, 5)]
+        branches = [
+            conv(x, one, 1),
+            conv(conv(x, reduce3, 1), three, 3),
+            conv(conv(x, reduce5, 1), five, 5),
+        ]
         x = g.concat([*branches, conv(g.max_pool(x, 3, 1, pad=1), pool, 1)])
     return [_classify(g, x)]
 
@@ -96,13 +105,39 @@ def inception_v4(g: ShapeBuilder) -> list[str]:
     x = g.concat([g.conv_bn(chain(x, (64, one)), 96, 3, pad=0), g.conv_bn(long, 96, 3, pad=0)])
     x = g.concat([g.conv_bn(x, 192, 3, 2, pad=0), g.max_pool(x, 3, 2)])
     for _ in range(4):
-        x = g.concat([chain(x, (96, one)), chain(x, (64, one), (96, three)), chain(x, (64, one), (96, three), (96, three)), averaged(x, 96)])
-    x = g.concat([g.conv_bn(x, 384, 3, 2, pad=0), g.conv_bn(chain(x, (192, one), (224, three)), 256, 3, 2, pad=0), g.max_pool(x, 3, 2)])
+        x = g.concat(
+            [
+                chain(x, (96, one)),
+                chain(x, (64, one), (96, three)),
+                chain(x, (64, one), (96, three), (96, three)),
+                averaged(x, 96),
+            ]
+        )
+    x = g.concat(
+        [
+            g.conv_bn(x, 384, 3, 2, pad=0),
+            g.conv_bn(chain(x, (192, one), (224, three)), 256, 3, 2, pad=0),
+            g.max_pool(x, 3, 2),
+        ]
+    )
     for _ in range(7):
         long = chain(x, (192, one), (192, column), (224, row), (224, column), (256, row))
-        x = g.concat([chain(x, (384, one)), chain(x, (192, one), (224, row), (256, column)), long, averaged(x, 128)])
+        x = g.concat(
+            [
+                chain(x, (384, one)),
+                chain(x, (192, one), (224, row), (256, column)),
+                long,
+                averaged(x, 128),
+            ]
+        )
     long = chain(x, (256, one), (256, row), (320, column))
-    x = g.concat([g.conv_bn(chain(x, (192, one)), 192, 3, 2, pad=0), g.conv_bn(long, 320, 3, 2, pad=0), g.max_pool(x, 3, 2)])
+    x = g.concat(
+        [
+            g.conv_bn(chain(x, (192, one)), 192, 3, 2, pad=0),
+            g.conv_bn(long, 320, 3, 2, pad=0),
+            g.max_pool(x, 3, 2),
+        ]
+    )
     for _ in range(3):
         short, long = chain(x, (384, one)), chain(x, (384, one), (448, (3, 1)), (512, (1, 3)))
         ends = [g.conv_bn(y, 256, kernel) for y in (short, long) for kernel in ((1, 3), (3, 1))]
@@ -113,13 +148,23 @@ def inception_v4(g: ShapeBuilder) -> list[str]:
 def efficientnet_b0(g: ShapeBuilder) -> list[str]:
     x = g.conv_bn("input", 32, 3, 2, act="Silu")
     # Table 1 of the paper: expansion, channels, repeats, stride, kernel.
-    rows = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
+    rows = (
+        (1, 16, 1, 1, 3),
+        (6, 24, 2, 2, 3),
+        (6, 40, 2, 2, 5),
+        (6, 80, 3, 2, 3),
+        (6, 112, 3, 1, 5),
+        (6, 192, 4, 2, 5),
+        (6, 320, 1, 1, 3),
+    )
     for expansion, channels, repeats, first_stride, kernel in rows:
         for repeat in range(repeats):
             hidden, stride = g.channels(x) * expansion, 1 if repeat else first_stride
             y = x if expansion == 1 else g.conv_bn(x, hidden, 1, act="Silu")
             y = g.conv_bn(y, hidden, kernel, stride, groups=hidden, act="Silu")
-            y = g.conv_bn(g.squeeze_excite(y, g.channels(x) // 4, "Silu", "Sigmoid"), channels, 1, act="")
+            y = g.conv_bn(
+                g.squeeze_excite(y, g.channels(x) // 4, "Silu", "Sigmoid"), channels, 1, act=""
+            )
             x = g.add(y, x) if repeat else y
     return [_classify(g, g.conv_bn(x, 1280, 1, act="Silu"))]
 

@@ -14,7 +14,21 @@ def ssd_mobilenet_v1(g: ShapeBuilder) -> list[str]:
         return g.relu6(g.conv_bn(x, out, kernel, stride, groups=groups, act=""))
 
     x = conv("input", 32, 3, 2)
-    rows = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1))
+    rows = (
+        (64, 1),
+        (128, 2),
+        (128, 1),
+        (256, 2),
+        (256, 1),
+        (512, 2),
+        (512, 1),
+        (512, 1),
+        (512, 1),
+        (512, 1),
+        (512, 1),
+        (1024, 2),
+        (1024, 1),
+    )
     maps = []
     for position, (out, stride) in enumerate(rows):
         x = separable(x, out, stride)
@@ -24,7 +38,10 @@ def ssd_mobilenet_v1(g: ShapeBuilder) -> list[str]:
         maps.append(x)
     heads = []
     for x, anchors in zip(maps, (3, 6, 6, 6, 6, 6), strict=True):
-        heads += [g.convolve(x, anchors * 4, 1, bias=True), g.convolve(x, anchors * 91, 1, bias=True)]
+        heads += [
+            g.convolve(x, anchors * 4, 1, bias=True),
+            g.convolve(x, anchors * 91, 1, bias=True),
+        ]
     return heads
 
 
@@ -32,16 +49,29 @@ def ssd_resnet34(g: ShapeBuilder) -> list[str]:
     # The third stage keeps its size, the fourth is left out, and the heads step over three pixels: 15130 boxes at 1200 x 1200.
     x = resnet_stages(g, (3, 4, 6), bottleneck=False, strides=(1, 2, 1))[-1]
     maps = [x]
-    for squeezed, out, stride, pad in ((256, 512, 2, 1), (256, 512, 2, 1), (128, 256, 2, 1), (128, 256, 2, 0), (128, 256, 1, 0)):
-        x = g.relu(g.conv(g.relu(g.conv(x, squeezed, 1, bias=True)), out, 3, stride, pad, bias=True))
+    for squeezed, out, stride, pad in (
+        (256, 512, 2, 1),
+        (256, 512, 2, 1),
+        (128, 256, 2, 1),
+        (128, 256, 2, 0),
+        (128, 256, 1, 0),
+    ):
+        x = g.relu(
+            g.conv(g.relu(g.conv(x, squeezed, 1, bias=True)), out, 3, stride, pad, bias=True)
+        )
         maps.append(x)
     heads = []
     for x, anchors in zip(maps, (4, 6, 6, 6, 4, 4), strict=True):
-        heads += [g.convolve(x, anchors * 4, 3, 3, bias=True), g.convolve(x, anchors * 81, 3, 3, bias=True)]
+        heads += [
+            g.convolve(x, anchors * 4, 3, 3, bias=True),
+            g.convolve(x, anchors * 81, 3, 3, bias=True),
+        ]
     return heads
 
 
-def retinanet(g: ShapeBuilder, maps: list[str], sizes: list[tuple[int, int]], classes: int, sixth_of_c5: bool) -> list[str]:
+def retinanet(
+    g: ShapeBuilder, maps: list[str], sizes: list[tuple[int, int]], classes: int, sixth_of_c5: bool
+) -> list[str]:
     """A pyramid of 256 channels over the last three stages, and heads of four convolutions for 9 anchors.
 
     Args:
@@ -98,7 +128,9 @@ def yolov5s(g: ShapeBuilder, size: int) -> list[str]:
         maps.append(x)
     fine, middle = maps[1], maps[2]
     side5 = conv(_pyramid_pool(g, x, 512), 256, 1)
-    side4 = conv(csp(g.concat([g.upsample(side5, (size // 16,) * 2), middle]), 256, 1, False), 128, 1)
+    side4 = conv(
+        csp(g.concat([g.upsample(side5, (size // 16,) * 2), middle]), 256, 1, False), 128, 1
+    )
     out3 = csp(g.concat([g.upsample(side4, (size // 8,) * 2), fine]), 128, 1, False)
     out4 = csp(g.concat([conv(out3, 128, 3, 2), side4]), 256, 1, False)
     out5 = csp(g.concat([conv(out4, 256, 3, 2), side5]), 512, 1, False)
@@ -129,7 +161,11 @@ def yolov8n(g: ShapeBuilder, size: int) -> list[str]:
     out3 = csp(g.concat([g.upsample(middle, (size // 8,) * 2), maps[1]]), 64, 1, False)
     out4 = csp(g.concat([conv(out3, 64, 3, 2), middle]), 128, 1, False)
     out5 = csp(g.concat([conv(out4, 128, 3, 2), deep]), 256, 1, False)
-    return [g.conv(conv(conv(y, hidden, 3), hidden, 3), out, 1, bias=True) for y in (out3, out4, out5) for hidden, out in ((64, 64), (80, 80))]
+    return [
+        g.conv(conv(conv(y, hidden, 3), hidden, 3), out, 1, bias=True)
+        for y in (out3, out4, out5)
+        for hidden, out in ((64, 64), (80, 80))
+    ]
 
 
 def _pyramid_pool(g: ShapeBuilder, x: str, out: int) -> str:

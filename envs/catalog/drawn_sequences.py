@@ -19,7 +19,9 @@ def bert_large(g: ShapeBuilder) -> list[str]:
 
 def vit_b16(g: ShapeBuilder) -> list[str]:
     x = g.listed("Reshape", g.convolve("input", 768, 16, 16, pad=0, bias=True), [0, 768, 196])
-    x = g.listed("Pad", g.op("Transpose", [x], perm=[0, 2, 1]), [0, 1, 0, 0, 0, 0])  # the place of the class token
+    x = g.listed(
+        "Pad", g.op("Transpose", [x], perm=[0, 2, 1]), [0, 1, 0, 0, 0, 0]
+    )  # the place of the class token
     x = g.op("Add", [x], (197, 768))
     for _ in range(12):
         x = g.add(_attention(g, g.layer_norm(x), tokens=197, heads=12), x)
@@ -40,7 +42,9 @@ def rnnt(g: ShapeBuilder) -> list[str]:
         x = _lstm(g, x, features, 1024)
     y = _lstm(g, _lstm(g, _embed(g, "symbol_ids", 29, 320), 320, 320), 320, 320)
     # A step of the decoder either takes the next frame or adds a symbol: as many joint results as there are frames and symbols.
-    halves = [g.op("MatMul", [part], (width, 512), channels=512) for part, width in ((x, 1024), (y, 320))]
+    halves = [
+        g.op("MatMul", [part], (width, 512), channels=512) for part, width in ((x, 1024), (y, 320))
+    ]
     joint = g.relu(g.op("Concat", halves, channels=512, axis=1))
     return [g.matmul(joint, 29)]
 
@@ -49,7 +53,17 @@ def unet3d(g: ShapeBuilder, classes: int) -> list[str]:
     """Five halvings from 32 to 320 channels and back, two 3x3x3 convolutions at every size, strided ones on the way down."""
 
     def conv(x: str, out: int, stride: int = 1) -> str:
-        return g.op("LeakyRelu", [g.op("InstanceNormalization", [g.convolve(x, out, (3, 3, 3), stride, bias=True)], (out,), (out,))])
+        return g.op(
+            "LeakyRelu",
+            [
+                g.op(
+                    "InstanceNormalization",
+                    [g.convolve(x, out, (3, 3, 3), stride, bias=True)],
+                    (out,),
+                    (out,),
+                )
+            ],
+        )
 
     widths, x, sides = (32, 64, 128, 256, 320, 320), "input", []
     for level, width in enumerate(widths):
@@ -57,7 +71,9 @@ def unet3d(g: ShapeBuilder, classes: int) -> list[str]:
         sides.append(x)
     for side in sides[-2::-1]:
         width = g.channels(side)
-        up = g.op("ConvTranspose", [x], (g.channels(x), width, 2, 2, 2), channels=width, strides=[2] * 3)
+        up = g.op(
+            "ConvTranspose", [x], (g.channels(x), width, 2, 2, 2), channels=width, strides=[2] * 3
+        )
         x = conv(conv(g.concat([up, side]), width), width)
     return [g.convolve(x, classes, (1, 1, 1))]
 
@@ -69,10 +85,16 @@ def _embed(g: ShapeBuilder, ids: str, words: int, width: int) -> str:
 def _attention(g: ShapeBuilder, x: str, tokens: int, heads: int, mask: str | None = None) -> str:
     width = g.channels(x)
     query, key, value = (
-        g.op("Transpose", [g.listed("Reshape", g.matmul(x, width), [0, tokens, heads, width // heads])], perm=perm)
+        g.op(
+            "Transpose",
+            [g.listed("Reshape", g.matmul(x, width), [0, tokens, heads, width // heads])],
+            perm=perm,
+        )
         for perm in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3])
     )
-    scores = g.op("Div", [g.op("MatMul", [query, key], channels=tokens), g.number(math.sqrt(width // heads))])
+    scores = g.op(
+        "Div", [g.op("MatMul", [query, key], channels=tokens), g.number(math.sqrt(width // heads))]
+    )
     shares = g.op("Softmax", [g.add(scores, mask) if mask else scores])
     mixed = g.op("Transpose", [g.op("MatMul", [shares, value], channels=width)], perm=[0, 2, 1, 3])
     return g.matmul(g.listed("Reshape", mixed, [0, tokens, width], channels=width), width)
@@ -81,5 +103,11 @@ def _attention(g: ShapeBuilder, x: str, tokens: int, heads: int, mask: str | Non
 def _lstm(g: ShapeBuilder, x: str, features: int, hidden: int) -> str:
     """[batch, steps, features] -> [batch, steps, hidden]; the operator itself wants the steps in front."""
     weights = ((1, 4 * hidden, features), (1, 4 * hidden, hidden), (1, 8 * hidden))
-    y = g.op("LSTM", [g.op("Transpose", [x], perm=[1, 0, 2])], *weights, channels=hidden, hidden_size=hidden)
+    y = g.op(
+        "LSTM",
+        [g.op("Transpose", [x], perm=[1, 0, 2])],
+        *weights,
+        channels=hidden,
+        hidden_size=hidden,
+    )
     return g.op("Transpose", [g.listed("Squeeze", y, [1])], perm=[1, 0, 2])

@@ -36,18 +36,40 @@ class GraphBuilder:
         """Channels of the feature map `x`, or the features of a flattened one."""
         return self._channels[x]
 
-    def conv(self, x: str, out: int, kernel: int, stride: int = 1, pad: int = 0, groups: int = 1, bias: bool = False, rectified: bool = True) -> str:
+    def conv(
+        self,
+        x: str,
+        out: int,
+        kernel: int,
+        stride: int = 1,
+        pad: int = 0,
+        groups: int = 1,
+        bias: bool = False,
+        rectified: bool = True,
+    ) -> str:
         """Square convolution; weights [out, channels / groups, kernel, kernel], bias [out]; `rectified` where `x` comes from a ReLU."""
         shape = (out, self._channels[x] // groups, kernel, kernel)
-        inputs = [x, self._he(shape, rectified)] + ([self._normal((out,), 0.0, 0.01)] if bias else [])
-        attributes = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4, "group": groups}
+        inputs = [x, self._he(shape, rectified)] + (
+            [self._normal((out,), 0.0, 0.01)] if bias else []
+        )
+        attributes = {
+            "kernel_shape": [kernel] * 2,
+            "strides": [stride] * 2,
+            "pads": [pad] * 4,
+            "group": groups,
+        }
         return self._node("Conv", inputs, out, **attributes)
 
     def batch_norm(self, x: str, damp: float = 1.0) -> str:
         """Batch normalisation in inference, near the identity; `damp` scales it, so that a sum of many branches does not grow."""
         size = (self._channels[x],)
         variance = self._weight(self._rng.uniform(0.9, 1.1, size).astype(np.float32))
-        parameters = [self._normal(size, damp, 0.1 * damp), self._normal(size, 0.0, 0.1 * damp), self._normal(size, 0.0, 0.1), variance]
+        parameters = [
+            self._normal(size, damp, 0.1 * damp),
+            self._normal(size, 0.0, 0.1 * damp),
+            self._normal(size, 0.0, 0.1),
+            variance,
+        ]
         return self._node("BatchNormalization", [x, *parameters], self._channels[x], epsilon=1e-5)
 
     def relu(self, x: str) -> str:
@@ -65,11 +87,18 @@ class GraphBuilder:
         return self._node("Concat", parts, sum(self._channels[part] for part in parts), axis=1)
 
     def max_pool(self, x: str, kernel: int, stride: int, pad: int = 0, ceil: bool = False) -> str:
-        attributes = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4, "ceil_mode": int(ceil)}
+        attributes = {
+            "kernel_shape": [kernel] * 2,
+            "strides": [stride] * 2,
+            "pads": [pad] * 4,
+            "ceil_mode": int(ceil),
+        }
         return self._node("MaxPool", [x], self._channels[x], **attributes)
 
     def average_pool(self, x: str, kernel: int, stride: int) -> str:
-        return self._node("AveragePool", [x], self._channels[x], kernel_shape=[kernel] * 2, strides=[stride] * 2)
+        return self._node(
+            "AveragePool", [x], self._channels[x], kernel_shape=[kernel] * 2, strides=[stride] * 2
+        )
 
     def global_average(self, x: str) -> str:
         """The mean over all pixels of each channel: [batch, channels, 1, 1]."""
@@ -81,7 +110,10 @@ class GraphBuilder:
 
     def linear(self, x: str, out: int) -> str:
         """Fully connected layer behind a ReLU; weights [out, features], bias [out]."""
-        weights = [self._he((out, self._channels[x]), rectified=True), self._normal((out,), 0.0, 0.01)]
+        weights = [
+            self._he((out, self._channels[x]), rectified=True),
+            self._normal((out,), 0.0, 0.01),
+        ]
         return self._node("Gemm", [x, *weights], out, transB=1)
 
     def model(self, name: str, x: str, image_size: int) -> Any:
@@ -92,16 +124,22 @@ class GraphBuilder:
         result = helper.make_tensor_value_info("logits", kind, ["batch", self._channels[x]])
         graph = helper.make_graph(self._nodes, name, [source], [result], initializer=self._weights)
         opset = helper.make_opsetid("", OPSET)
-        return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="orin-tuner")
+        return helper.make_model(
+            graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="orin-tuner"
+        )
 
     def _node(self, kind: str, inputs: list[str], channels: int, **attributes: Any) -> str:
         name = f"{kind.lower()}_{len(self._nodes)}"
-        self._nodes.append(self._onnx.helper.make_node(kind, inputs, [name], name=name, **attributes))
+        self._nodes.append(
+            self._onnx.helper.make_node(kind, inputs, [name], name=name, **attributes)
+        )
         self._channels[name] = channels
         return name
 
     def _he(self, shape: tuple[int, ...], rectified: bool) -> str:
-        centred = rectified and shape[1] > 1  # a depthwise filter sees one channel: centred, it would only find edges
+        centred = (
+            rectified and shape[1] > 1
+        )  # a depthwise filter sees one channel: centred, it would only find edges
         gain = CENTRED_GAIN if centred else RECTIFIED_GAIN if rectified else LINEAR_GAIN
         values = self._rng.standard_normal(shape, dtype=np.float32)
         values *= np.float32(math.sqrt(gain / math.prod(shape[1:])))

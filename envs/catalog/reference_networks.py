@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import OptionError
-from envs.layers import LayerTable
+from envs.graph.layers import LayerTable
 
 #: Written by `python -m envs.catalog.write_networks`.
 DATA = Path(__file__).parent / "data" / "networks.json"
@@ -22,7 +22,9 @@ def reference_names() -> tuple[str, ...]:
 @cache
 def reference_network(name: str) -> LayerTable:
     """The layers of a published network; OptionError, listing the names, where there is none called so."""
-    return LayerTable.from_dict({key: value for key, value in _entry(name).items() if key != "source"})
+    return LayerTable.from_dict(
+        {key: value for key, value in _entry(name).items() if key != "source"}
+    )
 
 
 def reference_source(name: str) -> str:
@@ -32,7 +34,9 @@ def reference_source(name: str) -> str:
 
 def _entry(name: str) -> dict[str, Any]:
     if name not in _entries():
-        raise OptionError(f"unknown reference network {name!r}: choose from {', '.join(reference_names())}")
+        raise OptionError(
+            f"unknown reference network {name!r}: choose from {', '.join(reference_names())}"
+        )
     return _entries()[name]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from envs.catalog.graph_builder import GraphBuilder
-from envs.network import ShapedGraph, shape_graph
+from envs.graph.reading import ShapedGraph, shape_graph
 
 #: ONNX 1.15, the first with GELU as one operator; these graphs are counted here and never run.
 OPSET, IR_VERSION = 20, 9
@@ -26,30 +26,89 @@ class ShapeBuilder(GraphBuilder):
     def graph(self, name: str, outputs: list[str]) -> ShapedGraph:
         """The graph up to these tensors, with its shapes."""
         helper, kind = self._onnx.helper, self._onnx.TensorProto.FLOAT
-        kinds = {key: self._onnx.TensorProto.INT64 if key.endswith("ids") else kind for key in self._inputs}
-        sources = [helper.make_tensor_value_info(key, kinds[key], ["batch", *shape]) for key, shape in self._inputs.items()]
+        kinds = {
+            key: self._onnx.TensorProto.INT64 if key.endswith("ids") else kind
+            for key in self._inputs
+        }
+        sources = [
+            helper.make_tensor_value_info(key, kinds[key], ["batch", *shape])
+            for key, shape in self._inputs.items()
+        ]
         results = [helper.make_tensor_value_info(output, kind, None) for output in outputs]
         graph = helper.make_graph(self._nodes, name, sources, results, initializer=self._weights)
-        return shape_graph(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION), Path(name))
+        return shape_graph(
+            helper.make_model(
+                graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+            ),
+            Path(name),
+        )
 
-    def op(self, kind: str, inputs: list[str], *weights: tuple[int, ...], channels: int | None = None, **attributes: Any) -> str:
+    def op(
+        self,
+        kind: str,
+        inputs: list[str],
+        *weights: tuple[int, ...],
+        channels: int | None = None,
+        **attributes: Any,
+    ) -> str:
         """Any operator on tensors and on weights of these shapes; `channels` of the result, those of the first input where left out."""
-        return self._node(kind, [*inputs, *map(self.blank, weights)], self._channels[inputs[0]] if channels is None else channels, **attributes)
+        return self._node(
+            kind,
+            [*inputs, *map(self.blank, weights)],
+            self._channels[inputs[0]] if channels is None else channels,
+            **attributes,
+        )
 
-    def listed(self, kind: str, x: str, *lists: list[int], channels: int | None = None, **attributes: Any) -> str:
+    def listed(
+        self, kind: str, x: str, *lists: list[int], channels: int | None = None, **attributes: Any
+    ) -> str:
         """An operator that takes its numbers as further inputs, such as Reshape or Slice."""
-        return self._node(kind, [x, *(self._weight(np.asarray(numbers, np.int64)) for numbers in lists)], channels or self._channels[x], **attributes)
+        return self._node(
+            kind,
+            [x, *(self._weight(np.asarray(numbers, np.int64)) for numbers in lists)],
+            channels or self._channels[x],
+            **attributes,
+        )
 
-    def conv_bn(self, x: str, out: int, kernel: int | tuple[int, ...], stride: int = 1, pad: int | None = None, groups: int = 1, act: str = "Relu") -> str:
+    def conv_bn(
+        self,
+        x: str,
+        out: int,
+        kernel: int | tuple[int, ...],
+        stride: int = 1,
+        pad: int | None = None,
+        groups: int = 1,
+        act: str = "Relu",
+    ) -> str:
         """Convolution, batch normalisation and activation; padded to keep the size where `pad` is None."""
-        return self.activate(self.batch_norm(self.convolve(x, out, kernel, stride, pad, groups)), act)
+        return self.activate(
+            self.batch_norm(self.convolve(x, out, kernel, stride, pad, groups)), act
+        )
 
-    def convolve(self, x: str, out: int, kernel: int | tuple[int, ...], stride: int = 1, pad: int | None = None, groups: int = 1, bias: bool = False) -> str:
+    def convolve(
+        self,
+        x: str,
+        out: int,
+        kernel: int | tuple[int, ...],
+        stride: int = 1,
+        pad: int | None = None,
+        groups: int = 1,
+        bias: bool = False,
+    ) -> str:
         """Convolution with a kernel of any shape."""
         sizes = (kernel, kernel) if isinstance(kernel, int) else kernel
         pads = [size // 2 if pad is None else pad for size in sizes]
         weights = [(out, self._channels[x] // groups, *sizes), *([(out,)] if bias else [])]
-        return self.op("Conv", [x], *weights, channels=out, kernel_shape=list(sizes), strides=[stride] * len(sizes), pads=pads * 2, group=groups)
+        return self.op(
+            "Conv",
+            [x],
+            *weights,
+            channels=out,
+            kernel_shape=list(sizes),
+            strides=[stride] * len(sizes),
+            pads=pads * 2,
+            group=groups,
+        )
 
     def activate(self, x: str, kind: str) -> str:
         """An operator without weights, `Silu` (x times its sigmoid), or nothing for an empty text."""
@@ -67,7 +126,13 @@ class ShapeBuilder(GraphBuilder):
 
     def upsample(self, x: str, size: tuple[int, int]) -> str:
         """Nearest neighbour to these pixels; the batch stays free, since only the last two axes are named."""
-        return self._node("Resize", [x, "", "", self._weight(np.asarray(size, np.int64))], self._channels[x], mode="nearest", axes=[2, 3])
+        return self._node(
+            "Resize",
+            [x, "", "", self._weight(np.asarray(size, np.int64))],
+            self._channels[x],
+            mode="nearest",
+            axes=[2, 3],
+        )
 
     def squeeze_excite(self, x: str, squeezed: int, act: str, gate: str) -> str:
         """Scales each channel by what a small network says of the channels' means (Hu et al. 2018, arXiv:1709.01507)."""
@@ -77,7 +142,9 @@ class ShapeBuilder(GraphBuilder):
     def blank(self, shape: tuple[int, ...]) -> str:
         """A weight of this shape."""
         name = f"weight_{len(self._weights)}"
-        self._weights.append(self._onnx.TensorProto(name=name, dims=shape, data_type=self._onnx.TensorProto.FLOAT))
+        self._weights.append(
+            self._onnx.TensorProto(name=name, dims=shape, data_type=self._onnx.TensorProto.FLOAT)
+        )
         return name
 
     def number(self, value: float) -> str:

@@ -12,7 +12,7 @@ from envs.catalog import drawn_classifiers, drawn_detectors, drawn_sequences
 from envs.catalog.architectures import ARCHITECTURES
 from envs.catalog.reference_networks import DATA
 from envs.catalog.shape_builder import ShapeBuilder
-from envs.layers import LayerTable, table_of
+from envs.graph.layers import LayerTable, table_of
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,54 @@ def _image(height: int, width: int, channels: int = 3) -> dict[str, tuple[int, .
 
 
 def _written(name: str) -> Drawing:
-    return Drawing(lambda g: [ARCHITECTURES[name].draw(g, 224, 1000)], f"{ARCHITECTURES[name].source}; 224 x 224")
+    return Drawing(
+        lambda g: [ARCHITECTURES[name].draw(g, 224, 1000)],
+        f"{ARCHITECTURES[name].source}; 224 x 224",
+    )
 
 
 _SHARED = "the weights of the heads, which the five levels share, count at each of them"
-_BOXES = "up to boxes and scores of all anchors, without their decoding and the suppression of overlaps"
+_BOXES = (
+    "up to boxes and scores of all anchors, without their decoding and the suppression of overlaps"
+)
 _MLPERF = "as in mlcommons/inference"
 
 DRAWINGS: dict[str, Drawing] = {
     **{name: _written(name) for name in ARCHITECTURES},
-    "resnet101": Drawing(lambda g: drawn_classifiers.resnet(g, (3, 4, 23, 3)), "He et al. 2015, arXiv:1512.03385, stride in the 3x3; 224 x 224"),
-    "resnet152": Drawing(lambda g: drawn_classifiers.resnet(g, (3, 8, 36, 3)), "He et al. 2015, arXiv:1512.03385, stride in the 3x3; 224 x 224"),
-    "vgg19": Drawing(drawn_classifiers.vgg19, "Simonyan, Zisserman 2014, arXiv:1409.1556; 224 x 224"),
-    "alexnet": Drawing(drawn_classifiers.alexnet, "Krizhevsky 2014, arXiv:1404.5997, as in torchvision (one column, no normalisation); 224 x 224"),
-    "googlenet": Drawing(drawn_classifiers.googlenet, "Szegedy et al. 2014, arXiv:1409.4842, without the auxiliary classifiers; 224 x 224"),
-    "inception_v4": Drawing(drawn_classifiers.inception_v4, "Szegedy et al. 2016, arXiv:1602.07261; 299 x 299", _image(299, 299)),
-    "efficientnet_b0": Drawing(drawn_classifiers.efficientnet_b0, "Tan, Le 2019, arXiv:1905.11946; 224 x 224"),
-    "mobilenet_v3_large": Drawing(drawn_classifiers.mobilenet_v3_large, "Howard et al. 2019, arXiv:1905.02244, widths as in torchvision; 224 x 224"),
-    "vit_b16": Drawing(drawn_sequences.vit_b16, "Dosovitskiy et al. 2020, arXiv:2010.11929; 224 x 224, 197 tokens"),
+    "resnet101": Drawing(
+        lambda g: drawn_classifiers.resnet(g, (3, 4, 23, 3)),
+        "He et al. 2015, arXiv:1512.03385, stride in the 3x3; 224 x 224",
+    ),
+    "resnet152": Drawing(
+        lambda g: drawn_classifiers.resnet(g, (3, 8, 36, 3)),
+        "He et al. 2015, arXiv:1512.03385, stride in the 3x3; 224 x 224",
+    ),
+    "vgg19": Drawing(
+        drawn_classifiers.vgg19, "Simonyan, Zisserman 2014, arXiv:1409.1556; 224 x 224"
+    ),
+    "alexnet": Drawing(
+        drawn_classifiers.alexnet,
+        "Krizhevsky 2014, arXiv:1404.5997, as in torchvision (one column, no normalisation); 224 x 224",
+    ),
+    "googlenet": Drawing(
+        drawn_classifiers.googlenet,
+        "Szegedy et al. 2014, arXiv:1409.4842, without the auxiliary classifiers; 224 x 224",
+    ),
+    "inception_v4": Drawing(
+        drawn_classifiers.inception_v4,
+        "Szegedy et al. 2016, arXiv:1602.07261; 299 x 299",
+        _image(299, 299),
+    ),
+    "efficientnet_b0": Drawing(
+        drawn_classifiers.efficientnet_b0, "Tan, Le 2019, arXiv:1905.11946; 224 x 224"
+    ),
+    "mobilenet_v3_large": Drawing(
+        drawn_classifiers.mobilenet_v3_large,
+        "Howard et al. 2019, arXiv:1905.02244, widths as in torchvision; 224 x 224",
+    ),
+    "vit_b16": Drawing(
+        drawn_sequences.vit_b16, "Dosovitskiy et al. 2020, arXiv:2010.11929; 224 x 224, 197 tokens"
+    ),
     "resnet34_1280x768": Drawing(
         lambda g: drawn_classifiers.resnet_stages(g, (3, 4, 6, 3), bottleneck=False)[-1:],
         "He et al. 2015, arXiv:1512.03385, up to the last convolution, without a pyramid; 768 rows of 1280 pixels",
@@ -70,14 +100,24 @@ DRAWINGS: dict[str, Drawing] = {
         _image(800, 800),
     ),
     "ssd_mobilenet_v1": Drawing(
-        drawn_detectors.ssd_mobilenet_v1, f"MLPerf Inference ssd-mobilenet (91 classes), {_MLPERF}; 300 x 300; {_BOXES}", _image(300, 300)
+        drawn_detectors.ssd_mobilenet_v1,
+        f"MLPerf Inference ssd-mobilenet (91 classes), {_MLPERF}; 300 x 300; {_BOXES}",
+        _image(300, 300),
     ),
-    "ssd_resnet34": Drawing(drawn_detectors.ssd_resnet34, f"MLPerf Inference ssd-resnet34 (81 classes), {_MLPERF}; 1200 x 1200; {_BOXES}", _image(1200, 1200)),
+    "ssd_resnet34": Drawing(
+        drawn_detectors.ssd_resnet34,
+        f"MLPerf Inference ssd-resnet34 (81 classes), {_MLPERF}; 1200 x 1200; {_BOXES}",
+        _image(1200, 1200),
+    ),
     "yolov5s_672": Drawing(
-        lambda g: drawn_detectors.yolov5s(g, 672), f"ultralytics/yolov5 v6, models/yolov5s.yaml (80 classes); 672 x 672; {_BOXES}", _image(672, 672)
+        lambda g: drawn_detectors.yolov5s(g, 672),
+        f"ultralytics/yolov5 v6, models/yolov5s.yaml (80 classes); 672 x 672; {_BOXES}",
+        _image(672, 672),
     ),
     "yolov8n_640": Drawing(
-        lambda g: drawn_detectors.yolov8n(g, 640), f"ultralytics, yolov8.yaml at scale n (80 classes); 640 x 640; {_BOXES}", _image(640, 640)
+        lambda g: drawn_detectors.yolov8n(g, 640),
+        f"ultralytics, yolov8.yaml at scale n (80 classes); 640 x 640; {_BOXES}",
+        _image(640, 640),
     ),
     "bert_large": Drawing(
         drawn_sequences.bert_large,
@@ -119,7 +159,10 @@ def entry(name: str) -> dict[str, Any]:
 
 def write(path: Path = DATA) -> None:
     """One network a line, in the order of their names, so that a change shows as the lines that it changed."""
-    lines = [f"{json.dumps(name)}:{json.dumps(entry(name), separators=(',', ':'), allow_nan=False)}" for name in sorted(DRAWINGS)]
+    lines = [
+        f"{json.dumps(name)}:{json.dumps(entry(name), separators=(',', ':'), allow_nan=False)}"
+        for name in sorted(DRAWINGS)
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
-from envs.configuration import Configuration, ConfigurationSpace
-from envs.measurement import ConfigurationFailed, Measurement, Origin, Outcome
-from envs.objective import Objective
+from envs.spec.measurement import ConfigurationFailed, Measurement, Origin, Outcome
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration, ConfigurationSpace
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,12 @@ class Runtime(Protocol):
 
     def __enter__(self) -> Runtime: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
 
 def try_configuration(runtime: Runtime, configuration: Configuration, window_s: float) -> Outcome:
@@ -61,4 +66,7 @@ def try_configuration(runtime: Runtime, configuration: Configuration, window_s: 
 
 def check_objective(runtime: Runtime, objective: Objective) -> None:
     """ObjectiveError if the runtime cannot measure what the objective limits."""
-    objective.check_measurable(runtime.has_power, "this runtime measures no power here (RAPL or a board sensor is missing or unreadable)")
+    objective.check_measurable(
+        runtime.has_power,
+        "this runtime measures no power here (RAPL or a board sensor is missing or unreadable)",
+    )

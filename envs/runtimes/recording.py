@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from envs.configuration import Configuration
 from envs.errors import require_positive
-from envs.measurement import ConfigurationFailed, Measurement, Outcome
 from envs.runtimes.protocol import Runtime
+from envs.spec.measurement import ConfigurationFailed, Measurement, Outcome
+from envs.spec.space import Configuration
 from envs.traces.writer import TraceWriter
 
 
@@ -47,7 +47,9 @@ def record(
         progress(configuration, outcome)
 
 
-def measure_undisturbed(runtime: Runtime, configuration: Configuration, options: RecordOptions) -> tuple[Outcome, int]:
+def measure_undisturbed(
+    runtime: Runtime, configuration: Configuration, options: RecordOptions
+) -> tuple[Outcome, int]:
     """The first window that nothing disturbed, or else the least disturbed one; and how many were taken."""
     best: Measurement | None = None
     apply_s, attempt, began_s = 0.0, 0, time.perf_counter()
@@ -63,6 +65,8 @@ def measure_undisturbed(runtime: Runtime, configuration: Configuration, options:
                 time.sleep(options.pause_s * 2 ** (attempt - 1))
     except ConfigurationFailed as error:
         if best is None:
-            return replace(error.failure, cost_s=error.failure.cost_s or time.perf_counter() - began_s), max(attempt, 1)
+            return replace(
+                error.failure, cost_s=error.failure.cost_s or time.perf_counter() - began_s
+            ), max(attempt, 1)
     assert best is not None, "attempts is at least 1"
     return replace(best, apply_s=apply_s), attempt

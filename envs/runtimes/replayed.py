@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from envs.configuration import Configuration
-from envs.measurement import ConfigurationFailed, Failure, Measurement, Origin
-from envs.runtimes.answering import AnsweringRuntime
+from envs.runtimes.instant import AnsweringRuntime
 from envs.runtimes.protocol import Transition
+from envs.spec.measurement import ConfigurationFailed, Failure, Measurement, Origin
+from envs.spec.space import Configuration
 from envs.traces.reader import Trace
 
 
@@ -30,7 +30,9 @@ class ReplayedRuntime(AnsweringRuntime):
         before = 0 if self._current is None else self._current.total_instances
         kept = before if self._current == configuration else 0
         self._current = configuration
-        return Transition(kept, configuration.total_instances - kept, before - kept, outcome.apply_s)
+        return Transition(
+            kept, configuration.total_instances - kept, before - kept, outcome.apply_s
+        )
 
     def measure(self, window_s: float) -> Measurement:
         outcome = self._trace.outcome(self._serving())

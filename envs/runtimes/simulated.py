@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from envs.configuration import Configuration
 from envs.errors import OptionError
-from envs.measurement import Measurement, Origin
-from envs.runtimes.answering import AnsweringRuntime
+from envs.runtimes.instant import AnsweringRuntime
 from envs.runtimes.protocol import Transition
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
 from envs.simulator.thermal import Cooling, clock_at, temperature_after
 from envs.simulator.window import applying_s, simulated_window
+from envs.spec.measurement import Measurement, Origin
+from envs.spec.space import Configuration
 
 
 class SimulatedRuntime(AnsweringRuntime):
@@ -28,7 +28,13 @@ class SimulatedRuntime(AnsweringRuntime):
 
     origin = Origin.SIMULATED
 
-    def __init__(self, model: DeviceModel, truth: Contexts | None = None, cooling: Cooling | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: DeviceModel,
+        truth: Contexts | None = None,
+        cooling: Cooling | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__(model.space)
         self.model = model
         self._truth = model.nominal() if truth is None else truth
@@ -48,8 +54,18 @@ class SimulatedRuntime(AnsweringRuntime):
         self._check(configuration)
         self._apply_s = applying_s(self._current, configuration)
         self._pass(self._apply_s)
-        old = {} if self._current is None else {(tenant, place, batch): count for tenant, place, count, batch in self._current.slots()}
-        kept = sum(min(count, old.get((tenant, place, batch), 0)) for tenant, place, count, batch in configuration.slots())
+        old = (
+            {}
+            if self._current is None
+            else {
+                (tenant, place, batch): count
+                for tenant, place, count, batch in self._current.slots()
+            }
+        )
+        kept = sum(
+            min(count, old.get((tenant, place, batch), 0))
+            for tenant, place, count, batch in configuration.slots()
+        )
         removed = sum(old.values()) - kept
         self._current = configuration
         return Transition(kept, configuration.total_instances - kept, removed, self._apply_s)
@@ -57,15 +73,21 @@ class SimulatedRuntime(AnsweringRuntime):
     def measure(self, window_s: float) -> Measurement:
         current = self._serving()
         clock = float(clock_at(self._cooling, self.temperature_c)) if self._cooling else 1.0
-        truth = replace(self._truth, clock=self._truth.clock * clock) if clock < 1.0 else self._truth
+        truth = (
+            replace(self._truth, clock=self._truth.clock * clock) if clock < 1.0 else self._truth
+        )
         found = self.model.response(truth, current.array()[None])
         self._power_w = float(found.power_w[0])
         self._pass(window_s)
-        measurement = simulated_window(self.model, current, found, self._rng, self._apply_s, window_s)
+        measurement = simulated_window(
+            self.model, current, found, self._rng, self._apply_s, window_s
+        )
         self._apply_s = 0.0
         return measurement
 
     def _pass(self, seconds: float) -> None:
         """Time passes at the power of what served last."""
         if self._cooling:
-            self.temperature_c = float(temperature_after(self._cooling, self.temperature_c, self._power_w, seconds))
+            self.temperature_c = float(
+                temperature_after(self._cooling, self.temperature_c, self._power_w, seconds)
+            )

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from envs.simulator.batching import FloatArray, capped_poisson, gathered
+from envs.arrays import FloatArray
+from envs.simulator.batching import capped_poisson, gathered
 
 _TINY = 1e-12
 
@@ -76,7 +77,9 @@ def balance(slots: Slots, capacity: FloatArray, rounds: int = 5) -> Balance:
         for _ in range(3 if step == 0 else 2):
             idle = 1.0 / (1.0 + pressure * stretch)
             served = weight * idle
-            newton = pressure + (rate - served.sum(0) * pressure) / np.maximum((served * idle).sum(0), _TINY)
+            newton = pressure + (rate - served.sum(0) * pressure) / np.maximum(
+                (served * idle).sum(0), _TINY
+            )
             pressure = np.minimum(np.maximum(newton, 0.3 * pressure), 10.0 * pressure)
         busy = pressure * stretch
         busy = busy / (1.0 + busy)
@@ -84,7 +87,11 @@ def balance(slots: Slots, capacity: FloatArray, rounds: int = 5) -> Balance:
         utilisation = np.minimum((count * busy).sum(0) / total, 1.0)
         speed = count / np.maximum(service, _TINY)
         free_s = 1.0 / np.maximum(speed.sum(0), _TINY)
-        steepness = (each * (largest > queue) * speed * speed / np.maximum(count, 1.0)).sum(0) * free_s * free_s
+        steepness = (
+            (each * (largest > queue) * speed * speed / np.maximum(count, 1.0)).sum(0)
+            * free_s
+            * free_s
+        )
         # Sakasegawa's form of Erlang C; an arrival finds all busy so often, a batch that starts leaves all busy 1/u times as often.
         all_busy = utilisation**exponent
         after = np.minimum(all_busy / np.maximum(utilisation, _TINY), 1.0)
@@ -93,14 +100,19 @@ def balance(slots: Slots, capacity: FloatArray, rounds: int = 5) -> Balance:
             held_small = mixed * ((count * busy * small).sum(0) / number) ** number
             rest = np.minimum(slots.patience, 1.0 / np.maximum((speed * small).sum(0), _TINY))
             later = capped_poisson(rate * rest, top - 1.0)
-            others, pairs, full = ((1.0 - held_small) * now + held_small * then for now, then in zip(first, later, strict=True))
+            others, pairs, full = (
+                (1.0 - held_small) * now + held_small * then
+                for now, then in zip(first, later, strict=True)
+            )
         span = others / rate
         held, often = gathered(rate, span, free_s)
         gained = 1.0 + others + after * rate * held
         all_starts = np.maximum(starts.sum(0), _TINY)
         taken = (starts * taken_each).sum(0) / all_starts
         open_share = (starts * (largest > queue)).sum(0) / all_starts
-        slope = np.maximum((1.0 - np.minimum(after * rate * steepness, 0.95)) * np.maximum(open_share, 0.25), 0.05)
+        slope = np.maximum(
+            (1.0 - np.minimum(after * rate * steepness, 0.95)) * np.maximum(open_share, 0.25), 0.05
+        )
         if step < rounds - 1:
             queue = np.clip(queue + (gained - taken) / slope, 1.0, top)
     # A batch that busy instances held back gathers from its first request on for as long as they stay busy.
@@ -108,4 +120,18 @@ def balance(slots: Slots, capacity: FloatArray, rounds: int = 5) -> Balance:
     met = after * often * np.minimum(1.0 + rate * longer, top) / np.maximum(taken, 1.0)
     served = starts * taken_each
     shares = served / np.maximum(served.sum(0), _TINY)
-    return Balance(queue, taken, busy, shares, utilisation, total, free_s, steepness, all_busy, met, others, pairs, full)
+    return Balance(
+        queue,
+        taken,
+        busy,
+        shares,
+        utilisation,
+        total,
+        free_s,
+        steepness,
+        all_busy,
+        met,
+        others,
+        pairs,
+        full,
+    )

@@ -9,16 +9,17 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from envs.arrays import FloatArray
 from envs.catalog.boards import board, board_names
-from envs.configuration import ConfigurationSpace
 from envs.errors import OptionError
-from envs.layers import LayerTable
-from envs.measurement import MeasurementBatch
-from envs.network import Network
+from envs.graph.layers import LayerTable
 from envs.simulator.machine import Machine, machine_of, plain_machine
 from envs.simulator.model import Response, respond
-from envs.simulator.parameters import NAMES, FloatArray, ParameterSet, drawn, nominal
+from envs.simulator.parameters import NAMES, ParameterSet, drawn, nominal
 from envs.simulator.tables import FEATURES, POSITIONS, Contexts, contexts_of
+from envs.spec.measurement import MeasurementBatch
+from envs.spec.network import Network
+from envs.spec.space import ConfigurationSpace
 
 #: Standard deviation of the logarithm by which one engine's time departs from what its layers say: which kernels the builder picks for a
 #: batch size is not in the layers.
@@ -55,7 +56,9 @@ class DeviceModel:
 
     def __post_init__(self) -> None:
         if len(self.networks) != self.space.shape[0]:
-            raise OptionError(f"{len(self.networks)} layer tables for {self.space.shape[0]} tenants: give one for each")
+            raise OptionError(
+                f"{len(self.networks)} layer tables for {self.space.shape[0]} tenants: give one for each"
+            )
 
     @property
     def has_power(self) -> bool:
@@ -76,18 +79,33 @@ class DeviceModel:
 
     def contexts(self, parameters: ParameterSet) -> Contexts:
         """One context a parameter set."""
-        return contexts_of(self.machine, self.space.device.accelerator_names, list(self.networks), self.space.batches, parameters, self.rates_ips)
+        return contexts_of(
+            self.machine,
+            self.space.device.accelerator_names,
+            list(self.networks),
+            self.space.batches,
+            parameters,
+            self.rates_ips,
+        )
 
     def drawn(self, rng: np.random.Generator, count: int, width: float = 1.0) -> Contexts:
         """`count` contexts as they may be: uncertain parameters, and engines that depart from their layers."""
-        contexts = self.contexts(drawn(self.machine.architecture, rng.standard_normal((count, len(NAMES))), width))
-        contexts = departed(contexts, rng.standard_normal((2, *contexts.table.shape[1:])), ENGINE_SPREAD * width)
+        contexts = self.contexts(
+            drawn(self.machine.architecture, rng.standard_normal((count, len(NAMES))), width)
+        )
+        contexts = departed(
+            contexts, rng.standard_normal((2, *contexts.table.shape[1:])), ENGINE_SPREAD * width
+        )
         if self.machine.architecture == "cpu":
-            every = rng.standard_normal((2, *contexts.table.shape[1:-1], 1)) + np.zeros(contexts.table.shape[-1])
+            every = rng.standard_normal((2, *contexts.table.shape[1:-1], 1)) + np.zeros(
+                contexts.table.shape[-1]
+            )
             contexts = departed(contexts, every, NETWORK_SPREAD * width)
         return contexts
 
-    def slots(self, placements: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def slots(
+        self, placements: npt.NDArray[np.integer]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Placements [N, T, A, 2] in the positions of the model: instances and batch levels, [N, T, 4] each."""
         shape = (len(placements), self.space.shape[0], 4)
         instances, levels = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
@@ -105,7 +123,9 @@ class DeviceModel:
         instances, levels = self.slots(placements)
         count = len(contexts)
         rows = np.repeat(np.arange(count), len(placements))
-        return respond(contexts, rows, np.tile(instances, (count, 1, 1)), np.tile(levels, (count, 1, 1)))
+        return respond(
+            contexts, rows, np.tile(instances, (count, 1, 1)), np.tile(levels, (count, 1, 1))
+        )
 
     def logarithms(self, contexts: Contexts, placements: npt.NDArray[np.integer]) -> FloatArray:
         """[C, Q, N]: log throughput of each tenant, log p99 of each, log power (NaN where the device has no rails)."""
@@ -114,25 +134,44 @@ class DeviceModel:
             logs[:, -1] = np.nan
         return logs.reshape(len(contexts), len(placements), -1).transpose(0, 2, 1)
 
-    def batch(self, contexts: Contexts, placements: npt.NDArray[np.integer], window_s: float = WINDOW_S) -> MeasurementBatch:
+    def batch(
+        self, contexts: Contexts, placements: npt.NDArray[np.integer], window_s: float = WINDOW_S
+    ) -> MeasurementBatch:
         """Without noise, of a single context."""
         found = self.response(contexts, placements)
         power = found.power_w if self.has_power else np.full(len(placements), np.nan)
         cost = np.full(len(placements), window_s)
-        return MeasurementBatch(found.throughput_ips, found.p99_ms, power, cost, power * cost, np.zeros(len(placements), dtype=bool))
+        return MeasurementBatch(
+            found.throughput_ips,
+            found.p99_ms,
+            power,
+            cost,
+            power * cost,
+            np.zeros(len(placements), dtype=bool),
+        )
 
 
 def logarithms(found: Response) -> FloatArray:
     """[R, Q]"""
     with np.errstate(divide="ignore"):
         power = np.log(found.power_w)
-        return np.concatenate([np.log(found.throughput_ips), np.log(found.p99_ms), np.where(power > -np.inf, power, np.nan)[:, None]], axis=1)
+        return np.concatenate(
+            [
+                np.log(found.throughput_ips),
+                np.log(found.p99_ms),
+                np.where(power > -np.inf, power, np.nan)[:, None],
+            ],
+            axis=1,
+        )
 
 
 def noise_spread(throughput_ips: FloatArray, window_s: float = WINDOW_S) -> FloatArray:
     """Standard deviations [..., Q] of the logarithms of what a window gives, from throughputs [..., T]."""
     requests = np.maximum(np.asarray(throughput_ips) * window_s, 4.0)
-    late, served = (np.hypot(floor, one / np.sqrt(requests)) for floor, one in zip(NOISE[1::-1], NOISE_OF_ONE[1::-1], strict=True))
+    late, served = (
+        np.hypot(floor, one / np.sqrt(requests))
+        for floor, one in zip(NOISE[1::-1], NOISE_OF_ONE[1::-1], strict=True)
+    )
     power = np.hypot(NOISE[2], NOISE_OF_ONE[2] / np.sqrt(requests.sum(axis=-1, keepdims=True)))
     return np.concatenate([served, late, power], axis=-1)
 
@@ -143,12 +182,20 @@ def departed(contexts: Contexts, normals: FloatArray, spread: float) -> Contexts
     for factor in (on_gpu, on_dla):  # both DLA cores run the same engine
         factor[:, :, 3] = factor[:, :, 2]
     table = contexts.table.copy()
-    for name, factor in (("gpu_s", on_gpu), ("exclusive_s", on_gpu), ("gpu_j", on_gpu), ("dla_s", on_dla), ("cv_j", on_dla)):
+    for name, factor in (
+        ("gpu_s", on_gpu),
+        ("exclusive_s", on_gpu),
+        ("gpu_j", on_gpu),
+        ("dla_s", on_dla),
+        ("cv_j", on_dla),
+    ):
         table[FEATURES.index(name)] *= factor
     return replace(contexts, table=table)
 
 
-def model_for(space: ConfigurationSpace, networks: tuple[LayerTable, ...] | None = None) -> DeviceModel:
+def model_for(
+    space: ConfigurationSpace, networks: tuple[LayerTable, ...] | None = None
+) -> DeviceModel:
     """The model of a space's own device: a plain computer, or a catalogued board by its module's name and power mode.
 
     Args:
@@ -163,14 +210,19 @@ def model_for(space: ConfigurationSpace, networks: tuple[LayerTable, ...] | None
     for name in board_names():
         if board(name).module == space.device.name:
             return DeviceModel(machine_of(name, space.device.power_mode), space, tables)
-    raise OptionError(f"device.name={space.device.name!r} is no board that the model knows: choose from {', '.join(board_names())}")
+    raise OptionError(
+        f"device.name={space.device.name!r} is no board that the model knows: choose from {', '.join(board_names())}"
+    )
 
 
 def even_layers(network: Network) -> LayerTable:
     """Layers for a network of which only totals are known: all alike, none of them depthwise."""
     count = max(network.layers, 1)
     every = np.full(count, 1.0)
-    inputs, outputs = (float(sum(math.prod(spec.shape) for spec in specs)) for specs in (network.inputs, network.outputs))
+    inputs, outputs = (
+        float(sum(math.prod(spec.shape) for spec in specs))
+        for specs in (network.inputs, network.outputs)
+    )
     return LayerTable(
         name=network.name,
         kind=np.zeros(count, dtype=np.int8),

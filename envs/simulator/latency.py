@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from envs.arrays import FloatArray, Single
 from envs.simulator.balance import Balance, Slots
-from envs.simulator.batching import FloatArray
-
-Single = npt.NDArray[np.float32]
 
 _TINY = 1e-12
 #: Standard points that stand for the spread of batches while instances are busy, with their weights: mean 0, variance 1.
@@ -48,7 +45,9 @@ def _waits(slots: Slots, state: Balance, capacity: FloatArray) -> _Waits:
     rho = np.minimum(rate / np.maximum(capacity, _TINY), 1.0)
     room, gap = 1.0 - rho, 1.0 / np.maximum(capacity, _TINY)
     # The decay of the M/D/1 of the same capacity; but a queue cannot become longer than it grows by chance within the window.
-    scale = np.maximum(gap / (room + np.sqrt(room * room + 4.0 * gap / slots.window)) * np.cbrt(rho), _TINY)
+    scale = np.maximum(
+        gap / (room + np.sqrt(room * room + 4.0 * gap / slots.window)) * np.cbrt(rho), _TINY
+    )
 
     # Batches of busy instances follow an autoregression: a large one takes long, so that the next is large too.
     memory = np.minimum(rate * state.steepness, 0.98)
@@ -61,14 +60,20 @@ def _waits(slots: Slots, state: Balance, capacity: FloatArray) -> _Waits:
     span = biased * (2.0 * total / (total + 1.0)) ** (1.0 - state.utilisation)
     # Requests left over by a full batch: how often the maximum of a Gaussian walk is positive (Janssen and van Leeuwaarden 2007).
     drift = np.minimum((top - queue) / np.maximum(spread, 1e-6), 2.6)
-    left = np.clip(1.0 - np.sqrt(2.0) * drift * np.exp(-0.5826 * drift + 0.0138 * drift**3), 0.0, 1.0) * (drift < 2.6)
+    left = np.clip(
+        1.0 - np.sqrt(2.0) * drift * np.exp(-0.5826 * drift + 0.0138 * drift**3), 0.0, 1.0
+    ) * (drift < 2.6)
     left = np.where(single, np.cbrt(state.utilisation) ** 2, left)
     busy = np.where(single, state.all_busy, np.minimum(state.held, 1.0))
 
     alone = 1.0 + state.others
     late = np.where(single, 0.0, (1.0 - state.full) / alone)
     mean = state.pairs / (rate * alone)
-    rest = np.where(single, 0.0, np.maximum(2.0 * (mean - late * slots.patience) / np.maximum(1.0 - late, 1e-9), 0.0))
+    rest = np.where(
+        single,
+        0.0,
+        np.maximum(2.0 * (mean - late * slots.patience) / np.maximum(1.0 - late, 1e-9), 0.0),
+    )
     size = (alone + 2.0 * state.pairs) / alone
     deviation = np.sqrt(np.maximum(state.others * (1.0 - state.full), 0.0))
 
@@ -79,7 +84,9 @@ def _waits(slots: Slots, state: Balance, capacity: FloatArray) -> _Waits:
     (z, weight), (y, share) = points(_BUSY_POINTS), points(_FREE_POINTS)
     return _Waits(
         busy * weight,
-        np.maximum(2.0 * backlog / rate + np.maximum(span + memory * z * wider, 0.02 * span), _TINY),
+        np.maximum(
+            2.0 * backlog / rate + np.maximum(span + memory * z * wider, 0.02 * span), _TINY
+        ),
         left,
         scale,
         np.clip(met + z * spread, 1.0, top),
@@ -90,7 +97,9 @@ def _waits(slots: Slots, state: Balance, capacity: FloatArray) -> _Waits:
     )
 
 
-def latency(slots: Slots, state: Balance, capacity: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
+def latency(
+    slots: Slots, state: Balance, capacity: FloatArray
+) -> tuple[FloatArray, list[FloatArray]]:
     """Mean [R] and quantiles [R] of the latency over the kinds of requests and the slots that serve them."""
     waits = _waits(slots, state, capacity)
     shares = state.shares[:, None]  # [S, 1, R], against the kinds [kinds, R]
@@ -101,10 +110,14 @@ def latency(slots: Slots, state: Balance, capacity: FloatArray) -> tuple[FloatAr
     busy, free = (shares * waits.busy).reshape(-1, rows), (shares * waits.free).reshape(-1, rows)
     span, rest = np.tile(waits.span, (width, 1)), waits.rest
     mean = (busy * (busy_shift + span / 2.0 + waits.left * waits.scale)).sum(0)
-    mean += (free * (free_shift + (1.0 - waits.late) * rest / 2.0 + waits.late * slots.patience)).sum(0)
+    mean += (
+        free * (free_shift + (1.0 - waits.late) * rest / 2.0 + waits.late * slots.patience)
+    ).sum(0)
     single = slots.fixed + slots.each + 1e9 * (slots.instances <= 0.0)
     least = single.min(0) * (single.min(0) < 1e9)
-    longest = np.maximum(busy_shift + span, free_shift.max(0) + np.maximum(rest, slots.patience)).max(0)
+    longest = np.maximum(
+        busy_shift + span, free_shift.max(0) + np.maximum(rest, slots.patience)
+    ).max(0)
     most = np.maximum(longest + 5.0 * waits.scale, least)
     tail = _Tail.of(waits, slots.patience, busy, busy_shift, span, free, free_shift)
     return mean, [np.maximum(value, least) for value in tail.quantiles(least, most)]
@@ -126,12 +139,35 @@ class _Tail(NamedTuple):
     patience: Single
 
     @classmethod
-    def of(cls, waits: _Waits, patience: FloatArray, busy: FloatArray, busy_shift: FloatArray, span: FloatArray, free: FloatArray, shift: FloatArray) -> _Tail:
+    def of(
+        cls,
+        waits: _Waits,
+        patience: FloatArray,
+        busy: FloatArray,
+        busy_shift: FloatArray,
+        span: FloatArray,
+        free: FloatArray,
+        shift: FloatArray,
+    ) -> _Tail:
         steep = 1.0 / span
         lift = np.exp(np.minimum(span / waits.scale, 50.0))
-        fields = (busy, busy_shift, steep, waits.left * waits.scale * steep, lift, -1.0 / waits.scale, free * (1.0 - waits.late), free * waits.late)
+        fields = (
+            busy,
+            busy_shift,
+            steep,
+            waits.left * waits.scale * steep,
+            lift,
+            -1.0 / waits.scale,
+            free * (1.0 - waits.late),
+            free * waits.late,
+        )
         # Nothing changes beyond 1e12 (a step, to all purposes), and single precision still multiplies it without overflow.
-        return cls(*(np.clip(field, -1e12, 1e12).astype(np.float32) for field in (*fields, shift, 1.0 / waits.rest, patience)))
+        return cls(
+            *(
+                np.clip(field, -1e12, 1e12).astype(np.float32)
+                for field in (*fields, shift, 1.0 / waits.rest, patience)
+            )
+        )
 
     def beyond(self, t: Single) -> Single:
         """Chance [R] of a latency above t [R]."""

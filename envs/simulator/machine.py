@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from envs.catalog.boards import Board, PowerMode, board, power_mode
-from envs.device import Device, accelerator
 from envs.errors import OptionError
+from envs.spec.device import DeviceSpec, accelerator
 
 #: What the operating system and the CUDA context keep of a module's memory [MiB]: 1 GiB of headroom, 0.5 GiB of CUDA libraries (log
 #: lines in NVIDIA/TensorRT issue 2217) and what a JetPack desktop takes.
@@ -64,30 +64,56 @@ class Machine:
         return self.sm * self.gpu_ghz * (VOLTAGE_LEAK + (1 - VOLTAGE_LEAK) * share**2)
 
 
-def machine_of(name: str, mode: str, precision: str = "int8", dla_precision: str = "int8", dla_native: bool = True) -> Machine:
+def machine_of(
+    name: str,
+    mode: str,
+    precision: str = "int8",
+    dla_precision: str = "int8",
+    dla_native: bool = True,
+) -> Machine:
     """A catalogued board in a power mode; OptionError names the key of what is unknown."""
     for key, value in (("precision", precision), ("dla_precision", dla_precision)):
         if value not in PRECISION_BYTES:
-            raise OptionError(f"device.{key}={value!r} is unknown: choose from {', '.join(PRECISION_BYTES)}")
+            raise OptionError(
+                f"device.{key}={value!r} is unknown: choose from {', '.join(PRECISION_BYTES)}"
+            )
     module = board(name)
-    return _machine(module, power_mode(module, mode), PRECISION_BYTES[precision], PRECISION_BYTES[dla_precision], dla_native)
+    return _machine(
+        module,
+        power_mode(module, mode),
+        PRECISION_BYTES[precision],
+        PRECISION_BYTES[dla_precision],
+        dla_native,
+    )
 
 
-def _machine(module: Board, mode: PowerMode, tensor_bytes: int, dla_bytes: int, dla_native: bool) -> Machine:
+def _machine(
+    module: Board, mode: PowerMode, tensor_bytes: int, dla_bytes: int, dla_native: bool
+) -> Machine:
     return Machine(
         architecture=module.gpu_architecture,
         sm=mode.sm,
         gpu_ghz=mode.gpu_mhz / 1e3,
         gpu_max_ghz=max(each.gpu_mhz for each in module.power_modes.values()) / 1e3,
-        mac_per_sm_cycle=(module.cuda_mac_per_sm_cycle, module.tensor_fp16_mac_per_sm_cycle, module.tensor_int8_mac_per_sm_cycle),
+        mac_per_sm_cycle=(
+            module.cuda_mac_per_sm_cycle,
+            module.tensor_fp16_mac_per_sm_cycle,
+            module.tensor_int8_mac_per_sm_cycle,
+        ),
         l2_bytes=module.l2_mib * 2**20,
         dram_byte_s=module.dram_gb_s * 1e9 * mode.emc_mhz / module.emc_max_mhz,
         dla_cores=module.dla_cores if mode.dla_mhz > 0 else 0,
         dla_ghz=max(mode.dla_mhz, 1.0) / 1e3,
-        dla_mac_per_cycle=module.dla_int8_mac_per_cycle if dla_bytes == 1 else module.dla_fp16_mac_per_cycle,
+        dla_mac_per_cycle=module.dla_int8_mac_per_cycle
+        if dla_bytes == 1
+        else module.dla_fp16_mac_per_cycle,
         cpu_cores=mode.cpu_cores,
         cpu_ghz=mode.cpu_mhz / 1e3,
-        idle_w=(module.idle_w["VDD_GPU_SOC"], module.idle_w["VDD_CPU_CV"], module.idle_w["VIN_SYS_5V0"]),
+        idle_w=(
+            module.idle_w["VDD_GPU_SOC"],
+            module.idle_w["VDD_CPU_CV"],
+            module.idle_w["VIN_SYS_5V0"],
+        ),
         max_power_w=module.max_power_w,
         tensor_bytes=tensor_bytes,
         dla_bytes=dla_bytes,
@@ -99,15 +125,40 @@ def plain_machine(cores: int) -> Machine:
     """A plain computer, of which only the number of cores matters: its rates are parameters."""
     if cores < 1:
         raise OptionError(f"device.cores={cores} must be at least 1")
-    return Machine("cpu", 0, 1.0, 1.0, (0.0, 0.0, 0.0), 0.0, 1.0, 0, 1.0, 0.0, cores, 3.0, (0.0, 0.0, 0.0), float("inf"))
+    return Machine(
+        "cpu",
+        0,
+        1.0,
+        1.0,
+        (0.0, 0.0, 0.0),
+        0.0,
+        1.0,
+        0,
+        1.0,
+        0.0,
+        cores,
+        3.0,
+        (0.0, 0.0, 0.0),
+        float("inf"),
+    )
 
 
-def device_of(name: str, mode: str) -> Device:
+def device_of(name: str, mode: str) -> DeviceSpec:
     """A catalogued board in a power mode as the `Device` that configurations are made for; a DLA that is off is no accelerator.
 
     Tensor Cores come first, since a first engine is built for them: the default configuration is one instance there.
     """
     module = board(name)
     chosen = power_mode(module, mode)
-    names = ["tensor", "cuda", *(f"dla{core}" for core in range(module.dla_cores if chosen.dla_mhz > 0 else 0))]
-    return Device(module.module, tuple(accelerator(each) for each in names), chosen.cpu_cores, module.memory_mib - RESERVED_MIB, mode)
+    names = [
+        "tensor",
+        "cuda",
+        *(f"dla{core}" for core in range(module.dla_cores if chosen.dla_mhz > 0 else 0)),
+    ]
+    return DeviceSpec(
+        module.module,
+        tuple(accelerator(each) for each in names),
+        chosen.cpu_cores,
+        module.memory_mib - RESERVED_MIB,
+        mode,
+    )

@@ -17,12 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from envs.arrays import FloatArray, Single
 from envs.errors import ConfigurationError
-from envs.simulator.open_loop import open_loop
-from envs.simulator.parameters import FloatArray
+from envs.simulator.arrivals import open_loop
 from envs.simulator.tables import SCALARS, Contexts
-
-Single = npt.NDArray[np.float32]
 
 #: Rows that are computed at a time: few enough that their arrays stay in the cache.
 CHUNK = 4096
@@ -59,7 +57,12 @@ class Response:
         return total
 
 
-def respond(contexts: Contexts, rows: npt.NDArray[np.integer], instances: npt.NDArray[np.integer], levels: npt.NDArray[np.integer]) -> Response:
+def respond(
+    contexts: Contexts,
+    rows: npt.NDArray[np.integer],
+    instances: npt.NDArray[np.integer],
+    levels: npt.NDArray[np.integer],
+) -> Response:
     """What each row gives.
 
     Args:
@@ -88,7 +91,12 @@ class _Batches(NamedTuple):
     cv_j: Single
 
 
-def _chunk(contexts: Contexts, rows: npt.NDArray[np.integer], instances: npt.NDArray[np.integer], levels: npt.NDArray[np.integer]) -> tuple[Any, ...]:
+def _chunk(
+    contexts: Contexts,
+    rows: npt.NDArray[np.integer],
+    instances: npt.NDArray[np.integer],
+    levels: npt.NDArray[np.integer],
+) -> tuple[Any, ...]:
     """Arrays are [S, R] inside, so that sums over slots run along memory."""
     tenants, count = contexts.tenants, len(rows)
     slots, unused = tenants * 4, len(contexts.batches)
@@ -97,7 +105,9 @@ def _chunk(contexts: Contexts, rows: npt.NDArray[np.integer], instances: npt.NDA
     at = rows * (slots * (unused + 1)) + np.arange(slots)[:, None] * (unused + 1)
     batches = _Batches(*(column.take(at + level) for column in contexts.columns))
     if np.isnan(batches.gpu).any():
-        raise ConfigurationError("an instance stands on an accelerator that the device lacks: take configurations from the device's own space")
+        raise ConfigurationError(
+            "an instance stands on an accelerator that the device lacks: take configurations from the device's own space"
+        )
     c = dict(zip(SCALARS, contexts.scalars[:, rows], strict=True))
     busy = n > 0
 
@@ -114,8 +124,14 @@ def _chunk(contexts: Contexts, rows: npt.NDArray[np.integer], instances: npt.NDA
     cycle = np.maximum(fixed + gpu * least, rounds) + (n == 0).astype(np.float32)
     share = (demand / cycle).reshape(tenants, 4, count).sum(axis=0)
     both = share[0] + share[1]
-    capacity = c["capacity"] * (1 - c["other_gpu"]) * (1 + 4 * c["pipe_overlap"] * share[0] * share[1] / np.maximum(both * both, TINY))
-    ahead = np.minimum(share.sum(axis=0) - share[2:], 1)  # what a DLA needs of the GPU waits for a kernel of others, where one runs
+    capacity = (
+        c["capacity"]
+        * (1 - c["other_gpu"])
+        * (1 + 4 * c["pipe_overlap"] * share[0] * share[1] / np.maximum(both * both, TINY))
+    )
+    ahead = np.minimum(
+        share.sum(axis=0) - share[2:], 1
+    )  # what a DLA needs of the GPU waits for a kernel of others, where one runs
     gpu.reshape(tenants, 4, count)[:, 2:] *= 1 + ahead
     cycle, stretch = _cycles(fixed, gpu, demand, rounds, busy, least, least, capacity, STEPS)
 
@@ -132,7 +148,9 @@ def _chunk(contexts: Contexts, rows: npt.NDArray[np.integer], instances: npt.NDA
     if is_open:  # whoever is asked for less than it could give leaves the rest to the others
         able = (n * sizes / (cycle * locked)).reshape(tenants, 4, count).sum(axis=1)
         slack = np.maximum(1, able / asked).astype(np.float32)
-        paced = np.maximum(rounds, cycle * np.repeat(slack, 4, axis=0) * (slack > 1).repeat(4, axis=0))
+        paced = np.maximum(
+            rounds, cycle * np.repeat(slack, 4, axis=0) * (slack > 1).repeat(4, axis=0)
+        )
         cycle, stretch = _cycles(fixed, gpu, demand, paced, busy, least, least, capacity, STEPS)
         locked = np.maximum(1, (n * batches.host / cycle).sum(axis=0) * c["launch_lock"])
     cycle = cycle * locked
@@ -145,15 +163,25 @@ def _chunk(contexts: Contexts, rows: npt.NDArray[np.integer], instances: npt.NDA
     seen = (images >= SEEN_SHARE * throughput[:, None]) & (images > 0)
     queued = c["quantum_s"] * np.minimum(1, np.maximum(stretch / least - 1, 0))
     # Where three instances run on two cores, two of them share one: the slowest takes as long as if there were four.
-    crowded = np.maximum(1, n.sum(axis=0) / np.maximum(c["threads"], 1)) * (c["threads"] > 0) + (c["threads"] == 0)
+    crowded = np.maximum(1, n.sum(axis=0) / np.maximum(c["threads"], 1)) * (c["threads"] > 0) + (
+        c["threads"] == 0
+    )
     uneven = np.ceil(crowded - 1e-3) / crowded
     p99 = np.where(seen, cycle, 0).max(axis=1) * (1 + c["tail"]) * uneven + queued
     p50 = np.minimum((images * cycle).sum(axis=1) / np.maximum(throughput, TINY), p99)
     if is_open:
         served = (fixed + gpu * stretch) * locked * left ** np.float32(-THROTTLE_EXPONENT)
-        first = _Batches(*(column.take(at + np.where(busy, 0, unused)) for column in contexts.columns))
-        single = served * (first.host + first.dla + first.gpu) / np.maximum(batches.host + batches.dla + batches.gpu, TINY)
-        throughput, p50, p99 = _arrivals(contexts, rows, n, sizes, served, single, (throughput, p50, p99))
+        first = _Batches(
+            *(column.take(at + np.where(busy, 0, unused)) for column in contexts.columns)
+        )
+        single = (
+            served
+            * (first.host + first.dla + first.gpu)
+            / np.maximum(batches.host + batches.dla + batches.gpu, TINY)
+        )
+        throughput, p50, p99 = _arrivals(
+            contexts, rows, n, sizes, served, single, (throughput, p50, p99)
+        )
         p99 = p99 * (1 + c["tail"]) + queued
     return throughput.T.astype(float), p50.T * 1e3, p99.T * 1e3, rails.T.astype(float), left < 1
 
@@ -166,12 +194,17 @@ def _rounds(work: Single, tenants: int) -> Single:
     return rounds
 
 
-def _contention(batches: _Batches, rate: Single, c: dict[str, Single], tenants: int) -> tuple[Single, Single]:
+def _contention(
+    batches: _Batches, rate: Single, c: dict[str, Single], tenants: int
+) -> tuple[Single, Single]:
     """How much slower the GPU [R] and the DLA cores [2, R] get by the DRAM traffic of the others."""
     own = (rate * batches.gpu_bytes).sum(axis=0)
     cores = (rate * batches.dla_bytes).reshape(tenants, 4, -1)[:, 2:].sum(axis=0)
     everything = own + cores[0] + cores[1] + c["other_byte_s"]
-    above = np.minimum(np.maximum(everything / c["dram_byte_s"] - c["contention_threshold"], 0), c["contention_plateau"])
+    above = np.minimum(
+        np.maximum(everything / c["dram_byte_s"] - c["contention_threshold"], 0),
+        c["contention_plateau"],
+    )
     relative = c["contention_slope"] * above / np.maximum(everything, TINY)
     return 1 + relative * (everything - own), 1 + relative * (everything - cores)
 
@@ -179,15 +212,30 @@ def _contention(batches: _Batches, rate: Single, c: dict[str, Single], tenants: 
 def _power(batches: _Batches, rate: Single, c: dict[str, Single]) -> tuple[Single, Single]:
     """Rails [3, R], and the share [R] of what is asked for above idle that the module's limit leaves."""
     added = np.stack(
-        [(rate * batches.gpu_j).sum(axis=0), (rate * batches.cv_j).sum(axis=0), (rate * (batches.gpu_bytes + batches.dla_bytes)).sum(axis=0) * c["byte_j"]]
+        [
+            (rate * batches.gpu_j).sum(axis=0),
+            (rate * batches.cv_j).sum(axis=0),
+            (rate * (batches.gpu_bytes + batches.dla_bytes)).sum(axis=0) * c["byte_j"],
+        ]
     )
     idle = np.stack([c["idle_gpu_w"], c["idle_cv_w"], c["idle_sys_w"]])
-    left = np.minimum(1, np.maximum(c["max_power_w"] - idle.sum(axis=0), 0.1) / np.maximum(added.sum(axis=0), TINY))
+    left = np.minimum(
+        1,
+        np.maximum(c["max_power_w"] - idle.sum(axis=0), 0.1) / np.maximum(added.sum(axis=0), TINY),
+    )
     return idle + added * left, left
 
 
 def _cycles(
-    fixed: Single, gpu: Single, demand: Single, rounds: Single, busy: npt.NDArray[np.bool_], start: Single, least: Single, capacity: Single, steps: int
+    fixed: Single,
+    gpu: Single,
+    demand: Single,
+    rounds: Single,
+    busy: npt.NDArray[np.bool_],
+    start: Single,
+    least: Single,
+    capacity: Single,
+    steps: int,
 ) -> tuple[Single, Single]:
     """Cycle times [S, R] and the stretch [R] at which all GPU phases together use `capacity`.
 
@@ -206,12 +254,20 @@ def _cycles(
         falling = (steep * (free >= rounds)).sum(axis=0)
         # Where every slot waits for its DLA core, stretching the GPU's part changes nothing yet: step as if none did.
         falling = np.where(falling > 0, falling, steep.sum(axis=0))
-        stretch = np.maximum(stretch + total * (total / capacity - 1) / np.maximum(falling, TINY), least)
+        stretch = np.maximum(
+            stretch + total * (total / capacity - 1) / np.maximum(falling, TINY), least
+        )
     return cycle, stretch
 
 
 def _arrivals(
-    contexts: Contexts, rows: npt.NDArray[np.integer], n: Single, sizes: Single, served: Single, single: Single, closed: tuple[Single, Single, Single]
+    contexts: Contexts,
+    rows: npt.NDArray[np.integer],
+    n: Single,
+    sizes: Single,
+    served: Single,
+    single: Single,
+    closed: tuple[Single, Single, Single],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Throughput, p50 and p99 in seconds [T, R] where requests arrive at a rate; a closed loop's are left as they are.
 
@@ -225,9 +281,27 @@ def _arrivals(
         which = np.flatnonzero(np.isfinite(rates))
         if not len(which):
             continue
-        own = [values[4 * tenant : 4 * tenant + 4, which].T.astype(np.float64) for values in (n, sizes, served, single)]
+        own = [
+            values[4 * tenant : 4 * tenant + 4, which].T.astype(np.float64)
+            for values in (n, sizes, served, single)
+        ]
         instances, size, whole, one = own
-        each = np.where(size > smallest, np.maximum(whole - one, 0.0) / np.maximum(size - smallest, 1.0), whole / np.maximum(size, 1.0))
-        answer = open_loop(rates[which], np.maximum(whole - each * size, 0.0), each, np.maximum(size, 1.0), instances, contexts.max_wait_s[rows[which]])
-        throughput[tenant, which], p50[tenant, which], p99[tenant, which] = answer.throughput_ips, answer.p50_s, answer.p99_s
+        each = np.where(
+            size > smallest,
+            np.maximum(whole - one, 0.0) / np.maximum(size - smallest, 1.0),
+            whole / np.maximum(size, 1.0),
+        )
+        answer = open_loop(
+            rates[which],
+            np.maximum(whole - each * size, 0.0),
+            each,
+            np.maximum(size, 1.0),
+            instances,
+            contexts.max_wait_s[rows[which]],
+        )
+        throughput[tenant, which], p50[tenant, which], p99[tenant, which] = (
+            answer.throughput_ips,
+            answer.p50_s,
+            answer.p99_s,
+        )
     return throughput, p50, p99

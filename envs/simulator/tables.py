@@ -14,10 +14,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from envs.layers import LayerTable
+from envs.arrays import FloatArray
+from envs.graph.layers import LayerTable
 from envs.simulator.machine import Machine
-from envs.simulator.parameters import FloatArray, ParameterSet
-from envs.simulator.service import REFERENCE_CPU_GHZ, REFERENCE_DLA_GHZ, service
+from envs.simulator.parameters import ParameterSet
+from envs.simulator.roofline import REFERENCE_CPU_GHZ, REFERENCE_DLA_GHZ, service
 
 POSITIONS = {"cuda": 0, "tensor": 1, "dla0": 2, "dla1": 3, "cpu_fp32": 0, "cpu_int8": 1}
 
@@ -30,8 +31,27 @@ MAX_WAIT_S = 5e-3
 
 #: Fields of `Contexts` that are one number a context.
 SCALARS = (
-    *("capacity", "threads", "dram_byte_s", "idle_gpu_w", "idle_cv_w", "idle_sys_w", "max_power_w", "pipe_overlap", "interference", "launch_lock"),
-    *("contention_threshold", "contention_slope", "contention_plateau", "byte_j", "tail", "quantum_s", "threads_exponent"),
+    *(
+        "capacity",
+        "threads",
+        "dram_byte_s",
+        "idle_gpu_w",
+        "idle_cv_w",
+        "idle_sys_w",
+        "max_power_w",
+        "pipe_overlap",
+        "interference",
+        "launch_lock",
+    ),
+    *(
+        "contention_threshold",
+        "contention_slope",
+        "contention_plateau",
+        "byte_j",
+        "tail",
+        "quantum_s",
+        "threads_exponent",
+    ),
     *("clock", "other_gpu", "other_byte_s"),
 )
 
@@ -95,7 +115,10 @@ class Contexts:
     def take(self, rows: npt.NDArray[np.integer]) -> Contexts:
         """Some of them, with repetitions if asked."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        picked = {name: value if name == "batches" else value[:, rows] if name == "table" else value[rows] for name, value in values.items()}
+        picked = {
+            name: value if name == "batches" else value[:, rows] if name == "table" else value[rows]
+            for name, value in values.items()
+        }
         return Contexts(**picked)
 
     @classmethod
@@ -104,7 +127,11 @@ class Contexts:
         joined = {}
         for each in fields(cls):
             values = [getattr(part, each.name) for part in parts]
-            joined[each.name] = values[0] if each.name == "batches" else np.concatenate(values, axis=1 if each.name == "table" else 0)
+            joined[each.name] = (
+                values[0]
+                if each.name == "batches"
+                else np.concatenate(values, axis=1 if each.name == "table" else 0)
+            )
         return cls(**joined)
 
 
@@ -135,7 +162,16 @@ def contexts_of(
             exclusive = cost.gpu_s - parameters.share_gain[:, None] * (cost.gpu_s - cost.work_s)
             gpu_j = cost.effort_s * gpu_w[:, None]
             cv_j = cost.dla_s * dla_w[:, None] + cost.host_s * core_w[:, None]
-            columns = (cost.host_s, cost.gpu_s, exclusive, cost.dla_s, cost.gpu_bytes, cost.dla_bytes, gpu_j, cv_j)
+            columns = (
+                cost.host_s,
+                cost.gpu_s,
+                exclusive,
+                cost.dla_s,
+                cost.gpu_bytes,
+                cost.dla_bytes,
+                gpu_j,
+                cv_j,
+            )
             for feature, column in enumerate(columns):
                 table[feature, :, tenant, POSITIONS[name]] = column
     plain = machine.architecture == "cpu"
@@ -167,6 +203,11 @@ def contexts_of(
         clock=every(1.0),
         other_gpu=every(0.0),
         other_byte_s=every(0.0),
-        rate_ips=np.tile(np.full(len(networks), np.inf) if rates_ips is None else np.array(rates_ips, dtype=float), (count, 1)),
+        rate_ips=np.tile(
+            np.full(len(networks), np.inf)
+            if rates_ips is None
+            else np.array(rates_ips, dtype=float),
+            (count, 1),
+        ),
         max_wait_s=every(max_wait_s),
     )

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from envs.arrays import FloatArray
 from envs.errors import require_positive
-from envs.simulator.parameters import FloatArray
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,23 @@ class Cooling:
         require_positive("cooling", self, "c_per_w", "minutes_s", "slope", "least")
 
 
-def temperature_after(cooling: Cooling, start_c: FloatArray | float, power_w: FloatArray | float, seconds: FloatArray | float) -> FloatArray:
+def temperature_after(
+    cooling: Cooling,
+    start_c: FloatArray | float,
+    power_w: FloatArray | float,
+    seconds: FloatArray | float,
+) -> FloatArray:
     """Degrees C after `seconds` of a constant power, [...] as the arguments broadcast."""
     steady = cooling.ambient_c + cooling.c_per_w * np.asarray(power_w)
-    return np.asarray(steady + (np.asarray(start_c) - steady) * np.exp(-np.asarray(seconds) / cooling.minutes_s))
+    return np.asarray(
+        steady + (np.asarray(start_c) - steady) * np.exp(-np.asarray(seconds) / cooling.minutes_s)
+    )
 
 
 def clock_at(cooling: Cooling, temperature_c: FloatArray | float) -> FloatArray:
     """Share of the power mode's clocks that is left at a temperature, [...]: 1 up to the limit."""
-    return np.asarray(np.clip(1.0 - cooling.slope * (np.asarray(temperature_c) - cooling.limit_c), cooling.least, 1.0))
+    return np.asarray(
+        np.clip(
+            1.0 - cooling.slope * (np.asarray(temperature_c) - cooling.limit_c), cooling.least, 1.0
+        )
+    )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from envs.catalog.boards import RAILS
-from envs.configuration import Configuration
-from envs.measurement import Measurement, Origin, TenantMeasurement
 from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
 from envs.simulator.model import Response
-from envs.validity import memory_mib
+from envs.spec.measurement import Measurement, Origin, TenantMeasurement
+from envs.spec.space import Configuration
+from envs.spec.validity import memory_mib
 
 #: What applying takes (assumptions, of the size that loading a TensorRT plan of some 50 MB from local flash takes): each engine whose
 #: accelerator or batch is new, and each further instance started or stopped. Engines count as built before.
@@ -20,7 +20,12 @@ P95_SHARE = float(np.log(20) / np.log(100))
 
 
 def simulated_window(
-    model: DeviceModel, configuration: Configuration, found: Response, rng: np.random.Generator, apply_s: float, window_s: float = WINDOW_S
+    model: DeviceModel,
+    configuration: Configuration,
+    found: Response,
+    rng: np.random.Generator,
+    apply_s: float,
+    window_s: float = WINDOW_S,
 ) -> Measurement:
     """One window of a configuration of which the model says `found` (one row), with noise from `rng`."""
     tenants = found.throughput_ips.shape[1]
@@ -31,7 +36,13 @@ def simulated_window(
     wide = np.exp(1.96 * scatter[tenants:-1])
     served = [
         TenantMeasurement(
-            float(rate), float(half), float(half + P95_SHARE * (late - half)), float(late), float(late / each), float(late * each), int(rate * window_s)
+            float(rate),
+            float(half),
+            float(half + P95_SHARE * (late - half)),
+            float(late),
+            float(late / each),
+            float(late * each),
+            int(rate * window_s),
         )
         for rate, half, late, each in zip(ips, p50, p99, wide, strict=True)
     ]
@@ -48,15 +59,23 @@ def simulated_window(
         apply_s=apply_s,
         measure_s=window_s,
         sensor="simulated" if model.has_power else "none",
-        rails_w=dict(zip(RAILS, (found.rails_w[0] * factors[-1]).tolist(), strict=True)) if model.has_power else {},
+        rails_w=dict(zip(RAILS, (found.rails_w[0] * factors[-1]).tolist(), strict=True))
+        if model.has_power
+        else {},
     )
 
 
 def applying_s(before: Configuration | None, after: Configuration) -> float:
     """Seconds from one configuration to another, see `ENGINE_S`."""
-    old = {} if before is None else {(tenant, place): (count, batch) for tenant, place, count, batch in before.slots()}
+    old = (
+        {}
+        if before is None
+        else {(tenant, place): (count, batch) for tenant, place, count, batch in before.slots()}
+    )
     seconds = 0.0
     for tenant, place, count, batch in after.slots():
         had, size = old.pop((tenant, place), (0, 0))
-        seconds += INSTANCE_S * abs(count - had) if size == batch else ENGINE_S + INSTANCE_S * (count - 1)
+        seconds += (
+            INSTANCE_S * abs(count - had) if size == batch else ENGINE_S + INSTANCE_S * (count - 1)
+        )
     return seconds + INSTANCE_S * sum(count for count, _ in old.values())

@@ -29,7 +29,10 @@ class BoardFiles:
     """
 
     def __init__(self, root: Path) -> None:
-        self._zones = {place_name(_text(zone / "type")): zone / "temp" for zone in _sorted(root / "sys/class/thermal", "thermal_zone*")}
+        self._zones = {
+            place_name(_text(zone / "type")): zone / "temp"
+            for zone in _sorted(root / "sys/class/thermal", "thermal_zone*")
+        }
         self._alerts = {
             kind.removesuffix(THROTTLE_ALERT): device / "cur_state"
             for device in _sorted(root / "sys/class/thermal", "cooling_device*")
@@ -48,19 +51,33 @@ class BoardFiles:
         """The fields of a sample that do not depend on where power comes from."""
         return {
             "temperatures_c": self.temperatures_c(),
-            "clocks_mhz": {name: hertz * scale / 1e6 for name, (path, scale) in self._clocks.items() if (hertz := read_number(path)) is not None},
+            "clocks_mhz": {
+                name: hertz * scale / 1e6
+                for name, (path, scale) in self._clocks.items()
+                if (hertz := read_number(path)) is not None
+            },
             **self.throttle(),
         }
 
     def temperatures_c(self) -> dict[str, float]:
-        read = {place: milli / 1e3 for place, path in self._zones.items() if (milli := read_number(path)) is not None}
+        read = {
+            place: milli / 1e3
+            for place, path in self._zones.items()
+            if (milli := read_number(path)) is not None
+        }
         return {place: celsius for place, celsius in read.items() if celsius > OFFLINE_C}
 
     def throttle(self) -> dict[str, Any]:
         """Counters of alarms and of heat, and the places that are throttled for heat now."""
         return {
-            "throttle_events": {name: count for name, path in self._alarms.items() if (count := read_number(path)) is not None},
-            "throttling": tuple(f"{name}_thermal" for name, path in self._alerts.items() if read_number(path)),
+            "throttle_events": {
+                name: count
+                for name, path in self._alarms.items()
+                if (count := read_number(path)) is not None
+            },
+            "throttling": tuple(
+                f"{name}_thermal" for name, path in self._alerts.items() if read_number(path)
+            ),
         }
 
 
@@ -72,8 +89,14 @@ def place_name(zone: str) -> str:
 def _package_counters(root: Path) -> dict[str, Path]:
     """How often a processor package (x86) was too hot; each of its cores shows the same count, and one of them is read."""
     cores = _sorted(root / "sys/devices/system/cpu", "cpu[0-9]*")
-    counters = {_text(core / "topology/physical_package_id"): core / "thermal_throttle/package_throttle_count" for core in cores}
-    return {f"package{package}_thermal": path for package, path in counters.items() if path.exists()}
+    counters = {
+        _text(core / "topology/physical_package_id"): core
+        / "thermal_throttle/package_throttle_count"
+        for core in cores
+    }
+    return {
+        f"package{package}_thermal": path for package, path in counters.items() if path.exists()
+    }
 
 
 def _clock_files(root: Path) -> dict[str, tuple[Path, int]]:

@@ -53,7 +53,9 @@ class LineChild:
         silence_s: without a line for so long, it counts as dead; start_s: the same for the first line.
     """
 
-    def __init__(self, sensor: str, command: Sequence[str], silence_s: float, start_s: float) -> None:
+    def __init__(
+        self, sensor: str, command: Sequence[str], silence_s: float, start_s: float
+    ) -> None:
         self._sensor = sensor
         self._command = list(command)
         self._start_s = start_s
@@ -70,7 +72,13 @@ class LineChild:
         try:
             # A session of its own: Ctrl-C is for the program that watches, which still wants to read its last window.
             process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._complaints, text=True, errors="replace", start_new_session=True
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+                text=True,
+                errors="replace",
+                start_new_session=True,
             )
         except OSError as error:
             self._complaints.close()
@@ -80,7 +88,12 @@ class LineChild:
             ) from error
         self._process = process
         assert process.stdout is not None
-        threading.Thread(target=self._mail.fill, args=(process.stdout,), name=f"{self._sensor} lines", daemon=True).start()
+        threading.Thread(
+            target=self._mail.fill,
+            args=(process.stdout,),
+            name=f"{self._sensor} lines",
+            daemon=True,
+        ).start()
         self._end = weakref.finalize(self, _end, process, self._complaints)
 
     def next_line(self) -> tuple[str, float]:
@@ -107,8 +120,12 @@ class LineChild:
             self._patience_s = self._silence_s
             return line.strip(), when_s
         if mail.ended:
-            raise SensorError(f"{self._sensor}: the process that reads it has ended ({self._last_words()}): start it by hand to see why")
-        raise SensorError(f"{self._sensor}: nothing was told for {self._patience_s:g} s: restart the service, or choose another sensor")
+            raise SensorError(
+                f"{self._sensor}: the process that reads it has ended ({self._last_words()}): start it by hand to see why"
+            )
+        raise SensorError(
+            f"{self._sensor}: nothing was told for {self._patience_s:g} s: restart the service, or choose another sensor"
+        )
 
     def close(self) -> None:
         self._closed = True

@@ -57,7 +57,9 @@ def power_window(samples: Sequence[BoardSample], has_power: bool, fault: str = "
     if fault or not (has_power or samples[0].rails_w):
         return PowerWindow(temperatures_c=heat_c, throttled=held, fault=fault)
     counted = bool(samples[0].energy_j)
-    fault = too_short(samples) or (counter_fault(samples) if counted else watts_fault(samples, has_power))
+    fault = too_short(samples) or (
+        counter_fault(samples) if counted else watts_fault(samples, has_power)
+    )
     if fault:
         return PowerWindow(temperatures_c=heat_c, throttled=held, fault=fault)
     span_s = samples[-1].time_s - samples[0].time_s
@@ -66,7 +68,10 @@ def power_window(samples: Sequence[BoardSample], has_power: bool, fault: str = "
         mean_w = math.fsum(rails_w[rail] for rail in samples[0].total_rails)
         doubt_w = counter_doubt_w(samples, mean_w)
     else:
-        rails_w = {rail: weighted_w(samples, [sample.rails_w[rail] for sample in samples]) for rail in samples[0].rails_w}
+        rails_w = {
+            rail: weighted_w(samples, [sample.rails_w[rail] for sample in samples])
+            for rail in samples[0].rails_w
+        }
         totals_w = [sample.total_w for sample in samples]
         mean_w = weighted_w(samples, totals_w)
         doubt_w = math.hypot(sampling_doubt_w(samples, totals_w), step_doubt_w(samples[-1]))
@@ -76,7 +81,10 @@ def power_window(samples: Sequence[BoardSample], has_power: bool, fault: str = "
 def area_j(samples: Sequence[BoardSample], watts: Sequence[float]) -> float:
     """Energy under watts [samples], by trapezoids between the time stamps."""
     pairs = zip(itertools.pairwise(samples), itertools.pairwise(watts), strict=True)
-    return math.fsum((late.time_s - early.time_s) * (low_w + high_w) / 2 for (early, late), (low_w, high_w) in pairs)
+    return math.fsum(
+        (late.time_s - early.time_s) * (low_w + high_w) / 2
+        for (early, late), (low_w, high_w) in pairs
+    )
 
 
 def weighted_w(samples: Sequence[BoardSample], watts: Sequence[float]) -> float:
@@ -90,7 +98,9 @@ def used_j(samples: Sequence[BoardSample], rail: str) -> float:
     steps_j = []
     for early, late in itertools.pairwise(samples):
         step_j = late.energy_j.get(rail, math.nan) - early.energy_j.get(rail, math.nan)
-        steps_j.append(step_j if not step_j < 0 else step_j + early.energy_wrap_j.get(rail, math.nan))
+        steps_j.append(
+            step_j if not step_j < 0 else step_j + early.energy_wrap_j.get(rail, math.nan)
+        )
     return math.fsum(steps_j)
 
 
@@ -112,7 +122,11 @@ def reading_fault(sample: BoardSample, has_power: bool) -> str:
 def watts_fault(samples: Sequence[BoardSample], has_power: bool) -> str:
     """What is wrong with a window of watts; nothing if it can be used."""
     first = samples[0]
-    lost = [rail for rail in first.rails_w if not all(math.isfinite(sample.rails_w.get(rail, math.nan)) for sample in samples)]
+    lost = [
+        rail
+        for rail in first.rails_w
+        if not all(math.isfinite(sample.rails_w.get(rail, math.nan)) for sample in samples)
+    ]
     if has_power and not all(math.isfinite(sample.total_w) for sample in samples):
         lost.append("the total")
     if lost:
@@ -120,7 +134,10 @@ def watts_fault(samples: Sequence[BoardSample], has_power: bool) -> str:
     if impossible := [fault for sample in samples if (fault := reading_fault(sample, has_power))]:
         return impossible[0]
     span_s = samples[-1].time_s - first.time_s
-    same = all(sample.rails_w == first.rails_w for sample in samples) and len({sample.total_w for sample in samples if has_power}) <= 1
+    same = (
+        all(sample.rails_w == first.rails_w for sample in samples)
+        and len({sample.total_w for sample in samples if has_power}) <= 1
+    )
     if same and len(samples) >= STUCK_READS and span_s >= STUCK_S:
         return f"stuck: {len(samples)} readings over {span_s:.1f} s are equal to the last bit"
     return ""
@@ -152,13 +169,20 @@ def sampling_doubt_w(samples: Sequence[BoardSample], watts: Sequence[float]) -> 
 
 def step_doubt_w(sample: BoardSample) -> float:
     """Standard deviation of the total from rounding to steps. A steady load is rounded alike each time: more samples do not help."""
-    return math.sqrt(math.fsum(sample.steps_w.get(rail, math.nan) ** 2 for rail in sample.total_rails) / 12)
+    return math.sqrt(
+        math.fsum(sample.steps_w.get(rail, math.nan) ** 2 for rail in sample.total_rails) / 12
+    )
 
 
 def counter_doubt_w(samples: Sequence[BoardSample], mean_w: float) -> float:
     """Standard deviation of the total from the age of a counter at both ends of the window."""
     first, last = samples[0], samples[-1]
-    return mean_w * math.hypot(first.refresh_s, last.refresh_s) / math.sqrt(12) / (last.time_s - first.time_s)
+    return (
+        mean_w
+        * math.hypot(first.refresh_s, last.refresh_s)
+        / math.sqrt(12)
+        / (last.time_s - first.time_s)
+    )
 
 
 def throttled(samples: Sequence[BoardSample]) -> tuple[str, ...]:

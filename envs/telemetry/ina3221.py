@@ -37,7 +37,11 @@ class Channel:
         if self.watts is not None:
             return need_number(NAME, self.watts) / 1e6, STEPS_W.get(self.rail, math.nan)
         volts, amperes = need_number(NAME, self.volts) / 1e3, need_number(NAME, self.amperes) / 1e3
-        step = step_w(volts, amperes, self.shunt_ohm) if self.shunt_ohm else STEPS_W.get(self.rail, math.nan)
+        step = (
+            step_w(volts, amperes, self.shunt_ohm)
+            if self.shunt_ohm
+            else STEPS_W.get(self.rail, math.nan)
+        )
         return volts * amperes, step
 
 
@@ -56,7 +60,9 @@ class Ina3221Sensor:
     def __init__(self, root: Path = Path("/")) -> None:
         self._channels = find_channels(root)
         if not self._channels:
-            raise SensorError(f"{NAME}: no power monitor below {root / DRIVER}: this is no Jetson, or its kernel has no ina3221 driver")
+            raise SensorError(
+                f"{NAME}: no power monitor below {root / DRIVER}: this is no Jetson, or its kernel has no ina3221 driver"
+            )
         self._board = BoardFiles(root)
         self.has_power = bool(module_rails(channel.rail for channel in self._channels))
         self.read()
@@ -64,9 +70,13 @@ class Ina3221Sensor:
     def read(self) -> BoardSample:
         began_s = time.perf_counter()
         told = {channel.rail: channel.read() for channel in self._channels}
-        when_s = (began_s + time.perf_counter()) / 2  # a read may wait for a conversion, up to 40 ms for all rails together
+        when_s = (
+            began_s + time.perf_counter()
+        ) / 2  # a read may wait for a conversion, up to 40 ms for all rails together
         rails_w = {rail: watts for rail, (watts, _) in told.items()}
-        return of_rails(rails_w, {rail: step for rail, (_, step) in told.items()}, when_s, **self._board.told())
+        return of_rails(
+            rails_w, {rail: step for rail, (_, step) in told.items()}, when_s, **self._board.told()
+        )
 
     def close(self) -> None:
         """No file is kept open."""
@@ -74,8 +84,17 @@ class Ina3221Sensor:
 
 def find_channels(root: Path) -> list[Channel]:
     """The channels of all monitors that are connected to something."""
-    chips = [chip for device in folders(NAME, root / DRIVER) for chip in folders(NAME, device / "hwmon", "hwmon")]
-    return [channel for chip in chips for number in (1, 2, 3) if (channel := _channel(chip, number)) is not None]
+    chips = [
+        chip
+        for device in folders(NAME, root / DRIVER)
+        for chip in folders(NAME, device / "hwmon", "hwmon")
+    ]
+    return [
+        channel
+        for chip in chips
+        for number in (1, 2, 3)
+        if (channel := _channel(chip, number)) is not None
+    ]
 
 
 def _channel(chip: Path, number: int) -> Channel | None:
@@ -90,4 +109,10 @@ def _channel(chip: Path, number: int) -> Channel | None:
         return None
     watts = chip / f"power{number}_input"
     shunt_uohm = read_number(chip / f"shunt{number}_resistor") or 0
-    return Channel(rail, chip / f"in{number}_input", chip / f"curr{number}_input", watts if watts.exists() else None, shunt_uohm / 1e6)
+    return Channel(
+        rail,
+        chip / f"in{number}_input",
+        chip / f"curr{number}_input",
+        watts if watts.exists() else None,
+        shunt_uohm / 1e6,
+    )

@@ -36,11 +36,19 @@ class JtopSensor(LineSensor):
 
     name = NAME
 
-    def __init__(self, root: Path = Path("/"), interval_s: float = 0.5, client: Sequence[str] = CLIENT) -> None:
+    def __init__(
+        self, root: Path = Path("/"), interval_s: float = 0.5, client: Sequence[str] = CLIENT
+    ) -> None:
         if not (root / SOCKET).exists():
-            raise SensorError(f"{NAME}: the service is down ({root / SOCKET} is missing): start it with `sudo systemctl start jtop.service`")
+            raise SensorError(
+                f"{NAME}: the service is down ({root / SOCKET} is missing): start it with `sudo systemctl start jtop.service`"
+            )
         self._board = BoardFiles(root)
-        super().__init__(LineChild(NAME, [*client, str(interval_s)], silence_s=max(2.5, 5 * interval_s), start_s=15.0))
+        super().__init__(
+            LineChild(
+                NAME, [*client, str(interval_s)], silence_s=max(2.5, 5 * interval_s), start_s=15.0
+            )
+        )
 
     def _sample(self, line: str, when_s: float) -> BoardSample:
         return sample_of(line, when_s, self._board)
@@ -52,14 +60,20 @@ def sample_of(line: str, when_s: float, board: BoardFiles) -> BoardSample:
         told = json.loads(line)
         if "error" in told:
             raise SensorError(f"{NAME}: {told['error']}")
-        rails_w = {str(rail): float(milliwatts) / 1e3 for rail, milliwatts in told["rails_mw"].items()}
+        rails_w = {
+            str(rail): float(milliwatts) / 1e3 for rail, milliwatts in told["rails_mw"].items()
+        }
         return of_rails(
             rails_w,
             nominal_steps_w(rails_w),
             when_s,
-            temperatures_c={str(place): float(celsius) for place, celsius in told["temperatures_c"].items()},
+            temperatures_c={
+                str(place): float(celsius) for place, celsius in told["temperatures_c"].items()
+            },
             clocks_mhz={str(part): float(mhz) for part, mhz in told["clocks_mhz"].items()},
             **board.throttle(),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise SensorError(f"{NAME}: its client wrote {line[:120]!r}, which is no sample: choose another sensor") from None
+        raise SensorError(
+            f"{NAME}: its client wrote {line[:120]!r}, which is no sample: choose another sensor"
+        ) from None

@@ -23,7 +23,9 @@ def main(interval_s: float) -> int:
         return complain(str(error))
     try:
         with client.jtop(interval=interval_s) as board:
-            if board.interval > 2 * interval_s:  # the client gives up after three intervals of its own
+            if (
+                board.interval > 2 * interval_s
+            ):  # the client gives up after three intervals of its own
                 return complain(
                     f"another client runs the service at {board.interval:g} s, {interval_s:g} s is wanted: end that client, or choose another sensor"
                 )
@@ -32,8 +34,16 @@ def main(interval_s: float) -> int:
                 # Where the service does not say anything new in time, its client gives the last sample once more.
                 if board.uptime != told:
                     told = board.uptime
-                    tell({"rails_mw": rails_mw(board.power), "temperatures_c": temperatures_c(board.temperature), "clocks_mhz": clocks_mhz(board)})
-        return complain("the service has stopped answering: restart it with `sudo systemctl restart jtop.service`")
+                    tell(
+                        {
+                            "rails_mw": rails_mw(board.power),
+                            "temperatures_c": temperatures_c(board.temperature),
+                            "clocks_mhz": clocks_mhz(board),
+                        }
+                    )
+        return complain(
+            "the service has stopped answering: restart it with `sudo systemctl restart jtop.service`"
+        )
     except (client.JtopException, OSError, EOFError) as error:
         return complain(advice(" ".join(str(error).split()) or type(error).__name__))
 
@@ -43,7 +53,9 @@ def tell(what: Told) -> None:
     try:
         print(json.dumps(what), flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains while it flushes
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or the interpreter complains while it flushes
         sys.exit(0)
 
 
@@ -71,16 +83,31 @@ def rails_mw(power: Told) -> dict[str, float]:
 
 
 def temperatures_c(places: Told) -> dict[str, float]:
-    return {place_name(name): place["temp"] for name, place in places.items() if place.get("online", True) and place["temp"] > OFFLINE_C}
+    return {
+        place_name(name): place["temp"]
+        for name, place in places.items()
+        if place.get("online", True) and place["temp"] > OFFLINE_C
+    }
 
 
 def clocks_mhz(board: Any) -> dict[str, float]:
     """Of the GPU, the memory and the DLAs, where the service tells them (in kHz)."""
-    integrated = [gpu["freq"] for gpu in board.gpu.values() if gpu.get("type") == "integrated" and "freq" in gpu]
-    told: dict[str, Told] = {"gpu": integrated[0] if integrated else {}, "emc": board.memory.get("EMC", {})}
+    integrated = [
+        gpu["freq"]
+        for gpu in board.gpu.values()
+        if gpu.get("type") == "integrated" and "freq" in gpu
+    ]
+    told: dict[str, Told] = {
+        "gpu": integrated[0] if integrated else {},
+        "emc": board.memory.get("EMC", {}),
+    }
     for core in ("DLA0", "DLA1"):
         told[core.lower()] = dict(board.engine.get(core, {})).get(f"{core}_CORE", {})
-    return {part: clock["cur"] / 1e3 for part, clock in told.items() if clock.get("online", True) and "cur" in clock}
+    return {
+        part: clock["cur"] / 1e3
+        for part, clock in told.items()
+        if clock.get("online", True) and "cur" in clock
+    }
 
 
 if __name__ == "__main__":

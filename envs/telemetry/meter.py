@@ -37,7 +37,12 @@ class PowerMeter:
             self._readings.begin()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._readings is not None and not self._hangs:
             self._readings.end()
 
@@ -45,7 +50,11 @@ class PowerMeter:
         """From the reading before the block to the one after it."""
         has_power = self.sensor.has_power
         if self._hangs:
-            return power_window([], has_power, f"{self.sensor.name}: a reading that was begun in an earlier window has not come back")
+            return power_window(
+                [],
+                has_power,
+                f"{self.sensor.name}: a reading that was begun in an earlier window has not come back",
+            )
         if self._readings is None:
             return power_window([], has_power)
         return power_window(list(self._readings.samples), has_power, self._readings.fault())
@@ -63,7 +72,9 @@ class _Readings:
         self._last_complaint = ""
         self._read_once = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="power", daemon=True)  # a read that hangs must not keep the program
+        self._thread = threading.Thread(
+            target=self._run, name="power", daemon=True
+        )  # a read that hangs must not keep the program
 
     @property
     def alive(self) -> bool:
@@ -102,7 +113,9 @@ class _Readings:
             return
         except TunerError as error:
             self._complaint = str(error)
-        except Exception as error:  # a driver's own; whatever it is, the window goes on without power
+        except (
+            Exception
+        ) as error:  # a driver's own; whatever it is, the window goes on without power
             self._complaint = f"{self._sensor.name}: {type(error).__name__}: {error}"
         self._last_complaint = self._complaint
         self._failed += 1
@@ -110,4 +123,8 @@ class _Readings:
     def _pause_s(self) -> float | None:
         """Until the next reading; None is until the end of the block."""
         first = self.samples[0] if self.samples else BoardSample()
-        return self._interval_s if (self._sensor.has_power or first.rails_w) and not first.energy_j else None
+        return (
+            self._interval_s
+            if (self._sensor.has_power or first.rails_w) and not first.energy_j
+            else None
+        )

@@ -49,7 +49,9 @@ class NvmlSensor:
         try:
             self._nvml.nvmlInit()
         except self._nvml.NVMLError as error:
-            raise SensorError(f"{NAME}: {error}: this computer has no NVIDIA driver that answers, install it or choose another sensor") from error
+            raise SensorError(
+                f"{NAME}: {error}: this computer has no NVIDIA driver that answers, install it or choose another sensor"
+            ) from error
         try:
             self._handle = self._chosen()
             self._counts = self._ask("nvmlDeviceGetTotalEnergyConsumption") is not None
@@ -58,14 +60,18 @@ class NvmlSensor:
             self._last = self._energy()
         except self._nvml.NVMLError as error:
             self._nvml.nvmlShutdown()
-            raise SensorError(f"{NAME}: the GPU tells no power ({error}): choose another sensor") from error
+            raise SensorError(
+                f"{NAME}: the GPU tells no power ({error}): choose another sensor"
+            ) from error
         self._open = True
 
     def read(self) -> BoardSample:
         try:
             return self._counted() if self._counts else self._watts()
         except self._nvml.NVMLError as error:
-            raise SensorError(f"{NAME}: the GPU has stopped telling its power ({error}): see nvidia-smi") from error
+            raise SensorError(
+                f"{NAME}: the GPU has stopped telling its power ({error}): see nvidia-smi"
+            ) from error
 
     def close(self) -> None:
         if self._open:
@@ -77,27 +83,53 @@ class NvmlSensor:
         (then_s, before_j), (now_s, after_j) = self._last, self._energy()
         self._last = (now_s, after_j)
         watts = (after_j - before_j) / (now_s - then_s) if now_s > then_s else math.nan
-        return BoardSample(watts, {"gpu": watts}, now_s, ("gpu",), energy_j={"gpu": after_j}, refresh_s=REFRESH_S, **self._told())
+        return BoardSample(
+            watts,
+            {"gpu": watts},
+            now_s,
+            ("gpu",),
+            energy_j={"gpu": after_j},
+            refresh_s=REFRESH_S,
+            **self._told(),
+        )
 
     def _watts(self) -> BoardSample:
         watts = self._nvml.nvmlDeviceGetPowerUsage(self._handle) / 1e3
-        return BoardSample(watts, {"gpu": watts}, total_rails=("gpu",), steps_w={"gpu": STEP_W}, **self._told())
+        return BoardSample(
+            watts, {"gpu": watts}, total_rails=("gpu",), steps_w={"gpu": STEP_W}, **self._told()
+        )
 
     def _energy(self) -> tuple[float, float]:
-        joules = self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1e3 if self._counts else math.nan
+        joules = (
+            self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1e3
+            if self._counts
+            else math.nan
+        )
         return time.perf_counter(), joules
 
     def _told(self) -> dict[str, Any]:
         nvml = self._nvml
         celsius = self._ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU)
-        clocks = {"gpu": self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM), "memory": self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM)}
-        held = {name: self._ask("nvmlDeviceGetViolationStatus", getattr(nvml, policy)) for name, policy in VIOLATIONS.items()}
+        clocks = {
+            "gpu": self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
+            "memory": self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
+        }
+        held = {
+            name: self._ask("nvmlDeviceGetViolationStatus", getattr(nvml, policy))
+            for name, policy in VIOLATIONS.items()
+        }
         reasons = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons") or 0
         return {
             "temperatures_c": {} if celsius is None else {"gpu": float(celsius)},
             "clocks_mhz": {part: float(mhz) for part, mhz in clocks.items() if mhz is not None},
-            "throttle_events": {name: int(status.violationTime) for name, status in held.items() if status is not None},
-            "throttling": tuple(name for name, bit in REASONS.items() if reasons & getattr(nvml, bit)),
+            "throttle_events": {
+                name: int(status.violationTime)
+                for name, status in held.items()
+                if status is not None
+            },
+            "throttling": tuple(
+                name for name, bit in REASONS.items() if reasons & getattr(nvml, bit)
+            ),
         }
 
     def _ask(self, function: str, *arguments: Any) -> Any:

@@ -18,7 +18,9 @@ def read_power_mode(root: Path = Path("/")) -> str:
     if found is None:
         return UNKNOWN
     number = int(found.group(1))
-    for mode, name in re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", _text(root / "etc/nvpmodel.conf")):
+    for mode, name in re.findall(
+        r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", _text(root / "etc/nvpmodel.conf")
+    ):
         if int(mode) == number:
             return str(name).removeprefix("MODE_")
     return str(number)

@@ -22,7 +22,15 @@ SHUNT_STEP_V = 40e-6
 BUS_STEP_V = 8e-3
 
 #: Where a source tells watts only: one step of current at the voltage at which the rail is sensed on NVIDIA's own carrier board.
-STEPS_W = {"VDD_GPU_SOC": 0.4, "VDD_CPU_CV": 0.4, "VIN_SYS_5V0": 0.1, "VDDQ_VDD2_1V8AO": 0.1, "VDD_IN": 0.04, "VDD_CPU_GPU_CV": 0.04, "VDD_SOC": 0.04}
+STEPS_W = {
+    "VDD_GPU_SOC": 0.4,
+    "VDD_CPU_CV": 0.4,
+    "VIN_SYS_5V0": 0.1,
+    "VDDQ_VDD2_1V8AO": 0.1,
+    "VDD_IN": 0.04,
+    "VDD_CPU_GPU_CV": 0.04,
+    "VDD_SOC": 0.04,
+}
 
 
 def module_rails(names: Iterable[str]) -> tuple[str, ...]:
@@ -36,12 +44,25 @@ def module_rails(names: Iterable[str]) -> tuple[str, ...]:
 
 def total_w(rails_w: Mapping[str, float]) -> float:
     """Watts of the module; NaN where the rails do not say."""
-    return math.fsum(rails_w[rail] for rail in module_rails(rails_w)) if module_rails(rails_w) else math.nan
+    return (
+        math.fsum(rails_w[rail] for rail in module_rails(rails_w))
+        if module_rails(rails_w)
+        else math.nan
+    )
 
 
-def of_rails(rails_w: dict[str, float], steps_w: dict[str, float], time_s: float, **more: Any) -> BoardSample:
+def of_rails(
+    rails_w: dict[str, float], steps_w: dict[str, float], time_s: float, **more: Any
+) -> BoardSample:
     """A sample from watts by rail, its total as far as the rails say, with whatever else the board told."""
-    return BoardSample(total_w=total_w(rails_w), rails_w=rails_w, time_s=time_s, total_rails=module_rails(rails_w), steps_w=steps_w, **more)
+    return BoardSample(
+        total_w=total_w(rails_w),
+        rails_w=rails_w,
+        time_s=time_s,
+        total_rails=module_rails(rails_w),
+        steps_w=steps_w,
+        **more,
+    )
 
 
 def step_w(volts: float, amperes: float, shunt_ohm: float) -> float:

@@ -33,11 +33,20 @@ class RaplSensor:
     has_power = True
 
     def __init__(self, root: Path = Path("/")) -> None:
-        domains = [path for path in folders(NAME, root / POWERCAP, "intel-rapl:") if path.name.count(":") == 1]
+        domains = [
+            path
+            for path in folders(NAME, root / POWERCAP, "intel-rapl:")
+            if path.name.count(":") == 1
+        ]
         if not domains:
-            raise SensorError(f"{NAME}: no energy counters below {root / POWERCAP}: this processor or virtual machine shows none")
+            raise SensorError(
+                f"{NAME}: no energy counters below {root / POWERCAP}: this processor or virtual machine shows none"
+            )
         self._domains = {f"{_label(path)}@{path.name}": path for path in domains}
-        self._wraps_j = {name: need_number(NAME, path / "max_energy_range_uj") / 1e6 for name, path in self._domains.items()}
+        self._wraps_j = {
+            name: need_number(NAME, path / "max_energy_range_uj") / 1e6
+            for name, path in self._domains.items()
+        }
         packages = tuple(name for name in self._domains if name.startswith("package"))
         # psys, where there is one, is the whole platform and holds the packages already.
         self._total_rails = packages or tuple(self._domains)
@@ -51,7 +60,11 @@ class RaplSensor:
         rails_w = {}
         for name, energy_j in after.items():
             used_j = energy_j - before[name]
-            rails_w[name] = (used_j if used_j >= 0 else used_j + self._wraps_j[name]) / elapsed_s if elapsed_s > 0 else math.nan
+            rails_w[name] = (
+                (used_j if used_j >= 0 else used_j + self._wraps_j[name]) / elapsed_s
+                if elapsed_s > 0
+                else math.nan
+            )
         return BoardSample(
             total_w=math.fsum(rails_w[name] for name in self._total_rails),
             rails_w=rails_w,
@@ -67,7 +80,10 @@ class RaplSensor:
         """No file is kept open."""
 
     def _energies(self) -> tuple[float, dict[str, float]]:
-        return time.perf_counter(), {name: need_number(NAME, path / "energy_uj") / 1e6 for name, path in self._domains.items()}
+        return time.perf_counter(), {
+            name: need_number(NAME, path / "energy_uj") / 1e6
+            for name, path in self._domains.items()
+        }
 
 
 def _label(domain: Path) -> str:

@@ -13,7 +13,6 @@ from envs.telemetry.none import NoSensor
 from envs.telemetry.nvml import NvmlSensor
 from envs.telemetry.protocol import Sensor
 from envs.telemetry.rapl import RaplSensor
-from envs.telemetry.tegrastats import TegrastatsSensor
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +20,6 @@ logger = logging.getLogger(__name__)
 SENSORS: dict[str, Callable[[Path], Sensor]] = {
     "ina3221": Ina3221Sensor,
     "jtop": JtopSensor,
-    "tegrastats": TegrastatsSensor,
     "rapl": RaplSensor,
     "nvml": NvmlSensor,
     "none": lambda root: NoSensor(),

@@ -35,7 +35,9 @@ def need_number(sensor: str, path: Path) -> int:
     except OSError as error:
         raise SensorError(f"{sensor}: {refusal(path, error)}") from error
     except ValueError:
-        raise SensorError(f"{sensor}: {path} holds no number: the kernel's driver is not the one this was written for") from None
+        raise SensorError(
+            f"{sensor}: {path} holds no number: the kernel's driver is not the one this was written for"
+        ) from None
 
 
 def folders(sensor: str, path: Path, prefix: str = "") -> list[Path]:

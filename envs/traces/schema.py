@@ -12,15 +12,31 @@ from typing import Any
 
 import numpy as np
 
-from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import TraceError
-from envs.measurement import Failure, FailureKind, Measurement, Origin, Outcome, TenantMeasurement
+from envs.spec.measurement import (
+    Failure,
+    FailureKind,
+    Measurement,
+    Origin,
+    Outcome,
+    TenantMeasurement,
+)
+from envs.spec.space import Configuration, ConfigurationSpace
 
 FORMAT = 1
 METADATA_KEY = b"tuner.trace"
 
 TENANT_QUANTITIES = tuple(field.name for field in fields(TenantMeasurement))
-WINDOW_QUANTITIES = ("window_s", "power_w", "energy_j", "memory_mib", "overlap", "foreign_share", "apply_s", "measure_s")
+WINDOW_QUANTITIES = (
+    "window_s",
+    "power_w",
+    "energy_j",
+    "memory_mib",
+    "overlap",
+    "foreign_share",
+    "apply_s",
+    "measure_s",
+)
 
 Row = dict[str, Any]
 
@@ -28,42 +44,74 @@ Row = dict[str, Any]
 def check_names(space: ConfigurationSpace) -> None:
     """TraceError unless the names that a trace carries are printable text: they reach terminals, tables and reports."""
     device, tenants = space.device, space.workload.tenants
-    for name in (device.name, device.power_mode, *(tenant.name for tenant in tenants), *(tenant.network.name for tenant in tenants)):
+    for name in (
+        device.name,
+        device.power_mode,
+        *(tenant.name for tenant in tenants),
+        *(tenant.network.name for tenant in tenants),
+    ):
         if not isinstance(name, str) or not name.isprintable():
-            raise TraceError(f"the name {str(name)[:80]!r} is no printable text: rename the network's file")
+            raise TraceError(
+                f"the name {str(name)[:80]!r} is no printable text: rename the network's file"
+            )
 
 
 def placement_columns(space: ConfigurationSpace) -> list[str]:
     """Column names of the placements, flat in the order [T, A, 2]."""
     return [
-        f"{tenant}.{accelerator}.{part}" for tenant in space.workload.names for accelerator in space.device.accelerator_names for part in ("instances", "batch")
+        f"{tenant}.{accelerator}.{part}"
+        for tenant in space.workload.names
+        for accelerator in space.device.accelerator_names
+        for part in ("instances", "batch")
     ]
 
 
 def number_columns(space: ConfigurationSpace) -> list[str]:
     """Column names of everything that is a floating-point number."""
-    return [f"{tenant}.{quantity}" for tenant in space.workload.names for quantity in TENANT_QUANTITIES] + list(WINDOW_QUANTITIES)
+    return [
+        f"{tenant}.{quantity}" for tenant in space.workload.names for quantity in TENANT_QUANTITIES
+    ] + list(WINDOW_QUANTITIES)
 
 
 def text_columns() -> list[str]:
     return ["threads", "sensor", "failure", "failure_reason"]
 
 
-def row_of(space: ConfigurationSpace, configuration: Configuration, outcome: Outcome, attempts: int, when_unix_s: float) -> Row:
+def row_of(
+    space: ConfigurationSpace,
+    configuration: Configuration,
+    outcome: Outcome,
+    attempts: int,
+    when_unix_s: float,
+) -> Row:
     """A row from what was tried and what came of it."""
-    row: Row = dict(zip(placement_columns(space), configuration.array().ravel().tolist(), strict=True))
+    row: Row = dict(
+        zip(placement_columns(space), configuration.array().ravel().tolist(), strict=True)
+    )
     row |= dict.fromkeys(number_columns(space), math.nan) | dict.fromkeys(text_columns(), "")
     row |= {"disturbed": False, "attempts": attempts, "when_unix_s": when_unix_s}
     if isinstance(outcome, Failure):
-        return row | {"failure": outcome.kind.value, "failure_reason": outcome.reason, "measure_s": outcome.cost_s}
+        return row | {
+            "failure": outcome.kind.value,
+            "failure_reason": outcome.reason,
+            "measure_s": outcome.cost_s,
+        }
     for name, tenant in zip(space.workload.names, outcome.tenants, strict=True):
-        row |= {f"{name}.{quantity}": float(getattr(tenant, quantity)) for quantity in TENANT_QUANTITIES}
+        row |= {
+            f"{name}.{quantity}": float(getattr(tenant, quantity)) for quantity in TENANT_QUANTITIES
+        }
     row |= {quantity: float(getattr(outcome, quantity)) for quantity in WINDOW_QUANTITIES}
-    return row | {"threads": " ".join(map(str, outcome.threads)), "sensor": outcome.sensor, "disturbed": outcome.disturbed}
+    return row | {
+        "threads": " ".join(map(str, outcome.threads)),
+        "sensor": outcome.sensor,
+        "disturbed": outcome.disturbed,
+    }
 
 
 def configuration_of(space: ConfigurationSpace, row: Row) -> Configuration:
-    return Configuration.of(np.array([row[name] for name in placement_columns(space)]).reshape(*space.shape, 2))
+    return Configuration.of(
+        np.array([row[name] for name in placement_columns(space)]).reshape(*space.shape, 2)
+    )
 
 
 def outcome_of(space: ConfigurationSpace, row: Row) -> Outcome:
@@ -72,7 +120,11 @@ def outcome_of(space: ConfigurationSpace, row: Row) -> Outcome:
         return Failure(FailureKind(row["failure"]), row["failure_reason"], float(row["measure_s"]))
     tenants = tuple(
         TenantMeasurement(
-            **{quantity: float(row[f"{name}.{quantity}"]) for quantity in TENANT_QUANTITIES if quantity != "requests"},
+            **{
+                quantity: float(row[f"{name}.{quantity}"])
+                for quantity in TENANT_QUANTITIES
+                if quantity != "requests"
+            },
             requests=int(row[f"{name}.requests"]),
         )
         for name in space.workload.names

@@ -17,12 +17,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import StorageError, TraceError
 from envs.files import parse_json, replacing
-from envs.measurement import Outcome
 from envs.optional import optional_import
-from envs.traces.schema import FORMAT, METADATA_KEY, Row, check_names, configuration_of, number_columns, placement_columns, row_of, text_columns
+from envs.spec.measurement import Outcome
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.traces.schema import (
+    FORMAT,
+    METADATA_KEY,
+    Row,
+    check_names,
+    configuration_of,
+    number_columns,
+    placement_columns,
+    row_of,
+    text_columns,
+)
 
 #: Provenance that must not change between the parts of one recording.
 IDENTITY = ("format", "space", "plan", "record", "serving", "runtime", "versions")
@@ -48,10 +58,16 @@ class TraceWriter:
         self.rows: list[Row] = []
         self._done: set[Configuration] = set()
         if path.exists() and not self._journal.exists():
-            raise StorageError(f"{path} exists already and is complete: choose another name with out=, or remove it")
+            raise StorageError(
+                f"{path} exists already and is complete: choose another name with out=, or remove it"
+            )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+            self._file = os.open(
+                self._journal,
+                os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+                0o644,
+            )
         except OSError as error:
             raise _cannot_write(self._journal, error) from error
         try:
@@ -64,10 +80,14 @@ class TraceWriter:
     def __contains__(self, configuration: Configuration) -> bool:
         return configuration in self._done
 
-    def append(self, configuration: Configuration, outcome: Outcome, attempts: int, when_unix_s: float) -> None:
+    def append(
+        self, configuration: Configuration, outcome: Outcome, attempts: int, when_unix_s: float
+    ) -> None:
         """Add a row, once; it is on the disk when this returns."""
         if configuration in self._done:
-            raise TraceError(f"{self._space.describe(configuration)} is in {self._journal.name} already")
+            raise TraceError(
+                f"{self._space.describe(configuration)} is in {self._journal.name} already"
+            )
         row = row_of(self._space, configuration, outcome, attempts, when_unix_s)
         self._write_line(row)
         self.rows.append(row)
@@ -87,18 +107,29 @@ class TraceWriter:
     def __enter__(self) -> TraceWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _lock(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise StorageError(f"{self._journal} is held by another recording: wait for it, or choose another name with out=") from error
+            raise StorageError(
+                f"{self._journal} is held by another recording: wait for it, or choose another name with out="
+            ) from error
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
-            raise StorageError(f"{self._journal} is no plain file: remove it, or choose another name with out=")
+            raise StorageError(
+                f"{self._journal} is no plain file: remove it, or choose another name with out="
+            )
         if not self._journal.exists() or self._journal.stat().st_ino != os.fstat(self._file).st_ino:
-            raise StorageError(f"another recording has just completed {self.path}: choose another name with out=")
+            raise StorageError(
+                f"another recording has just completed {self.path}: choose another name with out="
+            )
 
     def _resume(self) -> None:
         text = self._journal.read_bytes() if self._journal.is_file() else b""
@@ -123,7 +154,9 @@ class TraceWriter:
             self._done = {configuration_of(self._space, row) for row in rows}
             _table(self._space, {}, rows)
         except Exception as error:  # whatever rows of another making end in
-            raise TraceError(f"{self._journal} holds rows that are none of this recording: remove it, or choose another name with out=") from error
+            raise TraceError(
+                f"{self._journal} holds rows that are none of this recording: remove it, or choose another name with out="
+            ) from error
         if len(whole) < len(text):
             os.ftruncate(self._file, len(whole))
         self._header = header
@@ -138,11 +171,15 @@ class TraceWriter:
             os.fsync(self._file)
         except OSError as error:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._file, size)  # or what is appended next would be glued to half a line
+                os.ftruncate(
+                    self._file, size
+                )  # or what is appended next would be glued to half a line
             raise _cannot_write(self._journal, error) from error
 
 
-def write_parquet(path: Path, space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[Row]) -> None:
+def write_parquet(
+    path: Path, space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[Row]
+) -> None:
     """Write rows in one step: the file is either whole or not there. StorageError if the disk is full."""
     parquet = optional_import("pyarrow.parquet", "train")
     table = _table(space, metadata, rows)
@@ -159,11 +196,17 @@ def _table(space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[R
         [(name, arrow.int16()) for name in placement_columns(space)]
         + [(name, arrow.float64()) for name in number_columns(space)]
         + [(name, arrow.string()) for name in text_columns()]
-        + [("disturbed", arrow.bool_()), ("attempts", arrow.int16()), ("when_unix_s", arrow.float64())],
+        + [
+            ("disturbed", arrow.bool_()),
+            ("attempts", arrow.int16()),
+            ("when_unix_s", arrow.float64()),
+        ],
         metadata={METADATA_KEY: json.dumps(metadata).encode()},
     )
     return arrow.Table.from_pylist(list(rows), schema=schema)
 
 
 def _cannot_write(path: Path, error: OSError) -> StorageError:
-    return StorageError(f"cannot write {path}: {error.strerror or error}; what was completed is kept, free some space and run the same command again")
+    return StorageError(
+        f"cannot write {path}: {error.strerror or error}; what was completed is kept, free some space and run the same command again"
+    )

@@ -9,7 +9,11 @@ import pytest
 
 from benchmarks.faults import FAULTS, NO_POLICY, Fault, Result, killed, one
 
-LIVE = [fault for fault in FAULTS if fault.name in ("an instance dies", "an instance hangs", "the engine cache is damaged")]
+LIVE = [
+    fault
+    for fault in FAULTS
+    if fault.name in ("an instance dies", "an instance hangs", "the engine cache is damaged")
+]
 
 
 def assert_good(result: Result) -> None:
@@ -25,7 +29,9 @@ def test_a_simulated_board_serves_again_within_two_periods(fault: Fault, tmp_pat
 
 
 @pytest.mark.parametrize("fault", LIVE, ids=lambda fault: fault.name)
-def test_real_sessions_serve_again_and_no_request_is_lost_silently(fault: Fault, tmp_path: Path) -> None:
+def test_real_sessions_serve_again_and_no_request_is_lost_silently(
+    fault: Fault, tmp_path: Path
+) -> None:
     assert_good(one("onnxruntime", fault, tmp_path, 0.5))
 
 

@@ -48,7 +48,9 @@ def test_bert_computes_no_padding() -> None:
 
 def test_the_space_of_one_tenant() -> None:
     instances, levels = space()
-    assert instances.shape == levels.shape == (142_129 - 1, 1, 4)  # without the one that serves nothing
+    assert (
+        instances.shape == levels.shape == (142_129 - 1, 1, 4)
+    )  # without the one that serves nothing
     assert instances.sum(axis=(1, 2)).min() == 1
 
 

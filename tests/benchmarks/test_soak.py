@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks.soak import Phase, growth, levelled, main
-from envs.configuration import Configuration
-from envs.measurement import Failure, FailureKind
-from envs.objective import Objective
+from envs.spec.measurement import Failure, FailureKind
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration
 from tuner.control import guard
 from tuner.control.period import Period
 
@@ -29,26 +29,46 @@ def test_memory_is_compared_between_phases_with_the_same_limit() -> None:
     def phase(limit_ms: float, memory_mib: float) -> Phase:
         return Phase(limit_ms, [], [], [], np.empty((0, 0)), np.empty((0, 0)), memory_mib)
 
-    assert growth([phase(8.0, 160.0), phase(2.0, 190.0), phase(8.0, 160.0), phase(2.0, 190.0)]) == 1.0
+    assert (
+        growth([phase(8.0, 160.0), phase(2.0, 190.0), phase(8.0, 160.0), phase(2.0, 190.0)]) == 1.0
+    )
     assert growth([phase(8.0, 160.0), phase(2.0, 190.0), phase(8.0, 168.0)]) == pytest.approx(1.05)
 
 
 def served(configuration: Configuration, score_ips: float) -> Period:
     unread = Failure(FailureKind.BUILD_FAILED, "not read here")
-    return Period(1, 0.0, guard.Phase.HOLDING, configuration, unread, Objective((10.0,)), True, score_ips, 0.0, 0.0, ())
+    return Period(
+        1,
+        0.0,
+        guard.Phase.HOLDING,
+        configuration,
+        unread,
+        Objective((10.0,)),
+        True,
+        score_ips,
+        0.0,
+        0.0,
+        (),
+    )
 
 
 def against(p99_ms: list[list[float]]) -> tuple[float, float]:
     """The best fixed one of a slow and a fast configuration, by their rounds, on a computer whose level stays."""
     slow, fast = (Configuration((((0, 0), (2, batch)),)) for batch in (1, 2))
     ips = np.repeat([[100.0], [150.0]], 4, axis=1)
-    return Phase(10.0, [served(slow, 100.0)] * 8, [2, 4, 6, 8], [slow, fast], ips, np.array(p99_ms), 100.0).fixed
+    return Phase(
+        10.0, [served(slow, 100.0)] * 8, [2, 4, 6, 8], [slow, fast], ips, np.array(p99_ms), 100.0
+    ).fixed
 
 
-def test_what_kept_the_limit_in_every_round_is_the_best_fixed_one_and_else_what_it_broke_counts_nothing() -> None:
+def test_what_kept_the_limit_in_every_round_is_the_best_fixed_one_and_else_what_it_broke_counts_nothing() -> (
+    None
+):
     keeps, once, often = [9.0] * 4, [9.0, 9.0, 9.0, 11.0], [11.0, 9.0, 11.0, 11.0]
     assert against([keeps, keeps]) == pytest.approx((150.0, 0.0))
-    assert against([keeps, once]) == pytest.approx((100.0, 0.0)), "the faster one broke the limit once"
+    assert against([keeps, once]) == pytest.approx((100.0, 0.0)), (
+        "the faster one broke the limit once"
+    )
     assert against([once, once]) == pytest.approx((112.5, 0.25))
     assert against([once, often]) == pytest.approx((75.0, 0.25))
 
@@ -59,4 +79,7 @@ def test_a_bundle_that_is_missing_is_told_before_anything_is_measured(
     monkeypatch.setattr("sys.argv", ["soak", "--bundle", str(tmp_path / "none.bundle")])
     with pytest.raises(SystemExit, match="2"):
         main()
-    assert f"there is no policy bundle {tmp_path / 'none.bundle'}: train one" in capsys.readouterr().err
+    assert (
+        f"there is no policy bundle {tmp_path / 'none.bundle'}: train one"
+        in capsys.readouterr().err
+    )

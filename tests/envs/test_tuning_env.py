@@ -12,18 +12,18 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
+from envs.belief.features import ALLOWED, FEATURES
 from envs.catalog.boards import board
-from envs.configuration import Configuration
 from envs.episode import RewardOptions
 from envs.errors import ConfigurationError, ObjectiveError, OptionError
-from envs.measurement import Failure, FailureKind, Measurement, Origin
-from envs.objective import Objective
-from envs.observation import ALLOWED, FEATURES
+from envs.problems.draw import HELD_OUT_NETWORKS
+from envs.problems.world import RuntimeWorld, SimulatedWorld, TraceWorld, World
 from envs.runtimes.replayed import ReplayedRuntime
-from envs.simulator.draw import HELD_OUT_NETWORKS
+from envs.spec.measurement import Failure, FailureKind, Measurement, Origin
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration
 from envs.traces.reader import Trace
 from envs.tuning_env import TuningEnv, TuningVectorEnv, world_named
-from envs.world import RuntimeWorld, SimulatedWorld, TraceWorld, World
 from tests.worlds import respond, space, write_trace
 
 WORLDS = ("trace_world", "two_tenant_world", "simulated_world")
@@ -48,14 +48,18 @@ def test_both_official_checks_pass(world: World) -> None:
     env = gym.make("Tuning-v0", world=world, render_mode="ansi").unwrapped
     gymnasium_check(env)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Your observation  has an unconventional shape")  # a set of candidates is no vector
+        warnings.filterwarnings(
+            "ignore", "Your observation  has an unconventional shape"
+        )  # a set of candidates is no vector
         sb3_check(env)
 
 
 def test_gymnasium_makes_both_by_name(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t.parquet", space(max_instances=1, batches=(1, 2)))
     env = gym.make("Tuning-v0", world=str(trace.path))
-    many = gym.make_vec("Tuning-v0", num_envs=3, vectorization_mode="vector_entry_point", world=str(trace.path))
+    many = gym.make_vec(
+        "Tuning-v0", num_envs=3, vectorization_mode="vector_entry_point", world=str(trace.path)
+    )
     assert isinstance(env.unwrapped, TuningEnv)
     assert isinstance(many, TuningVectorEnv)
     assert many.single_observation_space == env.observation_space
@@ -63,13 +67,19 @@ def test_gymnasium_makes_both_by_name(tmp_path: Path) -> None:
 
 
 def test_a_board_by_name_is_simulated_with_what_its_split_draws() -> None:
-    train, held_out = (world_named("orin_nano_8", split, problems=2) for split in ("train", "held_out"))
+    train, held_out = (
+        world_named("orin_nano_8", split, problems=2) for split in ("train", "held_out")
+    )
     for world in (train, held_out):
         assert world.origin is Origin.SIMULATED
-        assert [asked.space.device.name for asked in world.asked] == [board("orin_nano_8").module] * 2
+        assert [asked.space.device.name for asked in world.asked] == [
+            board("orin_nano_8").module
+        ] * 2
     names = {name for asked in held_out.asked for name in asked.space.workload.names}
     assert names <= set(HELD_OUT_NETWORKS)
-    assert not names & {name.removesuffix("_like") for asked in train.asked for name in asked.space.workload.names}
+    assert not names & {
+        name.removesuffix("_like") for asked in train.asked for name in asked.space.workload.names
+    }
 
 
 @every_world
@@ -135,13 +145,17 @@ def test_observations_are_finite_and_proposals_are_what_is_measured(world: World
                 asked.space.check(each)
             action = rng.choice(np.flatnonzero(masks))
             observation, reward, terminated, truncated, _ = env.step(action)
-            assert Configuration.of(asked.placements[env.episodes.taken[0, used]]) == proposals[action]
+            assert (
+                Configuration.of(asked.placements[env.episodes.taken[0, used]]) == proposals[action]
+            )
             assert np.isfinite(reward)
             assert not truncated
             assert terminated == (used == 7)
 
 
-def test_a_replayed_configuration_gives_what_was_recorded(trace: Trace, trace_world: TraceWorld) -> None:
+def test_a_replayed_configuration_gives_what_was_recorded(
+    trace: Trace, trace_world: TraceWorld
+) -> None:
     env = TuningEnv(trace_world)
     env.reset(seed=3)
     for place in (4, 0, 9):
@@ -155,7 +169,10 @@ def test_a_replayed_configuration_gives_what_was_recorded(trace: Trace, trace_wo
 def test_a_runtime_and_the_trace_recorded_from_it_agree(trace: Trace) -> None:
     """What is measured, kept and best is the same; what is gained is not, since nobody knows a runtime's optimum."""
     with ReplayedRuntime(trace) as runtime:
-        live, replayed = TuningEnv(RuntimeWorld(runtime, 3.0, [LIMIT])), TuningEnv(TraceWorld(trace, objectives=[LIMIT]))
+        live, replayed = (
+            TuningEnv(RuntimeWorld(runtime, 3.0, [LIMIT])),
+            TuningEnv(TraceWorld(trace, objectives=[LIMIT])),
+        )
         assert live.observation_space == replayed.observation_space
         for env in (live, replayed):
             env.reset(seed=0)
@@ -181,7 +198,9 @@ def test_a_runtime_is_asked_for_exactly_what_is_proposed(trace: Trace) -> None:
     expected = [env.proposals()[5]]
     env.step(np.int64(5))
     assert asked[1:] == expected
-    assert asked[0] == Configuration.of(env._asked.placements[0]), "the reset measures where everybody starts"
+    assert asked[0] == Configuration.of(env._asked.placements[0]), (
+        "the reset measures where everybody starts"
+    )
 
 
 @pytest.mark.parametrize("limit", [60.0, 30.0, 10.0])
@@ -212,7 +231,9 @@ def test_what_was_measured_is_worth_no_choice_but_the_best(trace: Trace) -> None
         env.step(np.int64(place))
         told = respond(trace.space, configuration)
         paper[configuration] = float(told.throughput_ips[0]) if told.p99_ms[0] <= 60 else 0.0
-        allowed = {each for each, free in zip(env.proposals(), env.action_masks(), strict=True) if free}
+        allowed = {
+            each for each, free in zip(env.proposals(), env.action_masks(), strict=True) if free
+        }
         assert allowed & paper.keys() == {max(paper, key=paper.__getitem__)}
 
 
@@ -225,7 +246,11 @@ def test_changed_conditions_forget_the_best(simulated_world: SimulatedWorld) -> 
     changes, others, forgotten = np.zeros(40, dtype=int), 0, 0
     for place in (3, 2, 1, 2, 1, 3):  # something new each time: place 0 is the best so far
         due = episodes.used == episodes._change_at
-        before, limits, variant = episodes.best.copy(), episodes.limits.copy(), episodes.variant.copy()
+        before, limits, variant = (
+            episodes.best.copy(),
+            episodes.limits.copy(),
+            episodes.variant.copy(),
+        )
         observations, _, _, _, _ = env.step(np.full(40, place))
         other = (episodes.limits != limits).any(axis=1) | (episodes.variant != variant)
         just = episodes.taken[np.arange(40), episodes.used - 1]
@@ -253,19 +278,25 @@ def test_nothing_changes_unless_asked_for(simulated_world: SimulatedWorld) -> No
     assert (env.episodes.variant == variant).all()
 
 
-def test_the_rows_of_a_vector_environment_can_be_asked_for_one_objective(trace_world: TraceWorld) -> None:
+def test_the_rows_of_a_vector_environment_can_be_asked_for_one_objective(
+    trace_world: TraceWorld,
+) -> None:
     many, one = TuningVectorEnv(3, trace_world), TuningEnv(trace_world)
     observations, _ = many.reset(seed=4, options={"objective": LIMIT})
     assert (observations[0] == one.reset(seed=4, options={"objective": LIMIT})[0]).all()
     assert np.unique(many.episodes.limits, axis=0).shape[0] == 1
     for _ in range(many.episodes.budget - 1):
         many.step(np.zeros(3, dtype=np.int64))
-    assert np.unique(many.episodes.limits, axis=0).shape[0] > 1  # the next episodes draw objectives again, as one environment's would
+    assert (
+        np.unique(many.episodes.limits, axis=0).shape[0] > 1
+    )  # the next episodes draw objectives again, as one environment's would
     with pytest.raises(OptionError, match="no option 'limit'"):
         many.reset(options={"limit": 3})
 
 
-def test_an_objective_can_be_asked_for(trace_world: TraceWorld, simulated_world: SimulatedWorld) -> None:
+def test_an_objective_can_be_asked_for(
+    trace_world: TraceWorld, simulated_world: SimulatedWorld
+) -> None:
     env = TuningEnv(trace_world)
     assert env.reset(seed=0, options={"objective": LIMIT})[1]["objective"] == LIMIT
     text = env.render()
@@ -302,7 +333,9 @@ def test_render_tells_the_episode(trace: Trace) -> None:
 def test_failures_of_a_runtime_are_measured_as_failures(tmp_path: Path) -> None:
     failing = space()
     large = failing.catalogue[failing.catalogue[:, 0, 1, 1] == 4]
-    broken = {Configuration.of(row): Failure(FailureKind.OUT_OF_MEMORY, "too much", 2.0) for row in large}
+    broken = {
+        Configuration.of(row): Failure(FailureKind.OUT_OF_MEMORY, "too much", 2.0) for row in large
+    }
     with ReplayedRuntime(write_trace(tmp_path / "t.parquet", failing, failures=broken)) as runtime:
         env = TuningEnv(RuntimeWorld(runtime, 1.0, [Objective((1e6,))]))
         env.reset(seed=0)
@@ -313,13 +346,19 @@ def test_failures_of_a_runtime_are_measured_as_failures(tmp_path: Path) -> None:
             assert facts["violation"] > 0
             assert reward == pytest.approx(-0.1)
             assert observation in env.observation_space
-            assert configuration not in {each for each, free in zip(env.proposals(), env.action_masks(), strict=True) if free}
+            assert configuration not in {
+                each for each, free in zip(env.proposals(), env.action_masks(), strict=True) if free
+            }
 
 
 def test_nothing_to_start_from_is_said(trace: Trace, tmp_path: Path) -> None:
     with ReplayedRuntime(trace) as runtime:
         start = Configuration.of(RuntimeWorld(runtime, 1.0, [LIMIT]).asked[0].placements[0])
-    failing = write_trace(tmp_path / "t.parquet", space(), failures={start: Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0)})
+    failing = write_trace(
+        tmp_path / "t.parquet",
+        space(),
+        failures={start: Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0)},
+    )
     with ReplayedRuntime(failing) as runtime:
         env = TuningEnv(RuntimeWorld(runtime, 1.0, [LIMIT]))
         with pytest.raises(ConfigurationError, match="nothing to start from"):
@@ -328,7 +367,9 @@ def test_nothing_to_start_from_is_said(trace: Trace, tmp_path: Path) -> None:
 
 def test_partial_traces_propose_only_what_works_in_them(tmp_path: Path) -> None:
     some = space().catalogue[::7]
-    failures = {Configuration.of(row): Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0) for row in some}
+    failures = {
+        Configuration.of(row): Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0) for row in some
+    }
     part = write_trace(tmp_path / "part.parquet", space(), keep=0.5, failures=failures)
     recorded = {Configuration.of(row) for row in part.placements} - failures.keys()
     env = TuningEnv(TraceWorld(part, count=4))
@@ -360,7 +401,9 @@ def test_wrong_options_and_actions_are_named(trace_world: TraceWorld) -> None:
         TuningEnv(trace_world, budget=1)
     with pytest.raises(OptionError, match=r"changes=1\.5"):
         TuningEnv(trace_world, changes=1.5)
-    with pytest.raises(OptionError, match=r"world='agx_thor' is neither a board \(.*agx_orin_64.*\) nor a trace"):
+    with pytest.raises(
+        OptionError, match=r"world='agx_thor' is neither a board \(.*agx_orin_64.*\) nor a trace"
+    ):
         TuningEnv("agx_thor")
     env = TuningEnv(trace_world, budget=2)
     env.reset(seed=0)

@@ -36,7 +36,9 @@ def tree(folder: Path) -> dict[str, str]:
             if path.is_symlink():
                 found[name] = f"link to {os.readlink(path)}"
             else:
-                found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "other"
+                found[name] = (
+                    hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "other"
+                )
     return found
 
 
@@ -48,7 +50,11 @@ def untouched(folder: Path, but: tuple[Path, ...] = ()) -> Iterator[None]:
     after = tree(folder)
     inside = tuple(str(path.relative_to(folder)) for path in but)
     moved = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    assert {name for name in moved if not any(name == each or name.startswith(f"{each}/") for each in inside)} == set()
+    assert {
+        name
+        for name in moved
+        if not any(name == each or name.startswith(f"{each}/") for each in inside)
+    } == set()
 
 
 @contextlib.contextmanager
@@ -66,7 +72,9 @@ def little_memory(mib: int) -> Iterator[None]:
     """So much more address space than now, and no more: who believes a number in a file gets a MemoryError, not the computer's memory."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (mib << 20), before[1]))
+    resource.setrlimit(
+        resource.RLIMIT_AS, (pages * resource.getpagesize() + (mib << 20), before[1])
+    )
     try:
         yield
     finally:
@@ -83,11 +91,15 @@ def array_bytes(array: np.ndarray, pickled: bool = False) -> bytes:
 def claiming(shape: tuple[int, ...], dtype: str = "<f4", content: bytes = b"") -> bytes:
     """An .npy file whose header says what is not there."""
     file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": dtype, "fortran_order": False, "shape": shape}
+    )
     return file.getvalue() + content
 
 
-def write_zip(path: Path, members: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
+def write_zip(
+    path: Path, members: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED
+) -> Path:
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in members.items():
             archive.writestr(name, content)

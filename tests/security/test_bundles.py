@@ -13,23 +13,46 @@ from typing import Any
 import numpy as np
 import pytest
 
+from envs.belief.features import FEATURES
 from envs.errors import BundleError
-from envs.observation import FEATURES
 from tests.commands import call
-from tests.security.attacks import Payload, array_bytes, claiming, little_memory, members_of, refused, untouched, write_zip
+from tests.security.attacks import (
+    Payload,
+    array_bytes,
+    claiming,
+    little_memory,
+    members_of,
+    refused,
+    untouched,
+    write_zip,
+)
 from tuner.options import shipped
 from tuner.policy.bundle import load_bundle, save_bundle
 
 GOOD = shipped("checkpoints") / "reference.bundle"
 
 
-def altered(path: Path, changes: dict[str, bytes | None], compression: int = zipfile.ZIP_STORED) -> Path:
+def altered(
+    path: Path, changes: dict[str, bytes | None], compression: int = zipfile.ZIP_STORED
+) -> Path:
     """The bundle that comes with the project, some members replaced, added, or left out where the change is None."""
-    return write_zip(path, {name: content for name, content in (members_of(GOOD) | changes).items() if content is not None}, compression)
+    return write_zip(
+        path,
+        {
+            name: content
+            for name, content in (members_of(GOOD) | changes).items()
+            if content is not None
+        },
+        compression,
+    )
 
 
 def manifest(**changes: Any) -> bytes:
-    return text_array(json.dumps({"format": 2, "budget": 8, "features": list(FEATURES), "provenance": {}} | changes).encode())
+    return text_array(
+        json.dumps(
+            {"format": 2, "budget": 8, "features": list(FEATURES), "provenance": {}} | changes
+        ).encode()
+    )
 
 
 def text_array(text: bytes) -> bytes:
@@ -54,7 +77,10 @@ def test_an_array_of_objects_is_not_unpickled(tmp_path: Path, member: str) -> No
 @pytest.mark.parametrize("name", ["trust", "manifest", "extra.pkl", "data.pkl", "__init__.py"])
 def test_a_pickle_in_the_place_of_an_array_is_not_unpickled(tmp_path: Path, name: str) -> None:
     content = pickle.dumps(Payload(tmp_path / "ran"))
-    cases = [altered(tmp_path / "a", {name: content}), altered(tmp_path / "b", {f"{name}.npy": content})]
+    cases = [
+        altered(tmp_path / "a", {name: content}),
+        altered(tmp_path / "b", {f"{name}.npy": content}),
+    ]
     (tmp_path / "c").write_bytes(content)
     with untouched(tmp_path):
         for bundle in (*cases, tmp_path / "c"):
@@ -63,7 +89,16 @@ def test_a_pickle_in_the_place_of_an_array_is_not_unpickled(tmp_path: Path, name
 
 
 @pytest.mark.parametrize(
-    "name", ["../escaped.npy", "/tmp/escaped.npy", "a/../../escaped.npy", "..\\escaped.npy", "C:\\escaped.npy", "new\nline.npy", "\x1b[2J.npy"]
+    "name",
+    [
+        "../escaped.npy",
+        "/tmp/escaped.npy",
+        "a/../../escaped.npy",
+        "..\\escaped.npy",
+        "C:\\escaped.npy",
+        "new\nline.npy",
+        "\x1b[2J.npy",
+    ],
 )
 def test_names_that_are_paths_lead_nowhere(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "inside"
@@ -87,15 +122,23 @@ def test_a_member_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
         load_bundle(bundle)
 
 
-@pytest.mark.parametrize("shape", [(2**28,), (2**40,), (2**62,), (2**70,), (2**31, 2**31), (-1,), (-2, -2), (2, 2**40), ()])
+@pytest.mark.parametrize(
+    "shape",
+    [(2**28,), (2**40,), (2**62,), (2**70,), (2**31, 2**31), (-1,), (-2, -2), (2, 2**40), ()],
+)
 @pytest.mark.parametrize("name", ["trust", "manifest", "first.bias"])
-def test_a_shape_that_is_not_there_takes_no_memory(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
+def test_a_shape_that_is_not_there_takes_no_memory(
+    tmp_path: Path, name: str, shape: tuple[int, ...]
+) -> None:
     bundle = altered(tmp_path / "evil.bundle", {f"{name}.npy": claiming(shape, content=b"\0" * 8)})
     with little_memory(200), refused("is damaged", BundleError):
         load_bundle(bundle)
 
 
-@pytest.mark.parametrize("dtype", ["<U500000000", "|S0", "|V0", "|O", [["a", "<f4"], ["b", "|O"]], "<M8[ns]", "x", "<f4,<f4"])
+@pytest.mark.parametrize(
+    "dtype",
+    ["<U500000000", "|S0", "|V0", "|O", [["a", "<f4"], ["b", "|O"]], "<M8[ns]", "x", "<f4,<f4"],
+)
 def test_a_strange_type_is_refused(tmp_path: Path, dtype: Any) -> None:
     bundle = altered(tmp_path / "evil.bundle", {"trust.npy": claiming((2,), dtype, b"\0" * 8)})
     with little_memory(200), refused("is damaged", BundleError):
@@ -103,9 +146,18 @@ def test_a_strange_type_is_refused(tmp_path: Path, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["__import__('os').system('touch ran')", "{'descr': '<f4', 'shape': (" + "-" * 5000 + "1,)}", "(" * 9000, "'" + "9" * 9000, "{"]
+    "header",
+    [
+        "__import__('os').system('touch ran')",
+        "{'descr': '<f4', 'shape': (" + "-" * 5000 + "1,)}",
+        "(" * 9000,
+        "'" + "9" * 9000,
+        "{",
+    ],
 )
-def test_a_header_that_is_no_header_is_refused(tmp_path: Path, header: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_that_is_no_header_is_refused(
+    tmp_path: Path, header: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
     with untouched(tmp_path, (tmp_path / "evil.bundle",)), refused("is damaged", BundleError):
@@ -147,7 +199,14 @@ def patched(path: Path, offset: int, value: int) -> Path:
 
 
 def test_archives_that_python_cannot_read_are_refused(tmp_path: Path) -> None:
-    for name, offset, value in (("encrypted", 6, 1), ("unknown", 8, 99), ("deflate", 8, 8), ("bzip2", 8, 12), ("lzma", 8, 14), ("version", 4, 255)):
+    for name, offset, value in (
+        ("encrypted", 6, 1),
+        ("unknown", 8, 99),
+        ("deflate", 8, 8),
+        ("bzip2", 8, 12),
+        ("lzma", 8, 14),
+        ("version", 4, 255),
+    ):
         with refused("is damaged", BundleError):
             load_bundle(patched(altered(tmp_path / name, {}), offset, value))
 
@@ -155,10 +214,16 @@ def test_archives_that_python_cannot_read_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"budget": budget} for budget in ("8", None, 8.5, [8], -3, 10**30, 1e400, float("nan"), {"a": 1})),
+        *(
+            {"budget": budget}
+            for budget in ("8", None, 8.5, [8], -3, 10**30, 1e400, float("nan"), {"a": 1})
+        ),
         *({"format": number} for number in ("2", None, [2], "\x1b]0;x\x07\n" * 50)),
         *({"features": value} for value in (None, 3, {"a": 1}, list(FEATURES) * 10_000, [[]])),
-        *({"provenance": value} for value in (None, 3, "text", [1], {"trace": "name"}, {"trace": [1]})),
+        *(
+            {"provenance": value}
+            for value in (None, 3, "text", [1], {"trace": "name"}, {"trace": [1]})
+        ),
     ],
     ids=lambda changes: repr(changes)[:30],
 )
@@ -167,14 +232,29 @@ def test_a_manifest_of_wrong_types_is_refused(tmp_path: Path, changes: dict[str,
         load_bundle(altered(tmp_path / "evil.bundle", {"manifest.npy": manifest(**changes)}))
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"null", b"3", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b'{"format": ' + b"9" * 10_000 + b"}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"3",
+        b'"x"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"format": ' + b"9" * 10_000 + b"}",
+    ],
+)
 def test_a_manifest_that_is_none_is_refused(tmp_path: Path, text: bytes) -> None:
     with refused("is damaged", BundleError):
         load_bundle(altered(tmp_path / "evil.bundle", {"manifest.npy": text_array(text)}))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_none_are_refused_wherever_they_stand(tmp_path: Path, value: float) -> None:
+def test_numbers_that_are_none_are_refused_wherever_they_stand(
+    tmp_path: Path, value: float
+) -> None:
     for name, array in load_bundle(GOOD).weights.items():
         array.flat[array.size // 2] = value
         with refused(f"{name} is not finite", BundleError):
@@ -185,13 +265,21 @@ def test_the_commands_say_it_in_one_line_and_write_nothing(tmp_path: Path) -> No
     evil = np.array([Payload(tmp_path / "ran")], dtype=object)
     bundle = altered(tmp_path / "evil.bundle", {"trust.npy": array_bytes(evil, pickled=True)})
     with untouched(tmp_path):
-        for name, arguments in (("export", ["target=policy"]), ("evaluate", ["trace=resnet50", "evaluation.objectives=1"])):
+        for name, arguments in (
+            ("export", ["target=policy"]),
+            ("evaluate", ["trace=resnet50", "evaluation.objectives=1"]),
+        ):
             told = call(name, *arguments, f"bundle={bundle}", f"out={tmp_path / 'out'}")
             assert told.returncode == 2
-            assert told.stderr == f"error: {bundle} is damaged or no policy bundle (ValueError: an array holds object, no numbers)\n"
+            assert (
+                told.stderr
+                == f"error: {bundle} is damaged or no policy bundle (ValueError: an array holds object, no numbers)\n"
+            )
 
 
-def test_what_is_written_replaces_a_link_and_follows_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_written_replaces_a_link_and_follows_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither in the place of the bundle nor of the unfinished file, whose name can be guessed."""
     precious = tmp_path / "precious"
     precious.write_text("keep")

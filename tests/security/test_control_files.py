@@ -10,26 +10,43 @@ from typing import Any
 
 import pytest
 
-from envs.configuration import Configuration
 from envs.errors import ObjectiveError, StorageError
+from envs.spec.space import Configuration
 from tests.commands import call
 from tests.security.attacks import Payload, little_memory, refused, untouched
 from tests.worlds import space
 from tuner.control.guard import Guard
+from tuner.control.last_good import FILE, LastGood
 from tuner.control.limits import Limits
 from tuner.control.lock import DeviceLock
-from tuner.control.memory import FILE, LastGood
 from tuner.control.period import Journal
 
 SPACE = space()
 GOOD = Configuration.of(SPACE.catalogue[5])
 
 #: What is no JSON, or more of it than anybody reads.
-CONTENTS = [b"", b"\x00" * 100, b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000, b'"' + b"x" * (32 << 20) + b'"', b"null", b"[]", b"3"]
+CONTENTS = [
+    b"",
+    b"\x00" * 100,
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b"9" * 5000,
+    b'"' + b"x" * (32 << 20) + b'"',
+    b"null",
+    b"[]",
+    b"3",
+]
 
 
-@pytest.mark.parametrize("content", [*CONTENTS, pickle.dumps(Payload(Path("ran")))], ids=lambda content: repr(content[:12]))
-def test_limits_that_are_none_leave_the_limits_as_they_are(tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [*CONTENTS, pickle.dumps(Payload(Path("ran")))],
+    ids=lambda content: repr(content[:12]),
+)
+def test_limits_that_are_none_leave_the_limits_as_they_are(
+    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "limits.json"
     limits = Limits({"p99_ms": 50.0}, ("a", "b"), True, path)
@@ -43,14 +60,32 @@ def test_limits_that_are_none_leave_the_limits_as_they_are(tmp_path: Path, conte
 @pytest.mark.parametrize(
     "data",
     [
-        *({"p99_ms": value} for value in ("__import__('os')", [[1], [2]], [None, "x"], {"a": []}, {"a": {"b": 1}}, 10**400, -(10**400), float("nan"), 0)),
-        *({"power_w": value} for value in ("x" * 10_000, [1], {"a": 1}, -1, float("-inf"), 10**400)),
+        *(
+            {"p99_ms": value}
+            for value in (
+                "__import__('os')",
+                [[1], [2]],
+                [None, "x"],
+                {"a": []},
+                {"a": {"b": 1}},
+                10**400,
+                -(10**400),
+                float("nan"),
+                0,
+            )
+        ),
+        *(
+            {"power_w": value}
+            for value in ("x" * 10_000, [1], {"a": 1}, -1, float("-inf"), 10**400)
+        ),
         *({name: 1} for name in ("__class__", "\x1b[2J", "two\nlines", "x" * 100_000)),
         *({"p99_ms": {name: 1}} for name in ("../../x", "\x1b]0;owned\x07", "y" * 100_000)),
     ],
     ids=lambda data: repr(data)[:30],
 )
-def test_limits_of_wrong_types_leave_the_limits_as_they_are(tmp_path: Path, data: dict[str, Any]) -> None:
+def test_limits_of_wrong_types_leave_the_limits_as_they_are(
+    tmp_path: Path, data: dict[str, Any]
+) -> None:
     path = tmp_path / "limits.json"
     limits = Limits({"p99_ms": 50.0}, ("a", "b"), True, path)
     path.write_text(json.dumps(data))
@@ -66,7 +101,10 @@ def test_a_pipe_a_device_or_a_folder_in_the_place_of_limits_does_not_hang(tmp_pa
     (tmp_path / "endless").symlink_to("/dev/zero")
     (tmp_path / "folder").mkdir()
     for limits in every:
-        with little_memory(200), refused("cannot be read as JSON .it is no plain file", ObjectiveError):
+        with (
+            little_memory(200),
+            refused("cannot be read as JSON .it is no plain file", ObjectiveError),
+        ):
             limits.refresh()
 
 
@@ -89,7 +127,19 @@ def test_a_last_good_configuration_that_is_none_is_not_used(tmp_path: Path, cont
 
 
 PLACEMENTS = [
-    *(None, [], {}, "x", 3, [[1]], [[[1, 1]]], [[[1, 1], [1]]], [[[1, 1, 1], [0, 0, 0]]], [[["1", "1"], ["0", "0"]]], [[["__import__", "os"], [0, 0]]]),
+    *(
+        None,
+        [],
+        {},
+        "x",
+        3,
+        [[1]],
+        [[[1, 1]]],
+        [[[1, 1], [1]]],
+        [[[1, 1, 1], [0, 0, 0]]],
+        [[["1", "1"], ["0", "0"]]],
+        [[["__import__", "os"], [0, 0]]],
+    ),
     *([[[value, 1], [0, 0]]] for value in (70_000, 10**30, 1.5, None, {}, float("nan"), -(2**31))),
     [[[1, 1], [0, 0]]] * 100_000,
 ]
@@ -103,8 +153,19 @@ def test_placements_that_are_none_are_not_used(tmp_path: Path, placements: Any) 
     assert LastGood(tmp_path, SPACE).load() is None
 
 
-@pytest.mark.parametrize("placements", [[[[0, 0], [0, 0]]], [[[-1, 1], [0, 0]]], [[[9, 1], [0, 0]]], [[[1, 3], [0, 0]]], [[[32767, 32767], [1, 1]]]])
-def test_what_may_not_be_served_is_not_served_because_a_file_says_so(tmp_path: Path, placements: Any) -> None:
+@pytest.mark.parametrize(
+    "placements",
+    [
+        [[[0, 0], [0, 0]]],
+        [[[-1, 1], [0, 0]]],
+        [[[9, 1], [0, 0]]],
+        [[[1, 3], [0, 0]]],
+        [[[32767, 32767], [1, 1]]],
+    ],
+)
+def test_what_may_not_be_served_is_not_served_because_a_file_says_so(
+    tmp_path: Path, placements: Any
+) -> None:
     LastGood(tmp_path, SPACE).keep(GOOD)
     kept = json.loads((tmp_path / FILE).read_text())
     (tmp_path / FILE).write_text(json.dumps(kept | {"placements": placements}))
@@ -117,7 +178,9 @@ def test_a_pipe_in_the_place_of_the_last_good_configuration_does_not_hang(tmp_pa
     assert LastGood(tmp_path, SPACE).load() is None
 
 
-def test_what_is_kept_is_not_written_through_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_is_not_written_through_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.getpid", lambda: 7)
     precious = tmp_path / "precious"
     precious.write_text("keep")
@@ -137,7 +200,9 @@ def test_a_journal_is_not_written_through_a_link(tmp_path: Path) -> None:
             Journal(tmp_path / name)
 
 
-def test_a_journal_that_becomes_a_link_is_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_journal_that_becomes_a_link_is_not_followed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The file is opened anew for each line."""
     (tmp_path / "precious").write_text("keep")
     path = tmp_path / "journal"
@@ -162,15 +227,43 @@ def test_a_lock_that_is_something_else_is_left_alone(tmp_path: Path, kind: str) 
         pass
 
 
-def test_the_service_goes_on_whatever_lies_in_its_folder(small_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_goes_on_whatever_lies_in_its_folder(
+    small_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The real command on a simulated board, every file that it reads being somebody else's."""
     folder = tmp_path / "state"
     folder.mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (folder / FILE).write_bytes(b"[" * 100_000)
     (tmp_path / "evil.bundle").write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
-    given = ["--runtime", "simulated", "--board", "orin_nano_8", "--network", small_onnx, "--p99-ms", 50, "--instances", 2, "--batches", 1, "--periods", 2]
-    given += ["--bundle", tmp_path / "evil.bundle", "--folder", folder, "--journal", folder / "journal", "--lock", folder / "lock", "--period-s", 0.01]
+    given = [
+        "--runtime",
+        "simulated",
+        "--board",
+        "orin_nano_8",
+        "--network",
+        small_onnx,
+        "--p99-ms",
+        50,
+        "--instances",
+        2,
+        "--batches",
+        1,
+        "--periods",
+        2,
+    ]
+    given += [
+        "--bundle",
+        tmp_path / "evil.bundle",
+        "--folder",
+        folder,
+        "--journal",
+        folder / "journal",
+        "--lock",
+        folder / "lock",
+        "--period-s",
+        0.01,
+    ]
     with untouched(tmp_path, (folder,)):
         told = call("deploy", *given)
     assert told.returncode == 0, told.stderr
@@ -182,4 +275,7 @@ def test_the_service_goes_on_whatever_lies_in_its_folder(small_onnx: Path, tmp_p
     with untouched(tmp_path, (folder / "lock",)):
         told = call("deploy", *given, "--limits", tmp_path / "limits.json")
     assert told.returncode == 2
-    assert "limits.json cannot be read as JSON (it is nested too deeply)" in told.stderr.splitlines()[-1]
+    assert (
+        "limits.json cannot be read as JSON (it is nested too deeply)"
+        in told.stderr.splitlines()[-1]
+    )

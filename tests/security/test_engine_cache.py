@@ -35,7 +35,9 @@ def named(cache: EngineCache, tmp_path: Path, ending: str) -> Path:
 
 
 @pytest.mark.parametrize("ending", [*ENDINGS, "timing"])
-def test_no_file_is_read_or_written_through_a_link(cache: EngineCache, tmp_path: Path, ending: str) -> None:
+def test_no_file_is_read_or_written_through_a_link(
+    cache: EngineCache, tmp_path: Path, ending: str
+) -> None:
     cache.keep_timings(HOST, b"timings")
     if ending == "failed.json":
         cache.remember_failure(IDENTITY, "no memory")
@@ -45,7 +47,10 @@ def test_no_file_is_read_or_written_through_a_link(cache: EngineCache, tmp_path:
     path.unlink()
     path.symlink_to(outside)
     before = outside.read_bytes()
-    told = {"timing": lambda: cache.timings(HOST), "failed.json": lambda: cache.failure(IDENTITY)}.get(ending, lambda: cache.load(IDENTITY))()
+    told = {
+        "timing": lambda: cache.timings(HOST),
+        "failed.json": lambda: cache.failure(IDENTITY),
+    }.get(ending, lambda: cache.load(IDENTITY))()
     assert not told
     path.unlink(missing_ok=True)
     path.symlink_to(outside)
@@ -69,7 +74,9 @@ def test_a_link_to_nothing_does_not_appear(cache: EngineCache, tmp_path: Path) -
     assert cache.load(IDENTITY) == (b"plan", {})
 
 
-def test_a_link_as_the_name_of_a_failure_is_forgotten_not_followed(cache: EngineCache, tmp_path: Path) -> None:
+def test_a_link_as_the_name_of_a_failure_is_forgotten_not_followed(
+    cache: EngineCache, tmp_path: Path
+) -> None:
     (tmp_path / "precious").write_text("keep")
     named(cache, tmp_path, "failed.json").symlink_to(tmp_path / "precious")
     with untouched(tmp_path, (tmp_path / "engines",)):
@@ -84,9 +91,13 @@ def test_a_plan_without_end_is_not_read(cache: EngineCache, tmp_path: Path) -> N
         assert cache.load(IDENTITY) is None
 
 
-@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"", b"[]", b"null", b"9" * 5000])
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"", b"[]", b"null", b"9" * 5000]
+)
 @pytest.mark.parametrize("ending", ["json", "failed.json"])
-def test_a_manifest_that_is_none_is_not_believed(cache: EngineCache, tmp_path: Path, ending: str, content: bytes) -> None:
+def test_a_manifest_that_is_none_is_not_believed(
+    cache: EngineCache, tmp_path: Path, ending: str, content: bytes
+) -> None:
     named(cache, tmp_path, ending).write_bytes(content)
     assert cache.failure(IDENTITY) is None
     assert (cache.load(IDENTITY) is None) == (ending == "json")
@@ -99,7 +110,9 @@ def test_notes_of_a_wrong_type_are_left_out(cache: EngineCache, tmp_path: Path, 
     assert cache.load(IDENTITY) == (b"plan", {})
 
 
-def test_an_engine_from_elsewhere_is_not_read_through_a_link(cache: EngineCache, tmp_path: Path) -> None:
+def test_an_engine_from_elsewhere_is_not_read_through_a_link(
+    cache: EngineCache, tmp_path: Path
+) -> None:
     there = tmp_path / "there"
     there.mkdir()
     for ending in ("plan", "json"):
@@ -108,16 +121,22 @@ def test_an_engine_from_elsewhere_is_not_read_through_a_link(cache: EngineCache,
         EngineCache(tmp_path / "engines").adopt(there / "engine.plan", IDENTITY)
 
 
-def test_an_engine_from_elsewhere_says_where_it_is_from_in_one_line(cache: EngineCache, tmp_path: Path) -> None:
+def test_an_engine_from_elsewhere_says_where_it_is_from_in_one_line(
+    cache: EngineCache, tmp_path: Path
+) -> None:
     nasty = "\x1b]0;owned\x07two\nlines"
     for host in (HOST.to_dict() | {"gpu": nasty}, {nasty: 1}, [nasty], nasty):
         (tmp_path / "other.plan").write_bytes(b"plan")
-        (tmp_path / "other.json").write_text(json.dumps({"identity": IDENTITY | {"host": host}, "sha256": "", "notes": {}}))
+        (tmp_path / "other.json").write_text(
+            json.dumps({"identity": IDENTITY | {"host": host}, "sha256": "", "notes": {}})
+        )
         with untouched(tmp_path), refused("was built on", StorageError):
             cache.adopt(tmp_path / "other.plan", IDENTITY)
 
 
-@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "a/b", "..", "new\nline", "", "nul\0"])
+@pytest.mark.parametrize(
+    "name", ["../escaped", "/tmp/escaped", "a/b", "..", "new\nline", "", "nul\0"]
+)
 def test_names_that_are_paths_are_refused(cache: EngineCache, tmp_path: Path, name: str) -> None:
     with untouched(tmp_path):
         with refused("no name for a file", StorageError):

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from envs.errors import NetworkError, TraceError
-from envs.network import read_network
-from envs.runtimes.measuring import ServingOptions
+from envs.graph.reading import read_network
 from envs.runtimes.recording import RecordOptions
+from envs.runtimes.serving.measuring import ServingOptions
 from envs.traces.reader import read_trace
 from tests.commands import call
 from tests.security.attacks import refused, untouched
@@ -21,7 +21,22 @@ from tuner.options import SpaceOptions, WorkloadOptions
 from tuner.record import RecordCommand, main
 
 #: A file called ...onnx is a network called `..`.
-NAMES = ["..", "-rf", "=1+1", "$(touch ran)", "`touch ran`", "; touch ran #", "' \"", "a b", "{x}", "${oc.env:HOME}", "%s%n", "é∞", "n" * 180, "."]
+NAMES = [
+    "..",
+    "-rf",
+    "=1+1",
+    "$(touch ran)",
+    "`touch ran`",
+    "; touch ran #",
+    "' \"",
+    "a b",
+    "{x}",
+    "${oc.env:HOME}",
+    "%s%n",
+    "é∞",
+    "n" * 180,
+    ".",
+]
 CONTROLS = ["two\nlines", "\x1b]0;owned\x07", "\u202egnp"]
 
 
@@ -47,10 +62,36 @@ def allowed(place: Path) -> tuple[Path, ...]:
 
 
 @pytest.mark.parametrize("name", [*NAMES, *CONTROLS], ids=ascii)
-def test_what_is_deployed_writes_into_its_folder_alone(place: Path, small_onnx: Path, name: str) -> None:
+def test_what_is_deployed_writes_into_its_folder_alone(
+    place: Path, small_onnx: Path, name: str
+) -> None:
     path, out = named(place, small_onnx, name), place / "out"
-    given = ["--runtime", "simulated", "--board", "orin_nano_8", "--network", path, "--instances", 1, "--batches", 1, "--p99-ms", 50, "--period-s", 0.01]
-    given += ["--folder", out / "state", "--journal", out / "journal", "--lock", out / "lock", "--periods", 1]
+    given = [
+        "--runtime",
+        "simulated",
+        "--board",
+        "orin_nano_8",
+        "--network",
+        path,
+        "--instances",
+        1,
+        "--batches",
+        1,
+        "--p99-ms",
+        50,
+        "--period-s",
+        0.01,
+    ]
+    given += [
+        "--folder",
+        out / "state",
+        "--journal",
+        out / "journal",
+        "--lock",
+        out / "lock",
+        "--periods",
+        1,
+    ]
     with untouched(place, allowed(place)):
         told = call("deploy", *given)
     assert told.returncode == 0, told.stderr
@@ -61,22 +102,46 @@ def test_what_is_deployed_writes_into_its_folder_alone(place: Path, small_onnx: 
 
 
 @pytest.mark.parametrize("name", ["..", "$(touch ran)", "n" * 180])
-def test_what_is_recorded_and_tuned_writes_into_its_folders_alone(place: Path, small_onnx: Path, name: str) -> None:
+def test_what_is_recorded_and_tuned_writes_into_its_folders_alone(
+    place: Path, small_onnx: Path, name: str
+) -> None:
     path, out = named(place, small_onnx, name), place / "out"
     small = ("space.max_instances=1", "space.batches=[1]", "serving.warmup_s=0.02")
     quick = ("device.cores=1", "record.window_s=0.05", "record.attempts=1")
     with untouched(place, allowed(place)):
-        told = call("record", *small, *quick, f"workload.networks=['{path}']", f"out={out / 't.parquet'}")
+        told = call(
+            "record", *small, *quick, f"workload.networks=['{path}']", f"out={out / 't.parquet'}"
+        )
         assert told.returncode == 0, told.stderr
-        told = call("tune", *small, "--network", path, "--p99-ms", 1000, "--window-s", 0.05, "--out", out / "answer.json", "--measurements", 3)
+        told = call(
+            "tune",
+            *small,
+            "--network",
+            path,
+            "--p99-ms",
+            1000,
+            "--window-s",
+            0.05,
+            "--out",
+            out / "answer.json",
+            "--measurements",
+            3,
+        )
         assert told.returncode in (0, 3), told.stderr
-        given = (f"--network={path}", f"answer={out / 'answer.json'}", f"out={out / 'export'}", "cores=1")
+        given = (
+            f"--network={path}",
+            f"answer={out / 'answer.json'}",
+            f"out={out / 'export'}",
+            "cores=1",
+        )
         told = call("export", "target=triton", *given)
         assert told.returncode == 0, told.stderr
     assert {each.name for each in out.iterdir()} == {"t.parquet", "answer.json", "export"}
     assert read_trace(out / "t.parquet").space.workload.names == (path.stem,)
     assert all(each.name.isascii() and each.name.isprintable() for each in out.rglob("*"))
-    assert all(each.parent == place / "cache" / "orin-tuner" for each in (place / "cache").rglob("*.onnx"))
+    assert all(
+        each.parent == place / "cache" / "orin-tuner" for each in (place / "cache").rglob("*.onnx")
+    )
 
 
 def test_a_file_whose_name_is_no_text_is_refused(place: Path, small_onnx: Path) -> None:
@@ -84,17 +149,29 @@ def test_a_file_whose_name_is_no_text_is_refused(place: Path, small_onnx: Path) 
     with untouched(place, (place / "out" / "lock",)):
         with refused("is no UTF-8: rename it", NetworkError):
             read_network(path)
-        told = call("deploy", "--runtime", "simulated", "--network", path, "--lock", place / "out" / "lock")
+        told = call(
+            "deploy", "--runtime", "simulated", "--network", path, "--lock", place / "out" / "lock"
+        )
     assert (told.returncode, told.stderr.count("\n")) == (2, 1)
     assert "is no UTF-8: rename it" in told.stderr
 
 
 @pytest.mark.parametrize("name", CONTROLS, ids=ascii)
-def test_a_name_that_no_trace_could_carry_is_refused_before_anything_is_measured(place: Path, small_onnx: Path, name: str) -> None:
+def test_a_name_that_no_trace_could_carry_is_refused_before_anything_is_measured(
+    place: Path, small_onnx: Path, name: str
+) -> None:
     path = named(place, small_onnx, name)
     with untouched(place), refused("is no printable text: rename the network's file", TraceError):
-        small = {"space": SpaceOptions(1, [1]), "record": RecordOptions(window_s=0.05, attempts=1), "serving": ServingOptions(warmup_s=0.02)}
-        main(RecordCommand(out=str(place / "out" / "t.parquet"), workload=WorkloadOptions([str(path)]), **small))
+        small = {
+            "space": SpaceOptions(1, [1]),
+            "record": RecordOptions(window_s=0.05, attempts=1),
+            "serving": ServingOptions(warmup_s=0.02),
+        }
+        main(
+            RecordCommand(
+                out=str(place / "out" / "t.parquet"), workload=WorkloadOptions([str(path)]), **small
+            )
+        )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +188,9 @@ def test_a_name_that_no_trace_could_carry_is_refused_before_anything_is_measured
         ("record", ["workload.networks=[../../x.onnx]", "out=OUT/t.parquet"]),
     ],
 )
-def test_names_that_are_looked_up_lead_nowhere(place: Path, command: str, arguments: list[Any]) -> None:
+def test_names_that_are_looked_up_lead_nowhere(
+    place: Path, command: str, arguments: list[Any]
+) -> None:
     given = [str(each).replace("OUT", str(place / "out")) for each in arguments]
     with untouched(place, (place / "out" / "lock",)):
         told = call(command, *given)

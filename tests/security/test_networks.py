@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from envs.configuration import ConfigurationSpace
-from envs.device import local_computer
 from envs.errors import NetworkError
-from envs.layers import read_layers
-from envs.measurement import ConfigurationFailed
-from envs.network import read_network
-from envs.onnx_file import MAX_CALLS
-from envs.runtimes.onnxruntime import OnnxEngineFactory
-from envs.runtimes.quantization import quantized
-from envs.workload import workload_of
+from envs.graph.layers import read_layers
+from envs.graph.onnx_file import MAX_CALLS
+from envs.graph.reading import read_network
+from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
+from envs.runtimes.onnxruntime.quantization import quantized
+from envs.spec.device import local_computer
+from envs.spec.measurement import ConfigurationFailed
+from envs.spec.space import ConfigurationSpace
+from envs.spec.workload import workload_of
 from tests.commands import call
 from tests.security.attacks import little_memory, refused, tree, untouched
 
@@ -33,10 +33,25 @@ def value(name: str, shape: list[Any] | None = None, kind: int = TensorProto.FLO
     return helper.make_tensor_value_info(name, kind, SHAPE if shape is None else shape)
 
 
-def saved(path: Path, nodes: list[Any], weights: list[Any] | None = None, shape: list[Any] | None = None, **more: Any) -> Path:
-    graph = helper.make_graph(nodes, "g", [value("x", shape)], [value("y", shape)], weights or [], sparse_initializer=more.pop("sparse", None))
+def saved(
+    path: Path,
+    nodes: list[Any],
+    weights: list[Any] | None = None,
+    shape: list[Any] | None = None,
+    **more: Any,
+) -> Path:
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [value("x", shape)],
+        [value("y", shape)],
+        weights or [],
+        sparse_initializer=more.pop("sparse", None),
+    )
     opsets = [DEFAULT, *(helper.make_opsetid(domain, 1) for domain in more.pop("domains", []))]
-    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8, **more).SerializeToString())
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=opsets, ir_version=8, **more).SerializeToString()
+    )
     return path
 
 
@@ -70,15 +85,29 @@ def in_constant(folder: Path, tensor: Any) -> Path:
 
 
 def in_branch(folder: Path, tensor: Any) -> Path:
-    branch = helper.make_graph([helper.make_node("Add", ["x", "w"], ["z"])], "branch", [], [value("z")], [tensor])
+    branch = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["z"])], "branch", [], [value("z")], [tensor]
+    )
     condition = numpy_helper.from_array(np.array(True), "c")
-    return saved(folder / "net.onnx", [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)], [condition])
+    return saved(
+        folder / "net.onnx",
+        [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)],
+        [condition],
+    )
 
 
 def in_function(folder: Path, tensor: Any) -> Path:
-    nodes = [helper.make_node("Constant", [], ["w"], value=tensor), helper.make_node("Add", ["a", "w"], ["b"])]
+    nodes = [
+        helper.make_node("Constant", [], ["w"], value=tensor),
+        helper.make_node("Add", ["a", "w"], ["b"]),
+    ]
     body = helper.make_function("local", "F", ["a"], ["b"], nodes, [DEFAULT])
-    return saved(folder / "net.onnx", [helper.make_node("F", ["x"], ["y"], domain="local")], functions=[body], domains=["local"])
+    return saved(
+        folder / "net.onnx",
+        [helper.make_node("F", ["x"], ["y"], domain="local")],
+        functions=[body],
+        domains=["local"],
+    )
 
 
 def in_sparse(folder: Path, tensor: Any) -> Path:
@@ -87,13 +116,31 @@ def in_sparse(folder: Path, tensor: Any) -> Path:
 
 
 @pytest.mark.parametrize("place", [in_weights, in_constant, in_branch, in_function, in_sparse])
-@pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "deep/../../secret", "linked/secret", "linked", "file:///etc/passwd/..", "..\\secret"])
-def test_no_part_of_a_model_reads_outside_its_folder(folder: Path, location: str, place: Callable[[Path, Any], Path]) -> None:
+@pytest.mark.parametrize(
+    "location",
+    [
+        "../secret",
+        "/etc/passwd",
+        "deep/../../secret",
+        "linked/secret",
+        "linked",
+        "file:///etc/passwd/..",
+        "..\\secret",
+    ],
+)
+def test_no_part_of_a_model_reads_outside_its_folder(
+    folder: Path, location: str, place: Callable[[Path, Any], Path]
+) -> None:
     (folder / "deep").mkdir()
-    (folder / "linked").symlink_to(folder.parent if location == "linked/secret" else folder.parent / "secret")
+    (folder / "linked").symlink_to(
+        folder.parent if location == "linked/secret" else folder.parent / "secret"
+    )
     path = place(folder, kept_apart(location))
     for read in (read_network, read_layers):
-        with untouched(folder.parent), refused("keeps weights outside its own folder", NetworkError):
+        with (
+            untouched(folder.parent),
+            refused("keeps weights outside its own folder", NetworkError),
+        ):
             read(path)
 
 
@@ -104,7 +151,9 @@ def test_an_address_is_no_place_for_weights(folder: Path) -> None:
     (folder / "*" / "_ORT_MEM_ADDR_").mkdir(parents=True)
     (folder / location).write_bytes(bytes(64))
     with refused("outside its own folder", NetworkError):
-        read_network(in_weights(folder, kept_apart(location, offset=str(secret.ctypes.data), length="64")))
+        read_network(
+            in_weights(folder, kept_apart(location, offset=str(secret.ctypes.data), length="64"))
+        )
 
 
 def test_a_pipe_or_a_folder_in_the_place_of_weights_is_refused(folder: Path) -> None:
@@ -117,9 +166,19 @@ def test_a_pipe_or_a_folder_in_the_place_of_weights_is_refused(folder: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "more", [{"offset": "-8"}, {"offset": "9" * 30}, {"length": "-1"}, {"length": "9" * 18}, {"offset": "60", "length": "64"}, {"offset": "x"}]
+    "more",
+    [
+        {"offset": "-8"},
+        {"offset": "9" * 30},
+        {"length": "-1"},
+        {"length": "9" * 18},
+        {"offset": "60", "length": "64"},
+        {"offset": "x"},
+    ],
 )
-def test_places_beyond_the_end_of_weights_end_in_a_sentence(folder: Path, more: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_places_beyond_the_end_of_weights_end_in_a_sentence(
+    folder: Path, more: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What reads weights is ONNX and ONNX Runtime: whatever they make of it, nothing is served, exported, or read from elsewhere."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder.parent / "cache"))
     (folder / "weights").write_bytes(b"\x01" * 64)
@@ -138,17 +197,33 @@ def test_places_beyond_the_end_of_weights_end_in_a_sentence(folder: Path, more: 
 
 
 OPERATORS = [
-    ("ai.onnx.contrib", "PyOp", {"module": "os", "func": "system", "code": "__import__('pathlib').Path('ran').touch()"}),
-    ("com.microsoft", "EPContext", {"ep_cache_context": "../secret", "embed_mode": 0, "source": "x"}),
+    (
+        "ai.onnx.contrib",
+        "PyOp",
+        {"module": "os", "func": "system", "code": "__import__('pathlib').Path('ran').touch()"},
+    ),
+    (
+        "com.microsoft",
+        "EPContext",
+        {"ep_cache_context": "../secret", "embed_mode": 0, "source": "x"},
+    ),
     ("com.evil", "Load", {"library": "./evil.so", "path": "evil.py"}),
     ("trt.plugins", "TRT_PluginV2", {"plugin_library": "./evil.so"}),
     ("os", "system", {"command": "touch ran"}),
 ]
 
 
-@pytest.mark.parametrize(("domain", "operator", "attributes"), OPERATORS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("domain", "operator", "attributes"),
+    OPERATORS,
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_an_operator_of_another_domain_loads_and_runs_nothing(
-    folder: Path, domain: str, operator: str, attributes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    domain: str,
+    operator: str,
+    attributes: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (folder / "evil.py").write_text("from pathlib import Path; Path('ran').touch()")
     (folder / "evil.so").write_bytes(b"\x7fELF")
@@ -160,7 +235,9 @@ def test_an_operator_of_another_domain_loads_and_runs_nothing(
     with untouched(folder.parent, (cache,)):
         with refused("free.onnx", NetworkError):
             read_network(free)
-        network = read_network(fixed)  # its shapes are given, so that only who runs it can say that nobody knows the operator
+        network = read_network(
+            fixed
+        )  # its shapes are given, so that only who runs it can say that nobody knows the operator
         space = ConfigurationSpace(local_computer(cores=1), workload_of([network]), 1, (2,))
         factory = OnnxEngineFactory(space, [fixed], cache)
         with refused("ONNX Runtime cannot load fixed.onnx", ConfigurationFailed):
@@ -175,17 +252,42 @@ def calling(path: Path, bodies: dict[str, list[str]], top: str) -> Path:
     functions = []
     for name, calls in bodies.items():
         ends = ["a", *(f"t{position}" for position in range(1, len(calls))), "b"]
-        nodes = [helper.make_node(each, [ends[i]], [ends[i + 1]], domain="local" if each in bodies else "") for i, each in enumerate(calls)]
+        nodes = [
+            helper.make_node(
+                each, [ends[i]], [ends[i + 1]], domain="local" if each in bodies else ""
+            )
+            for i, each in enumerate(calls)
+        ]
         functions.append(helper.make_function("local", name, ["a"], ["b"], nodes, [DEFAULT, LOCAL]))
-    return saved(path, [helper.make_node(top, ["x"], ["y"], domain="local")], functions=functions, domains=["local"])
+    return saved(
+        path,
+        [helper.make_node(top, ["x"], ["y"], domain="local")],
+        functions=functions,
+        domains=["local"],
+    )
 
 
-def test_functions_that_call_themselves_or_each_other_without_end_are_refused(tmp_path: Path) -> None:
+def test_functions_that_call_themselves_or_each_other_without_end_are_refused(
+    tmp_path: Path,
+) -> None:
     chain = {f"F{i}": [f"F{i + 1}"] for i in range(3000)} | {"F3000": ["Relu"]}
-    for bodies, top in (({"F": ["F"]}, "F"), ({"F": ["G"] * 9, "G": ["F"] * 9}, "F"), (chain, "F0")):
+    for bodies, top in (
+        ({"F": ["F"]}, "F"),
+        ({"F": ["G"] * 9, "G": ["F"] * 9}, "F"),
+        (chain, "F0"),
+    ):
         with refused(f"call each other more than {MAX_CALLS} deep", NetworkError):
             read_network(calling(tmp_path / "net.onnx", bodies, top))
-    assert read_network(calling(tmp_path / "net.onnx", {f"F{i}": [f"F{i + 1}"] for i in range(20)} | {"F20": ["Relu"] * 3}, "F0")).layers == 3
+    assert (
+        read_network(
+            calling(
+                tmp_path / "net.onnx",
+                {f"F{i}": [f"F{i + 1}"] for i in range(20)} | {"F20": ["Relu"] * 3},
+                "F0",
+            )
+        ).layers
+        == 3
+    )
 
 
 def test_functions_that_grow_without_end_are_not_written_out(tmp_path: Path) -> None:
@@ -213,8 +315,21 @@ def varint(number: int) -> bytes:
     return content + bytes([number])
 
 
-@pytest.mark.parametrize("shape", [["n", 2**31, 2**31], ["n", *[2**62] * 4], ["n", *[2**62] * 30], ["n", 2**63 - 1], [2**62, 2**62], [2**40, 3], ["n", 2**50]])
-def test_sizes_that_no_computer_has_take_no_memory(tmp_path: Path, shape: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "shape",
+    [
+        ["n", 2**31, 2**31],
+        ["n", *[2**62] * 4],
+        ["n", *[2**62] * 30],
+        ["n", 2**63 - 1],
+        [2**62, 2**62],
+        [2**40, 3],
+        ["n", 2**50],
+    ],
+)
+def test_sizes_that_no_computer_has_take_no_memory(
+    tmp_path: Path, shape: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = saved(tmp_path / "net.onnx", [helper.make_node("Relu", ["x"], ["y"])], shape=shape)
     with untouched(tmp_path, (tmp_path / "cache",)), little_memory(500):
@@ -225,7 +340,9 @@ def test_sizes_that_no_computer_has_take_no_memory(tmp_path: Path, shape: list[A
 
 
 def test_what_does_not_fit_is_not_quantised(tmp_path: Path) -> None:
-    path = saved(tmp_path / "net.onnx", [helper.make_node("Relu", ["x"], ["y"])], shape=["n", 2**20, 2**20])
+    path = saved(
+        tmp_path / "net.onnx", [helper.make_node("Relu", ["x"], ["y"])], shape=["n", 2**20, 2**20]
+    )
     with little_memory(500), refused("to be quantised, more than there is here", NetworkError):
         quantized(path, read_network(path), tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
@@ -236,15 +353,32 @@ def test_names_inside_a_file_are_said_in_one_line(tmp_path: Path) -> None:
     relu = helper.make_node("Relu", [nasty], ["y"], name=nasty)
     graph = helper.make_graph([relu], nasty, [value(nasty, ["n", nasty])], [value("y")])
     cases = [helper.make_model(graph, opset_imports=[DEFAULT])]
-    cases.append(helper.make_model(helper.make_graph([helper.make_node(f"{nasty}Grad", ["x"], ["y"])], nasty, [value("x")], [value("y")])))
-    cases.append(helper.make_model(helper.make_graph([helper.make_node(nasty, ["x"], ["y"], name=nasty)], nasty, [value("x")], [value("y")])))
+    cases.append(
+        helper.make_model(
+            helper.make_graph(
+                [helper.make_node(f"{nasty}Grad", ["x"], ["y"])], nasty, [value("x")], [value("y")]
+            )
+        )
+    )
+    cases.append(
+        helper.make_model(
+            helper.make_graph(
+                [helper.make_node(nasty, ["x"], ["y"], name=nasty)],
+                nasty,
+                [value("x")],
+                [value("y")],
+            )
+        )
+    )
     for model in cases:
         (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
         with refused("net.onnx", NetworkError):
             read_network(tmp_path / "net.onnx")
 
 
-def test_a_link_in_the_cache_is_replaced_and_not_served(small_onnx: Path, cache: Path, tmp_path: Path) -> None:
+def test_a_link_in_the_cache_is_replaced_and_not_served(
+    small_onnx: Path, cache: Path, tmp_path: Path
+) -> None:
     """The INT8 copy of a network is what is run: another file in its place must not be, even where the checksum beside it fits."""
     network = read_network(small_onnx)
     made = quantized(small_onnx, network, tmp_path / "cache", samples=1)

@@ -18,11 +18,20 @@ import torch
 from stable_baselines3 import PPO
 
 from envs.errors import OptionError, TraceError
-from envs.pool import Pool
+from envs.problems.problem_batch import Pool
+from envs.problems.world import SimulatedWorld, TraceWorld
 from envs.traces.reader import Trace
-from envs.world import SimulatedWorld, TraceWorld
 from tests.commands import Told, call
-from tests.security.attacks import Payload, array_bytes, claiming, little_memory, members_of, refused, untouched, write_zip
+from tests.security.attacks import (
+    Payload,
+    array_bytes,
+    claiming,
+    little_memory,
+    members_of,
+    refused,
+    untouched,
+    write_zip,
+)
 from tuner.agents.training import AgentOptions, make_env, make_model, resume_model, save_checkpoint
 from tuner.train import check_links
 
@@ -30,8 +39,23 @@ OPTIONS = AgentOptions(steps=256, envs=4, batch_size=28, hidden=8)
 
 
 def train(trace: Trace, run: Path, *more: str) -> Told:
-    small = ("agent.envs=4", "agent.batch_size=28", "agent.hidden=8", "agent.steps=100", "problems=4")
-    return call("train", f"trace={trace.path}", f"run_dir={run}", *small, "evaluation.objectives=1", "evaluation.seeds=1", "evaluation.tuners=[random]", *more)
+    small = (
+        "agent.envs=4",
+        "agent.batch_size=28",
+        "agent.hidden=8",
+        "agent.steps=100",
+        "problems=4",
+    )
+    return call(
+        "train",
+        f"trace={trace.path}",
+        f"run_dir={run}",
+        *small,
+        "evaluation.objectives=1",
+        "evaluation.seeds=1",
+        "evaluation.tuners=[random]",
+        *more,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +69,10 @@ def checkpoint(trace_world: TraceWorld, tmp_path_factory: pytest.TempPathFactory
 
 def serialized(payload: object) -> dict[str, str]:
     """How stable-baselines3 keeps what is no JSON; reading it back is unpickling."""
-    return {":type:": "<class 'function'>", ":serialized:": base64.b64encode(pickle.dumps(payload)).decode()}
+    return {
+        ":type:": "<class 'function'>",
+        ":serialized:": base64.b64encode(pickle.dumps(payload)).decode(),
+    }
 
 
 def pickled(payload: object) -> bytes:
@@ -55,11 +82,16 @@ def pickled(payload: object) -> bytes:
     return content.getvalue()
 
 
-def test_a_checkpoint_is_not_unpickled(checkpoint: Path, trace_world: TraceWorld, tmp_path: Path) -> None:
+def test_a_checkpoint_is_not_unpickled(
+    checkpoint: Path, trace_world: TraceWorld, tmp_path: Path
+) -> None:
     members = members_of(checkpoint)
     told = json.loads(members["data"])
     evil = serialized(Payload(tmp_path / "ran"))
-    data = {key: evil if isinstance(value, dict) else value for key, value in told.items()} | {"more": evil, "policy_class": evil}
+    data = {key: evil if isinstance(value, dict) else value for key, value in told.items()} | {
+        "more": evil,
+        "policy_class": evil,
+    }
     path = write_zip(tmp_path / "checkpoint.zip", members | {"data": json.dumps(data).encode()})
     env = make_env(trace_world, OPTIONS, 0)
     with untouched(tmp_path):
@@ -71,8 +103,13 @@ def test_a_checkpoint_is_not_unpickled(checkpoint: Path, trace_world: TraceWorld
     assert (tmp_path / "ran").exists(), "the payload works where somebody unpickles it"
 
 
-@pytest.mark.parametrize("member", ["policy.pth", "policy.optimizer.pth", "pytorch_variables.pth", "more.pth", "../../more.pth"])
-def test_weights_are_tensors_alone(checkpoint: Path, trace_world: TraceWorld, tmp_path: Path, member: str) -> None:
+@pytest.mark.parametrize(
+    "member",
+    ["policy.pth", "policy.optimizer.pth", "pytorch_variables.pth", "more.pth", "../../more.pth"],
+)
+def test_weights_are_tensors_alone(
+    checkpoint: Path, trace_world: TraceWorld, tmp_path: Path, member: str
+) -> None:
     for content in (pickled(Payload(tmp_path / "ran")), pickle.dumps(Payload(tmp_path / "ran"))):
         path = write_zip(tmp_path / "checkpoint.zip", members_of(checkpoint) | {member: content})
         with untouched(tmp_path), refused("cannot be resumed here", TraceError):
@@ -81,12 +118,21 @@ def test_weights_are_tensors_alone(checkpoint: Path, trace_world: TraceWorld, tm
     assert (tmp_path / "ran").exists()
 
 
-def test_the_command_goes_on_with_a_foreign_run_and_runs_nothing_of_it(trace: Trace, tmp_path: Path) -> None:
+def test_the_command_goes_on_with_a_foreign_run_and_runs_nothing_of_it(
+    trace: Trace, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     assert train(trace, run).returncode == 0
     members = members_of(run / "checkpoint.zip")
-    data = {key: serialized(Payload(tmp_path / "ran")) if isinstance(value, dict) else value for key, value in json.loads(members["data"]).items()}
-    write_zip(run / "checkpoint.zip", members | {"data": json.dumps(data).encode(), "policy.pth": pickled(Payload(tmp_path / "ran"))})
+    data = {
+        key: serialized(Payload(tmp_path / "ran")) if isinstance(value, dict) else value
+        for key, value in json.loads(members["data"]).items()
+    }
+    write_zip(
+        run / "checkpoint.zip",
+        members
+        | {"data": json.dumps(data).encode(), "policy.pth": pickled(Payload(tmp_path / "ran"))},
+    )
     with untouched(tmp_path, (run,)):
         told = train(trace, run, "agent.steps=200")
         assert (told.returncode, told.stderr.count("\n")) == (2, 1), told.stderr
@@ -95,22 +141,42 @@ def test_the_command_goes_on_with_a_foreign_run_and_runs_nothing_of_it(trace: Tr
         assert train(trace, run, "agent.steps=200").returncode == 0
 
 
-@pytest.mark.parametrize("data", [b"", b"[" * 100_000, b"[]", b"{}", b'{"num_timesteps": "3", "_n_updates": 0}', b'{"num_timesteps": 1e400, "_n_updates": 0}'])
-def test_a_checkpoint_of_other_facts_is_refused(checkpoint: Path, trace_world: TraceWorld, tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[" * 100_000,
+        b"[]",
+        b"{}",
+        b'{"num_timesteps": "3", "_n_updates": 0}',
+        b'{"num_timesteps": 1e400, "_n_updates": 0}',
+    ],
+)
+def test_a_checkpoint_of_other_facts_is_refused(
+    checkpoint: Path, trace_world: TraceWorld, tmp_path: Path, data: bytes
+) -> None:
     path = write_zip(tmp_path / "checkpoint.zip", members_of(checkpoint) | {"data": data})
     with refused("cannot be resumed here", TraceError):
         resume_model(path, make_env(trace_world, OPTIONS, 0), OPTIONS)
 
 
-def test_a_checkpoint_with_numbers_that_are_none_or_too_many_is_refused(checkpoint: Path, trace_world: TraceWorld, tmp_path: Path) -> None:
+def test_a_checkpoint_with_numbers_that_are_none_or_too_many_is_refused(
+    checkpoint: Path, trace_world: TraceWorld, tmp_path: Path
+) -> None:
     env, members = make_env(trace_world, OPTIONS, 0), members_of(checkpoint)
     weights = torch.load(io.BytesIO(members["policy.pth"]), weights_only=True)
     weights["score.weight"][0, 3] = float("nan")
     content = io.BytesIO()
     torch.save(weights, content)
     with refused("its weights are not finite", TraceError):
-        resume_model(write_zip(tmp_path / "nan.zip", members | {"policy.pth": content.getvalue()}), env, OPTIONS)
-    bomb = write_zip(tmp_path / "bomb.zip", members | {"more": bytes(257 << 20)}, zipfile.ZIP_DEFLATED)
+        resume_model(
+            write_zip(tmp_path / "nan.zip", members | {"policy.pth": content.getvalue()}),
+            env,
+            OPTIONS,
+        )
+    bomb = write_zip(
+        tmp_path / "bomb.zip", members | {"more": bytes(257 << 20)}, zipfile.ZIP_DEFLATED
+    )
     with little_memory(200), refused("claims more than", TraceError):
         resume_model(bomb, env, OPTIONS)
     other = AgentOptions(steps=256, envs=4, batch_size=28, hidden=16)
@@ -118,12 +184,24 @@ def test_a_checkpoint_with_numbers_that_are_none_or_too_many_is_refused(checkpoi
         resume_model(checkpoint, make_env(trace_world, other, 0), other)
 
 
-LINKS = ["tensorboard", "checkpoint.zip", "problems.npz", "run.json", "config.yaml", "policy.bundle", "report.html", "tensorboard/PPO_1", ".run.json.7.part"]
+LINKS = [
+    "tensorboard",
+    "checkpoint.zip",
+    "problems.npz",
+    "run.json",
+    "config.yaml",
+    "policy.bundle",
+    "report.html",
+    "tensorboard/PPO_1",
+    ".run.json.7.part",
+]
 
 
 @pytest.mark.parametrize("name", LINKS)
 @pytest.mark.parametrize("there", [True, False])
-def test_a_run_does_not_write_through_a_link(trace: Trace, tmp_path: Path, name: str, there: bool) -> None:
+def test_a_run_does_not_write_through_a_link(
+    trace: Trace, tmp_path: Path, name: str, there: bool
+) -> None:
     run, outside = tmp_path / "run", tmp_path / "outside"
     (run / name).parent.mkdir(parents=True)
     if there:
@@ -132,7 +210,10 @@ def test_a_run_does_not_write_through_a_link(trace: Trace, tmp_path: Path, name:
     with untouched(tmp_path):
         told = train(trace, run)
     assert told.returncode == 2
-    assert told.stderr == f"error: {run / name} is a link out of the folder of the run: remove it, or choose another run_dir\n"
+    assert (
+        told.stderr
+        == f"error: {run / name} is a link out of the folder of the run: remove it, or choose another run_dir\n"
+    )
 
 
 def test_a_link_that_stays_inside_is_no_harm(tmp_path: Path) -> None:
@@ -147,8 +228,12 @@ def test_a_link_that_stays_inside_is_no_harm(tmp_path: Path) -> None:
         check_links(tmp_path / "link")
 
 
-@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff", b"", b"3" * 10_000, b"{" + b" " * (2 << 20)])
-def test_what_a_run_is_said_to_be_is_read_within_bounds(trace: Trace, tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b"\xff", b"", b"3" * 10_000, b"{" + b" " * (2 << 20)]
+)
+def test_what_a_run_is_said_to_be_is_read_within_bounds(
+    trace: Trace, tmp_path: Path, content: bytes
+) -> None:
     (tmp_path / "run.json").write_bytes(content)
     with untouched(tmp_path):
         told = train(trace, tmp_path)
@@ -196,19 +281,31 @@ def test_problems_that_are_none_are_refused(problems: Path, tmp_path: Path, chan
     members = members_of(problems)
     for name in members:
         content = CHANGES[change](np.load(io.BytesIO(members[name])), tmp_path / "ran")
-        altered: dict[str, Any] = {key: value for key, value in (members | {name: content}).items() if value is not None}
+        altered: dict[str, Any] = {
+            key: value for key, value in (members | {name: content}).items() if value is not None
+        }
         path = write_zip(tmp_path / "problems.npz", altered)
-        with untouched(tmp_path), little_memory(500), refused("is damaged or from another version", TraceError):
+        with (
+            untouched(tmp_path),
+            little_memory(500),
+            refused("is damaged or from another version", TraceError),
+        ):
             Pool.load(str(path))
 
 
 def test_problems_are_no_bomb(tmp_path: Path) -> None:
-    path = write_zip(tmp_path / "problems.npz", {"mean.npy": claiming((1 << 26,), content=bytes(1 << 28))}, zipfile.ZIP_DEFLATED)
+    path = write_zip(
+        tmp_path / "problems.npz",
+        {"mean.npy": claiming((1 << 26,), content=bytes(1 << 28))},
+        zipfile.ZIP_DEFLATED,
+    )
     with little_memory(100), refused("is damaged", TraceError):
         Pool.load(str(path))
 
 
-def test_problems_are_not_written_through_a_link(simulated_world: SimulatedWorld, tmp_path: Path) -> None:
+def test_problems_are_not_written_through_a_link(
+    simulated_world: SimulatedWorld, tmp_path: Path
+) -> None:
     for name, target in (("problems.npz", "appears"), ("again.npz", "precious")):
         (tmp_path / name).symlink_to(tmp_path / target)
     (tmp_path / "precious").write_text("keep")

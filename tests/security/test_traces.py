@@ -13,8 +13,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from envs.configuration import Configuration
 from envs.errors import StorageError, TraceError
+from envs.spec.space import Configuration
 from envs.traces.reader import Trace, read_trace
 from envs.traces.schema import METADATA_KEY
 from envs.traces.writer import TraceWriter
@@ -26,12 +26,24 @@ WORLD = space()
 FACTS = {"plan": {"kind": "grid"}}
 
 
-def rewritten(trace: Trace, path: Path, table: pyarrow.Table | None = None, facts: dict[str, Any] | None = None, text: bytes | None = None) -> Path:
+def rewritten(
+    trace: Trace,
+    path: Path,
+    table: pyarrow.Table | None = None,
+    facts: dict[str, Any] | None = None,
+    text: bytes | None = None,
+) -> Path:
     """The trace with other columns, facts, or another text in the place of its facts."""
     whole = pyarrow.parquet.read_table(trace.path)
-    said = json.dumps(json.loads(whole.schema.metadata[METADATA_KEY]) | (facts or {})).encode() if text is None else text
+    said = (
+        json.dumps(json.loads(whole.schema.metadata[METADATA_KEY]) | (facts or {})).encode()
+        if text is None
+        else text
+    )
     table = whole if table is None else table
-    pyarrow.parquet.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), METADATA_KEY: said}), path)
+    pyarrow.parquet.write_table(
+        table.replace_schema_metadata({**(table.schema.metadata or {}), METADATA_KEY: said}), path
+    )
     return path
 
 
@@ -46,34 +58,64 @@ def space_of(trace: Trace) -> dict[str, Any]:
 
 def test_what_is_altered_below_is_good_otherwise(trace: Trace, tmp_path: Path) -> None:
     assert len(read_trace(rewritten(trace, tmp_path / "t.parquet")).rows) == len(trace.rows)
-    assert read_trace(rewritten(trace, tmp_path / "t.parquet", facts={"space": space_of(trace)})).space == trace.space
+    assert (
+        read_trace(rewritten(trace, tmp_path / "t.parquet", facts={"space": space_of(trace)})).space
+        == trace.space
+    )
 
 
 def test_an_extension_type_is_not_unpickled(trace: Trace, tmp_path: Path) -> None:
     """Arrow before 14.0.1 unpickled what this metadata holds while it read the schema (CVE-2023-47248)."""
     evil = pickle.dumps(Payload(tmp_path / "ran"))
     table = pyarrow.parquet.read_table(trace.path)
-    names = {b"ARROW:extension:name": b"arrow.py_extension_type", b"ARROW:extension:metadata": evil, b"PARQUET:field_id": evil}
+    names = {
+        b"ARROW:extension:name": b"arrow.py_extension_type",
+        b"ARROW:extension:metadata": evil,
+        b"PARQUET:field_id": evil,
+    }
     fields = [field.with_metadata(names) for field in table.schema]
     more = {b"pandas": json.dumps({"columns": [], "index_columns": ["__import__('os')"]}).encode()}
-    path = rewritten(trace, tmp_path / "evil.parquet", table.cast(pyarrow.schema(fields, metadata=more)))
+    path = rewritten(
+        trace, tmp_path / "evil.parquet", table.cast(pyarrow.schema(fields, metadata=more))
+    )
     with untouched(tmp_path):
-        assert read_trace(path).space == trace.space, "what it claims beside its numbers is not even looked at"
+        assert read_trace(path).space == trace.space, (
+            "what it claims beside its numbers is not even looked at"
+        )
 
 
-def test_a_pickle_in_the_place_of_a_trace_or_its_facts_is_not_unpickled(trace: Trace, tmp_path: Path) -> None:
+def test_a_pickle_in_the_place_of_a_trace_or_its_facts_is_not_unpickled(
+    trace: Trace, tmp_path: Path
+) -> None:
     evil = pickle.dumps(Payload(tmp_path / "ran"))
     (tmp_path / "evil.parquet").write_bytes(evil)
     facts = rewritten(trace, tmp_path / "facts.parquet", text=evil)
-    cells = rewritten(trace, tmp_path / "cells.parquet", with_column(trace, "threads", [evil] * len(trace.rows)))
+    cells = rewritten(
+        trace, tmp_path / "cells.parquet", with_column(trace, "threads", [evil] * len(trace.rows))
+    )
     with untouched(tmp_path):
-        for path, words in ((tmp_path / "evil.parquet", "no Parquet file"), (facts, "damaged contents"), (cells, "damaged contents")):
+        for path, words in (
+            (tmp_path / "evil.parquet", "no Parquet file"),
+            (facts, "damaged contents"),
+            (cells, "damaged contents"),
+        ):
             with refused(words, TraceError):
                 read_trace(path)
 
 
 def test_facts_of_any_size_and_depth_are_refused(trace: Trace, tmp_path: Path) -> None:
-    for text in (b"[" * 200_000, b'{"a":' * 200_000, b"9" * 10_000, b"", b"null", b"[]", b"3", b"\xff", b'{"format": 1}', b"{" + b" " * 2**24):
+    for text in (
+        b"[" * 200_000,
+        b'{"a":' * 200_000,
+        b"9" * 10_000,
+        b"",
+        b"null",
+        b"[]",
+        b"3",
+        b"\xff",
+        b'{"format": 1}',
+        b"{" + b" " * 2**24,
+    ):
         with refused("damaged contents", TraceError):
             read_trace(rewritten(trace, tmp_path / "evil.parquet", text=text))
 
@@ -81,7 +123,9 @@ def test_facts_of_any_size_and_depth_are_refused(trace: Trace, tmp_path: Path) -
 def test_more_rows_than_anybody_measures_are_not_unpacked(trace: Trace, tmp_path: Path) -> None:
     """Fifty million rows of nothing: 50 KB on the disk, gigabytes as rows."""
     count = 50_000_000
-    nothing = pyarrow.DictionaryArray.from_arrays(pyarrow.array(np.zeros(count, np.int8)), pyarrow.array([0], pyarrow.int16()))
+    nothing = pyarrow.DictionaryArray.from_arrays(
+        pyarrow.array(np.zeros(count, np.int8)), pyarrow.array([0], pyarrow.int16())
+    )
     table = pyarrow.table({"net0.cpu_fp32.instances": nothing})
     path = rewritten(trace, tmp_path / "bomb.parquet", table)
     assert path.stat().st_size < 2**20
@@ -89,9 +133,13 @@ def test_more_rows_than_anybody_measures_are_not_unpacked(trace: Trace, tmp_path
         read_trace(path)
 
 
-def test_texts_longer_than_any_recording_are_not_unpacked(trace: Trace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_longer_than_any_recording_are_not_unpacked(
+    trace: Trace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("envs.traces.reader.MAX_BYTES", 1 << 22)
-    long = ["x" * (1 << 17)] * 2 + [str(row) + "x" * (1 << 17) for row in range(len(trace.rows) - 2)]
+    long = ["x" * (1 << 17)] * 2 + [
+        str(row) + "x" * (1 << 17) for row in range(len(trace.rows) - 2)
+    ]
     path = rewritten(trace, tmp_path / "bomb.parquet", with_column(trace, "sensor", long))
     with refused("which is no recording", TraceError):
         read_trace(path)
@@ -102,7 +150,9 @@ NAMES = ["two\nlines", "\x1b]0;owned\x07", "\x1b[2J", "a\x00b", "‮gnp.exe", "\
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("place", ["device", "power_mode", "tenant", "network", "started"])
-def test_names_that_steer_a_terminal_are_refused(trace: Trace, tmp_path: Path, name: str, place: str) -> None:
+def test_names_that_steer_a_terminal_are_refused(
+    trace: Trace, tmp_path: Path, name: str, place: str
+) -> None:
     described = space_of(trace)
     if place in ("device", "power_mode"):
         described["device"][{"device": "name"}.get(place, place)] = name
@@ -110,35 +160,118 @@ def test_names_that_steer_a_terminal_are_refused(trace: Trace, tmp_path: Path, n
         described["workload"]["tenants"][0]["name"] = name
     elif place == "network":
         described["workload"]["tenants"][0]["network"]["name"] = name
-    path = rewritten(trace, tmp_path / "evil.parquet", facts={"started": name} if place == "started" else {"space": described})
+    path = rewritten(
+        trace,
+        tmp_path / "evil.parquet",
+        facts={"started": name} if place == "started" else {"space": described},
+    )
     with refused("printable text", TraceError):
         read_trace(path)
 
 
 WRONG = [
-    *(("device", key, value) for key, value in (("name", 3), ("cores", "2"), ("cores", True), ("cores", -1), ("memory_mib", float("nan")))),
-    *(("device", key, value) for key, value in (("accelerators", []), ("accelerators", ["cuda"] * 2), ("accelerators", [[1]]), ("accelerators", "cuda"))),
-    *(("network", key, value) for key, value in (("macs", "1"), ("macs", -1), ("layers", None), ("inputs", None), ("inputs", [1]), ("sha256", []))),
-    *(("network", key, value) for key, value in (("fixed_batch", "1"), ("outputs", [{"name": "y", "shape": ["a"], "dtype": "x"}]), ("weight_bytes", 1e300))),
-    *(("tenant", key, value) for key, value in (("rate_ips", "3"), ("rate_ips", -1), ("weight", float("nan")), ("network", []), ("evil", 1))),
-    *(("space", key, value) for key, value in (("max_instances", 10**9), ("max_instances", 10**30), ("max_instances", "3"), ("max_instances", 2.5))),
-    *(("space", key, value) for key, value in (("batches", [1.5]), ("batches", "124"), ("batches", None), ("batches", []), ("max_total_instances", "9"))),
-    *(("space", key, value) for key, value in (("device", []), ("workload", {"tenants": []}), ("workload", {"tenants": [None]}), ("workload", 3))),
+    *(
+        ("device", key, value)
+        for key, value in (
+            ("name", 3),
+            ("cores", "2"),
+            ("cores", True),
+            ("cores", -1),
+            ("memory_mib", float("nan")),
+        )
+    ),
+    *(
+        ("device", key, value)
+        for key, value in (
+            ("accelerators", []),
+            ("accelerators", ["cuda"] * 2),
+            ("accelerators", [[1]]),
+            ("accelerators", "cuda"),
+        )
+    ),
+    *(
+        ("network", key, value)
+        for key, value in (
+            ("macs", "1"),
+            ("macs", -1),
+            ("layers", None),
+            ("inputs", None),
+            ("inputs", [1]),
+            ("sha256", []),
+        )
+    ),
+    *(
+        ("network", key, value)
+        for key, value in (
+            ("fixed_batch", "1"),
+            ("outputs", [{"name": "y", "shape": ["a"], "dtype": "x"}]),
+            ("weight_bytes", 1e300),
+        )
+    ),
+    *(
+        ("tenant", key, value)
+        for key, value in (
+            ("rate_ips", "3"),
+            ("rate_ips", -1),
+            ("weight", float("nan")),
+            ("network", []),
+            ("evil", 1),
+        )
+    ),
+    *(
+        ("space", key, value)
+        for key, value in (
+            ("max_instances", 10**9),
+            ("max_instances", 10**30),
+            ("max_instances", "3"),
+            ("max_instances", 2.5),
+        )
+    ),
+    *(
+        ("space", key, value)
+        for key, value in (
+            ("batches", [1.5]),
+            ("batches", "124"),
+            ("batches", None),
+            ("batches", []),
+            ("max_total_instances", "9"),
+        )
+    ),
+    *(
+        ("space", key, value)
+        for key, value in (
+            ("device", []),
+            ("workload", {"tenants": []}),
+            ("workload", {"tenants": [None]}),
+            ("workload", 3),
+        )
+    ),
 ]
 
 
 @pytest.mark.parametrize(("what", "key", "value"), WRONG, ids=lambda value: repr(value)[:20])
-def test_a_space_of_wrong_types_is_refused(trace: Trace, tmp_path: Path, what: str, key: str, value: Any) -> None:
+def test_a_space_of_wrong_types_is_refused(
+    trace: Trace, tmp_path: Path, what: str, key: str, value: Any
+) -> None:
     described = space_of(trace)
     tenant = described["workload"]["tenants"][0]
-    {"space": described, "device": described["device"], "tenant": tenant, "network": tenant["network"]}[what][key] = value
+    {
+        "space": described,
+        "device": described["device"],
+        "tenant": tenant,
+        "network": tenant["network"],
+    }[what][key] = value
     path = rewritten(trace, tmp_path / "evil.parquet", facts={"space": described})
     with little_memory(500), refused("damaged contents", TraceError):
         read_trace(path)
 
 
-@pytest.mark.parametrize(("instances", "batches"), [(10**9, [1]), (32_001, [1]), (1000, list(range(1, 101)))])
-def test_a_space_of_more_choices_than_anybody_has_is_not_written_out(trace: Trace, tmp_path: Path, instances: int, batches: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("instances", "batches"), [(10**9, [1]), (32_001, [1]), (1000, list(range(1, 101)))]
+)
+def test_a_space_of_more_choices_than_anybody_has_is_not_written_out(
+    trace: Trace, tmp_path: Path, instances: int, batches: list[int]
+) -> None:
     described = space_of(trace) | {"max_instances": instances, "batches": batches}
     with little_memory(200), refused("is above 32,000 choices", TraceError):
         read_trace(rewritten(trace, tmp_path / "evil.parquet", facts={"space": described}))
@@ -152,11 +285,32 @@ def test_facts_of_wrong_types_are_refused(trace: Trace, tmp_path: Path, key: str
 
 
 CELLS = [
-    *(("net0.cpu_fp32.instances", value, words) for value, words in ((-1, "outside its own space"), (-32768, "outside"), (2**40, "damaged|outside"))),
-    *(("net0.cpu_fp32.batch", value, words) for value, words in ((-4, "outside"), (10**6, "damaged|outside"), ("x", "damaged"), (float("nan"), "damaged"))),
+    *(
+        ("net0.cpu_fp32.instances", value, words)
+        for value, words in (
+            (-1, "outside its own space"),
+            (-32768, "outside"),
+            (2**40, "damaged|outside"),
+        )
+    ),
+    *(
+        ("net0.cpu_fp32.batch", value, words)
+        for value, words in (
+            (-4, "outside"),
+            (10**6, "damaged|outside"),
+            ("x", "damaged"),
+            (float("nan"), "damaged"),
+        )
+    ),
     *(("net0.throughput_ips", value, "not above zero") for value in (float("nan"), 0.0)),
-    *((f"net0.{quantity}", -5.0, "below zero") for quantity in ("throughput_ips", "p50_ms", "p99_ms", "requests")),
-    *((quantity, -1.0, "below zero") for quantity in ("power_w", "energy_j", "window_s", "measure_s", "memory_mib")),
+    *(
+        (f"net0.{quantity}", -5.0, "below zero")
+        for quantity in ("throughput_ips", "p50_ms", "p99_ms", "requests")
+    ),
+    *(
+        (quantity, -1.0, "below zero")
+        for quantity in ("power_w", "energy_j", "window_s", "measure_s", "memory_mib")
+    ),
     *(("net0.p99_ms", value, "p99_ms that is not above zero") for value in (float("nan"), 0.0)),
     *(("net0.requests", value, "damaged|infinite") for value in (float("nan"), float("inf"))),
     *(("failure", value, "damaged") for value in ("no such failure", "__import__('os')")),
@@ -165,32 +319,53 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("column", "value", "words"), CELLS, ids=lambda value: repr(value)[:24])
-def test_cells_that_nobody_measured_are_refused(trace: Trace, tmp_path: Path, column: str, value: Any, words: str) -> None:
+def test_cells_that_nobody_measured_are_refused(
+    trace: Trace, tmp_path: Path, column: str, value: Any, words: str
+) -> None:
     values = pyarrow.parquet.read_table(trace.path)[column].to_pylist()
-    kind = pyarrow.string() if isinstance(value, str) else pyarrow.float64() if isinstance(value, float) else pyarrow.int64()
+    kind = (
+        pyarrow.string()
+        if isinstance(value, str)
+        else pyarrow.float64()
+        if isinstance(value, float)
+        else pyarrow.int64()
+    )
     changed = [str(each) if isinstance(value, str) else each for each in values]
     changed[len(values) // 2] = value
     with refused(words, TraceError):
-        read_trace(rewritten(trace, tmp_path / "evil.parquet", with_column(trace, column, changed, kind)))
+        read_trace(
+            rewritten(trace, tmp_path / "evil.parquet", with_column(trace, column, changed, kind))
+        )
 
 
 def test_nothing_but_nan_is_refused(trace: Trace, tmp_path: Path) -> None:
     table = pyarrow.parquet.read_table(trace.path)
     for name in table.column_names:
         if pyarrow.types.is_floating(table.schema.field(name).type):
-            table = table.set_column(table.column_names.index(name), name, pyarrow.array([float("nan")] * len(table)))
+            table = table.set_column(
+                table.column_names.index(name), name, pyarrow.array([float("nan")] * len(table))
+            )
     with refused("damaged contents|not above zero", TraceError):
         read_trace(rewritten(trace, tmp_path / "evil.parquet", table))
 
 
 def test_columns_of_other_kinds_are_refused(trace: Trace, tmp_path: Path) -> None:
     count = len(trace.rows)
-    for name in ("net0.p99_ms", "net0.cpu_fp32.batch", "threads", "failure", "disturbed", "window_s"):
+    for name in (
+        "net0.p99_ms",
+        "net0.cpu_fp32.batch",
+        "threads",
+        "failure",
+        "disturbed",
+        "window_s",
+    ):
         for values in ([[1.0, 2.0]] * count, [{"a": 1}] * count, [b"\xff\x00"] * count):
             if name == "disturbed":
                 continue  # anything is true or false
             with refused("damaged contents|infinite|outside", TraceError):
-                read_trace(rewritten(trace, tmp_path / "evil.parquet", with_column(trace, name, values)))
+                read_trace(
+                    rewritten(trace, tmp_path / "evil.parquet", with_column(trace, name, values))
+                )
 
 
 MARKUP = '<script>fetch("http://x")</script><img src=x onerror=alert(1)>"\'&'
@@ -200,15 +375,30 @@ def test_a_report_runs_no_script_and_a_table_no_formula(trace: Trace, tmp_path: 
     """What a trace says of itself stands in the report, which a browser opens, and in tables, which a spreadsheet opens."""
     name = f'=HYPERLINK("http://x","y"){MARKUP}'
     table = pyarrow.parquet.read_table(trace.path)
-    table = table.rename_columns([column.replace("net0.", f"{name}.") for column in table.column_names])
+    table = table.rename_columns(
+        [column.replace("net0.", f"{name}.") for column in table.column_names]
+    )
     described = space_of(trace)
-    described["workload"]["tenants"][0]["name"] = described["workload"]["tenants"][0]["network"]["name"] = name
+    described["workload"]["tenants"][0]["name"] = described["workload"]["tenants"][0]["network"][
+        "name"
+    ] = name
     described["device"]["name"] = MARKUP
-    facts = {"space": described, "started": MARKUP, "command": MARKUP, "more": {MARKUP: "\ud800"}, "machine": {"name": MARKUP}}
+    facts = {
+        "space": described,
+        "started": MARKUP,
+        "command": MARKUP,
+        "more": {MARKUP: "\ud800"},
+        "machine": {"name": MARKUP},
+    }
     path = rewritten(trace, tmp_path / "evil.parquet", table, facts)
     with untouched(tmp_path, (tmp_path / "out",)):
         told = call(
-            "evaluate", f"trace={path}", f"out={tmp_path / 'out'}", "evaluation.objectives=2", "evaluation.seeds=1", "evaluation.tuners=[random,hill_climb]"
+            "evaluate",
+            f"trace={path}",
+            f"out={tmp_path / 'out'}",
+            "evaluation.objectives=2",
+            "evaluation.seeds=1",
+            "evaluation.tuners=[random,hill_climb]",
         )
     assert told.returncode == 0, told.stderr
     page = (tmp_path / "out" / "report.html").read_text()
@@ -217,7 +407,9 @@ def test_a_report_runs_no_script_and_a_table_no_formula(trace: Trace, tmp_path: 
     assert "<img" not in page.lower()
     for table_name in ("runs.csv", "summary.csv"):
         for line in (tmp_path / "out" / table_name).read_text().splitlines():
-            assert not any(cell.lstrip('"').startswith(("=", "+", "@")) for cell in line.split(",")), line
+            assert not any(
+                cell.lstrip('"').startswith(("=", "+", "@")) for cell in line.split(",")
+            ), line
 
 
 # Journals.
@@ -231,7 +423,9 @@ def journal_of(path: Path, rows: int = 2) -> Path:
     return path.with_name(path.name + ".journal")
 
 
-@pytest.mark.parametrize("content", ["my only copy", "my only copy\nsecond line without an end", '{"format": 1', ""])
+@pytest.mark.parametrize(
+    "content", ["my only copy", "my only copy\nsecond line without an end", '{"format": 1', ""]
+)
 def test_a_link_in_the_place_of_a_journal_is_not_followed(tmp_path: Path, content: str) -> None:
     (tmp_path / "precious").write_text(content)
     (tmp_path / "t.parquet.journal").symlink_to("precious")
@@ -248,7 +442,16 @@ def test_a_pipe_in_the_place_of_a_journal_is_refused(tmp_path: Path) -> None:
         TraceWriter(tmp_path / "t.parquet", WORLD, FACTS)
 
 
-@pytest.mark.parametrize("content", ["my only copy", "my only copy\nsecond line without an end", "[" * 100_000 + "\n", "\x00" * 1000, '{"form'[:3] + "x"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "my only copy",
+        "my only copy\nsecond line without an end",
+        "[" * 100_000 + "\n",
+        "\x00" * 1000,
+        '{"form'[:3] + "x",
+    ],
+)
 def test_a_file_that_is_no_journal_is_not_cut(tmp_path: Path, content: str) -> None:
     (tmp_path / "t.parquet.journal").write_text(content)
     with untouched(tmp_path), refused("is no journal of a recording", TraceError):
@@ -256,7 +459,17 @@ def test_a_file_that_is_no_journal_is_not_cut(tmp_path: Path, content: str) -> N
 
 
 @pytest.mark.parametrize(
-    "row", ["[1, 2]", "{}", "null", "3", '"x"', "[" * 100_000, '{"net0.cpu_fp32.instances": 1e400}', pickle.dumps(1, 0).decode().replace("\n", "")]
+    "row",
+    [
+        "[1, 2]",
+        "{}",
+        "null",
+        "3",
+        '"x"',
+        "[" * 100_000,
+        '{"net0.cpu_fp32.instances": 1e400}',
+        pickle.dumps(1, 0).decode().replace("\n", ""),
+    ],
 )
 def test_rows_that_are_none_are_refused(tmp_path: Path, row: str) -> None:
     journal = journal_of(tmp_path / "t.parquet")
@@ -265,7 +478,16 @@ def test_rows_that_are_none_are_refused(tmp_path: Path, row: str) -> None:
         TraceWriter(tmp_path / "t.parquet", WORLD, FACTS)
 
 
-@pytest.mark.parametrize(("column", "value"), [("net0.cpu_fp32.batch", 10**6), ("net0.p99_ms", "soon"), ("threads", 3), ("attempts", []), ("disturbed", "x")])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("net0.cpu_fp32.batch", 10**6),
+        ("net0.p99_ms", "soon"),
+        ("threads", 3),
+        ("attempts", []),
+        ("disturbed", "x"),
+    ],
+)
 def test_rows_of_wrong_types_are_refused(tmp_path: Path, column: str, value: Any) -> None:
     journal = journal_of(tmp_path / "t.parquet")
     *lines, last = journal.read_text().splitlines()

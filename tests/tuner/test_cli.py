@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=ROOT, timeout=200)
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=ROOT, timeout=200
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,32 +76,52 @@ def test_a_module_is_a_command(command: str) -> None:
         (["train", "agent.batch_size=1"], "agent.batch_size=1"),
         (["train", "problems=-1"], "train.problems=-1"),
         (["train", "jobs=0"], "train.jobs=0"),
-        (["train", "draw.boards=[agx_thor]"], "draw.boards=['agx_thor'] must name some of agx_orin_64"),
+        (
+            ["train", "draw.boards=[agx_thor]"],
+            "draw.boards=['agx_thor'] must name some of agx_orin_64",
+        ),
         (["train", "draw.modes=[MAXX]"], "draw.modes=['MAXX']: agx_orin_64 has no MAXX"),
         (["train", "draw.networks=[resnet51]"], "draw.networks=['resnet51'] must name some of"),
         (["train", "draw.plain=2"], "draw.plain=2.0 must lie in 0..1"),
         (["train", "draw.split=test"], "draw.split='test' must be one of"),
         (["evaluate", "draw.two_tenants=-1"], "draw.two_tenants=-1.0"),
         (["evaluate", "evaluation.seeds=0"], "evaluation.seeds=0"),
-        (["evaluate", "trace=resnet50", "live.networks=[nowhere.onnx]"], "there is no file nowhere.onnx"),
+        (
+            ["evaluate", "trace=resnet50", "live.networks=[nowhere.onnx]"],
+            "there is no file nowhere.onnx",
+        ),
         (["evaluate", "live.networks=[nowhere.onnx]"], "give a trace"),
         (["evaluate", "bundle=nowhere.bundle"], "there is no policy bundle nowhere.bundle"),
-        (["evaluate", "evaluation.tuners=[magic]", "evaluation.objectives=1", "evaluation.seeds=1"], "search='magic' is unknown"),
+        (
+            [
+                "evaluate",
+                "evaluation.tuners=[magic]",
+                "evaluation.objectives=1",
+                "evaluation.seeds=1",
+            ],
+            "search='magic' is unknown",
+        ),
         (["tune"], "network is missing"),
         (["tune", "--network", "nowhere.onnx", "--p99-ms", "-5"], "must be above zero"),
         (["tune", "--network", "nowhere.onnx", "--measurements", "2"], "measurements=2"),
         (["networks", "resnet51"], "resnet51"),
     ],
 )
-def test_a_wrong_option_gets_one_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
-    where = {"train": [f"run_dir={tmp_path}"], "evaluate": [f"out={tmp_path}"]}.get(arguments[0], [])
+def test_a_wrong_option_gets_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path
+) -> None:
+    where = {"train": [f"run_dir={tmp_path}"], "evaluate": [f"out={tmp_path}"]}.get(
+        arguments[0], []
+    )
     told = call(*arguments, *where)
     assert told.returncode == 2, told.stderr
     assert sentence in told.stderr
     assert told.stderr.count("\n") == 1 or arguments[0] == "networks"
 
 
-def test_ctrl_c_and_errors_have_codes_of_their_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_and_errors_have_codes_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from tuner.tune import TuneCommand
 
     def interrupted(options: TuneCommand) -> int:
@@ -108,7 +130,10 @@ def test_ctrl_c_and_errors_have_codes_of_their_own(monkeypatch: pytest.MonkeyPat
     def wrong(options: TuneCommand) -> int:
         raise OptionError("space.batches=[] is empty")
 
-    for task, code, sentence in ((interrupted, 130, "interrupted; what was completed is kept"), (wrong, 2, "error: space.batches=[] is empty")):
+    for task, code, sentence in (
+        (interrupted, 130, "interrupted; what was completed is kept"),
+        (wrong, 2, "error: space.batches=[] is empty"),
+    ):
         monkeypatch.setattr(sys, "argv", ["tuner.tune", "--measurements", "5"])
         with pytest.raises(SystemExit) as ended:
             run_command("tune", TuneCommand, task)

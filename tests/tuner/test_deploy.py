@@ -27,7 +27,9 @@ def places(folder: Path) -> tuple[str, ...]:
     return ("--folder", str(folder / "kept"), "--lock", str(folder / "lock"))
 
 
-def test_a_dry_run_says_what_would_be_served_and_serves_nothing(small_onnx: Path, tmp_path: Path) -> None:
+def test_a_dry_run_says_what_would_be_served_and_serves_nothing(
+    small_onnx: Path, tmp_path: Path
+) -> None:
     told = call("deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), "--dry-run")
     assert told.returncode == 0
     for line in (
@@ -41,20 +43,33 @@ def test_a_dry_run_says_what_would_be_served_and_serves_nothing(small_onnx: Path
     assert not (tmp_path / "kept").exists()
 
 
-def test_some_periods_are_some_lines_and_leave_the_last_good_configuration(small_onnx: Path, tmp_path: Path) -> None:
+def test_some_periods_are_some_lines_and_leave_the_last_good_configuration(
+    small_onnx: Path, tmp_path: Path
+) -> None:
     told = call("deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), "--periods", "12")
     assert told.returncode == 0, told.stderr
     lines = [json.loads(line) for line in told.stdout.splitlines()]
     assert [line["period"] for line in lines] == list(range(1, 13))
     assert {line["origin"] for line in lines} == {"simulated"}
-    assert json.loads((tmp_path / "kept" / "last_good.json").read_text())["placements"] == lines[-1]["placements"]
-    assert "last good: small: " in call("deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), "--dry-run").stdout
+    assert (
+        json.loads((tmp_path / "kept" / "last_good.json").read_text())["placements"]
+        == lines[-1]["placements"]
+    )
+    assert (
+        "last good: small: "
+        in call(
+            "deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), "--dry-run"
+        ).stdout
+    )
 
 
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (("--runtime", "warp"), "--runtime warp is unknown: choose from onnxruntime, tensorrt, torch, simulated, replayed"),
+        (
+            ("--runtime", "warp"),
+            "--runtime warp is unknown: choose from onnxruntime, tensorrt, simulated, replayed",
+        ),
         (("--board", "agx_thor"), "agx_thor is unknown"),
         (("--mode", "99W"), "99W is unknown on agx_orin_64"),
         (("--p99-ms", "-3"), "a limit must be above zero"),
@@ -67,8 +82,12 @@ def test_some_periods_are_some_lines_and_leave_the_last_good_configuration(small
         (("--journal", "/dev/null/journal"), "give another --journal"),
     ],
 )
-def test_bad_input_is_one_sentence(small_onnx: Path, tmp_path: Path, more: tuple[str, ...], sentence: str) -> None:
-    told = call("deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), *more, "--periods", "1")
+def test_bad_input_is_one_sentence(
+    small_onnx: Path, tmp_path: Path, more: tuple[str, ...], sentence: str
+) -> None:
+    told = call(
+        "deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), *more, "--periods", "1"
+    )
     assert told.returncode == 2
     assert sentence in told.stderr
     assert told.stderr.count("\n") == 1
@@ -76,17 +95,33 @@ def test_bad_input_is_one_sentence(small_onnx: Path, tmp_path: Path, more: tuple
 
 def test_a_network_is_needed_and_must_exist(tmp_path: Path) -> None:
     assert "--network is missing" in call("deploy", *SIMULATED, *places(tmp_path)).stderr
-    assert "does not exist" in call("deploy", "--network", tmp_path / "no.onnx", *SIMULATED, *places(tmp_path)).stderr
+    assert (
+        "does not exist"
+        in call("deploy", "--network", tmp_path / "no.onnx", *SIMULATED, *places(tmp_path)).stderr
+    )
 
 
 def test_a_recording_can_be_served(tmp_path: Path) -> None:
-    told = call("deploy", "--runtime", "replayed", "--trace", "resnet50", "--p99-ms", "400", *places(tmp_path), "--periods", "10")
+    told = call(
+        "deploy",
+        "--runtime",
+        "replayed",
+        "--trace",
+        "resnet50",
+        "--p99-ms",
+        "400",
+        *places(tmp_path),
+        "--periods",
+        "10",
+    )
     lines = [json.loads(line) for line in told.stdout.splitlines()]
     assert {line["origin"] for line in lines} == {"replayed"}
     assert lines[-1]["kept"]
 
 
-def test_the_service_needs_no_training_stack_tells_systemd_and_ends_on_sigterm(small_onnx: Path, tmp_path: Path) -> None:
+def test_the_service_needs_no_training_stack_tells_systemd_and_ends_on_sigterm(
+    small_onnx: Path, tmp_path: Path
+) -> None:
     """The real command, live: requests come from a program of the user's own."""
     (tmp_path / "app.py").write_text(
         "import sys, time\n"
@@ -102,11 +137,38 @@ def test_the_service_needs_no_training_stack_tells_systemd_and_ends_on_sigterm(s
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(60)
         command = [
-            *(sys.executable, "-m", "tuner.deploy", "--network", str(small_onnx), "--p99-ms", "500", "--client", "app:main", "--rate-ips", "40"),
-            *("--period-s", "0.5", "--batches", "1", "--instances", "1", "--journal", str(tmp_path / "journal.jsonl"), *places(tmp_path)),
+            *(
+                sys.executable,
+                "-m",
+                "tuner.deploy",
+                "--network",
+                str(small_onnx),
+                "--p99-ms",
+                "500",
+                "--client",
+                "app:main",
+                "--rate-ips",
+                "40",
+            ),
+            *(
+                "--period-s",
+                "0.5",
+                "--batches",
+                "1",
+                "--instances",
+                "1",
+                "--journal",
+                str(tmp_path / "journal.jsonl"),
+                *places(tmp_path),
+            ),
         ]
-        environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify"), "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
-        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        environment = os.environ | {
+            "NOTIFY_SOCKET": str(tmp_path / "notify"),
+            "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}",
+        }
+        with subprocess.Popen(
+            command, env=environment, stderr=subprocess.PIPE, text=True
+        ) as process:
             assert systemd.recv(100) == b"READY=1\nWATCHDOG=1"
             for _ in range(3):
                 assert systemd.recv(100) == b"WATCHDOG=1"

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import OptionError, TraceError
-from envs.runtimes.measuring import ServingOptions
-from envs.runtimes.onnxruntime import onnxruntime_runtime
+from envs.runtimes.onnxruntime.engines import onnxruntime_runtime
 from envs.runtimes.recording import RecordOptions, record
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.spec.space import Configuration, ConfigurationSpace
 from envs.traces.reader import Trace, read_trace
 from envs.traces.writer import TraceWriter
 from tuner.evaluate import EvaluateCommand, EvaluationOptions, evaluate, trace_cases
@@ -52,12 +52,26 @@ def test_objectives_are_repeatable_and_held_out(trace: Trace) -> None:
 
 
 def test_choices_are_run_live_again_and_another_network_is_refused(
-    live_space: ConfigurationSpace, small_onnx: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Trace
+    live_space: ConfigurationSpace,
+    small_onnx: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trace: Trace,
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     path = tmp_path / "live.parquet"
     plan = [Configuration.of(row) for row in live_space.catalogue[:4]]
-    with TraceWriter(path, live_space, {"plan": {}, "serving": {}, "record": {"window_s": 0.1, "attempts": 1}, "started": "2026-01-01T00:00:00Z"}) as writer:
+    with TraceWriter(
+        path,
+        live_space,
+        {
+            "plan": {},
+            "serving": {},
+            "record": {"window_s": 0.1, "attempts": 1},
+            "started": "2026-01-01T00:00:00Z",
+        },
+    ) as writer:
         with onnxruntime_runtime(live_space, [small_onnx], cache, ServingOptions()) as runtime:
             record(runtime, plan, writer, RecordOptions(window_s=0.1, attempts=1))
         writer.publish(complete=True)

@@ -25,9 +25,14 @@ def export(*arguments: object) -> Told:
 
 def write_answer(path: Path, *slots: tuple[str, str, int, int], kept: bool = True) -> Path:
     """As python -m tuner.tune writes it."""
-    entries = [dict(zip(("tenant", "accelerator", "instances", "batch"), slot, strict=True)) for slot in slots]
+    entries = [
+        dict(zip(("tenant", "accelerator", "instances", "batch"), slot, strict=True))
+        for slot in slots
+    ]
     more = {"throughput_ips": [100.0], "p99_ms": [9.0], "measurements": 8, "origin": "measured"}
-    path.write_text(json.dumps({"configuration": entries, "limits_kept": kept, **more}, indent=2) + "\n")
+    path.write_text(
+        json.dumps({"configuration": entries, "limits_kept": kept, **more}, indent=2) + "\n"
+    )
     return path
 
 
@@ -36,32 +41,71 @@ def files(folder: Path) -> set[str]:
 
 
 def test_an_answer_becomes_a_repository(small_onnx: Path, tmp_path: Path) -> None:
-    answer = write_answer(tmp_path / "answer.json", ("small", "cpu_fp32", 1, 4), ("small", "cpu_int8", 2, 1))
-    told = export("target=triton", f"answer={answer}", f"network={small_onnx}", f"out={tmp_path / 'out'}", "cores=4")
+    answer = write_answer(
+        tmp_path / "answer.json", ("small", "cpu_fp32", 1, 4), ("small", "cpu_int8", 2, 1)
+    )
+    told = export(
+        "target=triton",
+        f"answer={answer}",
+        f"network={small_onnx}",
+        f"out={tmp_path / 'out'}",
+        "cores=4",
+    )
     assert told.returncode == 0, told.stderr
     assert told.stdout.startswith(f"wrote {tmp_path / 'out'}: 2 models\n")
     assert told.stderr == ""
     assert files(tmp_path / "out") == {
-        *("README.txt", "export.json", "models/small_cpu_fp32/config.pbtxt", "models/small_cpu_fp32/1/model.onnx"),
+        *(
+            "README.txt",
+            "export.json",
+            "models/small_cpu_fp32/config.pbtxt",
+            "models/small_cpu_fp32/1/model.onnx",
+        ),
         *("models/small_cpu_int8/config.pbtxt", "models/small_cpu_int8/1/model.onnx"),
     }
     manifest = json.loads((tmp_path / "out" / "export.json").read_text())
     assert manifest["target"] == "triton"
-    assert [(each["accelerator"], each["precision"], each["instances"], each["batch"]) for each in manifest["models"]] == [
+    assert [
+        (each["accelerator"], each["precision"], each["instances"], each["batch"])
+        for each in manifest["models"]
+    ] == [
         ("cpu_fp32", "fp32", 1, 4),
         ("cpu_int8", "int8", 2, 1),
     ]
 
 
-def test_a_configuration_on_the_command_line(small_onnx: Path, other_onnx: Path, tmp_path: Path) -> None:
+def test_a_configuration_on_the_command_line(
+    small_onnx: Path, other_onnx: Path, tmp_path: Path
+) -> None:
     given = "[{tenant: small, accelerator: tensor, instances: 2, batch: 8}, {tenant: other, accelerator: dla0, instances: 1, batch: 4}]"
-    told = export("--target", "trtexec", "--network", f"[{small_onnx},{other_onnx}]", "--configuration", given, "--out", tmp_path / "out", "tensorrt=8.6")
+    told = export(
+        "--target",
+        "trtexec",
+        "--network",
+        f"[{small_onnx},{other_onnx}]",
+        "--configuration",
+        given,
+        "--out",
+        tmp_path / "out",
+        "tensorrt=8.6",
+    )
     assert told.returncode == 0, told.stderr
-    assert files(tmp_path / "out") == {"README.txt", "export.json", "build.sh", "networks/small.onnx", "networks/dla/other.b4.onnx"}
+    assert files(tmp_path / "out") == {
+        "README.txt",
+        "export.json",
+        "build.sh",
+        "networks/small.onnx",
+        "networks/dla/other.b4.onnx",
+    }
     script = (tmp_path / "out" / "build.sh").read_text()
     assert "TensorRT 8.6" in script
     assert "--onnx=networks/dla/other.b4.onnx" in script
-    told = export("target=deepstream", f"network={small_onnx}", "configuration=[{accelerator: dla1, instances: 2, batch: 4}]", f"out={tmp_path / 'ds'}")
+    told = export(
+        "target=deepstream",
+        f"network={small_onnx}",
+        "configuration=[{accelerator: dla1, instances: 2, batch: 4}]",
+        f"out={tmp_path / 'ds'}",
+    )
     assert told.returncode == 0, told.stderr
     parser = configparser.ConfigParser(interpolation=None)
     parser.read(tmp_path / "ds" / "small_dla1_1.txt")
@@ -74,9 +118,13 @@ def test_the_policy(tmp_path: Path) -> None:
     assert files(tmp_path / "out") == {"README.txt", "export.json", "policy.onnx"}
 
 
-def test_an_answer_that_kept_no_limits_is_exported_with_a_word(small_onnx: Path, tmp_path: Path) -> None:
+def test_an_answer_that_kept_no_limits_is_exported_with_a_word(
+    small_onnx: Path, tmp_path: Path
+) -> None:
     answer = write_answer(tmp_path / "answer.json", ("small", "cuda", 1, 1), kept=False)
-    told = export("target=trtexec", f"answer={answer}", f"network={small_onnx}", f"out={tmp_path / 'out'}")
+    told = export(
+        "target=trtexec", f"answer={answer}", f"network={small_onnx}", f"out={tmp_path / 'out'}"
+    )
     assert told.returncode == 0
     assert "did not keep its limits" in told.stderr
 
@@ -87,7 +135,10 @@ def test_overwrite(tmp_path: Path) -> None:
     before = (out / "export.json").stat().st_ino
     told = export("target=policy", f"out={out}")
     assert told.returncode == 2
-    assert told.stderr == f"error: out={out} is not empty: name another folder, or give overwrite=true\n"
+    assert (
+        told.stderr
+        == f"error: out={out} is not empty: name another folder, or give overwrite=true\n"
+    )
     assert (out / "export.json").stat().st_ino == before
     assert export("target=policy", f"out={out}", "overwrite=true").returncode == 0
     assert [each.name for each in tmp_path.iterdir()] == ["out"]
@@ -99,11 +150,24 @@ def test_a_file_of_any_name_stays_inside_the_folder(target: str, name: str, tmp_
     networks, outside = tmp_path / "networks", tmp_path / "outside"
     networks.mkdir()
     path = write_relu(networks / f"{name}.onnx")
-    given = [{"tenant": name, "accelerator": place, "instances": 1, "batch": 2} for place in ("tensor", "dla0")]
-    assert main(ExportCommand(target=target, out=str(outside / "out"), configuration=given, network=str(path))) == 0
+    given = [
+        {"tenant": name, "accelerator": place, "instances": 1, "batch": 2}
+        for place in ("tensor", "dla0")
+    ]
+    assert (
+        main(
+            ExportCommand(
+                target=target, out=str(outside / "out"), configuration=given, network=str(path)
+            )
+        )
+        == 0
+    )
     assert [each.name for each in outside.iterdir()] == ["out"]
     assert [each.name for each in networks.iterdir()] == [path.name]
-    assert all(set(each) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./") for each in files(outside / "out"))
+    assert all(
+        set(each) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./")
+        for each in files(outside / "out")
+    )
 
 
 NO_ANSWER = "is no answer of python -m tuner.tune"
@@ -120,24 +184,49 @@ NO_ANSWER = "is no answer of python -m tuner.tune"
         ("\x00\xff", NO_ANSWER),
         ('{"configuration": []}', "is no configuration"),
         ('{"configuration": [[1]]}', "configuration[0] must have accelerator, instances and batch"),
-        ('{"configuration": [{"accelerator": "cuda", "instances": 1, "batch": 1, "command": "x"}]}', "nothing else"),
-        ('{"configuration": [{"accelerator": ["cuda"], "instances": 1, "batch": 1}]}', "must be names"),
-        ('{"configuration": [{"accelerator": "npu", "instances": 1, "batch": 1}]}', "unknown accelerator 'npu': choose from cuda, tensor, dla0, dla1"),
-        ('{"configuration": [{"accelerator": "cuda", "instances": 0, "batch": 1}]}', "instances=0 must be a whole number from 1 to"),
-        ('{"configuration": [{"accelerator": "cuda", "instances": true, "batch": 1}]}', "instances=True must be a whole number"),
-        ('{"configuration": [{"accelerator": "cuda", "instances": 1, "batch": 1e9}]}', "batch=1000000000.0 must be a whole number"),
+        (
+            '{"configuration": [{"accelerator": "cuda", "instances": 1, "batch": 1, "command": "x"}]}',
+            "nothing else",
+        ),
+        (
+            '{"configuration": [{"accelerator": ["cuda"], "instances": 1, "batch": 1}]}',
+            "must be names",
+        ),
+        (
+            '{"configuration": [{"accelerator": "npu", "instances": 1, "batch": 1}]}',
+            "unknown accelerator 'npu': choose from cuda, tensor, dla0, dla1",
+        ),
+        (
+            '{"configuration": [{"accelerator": "cuda", "instances": 0, "batch": 1}]}',
+            "instances=0 must be a whole number from 1 to",
+        ),
+        (
+            '{"configuration": [{"accelerator": "cuda", "instances": true, "batch": 1}]}',
+            "instances=True must be a whole number",
+        ),
+        (
+            '{"configuration": [{"accelerator": "cuda", "instances": 1, "batch": 1e9}]}',
+            "batch=1000000000.0 must be a whole number",
+        ),
         (
             '{"configuration": [{"tenant": "../../x", "accelerator": "cuda", "instances": 1, "batch": 1}]}',
             "serves the tenant '../../x', and network=",
         ),
-        ('{"configuration": [{"accelerator": "dla0", "instances": 9, "batch": 1}]}', "dla0 at most 3 instances"),
+        (
+            '{"configuration": [{"accelerator": "dla0", "instances": 9, "batch": 1}]}',
+            "dla0 at most 3 instances",
+        ),
     ],
 )
-def test_what_is_no_answer_gets_one_sentence(content: str | None, sentence: str, small_onnx: Path, tmp_path: Path) -> None:
+def test_what_is_no_answer_gets_one_sentence(
+    content: str | None, sentence: str, small_onnx: Path, tmp_path: Path
+) -> None:
     answer = tmp_path / "answer.json"
     if content is not None:
         answer.write_text(content, encoding="latin-1")
-    told = export("target=trtexec", f"answer={answer}", f"network={small_onnx}", f"out={tmp_path / 'out'}")
+    told = export(
+        "target=trtexec", f"answer={answer}", f"network={small_onnx}", f"out={tmp_path / 'out'}"
+    )
     assert told.returncode == 2, told.stderr
     assert sentence in told.stderr
     assert told.stderr.count("\n") == 1, told.stderr
@@ -156,26 +245,79 @@ CUDA = "configuration=[{accelerator: cuda, instances: 1, batch: 1}]"
         (["target=triton", "out=OUT"], "give either answer"),
         (["target=triton", "out=OUT", "answer=a.json", CUDA], "give either answer"),
         (["target=triton", "out=OUT", CUDA], "network is missing"),
-        (["target=triton", "out=OUT", CUDA, "network=nowhere.onnx"], "there is no file nowhere.onnx"),
-        (["target=triton", "out=OUT", "configuration=3", "network=NET"], "configuration is no configuration: give a list"),
-        (["target=triton", "out=OUT", CUDA, "network=[NET,NET]"], "must say which tenant runs on cuda"),
-        (["target=triton", "out=OUT", "configuration=[{tenant: small, accelerator: cuda, instances: 1, batch: 1}]", "network=[NET,NET]"], "no instance"),
-        (["target=triton", "out=OUT", f"{CUDA[:-1]},{CUDA[15:]}", "network=NET"], "has 'small' twice on cuda: give the instances together"),
-        (["target=trtexec", "out=OUT", "configuration=[{accelerator: cpu_int8, instances: 1, batch: 1}]", "network=NET"], "uses cpu_int8: give target=triton"),
-        (["target=trtexec", "out=OUT", CUDA, "network=NET", "tensorrt=9"], "tensorrt=9 must be one of 8.6, 10, 11"),
-        (["target=trtexec", "out=OUT", CUDA, "network=NET", "tensor_precision=fp32"], "tensor_precision=fp32 must be one of fp16, int8"),
-        (["target=trtexec", "out=OUT", CUDA, "network=NET", "calibration=nowhere"], "calibration: there is no file nowhere"),
-        (["target=trtexec", "out=OUT", CUDA, "network=NET", "calibration=[a,b]"], "calibration has 2 files for 1 networks"),
-        (["target=triton", "out=OUT", CUDA, "network=NET", "max_wait_ms=-1"], "max_wait_ms=-1.0 must lie in 0..60000"),
-        (["target=triton", "out=OUT", CUDA, "network=NET", "cores=0"], "cores=0 must be at least 1"),
-        (["target=policy", "out=OUT", "bundle=nowhere.bundle"], "there is no policy bundle nowhere.bundle"),
+        (
+            ["target=triton", "out=OUT", CUDA, "network=nowhere.onnx"],
+            "there is no file nowhere.onnx",
+        ),
+        (
+            ["target=triton", "out=OUT", "configuration=3", "network=NET"],
+            "configuration is no configuration: give a list",
+        ),
+        (
+            ["target=triton", "out=OUT", CUDA, "network=[NET,NET]"],
+            "must say which tenant runs on cuda",
+        ),
+        (
+            [
+                "target=triton",
+                "out=OUT",
+                "configuration=[{tenant: small, accelerator: cuda, instances: 1, batch: 1}]",
+                "network=[NET,NET]",
+            ],
+            "no instance",
+        ),
+        (
+            ["target=triton", "out=OUT", f"{CUDA[:-1]},{CUDA[15:]}", "network=NET"],
+            "has 'small' twice on cuda: give the instances together",
+        ),
+        (
+            [
+                "target=trtexec",
+                "out=OUT",
+                "configuration=[{accelerator: cpu_int8, instances: 1, batch: 1}]",
+                "network=NET",
+            ],
+            "uses cpu_int8: give target=triton",
+        ),
+        (
+            ["target=trtexec", "out=OUT", CUDA, "network=NET", "tensorrt=9"],
+            "tensorrt=9 must be one of 8.6, 10, 11",
+        ),
+        (
+            ["target=trtexec", "out=OUT", CUDA, "network=NET", "tensor_precision=fp32"],
+            "tensor_precision=fp32 must be one of fp16, int8",
+        ),
+        (
+            ["target=trtexec", "out=OUT", CUDA, "network=NET", "calibration=nowhere"],
+            "calibration: there is no file nowhere",
+        ),
+        (
+            ["target=trtexec", "out=OUT", CUDA, "network=NET", "calibration=[a,b]"],
+            "calibration has 2 files for 1 networks",
+        ),
+        (
+            ["target=triton", "out=OUT", CUDA, "network=NET", "max_wait_ms=-1"],
+            "max_wait_ms=-1.0 must lie in 0..60000",
+        ),
+        (
+            ["target=triton", "out=OUT", CUDA, "network=NET", "cores=0"],
+            "cores=0 must be at least 1",
+        ),
+        (
+            ["target=policy", "out=OUT", "bundle=nowhere.bundle"],
+            "there is no policy bundle nowhere.bundle",
+        ),
         (["target=policy", "out=NET"], "is a file: name a folder"),
         (["target=policy", "out=OUT", "colour=red"], "colour"),
     ],
 )
-def test_a_wrong_option_gets_one_sentence(arguments: list[str], sentence: str, small_onnx: Path, tmp_path: Path) -> None:
+def test_a_wrong_option_gets_one_sentence(
+    arguments: list[str], sentence: str, small_onnx: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
-    told = export(*(each.replace("OUT", str(out)).replace("NET", str(small_onnx)) for each in arguments))
+    told = export(
+        *(each.replace("OUT", str(out)).replace("NET", str(small_onnx)) for each in arguments)
+    )
     assert told.returncode == 2, told.stderr
     assert sentence in told.stderr
     assert told.stderr.count("\n") == 1, told.stderr
@@ -185,5 +327,10 @@ def test_a_wrong_option_gets_one_sentence(arguments: list[str], sentence: str, s
 def test_help_teaches() -> None:
     told = export("--help")
     assert told.returncode == 0
-    for words in ("python -m tuner.export target=triton", "target=policy", "overwrite: false", "configuration="):
+    for words in (
+        "python -m tuner.export target=triton",
+        "target=policy",
+        "overwrite: false",
+        "configuration=",
+    ):
         assert words in told.stdout

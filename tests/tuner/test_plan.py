@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs.configuration import Configuration
 from envs.errors import OptionError
+from envs.spec.space import Configuration
 from tests.worlds import space
 from tuner.plan import PlanOptions, planned
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from envs.configuration import Configuration
-from envs.measurement import Measurement
+from envs.spec.measurement import Measurement
+from envs.spec.space import Configuration
 from envs.traces.reader import read_trace
 
 ROOT = Path(__file__).parents[2]
@@ -32,11 +32,15 @@ def environment(cache: Path) -> dict[str, str]:
     return os.environ | {"XDG_CACHE_HOME": str(cache)}
 
 
-def test_killed_again_and_again_it_ends_with_every_row_once(small_onnx: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+def test_killed_again_and_again_it_ends_with_every_row_once(
+    small_onnx: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
     out = tmp_path / "killed.parquet"
     journal = tmp_path / "killed.parquet.journal"
     for rows in (1, 6, 13):  # kill it shortly after so many
-        with subprocess.Popen(command(small_onnx, out), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command(small_onnx, out), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+        ) as process:
             deadline = time.monotonic() + 60
             while process.poll() is None and time.monotonic() < deadline:
                 if journal.exists() and journal.read_bytes().count(b"\n") > rows:
@@ -45,31 +49,57 @@ def test_killed_again_and_again_it_ends_with_every_row_once(small_onnx: Path, tm
             process.send_signal(signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
         assert not out.exists()
-    last = subprocess.run(command(small_onnx, out), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    last = subprocess.run(
+        command(small_onnx, out),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert last.returncode == 0, last.stderr
     assert not journal.exists()
     trace = read_trace(out)
-    assert [Configuration.of(row) for row in trace.placements] == [Configuration.of(row) for row in trace.space.catalogue]
+    assert [Configuration.of(row) for row in trace.placements] == [
+        Configuration.of(row) for row in trace.space.catalogue
+    ]
     assert trace.metadata["complete"]
     assert trace.metadata["versions"]["onnxruntime"]
     assert "tuner.record" in trace.metadata["command"]
     first = trace.outcome(Configuration.of(trace.placements[0]))
     assert isinstance(first, Measurement)
     assert first.sensor in ("none", "rapl")
-    again = subprocess.run(command(small_onnx, out), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    again = subprocess.run(
+        command(small_onnx, out),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert again.returncode == 2
     assert "exists already and is complete" in again.stderr
 
 
-def test_ctrl_c_leaves_a_partial_trace_that_works(small_onnx: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+def test_ctrl_c_leaves_a_partial_trace_that_works(
+    small_onnx: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
     out = tmp_path / "part.parquet"
     journal = tmp_path / "part.parquet.journal"
     # A shell's background jobs ignore Ctrl-C, and so would what they start: the command gets the handler a terminal gives.
     terminal = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
-        command(small_onnx, out), cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, preexec_fn=terminal
+        command(small_onnx, out),
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=terminal,
     ) as process:
-        while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > 3):
+        while process.poll() is None and not (
+            journal.exists() and journal.read_bytes().count(b"\n") > 3
+        ):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None

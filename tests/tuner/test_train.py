@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.observation import FEATURES
+from envs.belief.features import FEATURES
 from envs.traces.reader import Trace
 from tests.commands import Told, call
 from tuner.policy.bundle import load_bundle
@@ -25,21 +25,37 @@ SMALL = (
 
 
 def on_trace(trace: Trace, run: Path, steps: int, *more: str) -> list[str]:
-    return [f"trace={trace.path}", "problems=4", f"run_dir={run}", f"agent.steps={steps}", *SMALL, *more]
+    return [
+        f"trace={trace.path}",
+        "problems=4",
+        f"run_dir={run}",
+        f"agent.steps={steps}",
+        *SMALL,
+        *more,
+    ]
 
 
 def train(*arguments: str) -> Told:
     return call("train", *arguments)
 
 
-def test_train_on_a_trace_ends_in_a_report_and_a_bundle_whose_paths_it_prints(trace: Trace, tmp_path: Path) -> None:
+def test_train_on_a_trace_ends_in_a_report_and_a_bundle_whose_paths_it_prints(
+    trace: Trace, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     told = train(*on_trace(trace, run, 2000))
     assert told.returncode == 0, told.stderr
     assert f"report: {run / 'report.html'}" in told.stdout
     assert f"policy bundle: {run / 'policy.bundle'}" in told.stdout
     assert "replayed" in told.stdout
-    for name in ("report.html", "summary.csv", "runs.csv", "provenance.json", "checkpoint.zip", "config.yaml"):
+    for name in (
+        "report.html",
+        "summary.csv",
+        "runs.csv",
+        "provenance.json",
+        "checkpoint.zip",
+        "config.yaml",
+    ):
         assert (run / name).is_file(), name
     assert list((run / "tensorboard").rglob("events.*"))
     bundle = load_bundle(run / "policy.bundle")
@@ -57,7 +73,14 @@ def test_train_on_a_trace_ends_in_a_report_and_a_bundle_whose_paths_it_prints(tr
 
 
 def test_train_in_the_model_of_a_board_and_go_on(tmp_path: Path) -> None:
-    drawn = ("draw.boards=[orin_nano_8]", "draw.small_spaces=1", "draw.plain=0.2", "problems=20", f"run_dir={tmp_path}", *SMALL)
+    drawn = (
+        "draw.boards=[orin_nano_8]",
+        "draw.small_spaces=1",
+        "draw.plain=0.2",
+        "problems=20",
+        f"run_dir={tmp_path}",
+        *SMALL,
+    )
     told = train(*drawn, "agent.steps=4000")
     assert told.returncode == 0, told.stderr
     assert "training on 20 problems in the device model (simulated): orin_nano_8" in told.stdout
@@ -80,12 +103,21 @@ def test_train_in_the_model_of_a_board_and_go_on(tmp_path: Path) -> None:
     assert "holds a training with another world, seed or agent" in other.stderr
 
 
-def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(trace: Trace, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(
+    trace: Trace, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "tuner.train", *on_trace(trace, run, 100_000_000)]
     # A shell's background jobs ignore Ctrl-C, and so would what they start: the command gets the handler a terminal gives.
     terminal = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=terminal) as process:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=terminal,
+    ) as process:
         deadline = time.monotonic() + 90
         while not list(run.rglob("events.*")) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -105,7 +137,9 @@ def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(trace: Trace
     assert load_bundle(run / "policy.bundle").provenance["steps"] >= steps + 2000
 
 
-def test_a_run_of_another_trace_seed_or_agent_is_refused(trace: Trace, two_tenant_trace: Trace, tmp_path: Path) -> None:
+def test_a_run_of_another_trace_seed_or_agent_is_refused(
+    trace: Trace, two_tenant_trace: Trace, tmp_path: Path
+) -> None:
     assert train(*on_trace(trace, tmp_path, 500)).returncode == 0
     before = (tmp_path / "policy.bundle").read_bytes()
     for arguments in (
@@ -121,7 +155,9 @@ def test_a_run_of_another_trace_seed_or_agent_is_refused(trace: Trace, two_tenan
 
 
 @pytest.mark.parametrize("blocks", [0, 40])
-def test_a_full_disk_during_training_gets_one_sentence(trace: Trace, tmp_path: Path, blocks: int) -> None:
+def test_a_full_disk_during_training_gets_one_sentence(
+    trace: Trace, tmp_path: Path, blocks: int
+) -> None:
     """A file-size limit is the disk that a process meets: writing beyond it fails."""
     command = [sys.executable, "-m", "tuner.train", *on_trace(trace, tmp_path / "run", 500)]
     limited = ["bash", "-c", f'trap "" XFSZ; ulimit -f {blocks}; exec "$@"', "bash", *command]

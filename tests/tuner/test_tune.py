@@ -32,10 +32,30 @@ def tune(*arguments: object) -> Told:
     return call("tune", *QUICK, *arguments)
 
 
-def test_the_shipped_policy_answers_within_eight_measurements(small_onnx: Path, tmp_path: Path) -> None:
+def test_the_shipped_policy_answers_within_eight_measurements(
+    small_onnx: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "answer.json"
-    command = [sys.executable, "-m", "tuner.tune", *QUICK, "--network", str(small_onnx), "--p99-ms", "500", "--out", str(out)]
-    told = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=200)
+    command = [
+        sys.executable,
+        "-m",
+        "tuner.tune",
+        *QUICK,
+        "--network",
+        str(small_onnx),
+        "--p99-ms",
+        "500",
+        "--out",
+        str(out),
+    ]
+    told = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
     assert told.returncode == 0, told.stderr
     assert "answer: small: cpu_" in told.stdout
     assert "times the default" in told.stdout
@@ -60,7 +80,9 @@ def test_the_shipped_policy_is_whole() -> None:
 def test_two_tenants_share_the_computer(small_onnx: Path, other_onnx: Path, tmp_path: Path) -> None:
     """A single policy serves them as well; by default a tenant counts by the work it is."""
     out = tmp_path / "answer.json"
-    told = tune("--network", f"[{small_onnx},{other_onnx}]", "--p99-ms", "[500,400]", "--out", out, *SMALL)
+    told = tune(
+        "--network", f"[{small_onnx},{other_onnx}]", "--p99-ms", "[500,400]", "--out", out, *SMALL
+    )
     assert told.returncode == 0, told.stderr
     assert "small p99 <= 500 ms, other p99 <= 400 ms" in told.stdout
     assert "times the default (weighted throughput)" in told.stdout
@@ -78,7 +100,9 @@ def test_a_limit_that_nothing_meets(small_onnx: Path) -> None:
     assert "the least violating one is given above" in told.stderr
 
 
-def test_another_policy_can_be_given(policy: tuple[PPO, Path], small_onnx: Path, tmp_path: Path) -> None:
+def test_another_policy_can_be_given(
+    policy: tuple[PPO, Path], small_onnx: Path, tmp_path: Path
+) -> None:
     told = tune("--network", small_onnx, "--bundle", policy[1], "--measurements", 3, *SMALL)
     assert told.returncode == 0, told.stderr
     assert "3 measurements" in told.stdout
@@ -91,22 +115,43 @@ def test_another_policy_can_be_given(policy: tuple[PPO, Path], small_onnx: Path,
 
 def constant(path: Path) -> Path:
     tensor = helper.make_tensor("c", TensorProto.FLOAT, [1], [1.0])
-    graph = helper.make_graph([helper.make_node("Constant", [], ["y"], value=tensor)], "g", [], [helper.make_tensor_value_info("y", 1, [1])])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    graph = helper.make_graph(
+        [helper.make_node("Constant", [], ["y"], value=tensor)],
+        "g",
+        [],
+        [helper.make_tensor_value_info("y", 1, [1])],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
     return path
 
 
 def dynamic(path: Path) -> Path:
     value = helper.make_tensor_value_info
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [value("x", 1, ["n", "w"])], [value("y", 1, ["n", "w"])])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "g",
+        [value("x", 1, ["n", "w"])],
+        [value("y", 1, ["n", "w"])],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
     return path
 
 
 def fixed(path: Path) -> Path:
     value = helper.make_tensor_value_info
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [value("x", 1, [3, 4])], [value("y", 1, [3, 4])])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "g",
+        [value("x", 1, [3, 4])],
+        [value("y", 1, [3, 4])],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
     return path
 
 
@@ -117,9 +162,15 @@ def test_what_cannot_be_tuned_gets_one_sentence(small_onnx: Path, tmp_path: Path
         (("--network", truncated), "truncated.onnx"),
         (("--network", constant(tmp_path / "constant.onnx")), "no input"),
         (("--network", dynamic(tmp_path / "dynamic.onnx")), "dynamic"),
-        (("--network", fixed(tmp_path / "fixed.onnx")), "the batch is not the one the network was exported with"),
+        (
+            ("--network", fixed(tmp_path / "fixed.onnx")),
+            "the batch is not the one the network was exported with",
+        ),
         (("--network", small_onnx, "--p99-ms", "[1,2]"), "2 values for 1 tenants"),
-        (("--network", f"[{small_onnx},{small_onnx}]", "--p99-ms", "[1,2,3]"), "3 values for 2 tenants"),
+        (
+            ("--network", f"[{small_onnx},{small_onnx}]", "--p99-ms", "[1,2,3]"),
+            "3 values for 2 tenants",
+        ),
         (("--network", small_onnx, "--measurements", 2), "measurements=2"),
         (("--network", small_onnx, "--window-s", 0), "window_s=0.0 must be above zero"),
         (("--network", small_onnx, "--power-w", 10), "a power limit of 10 W cannot be kept"),

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from envs.configuration import Configuration
-from envs.measurement import Failure, FailureKind, Measurement, Outcome
-from envs.objective import Objective
+from envs.problems.problem import Problem
+from envs.spec.measurement import Failure, FailureKind, Measurement, Outcome
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration
 from tests.worlds import respond, space
 from tuner.search.oracle import Oracle
-from tuner.search.protocol import Problem
 from tuner.search.random_search import RandomSearch
 from tuner.tuning import Answer, tune
 
@@ -23,7 +23,9 @@ def problem(p99_ms: float) -> Problem:
     return Problem(WORLD, WORLD.catalogue, Objective((p99_ms,)), WORLD.default(), seed=1)
 
 
-def run(p99_ms: float, measurements: int = 8, world: object = None) -> tuple[Answer, Counter[Configuration]]:
+def run(
+    p99_ms: float, measurements: int = 8, world: object = None
+) -> tuple[Answer, Counter[Configuration]]:
     counts: Counter[Configuration] = Counter()
 
     def measure(configuration: Configuration) -> Outcome:
@@ -39,7 +41,11 @@ def test_it_keeps_its_budget_and_confirms_its_answer(measurements: int) -> None:
     assert sum(counts.values()) == len(answer.tried) <= measurements
     assert counts[answer.configuration] == 2, "once to find it, once to confirm it"
     assert answer.violation == 0
-    best = max(problem(100.0).judge(outcome)[0] for _, outcome in answer.tried if problem(100.0).judge(outcome)[1] <= 0)
+    best = max(
+        problem(100.0).judge(outcome)[0]
+        for _, outcome in answer.tried
+        if problem(100.0).judge(outcome)[1] <= 0
+    )
     assert problem(100.0).judge(answer.outcome)[0] == best
 
 
@@ -71,7 +77,10 @@ def test_a_lucky_window_is_found_out_and_the_next_best_is_confirmed() -> None:
         return honest
 
     answer = tune(Scripted(), objective, measure, 6)
-    assert [configuration for configuration, _ in answer.tried[answer.searched :]] == [lucky, searched[2]]
+    assert [configuration for configuration, _ in answer.tried[answer.searched :]] == [
+        lucky,
+        searched[2],
+    ]
     assert answer.configuration == searched[2]
     assert answer.violation == 0
 
@@ -90,9 +99,11 @@ def test_failures_are_never_the_answer_while_anything_works() -> None:
 
 
 def test_an_oracle_needs_two() -> None:
-    from envs.measurement import MeasurementBatch
+    from envs.spec.measurement import MeasurementBatch
 
     objective = problem(60.0)
-    batch = MeasurementBatch.of([respond(WORLD, Configuration.of(row)) for row in WORLD.catalogue], 1)
+    batch = MeasurementBatch.of(
+        [respond(WORLD, Configuration.of(row)) for row in WORLD.catalogue], 1
+    )
     answer = tune(Oracle(objective, batch), objective, lambda each: respond(WORLD, each), 3)
     assert answer.configuration == answer.tried[1][0]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3 import PPO
 
-from envs.observation import FEATURES
+from envs.belief.features import FEATURES
 from tuner.agents.policy_net import CandidatePolicy
 from tuner.policy.bundle import SHAPES, Bundle
 
@@ -17,4 +17,9 @@ def bundle_of(model: PPO, budget: int, provenance: dict[str, Any]) -> Bundle:
     policy = model.policy
     assert isinstance(policy, CandidatePolicy)
     state = policy.state_dict()
-    return Bundle(budget, {name: state[name].cpu().numpy().astype(np.float32) for name in SHAPES}, FEATURES, provenance)
+    return Bundle(
+        budget,
+        {name: state[name].cpu().numpy().astype(np.float32) for name in SHAPES},
+        FEATURES,
+        provenance,
+    )

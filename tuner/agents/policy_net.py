@@ -17,7 +17,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 from torch.nn import functional
 
-from envs.observation import ALLOWED, FEATURES
+from envs.belief.features import ALLOWED, FEATURES
 
 #: The score of a candidate that may not be chosen.
 MASKED = -1e8
@@ -34,7 +34,14 @@ class CandidatePolicy(ActorCriticPolicy):
         hidden: width of the layers.
     """
 
-    def __init__(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any], lr_schedule: Schedule, hidden: int = 48, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        lr_schedule: Schedule,
+        hidden: int = 48,
+        **kwargs: Any,
+    ) -> None:
         self._hidden = hidden
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
@@ -53,7 +60,9 @@ class CandidatePolicy(ActorCriticPolicy):
         self.value = _linear(2 * hidden, hidden, 2**0.5)
         self.value_out = _linear(hidden, 1, 1.0)
         self.action_dist = CategoricalDistribution(int(self.action_space.n))
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+        self.optimizer = self.optimizer_class(
+            self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs
+        )  # type: ignore[call-arg]
 
     def _pooled(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         each = functional.relu(_run(self.first, obs))
@@ -73,13 +82,17 @@ class CandidatePolicy(ActorCriticPolicy):
         value: torch.Tensor = _run(self.value_out, functional.relu(_run(self.value, pooled)))
         return value
 
-    def forward(self, obs: torch.Tensor, deterministic: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(
+        self, obs: torch.Tensor, deterministic: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         each, pooled = self._pooled(obs)
         distribution = self.action_dist.proba_distribution(self._scores(obs, each, pooled))
         actions = distribution.get_actions(deterministic=deterministic)
         return actions, self._values(pooled), distribution.log_prob(actions)
 
-    def evaluate_actions(self, obs: PyTorchObs, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    def evaluate_actions(
+        self, obs: PyTorchObs, actions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         assert isinstance(obs, torch.Tensor)
         each, pooled = self._pooled(obs)
         distribution = self.action_dist.proba_distribution(self._scores(obs, each, pooled))

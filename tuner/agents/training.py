@@ -15,11 +15,10 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.vec_env import VecEnv
 
 from envs.episode import RewardOptions
-from envs.errors import OptionError, StorageError, TraceError, require_positive
+from envs.errors import OptionError, StorageError, TraceError, one_line, require_positive
 from envs.files import parse_json, replacing
-from envs.onnx_file import one_line
+from envs.problems.world import World
 from envs.tuning_env import TuningVectorEnv
-from envs.world import World
 from tuner.agents.policy_net import CandidatePolicy
 from tuner.agents.vec_env import SB3TuningVecEnv
 
@@ -54,11 +53,23 @@ class AgentOptions:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        require_positive("agent", self, "steps", "envs", "episodes_per_update", "epochs", "learning_rate", "hidden", "threads")
+        require_positive(
+            "agent",
+            self,
+            "steps",
+            "envs",
+            "episodes_per_update",
+            "epochs",
+            "learning_rate",
+            "hidden",
+            "threads",
+        )
         if self.batch_size < 2:
             raise OptionError(f"agent.batch_size={self.batch_size} must be at least 2")
         if self.budget < 2:  # said before problems are drawn, which takes minutes
-            raise OptionError(f"agent.budget={self.budget} must be at least 2: the first measurement is the default configuration's")
+            raise OptionError(
+                f"agent.budget={self.budget} must be at least 2: the first measurement is the default configuration's"
+            )
         for key in ("changes", "gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, key) <= 1.0:
                 raise OptionError(f"agent.{key}={getattr(self, key)} must lie in 0..1")
@@ -67,7 +78,14 @@ class AgentOptions:
 def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
     """The training environment; all its rows draw from one generator."""
     reward = RewardOptions(price=options.price)
-    env = TuningVectorEnv(options.envs, world, options.budget, reward=reward, changes=options.changes, shared_noise=True)
+    env = TuningVectorEnv(
+        options.envs,
+        world,
+        options.budget,
+        reward=reward,
+        changes=options.changes,
+        shared_noise=True,
+    )
     return SB3TuningVecEnv(env, seed)
 
 
@@ -105,7 +123,13 @@ class LinearSchedule:
 MAX_CHECKPOINT_BYTES = 1 << 28
 
 
-def resume_model(checkpoint: Path, env: SB3TuningVecEnv, options: AgentOptions, seed: int = 0, tensorboard: Path | None = None) -> PPO:
+def resume_model(
+    checkpoint: Path,
+    env: SB3TuningVecEnv,
+    options: AgentOptions,
+    seed: int = 0,
+    tensorboard: Path | None = None,
+) -> PPO:
     """Go on from a checkpoint: its weights, the state of its optimiser and its count of steps; all else comes from the options.
 
     `PPO.load` would unpickle what else stands in the file, which runs whatever its writer wanted. Of the weights torch takes tensors alone.
@@ -126,8 +150,12 @@ def resume_model(checkpoint: Path, env: SB3TuningVecEnv, options: AgentOptions, 
         model.set_parameters(parameters, exact_match=True, device="cpu")
         if not all(torch.isfinite(weights).all() for weights in model.policy.parameters()):
             raise ValueError("its weights are not finite")
-    except Exception as error:  # what a damaged file ends in, by where the damage is, has no common base
-        raise TraceError(f"{checkpoint} cannot be resumed here ({one_line(error)}): it is damaged or of another training; choose another run_dir") from error
+    except (
+        Exception
+    ) as error:  # what a damaged file ends in, by where the damage is, has no common base
+        raise TraceError(
+            f"{checkpoint} cannot be resumed here ({one_line(error)}): it is damaged or of another training; choose another run_dir"
+        ) from error
     model.num_timesteps, model._n_updates = steps, updates
     return model
 

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from envs.configuration import Configuration
 from envs.errors import ObjectiveError, RuntimeFault, StorageError, require_positive
-from envs.measurement import Failure, FailureKind, Measurement, Origin, Outcome
-from envs.objective import MAX_VIOLATION, judge_measurement
 from envs.runtimes.protocol import Runtime, try_configuration
+from envs.spec.measurement import Failure, FailureKind, Measurement, Origin, Outcome
+from envs.spec.objective import MAX_VIOLATION, judge_measurement
+from envs.spec.space import Configuration
+from tuner.control.arrivals import Arrivals, idle, without_idle
 from tuner.control.decider import Decider
 from tuner.control.guard import Choice, Guard, Phase
+from tuner.control.last_good import LastGood
 from tuner.control.limits import Limits
-from tuner.control.memory import LastGood
 from tuner.control.period import Period
-from tuner.control.watch import Arrivals, idle, without_idle
 
 Answer = TypeVar("Answer")
 
@@ -60,7 +60,9 @@ class ControlOptions:
     doubted: int = 2
 
     def __post_init__(self) -> None:
-        require_positive("control", self, "period_s", "cooldown", "rate_moved", "heated_c", "doubted")
+        require_positive(
+            "control", self, "period_s", "cooldown", "rate_moved", "heated_c", "doubted"
+        )
 
 
 class Controller:
@@ -82,15 +84,26 @@ class Controller:
         power_mode: Callable[[], str] = lambda: "",
         remarks: Callable[[], list[str]] = list,
     ) -> None:
-        self._runtime, self._decider, self._guard, self._limits, self._memory = runtime, decider, guard, limits, memory
+        self._runtime, self._decider, self._guard, self._limits, self._memory = (
+            runtime,
+            decider,
+            guard,
+            limits,
+            memory,
+        )
         self._options, self._power_mode, self._remarks = options, power_mode, remarks
         self._told: set[str] = set()
         self._space = runtime.space
         self._began_s = time.monotonic()
         self._number = 0
         self._breaks: defaultdict[Configuration, float] = defaultdict(float)
-        self._alone: Configuration | None = None  # what served before something else came to use the processor, too
-        self._calm, self._crowded = 0, 0  # periods in a row without something else that uses the processor, and with it while limits are kept
+        self._alone: Configuration | None = (
+            None  # what served before something else came to use the processor, too
+        )
+        self._calm, self._crowded = (
+            0,
+            0,
+        )  # periods in a row without something else that uses the processor, and with it while limits are kept
         self._mode = power_mode()
         self._temperature_c = math.nan
         self._arrivals = Arrivals(runtime.space.workload, options.rate_moved)
@@ -122,8 +135,22 @@ class Controller:
         objective = self._limits.objective
         self._note(choice, outcome, kept, events)
         if self._failures >= HOPELESS:
-            raise RuntimeFault(f"nothing could be measured for {HOPELESS} periods in a row ({events[-1]}): start anew")
-        return Period(self._number, began_s, choice.phase, choice.configuration, outcome, objective, kept, score, violation, decision_us, tuple(events))
+            raise RuntimeFault(
+                f"nothing could be measured for {HOPELESS} periods in a row ({events[-1]}): start anew"
+            )
+        return Period(
+            self._number,
+            began_s,
+            choice.phase,
+            choice.configuration,
+            outcome,
+            objective,
+            kept,
+            score,
+            violation,
+            decision_us,
+            tuple(events),
+        )
 
     def _serve(self, configuration: Configuration) -> Outcome:
         """Apply and measure; whatever a driver raises is a failure of this period."""
@@ -137,15 +164,23 @@ class Controller:
         events: list[str] = []
         try:
             if self._limits.refresh():
-                events.append(f"limits changed: {self._limits.objective.describe(self._space.workload.names)}")
+                events.append(
+                    f"limits changed: {self._limits.objective.describe(self._space.workload.names)}"
+                )
                 self._repaired = None
                 self._ask(events, lambda decider: decider.ask_for(self._limits.objective), None)
-                self._moved(still_good=self._ask(events, lambda decider: self._guard.good in decider.resting(), True))
+                self._moved(
+                    still_good=self._ask(
+                        events, lambda decider: self._guard.good in decider.resting(), True
+                    )
+                )
         except ObjectiveError as error:
             events.append(str(error))
         mode = self._power_mode()
         if mode != self._mode:
-            events.append(f"power mode changed from {self._mode or 'unknown'} to {mode or 'unknown'}")
+            events.append(
+                f"power mode changed from {self._mode or 'unknown'} to {mode or 'unknown'}"
+            )
             self._mode = mode
             self._forget(events)
         return events
@@ -153,11 +188,15 @@ class Controller:
     def _choose(self, events: list[str]) -> Choice:
         if self._blind:
             safe = self._guard.safe
-            return Choice(self._guard.good if self._failed == safe and self._guard.good else safe, Phase.SAFE)
+            return Choice(
+                self._guard.good if self._failed == safe and self._guard.good else safe, Phase.SAFE
+            )
         if self._repaired is not None:  # an instance was lost: the same again, which starts it anew
             return Choice(self._repaired, Phase.RETURNED)
         serving = self._serving
-        experiment = None if self._idle else self._ask(events, lambda decider: decider.experiment(), None)
+        experiment = (
+            None if self._idle else self._ask(events, lambda decider: decider.experiment(), None)
+        )
         choice = self._guard.choose(
             experiment,
             lambda: self._ask(events, lambda decider: decider.resting(serving), []),
@@ -173,7 +212,9 @@ class Controller:
             events.append(f"{outcome.kind.value}: {outcome.reason}")
             return 0.0, MAX_VIOLATION
         self._look_at_power(outcome, events)
-        score, violation = judge_measurement(without_idle(outcome), self._limits.objective, self._space.workload.weights)
+        score, violation = judge_measurement(
+            without_idle(outcome), self._limits.objective, self._space.workload.weights
+        )
         return score, MAX_VIOLATION if self._blind else violation
 
     def _look_at_power(self, outcome: Measurement, events: list[str]) -> None:
@@ -184,11 +225,23 @@ class Controller:
             return
         if not idle(outcome):  # a board at rest may well tell the same again
             self._readings.append(outcome.power_w)
-        same = len(self._readings) == STUCK and len(set(self._readings)) == 1 and outcome.origin is not Origin.REPLAYED
+        same = (
+            len(self._readings) == STUCK
+            and len(set(self._readings)) == 1
+            and outcome.origin is not Origin.REPLAYED
+        )
         blind = not outcome.power_w > 0 or same
         if blind != self._blind:
-            why = "is stuck" if same else f"gives nothing{f' ({outcome.sensor_fault})' if outcome.sensor_fault else ''}"
-            events.append(f"the power sensor ({outcome.sensor}) {why}: serving the safe default until it does" if blind else "the power sensor is back")
+            why = (
+                "is stuck"
+                if same
+                else f"gives nothing{f' ({outcome.sensor_fault})' if outcome.sensor_fault else ''}"
+            )
+            events.append(
+                f"the power sensor ({outcome.sensor}) {why}: serving the safe default until it does"
+                if blind
+                else "the power sensor is back"
+            )
         self._blind = blind
 
     def _note(self, choice: Choice, outcome: Outcome, kept: bool, events: list[str]) -> None:
@@ -200,13 +253,20 @@ class Controller:
         self._failed = configuration if failed else None
         self._serving = self._serving if failed else configuration
         self._idle = isinstance(outcome, Measurement) and idle(outcome)
-        if isinstance(outcome, Failure) and outcome.kind in ACCIDENTS and not repaired and choice.phase is not Phase.SEARCHING:
+        if (
+            isinstance(outcome, Failure)
+            and outcome.kind in ACCIDENTS
+            and not repaired
+            and choice.phase is not Phase.SEARCHING
+        ):
             self._repaired = configuration
             return
         if self._blind and not failed:
             return
         if self._idle and kept:
-            if choice.phase is Phase.SEARCHING:  # nobody asked for anything, so that it was not measured: it may not stay
+            if (
+                choice.phase is Phase.SEARCHING
+            ):  # nobody asked for anything, so that it was not measured: it may not stay
                 self._guard.judged(configuration, kept=False)
             return
         self._guard.judged(configuration, kept, failed)
@@ -220,15 +280,21 @@ class Controller:
             except StorageError as error:
                 events.append(str(error))
 
-    def _count(self, configuration: Configuration, outcome: Outcome, kept: bool, events: list[str]) -> None:
+    def _count(
+        self, configuration: Configuration, outcome: Outcome, kept: bool, events: list[str]
+    ) -> None:
         """What kept the limits before and does so no more says that the device has changed."""
         disturbed = isinstance(outcome, Measurement) and outcome.disturbed
         if kept:
             self._breaks.pop(configuration, None)
             self._crowded = self._crowded + 1 if disturbed else 0
         elif self._ask(events, lambda decider: configuration in decider.resting(), False):
-            surprised = self._ask(events, lambda decider: decider.surprised(configuration, outcome), False)
-            self._breaks[configuration] += (SURPRISE if surprised else 1) / (BESIDE if disturbed else 1)
+            surprised = self._ask(
+                events, lambda decider: decider.surprised(configuration, outcome), False
+            )
+            self._breaks[configuration] += (SURPRISE if surprised else 1) / (
+                BESIDE if disturbed else 1
+            )
 
     def _watch(self, outcome: Measurement, events: list[str]) -> None:
         """Whether arrivals, heat, neighbours, or the device itself are no longer what was assumed; then decide anew."""
@@ -246,7 +312,9 @@ class Controller:
                 before, self._alone, self._calm = self._alone, None, 0
                 self._forget(events, before)
                 return
-        if self._decider is not None and (said := self._arrivals.moved(self._decider.rates_ips, outcome)):
+        if self._decider is not None and (
+            said := self._arrivals.moved(self._decider.rates_ips, outcome)
+        ):
             events.append(said)
             rates = self._arrivals.rates_ips(outcome)
             self._ask(events, lambda decider: decider.expect(rates), None)
@@ -265,15 +333,21 @@ class Controller:
 
     def _moved(self, still_good: bool) -> None:
         self._breaks.clear()
-        self._guard.moved(still_good, self._decider.safe if self._decider is not None else self._guard.safe)
+        self._guard.moved(
+            still_good, self._decider.safe if self._decider is not None else self._guard.safe
+        )
 
-    def _ask(self, events: list[str], ask: Callable[[Decider], Answer], otherwise: Answer) -> Answer:
+    def _ask(
+        self, events: list[str], ask: Callable[[Decider], Answer], otherwise: Answer
+    ) -> Answer:
         """Ask or tell the policy; one that fails is not asked again, and the device serves on without it."""
         if self._decider is None:
             return otherwise
         try:
             return ask(self._decider)
         except Exception as error:
-            events.append(f"the policy failed ({type(error).__name__}: {error}): serving on without it")
+            events.append(
+                f"the policy failed ({type(error).__name__}: {error}): serving on without it"
+            )
             self._decider = None
             return otherwise

@@ -6,15 +6,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from envs.configuration import Configuration, Placements
-from envs.measurement import Outcome
-from envs.objective import Objective
+from envs.arrays import Placements
+from envs.belief.prior import prior_of
+from envs.problems.problem import WIDE, Problem
 from envs.simulator.device_model import DeviceModel
-from envs.simulator.prior import prior_of
+from envs.spec.measurement import Outcome
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration
 from tuner.policy.bundle import Bundle
-from tuner.policy.evidence import History
-from tuner.policy.service import ServiceTuner
-from tuner.search.protocol import WIDE, Problem
+from tuner.policy.online_tuner import ServiceTuner
+from tuner.policy.window_history import History
 
 Models = Callable[[tuple[float, ...]], DeviceModel]
 
@@ -100,7 +101,9 @@ class Decider:
         self._tried.add(configuration)
         self._since = self._since + 1 if configuration == self._serving else 0
         self._serving = configuration
-        (self._tuner.repeat if again or self._tuner.left <= 0 else self._tuner.tell)(configuration, outcome)
+        (self._tuner.repeat if again or self._tuner.left <= 0 else self._tuner.tell)(
+            configuration, outcome
+        )
         if not again or self._tuner.broke:
             self._settled = 0
 
@@ -132,8 +135,21 @@ class Decider:
     def _renew(self) -> None:
         self._settled = 0
         model = self._model_at(self.rates_ips)
-        known = [*([self._first] if self._first else []), *self._history.evidence.configurations()[-KNOWN:]]
-        prior = prior_of(model, self.objective, np.random.default_rng(0), self._possible, WIDE, known=known)
+        known = [
+            *([self._first] if self._first else []),
+            *self._history.evidence.configurations()[-KNOWN:],
+        ]
+        prior = prior_of(
+            model, self.objective, np.random.default_rng(0), self._possible, WIDE, known=known
+        )
         self.safe = Configuration.of(prior.placements[0])
-        problem = Problem(model.space, prior.placements, self.objective, self.safe, model=model, open=True, shared={"prior": prior})
+        problem = Problem(
+            model.space,
+            prior.placements,
+            self.objective,
+            self.safe,
+            model=model,
+            open=True,
+            shared={"prior": prior},
+        )
         self._tuner = ServiceTuner(self._bundle, problem, self._history)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import ConfigurationError
+from envs.spec.space import Configuration, ConfigurationSpace
 
 
 class Phase(str, Enum):
@@ -41,10 +41,18 @@ class Guard:
         cooldown: periods without experiments after a limit was broken.
     """
 
-    def __init__(self, space: ConfigurationSpace, safe: Configuration, good: Configuration | None = None, cooldown: int = 3) -> None:
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        safe: Configuration,
+        good: Configuration | None = None,
+        cooldown: int = 3,
+    ) -> None:
         space.check(safe)
         self._space = space
-        self._checked: dict[Configuration, str] = {}  # a period has the same few to choose from, and checking takes as long as choosing
+        self._checked: dict[
+            Configuration, str
+        ] = {}  # a period has the same few to choose from, and checking takes as long as choosing
         self.safe = safe
         self.good = good if good is not None and not self.refusal(good) else None
         self._cooldown = cooldown
@@ -52,7 +60,12 @@ class Guard:
         self._broken: Configuration | None = None
         self._failed = False
 
-    def choose(self, experiment: Configuration | None, resting: Callable[[], Sequence[Configuration]], least: Callable[[], Configuration | None]) -> Choice:
+    def choose(
+        self,
+        experiment: Configuration | None,
+        resting: Callable[[], Sequence[Configuration]],
+        least: Callable[[], Configuration | None],
+    ) -> Choice:
         """What the next period serves.
 
         Args:
@@ -62,11 +75,20 @@ class Guard:
         broken, self._broken = self._broken, None
         failed, self._failed = self._failed, False
         refused = self.refusal(experiment) if experiment is not None else ""
-        new = experiment if experiment is not None and not refused and experiment != broken else None
+        new = (
+            experiment if experiment is not None and not refused and experiment != broken else None
+        )
         if new is not None and broken is None and not self._quiet:
             return Choice(new, Phase.SEARCHING)
         good = None if self.good == broken else self.good
-        known = next((each for each in (*resting(), good) if each is not None and each != broken and not self.refusal(each)), None)
+        known = next(
+            (
+                each
+                for each in (*resting(), good)
+                if each is not None and each != broken and not self.refusal(each)
+            ),
+            None,
+        )
         if broken is not None and known is not None:
             return Choice(good or known, Phase.RETURNED, refused)
         if failed and known is None and broken != self.safe:

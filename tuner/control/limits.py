@@ -8,7 +8,7 @@ from typing import Any
 
 from envs.errors import ObjectiveError
 from envs.files import parse_json, read_small
-from envs.objective import Objective
+from envs.spec.objective import Objective
 
 KEYS = ("p99_ms", "power_w")
 
@@ -22,7 +22,13 @@ class Limits:
         path: `{"p99_ms": 20, "power_w": 15}`; `p99_ms` may be a list, or an object with a number for each tenant. It need not exist yet.
     """
 
-    def __init__(self, given: dict[str, Any], names: tuple[str, ...], has_power: bool, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        given: dict[str, Any],
+        names: tuple[str, ...],
+        has_power: bool,
+        path: Path | None = None,
+    ) -> None:
         self._given = given
         self._names = names
         self._has_power = has_power
@@ -54,10 +60,14 @@ class Limits:
         try:
             data = parse_json(read_small(path))
         except (OSError, ValueError) as error:
-            raise ObjectiveError(f"{path} cannot be read as JSON ({error}): the limits stay as they are") from error
+            raise ObjectiveError(
+                f"{path} cannot be read as JSON ({error}): the limits stay as they are"
+            ) from error
         unknown = sorted(set(data) - set(KEYS)) if isinstance(data, dict) else ["(no object)"]
         if unknown:
-            raise ObjectiveError(f"{path} has {unknown[0]!r:.80}, which is no limit: give {' and '.join(KEYS)}; the limits stay as they are")
+            raise ObjectiveError(
+                f"{path} has {unknown[0]!r:.80}, which is no limit: give {' and '.join(KEYS)}; the limits stay as they are"
+            )
         return dict(data)
 
     def _read(self, data: dict[str, Any]) -> Objective:
@@ -65,8 +75,12 @@ class Limits:
         if isinstance(p99, dict):
             wrong = sorted(set(p99) - set(self._names))
             if wrong:
-                raise ObjectiveError(f"p99_ms names {wrong[0]!r:.80}, which is no tenant: there are {', '.join(self._names)}")
+                raise ObjectiveError(
+                    f"p99_ms names {wrong[0]!r:.80}, which is no tenant: there are {', '.join(self._names)}"
+                )
             p99 = [p99.get(name, math.inf) for name in self._names]
-        objective = Objective.from_dict({"p99_ms": p99, "power_w": data.get("power_w")}, len(self._names))
+        objective = Objective.from_dict(
+            {"p99_ms": p99, "power_w": data.get("power_w")}, len(self._names)
+        )
         objective.check_measurable(self._has_power, "no power sensor works here")
         return objective

@@ -23,14 +23,20 @@ class DeviceLock:
         try:
             file = self._open()
         except OSError as error:
-            raise StorageError(f"the lock {self._path} cannot be opened ({error.strerror}): give another place with --lock") from error
+            raise StorageError(
+                f"the lock {self._path} cannot be opened ({error.strerror}): give another place with --lock"
+            ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(file)
-            raise StorageError(f"another controller (process {holder}) runs on this device: stop it first, or wait for it ({self._path})") from None
-        with contextlib.suppress(OSError):  # another user's file: whose lock it is helps people only
+            raise StorageError(
+                f"another controller (process {holder}) runs on this device: stop it first, or wait for it ({self._path})"
+            ) from None
+        with contextlib.suppress(
+            OSError
+        ):  # another user's file: whose lock it is helps people only
             os.ftruncate(file, 0)
             os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._file = file
@@ -47,7 +53,12 @@ class DeviceLock:
         except PermissionError:
             return os.open(self._path, os.O_RDONLY | flags)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -56,4 +67,6 @@ class DeviceLock:
 def usual_lock() -> Path:
     """Where all controllers of a device look, whoever started them."""
     shared = Path("/run/lock")
-    return (shared if shared.is_dir() and os.access(shared, os.W_OK) else Path(tempfile.gettempdir())) / "orin-tuner.lock"
+    return (
+        shared if shared.is_dir() and os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+    ) / "orin-tuner.lock"

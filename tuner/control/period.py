@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import StorageError
-from envs.measurement import Failure, Measurement, Outcome
-from envs.objective import Objective
+from envs.spec.measurement import Failure, Measurement, Outcome
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration, ConfigurationSpace
 from tuner.control.guard import Phase
 
 
@@ -64,7 +64,13 @@ class Period:
 
 def _measured(outcome: Measurement, names: tuple[str, ...]) -> dict[str, Any]:
     tenants = {
-        name: {"throughput_ips": each.throughput_ips, "p50_ms": each.p50_ms, "p95_ms": each.p95_ms, "p99_ms": each.p99_ms, "requests": each.requests}
+        name: {
+            "throughput_ips": each.throughput_ips,
+            "p50_ms": each.p50_ms,
+            "p95_ms": each.p95_ms,
+            "p99_ms": each.p99_ms,
+            "requests": each.requests,
+        }
         for name, each in zip(names, outcome.tenants, strict=True)
     }
     return {
@@ -95,7 +101,11 @@ def finite(data: Any) -> Any:
 
 def _append(path: Path) -> TextIO:
     """The file, to be written at its end. No link is followed: where others may write too, it would lead the lines into a file of their choice."""
-    return open(path, "a", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
+    return open(
+        path,
+        "a",
+        opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644),
+    )
 
 
 class Journal:
@@ -113,7 +123,9 @@ class Journal:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _append(path).close()
             except OSError as error:
-                raise StorageError(f"the journal {path} cannot be opened ({error.strerror or error}): give another --journal") from error
+                raise StorageError(
+                    f"the journal {path} cannot be opened ({error.strerror or error}): give another --journal"
+                ) from error
 
     def write(self, data: dict[str, Any]) -> None:
         line = ("\n" if self._cut else "") + json.dumps(data) + "\n"
@@ -126,6 +138,9 @@ class Journal:
             self._cut = False
         except (OSError, ValueError) as error:
             if not self.lost:
-                print(f"the journal cannot be written ({error}): serving goes on without it", file=sys.stderr)
+                print(
+                    f"the journal cannot be written ({error}): serving goes on without it",
+                    file=sys.stderr,
+                )
             self.lost += 1
             self._cut = True  # part of the line may be there

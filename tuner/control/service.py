@@ -8,25 +8,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envs.arrays import Placements
 from envs.catalog.boards import board, board_like, mode_like
-from envs.configuration import ConfigurationSpace, Placements
-from envs.device import Device, local_computer, local_gpu
 from envs.errors import NetworkError, OptionError
-from envs.layers import LayerTable, read_network_and_layers
-from envs.network import Network
-from envs.runtimes.instance import EngineFactory
-from envs.runtimes.measuring import ServingOptions
-from envs.runtimes.onnxruntime import OnnxEngineFactory
+from envs.graph.layers import LayerTable, read_network_and_layers
+from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.protocol import Runtime
 from envs.runtimes.replayed import ReplayedRuntime
-from envs.runtimes.serving import ServingRuntime
+from envs.runtimes.serving.instance import EngineFactory
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.machine import device_of, machine_of
+from envs.spec.device import DeviceSpec, local_computer
+from envs.spec.network import Network
+from envs.spec.space import ConfigurationSpace
+from envs.spec.workload import Workload, fair_weights, workload_of
 from envs.telemetry.power_mode import read_power_mode
 from envs.telemetry.sensors import probe_sensor
 from envs.traces.reader import find_trace, read_trace
-from envs.workload import Workload, fair_weights, workload_of
 from tuner.control.decider import Models
 from tuner.options import servable
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
 
 #: What a controller can be put on.
-RUNTIMES = ("onnxruntime", "tensorrt", "torch", "simulated", "replayed")
+RUNTIMES = ("onnxruntime", "tensorrt", "simulated", "replayed")
 
 
 @dataclass(frozen=True)
@@ -85,20 +86,24 @@ def service(asked: Asked) -> Service:
     if asked.runtime == "replayed":
         return _replayed(asked.trace)
     if asked.runtime not in RUNTIMES:
-        raise OptionError(f"--runtime {asked.runtime} is unknown: choose from {', '.join(RUNTIMES)}")
+        raise OptionError(
+            f"--runtime {asked.runtime} is unknown: choose from {', '.join(RUNTIMES)}"
+        )
     if not asked.paths:
         raise OptionError("--network is missing: give an ONNX file, as in --network my.onnx")
     read = [read_network_and_layers(path) for path in asked.paths]
     networks, layers = [network for network, _ in read], tuple(table for _, table in read)
     if asked.runtime == "simulated":
         module = board(asked.board or "agx_orin_64")
-        space = _space(asked, device_of(module.name, asked.mode or next(iter(module.power_modes))), networks)
+        space = _space(
+            asked, device_of(module.name, asked.mode or next(iter(module.power_modes))), networks
+        )
         return Service(SimulatedRuntime(model_for(space, layers)), None, _models(space, layers))
     if asked.runtime == "onnxruntime":
         space = _space(asked, local_computer(), networks)
         factory = OnnxEngineFactory(space, asked.paths, asked.cache)
         return _live(asked, space, factory, factory.prepare(), _models(space, layers))
-    return (_tensorrt if asked.runtime == "tensorrt" else _torch)(asked, networks, layers)
+    return _tensorrt(asked, networks, layers)
 
 
 def _tensorrt(asked: Asked, networks: list[Network], layers: tuple[LayerTable, ...]) -> Service:
@@ -114,21 +119,25 @@ def _tensorrt(asked: Asked, networks: list[Network], layers: tuple[LayerTable, .
     return replace(live, remarks=lambda: fallbacks(engines))
 
 
-def _torch(asked: Asked, networks: list[Network], layers: tuple[LayerTable, ...]) -> Service:
-    from envs.runtimes.torch.runtime import TorchEngineFactory
-
-    space = _space(asked, local_gpu(), networks)
-    return _live(asked, space, TorchEngineFactory(space, asked.paths), {}, _like(asked, space, layers))
-
-
-def _space(asked: Asked, device: Device, networks: list[Network]) -> ConfigurationSpace:
+def _space(asked: Asked, device: DeviceSpec, networks: list[Network]) -> ConfigurationSpace:
     rates = list(asked.rates_ips) if asked.rates_ips else None
-    return ConfigurationSpace(device, workload_of(networks, rates, fair_weights(networks)), asked.max_instances, asked.batches)
+    return ConfigurationSpace(
+        device,
+        workload_of(networks, rates, fair_weights(networks)),
+        asked.max_instances,
+        asked.batches,
+    )
 
 
-def _live(asked: Asked, space: ConfigurationSpace, factory: EngineFactory, impossible: Mapping[tuple[int, int], NetworkError], models: Models) -> Service:
+def _live(
+    asked: Asked,
+    space: ConfigurationSpace,
+    factory: EngineFactory,
+    impossible: Mapping[tuple[int, int], NetworkError],
+    models: Models,
+) -> Service:
     possible = servable(space, impossible) if impossible else None
-    sensor = probe_sensor(asked.sensor, on_gpu=asked.runtime in ("tensorrt", "torch"))
+    sensor = probe_sensor(asked.sensor, on_gpu=asked.runtime == "tensorrt")
     options = ServingOptions(timeout_s=asked.timeout_s, outside=asked.outside)
     return Service(ServingRuntime(space, factory, sensor, options), possible, models)
 
@@ -153,7 +162,9 @@ def _replayed(name: str) -> Service:
     if not name:
         raise OptionError("--trace is missing: give the name or the path of a recording")
     trace = read_trace(find_trace(name))
-    return Service(ReplayedRuntime(trace), trace.placements[~trace.batch.failed], _models(trace.space, None))
+    return Service(
+        ReplayedRuntime(trace), trace.placements[~trace.batch.failed], _models(trace.space, None)
+    )
 
 
 def _models(space: ConfigurationSpace, layers: tuple[LayerTable, ...] | None) -> Models:
@@ -164,15 +175,26 @@ def _like(asked: Asked, space: ConfigurationSpace, layers: tuple[LayerTable, ...
     """Of the board of the catalogue that a live device is most like, in the power mode that is most like its own at the time."""
     from envs.runtimes.tensorrt.device import board_name
 
-    module = board(asked.board) if asked.board else board_like(board_name() or space.device.name, space.device.memory_mib)
+    module = (
+        board(asked.board)
+        if asked.board
+        else board_like(board_name() or space.device.name, space.device.memory_mib)
+    )
 
     def model_at(rates_ips: tuple[float, ...]) -> DeviceModel:
-        return DeviceModel(machine_of(module.name, mode_like(module, asked.mode or read_power_mode()).name), at_rates(space, rates_ips), layers)
+        return DeviceModel(
+            machine_of(module.name, mode_like(module, asked.mode or read_power_mode()).name),
+            at_rates(space, rates_ips),
+            layers,
+        )
 
     return model_at
 
 
 def at_rates(space: ConfigurationSpace, rates_ips: tuple[float, ...]) -> ConfigurationSpace:
     """The same space with other arrivals, [T]."""
-    tenants = tuple(replace(tenant, rate_ips=rate) for tenant, rate in zip(space.workload.tenants, rates_ips, strict=True))
+    tenants = tuple(
+        replace(tenant, rate_ips=rate)
+        for tenant, rate in zip(space.workload.tenants, rates_ips, strict=True)
+    )
     return replace(space, workload=Workload(tenants))

@@ -12,16 +12,17 @@ from typing import Protocol
 
 import numpy as np
 
-from envs.configuration import Configuration, Placements
+from envs.arrays import Placements
 from envs.errors import OptionError
-from envs.measurement import MeasurementBatch, Outcome
-from envs.objective import Objectives, verdict_of
+from envs.problems.problem import Problem
+from envs.problems.world import starting_row
 from envs.simulator.device_model import DeviceModel, model_for
+from envs.spec.measurement import MeasurementBatch, Outcome
+from envs.spec.objective import Objectives, verdict_of
+from envs.spec.space import Configuration
 from envs.traces.reader import Trace
-from envs.world import starting_row
 from tuner.search.candidates import Index
 from tuner.search.oracle import best_scores
-from tuner.search.protocol import Problem
 
 #: One run: configurations in, outcomes out. It remembers what was applied before, and how often each was measured.
 Session = Callable[[Configuration], Outcome]
@@ -93,7 +94,9 @@ class TraceCases:
     def __post_init__(self) -> None:
         has_power = bool(np.isfinite(self.trace.batch.power_w).any())
         for index in range(len(self)):
-            self.objectives.row(index).check_measurable(has_power, f"{self.trace.path.name} was recorded without a power sensor")
+            self.objectives.row(index).check_measurable(
+                has_power, f"{self.trace.path.name} was recorded without a power sensor"
+            )
 
     def __len__(self) -> int:
         return len(self.objectives)
@@ -102,13 +105,30 @@ class TraceCases:
         space, weights = self.trace.space, np.array(self.trace.space.workload.weights)
         objective = self.objectives.row(index)
         start = starting_configuration(self.trace)
-        problem = Problem(space, self.trace.placements, objective, start, model=self._model, shared={"index": self._index})
+        problem = Problem(
+            space,
+            self.trace.placements,
+            objective,
+            start,
+            model=self._model,
+            shared={"index": self._index},
+        )
         row, score, exists = best_scores(self.trace.batch, weights, objective.batch())
         violation = verdict_of(self.trace.batch.take(row), weights, objective.batch()).violation
         found = Configuration.of(self.trace.placements[row[0]])
         best = Best(found, float(score[0]), float(violation[0]), bool(exists[0]), "exhaustive")
-        groups = {"board": (space.device.name,), "network": space.workload.names, "tenants": (str(space.shape[0]),)}
-        return Case(objective.describe(space.workload.names), problem, lambda _: self.outcome, best, groups=groups)
+        groups = {
+            "board": (space.device.name,),
+            "network": space.workload.names,
+            "tenants": (str(space.shape[0]),),
+        }
+        return Case(
+            objective.describe(space.workload.names),
+            problem,
+            lambda _: self.outcome,
+            best,
+            groups=groups,
+        )
 
     @cached_property
     def _index(self) -> Index:
@@ -129,9 +149,15 @@ class TraceCases:
 
     def outcome(self, configuration: Configuration) -> Outcome:
         """As recorded."""
-        return self._recorded[configuration] if configuration in self._recorded else self.trace.outcome(configuration)
+        return (
+            self._recorded[configuration]
+            if configuration in self._recorded
+            else self.trace.outcome(configuration)
+        )
 
 
 def starting_configuration(trace: Trace) -> Configuration:
-    """Where every tuner starts: see `envs.world.starting_row`."""
-    return Configuration.of(trace.placements[starting_row(trace.space, trace.placements, trace.batch.failed)])
+    """Where every tuner starts: see `envs.problems.world.starting_row`."""
+    return Configuration.of(
+        trace.placements[starting_row(trace.space, trace.placements, trace.batch.failed)]
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.measurement import FloatArray
+from envs.arrays import FloatArray
 from envs.optional import optional_import
 
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
@@ -60,7 +60,12 @@ def to_svg(figure: Any, title: str) -> str:
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     size = r'(<svg[^>]*?)\swidth="[^"]*"'
-    text = re.sub(size, r'\1 width="100%"', re.sub(r'(<svg[^>]*?)\sheight="[^"]*"', r"\1", text, count=1), count=1)
+    text = re.sub(
+        size,
+        r'\1 width="100%"',
+        re.sub(r'(<svg[^>]*?)\sheight="[^"]*"', r"\1", text, count=1),
+        count=1,
+    )
     # Figures share one page, and so their identifiers need to differ between figures.
     prefix = re.sub(r"\W+", "-", title.lower())
     text = re.sub(r'id="([^"]+)"', rf'id="{prefix}-\1"', text)
@@ -72,7 +77,9 @@ def to_svg(figure: Any, title: str) -> str:
 def colours(tuners: Sequence[str], focus: str) -> dict[str, str]:
     """One colour a tuner."""
     others = [tuner for tuner in tuners if tuner != focus]
-    return {focus: EMPHASIS} | {tuner: PALETTE[index % len(PALETTE)] for index, tuner in enumerate(others)}
+    return {focus: EMPHASIS} | {
+        tuner: PALETTE[index % len(PALETTE)] for index, tuner in enumerate(others)
+    }
 
 
 def literal(text: str) -> str:
@@ -107,7 +114,14 @@ def spread(values: Sequence[float] | FloatArray, gap: float, low: float, high: f
     return result
 
 
-def label_right(axes: Any, points: Sequence[tuple[float, float]], texts: Sequence[str], inks: Sequence[str], bold: Sequence[bool], gap: float = 0.062) -> None:
+def label_right(
+    axes: Any,
+    points: Sequence[tuple[float, float]],
+    texts: Sequence[str],
+    inks: Sequence[str],
+    bold: Sequence[bool],
+    gap: float = 0.062,
+) -> None:
     """Labels in a column right of the axes, each led to its point (in data coordinates) by a thin line."""
     if not texts:
         return
@@ -115,8 +129,26 @@ def label_right(axes: Any, points: Sequence[tuple[float, float]], texts: Sequenc
     ends = to_axes(np.array(points, dtype=np.float64))
     heights = spread(ends[:, 1], gap, 0.02, 1.0)
     for (x, y), height, text, ink, strong in zip(ends, heights, texts, inks, bold, strict=True):
-        axes.plot([x, 1.0, 1.035], [y, y, height], color=ink, lw=0.7, alpha=0.6, clip_on=False, transform=axes.transAxes, zorder=2)
-        axes.text(1.04, height, text, color=ink, va="center", fontweight=weight(strong), fontsize=10.5, transform=axes.transAxes)
+        axes.plot(
+            [x, 1.0, 1.035],
+            [y, y, height],
+            color=ink,
+            lw=0.7,
+            alpha=0.6,
+            clip_on=False,
+            transform=axes.transAxes,
+            zorder=2,
+        )
+        axes.text(
+            1.04,
+            height,
+            text,
+            color=ink,
+            va="center",
+            fontweight=weight(strong),
+            fontsize=10.5,
+            transform=axes.transAxes,
+        )
 
 
 def plain_ticks(axis: Any, values: Sequence[float]) -> None:
@@ -130,4 +162,9 @@ def plain_ticks(axis: Any, values: Sequence[float]) -> None:
 def round_numbers(low: float, high: float) -> list[float]:
     """1, 2, 5, 10 and so on between two values, for a logarithmic axis."""
     first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
-    return [step * 10.0**power for power in range(first, last + 1) for step in (1, 2, 5) if low <= step * 10.0**power <= high]
+    return [
+        step * 10.0**power
+        for power in range(first, last + 1)
+        for step in (1, 2, 5)
+        if low <= step * 10.0**power <= high
+    ]

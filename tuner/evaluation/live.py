@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from envs.configuration import Configuration
-from envs.device import local_computer
-from envs.measurement import Measurement
-from envs.runtimes.measuring import ServingOptions
-from envs.runtimes.onnxruntime import onnxruntime_runtime
+from envs.runtimes.onnxruntime.engines import onnxruntime_runtime
 from envs.runtimes.recording import RecordOptions, measure_undisturbed
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.spec.device import local_computer
+from envs.spec.measurement import Measurement
+from envs.spec.space import Configuration
 from envs.traces.reader import Trace
 from tuner.console import progress_bar
-from tuner.evaluation.planes import answer_after
 from tuner.evaluation.protocol import Comparison
-from tuner.evaluation.words import LiveCheck
+from tuner.evaluation.sentences import LiveCheck
+from tuner.evaluation.tradeoff_plot import answer_after
 from tuner.options import cache_folder, read_networks
 
 Options = TypeVar("Options")
@@ -40,7 +40,9 @@ def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tu
     record = from_metadata(RecordOptions, trace.metadata.get("record"))
     checks = []
     with (
-        onnxruntime_runtime(trace.space, [Path(path) for path in options.networks], cache_folder(), serving) as runtime,
+        onnxruntime_runtime(
+            trace.space, [Path(path) for path in options.networks], cache_folder(), serving
+        ) as runtime,
         progress_bar("running live", len(choices)) as advance,
     ):
         for configuration in choices:
@@ -54,7 +56,8 @@ def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tu
                         live_ips=float(outcome.throughput_ips.sum()),
                         trace_p99_ms=float(recorded.p99_ms.max()),
                         live_p99_ms=float(outcome.p99_ms.max()),
-                        same_machine=local_computer(trace.space.device.accelerator_names).name == trace.space.device.name,
+                        same_machine=local_computer(trace.space.device.accelerator_names).name
+                        == trace.space.device.name,
                         disturbed=outcome.disturbed,
                         label=trace.space.describe(configuration),
                     )

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from envs.configuration import Configuration, ConfigurationSpace, Placements
+from envs.arrays import FloatArray, Placements
 from envs.errors import ConfigurationError, OptionError
-from envs.measurement import FloatArray, MeasurementBatch, Outcome
-from envs.objective import Objective, verdict_of
+from envs.problems.problem import Problem
+from envs.spec.measurement import MeasurementBatch, Outcome
+from envs.spec.objective import Objective, verdict_of
+from envs.spec.space import Configuration, ConfigurationSpace
 from tuner.evaluation.cases import Best, Case, Cases
-from tuner.search.protocol import Problem, Tuner
+from tuner.search.protocol import Tuner
 
 #: Measurements after which tuners are compared.
 BUDGETS = (1, 3, 5, 8, 15, 30, 50, 100)
@@ -54,7 +56,11 @@ class Run:
 
     def first(self, count: int) -> Run:
         """Its first measurements alone."""
-        return self if len(self) <= count else Run(**{name: values[:count] for name, values in vars(self).items()})
+        return (
+            self
+            if len(self) <= count
+            else Run(**{name: values[:count] for name, values in vars(self).items()})
+        )
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,15 @@ class Context:
         problem = case.problem
         count = problem.space.combinations if problem.open else len(problem.candidates)
         # A copy of the space, which keeps no catalogue: one has megabytes, and a comparison remembers all contexts.
-        return cls(case.name, replace(problem.space), problem.objective, problem.default, case.best, count, case.groups)
+        return cls(
+            case.name,
+            replace(problem.space),
+            problem.objective,
+            problem.default,
+            case.best,
+            count,
+            case.groups,
+        )
 
 
 @dataclass(frozen=True)
@@ -126,12 +140,22 @@ class Comparison:
     def names(self) -> tuple[str, ...]:
         """[T] of the tenants, where all contexts have the same ones; else numbers."""
         served = {context.space.workload.names for context in self.contexts}
-        return served.pop() if len(served) == 1 else tuple(f"tenant{number + 1}" for number in range(max(map(len, served))))
+        return (
+            served.pop()
+            if len(served) == 1
+            else tuple(f"tenant{number + 1}" for number in range(max(map(len, served))))
+        )
 
     def runs(self, tuner: str) -> list[list[Run]]:
         """The runs of one tuner, [B][S]."""
-        found = {(record.context, record.seed): record.run for record in self.records if record.tuner == tuner}
-        return [[found[context, seed] for seed in self.seeds] for context in range(len(self.contexts))]
+        found = {
+            (record.context, record.seed): record.run
+            for record in self.records
+            if record.tuner == tuner
+        }
+        return [
+            [found[context, seed] for seed in self.seeds] for context in range(len(self.contexts))
+        ]
 
 
 def run_tuner(
@@ -155,11 +179,18 @@ def run_tuner(
         configuration = tuner.ask()
         decision_s[step] = time.perf_counter() - started + telling_s
         if step == 0 and configuration != problem.default:
-            asked, default = problem.space.describe(configuration), problem.space.describe(problem.default)
-            raise ConfigurationError(f"{type(tuner).__name__} starts from {asked}: every tuner must first ask for the default, {default}")
+            asked, default = (
+                problem.space.describe(configuration),
+                problem.space.describe(problem.default),
+            )
+            raise ConfigurationError(
+                f"{type(tuner).__name__} starts from {asked}: every tuner must first ask for the default, {default}"
+            )
         outcome = outcomes(configuration)
         started = time.perf_counter()
-        tuner.tell(configuration, outcome)  # where a tuner fits its model is its own choice, so telling counts as deciding
+        tuner.tell(
+            configuration, outcome
+        )  # where a tuner fits its model is its own choice, so telling counts as deciding
         telling_s = time.perf_counter() - started
         tried.append(configuration)
         results.append(outcome)
@@ -187,7 +218,9 @@ def _energy_j(batch: MeasurementBatch) -> FloatArray:
     known = np.isfinite(batch.power_w)
     if not known.any():
         return np.full(len(batch), np.nan)
-    return np.where(known, batch.energy_j, batch.power_w[known].mean() * np.nan_to_num(batch.cost_s, nan=0.0))
+    return np.where(
+        known, batch.energy_j, batch.power_w[known].mean() * np.nan_to_num(batch.cost_s, nan=0.0)
+    )
 
 
 def usable_budgets(budgets: Sequence[int], candidates: int) -> tuple[int, ...]:
@@ -224,7 +257,9 @@ def compare(
         raise OptionError("a comparison needs at least one tuner, one objective and one seed")
     most = {name: (max_budget or {}).get(name, max(budgets, default=0)) for name in factories}
     contexts, records = [], []
-    for index, (context, runs) in enumerate(_every(factories, cases, tuple(seeds), tuple(budgets), most, jobs)):
+    for index, (context, runs) in enumerate(
+        _every(factories, cases, tuple(seeds), tuple(budgets), most, jobs)
+    ):
         contexts.append(context)
         records += [replace(each, context=index) for each in runs]
         if progress is not None:
@@ -235,25 +270,50 @@ def compare(
         seeds=tuple(seeds),
         budgets=kept,
         asked_budget=max(budgets),
-        records=tuple(sorted((replace(each, run=each.run.first(kept[-1])) for each in records), key=lambda each: list(factories).index(each.tuner))),
+        records=tuple(
+            sorted(
+                (replace(each, run=each.run.first(kept[-1])) for each in records),
+                key=lambda each: list(factories).index(each.tuner),
+            )
+        ),
     )
 
 
 def _every(
-    factories: Factories, cases: Cases | Sequence[Case], seeds: tuple[int, ...], budgets: tuple[int, ...], most: Mapping[str, int], jobs: int
+    factories: Factories,
+    cases: Cases | Sequence[Case],
+    seeds: tuple[int, ...],
+    budgets: tuple[int, ...],
+    most: Mapping[str, int],
+    jobs: int,
 ) -> Iterator[tuple[Context, list[Record]]]:
     """What `_one` gives of each case, in order."""
     count = len(cases)
     if jobs < 2 or count < 2:
-        yield from map(_one, *(itertools.repeat(each, count) for each in (factories, cases, seeds, budgets, most)), range(count))
+        yield from map(
+            _one,
+            *(itertools.repeat(each, count) for each in (factories, cases, seeds, budgets, most)),
+            range(count),
+        )
         return
     # Processes that are begun afresh: a fork would copy threads that draw the progress bar.
-    with ProcessPoolExecutor(min(jobs, count), mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_one, *(itertools.repeat(each, count) for each in (factories, cases, seeds, budgets, most)), range(count))
+    with ProcessPoolExecutor(
+        min(jobs, count), mp_context=multiprocessing.get_context("spawn")
+    ) as pool:
+        yield from pool.map(
+            _one,
+            *(itertools.repeat(each, count) for each in (factories, cases, seeds, budgets, most)),
+            range(count),
+        )
 
 
 def _one(
-    factories: Factories, cases: Cases | Sequence[Case], seeds: tuple[int, ...], budgets: tuple[int, ...], most: Mapping[str, int], index: int
+    factories: Factories,
+    cases: Cases | Sequence[Case],
+    seeds: tuple[int, ...],
+    budgets: tuple[int, ...],
+    most: Mapping[str, int],
+    index: int,
 ) -> tuple[Context, list[Record]]:
     """All runs on one case."""
     case = cases[index]
@@ -264,6 +324,8 @@ def _one(
         for seed in seeds:
             # Seeds differ between cases too: one unlucky order of trials must not decide all of them.
             problem = replace(case.problem, seed=seed * len(cases) + index)
-            run = run_tuner(factory(problem), problem, case.session(seed), min(longest, most[name]), case.truth)
+            run = run_tuner(
+                factory(problem), problem, case.session(seed), min(longest, most[name]), case.truth
+            )
             records.append(Record(name, index, seed, run))
     return context, records

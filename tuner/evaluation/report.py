@@ -12,12 +12,9 @@ from typing import Any
 
 from envs.traces.reader import Trace
 from tuner.evaluation.drawing import EMPHASIS, FAINT, GRID, INK
-from tuner.evaluation.planes import plane_plot, representative
 from tuner.evaluation.plots import cost_plot, outcome_plot, progress_plot
 from tuner.evaluation.protocol import Comparison
-from tuner.evaluation.statistics import NEAR_OPTIMUM, Summary, breakdown, summaries
-from tuner.evaluation.tables import text_rows, write_atomically
-from tuner.evaluation.words import (
+from tuner.evaluation.sentences import (
     LiveCheck,
     headline,
     learning_sentence,
@@ -27,6 +24,9 @@ from tuner.evaluation.words import (
     standing,
     verdict_on_learning,
 )
+from tuner.evaluation.statistics import NEAR_OPTIMUM, Summary, breakdown, summaries
+from tuner.evaluation.tables import text_rows, write_atomically
+from tuner.evaluation.tradeoff_plot import plane_plot, representative
 
 __all__ = ["LiveCheck", "report_html", "verdict_on_learning", "write_report"]
 
@@ -69,7 +69,18 @@ def write_report(
     note: str = "",
 ) -> Path:
     """Write `report_html`, in one step. StorageError where it cannot be written."""
-    return write_atomically(path, report_html(comparison, trace, focus=focus, at=at, provenance=provenance, live_checks=live_checks, note=note))
+    return write_atomically(
+        path,
+        report_html(
+            comparison,
+            trace,
+            focus=focus,
+            at=at,
+            provenance=provenance,
+            live_checks=live_checks,
+            note=note,
+        ),
+    )
 
 
 def report_html(
@@ -93,7 +104,9 @@ def report_html(
         note: what else a reader must know to judge the comparison.
     """
     focus = focus if focus in comparison.tuners else comparison.tuners[0]
-    at = max((budget for budget in comparison.budgets if budget <= at), default=comparison.budgets[0])
+    at = max(
+        (budget for budget in comparison.budgets if budget <= at), default=comparison.budgets[0]
+    )
     every = summaries(comparison)
     title = headline(comparison, focus, at)
     origin = origin_label(trace)
@@ -110,22 +123,39 @@ def report_html(
         *_provenance(comparison, trace, provenance or {}),
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title><style>{STYLE}</style>'
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n'
+        + "\n".join(parts)
+        + "\n</body></html>\n"
+    )
 
 
 def _setting(comparison: Comparison, trace: Trace | None) -> str:
     contexts, possible = len(comparison.contexts), int(comparison.exists.sum())
-    impossible = f" ({contexts - possible} of them cannot be kept by any configuration)" if possible < contexts else ""
+    impossible = (
+        f" ({contexts - possible} of them cannot be kept by any configuration)"
+        if possible < contexts
+        else ""
+    )
     seeds = f"{len(comparison.seeds)} seed{'s' * (len(comparison.seeds) != 1)} each"
     if trace is not None:
-        served, places = ", ".join(trace.space.workload.names), ", ".join(trace.space.device.accelerator_names)
+        served, places = (
+            ", ".join(trace.space.workload.names),
+            ", ".join(trace.space.device.accelerator_names),
+        )
         what = f"Serving {served} on {places}: {comparison.candidates:,} configurations, {contexts} objective{'s' * (contexts != 1)}{impossible}, {seeds}."
     else:
-        boards = sorted({board for context in comparison.contexts for board in context.groups["board"]})
+        boards = sorted(
+            {board for context in comparison.contexts for board in context.groups["board"]}
+        )
         searched = sum(context.best.found != "exhaustive" for context in comparison.contexts)
         counted = f"{contexts} simulated problem{'s' * (contexts != 1)}{impossible} on {', '.join(boards)}"
         what = f"{counted}, each with {comparison.candidates:,} configurations (median), {seeds}."
-        what += f" In {searched} of them the optimum was searched for, the space being too large to look at all of it." if searched else ""
+        what += (
+            f" In {searched} of them the optimum was searched for, the space being too large to look at all of it."
+            if searched
+            else ""
+        )
     return f"{what} Everybody starts from the same configuration, and that measurement counts."
 
 
@@ -139,11 +169,18 @@ def _figures(comparison: Comparison, focus: str, at: int) -> str:
     blocks = [("main", f"{100 * us.share_mean:.1f} %", f"of the optimum: {spread}")]
     if rival is not None:
         other = f"the best other, {rival.tuner.replace('_', ' ')}, after {rival.budget}"
-        blocks.append(("", f"{100 * rival.share_mean:.1f} %", f"{other}: {_against(found.verdict, name)}"))
-    blocks.append(("", f"{100 * us.feasible_share:.1f} %", f"of {name} runs have an answer within all limits"))
+        blocks.append(
+            ("", f"{100 * rival.share_mean:.1f} %", f"{other}: {_against(found.verdict, name)}")
+        )
+    blocks.append(
+        ("", f"{100 * us.feasible_share:.1f} %", f"of {name} runs have an answer within all limits")
+    )
     energy = f", {us.spent_j:,.0f} J" if math.isfinite(us.spent_j) else "; power was not measured"
     blocks.append(("", f"{us.spent_s:,.0f} s", f"of measuring{energy}"))
-    shown = (f'<div class="{kind}"><b>{escape(big)}</b><span>{escape(small)}</span></div>' for kind, big, small in blocks)
+    shown = (
+        f'<div class="{kind}"><b>{escape(big)}</b><span>{escape(small)}</span></div>'
+        for kind, big, small in blocks
+    )
     return f'<div class="figures">{"".join(shown)}</div>'
 
 
@@ -155,9 +192,14 @@ def _plots(comparison: Comparison, trace: Trace | None, focus: str, at: int) -> 
     parts: list[str] = []
     possible = bool(comparison.exists.any())
     if possible:
-        parts += ["<h2>How fast does each get to the optimum?</h2>", progress_plot(comparison, focus)]
+        parts += [
+            "<h2>How fast does each get to the optimum?</h2>",
+            progress_plot(comparison, focus),
+        ]
         near = f"dashed: within {100 * (1 - NEAR_OPTIMUM):.0f} % of the optimum"
-        parts += [f'<p class="quiet">Mean over objectives and seeds; bands: 95 % bootstrap intervals; {near}.</p>']
+        parts += [
+            f'<p class="quiet">Mean over objectives and seeds; bands: 95 % bootstrap intervals; {near}.</p>'
+        ]
     if trace is not None:
         limits = limits_in_words(comparison, representative(comparison), trace.space.workload.names)
         parts += [f"<h2>Where did each end after {_measurements(at)}?</h2>"]
@@ -165,7 +207,10 @@ def _plots(comparison: Comparison, trace: Trace | None, focus: str, at: int) -> 
         parts += [f"<p>The objective of medium difficulty: {escape(limits)}. {dots}</p>"]
         parts += [plane_plot(comparison, trace, focus, at)]
     if possible:
-        parts += ["<h2>And over all objectives and seeds?</h2>", outcome_plot(comparison, focus, at)]
+        parts += [
+            "<h2>And over all objectives and seeds?</h2>",
+            outcome_plot(comparison, focus, at),
+        ]
         parts += ["<h2>What does tuning cost?</h2>", cost_plot(comparison, focus)]
     return [_inlined(part) for part in parts]
 
@@ -180,8 +225,13 @@ def _measurements(count: int) -> str:
 
 
 def _tables(comparison: Comparison, every: Sequence[Summary], focus: str, at: int) -> list[str]:
-    parts = [f"<h2>After {_measurements(at)}, in numbers</h2>", _table(*text_rows(comparison, every, at), focus)]
-    parts += [f"<details><summary>All budgets</summary>{_table(*text_rows(comparison, every), focus)}</details>"]
+    parts = [
+        f"<h2>After {_measurements(at)}, in numbers</h2>",
+        _table(*text_rows(comparison, every, at), focus),
+    ]
+    parts += [
+        f"<details><summary>All budgets</summary>{_table(*text_rows(comparison, every), focus)}</details>"
+    ]
     return parts
 
 
@@ -197,9 +247,22 @@ def _breakdowns(comparison: Comparison, trace: Trace | None, focus: str) -> list
         rows = []
         for group in ("board", "network", "tenants"):
             for value, (count, shares) in breakdown(comparison, group, budget).items():
-                rows.append([f"{group} {value}", str(count), *(f"{100 * shares[tuner]:.1f}" for tuner in order)])
-        headings = ["share of optimum, %", "problems", *(tuner.replace("_", " ") for tuner in order)]
-        parts += [f"<h2>After {_measurements(budget)}, by board, network and number of tenants</h2>", _table(headings, rows, focus)]
+                rows.append(
+                    [
+                        f"{group} {value}",
+                        str(count),
+                        *(f"{100 * shares[tuner]:.1f}" for tuner in order),
+                    ]
+                )
+        headings = [
+            "share of optimum, %",
+            "problems",
+            *(tuner.replace("_", " ") for tuner in order),
+        ]
+        parts += [
+            f"<h2>After {_measurements(budget)}, by board, network and number of tenants</h2>",
+            _table(headings, rows, focus),
+        ]
     return parts
 
 
@@ -214,20 +277,41 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], focus: str) -
 
 def _live(checks: Sequence[LiveCheck]) -> list[str]:
     if not checks:
-        return ["<h2>Does the trace still hold?</h2>", "<p>Not checked: nothing was measured live for this report.</p>"]
+        return [
+            "<h2>Does the trace still hold?</h2>",
+            "<p>Not checked: nothing was measured live for this report.</p>",
+        ]
     labels = [f"<b>{escape(check.label)}</b>: " if check.label else "" for check in checks]
-    items = "".join(f"<li>{label}{escape(live_sentence(check))}</li>" for label, check in zip(labels, checks, strict=True))
+    items = "".join(
+        f"<li>{label}{escape(live_sentence(check))}</li>"
+        for label, check in zip(labels, checks, strict=True)
+    )
     return ["<h2>Does the trace still hold?</h2>", f"<ul>{items}</ul>"]
 
 
 def _provenance(comparison: Comparison, trace: Trace | None, given: Mapping[str, Any]) -> list[str]:
     facts: dict[str, Any] = dict(given)
-    facts |= {"seeds": list(comparison.seeds), "budgets": list(comparison.budgets), "tuners": list(comparison.tuners)}
+    facts |= {
+        "seeds": list(comparison.seeds),
+        "budgets": list(comparison.budgets),
+        "tuners": list(comparison.tuners),
+    }
     if trace is not None:
-        marked, failed = (sum(bool(row[key]) for row in trace.rows) for key in ("disturbed", "failure"))
+        marked, failed = (
+            sum(bool(row[key]) for row in trace.rows) for key in ("disturbed", "failure")
+        )
         facts |= {"start": trace.space.describe(comparison.contexts[0].start)}
         recorded = {key: value for key, value in trace.metadata.items() if key != "space"}
-        told = {"file": trace.path.name, "rows": len(trace.rows), "failed": failed, "disturbed": marked, **recorded}
+        told = {
+            "file": trace.path.name,
+            "rows": len(trace.rows),
+            "failed": failed,
+            "disturbed": marked,
+            **recorded,
+        }
         facts |= {f"trace.{key}": value for key, value in told.items()}
-    text = "\n".join(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}" for key, value in facts.items())
+    text = "\n".join(
+        f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}"
+        for key, value in facts.items()
+    )
     return ["<h2>How this was made</h2>", f"<pre>{escape(text)}</pre>"]

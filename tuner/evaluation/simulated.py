@@ -10,21 +10,21 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from envs.configuration import Configuration, Placements
-from envs.measurement import Measurement, MeasurementBatch, Outcome
-from envs.objective import Objective, rank, verdict_of
+from envs.arrays import Placements
+from envs.belief.prior import prior_of
+from envs.belief.shortlist import random_placements, search, valid
+from envs.problems.draw import DrawnProblem, DrawOptions, draw_problem, sample_placements
+from envs.problems.problem import WIDE, Problem
+from envs.problems.world import TELLING
 from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
-from envs.simulator.draw import DrawOptions, draw_problem, sample_placements
-from envs.simulator.draw import Problem as DrawnProblem
 from envs.simulator.model import Response
-from envs.simulator.prior import prior_of
-from envs.simulator.proposals import random_placements, search, valid
 from envs.simulator.tables import Contexts
 from envs.simulator.window import applying_s, simulated_window
+from envs.spec.measurement import Measurement, MeasurementBatch, Outcome
+from envs.spec.objective import Objective, rank, verdict_of
+from envs.spec.space import Configuration
 from envs.traces.reader import Trace
-from envs.world import TELLING
 from tuner.evaluation.cases import Best, Case, Session
-from tuner.search.protocol import WIDE, Problem
 
 #: Spaces above this many combinations are not listed: tuners get a random sample, and may ask for whatever else is valid.
 LISTED, SAMPLE = 1_000_000, 20_000
@@ -71,9 +71,19 @@ def simulated_case(drawn: DrawnProblem, rng: np.random.Generator, key: tuple[int
     prior = prior_of(model, objective, np.random.default_rng(0), size=WIDE)
     default = Configuration.of(prior.placements[0])
     candidates = space.catalogue if listed else _sampled(model, default, rng)
-    problem = Problem(space, candidates, objective, default, model=model, open=not listed, shared={"prior": prior})
-    best = exhaustive(model, drawn.truth, objective, candidates) if listed else searched(model, drawn.truth, objective)
-    groups = {"board": (space.device.name.split(" (")[0],), "network": space.workload.names, "tenants": (str(space.shape[0]),)}
+    problem = Problem(
+        space, candidates, objective, default, model=model, open=not listed, shared={"prior": prior}
+    )
+    best = (
+        exhaustive(model, drawn.truth, objective, candidates)
+        if listed
+        else searched(model, drawn.truth, objective)
+    )
+    groups = {
+        "board": (space.device.name.split(" (")[0],),
+        "network": space.workload.names,
+        "tenants": (str(space.shape[0]),),
+    }
     window = Windows(model, drawn.truth, key)
     return Case(drawn.name, problem, window.session, best, window.truth, groups)
 
@@ -84,16 +94,24 @@ def _sampled(model: DeviceModel, default: Configuration, rng: np.random.Generato
     return every[np.sort(np.unique(model.space.codes(every), return_index=True)[1])]
 
 
-def exhaustive(model: DeviceModel, truth: Contexts, objective: Objective, placements: Placements) -> Best:
+def exhaustive(
+    model: DeviceModel, truth: Contexts, objective: Objective, placements: Placements
+) -> Best:
     """The best of configurations [N, T, A, 2]."""
     batch = model.batch(truth, placements)
     verdicts = verdict_of(batch, np.array(model.space.workload.weights), objective.batch())
     row = int(rank(verdicts.score_ips, verdicts.violation).argmax())
-    return Best(Configuration.of(placements[row]), float(verdicts.score_ips[row]), float(verdicts.violation[row]), can_be_kept(batch, objective), "exhaustive")
+    return Best(
+        Configuration.of(placements[row]),
+        float(verdicts.score_ips[row]),
+        float(verdicts.violation[row]),
+        can_be_kept(batch, objective),
+        "exhaustive",
+    )
 
 
 def can_be_kept(batch: MeasurementBatch, objective: Objective) -> bool:
-    """Whether some configuration keeps all limits by so much that a window shows it, see `envs.world.TELLING`."""
+    """Whether some configuration keeps all limits by so much that a window shows it, see `envs.problems.world.TELLING`."""
     spread = noise_spread(batch.throughput_ips)[:, batch.throughput_ips.shape[1] :]
     quantities = np.concatenate([batch.p99_ms, batch.power_w[:, None]], axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -101,14 +119,21 @@ def can_be_kept(batch: MeasurementBatch, objective: Objective) -> bool:
     return bool((np.where(np.isnan(late), -np.inf, late) <= -TELLING * spread).all(axis=1).any())
 
 
-def searched(model: DeviceModel, truth: Contexts, objective: Objective, restarts: int = RESTARTS) -> Best:
+def searched(
+    model: DeviceModel, truth: Contexts, objective: Objective, restarts: int = RESTARTS
+) -> Best:
     """The best that local searches of the truth come across."""
     space = model.space
     tenants, accelerators = space.shape
-    where = np.stack(np.unravel_index(np.arange(accelerators**tenants), (accelerators,) * tenants), axis=-1)
+    where = np.stack(
+        np.unravel_index(np.arange(accelerators**tenants), (accelerators,) * tenants), axis=-1
+    )
     alone = np.zeros((len(where), tenants, accelerators, 2), dtype=np.int16)
     alone[np.arange(len(where))[:, None], np.arange(tenants), where] = (1, space.batches[0])
-    seen = [valid(space, alone), valid(space, random_placements(space, np.random.default_rng(0), 2000))]
+    seen = [
+        valid(space, alone),
+        valid(space, random_placements(space, np.random.default_rng(0), 2000)),
+    ]
     for restart in range(restarts):
         for margin in RESTART_MARGINS:
             seen.append(search(model, truth, objective, np.random.default_rng(restart), margin))
@@ -131,10 +156,19 @@ class Windows:
     def truth(self, placements: Placements) -> MeasurementBatch:
         """Of configurations [M, T, A, 2], without noise."""
         found = [self._response(each) for each in placements]
-        power = np.concatenate([each.power_w for each in found]) if self.model.has_power else np.full(len(found), np.nan)
+        power = (
+            np.concatenate([each.power_w for each in found])
+            if self.model.has_power
+            else np.full(len(found), np.nan)
+        )
         cost = np.full(len(found), WINDOW_S)
-        throughput, p99 = (np.concatenate([getattr(each, name) for each in found]) for name in ("throughput_ips", "p99_ms"))
-        return MeasurementBatch(throughput, p99, power, cost, power * cost, np.zeros(len(found), dtype=bool))
+        throughput, p99 = (
+            np.concatenate([getattr(each, name) for each in found])
+            for name in ("throughput_ips", "p99_ms")
+        )
+        return MeasurementBatch(
+            throughput, p99, power, cost, power * cost, np.zeros(len(found), dtype=bool)
+        )
 
     def session(self, seed: int) -> Session:
         """A run, from a device that serves nothing."""
@@ -150,12 +184,20 @@ class Windows:
 
         return measure
 
-    def measurement(self, configuration: Configuration, seed: int, repeat: int, apply_s: float) -> Measurement:
+    def measurement(
+        self, configuration: Configuration, seed: int, repeat: int, apply_s: float
+    ) -> Measurement:
         """One window."""
         self.model.space.check(configuration)
         found = self._response(configuration.array())
         code = int(self.model.space.codes(configuration.array()))
-        return simulated_window(self.model, configuration, found, np.random.default_rng(np.random.SeedSequence([*self.key, seed, code, repeat])), apply_s)
+        return simulated_window(
+            self.model,
+            configuration,
+            found,
+            np.random.default_rng(np.random.SeedSequence([*self.key, seed, code, repeat])),
+            apply_s,
+        )
 
     def _response(self, placements: Placements) -> Response:
         code = int(self.model.space.codes(placements))

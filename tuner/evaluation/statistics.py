@@ -12,8 +12,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from envs.measurement import FloatArray
-from envs.objective import rank
+from envs.arrays import FloatArray
+from envs.spec.objective import rank
 from tuner.evaluation.protocol import Comparison
 
 #: Whoever is within 3 % of the optimum has found it, as far as repeated measurements can tell.
@@ -117,7 +117,9 @@ def curves(comparison: Comparison, tuner: str) -> Curves:
 def best_so_far(worth: FloatArray) -> npt.NDArray[np.int64]:
     """Which measurement is the best up to each one, the first of equals: [..., M]."""
     highest = np.maximum.accumulate(worth, axis=-1)
-    new = np.concatenate([np.ones_like(worth[..., :1], dtype=bool), worth[..., 1:] > highest[..., :-1]], axis=-1)
+    new = np.concatenate(
+        [np.ones_like(worth[..., :1], dtype=bool), worth[..., 1:] > highest[..., :-1]], axis=-1
+    )
     return np.maximum.accumulate(np.where(new, np.arange(worth.shape[-1]), 0), axis=-1)
 
 
@@ -144,7 +146,9 @@ def _resampling_weights(contexts: int, seeds: int, seed: int) -> FloatArray:
     chosen = random.integers(contexts, size=(RESAMPLES, contexts, 1))
     runs = chosen * seeds + random.integers(seeds, size=(RESAMPLES, contexts, seeds))
     flat = runs.reshape(RESAMPLES, -1) + np.arange(RESAMPLES)[:, None] * contexts * seeds
-    counts = np.bincount(flat.ravel(), minlength=RESAMPLES * contexts * seeds).reshape(RESAMPLES, -1)
+    counts = np.bincount(flat.ravel(), minlength=RESAMPLES * contexts * seeds).reshape(
+        RESAMPLES, -1
+    )
     return np.asarray(counts / (contexts * seeds))
 
 
@@ -152,7 +156,9 @@ def summarize(comparison: Comparison, tuner: str, budget: int, seed: int = 0) ->
     """One tuner after `budget` measurements; ValueError if its runs are shorter."""
     all_curves = curves(comparison, tuner)
     if budget > all_curves.share.shape[-1]:
-        raise ValueError(f"{tuner} made {all_curves.share.shape[-1]} measurements, fewer than {budget}")
+        raise ValueError(
+            f"{tuner} made {all_curves.share.shape[-1]} measurements, fewer than {budget}"
+        )
     exists, at = all_curves.exists, budget - 1
     share = all_curves.share[exists][:, :, at]
     mean, low, high = interval(share[:, :, None], seed)
@@ -178,19 +184,37 @@ def summarize(comparison: Comparison, tuner: str, budget: int, seed: int = 0) ->
 def summaries(comparison: Comparison, seed: int = 0) -> list[Summary]:
     """Every tuner after every budget that its runs reach."""
     lengths = {tuner: len(comparison.runs(tuner)[0][0]) for tuner in comparison.tuners}
-    pairs = [(tuner, budget) for tuner in comparison.tuners for budget in comparison.budgets if budget <= lengths[tuner]]
+    pairs = [
+        (tuner, budget)
+        for tuner in comparison.tuners
+        for budget in comparison.budgets
+        if budget <= lengths[tuner]
+    ]
     return [summarize(comparison, tuner, budget, seed) for tuner, budget in pairs]
 
 
-def breakdown(comparison: Comparison, group: str, budget: int) -> dict[str, tuple[int, dict[str, float]]]:
+def breakdown(
+    comparison: Comparison, group: str, budget: int
+) -> dict[str, tuple[int, dict[str, float]]]:
     """By each value of a group (`board`, `network`, `tenants`): how many contexts with a feasible configuration, and the mean share of each tuner."""
     shares = {tuner: curves(comparison, tuner).share for tuner in comparison.tuners}
-    values = sorted({value for context in comparison.contexts for value in context.groups.get(group, ())})
+    values = sorted(
+        {value for context in comparison.contexts for value in context.groups.get(group, ())}
+    )
     found = {}
     for value in values:
-        member = np.array([value in context.groups.get(group, ()) for context in comparison.contexts]) & comparison.exists
+        member = (
+            np.array([value in context.groups.get(group, ()) for context in comparison.contexts])
+            & comparison.exists
+        )
         if member.any():
-            found[value] = (int(member.sum()), {tuner: _mean(share[member][:, :, min(budget, share.shape[-1]) - 1]) for tuner, share in shares.items()})
+            found[value] = (
+                int(member.sum()),
+                {
+                    tuner: _mean(share[member][:, :, min(budget, share.shape[-1]) - 1])
+                    for tuner, share in shares.items()
+                },
+            )
     return found
 
 
@@ -200,7 +224,9 @@ def ties(a: FloatArray, b: FloatArray, seed: int = 0) -> str:
     Args:
         a, b: [B, S] (or [B]), what two tuners got on the same contexts and seeds; more is better.
     """
-    difference = (np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)).reshape(len(a), -1, 1)
+    difference = (np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)).reshape(
+        len(a), -1, 1
+    )
     _, low, high = interval(difference, seed)
     if low[0] > 0:
         return "better"
@@ -213,7 +239,9 @@ def shares_at(comparison: Comparison, tuner: str, budget: int) -> FloatArray:
     return found.share[found.exists][:, :, min(budget, found.share.shape[-1]) - 1]
 
 
-def measurements_to_reach(comparison: Comparison, tuner: str, share: float = NEAR_OPTIMUM) -> int | None:
+def measurements_to_reach(
+    comparison: Comparison, tuner: str, share: float = NEAR_OPTIMUM
+) -> int | None:
     """After how many measurements the mean share reaches `share`; None if it never does."""
     found = curves(comparison, tuner)
     if not found.exists.any():
@@ -222,13 +250,17 @@ def measurements_to_reach(comparison: Comparison, tuner: str, share: float = NEA
     return int(reached.argmax()) + 1 if reached.any() else None
 
 
-def cost_to_reach(comparison: Comparison, tuner: str, share: float = NEAR_OPTIMUM) -> tuple[float, float]:
+def cost_to_reach(
+    comparison: Comparison, tuner: str, share: float = NEAR_OPTIMUM
+) -> tuple[float, float]:
     """Mean (seconds, joules) of the measurements until `share` is reached; NaN if it never is, or without power."""
     count = measurements_to_reach(comparison, tuner, share)
     if count is None:
         return math.nan, math.nan
     found = curves(comparison, tuner)
-    return _mean(found.spent_s[found.exists][:, :, count - 1]), _mean(found.spent_j[found.exists][:, :, count - 1])
+    return _mean(found.spent_s[found.exists][:, :, count - 1]), _mean(
+        found.spent_j[found.exists][:, :, count - 1]
+    )
 
 
 def _mean(values: npt.NDArray[np.generic]) -> float:

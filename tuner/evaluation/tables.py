@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from envs.configuration import Configuration
 from envs.errors import StorageError
 from envs.files import replacing
+from envs.spec.space import Configuration
 from tuner.evaluation.protocol import Comparison
 from tuner.evaluation.statistics import NEAR_OPTIMUM, Summary, measurements_to_reach
 
@@ -50,15 +50,25 @@ def write_atomically(path: Path, text: str) -> Path:
     """The file is either whole or not there. StorageError where it cannot be written."""
     try:
         with replacing(path) as file:
-            file.write(text.encode("utf-8", "replace"))  # what a trace says of itself may be no text
+            file.write(
+                text.encode("utf-8", "replace")
+            )  # what a trace says of itself may be no text
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}; free some space or choose another place") from error
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another place"
+        ) from error
     return path
 
 
 def write_summary_csv(path: Path, summaries: Sequence[Summary]) -> Path:
     """One row a tuner and budget."""
-    header = ["tuner", "budget_measurements", "contexts", "impossible_contexts", *(column.name for column in COLUMNS)]
+    header = [
+        "tuner",
+        "budget_measurements",
+        "contexts",
+        "impossible_contexts",
+        *(column.name for column in COLUMNS),
+    ]
     rows = []
     for each in summaries:
         numbers = [_cell(getattr(each, column.field) * column.scale) for column in COLUMNS]
@@ -69,7 +79,16 @@ def write_summary_csv(path: Path, summaries: Sequence[Summary]) -> Path:
 def write_runs_csv(path: Path, comparison: Comparison) -> Path:
     """One row a measurement, with its configuration in words. Tenants are numbered where contexts serve different networks."""
     names = comparison.names
-    header = ["tuner", "seed", "objective", "case", *(f"{name}.limit_p99_ms" for name in names), "limit_power_w", "measurement", "configuration"]
+    header = [
+        "tuner",
+        "seed",
+        "objective",
+        "case",
+        *(f"{name}.limit_p99_ms" for name in names),
+        "limit_power_w",
+        "measurement",
+        "configuration",
+    ]
     header += ["score_ips", "violation_log_ratio", "cost_s", "energy_j", "decision_s"]
     header += [f"{name}.{quantity}" for quantity in ("throughput_ips", "p99_ms") for name in names]
     return write_atomically(path, _csv(header, _run_rows(comparison, len(names))))
@@ -80,11 +99,30 @@ def _run_rows(comparison: Comparison, tenants: int) -> Iterable[list[object]]:
         run, context = record.run, comparison.contexts[record.context]
         limits = context.objective
         missing = [""] * (tenants - len(limits.p99_ms))
-        told: list[object] = [record.tuner, record.seed, record.context, context.name, *map(_cell, limits.p99_ms), *missing, _cell(limits.power_w)]
+        told: list[object] = [
+            record.tuner,
+            record.seed,
+            record.context,
+            context.name,
+            *map(_cell, limits.p99_ms),
+            *missing,
+            _cell(limits.power_w),
+        ]
         for step in range(len(run)):
-            numbers = (run.score_ips[step], run.violation[step], run.cost_s[step], run.energy_j[step], run.decision_s[step])
+            numbers = (
+                run.score_ips[step],
+                run.violation[step],
+                run.cost_s[step],
+                run.energy_j[step],
+                run.decision_s[step],
+            )
             configuration = context.space.describe(Configuration.of(run.placements[step]))
-            served = [*map(_cell, run.throughput_ips[step]), *missing, *map(_cell, run.p99_ms[step]), *missing]
+            served = [
+                *map(_cell, run.throughput_ips[step]),
+                *missing,
+                *map(_cell, run.p99_ms[step]),
+                *missing,
+            ]
             yield [*told, step + 1, configuration, *map(_cell, numbers), *served]
 
 
@@ -112,23 +150,41 @@ def _plain(cell: object) -> str:
     return text
 
 
-def text_rows(comparison: Comparison, summaries: Sequence[Summary], budget: int | None = None) -> tuple[list[str], list[list[str]]]:
+def text_rows(
+    comparison: Comparison, summaries: Sequence[Summary], budget: int | None = None
+) -> tuple[list[str], list[list[str]]]:
     """(headings, rows) for people, units in the headings, best mean first within a budget; columns without any number are left out.
 
     Args:
         budget: only this one; all of them, with a column that says which, if None.
     """
     chosen = [each for each in summaries if budget is None or each.budget == budget]
-    chosen.sort(key=lambda each: (each.budget, -each.share_mean if math.isfinite(each.share_mean) else math.inf))
-    columns = [column for column in COLUMNS if any(math.isfinite(getattr(each, column.field)) for each in chosen)]
+    chosen.sort(
+        key=lambda each: (
+            each.budget,
+            -each.share_mean if math.isfinite(each.share_mean) else math.inf,
+        )
+    )
+    columns = [
+        column
+        for column in COLUMNS
+        if any(math.isfinite(getattr(each, column.field)) for each in chosen)
+    ]
     reach = {tuner: measurements_to_reach(comparison, tuner) for tuner in comparison.tuners}
-    headings = ["tuner", *(["measurements"] if budget is None else []), *(f"{column.heading}, {column.unit}" for column in columns)]
+    headings = [
+        "tuner",
+        *(["measurements"] if budget is None else []),
+        *(f"{column.heading}, {column.unit}" for column in columns),
+    ]
     headings.append(f"measurements to {100 * NEAR_OPTIMUM:.0f} %")
     rows = [
         [
             each.tuner.replace("_", " "),
             *([str(each.budget)] if budget is None else []),
-            *(_number(getattr(each, column.field) * column.scale, column.digits) for column in columns),
+            *(
+                _number(getattr(each, column.field) * column.scale, column.digits)
+                for column in columns
+            ),
             NOTHING if reach[each.tuner] is None else str(reach[each.tuner]),
         ]
         for each in chosen

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.configuration import MAX_BATCH, Configuration, ConfigurationSpace
-from envs.device import ACCELERATORS, Device, accelerator
 from envs.errors import ConfigurationError, OptionError
-from envs.workload import Workload
+from envs.spec.device import ACCELERATORS, DeviceSpec, accelerator
+from envs.spec.space import MAX_BATCH, Configuration, ConfigurationSpace
+from envs.spec.workload import Workload
 
 #: An answer is a few hundred bytes; whatever is much larger is none.
 MAX_BYTES = 1 << 20
@@ -51,33 +51,52 @@ def read_answer(path: Path) -> GivenAnswer:
             content = file.read(MAX_BYTES + 1)
         found = json.loads(content) if len(content) <= MAX_BYTES else None
     except FileNotFoundError:
-        raise OptionError(f"there is no file {path}: write one with python -m tuner.tune --network my.onnx --out {path}") from None
+        raise OptionError(
+            f"there is no file {path}: write one with python -m tuner.tune --network my.onnx --out {path}"
+        ) from None
     except OSError as error:
-        raise OptionError(f"{path} cannot be read ({error.strerror or error}): give an answer of python -m tuner.tune") from error
+        raise OptionError(
+            f"{path} cannot be read ({error.strerror or error}): give an answer of python -m tuner.tune"
+        ) from error
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or "configuration" not in found:
-        raise OptionError(f"{path} is no answer of python -m tuner.tune: write one with its option out")
-    return GivenAnswer(read_slots(found["configuration"], f"{path}: configuration"), found.get("limits_kept") is not False)
+        raise OptionError(
+            f"{path} is no answer of python -m tuner.tune: write one with its option out"
+        )
+    return GivenAnswer(
+        read_slots(found["configuration"], f"{path}: configuration"),
+        found.get("limits_kept") is not False,
+    )
 
 
 def read_slots(entries: Any, where: str) -> list[Slot]:
     """Slots from plain data; ConfigurationError or OptionError says which entry of `where` is wrong."""
     if not isinstance(entries, list) or not entries:
-        raise ConfigurationError(f"{where} is no configuration: give a list such as [{{accelerator: tensor, instances: 2, batch: 8}}]")
+        raise ConfigurationError(
+            f"{where} is no configuration: give a list such as [{{accelerator: tensor, instances: 2, batch: 8}}]"
+        )
     return [_slot(entry, f"{where}[{position}]") for position, entry in enumerate(entries)]
 
 
 def _slot(entry: Any, where: str) -> Slot:
-    if not isinstance(entry, dict) or not set(entry) >= NEEDED or not set(entry) <= NEEDED | {"tenant"}:
-        raise ConfigurationError(f"{where} must have accelerator, instances and batch, and tenant where there are several networks; nothing else")
+    if (
+        not isinstance(entry, dict)
+        or not set(entry) >= NEEDED
+        or not set(entry) <= NEEDED | {"tenant"}
+    ):
+        raise ConfigurationError(
+            f"{where} must have accelerator, instances and batch, and tenant where there are several networks; nothing else"
+        )
     tenant, name = entry.get("tenant"), entry["accelerator"]
     if not isinstance(name, str) or not isinstance(tenant, (str, type(None))):
         raise ConfigurationError(f"{where}: accelerator and tenant must be names")
     for key, most in (("instances", MAX_INSTANCES), ("batch", MAX_BATCH)):
         value = entry[key]
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            raise ConfigurationError(f"{where}.{key}={value!r} must be a whole number from 1 to {most}")
+            raise ConfigurationError(
+                f"{where}.{key}={value!r} must be a whole number from 1 to {most}"
+            )
     return Slot(tenant, accelerator(name).name, entry["instances"], entry["batch"])
 
 
@@ -94,10 +113,12 @@ def placed(slots: list[Slot], workload: Workload) -> tuple[ConfigurationSpace, C
     for slot in slots:
         tenant, place = _tenant(slot, workload), used.index(slot.accelerator)
         if placements[tenant, place, 0]:
-            raise ConfigurationError(f"the configuration has {workload.names[tenant]!r} twice on {slot.accelerator}: give the instances together")
+            raise ConfigurationError(
+                f"the configuration has {workload.names[tenant]!r} twice on {slot.accelerator}: give the instances together"
+            )
         placements[tenant, place] = slot.instances, slot.batch
     space = ConfigurationSpace(
-        Device("the configuration", tuple(accelerator(name) for name in used), 1, math.inf),
+        DeviceSpec("the configuration", tuple(accelerator(name) for name in used), 1, math.inf),
         workload,
         max(slot.instances for slot in slots),
         tuple(sorted({slot.batch for slot in slots})),
@@ -111,8 +132,12 @@ def _tenant(slot: Slot, workload: Workload) -> int:
     given = ", ".join(map(repr, workload.names))
     if slot.tenant is None:
         if len(workload.tenants) > 1:
-            raise ConfigurationError(f"the configuration must say which tenant runs on {slot.accelerator}: tenant is one of {given}")
+            raise ConfigurationError(
+                f"the configuration must say which tenant runs on {slot.accelerator}: tenant is one of {given}"
+            )
         return 0
     if slot.tenant not in workload.names:
-        raise ConfigurationError(f"the configuration serves the tenant {slot.tenant!r}, and network= gives {given}: give the network files it was found for")
+        raise ConfigurationError(
+            f"the configuration serves the tenant {slot.tenant!r}, and network= gives {given}: give the network files it was found for"
+        )
     return workload.names.index(slot.tenant)

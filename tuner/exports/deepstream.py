@@ -58,7 +58,9 @@ def _order(model: Model) -> int:
             return 0
         if shape[2] in CHANNELS:
             return 1
-    raise NetworkError(f"{str(model.path)!r} does not take one float32 picture of 1, 3 or 4 channels, which is what nvinfer gives: use target=triton")
+    raise NetworkError(
+        f"{str(model.path)!r} does not take one float32 picture of 1, 3 or 4 channels, which is what nvinfer gives: use target=triton"
+    )
 
 
 def export_deepstream(models: list[Model], build: BuildOptions) -> Files:
@@ -72,7 +74,9 @@ def export_deepstream(models: list[Model], build: BuildOptions) -> Files:
     unique_id = 0
     for model in models:
         if model.batch > MAX_BATCH:
-            raise OptionError(f"the batch of {model.batch} on {model.accelerator} is above {MAX_BATCH}, the largest that nvinfer takes")
+            raise OptionError(
+                f"the batch of {model.batch} on {model.accelerator} is above {MAX_BATCH}, the largest that nvinfer takes"
+            )
         for instance in range(model.instances):
             unique_id += 1
             lines = [f"{key}={value}" for key, value in properties(model, build, unique_id).items()]

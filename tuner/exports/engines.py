@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envs.errors import NetworkError, OptionError
-from envs.network import TensorSpec
+from envs.spec.network import TensorSpec
 from tuner.exports.models import Model
 
 #: Lines of TensorRT whose command lines differ: 8.6 has no 64-bit integers, 11 takes precision from the network and has no flags for it.
@@ -46,7 +46,9 @@ class BuildOptions:
             raise OptionError(f"tensorrt={self.tensorrt} must be one of {', '.join(VERSIONS)}")
         for key in ("tensor_precision", "dla_precision"):
             if getattr(self, key) not in PRECISIONS:
-                raise OptionError(f"{key}={getattr(self, key)} must be one of {', '.join(PRECISIONS)}")
+                raise OptionError(
+                    f"{key}={getattr(self, key)} must be one of {', '.join(PRECISIONS)}"
+                )
         if self.workspace_mib < 1:
             raise OptionError(f"workspace_mib={self.workspace_mib} must be at least 1")
         for path in self.calibration:
@@ -55,7 +57,9 @@ class BuildOptions:
             if not path.is_file():
                 raise OptionError(f"calibration: there is no file {path}")
             if self.tensorrt == "11" and path.suffix not in (".npy", ".npz"):
-                raise OptionError(f"calibration={path}: TensorRT 11 has no calibration caches, give a .npy or .npz file of inputs")
+                raise OptionError(
+                    f"calibration={path}: TensorRT 11 has no calibration caches, give a .npy or .npz file of inputs"
+                )
 
     @property
     def strongly_typed(self) -> bool:
@@ -75,7 +79,9 @@ def check_places(target: str, models: Iterable[Model]) -> None:
     """OptionError where a model runs on a processor, for which no engine is built."""
     for model in models:
         if model.on_cpu:
-            raise OptionError(f"target={target} is for a GPU and DLAs, and the configuration uses {model.accelerator}: give target=triton")
+            raise OptionError(
+                f"target={target} is for a GPU and DLAs, and the configuration uses {model.accelerator}: give target=triton"
+            )
 
 
 def engine_dtype(spec: TensorSpec, build: BuildOptions, model: Model) -> str:
@@ -84,4 +90,6 @@ def engine_dtype(spec: TensorSpec, build: BuildOptions, model: Model) -> str:
         return spec.dtype
     if spec.dtype == "int64":
         return "int32"
-    raise NetworkError(f"{str(model.path)!r}: {spec.name!r} holds {spec.dtype}, which TensorRT {build.tensorrt} does not take: export it as float32")
+    raise NetworkError(
+        f"{str(model.path)!r}: {spec.name!r} holds {spec.dtype}, which TensorRT {build.tensorrt} does not take: export it as float32"
+    )

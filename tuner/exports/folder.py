@@ -27,14 +27,22 @@ def check_free(out: Path, overwrite: bool) -> None:
         if not out.is_dir():
             raise OptionError(f"out={out} is a file: name a folder")
         if not overwrite:
-            raise OptionError(f"out={out} is not empty: name another folder, or give overwrite=true")
+            raise OptionError(
+                f"out={out} is not empty: name another folder, or give overwrite=true"
+            )
         if not (out / MANIFEST).is_file():
-            raise OptionError(f"out={out} holds something else than an export, which is not overwritten: name another folder")
+            raise OptionError(
+                f"out={out} holds something else than an export, which is not overwritten: name another folder"
+            )
     except OSError as error:
-        raise OptionError(f"out={out} cannot be read ({error.strerror or error}): name another folder") from error
+        raise OptionError(
+            f"out={out} cannot be read ({error.strerror or error}): name another folder"
+        ) from error
 
 
-def write_folder(out: Path, files: Mapping[str, Content], manifest: Mapping[str, Any], overwrite: bool = False) -> None:
+def write_folder(
+    out: Path, files: Mapping[str, Content], manifest: Mapping[str, Any], overwrite: bool = False
+) -> None:
     """Write `files` (path inside the folder: content) into a folder beside `out`, and rename that when it is complete.
 
     Raises:
@@ -51,7 +59,9 @@ def write_folder(out: Path, files: Mapping[str, Content], manifest: Mapping[str,
             _write(part / name, content)
         _swap(part, out, old)
     except OSError as error:
-        raise StorageError(f"cannot write {out} ({error.strerror or error}): free some space or name another folder") from error
+        raise StorageError(
+            f"cannot write {out} ({error.strerror or error}): free some space or name another folder"
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)

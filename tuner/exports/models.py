@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from envs.configuration import Configuration, ConfigurationSpace
-from envs.network import Network, TensorSpec, read_graph
+from envs.graph.reading import read_graph
 from envs.optional import optional_import
 from envs.runtimes.tensorrt.graph import for_dla, read, save, shapes_of
+from envs.spec.network import Network, TensorSpec
+from envs.spec.space import Configuration, ConfigurationSpace
 
 #: Longest part of a file name that a network's name becomes.
 MAX_NAME = 80
@@ -59,12 +60,18 @@ class Model:
         return self.dla_core is not None or self.network.fixed_batch is not None
 
 
-def models_of(space: ConfigurationSpace, configuration: Configuration, paths: list[Path]) -> list[Model]:
+def models_of(
+    space: ConfigurationSpace, configuration: Configuration, paths: list[Path]
+) -> list[Model]:
     """A model for each slot of a valid configuration, in its order; `paths` are the tenants' ONNX files."""
     graphs = safe_names(space.workload.names)
     found = []
     for tenant, place, instances, batch in configuration.slots():
-        network, path, accelerator = space.workload.tenants[tenant].network, paths[tenant], space.device.accelerator_names[place]
+        network, path, accelerator = (
+            space.workload.tenants[tenant].network,
+            paths[tenant],
+            space.device.accelerator_names[place],
+        )
         inputs, outputs = whole_shapes(network, path, batch)
         name = f"{graphs[tenant]}_{accelerator}"
         known = (name, graphs[tenant], space.workload.names[tenant], tenant, network, path)
@@ -72,12 +79,19 @@ def models_of(space: ConfigurationSpace, configuration: Configuration, paths: li
     return found
 
 
-def whole_shapes(network: Network, path: Path, batch: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+def whole_shapes(
+    network: Network, path: Path, batch: int
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """Inputs and outputs with their batch. A file with a fixed one is read again: its outputs need not have the batch in front."""
     if network.fixed_batch is None:
-        return tuple(_batched(spec, batch) for spec in network.inputs), tuple(_batched(spec, batch) for spec in network.outputs)
+        return tuple(_batched(spec, batch) for spec in network.inputs), tuple(
+            _batched(spec, batch) for spec in network.outputs
+        )
     shapes = read_graph(path)[0].shapes
-    inputs, outputs = (tuple(TensorSpec(spec.name, shapes[spec.name], spec.dtype) for spec in specs) for specs in (network.inputs, network.outputs))
+    inputs, outputs = (
+        tuple(TensorSpec(spec.name, shapes[spec.name], spec.dtype) for spec in specs)
+        for specs in (network.inputs, network.outputs)
+    )
     return inputs, outputs
 
 
@@ -105,7 +119,11 @@ def network_of(source: Path) -> Callable[[Path], None]:
         onnx = optional_import("onnx", "networks")
         model = onnx.load(str(source))
         weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-        apart = {"save_as_external_data": True, "location": f"{target.name}.data"} if weights > MAX_PROTOBUF else {}
+        apart = (
+            {"save_as_external_data": True, "location": f"{target.name}.data"}
+            if weights > MAX_PROTOBUF
+            else {}
+        )
         onnx.save(model, str(target), **apart)
 
     return write

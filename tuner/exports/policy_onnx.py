@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.observation import ALLOWED, FEATURES
+from envs.belief.features import ALLOWED, FEATURES
 from envs.optional import optional_import
 from tuner.exports.folder import Files
 from tuner.policy.bundle import Bundle
@@ -29,12 +29,27 @@ def policy_model(bundle: Bundle) -> Any:
         _nodes(helper, kinds.DOUBLE),
         "policy",
         [helper.make_tensor_value_info("observation", kinds.FLOAT, ["proposals", len(FEATURES)])],
-        [helper.make_tensor_value_info("scores", kinds.DOUBLE, ["proposals"]), helper.make_tensor_value_info("choice", kinds.INT64, [])],
-        initializer=[onnx.numpy_helper.from_array(array, name) for name, array in _constants(bundle).items()],
+        [
+            helper.make_tensor_value_info("scores", kinds.DOUBLE, ["proposals"]),
+            helper.make_tensor_value_info("choice", kinds.INT64, []),
+        ],
+        initializer=[
+            onnx.numpy_helper.from_array(array, name) for name, array in _constants(bundle).items()
+        ],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="orin-tuner")
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="orin-tuner",
+    )
     helper.set_model_props(
-        model, {"budget": str(bundle.budget), "features": json.dumps(bundle.features), "provenance": json.dumps(bundle.provenance, sort_keys=True)}
+        model,
+        {
+            "budget": str(bundle.budget),
+            "features": json.dumps(bundle.features),
+            "provenance": json.dumps(bundle.provenance, sort_keys=True),
+        },
     )
     onnx.checker.check_model(model, full_check=True)
     return model
@@ -63,7 +78,9 @@ class _Nodes:
         self.nodes: list[Any] = []
 
     def add(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
-        self.nodes.append(self._helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        self.nodes.append(
+            self._helper.make_node(kind, list(inputs), [name], name=name, **attributes)
+        )
         return name
 
     def double(self, name: str) -> str:
@@ -84,8 +101,18 @@ def _nodes(helper: Any, double: int) -> list[Any]:
     common = graph.linear("summary", graph.add("Concat", "pooled", mean, most, axis=1))
     own = graph.add("Relu", "own", graph.add("Add", "seen", graph.linear("second", each), common))
     trusted = graph.add("Gather", "trusted.values", values, "trusted", axis=1)
-    scores = graph.add("Add", "column", graph.linear("score", own), graph.add("MatMul", "trusted.score", trusted, graph.double("trust")))
-    allowed = graph.add("Greater", "allowed.mask", graph.add("Gather", "allowed.values", values, "allowed", axis=1), "half")
+    scores = graph.add(
+        "Add",
+        "column",
+        graph.linear("score", own),
+        graph.add("MatMul", "trusted.score", trusted, graph.double("trust")),
+    )
+    allowed = graph.add(
+        "Greater",
+        "allowed.mask",
+        graph.add("Gather", "allowed.values", values, "allowed", axis=1),
+        "half",
+    )
     graph.add("Where", "scores", allowed, graph.add("Squeeze", "row", scores, "last"), "never")
     graph.add("ArgMax", "choice", "scores", axis=0, keepdims=0)
     return graph.nodes

@@ -8,22 +8,44 @@ from tuner.exports.engines import BuildOptions
 from tuner.exports.models import Model
 
 #: Where DLAs run, by version: TensorRT documentation, "Working with DLA" (10.7 and 11.4.1).
-DLA_VERSIONS = {"8.6": "", "10": " 10.7 is the last 10.x that has DLAs.", "11": " DLAs need 11.4.1 or later on an AGX Orin."}
+DLA_VERSIONS = {
+    "8.6": "",
+    "10": " 10.7 is the last 10.x that has DLAs.",
+    "11": " DLAs need 11.4.1 or later on an AGX Orin.",
+}
 
 
 def listed(models: list[Model]) -> str:
     """The models as lines of a table."""
     rows = [
-        (model.name, f"tenant {model.tenant!a}", model.accelerator, f"{model.instances} instance{'s' * (model.instances > 1)}", f"batch {model.batch}")
+        (
+            model.name,
+            f"tenant {model.tenant!a}",
+            model.accelerator,
+            f"{model.instances} instance{'s' * (model.instances > 1)}",
+            f"batch {model.batch}",
+        )
         for model in models
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def page(*parts: str) -> str:
     """Parts with a line between them; what is indented stays as it is."""
-    return "\n\n".join(part if part.startswith(" ") else textwrap.fill(part, 100, break_long_words=False, break_on_hyphens=False) for part in parts) + "\n"
+    return (
+        "\n\n".join(
+            part
+            if part.startswith(" ")
+            else textwrap.fill(part, 100, break_long_words=False, break_on_hyphens=False)
+            for part in parts
+        )
+        + "\n"
+    )
 
 
 def advice(models: list[Model], build: BuildOptions) -> list[str]:
@@ -33,15 +55,27 @@ def advice(models: list[Model], build: BuildOptions) -> list[str]:
         "it serves in (another one may have fewer SMs), with nothing else running. Engines belong to one version of TensorRT and one GPU: build them again "
         "after an update."
     ]
-    if any(build.precision(model) == "int8" and build.calibration_of(model.position) is None for model in models):
-        parts.append("INT8 without calibration data has made-up ranges: right for speed, wrong for results. Export again with calibration=FILE.")
+    if any(
+        build.precision(model) == "int8" and build.calibration_of(model.position) is None
+        for model in models
+    ):
+        parts.append(
+            "INT8 without calibration data has made-up ranges: right for speed, wrong for results. Export again with calibration=FILE."
+        )
     if build.strongly_typed and any(build.precision(model) != "fp32" for model in models):
         parts.append(
             "TensorRT 11 takes the precision from the network, so build.sh first converts it with NVIDIA's Model Optimizer (pip install "
             "'nvidia-modelopt[onnx]>=0.47'). The files in prepared/ can be made on any computer and copied here."
         )
-        if any(model.dla_core is not None and build.precision(model) == "int8" and build.calibration_of(model.position) for model in models):
-            parts.append("For a DLA the number of calibration inputs has to be a multiple of its batch.")
+        if any(
+            model.dla_core is not None
+            and build.precision(model) == "int8"
+            and build.calibration_of(model.position)
+            for model in models
+        ):
+            parts.append(
+                "For a DLA the number of calibration inputs has to be a multiple of its batch."
+            )
     if any(model.dla_core is not None for model in models):
         parts.append(
             f"A DLA engine takes its batch and no other.{DLA_VERSIONS[build.tensorrt]} In networks/dla/ are the networks as a DLA needs them: at that batch, "

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Union
 
 from envs.errors import NetworkError
-from envs.network import TensorSpec
-from envs.runtimes.placement import threads_of
-from envs.runtimes.quantization import quantized
+from envs.runtimes.onnxruntime.quantization import quantized
+from envs.runtimes.serving.placement import threads_of
+from envs.spec.network import TensorSpec
 from tuner.exports.engines import BuildOptions, engine_dtype
 from tuner.exports.folder import Content, Files, copy_of
 from tuner.exports.models import Model, dla_outputs, network_of
@@ -28,7 +28,11 @@ DTYPES = {
     "float32": "TYPE_FP32",
     "float64": "TYPE_FP64",
     "bfloat16": "TYPE_BF16",
-    **{f"{sign}int{bits}": f"TYPE_{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    **{
+        f"{sign}int{bits}": f"TYPE_{sign.upper()}INT{bits}"
+        for sign in ("", "u")
+        for bits in (8, 16, 32, 64)
+    },
 }
 
 
@@ -46,7 +50,9 @@ Value = Union[str, int, tuple[int, ...], Message, list[Message]]
 
 def text_of(message: Message, indent: str = "") -> str:
     """A message in protobuf's text format (protobuf.dev, "Text Format Language Specification")."""
-    return "".join(f"{indent}{line}\n" for key, value in message.items() for line in _lines(key, value))
+    return "".join(
+        f"{indent}{line}\n" for key, value in message.items() for line in _lines(key, value)
+    )
 
 
 def _lines(key: str, value: Value) -> Iterator[str]:
@@ -65,11 +71,20 @@ def _lines(key: str, value: Value) -> Iterator[str]:
 
 def quoted(text: str) -> str:
     """A string literal of printable ASCII, whatever is in the text."""
-    plain = (chr(byte) if 32 <= byte < 127 and byte not in b"\"'\\" else f"\\{byte:03o}" for byte in text.encode("utf-8", "replace"))
+    plain = (
+        chr(byte) if 32 <= byte < 127 and byte not in b"\"'\\" else f"\\{byte:03o}"
+        for byte in text.encode("utf-8", "replace")
+    )
     return f'"{"".join(plain)}"'
 
 
-def config_of(model: Model, build: BuildOptions, max_wait_ms: float, threads: int, inside: Mapping[str, Shape] | None = None) -> Message:
+def config_of(
+    model: Model,
+    build: BuildOptions,
+    max_wait_ms: float,
+    threads: int,
+    inside: Mapping[str, Shape] | None = None,
+) -> Message:
     """The whole ModelConfig of one model, so that the server need not complete it.
 
     Args:
@@ -83,18 +98,29 @@ def config_of(model: Model, build: BuildOptions, max_wait_ms: float, threads: in
         # What is static takes nothing but its batch, so that to Triton it is a model without batching.
         "max_batch_size": 0 if model.static else model.batch,
         "input": [_tensor(spec, model, build) for spec in model.inputs],
-        "output": [_tensor(spec, model, build, (inside or {}).get(spec.name)) for spec in model.outputs],
+        "output": [
+            _tensor(spec, model, build, (inside or {}).get(spec.name)) for spec in model.outputs
+        ],
         "instance_group": [_group(model)],
     }
     if not model.static and model.batch > 1:
-        config["dynamic_batching"] = {"preferred_batch_size": (model.batch,), "max_queue_delay_microseconds": round(max_wait_ms * 1000)}
+        config["dynamic_batching"] = {
+            "preferred_batch_size": (model.batch,),
+            "max_queue_delay_microseconds": round(max_wait_ms * 1000),
+        }
     if model.on_cpu:
-        config["parameters"] = [{"key": "intra_op_thread_count", "value": {"string_value": str(threads)}}]
+        config["parameters"] = [
+            {"key": "intra_op_thread_count", "value": {"string_value": str(threads)}}
+        ]
     return config
 
 
 def _group(model: Model) -> Message:
-    group: Message = {"name": model.name, "kind": Word("KIND_CPU" if model.on_cpu else "KIND_GPU"), "count": model.instances}
+    group: Message = {
+        "name": model.name,
+        "kind": Word("KIND_CPU" if model.on_cpu else "KIND_GPU"),
+        "count": model.instances,
+    }
     if not model.on_cpu:
         group["gpus"] = (0,)
     if model.dla_core is not None:
@@ -102,22 +128,30 @@ def _group(model: Model) -> Message:
     return group
 
 
-def _tensor(spec: TensorSpec, model: Model, build: BuildOptions, inside: Shape | None = None) -> Message:
+def _tensor(
+    spec: TensorSpec, model: Model, build: BuildOptions, inside: Shape | None = None
+) -> Message:
     dtype = spec.dtype if model.on_cpu else engine_dtype(spec, build, model)
     if dtype not in DTYPES:
-        raise NetworkError(f"{str(model.path)!r}: {spec.name!r} holds {dtype}, which Triton does not take: export it as float32")
+        raise NetworkError(
+            f"{str(model.path)!r}: {spec.name!r} holds {dtype}, which Triton does not take: export it as float32"
+        )
     shape = spec.shape if model.static else spec.shape[1:]
-    dims = shape or (1,)  # Triton has none of length zero: one number is a vector of one that is reshaped
+    dims = shape or (
+        1,
+    )  # Triton has none of length zero: one number is a vector of one that is reshaped
     tensor: Message = {"name": spec.name, "data_type": Word(DTYPES[dtype]), "dims": dims}
     inside = shape if inside is None else inside
     return tensor if inside == dims else tensor | {"reshape": {"shape": inside} if inside else {}}
 
 
-def export_triton(models: list[Model], build: BuildOptions, max_wait_ms: float, cores: int, cache: Path) -> Files:
+def export_triton(
+    models: list[Model], build: BuildOptions, max_wait_ms: float, cores: int, cache: Path
+) -> Files:
     """A folder with models/, the model repository, and a script that builds its plans.
 
     Args:
-        cores: of the computer that serves; dealt out among the instances that compute on them as `envs.runtimes.placement` does.
+        cores: of the computer that serves; dealt out among the instances that compute on them as `envs.runtimes.serving.placement` does.
         cache: where quantised graphs are kept.
 
     Raises:
@@ -129,7 +163,9 @@ def export_triton(models: list[Model], build: BuildOptions, max_wait_ms: float, 
     files: Files = {}
     for model in models:
         inside = None if model.dla_core is None else dla_outputs(model)
-        files[f"models/{model.name}/config.pbtxt"] = text_of(config_of(model, build, max_wait_ms, threads, inside))
+        files[f"models/{model.name}/config.pbtxt"] = text_of(
+            config_of(model, build, max_wait_ms, threads, inside)
+        )
         files[f"models/{model.name}/1"] = None
         if model.on_cpu:
             files[f"models/{model.name}/1/model.onnx"] = _graph(model, cache)
@@ -146,9 +182,15 @@ def _graph(model: Model, cache: Path) -> Content:
 
 
 def _readme(models: list[Model], engines: list[Model], build: BuildOptions) -> str:
-    parts = ["A Triton model repository of a tuned configuration, written by python -m tuner.export target=triton.", listed(models)]
+    parts = [
+        "A Triton model repository of a tuned configuration, written by python -m tuner.export target=triton.",
+        listed(models),
+    ]
     if engines:
-        parts += ["1. Build the plans. Where Triton runs in a container, do it inside: its TensorRT is the one that must read them.", "     ./build.sh"]
+        parts += [
+            "1. Build the plans. Where Triton runs in a container, do it inside: its TensorRT is the one that must read them.",
+            "     ./build.sh",
+        ]
         parts += advice(engines, build)
     parts += [
         f"{'2' if engines else '1'}. Start the server. The configurations are whole; were Triton to complete them, it would load a DLA's plan "
@@ -161,5 +203,7 @@ def _readme(models: list[Model], engines: list[Model], build: BuildOptions) -> s
             "open at each of its models, and send the next one to the model that has answered."
         )
     if any(model.static for model in models):
-        parts.append("A model with max_batch_size 0 takes requests of exactly its batch, the first of its dims: fill up what is short of it.")
+        parts.append(
+            "A model with max_batch_size 0 takes requests of exactly its batch, the first of its dims: fill up what is short of it."
+        )
     return page(*parts)

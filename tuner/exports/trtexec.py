@@ -28,7 +28,12 @@ def arguments(model: Model, build: BuildOptions, plan: str) -> list[str]:
         words += ["--maxAuxStreams=0"]
     else:
         pools += ",dlaSRAM:1"
-        words += [f"--useDLACore={model.dla_core}", "--allowGPUFallback", "--profilingVerbosity=detailed", f"--exportLayerInfo={layers(model)}"]
+        words += [
+            f"--useDLACore={model.dla_core}",
+            "--allowGPUFallback",
+            "--profilingVerbosity=detailed",
+            f"--exportLayerInfo={layers(model)}",
+        ]
     return [*words, f"--memPoolSize={pools}", "--skipInference", f"--saveEngine={plan}"]
 
 
@@ -42,7 +47,11 @@ def source(model: Model, build: BuildOptions) -> str:
 
 def original(model: Model) -> str:
     """The network as it is; for a DLA, at its batch and without what no DLA takes."""
-    return f"networks/{model.graph}.onnx" if model.dla_core is None else f"networks/dla/{model.graph}.b{model.batch}.onnx"
+    return (
+        f"networks/{model.graph}.onnx"
+        if model.dla_core is None
+        else f"networks/dla/{model.graph}.b{model.batch}.onnx"
+    )
 
 
 def layers(model: Model) -> str:
@@ -51,7 +60,9 @@ def layers(model: Model) -> str:
 
 def calibration_name(model: Model, file: Path) -> str:
     """Inside the folder; a cache of TensorRT up to 10 has no suffix of its own."""
-    return f"calibration/{model.graph}{file.suffix if file.suffix in ('.npy', '.npz') else '.cache'}"
+    return (
+        f"calibration/{model.graph}{file.suffix if file.suffix in ('.npy', '.npz') else '.cache'}"
+    )
 
 
 def _precision(model: Model, build: BuildOptions) -> list[str]:
@@ -63,7 +74,11 @@ def _precision(model: Model, build: BuildOptions) -> list[str]:
     # A layer without ranges stays in FP16: on a DLA nothing else is legal, on Tensor Cores FP32 would be slower.
     words = ["--fp16"] if precision == "fp16" else ["--int8", "--fp16"]
     file = _calibration(model, build)
-    return [*words, f"--calib={calibration_name(model, file)}"] if precision == "int8" and file else words
+    return (
+        [*words, f"--calib={calibration_name(model, file)}"]
+        if precision == "int8" and file
+        else words
+    )
 
 
 def _calibration(model: Model, build: BuildOptions) -> Path | None:
@@ -76,9 +91,14 @@ def _shapes(model: Model) -> list[str]:
         return []
     for spec in model.inputs:
         if set(spec.name) & set(",'\0"):
-            raise NetworkError(f"{str(model.path)!r}: the input {spec.name!r} has a name that trtexec cannot read: export it with a plain one")
+            raise NetworkError(
+                f"{str(model.path)!r}: the input {spec.name!r} has a name that trtexec cannot read: export it with a plain one"
+            )
     sizes = (("min", 1), ("opt", model.batch), ("max", model.batch))
-    return [f"--{word}Shapes={','.join(f'{spec.name}:' + 'x'.join(map(str, (size, *spec.shape[1:]))) for spec in model.inputs)}" for word, size in sizes]
+    return [
+        f"--{word}Shapes={','.join(f'{spec.name}:' + 'x'.join(map(str, (size, *spec.shape[1:]))) for spec in model.inputs)}"
+        for word, size in sizes
+    ]
 
 
 def preparation(model: Model, build: BuildOptions) -> list[str]:
@@ -88,19 +108,41 @@ def preparation(model: Model, build: BuildOptions) -> list[str]:
         return []
     command = ["python3", "-m"]
     if build.precision(model) == "fp16":
-        command += ["modelopt.onnx.autocast", f"--onnx_path={original(model)}", f"--output_path={target}", "--low_precision_type=fp16", "--keep_io_types"]
+        command += [
+            "modelopt.onnx.autocast",
+            f"--onnx_path={original(model)}",
+            f"--output_path={target}",
+            "--low_precision_type=fp16",
+            "--keep_io_types",
+        ]
         return [*command, "--opset=20"] if model.dla_core is not None else command
-    command += ["modelopt.onnx.quantization", f"--onnx_path={original(model)}", f"--output_path={target}", "--quantize_mode=int8"]
+    command += [
+        "modelopt.onnx.quantization",
+        f"--onnx_path={original(model)}",
+        f"--output_path={target}",
+        "--quantize_mode=int8",
+    ]
     if model.dla_core is not None:
         command += ["--target_dla"]  # every tensor gets a scale: what has none would leave the DLA
     file = _calibration(model, build)
-    return [*command, f"--calibration_data_path={calibration_name(model, file)}"] if file else command
+    return (
+        [*command, f"--calibration_data_path={calibration_name(model, file)}"] if file else command
+    )
 
 
 def script(models: list[Model], build: BuildOptions, plans: dict[str, str]) -> str:
     """A POSIX shell script that builds every engine; `plans` says where each model's goes."""
     prepared = {source(model, build): preparation(model, build) for model in models}
-    folders = sorted({str(Path(path).parent) for path in (*plans.values(), *prepared, *(layers(each) for each in models if each.dla_core is not None))})
+    folders = sorted(
+        {
+            str(Path(path).parent)
+            for path in (
+                *plans.values(),
+                *prepared,
+                *(layers(each) for each in models if each.dla_core is not None),
+            )
+        }
+    )
     lines = [
         "#!/bin/sh",
         f"# Builds the engines for TensorRT {build.tensorrt}. Run it on the board that serves, in the power mode it serves in, with nothing else running.",
@@ -108,8 +150,15 @@ def script(models: list[Model], build: BuildOptions, plans: dict[str, str]) -> s
         'cd -- "$(dirname -- "$0")"',
         "TRTEXEC=${TRTEXEC:-$(command -v trtexec || echo /usr/src/tensorrt/bin/trtexec)}",
         f"mkdir -p {shlex.join(folders)}",
-        *(f"[ -f {shlex.quote(target)} ] || {shlex.join(command)}" for target, command in prepared.items() if command),
-        *(f'"$TRTEXEC" {shlex.join(arguments(model, build, plans[model.name]))}' for model in models),
+        *(
+            f"[ -f {shlex.quote(target)} ] || {shlex.join(command)}"
+            for target, command in prepared.items()
+            if command
+        ),
+        *(
+            f'"$TRTEXEC" {shlex.join(arguments(model, build, plans[model.name]))}'
+            for model in models
+        ),
     ]
     return "\n".join(lines) + "\n"
 
@@ -118,7 +167,9 @@ def sources(models: list[Model], build: BuildOptions) -> Files:
     """The ONNX files and calibration data that `script` reads."""
     files: Files = {}
     for model in models:
-        files[original(model)] = network_of(model.path) if model.dla_core is None else dla_network_of(model)
+        files[original(model)] = (
+            network_of(model.path) if model.dla_core is None else dla_network_of(model)
+        )
         file = _calibration(model, build)
         if file and build.precision(model) == "int8":
             files[calibration_name(model, file)] = copy_of(file)
@@ -134,4 +185,8 @@ def export_trtexec(models: list[Model], build: BuildOptions) -> Files:
     check_places("trtexec", models)
     plans = {model.name: f"engines/{model.name}.plan" for model in models}
     title = "Engines of a tuned configuration, written by python -m tuner.export target=trtexec."
-    return {**sources(models, build), "build.sh": script(models, build, plans), "README.txt": page(title, listed(models), *advice(models, build))}
+    return {
+        **sources(models, build),
+        "build.sh": script(models, build, plans),
+        "README.txt": page(title, listed(models), *advice(models, build)),
+    }

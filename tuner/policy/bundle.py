@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.errors import BundleError, StorageError
+from envs.belief.features import FEATURES
+from envs.errors import BundleError, StorageError, one_line
 from envs.files import parse_json, read_arrays, replacing
-from envs.observation import FEATURES
-from envs.onnx_file import one_line
 
 FORMAT = 2
 
@@ -63,15 +62,24 @@ class Bundle:
 
 def save_bundle(path: Path, bundle: Bundle) -> None:
     """Write in one step; StorageError if that is impossible."""
-    manifest = {"format": FORMAT, "budget": bundle.budget, "features": list(bundle.features), "provenance": bundle.provenance}
+    manifest = {
+        "format": FORMAT,
+        "budget": bundle.budget,
+        "features": list(bundle.features),
+        "provenance": bundle.provenance,
+    }
     arrays: dict[str, Any] = dict(bundle.weights)
     content = io.BytesIO()
-    np.savez_compressed(content, manifest=np.frombuffer(json.dumps(manifest).encode(), dtype=np.uint8), **arrays)
+    np.savez_compressed(
+        content, manifest=np.frombuffer(json.dumps(manifest).encode(), dtype=np.uint8), **arrays
+    )
     try:
         with replacing(path) as file:
             file.write(content.getvalue())
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}; free some space and run the same command again") from error
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}; free some space and run the same command again"
+        ) from error
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -80,15 +88,26 @@ def load_bundle(path: Path) -> Bundle:
         arrays = read_arrays(path, MAX_BYTES)
         manifest = parse_json(arrays.pop("manifest").tobytes())
         if manifest["format"] != FORMAT:
-            raise BundleError(f"{path} has bundle format {manifest['format']!r:.20}, this version reads {FORMAT}: train it again")
+            raise BundleError(
+                f"{path} has bundle format {manifest['format']!r:.20}, this version reads {FORMAT}: train it again"
+            )
         source = manifest["provenance"].get("trace")
         if not isinstance(manifest["budget"], int) or not isinstance(source, (dict, type(None))):
             raise TypeError("a field of its manifest has the wrong type")
-        bundle = Bundle(manifest["budget"], arrays, tuple(str(name) for name in manifest["features"]), dict(manifest["provenance"]))
+        bundle = Bundle(
+            manifest["budget"],
+            arrays,
+            tuple(str(name) for name in manifest["features"]),
+            dict(manifest["provenance"]),
+        )
     except FileNotFoundError:
-        raise BundleError(f"there is no policy bundle {path}: train one with python -m tuner.train") from None
+        raise BundleError(
+            f"there is no policy bundle {path}: train one with python -m tuner.train"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"{path} is damaged or no policy bundle ({type(error).__name__}: {one_line(error)})") from error
+        raise BundleError(
+            f"{path} is damaged or no policy bundle ({type(error).__name__}: {one_line(error)})"
+        ) from error
     _check(path, bundle)
     return bundle
 
@@ -99,12 +118,22 @@ def _check(path: Path, bundle: Bundle) -> None:
     if set(bundle.weights) != set(SHAPES):
         raise BundleError(f"{path} is damaged: its arrays are not those of a policy")
     if bundle.budget < 2:
-        raise BundleError(f"{path} is damaged: a budget of {bundle.budget} measurements leaves nothing to decide")
+        raise BundleError(
+            f"{path} is damaged: a budget of {bundle.budget} measurements leaves nothing to decide"
+        )
     if bundle.budget > MAX_BUDGET:
-        raise BundleError(f"{path} is damaged: a budget of more than {MAX_BUDGET:,} measurements is no tuning")
+        raise BundleError(
+            f"{path} is damaged: a budget of more than {MAX_BUDGET:,} measurements is no tuning"
+        )
     hidden = bundle.weights["first.bias"].size
     sizes = {"H": hidden, "2H": 2 * hidden, "F": len(FEATURES), "1": 1, "2": 2}
     for name, shape in SHAPES.items():
         array = bundle.weights[name]
-        if array.dtype != np.float32 or array.shape != tuple(sizes[letter] for letter in shape) or not np.isfinite(array).all():
-            raise BundleError(f"{path} is damaged: {name} is not finite float32 of shape {' x '.join(shape)}")
+        if (
+            array.dtype != np.float32
+            or array.shape != tuple(sizes[letter] for letter in shape)
+            or not np.isfinite(array).all()
+        ):
+            raise BundleError(
+                f"{path} is damaged: {name} is not finite float32 of shape {' x '.join(shape)}"
+            )

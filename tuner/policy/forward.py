@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from envs.observation import ALLOWED, FEATURES
+from envs.arrays import FloatArray
+from envs.belief.features import ALLOWED, FEATURES
 from tuner.policy.bundle import Bundle
-
-Numbers = npt.NDArray[np.float64]
 
 TRUSTED = [FEATURES.index("acquisition"), FEATURES.index("net_gain")]
 
@@ -18,18 +17,25 @@ class NumpyPolicy:
 
     def __init__(self, bundle: Bundle) -> None:
         weights = {name: array.astype(np.float64) for name, array in bundle.weights.items()}
-        self._layers = [(np.ascontiguousarray(weights[f"{name}.weight"].T), weights[f"{name}.bias"]) for name in ("first", "summary", "second", "score")]
+        self._layers = [
+            (np.ascontiguousarray(weights[f"{name}.weight"].T), weights[f"{name}.bias"])
+            for name in ("first", "summary", "second", "score")
+        ]
         self._trust = np.zeros(len(FEATURES))
         self._trust[TRUSTED] = weights["trust"]
 
-    def scores(self, observation: npt.NDArray[np.float32]) -> Numbers:
+    def scores(self, observation: npt.NDArray[np.float32]) -> FloatArray:
         """[P] of one observation [P, F]; -inf where a proposal may not be chosen."""
         values = observation.astype(np.float64)
-        (first, first_bias), (summary, summary_bias), (second, second_bias), (score, score_bias) = self._layers
+        (first, first_bias), (summary, summary_bias), (second, second_bias), (score, score_bias) = (
+            self._layers
+        )
         each = values.dot(first)  # `dot`, since `@` takes microseconds more for so few numbers
         each += first_bias
         np.maximum(each, 0.0, out=each)
-        common = np.concatenate([np.add.reduce(each) / len(each), np.maximum.reduce(each)]).dot(summary)
+        common = np.concatenate([np.add.reduce(each) / len(each), np.maximum.reduce(each)]).dot(
+            summary
+        )
         common += summary_bias
         own = each.dot(second)
         own += second_bias + common

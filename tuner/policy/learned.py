@@ -7,19 +7,20 @@ import bisect
 import numpy as np
 import numpy.typing as npt
 
-from envs.configuration import Configuration
+from envs.arrays import Single
+from envs.belief.features import PROPOSALS
+from envs.belief.gaussian import Belief
 from envs.errors import BundleError
-from envs.measurement import MeasurementBatch, Outcome
-from envs.objective import MAX_VIOLATION
-from envs.observation import PROPOSALS, Single
-from envs.pool import NOTHING, judged, pool_of
-from envs.simulator.belief import Belief
+from envs.problems.problem import Problem
+from envs.problems.problem_batch import NOTHING, judged, pool_of
+from envs.problems.world import log_outcomes
 from envs.simulator.device_model import noise_spread
-from envs.world import log_outcomes
+from envs.spec.measurement import MeasurementBatch, Outcome
+from envs.spec.objective import MAX_VIOLATION
+from envs.spec.space import Configuration
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
 from tuner.policy.view import Given, Progress, outlook_of, view_of
-from tuner.search.protocol import Problem
 
 
 class LearnedTuner:
@@ -34,14 +35,20 @@ class LearnedTuner:
     def __init__(self, bundle: Bundle, problem: Problem) -> None:
         prior = problem.prior
         if prior is None:
-            raise BundleError("the policy needs a model of the device and its networks: give the problem one (envs.simulator.device_model.model_for)")
+            raise BundleError(
+                "the policy needs a model of the device and its networks: give the problem one (envs.simulator.device_model.model_for)"
+            )
         self._problem = problem
         self._policy = NumpyPolicy(bundle)
         self._budget = bundle.budget
         self._candidates = [Configuration.of(row) for row in prior.placements]
-        self._rows = {configuration: position for position, configuration in enumerate(self._candidates)}
+        self._rows = {
+            configuration: position for position, configuration in enumerate(self._candidates)
+        }
         spread = noise_spread(np.exp(np.median(prior.nominal[: problem.space.shape[0]], axis=1)))
-        self._pool = pool_of(problem.space, problem.objective, prior, None, spread**2, len(prior.placements))
+        self._pool = pool_of(
+            problem.space, problem.objective, prior, None, spread**2, len(prior.placements)
+        )
         pool = self._pool
         self._belief = Belief.of(pool.mean, pool.basis, pool.left)
         self._given = Given.of(pool, self._budget)
@@ -69,7 +76,9 @@ class LearnedTuner:
 
     def observation(self) -> tuple[Single, npt.NDArray[np.int32]]:
         """What the policy sees, [P, F], and which candidates that is, [P]."""
-        progress = Progress(self._measured, self._held, self._best, self._score, self._used, self.broke)
+        progress = Progress(
+            self._measured, self._held, self._best, self._score, self._used, self.broke
+        )
         return view_of(self._outlook, self._given, progress, min(PROPOSALS, len(self._measured)))
 
     def _look(self) -> None:
@@ -110,4 +119,7 @@ class LearnedTuner:
 
     def _seen(self, outcome: Outcome) -> Single:
         """[Q] logarithms, NaN for what was not measured."""
-        return np.asarray(log_outcomes(MeasurementBatch.of([outcome], self._problem.space.shape[0])).T[0], dtype=np.float32)
+        return np.asarray(
+            log_outcomes(MeasurementBatch.of([outcome], self._problem.space.shape[0])).T[0],
+            dtype=np.float32,
+        )

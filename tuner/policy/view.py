@@ -1,4 +1,4 @@
-"""What the policy sees of one problem on a device: `envs.observation.observe` of a single row, bit by bit the same, in half of the time.
+"""What the policy sees of one problem on a device: `envs.belief.features.observe` of a single row, bit by bit the same, in half of the time.
 
 A decision is a few hundred numbers, so that a call of NumPy costs more than what it computes: here there are few, and no batch. What a belief says of
 each candidate is worked out when something is learned, and ready when something is asked.
@@ -14,15 +14,57 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from envs.observation import AWAY, BOUNDS, FEATURES, HIGH, LOGISTIC, LOW, PEAK, RISK, SCALE, WAITING, Single, believed_score
-from envs.pool import Pool
+from envs.arrays import Single
+from envs.belief.features import (
+    AWAY,
+    BOUNDS,
+    FEATURES,
+    HIGH,
+    LOGISTIC,
+    LOW,
+    PEAK,
+    RISK,
+    SCALE,
+    WAITING,
+    believed_score,
+)
+from envs.problems.problem_batch import Pool
 
 #: Features of each candidate come first, then those that all have in common.
 OWN = len(BOUNDS)
 
-#: The constants of `envs.observation` as arrays: NumPy would make one of each number anew at every call, which takes as long as what it is for.
-DOWN, STEEP_DOWN, STEEP_UP, FARTHEST, HALF_OFF, HEIGHT, LEAST, RAREST, MOST, RISKED, TIE, APART, ONE = (
-    np.array(value, dtype=np.float32) for value in (-LOGISTIC, -8.0 * LOGISTIC, 8.0 * LOGISTIC, 60.0, -0.5, PEAK, 1e-6, -14.0, 1.5, RISK, 1e-3, AWAY, 1.0)
+#: The constants of `envs.belief.features` as arrays: NumPy would make one of each number anew at every call, which takes as long as what it is for.
+(
+    DOWN,
+    STEEP_DOWN,
+    STEEP_UP,
+    FARTHEST,
+    HALF_OFF,
+    HEIGHT,
+    LEAST,
+    RAREST,
+    MOST,
+    RISKED,
+    TIE,
+    APART,
+    ONE,
+) = (
+    np.array(value, dtype=np.float32)
+    for value in (
+        -LOGISTIC,
+        -8.0 * LOGISTIC,
+        8.0 * LOGISTIC,
+        60.0,
+        -0.5,
+        PEAK,
+        1e-6,
+        -14.0,
+        1.5,
+        RISK,
+        1e-3,
+        AWAY,
+        1.0,
+    )
 )
 
 
@@ -42,7 +84,15 @@ class Given(NamedTuple):
         """Of the first problem of a pool."""
         limited = np.isfinite(pool.limits[0, pool.tenants :]).tolist()
         noise = np.repeat(pool.noise[0][:, None], pool.candidates, axis=1)
-        return cls(noise, pool.limits[0][:, None], pool.weights[0], limited[-1], any(limited[:-1]), tuple(pool.known[0].tolist()), budget)
+        return cls(
+            noise,
+            pool.limits[0][:, None],
+            pool.weights[0],
+            limited[-1],
+            any(limited[:-1]),
+            tuple(pool.known[0].tolist()),
+            budget,
+        )
 
 
 class Outlook(NamedTuple):
@@ -65,7 +115,8 @@ class Outlook(NamedTuple):
 
 class Progress(NamedTuple):
     """What was measured, [M] ones and zeros; which of it kept the limits; the best of that, -1 for none, with its log score; measurements used; whether
-    the last one broke a limit."""
+    the last one broke a limit.
+    """
 
     measured: Single
     held: Sequence[int]
@@ -108,7 +159,9 @@ def outlook_of(mean: Single, variance: Single, given: Given) -> Outlook:
     return Outlook(score, spread, kept, chance, kept * WAITING + score, promise, features)
 
 
-def view_of(outlook: Outlook, given: Given, progress: Progress, proposals: int) -> tuple[Single, npt.NDArray[np.int32]]:
+def view_of(
+    outlook: Outlook, given: Given, progress: Progress, proposals: int
+) -> tuple[Single, npt.NDArray[np.int32]]:
     """Observation [P, F] of the most promising candidates, and which those are, [P]. Fills in the rest of the outlook's features."""
     features, best, has_best = outlook.features, progress.best, progress.best >= 0
     over = progress.best_score if has_best else outlook.promise - np.float32(1.0)
@@ -129,11 +182,19 @@ def view_of(outlook: Outlook, given: Given, progress: Progress, proposals: int) 
     np.multiply(picked, SCALE, out=out[:, :OWN])
     lead = min(max(float(over - outlook.promise), -3.0), 1.0) if has_best else 0.0
     spent = (progress.used / given.budget, (given.budget - progress.used) / 8, has_best, lead)
-    out[:, OWN:] = (*spent, given.power_limited, given.latency_limited, progress.broke, *given.known)
+    out[:, OWN:] = (
+        *spent,
+        given.power_limited,
+        given.latency_limited,
+        progress.broke,
+        *given.known,
+    )
     return out, shown
 
 
-def _gains(outlook: Outlook, unit: Single, gain: Single, acquisition: Single, net: Single, better: Single) -> None:
+def _gains(
+    outlook: Outlook, unit: Single, gain: Single, acquisition: Single, net: Single, better: Single
+) -> None:
     """What there is to be had beyond the best, by how many standard deviations each candidate is above it; into the last four [M]."""
     steep = unit * DOWN
     np.maximum(steep, STEEP_DOWN, out=steep)
@@ -161,7 +222,7 @@ def _gains(outlook: Outlook, unit: Single, gain: Single, acquisition: Single, ne
 
 
 def _shown(key: Single, safe: Single, waiting: int, proposals: int) -> npt.NDArray[np.int32]:
-    """[P]: what to wait with, the two safest, and the most promising, in this order; see `envs.observation`, whose order of what is equal this is."""
+    """[P]: what to wait with, the two safest, and the most promising, in this order; see `envs.belief.features`, whose order of what is equal this is."""
     if waiting >= 0:
         safe[waiting] -= AWAY
     for extra in (np.float32(200.0), np.float32(100.0)):

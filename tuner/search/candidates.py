@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from envs.configuration import Configuration, ConfigurationSpace, Placements
+from envs.arrays import IntArray, Placements
 from envs.errors import ConfigurationError
-from envs.measurement import Measurement, Outcome
-from envs.objective import MAX_VIOLATION, Objective, rank
-from envs.validity import VALID, judge
-from tuner.search.protocol import Problem
-
-IntArray = npt.NDArray[np.integer]
+from envs.problems.problem import Problem
+from envs.spec.measurement import Measurement, Outcome
+from envs.spec.objective import MAX_VIOLATION, Objective, rank
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.validity import VALID, judge
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class CandidateSearch(ABC):
     Attributes:
         candidates: [N, T, A, 2].
         spent: [N], asked or told.
-        worth: [N], what was told, as `envs.objective.rank` has it: one number to maximise; -inf where nothing was.
+        worth: [N], what was told, as `envs.spec.objective.rank` has it: one number to maximise; -inf where nothing was.
         instances, levels: [N, K], as in `Index`.
 
     Raises:
@@ -72,7 +71,9 @@ class CandidateSearch(ABC):
         self.instances, self.levels = self._index.instances, self._index.levels
         self.default_row = self.row(problem.default.array())
         if self.default_row < 0:
-            raise ConfigurationError(f"the default ({problem.space.describe(problem.default)}) is not among the candidates: add it")
+            raise ConfigurationError(
+                f"the default ({problem.space.describe(problem.default)}) is not among the candidates: add it"
+            )
 
     def ask(self) -> Configuration:
         """The next configuration to measure."""
@@ -125,12 +126,20 @@ class CandidateSearch(ABC):
         return rows
 
     def _add(self, placements: npt.NDArray[np.integer], codes: IntArray) -> None:
-        new = np.array([code not in self._added for code in codes.tolist()]) & (judge(self.problem.space, placements) == VALID)
+        new = np.array([code not in self._added for code in codes.tolist()]) & (
+            judge(self.problem.space, placements) == VALID
+        )
         codes, first = np.unique(codes[new], return_index=True)
         if not len(codes):
             return
         more = placements[new][first].astype(np.int16)
-        self._added.update(zip(codes.tolist(), range(len(self.candidates), len(self.candidates) + len(codes)), strict=True))
+        self._added.update(
+            zip(
+                codes.tolist(),
+                range(len(self.candidates), len(self.candidates) + len(codes)),
+                strict=True,
+            )
+        )
         instances, levels = knobs(self.problem.space, more)
         self.candidates = np.concatenate([self.candidates, more])
         self.instances = np.concatenate([self.instances, instances])
@@ -192,9 +201,15 @@ def margins(outcome: Outcome, objective: Objective) -> list[float]:
     Below zero where the limit is kept. That side, which a violation has not, lets a model see a limit coming.
     """
     limits = np.array([*objective.p99_ms, objective.power_w])
-    reached = np.array([*outcome.p99_ms, outcome.power_w]) if isinstance(outcome, Measurement) else np.full(len(limits), np.nan)
+    reached = (
+        np.array([*outcome.p99_ms, outcome.power_w])
+        if isinstance(outcome, Measurement)
+        else np.full(len(limits), np.nan)
+    )
     finite = np.isfinite(limits)
     with np.errstate(divide="ignore"):
         over = np.log(reached[finite]) - np.log(limits[finite])
-    beyond: list[float] = np.nan_to_num(np.clip(over, -MAX_VIOLATION, MAX_VIOLATION), nan=MAX_VIOLATION).tolist()
+    beyond: list[float] = np.nan_to_num(
+        np.clip(over, -MAX_VIOLATION, MAX_VIOLATION), nan=MAX_VIOLATION
+    ).tolist()
     return beyond

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from envs.measurement import Outcome
-from envs.objective import Objective
+from envs.problems.problem import Problem
+from envs.spec.measurement import Outcome
+from envs.spec.objective import Objective
 from tuner.search.candidates import margins
 from tuner.search.hill_climb import HillClimb
-from tuner.search.protocol import Problem
 
 #: A step whose cost does not show (a logarithm of latency or power over its limit) is taken to cost this much.
 LEAST_COST = 0.02
@@ -41,7 +41,10 @@ class GradientSearch(HillClimb):
 
     def _learn(self, row: int, outcome: Outcome) -> None:
         score, _ = self.problem.judge(outcome)
-        self._seen[row] = (math.log(score) if score > 0 else -math.inf, pressure(outcome, self.problem.objective))
+        self._seen[row] = (
+            math.log(score) if score > 0 else -math.inf,
+            pressure(outcome, self.problem.objective),
+        )
 
     def _walk(self) -> Iterator[int]:
         """Rows to measure; what they gave is known when the next one is asked for, if it ever is."""
@@ -63,14 +66,22 @@ class GradientSearch(HillClimb):
                 while high - low > 1:
                     middle = (low + high) // 2
                     yield line[middle]
-                    low, high = (middle, high) if self.worth[line[middle]] > self.worth[here] else (low, middle)
+                    low, high = (
+                        (middle, high)
+                        if self.worth[line[middle]] > self.worth[here]
+                        else (low, middle)
+                    )
                     here = line[middle] if low == middle else here
             if here == before:
                 return
 
     def _slope(self, here: int, there: int) -> float:
         """Log throughput gained over log of the tightest limit used; 0 where nothing is gained, or nothing is known."""
-        if here not in self._seen or there not in self._seen or self.worth[there] <= self.worth[here]:
+        if (
+            here not in self._seen
+            or there not in self._seen
+            or self.worth[there] <= self.worth[here]
+        ):
             return 0.0
         (score, used), (more, then) = self._seen[here], self._seen[there]
         gain = more - score if math.isfinite(score) else 1.0
@@ -84,7 +95,10 @@ class GradientSearch(HillClimb):
         instances, batch = (int(value) for value in self.candidates[here][tenant, accelerator])
         settings: list[tuple[int, int]] = []
         if direction == 0:
-            settings = [(count, batch or space.batches[0]) for count in range(instances + 1, space.max_instances + 1)]
+            settings = [
+                (count, batch or space.batches[0])
+                for count in range(instances + 1, space.max_instances + 1)
+            ]
         elif direction == 1:
             settings = [(instances, size) for size in space.batches if size > batch > 0]
         elif direction == 2:

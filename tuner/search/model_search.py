@@ -6,15 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from envs.configuration import Placements
+from envs.arrays import FloatArray, Placements
+from envs.belief.gaussian import Belief
+from envs.belief.shortlist import score_and_violation, search
 from envs.errors import OptionError
-from envs.measurement import Measurement, Outcome
-from envs.simulator.belief import Belief
+from envs.problems.problem import Problem
 from envs.simulator.device_model import DeviceModel, noise_spread
-from envs.simulator.parameters import FloatArray
-from envs.simulator.proposals import score_and_violation, search
+from envs.spec.measurement import Measurement, Outcome
 from tuner.search.candidates import OrderedSearch
-from tuner.search.protocol import Problem
 
 #: As many of the model's best configurations are kept in order; nobody measures more.
 BEST = 1000
@@ -46,7 +45,7 @@ class ModelArgmax(OrderedSearch):
 class ModelRefit(ModelArgmax):
     """Conditions the model on every measurement, and asks for what it then believes to be the best of its shortlist, never twice.
 
-    The belief is that of `envs.simulator.belief`, over the shortlist of `envs.simulator.prior`; once that is spent, it goes on as `ModelArgmax`.
+    The belief is that of `envs.belief.gaussian`, over the shortlist of `envs.belief.prior`; once that is spent, it goes on as `ModelArgmax`.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -73,12 +72,18 @@ class ModelRefit(ModelArgmax):
             return
         with np.errstate(divide="ignore", invalid="ignore"):
             seen = np.log(np.array([*outcome.throughput_ips, *outcome.p99_ms, outcome.power_w]))
-        self._belief.update(at[:1], np.where(np.isfinite(seen), seen, np.nan)[None], noise_spread(outcome.throughput_ips, outcome.window_s) ** 2)
+        self._belief.update(
+            at[:1],
+            np.where(np.isfinite(seen), seen, np.nan)[None],
+            noise_spread(outcome.throughput_ips, outcome.window_s) ** 2,
+        )
 
 
 def model_of(problem: Problem) -> DeviceModel:
     if problem.model is None:
-        raise OptionError("searches that believe a model need one: a trace knows neither the layers of its networks nor the rates of its device")
+        raise OptionError(
+            "searches that believe a model need one: a trace knows neither the layers of its networks nor the rates of its device"
+        )
     return problem.model
 
 
@@ -90,8 +95,16 @@ def preference(score: FloatArray, violation: FloatArray) -> FloatArray:
 def expected_best(model: DeviceModel, problem: Problem) -> Placements:
     """What the fitted model finds best, best first: [N, T, A, 2]."""
     context = model.nominal()
-    placements = search(model, context, problem.objective, np.random.default_rng(0)) if problem.open else problem.candidates
-    worth = preference(*score_and_violation(problem.space, model.logarithms(context, placements)[0], problem.objective))
+    placements = (
+        search(model, context, problem.objective, np.random.default_rng(0))
+        if problem.open
+        else problem.candidates
+    )
+    worth = preference(
+        *score_and_violation(
+            problem.space, model.logarithms(context, placements)[0], problem.objective
+        )
+    )
     if len(worth) > BEST:
         top = np.argpartition(-worth, BEST)[:BEST]
         placements, worth = placements[top], worth[top]

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from envs.measurement import Failure, Outcome
+from envs.arrays import IntArray
 from envs.optional import optional_import
-from tuner.search.candidates import CandidateSearch, IntArray, margins
-from tuner.search.protocol import Problem
+from envs.problems.problem import Problem
+from envs.spec.measurement import Failure, Outcome
+from tuner.search.candidates import CandidateSearch, margins
 
 
 class OptunaSearch(CandidateSearch):
@@ -39,14 +40,22 @@ class OptunaSearch(CandidateSearch):
         self._optuna = optional_import("optuna", "train")
         #: Since Optuna 5 constraints belong to the trial; before, a sampler heeded them only if it was given a function.
         self._trial_has_constraints = hasattr(self._optuna.trial.Trial, "set_constraint")
-        self._limited = bool(np.isfinite([*problem.objective.p99_ms, problem.objective.power_w]).any())
+        self._limited = bool(
+            np.isfinite([*problem.objective.p99_ms, problem.objective.power_w]).any()
+        )
         self._study = self._new_study()
         whole = self._optuna.distributions.IntDistribution
         # The last option of a knob has the most instances at the largest batch that its accelerator takes.
-        most = np.array([problem.space.options[options[-1]] for options in problem.space.knob_options])
+        most = np.array(
+            [problem.space.options[options[-1]] for options in problem.space.knob_options]
+        )
         levels = np.searchsorted(np.asarray(problem.space.batches), most[:, 1])
         top = {"instances": most[:, 0].tolist(), "level": levels.tolist()}
-        self._distributions = {f"{name}_{knob}": whole(0, high[knob]) for knob in range(problem.space.knobs) for name, high in top.items()}
+        self._distributions = {
+            f"{name}_{knob}": whole(0, high[knob])
+            for knob in range(problem.space.knobs)
+            for name, high in top.items()
+        }
         self._told = 0
         self._lowest = math.inf
 
@@ -54,7 +63,11 @@ class OptunaSearch(CandidateSearch):
         raise NotImplementedError
 
     def _new_study(self) -> Any:
-        constraints = {"constraints_func": _unused} if self._limited and not self._trial_has_constraints else {}
+        constraints = (
+            {"constraints_func": _unused}
+            if self._limited and not self._trial_has_constraints
+            else {}
+        )
         verbosity = self._optuna.logging.get_verbosity()
         self._optuna.logging.set_verbosity(logging.WARNING)  # "A new study created in memory"
         try:
@@ -88,7 +101,9 @@ class OptunaSearch(CandidateSearch):
 
     def _row_of(self, instances: IntArray, levels: IntArray) -> int:
         batches = np.where(instances > 0, np.asarray(self.problem.space.batches)[levels], 0)
-        return self.row(np.stack([instances, batches], axis=-1).reshape(*self.problem.space.shape, 2))
+        return self.row(
+            np.stack([instances, batches], axis=-1).reshape(*self.problem.space.shape, 2)
+        )
 
     def _learn(self, row: int, outcome: Outcome) -> None:
         score, _ = self.problem.judge(outcome)
@@ -98,14 +113,22 @@ class OptunaSearch(CandidateSearch):
         else:
             self._lowest = min(score, self._lowest)
         params: dict[str, int] = {}
-        for knob, (instances, level) in enumerate(zip(self.instances[row].tolist(), self.levels[row].tolist(), strict=True)):
+        for knob, (instances, level) in enumerate(
+            zip(self.instances[row].tolist(), self.levels[row].tolist(), strict=True)
+        ):
             params |= {f"instances_{knob}": instances, f"level_{knob}": max(level, 0)}
         extra: dict[str, Any] = {}
         if self._limited:
             limits = margins(outcome, self.problem.objective)
             named = {str(position): value for position, value in enumerate(limits)}
-            extra = {"constraints": named} if self._trial_has_constraints else {"system_attrs": {"constraints": limits}}
-        trial = self._optuna.trial.create_trial(params=params, distributions=self._distributions, value=score, **extra)
+            extra = (
+                {"constraints": named}
+                if self._trial_has_constraints
+                else {"system_attrs": {"constraints": limits}}
+            )
+        trial = self._optuna.trial.create_trial(
+            params=params, distributions=self._distributions, value=score, **extra
+        )
         self._study.add_trial(trial)
         self._told += 1
 
@@ -116,7 +139,14 @@ class TpeSearch(OptunaSearch):
     tries = 10
 
     def _sampler(self, seed: int, **constraints: Any) -> Any:
-        return self._optuna.samplers.TPESampler(n_startup_trials=1, n_ei_candidates=100, multivariate=True, constant_liar=False, seed=seed, **constraints)
+        return self._optuna.samplers.TPESampler(
+            n_startup_trials=1,
+            n_ei_candidates=100,
+            multivariate=True,
+            constant_liar=False,
+            seed=seed,
+            **constraints,
+        )
 
 
 class GpSearch(OptunaSearch):

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from envs.measurement import FloatArray, MeasurementBatch
-from envs.objective import Objectives, rank, verdict
-from tuner.search.candidates import IntArray, OrderedSearch
-from tuner.search.protocol import Problem
+from envs.arrays import FloatArray, IntArray
+from envs.problems.problem import Problem
+from envs.spec.measurement import MeasurementBatch
+from envs.spec.objective import Objectives, rank, verdict
+from tuner.search.candidates import OrderedSearch
 
 #: Numbers in the largest array that judging a chunk of objectives makes; measured, such a chunk takes 25 MB.
 CHUNK_NUMBERS = 800_000
@@ -31,12 +32,20 @@ class Oracle(OrderedSearch):
 
     def _plan(self) -> Iterable[int]:
         weights = np.array(self.problem.space.workload.weights)
-        found = verdict(self._batch.throughput_ips, self._batch.p99_ms, self._batch.power_w, weights, self.problem.objective.batch())
+        found = verdict(
+            self._batch.throughput_ips,
+            self._batch.p99_ms,
+            self._batch.power_w,
+            weights,
+            self.problem.objective.batch(),
+        )
         order: Iterable[int] = np.argsort(-rank(found.score_ips, found.violation), kind="stable")
         return order
 
 
-def best_scores(batch: MeasurementBatch, weights: FloatArray, objectives: Objectives) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_]]:
+def best_scores(
+    batch: MeasurementBatch, weights: FloatArray, objectives: Objectives
+) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_]]:
     """The best of N recorded outcomes under each of C objectives.
 
     Args:

@@ -1,68 +1,11 @@
-"""The tuner seam: anything that proposes configurations from what was measured, and what it is told at the start."""
+"""The tuner seam: anything that proposes configurations from what was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
-import numpy as np
-
-from envs.configuration import Configuration, ConfigurationSpace, Placements
-from envs.measurement import Failure, Outcome
-from envs.objective import MAX_VIOLATION, Objective, judge_measurement
-from envs.simulator.device_model import DeviceModel
-from envs.simulator.prior import Prior, prior_of
-
-Made = TypeVar("Made")
-
-#: Configurations on the shortlist of a problem that is to be solved; training makes do with fewer, which are faster to look at.
-WIDE = 240
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What every tuner knows before the first measurement.
-
-    Attributes:
-        candidates: [N, T, A, 2], what may be tried: valid, and recorded where a trace is replayed.
-        default: where every tuner starts; it is measured first, and counts.
-        model: what is known of the device and the networks beforehand; None where nothing is.
-        open: whether the candidates are but a sample of a space too large to list, so that whatever else is valid may be tried, too.
-        shared: what tuners of the same problem make but once; nothing in it depends on a seed or was measured.
-    """
-
-    space: ConfigurationSpace
-    candidates: Placements
-    objective: Objective
-    default: Configuration
-    seed: int = 0
-    model: DeviceModel | None = None
-    open: bool = False
-    shared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    def judge(self, outcome: Outcome) -> tuple[float, float]:
-        """(score_ips, violation); a failure scores 0 with the largest violation."""
-        if isinstance(outcome, Failure):
-            return 0.0, MAX_VIOLATION
-        return judge_measurement(outcome, self.objective, self.space.workload.weights)
-
-    @property
-    def prior(self) -> Prior | None:
-        """Shortlist and belief that follow from the model, made (in a second or two) when first asked for; None without a model."""
-        return None if self.model is None else self.once("prior", self._prior)
-
-    def _prior(self) -> Prior:
-        assert self.model is not None
-        whole = self.open or len(self.candidates) == len(self.space.catalogue)
-        return prior_of(self.model, self.objective, np.random.default_rng(0), None if whole else self.candidates, WIDE, self.default)
-
-    def once(self, name: str, make: Callable[[], Made]) -> Made:
-        """What `make` gives, made by the first tuner that asks for it."""
-        if name not in self.shared:
-            self.shared[name] = make()
-        made: Made = self.shared[name]
-        return made
+from envs.spec.measurement import Outcome
+from envs.spec.space import Configuration
 
 
 class Tuner(Protocol):

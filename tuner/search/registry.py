@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from envs.errors import OptionError
+from envs.problems.problem import Problem
 from tuner.search.gradient import GradientSearch
 from tuner.search.hill_climb import HillClimb
 from tuner.search.model_search import ModelArgmax, ModelRefit
 from tuner.search.optuna_search import GpSearch, TpeSearch
-from tuner.search.protocol import Problem, Tuner
+from tuner.search.protocol import Tuner
 from tuner.search.random_search import RandomSearch
 from tuner.search.vendor import VendorDefault, VendorGpu, VendorGpuDla
 
@@ -33,5 +34,7 @@ def make_search(name: str, problem: Problem) -> Tuner:
     try:
         search = SEARCHES[name]
     except KeyError:
-        raise OptionError(f"search={name!r} is unknown: choose from {', '.join(SEARCHES)}") from None
+        raise OptionError(
+            f"search={name!r} is unknown: choose from {', '.join(SEARCHES)}"
+        ) from None
     return search(problem)

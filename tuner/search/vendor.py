@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from envs.configuration import Placements
+from envs.arrays import Placements
 from tuner.search.candidates import OrderedSearch
 
 #: Batch sizes that DLA engines get: NVIDIA's submissions to MLPerf inference 3.0 for AGX Orin use 2 for most throughput, 8 for least energy.
@@ -23,7 +23,11 @@ class VendorDefault(OrderedSearch):
     def _plan(self) -> Iterator[int]:
         # The last key decides first: how many accelerators, how many instances, on the earliest accelerators, at the smallest batches.
         keys = [self.levels.T[::-1], self.levels.sum(axis=1)[None], -self.instances.T[::-1]]
-        order = np.lexsort(np.concatenate([*keys, self.instances.sum(axis=1)[None], (self.instances > 0).sum(axis=1)[None]]))
+        order = np.lexsort(
+            np.concatenate(
+                [*keys, self.instances.sum(axis=1)[None], (self.instances > 0).sum(axis=1)[None]]
+            )
+        )
         yield from order.tolist()
 
 
@@ -53,8 +57,13 @@ class VendorGpuDla(VendorGpu):
     def _serving(self, batch: int) -> Placements:
         placements = super()._serving(batch)
         low, high = DLA_BATCHES
-        sizes = [size for size in self.problem.space.batches if low <= size <= high] or [self.problem.space.batches[0]]
+        sizes = [size for size in self.problem.space.batches if low <= size <= high] or [
+            self.problem.space.batches[0]
+        ]
         for position, name in enumerate(self.problem.space.device.accelerator_names):
             if name.startswith("dla"):
-                placements[:, position] = (1, max([size for size in sizes if size <= batch], default=sizes[0]))
+                placements[:, position] = (
+                    1,
+                    max([size for size in sizes if size <= batch], default=sizes[0]),
+                )
         return placements

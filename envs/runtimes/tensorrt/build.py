@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envs.errors import NetworkError, StorageError
-from envs.measurement import ConfigurationFailed, Failure, FailureKind
-from envs.network import Network
-from envs.onnx_file import one_line
+from envs.errors import NetworkError, StorageError, one_line
 from envs.runtimes.tensorrt.graph import for_dla, read, save, with_batch
 from envs.runtimes.tensorrt.precision import quantize, to_fp16
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
+from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind
+from envs.spec.network import Network
 
 #: Called with a phase of the build, and how much of it is done.
 Step = Callable[[str, int, int], None]
@@ -67,7 +66,9 @@ def build(
             return _build(bindings, path, network, spec, options, ranges or {}, timings, step)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"cannot keep a copy of {path} for the builder ({error.strerror}): make room in {tempfile.gettempdir()}") from error
+            raise StorageError(
+                f"cannot keep a copy of {path} for the builder ({error.strerror}): make room in {tempfile.gettempdir()}"
+            ) from error
         raise StorageError(f"cannot build an engine of {path}: {one_line(error)}") from error
     except RAISED as error:
         raise failed(network, spec, bindings.lines.errors() or one_line(error)) from error
@@ -102,21 +103,35 @@ def _build(
     cache = bindings.timing_cache(config, timings)
     monitor = bindings.watch(config, step) if step is not None else None
     plan = builder.build_serialized_network(parsed, config)
-    del monitor, parser  # had to live until now: one was called by the builder, the other owns the weights
+    del (
+        monitor,
+        parser,
+    )  # had to live until now: one was called by the builder, the other owns the weights
     if plan is None:
         raise failed(network, spec, bindings.lines.errors() or "the builder does not say why")
-    return Built(bytes(plan), {"changes": changes, "scales": scales}, bytes(cache.serialize()) if cache is not None else b"")
+    return Built(
+        bytes(plan),
+        {"changes": changes, "scales": scales},
+        bytes(cache.serialize()) if cache is not None else b"",
+    )
 
 
 def failed(network: Network, spec: EngineSpec, why: str) -> ConfigurationFailed:
     """The failure of a build, as a configuration's."""
-    return ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, f"no {spec.precision} engine of {network.name} for {spec.place} at batch {spec.batch}: {why}"))
+    return ConfigurationFailed(
+        Failure(
+            FailureKind.BUILD_FAILED,
+            f"no {spec.precision} engine of {network.name} for {spec.place} at batch {spec.batch}: {why}",
+        )
+    )
 
 
 def may_pass(error: BaseException) -> bool:
     """Whether a build broke instead of being refused, for want of memory say, so that it may succeed the next time."""
     cause = error.__cause__
-    if isinstance(cause, NetworkError):  # which libraries are made to raise, whatever went wrong in them
+    if isinstance(
+        cause, NetworkError
+    ):  # which libraries are made to raise, whatever went wrong in them
         return may_pass(cause)
     return isinstance(cause, MemoryError if isinstance(error, NetworkError) else RAISED)
 
@@ -132,30 +147,53 @@ def _check_dla(builder: Any, bindings: Bindings, spec: EngineSpec) -> None:
         why = f"TensorRT {bindings.version} finds no DLA here (10.8 to 11.3 have none, nor has Orin Nano): use cuda and tensor alone"
         raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, f"{what}: {why}"))
     if spec.batch > int(builder.max_DLA_batch_size):
-        raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, f"{what}: a DLA takes at most {builder.max_DLA_batch_size}"))
+        raise ConfigurationFailed(
+            Failure(
+                FailureKind.BUILD_FAILED,
+                f"{what}: a DLA takes at most {builder.max_DLA_batch_size}",
+            )
+        )
 
 
-def _source(bindings: Bindings, path: Path, network: Network, spec: EngineSpec, options: BuildOptions, folder: Path) -> tuple[Path, list[str]]:
+def _source(
+    bindings: Bindings,
+    path: Path,
+    network: Network,
+    spec: EngineSpec,
+    options: BuildOptions,
+    folder: Path,
+) -> tuple[Path, list[str]]:
     """The file to parse, which is the user's own where nothing has to change, and what was changed."""
     typed = bindings.strongly_typed and spec.precision != "fp32"
     if not (spec.static or typed):
         return path, []
     model, changes = read(path), list[str]()
     if spec.static:
-        prepared = (for_dla if spec.on_dla else with_batch)(model, network.fixed_batch or spec.batch)
+        prepared = (for_dla if spec.on_dla else with_batch)(
+            model, network.fixed_batch or spec.batch
+        )
         model, changes = prepared.model, prepared.changes
     if typed and spec.precision == "int8":
         model = quantize(model, network, folder, options.samples)
         changes.append("weights and activations are quantised by nodes in the graph")
     if typed:
         model = to_fp16(model, ends=spec.native_io)
-        changes.append(f"the rest computes in FP16, {'inputs and outputs included' if spec.native_io else 'with casts at both ends'}")
+        changes.append(
+            f"the rest computes in FP16, {'inputs and outputs included' if spec.native_io else 'with casts at both ends'}"
+        )
     save(model, folder / "prepared.onnx")
     return folder / "prepared.onnx", changes
 
 
 def _configure(
-    bindings: Bindings, builder: Any, parsed: Any, config: Any, spec: EngineSpec, options: BuildOptions, ranges: Mapping[str, float], network: Network
+    bindings: Bindings,
+    builder: Any,
+    parsed: Any,
+    config: Any,
+    spec: EngineSpec,
+    options: BuildOptions,
+    ranges: Mapping[str, float],
+    network: Network,
 ) -> dict[str, float]:
     """Sets everything on the configuration; gives the scales of INT8 inputs and outputs."""
     trt, scales = bindings.trt, dict[str, float]()
@@ -164,16 +202,28 @@ def _configure(
     bindings.set_precision(config, spec)
     if needs_ranges(bindings, spec):
         if not ranges:
-            raise failed(network, spec, "nobody gave the ranges of its tensors, without which nothing can be INT8")
+            raise failed(
+                network,
+                spec,
+                "nobody gave the ranges of its tensors, without which nothing can be INT8",
+            )
         bindings.set_ranges(parsed, ranges)
     if spec.native_io:
         scales = bindings.set_native_io(parsed, spec.precision)
     config.builder_optimization_level = options.level
-    config.max_aux_streams = 0  # an instance is one stream: TensorRT must not open others behind its back
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # the inspector has to tell where layers run
+    config.max_aux_streams = (
+        0  # an instance is one stream: TensorRT must not open others behind its back
+    )
+    config.profiling_verbosity = (
+        trt.ProfilingVerbosity.DETAILED
+    )  # the inspector has to tell where layers run
     workspace = options.workspace_mib << 20
     if bindings.set_pool(config, "WORKSPACE", workspace) != workspace:
-        raise failed(network, spec, f"workspace_mib={options.workspace_mib} is more than this device has: lower it")
+        raise failed(
+            network,
+            spec,
+            f"workspace_mib={options.workspace_mib} is more than this device has: lower it",
+        )
     if not spec.static:
         bindings.share_profiles(config)
         profile = builder.create_optimization_profile()

@@ -37,7 +37,9 @@ class EngineCache:
             folder.mkdir(parents=True, exist_ok=True)
             self._folder = folder.resolve(strict=True)
         except OSError as error:
-            raise StorageError(f"cannot keep engines in {folder} ({error.strerror or error}): give a folder with room") from error
+            raise StorageError(
+                f"cannot keep engines in {folder} ({error.strerror or error}): give a folder with room"
+            ) from error
 
     def key(self, identity: dict[str, Any]) -> str:
         """Name of the engine with this identity: 64 hexadecimal digits."""
@@ -49,7 +51,12 @@ class EngineCache:
         plan, manifest = self._read(f"{key}.plan"), self._read_json(f"{key}.json")
         if plan is None and manifest is None:
             return None
-        if plan is not None and manifest is not None and manifest.get("identity") == identity and manifest.get("sha256") == _sha256(plan):
+        if (
+            plan is not None
+            and manifest is not None
+            and manifest.get("identity") == identity
+            and manifest.get("sha256") == _sha256(plan)
+        ):
             notes = manifest.get("notes")
             return plan, notes if isinstance(notes, dict) else {}
         for name in (f"{key}.plan", f"{key}.json"):
@@ -74,12 +81,20 @@ class EngineCache:
         """
         manifest, plan = _json(_read_file(path.with_suffix(".json"))), _read_file(path)
         if plan is None or manifest is None:
-            raise StorageError(f"{path} has no manifest beside it ({path.stem}.json), so that nobody knows where it runs: build it here")
+            raise StorageError(
+                f"{path} has no manifest beside it ({path.stem}.json), so that nobody knows where it runs: build it here"
+            )
         found = manifest.get("identity")
         found = found if isinstance(found, dict) else {}
         if found.get("host") != identity["host"]:
-            raise StorageError(f"{path} was built on {_described(found.get('host'))}, this is {_described(identity['host'])}: build it here")
-        for part, what in (("network", "another network"), ("engine", "another accelerator, precision or batch"), ("options", "other builder options")):
+            raise StorageError(
+                f"{path} was built on {_described(found.get('host'))}, this is {_described(identity['host'])}: build it here"
+            )
+        for part, what in (
+            ("network", "another network"),
+            ("engine", "another accelerator, precision or batch"),
+            ("options", "other builder options"),
+        ):
             if found.get(part) != identity[part]:
                 raise StorageError(f"{path} was built for {what}: build it here")
         if manifest.get("sha256") != _sha256(plan):
@@ -90,16 +105,23 @@ class EngineCache:
     def failure(self, identity: dict[str, Any]) -> str | None:
         """Why this build failed before, or None where it did not."""
         found = self._read_json(f"{self.key(identity)}.failed.json")
-        reason = found.get("reason") if found is not None and found.get("identity") == identity else None
+        reason = (
+            found.get("reason") if found is not None and found.get("identity") == identity else None
+        )
         return reason if isinstance(reason, str) else None
 
     def remember_failure(self, identity: dict[str, Any], reason: str) -> None:
         """From now on this build counts as impossible, without being tried."""
-        self._write(f"{self.key(identity)}.failed.json", json.dumps({"identity": identity, "reason": reason}, indent=1).encode())
+        self._write(
+            f"{self.key(identity)}.failed.json",
+            json.dumps({"identity": identity, "reason": reason}, indent=1).encode(),
+        )
 
     def forget_failures(self) -> int:
         """Lets every build be tried again; how many there were."""
-        names = [entry.name for entry in os.scandir(self._folder) if entry.name.endswith(".failed.json")]
+        names = [
+            entry.name for entry in os.scandir(self._folder) if entry.name.endswith(".failed.json")
+        ]
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 (self._folder / name).unlink()
@@ -130,7 +152,10 @@ class EngineCache:
 
     def _write(self, name: str, content: bytes) -> None:
         """Moves a finished file into its place: a link of that name is replaced, not followed."""
-        with self._storing(), tempfile.NamedTemporaryFile(dir=self._folder, prefix=".new-", delete=False) as file:
+        with (
+            self._storing(),
+            tempfile.NamedTemporaryFile(dir=self._folder, prefix=".new-", delete=False) as file,
+        ):
             try:
                 file.write(content)
                 file.flush()
@@ -146,7 +171,9 @@ class EngineCache:
         try:
             yield
         except OSError as error:
-            raise StorageError(f"cannot keep an engine in {self._folder} ({error.strerror or error}): give a folder with room") from error
+            raise StorageError(
+                f"cannot keep an engine in {self._folder} ({error.strerror or error}): give a folder with room"
+            ) from error
 
 
 def _read_file(path: Path) -> bytes | None:
@@ -176,7 +203,9 @@ def _json(content: bytes | None) -> dict[str, Any] | None:
 
 def _plain(name: str) -> str:
     if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9.-]*", name):
-        raise StorageError(f"{name!r} is no name for a file of the engine cache: give letters, digits, dots and dashes")
+        raise StorageError(
+            f"{name!r} is no name for a file of the engine cache: give letters, digits, dots and dashes"
+        )
     return name
 
 

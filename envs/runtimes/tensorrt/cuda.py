@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.errors import DependencyError
-from envs.onnx_file import one_line
+from envs.errors import DependencyError, one_line
 from envs.optional import optional_import
 
 #: CU_STREAM_NON_BLOCKING: pycuda has no name for it, and its own default is a stream that waits for the default stream.
@@ -52,11 +51,17 @@ class Cuda:
 
     def __init__(self, ordinal: int = 0) -> None:
         self._driver = optional_import("pycuda.driver", "jetson")
-        os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", str(QUEUES))  # read when the context is made
+        os.environ.setdefault(
+            "CUDA_DEVICE_MAX_CONNECTIONS", str(QUEUES)
+        )  # read when the context is made
         try:
             self._device, self._context = _primary(self._driver, ordinal)
-        except Exception as error:  # pycuda raises errors of its own, and RuntimeError where there is no driver
-            raise DependencyError(f"no GPU can be used ({one_line(error)}): look at `nvidia-smi`, or on a Jetson at the group `video`") from error
+        except (
+            Exception
+        ) as error:  # pycuda raises errors of its own, and RuntimeError where there is no driver
+            raise DependencyError(
+                f"no GPU can be used ({one_line(error)}): look at `nvidia-smi`, or on a Jetson at the group `video`"
+            ) from error
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from envs.device import Device, accelerator, available_cores
 from envs.runtimes.tensorrt.cuda import Cuda, GpuFacts
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
+from envs.spec.device import DeviceSpec, accelerator, available_cores
 from envs.telemetry.power_mode import UNKNOWN, read_power_mode
 
 #: The first compute capability with Tensor cores (NVIDIA, Volta architecture).
 TENSOR_CORES = (7, 0)
 
 
-def jetson_device(bindings: Bindings | None = None, cuda: Cuda | None = None, root: Path = Path("/")) -> Device:
+def jetson_device(
+    bindings: Bindings | None = None, cuda: Cuda | None = None, root: Path = Path("/")
+) -> DeviceSpec:
     """This computer's GPU as a device; instances may fill nine tenths of the memory.
 
     A desktop GPU is one as well: it has no DLA, and no power mode.
@@ -32,7 +34,7 @@ def jetson_device(bindings: Bindings | None = None, cuda: Cuda | None = None, ro
     mode = read_power_mode(root)
     names = accelerators_of(facts, cores)
     memory_mib = _system_memory_mib() if facts.integrated else facts.memory_mib
-    return Device(
+    return DeviceSpec(
         board_name(root) or facts.name,
         tuple(accelerator(name) for name in names),
         available_cores(),
@@ -50,7 +52,12 @@ def accelerators_of(facts: GpuFacts, dla_cores: int) -> tuple[str, ...]:
 def board_name(root: Path = Path("/")) -> str:
     """What a Jetson calls itself in the device tree, as a label only; empty elsewhere."""
     try:
-        return (root / "proc/device-tree/model").read_text(encoding="utf-8", errors="replace").rstrip("\0\n ").strip()
+        return (
+            (root / "proc/device-tree/model")
+            .read_text(encoding="utf-8", errors="replace")
+            .rstrip("\0\n ")
+            .strip()
+        )
     except OSError:
         return ""
 

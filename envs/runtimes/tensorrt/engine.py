@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from envs.network import Network
-from envs.runtimes.instance import Arrays
+from envs.runtimes.serving.instance import Arrays
 from envs.runtimes.tensorrt.cuda import Cuda
 from envs.runtimes.tensorrt.inspect import PlacedLayers
 from envs.runtimes.tensorrt.lane import Lane
+from envs.spec.network import Network
 
 
 class TensorRTEngine:
@@ -23,7 +23,14 @@ class TensorRTEngine:
         released: is told when everything has been released.
     """
 
-    def __init__(self, cuda: Cuda, network: Network, lane_of: Callable[[int, Any], Lane], dropped: Callable[[], None], released: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        cuda: Cuda,
+        network: Network,
+        lane_of: Callable[[int, Any], Lane],
+        dropped: Callable[[], None],
+        released: Callable[[], None],
+    ) -> None:
         self._cuda, self._network, self._lane_of = cuda, network, lane_of
         self._dropped, self._released = dropped, released
         self._lanes: dict[int, Lane] = {}
@@ -36,7 +43,11 @@ class TensorRTEngine:
     @property
     def layers(self) -> dict[int, PlacedLayers]:
         """By batch size, where the layers run; what the engine does not tell is left out."""
-        return {batch: lane.layers for batch, lane in sorted(self._lanes.items()) if lane.layers is not None}
+        return {
+            batch: lane.layers
+            for batch, lane in sorted(self._lanes.items())
+            if lane.layers is not None
+        }
 
     def buffers(self, batch: int) -> Arrays:
         """Gets ready for this size of batch; returns memory in which batches of up to the largest size can be put together."""

@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envs.configuration import ConfigurationSpace
 from envs.errors import ConfigurationError, NetworkError
-from envs.measurement import ConfigurationFailed
-from envs.network import Network
-from envs.onnx_file import open_model
-from envs.runtimes.measuring import ServingOptions
-from envs.runtimes.serving import ServingRuntime
+from envs.graph.onnx_file import open_model
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.tensorrt.build import build, failed, may_pass, needs_ranges
 from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.cuda import Cuda, can_capture
@@ -26,6 +23,9 @@ from envs.runtimes.tensorrt.lane import Lane, LoadedPlan
 from envs.runtimes.tensorrt.precision import activation_ranges, demand_fp32
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity, spec_of
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
+from envs.spec.measurement import ConfigurationFailed
+from envs.spec.network import Network
+from envs.spec.space import ConfigurationSpace
 from envs.telemetry.power_mode import read_power_mode
 from envs.telemetry.protocol import Sensor
 from envs.telemetry.sensors import probe_sensor
@@ -70,7 +70,9 @@ class TensorRTEngineFactory:
         graphs: bool = True,
     ) -> None:
         if len(paths) != len(space.workload.tenants):
-            raise ConfigurationError(f"{len(paths)} ONNX files for {len(space.workload.tenants)} tenants")
+            raise ConfigurationError(
+                f"{len(paths)} ONNX files for {len(space.workload.tenants)} tenants"
+            )
         self._space, self._paths = space, [Path(path) for path in paths]
         self._options = options or BuildOptions()
         self._cuda = cuda or Cuda()
@@ -82,7 +84,9 @@ class TensorRTEngineFactory:
         self._plans: dict[tuple[int, int, int], LoadedPlan] = {}
         self._engines: list[tuple[int, int, TensorRTEngine]] = []
 
-    def prepare(self, progress: Callable[[BuildProgress], None] | None = None) -> dict[tuple[int, int], NetworkError]:
+    def prepare(
+        self, progress: Callable[[BuildProgress], None] | None = None
+    ) -> dict[tuple[int, int], NetworkError]:
         """Build now what will be needed, and load what the GPU runs, so that neither measurement nor service waits for it.
 
         Tells what is impossible, by (tenant, accelerator): there no batch size could be built. Where only some could, configurations with the
@@ -94,7 +98,9 @@ class TensorRTEngineFactory:
         for position, (tenant, place, batch) in enumerate(wanted):
             what = self._describe(tenant, place, batch)
 
-            def step(phase: str, done: int, total: int, position: int = position, what: str = what) -> None:
+            def step(
+                phase: str, done: int, total: int, position: int = position, what: str = what
+            ) -> None:
                 if progress is not None:
                     progress(BuildProgress(position, len(wanted), what, phase, done, total))
 
@@ -107,7 +113,11 @@ class TensorRTEngineFactory:
         if progress is not None:
             progress(BuildProgress(len(wanted), len(wanted), ""))
         self._preload(wanted)
-        return {pair: NetworkError(error.failure.reason) for pair, error in errors.items() if pair not in possible}
+        return {
+            pair: NetworkError(error.failure.reason)
+            for pair, error in errors.items()
+            if pair not in possible
+        }
 
     def load(self, tenant: int, accelerator: int, threads: int) -> TensorRTEngine:
         """An instance; its contexts are made when it is told its batch sizes. `threads` is for other runtimes: the GPU needs none."""
@@ -115,9 +125,18 @@ class TensorRTEngineFactory:
         graphs = self._graphs and not self._spec(tenant, accelerator, 1).on_dla
 
         def lane_of(batch: int, stream: Any) -> Lane:
-            return Lane(self._bindings, self._cuda, self._plan(tenant, accelerator, batch), network, stream, graphs)
+            return Lane(
+                self._bindings,
+                self._cuda,
+                self._plan(tenant, accelerator, batch),
+                network,
+                stream,
+                graphs,
+            )
 
-        engine = TensorRTEngine(self._cuda, network, lane_of, self._drop_unused, lambda: self._forget(engine))
+        engine = TensorRTEngine(
+            self._cuda, network, lane_of, self._drop_unused, lambda: self._forget(engine)
+        )
         self._engines.append((tenant, accelerator, engine))
         return engine
 
@@ -127,7 +146,9 @@ class TensorRTEngineFactory:
         An instance on a DLA that computes on the GPU as well has `fell_back` set there: TensorRT itself does not say so.
         """
         names, places = self._space.workload.names, self._space.device.accelerator_names
-        return [(names[tenant], places[place], engine.layers) for tenant, place, engine in self._engines]
+        return [
+            (names[tenant], places[place], engine.layers) for tenant, place, engine in self._engines
+        ]
 
     def close(self) -> None:
         """Release every plan; the engines have been closed before."""
@@ -139,7 +160,10 @@ class TensorRTEngineFactory:
         """(tenant, accelerator, batch) of all engines that a configuration may ask for; those of the second DLA core are those of the first."""
         tenants, accelerators = self._space.shape
         for tenant, place in itertools.product(range(tenants), range(accelerators)):
-            fixed, most = self._network(tenant).fixed_batch, self._space.device.accelerators[place].max_batch
+            fixed, most = (
+                self._network(tenant).fixed_batch,
+                self._space.device.accelerators[place].max_batch,
+            )
             for batch in self._space.batches:
                 if (fixed is None or batch == fixed) and (most is None or batch <= most):
                     yield tenant, place, batch
@@ -158,9 +182,21 @@ class TensorRTEngineFactory:
     def _describe_host(self) -> BuildHost:
         with self._cuda.current():
             facts = self._cuda.facts()
-        return BuildHost(self._bindings.version, facts.name, "{}.{}".format(*facts.capability), facts.sm, read_power_mode())
+        return BuildHost(
+            self._bindings.version,
+            facts.name,
+            "{}.{}".format(*facts.capability),
+            facts.sm,
+            read_power_mode(),
+        )
 
-    def _built(self, tenant: int, place: int, batch: int, step: Callable[[str, int, int], None] | None = None) -> tuple[bytes, dict[str, Any]]:
+    def _built(
+        self,
+        tenant: int,
+        place: int,
+        batch: int,
+        step: Callable[[str, int, int], None] | None = None,
+    ) -> tuple[bytes, dict[str, Any]]:
         """The plan and its notes, from the cache or built now; a build that was refused is not tried again."""
         network, spec = self._network(tenant), self._spec(tenant, place, batch)
         wanted = identity(network.sha256, spec, self.host, self._options)
@@ -175,7 +211,16 @@ class TensorRTEngineFactory:
         try:
             ranges = self._ranges(tenant, spec) if needs_ranges(self._bindings, spec) else None
             with self._cuda.current():
-                built = build(self._bindings, self._paths[tenant], network, spec, self._options, ranges, self.cache.timings(self.host), step)
+                built = build(
+                    self._bindings,
+                    self._paths[tenant],
+                    network,
+                    spec,
+                    self._options,
+                    ranges,
+                    self.cache.timings(self.host),
+                    step,
+                )
         except NetworkError as error:
             if not may_pass(error):
                 self.cache.remember_failure(wanted, str(error))
@@ -193,7 +238,9 @@ class TensorRTEngineFactory:
         """NetworkError if the file is not the one that the network was read from, or not of this precision; nothing outside its folder is read."""
         model, sha256 = open_model(self._paths[tenant])
         if sha256 != self._network(tenant).sha256:
-            raise NetworkError(f"{self._paths[tenant]} has changed since it was read as {self._network(tenant).name}: read it again")
+            raise NetworkError(
+                f"{self._paths[tenant]} has changed since it was read as {self._network(tenant).name}: read it again"
+            )
         if spec.precision == "fp32":
             demand_fp32(model)
 
@@ -204,7 +251,11 @@ class TensorRTEngineFactory:
         known = self.cache.load_json(name)
         if known is None:
             model = read(self._paths[tenant])
-            known = activation_ranges(for_dla(model, network.fixed_batch or 1).model if spec.on_dla else model, network, self._options.samples)
+            known = activation_ranges(
+                for_dla(model, network.fixed_batch or 1).model if spec.on_dla else model,
+                network,
+                self._options.samples,
+            )
             self.cache.keep_json(name, known)
         return {key: float(value) for key, value in known.items()}
 
@@ -229,13 +280,25 @@ class TensorRTEngineFactory:
             with self._cuda.current():
                 engine = self._runtime(place).deserialize_cuda_engine(plan)
                 if engine is None:
-                    raise failed(network, spec, f"the engine cannot be loaded: {self._bindings.lines.errors() or 'TensorRT does not say why'}")
-                self._plans[key] = LoadedPlan(engine, spec, dict(notes.get("scales", {})), self._layers(engine, spec), len(plan))
+                    raise failed(
+                        network,
+                        spec,
+                        f"the engine cannot be loaded: {self._bindings.lines.errors() or 'TensorRT does not say why'}",
+                    )
+                self._plans[key] = LoadedPlan(
+                    engine,
+                    spec,
+                    dict(notes.get("scales", {})),
+                    self._layers(engine, spec),
+                    len(plan),
+                )
         return self._plans[key]
 
     def _layers(self, engine: Any, spec: EngineSpec) -> PlacedLayers | None:
         with contextlib.suppress(ValueError):
-            information = engine.create_engine_inspector().get_engine_information(self._bindings.trt.LayerInformationFormat.JSON)
+            information = engine.create_engine_inspector().get_engine_information(
+                self._bindings.trt.LayerInformationFormat.JSON
+            )
             return placed_layers(information, spec.on_dla)
         return None
 
@@ -252,7 +315,9 @@ class TensorRTEngineFactory:
     def _drop_unused(self) -> None:
         """Unloads the DLA plans that nobody uses: a core holds but 16 loadables."""
         with contextlib.suppress(Exception), self._cuda.current():
-            for key in [key for key, plan in self._plans.items() if plan.spec.on_dla and plan.users == 0]:
+            for key in [
+                key for key, plan in self._plans.items() if plan.spec.on_dla and plan.users == 0
+            ]:
                 del self._plans[key]
 
 
@@ -279,7 +344,9 @@ def tensorrt_runtime(
             reasons = [impossible.get((tenant, place)) for place in range(accelerators)]
             if all(reasons):
                 raise next(filter(None, reasons))
-        return ServingRuntime(space, factory, sensor or probe_sensor(on_gpu=True), options or ServingOptions())
+        return ServingRuntime(
+            space, factory, sensor or probe_sensor(on_gpu=True), options or ServingOptions()
+        )
     except BaseException:
         factory.close()
         raise

@@ -17,7 +17,20 @@ from envs.optional import optional_import
 Shape = tuple[int, ...]
 
 #: Operators of one tensor that treat each element alone, so that its shape does not matter to them.
-ELEMENTWISE = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "Elu", "HardSwish", "HardSigmoid", "Identity", "Dropout"})
+ELEMENTWISE = frozenset(
+    {
+        "Relu",
+        "Clip",
+        "Sigmoid",
+        "Tanh",
+        "LeakyRelu",
+        "Elu",
+        "HardSwish",
+        "HardSigmoid",
+        "Identity",
+        "Dropout",
+    }
+)
 
 
 class Tail:
@@ -59,8 +72,15 @@ class Tail:
 
     def _flattens(self, node: Any) -> bool:
         """Whether it makes [batch, the rest] of [batch, channels, height, width]."""
-        source, result = self._shapes.get(node.input[0]) if node.input else None, self._shapes.get(node.output[0])
-        if node.op_type not in ("Flatten", "Reshape", "Squeeze") or source is None or result is None:
+        source, result = (
+            self._shapes.get(node.input[0]) if node.input else None,
+            self._shapes.get(node.output[0]),
+        )
+        if (
+            node.op_type not in ("Flatten", "Reshape", "Squeeze")
+            or source is None
+            or result is None
+        ):
             return False
         return len(source) == 4 and result == (source[0], math.prod(source[1:]))
 
@@ -93,10 +113,20 @@ class Tail:
         if weights is None or max(height, width) > self._largest:
             return False
         features, result = len(weights), node.output[0]
-        kernel = self._weight(f"{result}/kernel", weights.reshape(features, channels, height, width))
+        kernel = self._weight(
+            f"{result}/kernel", weights.reshape(features, channels, height, width)
+        )
         inputs = [source, kernel] + ([] if bias is None else [self._weight(f"{result}/bias", bias)])
         inside = self._name(result, (batch, features, 1, 1))
-        convolution = self._helper.make_node("Conv", inputs, [inside], name=node.name or result, kernel_shape=[height, width], strides=[1, 1], pads=[0] * 4)
+        convolution = self._helper.make_node(
+            "Conv",
+            inputs,
+            [inside],
+            name=node.name or result,
+            kernel_shape=[height, width],
+            strides=[1, 1],
+            pads=[0] * 4,
+        )
         self._changes.append(f"{node.op_type} {node.name or result} became Conv {height} x {width}")
         self._replace(position, convolution, inside, result)
         return True
@@ -108,34 +138,55 @@ class Tail:
             return None, None
         if node.op_type == "MatMul":
             return np.ascontiguousarray(weights.T), None
-        options = {attribute.name: self._helper.get_attribute_value(attribute) for attribute in node.attribute}
+        options = {
+            attribute.name: self._helper.get_attribute_value(attribute)
+            for attribute in node.attribute
+        }
         if options.get("transA", 0):
             return None, None
         weights = weights if options.get("transB", 0) else weights.T
         bias = self._constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
-        if len(node.input) > 2 and node.input[2] and (bias is None or bias.size not in (1, len(weights))):
+        if (
+            len(node.input) > 2
+            and node.input[2]
+            and (bias is None or bias.size not in (1, len(weights)))
+        ):
             return None, None
         scaled = np.ascontiguousarray(weights * weights.dtype.type(options.get("alpha", 1.0)))
         if bias is not None:
-            bias = np.broadcast_to(bias.reshape(-1) * bias.dtype.type(options.get("beta", 1.0)), (len(weights),))
+            bias = np.broadcast_to(
+                bias.reshape(-1) * bias.dtype.type(options.get("beta", 1.0)), (len(weights),)
+            )
         return scaled, bias
 
     def _replace(self, position: int, node: Any, inside: str, result: str) -> None:
         """`node`, which gives `inside`, takes the place of the node there, and a flattening behind it gives `result`."""
         self._graph.node[position].CopyFrom(node)
-        self._graph.node.insert(position + 1, self._helper.make_node("Flatten", [inside], [result], name=f"{inside}/flat", axis=1))
+        self._graph.node.insert(
+            position + 1,
+            self._helper.make_node("Flatten", [inside], [result], name=f"{inside}/flat", axis=1),
+        )
 
     def _drop_last(self) -> None:
         """Outputs are given as maps: whoever reads them sees the same numbers in the same order."""
         outputs = {output.name for output in self._graph.output}
         for node in list(self._graph.node):
-            if node.output and node.output[0] in outputs and self._flattens(node) and not self._read(node.output[0]):
+            if (
+                node.output
+                and node.output[0] in outputs
+                and self._flattens(node)
+                and not self._read(node.output[0])
+            ):
                 source, name = node.input[0], node.output[0]
-                if source in outputs or all(source not in other.output for other in self._graph.node):
+                if source in outputs or all(
+                    source not in other.output for other in self._graph.node
+                ):
                     continue
                 self._graph.node.remove(node)
                 self._rename(source, name)
-                self._changes.append(f"{node.op_type} {node.name or name} was dropped: the output {name} is {list(self._shapes[source])}")
+                self._changes.append(
+                    f"{node.op_type} {node.name or name} was dropped: the output {name} is {list(self._shapes[source])}"
+                )
 
     def _rename(self, old: str, new: str) -> None:
         for node in self._graph.node:
@@ -153,7 +204,10 @@ class Tail:
             else:
                 wanted.update(node.input)
         unused = {weight.name for weight in self._graph.initializer} - wanted
-        for values in (self._graph.initializer, self._graph.input):  # until IR 3 weights were inputs as well
+        for values in (
+            self._graph.initializer,
+            self._graph.input,
+        ):  # until IR 3 weights were inputs as well
             for value in [each for each in values if each.name in unused]:
                 values.remove(value)
 
@@ -167,13 +221,17 @@ class Tail:
                 return np.asarray(self._numpy.to_array(weight))
         for node in self._graph.node:
             if node.op_type == "Constant" and node.output[0] == name:
-                value = next((attribute for attribute in node.attribute if attribute.name == "value"), None)
+                value = next(
+                    (attribute for attribute in node.attribute if attribute.name == "value"), None
+                )
                 return None if value is None else np.asarray(self._numpy.to_array(value.t))
         return None
 
     def _weight(self, name: str, values: npt.NDArray[Any]) -> str:
         if all(weight.name != name for weight in self._graph.initializer):
-            self._graph.initializer.append(self._numpy.from_array(np.ascontiguousarray(values), name))
+            self._graph.initializer.append(
+                self._numpy.from_array(np.ascontiguousarray(values), name)
+            )
             self._shapes[name] = values.shape
         return name
 

@@ -1,6 +1,6 @@
 """Prepares an ONNX graph for a DLA, which takes no dynamic batch, no global pool and no fully connected layer in any other form.
 
-Source of the rewriting: NVIDIA/Deep-Learning-Accelerator-SW, operators/README.md and scripts/prepare_models; limits: `envs.dla_rules`. The
+Source of the rewriting: NVIDIA/Deep-Learning-Accelerator-SW, operators/README.md and scripts/prepare_models; limits: `envs.graph.dla_rules`. The
 result computes the same numbers. What was changed is told, in words; a softmax or whatever else stays, and falls to the GPU where it must.
 """
 
@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from envs.dla_rules import CONV_KERNEL, POOL_WINDOW
-from envs.errors import NetworkError
-from envs.onnx_file import one_line
+from envs.errors import NetworkError, one_line
+from envs.graph.dla_rules import CONV_KERNEL, POOL_WINDOW
 from envs.optional import optional_import
 from envs.runtimes.tensorrt.flatten import Tail
 
@@ -41,7 +40,9 @@ def read(path: Path) -> Any:
     onnx = optional_import("onnx", "networks")
     model = onnx.load(str(path))
     if model.ByteSize() > MAX_MESSAGE_BYTES:
-        raise NetworkError(f"{path} has more than 2 GB of weights, which no DLA takes and no INT8 or FP16 copy can be made of: serve it on cuda")
+        raise NetworkError(
+            f"{path} has more than 2 GB of weights, which no DLA takes and no INT8 or FP16 copy can be made of: serve it on cuda"
+        )
     return model
 
 
@@ -88,11 +89,15 @@ def shapes_of(model: Any) -> dict[str, Shape]:
     try:
         graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        raise NetworkError(f"the graph does not fit together with a fixed batch ({one_line(error)}): export it without a batch inside") from error
+        raise NetworkError(
+            f"the graph does not fit together with a fixed batch ({one_line(error)}): export it without a batch inside"
+        ) from error
     shapes = {weight.name: tuple(weight.dims) for weight in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         tensor = value.type.tensor_type
-        if tensor.HasField("shape") and all(size.HasField("dim_value") for size in tensor.shape.dim):
+        if tensor.HasField("shape") and all(
+            size.HasField("dim_value") for size in tensor.shape.dim
+        ):
             shapes[value.name] = tuple(size.dim_value for size in tensor.shape.dim)
     return shapes
 
@@ -106,13 +111,33 @@ def _pools(prepared: Prepared) -> None:
         if window is None:
             continue
         if max(window) > POOL_WINDOW:
-            prepared.changes.append(f"{node.op_type} {node.name or node.output[0]} over {window[0]} x {window[1]} stays, and falls to the GPU")
+            prepared.changes.append(
+                f"{node.op_type} {node.name or node.output[0]} over {window[0]} x {window[1]} stays, and falls to the GPU"
+            )
             continue
         kept = len(shapes[node.output[0]]) == 4
         pooled = node.output[0] if kept else f"{node.output[0]}/pooled"
-        pool = helper.make_node("AveragePool", [node.input[0]], [pooled], name=node.name, kernel_shape=window, strides=[1, 1], pads=[0, 0, 0, 0])
-        prepared.changes.append(f"{node.op_type} {node.name or node.output[0]} became AveragePool {window[0]} x {window[1]}")
-        flat = [] if kept else [helper.make_node("Flatten", [pooled], [node.output[0]], name=f"{node.output[0]}/flat", axis=1)]
+        pool = helper.make_node(
+            "AveragePool",
+            [node.input[0]],
+            [pooled],
+            name=node.name,
+            kernel_shape=window,
+            strides=[1, 1],
+            pads=[0, 0, 0, 0],
+        )
+        prepared.changes.append(
+            f"{node.op_type} {node.name or node.output[0]} became AveragePool {window[0]} x {window[1]}"
+        )
+        flat = (
+            []
+            if kept
+            else [
+                helper.make_node(
+                    "Flatten", [pooled], [node.output[0]], name=f"{node.output[0]}/flat", axis=1
+                )
+            ]
+        )
         graph.node[position].CopyFrom(pool)
         for extra in flat:
             graph.node.insert(position + 1, extra)
@@ -137,7 +162,13 @@ def _axes(node: Any, graph: Any) -> list[int]:
             return list(attribute.ints)
     to_array = optional_import("onnx.numpy_helper", "networks").to_array
     tensors = {weight.name: weight for weight in graph.initializer}
-    tensors |= {each.output[0]: attribute.t for each in graph.node if each.op_type == "Constant" for attribute in each.attribute if attribute.name == "value"}
+    tensors |= {
+        each.output[0]: attribute.t
+        for each in graph.node
+        if each.op_type == "Constant"
+        for attribute in each.attribute
+        if attribute.name == "value"
+    }
     wanted = tensors.get(node.input[1]) if len(node.input) > 1 else None
     return [] if wanted is None else [int(axis) for axis in to_array(wanted)]
 
@@ -153,7 +184,11 @@ def _forget_shapes(model: Any) -> None:
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
-    inferred = optional_import("onnx.shape_inference", "networks").infer_shapes(model, data_prop=True).graph
+    inferred = (
+        optional_import("onnx.shape_inference", "networks")
+        .infer_shapes(model, data_prop=True)
+        .graph
+    )
     known = {value.name: value for value in inferred.output}
     for value in model.graph.output:
         value.CopyFrom(known[value.name])

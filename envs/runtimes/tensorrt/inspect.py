@@ -13,8 +13,24 @@ from dataclasses import dataclass
 from typing import Any
 
 #: What moves or reorders data and computes nothing.
-_PLUMBING_NAME = re.compile(r"( to nvm$| from nvm$| copy finish$|^Reformatting CopyNode |\[Shuffle\]|^reshape_|_reshape$)", re.IGNORECASE)
-_PLUMBING_TYPE = frozenset({"reformat", "cast", "noop", "no-op", "shuffle", "signal", "wait", "constant", "shapehosttodevice", "devicetoshapehost"})
+_PLUMBING_NAME = re.compile(
+    r"( to nvm$| from nvm$| copy finish$|^Reformatting CopyNode |\[Shuffle\]|^reshape_|_reshape$)",
+    re.IGNORECASE,
+)
+_PLUMBING_TYPE = frozenset(
+    {
+        "reformat",
+        "cast",
+        "noop",
+        "no-op",
+        "shuffle",
+        "signal",
+        "wait",
+        "constant",
+        "shapehosttodevice",
+        "devicetoshapehost",
+    }
+)
 _FOREIGN = re.compile(r"^\{ForeignNode\[.*\]\}", re.DOTALL)
 
 
@@ -54,7 +70,9 @@ def placed_layers(text: str, on_dla: bool) -> PlacedLayers:
     """
     dla, gpu, copies = [], [], []
     for name, kind in _layers(text):
-        if "dla" in kind or (on_dla and _FOREIGN.match(name) and not kind.startswith(("myelin", "kgen"))):
+        if "dla" in kind or (
+            on_dla and _FOREIGN.match(name) and not kind.startswith(("myelin", "kgen"))
+        ):
             dla.append(name)
         elif kind in _PLUMBING_TYPE or _PLUMBING_NAME.search(name):
             copies.append(name)
@@ -65,7 +83,20 @@ def placed_layers(text: str, on_dla: bool) -> PlacedLayers:
 
 def tensor_core_layers(text: str) -> tuple[str, ...]:
     """Layers whose kernel's name says that it uses Tensor cores. Names are NVIDIA's and undocumented: absence is a hint, not a proof."""
-    marks = ("tensorop", "tensor16x8", "tensor8x8", "tf32", "imma", "hmma", "h16816", "h1688", "s16816", "s1688", "i16832", "i8816")
+    marks = (
+        "tensorop",
+        "tensor16x8",
+        "tensor8x8",
+        "tf32",
+        "imma",
+        "hmma",
+        "h16816",
+        "h1688",
+        "s16816",
+        "s1688",
+        "i16832",
+        "i8816",
+    )
     found = []
     for layer in _entries(text):
         tactic = str(layer.get("TacticName", "")).lower() if isinstance(layer, dict) else ""

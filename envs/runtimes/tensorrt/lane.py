@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.network import Network, TensorSpec
-from envs.runtimes.instance import Arrays
+from envs.runtimes.serving.instance import Arrays
 from envs.runtimes.tensorrt.cuda import CapturedGraph, Cuda
 from envs.runtimes.tensorrt.inspect import PlacedLayers
 from envs.runtimes.tensorrt.layout import DLA_LINEAR, Layout
 from envs.runtimes.tensorrt.spec import EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
+from envs.spec.network import Network, TensorSpec
 
 
 @dataclass
@@ -50,8 +50,22 @@ class Lane:
         gathering: arrays [batch, ...] of each input as the network has it, in which batches are put together: `inputs` wherever that can be.
     """
 
-    def __init__(self, bindings: Bindings, cuda: Cuda, plan: LoadedPlan, network: Network, stream: Any, graphs: bool) -> None:
-        self._bindings, self._cuda, self._plan, self._stream, self._network = bindings, cuda, plan, stream, network
+    def __init__(
+        self,
+        bindings: Bindings,
+        cuda: Cuda,
+        plan: LoadedPlan,
+        network: Network,
+        stream: Any,
+        graphs: bool,
+    ) -> None:
+        self._bindings, self._cuda, self._plan, self._stream, self._network = (
+            bindings,
+            cuda,
+            plan,
+            stream,
+            network,
+        )
         self._released: list[Any] = []
         self._graph: CapturedGraph | None = None
         self._closed = False
@@ -64,14 +78,19 @@ class Lane:
             self.inputs = [self._pinned(layout) for layout in self._layouts_in]
             self.gathering = self._gathering()
             self._outputs = [self._pinned(layout) for layout in self._layouts_out]
-            self._device = {layout.name: self._memory(layout.size) for layout in (*self._layouts_in, *self._layouts_out)}
+            self._device = {
+                layout.name: self._memory(layout.size)
+                for layout in (*self._layouts_in, *self._layouts_out)
+            }
             size = bindings.scratch_bytes(plan.engine)
             self._scratch = self._memory(size), size
             self._context = self._new_context()
             self._sample = self._context  # what smaller batches run on
             self._set_batch(self._context, self._batch)
             self._check_strides()
-            self._enqueue(self._context, self._batch)  # kernels are loaded at their first launch, which no capture may see
+            self._enqueue(
+                self._context, self._batch
+            )  # kernels are loaded at their first launch, which no capture may see
             stream.synchronize()
             if graphs:
                 self._capture()
@@ -111,7 +130,9 @@ class Lane:
     def read(self, count: int) -> list[npt.NDArray[Any]]:
         """Outputs [count, ...] of the batch that is done, copied."""
         result = []
-        for layout, buffer, spec in zip(self._layouts_out, self._outputs, self._network.outputs, strict=True):
+        for layout, buffer, spec in zip(
+            self._layouts_out, self._outputs, self._network.outputs, strict=True
+        ):
             if layout.shape[:1] == (self._batch,):
                 result.append(layout.read(buffer, count, spec.dtype).reshape(count, *spec.shape))
             else:  # a network with a fixed batch may give one result for all of it
@@ -138,34 +159,57 @@ class Lane:
         shape = tuple(engine.get_tensor_shape(spec.name))
         shape = (self._batch, *shape[1:]) if shape and shape[0] == -1 else shape
         form = engine.get_tensor_format(spec.name)
-        names = {getattr(trt.TensorFormat, name): name for name in ("LINEAR", DLA_LINEAR, "CHW16", "CHW32") if hasattr(trt.TensorFormat, name)}
+        names = {
+            getattr(trt.TensorFormat, name): name
+            for name in ("LINEAR", DLA_LINEAR, "CHW16", "CHW32")
+            if hasattr(trt.TensorFormat, name)
+        }
         dtype = self._bindings.dtype(engine.get_tensor_dtype(spec.name))
-        return Layout(spec.name, shape, dtype, names.get(form, str(form)), self._plan.scales.get(spec.name))
+        return Layout(
+            spec.name, shape, dtype, names.get(form, str(form)), self._plan.scales.get(spec.name)
+        )
 
     def _gathering(self) -> list[npt.NDArray[Any]]:
         return [
-            buffer if layout.plain and layout.dtype == spec.dtype else np.zeros((self._batch, *spec.shape), spec.dtype)
-            for layout, buffer, spec in zip(self._layouts_in, self.inputs, self._network.inputs, strict=True)
+            buffer
+            if layout.plain and layout.dtype == spec.dtype
+            else np.zeros((self._batch, *spec.shape), spec.dtype)
+            for layout, buffer, spec in zip(
+                self._layouts_in, self.inputs, self._network.inputs, strict=True
+            )
         ]
 
     def _check_strides(self) -> None:
         """The rows of DLA_LINEAR lie as far apart as the documentation says; RuntimeError where this TensorRT has it otherwise."""
         for layout in (*self._layouts_in, *self._layouts_out):
             if layout.form == DLA_LINEAR:
-                strides, pitch = tuple(self._context.get_tensor_strides(layout.name)), layout.buffer_shape[-1]
+                strides, pitch = (
+                    tuple(self._context.get_tensor_strides(layout.name)),
+                    layout.buffer_shape[-1],
+                )
                 if len(strides) > 1 and strides[-2] != pitch:
-                    raise RuntimeError(f"rows of {layout.name} are {strides[-2]} elements apart, not {pitch}: build with BuildOptions(dla_io='linear')")
+                    raise RuntimeError(
+                        f"rows of {layout.name} are {strides[-2]} elements apart, not {pitch}: build with BuildOptions(dla_io='linear')"
+                    )
 
     def _new_context(self) -> Any:
         context = self._bindings.context(self._plan.engine)
         if context is None:
-            raise MemoryError(f"no execution context: {self._bindings.lines.errors() or 'out of memory'}")
+            raise MemoryError(
+                f"no execution context: {self._bindings.lines.errors() or 'out of memory'}"
+            )
         self._bindings.set_scratch(context, int(self._scratch[0]), self._scratch[1])
-        if not self._plan.spec.static and not context.set_optimization_profile_async(0, self._stream.handle):
-            raise RuntimeError(f"the optimisation profile cannot be used: {self._bindings.lines.errors()}")
+        if not self._plan.spec.static and not context.set_optimization_profile_async(
+            0, self._stream.handle
+        ):
+            raise RuntimeError(
+                f"the optimisation profile cannot be used: {self._bindings.lines.errors()}"
+            )
         for name, memory in self._device.items():
             if not context.set_tensor_address(name, int(memory)):
-                raise RuntimeError(f"no address can be set for {name}: {self._bindings.lines.errors()}")
+                raise RuntimeError(
+                    f"no address can be set for {name}: {self._bindings.lines.errors()}"
+                )
         return context
 
     def _set_batch(self, context: Any, count: int) -> None:
@@ -173,13 +217,17 @@ class Lane:
             return
         for spec in self._network.inputs:
             if not context.set_input_shape(spec.name, (count, *spec.shape)):
-                raise RuntimeError(f"a batch of {count} does not fit the engine: {self._bindings.lines.errors()}")
+                raise RuntimeError(
+                    f"a batch of {count} does not fit the engine: {self._bindings.lines.errors()}"
+                )
 
     def _enqueue(self, context: Any, count: int) -> None:
         for layout, buffer in zip(self._layouts_in, self.inputs, strict=True):
             self._cuda.to_device(self._device[layout.name], self._part(buffer, count), self._stream)
         if not context.execute_async_v3(self._stream.handle):
-            raise RuntimeError(f"the batch was not enqueued: {self._bindings.lines.errors() or 'TensorRT does not say why'}")
+            raise RuntimeError(
+                f"the batch was not enqueued: {self._bindings.lines.errors() or 'TensorRT does not say why'}"
+            )
         for layout, buffer in zip(self._layouts_out, self._outputs, strict=True):
             self._cuda.to_host(self._part(buffer, count), self._device[layout.name], self._stream)
 
@@ -189,10 +237,14 @@ class Lane:
     def _capture(self) -> None:
         """One launch for a full batch. Networks that synchronise inside cannot be captured: they are enqueued instead."""
         try:
-            self._graph = CapturedGraph(self._stream.handle, lambda: self._enqueue(self._context, self._batch))
+            self._graph = CapturedGraph(
+                self._stream.handle, lambda: self._enqueue(self._context, self._batch)
+            )
         except Exception as error:  # pycuda's errors have no base but this
             self._bindings.lines.add("WARNING", f"no CUDA graph: {error}")
-            self._context = self._sample = self._new_context()  # a context that failed in a capture is of no more use
+            self._context = self._sample = (
+                self._new_context()
+            )  # a context that failed in a capture is of no more use
             self._set_batch(self._context, self._batch)
             return
         if not self._plan.spec.static and self._batch > 1:

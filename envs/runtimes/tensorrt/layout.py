@@ -39,9 +39,13 @@ class Layout:
 
     def __post_init__(self) -> None:
         if self.form not in (LINEAR, DLA_LINEAR, *VECTORS):
-            raise ValueError(f"{self.name} lies in memory as {self.form}, which cannot be filled from here")
+            raise ValueError(
+                f"{self.name} lies in memory as {self.form}, which cannot be filled from here"
+            )
         if self.form != LINEAR and len(self.shape) < 3:
-            raise ValueError(f"{self.name} has {len(self.shape)} dimensions, too few for {self.form}")
+            raise ValueError(
+                f"{self.name} has {len(self.shape)} dimensions, too few for {self.form}"
+            )
 
     @property
     def plain(self) -> bool:
@@ -81,7 +85,9 @@ class Layout:
         else:
             target[...] = values
 
-    def read(self, buffer: npt.NDArray[Any], count: int | None, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    def read(
+        self, buffer: npt.NDArray[Any], count: int | None, dtype: npt.DTypeLike
+    ) -> npt.NDArray[Any]:
         """A copy of the first `count` of `buffer`, [count, ...]; of all of it where that is None."""
         source = buffer if count is None else buffer[:count]
         if self.form == DLA_LINEAR:

@@ -25,7 +25,11 @@ class LogLines:
     def errors(self, last: int = 3) -> str:
         """The last errors on one line; the empty text if there were none."""
         with self._lock:
-            found = [" ".join(text.split()) for severity, text in self._lines if severity in ("ERROR", "INTERNAL_ERROR")]
+            found = [
+                " ".join(text.split())
+                for severity, text in self._lines
+                if severity in ("ERROR", "INTERNAL_ERROR")
+            ]
         return "; ".join(dict.fromkeys(found[-last:]))
 
 
@@ -34,7 +38,10 @@ def logger_for(trt: Any, lines: LogLines) -> Any:
 
     TensorRT takes the first logger of a process for all that follows, so that there should be one.
     """
-    severities = {getattr(trt.ILogger.Severity, name): name for name in ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO")}
+    severities = {
+        getattr(trt.ILogger.Severity, name): name
+        for name in ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO")
+    }
 
     class Logger(trt.ILogger):  # type: ignore[misc]  # the base is known at run time alone
         def __init__(self) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.errors import DependencyError, NetworkError
-from envs.network import Network
-from envs.onnx_file import every_graph, one_line
+from envs.errors import DependencyError, NetworkError, one_line
+from envs.graph.onnx_file import every_graph
 from envs.optional import optional_import
-from envs.runtimes.quantization import QUANTISED, CalibrationSamples, quiet
+from envs.runtimes.onnxruntime.quantization import QUANTISED, CalibrationSamples, quiet
+from envs.spec.network import Network
 
 #: From this opset on scales may be FP16.
 QDQ_OPSET = 19
@@ -28,7 +28,10 @@ KEPT_FLOAT = {"Resize": (1, 2), "Upsample": (1,)}
 #: Operators whose result type is an attribute.
 TYPED = {"Cast": "to", "RandomNormal": "dtype", "RandomUniform": "dtype", "EyeLike": "dtype"}
 
-HALF_MAX, HALF_LEAST = float(np.finfo(np.float16).max), float(np.finfo(np.float16).smallest_subnormal)
+HALF_MAX, HALF_LEAST = (
+    float(np.finfo(np.float16).max),
+    float(np.finfo(np.float16).smallest_subnormal),
+)
 
 
 def demand_fp32(model: Any) -> None:
@@ -36,11 +39,34 @@ def demand_fp32(model: Any) -> None:
     _refuse_quantised(model)
     kinds = optional_import("onnx", "networks").TensorProto
     for graph in every_graph(model):
-        tensors = [*getattr(graph, "initializer", ()), *(attribute.t for node in graph.node for attribute in node.attribute if attribute.HasField("t"))]
-        ends = [value.type.tensor_type.elem_type for value in (*graph.input, *graph.output) if not isinstance(value, str)]  # a function has but names
-        casts = [attribute.i for node in graph.node for attribute in node.attribute if attribute.name == TYPED.get(node.op_type)]
-        if {kinds.FLOAT16, kinds.BFLOAT16} & {*(tensor.data_type for tensor in tensors), *ends, *casts}:
-            raise NetworkError("a part of the network is FP16, which is no FP32 on CUDA cores: give the FP32 file")
+        tensors = [
+            *getattr(graph, "initializer", ()),
+            *(
+                attribute.t
+                for node in graph.node
+                for attribute in node.attribute
+                if attribute.HasField("t")
+            ),
+        ]
+        ends = [
+            value.type.tensor_type.elem_type
+            for value in (*graph.input, *graph.output)
+            if not isinstance(value, str)
+        ]  # a function has but names
+        casts = [
+            attribute.i
+            for node in graph.node
+            for attribute in node.attribute
+            if attribute.name == TYPED.get(node.op_type)
+        ]
+        if {kinds.FLOAT16, kinds.BFLOAT16} & {
+            *(tensor.data_type for tensor in tensors),
+            *ends,
+            *casts,
+        }:
+            raise NetworkError(
+                "a part of the network is FP16, which is no FP32 on CUDA cores: give the FP32 file"
+            )
 
 
 def to_fp16(model: Any, ends: bool = False) -> Any:
@@ -54,10 +80,17 @@ def to_fp16(model: Any, ends: bool = False) -> Any:
     """
     onnx = optional_import("onnx", "networks")
     if len(list(every_graph(model))) > 1:
-        raise NetworkError("a graph with control flow or local functions has no FP16 copy here: export it without")
+        raise NetworkError(
+            "a graph with control flow or local functions has no FP16 copy here: export it without"
+        )
     result = _copy(model)
     float32, float16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
-    kept = {node.input[position] for node in result.graph.node for position in KEPT_FLOAT.get(node.op_type, ()) if position < len(node.input)}
+    kept = {
+        node.input[position]
+        for node in result.graph.node
+        for position in KEPT_FLOAT.get(node.op_type, ())
+        if position < len(node.input)
+    }
     for weight in result.graph.initializer:
         if weight.data_type == float32 and weight.name not in kept:
             weight.CopyFrom(_halved(onnx, weight))
@@ -87,7 +120,9 @@ def quantize(model: Any, network: Network, folder: Path, samples: int) -> Any:
     """
     onnx = optional_import("onnx", "networks")
     library = optional_import("onnxruntime.quantization", "networks")
-    prepare = optional_import("onnxruntime.quantization.shape_inference", "networks").quant_pre_process
+    prepare = optional_import(
+        "onnxruntime.quantization.shape_inference", "networks"
+    ).quant_pre_process
     _refuse_quantised(model)
     source, prepared, target = (folder / f"{name}.onnx" for name in ("source", "prepared", "int8"))
     try:
@@ -104,13 +139,23 @@ def quantize(model: Any, network: Network, folder: Path, samples: int) -> Any:
                 per_channel=True,
                 calibrate_method=library.CalibrationMethod.MinMax,
                 # TensorRT has no zero points, and no quantised biases.
-                extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+                extra_options={
+                    "ActivationSymmetric": True,
+                    "WeightSymmetric": True,
+                    "QuantizeBias": False,
+                },
             )
-            return onnx.version_converter.convert_version(onnx.load(str(target)), max(QDQ_OPSET, _opset(model)))
+            return onnx.version_converter.convert_version(
+                onnx.load(str(target)), max(QDQ_OPSET, _opset(model))
+            )
     except (OSError, DependencyError):
         raise
-    except Exception as error:  # the library raises whatever went wrong inside it, without a common base
-        raise NetworkError(f"{network.name} cannot be quantised ({one_line(error)}): serve it in FP16") from error
+    except (
+        Exception
+    ) as error:  # the library raises whatever went wrong inside it, without a common base
+        raise NetworkError(
+            f"{network.name} cannot be quantised ({one_line(error)}): serve it in FP16"
+        ) from error
 
 
 def activation_ranges(model: Any, network: Network, samples: int) -> dict[str, float]:
@@ -125,35 +170,50 @@ def activation_ranges(model: Any, network: Network, samples: int) -> dict[str, f
     watched = _copy(model)
     inferred = onnx.shape_inference.infer_shapes(watched, data_prop=True).graph
     given = {value.name for value in watched.graph.output}
-    floats = [value for value in inferred.value_info if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT and value.name not in given]
-    watched.graph.output.extend(onnx.helper.make_tensor_value_info(value.name, onnx.TensorProto.FLOAT, None) for value in floats)
+    floats = [
+        value
+        for value in inferred.value_info
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT and value.name not in given
+    ]
+    watched.graph.output.extend(
+        onnx.helper.make_tensor_value_info(value.name, onnx.TensorProto.FLOAT, None)
+        for value in floats
+    )
     options = ort.SessionOptions()
     options.log_severity_level = 3
     # Fused tensors would be missing, and a copy of each result costs more than fusing gains.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     ranges: dict[str, float] = {}
     try:
-        session = ort.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(
+            watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
         names = [output.name for output in session.get_outputs()]
         for feed in CalibrationSamples(_at_batch(model, network), 0, samples):
             for name, values in (*feed.items(), *zip(names, session.run(names, feed), strict=True)):
                 if values.dtype == np.float32 and values.size:
                     ranges[name] = max(ranges.get(name, 0.0), float(np.abs(values).max()))
     except Exception as error:  # ONNX Runtime raises a family of its own without a common base
-        raise NetworkError(f"{network.name} cannot be run to find its INT8 ranges ({one_line(error)}): serve it in FP16") from error
+        raise NetworkError(
+            f"{network.name} cannot be run to find its INT8 ranges ({one_line(error)}): serve it in FP16"
+        ) from error
     return {name: limit if 0 < limit < math.inf else 1.0 for name, limit in ranges.items()}
 
 
 def _at_batch(model: Any, network: Network) -> Network:
     """The network as the graph has it, with the batch that it is fixed to, if it is."""
     weights = {weight.name for weight in model.graph.initializer}
-    first = next(value for value in model.graph.input if value.name not in weights).type.tensor_type.shape.dim[0]
+    first = next(
+        value for value in model.graph.input if value.name not in weights
+    ).type.tensor_type.shape.dim[0]
     return replace(network, fixed_batch=first.dim_value or None)
 
 
 def _refuse_quantised(model: Any) -> None:
     if any(node.op_type in QUANTISED for graph in every_graph(model) for node in graph.node):
-        raise NetworkError("the network is quantised already: give the FP32 file, from which the INT8 one is made here")
+        raise NetworkError(
+            "the network is quantised already: give the FP32 file, from which the INT8 one is made here"
+        )
 
 
 def _opset(model: Any) -> int:
@@ -162,7 +222,9 @@ def _opset(model: Any) -> int:
 
 def _halved(onnx: Any, tensor: Any) -> Any:
     values: npt.NDArray[Any] = onnx.numpy_helper.to_array(tensor)
-    return onnx.numpy_helper.from_array(np.clip(values, -HALF_MAX, HALF_MAX).astype(np.float16), tensor.name)
+    return onnx.numpy_helper.from_array(
+        np.clip(values, -HALF_MAX, HALF_MAX).astype(np.float16), tensor.name
+    )
 
 
 def _halve_attributes(onnx: Any, node: Any) -> None:
@@ -172,9 +234,17 @@ def _halve_attributes(onnx: Any, node: Any) -> None:
     if node.op_type == "Constant" and {"value_float", "value_floats"} & named.keys():
         values = next(onnx.helper.get_attribute_value(attribute) for attribute in node.attribute)
         del node.attribute[:]
-        node.attribute.append(onnx.helper.make_attribute("value", onnx.numpy_helper.from_array(np.array(values, np.float32))))
+        node.attribute.append(
+            onnx.helper.make_attribute(
+                "value", onnx.numpy_helper.from_array(np.array(values, np.float32))
+            )
+        )
     elif node.op_type == "ConstantOfShape" and not named:
-        node.attribute.append(onnx.helper.make_attribute("value", onnx.numpy_helper.from_array(np.zeros(1, np.float32))))
+        node.attribute.append(
+            onnx.helper.make_attribute(
+                "value", onnx.numpy_helper.from_array(np.zeros(1, np.float32))
+            )
+        )
     for attribute in node.attribute:
         if attribute.name == TYPED.get(node.op_type) and attribute.i == float32:
             attribute.i = float16
@@ -184,11 +254,17 @@ def _halve_attributes(onnx: Any, node: Any) -> None:
 
 def _keep_scales_positive(onnx: Any, graph: Any) -> None:
     """Scales of quantised tensors that are too small for FP16, as those of channels that training left dead, are the least there is and not zero."""
-    scales = {node.input[1] for node in graph.node if node.op_type in QUANTISED and len(node.input) > 1}
+    scales = {
+        node.input[1] for node in graph.node if node.op_type in QUANTISED and len(node.input) > 1
+    }
     for weight in graph.initializer:
         if weight.name in scales and weight.data_type == onnx.TensorProto.FLOAT16:
             values = onnx.numpy_helper.to_array(weight)
-            weight.CopyFrom(onnx.numpy_helper.from_array(np.maximum(values, np.float16(HALF_LEAST)), weight.name))
+            weight.CopyFrom(
+                onnx.numpy_helper.from_array(
+                    np.maximum(values, np.float16(HALF_LEAST)), weight.name
+                )
+            )
 
 
 def _cast_ends(onnx: Any, graph: Any, float32: int, float16: int) -> None:
@@ -197,13 +273,29 @@ def _cast_ends(onnx: Any, graph: Any, float32: int, float16: int) -> None:
     for value in graph.input:
         if value.type.tensor_type.elem_type == float32 and value.name not in weights:
             _rename(graph, value.name, f"{value.name}/half", results=False)
-            first.append(onnx.helper.make_node("Cast", [value.name], [f"{value.name}/half"], name=f"{value.name}/to_half", to=float16))
+            first.append(
+                onnx.helper.make_node(
+                    "Cast",
+                    [value.name],
+                    [f"{value.name}/half"],
+                    name=f"{value.name}/to_half",
+                    to=float16,
+                )
+            )
         elif value.name in weights and value.type.tensor_type.elem_type == float32:
             value.type.tensor_type.elem_type = float16
     for value in graph.output:
         if value.type.tensor_type.elem_type == float32:
             _rename(graph, value.name, f"{value.name}/half", results=True)
-            last.append(onnx.helper.make_node("Cast", [f"{value.name}/half"], [value.name], name=f"{value.name}/to_float", to=float32))
+            last.append(
+                onnx.helper.make_node(
+                    "Cast",
+                    [f"{value.name}/half"],
+                    [value.name],
+                    name=f"{value.name}/to_float",
+                    to=float32,
+                )
+            )
     nodes = [*first, *graph.node, *last]
     del graph.node[:]
     graph.node.extend(nodes)

@@ -34,10 +34,16 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         require_positive("tensorrt", self, "workspace_mib", "samples")
-        allowed = {"tensor_precision": PRECISIONS["tensor"], "dla_precision": PRECISIONS["dla"], "dla_io": ("native", "linear")}
+        allowed = {
+            "tensor_precision": PRECISIONS["tensor"],
+            "dla_precision": PRECISIONS["dla"],
+            "dla_io": ("native", "linear"),
+        }
         for key, values in allowed.items():
             if getattr(self, key) not in values:
-                raise OptionError(f"tensorrt.{key}={getattr(self, key)} must be one of {', '.join(values)}")
+                raise OptionError(
+                    f"tensorrt.{key}={getattr(self, key)} must be one of {', '.join(values)}"
+                )
         if not 0 <= self.level <= 5:
             raise OptionError(f"tensorrt.level={self.level} must lie in 0..5")
 
@@ -62,7 +68,9 @@ class EngineSpec:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS[self.place]:
-            raise OptionError(f"{self.place} cannot run {self.precision}: choose from {', '.join(PRECISIONS[self.place])}")
+            raise OptionError(
+                f"{self.place} cannot run {self.precision}: choose from {', '.join(PRECISIONS[self.place])}"
+            )
 
     @property
     def on_dla(self) -> bool:
@@ -73,15 +81,25 @@ def place_of(accelerator: str) -> str:
     """`dla` for `dla0` and `dla1`, the others as they are called; OptionError for what TensorRT does not drive."""
     place = "dla" if accelerator in ("dla0", "dla1") else accelerator
     if place not in PRECISIONS:
-        raise OptionError(f"TensorRT drives no accelerator {accelerator!r}: choose from cuda, tensor, dla0, dla1")
+        raise OptionError(
+            f"TensorRT drives no accelerator {accelerator!r}: choose from cuda, tensor, dla0, dla1"
+        )
     return place
 
 
 def spec_of(accelerator: str, batch: int, options: BuildOptions, static: bool) -> EngineSpec:
     """The engine that serves this accelerator at this batch; `static` asks for one that runs full batches alone."""
     place = place_of(accelerator)
-    precision = {"cuda": "fp32", "tensor": options.tensor_precision, "dla": options.dla_precision}[place]
-    return EngineSpec(place, precision, batch, static or place == "dla", place == "dla" and options.dla_io == "native")
+    precision = {"cuda": "fp32", "tensor": options.tensor_precision, "dla": options.dla_precision}[
+        place
+    ]
+    return EngineSpec(
+        place,
+        precision,
+        batch,
+        static or place == "dla",
+        place == "dla" and options.dla_io == "native",
+    )
 
 
 @dataclass(frozen=True)
@@ -109,10 +127,21 @@ class BuildHost:
         return f"{self.gpu} ({self.sm} SM, power mode {self.power_mode}, TensorRT {self.tensorrt})"
 
 
-def identity(network_sha256: str, spec: EngineSpec, host: BuildHost, options: BuildOptions) -> dict[str, Any]:
+def identity(
+    network_sha256: str, spec: EngineSpec, host: BuildHost, options: BuildOptions
+) -> dict[str, Any]:
     """All that an engine depends on, ready for JSON: two engines with the same identity are interchangeable."""
-    how = {"level": options.level, "workspace_mib": options.workspace_mib, "samples": options.samples if spec.precision == "int8" else 0}
-    return {"network": network_sha256, "engine": asdict(spec), "host": host.to_dict(), "options": how}
+    how = {
+        "level": options.level,
+        "workspace_mib": options.workspace_mib,
+        "samples": options.samples if spec.precision == "int8" else 0,
+    }
+    return {
+        "network": network_sha256,
+        "engine": asdict(spec),
+        "host": host.to_dict(),
+        "options": how,
+    }
 
 
 def canonical(data: dict[str, Any]) -> bytes:

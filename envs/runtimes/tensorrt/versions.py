@@ -12,8 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from envs.errors import DependencyError
-from envs.onnx_file import one_line
+from envs.errors import DependencyError, one_line
 from envs.optional import optional_import
 from envs.runtimes.tensorrt.log import LogLines, logger_for
 from envs.runtimes.tensorrt.spec import EngineSpec
@@ -67,7 +66,11 @@ class Bindings:
     @property
     def shares_profiles(self) -> bool:
         """Whether several contexts may use one optimisation profile at once: by default from 10 on, on demand in 8.6, not before."""
-        return not self._explicit_batch or self._sharing_feature is not None or hasattr(self.trt, "ExecutionContextAllocationStrategy")
+        return (
+            not self._explicit_batch
+            or self._sharing_feature is not None
+            or hasattr(self.trt, "ExecutionContextAllocationStrategy")
+        )
 
     def builder(self) -> Any:
         return self._made("builder", self.trt.Builder)
@@ -89,7 +92,10 @@ class Bindings:
         """Reads the ONNX file; what is wrong with it, one entry an error."""
         if parser.parse_from_file(path):
             return []
-        return [" ".join(str(parser.get_error(position)).split()) for position in range(parser.num_errors)] or ["it does not say why"]
+        return [
+            " ".join(str(parser.get_error(position)).split())
+            for position in range(parser.num_errors)
+        ] or ["it does not say why"]
 
     def set_precision(self, config: Any, spec: EngineSpec) -> None:
         """Permit what `spec` asks for, and for `cuda` forbid the Tensor cores that FP32 would use through TF32."""
@@ -116,12 +122,24 @@ class Bindings:
             _set_range(network.get_input(position), ranges, usual)
         for layer in layers:
             read = [layer.get_input(position) for position in range(layer.num_inputs)]
-            known = next((tensor for tensor in read if tensor is not None and tensor.dynamic_range), None)
-            following = known.dynamic_range[1] if known is not None and layer.type != self.trt.LayerType.CONCATENATION else usual
+            known = next(
+                (tensor for tensor in read if tensor is not None and tensor.dynamic_range), None
+            )
+            following = (
+                known.dynamic_range[1]
+                if known is not None and layer.type != self.trt.LayerType.CONCATENATION
+                else usual
+            )
             for position in range(layer.num_outputs):
                 _set_range(layer.get_output(position), ranges, following)
-        tied = [_ends(layer) for layer in layers if layer.type in (self.trt.LayerType.POOLING, self.trt.LayerType.CONCATENATION)]
-        while sum(_tie(tensors) for tensors in (*tied, *reversed(tied))):  # there and back, since one may feed another
+        tied = [
+            _ends(layer)
+            for layer in layers
+            if layer.type in (self.trt.LayerType.POOLING, self.trt.LayerType.CONCATENATION)
+        ]
+        while sum(
+            _tie(tensors) for tensors in (*tied, *reversed(tied))
+        ):  # there and back, since one may feed another
             pass
 
     def set_dla(self, config: Any) -> None:
@@ -137,10 +155,16 @@ class Bindings:
         """
         trt, scales = self.trt, {}
         as_int8 = precision == "int8" and not self.strongly_typed
-        kind, form = (trt.DataType.INT8, trt.TensorFormat.CHW32) if as_int8 else (trt.DataType.HALF, trt.TensorFormat.CHW16)
+        kind, form = (
+            (trt.DataType.INT8, trt.TensorFormat.CHW32)
+            if as_int8
+            else (trt.DataType.HALF, trt.TensorFormat.CHW16)
+        )
         given = trt.DataType.HALF if self.strongly_typed else trt.DataType.FLOAT
         inputs = [network.get_input(position) for position in range(network.num_inputs)]
-        for tensor in inputs + [network.get_output(position) for position in range(network.num_outputs)]:
+        for tensor in inputs + [
+            network.get_output(position) for position in range(network.num_outputs)
+        ]:
             if tensor.dtype != given or len(tensor.shape) < 3:
                 continue
             if not self.strongly_typed:
@@ -152,7 +176,11 @@ class Bindings:
 
     def share_profiles(self, config: Any) -> None:
         """Let contexts share the one profile where that has to be asked for."""
-        if self._sharing_feature is not None and self._explicit_batch and not hasattr(self.trt, "ExecutionContextAllocationStrategy"):
+        if (
+            self._sharing_feature is not None
+            and self._explicit_batch
+            and not hasattr(self.trt, "ExecutionContextAllocationStrategy")
+        ):
             config.set_preview_feature(self._sharing_feature, True)
 
     def set_pool(self, config: Any, name: str, size: int) -> int:
@@ -221,7 +249,11 @@ class Bindings:
 
     def scratch_bytes(self, engine: Any) -> int:
         """Activation memory that one context of `engine` needs."""
-        size = engine.device_memory_size_v2 if hasattr(engine, "device_memory_size_v2") else engine.device_memory_size
+        size = (
+            engine.device_memory_size_v2
+            if hasattr(engine, "device_memory_size_v2")
+            else engine.device_memory_size
+        )
         return int(size)
 
     def set_scratch(self, context: Any, address: int, size: int) -> None:
@@ -232,16 +264,33 @@ class Bindings:
             context.device_memory = address
 
     def dtype(self, kind: Any) -> str:
-        """numpy's name of a TensorRT type; `trt.nptype` of 8.5 fails with numpy from 1.24 on. KeyError for types that numpy lacks."""
-        names = {"FLOAT": "float32", "HALF": "float16", "INT8": "int8", "INT32": "int32", "INT64": "int64", "BOOL": "bool", "UINT8": "uint8"}
-        known = {getattr(self.trt.DataType, name): dtype for name, dtype in names.items() if hasattr(self.trt.DataType, name)}
+        """Numpy's name of a TensorRT type; `trt.nptype` of 8.5 fails with numpy from 1.24 on. KeyError for types that numpy lacks."""
+        names = {
+            "FLOAT": "float32",
+            "HALF": "float16",
+            "INT8": "int8",
+            "INT32": "int32",
+            "INT64": "int64",
+            "BOOL": "bool",
+            "UINT8": "uint8",
+        }
+        known = {
+            getattr(self.trt.DataType, name): dtype
+            for name, dtype in names.items()
+            if hasattr(self.trt.DataType, name)
+        }
         return known[kind]
 
     def _made(self, what: str, make: Any) -> Any:
         try:
             return make(self.logger)
-        except (TypeError, RuntimeError) as error:  # pybind11 raises TypeError where a factory gave nothing
-            raise DependencyError(f"TensorRT {self.version} makes no {what} here: {self.lines.errors() or one_line(error)}") from error
+        except (
+            TypeError,
+            RuntimeError,
+        ) as error:  # pybind11 raises TypeError where a factory gave nothing
+            raise DependencyError(
+                f"TensorRT {self.version} makes no {what} here: {self.lines.errors() or one_line(error)}"
+            ) from error
 
     @property
     def _explicit_batch(self) -> bool:
@@ -255,12 +304,16 @@ class Bindings:
         """TensorRT's own kernels alone, where cuBLAS and cuDNN are an option: 8.x has them on, 10 off, 11 no more."""
         sources = self.trt.TacticSource
         if hasattr(sources, "CUBLAS"):
-            config.set_tactic_sources(1 << int(sources.JIT_CONVOLUTIONS) | 1 << int(sources.EDGE_MASK_CONVOLUTIONS))
+            config.set_tactic_sources(
+                1 << int(sources.JIT_CONVOLUTIONS) | 1 << int(sources.EDGE_MASK_CONVOLUTIONS)
+            )
 
 
 def _ends(layer: Any) -> list[Any]:
     """All tensors that a layer reads and gives."""
-    tensors = [layer.get_input(position) for position in range(layer.num_inputs)] + [layer.get_output(position) for position in range(layer.num_outputs)]
+    tensors = [layer.get_input(position) for position in range(layer.num_inputs)] + [
+        layer.get_output(position) for position in range(layer.num_outputs)
+    ]
     return [tensor for tensor in tensors if tensor is not None]
 
 

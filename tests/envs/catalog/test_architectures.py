@@ -9,7 +9,8 @@ import pytest
 
 from envs.catalog.architectures import ARCHITECTURES, build, parameters, write
 from envs.errors import OptionError, StorageError
-from envs.network import TensorSpec, read_network
+from envs.graph.reading import read_network
+from envs.spec.network import TensorSpec
 
 pytest.importorskip("onnx")
 
@@ -49,7 +50,9 @@ def test_logits_are_sane_and_follow_the_image(name: str) -> None:
 def test_vgg_runs_at_a_small_size() -> None:
     model = build("vgg11", image_size=32, classes=10)
     # The published figure less the first fully connected layer's other 48 pixels and 990 classes.
-    assert parameters(model) == ARCHITECTURES["vgg11"].parameters - 48 * 512 * 4096 - 990 * (4096 + 1)
+    assert parameters(model) == ARCHITECTURES["vgg11"].parameters - 48 * 512 * 4096 - 990 * (
+        4096 + 1
+    )
 
 
 def test_same_seed_gives_the_same_bytes() -> None:
@@ -72,7 +75,9 @@ def test_wrong_options_are_named(arguments: dict[str, object], reason: str) -> N
         build(**arguments)
 
 
-def test_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "new" / "folder"
     path = write("squeezenet1_1", folder)
     assert path == folder / "squeezenet1_1.onnx"

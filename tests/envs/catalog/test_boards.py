@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from envs.catalog.boards import FACTS, RAILS, Board, PowerMode, board, board_like, board_names, mode_like, power_mode, read_boards, source_of
+from envs.catalog.boards import (
+    FACTS,
+    RAILS,
+    Board,
+    PowerMode,
+    board,
+    board_like,
+    board_names,
+    mode_like,
+    power_mode,
+    read_boards,
+    source_of,
+)
 from envs.errors import OptionError
 
 MODES = [(name, mode) for name in board_names() for mode in board(name).power_modes]
@@ -30,7 +42,14 @@ def numbers(tree: dict[str, Any], *path: str) -> list[tuple[str, ...]]:
 
 
 def test_the_boards_are_there() -> None:
-    assert board_names() == ("agx_orin_64", "agx_orin_32", "orin_nx_16", "orin_nano_8", "agx_xavier", "xavier_nx")
+    assert board_names() == (
+        "agx_orin_64",
+        "agx_orin_32",
+        "orin_nx_16",
+        "orin_nano_8",
+        "agx_xavier",
+        "xavier_nx",
+    )
 
 
 @pytest.mark.parametrize("name", board_names())
@@ -52,10 +71,17 @@ def test_every_number_has_a_source_and_an_uncertain_one_says_so(name: str) -> No
 
 
 def test_a_source_comes_with_its_note() -> None:
-    assert source_of(board("agx_orin_64"), "power_modes", "15W", "sm").startswith("nvpmodel_p3701_0000.conf")
+    assert source_of(board("agx_orin_64"), "power_modes", "15W", "sm").startswith(
+        "nvpmodel_p3701_0000.conf"
+    )
     assert "4 SM" in source_of(board("agx_orin_64"), "power_modes", "15W", "sm")
     assert source_of(board("agx_orin_64"), "dram_gb_s").endswith("nominal bandwidth of AGX Orin")
-    for path in (("power_modes",), ("power_modes", "MAXN", "clock"), ("module",), ("dram_gb_s", "note")):
+    for path in (
+        ("power_modes",),
+        ("power_modes", "MAXN", "clock"),
+        ("module",),
+        ("dram_gb_s", "note"),
+    ):
         with pytest.raises(OptionError, match=r"boards\.agx_orin_64\."):
             source_of(board("agx_orin_64"), *path)
 
@@ -78,7 +104,15 @@ def test_a_source_comes_with_its_note() -> None:
         ("xavier_nx", "15W", 0.85, 6.8, 13.5, None, 51.2),
     ],
 )
-def test_peaks_are_the_published_ones(name: str, mode: str, fp32: float | None, fp16: float | None, int8: float | None, dla: float | None, dram: float) -> None:
+def test_peaks_are_the_published_ones(
+    name: str,
+    mode: str,
+    fp32: float | None,
+    fp16: float | None,
+    int8: float | None,
+    dla: float | None,
+    dram: float,
+) -> None:
     chosen = board(name)
     setting = power_mode(chosen, mode)
     ours = (
@@ -102,8 +136,12 @@ def test_xavier_tensor_cores_round_down_to_the_published_whole_numbers() -> None
 
 
 # 15 W is left out: its 14 sparse TOPS of the GPU fit four SM, and the mode's TPC mask leaves six.
-@pytest.mark.parametrize(("mode", "gpu_sparse", "dla_sparse"), [("MAXN", 171, 105), ("50W", 109, 92), ("30W", 41, 90)])
-def test_dense_peaks_are_half_the_published_sparse_ones(mode: str, gpu_sparse: float, dla_sparse: float) -> None:
+@pytest.mark.parametrize(
+    ("mode", "gpu_sparse", "dla_sparse"), [("MAXN", 171, 105), ("50W", 109, 92), ("30W", 41, 90)]
+)
+def test_dense_peaks_are_half_the_published_sparse_ones(
+    mode: str, gpu_sparse: float, dla_sparse: float
+) -> None:
     orin = board("agx_orin_64")
     setting = power_mode(orin, mode)
     # 3 %: the table was made for older clock steps (828.75 and 624.75 MHz, DLA at 1400 MHz in 50 W).
@@ -117,7 +155,12 @@ def test_every_mode_is_possible(name: str, mode: str) -> None:
     setting = power_mode(chosen, mode)
     assert setting.name == mode
     assert setting.sm % 2 == 0, "an SM is switched with the other of its TPC"
-    peaks = (chosen.cuda_fp32_tflops(setting), chosen.tensor_fp16_tflops(setting), chosen.tensor_int8_tops(setting), chosen.dram_gb_s_in(setting))
+    peaks = (
+        chosen.cuda_fp32_tflops(setting),
+        chosen.tensor_fp16_tflops(setting),
+        chosen.tensor_int8_tops(setting),
+        chosen.dram_gb_s_in(setting),
+    )
     assert all(math.isfinite(peak) and peak > 0 for peak in peaks)
     dla_on = chosen.dla_cores > 0 and setting.dla_mhz > 0
     assert (chosen.dla_int8_tops(setting) > 0) is dla_on
@@ -125,20 +168,31 @@ def test_every_mode_is_possible(name: str, mode: str) -> None:
     assert dla_on or name == "orin_nano_8" or mode.endswith("_stream")
     assert chosen.dla_fp16_tflops(setting) <= 2.51, "none lies above that of AGX Xavier"
     assert chosen.dram_gb_s_in(setting) <= chosen.dram_gb_s
-    assert setting.budget_w is None or sum(chosen.idle_w.values()) < setting.budget_w <= chosen.max_power_w
+    assert (
+        setting.budget_w is None
+        or sum(chosen.idle_w.values()) < setting.budget_w <= chosen.max_power_w
+    )
 
 
 @pytest.mark.parametrize("name", board_names())
 def test_a_smaller_budget_never_gives_a_larger_dram_bandwidth(name: str) -> None:
     chosen = board(name)
-    with_budget = sorted((mode.budget_w, chosen.dram_gb_s_in(mode)) for mode in chosen.power_modes.values() if mode.budget_w is not None)
-    assert [bandwidth for _, bandwidth in with_budget] == sorted(bandwidth for _, bandwidth in with_budget)
+    with_budget = sorted(
+        (mode.budget_w, chosen.dram_gb_s_in(mode))
+        for mode in chosen.power_modes.values()
+        if mode.budget_w is not None
+    )
+    assert [bandwidth for _, bandwidth in with_budget] == sorted(
+        bandwidth for _, bandwidth in with_budget
+    )
 
 
 def test_what_is_unknown_is_named_with_the_choices() -> None:
     with pytest.raises(OptionError, match=r"device\.board=agx_thor .*agx_orin_64.*xavier_nx"):
         board("agx_thor")
-    with pytest.raises(OptionError, match=r"device\.power_mode=60W .*agx_orin_32.*MAXN, 40W, 30W, 15W"):
+    with pytest.raises(
+        OptionError, match=r"device\.power_mode=60W .*agx_orin_32.*MAXN, 40W, 30W, 15W"
+    ):
         power_mode(board("agx_orin_32"), "60W")
 
 
@@ -220,13 +274,20 @@ def test_boards_travel_to_other_processes() -> None:
     [
         ("NVIDIA Jetson AGX Orin Developer Kit", 62_800, "30W", ("agx_orin_64", "30W")),
         ("NVIDIA Jetson AGX Orin Developer Kit", 30_600, "MAXN", ("agx_orin_32", "MAXN")),
-        ("NVIDIA Jetson Orin NX Engineering Reference Developer Kit", 15_500, "MAXN_SUPER", ("orin_nx_16", "MAXN_SUPER")),
+        (
+            "NVIDIA Jetson Orin NX Engineering Reference Developer Kit",
+            15_500,
+            "MAXN_SUPER",
+            ("orin_nx_16", "MAXN_SUPER"),
+        ),
         ("NVIDIA Orin Nano Developer Kit", 7_600, "15W", ("orin_nano_8", "15W")),
         ("NVIDIA Jetson Xavier NX Developer Kit", 7_700, "15W_6CORE", ("xavier_nx", "15W")),
         ("Jetson AGX Xavier", 31_000, "unknown", ("agx_xavier", "MAXN")),
     ],
 )
-def test_a_board_is_found_by_what_it_calls_itself(label: str, memory_mib: float, mode: str, expected: tuple[str, str]) -> None:
+def test_a_board_is_found_by_what_it_calls_itself(
+    label: str, memory_mib: float, mode: str, expected: tuple[str, str]
+) -> None:
     found = board_like(label, memory_mib)
     assert (found.name, mode_like(found, mode).name) == expected
 

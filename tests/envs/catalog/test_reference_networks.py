@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from envs.catalog.architectures import ARCHITECTURES, write
-from envs.catalog.reference_networks import DATA, reference_names, reference_network, reference_source
+from envs.catalog.reference_networks import (
+    DATA,
+    reference_names,
+    reference_network,
+    reference_source,
+)
 from envs.errors import OptionError
-from envs.layers import KINDS, read_layers
+from envs.graph.layers import KINDS, read_layers
 
 #: Multiply-accumulates in 10^9, parameters in 10^6 (None where the source gives none that compares), relative tolerance of the former.
 TV = 0.01  # https://docs.pytorch.org/vision/stable/models.html rounds to two digits
@@ -38,7 +43,11 @@ PUBLISHED = {
     "ssd_mobilenet_v1": (2.47 / 2, 6.91, 0.02),
     # Layers of Lin et al. 2017 by hand: 13 343 places of five levels, heads of 8 convolutions and 264 + 4 results for 9 anchors, and
     # the published 4.23 of ResNeXt-50 32x4d at 224 x 224 scaled to 800 x 800; the pyramid's own convolutions are the rest.
-    "retinanet_resnext50": (13343 * (8 * 589824 + 2304 * 9 * 268) / 1e9 + 4.23 * (800 / 224) ** 2 + 9.5, None, 0.01),
+    "retinanet_resnext50": (
+        13343 * (8 * 589824 + 2304 * 9 * 268) / 1e9 + 4.23 * (800 / 224) ** 2 + 9.5,
+        None,
+        0.01,
+    ),
     # 24 layers of 12 * 1024^2 weights on 384 tokens, and two products of attention.
     "bert_large": (24 * (12 * 1024**2 * 384 + 2 * 384**2 * 1024) / 1e9, 302.3, 0.001),
     # ultralytics/yolov5 README, v6: 16.5 GFLOPs at 640 x 640, 7.2 M.
@@ -101,17 +110,28 @@ def test_every_network_is_whole(name: str) -> None:
 
 
 def test_what_a_dla_takes() -> None:
-    for name in ("resnet50", "resnet34_1280x768", "ssd_resnet34", "retinanet_resnext50", "yolov5s_672"):  # run whole on DLAs, as NVIDIA publishes
+    for name in (
+        "resnet50",
+        "resnet34_1280x768",
+        "ssd_resnet34",
+        "retinanet_resnext50",
+        "yolov5s_672",
+    ):  # run whole on DLAs, as NVIDIA publishes
         assert reference_network(name).dla.all(), name
     assert not reference_network("unet3d").dla.any()
     squeezenet = reference_network("squeezenet1_1")
-    assert (squeezenet.dla_segments, int((~squeezenet.dla).sum())) == (1, 1)  # its last pool covers 13 x 13 pixels
+    assert (squeezenet.dla_segments, int((~squeezenet.dla).sum())) == (
+        1,
+        1,
+    )  # its last pool covers 13 x 13 pixels
     assert 0 < reference_network("mobilenet_v3_large").dla_share < 1
     assert reference_network("bert_large").dla_segments > 24
 
 
 def test_unknown_name_lists_the_names() -> None:
-    with pytest.raises(OptionError, match="unknown reference network 'lenet': choose from alexnet, bert_large,"):
+    with pytest.raises(
+        OptionError, match="unknown reference network 'lenet': choose from alexnet, bert_large,"
+    ):
         reference_network("lenet")
     with pytest.raises(OptionError):
         reference_source("")

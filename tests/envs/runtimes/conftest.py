@@ -8,18 +8,20 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from envs.configuration import ConfigurationSpace
-from envs.device import local_computer
-from envs.network import read_network
-from envs.runtimes.load import sample_pool
-from envs.workload import workload_of
-from tests.envs.runtimes.streamed import StreamedFactory
+from envs.graph.reading import read_network
+from envs.runtimes.serving.load import sample_pool
+from envs.spec.device import local_computer
+from envs.spec.space import ConfigurationSpace
+from envs.spec.workload import workload_of
+from tests.envs.runtimes.serving.streamed import StreamedFactory
 
 
 @pytest.fixture
 def factory(small_onnx: Path, cache: Path) -> StreamedFactory:
     # One core: an instance has one thread whatever the others are, so that configurations differ in nothing but instances.
-    space = ConfigurationSpace(local_computer(cores=1), workload_of([read_network(small_onnx)]), 6, (1, 4, 8))
+    space = ConfigurationSpace(
+        local_computer(cores=1), workload_of([read_network(small_onnx)]), 6, (1, 4, 8)
+    )
     return StreamedFactory(space, [small_onnx], cache)
 
 
@@ -31,5 +33,15 @@ def samples(small_onnx: Path) -> list[np.ndarray]:
 @pytest.fixture
 def expected(factory: StreamedFactory, samples: list[np.ndarray]) -> np.ndarray:
     """What the file itself gives, [accelerator, sample, class]: the graph as it is, and its quantised copy."""
-    sessions = [onnxruntime.InferenceSession(str(factory.path(0, place)), providers=["CPUExecutionProvider"]) for place in (0, 1)]
-    return np.array([[session.run(None, {"input": sample[None]})[0][0] for sample in samples] for session in sessions])
+    sessions = [
+        onnxruntime.InferenceSession(
+            str(factory.path(0, place)), providers=["CPUExecutionProvider"]
+        )
+        for place in (0, 1)
+    ]
+    return np.array(
+        [
+            [session.run(None, {"input": sample[None]})[0][0] for sample in samples]
+            for session in sessions
+        ]
+    )

@@ -19,13 +19,6 @@ def missing_for_tensorrt() -> str:
 
 def missing_for_dla() -> str:
     """Why no DLA can be used."""
-    return missing_for_tensorrt() or ("" if load_bindings().dla_cores() else "this TensorRT finds no DLA core")
-
-
-def missing_for_torch() -> str:
-    """Why PyTorch has to do without a GPU."""
-    try:
-        import torch
-    except ImportError:
-        return "PyTorch is not installed"
-    return "" if torch.cuda.is_available() else "PyTorch sees no GPU here"
+    return missing_for_tensorrt() or (
+        "" if load_bindings().dla_cores() else "this TensorRT finds no DLA core"
+    )

@@ -9,28 +9,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.configuration import Configuration, ConfigurationSpace
-from envs.device import accelerator, local_gpu
 from envs.errors import ObjectiveError, RuntimeFault
-from envs.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
-from envs.network import read_network
-from envs.objective import Objective
-from envs.runtimes.measuring import ServingOptions
-from envs.runtimes.onnxruntime import onnxruntime_runtime
+from envs.graph.reading import read_network
+from envs.runtimes.onnxruntime.engines import onnxruntime_runtime
 from envs.runtimes.protocol import Runtime, check_objective, try_configuration
 from envs.runtimes.replayed import ReplayedRuntime
-from envs.runtimes.serving import ServingRuntime
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
 from envs.runtimes.tensorrt.device import jetson_device
 from envs.runtimes.tensorrt.factory import tensorrt_runtime
 from envs.runtimes.tensorrt.spec import BuildOptions
-from envs.runtimes.torch.runtime import torch_runtime
 from envs.simulator.device_model import model_for
+from envs.spec.device import accelerator
+from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
 from envs.telemetry.none import NoSensor
-from envs.telemetry.sensors import probe_sensor
-from envs.workload import workload_of
-from tests.envs.runtimes.hardware import missing_for_dla, missing_for_tensorrt, missing_for_torch
-from tests.envs.runtimes.streamed import StreamedFactory
+from tests.envs.runtimes.hardware import missing_for_dla, missing_for_tensorrt
+from tests.envs.runtimes.serving.streamed import StreamedFactory
 from tests.envs.runtimes.tensorrt.worlds import World
 from tests.worlds import space, write_trace
 
@@ -39,44 +37,48 @@ def live(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path
     return onnxruntime_runtime(request.getfixturevalue("live_space"), [small_onnx], cache)
 
 
-def replayed(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
-    return ReplayedRuntime(write_trace(tmp_path / "t.parquet", space(max_instances=2, batches=(1, 4))))
+def replayed(
+    small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path
+) -> Runtime:
+    return ReplayedRuntime(
+        write_trace(tmp_path / "t.parquet", space(max_instances=2, batches=(1, 4)))
+    )
 
 
-def simulated(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+def simulated(
+    small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path
+) -> Runtime:
     return SimulatedRuntime(model_for(space(max_instances=2, batches=(1, 4))))
 
 
-def streamed(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+def streamed(
+    small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path
+) -> Runtime:
     space = request.getfixturevalue("live_space")
-    return ServingRuntime(space, StreamedFactory(space, [small_onnx], cache), NoSensor(), ServingOptions())
+    return ServingRuntime(
+        space, StreamedFactory(space, [small_onnx], cache), NoSensor(), ServingOptions()
+    )
 
 
-def in_torch(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
-    space = ConfigurationSpace(local_gpu(stand_in=True), workload_of([read_network(small_onnx)]), 2, (1, 4))
-    return torch_runtime(space, [small_onnx], ServingOptions(), NoSensor())
-
-
-def in_torch_on_a_gpu(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
-    skip_if(missing_for_torch())
-    space = ConfigurationSpace(local_gpu(), workload_of([read_network(small_onnx)]), 2, (1, 4))
-    skip_if("" if len(space.device.accelerators) == 2 else "this GPU has no Tensor Cores")
-    return torch_runtime(space, [small_onnx], ServingOptions(), probe_sensor(on_gpu=True))
-
-
-def in_tensorrt(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+def in_tensorrt(
+    small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path
+) -> Runtime:
     """Over stand-ins for TensorRT and the GPU."""
     world = World((small_onnx, read_network(small_onnx)), tmp_path, accelerators=("cuda", "dla0"))
     world.factory.prepare()
     return ServingRuntime(world.space, world.factory, NoSensor(), ServingOptions())
 
 
-def in_tensorrt_on_a_gpu(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+def in_tensorrt_on_a_gpu(
+    small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path
+) -> Runtime:
     skip_if(missing_for_tensorrt())
     return tensorrt_on(("cuda", "tensor"), small_onnx, cache)
 
 
-def in_tensorrt_on_a_jetson(small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+def in_tensorrt_on_a_jetson(
+    small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path
+) -> Runtime:
     skip_if(missing_for_dla())
     return tensorrt_on(("tensor", "dla0"), small_onnx, cache)
 
@@ -84,10 +86,16 @@ def in_tensorrt_on_a_jetson(small_onnx: Path, cache: Path, request: pytest.Fixtu
 def tensorrt_on(names: tuple[str, ...], path: Path, cache: Path) -> Runtime:
     """Engines are built once for all tests."""
     device = jetson_device()
-    skip_if("" if set(names) <= set(device.accelerator_names) else f"this GPU has only {', '.join(device.accelerator_names)}")
+    skip_if(
+        ""
+        if set(names) <= set(device.accelerator_names)
+        else f"this GPU has only {', '.join(device.accelerator_names)}"
+    )
     device = replace(device, accelerators=tuple(accelerator(name) for name in names))
     space = ConfigurationSpace(device, workload_of([read_network(path)]), 2, (1, 4))
-    return tensorrt_runtime(space, [path], cache / "tensorrt", build_options=BuildOptions(level=1, samples=1))
+    return tensorrt_runtime(
+        space, [path], cache / "tensorrt", build_options=BuildOptions(level=1, samples=1)
+    )
 
 
 def skip_if(reason: str) -> None:
@@ -98,8 +106,6 @@ def skip_if(reason: str) -> None:
 RUNTIMES = {
     "onnxruntime": (live, Origin.MEASURED),
     "streams": (streamed, Origin.MEASURED),
-    "torch": (in_torch, Origin.MEASURED),
-    "torch-gpu": (in_torch_on_a_gpu, Origin.MEASURED),
     "tensorrt": (in_tensorrt, Origin.MEASURED),
     "tensorrt-gpu": (in_tensorrt_on_a_gpu, Origin.MEASURED),
     "tensorrt-jetson": (in_tensorrt_on_a_jetson, Origin.MEASURED),
@@ -108,21 +114,35 @@ RUNTIMES = {
 }
 
 #: What these need; what it is that is missing here is said where they are skipped.
-MARKS = {"torch-gpu": pytest.mark.gpu, "tensorrt-gpu": pytest.mark.gpu, "tensorrt-jetson": pytest.mark.jetson}
+MARKS = {
+    "tensorrt-gpu": pytest.mark.gpu,
+    "tensorrt-jetson": pytest.mark.jetson,
+}
 
 FIRST = Configuration((((1, 1), (0, 0)),))
 SECOND = Configuration((((1, 1), (1, 4)),))
 INVALID = Configuration((((1, 3), (0, 0)),))
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in RUNTIMES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=MARKS.get(name, ())) for name in RUNTIMES]
+)
 class TestRuntime:
     @pytest.fixture
-    def runtime(self, name: str, small_onnx: Path, cache: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    def runtime(
+        self,
+        name: str,
+        small_onnx: Path,
+        cache: Path,
+        request: pytest.FixtureRequest,
+        tmp_path: Path,
+    ) -> Runtime:
         make: Callable[..., Runtime] = RUNTIMES[name][0]
         return make(small_onnx, cache, request, tmp_path)
 
-    def test_measures_what_is_applied_and_says_where_it_comes_from(self, name: str, runtime: Runtime) -> None:
+    def test_measures_what_is_applied_and_says_where_it_comes_from(
+        self, name: str, runtime: Runtime
+    ) -> None:
         with runtime:
             for configuration in (FIRST, SECOND):
                 transition = runtime.apply(configuration)
@@ -136,7 +156,9 @@ class TestRuntime:
                 assert len(measurement.threads) == configuration.total_instances
                 assert measurement.cost_s > 0
 
-    def test_an_invalid_configuration_is_a_typed_failure_and_the_old_one_stays(self, name: str, runtime: Runtime) -> None:
+    def test_an_invalid_configuration_is_a_typed_failure_and_the_old_one_stays(
+        self, name: str, runtime: Runtime
+    ) -> None:
         with runtime:
             runtime.apply(FIRST)
             with pytest.raises(ConfigurationFailed) as error:
@@ -159,7 +181,9 @@ class TestRuntime:
         with pytest.raises(RuntimeFault, match="closed"):
             runtime.measure(0.2)
 
-    def test_power_is_nan_where_there_is_no_sensor_and_its_limit_refused(self, name: str, runtime: Runtime) -> None:
+    def test_power_is_nan_where_there_is_no_sensor_and_its_limit_refused(
+        self, name: str, runtime: Runtime
+    ) -> None:
         with runtime:
             outcome = try_configuration(runtime, FIRST, 0.2)
             assert isinstance(outcome, Measurement)

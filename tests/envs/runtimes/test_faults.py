@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs.configuration import Configuration, ConfigurationSpace
-from envs.device import local_computer
 from envs.errors import RuntimeFault, StorageError
-from envs.measurement import ConfigurationFailed, FailureKind
-from envs.network import read_network
-from envs.runtimes.instance import Engine, Instance, Slot
-from envs.runtimes.measuring import ServingOptions
-from envs.runtimes.onnxruntime import OnnxEngineFactory
-from envs.runtimes.serving import ServingRuntime
+from envs.graph.reading import read_network
+from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
+from envs.runtimes.serving.instance import Engine, Instance, Slot
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
+from envs.spec.device import local_computer
+from envs.spec.measurement import ConfigurationFailed, FailureKind
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
 from envs.telemetry.none import NoSensor
-from envs.workload import workload_of
-from tests.envs.runtimes.slow import SlowEngine, SlowFactory, StreamedSlowly
-from tests.envs.runtimes.streamed import Session, StreamedFactory
+from tests.envs.runtimes.serving.slow import SlowEngine, SlowFactory, StreamedSlowly
+from tests.envs.runtimes.serving.streamed import Session, StreamedFactory
 
 SAMPLE = np.zeros((3, 48, 48), np.float32)
 ENDS_A_THREAD = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -36,19 +36,26 @@ def configuration(fp32: tuple[int, int], int8: tuple[int, int] = (0, 0)) -> Conf
 
 
 def at_rate(path: Path, rate_ips: float) -> ConfigurationSpace:
-    return ConfigurationSpace(local_computer(cores=1), workload_of([read_network(path)], [rate_ips]), 1, (1,))
+    return ConfigurationSpace(
+        local_computer(cores=1), workload_of([read_network(path)], [rate_ips]), 1, (1,)
+    )
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
         (OSError(28, "No space left on device"), FailureKind.BUILD_FAILED),
-        (StorageError("the engine cache cannot be written: give a folder with room"), FailureKind.BUILD_FAILED),
+        (
+            StorageError("the engine cache cannot be written: give a folder with room"),
+            FailureKind.BUILD_FAILED,
+        ),
         (MemoryError(), FailureKind.OUT_OF_MEMORY),
         (RuntimeError("cuMemAlloc failed: out of memory"), FailureKind.OUT_OF_MEMORY),
     ],
 )
-def test_whatever_loading_raises_is_a_typed_failure_and_what_serves_goes_on(live_space: ConfigurationSpace, error: Exception, kind: FailureKind) -> None:
+def test_whatever_loading_raises_is_a_typed_failure_and_what_serves_goes_on(
+    live_space: ConfigurationSpace, error: Exception, kind: FailureKind
+) -> None:
     class Factory(SlowFactory):
         def load(self, tenant: int, accelerator: int, threads: int) -> SlowEngine:
             if accelerator == 1:
@@ -63,7 +70,9 @@ def test_whatever_loading_raises_is_a_typed_failure_and_what_serves_goes_on(live
         assert runtime.submit(0, SAMPLE).result(10)
 
 
-def test_where_the_quantised_copy_cannot_be_kept_the_graph_itself_serves(live_space: ConfigurationSpace, small_onnx: Path, tmp_path: Path) -> None:
+def test_where_the_quantised_copy_cannot_be_kept_the_graph_itself_serves(
+    live_space: ConfigurationSpace, small_onnx: Path, tmp_path: Path
+) -> None:
     occupied = tmp_path / "cache"
     occupied.write_text("a file, where the folder should be")
     factory = OnnxEngineFactory(live_space, [small_onnx], occupied)
@@ -77,7 +86,9 @@ def test_where_the_quantised_copy_cannot_be_kept_the_graph_itself_serves(live_sp
         assert runtime.submit(0, SAMPLE).result(10)
 
 
-def test_a_window_that_begins_when_nobody_is_alive_is_a_typed_failure(live_space: ConfigurationSpace) -> None:
+def test_a_window_that_begins_when_nobody_is_alive_is_a_typed_failure(
+    live_space: ConfigurationSpace,
+) -> None:
     factory = SlowFactory()
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1)))
@@ -91,7 +102,9 @@ def test_a_window_that_begins_when_nobody_is_alive_is_a_typed_failure(live_space
 def test_the_last_instance_dies_between_two_requests_of_an_open_loop(small_onnx: Path) -> None:
     """Its generator ends without a traceback, and the window says what was lost."""
     factory = SlowFactory(0.001)
-    with ServingRuntime(at_rate(small_onnx, 200.0), factory, NoSensor(), ServingOptions()) as runtime:
+    with ServingRuntime(
+        at_rate(small_onnx, 200.0), factory, NoSensor(), ServingOptions()
+    ) as runtime:
         runtime.apply(configuration((1, 1)))
         threading.Timer(0.5, setattr, (factory.engines[0], "broken", True)).start()
         with pytest.raises(ConfigurationFailed) as error:
@@ -111,11 +124,17 @@ class ThreadedFactory(OnnxEngineFactory):
 
 @pytest.mark.parametrize("make", [ThreadedFactory, StreamedFactory])
 @pytest.mark.parametrize("after_s", [0.0, 0.9])
-def test_one_that_hangs_takes_nobody_with_it(make: type[ThreadedFactory], after_s: float, small_onnx: Path, cache: Path) -> None:
+def test_one_that_hangs_takes_nobody_with_it(
+    make: type[ThreadedFactory], after_s: float, small_onnx: Path, cache: Path
+) -> None:
     """While warming up, and while the window is open."""
-    space = ConfigurationSpace(local_computer(cores=1), workload_of([read_network(small_onnx)]), 4, (1,))
+    space = ConfigurationSpace(
+        local_computer(cores=1), workload_of([read_network(small_onnx)]), 4, (1,)
+    )
     factory = make(space, [small_onnx], cache)
-    with ServingRuntime(space, factory, NoSensor(), ServingOptions(timeout_s=1.0, warmup_s=0.1)) as runtime:
+    with ServingRuntime(
+        space, factory, NoSensor(), ServingOptions(timeout_s=1.0, warmup_s=0.1)
+    ) as runtime:
         runtime.apply(configuration((4, 1)))
         timer = threading.Timer(after_s, factory.sessions[2].go_on.clear)
         timer.start()
@@ -142,7 +161,9 @@ def test_a_window_that_failed_leaves_no_log_that_grows(live_space: Configuration
 
 @ENDS_A_THREAD
 @pytest.mark.parametrize("make", [SlowFactory, StreamedSlowly])
-def test_a_callback_that_ends_the_thread_leaves_nobody_waiting(make: type[SlowFactory], live_space: ConfigurationSpace) -> None:
+def test_a_callback_that_ends_the_thread_leaves_nobody_waiting(
+    make: type[SlowFactory], live_space: ConfigurationSpace
+) -> None:
     """SystemExit in a callback: the others of its batch have their answers, who waits is told, and the next configuration heals it."""
     factory = make(0.05)
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
@@ -179,7 +200,9 @@ def test_when_the_driver_ends_all_of_its_instances_are_lost(live_space: Configur
 
 
 @pytest.mark.parametrize("make", [SlowFactory, StreamedSlowly])
-def test_a_future_that_its_owner_has_settled_harms_nobody(make: type[SlowFactory], live_space: ConfigurationSpace) -> None:
+def test_a_future_that_its_owner_has_settled_harms_nobody(
+    make: type[SlowFactory], live_space: ConfigurationSpace
+) -> None:
     factory = make()
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 4)))
@@ -195,7 +218,9 @@ def test_a_future_that_its_owner_has_settled_harms_nobody(make: type[SlowFactory
         assert runtime.apply(configuration((1, 4))).kept == 1
 
 
-def test_a_last_instance_that_dies_before_it_counts_strands_nobody(live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_last_instance_that_dies_before_it_counts_strands_nobody(
+    live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     factory = SlowFactory()
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1)))
@@ -223,7 +248,9 @@ def test_a_last_instance_that_dies_before_it_counts_strands_nobody(live_space: C
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_proof_that_does_not_return_is_given_up(kept: bool, live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proof_that_does_not_return_is_given_up(
+    kept: bool, live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Closing(SlowEngine):
         closed = False
         most = now = 0
@@ -245,12 +272,14 @@ def test_a_proof_that_does_not_return_is_given_up(kept: bool, live_space: Config
         def load(self, tenant: int, accelerator: int, threads: int) -> SlowEngine:
             return engines[accelerator]
 
-    monkeypatch.setattr("envs.runtimes.threads.STOP_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("envs.runtimes.serving.threads.STOP_TIMEOUT_S", 0.3)
     with ServingRuntime(live_space, Factory(), NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1)))
         hung = engines[0 if kept else 1]
         hung.hang.clear()
-        with pytest.raises(ConfigurationFailed, match=r"cannot run a batch of 4: no answer within 0\.3 s") as error:
+        with pytest.raises(
+            ConfigurationFailed, match=r"cannot run a batch of 4: no answer within 0\.3 s"
+        ) as error:
             runtime.apply(configuration((1, 4)) if kept else configuration((1, 1), (1, 4)))
         assert error.value.failure.kind is FailureKind.TIMED_OUT
         if kept:

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from envs.catalog.boards import board, board_names
 from envs.catalog.reference_networks import reference_network
-from envs.configuration import ConfigurationSpace
 from envs.errors import ConfigurationError
+from envs.problems.draw import described
 from envs.simulator.device_model import DeviceModel
-from envs.simulator.draw import described
 from envs.simulator.machine import device_of, machine_of
 from envs.simulator.model import Response, respond
 from envs.simulator.tables import FEATURES, Contexts
-from envs.workload import workload_of
+from envs.spec.space import ConfigurationSpace
+from envs.spec.workload import workload_of
 
 CUDA, TENSOR, DLA0, DLA1 = range(4)
 BATCHES = (1, 4)
@@ -56,10 +56,25 @@ def paper(tenants: int = 1, rate_ips: float = np.inf, **changed: float) -> Conte
         "max_wait_s": 5e-3,
     }
     scalars |= dict.fromkeys(("capacity", "clock"), 1.0) | {"contention_threshold": 1e3}
-    scalars |= dict.fromkeys(("threads", "pipe_overlap", "interference", "launch_lock", "contention_slope", "contention_plateau"), 0.0)
+    scalars |= dict.fromkeys(
+        (
+            "threads",
+            "pipe_overlap",
+            "interference",
+            "launch_lock",
+            "contention_slope",
+            "contention_plateau",
+        ),
+        0.0,
+    )
     scalars |= dict.fromkeys(("quantum_s", "threads_exponent", "other_gpu", "other_byte_s"), 0.0)
     values = {name: np.array([value]) for name, value in (scalars | changed).items()}
-    return Contexts(batches=np.array(BATCHES, dtype=float), table=table, rate_ips=np.full((1, tenants), rate_ips), **values)
+    return Contexts(
+        batches=np.array(BATCHES, dtype=float),
+        table=table,
+        rate_ips=np.full((1, tenants), rate_ips),
+        **values,
+    )
 
 
 def ask(contexts: Contexts, *slots: tuple[int, int, int], tenant: int = 0) -> Response:
@@ -71,9 +86,13 @@ def ask(contexts: Contexts, *slots: tuple[int, int, int], tenant: int = 0) -> Re
     return respond(contexts, np.zeros(1, dtype=np.int64), instances, levels)
 
 
-@pytest.mark.parametrize(("place", "work"), [(TENSOR, GPU), (CUDA, 3 * GPU), (DLA0, DLA), (DLA1, DLA)])
+@pytest.mark.parametrize(
+    ("place", "work"), [(TENSOR, GPU), (CUDA, 3 * GPU), (DLA0, DLA), (DLA1, DLA)]
+)
 @pytest.mark.parametrize("level", [0, 1])
-def test_one_instance_alone_takes_its_service_time(place: int, work: npt.NDArray[np.float64], level: int) -> None:
+def test_one_instance_alone_takes_its_service_time(
+    place: int, work: npt.NDArray[np.float64], level: int
+) -> None:
     found, seconds = ask(paper(), (place, 1, level)), HOST[level] + work[level]
     assert found.throughput_ips[0, 0] == pytest.approx(BATCHES[level] / seconds, rel=1e-5)
     assert found.p99_ms[0, 0] == pytest.approx(1e3 * seconds * (1 + TAIL), rel=1e-5)
@@ -82,12 +101,18 @@ def test_one_instance_alone_takes_its_service_time(place: int, work: npt.NDArray
 
 def test_two_instances_on_one_dla_core_take_turns() -> None:
     found = ask(paper(), (DLA0, 2, 0))
-    assert found.throughput_ips[0, 0] == pytest.approx(1 / DLA[0], rel=1e-5), "the core is never idle, and never does two at once"
+    assert found.throughput_ips[0, 0] == pytest.approx(1 / DLA[0], rel=1e-5), (
+        "the core is never idle, and never does two at once"
+    )
     assert found.p99_ms[0, 0] == pytest.approx(1e3 * 2 * DLA[0] * (1 + TAIL), rel=1e-5)
-    assert ask(paper(), (DLA0, 1, 0), (DLA1, 1, 0)).throughput_ips[0, 0] == pytest.approx(2 / (HOST[0] + DLA[0]), rel=1e-5), "two cores do not meet"
+    assert ask(paper(), (DLA0, 1, 0), (DLA1, 1, 0)).throughput_ips[0, 0] == pytest.approx(
+        2 / (HOST[0] + DLA[0]), rel=1e-5
+    ), "two cores do not meet"
 
 
-def bisected(fixed: npt.NDArray[np.float64], gpu: npt.NDArray[np.float64], demand: npt.NDArray[np.float64]) -> float:
+def bisected(
+    fixed: npt.NDArray[np.float64], gpu: npt.NDArray[np.float64], demand: npt.NDArray[np.float64]
+) -> float:
     """The stretch at which all use what there is; 1 where there is enough."""
     low, high = 1.0, 1e3
     if (demand / (fixed + gpu)).sum() <= 1:
@@ -98,9 +123,13 @@ def bisected(fixed: npt.NDArray[np.float64], gpu: npt.NDArray[np.float64], deman
     return low
 
 
-@given(st.tuples(st.integers(0, 4), st.integers(0, 4)), st.tuples(st.integers(0, 1), st.integers(0, 1)))
+@given(
+    st.tuples(st.integers(0, 4), st.integers(0, 4)), st.tuples(st.integers(0, 1), st.integers(0, 1))
+)
 @settings(max_examples=40, deadline=None)
-def test_gpu_instances_share_what_bisection_says(counts: tuple[int, int], levels: tuple[int, int]) -> None:
+def test_gpu_instances_share_what_bisection_says(
+    counts: tuple[int, int], levels: tuple[int, int]
+) -> None:
     if sum(counts) == 0:
         return
     n, level = np.array(counts, dtype=float), np.array(levels)
@@ -109,7 +138,9 @@ def test_gpu_instances_share_what_bisection_says(counts: tuple[int, int], levels
     found = ask(paper(), *((place, counts[place], levels[place]) for place in (CUDA, TENSOR)))
     expected = (n * np.array(BATCHES)[level] / (fixed + gpu * stretch)).sum()
     assert found.throughput_ips[0, 0] == pytest.approx(expected, rel=1e-3)
-    assert found.p99_ms[0, 0] == pytest.approx(1e3 * (fixed + gpu * stretch)[n > 0].max() * (1 + TAIL), rel=1e-3)
+    assert found.p99_ms[0, 0] == pytest.approx(
+        1e3 * (fixed + gpu * stretch)[n > 0].max() * (1 + TAIL), rel=1e-3
+    )
 
 
 def test_energy_adds_up() -> None:
@@ -117,14 +148,20 @@ def test_energy_adds_up() -> None:
     found = ask(paper(), (TENSOR, 1, 0), (DLA0, 1, 1))
     gpu_rate, dla_rate = 1 / (HOST[0] + GPU[0]), 1 / (HOST[1] + DLA[1])
     traffic = gpu_rate * 1e9 * GPU[0] + dla_rate * 1e9 * DLA[1]
-    np.testing.assert_allclose(found.rails_w[0], [3 + gpu_rate * 5 * GPU[0], 2 + dla_rate * 2 * DLA[1], 1 + 2e-10 * traffic], rtol=1e-5)
+    np.testing.assert_allclose(
+        found.rails_w[0],
+        [3 + gpu_rate * 5 * GPU[0], 2 + dla_rate * 2 * DLA[1], 1 + 2e-10 * traffic],
+        rtol=1e-5,
+    )
     assert found.power_w[0] == pytest.approx(found.rails_w[0].sum())
     assert found.throughput_ips[0, 0] == pytest.approx(gpu_rate + BATCHES[1] * dla_rate, rel=1e-5)
     assert not found.throttled[0]
 
 
 def test_a_module_never_draws_more_than_its_limit() -> None:
-    free, capped = (ask(paper(max_power_w=watts), (TENSOR, 4, 1), (CUDA, 2, 1)) for watts in (1e3, 8.0))
+    free, capped = (
+        ask(paper(max_power_w=watts), (TENSOR, 4, 1), (CUDA, 2, 1)) for watts in (1e3, 8.0)
+    )
     assert free.power_w[0] > 8.5
     assert capped.power_w[0] == pytest.approx(8.0, rel=1e-5)
     assert capped.throttled[0]
@@ -132,8 +169,16 @@ def test_a_module_never_draws_more_than_its_limit() -> None:
 
 
 def test_traffic_of_others_slows_and_ones_own_does_not() -> None:
-    shy = {"dram_byte_s": 1e9, "contention_threshold": 0.5, "contention_slope": 1.0, "contention_plateau": 0.4}
-    alone, beside = ask(paper(**shy), (TENSOR, 1, 0)), ask(paper(**shy), (TENSOR, 1, 0), (DLA0, 1, 0))
+    shy = {
+        "dram_byte_s": 1e9,
+        "contention_threshold": 0.5,
+        "contention_slope": 1.0,
+        "contention_plateau": 0.4,
+    }
+    alone, beside = (
+        ask(paper(**shy), (TENSOR, 1, 0)),
+        ask(paper(**shy), (TENSOR, 1, 0), (DLA0, 1, 0)),
+    )
     assert alone.throughput_ips[0, 0] == pytest.approx(1 / (HOST[0] + GPU[0]), rel=1e-5)
     quiet = ask(paper(), (TENSOR, 1, 0), (DLA0, 1, 0))
     assert beside.throughput_ips[0, 0] < 0.99 * quiet.throughput_ips[0, 0]
@@ -142,7 +187,9 @@ def test_traffic_of_others_slows_and_ones_own_does_not() -> None:
 @pytest.mark.parametrize("rate_ips", [20.0, 1e4])
 def test_an_open_loop_serves_what_arrives_up_to_its_capacity(rate_ips: float) -> None:
     found = ask(paper(rate_ips=rate_ips), (TENSOR, 1, 0))
-    assert found.throughput_ips[0, 0] == pytest.approx(min(rate_ips, 1 / (HOST[0] + GPU[0])), rel=1e-4)
+    assert found.throughput_ips[0, 0] == pytest.approx(
+        min(rate_ips, 1 / (HOST[0] + GPU[0])), rel=1e-4
+    )
 
 
 def test_an_accelerator_that_is_absent_is_refused() -> None:
@@ -155,24 +202,38 @@ def test_an_accelerator_that_is_absent_is_refused() -> None:
 
 def model_of(name: str, mode: str, network: str = "resnet50") -> DeviceModel:
     table = reference_network(network)
-    space = ConfigurationSpace(device_of(name, mode), workload_of([described(table)]), 4, (1, 8, 64))
+    space = ConfigurationSpace(
+        device_of(name, mode), workload_of([described(table)]), 4, (1, 8, 64)
+    )
     return DeviceModel(machine_of(name, mode), space, (table,))
 
 
 ROOMS = [(name, mode) for name in board_names() for mode in board(name).power_modes]
 
 
-def some_slots(model: DeviceModel, rng: np.random.Generator, rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def some_slots(
+    model: DeviceModel, rng: np.random.Generator, rows: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Random instances and levels [rows, 1, 4] on the accelerators that the device has, at least one each."""
-    places = [("cuda", "tensor", "dla0", "dla1").index(name) for name in model.space.device.accelerator_names]
-    instances, levels = np.zeros((rows, 1, 4), dtype=np.int64), np.zeros((rows, 1, 4), dtype=np.int64)
+    places = [
+        ("cuda", "tensor", "dla0", "dla1").index(name)
+        for name in model.space.device.accelerator_names
+    ]
+    instances, levels = (
+        np.zeros((rows, 1, 4), dtype=np.int64),
+        np.zeros((rows, 1, 4), dtype=np.int64),
+    )
     instances[:, :, places] = rng.integers(0, 5, (rows, 1, len(places)))
     instances[:, :, places[0]] += instances.sum(axis=2) == 0
     levels[:, :, places] = rng.integers(0, 3, (rows, 1, len(places)))
     return instances, levels
 
 
-@given(st.sampled_from(ROOMS), st.sampled_from(["resnet50", "bert_large", "rnnt", "ssd_mobilenet_v1"]), st.integers(0, 2**32))
+@given(
+    st.sampled_from(ROOMS),
+    st.sampled_from(["resnet50", "bert_large", "rnnt", "ssd_mobilenet_v1"]),
+    st.integers(0, 2**32),
+)
 @settings(max_examples=25, deadline=None)
 def test_every_board_answers_with_numbers(room: tuple[str, str], network: str, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from envs.errors import OptionError
-from envs.simulator.parameters import FITTED, FRAMEWORKS, NAMES, PARAMETERS, check, drawn, fitted, nominal
+from envs.simulator.parameters import (
+    FITTED,
+    FRAMEWORKS,
+    NAMES,
+    PARAMETERS,
+    check,
+    drawn,
+    fitted,
+    nominal,
+)
 
 ARCHITECTURES = ("ampere", "volta", "cpu")
 
@@ -41,7 +50,16 @@ def test_an_architecture_has_its_own_values_over_those_of_all() -> None:
     assert nominal("ampere").tail[0] == PARAMETERS["tail"].nominal
 
 
-@pytest.mark.parametrize(("name", "value"), [("int8_efficiency", 1.5), ("int8_efficiency", 0.0), ("tail", -0.1), ("gpu_w", float("nan")), ("speed", 1.0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("int8_efficiency", 1.5),
+        ("int8_efficiency", 0.0),
+        ("tail", -0.1),
+        ("gpu_w", float("nan")),
+        ("speed", 1.0),
+    ],
+)
 def test_a_wrong_value_is_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(OptionError, match=f"parameters.{name}"):
         nominal("ampere").with_values(**{name: value})
@@ -56,7 +74,9 @@ def test_frameworks_are_values_of_parameters(framework: str) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("width", [0.5, 1.0, 3.0])
 def test_drawn_values_stay_within_their_ranges(architecture: str, width: float) -> None:
-    values = drawn(architecture, np.random.default_rng(0).standard_normal((200, len(NAMES))), width).values
+    values = drawn(
+        architecture, np.random.default_rng(0).standard_normal((200, len(NAMES))), width
+    ).values
     assert np.isfinite(values).all()
     for position, known in enumerate(PARAMETERS.values()):
         assert (known.low <= values[:, position]).all()
@@ -64,4 +84,6 @@ def test_drawn_values_stay_within_their_ranges(architecture: str, width: float) 
 
 
 def test_drawing_nothing_gives_the_fitted_values() -> None:
-    np.testing.assert_allclose(drawn("ampere", np.zeros((1, len(NAMES)))).values, nominal("ampere").values)
+    np.testing.assert_allclose(
+        drawn("ampere", np.zeros((1, len(NAMES)))).values, nominal("ampere").values
+    )

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from envs.catalog.reference_networks import reference_network
-from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import OptionError
+from envs.problems.draw import described
 from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.device_model import DeviceModel
-from envs.simulator.draw import described
 from envs.simulator.machine import device_of, machine_of
 from envs.simulator.thermal import Cooling, clock_at, temperature_after
-from envs.workload import workload_of
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
 
 COOLING = Cooling(ambient_c=20.0, c_per_w=2.0, minutes_s=100.0, limit_c=90.0, slope=0.1, least=0.5)
 
@@ -26,11 +26,15 @@ def test_it_warms_towards_the_steady_state_as_an_exponential() -> None:
 
 def test_two_spans_are_as_good_as_one() -> None:
     halfway = temperature_after(COOLING, 30.0, 40.0, 33.0)
-    assert temperature_after(COOLING, halfway, 40.0, 17.0) == pytest.approx(temperature_after(COOLING, 30.0, 40.0, 50.0))
+    assert temperature_after(COOLING, halfway, 40.0, 17.0) == pytest.approx(
+        temperature_after(COOLING, 30.0, 40.0, 50.0)
+    )
 
 
 def test_clocks_fall_beyond_the_limit_and_no_further_than_the_least() -> None:
-    np.testing.assert_allclose(clock_at(COOLING, np.array([20.0, 90.0, 92.0, 200.0])), [1.0, 1.0, 0.8, 0.5])
+    np.testing.assert_allclose(
+        clock_at(COOLING, np.array([20.0, 90.0, 92.0, 200.0])), [1.0, 1.0, 0.8, 0.5]
+    )
 
 
 def test_a_cooling_that_cannot_be_names_the_key() -> None:
@@ -40,9 +44,14 @@ def test_a_cooling_that_cannot_be_names_the_key() -> None:
 
 def test_a_hot_device_serves_less_and_recovers() -> None:
     layers = reference_network("resnet50")
-    space = ConfigurationSpace(device_of("agx_orin_64", "MAXN"), workload_of([described(layers)]), 4, (1, 8, 64))
+    space = ConfigurationSpace(
+        device_of("agx_orin_64", "MAXN"), workload_of([described(layers)]), 4, (1, 8, 64)
+    )
     model = DeviceModel(machine_of("agx_orin_64", "MAXN"), space, (layers,))
-    busy, idle = (Configuration((((instances, batch), (0, 0), (0, 0), (0, 0)),)) for instances, batch in ((2, 64), (1, 1)))
+    busy, idle = (
+        Configuration((((instances, batch), (0, 0), (0, 0), (0, 0)),))
+        for instances, batch in ((2, 64), (1, 1))
+    )
     with SimulatedRuntime(model, cooling=Cooling(ambient_c=45.0, c_per_w=1.6)) as runtime:
         runtime.apply(busy)
         cold = runtime.measure(3.0).throughput_ips[0]

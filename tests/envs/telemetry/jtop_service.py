@@ -37,7 +37,16 @@ sys.exit(main(float(sys.argv[2])))
 
 def rail(millivolts: int, milliamperes: int) -> dict[str, Any]:
     milliwatts = millivolts * milliamperes // 1000
-    return {"type": "I2C", "volt": millivolts, "curr": milliamperes, "power": milliwatts, "avg": 9999, "online": True, "warn": 32760, "crit": 32760}
+    return {
+        "type": "I2C",
+        "volt": millivolts,
+        "curr": milliamperes,
+        "power": milliwatts,
+        "avg": 9999,
+        "online": True,
+        "warn": 32760,
+        "crit": 32760,
+    }
 
 
 def power(position: int) -> dict[str, Any]:
@@ -48,12 +57,21 @@ def power(position: int) -> dict[str, Any]:
         "VIN_SYS_5V0": rail(5040, 980),
         "VDDQ_VDD2_1V8AO": rail(4960, 220),
     }
-    return {"rail": rails, "tot": {"power": sum(each["power"] for each in rails.values()), "avg": 9999}}
+    return {
+        "rail": rails,
+        "tot": {"power": sum(each["power"] for each in rails.values()), "avg": 9999},
+    }
 
 
 def board(position: int) -> dict[str, Any]:
     """The data of one sample, as the service of jetson-stats 7.2 lays it out."""
-    clock = {"cur": 407_000, "min": 306_000, "max": 1_300_500, "governor": "nvhost_podgov", "GPC": [407_000, 407_000]}
+    clock = {
+        "cur": 407_000,
+        "min": 306_000,
+        "max": 1_300_500,
+        "governor": "nvhost_podgov",
+        "GPC": [407_000, 407_000],
+    }
     return {
         "uptime": 1000.0 + position,
         "cpu": {"total": {}, "cpu": []},
@@ -63,8 +81,15 @@ def board(position: int) -> dict[str, Any]:
             "SWAP": {"tot": 0, "used": 0},
             "EMC": {"cur": 2_133_000, "max": 3_199_000, "min": 204_000, "val": 1, "online": True},
         },
-        "engines": {"DLA0": {"DLA0_CORE": {"online": True, "cur": 1_600_000}}, "DLA1": {"DLA1_CORE": {"online": False, "cur": 0}}},
-        "temperature": {"cpu": {"temp": 76.5, "online": True}, "tj": {"temp": 77.281, "online": True}, "cv0": {"temp": -256, "online": False}},
+        "engines": {
+            "DLA0": {"DLA0_CORE": {"online": True, "cur": 1_600_000}},
+            "DLA1": {"DLA1_CORE": {"online": False, "cur": 0}},
+        },
+        "temperature": {
+            "cpu": {"temp": 76.5, "online": True},
+            "tj": {"temp": 77.281, "online": True},
+            "cv0": {"temp": -256, "online": False},
+        },
         "power": power(position),
         "fan": {},
         "processes": [],
@@ -98,7 +123,14 @@ def serve(socket: str, version: str, interval: str) -> None:
             message = {}
         if "interval" in message:
             interval_s, due_s = float(interval or message["interval"]), 0.0
-            told = {"version": version or jtop.__version__, "board": {"hardware": {}}, "interval": interval_s, "memory": "", "fan": {}, "jc": False}
+            told = {
+                "version": version or jtop.__version__,
+                "board": {"hardware": {}},
+                "interval": interval_s,
+                "memory": "",
+                "fan": {},
+                "jc": False,
+            }
             control.put({"init": told})
             time.sleep(0.05)  # the client takes its answer from the queue in which it asked
         elif "init" in message:
@@ -119,7 +151,16 @@ class JtopService:
         self.root = Path(self._folder.name)
         self.socket = self.root / "run/jtop.sock"
         self.socket.parent.mkdir()
-        self.process = subprocess.Popen([sys.executable, "-m", "tests.envs.telemetry.jtop_service", str(self.socket), version, interval])
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.envs.telemetry.jtop_service",
+                str(self.socket),
+                version,
+                interval,
+            ]
+        )
         deadline_s = time.perf_counter() + 20
         while not self.socket.exists() and time.perf_counter() < deadline_s:
             time.sleep(0.02)

@@ -13,7 +13,9 @@ class NVMLError(Exception):
     pass
 
 
-def install(monkeypatch: pytest.MonkeyPatch, counts: bool, has_power: bool = True, throttled: int = 0) -> ModuleType:
+def install(
+    monkeypatch: pytest.MonkeyPatch, counts: bool, has_power: bool = True, throttled: int = 0
+) -> ModuleType:
     """Make `import pynvml` give the stand-in.
 
     Args:

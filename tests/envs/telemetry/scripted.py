@@ -31,4 +31,11 @@ class ScriptedSensor:
 
 def watts(total_w: float, **told: Any) -> BoardSample:
     """A sample of one rail."""
-    return BoardSample(total_w, {"module": total_w}, time.perf_counter(), ("module",), steps_w={"module": 0.4}, **told)
+    return BoardSample(
+        total_w,
+        {"module": total_w},
+        time.perf_counter(),
+        ("module",),
+        steps_w={"module": 0.4},
+        **told,
+    )

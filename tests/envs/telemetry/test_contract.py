@@ -15,7 +15,6 @@ from envs.telemetry.none import NoSensor
 from envs.telemetry.nvml import NvmlSensor
 from envs.telemetry.protocol import BoardSample, Sensor
 from envs.telemetry.rapl import RaplSensor
-from envs.telemetry.tegrastats import TegrastatsSensor
 from tests.envs.telemetry import nvml_library, trees
 from tests.envs.telemetry.jtop_service import jtop_sensor
 
@@ -25,11 +24,6 @@ Make = Callable[[Path, pytest.FixtureRequest], Sensor]
 def rapl(root: Path, request: pytest.FixtureRequest) -> Sensor:
     trees.package(root, "intel-rapl:0", "package-0", 1_000_000)
     return RaplSensor(root)
-
-
-def tegrastats(root: Path, request: pytest.FixtureRequest) -> Sensor:
-    trees.tegrastats(root, (trees.AT_REST, trees.JETPACK_7))
-    return TegrastatsSensor(trees.agx_orin_jetpack6(root))
 
 
 def nvml(root: Path, request: pytest.FixtureRequest) -> Sensor:
@@ -42,7 +36,6 @@ SENSORS: dict[str, Make] = {
     "agx_orin_jetpack6": lambda root, request: Ina3221Sensor(trees.agx_orin_jetpack6(root)),
     "orin_nx": lambda root, request: Ina3221Sensor(trees.orin_nx(root)),
     "jtop": lambda root, request: jtop_sensor(root, request),
-    "tegrastats": tegrastats,
     "rapl": rapl,
     "nvml": nvml,
     "none": lambda root, request: NoSensor(),
@@ -72,12 +65,20 @@ class TestSensor:
         sample = sensor.read()
         assert set(sample.total_rails) <= set(sample.rails_w)
         if sensor.has_power:
-            assert sample.total_w == pytest.approx(sum(sample.rails_w[rail] for rail in sample.total_rails))
+            assert sample.total_w == pytest.approx(
+                sum(sample.rails_w[rail] for rail in sample.total_rails)
+            )
 
     def test_what_is_told_is_a_number_and_what_is_not_is_left_out(self, sensor: Sensor) -> None:
         sensor.read()
         sample = sensor.read()
-        for told in (sample.rails_w, sample.energy_j, sample.temperatures_c, sample.clocks_mhz, sample.throttle_events):
+        for told in (
+            sample.rails_w,
+            sample.energy_j,
+            sample.temperatures_c,
+            sample.clocks_mhz,
+            sample.throttle_events,
+        ):
             assert all(math.isfinite(value) for value in told.values())
         assert all(0 < celsius < 150 for celsius in sample.temperatures_c.values())
         assert all(0 < mhz < 1e5 for mhz in sample.clocks_mhz.values())
@@ -97,7 +98,11 @@ class TestSensor:
             assert "did not move" in window.fault, "the counter of a file that nobody writes"
         else:
             assert not window.fault
-            assert math.isfinite(window.mean_w) == sensor.has_power == math.isfinite(window.uncertainty_w)
+            assert (
+                math.isfinite(window.mean_w)
+                == sensor.has_power
+                == math.isfinite(window.uncertainty_w)
+            )
 
     def test_close_is_idempotent_and_leaves_nothing_behind(self, sensor: Sensor) -> None:
         sensor.read()
@@ -106,4 +111,6 @@ class TestSensor:
         for thread in threading.enumerate():
             if thread.name.endswith(" lines"):
                 thread.join(5)
-                assert not thread.is_alive(), "its child has gone, and with it the thread that listened"
+                assert not thread.is_alive(), (
+                    "its child has gone, and with it the thread that listened"
+                )

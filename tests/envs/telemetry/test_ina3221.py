@@ -16,7 +16,9 @@ from tests.envs.telemetry.rights import closed_to_others
 def test_an_agx_orin_at_rest(tmp_path: Path) -> None:
     """JetPack 5: equal to what tegrastats tells of the same board, and without the rail that VIN_SYS_5V0 feeds."""
     sample = Ina3221Sensor(trees.agx_orin_jetpack5(tmp_path)).read()
-    assert sample.rails_w == pytest.approx({"VDD_GPU_SOC": 1.9952, "VDD_CPU_CV": 0.0, "VIN_SYS_5V0": 2.524, "VDDQ_VDD2_1V8AO": 1.0912})
+    assert sample.rails_w == pytest.approx(
+        {"VDD_GPU_SOC": 1.9952, "VDD_CPU_CV": 0.0, "VIN_SYS_5V0": 2.524, "VDDQ_VDD2_1V8AO": 1.0912}
+    )
     assert sample.total_w == pytest.approx(1.9952 + 2.524)
     assert sample.total_rails == ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
 
@@ -48,12 +50,20 @@ def test_the_input_rail_of_an_orin_nx_is_its_total(tmp_path: Path) -> None:
     sample = Ina3221Sensor(trees.orin_nx(tmp_path)).read()
     assert sample.total_w == pytest.approx(5.024 * 0.992)
     assert sample.rails_w["VDD_SOC"] == pytest.approx(5.016 * 0.28)
-    assert sample.steps_w["VDD_IN"] == pytest.approx(0.048, rel=0.01), "40 uV over 5 mOhm are 8 mA at 5 V, and 8 mV at 1 A"
+    assert sample.steps_w["VDD_IN"] == pytest.approx(0.048, rel=0.01), (
+        "40 uV over 5 mOhm are 8 mA at 5 V, and 8 mV at 1 A"
+    )
 
 
 def test_unknown_rails_are_kept_and_never_summed(tmp_path: Path) -> None:
     """An AGX Xavier has six rails, of which nobody has said which are parts of which."""
-    trees.monitor(tmp_path, "1-0040", "hwmon3", {1: ("GPU", 19000, 100), 2: ("CPU", 19000, 60), 3: ("SOC", 19000, 140)}, 5000)
+    trees.monitor(
+        tmp_path,
+        "1-0040",
+        "hwmon3",
+        {1: ("GPU", 19000, 100), 2: ("CPU", 19000, 60), 3: ("SOC", 19000, 140)},
+        5000,
+    )
     sensor = Ina3221Sensor(tmp_path)
     sample = sensor.read()
     assert not sensor.has_power
@@ -82,7 +92,9 @@ def test_a_zone_that_cannot_be_read_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_no_monitor_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SensorError, match=r"ina3221: no power monitor below .*ina3221: this is no Jetson"):
+    with pytest.raises(
+        SensorError, match=r"ina3221: no power monitor below .*ina3221: this is no Jetson"
+    ):
         Ina3221Sensor(tmp_path)
 
 
@@ -90,7 +102,9 @@ def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
     sensor = Ina3221Sensor(trees.orin_nx(tmp_path))
     lost = next(tmp_path.glob("sys/bus/i2c/drivers/ina3221/*/hwmon/*/curr1_input"))
     lost.unlink()
-    with pytest.raises(SensorError, match=r"curr1_input cannot be read \(No such file or directory\)"):
+    with pytest.raises(
+        SensorError, match=r"curr1_input cannot be read \(No such file or directory\)"
+    ):
         sensor.read()
 
 
@@ -101,11 +115,16 @@ def test_a_file_without_a_number_is_named(tmp_path: Path) -> None:
         Ina3221Sensor(root)
 
 
-@pytest.mark.parametrize("forbidden", [".", "*/hwmon", "*/hwmon/*/in1_label", "*/hwmon/*/curr1_input"])
+@pytest.mark.parametrize(
+    "forbidden", [".", "*/hwmon", "*/hwmon/*/in1_label", "*/hwmon/*/curr1_input"]
+)
 def test_no_permission_says_what_to_do(public_root: Path, forbidden: str) -> None:
     """A hardened container may hide a folder or a file."""
     driver = trees.orin_nx(public_root) / "sys/bus/i2c/drivers/ina3221"
     hidden = driver if forbidden == "." else next(driver.glob(forbidden))
     with closed_to_others(hidden), pytest.raises(SensorError) as error:
         Ina3221Sensor(public_root)
-    assert str(error.value) == f"ina3221: {hidden} may not be read by this user: run as root, or allow it once with `sudo chmod a+r {hidden}`"
+    assert (
+        str(error.value)
+        == f"ina3221: {hidden} may not be read by this user: run as root, or allow it once with `sudo chmod a+r {hidden}`"
+    )

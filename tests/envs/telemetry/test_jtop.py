@@ -35,7 +35,9 @@ def test_what_the_service_tells(service: JtopService) -> None:
     assert sensor.has_power
     assert {round(sample.rails_w["VDD_GPU_SOC"], 3) for sample in samples} == {3.192, 3.591, 3.99}
     sample = samples[-1]
-    assert sample.total_w == pytest.approx(sample.rails_w["VDD_GPU_SOC"] + 14.365 + 4.939), "without VDDQ, which VIN_SYS_5V0 feeds"
+    assert sample.total_w == pytest.approx(sample.rails_w["VDD_GPU_SOC"] + 14.365 + 4.939), (
+        "without VDDQ, which VIN_SYS_5V0 feeds"
+    )
     assert sample.temperatures_c == {"cpu": 76.5, "tj": 77.281}
     assert sample.clocks_mhz == {"gpu": 407.0, "emc": 2133.0, "dla0": 1600.0}
     assert sample.throttle_events == {"oc1": 0, "oc2": 15, "oc3": 37}
@@ -87,7 +89,9 @@ def test_a_service_that_another_client_slowed_down() -> None:
     needs_client()
     service = JtopService(interval="5")
     try:
-        with pytest.raises(SensorError, match=r"another client runs the service at 5 s, 0\.1 s is wanted"):
+        with pytest.raises(
+            SensorError, match=r"another client runs the service at 5 s, 0\.1 s is wanted"
+        ):
             JtopSensor(service.root, 0.1, service.client)
     finally:
         service.stop()
@@ -99,7 +103,9 @@ def test_a_service_that_has_left_its_socket_behind() -> None:
     service.process.kill()
     service.process.wait()
     try:
-        with pytest.raises(SensorError, match="jtop: the service is down: start it with `sudo systemctl start"):
+        with pytest.raises(
+            SensorError, match="jtop: the service is down: start it with `sudo systemctl start"
+        ):
             JtopSensor(service.root, 0.1, service.client)
     finally:
         service.stop()
@@ -115,17 +121,32 @@ def test_without_the_package_the_extra_is_named() -> None:
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
         (Path(folder) / "run").mkdir()
         listener.bind(f"{folder}/run/jtop.sock")
-        hidden = [sys.executable, "-c", "import sys; sys.modules['jtop'] = None; from envs.telemetry.jtop_client import main; sys.exit(main(1.0))"]
-        with pytest.raises(SensorError, match=r"jtop: jtop is not installed: pip install 'orin-tuner\[jtop\]'"):
+        hidden = [
+            sys.executable,
+            "-c",
+            "import sys; sys.modules['jtop'] = None; from envs.telemetry.jtop_client import main; sys.exit(main(1.0))",
+        ]
+        with pytest.raises(
+            SensorError, match=r"jtop: jtop is not installed: pip install 'orin-tuner\[jtop\]'"
+        ):
             JtopSensor(Path(folder), client=hidden)
 
 
 @pytest.mark.parametrize(
     ("said", "advised"),
     [
-        ("The jtop.service is not active. Please run: sudo jtop --install-service", "sudo systemctl start jtop.service"),
-        ("I can't access jtop.service. Please logout or reboot this board.", "sudo usermod -aG jtop"),
-        ("Mismatch version jtop service: [4.5.4] and client: [4.3.2]. Please run: sudo systemctl restart jtop.service", "[4.5.4] and client: [4.3.2]: install"),
+        (
+            "The jtop.service is not active. Please run: sudo jtop --install-service",
+            "sudo systemctl start jtop.service",
+        ),
+        (
+            "I can't access jtop.service. Please logout or reboot this board.",
+            "sudo usermod -aG jtop",
+        ),
+        (
+            "Mismatch version jtop service: [4.5.4] and client: [4.3.2]. Please run: sudo systemctl restart jtop.service",
+            "[4.5.4] and client: [4.3.2]: install",
+        ),
         ("Lost connection with jtop server", "sudo systemctl restart jtop.service"),
     ],
 )
@@ -142,7 +163,9 @@ def test_an_input_rail_is_found_where_the_client_moved_it() -> None:
     assert rails_mw({}) == {}
 
 
-@pytest.mark.parametrize("line", ["", "Traceback", "[1]", '{"rails_mw": 5}', '{"rails_mw": {"VDD_IN": "x"}}'])
+@pytest.mark.parametrize(
+    "line", ["", "Traceback", "[1]", '{"rails_mw": 5}', '{"rails_mw": {"VDD_IN": "x"}}']
+)
 def test_what_is_no_sample_is_refused(line: str, tmp_path: Path) -> None:
     with pytest.raises(SensorError, match="which is no sample"):
         sample_of(line, 0.0, BoardFiles(tmp_path))
@@ -150,7 +173,9 @@ def test_what_is_no_sample_is_refused(line: str, tmp_path: Path) -> None:
 
 def test_the_client_ends_when_nobody_listens(service: JtopService) -> None:
     """As when the process that watches was killed."""
-    client = subprocess.Popen([*service.client, "0.1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    client = subprocess.Popen(
+        [*service.client, "0.1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert client.stdout is not None
     assert client.stderr is not None
     client.stdout.readline()

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import OptionError, SensorError
-from envs.measurement import Measurement
-from envs.runtimes.measuring import ServingOptions
-from envs.runtimes.serving import ServingRuntime
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
+from envs.spec.measurement import Measurement
+from envs.spec.space import Configuration, ConfigurationSpace
 from envs.telemetry.ina3221 import Ina3221Sensor
 from envs.telemetry.none import NoSensor
 from envs.telemetry.protocol import BoardSample, Sensor
@@ -39,14 +39,23 @@ class Factory:
         pass
 
 
-def measure(space: ConfigurationSpace, sensor: Sensor, window_s: float = 0.3, interval_s: float = 0.02) -> Measurement:
-    with ServingRuntime(space, Factory(), sensor, ServingOptions(warmup_s=0.0, power_interval_s=interval_s)) as runtime:
+def measure(
+    space: ConfigurationSpace, sensor: Sensor, window_s: float = 0.3, interval_s: float = 0.02
+) -> Measurement:
+    with ServingRuntime(
+        space, Factory(), sensor, ServingOptions(warmup_s=0.0, power_interval_s=interval_s)
+    ) as runtime:
         runtime.apply(Configuration((((1, 1), (0, 0)),)))
         return runtime.measure(window_s)
 
 
 def test_watts_with_their_uncertainty(live_space: ConfigurationSpace) -> None:
-    measured = measure(live_space, ScriptedSensor(lambda position: watts(20.0 + position % 2, temperatures_c={"tj": 71.5, "cpu": 68.0})))
+    measured = measure(
+        live_space,
+        ScriptedSensor(
+            lambda position: watts(20.0 + position % 2, temperatures_c={"tj": 71.5, "cpu": 68.0})
+        ),
+    )
     assert 20 <= measured.power_w <= 21
     assert measured.energy_j == pytest.approx(measured.power_w * measured.window_s)
     assert measured.rails_w == {"module": pytest.approx(measured.power_w)}
@@ -57,7 +66,9 @@ def test_watts_with_their_uncertainty(live_space: ConfigurationSpace) -> None:
     assert measured.throttled == ()
 
 
-def test_a_sensor_that_is_lost_costs_the_power_and_nothing_else(live_space: ConfigurationSpace) -> None:
+def test_a_sensor_that_is_lost_costs_the_power_and_nothing_else(
+    live_space: ConfigurationSpace,
+) -> None:
     def tell(position: int) -> BoardSample:
         if position >= 4:
             raise SensorError("scripted: gone")
@@ -73,11 +84,19 @@ def test_a_sensor_that_is_lost_costs_the_power_and_nothing_else(live_space: Conf
 
 
 def test_alarms_in_the_window_mark_it(live_space: ConfigurationSpace) -> None:
-    sensor = ScriptedSensor(lambda position: watts(20.0 + position, throttle_events={"oc1": 0, "oc3": 5 + position}, throttling=("gpu_thermal",)))
+    sensor = ScriptedSensor(
+        lambda position: watts(
+            20.0 + position,
+            throttle_events={"oc1": 0, "oc3": 5 + position},
+            throttling=("gpu_thermal",),
+        )
+    )
     assert measure(live_space, sensor).throttled == ("gpu_thermal", "oc3")
 
 
-def test_a_board_that_tells_the_same_for_ever(live_space: ConfigurationSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_board_that_tells_the_same_for_ever(
+    live_space: ConfigurationSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("envs.telemetry.energy.STUCK_S", 1.0)
     measured = measure(live_space, Ina3221Sensor(trees.agx_orin_jetpack6(tmp_path)), window_s=1.3)
     assert measured.sensor == "ina3221"
@@ -103,7 +122,9 @@ def test_the_runtime_closes_its_sensor(live_space: ConfigurationSpace) -> None:
     assert closed == [True]
 
 
-def test_a_sensor_that_hangs_costs_one_thread_whatever_the_windows(live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sensor_that_hangs_costs_one_thread_whatever_the_windows(
+    live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("envs.telemetry.meter.ANSWER_S", 0.1)
     hang = threading.Event()
 

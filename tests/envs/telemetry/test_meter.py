@@ -125,7 +125,14 @@ def test_a_sensor_that_tells_only_a_total() -> None:
     assert 5 <= meter.window().mean_w <= 7
 
 
-@pytest.mark.parametrize("error", [SensorError("scripted: gone"), OSError(5, "Input/output error"), ZeroDivisionError("of a driver")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        SensorError("scripted: gone"),
+        OSError(5, "Input/output error"),
+        ZeroDivisionError("of a driver"),
+    ],
+)
 @pytest.mark.parametrize("since", [0, 3])
 def test_a_sensor_that_raises(error: Exception, since: int) -> None:
     def tell(position: int) -> BoardSample:
@@ -158,7 +165,9 @@ def test_a_sensor_that_hangs_delays_nothing_for_long(monkeypatch: pytest.MonkeyP
     assert math.isnan(window.mean_w)
 
 
-def test_a_reading_that_never_comes_back_costs_one_thread_and_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reading_that_never_comes_back_costs_one_thread_and_one_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Whatever the number of windows; and when it has come back at last, windows have power again."""
     monkeypatch.setattr(meter_module, "ANSWER_S", 0.2)
     hang = threading.Event()
@@ -175,7 +184,9 @@ def test_a_reading_that_never_comes_back_costs_one_thread_and_one_wait(monkeypat
         with meter:
             pass
         faults.append(meter.window().fault)
-    assert faults == ["scripted: no answer within 0.2 s"] + 3 * ["scripted: a reading that was begun in an earlier window has not come back"]
+    assert faults == ["scripted: no answer within 0.2 s"] + 3 * [
+        "scripted: a reading that was begun in an earlier window has not come back"
+    ]
     (thread,) = (each for each in threading.enumerate() if each.name == "power")
     assert sensor.reads == 1
     with meter:  # what comes back in the middle belongs to the earlier window
@@ -189,7 +200,10 @@ def test_a_reading_that_never_comes_back_costs_one_thread_and_one_wait(monkeypat
 
 
 @pytest.mark.parametrize("total_w", [math.nan, 0.0, -3.0])
-@pytest.mark.parametrize(("lost", "whole"), [({5}, True), ({5, 20, 21}, True), (set(range(5, 25)), False), (set(range(35, 1000)), False)])
+@pytest.mark.parametrize(
+    ("lost", "whole"),
+    [({5}, True), ({5, 20, 21}, True), (set(range(5, 25)), False), (set(range(35, 1000)), False)],
+)
 def test_a_few_readings_may_fail(lost: set[int], whole: bool, total_w: float) -> None:
     """Not many of them, and not the last one."""
     enough = threading.Event()

@@ -46,7 +46,9 @@ def test_what_holds_the_clocks_back_is_named(monkeypatch: pytest.MonkeyPatch) ->
     sensor = NvmlSensor()
     with PowerMeter(sensor) as meter:
         pass
-    assert meter.window().throttled == ("hardware_thermal", "power_cap"), "a counter that moved and a reason; the bit of the power cap alone is no fault"
+    assert meter.window().throttled == ("hardware_thermal", "power_cap"), (
+        "a counter that moved and a reason; the bit of the power cap alone is no fault"
+    )
 
 
 def test_a_gpu_without_power_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,8 +57,18 @@ def test_a_gpu_without_power_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         NvmlSensor()
 
 
-@pytest.mark.parametrize(("visible", "handle"), [("1,0", "index 1"), ("GPU-8932f937-d72c", "GPU-8932f937-d72c"), ("", "index 0"), ("MIG-1", "index 0")])
-def test_the_gpu_is_the_first_that_cuda_sees(monkeypatch: pytest.MonkeyPatch, visible: str, handle: str) -> None:
+@pytest.mark.parametrize(
+    ("visible", "handle"),
+    [
+        ("1,0", "index 1"),
+        ("GPU-8932f937-d72c", "GPU-8932f937-d72c"),
+        ("", "index 0"),
+        ("MIG-1", "index 0"),
+    ],
+)
+def test_the_gpu_is_the_first_that_cuda_sees(
+    monkeypatch: pytest.MonkeyPatch, visible: str, handle: str
+) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     module = nvml_library.install(monkeypatch, counts=False)
     asked = []

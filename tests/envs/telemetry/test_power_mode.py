@@ -30,7 +30,9 @@ CPU_ONLINE CORE_0 1
         (None, CONF, "unknown"),
     ],
 )
-def test_the_mode_is_named_as_boards_are_described(tmp_path: Path, status: str | None, conf: str, expected: str) -> None:
+def test_the_mode_is_named_as_boards_are_described(
+    tmp_path: Path, status: str | None, conf: str, expected: str
+) -> None:
     (tmp_path / "var/lib/nvpmodel").mkdir(parents=True)
     (tmp_path / "etc").mkdir()
     if status is not None:

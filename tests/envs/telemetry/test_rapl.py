@@ -21,7 +21,9 @@ def now_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_packages_are_summed_and_their_parts_not_counted_twice(tmp_path: Path, now_s: list[float]) -> None:
+def test_packages_are_summed_and_their_parts_not_counted_twice(
+    tmp_path: Path, now_s: list[float]
+) -> None:
     first = trees.package(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
     second = trees.package(tmp_path, "intel-rapl:1", "package-1", 5_000_000)
     trees.package(tmp_path, "intel-rapl:0:0", "core", 900_000)
@@ -31,7 +33,9 @@ def test_packages_are_summed_and_their_parts_not_counted_twice(tmp_path: Path, n
     (second / "energy_uj").write_text("25000000")
     sample = sensor.read()
     assert sample.total_w == pytest.approx(15 + 10)
-    assert sample.rails_w == pytest.approx({"package-0@intel-rapl:0": 15.0, "package-1@intel-rapl:1": 10.0})
+    assert sample.rails_w == pytest.approx(
+        {"package-0@intel-rapl:0": 15.0, "package-1@intel-rapl:1": 10.0}
+    )
     assert sample.energy_j == {"package-0@intel-rapl:0": 31.0, "package-1@intel-rapl:1": 25.0}
 
 
@@ -54,14 +58,23 @@ def test_a_counter_that_wrapped_around(tmp_path: Path, now_s: list[float]) -> No
 
 
 def test_no_tree_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SensorError, match=r"rapl: no energy counters below .*: this processor or virtual machine shows none"):
+    with pytest.raises(
+        SensorError,
+        match=r"rapl: no energy counters below .*: this processor or virtual machine shows none",
+    ):
         RaplSensor(tmp_path)
 
 
 def test_counters_for_root_alone_say_what_to_do(public_root: Path) -> None:
     """As Linux has them since CVE-2020-8694."""
     counter = trees.package(public_root, "intel-rapl:0", "package-0", 1) / "energy_uj"
-    with closed_to_others(counter), pytest.raises(SensorError, match=r"energy_uj may not be read by this user: run as root, or .*sudo chmod a\+r"):
+    with (
+        closed_to_others(counter),
+        pytest.raises(
+            SensorError,
+            match=r"energy_uj may not be read by this user: run as root, or .*sudo chmod a\+r",
+        ),
+    ):
         RaplSensor(public_root)
 
 

@@ -33,36 +33,25 @@ def test_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (chosen(), chosen(on_gpu=True)) == ("none", "nvml")
     trees.package(tmp_path, "intel-rapl:0", "package-0", 1)
     assert (chosen(), chosen(on_gpu=True)) == ("rapl", "nvml")
-    trees.tegrastats(tmp_path, (trees.AT_REST,))
-    assert chosen() == "tegrastats"
     trees.agx_orin_jetpack5(tmp_path)
     assert chosen() == "ina3221"
 
 
-def test_one_that_tells_no_total_is_the_last_resort(tmp_path: Path) -> None:
-    """The input rail of an AGX Thor hangs on another chip than its INA3221 (jetson_stats pull request 900), and tegrastats tells it."""
-    trees.monitor(tmp_path, "2-0040", "hwmon3", {1: ("VDD_GPU", 12000, 200), 2: ("VDD_CPU_SOC_MSS", 12000, 400), 3: ("VIN_SYS_5V0", 5000, 900)}, 2000)
-    alone = probe_sensor(root=tmp_path)
-    assert (alone.name, alone.has_power) == ("ina3221", False)
-    trees.tegrastats(tmp_path, ("VDD_GPU 2400mW/2400mW/2400mW VDD_CPU_SOC_MSS 4800mW/4800mW/4800mW VIN 25110mW/25110mW/25110mW",))
-    sensor = probe_sensor(root=tmp_path)
-    assert (sensor.name, sensor.has_power) == ("tegrastats", True)
-    assert sensor.read().total_w == 25.11
-    sensor.close()
-    assert probe_sensor("ina3221", tmp_path).name == "ina3221", "by name it is what was asked for"
-
-
-def test_what_is_not_chosen_is_logged_with_its_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_not_chosen_is_logged_with_its_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO, "envs.telemetry"):
         assert not probe_sensor(root=tmp_path).has_power
     told = [record.getMessage() for record in caplog.records]
-    assert [line.split()[2] for line in told] == ["ina3221", "jtop", "tegrastats", "rapl"]
-    assert "virtual machine shows none" in told[3]
+    assert [line.split()[2] for line in told] == ["ina3221", "jtop", "rapl"]
+    assert "virtual machine shows none" in told[2]
 
 
 def test_a_forbidden_sensor_is_passed_over(public_root: Path) -> None:
     trees.package(public_root, "intel-rapl:0", "package-0", 1)
-    monitor = next(trees.orin_nx(public_root).glob("sys/bus/i2c/drivers/ina3221/*/hwmon/*/curr1_input"))
+    monitor = next(
+        trees.orin_nx(public_root).glob("sys/bus/i2c/drivers/ina3221/*/hwmon/*/curr1_input")
+    )
     with closed_to_others(monitor):
         assert probe_sensor(root=public_root).name == "rapl"
         with pytest.raises(SensorError, match=r"ina3221: .*may not be read"):
@@ -82,5 +71,8 @@ def test_none_can_be_asked_for(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="sensor=ina219: choose one of auto, ina3221, jtop, tegrastats, rapl, nvml, none"):
+    with pytest.raises(
+        OptionError,
+        match="sensor=ina219: choose one of auto, ina3221, jtop, rapl, nvml, none",
+    ):
         probe_sensor("ina219", tmp_path)

@@ -10,7 +10,6 @@ some cores, is filled in. The one of an Orin NX is put together from its rails a
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,7 +47,9 @@ def write(path: Path, text: object) -> Path:
     return path
 
 
-def monitor(root: Path, address: str, hwmon: str, channels: Mapping[int, Channel], shunt_uohm: int) -> Path:
+def monitor(
+    root: Path, address: str, hwmon: str, channels: Mapping[int, Channel], shunt_uohm: int
+) -> Path:
     """One INA3221 with what the kernel shows beside the three channels, too."""
     chip = root / "sys/bus/i2c/drivers/ina3221" / address / "hwmon" / hwmon
     write(chip / "name", "ina3221")
@@ -92,15 +93,31 @@ def throttled_packages(root: Path, counts: Mapping[int, int]) -> dict[int, list[
             folder = root / f"sys/devices/system/cpu/cpu{core}"
             write(folder / "topology/physical_package_id", package_number)
             write(folder / "thermal_throttle/core_throttle_count", 0)
-            found.setdefault(package_number, []).append(write(folder / "thermal_throttle/package_throttle_count", count))
+            found.setdefault(package_number, []).append(
+                write(folder / "thermal_throttle/package_throttle_count", count)
+            )
     return found
 
 
 def agx_orin_jetpack5(root: Path) -> Path:
-    module = {1: ("VDD_GPU_SOC", 19952, 100), 2: ("VDD_CPU_CV", 19952, 0), 3: ("VIN_SYS_5V0", 5048, 500)}
+    module = {
+        1: ("VDD_GPU_SOC", 19952, 100),
+        2: ("VDD_CPU_CV", 19952, 0),
+        3: ("VIN_SYS_5V0", 5048, 500),
+    }
     monitor(root, "1-0040", "hwmon3", module, 2000)
-    monitor(root, "1-0041", "hwmon4", {1: ("NC", 0, 0), 2: ("VDDQ_VDD2_1V8AO", 4960, 220), 3: ("NC", 0, 0)}, 2000)
-    heat(root, {"CPU-therm": 43343, "GPU-therm": 41500, "CV0-therm": -256000, "tj-therm": 43343}, {"pwm-fan": 1, "gpu-throttle-alert": 0})
+    monitor(
+        root,
+        "1-0041",
+        "hwmon4",
+        {1: ("NC", 0, 0), 2: ("VDDQ_VDD2_1V8AO", 4960, 220), 3: ("NC", 0, 0)},
+        2000,
+    )
+    heat(
+        root,
+        {"CPU-therm": 43343, "GPU-therm": 41500, "CV0-therm": -256000, "tj-therm": 43343},
+        {"pwm-fan": 1, "gpu-throttle-alert": 0},
+    )
     alarms(root, "hwmon1", (0, 0, 4))
     write(root / "sys/class/devfreq/17000000.ga10b/cur_freq", 306_000_000)
     write(root / "sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq", 729_600)
@@ -109,10 +126,18 @@ def agx_orin_jetpack5(root: Path) -> Path:
 
 def agx_orin_jetpack6(root: Path) -> Path:
     """Other numbers of hwmon, other names of zones, and no file for a channel that is not connected."""
-    module = {1: ("VDD_GPU_SOC", 19952, 160), 2: ("VDD_CPU_CV", 19952, 720), 3: ("VIN_SYS_5V0", 5040, 980)}
+    module = {
+        1: ("VDD_GPU_SOC", 19952, 160),
+        2: ("VDD_CPU_CV", 19952, 720),
+        3: ("VIN_SYS_5V0", 5040, 980),
+    }
     monitor(root, "1-0040", "hwmon1", module, 2000)
     monitor(root, "1-0041", "hwmon2", {2: ("VDDQ_VDD2_1V8AO", 4960, 220)}, 2000)
-    heat(root, {"cpu-thermal": 76500, "gpu-thermal": 74000, "tj-thermal": 77281}, {"cpu-throttle-alert": 0, "gpu-throttle-alert": 1})
+    heat(
+        root,
+        {"cpu-thermal": 76500, "gpu-thermal": 74000, "tj-thermal": 77281},
+        {"cpu-throttle-alert": 0, "gpu-throttle-alert": 1},
+    )
     alarms(root, "hwmon5", (0, 15, 37))
     write(root / "sys/class/devfreq/17000000.gpu/cur_freq", 407_000_000)
     write(root / "sys/kernel/debug/bpmp/debug/clk/emc/rate", 2_133_000_000)
@@ -127,22 +152,12 @@ def orin_nx(root: Path) -> Path:
     return root
 
 
-def package(root: Path, name: str, label: str, energy_uj: int, wrap_uj: int = 262_143_328_850) -> Path:
+def package(
+    root: Path, name: str, label: str, energy_uj: int, wrap_uj: int = 262_143_328_850
+) -> Path:
     """One energy counter of a processor."""
     folder = root / "sys/class/powercap" / name
     write(folder / "name", label)
     write(folder / "energy_uj", energy_uj)
     write(folder / "max_energy_range_uj", wrap_uj)
     return folder
-
-
-def tegrastats(root: Path, lines: tuple[str, ...], then: str = "") -> Path:
-    """A program that writes these lines over and over, one each interval, as tegrastats does; `then` is run after the first round."""
-    told = "".join(f"echo '{line}'; sleep $pause\n" for line in lines)
-    # `--interval MS`; the real one also takes others.
-    script = f'#!/bin/sh\n[ "$1" = --interval ] || exit 2\npause=$(awk "BEGIN {{ print $2 / 1000 }}")\nwhile true; do\n{told}{then}\ndone\n'
-    path = root / "usr/bin/tegrastats"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(script)
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path

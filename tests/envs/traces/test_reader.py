@@ -11,9 +11,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from envs.configuration import Configuration
 from envs.errors import TraceError
-from envs.measurement import Failure, FailureKind, Measurement, Origin
+from envs.spec.measurement import Failure, FailureKind, Measurement, Origin
+from envs.spec.space import Configuration
 from envs.traces.reader import Trace, built_in_traces, find_trace, read_trace
 from envs.traces.schema import METADATA_KEY
 from tests.worlds import network, respond, space, write_trace
@@ -22,7 +22,11 @@ from tests.worlds import network, respond, space, write_trace
 def test_what_was_written_comes_back(tmp_path: Path) -> None:
     world = space(tenants=2, max_instances=1)
     broken = Configuration.of(world.catalogue[3])
-    trace = write_trace(tmp_path / "t.parquet", world, failures={broken: Failure(FailureKind.TIMED_OUT, "too slow", 7.0)})
+    trace = write_trace(
+        tmp_path / "t.parquet",
+        world,
+        failures={broken: Failure(FailureKind.TIMED_OUT, "too slow", 7.0)},
+    )
     assert trace.space == world
     for row in world.catalogue:
         configuration = Configuration.of(row)
@@ -31,7 +35,9 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
             assert outcome == Failure(FailureKind.TIMED_OUT, "too slow", 7.0)
             continue
         assert isinstance(outcome, Measurement)
-        assert outcome.origin is Origin.REPLAYED, "a replayed number is never shown as a measured one"
+        assert outcome.origin is Origin.REPLAYED, (
+            "a replayed number is never shown as a measured one"
+        )
         assert outcome.tenants == respond(world, configuration).tenants
         assert math.isnan(outcome.power_w)
 
@@ -39,12 +45,16 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
 def test_what_was_not_recorded_is_a_typed_failure(tmp_path: Path) -> None:
     part = write_trace(tmp_path / "part.parquet", space(), keep=0.4)
     recorded = {Configuration.of(row) for row in part.placements}
-    missing = next(Configuration.of(row) for row in space().catalogue if Configuration.of(row) not in recorded)
+    missing = next(
+        Configuration.of(row) for row in space().catalogue if Configuration.of(row) not in recorded
+    )
     outcome = part.outcome(missing)
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.NOT_RECORDED
     assert part.find(missing.array()[None]).tolist() == [-1]
-    assert part.find(np.array([[[(9, 9), (0, 0)]]])).tolist() == [-1], "nor is what lies outside the space"
+    assert part.find(np.array([[[(9, 9), (0, 0)]]])).tolist() == [-1], (
+        "nor is what lies outside the space"
+    )
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
@@ -63,10 +73,16 @@ def test_a_foreign_parquet_file_is_named(tmp_path: Path) -> None:
         read_trace(path)
 
 
-def rewritten(trace: Trace, path: Path, table: pyarrow.Table | None = None, **changes: object) -> Path:
+def rewritten(
+    trace: Trace, path: Path, table: pyarrow.Table | None = None, **changes: object
+) -> Path:
     table = pyarrow.parquet.read_table(trace.path) if table is None else table
-    facts = json.loads(pyarrow.parquet.read_table(trace.path).schema.metadata[METADATA_KEY]) | changes
-    pyarrow.parquet.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(facts)}), path)
+    facts = (
+        json.loads(pyarrow.parquet.read_table(trace.path).schema.metadata[METADATA_KEY]) | changes
+    )
+    pyarrow.parquet.write_table(
+        table.replace_schema_metadata({METADATA_KEY: json.dumps(facts)}), path
+    )
     return path
 
 
@@ -76,11 +92,25 @@ def test_damaged_contents_are_named(trace: Trace, tmp_path: Path) -> None:
     cases = {
         "format 99": rewritten(trace, tmp_path / "a.parquet", format=99),
         "damaged contents": rewritten(trace, tmp_path / "b.parquet", space={"device": {}}),
-        "lacks the column 'net0.p99_ms'": rewritten(trace, tmp_path / "c.parquet", table.drop_columns(["net0.p99_ms"])),
-        "a configuration twice": rewritten(trace, tmp_path / "d.parquet", pyarrow.concat_tables([table, table[:1]])),
+        "lacks the column 'net0.p99_ms'": rewritten(
+            trace, tmp_path / "c.parquet", table.drop_columns(["net0.p99_ms"])
+        ),
+        "a configuration twice": rewritten(
+            trace, tmp_path / "d.parquet", pyarrow.concat_tables([table, table[:1]])
+        ),
         "no rows": rewritten(trace, tmp_path / "e.parquet", table[:0]),
-        "infinite number": rewritten(trace, tmp_path / "f.parquet", table.set_column(column, "net0.p99_ms", pyarrow.array([math.inf] * len(table)))),
-        "empty cells": rewritten(trace, tmp_path / "g.parquet", table.set_column(column, "net0.p99_ms", pyarrow.array([None] * len(table), pyarrow.float64()))),
+        "infinite number": rewritten(
+            trace,
+            tmp_path / "f.parquet",
+            table.set_column(column, "net0.p99_ms", pyarrow.array([math.inf] * len(table))),
+        ),
+        "empty cells": rewritten(
+            trace,
+            tmp_path / "g.parquet",
+            table.set_column(
+                column, "net0.p99_ms", pyarrow.array([None] * len(table), pyarrow.float64())
+            ),
+        ),
     }
     for sentence, path in cases.items():
         with pytest.raises(TraceError, match=sentence):
@@ -89,7 +119,10 @@ def test_damaged_contents_are_named(trace: Trace, tmp_path: Path) -> None:
 
 def test_a_trace_in_which_everything_failed_is_named(tmp_path: Path) -> None:
     world = space(max_instances=1)
-    every = {Configuration.of(row): Failure(FailureKind.BUILD_FAILED, "no", 1.0) for row in world.catalogue}
+    every = {
+        Configuration.of(row): Failure(FailureKind.BUILD_FAILED, "no", 1.0)
+        for row in world.catalogue
+    }
     with pytest.raises(TraceError, match="no configuration that could be measured"):
         write_trace(tmp_path / "t.parquet", world, failures=every)
 
@@ -111,7 +144,9 @@ def test_the_built_in_traces_are_whole(name: str) -> None:
     trace = read_trace(find_trace(name))
     assert trace.metadata["complete"]
     assert "python -m tuner.record" in trace.metadata["command"]
-    assert len(trace.rows) == len(trace.space.catalogue) >= (250 if trace.space.shape[0] == 1 else 200)
+    assert (
+        len(trace.rows) == len(trace.space.catalogue) >= (250 if trace.space.shape[0] == 1 else 200)
+    )
     assert trace.space.device.accelerator_names == ("cpu_fp32", "cpu_int8")
     assert sum(row["disturbed"] for row in trace.rows) <= 0.02 * len(trace.rows)
     assert trace.path.stat().st_size < 500_000

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from envs.configuration import Configuration
 from envs.errors import StorageError, TraceError
+from envs.spec.space import Configuration
 from envs.traces.reader import read_trace
 from envs.traces.writer import TraceWriter, write_parquet
 from tests.worlds import respond, space
@@ -51,7 +51,9 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
     known, kills = 0, 0
     for attempt in range(12):
         command = [sys.executable, "-c", RECORDER, str(path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+        ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             time.sleep(0.002 * attempt)
@@ -69,8 +71,12 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
         with TraceWriter(path, WORLD, FACTS) as writer:
             writer.publish(complete=True)
     trace = read_trace(path)
-    assert [Configuration.of(row) for row in trace.placements] == CONFIGURATIONS, "each row once, none missing"
-    assert trace.batch.throughput_ips[:, 0].tolist() == [respond(WORLD, each).throughput_ips[0] for each in CONFIGURATIONS]
+    assert [Configuration.of(row) for row in trace.placements] == CONFIGURATIONS, (
+        "each row once, none missing"
+    )
+    assert trace.batch.throughput_ips[:, 0].tolist() == [
+        respond(WORLD, each).throughput_ips[0] for each in CONFIGURATIONS
+    ]
 
 
 @pytest.mark.parametrize("cut", [1, 17, 300])
@@ -99,7 +105,9 @@ def test_a_full_disk_keeps_what_was_completed(tmp_path: Path) -> None:
         full = os.open("/dev/full", os.O_WRONLY)
         os.dup2(full, writer._file)
         os.close(full)
-        with pytest.raises(StorageError, match=r"No space left on device.*run the same command again"):
+        with pytest.raises(
+            StorageError, match=r"No space left on device.*run the same command again"
+        ):
             writer.append(CONFIGURATIONS[1], respond(WORLD, CONFIGURATIONS[1]), 1, 1.0)
         assert len(writer.rows) == 1
     with TraceWriter(path, WORLD, FACTS) as writer:
@@ -108,7 +116,9 @@ def test_a_full_disk_keeps_what_was_completed(tmp_path: Path) -> None:
         TraceWriter(path, WORLD, FACTS | {"record": {"window_s": 9}})
 
 
-def test_a_parquet_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parquet_file_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "t.parquet"
     write_some(path, 2)
     with TraceWriter(path, WORLD, FACTS) as writer:
@@ -126,7 +136,10 @@ def test_a_parquet_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path
 
 
 def test_two_recorders_cannot_share_a_file(tmp_path: Path) -> None:
-    with TraceWriter(tmp_path / "t.parquet", WORLD, FACTS), pytest.raises(StorageError, match="held by another recording"):
+    with (
+        TraceWriter(tmp_path / "t.parquet", WORLD, FACTS),
+        pytest.raises(StorageError, match="held by another recording"),
+    ):
         TraceWriter(tmp_path / "t.parquet", WORLD, FACTS)
 
 

@@ -8,15 +8,27 @@ import numpy as np
 import pytest
 
 from envs.errors import OptionError, StorageError, TraceError
+from envs.problems.world import SimulatedWorld, TraceWorld
 from envs.tuning_env import TuningVectorEnv
-from envs.world import SimulatedWorld, TraceWorld
-from tuner.agents.training import AgentOptions, LinearSchedule, Watch, make_env, make_model, resume_model, save_checkpoint
+from tuner.agents.training import (
+    AgentOptions,
+    LinearSchedule,
+    Watch,
+    make_env,
+    make_model,
+    resume_model,
+    save_checkpoint,
+)
 from tuner.agents.vec_env import SB3TuningVecEnv
 
-OPTIONS = AgentOptions(steps=1000, envs=32, batch_size=128, hidden=8, budget=5, episodes_per_update=2)
+OPTIONS = AgentOptions(
+    steps=1000, envs=32, batch_size=128, hidden=8, budget=5, episodes_per_update=2
+)
 
 
-def test_finished_episodes_are_told_with_their_last_observation_and_what_they_gained(simulated_world: SimulatedWorld) -> None:
+def test_finished_episodes_are_told_with_their_last_observation_and_what_they_gained(
+    simulated_world: SimulatedWorld,
+) -> None:
     env = SB3TuningVecEnv(TuningVectorEnv(6, simulated_world, budget=4), seed=3)
     twin = TuningVectorEnv(6, simulated_world, budget=4)
     observations, _ = twin.reset(seed=3)
@@ -33,10 +45,15 @@ def test_finished_episodes_are_told_with_their_last_observation_and_what_they_ga
             gained += same
             assert done.all() == (step == 2)
             assert notes == [{}] * 6 or step == 2
-        assert all((note["terminal_observation"] == last).all() for note, last in zip(notes, infos["final_obs"], strict=True))
+        assert all(
+            (note["terminal_observation"] == last).all()
+            for note, last in zip(notes, infos["final_obs"], strict=True)
+        )
         assert np.allclose([note["episode"]["r"] for note in notes], gained)
         assert {note["episode"]["l"] for note in notes} == {3}
-        assert not any(note["TimeLimit.truncated"] for note in notes), "how much is left is observed, so the end is no surprise"
+        assert not any(note["TimeLimit.truncated"] for note in notes), (
+            "how much is left is observed, so the end is no surprise"
+        )
     assert env.env_is_wrapped(object) == [False] * 6
     assert env.get_attr("num_envs", [0, 2]) == [6, 6]
 
@@ -75,7 +92,9 @@ def test_a_checkpoint_goes_on_where_it_stopped(trace_world: TraceWorld, tmp_path
     env = make_env(trace_world, OPTIONS, 0)
     model = make_model(env, OPTIONS, 0, None)
     seen: list[int] = []
-    model.learn(512, callback=Watch(lambda text, step: seen.append(step), tmp_path / "c.zip", every=1))
+    model.learn(
+        512, callback=Watch(lambda text, step: seen.append(step), tmp_path / "c.zip", every=1)
+    )
     assert sum(seen) == model.num_timesteps == 512
     assert (tmp_path / "c.zip").is_file(), "saved on the way"
     save_checkpoint(model, tmp_path / "c.zip")
@@ -89,19 +108,25 @@ def test_a_checkpoint_goes_on_where_it_stopped(trace_world: TraceWorld, tmp_path
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "text", "missing"])
-def test_a_damaged_checkpoint_is_named(trace_world: TraceWorld, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_checkpoint_is_named(
+    trace_world: TraceWorld, tmp_path: Path, damage: str
+) -> None:
     env = make_env(trace_world, OPTIONS, 0)
     path = tmp_path / "c.zip"
     save_checkpoint(make_model(env, OPTIONS, 0, None), path)
     whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "half": whole[: len(whole) // 2], "text": b"no zip", "missing": b""}[damage])
+    path.write_bytes(
+        {"empty": b"", "half": whole[: len(whole) // 2], "text": b"no zip", "missing": b""}[damage]
+    )
     if damage == "missing":
         path.unlink()
     with pytest.raises(TraceError, match=r"c\.zip cannot be resumed here"):
         resume_model(path, env, OPTIONS)
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(trace_world: TraceWorld, tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
+    trace_world: TraceWorld, tmp_path: Path
+) -> None:
     class Full:
         def save(self, file) -> None:  # type: ignore[no-untyped-def]
             file.write(b"some of it")
@@ -110,7 +135,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(trace_world: Tr
     (tmp_path / "c.zip").write_bytes(b"the last one")
     with pytest.raises(StorageError, match="No space left on device"):
         save_checkpoint(Full(), tmp_path / "c.zip")
-    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("c.zip", b"the last one")]
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [
+        ("c.zip", b"the last one")
+    ]
 
 
 def test_the_learning_rate_falls_to_zero() -> None:
@@ -121,7 +148,14 @@ def test_the_learning_rate_falls_to_zero() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"steps": 0}, {"envs": -1}, {"learning_rate": 0.0}, {"hidden": 0}, {"threads": 0}, {"batch_size": 1}),
+        *(
+            {"steps": 0},
+            {"envs": -1},
+            {"learning_rate": 0.0},
+            {"hidden": 0},
+            {"threads": 0},
+            {"batch_size": 1},
+        ),
         *({"budget": 1}, {"changes": 1.5}, {"gamma": -0.1}, {"gae_lambda": 2.0}),
     ],
 )

@@ -13,15 +13,15 @@ import pytest
 
 from benchmarks.fault_worlds import HANG, KILL, NAN, NO_MEMORY, STUCK, SimulatedWorld
 from benchmarks.faults import BUNDLE, Campaign
-from envs.configuration import Configuration
 from envs.errors import ObjectiveError, RuntimeFault
-from envs.measurement import Failure, FailureKind, Measurement
 from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
+from envs.spec.measurement import Failure, FailureKind, Measurement
+from envs.spec.space import Configuration
 from tests.worlds import respond, space
+from tuner.control.arrivals import Arrivals, idle, moved, without_idle
 from tuner.control.guard import Phase
-from tuner.control.watch import Arrivals, idle, moved, without_idle
 
 
 @pytest.fixture
@@ -45,11 +45,15 @@ def held(campaign: Campaign) -> Configuration:
     return periods[-1].configuration
 
 
-def proposes(campaign: Campaign, configuration: Configuration, monkeypatch: pytest.MonkeyPatch) -> None:
+def proposes(
+    campaign: Campaign, configuration: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Lets the policy ask for this one next."""
     decider = campaign.controller._decider
     assert decider is not None
-    monkeypatch.setattr(decider, "experiment", lambda: None if configuration in decider._tried else configuration)
+    monkeypatch.setattr(
+        decider, "experiment", lambda: None if configuration in decider._tried else configuration
+    )
 
 
 def written(campaign: Campaign, text: str, stamp: int) -> None:
@@ -57,7 +61,9 @@ def written(campaign: Campaign, text: str, stamp: int) -> None:
     os.utime(campaign.limits_path, ns=(stamp, stamp))
 
 
-def test_it_searches_within_its_budget_and_then_holds_what_is_nearly_the_best(saturated: Campaign) -> None:
+def test_it_searches_within_its_budget_and_then_holds_what_is_nearly_the_best(
+    saturated: Campaign,
+) -> None:
     periods = [saturated.period() for _ in range(20)]
     assert sum(period.phase is Phase.SEARCHING for period in periods) <= 8
     assert len({period.configuration for period in periods[-8:]}) == 1
@@ -65,7 +71,9 @@ def test_it_searches_within_its_budget_and_then_holds_what_is_nearly_the_best(sa
     assert saturated.memory.load() == periods[-1].configuration
 
 
-def test_tighter_limits_are_kept_from_the_next_period_on_and_wider_ones_are_used(saturated: Campaign) -> None:
+def test_tighter_limits_are_kept_from_the_next_period_on_and_wider_ones_are_used(
+    saturated: Campaign,
+) -> None:
     saturated.settle()
     wide = saturated.period()
     assert isinstance(wide.outcome, Measurement)
@@ -89,7 +97,9 @@ def test_limits_that_cannot_be_read_are_an_event_and_the_old_ones_stay(campaign:
 
 
 @pytest.mark.parametrize("fault", [KILL, HANG])
-def test_an_instance_that_is_lost_is_started_again_in_the_same_configuration(campaign: Campaign, fault: str) -> None:
+def test_an_instance_that_is_lost_is_started_again_in_the_same_configuration(
+    campaign: Campaign, fault: str
+) -> None:
     serving = held(campaign)
     campaign.world.break_engine(fault)
     assert isinstance(campaign.period().outcome, Failure)
@@ -97,7 +107,9 @@ def test_an_instance_that_is_lost_is_started_again_in_the_same_configuration(cam
     assert (again.configuration, again.kept) == (serving, True)
 
 
-def test_a_configuration_that_loses_its_instances_twice_is_left(saturated: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_that_loses_its_instances_twice_is_left(
+    saturated: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
     campaign = saturated
     campaign.period()
     proposes(campaign, campaign.world.service.space.default(), monkeypatch)
@@ -109,18 +121,26 @@ def test_a_configuration_that_loses_its_instances_twice_is_left(saturated: Campa
 
 
 @pytest.mark.parametrize("fault", [NAN, STUCK])
-def test_while_the_sensor_says_nothing_the_safe_default_serves(campaign: Campaign, fault: str) -> None:
+def test_while_the_sensor_says_nothing_the_safe_default_serves(
+    campaign: Campaign, fault: str
+) -> None:
     campaign.settle()
     campaign.world.break_sensor(fault)
     periods = [campaign.period() for _ in range(5)]
     assert (periods[-1].phase, periods[-1].kept) == (Phase.SAFE, False)
     assert sum("the power sensor" in event for period in periods for event in period.events) == 1
     campaign.world.break_sensor("")
-    assert any("is back" in event for period in [campaign.period() for _ in range(4)] for event in period.events)
+    assert any(
+        "is back" in event
+        for period in [campaign.period() for _ in range(4)]
+        for event in period.events
+    )
     assert campaign.period().phase is not Phase.SAFE
 
 
-def test_no_memory_for_an_experiment_leaves_what_serves(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_memory_for_an_experiment_leaves_what_serves(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = campaign.period()
     proposes(campaign, Configuration((((2, 4), (0, 0), (0, 0), (0, 0)),)), monkeypatch)
     campaign.world.break_engine(NO_MEMORY)
@@ -173,8 +193,12 @@ class Beside(SimulatedRuntime):
         return replace(super().measure(window_s), disturbed=True)
 
 
-@pytest.mark.parametrize("mild", [0, 1], ids=["at once", "after a period that keeps the limit still"])
-def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(saturated: Campaign, mild: int) -> None:
+@pytest.mark.parametrize(
+    "mild", [0, 1], ids=["at once", "after a period that keeps the limit still"]
+)
+def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(
+    saturated: Campaign, mild: int
+) -> None:
     world, model = tightened(saturated)
     alone = saturated.period()
     world.runtime.become(Beside(model))
@@ -185,7 +209,11 @@ def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(satur
     assert crowded[-1].score_ips < 0.9 * alone.score_ips
     world.runtime.become(SimulatedRuntime(model))
     after = [saturated.period() for _ in range(20)]
-    at = next(number for number, period in enumerate(after) if any("nothing else keeps the processor busy" in event for event in period.events))
+    at = next(
+        number
+        for number, period in enumerate(after)
+        if any("nothing else keeps the processor busy" in event for event in period.events)
+    )
     assert after[at + 1].configuration == alone.configuration, "it is the first to be tried"
     assert after[-1].score_ips > 0.97 * alone.score_ips
     assert after[-1].kept
@@ -204,7 +232,9 @@ def test_a_burst_of_two_periods_leaves_what_is_known(saturated: Campaign) -> Non
     assert after[-1].score_ips > 0.97 * alone.score_ips
 
 
-def test_a_policy_that_fails_is_left_out(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_that_fails_is_left_out(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
     campaign.settle()
     decider = campaign.controller._decider
     assert decider is not None
@@ -229,7 +259,9 @@ def test_arrivals_have_moved_only_beyond_their_own_scatter() -> None:
     assert moved(120.0, 40.0, 3.0, 0.25)
 
 
-def test_limits_in_the_file_hold_from_the_start_and_a_wrong_file_is_an_error_then(tmp_path: Path) -> None:
+def test_limits_in_the_file_hold_from_the_start_and_a_wrong_file_is_an_error_then(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "limits.json").write_text('{"p99_ms": 3}')
     campaign = Campaign(SimulatedWorld(tmp_path, 1.0), tmp_path, 1.0)
     first = campaign.period()
@@ -243,7 +275,11 @@ def test_limits_in_the_file_hold_from_the_start_and_a_wrong_file_is_an_error_the
 def test_what_was_good_last_is_served_first_by_the_next_process(tmp_path: Path) -> None:
     before = Campaign(SimulatedWorld(tmp_path, 1.0), tmp_path, 1.0)
     good = held(before)
-    other = next(Configuration.of(row) for row in before.world.service.space.catalogue[::-1] if Configuration.of(row) != good)
+    other = next(
+        Configuration.of(row)
+        for row in before.world.service.space.catalogue[::-1]
+        if Configuration.of(row) != good
+    )
     for kept in (good, other):
         before.memory.keep(kept)
         again = Campaign(SimulatedWorld(tmp_path, 1.0), tmp_path, 1.0)
@@ -257,7 +293,10 @@ def test_without_a_limit_on_power_a_broken_sensor_does_not_matter(campaign: Camp
     campaign.world.break_sensor(NAN)
     assert [campaign.period().phase for _ in range(3)][-1] is Phase.SAFE
     written(campaign, '{"power_w": null, "p99_ms": 100}', 1)
-    assert [(period.phase is not Phase.SAFE, period.kept) for period in (campaign.period(), campaign.period())][-1] == (True, True)
+    assert [
+        (period.phase is not Phase.SAFE, period.kept)
+        for period in (campaign.period(), campaign.period())
+    ][-1] == (True, True)
 
 
 def test_whatever_a_driver_raises_is_a_failure_of_one_period_and_a_process_that_can_serve_nothing_ends(
@@ -281,18 +320,28 @@ def test_whatever_a_driver_raises_is_a_failure_of_one_period_and_a_process_that_
 
 def test_a_tenant_that_nobody_asks_is_not_late_and_the_others_are_learned_from() -> None:
     outcome = respond(space(tenants=2), Configuration.of(space(tenants=2).catalogue[40]))
-    quiet = replace(outcome, tenants=(outcome.tenants[0], replace(outcome.tenants[1], requests=0, throughput_ips=0.0, p99_ms=math.nan)))
+    quiet = replace(
+        outcome,
+        tenants=(
+            outcome.tenants[0],
+            replace(outcome.tenants[1], requests=0, throughput_ips=0.0, p99_ms=math.nan),
+        ),
+    )
     assert not idle(quiet)
     assert without_idle(quiet).p99_ms.tolist() == [outcome.tenants[0].p99_ms, 0.0]
 
 
 def test_a_burst_is_not_a_change_of_arrivals_and_a_trebling_is_one_at_once() -> None:
     world = space()
-    workload = replace(world.workload, tenants=(replace(world.workload.tenants[0], rate_ips=200.0),))
+    workload = replace(
+        world.workload, tenants=(replace(world.workload.tenants[0], rate_ips=200.0),)
+    )
     outcome = respond(world, Configuration.of(world.catalogue[5]))
 
     def window(rate: float) -> Measurement:
-        return replace(outcome, tenants=(replace(outcome.tenants[0], requests=int(rate * outcome.window_s)),))
+        return replace(
+            outcome, tenants=(replace(outcome.tenants[0], requests=int(rate * outcome.window_s)),)
+        )
 
     arrivals = Arrivals(workload, 0.25)
     said = [bool(arrivals.moved((200.0,), window(rate))) for rate in (210, 300, 200, 300, 310, 600)]

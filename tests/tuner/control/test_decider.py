@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from envs.configuration import Configuration
-from envs.objective import Objective
 from envs.simulator.device_model import model_for
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration
 from envs.traces.reader import Trace
 from tuner.control.decider import AGAIN, SETTLED, Decider
 from tuner.policy.bundle import Bundle
@@ -25,14 +25,19 @@ def settled(bundle: Bundle, trace: Trace) -> Decider:
     return decider
 
 
-def test_once_settled_it_looks_again_only_after_every_ten_periods_of_the_same(settled: Decider, trace: Trace) -> None:
+def test_once_settled_it_looks_again_only_after_every_ten_periods_of_the_same(
+    settled: Decider, trace: Trace
+) -> None:
     fastest, *others = settled.resting()
     slow = min(others, key=lambda each: float(trace.outcome(each).throughput_ips[0]))
     asked = []
     for _ in range(3 * AGAIN):
         settled.tell(slow, trace.outcome(slow))
         asked.append(settled.experiment())
-    assert [period for period, experiment in enumerate(asked) if experiment is not None] == [AGAIN, 2 * AGAIN]
+    assert [period for period, experiment in enumerate(asked) if experiment is not None] == [
+        AGAIN,
+        2 * AGAIN,
+    ]
     assert asked[AGAIN] == asked[2 * AGAIN] == fastest
 
 

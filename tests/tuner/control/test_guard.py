@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.configuration import Configuration
+from envs.spec.space import Configuration
 from tests.worlds import space
 from tuner.control.guard import Choice, Guard, Phase
 
@@ -24,7 +24,9 @@ def test_nothing_is_known_the_safe_default_serves() -> None:
     assert (choice.configuration, choice.phase) == (SAFE, Phase.SAFE)
 
 
-def test_an_experiment_that_breaks_a_limit_is_left_for_the_last_good_and_none_follows_for_a_while() -> None:
+def test_an_experiment_that_breaks_a_limit_is_left_for_the_last_good_and_none_follows_for_a_while() -> (
+    None
+):
     one = guard(GOOD)
     assert one.choose(NEW, lambda: [GOOD], lambda: None).configuration == NEW
     one.judged(NEW, kept=False)
@@ -43,7 +45,9 @@ def test_what_was_good_and_breaks_is_left_for_the_next_best() -> None:
     assert one.choose(None, lambda: [GOOD, OTHER], lambda: GOOD).configuration == OTHER
 
 
-def test_while_nothing_keeps_the_limits_the_search_goes_on_and_then_what_comes_closest_stays() -> None:
+def test_while_nothing_keeps_the_limits_the_search_goes_on_and_then_what_comes_closest_stays() -> (
+    None
+):
     one = guard()
     one.judged(SAFE, kept=False)
     assert one.choose(NEW, list, lambda: SAFE).configuration == NEW
@@ -61,7 +65,16 @@ def test_a_last_good_configuration_of_another_device_is_not_taken_over() -> None
     assert guard(INVALID).good is None
 
 
-@given(st.lists(st.tuples(st.sampled_from([*VALID, INVALID, None]), st.lists(st.sampled_from([*VALID, INVALID]), max_size=3), st.booleans()), max_size=40))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*VALID, INVALID, None]),
+            st.lists(st.sampled_from([*VALID, INVALID]), max_size=3),
+            st.booleans(),
+        ),
+        max_size=40,
+    )
+)
 def test_whatever_is_proposed_what_serves_is_valid_and_a_broken_limit_is_left_at_once_where_anything_else_is_known(
     periods: list[tuple[Configuration | None, list[Configuration], bool]],
 ) -> None:

@@ -28,7 +28,9 @@ def test_a_file_that_appears_and_changes_is_followed(tmp_path: Path) -> None:
     assert not limits.refresh()
     rewritten(path, '{"power_w": 30}', 2)
     assert limits.refresh()
-    assert limits.objective.p99_ms == (50.0, 50.0), "what the file does not name is as given on the command line"
+    assert limits.objective.p99_ms == (50.0, 50.0), (
+        "what the file does not name is as given on the command line"
+    )
     rewritten(path, '{ "power_w": 30}', 3)
     assert not limits.refresh(), "the same limits are no change"
 
@@ -46,7 +48,9 @@ def test_a_file_that_appears_and_changes_is_followed(tmp_path: Path) -> None:
         ('{"power_w": NaN}', "above zero"),
     ],
 )
-def test_a_file_that_cannot_be_used_says_so_once_and_the_limits_stay(tmp_path: Path, text: str, words: str) -> None:
+def test_a_file_that_cannot_be_used_says_so_once_and_the_limits_stay(
+    tmp_path: Path, text: str, words: str
+) -> None:
     path = tmp_path / "limits.json"
     limits = Limits({"p99_ms": 50.0}, ("a", "b"), True, path)
     path.write_text(text)

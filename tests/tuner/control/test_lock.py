@@ -23,9 +23,13 @@ with DeviceLock(Path(sys.argv[1])):
 """
 
 
-def test_a_second_controller_is_told_who_holds_the_device_and_a_killed_one_holds_it_no_more(tmp_path: Path) -> None:
+def test_a_second_controller_is_told_who_holds_the_device_and_a_killed_one_holds_it_no_more(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "lock"
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(StorageError, match=f"process {holder.pid}"), DeviceLock(path):

@@ -8,9 +8,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from envs.configuration import Configuration
 from envs.errors import StorageError
-from envs.objective import Objective
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration
 from tests.worlds import respond, space
 from tuner.control.guard import Phase
 from tuner.control.metrics import Metrics
@@ -33,11 +33,27 @@ def scraped(metrics: Metrics) -> dict[tuple[str, ...], float]:
 
     with urlopen(f"http://127.0.0.1:{metrics.port}/metrics") as answer:
         text = answer.read().decode()
-    return {(sample.name, *sorted(sample.labels.values())): sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
 
 
 def period(configuration: Configuration, kept: bool, phase: Phase = Phase.HOLDING) -> Period:
-    return Period(1, 0.0, phase, configuration, respond(SPACE, configuration), Objective((50.0,)), kept, 1.0, 0.0, 80.0, ())
+    return Period(
+        1,
+        0.0,
+        phase,
+        configuration,
+        respond(SPACE, configuration),
+        Objective((50.0,)),
+        kept,
+        1.0,
+        0.0,
+        80.0,
+        (),
+    )
 
 
 def test_a_scrape_shows_the_last_period_and_counts(metrics: Metrics) -> None:
@@ -46,15 +62,22 @@ def test_a_scrape_shows_the_last_period_and_counts(metrics: Metrics) -> None:
     metrics.show(period(OTHER, True), 2)
     found = scraped(metrics)
     outcome = respond(SPACE, OTHER)
-    assert found["orin_tuner_throughput_inferences_per_second", "net0"] == outcome.tenants[0].throughput_ips
-    assert found["orin_tuner_latency_p99_seconds", "net0"] == pytest.approx(outcome.tenants[0].p99_ms / 1e3)
+    assert (
+        found["orin_tuner_throughput_inferences_per_second", "net0"]
+        == outcome.tenants[0].throughput_ips
+    )
+    assert found["orin_tuner_latency_p99_seconds", "net0"] == pytest.approx(
+        outcome.tenants[0].p99_ms / 1e3
+    )
     assert found["orin_tuner_latency_p99_limit_seconds", "net0"] == 0.05
     assert found["orin_tuner_periods_total", "holding"] == 2
     assert found["orin_tuner_periods_total", "safe"] == 0
     assert found["orin_tuner_limits_broken_periods_total",] == 1
     assert found["orin_tuner_configuration_changes_total",] == 1
     assert found["orin_tuner_journal_lines_lost_total",] == 2
-    for place, (instances, batch) in zip(SPACE.device.accelerator_names, OTHER.placements[0], strict=True):
+    for place, (instances, batch) in zip(
+        SPACE.device.accelerator_names, OTHER.placements[0], strict=True
+    ):
         assert found[("orin_tuner_instances", *sorted(("net0", place)))] == instances
         assert found[("orin_tuner_batch_size", *sorted(("net0", place)))] == batch
 

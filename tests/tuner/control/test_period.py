@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from envs.configuration import Configuration
 from envs.errors import StorageError
-from envs.measurement import Failure, FailureKind, Outcome
-from envs.objective import Objective
+from envs.spec.measurement import Failure, FailureKind, Outcome
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration
 from tests.worlds import respond, space
 from tuner.control.guard import Phase
 from tuner.control.period import Journal, Period
@@ -22,7 +22,19 @@ GOOD = Configuration.of(SPACE.catalogue[5])
 
 def period(outcome: Outcome | None = None, kept: bool = True) -> Period:
     found = respond(SPACE, GOOD) if outcome is None else outcome
-    return Period(3, 9.5, Phase.HOLDING, GOOD, found, Objective((50.0,)), kept, 40.0, 0.0, 80.0, ("limits changed",))
+    return Period(
+        3,
+        9.5,
+        Phase.HOLDING,
+        GOOD,
+        found,
+        Objective((50.0,)),
+        kept,
+        40.0,
+        0.0,
+        80.0,
+        ("limits changed",),
+    )
 
 
 def test_a_line_says_what_was_served_and_what_it_gave_and_nothing_that_is_no_json() -> None:
@@ -32,7 +44,12 @@ def test_a_line_says_what_was_served_and_what_it_gave_and_nothing_that_is_no_jso
     assert data["power_w"] is None, "no sensor, no number"
     assert data["memory_mib"] == respond(SPACE, GOOD).memory_mib
     assert data["limits"] == {"p99_ms": [50.0], "power_w": None}
-    assert (data["period"], data["phase"], data["origin"], data["events"]) == (3, "holding", "measured", ["limits changed"])
+    assert (data["period"], data["phase"], data["origin"], data["events"]) == (
+        3,
+        "holding",
+        "measured",
+        ["limits changed"],
+    )
 
 
 def test_a_failure_is_a_line_too() -> None:
@@ -60,7 +77,10 @@ def test_a_file_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
     journal.write({"a": 1})
     (tmp_path / "journal.jsonl").rename(tmp_path / "old.jsonl")
     journal.write({"a": 2})
-    assert ((tmp_path / "old.jsonl").read_text(), (tmp_path / "journal.jsonl").read_text()) == ('{"a": 1}\n', '{"a": 2}\n')
+    assert ((tmp_path / "old.jsonl").read_text(), (tmp_path / "journal.jsonl").read_text()) == (
+        '{"a": 1}\n',
+        '{"a": 2}\n',
+    )
 
 
 def test_a_journal_that_cannot_be_opened_is_told_before_anything_is_served(tmp_path: Path) -> None:

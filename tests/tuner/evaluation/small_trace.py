@@ -6,24 +6,47 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from envs.configuration import Configuration, ConfigurationSpace
-from envs.device import Device, accelerator
-from envs.measurement import Failure, FailureKind, Measurement, Origin, Outcome, TenantMeasurement
-from envs.network import Network, TensorSpec
+from envs.problems.problem import Problem
+from envs.spec.device import DeviceSpec, accelerator
+from envs.spec.measurement import (
+    Failure,
+    FailureKind,
+    Measurement,
+    Origin,
+    Outcome,
+    TenantMeasurement,
+)
+from envs.spec.network import Network, TensorSpec
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
 from envs.traces.reader import Trace, read_trace
 from envs.traces.schema import FORMAT, row_of
 from envs.traces.writer import write_parquet
-from envs.workload import workload_of
-from tuner.search.protocol import Problem
 
 
 def network(name: str) -> Network:
-    return Network(name, "0" * 64, 10**8, 10**6, 10**6, 10, (TensorSpec("x", (3,), "float32"),), (TensorSpec("y", (3,), "float32"),), None)
+    return Network(
+        name,
+        "0" * 64,
+        10**8,
+        10**6,
+        10**6,
+        10,
+        (TensorSpec("x", (3,), "float32"),),
+        (TensorSpec("y", (3,), "float32"),),
+        None,
+    )
 
 
-def space_of(names: tuple[str, ...], max_instances: int, batches: tuple[int, ...]) -> ConfigurationSpace:
-    device = Device("Test board", (accelerator("cpu_fp32"), accelerator("cpu_int8")), 2, 64_000.0)
-    return ConfigurationSpace(device, workload_of([network(name) for name in names]), max_instances, batches)
+def space_of(
+    names: tuple[str, ...], max_instances: int, batches: tuple[int, ...]
+) -> ConfigurationSpace:
+    device = DeviceSpec(
+        "Test board", (accelerator("cpu_fp32"), accelerator("cpu_int8")), 2, 64_000.0
+    )
+    return ConfigurationSpace(
+        device, workload_of([network(name) for name in names]), max_instances, batches
+    )
 
 
 def response(configuration: Configuration, tenants: int, power: bool) -> Outcome:
@@ -35,9 +58,14 @@ def response(configuration: Configuration, tenants: int, power: bool) -> Outcome
         late[tenant] = max(late[tenant], 5.0 * configuration.total_instances * batch)
     if configuration.total_instances == 2 * tenants and tenants == 1 and not power:
         return Failure(FailureKind.OUT_OF_MEMORY, "no memory left", 1.0)
-    each = tuple(TenantMeasurement(ips, late_ms / 2, late_ms, late_ms, late_ms, late_ms, 100) for ips, late_ms in zip(throughput, late, strict=True))
+    each = tuple(
+        TenantMeasurement(ips, late_ms / 2, late_ms, late_ms, late_ms, late_ms, 100)
+        for ips, late_ms in zip(throughput, late, strict=True)
+    )
     watts = 10.0 + configuration.total_instances if power else math.nan
-    return Measurement(each, 1.0, Origin.MEASURED, power_w=watts, energy_j=watts, apply_s=1.0, measure_s=2.0)
+    return Measurement(
+        each, 1.0, Origin.MEASURED, power_w=watts, energy_j=watts, apply_s=1.0, measure_s=2.0
+    )
 
 
 def small_trace(
@@ -52,8 +80,16 @@ def small_trace(
     """Written and read as any trace is."""
     space = space_of(names, max_instances, batches)
     configurations = [each for each in map(Configuration.of, space.catalogue) if keep(each)]
-    rows = [row_of(space, each, response(each, len(names), power), 1, 0.0) for each in configurations]
-    facts = {"format": FORMAT, "space": space.to_dict(), "runtime": "onnxruntime", "started": "2025-01-02T03:04:05Z", "complete": True}
+    rows = [
+        row_of(space, each, response(each, len(names), power), 1, 0.0) for each in configurations
+    ]
+    facts = {
+        "format": FORMAT,
+        "space": space.to_dict(),
+        "runtime": "onnxruntime",
+        "started": "2025-01-02T03:04:05Z",
+        "complete": True,
+    }
     path = folder / "small.parquet"
     write_parquet(path, space, facts | metadata, rows)
     return read_trace(path)
@@ -64,7 +100,9 @@ class InOrder:
 
     def __init__(self, problem: Problem, backwards: bool = False) -> None:
         self.told: list[Outcome] = []
-        rest = [each for each in map(Configuration.of, problem.candidates) if each != problem.default]
+        rest = [
+            each for each in map(Configuration.of, problem.candidates) if each != problem.default
+        ]
         self._queue = [problem.default, *(reversed(rest) if backwards else rest)]
 
     def ask(self) -> Configuration:

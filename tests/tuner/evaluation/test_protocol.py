@@ -6,19 +6,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.configuration import Configuration
 from envs.errors import ConfigurationError, ObjectiveError, OptionError
-from envs.objective import Objective, Objectives
+from envs.problems.problem import Problem
+from envs.spec.objective import Objective, Objectives
+from envs.spec.space import Configuration
 from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
 from tuner.evaluation.cases import TraceCases, starting_configuration
 from tuner.evaluation.protocol import BUDGETS, compare, run_tuner, usable_budgets
-from tuner.search.protocol import Problem
 
 LIMITS = Objectives(np.array([[10.0], [1.0]]), np.array([math.inf, math.inf]))
 
 
 def problem_of(trace, p99_ms=10.0):
-    return Problem(trace.space, trace.placements, Objective((p99_ms,) * trace.space.shape[0]), starting_configuration(trace))
+    return Problem(
+        trace.space,
+        trace.placements,
+        Objective((p99_ms,) * trace.space.shape[0]),
+        starting_configuration(trace),
+    )
 
 
 def test_a_run_counts_every_measurement_from_the_default_on(tmp_path):
@@ -90,7 +95,14 @@ def test_compare_runs_every_tuner_on_every_context_and_seed(tmp_path: Path, name
     trace = small_trace(tmp_path, names, batches=(1, 2) if len(names) == 1 else (1,))
     limits = Objectives(np.repeat(LIMITS.p99_ms, len(names), axis=1) * len(names), LIMITS.power_w)
     seen: list[str] = []
-    comparison = compare({"a": InOrder, "b": backwards}, TraceCases(trace, limits), [0, 1, 2], (1, 3, 5, 999), {"b": 3}, seen.append)
+    comparison = compare(
+        {"a": InOrder, "b": backwards},
+        TraceCases(trace, limits),
+        [0, 1, 2],
+        (1, 3, 5, 999),
+        {"b": 3},
+        seen.append,
+    )
     assert comparison.tuners == ("a", "b")
     assert comparison.budgets == (1, 3, 5)
     assert comparison.asked_budget == 999

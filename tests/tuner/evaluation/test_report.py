@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from envs.errors import StorageError
-from envs.objective import Objectives
+from envs.spec.objective import Objectives
 from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
 from tuner.evaluation.cases import TraceCases
 from tuner.evaluation.drawing import spread
 from tuner.evaluation.protocol import compare
 from tuner.evaluation.report import LiveCheck, report_html, verdict_on_learning, write_report
-from tuner.evaluation.words import headline, live_sentence
+from tuner.evaluation.sentences import headline, live_sentence
 
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 
@@ -55,7 +55,9 @@ def read(html: str) -> Reader:
 
 
 def limits(tenants: int, *p99_ms: float, power_w: float = math.inf) -> Objectives:
-    return Objectives(np.repeat(np.array(p99_ms)[:, None], tenants, axis=1), np.full(len(p99_ms), power_w))
+    return Objectives(
+        np.repeat(np.array(p99_ms)[:, None], tenants, axis=1), np.full(len(p99_ms), power_w)
+    )
 
 
 def compared(trace, *p99_ms, power_w=math.inf, seeds=(0, 1), budgets=(1, 3, 8), **tuners):
@@ -67,7 +69,13 @@ def test_a_report_stands_alone_and_says_where_its_numbers_come_from(tmp_path):
     trace = small_trace(tmp_path, ("<b>", "cost $x_1$"), batches=(1,), power=True)
     comparison = compared(trace, 40.0, 20.0, 1.0, power_w=13.5)
     check = LiveCheck(100, 80, 20, 20, True, True, "<i>here</i>")
-    path = write_report(tmp_path / "out" / "report.html", comparison, trace, provenance={"command": "a < b"}, live_checks=[check])
+    path = write_report(
+        tmp_path / "out" / "report.html",
+        comparison,
+        trace,
+        provenance={"command": "a < b"},
+        live_checks=[check],
+    )
     html = path.read_text()
     found = read(html)
     assert "http" not in html
@@ -108,11 +116,17 @@ def test_simulated_is_never_called_measured(tmp_path):
 def test_the_headline_follows_the_numbers(tmp_path):
     trace = small_trace(tmp_path, power=True)
     best_last = {"policy": backwards, "in_order": InOrder}
-    assert headline(compared(trace, math.inf, **best_last), "policy").startswith("After 3 measurements the policy reaches 100.0 % of the optimum; ")
+    assert headline(compared(trace, math.inf, **best_last), "policy").startswith(
+        "After 3 measurements the policy reaches 100.0 % of the optimum; "
+    )
     worse = headline(compared(trace, math.inf, policy=InOrder, in_order=backwards), "policy")
     assert worse.startswith("In order wins: after 3 measurements it reaches 100.0 %")
-    assert "a tie with other" in headline(compared(trace, math.inf, policy=InOrder, other=InOrder), "policy")
-    assert "nothing to compare" in headline(compared(trace, math.inf, policy=InOrder, oracle=backwards), "policy")
+    assert "a tie with other" in headline(
+        compared(trace, math.inf, policy=InOrder, other=InOrder), "policy"
+    )
+    assert "nothing to compare" in headline(
+        compared(trace, math.inf, policy=InOrder, oracle=backwards), "policy"
+    )
 
 
 def test_the_headline_says_what_others_need(tmp_path):
@@ -125,18 +139,29 @@ def test_the_headline_says_what_others_need(tmp_path):
 
 
 def test_whether_learning_was_needed():
-    assert verdict_on_learning(80, 100).startswith("No learning was needed: the space has 80 configurations")
+    assert verdict_on_learning(80, 100).startswith(
+        "No learning was needed: the space has 80 configurations"
+    )
     needed = verdict_on_learning(960, 100, 7500.0, "policy", 3, 12.0)
-    assert needed == "Enumerating the space costs 960 measurements, 2.1 h; the policy is within 3 % of the optimum after 3 measurements, 12 s."
+    assert (
+        needed
+        == "Enumerating the space costs 960 measurements, 2.1 h; the policy is within 3 % of the optimum after 3 measurements, 12 s."
+    )
     assert "does not get within 3 % of the optimum" in verdict_on_learning(960, 100, 7500.0)
 
 
 def test_a_live_check_in_words():
     assert live_sentence(LiveCheck(100, 108, 20, 19, True, False)).startswith("within 10 %")
-    assert live_sentence(LiveCheck(100, 100, 20, 25, True, False)).startswith("the machine drifted by 25 %")
-    assert live_sentence(LiveCheck(100, 200, 20, 25, False, False)).startswith("measured on another machine")
+    assert live_sentence(LiveCheck(100, 100, 20, 25, True, False)).startswith(
+        "the machine drifted by 25 %"
+    )
+    assert live_sentence(LiveCheck(100, 200, 20, 25, False, False)).startswith(
+        "measured on another machine"
+    )
     assert "do not trust" in live_sentence(LiveCheck(100, 100, 20, 20, True, True))
-    assert live_sentence(LiveCheck(math.nan, 100, 20, 20, True, False)).startswith("nothing can be said")
+    assert live_sentence(LiveCheck(math.nan, 100, 20, 20, True, False)).startswith(
+        "nothing can be said"
+    )
 
 
 def test_a_report_that_cannot_be_written_says_so(tmp_path):

@@ -9,35 +9,60 @@ import pytest
 
 from envs.catalog.boards import board
 from envs.catalog.reference_networks import reference_network
-from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import OptionError
-from envs.measurement import Measurement, Origin
-from envs.objective import Objective
+from envs.problems.draw import (
+    HELD_OUT_BOARDS,
+    HELD_OUT_NETWORKS,
+    DrawnProblem,
+    DrawOptions,
+    described,
+    limit_range,
+)
 from envs.simulator.device_model import DeviceModel
-from envs.simulator.draw import HELD_OUT_BOARDS, HELD_OUT_NETWORKS, DrawOptions, described, limit_range
-from envs.simulator.draw import Problem as DrawnProblem
 from envs.simulator.machine import device_of, machine_of
-from envs.workload import workload_of
+from envs.spec.measurement import Measurement, Origin
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
 from tuner.evaluation.protocol import compare
 from tuner.evaluation.report import report_html
-from tuner.evaluation.simulated import LISTED, applying_s, exhaustive, searched, simulated_case, simulated_cases
+from tuner.evaluation.simulated import (
+    LISTED,
+    applying_s,
+    exhaustive,
+    searched,
+    simulated_case,
+    simulated_cases,
+)
 from tuner.evaluation.statistics import breakdown, curves
 from tuner.evaluation.tables import write_runs_csv
 from tuner.search.registry import make_search
 
 
-def small_model(tenants: int = 1, batches: tuple[int, ...] = (1, 4), most: int = 2, board_name: str = "orin_nx_16") -> DeviceModel:
+def small_model(
+    tenants: int = 1,
+    batches: tuple[int, ...] = (1, 4),
+    most: int = 2,
+    board_name: str = "orin_nx_16",
+) -> DeviceModel:
     """Small enough to enumerate, with two tenants as well."""
     tables = tuple(reference_network(name) for name in ("resnet50", "mobilenet_v2")[:tenants])
-    workload = workload_of([described(table) for table in tables], weights=[float(tenant + 1) for tenant in range(tenants)])
+    workload = workload_of(
+        [described(table) for table in tables],
+        weights=[float(tenant + 1) for tenant in range(tenants)],
+    )
     space = ConfigurationSpace(device_of(board_name, "MAXN"), workload, most, batches)
     return DeviceModel(machine_of(board_name, "MAXN"), space, tables)
 
 
-def small_problem(tenants: int = 1, seed: int = 0, p99_ms: float = 60.0, power_w: float = 18.0) -> DrawnProblem:
+def small_problem(
+    tenants: int = 1, seed: int = 0, p99_ms: float = 60.0, power_w: float = 18.0
+) -> DrawnProblem:
     model = small_model(tenants)
     objective = Objective((p99_ms,) * tenants, power_w)
-    return DrawnProblem(f"small {seed}", model, objective, model.drawn(np.random.default_rng(seed), 1))
+    return DrawnProblem(
+        f"small {seed}", model, objective, model.drawn(np.random.default_rng(seed), 1)
+    )
 
 
 def case_of(**options: float):
@@ -54,7 +79,9 @@ def test_noise_depends_on_case_seed_configuration_and_repetition_alone() -> None
     one, other = (Configuration.of(row) for row in case.problem.candidates[[3, 7]])
     first = tried(case, 0, [one, other, one])
     again = tried(case_of(), 0, [other, one, one])
-    assert [each.p99_ms.tolist() for each in first] == [each.p99_ms.tolist() for each in (again[1], again[0], again[2])]
+    assert [each.p99_ms.tolist() for each in first] == [
+        each.p99_ms.tolist() for each in (again[1], again[0], again[2])
+    ]
     assert first[0].p99_ms != first[2].p99_ms
     assert tried(case, 1, [one])[0].p99_ms != first[0].p99_ms
     elsewhere = simulated_case(small_problem(), np.random.default_rng(0), (1, 3))
@@ -67,7 +94,11 @@ def test_a_window_is_the_truth_with_a_little_noise_and_says_that_it_was_simulate
     true = case.truth(configuration.array()[None])
     found = [tried(case, seed, [configuration])[0] for seed in range(40)]
     assert {each.origin for each in found} == {Origin.SIMULATED}
-    for name, exact in (("throughput_ips", true.throughput_ips[0]), ("p99_ms", true.p99_ms[0]), ("power_w", true.power_w)):
+    for name, exact in (
+        ("throughput_ips", true.throughput_ips[0]),
+        ("p99_ms", true.p99_ms[0]),
+        ("power_w", true.power_w),
+    ):
         logs = np.log([getattr(each, name) for each in found]).ravel() - np.log(exact)
         assert abs(logs.mean()) < 0.02
         assert 0.001 < logs.std() < 0.1
@@ -100,7 +131,10 @@ def test_applying_costs_engines_and_instances() -> None:
 
 def test_the_reference_is_the_best_there_is() -> None:
     case = case_of()
-    verdicts = [case.problem.judge(each) for each in map(as_measured(case), map(Configuration.of, case.problem.candidates))]
+    verdicts = [
+        case.problem.judge(each)
+        for each in map(as_measured(case), map(Configuration.of, case.problem.candidates))
+    ]
     kept = [score for score, violation in verdicts if violation <= 0]
     assert case.best.exists
     assert case.best.found == "exhaustive"
@@ -116,8 +150,18 @@ def as_measured(case):
     def measure(configuration: Configuration) -> Measurement:
         true, window = case.truth(configuration.array()[None]), case.session(0)(configuration)
         tenants = tuple(
-            type(tenant)(float(ips), tenant.p50_ms, tenant.p95_ms, float(late), float(late), float(late), tenant.requests)
-            for tenant, ips, late in zip(window.tenants, true.throughput_ips[0], true.p99_ms[0], strict=True)
+            type(tenant)(
+                float(ips),
+                tenant.p50_ms,
+                tenant.p95_ms,
+                float(late),
+                float(late),
+                float(late),
+                tenant.requests,
+            )
+            for tenant, ips, late in zip(
+                window.tenants, true.throughput_ips[0], true.p99_ms[0], strict=True
+            )
         )
         return Measurement(tenants, window.window_s, window.origin, power_w=float(true.power_w[0]))
 
@@ -131,20 +175,33 @@ def test_searching_two_tenants_comes_within_a_percent_of_looking_at_everything(s
     truth = model.drawn(rng, 1)
     limits = limit_range(model, truth, rng)
     (late, later), (least_w, most_w) = limits.p99_ms, limits.power_w
-    objective = Objective(tuple(float(np.sqrt(low * high)) for low, high in (late, later)), 0.3 * least_w + 0.7 * most_w)
-    best, found = exhaustive(model, truth, objective, model.space.catalogue), searched(model, truth, objective)
+    objective = Objective(
+        tuple(float(np.sqrt(low * high)) for low, high in (late, later)),
+        0.3 * least_w + 0.7 * most_w,
+    )
+    best, found = (
+        exhaustive(model, truth, objective, model.space.catalogue),
+        searched(model, truth, objective),
+    )
     assert found.found == "searched"
     assert found.exists == best.exists
     assert found.score_ips >= 0.99 * best.score_ips
 
 
 def test_drawn_cases_are_held_out_repeatable_and_independent_of_their_number() -> None:
-    some, more = simulated_cases(DrawOptions(small_spaces=1.0), 2, seed=3), simulated_cases(DrawOptions(small_spaces=1.0), 5, seed=3)
+    some, more = (
+        simulated_cases(DrawOptions(small_spaces=1.0), 2, seed=3),
+        simulated_cases(DrawOptions(small_spaces=1.0), 5, seed=3),
+    )
     assert (len(some), len(more), some.trace) == (2, 5, None)
     modules = {board(name).module.split(" (")[0] for name in HELD_OUT_BOARDS}
     for index in range(2):
         one, same = some[index], more[index]
-        assert (one.name, one.problem.objective, one.best) == (same.name, same.problem.objective, same.best)
+        assert (one.name, one.problem.objective, one.best) == (
+            same.name,
+            same.problem.objective,
+            same.best,
+        )
         assert set(one.groups["board"]) <= modules
         assert set(one.groups["network"]) <= set(HELD_OUT_NETWORKS)
         assert one.problem.model is not None
@@ -156,7 +213,11 @@ def test_a_space_too_large_to_list_is_open() -> None:
     model = small_model(2, batches=(1, 2, 4, 8), most=4)
     assert model.space.combinations > LISTED
     objective = Objective((50.0, 50.0), 20.0)
-    case = simulated_case(DrawnProblem("large", model, objective, model.drawn(np.random.default_rng(0), 1)), np.random.default_rng(0), (0,))
+    case = simulated_case(
+        DrawnProblem("large", model, objective, model.drawn(np.random.default_rng(0), 1)),
+        np.random.default_rng(0),
+        (0,),
+    )
     assert case.problem.open
     assert case.best.found == "searched"
     assert 10_000 < len(case.problem.candidates) <= 20_010
@@ -170,7 +231,12 @@ def test_a_space_too_large_to_list_is_open() -> None:
 
 def test_a_comparison_of_simulated_cases_tells_boards_networks_and_tenants_apart(tmp_path) -> None:
     cases = [case_of(), simulated_case(small_problem(2, 1), np.random.default_rng(1), (1, 3))]
-    comparison = compare({name: partial(make_search, name) for name in ("hill_climb", "random")}, cases, [0, 1], (1, 3, 8))
+    comparison = compare(
+        {name: partial(make_search, name) for name in ("hill_climb", "random")},
+        cases,
+        [0, 1],
+        (1, 3, 8),
+    )
     assert comparison.names == ("tenant1", "tenant2")
     assert (curves(comparison, "random").share[comparison.exists] <= 1).all()
     assert set(breakdown(comparison, "tenants", 3)) <= {"1", "2"}

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from envs.configuration import Configuration
 from envs.errors import StorageError
-from envs.objective import Objective, Objectives
+from envs.spec.objective import Objective, Objectives
+from envs.spec.space import Configuration
 from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace, space_of
 from tuner.evaluation.cases import Best, TraceCases
 from tuner.evaluation.protocol import Comparison, Context, Record, Run, compare
@@ -40,14 +40,24 @@ def run_of(scores, violations, energy=1.0, true_scores=None, true_violations=Non
         p99_ms=np.ones((count, 1)),
         decision_s=np.array([1.0, 2.0, 9.0, 3.0])[:count],
         true_ips=numbers if true_scores is None else np.array(true_scores, dtype=float),
-        true_violation=np.array(violations if true_violations is None else true_violations, dtype=float),
+        true_violation=np.array(
+            violations if true_violations is None else true_violations, dtype=float
+        ),
     )
 
 
 def context_of(p99_ms, score, violation=0.0, board="a", possible=True):
     space, some = space_of(("net",), 1, (1,)), Configuration((((1, 1), (0, 0)),))
     groups = {"board": (board,), "network": ("net",), "tenants": ("1",)}
-    return Context(board, space, Objective((p99_ms,)), some, Best(some, score, violation, possible, "exhaustive"), 50, groups)
+    return Context(
+        board,
+        space,
+        Objective((p99_ms,)),
+        some,
+        Best(some, score, violation, possible, "exhaustive"),
+        50,
+        groups,
+    )
 
 
 @pytest.fixture
@@ -58,7 +68,11 @@ def by_hand() -> Comparison:
         run_of([80, 60, 98, 99], [0.1, 0, 0, 0]),  # nothing feasible at first
         run_of([10, 20, 30, 40], [math.log(3.0), math.log(1.65), 3.0, math.log(1.5)]),
     ]
-    contexts = (context_of(1.0, 100.0), context_of(2.0, 100.0, board="b"), context_of(0.1, 40.0, math.log(1.5), "b", possible=False))
+    contexts = (
+        context_of(1.0, 100.0),
+        context_of(2.0, 100.0, board="b"),
+        context_of(0.1, 40.0, math.log(1.5), "b", possible=False),
+    )
     records = tuple(Record("t", index, 0, run) for index, run in enumerate(runs))
     return Comparison(contexts, (0,), (1, 2, 3, 4), 100, records)
 
@@ -77,7 +91,9 @@ def test_a_summary_worked_out_on_paper(by_hand):
     assert (second.share_low, second.share_high) == pytest.approx((0.5, 0.6))
     assert second.share_p5 == pytest.approx(0.505)
     assert second.feasible_share == 1.0
-    assert second.broken_share == pytest.approx(0.5)  # one of two in each context; the impossible one is left out
+    assert second.broken_share == pytest.approx(
+        0.5
+    )  # one of two in each context; the impossible one is left out
     assert second.excess_violation == pytest.approx(0.1)  # 1.65 over 1.5
     assert (second.spent_s, second.spent_j) == (4.0, 2.0)
     assert second.decision_s == 1.5
@@ -97,7 +113,12 @@ def test_when_a_share_is_reached_and_what_it_cost(by_hand):
 
 def test_noise_decides_what_is_answered_and_not_what_it_is_worth():
     # The second looks best and is within the limits by luck alone; the third is better than the optimum for the same reason.
-    run = run_of([50, 120, 90, 130], [0, 0, 0, 0], true_scores=[52, 80, 95, 140], true_violations=[0, math.log(1.06), 0, math.log(1.04)])
+    run = run_of(
+        [50, 120, 90, 130],
+        [0, 0, 0, 0],
+        true_scores=[52, 80, 95, 140],
+        true_violations=[0, math.log(1.06), 0, math.log(1.04)],
+    )
     comparison = Comparison((context_of(1.0, 100.0),), (0,), (1, 4), 100, (Record("t", 0, 0, run),))
     found = curves(comparison, "t")
     np.testing.assert_allclose(found.share[0, 0], [0.52, 0.8, 0.8, 1.0])
@@ -106,11 +127,16 @@ def test_noise_decides_what_is_answered_and_not_what_it_is_worth():
 
 
 def test_the_best_so_far_is_the_first_of_equals():
-    assert best_so_far(np.array([[1.0, 1.0, 3.0, 2.0, 3.0], [-2.0, -1.0, -3.0, -1.0, 0.0]])).tolist() == [[0, 0, 2, 2, 2], [0, 1, 1, 1, 4]]
+    assert best_so_far(
+        np.array([[1.0, 1.0, 3.0, 2.0, 3.0], [-2.0, -1.0, -3.0, -1.0, 0.0]])
+    ).tolist() == [[0, 0, 2, 2, 2], [0, 1, 1, 1, 4]]
 
 
 def test_a_breakdown_counts_each_context_where_it_belongs(by_hand):
-    assert breakdown(by_hand, "board", 3) == {"a": (1, {"t": pytest.approx(0.97)}), "b": (1, {"t": pytest.approx(0.98)})}
+    assert breakdown(by_hand, "board", 3) == {
+        "a": (1, {"t": pytest.approx(0.97)}),
+        "b": (1, {"t": pytest.approx(0.98)}),
+    }
     assert breakdown(by_hand, "tenants", 1)["1"][0] == 2
     assert breakdown(by_hand, "colour", 1) == {}
 
@@ -135,7 +161,9 @@ def test_a_bootstrap_interval_holds_the_mean_repeats_itself_and_narrows():
     assert interval(many)[2][0] - interval(many)[1][0] < high[0] - low[0]
     # The error of a mean of 800 independent normals is 1/sqrt(800), its 95 % interval 3.92 times as wide. Two levels of
     # resampling make it wider by sqrt(1 + 3/4), 3/4 being what four seeds resampled again add.
-    assert interval(many)[2][0] - interval(many)[1][0] == pytest.approx(3.92 / math.sqrt(800) * math.sqrt(1.75), rel=0.15)
+    assert interval(many)[2][0] - interval(many)[1][0] == pytest.approx(
+        3.92 / math.sqrt(800) * math.sqrt(1.75), rel=0.15
+    )
 
 
 def test_an_interval_knows_that_seeds_of_one_context_agree():
@@ -157,9 +185,17 @@ def test_ties_are_called_ties():
 def test_tables_have_units_and_leave_out_what_was_not_measured(tmp_path):
     trace = small_trace(tmp_path)
     limits = Objectives(np.array([[10.0], [20.0]]), np.full(2, math.inf))
-    comparison = compare({"a": InOrder, "b_c": backwards}, TraceCases(trace, limits), [0, 1], (1, 3, 8), {"b_c": 3})
+    comparison = compare(
+        {"a": InOrder, "b_c": backwards}, TraceCases(trace, limits), [0, 1], (1, 3, 8), {"b_c": 3}
+    )
     found = summaries(comparison)
-    assert [(each.tuner, each.budget) for each in found] == [("a", 1), ("a", 3), ("a", 8), ("b_c", 1), ("b_c", 3)]
+    assert [(each.tuner, each.budget) for each in found] == [
+        ("a", 1),
+        ("a", 3),
+        ("a", 8),
+        ("b_c", 1),
+        ("b_c", 3),
+    ]
     with write_summary_csv(tmp_path / "new" / "summary.csv", found).open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 5

@@ -8,15 +8,25 @@ import onnx
 from hypothesis import strategies as st
 from onnx import helper
 
-from envs.device import ACCELERATORS
-from envs.network import Network, TensorSpec
-from envs.workload import Tenant, Workload
+from envs.spec.device import ACCELERATORS
+from envs.spec.network import Network, TensorSpec
+from envs.spec.workload import Tenant, Workload
 from tuner.exports.answers import Slot, placed
 from tuner.exports.models import Model, models_of
 
 #: Names that files and graphs may well have, and that break what is careless with them.
 NASTY = [
-    *("../../x", "/etc/passwd", 'a"b\\', "it's", "two\nlines", "a b", "$(touch pwned)", "`touch pwned`", "; touch pwned #"),
+    *(
+        "../../x",
+        "/etc/passwd",
+        'a"b\\',
+        "it's",
+        "two\nlines",
+        "a b",
+        "$(touch pwned)",
+        "`touch pwned`",
+        "; touch pwned #",
+    ),
     *('name" platform: "x', "-rf", "é∞", ""),
 ]
 
@@ -24,7 +34,11 @@ PICTURE = (TensorSpec("input", (3, 8, 8), "float32"),)
 LOGITS = (TensorSpec("logits", (10,), "float32"),)
 
 
-def network(name: str = "small", inputs: tuple[TensorSpec, ...] = PICTURE, outputs: tuple[TensorSpec, ...] = LOGITS) -> Network:
+def network(
+    name: str = "small",
+    inputs: tuple[TensorSpec, ...] = PICTURE,
+    outputs: tuple[TensorSpec, ...] = LOGITS,
+) -> Network:
     """A network that exists only as numbers."""
     return Network(name, "0" * 64, 1000, 1000, 1000, 3, inputs, outputs, None)
 
@@ -32,19 +46,33 @@ def network(name: str = "small", inputs: tuple[TensorSpec, ...] = PICTURE, outpu
 def models(*slots: tuple[str, int, int], of: Network | None = None) -> list[Model]:
     """One tenant on some accelerators: (accelerator, instances, batch)."""
     found = of or network()
-    return models_of(*placed([Slot(None, *slot) for slot in slots], Workload((Tenant(found.name, found),))), [Path("small.onnx")])
+    return models_of(
+        *placed([Slot(None, *slot) for slot in slots], Workload((Tenant(found.name, found),))),
+        [Path("small.onnx")],
+    )
 
 
-def write_relu(path: Path, shape: tuple[int | str, ...] = ("n", 3, 8, 8), name: str = "input") -> Path:
+def write_relu(
+    path: Path, shape: tuple[int | str, ...] = ("n", 3, 8, 8), name: str = "input"
+) -> Path:
     """A real graph of one operator."""
-    ends = [helper.make_tensor_value_info(each, onnx.TensorProto.FLOAT, shape) for each in (name, "output")]
-    graph = helper.make_graph([helper.make_node("Relu", [name], ["output"])], "g", ends[:1], ends[1:])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    ends = [
+        helper.make_tensor_value_info(each, onnx.TensorProto.FLOAT, shape)
+        for each in (name, "output")
+    ]
+    graph = helper.make_graph(
+        [helper.make_node("Relu", [name], ["output"])], "g", ends[:1], ends[1:]
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
     return path
 
 
 letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
-names = st.one_of(st.sampled_from([name for name in NASTY if name]), st.text(letters, min_size=1, max_size=12))
+names = st.one_of(
+    st.sampled_from([name for name in NASTY if name]), st.text(letters, min_size=1, max_size=12)
+)
 dtypes = st.sampled_from(["float32", "float16", "int32", "int64", "uint8", "int8", "bool"])
 specs = st.builds(TensorSpec, names, st.lists(st.integers(1, 2**31), max_size=4).map(tuple), dtypes)
 tensors = st.lists(specs, min_size=1, max_size=3, unique_by=lambda spec: spec.name).map(tuple)
@@ -54,11 +82,18 @@ tensors = st.lists(specs, min_size=1, max_size=3, unique_by=lambda spec: spec.na
 def configured(draw: st.DrawFn, accelerators: tuple[str, ...] = tuple(ACCELERATORS)) -> list[Model]:
     """A valid configuration of one to three tenants with any names on some of the accelerators."""
     called = draw(st.lists(names, min_size=1, max_size=3, unique=True))
-    workload = Workload(tuple(Tenant(name, network(name, draw(tensors), draw(tensors))) for name in called))
+    workload = Workload(
+        tuple(Tenant(name, network(name, draw(tensors), draw(tensors))) for name in called)
+    )
     slots = []
     for name in called:
         for place in draw(st.lists(st.sampled_from(accelerators), min_size=1, unique=True)):
             limits = ACCELERATORS[place]
-            instances, batch = (draw(st.integers(1, most or 64)) for most in (limits.max_instances, limits.max_batch))
+            instances, batch = (
+                draw(st.integers(1, most or 64))
+                for most in (limits.max_instances, limits.max_batch)
+            )
             slots.append(Slot(name, place, instances, batch))
-    return models_of(*placed(slots, workload), [Path(f"{position}.onnx") for position in range(len(called))])
+    return models_of(
+        *placed(slots, workload), [Path(f"{position}.onnx") for position in range(len(called))]
+    )

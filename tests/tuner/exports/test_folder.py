@@ -16,14 +16,28 @@ ROOT = Path(__file__).parents[3]
 
 
 def content(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_files_folders_and_scripts(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_text("copied")
     out = tmp_path / "new" / "out"
-    write_folder(out, {"a/b/text.txt": "words", "bytes": b"\x00", "empty": None, "run.sh": "#!/bin/sh\n", "copy": copy_of(source)}, {"target": "x"})
+    write_folder(
+        out,
+        {
+            "a/b/text.txt": "words",
+            "bytes": b"\x00",
+            "empty": None,
+            "run.sh": "#!/bin/sh\n",
+            "copy": copy_of(source),
+        },
+        {"target": "x"},
+    )
     assert (out / "a" / "b" / "text.txt").read_text() == "words"
     assert (out / "bytes").read_bytes() == b"\x00"
     assert list((out / "empty").iterdir()) == []
@@ -37,7 +51,9 @@ def test_only_an_older_export_is_replaced_and_only_if_asked(tmp_path: Path) -> N
     out = tmp_path / "out"
     out.mkdir()
     write_folder(out, {"first": "1"}, {})
-    with pytest.raises(OptionError, match="is not empty: name another folder, or give overwrite=true"):
+    with pytest.raises(
+        OptionError, match="is not empty: name another folder, or give overwrite=true"
+    ):
         write_folder(out, {"second": "2"}, {})
     assert set(content(out)) == {"first", "export.json"}
     write_folder(out, {"second": "2"}, {}, overwrite=True)
@@ -45,7 +61,9 @@ def test_only_an_older_export_is_replaced_and_only_if_asked(tmp_path: Path) -> N
     other = tmp_path / "photos"
     other.mkdir()
     (other / "cat.jpg").write_text("cat")
-    with pytest.raises(OptionError, match="holds something else than an export, which is not overwritten"):
+    with pytest.raises(
+        OptionError, match="holds something else than an export, which is not overwritten"
+    ):
         write_folder(other, {"second": "2"}, {}, overwrite=True)
     assert content(other) == {"cat.jpg": "cat"}
     with pytest.raises(OptionError, match="is a file: name a folder"):
@@ -64,7 +82,9 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize("error", [NetworkError("it is gone"), KeyboardInterrupt()])
-def test_a_failure_half_way_leaves_nothing_and_changes_nothing(before: bool, error: BaseException, tmp_path: Path) -> None:
+def test_a_failure_half_way_leaves_nothing_and_changes_nothing(
+    before: bool, error: BaseException, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     if before:
         write_folder(out, {"first": "1"}, {})
@@ -93,6 +113,11 @@ try:
 except StorageError as error:
     print(error)
 """
-    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert told.stdout == f"cannot write {tmp_path / 'out'} (File too large): free some space or name another folder\n", told.stderr
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (
+        told.stdout
+        == f"cannot write {tmp_path / 'out'} (File too large): free some space or name another folder\n"
+    ), told.stderr
     assert list(tmp_path.iterdir()) == []

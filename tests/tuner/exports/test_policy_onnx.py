@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from envs.observation import ALLOWED, FEATURES
+from envs.belief.features import ALLOWED, FEATURES
 from tuner.exports.policy_onnx import export_policy, policy_model
 from tuner.options import shipped
 from tuner.policy.bundle import SHAPES, Bundle, load_bundle
@@ -21,7 +21,10 @@ def drawn(hidden: int, seed: int) -> Bundle:
     """Weights so large that every layer has a say."""
     rng = np.random.default_rng(seed)
     sizes = {"H": hidden, "2H": 2 * hidden, "F": len(FEATURES), "1": 1, "2": 2}
-    weights = {name: (0.5 * rng.standard_normal([sizes[letter] for letter in shape])).astype(np.float32) for name, shape in SHAPES.items()}
+    weights = {
+        name: (0.5 * rng.standard_normal([sizes[letter] for letter in shape])).astype(np.float32)
+        for name, shape in SHAPES.items()
+    }
     return Bundle(8, weights, FEATURES, {"seed": seed})
 
 
@@ -35,7 +38,11 @@ def session(bundle: Bundle, folder: Path) -> onnxruntime.InferenceSession:
 
 @pytest.mark.parametrize("which", ["reference", "hidden 24", "hidden 1"])
 def test_scores_and_choices_are_those_of_the_bundle(which: str, tmp_path: Path) -> None:
-    bundle = load_bundle(shipped("checkpoints") / "reference.bundle") if which == "reference" else drawn(int(which.split()[1]), 1)
+    bundle = (
+        load_bundle(shipped("checkpoints") / "reference.bundle")
+        if which == "reference"
+        else drawn(int(which.split()[1]), 1)
+    )
     own, other = NumpyPolicy(bundle), session(bundle, tmp_path)
     rng = np.random.default_rng(2)
     chosen = set()
@@ -75,4 +82,6 @@ def test_the_file_says_what_it_is() -> None:
     kept = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
     assert (bundle.weights["first.weight"] == kept["first.weight"].T).all()
     assert kept["first.weight"].dtype == np.float32
-    assert model.SerializeToString() == policy_model(bundle).SerializeToString(), "the same bundle gives the same bytes"
+    assert model.SerializeToString() == policy_model(bundle).SerializeToString(), (
+        "the same bundle gives the same bytes"
+    )

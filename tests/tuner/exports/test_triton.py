@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tritonclient.grpc import model_config_pb2
 
 from envs.errors import NetworkError, OptionError
-from envs.network import TensorSpec, read_network
-from envs.workload import workload_of
+from envs.graph.reading import read_network
+from envs.spec.network import TensorSpec
+from envs.spec.workload import workload_of
 from tests.tuner.exports.samples import configured, models, network, write_relu
 from tuner.exports.answers import Slot, placed
 from tuner.exports.engines import BuildOptions
@@ -35,8 +36,12 @@ TYPES = {
 }
 
 
-def parsed(model: Model, build: BuildOptions | None = None, max_wait_ms: float = 5.0, threads: int = 1) -> Any:
-    return text_format.Parse(text_of(config_of(model, build or BuildOptions(), max_wait_ms, threads)), Config())
+def parsed(
+    model: Model, build: BuildOptions | None = None, max_wait_ms: float = 5.0, threads: int = 1
+) -> Any:
+    return text_format.Parse(
+        text_of(config_of(model, build or BuildOptions(), max_wait_ms, threads)), Config()
+    )
 
 
 def check_tensors(found: Any, specs: tuple[TensorSpec, ...], static: bool) -> None:
@@ -56,7 +61,9 @@ def test_every_field_is_what_the_configuration_says(found: list[Model], max_wait
         config = parsed(model, max_wait_ms=max_wait_ms, threads=3)
         dla = model.accelerator.startswith("dla")
         assert config.name == model.name
-        assert config.platform == ("onnxruntime_onnx" if model.accelerator.startswith("cpu_") else "tensorrt_plan")
+        assert config.platform == (
+            "onnxruntime_onnx" if model.accelerator.startswith("cpu_") else "tensorrt_plan"
+        )
         assert config.max_batch_size == (0 if dla else model.batch)
         check_tensors(config.input, model.inputs, static=dla)
         check_tensors(config.output, model.outputs, static=dla)
@@ -104,7 +111,9 @@ def test_integers_of_64_bits_are_narrower_in_tensorrt_8() -> None:
     assert parsed(model, BuildOptions("8.6")).input[0].data_type == model_config_pb2.TYPE_INT64
 
 
-@pytest.mark.parametrize(("accelerator", "dtype"), [("tensor", "float64"), ("dla0", "uint32"), ("cpu_fp32", "complex64")])
+@pytest.mark.parametrize(
+    ("accelerator", "dtype"), [("tensor", "float64"), ("dla0", "uint32"), ("cpu_fp32", "complex64")]
+)
 def test_a_type_that_the_server_lacks_is_refused(accelerator: str, dtype: str) -> None:
     (model,) = models((accelerator, 1, 2), of=network(outputs=(TensorSpec("y", (2,), dtype),)))
     with pytest.raises(NetworkError, match=f"'y' holds {dtype}, which .* does not take"):
@@ -116,14 +125,19 @@ def test_a_client_is_told_the_same_output_by_every_model(small_onnx: Path, cache
     slots = [Slot(None, "tensor", 1, 4), Slot(None, "dla0", 1, 4)]
     found = models_of(*placed(slots, workload_of([read_network(small_onnx)])), [small_onnx])
     files = export_triton(found, BuildOptions(), 5.0, 2, cache)
-    tensor, dla = (text_format.Parse(str(files[f"models/{model.name}/config.pbtxt"]), Config()).output[0] for model in found)
+    tensor, dla = (
+        text_format.Parse(str(files[f"models/{model.name}/config.pbtxt"]), Config()).output[0]
+        for model in found
+    )
     assert (list(tensor.dims), tensor.HasField("reshape")) == ([10], False)
     assert (list(dla.dims), list(dla.reshape.shape)) == ([4, 10], [4, 10, 1, 1])
 
 
 def test_a_file_with_a_fixed_batch_has_no_batching_and_all_its_dimensions(tmp_path: Path) -> None:
     path = write_relu(tmp_path / "fixed.onnx", (4, 3, 8, 8))
-    found = models_of(*placed([Slot(None, "tensor", 2, 4)], workload_of([read_network(path)])), [path])
+    found = models_of(
+        *placed([Slot(None, "tensor", 2, 4)], workload_of([read_network(path)])), [path]
+    )
     config = parsed(found[0])
     assert config.max_batch_size == 0
     assert list(config.input[0].dims) == list(config.output[0].dims) == [4, 3, 8, 8]
@@ -131,11 +145,19 @@ def test_a_file_with_a_fixed_batch_has_no_batching_and_all_its_dimensions(tmp_pa
 
 
 def test_a_repository_holds_what_each_backend_needs(small_onnx: Path, cache: Path) -> None:
-    slots = [Slot(None, "tensor", 2, 8), Slot(None, "dla0", 1, 4), Slot(None, "cpu_fp32", 2, 4), Slot(None, "cpu_int8", 1, 1)]
+    slots = [
+        Slot(None, "tensor", 2, 8),
+        Slot(None, "dla0", 1, 4),
+        Slot(None, "cpu_fp32", 2, 4),
+        Slot(None, "cpu_int8", 1, 1),
+    ]
     found = models_of(*placed(slots, workload_of([read_network(small_onnx)])), [small_onnx])
     files = export_triton(found, BuildOptions(), 5.0, 8, cache)
     assert set(files) == {
-        *(f"models/small_{name}/config.pbtxt" for name in ("tensor", "dla0", "cpu_fp32", "cpu_int8")),
+        *(
+            f"models/small_{name}/config.pbtxt"
+            for name in ("tensor", "dla0", "cpu_fp32", "cpu_int8")
+        ),
         *(f"models/small_{name}/1" for name in ("tensor", "dla0", "cpu_fp32", "cpu_int8")),
         *(f"models/small_{name}/1/model.onnx" for name in ("cpu_fp32", "cpu_int8")),
         *("networks/small.onnx", "networks/dla/small.b4.onnx", "build.sh", "README.txt"),
@@ -149,7 +171,9 @@ def test_a_repository_holds_what_each_backend_needs(small_onnx: Path, cache: Pat
     assert config.parameters["intra_op_thread_count"].string_value == "2", "8 cores for 3 instances"
 
 
-def test_what_stands_in_the_configuration_is_what_the_graph_takes(small_onnx: Path, cache: Path, tmp_path: Path) -> None:
+def test_what_stands_in_the_configuration_is_what_the_graph_takes(
+    small_onnx: Path, cache: Path, tmp_path: Path
+) -> None:
     """ONNX Runtime opens both graphs as Triton's backend would, and their inputs and outputs are those that were written."""
     slots = [Slot(None, "cpu_fp32", 1, 4), Slot(None, "cpu_int8", 1, 4)]
     found = models_of(*placed(slots, workload_of([read_network(small_onnx)])), [small_onnx])
@@ -158,10 +182,17 @@ def test_what_stands_in_the_configuration_is_what_the_graph_takes(small_onnx: Pa
         write = files[f"models/{model.name}/1/model.onnx"]
         assert callable(write)
         write(tmp_path / f"{model.name}.onnx")
-        session = onnxruntime.InferenceSession(tmp_path / f"{model.name}.onnx", providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            tmp_path / f"{model.name}.onnx", providers=["CPUExecutionProvider"]
+        )
         config = parsed(model)
-        for told, real in ((config.input, session.get_inputs()), (config.output, session.get_outputs())):
-            assert [(each.name, list(each.dims)) for each in told] == [(each.name, each.shape[1:]) for each in real]
+        for told, real in (
+            (config.input, session.get_inputs()),
+            (config.output, session.get_outputs()),
+        ):
+            assert [(each.name, list(each.dims)) for each in told] == [
+                (each.name, each.shape[1:]) for each in real
+            ]
 
 
 def test_a_wrong_option_names_its_key() -> None:

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.errors import NetworkError, OptionError
-from envs.network import TensorSpec, read_network
-from envs.workload import workload_of
+from envs.graph.reading import read_network
+from envs.spec.network import TensorSpec
+from envs.spec.workload import workload_of
 from tests.tuner.exports.samples import NASTY, configured, models, network, write_relu
 from tuner.exports.answers import Slot, placed
 from tuner.exports.engines import BuildOptions
@@ -37,9 +38,23 @@ open(plan, "w").close()
 #: Options of NVIDIA's Model Optimizer (nvidia-modelopt 0.47.0, modelopt/onnx/*/__main__.py), as far as they are of use here. NVIDIA's page on strongly
 #: typed networks for DLA also gives `--target_dla` to autocast, which refuses it.
 MODELOPT = {
-    "modelopt.onnx.autocast": {"--onnx_path", "--output_path", "--low_precision_type", "--keep_io_types", "--opset", "--calibration_data"},
+    "modelopt.onnx.autocast": {
+        "--onnx_path",
+        "--output_path",
+        "--low_precision_type",
+        "--keep_io_types",
+        "--opset",
+        "--calibration_data",
+    },
     "modelopt.onnx.quantization": {
-        *("--onnx_path", "--output_path", "--quantize_mode", "--calibration_data_path", "--calibration_shapes", "--high_precision_dtype"),
+        *(
+            "--onnx_path",
+            "--output_path",
+            "--quantize_mode",
+            "--calibration_data_path",
+            "--calibration_shapes",
+            "--high_precision_dtype",
+        ),
         *("--direct_io_types", "--opset", "--target_dla"),
     },
 }
@@ -52,15 +67,35 @@ def words(accelerator: str, build: BuildOptions) -> list[str]:
 @pytest.mark.parametrize("version", ["8.6", "10"])
 def test_flags_of_weakly_typed_versions(version: str) -> None:
     build = BuildOptions(version)
-    profile = ["--minShapes=input:1x3x8x8", "--optShapes=input:8x3x8x8", "--maxShapes=input:8x3x8x8"]
+    profile = [
+        "--minShapes=input:1x3x8x8",
+        "--optShapes=input:8x3x8x8",
+        "--maxShapes=input:8x3x8x8",
+    ]
     common = ["--memPoolSize=workspace:1024", "--skipInference", "--saveEngine=engines/x.plan"]
-    assert words("cuda", build) == ["--onnx=networks/small.onnx", *profile, "--noTF32", "--maxAuxStreams=0", *common]
-    assert words("tensor", build) == ["--onnx=networks/small.onnx", *profile, "--fp16", "--maxAuxStreams=0", *common]
+    assert words("cuda", build) == [
+        "--onnx=networks/small.onnx",
+        *profile,
+        "--noTF32",
+        "--maxAuxStreams=0",
+        *common,
+    ]
+    assert words("tensor", build) == [
+        "--onnx=networks/small.onnx",
+        *profile,
+        "--fp16",
+        "--maxAuxStreams=0",
+        *common,
+    ]
     assert words("dla1", build) == [
         "--onnx=networks/dla/small.b8.onnx",
         *("--int8", "--fp16", "--useDLACore=1", "--allowGPUFallback"),
         *("--profilingVerbosity=detailed", "--exportLayerInfo=layers/small_dla1.json"),
-        *("--memPoolSize=workspace:1024,dlaSRAM:1", "--skipInference", "--saveEngine=engines/x.plan"),
+        *(
+            "--memPoolSize=workspace:1024,dlaSRAM:1",
+            "--skipInference",
+            "--saveEngine=engines/x.plan",
+        ),
     ]
     assert "--int8" in words("tensor", BuildOptions(version, tensor_precision="int8"))
     assert "--int8" not in words("dla0", BuildOptions(version, dla_precision="fp16"))
@@ -70,7 +105,9 @@ def test_version_11_has_no_precision_flags_and_takes_prepared_networks() -> None
     for precision in ("fp16", "int8"):
         build = BuildOptions("11", tensor_precision=precision, dla_precision=precision)
         for accelerator in ("cuda", "tensor", "dla0"):
-            assert not {"--fp16", "--int8", "--best", "--stronglyTyped"} & set(words(accelerator, build))
+            assert not {"--fp16", "--int8", "--best", "--stronglyTyped"} & set(
+                words(accelerator, build)
+            )
             assert not any(word.startswith("--calib") for word in words(accelerator, build))
         assert words("cuda", build)[0] == "--onnx=networks/small.onnx"
         assert "--noTF32" in words("cuda", build)
@@ -79,12 +116,18 @@ def test_version_11_has_no_precision_flags_and_takes_prepared_networks() -> None
     (dla,) = models(("dla0", 1, 1))
     told = preparation(dla, BuildOptions("11", dla_precision="fp16"))
     assert told[:3] == ["python3", "-m", "modelopt.onnx.autocast"]
-    assert {"--low_precision_type=fp16", "--keep_io_types", "--output_path=prepared/small.dla-b1-fp16.onnx"} <= set(told)
+    assert {
+        "--low_precision_type=fp16",
+        "--keep_io_types",
+        "--output_path=prepared/small.dla-b1-fp16.onnx",
+    } <= set(told)
     told = preparation(dla, BuildOptions("11"))
     assert told[2] == "modelopt.onnx.quantization"
     assert {"--target_dla", "--output_path=prepared/small.dla-b1-int8.onnx"} <= set(told)
     (tensor,) = models(("tensor", 1, 1))
-    assert "--target_dla" not in preparation(tensor, BuildOptions("11", tensor_precision="int8")), "it costs accuracy, and a GPU has no use for it"
+    assert "--target_dla" not in preparation(tensor, BuildOptions("11", tensor_precision="int8")), (
+        "it costs accuracy, and a GPU has no use for it"
+    )
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
@@ -107,7 +150,9 @@ def test_calibration_goes_where_int8_is(tmp_path: Path) -> None:
     assert "--calib=calibration/small.cache" in dla
     assert not any(word.startswith("--calib") for word in tensor)
     assert "calibration/small.cache" in export_trtexec(found, build)
-    assert "--calibration_data_path=calibration/small.npz" in preparation(found[1], BuildOptions("11", calibration=(data,)))
+    assert "--calibration_data_path=calibration/small.npz" in preparation(
+        found[1], BuildOptions("11", calibration=(data,))
+    )
     with pytest.raises(OptionError, match="TensorRT 11 has no calibration caches"):
         BuildOptions("11", calibration=(cache,))
     with pytest.raises(OptionError, match="there is no file nowhere"):
@@ -120,12 +165,20 @@ def test_a_dla_gets_the_graph_that_was_measured_on_it(small_onnx: Path, tmp_path
     found = models_of(*placed(slots, workload_of([read_network(small_onnx)])), [small_onnx])
     write_folder(tmp_path / "out", export_trtexec(found, BuildOptions()), {})
     networks = tmp_path / "out" / "networks"
-    assert sorted(str(each.relative_to(networks)) for each in networks.rglob("*.onnx")) == ["dla/small.b4.onnx", "small.onnx"]
+    assert sorted(str(each.relative_to(networks)) for each in networks.rglob("*.onnx")) == [
+        "dla/small.b4.onnx",
+        "small.onnx",
+    ]
     kinds = {node.op_type for node in onnx.load(networks / "dla" / "small.b4.onnx").graph.node}
-    assert "GlobalAveragePool" in {node.op_type for node in onnx.load(networks / "small.onnx").graph.node}
+    assert "GlobalAveragePool" in {
+        node.op_type for node in onnx.load(networks / "small.onnx").graph.node
+    }
     assert "AveragePool" in kinds
     assert not {"GlobalAveragePool", "Flatten", "Reshape", "Gemm"} & kinds
-    sessions = [onnxruntime.InferenceSession(networks / name, providers=["CPUExecutionProvider"]) for name in ("small.onnx", "dla/small.b4.onnx")]
+    sessions = [
+        onnxruntime.InferenceSession(networks / name, providers=["CPUExecutionProvider"])
+        for name in ("small.onnx", "dla/small.b4.onnx")
+    ]
     assert [list(each.shape) for each in sessions[1].get_inputs()] == [[4, 3, 48, 48]]
     given = {"input": np.random.default_rng(0).random((4, 3, 48, 48), dtype=np.float32)}
     plain, prepared = (np.asarray(session.run(None, given)[0]) for session in sessions)
@@ -134,7 +187,9 @@ def test_a_dla_gets_the_graph_that_was_measured_on_it(small_onnx: Path, tmp_path
 
 def test_a_file_with_a_fixed_batch_gets_no_shapes(tmp_path: Path) -> None:
     path = write_relu(tmp_path / "fixed.onnx", (4, 3, 8, 8), name="a,b")
-    found = models_of(*placed([Slot(None, "tensor", 1, 4)], workload_of([read_network(path)])), [path])
+    found = models_of(
+        *placed([Slot(None, "tensor", 1, 4)], workload_of([read_network(path)])), [path]
+    )
     assert not any("Shapes" in word for word in arguments(found[0], BuildOptions(), "p"))
 
 
@@ -158,8 +213,12 @@ def run(folder: Path, environment: dict[str, str] | None = None) -> list[list[st
     recorder.write_text(RECORDER)
     recorder.chmod(0o755)
     record.unlink(missing_ok=True)
-    environment = {"PATH": "/usr/bin:/bin", "TRTEXEC": str(recorder), "RECORD": str(record)} | (environment or {})
-    told = subprocess.run([folder / "build.sh"], cwd="/", env=environment, capture_output=True, timeout=60)
+    environment = {"PATH": "/usr/bin:/bin", "TRTEXEC": str(recorder), "RECORD": str(record)} | (
+        environment or {}
+    )
+    told = subprocess.run(
+        [folder / "build.sh"], cwd="/", env=environment, capture_output=True, timeout=60
+    )
     assert told.returncode == 0, told.stderr
     return [call.decode().split("\0") for call in record.read_bytes().split(b"\0\0")[:-1]]
 
@@ -183,7 +242,13 @@ def test_a_real_shell_gives_trtexec_what_was_meant(name: str, tmp_path: Path) ->
 def test_version_11_prepares_each_network_once(tmp_path: Path) -> None:
     """The converter is stood in for by a module of its name; a file that is there already is not made again."""
     path = write_relu(tmp_path / "net.onnx")
-    found = models_of(*placed([Slot(None, "tensor", 1, 4), Slot(None, "dla0", 1, 4), Slot(None, "dla1", 1, 4)], workload_of([read_network(path)])), [path])
+    found = models_of(
+        *placed(
+            [Slot(None, "tensor", 1, 4), Slot(None, "dla0", 1, 4), Slot(None, "dla1", 1, 4)],
+            workload_of([read_network(path)]),
+        ),
+        [path],
+    )
     build = BuildOptions("11", dla_precision="int8")
     write_folder(tmp_path / "out", export_trtexec(found, build), {})
     for module in ("autocast", "quantization"):

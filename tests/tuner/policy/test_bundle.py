@@ -14,10 +14,10 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 
+from envs.belief.features import ALLOWED, FEATURES
 from envs.errors import BundleError, StorageError
-from envs.observation import ALLOWED, FEATURES
+from envs.problems.world import World
 from envs.tuning_env import TuningEnv
-from envs.world import World
 from tuner.agents.export import bundle_of
 from tuner.agents.policy_net import MASKED, CandidatePolicy
 from tuner.agents.training import AgentOptions, make_env, make_model
@@ -48,7 +48,9 @@ def observations(model: PPO, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("which", ["policy", "opinionated"])
-def test_bundle_and_model_choose_alike_on_2000_random_observations(which: str, request: pytest.FixtureRequest) -> None:
+def test_bundle_and_model_choose_alike_on_2000_random_observations(
+    which: str, request: pytest.FixtureRequest
+) -> None:
     found = request.getfixturevalue(which)
     model: PPO = found[0] if isinstance(found, tuple) else found
     numpy_policy = NumpyPolicy(bundle_of(model, 8, {}))
@@ -72,13 +74,17 @@ def test_a_candidate_scores_the_same_wherever_it_stands(opinionated: PPO) -> Non
     sample = observations(opinionated, 20)
     order = np.random.default_rng(0).permutation(sample.shape[1])
     for each in sample:
-        assert np.allclose(numpy_policy.scores(each)[order], numpy_policy.scores(each[order]), rtol=1e-9, atol=1e-9)
+        assert np.allclose(
+            numpy_policy.scores(each)[order], numpy_policy.scores(each[order]), rtol=1e-9, atol=1e-9
+        )
     fewer = sample[0][:7]
     assert numpy_policy.scores(fewer).shape == (7,)
 
 
 @pytest.mark.parametrize("world", ["trace_world", "simulated_world"])
-def test_bundle_and_model_play_the_same_episodes(policy: tuple[PPO, Path], bundle: Bundle, world: str, request: pytest.FixtureRequest) -> None:
+def test_bundle_and_model_play_the_same_episodes(
+    policy: tuple[PPO, Path], bundle: Bundle, world: str, request: pytest.FixtureRequest
+) -> None:
     env = TuningEnv(request.getfixturevalue(world))
     numpy_policy = NumpyPolicy(bundle)
     for seed in range(8):
@@ -108,12 +114,12 @@ class Refuse:
             raise ImportError(name)
 sys.meta_path.insert(0, Refuse())
 from pathlib import Path
-from envs.objective import Objective
+from envs.spec.objective import Objective
 from envs.simulator.device_model import model_for
 from tests.worlds import respond, space
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
-from tuner.search.protocol import Problem
+from envs.problems.problem import Problem
 world = space()
 problem = Problem(world, world.catalogue, Objective((30.0,)), world.default(), model=model_for(world))
 tuner = LearnedTuner(load_bundle(Path({str(policy[1])!r})), problem)
@@ -124,7 +130,10 @@ for _ in range(3):
 print(asked[0] == world.default() != asked[1])  # the default takes 50 ms
 """
     # find_spec of gymnasium must say "absent" as on a device, so the package is hidden before anything looks for it.
-    code = "import importlib.util as u\nf = u.find_spec\nu.find_spec = lambda n, p=None: None if n == 'gymnasium' else f(n, p)\n" + code
+    code = (
+        "import importlib.util as u\nf = u.find_spec\nu.find_spec = lambda n, p=None: None if n == 'gymnasium' else f(n, p)\n"
+        + code
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert told.stdout == "True\n", told.stderr
 
@@ -143,8 +152,13 @@ def altered(bundle: Bundle, path: Path, **changes: object) -> Path:
     """The bundle's file with some arrays replaced, or left out where the change is None."""
     save_bundle(path, bundle)
     with np.load(path) as file:
-        arrays = {name: file[name] for name in file.files} | {name.replace("__", "."): array for name, array in changes.items()}
-    np.savez(path.with_suffix(".npz"), **{name: array for name, array in arrays.items() if array is not None})  # type: ignore[arg-type]
+        arrays = {name: file[name] for name in file.files} | {
+            name.replace("__", "."): array for name, array in changes.items()
+        }
+    np.savez(
+        path.with_suffix(".npz"),
+        **{name: array for name, array in arrays.items() if array is not None},
+    )  # type: ignore[arg-type]
     return path.with_suffix(".npz")
 
 
@@ -158,7 +172,9 @@ def test_every_damaged_bundle_gets_one_sentence(bundle: Bundle, tmp_path: Path) 
     whole = (tmp_path / "whole").read_bytes()
     (tmp_path / "half").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "cut").write_bytes(whole[:-1])
-    (tmp_path / "flipped").write_bytes(whole[:500] + bytes(byte ^ 0xFF for byte in whole[500:600]) + whole[600:])
+    (tmp_path / "flipped").write_bytes(
+        whole[:500] + bytes(byte ^ 0xFF for byte in whole[500:600]) + whole[600:]
+    )
     (tmp_path / "text").write_text("not a bundle")
     (tmp_path / "empty").write_bytes(b"")
     with zipfile.ZipFile(tmp_path / "foreign", "w") as archive:
@@ -177,24 +193,52 @@ def test_every_damaged_bundle_gets_one_sentence(bundle: Bundle, tmp_path: Path) 
         tmp_path / "empty": "damaged or no policy bundle",
         tmp_path / "foreign": "damaged or no policy bundle",
         altered(bundle, tmp_path / "a", manifest=None): "damaged or no policy bundle",
-        altered(bundle, tmp_path / "b", manifest=np.frombuffer(b"{}", dtype=np.uint8)): "damaged or no policy bundle",
-        altered(bundle, tmp_path / "c", manifest=np.frombuffer(b"[1, 2]", dtype=np.uint8)): "damaged or no policy bundle",
-        altered(bundle, tmp_path / "d", manifest=manifest(format=1)): "bundle format 1, this version reads 2",
-        altered(bundle, tmp_path / "e", manifest=manifest(budget="many")): "damaged or no policy bundle",
+        altered(
+            bundle, tmp_path / "b", manifest=np.frombuffer(b"{}", dtype=np.uint8)
+        ): "damaged or no policy bundle",
+        altered(
+            bundle, tmp_path / "c", manifest=np.frombuffer(b"[1, 2]", dtype=np.uint8)
+        ): "damaged or no policy bundle",
+        altered(
+            bundle, tmp_path / "d", manifest=manifest(format=1)
+        ): "bundle format 1, this version reads 2",
+        altered(
+            bundle, tmp_path / "e", manifest=manifest(budget="many")
+        ): "damaged or no policy bundle",
         altered(bundle, tmp_path / "f", manifest=manifest(budget=1)): "a budget of 1 measurements",
-        altered(bundle, tmp_path / "g", manifest=manifest(features=list(FEATURES[:-1]))): "observes other features",
-        altered(bundle, tmp_path / "h", manifest=manifest(features=list(reversed(FEATURES)))): "observes other features",
+        altered(
+            bundle, tmp_path / "g", manifest=manifest(features=list(FEATURES[:-1]))
+        ): "observes other features",
+        altered(
+            bundle, tmp_path / "h", manifest=manifest(features=list(reversed(FEATURES)))
+        ): "observes other features",
         altered(bundle, tmp_path / "i", trust=None): "arrays are not those of a policy",
-        altered(bundle, tmp_path / "j", more=np.zeros(3, np.float32)): "arrays are not those of a policy",
+        altered(
+            bundle, tmp_path / "j", more=np.zeros(3, np.float32)
+        ): "arrays are not those of a policy",
         altered(bundle, tmp_path / "k", score__weight=numbers): "score.weight is not finite",
-        altered(bundle, tmp_path / "l", trust=np.array([np.inf, 0], np.float32)): "trust is not finite",
+        altered(
+            bundle, tmp_path / "l", trust=np.array([np.inf, 0], np.float32)
+        ): "trust is not finite",
         altered(bundle, tmp_path / "m", trust=evil): "damaged or no policy bundle",
-        altered(bundle, tmp_path / "n", first__bias=np.zeros(0, np.float32)): "first.weight is not finite float32 of shape H x F",
-        altered(bundle, tmp_path / "o", first__bias=bundle.weights["first.bias"].astype(np.float64)): "first.bias is not finite float32",
-        altered(bundle, tmp_path / "p", first__weight=np.zeros((hidden, 7), np.float32)): "first.weight is not finite float32 of shape H x F",
-        altered(bundle, tmp_path / "q", summary__weight=np.zeros((hidden, hidden), np.float32)): "summary.weight is not finite float32 of shape H x 2H",
-        altered(bundle, tmp_path / "r", second__weight=bundle.weights["second.weight"][:, None]): "second.weight is not finite float32 of shape H x H",
-        altered(bundle, tmp_path / "s", score__bias=np.array(["x"])): "score.bias is not finite float32",
+        altered(
+            bundle, tmp_path / "n", first__bias=np.zeros(0, np.float32)
+        ): "first.weight is not finite float32 of shape H x F",
+        altered(
+            bundle, tmp_path / "o", first__bias=bundle.weights["first.bias"].astype(np.float64)
+        ): "first.bias is not finite float32",
+        altered(
+            bundle, tmp_path / "p", first__weight=np.zeros((hidden, 7), np.float32)
+        ): "first.weight is not finite float32 of shape H x F",
+        altered(
+            bundle, tmp_path / "q", summary__weight=np.zeros((hidden, hidden), np.float32)
+        ): "summary.weight is not finite float32 of shape H x 2H",
+        altered(
+            bundle, tmp_path / "r", second__weight=bundle.weights["second.weight"][:, None]
+        ): "second.weight is not finite float32 of shape H x H",
+        altered(
+            bundle, tmp_path / "s", score__bias=np.array(["x"])
+        ): "score.bias is not finite float32",
     }
     for path, sentence in cases.items():
         with pytest.raises(BundleError, match=sentence) as error:

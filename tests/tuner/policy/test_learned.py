@@ -5,39 +5,47 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from envs.belief.prior import SHORTLIST
 from envs.catalog.reference_networks import reference_network
-from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import BundleError
-from envs.measurement import Failure, FailureKind, Measurement, Origin, TenantMeasurement
-from envs.objective import Objective
+from envs.problems.draw import described
+from envs.problems.problem import Problem
+from envs.problems.world import RuntimeWorld
 from envs.runtimes.replayed import ReplayedRuntime
 from envs.simulator.device_model import DeviceModel, model_for
-from envs.simulator.draw import described
 from envs.simulator.machine import device_of
-from envs.simulator.prior import SHORTLIST
 from envs.simulator.tables import Contexts
+from envs.spec.measurement import Failure, FailureKind, Measurement, Origin, TenantMeasurement
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
 from envs.traces.reader import Trace
 from envs.tuning_env import TuningEnv
-from envs.workload import workload_of
-from envs.world import RuntimeWorld
 from tests.worlds import respond, space
 from tuner.policy.bundle import Bundle
 from tuner.policy.learned import LearnedTuner
-from tuner.search.protocol import Problem
 
 
 def problem_of(world: ConfigurationSpace, objective: Objective, **more: object) -> Problem:
-    return Problem(world, world.catalogue, objective, world.default(), model=model_for(world), **more)  # type: ignore[arg-type]
+    return Problem(
+        world, world.catalogue, objective, world.default(), model=model_for(world), **more
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["trace", "two_tenant_trace"])
-def test_it_sees_what_the_environment_shows(bundle: Bundle, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_sees_what_the_environment_shows(
+    bundle: Bundle, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Bit by bit, and proposal by proposal, along an episode on the same runtime, where both have a shortlist of the same length."""
     monkeypatch.setattr("tuner.search.protocol.WIDE", SHORTLIST)
     trace: Trace = request.getfixturevalue(name)
-    objective = Objective((60.0,) * trace.space.shape[0], 20.0 if name == "two_tenant_trace" else np.inf)
+    objective = Objective(
+        (60.0,) * trace.space.shape[0], 20.0 if name == "two_tenant_trace" else np.inf
+    )
     model = model_for(trace.space)
-    problem = Problem(trace.space, trace.space.catalogue, objective, trace.space.default(), model=model)
+    problem = Problem(
+        trace.space, trace.space.catalogue, objective, trace.space.default(), model=model
+    )
     tuner = LearnedTuner(bundle, problem)
     with ReplayedRuntime(trace) as runtime:
         env = TuningEnv(RuntimeWorld(runtime, 3.0, [objective], model), budget=bundle.budget)
@@ -55,10 +63,18 @@ def test_it_sees_what_the_environment_shows(bundle: Bundle, name: str, request: 
             observation = env.step(np.int64(action))[0]
 
 
-def test_no_impossible_candidate_is_chosen_and_none_twice_but_the_best(bundle: Bundle, trace: Trace) -> None:
+def test_no_impossible_candidate_is_chosen_and_none_twice_but_the_best(
+    bundle: Bundle, trace: Trace
+) -> None:
     allowed = trace.placements[:, 0, 0, 0] == 0  # no cpu_fp32 here
     # A limit far from what the best gives: near it, something slower and surer would be waited with.
-    problem = Problem(trace.space, trace.placements[allowed], Objective((100.0,)), Configuration((((0, 0), (1, 1)),)), model=model_for(trace.space))
+    problem = Problem(
+        trace.space,
+        trace.placements[allowed],
+        Objective((100.0,)),
+        Configuration((((0, 0), (1, 1)),)),
+        model=model_for(trace.space),
+    )
     tuner = LearnedTuner(bundle, problem)
     worth: dict[Configuration, float] = {}
     for count in range(bundle.budget):
@@ -72,10 +88,14 @@ def test_no_impossible_candidate_is_chosen_and_none_twice_but_the_best(bundle: B
         score, violation = problem.judge(trace.outcome(configuration))
         worth[configuration] = score if violation <= 0 else 0.0
         tuner.tell(configuration, trace.outcome(configuration))
-    assert tuner.ask() == max(worth, key=worth.__getitem__), "beyond its horizon it answers with the best it found"
+    assert tuner.ask() == max(worth, key=worth.__getitem__), (
+        "beyond its horizon it answers with the best it found"
+    )
 
 
-def test_where_nothing_keeps_the_limits_it_answers_with_the_least_violating(bundle: Bundle, trace: Trace) -> None:
+def test_where_nothing_keeps_the_limits_it_answers_with_the_least_violating(
+    bundle: Bundle, trace: Trace
+) -> None:
     problem = problem_of(trace.space, Objective((1.0,)))
     tuner = LearnedTuner(bundle, problem)
     late: dict[Configuration, float] = {}
@@ -134,7 +154,9 @@ def board_space(name: str, mode: str, networks: tuple[str, ...]) -> Configuratio
     ids=["eight configurations", "two tenants", "a board", "two tenants on a board"],
 )
 def test_one_bundle_serves_every_space(bundle: Bundle, world: ConfigurationSpace) -> None:
-    problem = problem_of(world, Objective((1e-3,) * world.shape[0]))  # nothing keeps that, so that it never stops
+    problem = problem_of(
+        world, Objective((1e-3,) * world.shape[0])
+    )  # nothing keeps that, so that it never stops
     tuner = LearnedTuner(bundle, problem)
     model = model_for(world)
     truth = model.drawn(np.random.default_rng(0), 1)
@@ -149,11 +171,21 @@ def test_one_bundle_serves_every_space(bundle: Bundle, world: ConfigurationSpace
     world.check(tuner.ask())
 
 
-def measurement_of(model: DeviceModel, context: Contexts, configuration: Configuration) -> Measurement:
+def measurement_of(
+    model: DeviceModel, context: Contexts, configuration: Configuration
+) -> Measurement:
     found = model.response(context, configuration.array()[None])
     late = found.p99_ms[0].tolist()
-    tenants = tuple(TenantMeasurement(ips, ms, ms, ms, ms, ms, 100) for ips, ms in zip(found.throughput_ips[0].tolist(), late, strict=True))
-    return Measurement(tenants, 3.0, Origin.SIMULATED, power_w=float(found.power_w[0]) if model.has_power else float("nan"))
+    tenants = tuple(
+        TenantMeasurement(ips, ms, ms, ms, ms, ms, 100)
+        for ips, ms in zip(found.throughput_ips[0].tolist(), late, strict=True)
+    )
+    return Measurement(
+        tenants,
+        3.0,
+        Origin.SIMULATED,
+        power_w=float(found.power_w[0]) if model.has_power else float("nan"),
+    )
 
 
 def test_a_problem_of_which_nothing_is_known_is_refused(bundle: Bundle) -> None:

@@ -11,23 +11,31 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from envs.belief.prior import starting_configuration
 from envs.catalog.reference_networks import reference_network
-from envs.configuration import Configuration, ConfigurationSpace
-from envs.device import Device, accelerator
 from envs.errors import ConfigurationError, OptionError
-from envs.measurement import Failure, FailureKind, Measurement, MeasurementBatch, Origin, Outcome, TenantMeasurement
-from envs.network import Network
-from envs.objective import MAX_VIOLATION, Objective, Objectives
+from envs.problems.draw import DrawnProblem, DrawOptions, draw_problem, sample_placements
+from envs.problems.problem import Problem
 from envs.simulator.device_model import DeviceModel
-from envs.simulator.draw import DrawOptions, draw_problem, sample_placements
-from envs.simulator.draw import Problem as DrawnProblem
 from envs.simulator.machine import machine_of
-from envs.simulator.prior import starting_configuration
 from envs.simulator.tables import Contexts
-from envs.workload import workload_of
+from envs.spec.device import DeviceSpec, accelerator
+from envs.spec.measurement import (
+    Failure,
+    FailureKind,
+    Measurement,
+    MeasurementBatch,
+    Origin,
+    Outcome,
+    TenantMeasurement,
+)
+from envs.spec.network import Network
+from envs.spec.objective import MAX_VIOLATION, Objective, Objectives
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
 from tuner.search.candidates import margins
 from tuner.search.oracle import Oracle, best_scores
-from tuner.search.protocol import Problem, Tuner
+from tuner.search.protocol import Tuner
 from tuner.search.registry import SEARCHES, make_search
 
 World = Callable[[Configuration], Outcome]
@@ -42,14 +50,23 @@ def space_of(
     batches: tuple[int, ...] = (1, 2),
     total: int | None = None,
 ) -> ConfigurationSpace:
-    networks = [Network(f"net{i}", "0" * 64, 10**9, 10**6, 10**6, 10, (), (), None) for i in range(tenants)]
-    device = Device("board", tuple(accelerator(name) for name in accelerators), 4, 1e6)
+    networks = [
+        Network(f"net{i}", "0" * 64, 10**9, 10**6, 10**6, 10, (), (), None) for i in range(tenants)
+    ]
+    device = DeviceSpec("board", tuple(accelerator(name) for name in accelerators), 4, 1e6)
     return ConfigurationSpace(device, workload_of(networks), max_instances, batches, total)
 
 
-def measured(throughput_ips: list[float], p99_ms: list[float], power_w: float = 10.0) -> Measurement:
+def measured(
+    throughput_ips: list[float], p99_ms: list[float], power_w: float = 10.0
+) -> Measurement:
     rows = zip(throughput_ips, p99_ms, strict=True)
-    return Measurement(tuple(TenantMeasurement(ips, p99, p99, p99, p99, p99, 100) for ips, p99 in rows), 1.0, Origin.SIMULATED, power_w=power_w)
+    return Measurement(
+        tuple(TenantMeasurement(ips, p99, p99, p99, p99, p99, 100) for ips, p99 in rows),
+        1.0,
+        Origin.SIMULATED,
+        power_w=power_w,
+    )
 
 
 def smooth(configuration: Configuration) -> Measurement:
@@ -68,7 +85,11 @@ def unlucky(configuration: Configuration) -> Outcome:
     if kind == 0:
         return Failure(FailureKind.OUT_OF_MEMORY, "full", 1.0)
     outcome = smooth(configuration)
-    return outcome if kind == 1 else measured(outcome.throughput_ips.tolist(), outcome.p99_ms.tolist(), math.nan)
+    return (
+        outcome
+        if kind == 1
+        else measured(outcome.throughput_ips.tolist(), outcome.p99_ms.tolist(), math.nan)
+    )
 
 
 def hopeless(configuration: Configuration) -> Outcome:
@@ -80,31 +101,64 @@ def open_problem() -> Problem:
     space = space_of(tenants=2, max_instances=3)
     candidates = sample_placements(space, np.random.default_rng(0), 40)
     first = np.unique(space.codes(candidates), return_index=True)[1]
-    return Problem(space, candidates[np.sort(first)], Objective((25.0, 25.0), 30.0), space.default(), model=model_of(space), open=True)
+    return Problem(
+        space,
+        candidates[np.sort(first)],
+        Objective((25.0, 25.0), 30.0),
+        space.default(),
+        model=model_of(space),
+        open=True,
+    )
 
 
-def problem_of(space: ConfigurationSpace, objective: Objective | None = None, keep: int | None = None, seed: int = 0) -> Problem:
+def problem_of(
+    space: ConfigurationSpace,
+    objective: Objective | None = None,
+    keep: int | None = None,
+    seed: int = 0,
+) -> Problem:
     """Over all of the space, or `keep` candidates of it, the default included."""
     candidates = space.catalogue
     if keep is not None:
-        default = int(np.flatnonzero(space.codes(candidates) == space.codes(space.default().array()))[0])
+        default = int(
+            np.flatnonzero(space.codes(candidates) == space.codes(space.default().array()))[0]
+        )
         others = np.delete(np.arange(len(candidates)), default)
-        candidates = candidates[np.append(np.random.default_rng(1).permutation(others)[: keep - 1], default)]
+        candidates = candidates[
+            np.append(np.random.default_rng(1).permutation(others)[: keep - 1], default)
+        ]
     tenants = space.shape[0]
-    return Problem(space, candidates, objective or Objective((25.0,) * tenants, 30.0), space.default(), seed, model_of(space))
+    return Problem(
+        space,
+        candidates,
+        objective or Objective((25.0,) * tenants, 30.0),
+        space.default(),
+        seed,
+        model_of(space),
+    )
 
 
 def model_of(space: ConfigurationSpace) -> DeviceModel:
     """A board that knows nothing of the worlds below: whoever believes it is wrong, and has to live with it."""
-    return DeviceModel(machine_of("orin_nano_8", "MAXN_SUPER"), space, (reference_network("resnet18"),) * space.shape[0])
+    return DeviceModel(
+        machine_of("orin_nano_8", "MAXN_SUPER"),
+        space,
+        (reference_network("resnet18"),) * space.shape[0],
+    )
 
 
 def outcomes(problem: Problem, world: World) -> MeasurementBatch:
-    return MeasurementBatch.of([world(Configuration.of(row)) for row in problem.candidates], problem.space.shape[0])
+    return MeasurementBatch.of(
+        [world(Configuration.of(row)) for row in problem.candidates], problem.space.shape[0]
+    )
 
 
 def search_of(name: str, problem: Problem, world: World = smooth) -> Tuner:
-    return Oracle(problem, outcomes(problem, world)) if name == "oracle" else make_search(name, problem)
+    return (
+        Oracle(problem, outcomes(problem, world))
+        if name == "oracle"
+        else make_search(name, problem)
+    )
 
 
 def asked(search: Tuner, world: World, budget: int) -> list[Configuration]:
@@ -133,10 +187,14 @@ class TestContract:
         ],
         ids=["one tenant", "no limit", "two tenants", "partial", "one knob"],
     )
-    def test_default_first_then_only_candidates_without_repetition(self, name: str, problem: Problem) -> None:
+    def test_default_first_then_only_candidates_without_repetition(
+        self, name: str, problem: Problem
+    ) -> None:
         found = asked(search_of(name, problem), smooth, 12)
         assert found[0] == problem.default
-        assert set(problem.space.codes(np.stack([each.array() for each in found]))) <= set(problem.space.codes(problem.candidates))
+        assert set(problem.space.codes(np.stack([each.array() for each in found]))) <= set(
+            problem.space.codes(problem.candidates)
+        )
         assert len(set(found)) == 12
 
     def test_an_open_problem_takes_whatever_is_valid_without_repetition(self, name: str) -> None:
@@ -170,12 +228,18 @@ class TestContract:
         assert len({search.ask() for _ in range(8)}) == 8
 
     def test_the_same_seed_gives_the_same_sequence(self, name: str) -> None:
-        runs = [asked(search_of(name, problem_of(space_of(), seed=3)), smooth, 10) for _ in range(2)]
+        runs = [
+            asked(search_of(name, problem_of(space_of(), seed=3)), smooth, 10) for _ in range(2)
+        ]
         assert runs[0] == runs[1]
 
     @pytest.mark.parametrize("world", [unlucky, hopeless])
-    @pytest.mark.parametrize("objective", [LATE, Objective((math.inf,))], ids=["limits", "no limit"])
-    def test_survives_failures_and_missing_power(self, name: str, world: World, objective: Objective) -> None:
+    @pytest.mark.parametrize(
+        "objective", [LATE, Objective((math.inf,))], ids=["limits", "no limit"]
+    )
+    def test_survives_failures_and_missing_power(
+        self, name: str, world: World, objective: Objective
+    ) -> None:
         problem = problem_of(space_of(), objective)
         assert len(set(asked(search_of(name, problem, world), world, 12))) == 12
 
@@ -185,7 +249,9 @@ class TestContract:
         known = [Configuration.of(row) for row in problem.candidates[:3]]
         for configuration in known:
             search.tell(configuration, smooth(configuration))
-        search.tell(Configuration.of(np.full((1, 2, 2), 9)), smooth(known[0]))  # outside the space: taught nothing
+        search.tell(
+            Configuration.of(np.full((1, 2, 2), 9)), smooth(known[0])
+        )  # outside the space: taught nothing
         assert not set(known) & {search.ask() for _ in range(3)}
 
     def test_a_default_that_is_no_candidate_is_named(self, name: str) -> None:
@@ -196,42 +262,61 @@ class TestContract:
 
 
 def test_an_unknown_search_is_answered_with_the_names() -> None:
-    with pytest.raises(OptionError, match=r"'annealing'.*random, hill_climb, tpe, gp, gradient, model_argmax"):
+    with pytest.raises(
+        OptionError, match=r"'annealing'.*random, hill_climb, tpe, gp, gradient, model_argmax"
+    ):
         make_search("annealing", problem_of(space_of()))
 
 
 @pytest.mark.parametrize("name", ["random", "hill_climb", "tpe", "gp"])
 def test_another_seed_gives_another_sequence(name: str) -> None:
-    runs = [asked(search_of(name, problem_of(space_of(max_instances=4), seed=seed)), smooth, 8) for seed in (1, 2)]
+    runs = [
+        asked(search_of(name, problem_of(space_of(max_instances=4), seed=seed)), smooth, 8)
+        for seed in (1, 2)
+    ]
     assert runs[0] != runs[1]
 
 
 def line(p99_limit_ms: float, start: int = 1) -> tuple[Problem, World]:
     """One knob: n instances give 10 n inferences per second with a p99 of 10 n ms, n in 1..8."""
     space = space_of(accelerators=("cuda",), batches=(1,), max_instances=8)
-    problem = Problem(space, space.catalogue, Objective((p99_limit_ms,)), Configuration((((start, 1),),)))
-    return problem, lambda configuration: measured([10.0 * configuration.total_instances], [10.0 * configuration.total_instances])
+    problem = Problem(
+        space, space.catalogue, Objective((p99_limit_ms,)), Configuration((((start, 1),),))
+    )
+    return problem, lambda configuration: measured(
+        [10.0 * configuration.total_instances], [10.0 * configuration.total_instances]
+    )
 
 
 class TestHillClimb:
     def test_climbs_a_line_without_a_detour(self) -> None:
         problem, world = line(math.inf)
-        assert [each.total_instances for each in asked(make_search("hill_climb", problem), world, 8)] == [1, 2, 3, 4, 5, 6, 7, 8]
+        assert [
+            each.total_instances for each in asked(make_search("hill_climb", problem), world, 8)
+        ] == [1, 2, 3, 4, 5, 6, 7, 8]
 
     def test_comes_down_from_beyond_a_limit(self) -> None:
         problem, world = line(35.0, start=8)
-        assert [each.total_instances for each in asked(make_search("hill_climb", problem), world, 6)] == [8, 7, 6, 5, 4, 3]
+        assert [
+            each.total_instances for each in asked(make_search("hill_climb", problem), world, 6)
+        ] == [8, 7, 6, 5, 4, 3]
 
     def test_stuck_it_goes_on_from_what_is_nearest(self) -> None:
         problem, world = line(35.0)
-        assert [each.total_instances for each in asked(make_search("hill_climb", problem), world, 6)] == [1, 2, 3, 4, 5, 6]
+        assert [
+            each.total_instances for each in asked(make_search("hill_climb", problem), world, 6)
+        ] == [1, 2, 3, 4, 5, 6]
 
     def test_climbs_a_monotone_plane_within_its_neighbourhoods(self) -> None:
         # 6 steps up; on the way a step may first look at the (at most two) neighbours that are lower.
         space = space_of(accelerators=("cuda",), batches=(1, 2, 4, 8), max_instances=4)
         for seed in range(10):
             problem = problem_of(space, Objective((math.inf,)), seed=seed)
-            found = asked(make_search("hill_climb", problem), lambda each: measured([float(each.array().prod())], [1.0]), 13)
+            found = asked(
+                make_search("hill_climb", problem),
+                lambda each: measured([float(each.array().prod())], [1.0]),
+                13,
+            )
             assert Configuration((((4, 8),),)) in found
 
     def test_moves_a_tenant_past_a_barrier(self) -> None:
@@ -242,23 +327,50 @@ class TestHillClimb:
             return measured([1.0 if first and second else 10.0 * first + 100.0 * second], [1.0])
 
         for seed in range(20):
-            problem = problem_of(space_of(batches=(1,), max_instances=3), Objective((math.inf,)), seed=seed)
-            assert Configuration((((0, 0), (3, 1)),)) in asked(make_search("hill_climb", problem), world, 8)
+            problem = problem_of(
+                space_of(batches=(1,), max_instances=3), Objective((math.inf,)), seed=seed
+            )
+            assert Configuration((((0, 0), (3, 1)),)) in asked(
+                make_search("hill_climb", problem), world, 8
+            )
 
 
 def test_vendor_default_grows_the_batch_then_the_instances_then_the_accelerators() -> None:
     problem = problem_of(space_of())
-    words = [problem.space.describe(each).removeprefix("net0: ") for each in asked(make_search("vendor_default", problem), smooth, 9)]
-    singles = ["cuda 1x1", "cuda 1x2", "tensor 1x1", "tensor 1x2", "cuda 2x1", "cuda 2x2", "tensor 2x1", "tensor 2x2"]
+    words = [
+        problem.space.describe(each).removeprefix("net0: ")
+        for each in asked(make_search("vendor_default", problem), smooth, 9)
+    ]
+    singles = [
+        "cuda 1x1",
+        "cuda 1x2",
+        "tensor 1x1",
+        "tensor 1x2",
+        "cuda 2x1",
+        "cuda 2x2",
+        "tensor 2x1",
+        "tensor 2x2",
+    ]
     assert words == [*singles, "cuda 1x1 + tensor 1x1"]
 
 
 def test_vendors_grow_the_batch_of_an_engine_for_tensor_cores_and_of_those_for_the_dla() -> None:
-    problem = problem_of(space_of(accelerators=("tensor", "cuda", "dla0", "dla1"), batches=(1, 2, 4, 8, 16)))
-    found = {name: asked(make_search(name, problem), hopeless, 5) for name in ("vendor_gpu", "vendor_gpu_dla")}
-    words = [[problem.space.describe(each).removeprefix("net0: ") for each in configurations] for configurations in found.values()]
+    problem = problem_of(
+        space_of(accelerators=("tensor", "cuda", "dla0", "dla1"), batches=(1, 2, 4, 8, 16))
+    )
+    found = {
+        name: asked(make_search(name, problem), hopeless, 5)
+        for name in ("vendor_gpu", "vendor_gpu_dla")
+    }
+    words = [
+        [problem.space.describe(each).removeprefix("net0: ") for each in configurations]
+        for configurations in found.values()
+    ]
     assert words[0] == [f"tensor 1x{size}" for size in (1, 2, 4, 8, 16)]
-    on_dla = [f"tensor 1x{size} + dla0 1x{core} + dla1 1x{core}" for size, core in ((1, 2), (2, 2), (4, 4), (8, 8))]
+    on_dla = [
+        f"tensor 1x{size} + dla0 1x{core} + dla1 1x{core}"
+        for size, core in ((1, 2), (2, 2), (4, 4), (8, 8))
+    ]
     assert words[1] == ["tensor 1x1", *on_dla]
 
 
@@ -266,7 +378,9 @@ class TestGradient:
     def test_bisects_the_knob_that_pays(self) -> None:
         # Measured: 1 (default), 2 (the slope), then the middles of what is left of 2..8: 5, 7 (6 would be next, being below 7 and above 5).
         problem, world = line(math.inf)
-        assert [each.total_instances for each in asked(make_search("gradient", problem), world, 5)] == [1, 2, 5, 7, 8]
+        assert [
+            each.total_instances for each in asked(make_search("gradient", problem), world, 5)
+        ] == [1, 2, 5, 7, 8]
 
     def test_stops_before_a_limit(self) -> None:
         problem, world = line(65.0)
@@ -276,14 +390,24 @@ class TestGradient:
 
     def test_takes_one_knob_after_the_other(self) -> None:
         # The default, two slopes, then two bisections of two measurements each.
-        problem = problem_of(space_of(accelerators=("cuda",), batches=(1, 2, 4, 8), max_instances=4), Objective((math.inf,)))
-        found = asked(make_search("gradient", problem), lambda each: measured([float(each.array().prod())], [1.0]), 7)
+        problem = problem_of(
+            space_of(accelerators=("cuda",), batches=(1, 2, 4, 8), max_instances=4),
+            Objective((math.inf,)),
+        )
+        found = asked(
+            make_search("gradient", problem),
+            lambda each: measured([float(each.array().prod())], [1.0]),
+            7,
+        )
         assert found[-1] == Configuration((((4, 8),),))
 
 
 @lru_cache(maxsize=1)
-def drawn_board() -> DrawnProblem:
-    return draw_problem(DrawOptions(small_spaces=1.0, boards=["agx_orin_64"], networks=["resnet50"]), np.random.default_rng(4))
+def drawn_board() -> Problem:
+    return draw_problem(
+        DrawOptions(small_spaces=1.0, boards=["agx_orin_64"], networks=["resnet50"]),
+        np.random.default_rng(4),
+    )
 
 
 class TestModels:
@@ -293,13 +417,21 @@ class TestModels:
     def problem(drawn: DrawnProblem) -> Problem:
         space = drawn.model.space
         objective = Objective((30.0,), 30.0)
-        return Problem(space, space.catalogue, objective, starting_configuration(drawn.model, objective), model=drawn.model)
+        return Problem(
+            space,
+            space.catalogue,
+            objective,
+            starting_configuration(drawn.model, objective),
+            model=drawn.model,
+        )
 
     @staticmethod
     def world(model: DeviceModel, context: Contexts) -> World:
         def answer(configuration: Configuration) -> Measurement:
             batch = model.batch(context, configuration.array()[None])
-            return measured(batch.throughput_ips[0].tolist(), batch.p99_ms[0].tolist(), float(batch.power_w[0]))
+            return measured(
+                batch.throughput_ips[0].tolist(), batch.p99_ms[0].tolist(), float(batch.power_w[0])
+            )
 
         return answer
 
@@ -307,11 +439,15 @@ class TestModels:
         drawn = drawn_board()
         problem, world = self.problem(drawn), self.world(drawn.model, drawn.model.nominal())
         found = asked(make_search("model_argmax", problem), world, 4)
-        _, best, exists = best_scores(outcomes(problem, world), np.ones(1), problem.objective.batch())
+        _, best, exists = best_scores(
+            outcomes(problem, world), np.ones(1), problem.objective.batch()
+        )
         assert exists[0]
         scores = [problem.judge(world(each)) for each in found]
         assert scores[1][0] == pytest.approx(best[0], rel=1e-4)
-        assert [score for score, violation in scores[1:] if violation <= 0] == sorted((score for score, _ in scores[1:]), reverse=True)
+        assert [score for score, violation in scores[1:] if violation <= 0] == sorted(
+            (score for score, _ in scores[1:]), reverse=True
+        )
 
     def test_measuring_moves_what_is_believed_of_everything_else(self) -> None:
         drawn = drawn_board()
@@ -320,7 +456,14 @@ class TestModels:
         truth = self.world(drawn.model, drawn.truth)(problem.default)
         for search, factor in ((fast, 0.5), (slow, 2.0)):
             assert search.ask() == problem.default
-            search.tell(problem.default, measured((truth.throughput_ips / factor).tolist(), (truth.p99_ms * factor).tolist(), truth.power_w))
+            search.tell(
+                problem.default,
+                measured(
+                    (truth.throughput_ips / factor).tolist(),
+                    (truth.p99_ms * factor).tolist(),
+                    truth.power_w,
+                ),
+            )
         believed = [search._belief.mean[0][1].mean() for search in (fast, slow)]
         assert believed[0] < believed[1] - 0.1
 
@@ -336,16 +479,25 @@ class TestOracle:
     def brute_force(self, problem: Problem, world: World) -> tuple[int, float, bool]:
         verdicts = [problem.judge(world(Configuration.of(row))) for row in problem.candidates]
         feasible = [i for i, (_, violation) in enumerate(verdicts) if violation <= 0]
-        best = max(feasible, key=lambda i: verdicts[i][0]) if feasible else min(range(len(verdicts)), key=lambda i: verdicts[i][1])
+        best = (
+            max(feasible, key=lambda i: verdicts[i][0])
+            if feasible
+            else min(range(len(verdicts)), key=lambda i: verdicts[i][1])
+        )
         return best, verdicts[best][0], bool(feasible)
 
     @pytest.mark.parametrize("world", [smooth, unlucky])
     @pytest.mark.parametrize("tenants", [1, 2])
-    def test_equals_brute_force(self, world: World, tenants: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_equals_brute_force(
+        self, world: World, tenants: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("tuner.search.oracle.CHUNK_NUMBERS", 1000)  # several chunks
         space = space_of(tenants, total=3)
         rng = np.random.default_rng(0)
-        limits = Objectives(np.exp(rng.uniform(1, 5, (40, tenants))), np.where(rng.random(40) < 0.5, np.inf, rng.uniform(4, 30, 40)))
+        limits = Objectives(
+            np.exp(rng.uniform(1, 5, (40, tenants))),
+            np.where(rng.random(40) < 0.5, np.inf, rng.uniform(4, 30, 40)),
+        )
         problems = [problem_of(space, limits.row(i)) for i in range(40)]
         batch = outcomes(problems[0], world)
         index, score, feasible = best_scores(batch, np.ones(tenants), limits)
@@ -355,14 +507,25 @@ class TestOracle:
         ]
         assert 0 < feasible.sum() < 40
         for problem, best in zip(problems[:10], index[:10], strict=True):
-            assert Configuration.of(problem.candidates[best]) in asked(Oracle(problem, batch), world, 2)
+            assert Configuration.of(problem.candidates[best]) in asked(
+                Oracle(problem, batch), world, 2
+            )
 
     def test_memory_stays_small_for_many_objectives(self) -> None:
         rng = np.random.default_rng(0)
         numbers = rng.uniform(1, 100, (2000, 2))
-        batch = MeasurementBatch(numbers, numbers, numbers[:, 0], numbers[:, 0], numbers[:, 0], np.zeros(2000, dtype=bool))
+        batch = MeasurementBatch(
+            numbers,
+            numbers,
+            numbers[:, 0],
+            numbers[:, 0],
+            numbers[:, 0],
+            np.zeros(2000, dtype=bool),
+        )
         tracemalloc.start()
-        best_scores(batch, np.ones(2), Objectives(rng.uniform(1, 100, (1000, 2)), rng.uniform(1, 100, 1000)))
+        best_scores(
+            batch, np.ones(2), Objectives(rng.uniform(1, 100, (1000, 2)), rng.uniform(1, 100, 1000))
+        )
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 100e6  # all at once would take 32 MB an array
@@ -376,12 +539,22 @@ class TestOracle:
 class TestOptuna:
     def test_margins_have_a_sign_and_know_what_is_missing(self) -> None:
         objective = Objective((10.0, math.inf), 20.0)
-        assert margins(measured([1.0, 1.0], [20.0, 5.0], 10.0), objective) == pytest.approx([math.log(2), -math.log(2)])
-        assert margins(measured([1.0, 1.0], [1e9, 5.0], math.nan), objective) == [MAX_VIOLATION, MAX_VIOLATION]
-        assert margins(Failure(FailureKind.TIMED_OUT, "late"), objective) == [MAX_VIOLATION, MAX_VIOLATION]
+        assert margins(measured([1.0, 1.0], [20.0, 5.0], 10.0), objective) == pytest.approx(
+            [math.log(2), -math.log(2)]
+        )
+        assert margins(measured([1.0, 1.0], [1e9, 5.0], math.nan), objective) == [
+            MAX_VIOLATION,
+            MAX_VIOLATION,
+        ]
+        assert margins(Failure(FailureKind.TIMED_OUT, "late"), objective) == [
+            MAX_VIOLATION,
+            MAX_VIOLATION,
+        ]
 
     @pytest.mark.parametrize("name", ["tpe", "gp"])
-    def test_is_silent_and_leaves_logging_as_it_was(self, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_is_silent_and_leaves_logging_as_it_was(
+        self, name: str, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         import optuna
 
         verbosity = optuna.logging.get_verbosity()
@@ -391,17 +564,28 @@ class TestOptuna:
         assert optuna.logging.get_verbosity() == verbosity
         assert capfd.readouterr() == ("", "")
 
-    @pytest.mark.parametrize(("name", "budget", "seeds", "margin"), [("tpe", 20, 12, 0.05), ("gp", 10, 6, 0.15), ("hill_climb", 12, 20, 0.05)])
-    def test_beats_random_search_on_a_smooth_world(self, name: str, budget: int, seeds: int, margin: float) -> None:
+    @pytest.mark.parametrize(
+        ("name", "budget", "seeds", "margin"),
+        [("tpe", 20, 12, 0.05), ("gp", 10, 6, 0.15), ("hill_climb", 12, 20, 0.05)],
+    )
+    def test_beats_random_search_on_a_smooth_world(
+        self, name: str, budget: int, seeds: int, margin: float
+    ) -> None:
         space = space_of(batches=(1, 2, 4, 8), max_instances=4)
-        assert mean_best(name, space, budget, seeds) > mean_best("random", space, budget, 60) + margin
+        assert (
+            mean_best(name, space, budget, seeds) > mean_best("random", space, budget, 60) + margin
+        )
 
 
 def mean_best(name: str, space: ConfigurationSpace, budget: int, seeds: int) -> float:
     """Share of the best feasible score that is found, mean over seeds."""
     problems = [problem_of(space, Objective((120.0,), 20.0), seed=seed) for seed in range(seeds)]
-    _, best, _ = best_scores(outcomes(problems[0], smooth), np.ones(1), problems[0].objective.batch())
+    _, best, _ = best_scores(
+        outcomes(problems[0], smooth), np.ones(1), problems[0].objective.batch()
+    )
     shares = []
     for problem in problems:
-        shares.append(best_score(problem, asked(make_search(name, problem), smooth, budget), smooth) / best[0])
+        shares.append(
+            best_score(problem, asked(make_search(name, problem), smooth, budget), smooth) / best[0]
+        )
     return float(np.mean(shares))

@@ -10,12 +10,13 @@ import onnx
 import pytest
 
 from envs.catalog.graph_builder import GraphBuilder
-from envs.configuration import ConfigurationSpace
-from envs.network import Network, read_network
+from envs.graph.reading import read_network
 from envs.runtimes.tensorrt.device import jetson_device
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
-from envs.workload import workload_of
+from envs.spec.network import Network
+from envs.spec.space import ConfigurationSpace
+from envs.spec.workload import workload_of
 from tests.envs.runtimes.hardware import missing_for_dla, missing_for_tensorrt
 
 
@@ -60,7 +61,9 @@ def space(small: tuple[Path, Network]) -> ConfigurationSpace:
 
 
 @pytest.fixture
-def engine_factory(space: ConfigurationSpace, small: tuple[Path, Network], engines: Path) -> Iterator[TensorRTEngineFactory]:
+def engine_factory(
+    space: ConfigurationSpace, small: tuple[Path, Network], engines: Path
+) -> Iterator[TensorRTEngineFactory]:
     factory = TensorRTEngineFactory(space, [small[0]], engines, BuildOptions(level=1))
     yield factory
     factory.close()

@@ -14,15 +14,30 @@ import onnx
 from tests.envs.runtimes.tensorrt.named_runtime import Runtime
 from tests.envs.runtimes.tensorrt.names import NAMES, Named, World
 
-LAYER_TYPES = {"Conv": "CONVOLUTION", "MaxPool": "POOLING", "AveragePool": "POOLING", "GlobalAveragePool": "POOLING", "Concat": "CONCATENATION"}
-DTYPES = {onnx.TensorProto.FLOAT: "FLOAT", onnx.TensorProto.FLOAT16: "HALF", onnx.TensorProto.INT64: "INT64", onnx.TensorProto.INT8: "INT8"}
+LAYER_TYPES = {
+    "Conv": "CONVOLUTION",
+    "MaxPool": "POOLING",
+    "AveragePool": "POOLING",
+    "GlobalAveragePool": "POOLING",
+    "Concat": "CONCATENATION",
+}
+DTYPES = {
+    onnx.TensorProto.FLOAT: "FLOAT",
+    onnx.TensorProto.FLOAT16: "HALF",
+    onnx.TensorProto.INT64: "INT64",
+    onnx.TensorProto.INT8: "INT8",
+}
 
 
 def fake_module(version: str, dla_cores: int = 0) -> Any:
     """The module of this version on a computer with so many DLA cores."""
     world = World(version, dla_cores)
     names = NAMES[version]
-    module = SimpleNamespace(__name__="tensorrt_rtx" if version.startswith("rtx") else "tensorrt", __version__=version.removeprefix("rtx-"), world=world)
+    module = SimpleNamespace(
+        __name__="tensorrt_rtx" if version.startswith("rtx") else "tensorrt",
+        __version__=version.removeprefix("rtx-"),
+        world=world,
+    )
     for name in names["module"]:
         if name in world.enums:
             setattr(module, name, world.enums[name])
@@ -36,7 +51,13 @@ class _Tensor(Named):
 
     def __init__(self, world: World, name: str, dtype: Any, shape: tuple[int, ...]) -> None:
         super().__init__(world)
-        for key, value in (("name", name), ("dtype", dtype), ("shape", shape), ("dynamic_range", None), ("allowed_formats", 1)):
+        for key, value in (
+            ("name", name),
+            ("dtype", dtype),
+            ("shape", shape),
+            ("dynamic_range", None),
+            ("allowed_formats", 1),
+        ):
             object.__setattr__(self, key, value)
 
 
@@ -64,7 +85,9 @@ class _Network(Named):
     def _read(self, model: Any) -> None:
         world, weights = self._world, {each.name for each in model.graph.initializer}
         inferred = onnx.shape_inference.infer_shapes(model).graph
-        kinds = {each.name: each for each in (*inferred.input, *inferred.value_info, *inferred.output)}
+        kinds = {
+            each.name: each for each in (*inferred.input, *inferred.value_info, *inferred.output)
+        }
         made: dict[str, _Tensor] = {}
 
         def tensor(name: str) -> Any:
@@ -72,20 +95,40 @@ class _Network(Named):
                 return None
             if name not in made:
                 kind = kinds[name].type.tensor_type
-                shape = tuple(size.dim_value if size.HasField("dim_value") else -1 for size in kind.shape.dim)
-                made[name] = _Tensor(world, name, getattr(world.enums["DataType"], DTYPES.get(kind.elem_type, "FLOAT")), shape)
+                shape = tuple(
+                    size.dim_value if size.HasField("dim_value") else -1 for size in kind.shape.dim
+                )
+                made[name] = _Tensor(
+                    world,
+                    name,
+                    getattr(world.enums["DataType"], DTYPES.get(kind.elem_type, "FLOAT")),
+                    shape,
+                )
             return made[name]
 
         object.__setattr__(self, "_model", model)
-        object.__setattr__(self, "_inputs", [tensor(each.name) for each in model.graph.input if each.name not in weights])
+        object.__setattr__(
+            self,
+            "_inputs",
+            [tensor(each.name) for each in model.graph.input if each.name not in weights],
+        )
         layer = world.enums["LayerType"]
         layers = [
-            _Layer(world, getattr(layer, LAYER_TYPES.get(node.op_type, "ACTIVATION")), [tensor(n) for n in node.input], [tensor(n) for n in node.output])
+            _Layer(
+                world,
+                getattr(layer, LAYER_TYPES.get(node.op_type, "ACTIVATION")),
+                [tensor(n) for n in node.input],
+                [tensor(n) for n in node.output],
+            )
             for node in model.graph.node
         ]
         object.__setattr__(self, "_layers", layers)
         object.__setattr__(self, "_outputs", [tensor(each.name) for each in model.graph.output])
-        for key, values in (("num_inputs", self._inputs), ("num_outputs", self._outputs), ("num_layers", layers)):
+        for key, values in (
+            ("num_inputs", self._inputs),
+            ("num_outputs", self._outputs),
+            ("num_layers", layers),
+        ):
             object.__setattr__(self, key, len(values))
 
     def get_input(self, position: int) -> Any:
@@ -117,7 +160,9 @@ class _Parser(Named):
         model = onnx.load(path)
         unknown = [node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")]
         if unknown:
-            self._errors.append(f"In node 0 with name: and operator: {unknown[0]}\n(importNode): UNSUPPORTED_NODE: no importer registered")
+            self._errors.append(
+                f"In node 0 with name: and operator: {unknown[0]}\n(importNode): UNSUPPORTED_NODE: no importer registered"
+            )
             return False
         self._network._read(model)
         return True
@@ -161,7 +206,9 @@ class _Config(Named):
 
     @DLA_core.setter
     def DLA_core(self, core: int) -> None:  # noqa: N802
-        if self._world.dla_cores:  # otherwise nothing happens, and nothing is said (NvInferRuntime.h)
+        if (
+            self._world.dla_cores
+        ):  # otherwise nothing happens, and nothing is said (NvInferRuntime.h)
             object.__setattr__(self, "_core", core)
 
     def set_flag(self, flag: Any) -> None:
@@ -216,7 +263,9 @@ class _Builder(Named):
 
     def create_network(self, flags: int = 0) -> Any:
         # 8.x has no other kind that its ONNX parser takes.
-        assert flags == 1 or not self._world.version.startswith("8."), "explicit batch has to be asked for"
+        assert flags == 1 or not self._world.version.startswith("8."), (
+            "explicit batch has to be asked for"
+        )
         self._world.networks.append(_Network(self._world))
         return self._world.networks[-1]
 
@@ -231,7 +280,9 @@ class _Builder(Named):
         if world.fail_build:
             world.logger.log(world.enums["Severity"].ERROR, world.fail_build)
             return None
-        monitor = config.progress_monitor if world.has("IBuilderConfig", "progress_monitor") else None
+        monitor = (
+            config.progress_monitor if world.has("IBuilderConfig", "progress_monitor") else None
+        )
         if monitor is not None:
             monitor.phase_start("Building Engine", "", 2)
             for position in range(2):
@@ -242,18 +293,28 @@ class _Builder(Named):
         assert not (dynamic and on_dla), "a DLA takes no dynamic shapes"
         assert bool(config._profiles) == dynamic
         ends = {
-            tensor.name: {"dtype": tensor.dtype.name, "formats": tensor.allowed_formats, "shape": list(tensor.shape)}
+            tensor.name: {
+                "dtype": tensor.dtype.name,
+                "formats": tensor.allowed_formats,
+                "shape": list(tensor.shape),
+            }
             for tensor in (*network._inputs, *network._outputs)
         }
         for tensor in (*network._inputs, *network._outputs):
-            ends[tensor.name]["range"] = tensor.dynamic_range[1] if world.has("ITensor", "dynamic_range") and tensor.dynamic_range else None
+            ends[tensor.name]["range"] = (
+                tensor.dynamic_range[1]
+                if world.has("ITensor", "dynamic_range") and tensor.dynamic_range
+                else None
+            )
         header = {"version": world.version, "dla": on_dla, "ends": ends}
         return json.dumps(header).encode() + b"\n" + bytes(network._model.SerializeToString())
 
 
 def _maker(kind: type[Named]) -> Any:
     def bound(world: World) -> Any:
-        return lambda *arguments: kind(world, arguments[0])  # the second one of a parser is the logger
+        return lambda *arguments: kind(
+            world, arguments[0]
+        )  # the second one of a parser is the logger
 
     return bound
 

@@ -28,7 +28,10 @@ class Runtime(Named):
         except ValueError:
             told = {}
         if told.get("version") != self._world.version:
-            self._world.logger.log(self._world.enums["Severity"].ERROR, "The engine plan file is not compatible with this version of TensorRT")
+            self._world.logger.log(
+                self._world.enums["Severity"].ERROR,
+                "The engine plan file is not compatible with this version of TensorRT",
+            )
             return None
         return _Engine(self._world, told, content, self.DLA_core)
 
@@ -43,9 +46,19 @@ class _Inspector(Named):
     def get_engine_information(self, form: Any) -> str:
         nodes = [node.name or node.output[0] for node in self._engine._model.graph.node]
         if not self._engine._told["dla"]:
-            return json.dumps({"Layers": [{"Name": name, "LayerType": "CaskConvolution"} for name in nodes], "Bindings": []})
+            return json.dumps(
+                {
+                    "Layers": [{"Name": name, "LayerType": "CaskConvolution"} for name in nodes],
+                    "Bindings": [],
+                }
+            )
         block = "{ForeignNode[" + nodes[0] + "..." + nodes[-1] + "]}"
-        return json.dumps({"Layers": ["input to nvm", block, "output from nvm", "input copy finish"], "Bindings": []})
+        return json.dumps(
+            {
+                "Layers": ["input to nvm", block, "output from nvm", "input copy finish"],
+                "Bindings": [],
+            }
+        )
 
 
 class _Engine(Named):
@@ -57,7 +70,12 @@ class _Engine(Named):
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 3
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        for key, value in (("_told", told), ("_model", model), ("_session", session), ("_core", core)):
+        for key, value in (
+            ("_told", told),
+            ("_model", model),
+            ("_session", session),
+            ("_core", core),
+        ):
             object.__setattr__(self, key, value)
         for key in ("device_memory_size", "device_memory_size_v2"):
             object.__setattr__(self, key, 4096)
@@ -71,11 +89,21 @@ class _Engine(Named):
     def get_tensor_format(self, name: str) -> Any:
         formats = self._world.enums["TensorFormat"]
         allowed = [form for form in formats if self._told["ends"][name]["formats"] >> int(form) & 1]
-        return next((form for form in allowed if (form.name == "DLA_LINEAR") == (self._world.border == "DLA_LINEAR")), allowed[0])
+        return next(
+            (
+                form
+                for form in allowed
+                if (form.name == "DLA_LINEAR") == (self._world.border == "DLA_LINEAR")
+            ),
+            allowed[0],
+        )
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the memory of a tensor."""
-        form, size = self.get_tensor_format(name).name, np.dtype(NUMPY[self._told["ends"][name]["dtype"]]).itemsize
+        form, size = (
+            self.get_tensor_format(name).name,
+            np.dtype(NUMPY[self._told["ends"][name]["dtype"]]).itemsize,
+        )
         if form == "DLA_LINEAR":
             return (*shape[:-1], -(-shape[-1] * size // 64) * 64 // size)
         if form.startswith("CHW"):
@@ -98,7 +126,14 @@ class _Context(Named):
 
     def __init__(self, world: World, engine: Any) -> None:
         super().__init__(world)
-        for key, value in (("_engine", engine), ("_addresses", {}), ("_shapes", {}), ("_profile", None), ("_scratch", 0), ("_runs", 0)):
+        for key, value in (
+            ("_engine", engine),
+            ("_addresses", {}),
+            ("_shapes", {}),
+            ("_profile", None),
+            ("_scratch", 0),
+            ("_runs", 0),
+        ):
             object.__setattr__(self, key, value)
         world.contexts.append(self)
 
@@ -139,7 +174,9 @@ class _Context(Named):
         assert not dynamic or self._profile == 0
         for value in engine._session.get_inputs():
             shape = self._shapes.get(value.name) or engine.get_tensor_shape(value.name)
-            feed[value.name] = self._read(value.name, shape, np.float16 if value.type == "tensor(float16)" else np.float32)
+            feed[value.name] = self._read(
+                value.name, shape, np.float16 if value.type == "tensor(float16)" else np.float32
+            )
         names = [value.name for value in engine._session.get_outputs()]
         for name, values in zip(names, engine._session.run(names, feed), strict=True):
             self._write(name, values)
@@ -148,19 +185,25 @@ class _Context(Named):
 
     def _read(self, name: str, shape: tuple[int, ...], half: Any) -> Any:
         told, form = self._engine._told["ends"][name], self._engine.get_tensor_format(name).name
-        values = _memory(self._addresses[name], self._engine._buffer(name, shape), NUMPY[told["dtype"]])
+        values = _memory(
+            self._addresses[name], self._engine._buffer(name, shape), NUMPY[told["dtype"]]
+        )
         if form == "DLA_LINEAR":
             values = values[..., : shape[-1]]
         elif form.startswith("CHW"):
             width = int(form[3:])
-            values = np.stack([values[:, c // width, ..., c % width] for c in range(shape[1])], axis=1)
+            values = np.stack(
+                [values[:, c // width, ..., c % width] for c in range(shape[1])], axis=1
+            )
         if told["range"] is not None and told["dtype"] == "INT8":
             return values * np.float32(told["range"] / 127)
         return values.astype(half if told["dtype"] == "HALF" else values.dtype)
 
     def _write(self, name: str, values: Any) -> None:
         told, form = self._engine._told["ends"][name], self._engine.get_tensor_format(name).name
-        target = _memory(self._addresses[name], self._engine._buffer(name, values.shape), NUMPY[told["dtype"]])
+        target = _memory(
+            self._addresses[name], self._engine._buffer(name, values.shape), NUMPY[told["dtype"]]
+        )
         if told["dtype"] == "INT8":
             values = np.clip(np.rint(values / np.float32(told["range"] / 127)), -127, 127)
         if form == "DLA_LINEAR":

@@ -25,7 +25,9 @@ class World:
 
     def __init__(self, version: str, dla_cores: int) -> None:
         self.version, self.dla_cores = version, dla_cores
-        self.enums = {name: enum.IntEnum(name, members) for name, members in NAMES[version]["enums"].items()}
+        self.enums = {
+            name: enum.IntEnum(name, members) for name, members in NAMES[version]["enums"].items()
+        }
         self.configs: list[Any] = []
         self.networks: list[Any] = []
         self.contexts: list[Any] = []
@@ -50,8 +52,12 @@ class Named:
         object.__setattr__(self, "_world", world)
 
     def __getattribute__(self, name: str) -> Any:
-        if not name.startswith("_") and not object.__getattribute__(self, "_world").has(object.__getattribute__(self, "_kind"), name):
-            raise AttributeError(f"{object.__getattribute__(self, '_kind')} has no {name} in this version")
+        if not name.startswith("_") and not object.__getattribute__(self, "_world").has(
+            object.__getattribute__(self, "_kind"), name
+        ):
+            raise AttributeError(
+                f"{object.__getattribute__(self, '_kind')} has no {name} in this version"
+            )
         return object.__getattribute__(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:

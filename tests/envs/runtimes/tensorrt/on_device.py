@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from envs.configuration import ConfigurationSpace
 from envs.runtimes.tensorrt.engine import TensorRTEngine
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
+from envs.spec.space import ConfigurationSpace
 
 
 def place(space: ConfigurationSpace, name: str) -> int:

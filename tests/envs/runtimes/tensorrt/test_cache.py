@@ -34,7 +34,10 @@ def plan_of(cache: EngineCache, folder: Path, ending: str = "plan") -> Path:
 
 
 def test_what_was_kept_is_found_by_another_process(kept: EngineCache, tmp_path: Path) -> None:
-    assert EngineCache(tmp_path / "engines").load(IDENTITY) == (b"plan" * 1000, {"changes": ["one"]})
+    assert EngineCache(tmp_path / "engines").load(IDENTITY) == (
+        b"plan" * 1000,
+        {"changes": ["one"]},
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,8 +63,12 @@ def test_nothing_else_finds_it(kept: EngineCache, other: dict[str, Any]) -> None
 
 def test_number_of_samples_matters_to_int8_alone() -> None:
     half = EngineSpec("tensor", "fp16", 4, False)
-    assert identity(NETWORK, half, HOST, OPTIONS) == identity(NETWORK, half, HOST, BuildOptions(samples=9))
-    assert identity(NETWORK, SPEC, HOST, OPTIONS) != identity(NETWORK, SPEC, HOST, BuildOptions(samples=9))
+    assert identity(NETWORK, half, HOST, OPTIONS) == identity(
+        NETWORK, half, HOST, BuildOptions(samples=9)
+    )
+    assert identity(NETWORK, SPEC, HOST, OPTIONS) != identity(
+        NETWORK, SPEC, HOST, BuildOptions(samples=9)
+    )
 
 
 @settings(deadline=None, max_examples=40)
@@ -79,8 +86,12 @@ def test_any_flipped_byte_is_found(position: int, change: int) -> None:
         assert cache.load(IDENTITY) is None
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "manifest cut", "manifest of another", "no manifest", "no plan"])
-def test_what_is_damaged_is_moved_away_and_can_be_built_again(kept: EngineCache, tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize(
+    "damage", ["cut", "empty", "manifest cut", "manifest of another", "no manifest", "no plan"]
+)
+def test_what_is_damaged_is_moved_away_and_can_be_built_again(
+    kept: EngineCache, tmp_path: Path, damage: str
+) -> None:
     plan, manifest = plan_of(kept, tmp_path), plan_of(kept, tmp_path, "json")
     if damage == "cut":
         plan.write_bytes(plan.read_bytes()[:-1])
@@ -130,7 +141,9 @@ def test_nothing_in_the_folder_is_unpickled(kept: EngineCache, tmp_path: Path) -
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_failed_build_is_remembered_until_it_is_forgotten(kept: EngineCache, tmp_path: Path) -> None:
+def test_a_failed_build_is_remembered_until_it_is_forgotten(
+    kept: EngineCache, tmp_path: Path
+) -> None:
     other = identity(NETWORK, replace(SPEC, batch=8), HOST, OPTIONS)
     assert kept.failure(other) is None
     kept.remember_failure(other, "no implementation for node x")
@@ -150,7 +163,12 @@ def test_a_build_that_succeeds_ends_the_memory_of_a_failure(kept: EngineCache) -
 def test_timings_belong_to_version_gpu_and_power_mode(kept: EngineCache) -> None:
     kept.keep_timings(HOST, b"timings")
     assert kept.timings(HOST) == b"timings"
-    for other in (replace(HOST, tensorrt="10.7.0"), replace(HOST, power_mode="15W"), replace(HOST, sm=6), replace(HOST, gpu="Orin NX")):
+    for other in (
+        replace(HOST, tensorrt="10.7.0"),
+        replace(HOST, power_mode="15W"),
+        replace(HOST, sm=6),
+        replace(HOST, gpu="Orin NX"),
+    ):
         assert kept.timings(other) == b""
 
 
@@ -184,7 +202,9 @@ def test_an_engine_from_here_is_taken_in(kept: EngineCache, tmp_path: Path) -> N
         ({"sha256": "00"}, "is damaged: copy it again"),
     ],
 )
-def test_an_engine_from_another_board_is_refused(kept: EngineCache, tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
+def test_an_engine_from_another_board_is_refused(
+    kept: EngineCache, tmp_path: Path, changes: dict[str, Any], expected: str
+) -> None:
     path = handed_in(kept, tmp_path, **changes)
     fresh = EngineCache(tmp_path / "fresh")
     with pytest.raises(StorageError, match=expected):
@@ -199,7 +219,9 @@ def test_an_engine_without_a_manifest_is_refused(kept: EngineCache, tmp_path: Pa
         kept.adopt(path, IDENTITY)
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(kept: EngineCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    kept: EngineCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -225,7 +247,9 @@ def _keep_often(folder: str, number: int) -> None:
 def test_processes_that_write_the_same_engine_never_leave_half_of_one(tmp_path: Path) -> None:
     """Plan and manifest are two files: whoever reads between them sees a pair that does not match, and builds again."""
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_keep_often, args=(str(tmp_path), number)) for number in (1, 2)]
+    writers = [
+        context.Process(target=_keep_often, args=(str(tmp_path), number)) for number in (1, 2)
+    ]
     for writer in writers:
         writer.start()
     for writer in writers:

@@ -34,10 +34,14 @@ class Driver:
 
     def _retain(self) -> Any:
         self.calls.append("retain")
-        return SimpleNamespace(push=lambda: self.calls.append("push"), pop=lambda: self.calls.append("pop"))
+        return SimpleNamespace(
+            push=lambda: self.calls.append("push"), pop=lambda: self.calls.append("pop")
+        )
 
 
-def test_there_is_one_context_a_process_and_it_is_current_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_one_context_a_process_and_it_is_current_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Two that were given back and taken again would lose what TensorRT has loaded into the first."""
     driver = Driver()
     monkeypatch.setattr(cuda_module, "optional_import", lambda module, extra: driver)
@@ -75,7 +79,9 @@ class Runtime:
         ("cudaGraphInstantiate", ["BeginCapture", "EndCapture", "Instantiate", "Destroy"]),
     ],
 )
-def test_a_capture_always_ends_and_leaves_no_graph_behind(monkeypatch: pytest.MonkeyPatch, failing: str, calls: list[str]) -> None:
+def test_a_capture_always_ends_and_leaves_no_graph_behind(
+    monkeypatch: pytest.MonkeyPatch, failing: str, calls: list[str]
+) -> None:
     runtime = Runtime(failing)
     monkeypatch.setattr(cuda_module, "_cudart", lambda: runtime)
 
@@ -88,7 +94,9 @@ def test_a_capture_always_ends_and_leaves_no_graph_behind(monkeypatch: pytest.Mo
             CapturedGraph(7, enqueue)
     else:
         CapturedGraph(7, enqueue)
-    assert [name.removeprefix("cudaStream").removeprefix("cudaGraph") for name in runtime.calls] == calls
+    assert [
+        name.removeprefix("cudaStream").removeprefix("cudaGraph") for name in runtime.calls
+    ] == calls
 
 
 def test_cuda_python_is_optional() -> None:
@@ -106,7 +114,14 @@ def test_the_names_that_capturing_needs_are_in_cuda_python() -> None:
     if not can_capture():
         pytest.skip("cuda-python is not installed: pip install 'orin-tuner[jetson]'")
     runtime = _cudart()
-    for name in ("cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphInstantiate", "cudaGraphLaunch", "cudaGraphDestroy", "cudaGraphExecDestroy"):
+    for name in (
+        "cudaStreamBeginCapture",
+        "cudaStreamEndCapture",
+        "cudaGraphInstantiate",
+        "cudaGraphLaunch",
+        "cudaGraphDestroy",
+        "cudaGraphExecDestroy",
+    ):
         assert callable(getattr(runtime, name))
     assert runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal is not None
 

@@ -22,7 +22,9 @@ from tests.envs.runtimes.tensorrt.named import fake_module
         ((6, 2), 0, ("cuda",)),
     ],
 )
-def test_accelerators_follow_cores_and_capability(capability: tuple[int, int], cores: int, expected: tuple[str, ...]) -> None:
+def test_accelerators_follow_cores_and_capability(
+    capability: tuple[int, int], cores: int, expected: tuple[str, ...]
+) -> None:
     assert accelerators_of(replace(FACTS, capability=capability), cores) == expected
 
 
@@ -43,10 +45,22 @@ def test_a_jetson_shares_its_memory_and_tells_its_power_mode(tmp_path: Path) -> 
     assert device.accelerator_names == ("cuda", "tensor", "dla0", "dla1")
     assert device.power_mode == "0"
     assert device.name == "Orin"
-    assert device.memory_mib == pytest.approx(0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20, abs=1)
+    assert device.memory_mib == pytest.approx(
+        0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20, abs=1
+    )
 
 
 def test_a_desktop_gpu_is_a_device_too(tmp_path: Path) -> None:
-    facts = replace(FACTS, name="NVIDIA GeForce RTX 4070", capability=(8, 9), memory_mib=12_000.0, integrated=False)
+    facts = replace(
+        FACTS,
+        name="NVIDIA GeForce RTX 4070",
+        capability=(8, 9),
+        memory_mib=12_000.0,
+        integrated=False,
+    )
     device = jetson_device(Bindings(fake_module("11.4.0")), FakeCuda(facts), tmp_path)  # type: ignore[arg-type]
-    assert (device.name, device.accelerator_names, device.memory_mib) == ("NVIDIA GeForce RTX 4070", ("cuda", "tensor"), 10_800)
+    assert (device.name, device.accelerator_names, device.memory_mib) == (
+        "NVIDIA GeForce RTX 4070",
+        ("cuda", "tensor"),
+        10_800,
+    )

@@ -11,11 +11,12 @@ import numpy as np
 import onnx
 import pytest
 
-from envs.network import Network, read_network
+from envs.graph.reading import read_network
 from envs.runtimes.tensorrt import factory as factory_module
 from envs.runtimes.tensorrt import lane as lane_module
 from envs.runtimes.tensorrt.graph import with_batch
 from envs.runtimes.tensorrt.versions import Bindings
+from envs.spec.network import Network
 from tests.envs.runtimes.tensorrt.fake_cuda import Event, RecordedGraph
 from tests.envs.runtimes.tensorrt.names import VERSIONS
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values
@@ -35,8 +36,19 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize(("place", "options"), [(CUDA, {}), (TENSOR, {}), (DLA0, {}), (DLA1, {"dla_io": "linear"})], ids=["cuda", "tensor", "native", "linear"])
-def test_answers_are_those_of_the_network(version: str, place: int, options: dict[str, Any], small: tuple[Path, Network], tmp_path: Path, graphs: None) -> None:
+@pytest.mark.parametrize(
+    ("place", "options"),
+    [(CUDA, {}), (TENSOR, {}), (DLA0, {}), (DLA1, {"dla_io": "linear"})],
+    ids=["cuda", "tensor", "native", "linear"],
+)
+def test_answers_are_those_of_the_network(
+    version: str,
+    place: int,
+    options: dict[str, Any],
+    small: tuple[Path, Network],
+    tmp_path: Path,
+    graphs: None,
+) -> None:
     world = World(small, tmp_path / "engines", version, **options)
     engine, model = world.engine(place, 4), onnx.load(str(small[0]))
     for count in (4, 1, 3, 4):
@@ -54,7 +66,9 @@ def test_answers_are_those_of_the_network(version: str, place: int, options: dic
 
 @pytest.mark.parametrize("border", ["CHW32", "DLA_LINEAR"])
 @pytest.mark.parametrize("precision", ["int8", "fp16"])
-def test_every_form_at_the_border_of_a_dla_is_filled_and_read(small: tuple[Path, Network], tmp_path: Path, border: str, precision: str) -> None:
+def test_every_form_at_the_border_of_a_dla_is_filled_and_read(
+    small: tuple[Path, Network], tmp_path: Path, border: str, precision: str
+) -> None:
     world = World(small, tmp_path / "engines", dla_precision=precision)
     world.module.world.border = border
     engine = world.engine(DLA0, 4)
@@ -135,11 +149,16 @@ def test_dla_engines_are_never_captured(world: World, graphs: None) -> None:
     assert world.engine(TENSOR, 1)._lanes[1].graph
 
 
-def test_a_capture_that_fails_leaves_an_engine_that_works(world: World, graphs: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_capture_that_fails_leaves_an_engine_that_works(
+    world: World, graphs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class LogicError(Exception):
         """As pycuda's own: its base is no RuntimeError."""
 
-    for error in (RuntimeError("cudaStreamEndCapture failed: 901"), LogicError("cuMemcpyHtoDAsync failed: operation not permitted")):
+    for error in (
+        RuntimeError("cudaStreamEndCapture failed: 901"),
+        LogicError("cuMemcpyHtoDAsync failed: operation not permitted"),
+    ):
 
         def refused(stream: int, enqueue: object, error: Exception = error) -> None:
             raise error
@@ -156,24 +175,40 @@ def test_instances_share_the_engine_and_have_their_own_contexts(world: World) ->
     assert first._lanes[4]._plan is second._lanes[4]._plan
     assert len(world.module.world.contexts) == 2
     assert first._stream.handle != second._stream.handle
-    addresses = [set(context._addresses.values()) | {context._scratch} for context in world.module.world.contexts]
+    addresses = [
+        set(context._addresses.values()) | {context._scratch}
+        for context in world.module.world.contexts
+    ]
     assert addresses[0].isdisjoint(addresses[1])
 
 
-def test_a_network_with_a_fixed_batch_is_built_for_it_alone(small: tuple[Path, Network], tmp_path: Path) -> None:
+def test_a_network_with_a_fixed_batch_is_built_for_it_alone(
+    small: tuple[Path, Network], tmp_path: Path
+) -> None:
     path = tmp_path / "fixed.onnx"
     onnx.save(with_batch(onnx.load(str(small[0])), 4).model, path)
     world = World((path, read_network(path)), tmp_path / "engines")
     assert world.factory.prepare() == {}
     assert world.builds == 3
     images = values(4, 3, 64, 64)
-    np.testing.assert_allclose(served(world.engine(CUDA, 4), images), run(onnx.load(str(path)), images)[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        served(world.engine(CUDA, 4), images),
+        run(onnx.load(str(path)), images)[0],
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 def test_one_result_for_a_whole_fixed_batch_is_given_whole(tmp_path: Path) -> None:
-    model = tail([NODE("ReduceSum", ["x", "axes"], ["y"], keepdims=0)], {"axes": np.array([0], np.int64)}, (4, 5, 5))
+    model = tail(
+        [NODE("ReduceSum", ["x", "axes"], ["y"], keepdims=0)],
+        {"axes": np.array([0], np.int64)},
+        (4, 5, 5),
+    )
     for value, shape in ((model.graph.input[0], (2, 4, 5, 5)), (model.graph.output[0], (4, 5, 5))):
-        value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, onnx.TensorProto.FLOAT, shape))
+        value.CopyFrom(
+            onnx.helper.make_tensor_value_info(value.name, onnx.TensorProto.FLOAT, shape)
+        )
     path = tmp_path / "sum.onnx"
     onnx.save(model, path)
     world = World((path, read_network(path)), tmp_path / "engines", batches=(2,))
@@ -181,12 +216,16 @@ def test_one_result_for_a_whole_fixed_batch_is_given_whole(tmp_path: Path) -> No
     np.testing.assert_allclose(served(world.engine(CUDA, 2), images), images.sum(axis=0), rtol=1e-5)
 
 
-def test_without_shared_profiles_gpu_engines_are_static_and_padded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_shared_profiles_gpu_engines_are_static_and_padded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Bindings, "shares_profiles", False)
     engine = world.engine(CUDA, 4)
     assert world.module.world.configs[-1]._profiles == []
     images = values(3, 3, 64, 64)
-    np.testing.assert_allclose(served(engine, images), run(onnx.load(str(world.path)), images)[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        served(engine, images), run(onnx.load(str(world.path)), images)[0], rtol=1e-4, atol=1e-4
+    )
 
 
 def test_streams_end_while_the_context_is_current(world: World) -> None:
@@ -200,7 +239,9 @@ def test_streams_end_while_the_context_is_current(world: World) -> None:
 
 
 @pytest.mark.parametrize("end", ["close", "keep"])
-def test_a_batch_that_failed_holds_nothing(world: World, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+def test_a_batch_that_failed_holds_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
     """Nobody collects it: its lane, and with it the stream and the plan, would outlive the engine that let go of them."""
 
     def fault(event: Event) -> None:

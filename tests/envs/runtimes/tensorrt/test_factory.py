@@ -8,17 +8,18 @@ from typing import Any
 import onnx
 import pytest
 
-from envs.configuration import Configuration
 from envs.errors import ConfigurationError, NetworkError
-from envs.measurement import ConfigurationFailed, FailureKind
-from envs.network import Network, read_network
-from envs.runtimes.measuring import ServingOptions
-from envs.runtimes.serving import ServingRuntime
+from envs.graph.reading import read_network
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.tensorrt import factory as factory_module
 from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory, tensorrt_runtime
 from envs.runtimes.tensorrt.graph import with_batch
 from envs.runtimes.tensorrt.precision import to_fp16
 from envs.runtimes.tensorrt.versions import Bindings
+from envs.spec.measurement import ConfigurationFailed, FailureKind
+from envs.spec.network import Network
+from envs.spec.space import Configuration
 from envs.telemetry.none import NoSensor
 from envs.telemetry.sensors import probe_sensor
 from tests.envs.runtimes.tensorrt.test_graph import values
@@ -64,10 +65,19 @@ def test_prepare_builds_everything_once_and_tells_how_far_it_is(world: World) ->
     told: list[BuildProgress] = []
     assert world.factory.prepare(told.append) == {}
     assert world.builds == 6  # cuda, tensor and one DLA plan for both cores, at two sizes
-    assert [each.what for each in told if not each.phase][:2] == ["small on cuda, fp32, batch 1", "small on cuda, fp32, batch 4"]
+    assert [each.what for each in told if not each.phase][:2] == [
+        "small on cuda, fp32, batch 1",
+        "small on cuda, fp32, batch 4",
+    ]
     assert (told[-1].done, told[-1].total) == (8, 8)
-    assert any((each.phase, each.phase_done, each.phase_total) == ("Building Engine", 2, 2) for each in told)
-    assert {plan.spec.place for plan in world.factory._plans.values()} == {"cuda", "tensor"}  # loaded before anything serves
+    assert any(
+        (each.phase, each.phase_done, each.phase_total) == ("Building Engine", 2, 2)
+        for each in told
+    )
+    assert {plan.spec.place for plan in world.factory._plans.values()} == {
+        "cuda",
+        "tensor",
+    }  # loaded before anything serves
     assert world.again().prepare() == {}
     assert world.builds == 6
 
@@ -92,7 +102,9 @@ def test_a_failed_build_masks_its_choice_until_it_is_forgotten(world: World) -> 
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
-def test_a_build_that_broke_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_a_build_that_broke_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     """At the first boot memory may have been short; unlike a refusal that says nothing about the next time."""
 
     def broke(*arguments: Any) -> None:
@@ -104,8 +116,12 @@ def test_a_build_that_broke_is_tried_again(world: World, monkeypatch: pytest.Mon
     assert world.again().prepare() == {}
 
 
-@pytest.mark.parametrize(("cause", "again"), [(MemoryError(), True), (ValueError("no such operator"), False)])
-def test_ranges_that_memory_was_too_short_for_are_found_the_next_time(world: World, monkeypatch: pytest.MonkeyPatch, cause: Exception, again: bool) -> None:
+@pytest.mark.parametrize(
+    ("cause", "again"), [(MemoryError(), True), (ValueError("no such operator"), False)]
+)
+def test_ranges_that_memory_was_too_short_for_are_found_the_next_time(
+    world: World, monkeypatch: pytest.MonkeyPatch, cause: Exception, again: bool
+) -> None:
     def broke(*arguments: Any) -> None:
         raise NetworkError("small cannot be run to find its INT8 ranges") from cause
 
@@ -116,7 +132,9 @@ def test_ranges_that_memory_was_too_short_for_are_found_the_next_time(world: Wor
     assert set(world.again().prepare()) == (set() if again else set(impossible))
 
 
-def test_one_size_that_fails_masks_no_accelerator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_size_that_fails_masks_no_accelerator(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = factory_module.build
 
     def some(*arguments: Any) -> Any:
@@ -129,7 +147,10 @@ def test_one_size_that_fails_masks_no_accelerator(world: World, monkeypatch: pyt
     engine = world.engine(DLA0, 1)
     with pytest.raises(ConfigurationFailed, match="dla at batch 4: too large"):
         engine.buffers(4)
-    assert served(engine, values(1, 3, 64, 64)).shape == (1, 10)  # the size that has run before still does
+    assert served(engine, values(1, 3, 64, 64)).shape == (
+        1,
+        10,
+    )  # the size that has run before still does
 
 
 def test_a_damaged_engine_is_built_again(world: World) -> None:
@@ -140,7 +161,9 @@ def test_a_damaged_engine_is_built_again(world: World) -> None:
     assert world.builds == 12
 
 
-def test_another_power_mode_builds_engines_of_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_power_mode_builds_engines_of_its_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.engine(CUDA, 1)
     monkeypatch.setattr(factory_module, "read_power_mode", lambda: "30W")
     world.factory = world.again()
@@ -158,13 +181,17 @@ def test_a_plan_that_cannot_be_loaded_is_a_failed_build(world: World) -> None:
 def test_ranges_are_found_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     real = factory_module.activation_ranges
-    monkeypatch.setattr(factory_module, "activation_ranges", lambda *arguments: calls.append(1) or real(*arguments))
+    monkeypatch.setattr(
+        factory_module, "activation_ranges", lambda *arguments: calls.append(1) or real(*arguments)
+    )
     world.factory.prepare()
     world.again().prepare()
     assert len(calls) == 1
 
 
-def test_a_file_that_changed_is_refused(world: World, small: tuple[Path, Network], tmp_path: Path) -> None:
+def test_a_file_that_changed_is_refused(
+    world: World, small: tuple[Path, Network], tmp_path: Path
+) -> None:
     changed = tmp_path / "changed.onnx"
     onnx.save(with_batch(onnx.load(str(small[0])), 2).model, changed)
     world.path = changed
@@ -174,28 +201,44 @@ def test_a_file_that_changed_is_refused(world: World, small: tuple[Path, Network
 
 
 @pytest.mark.parametrize("version", ["10.3.0", "11.4.0"])
-def test_a_file_in_half_precision_is_refused_for_cuda_alone(version: str, small: tuple[Path, Network], tmp_path: Path) -> None:
+def test_a_file_in_half_precision_is_refused_for_cuda_alone(
+    version: str, small: tuple[Path, Network], tmp_path: Path
+) -> None:
     """From 11 on the types in the file say the precision: `cuda` would silently run on Tensor cores."""
     path = tmp_path / "half.onnx"
     onnx.save(to_fp16(onnx.load(str(small[0])), ends=True), path)
-    world = World((path, read_network(path)), tmp_path / "engines", version, batches=(1,), dla_precision="fp16")
+    world = World(
+        (path, read_network(path)),
+        tmp_path / "engines",
+        version,
+        batches=(1,),
+        dla_precision="fp16",
+    )
     impossible = world.factory.prepare()
     assert set(impossible) == {(0, CUDA)}
     assert "give the FP32 file" in str(impossible[0, CUDA])
 
 
-def test_a_runtime_asks_for_the_power_of_a_gpu_and_leaves_nothing_behind_where_nothing_can_be_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runtime_asks_for_the_power_of_a_gpu_and_leaves_nothing_behind_where_nothing_can_be_served(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked, closed = [], []
     monkeypatch.setattr(factory_module, "Cuda", lambda: world.cuda)
     monkeypatch.setattr(factory_module, "load_bindings", lambda: Bindings(world.module))
-    monkeypatch.setattr(factory_module, "probe_sensor", lambda on_gpu=False: asked.append(on_gpu) or NoSensor())
+    monkeypatch.setattr(
+        factory_module, "probe_sensor", lambda on_gpu=False: asked.append(on_gpu) or NoSensor()
+    )
     close = TensorRTEngineFactory.close
-    monkeypatch.setattr(TensorRTEngineFactory, "close", lambda self: closed.append(1) or close(self))
+    monkeypatch.setattr(
+        TensorRTEngineFactory, "close", lambda self: closed.append(1) or close(self)
+    )
     tensorrt_runtime(world.space, [world.path], world.cache, build_options=world.options).close()
     assert (asked, closed) == ([True], [1])
     world.module.world.fail_build = "Error Code 10: no implementation"
     with pytest.raises(NetworkError, match="no implementation"):
-        tensorrt_runtime(world.space, [world.path], world.cache / "new", build_options=world.options)
+        tensorrt_runtime(
+            world.space, [world.path], world.cache / "new", build_options=world.options
+        )
     assert closed == [1, 1]
 
 
@@ -210,12 +253,19 @@ def test_where_layers_run_is_told_of_every_instance(world: World) -> None:
 
 def test_number_of_files_is_checked(world: World) -> None:
     with pytest.raises(ConfigurationError, match="0 ONNX files for 1 tenants"):
-        TensorRTEngineFactory(world.space, [], world.cache, None, Bindings(world.module), world.cuda)  # type: ignore[arg-type]
+        TensorRTEngineFactory(
+            world.space, [], world.cache, None, Bindings(world.module), world.cuda
+        )  # type: ignore[arg-type]
 
 
 def test_serves_as_a_runtime_and_changes_by_difference(world: World) -> None:
     world.factory.prepare()
-    with ServingRuntime(world.space, world.factory, probe_sensor(), ServingOptions(batches_per_window=1, requests_per_window=1)) as runtime:
+    with ServingRuntime(
+        world.space,
+        world.factory,
+        probe_sensor(),
+        ServingOptions(batches_per_window=1, requests_per_window=1),
+    ) as runtime:
         first = Configuration((((1, 1), (0, 0), (1, 1), (0, 0)),))
         assert runtime.apply(first).created == 2
         change = runtime.apply(Configuration((((2, 4), (0, 0), (1, 1), (1, 4)),)))

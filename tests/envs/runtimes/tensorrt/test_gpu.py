@@ -12,11 +12,9 @@ import numpy as np
 import onnx
 import pytest
 
-from envs.configuration import Configuration, ConfigurationSpace
 from envs.errors import StorageError
-from envs.measurement import ConfigurationFailed, FailureKind
-from envs.network import Network, read_network
-from envs.runtimes.measuring import ServingOptions
+from envs.graph.reading import read_network
+from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.tensorrt import factory as factory_module
 from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.cuda import Cuda, can_capture
@@ -24,7 +22,10 @@ from envs.runtimes.tensorrt.device import jetson_device
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory, tensorrt_runtime
 from envs.runtimes.tensorrt.inspect import tensor_core_layers
 from envs.runtimes.tensorrt.spec import BuildOptions, identity, spec_of
-from envs.workload import workload_of
+from envs.spec.measurement import ConfigurationFailed, FailureKind
+from envs.spec.network import Network
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
 from tests.envs.runtimes.tensorrt.on_device import loaded, place, served, served_together
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values
 
@@ -33,42 +34,65 @@ pytestmark = pytest.mark.gpu
 
 @pytest.mark.parametrize(("name", "tolerance"), [("cuda", 1e-4), ("tensor", 3e-2)])
 def test_answers_are_those_of_the_network(
-    engine_factory: TensorRTEngineFactory, space: ConfigurationSpace, small: tuple[Path, Network], name: str, tolerance: float
+    engine_factory: TensorRTEngineFactory,
+    space: ConfigurationSpace,
+    small: tuple[Path, Network],
+    name: str,
+    tolerance: float,
 ) -> None:
     engine = loaded(engine_factory, place(space, name), 4)
     for count in (4, 1, 3, 4):
         images = values(count, 3, 64, 64)
         expected = run(onnx.load(str(small[0])), images)[0]
-        np.testing.assert_allclose(served(engine, images), expected, atol=tolerance * np.abs(expected).max())
+        np.testing.assert_allclose(
+            served(engine, images), expected, atol=tolerance * np.abs(expected).max()
+        )
     assert 0 < engine.elapsed_ms() < 1000
     engine.close()
 
 
-def test_int8_on_tensor_cores_comes_close(space: ConfigurationSpace, small: tuple[Path, Network], engines: Path) -> None:
+def test_int8_on_tensor_cores_comes_close(
+    space: ConfigurationSpace, small: tuple[Path, Network], engines: Path
+) -> None:
     """By ranges, or from 11 on by the file. Four random samples give the ranges, so that close is all it can be."""
-    factory = TensorRTEngineFactory(space, [small[0]], engines, BuildOptions(level=1, tensor_precision="int8"))
+    factory = TensorRTEngineFactory(
+        space, [small[0]], engines, BuildOptions(level=1, tensor_precision="int8")
+    )
     engine = loaded(factory, place(space, "tensor"), 4)
     images = values(4, 3, 64, 64)
     expected = run(onnx.load(str(small[0])), images)[0]
     found = served(engine, images)
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9
-    assert np.abs(found - expected).max() > 1e-4 * np.abs(expected).max(), "nothing was rounded to INT8"
+    assert np.abs(found - expected).max() > 1e-4 * np.abs(expected).max(), (
+        "nothing was rounded to INT8"
+    )
     engine.close()
     factory.close()
 
 
-def test_cuda_really_has_tf32_off(engine_factory: TensorRTEngineFactory, space: ConfigurationSpace, small: tuple[Path, Network]) -> None:
+def test_cuda_really_has_tf32_off(
+    engine_factory: TensorRTEngineFactory, space: ConfigurationSpace, small: tuple[Path, Network]
+) -> None:
     """TF32 keeps 10 bits of a product's factors: with it, FP32 results differ in the third or fourth digit, without in the sixth."""
     engine = loaded(engine_factory, place(space, "cuda"), 4)
     images = values(4, 3, 64, 64)
     expected = run(onnx.load(str(small[0])), images)[0]
     assert np.abs(served(engine, images) - expected).max() < 5e-5 * np.abs(expected).max()
     inspector = engine._lanes[4]._plan.engine.create_engine_inspector()
-    assert tensor_core_layers(inspector.get_engine_information(engine_factory._bindings.trt.LayerInformationFormat.JSON)) == ()
+    assert (
+        tensor_core_layers(
+            inspector.get_engine_information(
+                engine_factory._bindings.trt.LayerInformationFormat.JSON
+            )
+        )
+        == ()
+    )
     engine.close()
 
 
-def test_full_batches_run_as_one_graph_where_cuda_python_is_there(engine_factory: TensorRTEngineFactory, space: ConfigurationSpace) -> None:
+def test_full_batches_run_as_one_graph_where_cuda_python_is_there(
+    engine_factory: TensorRTEngineFactory, space: ConfigurationSpace
+) -> None:
     engine = loaded(engine_factory, place(space, "cuda"), 4)
     assert engine._lanes[4].graph == can_capture()
     engine.close()
@@ -94,7 +118,9 @@ def test_batches_of_two_streams_overlap(small: tuple[Path, Network], engines: Pa
     space = ConfigurationSpace(jetson_device(), workload_of([small[1]]), 2, (64,))
     factory = TensorRTEngineFactory(space, [small[0]], engines, BuildOptions(level=1))
     pair = [factory.load(0, place(space, "cuda"), 1) for _ in range(2)]
-    ready = [engine.buffers(64) for engine in pair]  # where they are copied from: nothing has to be put together
+    ready = [
+        engine.buffers(64) for engine in pair
+    ]  # where they are copied from: nothing has to be put together
     overlapped = 0
     for _ in range(30):
         for engine, inputs in zip(pair, ready, strict=True):
@@ -109,7 +135,9 @@ def test_batches_of_two_streams_overlap(small: tuple[Path, Network], engines: Pa
     factory.close()
 
 
-def test_memory_comes_back(engine_factory: TensorRTEngineFactory, space: ConfigurationSpace) -> None:
+def test_memory_comes_back(
+    engine_factory: TensorRTEngineFactory, space: ConfigurationSpace
+) -> None:
     from pycuda.driver import mem_get_info
 
     loaded(engine_factory, place(space, "cuda"), 4).close()
@@ -127,13 +155,17 @@ def configuration(space: ConfigurationSpace, *pairs: tuple[int, int]) -> Configu
     return Configuration(((*pairs, *[(0, 0)] * (space.shape[1] - len(pairs))),))
 
 
-def test_one_thread_drives_all_and_changes_by_difference_lose_nothing(space: ConfigurationSpace, small: tuple[Path, Network], engines: Path) -> None:
+def test_one_thread_drives_all_and_changes_by_difference_lose_nothing(
+    space: ConfigurationSpace, small: tuple[Path, Network], engines: Path
+) -> None:
     place(space, "tensor")
     image = values(3, 64, 64)
     expected = run(onnx.load(str(small[0])), image[None])[0][0]
     futures: list[Future[Any]] = []
     over = threading.Event()
-    with tensorrt_runtime(space, [small[0]], engines, ServingOptions(), build_options=BuildOptions(level=1)) as runtime:
+    with tensorrt_runtime(
+        space, [small[0]], engines, ServingOptions(), build_options=BuildOptions(level=1)
+    ) as runtime:
         runtime.apply(configuration(space, (1, 1)))
 
         def client() -> None:
@@ -149,13 +181,24 @@ def test_one_thread_drives_all_and_changes_by_difference_lose_nothing(space: Con
         assert [each.name for each in threading.enumerate()].count("stream-driver") == 1
         over.set()
         thread.join()
-        assert [(change.kept, change.created, change.removed) for change in changes] == [(1, 1, 0), (2, 2, 0), (1, 0, 3), (1, 1, 0)]
+        assert [(change.kept, change.created, change.removed) for change in changes] == [
+            (1, 1, 0),
+            (2, 2, 0),
+            (1, 0, 3),
+            (1, 1, 0),
+        ]
         for future in futures:
-            np.testing.assert_allclose(future.result(60)["logits"], expected, atol=5e-2 * np.abs(expected).max())
+            np.testing.assert_allclose(
+                future.result(60)["logits"], expected, atol=5e-2 * np.abs(expected).max()
+            )
 
 
-def test_device_time_lies_within_host_time(space: ConfigurationSpace, small: tuple[Path, Network], engines: Path) -> None:
-    with tensorrt_runtime(space, [small[0]], engines, ServingOptions(), build_options=BuildOptions(level=1)) as runtime:
+def test_device_time_lies_within_host_time(
+    space: ConfigurationSpace, small: tuple[Path, Network], engines: Path
+) -> None:
+    with tensorrt_runtime(
+        space, [small[0]], engines, ServingOptions(), build_options=BuildOptions(level=1)
+    ) as runtime:
         runtime.apply(configuration(space, (1, 1)))
         (instance,) = runtime._instances
         instance.watch()
@@ -166,12 +209,18 @@ def test_device_time_lies_within_host_time(space: ConfigurationSpace, small: tup
 
 
 def test_engines_are_built_once_and_found_again(
-    engine_factory: TensorRTEngineFactory, space: ConfigurationSpace, small: tuple[Path, Network], engines: Path, monkeypatch: pytest.MonkeyPatch
+    engine_factory: TensorRTEngineFactory,
+    space: ConfigurationSpace,
+    small: tuple[Path, Network],
+    engines: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert engine_factory.prepare() == {}
     if not engine_factory._bindings.version.startswith("rtx"):  # which times nothing
         assert engine_factory.cache.timings(engine_factory.host)
-    monkeypatch.setattr(factory_module, "build", lambda *arguments: pytest.fail("it was built again"))
+    monkeypatch.setattr(
+        factory_module, "build", lambda *arguments: pytest.fail("it was built again")
+    )
     again = TensorRTEngineFactory(space, [small[0]], engines, BuildOptions(level=1))
     assert again.prepare() == {}
     again.close()
@@ -192,13 +241,17 @@ def test_what_tensorrt_cannot_build_is_a_typed_failure_that_stays(tmp_path: Path
         factory.close()
 
 
-def test_out_of_memory_is_typed_and_the_old_configuration_serves_on(small: tuple[Path, Network], engines: Path) -> None:
+def test_out_of_memory_is_typed_and_the_old_configuration_serves_on(
+    small: tuple[Path, Network], engines: Path
+) -> None:
     cuda = Cuda()
     with cuda.current():
         if cuda.facts().integrated:
             pytest.skip("its memory is the system's: filling it would end other programs")
     space = ConfigurationSpace(jetson_device(), workload_of([small[1]]), 1, (1, 256))
-    with tensorrt_runtime(space, [small[0]], engines, ServingOptions(), build_options=BuildOptions(level=1)) as runtime:
+    with tensorrt_runtime(
+        space, [small[0]], engines, ServingOptions(), build_options=BuildOptions(level=1)
+    ) as runtime:
         runtime.apply(configuration(space, (1, 1)))
         held, size = [], 1 << 30
         with cuda.current():
@@ -219,15 +272,25 @@ def test_out_of_memory_is_typed_and_the_old_configuration_serves_on(small: tuple
 
 
 def test_an_engine_from_another_board_is_refused(
-    engine_factory: TensorRTEngineFactory, space: ConfigurationSpace, small: tuple[Path, Network], tmp_path: Path
+    engine_factory: TensorRTEngineFactory,
+    space: ConfigurationSpace,
+    small: tuple[Path, Network],
+    tmp_path: Path,
 ) -> None:
-    wanted = identity(small[1].sha256, spec_of("cuda", 1, BuildOptions(level=1), False), engine_factory.host, BuildOptions(level=1))
+    wanted = identity(
+        small[1].sha256,
+        spec_of("cuda", 1, BuildOptions(level=1), False),
+        engine_factory.host,
+        BuildOptions(level=1),
+    )
     loaded(engine_factory, place(space, "cuda"), 1).close()
     plan, notes = engine_factory.cache.load(wanted) or (b"", {})
     other = wanted | {"host": wanted["host"] | {"gpu": "another GPU", "sm": 1}}
     path = tmp_path / "foreign.plan"
     path.write_bytes(plan)
-    path.with_suffix(".json").write_text(json.dumps({"identity": other, "sha256": "", "notes": notes}))
+    path.with_suffix(".json").write_text(
+        json.dumps({"identity": other, "sha256": "", "notes": notes})
+    )
     with pytest.raises(StorageError, match="was built on another GPU"):
         EngineCache(tmp_path / "cache").adopt(path, wanted)
 

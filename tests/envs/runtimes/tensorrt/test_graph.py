@@ -21,28 +21,40 @@ def run(model: Any, values: Any) -> list[Any]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     return list(session.run(None, {session.get_inputs()[0].name: values}))
 
 
 def same(before: Any, after: Any, values: Any) -> None:
     for old, new in zip(run(before, values), run(after, values), strict=True):
         assert old.size == new.size
-        np.testing.assert_allclose(new.reshape(old.shape), old, rtol=1e-3, atol=1e-4 * np.abs(old).max())
+        np.testing.assert_allclose(
+            new.reshape(old.shape), old, rtol=1e-3, atol=1e-4 * np.abs(old).max()
+        )
 
 
 def kinds(model: Any) -> list[str]:
     return [node.op_type for node in model.graph.node]
 
 
-def tail(nodes: list[Any], weights: dict[str, Any], out: tuple[int, ...], shape: tuple[int, ...] = (4, 5, 5)) -> Any:
+def tail(
+    nodes: list[Any],
+    weights: dict[str, Any],
+    out: tuple[int, ...],
+    shape: tuple[int, ...] = (4, 5, 5),
+) -> Any:
     """A graph from x [batch, *shape] to y."""
     graph = helper.make_graph(
         nodes,
         "tail",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", *shape])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", *out])],
-        initializer=[onnx.numpy_helper.from_array(np.asarray(values), name) for name, values in weights.items()],
+        initializer=[
+            onnx.numpy_helper.from_array(np.asarray(values), name)
+            for name, values in weights.items()
+        ],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
@@ -55,13 +67,17 @@ def values(*shape: int) -> Any:
     return RNG.standard_normal(shape, dtype=np.float32)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet_v2", "squeezenet1_1", "densenet121", "vgg11"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnet50", "mobilenet_v2", "squeezenet1_1", "densenet121", "vgg11"]
+)
 def test_our_networks_have_no_global_pool_and_no_dense_layer_left(name: str) -> None:
     model = architecture(name, image_size=64, classes=12)
     prepared = for_dla(model, 2)
     assert not {"GlobalAveragePool", "Flatten", "Gemm", "MatMul"} & set(kinds(prepared.model))
     assert prepared.changes[0] == "the batch is 2, fixed"
-    assert [size.dim_value for size in prepared.model.graph.input[0].type.tensor_type.shape.dim] == [2, 3, 64, 64]
+    assert [
+        size.dim_value for size in prepared.model.graph.input[0].type.tensor_type.shape.dim
+    ] == [2, 3, 64, 64]
     same(model, prepared.model, values(2, 3, 64, 64))
 
 
@@ -95,7 +111,9 @@ def test_a_pool_over_more_than_eight_pixels_stays_and_is_told() -> None:
     ],
     ids=["mean", "mean then matmul", "scaled gemm", "matmul and bias", "two layers", "reshape"],
 )  # fmt: skip
-def test_tails_of_other_exporters(nodes: list[Any], weights: dict[str, Any], expected: list[str]) -> None:
+def test_tails_of_other_exporters(
+    nodes: list[Any], weights: dict[str, Any], expected: list[str]
+) -> None:
     model = tail(nodes, weights, (3,))
     prepared = for_dla(model, 2)
     assert kinds(prepared.model) == expected
@@ -105,20 +123,51 @@ def test_tails_of_other_exporters(nodes: list[Any], weights: dict[str, Any], exp
 @pytest.mark.parametrize(
     ("nodes", "weights"),
     [
-        ([NODE("Flatten", ["x"], ["f"]), NODE("Gemm", ["f", "w"], ["g"]), NODE("Softmax", ["g"], ["y"], axis=-1)], {"w": values(100, 3)}),
-        ([NODE("Flatten", ["x"], ["f"]), NODE("Gemm", ["f", "w"], ["g"]), NODE("Add", ["g", "c"], ["y"])], {"w": values(100, 3), "c": values(1)}),
-        ([NODE("Flatten", ["x"], ["f"]), NODE("Gemm", ["f", "w"], ["g"]), NODE("Sub", ["g", "g"], ["s"]), NODE("Relu", ["s"], ["y"])], {"w": values(100, 3)}),
-        ([NODE("Flatten", ["x"], ["f"]), NODE("Gemm", ["w", "f"], ["y"], transB=1, transA=0)], {"w": values(2, 100)}),
+        (
+            [
+                NODE("Flatten", ["x"], ["f"]),
+                NODE("Gemm", ["f", "w"], ["g"]),
+                NODE("Softmax", ["g"], ["y"], axis=-1),
+            ],
+            {"w": values(100, 3)},
+        ),
+        (
+            [
+                NODE("Flatten", ["x"], ["f"]),
+                NODE("Gemm", ["f", "w"], ["g"]),
+                NODE("Add", ["g", "c"], ["y"]),
+            ],
+            {"w": values(100, 3), "c": values(1)},
+        ),
+        (
+            [
+                NODE("Flatten", ["x"], ["f"]),
+                NODE("Gemm", ["f", "w"], ["g"]),
+                NODE("Sub", ["g", "g"], ["s"]),
+                NODE("Relu", ["s"], ["y"]),
+            ],
+            {"w": values(100, 3)},
+        ),
+        (
+            [NODE("Flatten", ["x"], ["f"]), NODE("Gemm", ["w", "f"], ["y"], transB=1, transA=0)],
+            {"w": values(2, 100)},
+        ),
     ],
     ids=["softmax", "a single number", "two readers", "weights first"],
 )
-def test_what_is_not_known_to_pass_stays_flat_and_right(nodes: list[Any], weights: dict[str, Any]) -> None:
+def test_what_is_not_known_to_pass_stays_flat_and_right(
+    nodes: list[Any], weights: dict[str, Any]
+) -> None:
     model = tail(nodes, weights, (2,) if nodes[-1].op_type == "Gemm" else (3,))
     same(model, for_dla(model, 2).model, values(2, 4, 5, 5))
 
 
 def test_an_output_that_is_also_read_inside_keeps_its_shape() -> None:
-    nodes = [NODE("Flatten", ["x"], ["f"]), NODE("Gemm", ["f", "w"], ["y"]), NODE("Softmax", ["y"], ["z"])]
+    nodes = [
+        NODE("Flatten", ["x"], ["f"]),
+        NODE("Gemm", ["f", "w"], ["y"]),
+        NODE("Softmax", ["y"], ["z"]),
+    ]
     model = tail(nodes, {"w": values(100, 3)}, (3,))
     model.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", 3]))
     prepared = for_dla(model, 2)
@@ -127,7 +176,14 @@ def test_an_output_that_is_also_read_inside_keeps_its_shape() -> None:
 
 
 def test_weights_that_nobody_uses_any_more_are_dropped() -> None:
-    prepared = for_dla(tail([NODE("Flatten", ["x"], ["f"]), NODE("Gemm", ["f", "w"], ["y"])], {"w": values(100, 3)}, (3,)), 1)
+    prepared = for_dla(
+        tail(
+            [NODE("Flatten", ["x"], ["f"]), NODE("Gemm", ["f", "w"], ["y"])],
+            {"w": values(100, 3)},
+            (3,),
+        ),
+        1,
+    )
     assert [weight.name for weight in prepared.model.graph.initializer] == ["y/kernel"]
 
 
@@ -145,7 +201,17 @@ def test_a_batch_inside_the_graph_is_one_sentence() -> None:
 
 
 def test_external_weights_come_along(tmp_path: Path) -> None:
-    model = tail([NODE("Flatten", ["x"], ["f"]), NODE("Gemm", ["f", "w"], ["y"])], {"w": values(100, 3)}, (3,))
-    onnx.save(model, str(tmp_path / "tail.onnx"), save_as_external_data=True, location="tail.data", size_threshold=0)
+    model = tail(
+        [NODE("Flatten", ["x"], ["f"]), NODE("Gemm", ["f", "w"], ["y"])],
+        {"w": values(100, 3)},
+        (3,),
+    )
+    onnx.save(
+        model,
+        str(tmp_path / "tail.onnx"),
+        save_as_external_data=True,
+        location="tail.data",
+        size_threshold=0,
+    )
     model = onnx.load(str(tmp_path / "tail.onnx"))
     same(model, for_dla(read(tmp_path / "tail.onnx"), 2).model, values(2, 4, 5, 5))

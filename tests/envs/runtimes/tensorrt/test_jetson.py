@@ -8,12 +8,13 @@ import numpy as np
 import onnx
 import pytest
 
-from envs.configuration import ConfigurationSpace
-from envs.network import Network, read_network
+from envs.graph.reading import read_network
 from envs.runtimes.tensorrt.device import jetson_device
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
-from envs.workload import workload_of
+from envs.spec.network import Network
+from envs.spec.space import ConfigurationSpace
+from envs.spec.workload import workload_of
 from tests.envs.runtimes.tensorrt.on_device import loaded, place, served, served_together
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values
 
@@ -21,11 +22,20 @@ pytestmark = pytest.mark.jetson
 
 
 @pytest.mark.parametrize("name", ["dla0", "dla1"])
-@pytest.mark.parametrize(("io", "precision"), [("native", "int8"), ("linear", "int8"), ("native", "fp16")])
+@pytest.mark.parametrize(
+    ("io", "precision"), [("native", "int8"), ("linear", "int8"), ("native", "fp16")]
+)
 def test_a_dla_engine_answers_and_is_all_on_the_dla(
-    space: ConfigurationSpace, small: tuple[Path, Network], engines: Path, name: str, io: str, precision: str
+    space: ConfigurationSpace,
+    small: tuple[Path, Network],
+    engines: Path,
+    name: str,
+    io: str,
+    precision: str,
 ) -> None:
-    factory = TensorRTEngineFactory(space, [small[0]], engines, BuildOptions(level=1, dla_io=io, dla_precision=precision))
+    factory = TensorRTEngineFactory(
+        space, [small[0]], engines, BuildOptions(level=1, dla_io=io, dla_precision=precision)
+    )
     engine = loaded(factory, place(space, name), 4)
     images = values(4, 3, 64, 64)
     expected = run(onnx.load(str(small[0])), images)[0]
@@ -50,7 +60,9 @@ def test_what_is_concatenated_stays_on_the_dla(small_onnx: Path, engines: Path) 
 def test_both_cores_and_the_gpu_work_at_the_same_time_and_answer_rightly(
     engine_factory: TensorRTEngineFactory, space: ConfigurationSpace, small: tuple[Path, Network]
 ) -> None:
-    all_of_them = [loaded(engine_factory, place(space, name), 4) for name in ("tensor", "dla0", "dla1")]
+    all_of_them = [
+        loaded(engine_factory, place(space, name), 4) for name in ("tensor", "dla0", "dla1")
+    ]
     model = onnx.load(str(small[0]))
     for _ in range(20):
         images = [values(4, 3, 64, 64) for _ in all_of_them]
@@ -61,7 +73,11 @@ def test_both_cores_and_the_gpu_work_at_the_same_time_and_answer_rightly(
 
 
 def test_what_no_dla_takes_is_reported_as_fallback(tmp_path: Path, engines: Path) -> None:
-    nodes = [NODE("Conv", ["x", "w"], ["c"]), NODE("Erf", ["c"], ["e"]), NODE("Conv", ["e", "v"], ["y"])]
+    nodes = [
+        NODE("Conv", ["x", "w"], ["c"]),
+        NODE("Erf", ["c"], ["e"]),
+        NODE("Conv", ["e", "v"], ["y"]),
+    ]
     path = tmp_path / "erf.onnx"
     onnx.save(tail(nodes, {"w": values(8, 4, 1, 1), "v": values(8, 8, 1, 1)}, (8, 5, 5)), path)
     space = ConfigurationSpace(jetson_device(), workload_of([read_network(path)]), 1, (1,))
@@ -73,7 +89,9 @@ def test_what_no_dla_takes_is_reported_as_fallback(tmp_path: Path, engines: Path
     factory.close()
 
 
-def test_a_smaller_batch_has_an_engine_of_its_own(engine_factory: TensorRTEngineFactory, space: ConfigurationSpace) -> None:
+def test_a_smaller_batch_has_an_engine_of_its_own(
+    engine_factory: TensorRTEngineFactory, space: ConfigurationSpace
+) -> None:
     engine = loaded(engine_factory, place(space, "dla0"), 4)
     engine.buffers(1)
     served(engine, values(1, 3, 64, 64))

@@ -13,7 +13,18 @@ SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(1, 5), st.
 
 
 @settings(deadline=None)
-@given(SHAPES, st.sampled_from([("LINEAR", "float32"), ("LINEAR", "float16"), ("DLA_LINEAR", "float16"), ("CHW16", "float16"), ("CHW32", "int8")]))
+@given(
+    SHAPES,
+    st.sampled_from(
+        [
+            ("LINEAR", "float32"),
+            ("LINEAR", "float16"),
+            ("DLA_LINEAR", "float16"),
+            ("CHW16", "float16"),
+            ("CHW32", "int8"),
+        ]
+    ),
+)
 def test_what_is_written_is_read(shape: tuple[int, ...], kind: tuple[str, str]) -> None:
     form, dtype = kind
     layout = Layout("x", shape, dtype, form)

@@ -9,13 +9,14 @@ import onnx
 import pytest
 
 from envs.catalog.architectures import build as architecture
-from envs.measurement import ConfigurationFailed, FailureKind
-from envs.network import Network, read_network
+from envs.graph.reading import read_network
 from envs.runtimes.tensorrt.build import build
 from envs.runtimes.tensorrt.graph import for_dla
 from envs.runtimes.tensorrt.precision import quantize, to_fp16
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
+from envs.spec.measurement import ConfigurationFailed, FailureKind
+from envs.spec.network import Network
 from tests.envs.runtimes.tensorrt.names import NAMES
 
 
@@ -42,29 +43,48 @@ def test_its_names_are_those_that_were_captured(rtx: Any) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [EngineSpec("cuda", "fp32", 4, False), EngineSpec("cuda", "fp32", 4, True), EngineSpec("tensor", "fp16", 4, False), EngineSpec("tensor", "int8", 4, False)],
+    [
+        EngineSpec("cuda", "fp32", 4, False),
+        EngineSpec("cuda", "fp32", 4, True),
+        EngineSpec("tensor", "fp16", 4, False),
+        EngineSpec("tensor", "int8", 4, False),
+    ],
     ids=lambda spec: f"{spec.precision}-{'static' if spec.static else 'dynamic'}",
 )
-def test_builds_at_every_precision(bindings: Bindings, resnet: tuple[Path, Network], spec: EngineSpec) -> None:
+def test_builds_at_every_precision(
+    bindings: Bindings, resnet: tuple[Path, Network], spec: EngineSpec
+) -> None:
     phases: list[str] = []
-    built = build(bindings, *resnet, spec, BuildOptions(samples=1), step=lambda phase, done, total: phases.append(phase))
+    built = build(
+        bindings,
+        *resnet,
+        spec,
+        BuildOptions(samples=1),
+        step=lambda phase, done, total: phases.append(phase),
+    )
     sizes = {"fp32": 4, "fp16": 2, "int8": 1}
     assert len(built.plan) > 0.8 * resnet[1].weight_bytes * sizes[spec.precision] / 4
     assert len(built.plan) < 1.5 * resnet[1].weight_bytes * sizes[spec.precision] / 4 + 2e6
 
 
-def test_what_a_parser_refuses_is_a_typed_failure(bindings: Bindings, small: tuple[Path, Network], tmp_path: Path) -> None:
+def test_what_a_parser_refuses_is_a_typed_failure(
+    bindings: Bindings, small: tuple[Path, Network], tmp_path: Path
+) -> None:
     model = onnx.load(str(small[0]))
     model.graph.node[0].op_type = "NoSuchOperator"
     path = tmp_path / "unknown.onnx"
     onnx.save(model, path)
-    with pytest.raises(ConfigurationFailed, match=r"the parser refuses the file: .*NoSuchOperator") as caught:
+    with pytest.raises(
+        ConfigurationFailed, match=r"the parser refuses the file: .*NoSuchOperator"
+    ) as caught:
         build(bindings, path, small[1], EngineSpec("cuda", "fp32", 1, False), BuildOptions())
     assert caught.value.failure.kind is FailureKind.BUILD_FAILED
     assert "\n" not in caught.value.failure.reason
 
 
-def test_it_has_no_dla_although_it_has_the_names(bindings: Bindings, small: tuple[Path, Network]) -> None:
+def test_it_has_no_dla_although_it_has_the_names(
+    bindings: Bindings, small: tuple[Path, Network]
+) -> None:
     assert hasattr(bindings.trt.IBuilderConfig, "DLA_core")
     assert bindings.dla_cores() == 0
     with pytest.raises(ConfigurationFailed, match="finds no DLA here"):
@@ -72,24 +92,40 @@ def test_it_has_no_dla_although_it_has_the_names(bindings: Bindings, small: tupl
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1", "densenet121"])
-def test_graphs_that_were_prepared_for_a_dla_parse_and_build(bindings: Bindings, tmp_path: Path, name: str) -> None:
+def test_graphs_that_were_prepared_for_a_dla_parse_and_build(
+    bindings: Bindings, tmp_path: Path, name: str
+) -> None:
     path = tmp_path / f"{name}.onnx"
     onnx.save(for_dla(architecture(name, image_size=64, classes=10), 2).model, path)
-    assert build(bindings, path, read_network(path), EngineSpec("cuda", "fp32", 2, True), BuildOptions()).plan
+    assert build(
+        bindings, path, read_network(path), EngineSpec("cuda", "fp32", 2, True), BuildOptions()
+    ).plan
 
 
-def test_int8_graphs_whose_ends_are_half_parse_and_build(bindings: Bindings, resnet: tuple[Path, Network], tmp_path: Path) -> None:
+def test_int8_graphs_whose_ends_are_half_parse_and_build(
+    bindings: Bindings, resnet: tuple[Path, Network], tmp_path: Path
+) -> None:
     """As a DLA of TensorRT 11 gets them: where no cast is left at the ends, nothing there is left to the GPU."""
     path = tmp_path / "half.onnx"
-    onnx.save(to_fp16(quantize(for_dla(onnx.load(str(resnet[0])), 2).model, resnet[1], tmp_path, 1), ends=True), path)
+    onnx.save(
+        to_fp16(
+            quantize(for_dla(onnx.load(str(resnet[0])), 2).model, resnet[1], tmp_path, 1), ends=True
+        ),
+        path,
+    )
     network = bindings.network(bindings.builder())
     parser = bindings.parser(network)
     assert bindings.parse(parser, str(path)) == []
     assert {network.get_input(0).dtype, network.get_output(0).dtype} == {bindings.trt.DataType.HALF}
     assert bindings.set_native_io(network, "int8") == {}
     own = 1 << int(bindings.trt.TensorFormat.DLA_LINEAR) | 1 << int(bindings.trt.TensorFormat.CHW16)
-    assert [network.get_input(0).allowed_formats, network.get_output(0).allowed_formats] == [own, own]
-    assert build(bindings, path, read_network(path), EngineSpec("tensor", "fp16", 2, True), BuildOptions()).plan
+    assert [network.get_input(0).allowed_formats, network.get_output(0).allowed_formats] == [
+        own,
+        own,
+    ]
+    assert build(
+        bindings, path, read_network(path), EngineSpec("tensor", "fp16", 2, True), BuildOptions()
+    ).plan
 
 
 def test_a_damaged_plan_is_none_and_not_a_crash(bindings: Bindings) -> None:

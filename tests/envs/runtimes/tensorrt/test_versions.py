@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from envs.errors import DependencyError, StorageError
-from envs.measurement import ConfigurationFailed, FailureKind
-from envs.network import Network
 from envs.runtimes.tensorrt import build as build_module
 from envs.runtimes.tensorrt import versions
 from envs.runtimes.tensorrt.build import Built, build, needs_ranges
 from envs.runtimes.tensorrt.precision import activation_ranges
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec, spec_of
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
+from envs.spec.measurement import ConfigurationFailed, FailureKind
+from envs.spec.network import Network
 from tests.envs.runtimes.tensorrt.named import fake_module
 from tests.envs.runtimes.tensorrt.names import NAMES, VERSIONS
 
@@ -23,7 +23,13 @@ from tests.envs.runtimes.tensorrt.names import NAMES, VERSIONS
 TYPED = {version: version.startswith(("11", "rtx")) for version in VERSIONS}
 
 
-def made(version: str, small: tuple[Path, Network], accelerator: str, options: BuildOptions | None = None, cores: int = 2) -> tuple[Built, Any, Any]:
+def made(
+    version: str,
+    small: tuple[Path, Network],
+    accelerator: str,
+    options: BuildOptions | None = None,
+    cores: int = 2,
+) -> tuple[Built, Any, Any]:
     """A build at batch 2, the configuration it was made with, and the module."""
     module, options = fake_module(version, cores), options or BuildOptions(samples=1)
     bindings = Bindings(module)
@@ -48,7 +54,9 @@ class TestEveryVersion:
         assert bindings.strongly_typed == TYPED[version]
         assert bindings.shares_profiles
 
-    def test_cuda_is_fp32_without_tensor_cores(self, version: str, small: tuple[Path, Network]) -> None:
+    def test_cuda_is_fp32_without_tensor_cores(
+        self, version: str, small: tuple[Path, Network]
+    ) -> None:
         _, config, module = made(version, small, "cuda")
         assert not config._flags  # TF32 is on unless it is cleared, and with it the Tensor cores
         sources = module.TacticSource
@@ -57,7 +65,9 @@ class TestEveryVersion:
         for source in vendor:
             assert not config._sources & 1 << int(getattr(sources, source))
 
-    def test_tensor_permits_fp16_by_flag_or_by_the_file(self, version: str, small: tuple[Path, Network]) -> None:
+    def test_tensor_permits_fp16_by_flag_or_by_the_file(
+        self, version: str, small: tuple[Path, Network]
+    ) -> None:
         built, config, _ = made(version, small, "tensor")
         if TYPED[version]:
             assert "casts at both ends" in built.notes["changes"][-1]
@@ -66,30 +76,51 @@ class TestEveryVersion:
             assert {flag.name for flag in config._flags} == {"TF32", "FP16"}
             assert built.notes["changes"] == []
 
-    def test_int8_is_by_ranges_or_by_the_file(self, version: str, small: tuple[Path, Network]) -> None:
-        built, config, module = made(version, small, "tensor", BuildOptions(tensor_precision="int8", samples=1))
+    def test_int8_is_by_ranges_or_by_the_file(
+        self, version: str, small: tuple[Path, Network]
+    ) -> None:
+        built, config, module = made(
+            version, small, "tensor", BuildOptions(tensor_precision="int8", samples=1)
+        )
         tensors = [layer.get_output(0) for layer in module.world.networks[-1]._layers]
         if TYPED[version]:
             assert "quantised by nodes" in built.notes["changes"][0]
             return
         assert {flag.name for flag in config._flags} == {"TF32", "FP16", "INT8"}
         assert all(tensor.dynamic_range[1] > 0 for tensor in tensors)
-        pools = [layer for layer in module.world.networks[-1]._layers if layer.type.name == "POOLING"]
+        pools = [
+            layer for layer in module.world.networks[-1]._layers if layer.type.name == "POOLING"
+        ]
         assert pools
-        assert all(layer.get_input(0).dynamic_range == layer.get_output(0).dynamic_range for layer in pools)
+        assert all(
+            layer.get_input(0).dynamic_range == layer.get_output(0).dynamic_range for layer in pools
+        )
 
-    def test_builds_for_the_dla_are_static_and_in_order(self, version: str, small: tuple[Path, Network]) -> None:
+    def test_builds_for_the_dla_are_static_and_in_order(
+        self, version: str, small: tuple[Path, Network]
+    ) -> None:
         built, config, module = made(version, small, "dla0")
         assert config.default_device_type.name == "DLA"
         assert config.DLA_core == 0
         assert config._profiles == []
-        calls = [call for call in config._calls if call in ("default_device_type", "DLA_core", "GPU_FALLBACK", "FP16", "INT8")]
-        assert calls == ["default_device_type", "DLA_core", "GPU_FALLBACK", *([] if TYPED[version] else ["FP16", "INT8"])]
+        calls = [
+            call
+            for call in config._calls
+            if call in ("default_device_type", "DLA_core", "GPU_FALLBACK", "FP16", "INT8")
+        ]
+        assert calls == [
+            "default_device_type",
+            "DLA_core",
+            "GPU_FALLBACK",
+            *([] if TYPED[version] else ["FP16", "INT8"]),
+        ]
         assert module.world.networks[-1].get_input(0).shape == (2, 3, 64, 64)
         assert built.notes["changes"][0] == "the batch is 2, fixed"
         assert bool(built.notes["scales"]) != TYPED[version]
 
-    def test_the_ends_of_a_dla_engine_are_its_own_or_linear(self, version: str, small: tuple[Path, Network]) -> None:
+    def test_the_ends_of_a_dla_engine_are_its_own_or_linear(
+        self, version: str, small: tuple[Path, Network]
+    ) -> None:
         for io in ("native", "linear"):
             _, _, module = made(version, small, "dla0", BuildOptions(dla_io=io, samples=1))
             network, formats = module.world.networks[-1], module.TensorFormat
@@ -101,22 +132,30 @@ class TestEveryVersion:
                 else:
                     assert (tensor.dtype.name, tensor.allowed_formats) == ("FLOAT", 1)
 
-    def test_no_core_no_engine_whatever_names_there_are(self, version: str, small: tuple[Path, Network]) -> None:
+    def test_no_core_no_engine_whatever_names_there_are(
+        self, version: str, small: tuple[Path, Network]
+    ) -> None:
         assert "DLA_core" in NAMES[version]["classes"]["IBuilderConfig"]  # the name proves nothing
         assert Bindings(fake_module(version)).dla_cores() == 0
         with pytest.raises(ConfigurationFailed, match="finds no DLA here") as caught:
             made(version, small, "dla0", cores=0)
         assert caught.value.failure.kind is FailureKind.BUILD_FAILED
 
-    def test_one_stream_and_a_talkative_engine(self, version: str, small: tuple[Path, Network]) -> None:
+    def test_one_stream_and_a_talkative_engine(
+        self, version: str, small: tuple[Path, Network]
+    ) -> None:
         _, config, module = made(version, small, "cuda")
         assert config.max_aux_streams == 0
         assert config.profiling_verbosity == module.ProfilingVerbosity.DETAILED
         assert config.builder_optimization_level == 3
 
-    def test_contexts_may_share_the_profile(self, version: str, small: tuple[Path, Network]) -> None:
+    def test_contexts_may_share_the_profile(
+        self, version: str, small: tuple[Path, Network]
+    ) -> None:
         _, config, _ = made(version, small, "cuda")
-        assert config._features == ({"PROFILE_SHARING_0806": True} if version.startswith("8.6") else {})
+        assert config._features == (
+            {"PROFILE_SHARING_0806": True} if version.startswith("8.6") else {}
+        )
         (profile,) = config._profiles
         assert profile._shapes == {"input": ((1, 3, 64, 64), (2, 3, 64, 64), (2, 3, 64, 64))}
 
@@ -125,22 +164,40 @@ class TestEveryVersion:
         assert [bindings.runtime(core).DLA_core for core in (0, 1)] == [0, 1]
         assert bindings.runtime(None).DLA_core == -1
 
-    def test_progress_where_there_is_a_monitor(self, version: str, small: tuple[Path, Network]) -> None:
+    def test_progress_where_there_is_a_monitor(
+        self, version: str, small: tuple[Path, Network]
+    ) -> None:
         steps: list[tuple[str, int, int]] = []
-        build(Bindings(fake_module(version)), *small, EngineSpec("cuda", "fp32", 1, False), BuildOptions(), step=lambda *told: steps.append(told))
+        build(
+            Bindings(fake_module(version)),
+            *small,
+            EngineSpec("cuda", "fp32", 1, False),
+            BuildOptions(),
+            step=lambda *told: steps.append(told),
+        )
         there = "IProgressMonitor" in NAMES[version]["module"]
         assert steps == ([("Building Engine", 1, 2), ("Building Engine", 2, 2)] if there else [])
 
-    def test_timings_go_on_and_damaged_ones_are_dropped(self, version: str, small: tuple[Path, Network]) -> None:
+    def test_timings_go_on_and_damaged_ones_are_dropped(
+        self, version: str, small: tuple[Path, Network]
+    ) -> None:
         spec = EngineSpec("cuda", "fp32", 1, False)
         for before, after in ((b"", b"."), (b"known", b"known."), (b"damaged", b".")):
             there = not version.startswith("rtx")  # has the names, which do nothing
-            assert build(Bindings(fake_module(version)), *small, spec, BuildOptions(), timings=before).timings == (after if there else b"")
+            assert build(
+                Bindings(fake_module(version)), *small, spec, BuildOptions(), timings=before
+            ).timings == (after if there else b"")
 
-    def test_failure_has_the_builders_last_words(self, version: str, small: tuple[Path, Network]) -> None:
+    def test_failure_has_the_builders_last_words(
+        self, version: str, small: tuple[Path, Network]
+    ) -> None:
         module = fake_module(version)
-        module.world.fail_build = "Error Code 10: Could not find any implementation for node {ForeignNode[a...b]}."
-        with pytest.raises(ConfigurationFailed, match="Could not find any implementation") as caught:
+        module.world.fail_build = (
+            "Error Code 10: Could not find any implementation for node {ForeignNode[a...b]}."
+        )
+        with pytest.raises(
+            ConfigurationFailed, match="Could not find any implementation"
+        ) as caught:
             build(Bindings(module), *small, EngineSpec("cuda", "fp32", 1, False), BuildOptions())
         assert caught.value.failure.kind is FailureKind.BUILD_FAILED
         assert "\n" not in caught.value.failure.reason
@@ -155,7 +212,7 @@ def test_where_profiles_cannot_be_shared_engines_are_static() -> None:
 
 def test_what_is_concatenated_or_pooled_has_one_range_in_int8(tmp_path: Path) -> None:
     """A DLA takes it in no other form, and without an error it goes to the GPU."""
-    from envs.network import read_network
+    from envs.graph.reading import read_network
     from tests.envs.runtimes.tensorrt.test_graph import NODE, tail, values
 
     nodes = [
@@ -168,14 +225,23 @@ def test_what_is_concatenated_or_pooled_has_one_range_in_int8(tmp_path: Path) ->
         NODE("Conv", ["e", "last"], ["y"]),
     ]
     weights = {"small": 0.1, "large": 1.0, "larger": 9.0}
-    kernels = {name: scale * values(4, 4, 1, 1) for name, scale in weights.items()} | {"last": values(4, 12, 1, 1)}
+    kernels = {name: scale * values(4, 4, 1, 1) for name, scale in weights.items()} | {
+        "last": values(4, 12, 1, 1)
+    }
     path = tmp_path / "concatenated.onnx"
     import onnx
 
     onnx.save(tail(nodes, kernels, (4, 5, 5)), path)
     module = fake_module("10.3.0", 2)
     ranges = activation_ranges(onnx.load(str(path)), read_network(path), 1)
-    build(Bindings(module), path, read_network(path), EngineSpec("dla", "int8", 2, True), BuildOptions(), ranges)
+    build(
+        Bindings(module),
+        path,
+        read_network(path),
+        EngineSpec("dla", "int8", 2, True),
+        BuildOptions(),
+        ranges,
+    )
     layers = module.world.networks[-1]._layers
     found = {layer.get_output(0).name: layer.get_output(0).dynamic_range[1] for layer in layers}
     assert len({found[name] for name in "abcdpe"}) == 1
@@ -185,58 +251,110 @@ def test_what_is_concatenated_or_pooled_has_one_range_in_int8(tmp_path: Path) ->
 
 def test_int8_without_ranges_is_a_typed_failure(small: tuple[Path, Network]) -> None:
     with pytest.raises(ConfigurationFailed, match="nobody gave the ranges") as caught:
-        build(Bindings(fake_module("10.3.0")), *small, EngineSpec("tensor", "int8", 1, False), BuildOptions())
+        build(
+            Bindings(fake_module("10.3.0")),
+            *small,
+            EngineSpec("tensor", "int8", 1, False),
+            BuildOptions(),
+        )
     assert caught.value.failure.kind is FailureKind.BUILD_FAILED
 
 
-@pytest.mark.parametrize("error", [RuntimeError("std::exception"), ValueError("Error in set dynamic range"), MemoryError()])
-def test_what_tensorrt_raises_is_a_typed_failure(small: tuple[Path, Network], monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("std::exception"), ValueError("Error in set dynamic range"), MemoryError()],
+)
+def test_what_tensorrt_raises_is_a_typed_failure(
+    small: tuple[Path, Network], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def raises(*arguments: Any) -> None:
         raise error
 
     monkeypatch.setattr(Bindings, "set_precision", raises)
     with pytest.raises(ConfigurationFailed, match=str(error) or "MemoryError") as caught:
-        build(Bindings(fake_module("10.3.0")), *small, EngineSpec("cuda", "fp32", 1, False), BuildOptions())
+        build(
+            Bindings(fake_module("10.3.0")),
+            *small,
+            EngineSpec("cuda", "fp32", 1, False),
+            BuildOptions(),
+        )
     assert caught.value.failure.kind is FailureKind.BUILD_FAILED
 
 
-def test_no_room_for_a_copy_of_the_graph_is_said(small: tuple[Path, Network], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_for_a_copy_of_the_graph_is_said(
+    small: tuple[Path, Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(build_module, "save", full)
     with pytest.raises(StorageError, match=r"No space left on device.*make room in"):
-        build(Bindings(fake_module("10.3.0")), *small, EngineSpec("cuda", "fp32", 1, True), BuildOptions())
+        build(
+            Bindings(fake_module("10.3.0")),
+            *small,
+            EngineSpec("cuda", "fp32", 1, True),
+            BuildOptions(),
+        )
 
 
-def test_what_else_goes_wrong_with_a_file_is_no_lack_of_room(small: tuple[Path, Network], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_else_goes_wrong_with_a_file_is_no_lack_of_room(
+    small: tuple[Path, Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def forbidden(*arguments: Any) -> None:
         raise PermissionError(13, "Permission denied", "/scratch/prepared.onnx")
 
     monkeypatch.setattr(build_module, "save", forbidden)
-    with pytest.raises(StorageError, match=r"Permission denied: '/scratch/prepared.onnx'") as caught:
-        build(Bindings(fake_module("10.3.0")), *small, EngineSpec("cuda", "fp32", 1, True), BuildOptions())
+    with pytest.raises(
+        StorageError, match=r"Permission denied: '/scratch/prepared.onnx'"
+    ) as caught:
+        build(
+            Bindings(fake_module("10.3.0")),
+            *small,
+            EngineSpec("cuda", "fp32", 1, True),
+            BuildOptions(),
+        )
     assert "make room" not in str(caught.value)
 
 
-def test_a_parser_that_refuses_is_a_failed_build(tmp_path: Path, small: tuple[Path, Network]) -> None:
+def test_a_parser_that_refuses_is_a_failed_build(
+    tmp_path: Path, small: tuple[Path, Network]
+) -> None:
     import onnx
 
     model = onnx.load(str(small[0]))
     model.graph.node[0].domain = "com.example"
     path = tmp_path / "unknown.onnx"
     onnx.save(model, path)
-    with pytest.raises(ConfigurationFailed, match=r"the parser refuses the file: .*UNSUPPORTED_NODE"):
-        build(Bindings(fake_module("10.3.0")), path, small[1], EngineSpec("cuda", "fp32", 1, False), BuildOptions())
+    with pytest.raises(
+        ConfigurationFailed, match=r"the parser refuses the file: .*UNSUPPORTED_NODE"
+    ):
+        build(
+            Bindings(fake_module("10.3.0")),
+            path,
+            small[1],
+            EngineSpec("cuda", "fp32", 1, False),
+            BuildOptions(),
+        )
 
 
-def test_a_workspace_that_the_device_does_not_have_is_said(small: tuple[Path, Network], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_workspace_that_the_device_does_not_have_is_said(
+    small: tuple[Path, Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Bindings, "set_pool", lambda self, config, name, size: size // 2)
-    with pytest.raises(ConfigurationFailed, match="workspace_mib=1024 is more than this device has"):
-        build(Bindings(fake_module("10.3.0")), *small, EngineSpec("cuda", "fp32", 1, False), BuildOptions())
+    with pytest.raises(
+        ConfigurationFailed, match="workspace_mib=1024 is more than this device has"
+    ):
+        build(
+            Bindings(fake_module("10.3.0")),
+            *small,
+            EngineSpec("cuda", "fp32", 1, False),
+            BuildOptions(),
+        )
 
 
-def test_without_tensorrt_the_error_says_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tensorrt_the_error_says_where_it_comes_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(versions, "MODULES", ("no_such_tensorrt", "no_such_tensorrt_rtx"))
     with pytest.raises(DependencyError, match="system-site-packages"):
         load_bindings()
@@ -248,9 +366,15 @@ def test_names_in_the_captured_lists_agree_with_what_is_known() -> None:
     assert {version: "INT8" not in each for version, each in flags.items()} == TYPED
     assert all("TF32" in each and "GPU_FALLBACK" in each for each in flags.values())
     assert flags["8.6.1"]["TF32"] != flags["10.3.0"]["TF32"]  # numbers move: code goes by names
-    creation = {version: NAMES[version]["enums"]["NetworkDefinitionCreationFlag"] for version in VERSIONS}
+    creation = {
+        version: NAMES[version]["enums"]["NetworkDefinitionCreationFlag"] for version in VERSIONS
+    }
     assert "EXPLICIT_BATCH" not in creation["11.4.0"]
     engine = {version: NAMES[version]["classes"]["ICudaEngine"] for version in VERSIONS}
     assert "device_memory_size_v2" not in engine["8.6.1"]
     assert "device_memory_size" not in engine["11.4.0"]
-    assert all("dynamic_range" in NAMES[version]["classes"]["ITensor"] for version in VERSIONS if not TYPED[version])
+    assert all(
+        "dynamic_range" in NAMES[version]["classes"]["ITensor"]
+        for version in VERSIONS
+        if not TYPED[version]
+    )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from envs.configuration import ConfigurationSpace
-from envs.device import Device, accelerator
-from envs.network import Network
 from envs.runtimes.tensorrt.engine import TensorRTEngine
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.versions import Bindings
-from envs.workload import workload_of
+from envs.spec.device import DeviceSpec, accelerator
+from envs.spec.network import Network
+from envs.spec.space import ConfigurationSpace
+from envs.spec.workload import workload_of
 from tests.envs.runtimes.tensorrt.fake_cuda import FakeCuda
 from tests.envs.runtimes.tensorrt.named import fake_module
 
@@ -33,7 +33,7 @@ class World:
     ) -> None:
         self.path, self.network = small
         self.module, self.cuda = fake_module(version, 2), FakeCuda()
-        device = Device("Orin", tuple(accelerator(name) for name in accelerators), 8, 30_000.0)
+        device = DeviceSpec("Orin", tuple(accelerator(name) for name in accelerators), 8, 30_000.0)
         self.space = ConfigurationSpace(device, workload_of([self.network]), 2, batches)
         self.cache = cache
         self.options = BuildOptions(samples=1, **options)
@@ -41,7 +41,9 @@ class World:
 
     def again(self) -> TensorRTEngineFactory:
         """Another factory on the same cache."""
-        return TensorRTEngineFactory(self.space, [self.path], self.cache, self.options, Bindings(self.module), self.cuda)  # type: ignore[arg-type]
+        return TensorRTEngineFactory(
+            self.space, [self.path], self.cache, self.options, Bindings(self.module), self.cuda
+        )  # type: ignore[arg-type]
 
     @property
     def builds(self) -> int:

@@ -1,0 +1,229 @@
+"""Opens ONNX files that come from anywhere: what is damaged, unsafe or made for training is refused with one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from envs.errors import NetworkError, one_line
+from envs.files import sha256_of
+from envs.optional import optional_import
+
+#: In a location this makes ONNX Runtime take the offset for an address in memory (onnxruntime, tensorprotoutils.h); older versions obey a file.
+MEMORY = "_ORT_MEM_ADDR_"
+
+#: Nodes of a graph once every call of a local function has been replaced, and how deep calls go: a few functions that call each other ten times
+#: over make more nodes than any memory holds.
+MAX_NODES, MAX_CALLS = 200_000, 64
+
+
+def open_model(path: Path) -> tuple[Any, str]:
+    """The ModelProto in `path`, without its external data, and the SHA-256 of everything it is made of.
+
+    Raises:
+        NetworkError: the file is missing, is no ONNX file, was made for training, or points outside its folder.
+        DependencyError: onnx is not installed.
+    """
+    return open_with_content(path)[:2]
+
+
+def open_with_content(path: Path) -> tuple[Any, str, bytes | None]:
+    """The same, and the content of the file for `check_model`; None where part of the model lies in other files."""
+    onnx = optional_import("onnx", "networks")
+    decode_error = optional_import("google.protobuf.message", "networks").DecodeError
+    if any(
+        "\ud800" <= letter <= "\udfff" for letter in str(path)
+    ):  # how Python keeps what is no UTF-8; ONNX takes no such name
+        raise NetworkError(f"the name of {path} is no UTF-8: rename it")
+    if not path.is_file():
+        raise NetworkError(
+            f"{path} {'is no file' if path.exists() else 'does not exist'}: give the path of an ONNX file"
+        )
+    try:
+        content = path.read_bytes()
+        digest = hashlib.sha256()
+        hashing = threading.Thread(
+            target=digest.update, args=(content,)
+        )  # beside the decoding: a large network takes a tenth of a second
+        hashing.start()
+        try:
+            model = onnx.ModelProto.FromString(content)
+        finally:
+            hashing.join()
+    except OSError as error:
+        raise NetworkError(
+            f"{path} cannot be read ({error.strerror or error}): give an ONNX file that you may read"
+        ) from error
+    except decode_error as error:
+        raise NetworkError(
+            f"{path} is not an ONNX file, or is cut short: copy or export it again"
+        ) from error
+    # An empty file, and some that are no ONNX file at all, decode to a message without a single field that matters.
+    if not model.ir_version or not model.HasField("graph"):
+        raise NetworkError(f"{path} is not an ONNX file, or is cut short: copy or export it again")
+    _refuse_endless(model, path)
+    _refuse_training(model, path)
+    external = _external_files(model, path)
+    for location in external:
+        digest.update(_digest(location, path))
+    return model, digest.hexdigest(), None if external else content
+
+
+def check_model(path: Path, content: bytes | None = None) -> None:
+    """NetworkError where the ONNX checker finds the model in `path` invalid.
+
+    Args:
+        content: of the file, where nothing lies beside it: the checker reads a large one slowly.
+    """
+    checker = optional_import("onnx.checker", "networks")
+    try:
+        checker.check_model(str(path) if content is None else content)
+    except (checker.ValidationError, RuntimeError, ValueError) as error:
+        raise NetworkError(
+            f"{path} is not a valid ONNX model ({one_line(error)}): export it again"
+        ) from error
+
+
+def graphs(graph: Any) -> Iterator[Any]:
+    """The graph (or model-local function), and every graph inside its nodes: the branches of If, the bodies of Loop and Scan."""
+    yield graph
+    for node in graph.node:
+        yield from subgraphs(node)
+
+
+def subgraphs(node: Any) -> Iterator[Any]:
+    """Every graph inside a node, at any depth."""
+    for attribute in node.attribute:
+        for inner in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
+            yield from graphs(inner)
+
+
+def every_graph(model: Any) -> Iterator[Any]:
+    """All graphs of a model and of its local functions."""
+    for root in (model.graph, *model.functions):
+        yield from graphs(root)
+
+
+def _refuse_endless(model: Any, path: Path) -> None:
+    functions = {(function.domain, function.name): function for function in model.functions}
+    sizes: dict[tuple[Any, Any], int] = {}
+
+    def size(graph: Any, depth: int) -> int:
+        calls = [(node.domain, node.op_type) for each in graphs(graph) for node in each.node]
+        for call in set(calls) & functions.keys() - sizes.keys():
+            if depth == MAX_CALLS:  # a function that calls itself gets here too
+                raise NetworkError(
+                    f"{path} has local functions that call each other more than {MAX_CALLS} deep: inline them and export it again"
+                )
+            sizes[call] = size(functions[call], depth + 1)
+        return sum(sizes.get(call, 1) for call in calls)
+
+    if size(model.graph, 0) > MAX_NODES:
+        raise NetworkError(f"{path} has more than {MAX_NODES:,} nodes: serve a smaller network")
+
+
+def _refuse_training(model: Any, path: Path) -> None:
+    reason = "training information" if model.training_info else ""
+    for graph in every_graph(model):
+        constants = {tensor.name: tensor for tensor in getattr(graph, "initializer", ())}
+        for node in graph.node:
+            attributes = {attribute.name: attribute for attribute in node.attribute}
+            if node.op_type == "Constant" and "value" in attributes:
+                constants |= dict.fromkeys(node.output, attributes["value"].t)
+            elif str(node.domain).startswith("ai.onnx.preview.training") or str(
+                node.op_type
+            ).endswith(("Grad", "Gradient")):
+                reason = f"the operator {node.op_type}"
+            elif node.op_type == "BatchNormalization":
+                # Before opset 14 one that trains is told by its outputs for the new statistics.
+                trains = "training_mode" in attributes and attributes["training_mode"].i
+                reason = (
+                    "a BatchNormalization in training mode"
+                    if trains or sum(map(bool, node.output)) > 1
+                    else reason
+                )
+            elif node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] in constants:
+                mode = constants[node.input[2]]
+                reason = (
+                    "a Dropout in training mode"
+                    if any(mode.raw_data) or any(mode.int32_data)
+                    else reason
+                )
+    if reason:
+        raise NetworkError(
+            f"{path} is a training graph (it has {reason}): export the network for inference (model.eval() in PyTorch)"
+        )
+
+
+def _external_files(model: Any, path: Path) -> list[Path]:
+    """Files in the model's folder that hold its weights, sorted; a model may not make us read any other file."""
+    folder, found = path.parent.resolve(), set()
+    for tensor in _tensors(model):
+        for entry in tensor.external_data:
+            if entry.key != "location":
+                continue
+            location = str(
+                entry.value
+            )  # protobuf gives bytes where a text is not UTF-8, here and in the names of nodes
+            posix, windows = PurePosixPath(location), PureWindowsPath(location)
+            target = folder / location
+            unsafe = (
+                posix.anchor
+                or windows.anchor
+                or ".." in (*posix.parts, *windows.parts)
+                or "\0" in location
+                or MEMORY in location
+            )
+            if unsafe or not target.resolve().is_relative_to(folder):
+                raise NetworkError(
+                    f"{path} keeps weights outside its own folder ({location!r}): put them beside it and save it again"
+                )
+            if not target.is_file():
+                raise NetworkError(
+                    f"{path} needs the file of weights {location!r}, which is missing: copy it beside the model"
+                )
+            found.add(target)
+            _check_extent(tensor, target, path)
+    return sorted(found)
+
+
+def _check_extent(tensor: Any, target: Path, path: Path) -> None:
+    """NetworkError where the values of a tensor are said to lie beyond the file that holds them."""
+    said = {str(entry.key): str(entry.value) for entry in tensor.external_data}
+    offset, length = (said.get(key, "0") for key in ("offset", "length"))
+    plain = len(said) == len(tensor.external_data) and all(
+        re.fullmatch("[0-9]{1,18}", number) for number in (offset, length)
+    )
+    if not plain or int(offset) + int(length) > target.stat().st_size:
+        raise NetworkError(
+            f"{path} looks for weights beyond the end of {target.name!r}: copy that file again, or export both again"
+        )
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    for graph in every_graph(model):
+        attributes = [attribute for node in graph.node for attribute in node.attribute]
+        sparse = [*getattr(graph, "sparse_initializer", ())]
+        for attribute in attributes:
+            yield from ([attribute.t] if attribute.HasField("t") else [])
+            yield from attribute.tensors
+            sparse += [
+                *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []),
+                *attribute.sparse_tensors,
+            ]
+        yield from getattr(graph, "initializer", ())
+        for tensor in sparse:
+            yield from (tensor.values, tensor.indices)
+
+
+def _digest(location: Path, path: Path) -> bytes:
+    try:
+        return sha256_of(location)
+    except OSError as error:
+        raise NetworkError(
+            f"{path} needs {location.name}, which cannot be read ({error.strerror or error}): make it readable"
+        ) from error

@@ -1,0 +1,111 @@
+"""Engines of ONNX Runtime: `cpu_fp32` serves the graph as it is, `cpu_int8` a really quantised copy of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.errors import ConfigurationError, NetworkError, TunerError
+from envs.optional import optional_import
+from envs.runtimes.onnxruntime.quantization import quantized
+from envs.runtimes.serving.instance import Arrays, failure_of
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
+from envs.spec.measurement import ConfigurationFailed
+from envs.spec.space import ConfigurationSpace
+from envs.telemetry.sensors import probe_sensor
+
+
+class OnnxEngine:
+    """One session with its own threads."""
+
+    def __init__(self, path: Path, threads: int, inputs: Sequence[str]) -> None:
+        ort = optional_import("onnxruntime", "deploy")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # A thread that spins while it waits takes a core from an instance that works.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._inputs = tuple(inputs)
+        self._session: Any = ort.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+
+    def run(self, inputs: Arrays) -> Arrays:
+        outputs: list[npt.NDArray[np.generic]] = self._session.run(
+            None, dict(zip(self._inputs, inputs, strict=True))
+        )
+        return outputs
+
+    def close(self) -> None:
+        self._session = None
+
+
+class OnnxEngineFactory:
+    """Loads sessions of the workload's networks.
+
+    Args:
+        paths: [T] ONNX files, in the order of the tenants.
+        cache: folder that keeps quantised graphs from one run to the next.
+    """
+
+    def __init__(self, space: ConfigurationSpace, paths: Sequence[Path], cache: Path) -> None:
+        if len(paths) != len(space.workload.tenants):
+            raise ConfigurationError(
+                f"{len(paths)} ONNX files for {len(space.workload.tenants)} tenants"
+            )
+        self._space = space
+        self._paths = [Path(path) for path in paths]
+        self._cache = cache
+
+    def path(self, tenant: int, accelerator: int) -> Path:
+        """The graph that this tenant serves on this accelerator; the errors are those of `quantized`."""
+        network = self._space.workload.tenants[tenant].network
+        if self._space.device.accelerators[accelerator].name == "cpu_int8":
+            return quantized(self._paths[tenant], network, self._cache)
+        return self._paths[tenant]
+
+    def prepare(self) -> dict[tuple[int, int], NetworkError]:
+        """Quantise now what will be needed, so that no measurement waits for it; tells what is impossible, by (tenant, accelerator)."""
+        impossible = {}
+        tenants, accelerators = self._space.shape
+        for tenant, place in itertools.product(range(tenants), range(accelerators)):
+            try:
+                self.path(tenant, place)
+            except (
+                TunerError
+            ) as error:  # also a copy that cannot be kept: the graph as it is can serve
+                impossible[tenant, place] = NetworkError(str(error))
+        return impossible
+
+    def load(self, tenant: int, accelerator: int, threads: int) -> OnnxEngine:
+        network = self._space.workload.tenants[tenant].network
+        path = self.path(tenant, accelerator)
+        try:
+            return OnnxEngine(path, threads, [spec.name for spec in network.inputs])
+        except Exception as error:  # ONNX Runtime raises a family of its own without a common base
+            raise ConfigurationFailed(
+                failure_of(error, f"ONNX Runtime cannot load {path.name}")
+            ) from error
+
+    def close(self) -> None:
+        """Nothing is held beyond the engines."""
+
+
+def onnxruntime_runtime(
+    space: ConfigurationSpace,
+    paths: Sequence[Path],
+    cache: Path,
+    options: ServingOptions | None = None,
+) -> ServingRuntime:
+    """The live runtime of this computer; quantises what it needs before it returns. NetworkError where that is impossible."""
+    factory = OnnxEngineFactory(space, paths, cache)
+    for error in factory.prepare().values():
+        raise error
+    return ServingRuntime(space, factory, probe_sensor(), options or ServingOptions())

@@ -1,0 +1,236 @@
+"""One window: load on, warm up, wait for the window to pass, let what is open end, load off. See `window` for the arithmetic."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from envs.errors import RuntimeFault, require_positive
+from envs.runtimes.serving.instance import Instance
+from envs.runtimes.serving.interference import DISTURBED_SHARE, foreign_share, read_cpu
+from envs.runtimes.serving.load import Load
+from envs.runtimes.serving.process_memory import resident_mib
+from envs.runtimes.serving.queue import clock
+from envs.runtimes.serving.window import overlap, tenant_measurement
+from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
+from envs.spec.workload import Tenant
+from envs.telemetry.meter import PowerMeter
+
+
+@dataclass
+class ServingOptions:
+    """How to serve and measure.
+
+    Attributes:
+        max_wait_ms: how long the oldest request waits for a batch to fill.
+        batches_per_window: a window is lengthened until the slowest instance would finish this many batches in it ...
+        requests_per_window: ... and an open loop is likely to have sent this many requests ...
+        max_window_s: ... but not beyond this.
+        warmup_s: at least this long before the window opens; a closed loop also waits for a first batch of every instance.
+        timeout_s: for warm-up, and for the batches that are open when the window ends.
+        max_waiting: so many requests of a tenant may wait, or as many as its instances hold if that is more; further ones are refused.
+        power_interval_s: between two readings of a sensor that tells watts.
+        outside: whether requests come from a program of the user's own, so that a window adds none; one in which nothing was asked for is no failure.
+        seed: of the samples and arrivals.
+    """
+
+    max_wait_ms: float = 5.0
+    batches_per_window: int = 4
+    requests_per_window: int = 50
+    max_window_s: float = 20.0
+    warmup_s: float = 0.3
+    timeout_s: float = 60.0
+    max_waiting: int = 2048
+    power_interval_s: float = 0.1
+    outside: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_positive(
+            "serving",
+            self,
+            "batches_per_window",
+            "requests_per_window",
+            "max_window_s",
+            "timeout_s",
+            "max_waiting",
+            "power_interval_s",
+        )
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a window is taken of: instances, the tenants [T] they serve, each tenant's load [T], and the meter of power."""
+
+    instances: Sequence[Instance]
+    tenants: Sequence[Tenant]
+    loads: Sequence[Load]
+    meter: PowerMeter
+    options: ServingOptions
+
+    def measure(self, window_s: float, apply_s: float) -> Measurement:
+        """Take a window of at least `window_s`; ConfigurationFailed if an instance is lost or does not answer in time."""
+        began_s = clock()
+        try:
+            return self._measure(window_s, apply_s, began_s)
+        except RuntimeFault as error:  # of a load that found nobody to ask
+            self.check_alive()
+            raise ConfigurationFailed(
+                Failure(FailureKind.INSTANCE_LOST, str(error), clock() - began_s)
+            ) from error
+        finally:
+            for instance in self.instances:
+                instance.log = None
+
+    def _measure(self, window_s: float, apply_s: float, began_s: float) -> Measurement:
+        for instance in self.instances:
+            instance.watch()
+        try:
+            for load in self.loads:
+                load.start()
+            length_s = self._warm_up(window_s)
+            with self.meter:
+                before, start_s = read_cpu(), clock()
+                time.sleep(length_s)
+                end_s, after = clock(), read_cpu()
+            power = self.meter.window()
+            memory_mib = resident_mib()
+            self._finish(start_s, end_s)
+            seen = [len(instance.log or ()) for instance in self.instances]
+            late = [load.unanswered(start_s, end_s) for load in self.loads]
+            now_s = clock()
+        finally:
+            for load in self.loads:
+                load.stop()
+        self.check_alive()
+        logs = [list(instance.log or ()) for instance in self.instances]
+        served = [
+            [
+                record
+                for instance, log in zip(self.instances, logs, strict=True)
+                if instance.slot.tenant == position
+                for record in log
+            ]
+            for position in range(len(self.tenants))
+        ]
+        # Some were answered after `late` was read. Counted, for two may be due at one instant.
+        since = [Counter[float]() for _ in self.tenants]
+        for instance, log, before_late in zip(self.instances, logs, seen, strict=True):
+            since[instance.slot.tenant].update(
+                arrival for record in log[before_late:] for arrival in record.arrivals_s
+            )
+        self._settle()
+        measured = []
+        for tenant, load, records, arrivals, answered in zip(
+            self.tenants, self.loads, served, late, since, strict=True
+        ):
+            unanswered = None if load.closed else list((Counter(arrivals) - answered).elements())
+            measured.append(tenant_measurement(records, start_s, end_s, unanswered, now_s))
+            if not measured[-1].requests and not self.options.outside:
+                why = f"{tenant.name} got no request in {end_s - start_s:.1f} s at {tenant.rate_ips:g} a second: take a longer window"
+                raise ConfigurationFailed(Failure(FailureKind.TIMED_OUT, why, clock() - began_s))
+        foreign = foreign_share(before, after)
+        return Measurement(
+            tenants=tuple(measured),
+            window_s=end_s - start_s,
+            origin=Origin.MEASURED,
+            power_w=power.mean_w,
+            energy_j=power.mean_w * (end_s - start_s),
+            memory_mib=memory_mib,
+            overlap=overlap(logs, start_s, end_s),
+            foreign_share=foreign,
+            disturbed=foreign > DISTURBED_SHARE,
+            threads=tuple(
+                instance.slot.threads
+                for instance in sorted(self.instances, key=lambda each: each.slot.engine_key[:2])
+            ),
+            apply_s=apply_s,
+            measure_s=clock() - began_s,
+            sensor=self.meter.sensor.name,
+            rails_w=power.rails_w,
+            power_uncertainty_w=power.uncertainty_w,
+            temperature_c=power.hottest_c,
+            throttled=power.throttled,
+            sensor_fault=power.fault,
+        )
+
+    def check_alive(self) -> None:
+        """ConfigurationFailed if an instance has lost its engine."""
+        for instance in self.instances:
+            if instance.error is not None:
+                name = self.tenants[instance.slot.tenant].name
+                raise ConfigurationFailed(
+                    Failure(
+                        FailureKind.INSTANCE_LOST,
+                        f"an instance of {name} was lost: {instance.error}",
+                    )
+                )
+
+    def _warm_up(self, window_s: float) -> float:
+        """Wait until every instance that is saturated has served a batch; the window's length follows from the slowest."""
+        options = self.options
+        began_s = clock()
+        saturated = [each for each in self.instances if self.loads[each.slot.tenant].closed]
+        while clock() < began_s + options.warmup_s or not all(
+            instance.log for instance in saturated
+        ):
+            self.check_alive()
+            if clock() > began_s + options.timeout_s:
+                self._abandon(began_s + options.timeout_s / 2)
+                raise ConfigurationFailed(
+                    timed_out(f"no batch of every instance within {options.timeout_s:g} s", began_s)
+                )
+            time.sleep(0.005)
+        if options.outside:
+            return window_s
+        slowest_s = max(
+            (
+                record.end_s - record.start_s
+                for instance in self.instances
+                for record in instance.log or ()
+            ),
+            default=0.0,
+        )
+        fewest_s = max(
+            (options.requests_per_window / tenant.rate_ips for tenant in self.tenants), default=0.0
+        )  # 0 for a closed loop
+        return max(
+            window_s,
+            min(max(options.batches_per_window * slowest_s, fewest_s), options.max_window_s),
+        )
+
+    def _finish(self, start_s: float, end_s: float) -> None:
+        """Keep the load on until each batch that was open at the end of the window is served, and open-loop requests had their chance."""
+        timeout_s = self.options.timeout_s
+        for instance in self.instances:
+            while (since_s := instance.busy_since_s) is not None and since_s < end_s:
+                self.check_alive()
+                if clock() > end_s + timeout_s:
+                    self._abandon(end_s)
+                    raise ConfigurationFailed(
+                        timed_out(f"an instance has not answered for {timeout_s:g} s", start_s)
+                    )
+                time.sleep(0.002)
+        grace_s = end_s + (end_s - start_s)
+        while clock() < grace_s and any(load.waits(start_s, end_s) for load in self.loads):
+            time.sleep(0.005)
+
+    def _abandon(self, since_s: float) -> None:
+        """Give up on every instance that has worked on one batch since before `since_s`: the others are no worse for it."""
+        for instance in self.instances:
+            if (busy_s := instance.busy_since_s) is not None and busy_s < since_s:
+                instance.abandon(TimeoutError(f"no answer within {self.options.timeout_s:g} s"))
+
+    def _settle(self) -> None:
+        """Where the load was ours, let the batches at hand end, so that the next window starts with idle instances."""
+        deadline_s = clock() + (0.0 if self.options.outside else self.options.timeout_s)
+        for instance in self.instances:
+            while instance.busy_since_s is not None and clock() < deadline_s:
+                time.sleep(0.002)
+
+
+def timed_out(what: str, since_s: float) -> Failure:
+    """A typed failure with what it cost."""
+    return Failure(FailureKind.TIMED_OUT, what, clock() - since_s)

@@ -1,0 +1,95 @@
+"""Instances whose engines compute in the thread that calls them: each has a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from envs.runtimes.serving.instance import STOP_TIMEOUT_S, Arrays, Engine, Instance, Slot
+from envs.runtimes.serving.queue import Request, RequestQueue, clock
+from envs.spec.network import Network
+
+
+class ThreadInstance(Instance):
+    """One engine, one thread that feeds it."""
+
+    def __init__(
+        self,
+        slot: Slot,
+        engine: Engine,
+        network: Network,
+        queue: RequestQueue,
+        lost: Callable[[Instance], None],
+    ) -> None:
+        super().__init__(slot, network, queue, lost)
+        self._engine = engine
+        self._thread = threading.Thread(
+            target=self._serve, name=f"instance-{slot.engine_key}", daemon=True
+        )
+        self._proof: threading.Thread | None = None
+
+    def start(self) -> None:
+        self.prove(self.slot.batch)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._queue.wake()
+        if self._thread.ident is not None:
+            self._thread.join(0.0 if isinstance(self.error, TimeoutError) else STOP_TIMEOUT_S)
+        # An engine that hangs is left alone: releasing what it works on would crash.
+        if self._thread.is_alive() or (self._proof is not None and self._proof.is_alive()):
+            self.abandon(TimeoutError(f"no answer within {STOP_TIMEOUT_S:g} s"))
+        else:
+            self._engine.close()
+
+    def _compute(self, inputs: Arrays) -> None:
+        # In a thread of its own: nothing else can give up on a call that does not return.
+        proof: Future[Arrays] = Future()
+        self._proof = threading.Thread(
+            target=_call,
+            args=(proof, self._engine, inputs),
+            name=f"proof-{self.slot.engine_key}",
+            daemon=True,
+        )
+        self._proof.start()
+        self._proof.join(STOP_TIMEOUT_S)
+        if self._proof.is_alive():
+            error = TimeoutError(f"no answer within {STOP_TIMEOUT_S:g} s")
+            self.abandon(error)
+            raise error
+        proof.result(0)
+
+    def _serve(self) -> None:
+        try:
+            while not self._stopping and self.error is None:
+                requests = self._queue.take(lambda: self.slot.batch, lambda: self._stopping)
+                if requests is not None:
+                    self._run([request for request in requests if request.begin()])
+        finally:
+            if (
+                not self._stopping and self.error is None
+            ):  # a callback of the user's may end this thread: nobody must wait for it
+                self._lose(RuntimeError("its thread has ended"))
+
+    def _run(self, requests: list[Request]) -> None:
+        if not requests:
+            return
+        start_s = clock()
+        try:
+            inputs = self._begin(requests)
+            with self._running:
+                if self.error is not None:  # given up while a proof hung in the engine
+                    raise self.error
+                outputs = self._engine.run(inputs)
+            self._finish(start_s, outputs)
+        except Exception as error:
+            self._lose(error)
+
+
+def _call(proof: Future[Arrays], engine: Engine, inputs: Arrays) -> None:
+    try:
+        proof.set_result(engine.run(inputs))
+    except Exception as error:
+        proof.set_exception(error)

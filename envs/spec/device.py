@@ -1,0 +1,137 @@
+"""Devices: a module (or a plain computer) in a power mode, and the accelerators it has."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from envs.errors import OptionError
+from envs.files import check_fields
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """One place an instance can run.
+
+    Attributes:
+        name: `cuda`, `tensor`, `dla0`, `dla1`, or on a plain computer `cpu_fp32`, `cpu_int8`.
+        weight_bytes: bytes a weight or an activation takes here (4 for FP32, 1 for INT8).
+        max_loadables: instances it can hold at once, over all tenants; None where there is no such limit.
+        max_instances, max_batch: of one tenant, worth trying here, whatever the space allows elsewhere; None for no limit of its own.
+    """
+
+    name: str
+    weight_bytes: int
+    max_loadables: int | None = None
+    max_instances: int | None = None
+    max_batch: int | None = None
+
+
+#: What an instance can run on, by name. A DLA core holds 16 loadables at once (NVIDIA, TensorRT developer guide, "Working with DLA"); it runs
+#: them one after another and gains nothing from larger batches (latency is proportional to the batch from 1 to 16, NVIDIA cuDLA-samples), so
+#: that three instances and a batch of eight are more than enough to keep it busy.
+ACCELERATORS: dict[str, Accelerator] = {
+    accelerator.name: accelerator
+    for accelerator in (
+        Accelerator("cuda", 4),
+        Accelerator("tensor", 2),
+        Accelerator("dla0", 1, max_loadables=16, max_instances=3, max_batch=8),
+        Accelerator("dla1", 1, max_loadables=16, max_instances=3, max_batch=8),
+        Accelerator("cpu_fp32", 4),
+        Accelerator("cpu_int8", 1),
+    )
+}
+
+
+def accelerator(name: str) -> Accelerator:
+    """The accelerator called `name`; OptionError where there is none."""
+    try:
+        return ACCELERATORS[name]
+    except KeyError:
+        raise OptionError(
+            f"unknown accelerator {name!r}: choose from {', '.join(ACCELERATORS)}"
+        ) from None
+
+
+@dataclass(frozen=True)
+class DeviceSpec:
+    """What instances share.
+
+    Attributes:
+        name: the module, or the processor of a plain computer.
+        accelerators: [A], in a fixed order that every array follows.
+        cores: processor cores that this process may use.
+        memory_mib: memory that instances may fill.
+        power_mode: the power mode it was described in.
+    """
+
+    name: str
+    accelerators: tuple[Accelerator, ...]
+    cores: int
+    memory_mib: float
+    power_mode: str = "default"
+
+    @property
+    def accelerator_names(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self.accelerators)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"accelerators": list(self.accelerator_names)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> DeviceSpec:
+        """What `to_dict` gave; ValueError, TypeError, KeyError or OptionError where it is something else."""
+        device = cls(
+            **data | {"accelerators": tuple(accelerator(name) for name in data["accelerators"])}
+        )
+        check_fields(device)
+        if not device.accelerators or len(set(device.accelerators)) < len(device.accelerators):
+            raise ValueError("accelerators must be at least one, and each once")
+        return device
+
+
+def local_computer(
+    accelerators: tuple[str, ...] = ("cpu_fp32", "cpu_int8"), cores: int | None = None
+) -> DeviceSpec:
+    """This computer as a device, probed; instances may fill nine tenths of its memory."""
+    usable = available_cores()
+    if cores is not None and not 1 <= cores <= usable:
+        raise OptionError(
+            f"device.cores={cores} must lie in 1..{usable}, the cores this process may use"
+        )
+    if not accelerators or len(set(accelerators)) != len(accelerators):
+        raise OptionError(
+            f"device.accelerators={list(accelerators)} must name at least one accelerator, and each once"
+        )
+    wrong = [name for name in accelerators if not accelerator(name).name.startswith("cpu_")]
+    if wrong:
+        raise OptionError(
+            f"a plain computer has no accelerator {wrong[0]!r}: choose from cpu_fp32, cpu_int8"
+        )
+    memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
+    return DeviceSpec(
+        processor_name(),
+        tuple(accelerator(name) for name in accelerators),
+        cores or usable,
+        round(0.9 * memory_mib),
+    )
+
+
+def available_cores() -> int:
+    """Cores this process may run on (its affinity, where the system tells)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    """The processor's marketing name from /proc/cpuinfo, or the architecture where that does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()} x{available_cores()}"

@@ -1,0 +1,68 @@
+"""Networks: what a served ONNX file costs, takes and gives."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from envs.errors import NetworkError, one_line
+from envs.files import check_fields
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output: the shape of one sample, without the batch; the type by its numpy name, such as `float32`."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """A served network.
+
+    Attributes:
+        name: what reports call it.
+        sha256: of the file and of the files of weights that it names.
+        macs: multiply-accumulates of one sample in Conv, ConvTranspose, Gemm and MatMul.
+        weight_bytes: bytes of the weights in FP32.
+        activation_bytes: the most bytes of activations alive at once for one sample in FP32.
+        layers: nodes that compute.
+        inputs: what one sample is made of.
+        outputs: what it gives.
+        fixed_batch: the only batch size it can be run with; None where any can.
+    """
+
+    name: str
+    sha256: str
+    macs: int
+    weight_bytes: int
+    activation_bytes: int
+    layers: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    fixed_batch: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Network:
+        """What `to_dict` gave, also after a way through JSON; NetworkError where a field is missing or unknown."""
+        try:
+            specs = {
+                key: tuple(
+                    TensorSpec(**spec | {"shape": tuple(int(size) for size in spec["shape"])})
+                    for spec in data[key]
+                )
+                for key in ("inputs", "outputs")
+            }
+            network = cls(**data | specs)
+            for described in (network, *network.inputs, *network.outputs):
+                check_fields(described)
+            return network
+        except (KeyError, TypeError, ValueError) as error:
+            raise NetworkError(
+                f"this is not the description of a network ({one_line(error)}): read the ONNX file again"
+            ) from error

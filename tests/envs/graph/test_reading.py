@@ -1,0 +1,406 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.errors import DependencyError, NetworkError
+from envs.graph.reading import read_network
+from envs.optional import optional_import
+from envs.spec.network import Network, TensorSpec
+
+onnx = pytest.importorskip("onnx")
+helper, FLOAT = onnx.helper, onnx.TensorProto.FLOAT
+
+
+def value(name: str, shape: list[Any] | None, kind: int = FLOAT) -> Any:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def weight(name: str, *shape: int) -> Any:
+    return onnx.numpy_helper.from_array(np.full(shape, 0.1, np.float32), name)
+
+
+def node(kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -> Any:
+    return helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes)
+
+
+def save(
+    folder: Path,
+    nodes: list[Any],
+    inputs: list[Any],
+    outputs: list[Any],
+    weights: tuple[Any, ...] = (),
+    opset: int = 17,
+    **more: Any,
+) -> Path:
+    graph = helper.make_graph(nodes, "net", inputs, outputs, initializer=list(weights))
+    opsets = [helper.make_opsetid("", opset), *more.pop("domains", [])]
+    path = folder / "net.onnx"
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=opsets, ir_version=8, **more).SerializeToString()
+    )
+    return path
+
+
+def small(folder: Path, batch: Any = "batch") -> Path:
+    """Conv [4, 3, 3, 3] on 8 x 8 pixels, Relu, Flatten, Gemm [10, 256]."""
+    nodes = [
+        node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
+        node("Relu", ["a"], ["b"]),
+        node("Flatten", ["b"], ["c"]),
+        node("Gemm", ["c", "v"], ["y"], transB=1),
+        node("Relu", ["unused_source"], ["unused"]),
+    ]
+    weights = (weight("w", 4, 3, 3, 3), weight("v", 10, 256), weight("unused_source", 1000))
+    return save(folder, nodes, [value("x", [batch, 3, 8, 8])], [value("y", [batch, 10])], weights)
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(NetworkError) as caught:
+        read_network(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+def test_costs_agree_with_a_count_by_hand(tmp_path: Path) -> None:
+    network = read_network(small(tmp_path))
+    assert network.name == "net"
+    assert network.macs == 4 * 8 * 8 * 27 + 10 * 256
+    assert network.weight_bytes == 4 * (4 * 27 + 10 * 256)
+    assert network.activation_bytes == 4 * (256 + 256)  # while Relu runs
+    assert network.layers == 3
+    assert network.fixed_batch is None
+    assert network.inputs == (TensorSpec("x", (3, 8, 8), "float32"),)
+    assert network.outputs == (TensorSpec("y", (10,), "float32"),)
+
+
+def test_fixed_batch_costs_the_same_per_sample(tmp_path: Path) -> None:
+    free = read_network(small(tmp_path))
+    fixed = read_network(small(tmp_path, batch=6), name="other")
+    assert (fixed.fixed_batch, fixed.name) == (6, "other")
+    assert (fixed.macs, fixed.activation_bytes, fixed.inputs, fixed.outputs) == (
+        free.macs,
+        free.activation_bytes,
+        free.inputs,
+        free.outputs,
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "weights", "result", "macs"),
+    [
+        (
+            node("Conv", ["x", "w"], ["y"], group=2),
+            weight("w", 6, 2, 3, 3),
+            [6, 6, 6],
+            6 * 36 * 2 * 9,
+        ),
+        (
+            node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2]),
+            weight("w", 4, 5, 2, 2),
+            [5, 16, 16],
+            4 * 64 * 5 * 4,
+        ),
+        (node("MatMul", ["x", "w"], ["y"]), weight("w", 8, 3), [4, 8, 3], 4 * 8 * 3 * 8),
+        (node("Relu", ["x"], ["y"]), weight("w", 1), [4, 8, 8], 0),
+    ],
+)
+def test_multiply_accumulates_by_hand(
+    tmp_path: Path, layer: Any, weights: Any, result: list[int], macs: int
+) -> None:
+    path = save(
+        tmp_path, [layer], [value("x", ["n", 4, 8, 8])], [value("y", ["n", *result])], (weights,)
+    )
+    assert read_network(path).macs == macs
+
+
+def test_product_of_two_activations_and_transposed_gemm(tmp_path: Path) -> None:
+    product = save(
+        tmp_path,
+        [node("MatMul", ["x", "x"], ["y"])],
+        [value("x", ["n", 5, 5])],
+        [value("y", ["n", 5, 5])],
+    )
+    assert read_network(product).macs == 125
+    nodes = [
+        node("Transpose", ["x"], ["t"], perm=[1, 0]),
+        node("Gemm", ["t", "w"], ["y"], transA=1),
+    ]
+    gemm = save(
+        tmp_path, nodes, [value("x", ["n", 7])], [value("y", ["n", 3])], (weight("w", 7, 3),)
+    )
+    assert read_network(gemm).macs == 21
+
+
+def test_shape_plumbing_costs_nothing_and_the_batch_is_followed_through_it(tmp_path: Path) -> None:
+    shape = onnx.numpy_helper.from_array(np.array([-1], np.int64), "rest")
+    nodes = [
+        node("Shape", ["x"], ["s"], start=0, end=1),
+        node("Concat", ["s", "rest"], ["target"], axis=0),
+        node("Reshape", ["x", "target"], ["flat"]),
+        node("Constant", [], ["two"], value_float=2.0),
+        node("Mul", ["flat", "two"], ["y"]),
+    ]
+    network = read_network(
+        save(tmp_path, nodes, [value("x", ["n", 3, 4])], [value("y", ["n", 12])], (shape,))
+    )
+    assert (network.layers, network.macs, network.weight_bytes) == (1, 0, 4)
+    assert network.outputs[0].shape == (12,)
+
+
+def test_weights_that_are_listed_as_inputs_are_no_inputs(tmp_path: Path) -> None:
+    inputs = [value("x", ["n", 7]), value("w", [7, 3])]
+    network = read_network(
+        save(
+            tmp_path,
+            [node("MatMul", ["x", "w"], ["y"])],
+            inputs,
+            [value("y", ["n", 3])],
+            (weight("w", 7, 3),),
+        )
+    )
+    assert [spec.name for spec in network.inputs] == ["x"]
+
+
+def test_local_functions_are_counted(tmp_path: Path) -> None:
+    body = helper.make_function(
+        "local",
+        "Double",
+        ["a", "w"],
+        ["b"],
+        [node("MatMul", ["a", "w"], ["b"])],
+        [helper.make_opsetid("", 17)],
+    )
+    call = helper.make_node("Double", ["x", "w"], ["y"], domain="local")
+    domains = [helper.make_opsetid("local", 1)]
+    path = save(
+        tmp_path,
+        [call],
+        [value("x", ["n", 7])],
+        [value("y", ["n", 3])],
+        (weight("w", 7, 3),),
+        functions=[body],
+        domains=domains,
+    )
+    assert read_network(path).macs == 21
+
+
+def test_description_survives_json(tmp_path: Path) -> None:
+    network = read_network(small(tmp_path))
+    assert Network.from_dict(json.loads(json.dumps(network.to_dict()))) == network
+    assert Network.from_dict(asdict(network)) == network
+    with pytest.raises(NetworkError, match="not the description of a network"):
+        Network.from_dict({"name": "net"})
+    with pytest.raises(NetworkError, match="not the description of a network"):
+        Network.from_dict(network.to_dict() | {"colour": "red"})
+
+
+def test_hash_tells_files_apart(tmp_path: Path) -> None:
+    first = read_network(small(tmp_path)).sha256
+    assert first == read_network(small(tmp_path)).sha256
+    assert first != read_network(small(tmp_path, batch=6)).sha256
+
+
+def test_what_is_no_onnx_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    assert "does not exist" in refusal(path)
+    assert "is no file" in refusal(tmp_path)
+    whole = small(tmp_path).read_bytes()
+    for content in (
+        b"",
+        b"\x00" * 50,
+        b"not a network at all",
+        random.Random(0).randbytes(500),
+        whole[: len(whole) // 2],
+        whole[:-3],
+    ):
+        path.write_bytes(content)
+        assert "is not an ONNX file, or is cut short" in refusal(path)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damage_never_ends_in_anything_but_a_sentence(tmp_path: Path, seed: int) -> None:
+    whole, chance = small(tmp_path).read_bytes(), random.Random(seed)
+    places = [*range(200), *range(len(whole) - 200, len(whole))]
+    path = tmp_path / "damaged.onnx"
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 3)):
+            damaged[chance.choice(places)] = chance.randrange(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(NetworkError):  # some damage does no harm
+            read_network(path)
+
+
+def test_model_that_fails_the_checker_is_refused(tmp_path: Path) -> None:
+    unknown = save(
+        tmp_path, [node("Rely", ["x"], ["y"])], [value("x", ["n", 2])], [value("y", ["n", 2])]
+    )
+    assert "is not a valid ONNX model" in refusal(unknown)
+    misfit = save(
+        tmp_path,
+        [node("MatMul", ["x", "w"], ["y"])],
+        [value("x", ["n", 7])],
+        [value("y", ["n", 3])],
+        (weight("w", 8, 3),),
+    )
+    assert "does not fit together" in refusal(misfit)
+
+
+def test_training_graphs_are_refused(tmp_path: Path) -> None:
+    x, y = value("x", ["n", 4, 2, 2]), value("y", ["n", 4, 2, 2])
+    statistics = tuple(weight(name, 4) for name in "abcd")
+    norm = node("BatchNormalization", ["x", *"abcd"], ["y", "m", "v"], training_mode=1)
+    assert "BatchNormalization in training mode" in refusal(
+        save(tmp_path, [norm], [x], [y], statistics)
+    )
+
+    mode = onnx.numpy_helper.from_array(np.array(True), "mode")
+    drop = node("Dropout", ["x", "", "mode"], ["y"])
+    assert "Dropout in training mode" in refusal(save(tmp_path, [drop], [x], [y], (mode,)))
+    constant = node("Constant", [], ["mode"], value=mode)
+    assert "Dropout in training mode" in refusal(save(tmp_path, [constant, drop], [x], [y]))
+    off = onnx.numpy_helper.from_array(np.array(False), "mode")
+    assert read_network(save(tmp_path, [drop], [x], [y], (off,))).layers == 0
+
+    gradient = helper.make_node(
+        "Gradient", ["x"], ["y"], domain="ai.onnx.preview.training", xs=["x"], y="x"
+    )
+    domains = [helper.make_opsetid("ai.onnx.preview.training", 1)]
+    assert "the operator Gradient" in refusal(save(tmp_path, [gradient], [x], [y], domains=domains))
+
+    path = save(tmp_path, [node("Relu", ["x"], ["y"])], [x], [y])
+    model = onnx.load(str(path))
+    model.training_info.add().algorithm.name = "step"
+    path.write_bytes(model.SerializeToString())
+    assert "training information" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "reason"),
+    [
+        ([value("x", ["n", 3, "height"])], r"dimension 2 \(height\) of input 'x' is dynamic"),
+        ([value("x", ["n", 3, None])], "dimension 2 of input 'x' is dynamic"),
+        ([value("x", None)], "no shape with a batch in front"),
+        ([value("x", [])], "no shape with a batch in front"),
+        ([value("x", [0, 3])], "batch of 0"),
+        ([value("x", ["n", 3]), value("z", [1, 3])], "first dimensions of its inputs differ"),
+        ([helper.make_tensor_sequence_value_info("x", FLOAT, ["n", 3])], "is no tensor"),
+        ([], "has no inputs"),
+    ],
+)
+def test_inputs_that_cannot_be_batched_are_refused(
+    tmp_path: Path, inputs: list[Any], reason: str
+) -> None:
+    path = save(
+        tmp_path,
+        [node("Identity", ["x" if inputs else "w"], ["y"])],
+        inputs,
+        [value("y", ["n", 3])],
+        (weight("w", 2),),
+    )
+    with pytest.raises(NetworkError, match=reason):
+        read_network(path)
+
+
+def test_graph_without_outputs_is_refused(tmp_path: Path) -> None:
+    assert "no outputs" in refusal(
+        save(tmp_path, [node("Relu", ["x"], ["y"])], [value("x", ["n", 2])], [])
+    )
+
+
+def test_outputs_without_the_batch_are_refused(tmp_path: Path) -> None:
+    x = value("x", ["n", 4])
+    total = save(tmp_path, [node("ReduceSum", ["x"], ["y"], keepdims=0)], [x], [value("y", [])])
+    assert "first dimension of output 'y' is not the batch" in refusal(total)
+    turned = save(
+        tmp_path, [node("Transpose", ["x"], ["y"], perm=[1, 0])], [x], [value("y", [4, "n"])]
+    )
+    assert "first dimension of output 'y' is not the batch" in refusal(turned)
+    one = onnx.numpy_helper.from_array(np.array([1, -1], np.int64), "shape")
+    merged = save(
+        tmp_path, [node("Reshape", ["x", "shape"], ["y"])], [x], [value("y", [1, "m"])], (one,)
+    )
+    assert "first dimension of output 'y' is not the batch" in refusal(merged)
+
+
+def test_shape_that_depends_on_the_data_is_refused(tmp_path: Path) -> None:
+    nodes = [node("NonZero", ["x"], ["i"]), node("Cast", ["i"], ["y"], to=FLOAT)]
+    assert "depends on the data" in refusal(
+        save(tmp_path, nodes, [value("x", ["n", 4])], [value("y", [2, "m"])])
+    )
+
+
+def external(folder: Path, location: str) -> Path:
+    path = small(folder)
+    model = onnx.load(str(path))
+    tensor = model.graph.initializer[0]
+    content = tensor.raw_data
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    path.write_bytes(model.SerializeToString())
+    for place in {"weights.bin", "../weights.bin"}:
+        (folder / place).write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "../weights.bin",
+        "sub/../../weights.bin",
+        "/etc/passwd",
+        "..\\weights.bin",
+        "C:\\weights.bin",
+    ],
+)
+def test_weights_outside_the_folder_are_refused(tmp_path: Path, location: str) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    assert "outside its own folder" in refusal(external(folder, location))
+
+
+def test_weights_beside_the_model_are_read_and_count_for_its_hash(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    path = external(folder, "weights.bin")
+    network = read_network(path)
+    assert network.macs == 4 * 8 * 8 * 27 + 10 * 256
+    content = bytearray((folder / "weights.bin").read_bytes())
+    content[0] ^= 1
+    (folder / "weights.bin").write_bytes(content)
+    assert read_network(path).sha256 != network.sha256
+    (folder / "weights.bin").unlink()
+    assert "is missing" in refusal(path)
+
+
+def test_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    path = external(folder, "link.bin")
+    (folder / "link.bin").symlink_to(tmp_path / "weights.bin")
+    assert "outside its own folder" in refusal(path)
+
+
+def test_missing_package_is_told_from_a_broken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        DependencyError,
+        match=r"^no_such_package is not installed: pip install 'orin-tuner\[networks\]'$",
+    ):
+        optional_import("no_such_package", "networks")
+    (tmp_path / "broken_package.py").write_text("import no_such_package")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(DependencyError, match="installed but cannot be loaded"):
+        optional_import("broken_package", "networks")

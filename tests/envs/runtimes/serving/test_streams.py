@@ -1,0 +1,342 @@
+"""One thread that drives many engines: the same promises as with a thread each, tried with real sessions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.errors import RuntimeFault
+from envs.graph.reading import read_network
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
+from envs.spec.device import local_computer
+from envs.spec.measurement import ConfigurationFailed, FailureKind
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
+from envs.telemetry.none import NoSensor
+from tests.envs.runtimes.serving.streamed import Stream, StreamedFactory
+
+SAMPLE = np.zeros((3, 48, 48), np.float32)
+
+
+def configuration(fp32: tuple[int, int], int8: tuple[int, int] = (0, 0)) -> Configuration:
+    return Configuration(((fp32, int8),))
+
+
+@pytest.fixture
+def runtime(factory: StreamedFactory) -> Iterator[ServingRuntime]:
+    with ServingRuntime(
+        factory._space, factory, NoSensor(), ServingOptions(timeout_s=1.0)
+    ) as runtime:
+        yield runtime
+        for session in getattr(factory, "sessions", ()):
+            session.go_on.set()
+
+
+def is_of(answer: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether an answer is what one of the accelerators gives; `expected` is [accelerator, class]."""
+    return bool(np.abs(answer - expected).max(axis=1).min() < 1e-3)
+
+
+def drivers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "stream-driver"]
+
+
+def test_one_thread_drives_many_instances_and_mixes_nothing_up(
+    runtime: ServingRuntime,
+    factory: StreamedFactory,
+    samples: list[np.ndarray],
+    expected: np.ndarray,
+) -> None:
+    runtime.apply(configuration((4, 4), (2, 1)))
+    assert len(drivers()) == 1
+    for stream in factory.streams:
+        stream.launchers.clear()
+    futures = [runtime.submit("small", samples[turn % 16]) for turn in range(400)]
+    answers = [future.result(30)["logits"] for future in futures]
+    assert all(is_of(answer, expected[:, turn % 16]) for turn, answer in enumerate(answers))
+    assert {name for stream in factory.streams for name in stream.launchers} == {"stream-driver"}
+    assert all(stream.launchers for stream in factory.streams), "everybody gets work"
+
+
+def test_a_closed_loop_fills_every_batch_of_every_instance(
+    runtime: ServingRuntime, factory: StreamedFactory
+) -> None:
+    runtime.apply(configuration((2, 4), (3, 1)))
+    measurement = runtime.measure(0.5)
+    assert measurement.throughput_ips[0] > 0
+    assert len(measurement.threads) == 5
+    assert {size for session in factory.sessions[:2] for size in session.batches} == {4}
+    assert {size for session in factory.sessions[2:] for size in session.batches} == {1}
+
+
+def test_two_tenants_each_get_their_own_answers(
+    small_onnx: Path, other_onnx: Path, cache: Path
+) -> None:
+    space = ConfigurationSpace(
+        local_computer(("cpu_fp32",), cores=1),
+        workload_of([read_network(small_onnx), read_network(other_onnx)]),
+        2,
+        (1, 4),
+    )
+    with ServingRuntime(
+        space, StreamedFactory(space, [small_onnx, other_onnx], cache), NoSensor(), ServingOptions()
+    ) as runtime:
+        runtime.apply(Configuration((((2, 4),), ((2, 1),))))
+        assert len(drivers()) == 1
+        futures = [
+            (runtime.submit(0, SAMPLE), runtime.submit(1, np.zeros((3, 32, 32), np.float32)))
+            for _ in range(30)
+        ]
+        for one, other in futures:
+            assert one.result(10)["logits"].shape == (10,)
+            assert other.result(10)["logits"].shape == (5,)
+        assert (runtime.measure(0.3).throughput_ips > 0).all()
+
+
+def test_what_is_cancelled_is_not_served(runtime: ServingRuntime, factory: StreamedFactory) -> None:
+    runtime.apply(configuration((1, 1)))
+    session = factory.sessions[0]
+    session.go_on.clear()
+    futures = [runtime.submit(0, SAMPLE) for _ in range(6)]
+    while not futures[0].running():
+        time.sleep(0.001)
+    before = len(session.batches)
+    assert all(future.cancel() for future in futures[2:5])
+    assert not futures[0].cancel(), "it is on the device"
+    session.go_on.set()
+    assert [futures[kept].result(10)["logits"].shape for kept in (0, 1, 5)] == [(10,)] * 3
+    assert len(session.batches) == before + 3
+
+
+def test_a_partial_batch_leaves_after_the_maximum_wait_though_nothing_else_happens(
+    runtime: ServingRuntime, factory: StreamedFactory
+) -> None:
+    runtime.apply(configuration((1, 8)))
+    began = time.perf_counter()
+    futures = [runtime.submit(0, SAMPLE) for _ in range(3)]
+    assert all(future.result(10)["logits"].shape == (10,) for future in futures)
+    assert time.perf_counter() - began >= 0.004
+    assert factory.sessions[0].batches[0] == 8, "the proof"
+    assert sum(factory.sessions[0].batches[1:]) == 3
+
+
+def test_an_engine_that_raises_loses_only_its_own_instance(
+    runtime: ServingRuntime, factory: StreamedFactory
+) -> None:
+    runtime.apply(configuration((3, 1)))
+    factory.sessions[1].broken = True
+    futures = [runtime.submit(0, SAMPLE) for _ in range(60)]
+    errors = [future.exception(10) for future in futures]
+    lost = [error for error in errors if error is not None]
+    assert len(lost) == 1
+    assert isinstance(lost[0], ConfigurationFailed)
+    assert lost[0].failure.kind is FailureKind.INSTANCE_LOST
+    assert "the accelerator has gone" in lost[0].failure.reason
+    transition = runtime.apply(configuration((3, 1)))
+    assert (transition.kept, transition.created) == (2, 1)
+    assert runtime.measure(0.2).throughput_ips[0] > 0
+
+
+def test_nobody_waits_for_an_answer_that_cannot_come(
+    runtime: ServingRuntime, factory: StreamedFactory
+) -> None:
+    runtime.apply(configuration((1, 1)))
+    session = factory.sessions[0]
+    session.go_on.clear()
+    futures = [runtime.submit(0, SAMPLE) for _ in range(5)]
+    session.broken = True
+    session.go_on.set()
+    assert all(isinstance(future.exception(5), ConfigurationFailed) for future in futures), (
+        "those that waited behind it are told too"
+    )
+    with pytest.raises(RuntimeFault, match="no instance of small is alive"):
+        runtime.submit(0, SAMPLE)
+
+
+def test_one_that_hangs_is_abandoned_and_holds_up_nobody(
+    runtime: ServingRuntime, factory: StreamedFactory
+) -> None:
+    runtime.apply(configuration((2, 1)))
+    hung = factory.sessions[0]
+    hung.go_on.clear()
+    futures: list[Future[Any]] = [runtime.submit(0, SAMPLE) for _ in range(40)]
+    while sum(future.done() for future in futures) < 39:  # the other instance serves all but one
+        time.sleep(0.001)
+    (waiting,) = (future for future in futures if not future.done())
+    with pytest.raises(ConfigurationFailed) as error:
+        runtime.measure(0.2)
+    assert error.value.failure.kind is FailureKind.TIMED_OUT
+    assert isinstance(waiting.exception(5), ConfigurationFailed), "who asked is told"
+    transition = runtime.apply(configuration((2, 1)))
+    assert (transition.kept, transition.created) == (1, 1)
+    assert runtime.measure(0.2).throughput_ips[0] > 0
+    assert not hung.closed, "what it works on is not taken away under it"
+
+
+def test_a_batch_that_cannot_run_is_found_before_anything_changes(
+    runtime: ServingRuntime, factory: StreamedFactory
+) -> None:
+    runtime.apply(configuration((1, 1)))
+    factory.sessions[0].largest = 4
+    runtime.apply(configuration((1, 4)))
+    with pytest.raises(ConfigurationFailed) as error:
+        runtime.apply(configuration((1, 8), (1, 1)))
+    assert error.value.failure.kind is FailureKind.OUT_OF_MEMORY
+    assert [session.closed for session in factory.sessions] == [False, True], (
+        "what was loaded for it is released again"
+    )
+    assert runtime.measure(0.2).throughput_ips[0] > 0
+
+
+def test_an_instance_holds_memory_for_the_batch_that_is_asked_of_it_alone(
+    runtime: ServingRuntime, factory: StreamedFactory
+) -> None:
+    for batch in (1, 4, 8, 1):
+        runtime.apply(configuration((1, batch)))
+        assert factory.streams[0].sizes == {batch}
+    assert len(factory.streams) == 1, "it is the same instance"
+    proofs = len(factory.sessions[0].batches)
+    runtime.apply(configuration((1, 8)))
+    assert factory.sessions[0].batches[proofs] == 8, "what it gave back has to be proven again"
+    assert runtime.measure(0.2).throughput_ips[0] > 0
+
+
+def test_an_instance_whose_batch_stays_is_left_alone(
+    runtime: ServingRuntime, factory: StreamedFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits for it, however often the same is applied; what a proof that failed has left behind is given back once."""
+    kept: list[int] = []
+    monkeypatch.setattr(Stream, "keep", lambda self, batch: kept.append(batch))
+    for batch in (4, 4, 1, 1):
+        runtime.apply(configuration((1, batch)))
+    assert kept == [1]
+    factory.sessions[0].largest = 4
+    with pytest.raises(ConfigurationFailed):
+        runtime.apply(configuration((1, 8)))
+    for _ in range(2):
+        runtime.apply(configuration((1, 1)))
+    assert kept == [1, 1]
+
+
+def test_memory_that_cannot_be_given_back_loses_its_instance_alone(
+    runtime: ServingRuntime, factory: StreamedFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(batch: int) -> None:
+        raise RuntimeError("the accelerator has gone")
+
+    runtime.apply(configuration((1, 1)))
+    monkeypatch.setattr(factory.streams[0], "keep", fault)
+    transition = runtime.apply(configuration((2, 4)))
+    assert (transition.kept, transition.created) == (1, 1)
+    with pytest.raises(ConfigurationFailed, match="the accelerator has gone") as error:
+        runtime.measure(0.2)
+    assert error.value.failure.kind is FailureKind.INSTANCE_LOST
+    transition = runtime.apply(configuration((2, 4)))
+    assert (transition.kept, transition.created) == (1, 1)
+    assert runtime.measure(0.2).throughput_ips[0] > 0
+    assert [session.closed for session in factory.sessions] == [True, False, False]
+
+
+def test_changes_by_difference_lose_nothing_while_requests_flow(
+    runtime: ServingRuntime, samples: list[np.ndarray], expected: np.ndarray
+) -> None:
+    """A client never stops; batches, instances and accelerators change under it."""
+    runtime.apply(configuration((2, 1)))
+    futures: list[tuple[int, Future[Any]]] = []
+    over = threading.Event()
+
+    def client() -> None:
+        turn = 0
+        while not over.is_set():
+            turn += 1
+            futures.append((turn % 16, runtime.submit(0, samples[turn % 16])))
+            if turn % 8 == 0:
+                futures[-1][1].result(30)
+
+    thread = threading.Thread(target=client)
+    thread.start()
+    steps = [
+        ((2, 4), (0, 0)),
+        ((4, 4), (0, 0)),
+        ((4, 1), (1, 8)),
+        ((1, 8), (2, 1)),
+        ((1, 1), (0, 0)),
+        ((3, 4), (3, 4)),
+        ((2, 1), (0, 0)),
+    ]
+    changes = [runtime.apply(configuration(*step)) for step in steps]
+    over.set()
+    thread.join()
+    assert [(change.kept, change.created, change.removed) for change in changes] == [
+        (2, 0, 0),
+        (2, 2, 0),
+        (4, 1, 0),
+        (2, 1, 3),
+        (1, 0, 2),
+        (1, 5, 0),
+        (2, 0, 4),
+    ]
+    assert len(futures) > 20
+    for row, future in futures:
+        assert is_of(future.result(10)["logits"], expected[:, row])
+
+
+def test_loading_stalls_nobody(runtime: ServingRuntime, factory: StreamedFactory) -> None:
+    runtime.apply(configuration((1, 1)))
+    factory.pause_s = 0.4
+    applying = threading.Thread(target=runtime.apply, args=(configuration((2, 1)),))
+    applying.start()
+    served = 0
+    while applying.is_alive():
+        runtime.submit(0, SAMPLE).result(10)
+        served += 1
+    assert served > 10
+    assert len(factory.sessions) == 2
+
+
+def test_an_idle_driver_sleeps(runtime: ServingRuntime) -> None:
+    runtime.apply(configuration((2, 1)))
+    runtime.submit(0, SAMPLE).result(10)
+    (driver,) = drivers()
+    assert driver.ident is not None
+    spent = time.pthread_getcpuclockid(driver.ident)
+    before = time.clock_gettime(spent)
+    time.sleep(0.5)
+    assert time.clock_gettime(spent) - before < 0.1, "one that spins takes all of it"
+
+
+def test_close_answers_what_is_on_the_device_and_cancels_what_waits(
+    runtime: ServingRuntime, factory: StreamedFactory
+) -> None:
+    runtime.apply(configuration((1, 1)))
+    factory.sessions[0].go_on.clear()
+    futures = [runtime.submit(0, SAMPLE) for _ in range(5)]
+    while not futures[0].running():
+        time.sleep(0.001)
+    threading.Timer(0.1, factory.sessions[0].go_on.set).start()
+    runtime.close()
+    assert futures[0].result(0)["logits"].shape == (10,)
+    assert all(future.cancelled() for future in futures[1:])
+    assert factory.sessions[0].closed
+    assert not drivers()
+
+
+def test_a_callback_that_raises_harms_nobody(
+    runtime: ServingRuntime, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime.apply(configuration((1, 1)))
+
+    def careless(future: Future[Any]) -> None:
+        raise KeyError("mine")
+
+    runtime.submit(0, SAMPLE).add_done_callback(careless)
+    assert runtime.submit(0, SAMPLE).result(10)["logits"].shape == (10,)
+    assert "KeyError" in caplog.text

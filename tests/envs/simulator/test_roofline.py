@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from envs.arrays import FloatArray
+from envs.catalog.reference_networks import reference_names, reference_network
+from envs.simulator.machine import Machine, machine_of
+from envs.simulator.parameters import FRAMEWORKS, NAMES, PARAMETERS, ParameterSet, drawn, nominal
+from envs.simulator.roofline import Service, service
+
+BATCHES = np.array([1.0, 2, 4, 8, 16, 32, 64, 256])
+PLACES = ("cuda", "tensor", "dla0")
+BOARDS = ("agx_orin_64", "agx_xavier")
+
+
+def cost(
+    place: str = "tensor",
+    network: str = "resnet50",
+    machine: Machine | None = None,
+    parameters: ParameterSet | None = None,
+    **changed: float,
+) -> Service:
+    made = machine or machine_of("agx_orin_64", "MAXN")
+    values = nominal(made.architecture) if parameters is None else parameters
+    return service(place, made, reference_network(network), BATCHES, values.with_values(**changed))
+
+
+def alone_s(found: Service) -> FloatArray:
+    return found.host_s + found.gpu_s + found.dla_s
+
+
+@pytest.mark.parametrize("network", reference_names())
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("board", BOARDS)
+def test_every_cost_is_a_number_and_grows_with_the_batch(
+    network: str, place: str, board: str
+) -> None:
+    for native in (True, False):
+        made = machine_of(board, "MAXN", "fp16", "fp16", native)
+        values = drawn(made.architecture, np.random.default_rng(1).standard_normal((5, len(NAMES))))
+        found = cost(place, network, made, values)
+        for field in fields(Service):
+            value = getattr(found, field.name)
+            assert value.shape == (5, len(BATCHES))
+            assert np.isfinite(value).all()
+            assert (value >= 0).all()
+        assert (np.diff(alone_s(found), axis=1) > 0).all()
+        assert (found.work_s <= found.gpu_s).all()
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("network", ["resnet50", "bert_large", "rnnt", "ssd_mobilenet_v1"])
+@pytest.mark.parametrize("rate", ["gpu_ghz", "dla_ghz", "dram_byte_s", "cpu_ghz"])
+def test_a_faster_clock_never_makes_anything_slower(place: str, network: str, rate: str) -> None:
+    base = machine_of("agx_orin_64", "15W", dla_native=False)
+    faster = replace(base, **{rate: getattr(base, rate) * 1.5})
+    assert (
+        alone_s(cost(place, network, faster)) <= alone_s(cost(place, network, base)) + 1e-15
+    ).all()
+
+
+@pytest.mark.parametrize("place", ["cuda", "tensor"])
+def test_a_batch_costs_less_per_sample_than_single_samples(place: str) -> None:
+    assert (np.diff(alone_s(cost(place)) / BATCHES, axis=1) <= 0).all()
+
+
+def test_a_dla_takes_one_sample_after_the_other() -> None:
+    found = cost("dla0").dla_s[0]
+    np.testing.assert_allclose(np.diff(found) / np.diff(BATCHES), (found[1] - found[0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        *(
+            ("int8_efficiency", ("tensor",)),
+            ("cuda_efficiency", ("cuda",)),
+            ("dla_efficiency", ("dla0",)),
+            ("dla_bandwidth_gb_s", ("dla0",)),
+        ),
+        *(
+            ("bandwidth_efficiency", ("tensor", "cuda")),
+            ("copy_gb_s", PLACES),
+            ("cache_share", ("tensor",)),
+        ),
+    ],
+)
+def test_better_values_never_cost_time(name: str, places: tuple[str, ...]) -> None:
+    known = PARAMETERS[name]
+    low, high = (
+        known.low + 0.2 * (known.nominal - known.low),
+        known.nominal + 0.5 * (known.high - known.nominal),
+    )
+    for place in places:
+        assert (alone_s(cost(place, **{name: high})) <= alone_s(cost(place, **{name: low}))).all()
+    assert (
+        alone_s(cost(places[0], **{name: high})) < alone_s(cost(places[0], **{name: low}))
+    ).any()
+
+
+def test_units() -> None:
+    """Microseconds, gigabytes and joules arrive as what they say."""
+    layers = reference_network("resnet50")
+    slow, fast = cost(kernel_floor_us=10.0), cost(kernel_floor_us=5.0)
+    machine = machine_of("agx_orin_64", "MAXN")
+    np.testing.assert_allclose(slow.gpu_s - fast.gpu_s, len(layers) * 5e-6 * 1.3 / machine.gpu_ghz)
+    np.testing.assert_allclose(
+        cost(host_us=1_000.0).host_s - cost(host_us=0.0).host_s, 1e-3 * 2.2 / machine.cpu_ghz
+    )
+    copied = cost(copy_gb_s=1.0).host_s - cost(copy_gb_s=2.0).host_s
+    np.testing.assert_allclose(copied[0], 0.5e-9 * (layers.inputs + layers.outputs) * BATCHES)
+    at_most = machine.dram_byte_s * nominal("ampere").bandwidth_efficiency[0]
+    assert (cost().gpu_bytes / cost().gpu_s <= at_most).all()
+
+
+def test_every_step_of_a_recurrent_layer_reads_its_weights() -> None:
+    layers = reference_network("rnnt")
+    machine = replace(machine_of("agx_orin_64", "MAXN"), l2_bytes=0.0, tensor_bytes=2)
+    assert cost("tensor", "rnnt", machine).gpu_bytes[0, 0] > 20 * layers.weights.sum() * 2
+    assert (
+        cost("tensor", "resnet50", machine).gpu_bytes[0, 0]
+        < 3 * reference_network("resnet50").weights.sum() * 2
+    )
+
+
+def test_power_follows_the_work() -> None:
+    faster = cost(int8_efficiency=0.9)
+    slower = cost(int8_efficiency=0.3)
+    assert (faster.effort_s <= slower.effort_s).all()
+    assert (faster.effort_s / faster.gpu_s >= slower.effort_s / slower.gpu_s)[0, -1]
+    assert (faster.effort_s <= 1.6 * faster.gpu_s).all()
+
+
+def test_a_native_engine_leaves_the_gpu_alone_and_another_keeps_it() -> None:
+    native, linear = (
+        cost("dla0", machine=machine_of("agx_orin_64", "MAXN", dla_native=each))
+        for each in (True, False)
+    )
+    assert (native.gpu_s == 0).all()
+    assert (linear.gpu_s > nominal("ampere").dla_hold[0] * linear.dla_s).all()
+    np.testing.assert_allclose(native.dla_s, linear.dla_s)
+
+
+def test_published_latency_of_resnet50() -> None:
+    """MLPerf Inference v3.0, AGX Orin at full clocks: 0.630 ms at batch 1, 2.168 ms at batch 8, each within 20 %."""
+    found = alone_s(cost())[0] * 1e3
+    assert found[0] == pytest.approx(0.630, rel=0.2)
+    assert found[3] == pytest.approx(2.168, rel=0.2)
+
+
+def test_eager_fp32_is_as_fast_as_published() -> None:
+    """ResNet-50 at batch 64 in eager PyTorch on AGX Orin: 375 (Juanx65/ArtTRT) to 415 images/s (arXiv 2503.09546)."""
+    found = cost("cuda", parameters=nominal("ampere").with_values(**FRAMEWORKS["pytorch"]))
+    assert 340 < 64 / alone_s(found)[0, 6] < 457
