@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +13,56 @@ from envs.errors import OptionError
 from envs.files import check_fields
 
 
+class Kind(str, Enum):
+    """What sort of hardware an accelerator is."""
+
+    CUDA_CORES = "cuda_cores"
+    TENSOR_CORES = "tensor_cores"
+    DLA = "dla"
+    CPU = "cpu"
+
+
 @dataclass(frozen=True)
 class Accelerator:
-    """One place an instance can run.
+    """One place where an instance can run.
 
     Attributes:
-        name: `cuda`, `tensor`, `dla0`, `dla1`, or on a plain computer `cpu_fp32`, `cpu_int8`.
-        weight_bytes: bytes a weight or an activation takes here (4 for FP32, 1 for INT8).
-        max_loadables: instances it can hold at once, over all tenants; None where there is no such limit.
-        max_instances, max_batch: of one tenant, worth trying here, whatever the space allows elsewhere; None for no limit of its own.
+        name: `cuda`, `tensor`, `dla0`, `dla1`, or on a processor `cpu_fp32`, `cpu_int8`.
+        kind: the sort of hardware.
+        resource: the hardware it draws on; accelerators with the same resource share it.
+        weight_bytes: bytes of one weight or activation here (4 for FP32, 1 for INT8).
+        max_loadables: instances it can hold at once over all tenants; None for no such limit.
+        max_instances, max_batch: limits for one tenant here, whatever the space allows elsewhere;
+            None for no limit of its own.
     """
 
     name: str
+    kind: Kind
+    resource: str
     weight_bytes: int
     max_loadables: int | None = None
     max_instances: int | None = None
     max_batch: int | None = None
 
+    @property
+    def on_gpu(self) -> bool:
+        """Return True if it draws on the GPU."""
+        return self.kind in (Kind.CUDA_CORES, Kind.TENSOR_CORES)
 
-#: What an instance can run on, by name. A DLA core holds 16 loadables at once (NVIDIA, TensorRT developer guide, "Working with DLA"); it runs
-#: them one after another and gains nothing from larger batches (latency is proportional to the batch from 1 to 16, NVIDIA cuDLA-samples), so
-#: that three instances and a batch of eight are more than enough to keep it busy.
+
+#: Every accelerator by name. A DLA core holds 16 loadables at once (NVIDIA, TensorRT developer
+#: guide, "Working with DLA"). It runs them one after another and gains nothing from larger batches
+#: (latency is proportional to the batch from 1 to 16, NVIDIA cuDLA-samples), so three instances
+#: and a batch of eight are enough to keep it busy.
 ACCELERATORS: dict[str, Accelerator] = {
     accelerator.name: accelerator
     for accelerator in (
-        Accelerator("cuda", 4),
-        Accelerator("tensor", 2),
-        Accelerator("dla0", 1, max_loadables=16, max_instances=3, max_batch=8),
-        Accelerator("dla1", 1, max_loadables=16, max_instances=3, max_batch=8),
-        Accelerator("cpu_fp32", 4),
-        Accelerator("cpu_int8", 1),
+        Accelerator("cuda", Kind.CUDA_CORES, "gpu", 4),
+        Accelerator("tensor", Kind.TENSOR_CORES, "gpu", 2),
+        Accelerator("dla0", Kind.DLA, "dla0", 1, max_loadables=16, max_instances=3, max_batch=8),
+        Accelerator("dla1", Kind.DLA, "dla1", 1, max_loadables=16, max_instances=3, max_batch=8),
+        Accelerator("cpu_fp32", Kind.CPU, "cpu", 4),
+        Accelerator("cpu_int8", Kind.CPU, "cpu", 1),
     )
 }
 
@@ -106,7 +127,7 @@ def local_computer(
         raise OptionError(
             f"device.accelerators={list(accelerators)} must name at least one accelerator, and each once"
         )
-    wrong = [name for name in accelerators if not accelerator(name).name.startswith("cpu_")]
+    wrong = [name for name in accelerators if not accelerator(name).kind is Kind.CPU]
     if wrong:
         raise OptionError(
             f"a plain computer has no accelerator {wrong[0]!r}: choose from cpu_fp32, cpu_int8"
