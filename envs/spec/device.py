@@ -127,7 +127,7 @@ def local_computer(
         raise OptionError(
             f"device.accelerators={list(accelerators)} must name at least one accelerator, and each once"
         )
-    wrong = [name for name in accelerators if not accelerator(name).kind is Kind.CPU]
+    wrong = [name for name in accelerators if accelerator(name).kind is not Kind.CPU]
     if wrong:
         raise OptionError(
             f"a plain computer has no accelerator {wrong[0]!r}: choose from cpu_fp32, cpu_int8"
