@@ -1,8 +1,8 @@
 """Configurations, and the space they are chosen from.
 
-Letters: N configurations, T tenants, A accelerators, K = T x A knobs. A knob is what one tenant has on one accelerator:
-option 0 is "unused", then every (instances, batch) pair. Arrays of configurations are int16 [N, T, A, 2], the last axis
-being (instances, batch), (0, 0) where unused.
+A knob is the setting of one tenant on one accelerator: option 0 is "unused", then every pair
+(instances, batch). Arrays of configurations are int16 [N, T, A, 2]; the last axis is
+(instances, batch), (0, 0) where unused.
 """
 
 from __future__ import annotations
@@ -16,41 +16,49 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.arrays import Placements
+from envs.arrays import IntArray, Placements, Rows
 from envs.errors import ConfigurationError, OptionError
 from envs.files import check_fields
 from envs.spec.device import DeviceSpec
-from envs.spec.validity import UNSERVED, VALID, judge, reason
+from envs.spec.validity import UNAVAILABLE, UNSERVED, VALID, judge, memory_mib, reason
 from envs.spec.workload import Workload
 
-#: The largest batch a DLA takes (NVIDIA, TensorRT developer guide, "Working with DLA"); nothing serves larger ones.
+#: The largest batch a DLA takes (NVIDIA, TensorRT developer guide, "Working with DLA"); no
+#: accelerator is offered a larger one.
 MAX_BATCH = 4096
 
 #: Enumerating more than this many combinations at once would fill the memory of a small computer.
 MAX_COMBINATIONS = 4_000_000
 
-#: What one knob can be set to, at most: instances are kept in 16 bits.
+#: A knob has at most this many options: arrays of instances are 16 bits wide.
 MAX_OPTIONS = 32_000
+
+#: Multiplies the codes of a space whose settings do not fit into 63 bits (see `codes`): an odd
+#: number without a pattern, 2^64 over the golden ratio.
+HASH_MULTIPLIER = 0x9E37_79B9_7F4A_7C15
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Per tenant and accelerator: (instances, batch), (0, 0) where unused. Hashable; `space.describe` puts it in words."""
+    """Per tenant and accelerator: (instances, batch), (0, 0) where unused.
+
+    It is hashable; `ConfigurationSpace.describe` writes it as text.
+    """
 
     placements: tuple[tuple[tuple[int, int], ...], ...]
 
     @classmethod
     def of(cls, placements: npt.ArrayLike) -> Configuration:
-        """From [T, A, 2]."""
+        """Return the configuration of an array [T, A, 2]."""
         rows = np.asarray(placements).tolist()
         return cls(tuple(tuple((instances, batch) for instances, batch in row) for row in rows))
 
     def array(self) -> Placements:
-        """As [T, A, 2]."""
+        """Return it as [T, A, 2]."""
         return np.asarray(self.placements, dtype=np.int16)
 
     def slots(self) -> Iterator[tuple[int, int, int, int]]:
-        """(tenant, accelerator, instances, batch) of what is used."""
+        """Yield (tenant, accelerator, instances, batch) of each knob in use."""
         for tenant, row in enumerate(self.placements):
             for accelerator, (instances, batch) in enumerate(row):
                 if instances:
@@ -58,6 +66,7 @@ class Configuration:
 
     @property
     def total_instances(self) -> int:
+        """Return the number of instances of all tenants on all accelerators."""
         return sum(instances for _, _, instances, _ in self.slots())
 
 
@@ -68,7 +77,8 @@ class ConfigurationSpace:
     Attributes:
         max_instances: of one tenant on one accelerator.
         batches: batch sizes to choose from, ascending.
-        max_total_instances: of all tenants on all accelerators together; None for no limit of its own.
+        max_total_instances: of all tenants on all accelerators together; None for no such limit.
+        unavailable: pairs (tenant, accelerator) that cannot be served: no engine could be built.
     """
 
     device: DeviceSpec
@@ -76,15 +86,16 @@ class ConfigurationSpace:
     max_instances: int
     batches: tuple[int, ...]
     max_total_instances: int | None = None
+    unavailable: frozenset[tuple[int, int]] = frozenset()
 
     def __post_init__(self) -> None:
+        tenants, accelerators = self.shape
         if self.max_instances < 1:
-            raise OptionError(f"space.max_instances={self.max_instances} must be at least 1")
-        if self.max_total_instances is not None and self.max_total_instances < len(
-            self.workload.tenants
-        ):
+            raise OptionError(f"max_instances={self.max_instances} must be at least 1")
+        if self.max_total_instances is not None and self.max_total_instances < tenants:
             raise OptionError(
-                f"space.max_total_instances={self.max_total_instances} is below the number of tenants, {len(self.workload.tenants)}"
+                f"max_total_instances={self.max_total_instances} is below the number of tenants,"
+                f" {tenants}"
             )
         if (
             not self.batches
@@ -93,25 +104,33 @@ class ConfigurationSpace:
             or list(self.batches) != sorted(set(self.batches))
         ):
             raise OptionError(
-                f"space.batches={list(self.batches)} must be ascending whole numbers from 1 to {MAX_BATCH}"
+                f"batches={list(self.batches)} must be ascending whole numbers from 1 to"
+                f" {MAX_BATCH}"
             )
         if self.max_instances * len(self.batches) > MAX_OPTIONS:
             raise OptionError(
-                f"space.max_instances={self.max_instances} with {len(self.batches)} batch sizes is above {MAX_OPTIONS:,} choices: lower it"
+                f"max_instances={self.max_instances} with {len(self.batches)} batch sizes is above"
+                f" {MAX_OPTIONS:,} choices: lower it"
+            )
+        if not self.unavailable <= {(t, a) for t in range(tenants) for a in range(accelerators)}:
+            raise OptionError(
+                f"unavailable={sorted(self.unavailable)} must be pairs (tenant, accelerator) below"
+                f" {self.shape}"
             )
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(T, A)."""
+        """Return (T, A)."""
         return len(self.workload.tenants), len(self.device.accelerators)
 
     @property
     def knobs(self) -> int:
+        """Return K = T x A."""
         return self.shape[0] * self.shape[1]
 
     @functools.cached_property
     def options(self) -> Placements:
-        """What a knob can be set to, [O, 2], unused first."""
+        """Return every setting of a knob, [O, 2], unused first."""
         pairs = [
             (instances, batch)
             for instances in range(1, self.max_instances + 1)
@@ -120,114 +139,169 @@ class ConfigurationSpace:
         return np.array([(0, 0), *pairs], dtype=np.int16)
 
     @functools.cached_property
-    def knob_options(self) -> tuple[npt.NDArray[np.int64], ...]:
-        """Which options [O'] each of the K knobs has: fewer where an accelerator has limits of its own."""
-        every = []
+    def knob_options(self) -> tuple[Rows, ...]:
+        """Return the options [O'] of each of the K knobs, some of [O] where there are limits."""
+        fitting = []
         for each in self.device.accelerators:
             fits = np.ones(len(self.options), dtype=bool)
             if each.max_instances is not None:
                 fits &= self.options[:, 0] <= each.max_instances
             if each.max_batch is not None:
                 fits &= self.options[:, 1] <= each.max_batch
-            every.append(np.flatnonzero(fits))
-        return tuple(every) * self.shape[0]
+            fitting.append(np.flatnonzero(fits))
+        tenants, accelerators = self.shape
+        return tuple(
+            fitting[accelerator][:1]
+            if (tenant, accelerator) in self.unavailable
+            else fitting[accelerator]
+            for tenant in range(tenants)
+            for accelerator in range(accelerators)
+        )
 
     @property
     def combinations(self) -> int:
-        """How many settings of all knobs there are, before the judge looks at them."""
+        """Return how many settings of all knobs there are, before the judge looks at them."""
         return math.prod(len(each) for each in self.knob_options)
+
+    @property
+    def enumerable(self) -> bool:
+        """Return True if the space is small enough for `catalogue`."""
+        return self.combinations <= MAX_COMBINATIONS
 
     @functools.cached_property
     def catalogue(self) -> Placements:
-        """Every valid configuration, [N, T, A, 2], the last knob changing fastest."""
-        if self.combinations > MAX_COMBINATIONS:
+        """Return every valid configuration, [N, T, A, 2], the last knob changing fastest.
+
+        Raises:
+            OptionError: the space is not `enumerable`; code that takes any space searches it.
+            ConfigurationError: no configuration is valid.
+        """
+        if not self.enumerable:
             raise OptionError(
-                f"the space has {self.combinations:,} combinations, above {MAX_COMBINATIONS:,}: lower space.max_instances or give fewer space.batches"
+                f"the space has {self.combinations:,} combinations, above {MAX_COMBINATIONS:,}:"
+                " code that must handle any space searches it instead of listing it"
             )
-        positions = np.unravel_index(
-            np.arange(self.combinations), [len(each) for each in self.knob_options]
-        )
-        placements = self.decode(
-            np.stack(
-                [
-                    each[position]
-                    for each, position in zip(self.knob_options, positions, strict=True)
-                ],
-                axis=-1,
-            )
-        )
+        sizes = [len(each) for each in self.knob_options]
+        positions = np.unravel_index(np.arange(self.combinations), sizes)
+        settings = zip(self.knob_options, positions, strict=True)
+        placements = self.decode(np.stack([each[at] for each, at in settings], axis=-1))
         codes = judge(self, placements)
         if not (codes == VALID).any():
-            served = codes[
-                codes != UNSERVED
-            ]  # of those that serve everybody, what most of them break
-            raise ConfigurationError(
-                f"no configuration is valid on {self.device.name}: {reason(self, int(np.bincount(served).argmax()))}"
-            )
+            served = codes[codes != UNSERVED]  # what most of those break that serve every tenant
+            unserved = UNAVAILABLE if self.unavailable else UNSERVED
+            fault = int(np.bincount(served).argmax()) if len(served) else unserved
+            raise self._no_configuration(fault)
         valid: Placements = placements[codes == VALID]
         return valid
 
+    def _no_configuration(self, code: int) -> ConfigurationError:
+        return ConfigurationError(
+            f"no configuration is valid on {self.device.name}: {reason(self, code)}"
+        )
+
     def decode(self, choices: npt.NDArray[np.integer]) -> Placements:
-        """Knob options [..., K] to placements [..., T, A, 2]."""
+        """Return the placements [..., T, A, 2] of knob options [..., K]."""
         placements: Placements = self.options[choices].reshape(*choices.shape[:-1], *self.shape, 2)
         return placements
 
-    def encode(self, placements: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-        """Placements [..., T, A, 2] to knob options [..., K]; -1 where a placement is no option of this space."""
+    def encode(self, placements: IntArray) -> Rows:
+        """Return the knob options [..., K] of placements [..., T, A, 2].
+
+        An option is -1 where this space has no such setting of the knob.
+        """
         instances, batch = placements[..., 0].astype(np.int64), placements[..., 1].astype(np.int64)
         sizes = np.asarray(self.batches)
         position = np.minimum(np.searchsorted(sizes, batch), len(sizes) - 1)
         option = 1 + (instances - 1) * len(sizes) + position
-        most = np.array(
-            [
-                min(self.max_instances, each.max_instances or self.max_instances)
-                for each in self.device.accelerators
-            ]
-        )
-        largest = np.array([each.max_batch or MAX_BATCH for each in self.device.accelerators])
-        known = (
-            (instances >= 1) & (instances <= most) & (batch <= largest) & (sizes[position] == batch)
-        )
-        option = np.where(known, option, np.where((instances == 0) & (batch == 0), 0, -1))
+        most, largest = self._knob_limits
+        offered = (instances >= 1) & (instances <= most) & (batch <= largest)
+        offered &= sizes[position] == batch
+        option = np.where(offered, option, np.where((instances == 0) & (batch == 0), 0, -1))
         return option.reshape(*placements.shape[:-3], self.knobs)
 
-    def codes(self, placements: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-        """One whole number a configuration, [...]: equal exactly where the configurations are; -1 outside the space."""
+    @functools.cached_property
+    def _knob_limits(self) -> tuple[Rows, Rows]:
+        """Return the most instances [T, A] and the largest batch [A]."""
+        devices, most = self.device.accelerators, self.max_instances
+        instances = np.tile(
+            [min(most, each.max_instances or most) for each in devices], (self.shape[0], 1)
+        )
+        for pair in self.unavailable:
+            instances[pair] = 0
+        return instances, np.array([each.max_batch or MAX_BATCH for each in devices])
+
+    def codes(self, placements: IntArray) -> Rows:
+        """Return one whole number a configuration, [...] of [..., T, A, 2]; -1 outside the space.
+
+        Equal configurations have equal codes. Different ones have different codes where the
+        settings of all knobs fit into 63 bits. In larger spaces the code is a hash of 63 bits:
+        among a million configurations, two share one with a chance of 1 in 20 million.
+        """
         options = self.encode(placements)
-        code = np.zeros(options.shape[:-1], dtype=np.int64)
+        fits = len(self.options) ** self.knobs <= 2**63
+        factor = np.uint64(len(self.options) if fits else HASH_MULTIPLIER)
+        knobs = options.reshape(-1, self.knobs).astype(np.uint64)
+        code: npt.NDArray[np.uint64] = np.zeros(len(knobs), dtype=np.uint64)
         for knob in range(self.knobs):
-            code = code * len(self.options) + options[..., knob]
-        return np.where((options < 0).any(axis=-1), -1, code)
+            code = code * factor + knobs[:, knob]  # arrays of whole numbers wrap around
+        known = (code & np.uint64(2**63 - 1)).astype(np.int64).reshape(options.shape[:-1])
+        return np.where((options < 0).any(axis=-1), -1, known)
 
     def check(self, configuration: Configuration) -> None:
-        """ConfigurationError, with the reason, unless the configuration is valid here."""
+        """Raise ConfigurationError, with the reason, unless the configuration is valid here."""
         placements = configuration.array()
         if placements.shape != (*self.shape, 2):
             raise ConfigurationError(
-                f"the configuration has shape {placements.shape[:-1]}, the space {self.shape} (tenants, accelerators)"
+                f"the configuration has shape {placements.shape[:-1]}, the space {self.shape}"
+                " (tenants, accelerators)"
             )
         code = int(judge(self, placements[None])[0])
         if code != VALID:
             raise ConfigurationError(f"{self.describe(configuration)}: {reason(self, code)}")
 
     def default(self) -> Configuration:
-        """What people start from: each tenant one instance at the smallest batch, on the first accelerator that takes it."""
-        tenants, accelerators = self.shape
-        placements = np.zeros((tenants, accelerators, 2), dtype=np.int16)
-        for tenant in range(tenants):
-            batch = self.workload.tenants[tenant].network.fixed_batch or self.batches[0]
-            placements[tenant, 0] = (1, batch)
-        if int(judge(self, placements[None])[0]) == VALID:
-            return Configuration.of(placements)
-        if self.combinations > MAX_COMBINATIONS:
-            raise ConfigurationError(
-                f"one instance of each tenant is not possible on {self.device.name}: it is too small for this workload"
-            )
-        fewest = self.catalogue[..., 0].sum(axis=(1, 2)).argmin()
-        return Configuration.of(self.catalogue[fewest])
+        """Return the smallest start: one instance of each tenant at its smallest batch.
+
+        Each stands on the first accelerator that can serve it. Where that is too much together,
+        all start where they need least memory, and tenants in order move to the first
+        accelerator that the others leave room for.
+
+        Raises:
+            ConfigurationError: one instance of each tenant is not possible.
+        """
+        first, smallest = (self._one_each(by_memory) for by_memory in (False, True))
+        if int(judge(self, first[None])[0]) == VALID:
+            return Configuration.of(first)
+        code = int(judge(self, smallest[None])[0])
+        if code != VALID:
+            raise self._no_configuration(code)
+        placements = smallest
+        for tenant in range(self.shape[0]):
+            moved = np.repeat(placements[None], self.shape[1], axis=0)
+            moved[:, tenant] = 0
+            moved[range(self.shape[1]), tenant, range(self.shape[1])] = (1, self._least(tenant))
+            placements = moved[np.flatnonzero(judge(self, moved) == VALID)[0]]
+        return Configuration.of(placements)
+
+    def _least(self, tenant: int) -> int:
+        """Return the smallest batch of a tenant."""
+        fixed = self.workload.tenants[tenant].network.fixed_batch
+        return fixed if fixed in self.batches else self.batches[0]
+
+    def _one_each(self, by_memory: bool) -> Placements:
+        """Return one instance of each tenant [T, A, 2], first in order or least in memory."""
+        placements = np.zeros((*self.shape, 2), dtype=np.int16)
+        for tenant in range(self.shape[0]):
+            alone = np.zeros((self.shape[1], *self.shape, 2), dtype=np.int16)
+            alone[range(self.shape[1]), tenant, range(self.shape[1])] = (1, self._least(tenant))
+            possible = (self.encode(alone) >= 0).all(axis=1)
+            cost = memory_mib(self, alone) if by_memory else np.arange(self.shape[1])
+            accelerator = int(np.where(possible, cost, np.inf).argmin())
+            placements[tenant] = alone[accelerator, tenant]
+        return placements
 
     def describe(self, configuration: Configuration) -> str:
-        """In words: `resnet50: cpu_fp32 1x4 + cpu_int8 2x8` (instances x batch)."""
+        """Return it as text, instances x batch: `resnet50: cpu_fp32 1x4 + cpu_int8 2x8`."""
         names = self.device.accelerator_names
         parts: dict[int, list[str]] = {}
         for tenant, accelerator, instances, batch in configuration.slots():
@@ -238,25 +312,35 @@ class ConfigurationSpace:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        """Return the space as plain data that JSON can hold; `from_dict` reads it."""
+        data: dict[str, Any] = {
             "device": self.device.to_dict(),
             "workload": self.workload.to_dict(),
             "max_instances": self.max_instances,
             "batches": list(self.batches),
             "max_total_instances": self.max_total_instances,
         }
+        if self.unavailable:
+            data["unavailable"] = [list(pair) for pair in sorted(self.unavailable)]
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ConfigurationSpace:
-        """What `to_dict` gave; ValueError, TypeError, KeyError or a TunerError where it is something else."""
-        if not all(type(batch) is int for batch in data["batches"]):
-            raise ValueError("batches are no whole numbers")
+        """Return the space that `to_dict` wrote; data without `unavailable` is read as well.
+
+        Raises:
+            ValueError, TypeError, KeyError, TunerError: the data is something else.
+        """
+        unavailable = [tuple(pair) for pair in data.get("unavailable", ())]
+        if not all(type(each) is int for each in (*data["batches"], *sum(unavailable, ()))):
+            raise ValueError("batches and unavailable must hold whole numbers")
         space = cls(
             DeviceSpec.from_dict(data["device"]),
             Workload.from_dict(data["workload"]),
             data["max_instances"],
             tuple(data["batches"]),
             data["max_total_instances"],
+            frozenset(unavailable),
         )
         check_fields(space)
         return space

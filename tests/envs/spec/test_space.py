@@ -1,6 +1,9 @@
-"""The space and its judge: encode and decode, what is valid, and that one judge speaks everywhere."""
+"""The space and its judge: encoding, what is valid, and that every user asks the same judge."""
 
 from __future__ import annotations
+
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from envs.spec.validity import (
     MEMORY,
     OUTSIDE,
     TOTAL,
+    UNAVAILABLE,
     UNSERVED,
     VALID,
     judge,
@@ -127,7 +131,9 @@ def test_a_tenant_has_three_instances_on_a_dla_at_most_and_small_batches() -> No
 
 
 def test_the_space_of_one_network_on_an_agx_orin() -> None:
-    """29 settings of each GPU half (four instances, seven batches), 13 of each DLA (three instances, four batches), but for nothing at all."""
+    """29 settings on each half of the GPU (four instances, seven batches), 13 on each DLA (three
+    instances, four batches), without the one that serves nothing.
+    """
     world = ConfigurationSpace(
         device_of("agx_orin_64", "MAXN"),
         Workload((Tenant("a", network("a")),)),
@@ -145,8 +151,94 @@ def test_the_space_of_one_network_on_an_agx_orin() -> None:
 
 
 def test_a_space_survives_its_dictionary() -> None:
-    for world in (space(), space(tenants=2, max_total_instances=4)):
-        assert ConfigurationSpace.from_dict(world.to_dict()) == world
+    partial = replace(space(tenants=2), unavailable=frozenset({(1, 0), (0, 1)}))
+    for world in (space(), space(tenants=2, max_total_instances=4), partial):
+        assert ConfigurationSpace.from_dict(json.loads(json.dumps(world.to_dict()))) == world
+    assert "unavailable" not in space().to_dict(), "older readers know nothing of it"
+
+
+@pytest.mark.parametrize("pairs", [[[0, 2]], [[-1, 0]], [[0]], [[0, 0.5]], [[True, 0]]])
+def test_pairs_that_cannot_be_are_refused(pairs: list[list[int]]) -> None:
+    with pytest.raises((OptionError, ValueError), match="unavailable"):
+        ConfigurationSpace.from_dict(space().to_dict() | {"unavailable": pairs})
+
+
+def test_an_accelerator_without_an_engine_is_not_offered() -> None:
+    world = replace(space(tenants=2), unavailable=frozenset({(0, 0)}))
+    assert [len(each) for each in world.knob_options] == [1, 10, 10, 10]
+    rows = np.array([[[(1, 1), (1, 1)], [(1, 1), (0, 0)]], [[(0, 0), (1, 1)], [(1, 1), (0, 0)]]])
+    assert world.encode(rows)[:, 0].tolist() == [-1, 0]
+    assert world.codes(rows)[0] == -1
+    assert judge(world, rows).tolist() == [UNAVAILABLE, VALID]
+    assert "net0 on cpu_fp32" in reason(world, UNAVAILABLE)
+    assert (world.catalogue[:, 0, 0] == 0).all()
+    assert world.default() == Configuration.of(rows[1])
+    with pytest.raises(ConfigurationError, match="no engine could be built for net0 on cpu_fp32"):
+        world.check(Configuration.of(rows[0]))
+    nowhere = replace(world, unavailable=frozenset({(0, 0), (0, 1)}))
+    for ask in (nowhere.default, lambda: nowhere.catalogue):
+        with pytest.raises(ConfigurationError, match="net0 on cpu_fp32, net0 on cpu_int8"):
+            ask()
+
+
+def large(tenants: int = 5, memory_mib: float = 60_000.0) -> ConfigurationSpace:
+    """Tenants on four accelerators with 113 settings each: far more codes than 63 bits hold."""
+    device = DeviceSpec(
+        "large",
+        tuple(replace(accelerator("tensor"), name=f"gpu{i}") for i in range(4)),
+        12,
+        memory_mib,
+    )
+    workload = Workload(tuple(Tenant(f"net{i}", network(f"net{i}")) for i in range(tenants)))
+    return ConfigurationSpace(device, workload, 16, (1, 2, 4, 8, 16, 32, 64))
+
+
+def test_codes_of_a_space_beyond_63_bits_tell_configurations_apart() -> None:
+    world, rng = large(), np.random.default_rng(0)
+    assert len(world.options) ** world.knobs > 2**63
+    assert not world.enumerable
+    with pytest.raises(OptionError, match="searches it"):
+        _ = world.catalogue
+    options = rng.integers(0, len(world.options), (100, world.knobs))
+    near = options[:, None] + np.zeros((1, 113 * world.knobs, 1), dtype=int)
+    for knob in range(world.knobs):
+        near[:, 113 * knob : 113 * (knob + 1), knob] = np.arange(113)
+    near = np.unique(near.reshape(-1, world.knobs), axis=0)
+    codes = world.codes(world.decode(near))
+    assert (codes >= 0).all()
+    assert len(np.unique(codes)) == len(near) > 200_000
+    assert (world.codes(world.decode(near)) == codes).all()
+    assert int(world.codes(world.decode(near[7]))) == codes[7]
+    wrong = world.decode(near[:1])
+    wrong[0, 0, 0] = (1, 3)
+    assert world.codes(wrong).tolist() == [-1]
+
+
+def test_the_default_of_a_space_of_any_size() -> None:
+    assert large().default().placements == (((1, 1), (0, 0), (0, 0), (0, 0)),) * 5
+    with pytest.raises(ConfigurationError, match="do not fit into 100 MiB"):
+        large(memory_mib=100.0).default()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 3),
+    st.floats(50.0, 1_200.0),
+    st.sets(st.tuples(st.integers(0, 2), st.integers(0, 1))),
+)
+def test_the_default_is_found_where_anything_is_valid(
+    tenants: int, memory: float, pairs: set[tuple[int, int]]
+) -> None:
+    unavailable = frozenset(pair for pair in pairs if pair[0] < tenants)
+    world = replace(space(tenants, 1, (1, 4), memory), unavailable=unavailable)
+    try:
+        start = world.default()
+    except ConfigurationError:
+        with pytest.raises(ConfigurationError):
+            _ = world.catalogue
+    else:
+        world.check(start)
+        assert start.total_instances == tenants
 
 
 @pytest.mark.parametrize(
