@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from envs.runtimes.tensorrt.device import accelerators_of, jetson_device
-from envs.runtimes.tensorrt.versions import Bindings
-from tests.envs.runtimes.tensorrt.fake_cuda import FACTS, FakeCuda
-from tests.envs.runtimes.tensorrt.named import fake_module
+from envs.testing.tensorrt import stand_ins
+from envs.testing.tensorrt.driver import ORIN
 
 
 @pytest.mark.parametrize(
@@ -25,14 +24,15 @@ from tests.envs.runtimes.tensorrt.named import fake_module
 def test_accelerators_follow_cores_and_capability(
     capability: tuple[int, int], cores: int, expected: tuple[str, ...]
 ) -> None:
-    assert accelerators_of(replace(FACTS, capability=capability), cores) == expected
+    assert accelerators_of(replace(ORIN, capability=capability), cores) == expected
 
 
 def test_a_board_with_dla_that_this_tensorrt_cannot_use_has_none(tmp_path: Path) -> None:
     """JetPack 7.2 with TensorRT 10.16 on an AGX Orin: the name of the board says nothing."""
     (tmp_path / "proc/device-tree").mkdir(parents=True)
     (tmp_path / "proc/device-tree/model").write_bytes(b"NVIDIA Jetson AGX Orin Developer Kit\0")
-    device = jetson_device(Bindings(fake_module("10.16.1", 0)), FakeCuda(), tmp_path)  # type: ignore[arg-type]
+    with stand_ins("10.16.1", dla_cores=0):
+        device = jetson_device(root=tmp_path)
     assert device.name == "NVIDIA Jetson AGX Orin Developer Kit"
     assert device.accelerator_names == ("cuda", "tensor")
     assert device.power_mode == "default"
@@ -41,7 +41,8 @@ def test_a_board_with_dla_that_this_tensorrt_cannot_use_has_none(tmp_path: Path)
 def test_a_jetson_shares_its_memory_and_tells_its_power_mode(tmp_path: Path) -> None:
     (tmp_path / "var/lib/nvpmodel").mkdir(parents=True)
     (tmp_path / "var/lib/nvpmodel/status").write_text("pmode:0000")
-    device = jetson_device(Bindings(fake_module("10.3.0", 2)), FakeCuda(), tmp_path)  # type: ignore[arg-type]
+    with stand_ins("10.3.0", dla_cores=2):
+        device = jetson_device(root=tmp_path)
     assert device.accelerator_names == ("cuda", "tensor", "dla0", "dla1")
     assert device.power_mode == "0"
     assert device.name == "Orin"
@@ -52,13 +53,14 @@ def test_a_jetson_shares_its_memory_and_tells_its_power_mode(tmp_path: Path) -> 
 
 def test_a_desktop_gpu_is_a_device_too(tmp_path: Path) -> None:
     facts = replace(
-        FACTS,
+        ORIN,
         name="NVIDIA GeForce RTX 4070",
         capability=(8, 9),
         memory_mib=12_000.0,
         integrated=False,
     )
-    device = jetson_device(Bindings(fake_module("11.4.0")), FakeCuda(facts), tmp_path)  # type: ignore[arg-type]
+    with stand_ins("11.4.0", dla_cores=0, gpu=facts):
+        device = jetson_device(root=tmp_path)
     assert (device.name, device.accelerator_names, device.memory_mib) == (
         "NVIDIA GeForce RTX 4070",
         ("cuda", "tensor"),

@@ -17,8 +17,8 @@ from envs.runtimes.tensorrt import lane as lane_module
 from envs.runtimes.tensorrt.graph import with_batch
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec.network import Network
-from tests.envs.runtimes.tensorrt.fake_cuda import Event, RecordedGraph
-from tests.envs.runtimes.tensorrt.names import VERSIONS
+from envs.testing.tensorrt.driver import Event, RecordedGraph
+from envs.testing.tensorrt.names import VERSIONS
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values
 from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, DLA1, TENSOR, World, served
 
@@ -61,7 +61,7 @@ def test_answers_are_those_of_the_network(
             np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
     assert engine.elapsed_ms() == 1.5
     engine.close()
-    assert world.cuda.live == 0
+    assert world.driver.live == 0
 
 
 @pytest.mark.parametrize("border", ["CHW32", "DLA_LINEAR"])
@@ -111,11 +111,11 @@ def test_a_batch_runs_on_the_smallest_engine_that_takes_it(world: World) -> None
 
 def test_sizes_that_are_not_wanted_any_more_give_their_memory_back(world: World) -> None:
     engine = world.engine(CUDA, 1)
-    least = world.cuda.live
+    least = world.driver.live
     engine.buffers(4)
-    assert world.cuda.live > least
+    assert world.driver.live > least
     engine.keep(1)
-    assert world.cuda.live == least
+    assert world.driver.live == least
     assert served(engine, values(1, 3, 64, 64)).shape == (1, 10)
     assert len(engine.buffers(4)[0]) == 4
     assert served(engine, values(4, 3, 64, 64)).shape == (4, 10)
@@ -232,7 +232,7 @@ def test_streams_end_while_the_context_is_current(world: World) -> None:
     """pycuda destroys a stream with the last reference to it, and only where its context is current: elsewhere it leaks."""
     engine = world.engine(CUDA, 1, 4)
     ended: list[int] = []
-    weakref.finalize(engine._stream, lambda: ended.append(world.cuda._depth))
+    weakref.finalize(engine._stream, lambda: ended.append(world.driver.depth))
     engine.close()
     gc.collect()
     assert ended == [1]
@@ -261,9 +261,9 @@ def test_a_batch_that_failed_holds_nothing(
 
 def test_no_memory_for_a_batch_leaves_nothing_behind(world: World) -> None:
     engine = world.engine(CUDA, 1)
-    live = world.cuda.live
-    world.cuda.left_mib = 0.1
+    live = world.driver.live
+    world.driver.left_mib = 0.1
     with pytest.raises(MemoryError, match="MiB left"):
         engine.buffers(4)
-    assert world.cuda.live == live
+    assert world.driver.live == live
     assert served(engine, values(1, 3, 64, 64)).shape == (1, 10)

@@ -44,7 +44,7 @@ def test_dla_plans_go_with_their_last_instance_and_gpu_plans_stay(world: World) 
     second.close()
     other.close()
     assert [plan.spec.place for plan in world.factory._plans.values()] == ["cuda"]
-    assert world.cuda.live == 0
+    assert world.driver.live == 0
     second.close()
     world.factory.close()
 
@@ -276,4 +276,4 @@ def test_serves_as_a_runtime_and_changes_by_difference(world: World) -> None:
         answer = runtime.submit(0, image).result(30)
         assert answer["logits"].shape == (10,)
         assert runtime.apply(first).removed == 2
-    assert world.cuda.live == 0
+    assert world.driver.live == 0

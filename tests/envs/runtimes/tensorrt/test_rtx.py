@@ -17,7 +17,7 @@ from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec.measurement import ConfigurationFailed, FailureKind
 from envs.spec.network import Network
-from tests.envs.runtimes.tensorrt.names import NAMES
+from envs.testing.tensorrt.names import NAMES
 
 
 @pytest.fixture(scope="module")

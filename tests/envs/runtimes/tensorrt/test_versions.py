@@ -16,8 +16,8 @@ from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec, spec_of
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
 from envs.spec.measurement import ConfigurationFailed, FailureKind
 from envs.spec.network import Network
-from tests.envs.runtimes.tensorrt.named import fake_module
-from tests.envs.runtimes.tensorrt.names import NAMES, VERSIONS
+from envs.testing.tensorrt.module import fake_module
+from envs.testing.tensorrt.names import NAMES, VERSIONS
 
 #: Which versions read the precision off the file.
 TYPED = {version: version.startswith(("11", "rtx")) for version in VERSIONS}

@@ -1,10 +1,11 @@
-"""A factory over stand-ins for TensorRT and the GPU."""
+"""A factory over the stand-ins for TensorRT and the GPU."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from envs.runtimes.tensorrt.cuda import Cuda
 from envs.runtimes.tensorrt.engine import TensorRTEngine
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
@@ -13,8 +14,7 @@ from envs.spec.device import DeviceSpec, accelerator
 from envs.spec.network import Network
 from envs.spec.space import ConfigurationSpace
 from envs.spec.workload import workload_of
-from tests.envs.runtimes.tensorrt.fake_cuda import FakeCuda
-from tests.envs.runtimes.tensorrt.named import fake_module
+from envs.testing.tensorrt import stand_ins
 
 CUDA, TENSOR, DLA0, DLA1 = range(4)
 
@@ -32,7 +32,8 @@ class World:
         **options: Any,
     ) -> None:
         self.path, self.network = small
-        self.module, self.cuda = fake_module(version, 2), FakeCuda()
+        with stand_ins(version) as modules:
+            self.module, self.driver, self.cuda = modules.tensorrt, modules.driver, Cuda()
         device = DeviceSpec("Orin", tuple(accelerator(name) for name in accelerators), 8, 30_000.0)
         self.space = ConfigurationSpace(device, workload_of([self.network]), 2, batches)
         self.cache = cache
@@ -40,17 +41,17 @@ class World:
         self.factory = self.again()
 
     def again(self) -> TensorRTEngineFactory:
-        """Another factory on the same cache."""
+        """Return another factory on the same cache."""
         return TensorRTEngineFactory(
             self.space, [self.path], self.cache, self.options, Bindings(self.module), self.cuda
-        )  # type: ignore[arg-type]
+        )
 
     @property
     def builds(self) -> int:
         return len(self.module.world.configs)
 
-    def engine(self, place: int, *batches: int) -> TensorRTEngine:
-        engine = self.factory.load(0, place, 1)
+    def engine(self, accelerator: int, *batches: int) -> TensorRTEngine:
+        engine = self.factory.load(0, accelerator, 1)
         for batch in batches:
             engine.buffers(batch)
         return engine

@@ -1,6 +1,7 @@
-"""A stand-in for the TensorRT module of any version: it has the names that the published bindings of that version have, and no other.
+"""A stand-in for the TensorRT module of any version.
 
-Its engines compute, so that what is wrong with shapes, addresses or scales gives wrong numbers.
+It has only the names that the published bindings of that version have. Its engines compute, so
+that a wrong shape, address or scale gives wrong numbers.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any
 
 import onnx
 
-from tests.envs.runtimes.tensorrt.named_runtime import Runtime
-from tests.envs.runtimes.tensorrt.names import NAMES, Named, World
+from envs.testing.tensorrt.engines import Runtime
+from envs.testing.tensorrt.names import NAMES, Named, World
 
 LAYER_TYPES = {
     "Conv": "CONVOLUTION",
@@ -30,7 +31,7 @@ DTYPES = {
 
 
 def fake_module(version: str, dla_cores: int = 0) -> Any:
-    """The module of this version on a computer with so many DLA cores."""
+    """Return the module of `version`, on a computer with that many DLA cores."""
     world = World(version, dla_cores)
     names = NAMES[version]
     module = SimpleNamespace(
@@ -50,27 +51,17 @@ class _Tensor(Named):
     _kind = "ITensor"
 
     def __init__(self, world: World, name: str, dtype: Any, shape: tuple[int, ...]) -> None:
-        super().__init__(world)
-        for key, value in (
-            ("name", name),
-            ("dtype", dtype),
-            ("shape", shape),
-            ("dynamic_range", None),
-            ("allowed_formats", 1),
-        ):
-            object.__setattr__(self, key, value)
+        super().__init__(
+            world, name=name, dtype=dtype, shape=shape, dynamic_range=None, allowed_formats=1
+        )
 
 
 class _Layer(Named):
     _kind = "ILayer"
 
     def __init__(self, world: World, kind: Any, inputs: list[Any], outputs: list[Any]) -> None:
-        super().__init__(world)
-        object.__setattr__(self, "type", kind)
-        object.__setattr__(self, "num_inputs", len(inputs))
-        object.__setattr__(self, "num_outputs", len(outputs))
-        object.__setattr__(self, "_inputs", inputs)
-        object.__setattr__(self, "_outputs", outputs)
+        super().__init__(world, type=kind, _inputs=inputs, _outputs=outputs)
+        self._put(num_inputs=len(inputs), num_outputs=len(outputs))
 
     def get_input(self, position: int) -> Any:
         return self._inputs[position]
@@ -106,12 +97,8 @@ class _Network(Named):
                 )
             return made[name]
 
-        object.__setattr__(self, "_model", model)
-        object.__setattr__(
-            self,
-            "_inputs",
-            [tensor(each.name) for each in model.graph.input if each.name not in weights],
-        )
+        inputs = [tensor(each.name) for each in model.graph.input if each.name not in weights]
+        outputs = [tensor(each.name) for each in model.graph.output]
         layer = world.enums["LayerType"]
         layers = [
             _Layer(
@@ -122,14 +109,8 @@ class _Network(Named):
             )
             for node in model.graph.node
         ]
-        object.__setattr__(self, "_layers", layers)
-        object.__setattr__(self, "_outputs", [tensor(each.name) for each in model.graph.output])
-        for key, values in (
-            ("num_inputs", self._inputs),
-            ("num_outputs", self._outputs),
-            ("num_layers", layers),
-        ):
-            object.__setattr__(self, key, len(values))
+        self._put(_model=model, _inputs=inputs, _outputs=outputs, _layers=layers)
+        self._put(num_inputs=len(inputs), num_outputs=len(outputs), num_layers=len(layers))
 
     def get_input(self, position: int) -> Any:
         return self._inputs[position]
@@ -145,9 +126,7 @@ class _Parser(Named):
     _kind = "OnnxParser"
 
     def __init__(self, world: World, network: Any) -> None:
-        super().__init__(world)
-        object.__setattr__(self, "_network", network)
-        object.__setattr__(self, "_errors", [])
+        super().__init__(world, _network=network, _errors=[])
 
     @property
     def num_errors(self) -> int:
@@ -172,8 +151,7 @@ class _TimingCache(Named):
     _kind = "ITimingCache"
 
     def __init__(self, world: World, content: bytes) -> None:
-        super().__init__(world)
-        object.__setattr__(self, "_content", content)
+        super().__init__(world, _content=content)
 
     def serialize(self) -> bytes:
         return self._content + b"."
@@ -183,17 +161,9 @@ class _Config(Named):
     _kind = "IBuilderConfig"
 
     def __init__(self, world: World) -> None:
-        super().__init__(world)
-        object.__setattr__(self, "_flags", {world.flag("TF32")})
-        object.__setattr__(self, "_calls", [])
-        object.__setattr__(self, "_pools", {})
-        object.__setattr__(self, "_profiles", [])
-        object.__setattr__(self, "_features", {})
-        object.__setattr__(self, "_cache", None)
-        object.__setattr__(self, "_sources", None)
-        object.__setattr__(self, "progress_monitor", None)
-        object.__setattr__(self, "default_device_type", world.enums["DeviceType"].GPU)
-        object.__setattr__(self, "_core", -1)
+        super().__init__(world, _flags={world.flag("TF32")}, _calls=[], _pools={}, _profiles=[])
+        self._put(_features={}, _cache=None, _sources=None, progress_monitor=None, _core=-1)
+        self._put(default_device_type=world.enums["DeviceType"].GPU)
         world.configs.append(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -206,10 +176,8 @@ class _Config(Named):
 
     @DLA_core.setter
     def DLA_core(self, core: int) -> None:  # noqa: N802
-        if (
-            self._world.dla_cores
-        ):  # otherwise nothing happens, and nothing is said (NvInferRuntime.h)
-            object.__setattr__(self, "_core", core)
+        if self._world.dla_cores:  # otherwise TensorRT ignores it silently (NvInferRuntime.h)
+            self._put(_core=core)
 
     def set_flag(self, flag: Any) -> None:
         self._flags.add(flag)
@@ -219,7 +187,7 @@ class _Config(Named):
         self._flags.discard(flag)
 
     def set_tactic_sources(self, sources: int) -> bool:
-        object.__setattr__(self, "_sources", sources)
+        self._put(_sources=sources)
         return True
 
     def set_memory_pool_limit(self, pool: Any, size: int) -> None:
@@ -241,7 +209,7 @@ class _Config(Named):
         return _TimingCache(self._world, content)
 
     def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
-        object.__setattr__(self, "_cache", cache)
+        self._put(_cache=cache)
         return True
 
 
@@ -256,10 +224,8 @@ class _Builder(Named):
     _kind = "Builder"
 
     def __init__(self, world: World, logger: Any) -> None:
-        super().__init__(world)
+        super().__init__(world, num_DLA_cores=world.dla_cores, max_DLA_batch_size=4096)
         world.logger = logger
-        object.__setattr__(self, "num_DLA_cores", world.dla_cores)
-        object.__setattr__(self, "max_DLA_batch_size", 4096)
 
     def create_network(self, flags: int = 0) -> Any:
         # 8.x has no other kind that its ONNX parser takes.
@@ -310,13 +276,9 @@ class _Builder(Named):
         return json.dumps(header).encode() + b"\n" + bytes(network._model.SerializeToString())
 
 
-def _maker(kind: type[Named]) -> Any:
-    def bound(world: World) -> Any:
-        return lambda *arguments: kind(
-            world, arguments[0]
-        )  # the second one of a parser is the logger
-
-    return bound
+def _maker(kind: Any) -> Any:
+    # The second argument of a parser is the logger.
+    return lambda world: lambda *arguments: kind(world, arguments[0])
 
 
 def _logger(world: World) -> Any:

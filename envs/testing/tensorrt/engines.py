@@ -1,4 +1,8 @@
-"""Engines of the stand-in module: a plan is the ONNX graph behind a line of JSON, and a context runs it on the memory that it was given."""
+"""Engines of the stand-in module.
+
+A plan is a line of JSON, then the ONNX graph. A context runs the graph with ONNX Runtime on the
+memory that it was given.
+"""
 
 from __future__ import annotations
 
@@ -10,42 +14,43 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from tests.envs.runtimes.tensorrt.names import NUMPY, Named, World
+from envs.testing.tensorrt.names import NUMPY, Named, World
 
 
 class Runtime(Named):
+    """Loads plans that this version of the stand-in built; logs an error and gives None for others."""
+
     _kind = "Runtime"
 
     def __init__(self, world: World, logger: Any) -> None:
-        super().__init__(world)
+        super().__init__(world, DLA_core=-1)
         world.logger = logger
-        object.__setattr__(self, "DLA_core", -1)
 
     def deserialize_cuda_engine(self, plan: bytes) -> Any:
-        header, _, content = plan.partition(b"\n")
+        """Return the engine in `plan`, or None."""
+        first, _, content = plan.partition(b"\n")
         try:
-            told = json.loads(header)
+            header = json.loads(first)
         except ValueError:
-            told = {}
-        if told.get("version") != self._world.version:
+            header = {}
+        if header.get("version") != self._world.version:
             self._world.logger.log(
                 self._world.enums["Severity"].ERROR,
                 "The engine plan file is not compatible with this version of TensorRT",
             )
             return None
-        return _Engine(self._world, told, content, self.DLA_core)
+        return _Engine(self._world, header, content, self.DLA_core)
 
 
 class _Inspector(Named):
     _kind = "EngineInspector"
 
     def __init__(self, world: World, engine: Any) -> None:
-        super().__init__(world)
-        object.__setattr__(self, "_engine", engine)
+        super().__init__(world, _engine=engine)
 
     def get_engine_information(self, form: Any) -> str:
         nodes = [node.name or node.output[0] for node in self._engine._model.graph.node]
-        if not self._engine._told["dla"]:
+        if not self._engine._header["dla"]:
             return json.dumps(
                 {
                     "Layers": [{"Name": name, "LayerType": "CaskConvolution"} for name in nodes],
@@ -64,31 +69,23 @@ class _Inspector(Named):
 class _Engine(Named):
     _kind = "ICudaEngine"
 
-    def __init__(self, world: World, told: dict[str, Any], content: bytes, core: int) -> None:
-        super().__init__(world)
+    def __init__(self, world: World, header: dict[str, Any], content: bytes, core: int) -> None:
         model = onnx.ModelProto.FromString(content)
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 3
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        for key, value in (
-            ("_told", told),
-            ("_model", model),
-            ("_session", session),
-            ("_core", core),
-        ):
-            object.__setattr__(self, key, value)
-        for key in ("device_memory_size", "device_memory_size_v2"):
-            object.__setattr__(self, key, 4096)
+        super().__init__(world, _header=header, _model=model, _session=session, _core=core)
+        self._put(device_memory_size=4096, device_memory_size_v2=4096)
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self._told["ends"][name]["shape"])
+        return tuple(self._header["ends"][name]["shape"])
 
     def get_tensor_dtype(self, name: str) -> Any:
-        return getattr(self._world.enums["DataType"], self._told["ends"][name]["dtype"])
+        return getattr(self._world.enums["DataType"], self._header["ends"][name]["dtype"])
 
     def get_tensor_format(self, name: str) -> Any:
         formats = self._world.enums["TensorFormat"]
-        allowed = [form for form in formats if self._told["ends"][name]["formats"] >> int(form) & 1]
+        allowed = [form for form in formats if self._header["ends"][name]["formats"] >> int(form) & 1]
         return next(
             (
                 form
@@ -102,7 +99,7 @@ class _Engine(Named):
         """Shape of the memory of a tensor."""
         form, size = (
             self.get_tensor_format(name).name,
-            np.dtype(NUMPY[self._told["ends"][name]["dtype"]]).itemsize,
+            np.dtype(NUMPY[self._header["ends"][name]["dtype"]]).itemsize,
         )
         if form == "DLA_LINEAR":
             return (*shape[:-1], -(-shape[-1] * size // 64) * 64 // size)
@@ -125,16 +122,8 @@ class _Context(Named):
     _kind = "IExecutionContext"
 
     def __init__(self, world: World, engine: Any) -> None:
-        super().__init__(world)
-        for key, value in (
-            ("_engine", engine),
-            ("_addresses", {}),
-            ("_shapes", {}),
-            ("_profile", None),
-            ("_scratch", 0),
-            ("_runs", 0),
-        ):
-            object.__setattr__(self, key, value)
+        super().__init__(world, _engine=engine, _addresses={}, _shapes={})
+        self._put(_profile=None, _scratch=0, _runs=0)
         world.contexts.append(self)
 
     @property
@@ -143,14 +132,14 @@ class _Context(Named):
 
     @device_memory.setter
     def device_memory(self, address: int) -> None:
-        object.__setattr__(self, "_scratch", address)
+        self._put(_scratch=address)
 
     def set_device_memory(self, address: int, size: int) -> None:
         assert size == 4096
-        object.__setattr__(self, "_scratch", address)
+        self._put(_scratch=address)
 
     def set_optimization_profile_async(self, position: int, stream: int) -> bool:
-        object.__setattr__(self, "_profile", position)
+        self._put(_profile=position)
         self._shapes.clear()
         return position == 0
 
@@ -164,13 +153,13 @@ class _Context(Named):
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self._addresses[name] = address
-        return name in self._engine._told["ends"]
+        return name in self._engine._header["ends"]
 
     def execute_async_v3(self, stream: int) -> bool:
         assert self._scratch, "no activation memory"
         assert stream, "not on the default stream"
         engine, feed = self._engine, {}
-        dynamic = any(-1 in each["shape"] for each in engine._told["ends"].values())
+        dynamic = any(-1 in each["shape"] for each in engine._header["ends"].values())
         assert not dynamic or self._profile == 0
         for value in engine._session.get_inputs():
             shape = self._shapes.get(value.name) or engine.get_tensor_shape(value.name)
@@ -180,13 +169,13 @@ class _Context(Named):
         names = [value.name for value in engine._session.get_outputs()]
         for name, values in zip(names, engine._session.run(names, feed), strict=True):
             self._write(name, values)
-        object.__setattr__(self, "_runs", self._runs + 1)
+        self._put(_runs=self._runs + 1)
         return True
 
     def _read(self, name: str, shape: tuple[int, ...], half: Any) -> Any:
-        told, form = self._engine._told["ends"][name], self._engine.get_tensor_format(name).name
+        end, form = self._engine._header["ends"][name], self._engine.get_tensor_format(name).name
         values = _memory(
-            self._addresses[name], self._engine._buffer(name, shape), NUMPY[told["dtype"]]
+            self._addresses[name], self._engine._buffer(name, shape), NUMPY[end["dtype"]]
         )
         if form == "DLA_LINEAR":
             values = values[..., : shape[-1]]
@@ -195,17 +184,17 @@ class _Context(Named):
             values = np.stack(
                 [values[:, c // width, ..., c % width] for c in range(shape[1])], axis=1
             )
-        if told["range"] is not None and told["dtype"] == "INT8":
-            return values * np.float32(told["range"] / 127)
-        return values.astype(half if told["dtype"] == "HALF" else values.dtype)
+        if end["range"] is not None and end["dtype"] == "INT8":
+            return values * np.float32(end["range"] / 127)
+        return values.astype(half if end["dtype"] == "HALF" else values.dtype)
 
     def _write(self, name: str, values: Any) -> None:
-        told, form = self._engine._told["ends"][name], self._engine.get_tensor_format(name).name
+        end, form = self._engine._header["ends"][name], self._engine.get_tensor_format(name).name
         target = _memory(
-            self._addresses[name], self._engine._buffer(name, values.shape), NUMPY[told["dtype"]]
+            self._addresses[name], self._engine._buffer(name, values.shape), NUMPY[end["dtype"]]
         )
-        if told["dtype"] == "INT8":
-            values = np.clip(np.rint(values / np.float32(told["range"] / 127)), -127, 127)
+        if end["dtype"] == "INT8":
+            values = np.clip(np.rint(values / np.float32(end["range"] / 127)), -127, 127)
         if form == "DLA_LINEAR":
             target[..., : values.shape[-1]] = values
         elif form.startswith("CHW"):

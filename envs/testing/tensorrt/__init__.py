@@ -1,0 +1,59 @@
+"""Stand-ins for TensorRT and pycuda: the TensorRT runtime on a computer without a GPU.
+
+Inside `stand_ins()` the whole of `envs.runtimes.tensorrt` works, on the processor, with the
+names and rules of the TensorRT version that was chosen. Whatever it measures says nothing about
+a board. Needs onnx and onnxruntime.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from envs.runtimes.tensorrt.cuda import GpuFacts
+from envs.testing.tensorrt.driver import ORIN, FakeDriver
+from envs.testing.tensorrt.module import fake_module
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """The two modules that stand in.
+
+    Attributes:
+        tensorrt: has `world`, the state that tests change and look at (`names.World`).
+        driver: takes the place of `pycuda.driver`.
+    """
+
+    tensorrt: Any
+    driver: FakeDriver
+
+
+@contextlib.contextmanager
+def stand_ins(
+    version: str = "10.3.0", dla_cores: int = 2, gpu: GpuFacts = ORIN
+) -> Iterator[StandIns]:
+    """Let `tensorrt` and `pycuda.driver` be stand-ins until the block ends.
+
+    For example, in a test: `with stand_ins(): device = jetson_device()` gives a device with the
+    accelerators cuda, tensor, dla0 and dla1. What was opened inside must be closed inside.
+
+    Args:
+        version: of TensorRT, one of `envs.testing.tensorrt.names.VERSIONS`.
+        dla_cores: how many DLA cores this TensorRT can use.
+        gpu: the GPU's name, compute capability and memory.
+    """
+    made = StandIns(fake_module(version, dla_cores), FakeDriver(gpu))
+    modules: dict[str, Any] = {"tensorrt": made.tensorrt, "pycuda.driver": made.driver}
+    # Without cuda-python no CUDA graph is captured: a stand-in stream cannot be.
+    modules |= {"cuda.bindings.runtime": None, "cuda.cudart": None}
+    before = {name: sys.modules[name] for name in modules if name in sys.modules}
+    sys.modules.update(modules)
+    try:
+        yield made
+    finally:
+        for name in modules:
+            del sys.modules[name]
+        sys.modules.update(before)

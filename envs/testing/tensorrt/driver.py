@@ -1,0 +1,154 @@
+"""A stand-in for `pycuda.driver`: this computer's memory takes the place of a GPU's.
+
+A stream does at once whatever it is given. Every call checks that a context is current.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.runtimes.tensorrt.cuda import GpuFacts
+
+#: The GPU of a Jetson AGX Orin.
+ORIN = GpuFacts("Orin", (8, 7), 16, 30_000.0, True)
+
+
+class Memory:
+    """A piece of device memory; asserts that it is freed once and not used afterwards."""
+
+    def __init__(self, owner: FakeDriver, size: int) -> None:
+        self._owner, self._bytes, self._freed = owner, (ctypes.c_char * size)(), False
+        owner.live += 1
+
+    def __int__(self) -> int:
+        assert not self._freed, "memory was used after it was freed"
+        return ctypes.addressof(self._bytes)
+
+    def free(self) -> None:
+        """Give the memory back."""
+        assert not self._freed, "freed twice"
+        self._freed = True
+        self._owner.live -= 1
+
+
+class Stream:
+    """A stream whose work is done as soon as it is enqueued."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+
+    def synchronize(self) -> None:
+        """Return at once."""
+
+
+class Event:
+    """An event that has always happened, 1.5 ms after any other."""
+
+    def record(self, stream: Stream) -> None:
+        """Do nothing."""
+
+    def query(self) -> bool:
+        """Return True."""
+        return True
+
+    def synchronize(self) -> None:
+        """Return at once."""
+
+    def time_till(self, other: Event) -> float:
+        """Return 1.5 ms."""
+        return 1.5
+
+
+class FakeDriver:
+    """The module, as far as `envs.runtimes.tensorrt.cuda.Cuda` uses it.
+
+    Attributes:
+        live: pieces of device memory that are not freed.
+        left_mib: the largest piece that can be had.
+        depth: contexts that are current in any thread.
+    """
+
+    MemoryError = type("MemoryError", (Exception,), {})
+    device_attribute = SimpleNamespace(MULTIPROCESSOR_COUNT="sm", INTEGRATED="integrated")
+
+    def __init__(self, facts: GpuFacts = ORIN) -> None:
+        self.live, self.left_mib, self.depth = 0, float("inf"), 0
+        self._facts, self._streams = facts, 0
+
+    def init(self) -> None:
+        """Do nothing."""
+
+    def Device(self, ordinal: int) -> Any:  # noqa: N802  # pycuda's own name
+        """Return the GPU."""
+        facts = self._facts
+        context = SimpleNamespace(push=lambda: self._nest(1), pop=lambda: self._nest(-1))
+        return SimpleNamespace(
+            retain_primary_context=lambda: context,
+            name=lambda: facts.name,
+            compute_capability=lambda: facts.capability,
+            get_attribute=lambda attribute: getattr(facts, attribute),
+            total_memory=lambda: int(facts.memory_mib * 2**20),
+        )
+
+    def Stream(self, flags: int) -> Any:  # noqa: N802
+        """Return a new stream."""
+        self._check()
+        self._streams += 1
+        return Stream(self._streams)
+
+    def Event(self) -> Any:  # noqa: N802
+        """Return a new event."""
+        self._check()
+        return Event()
+
+    def pagelocked_empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return host memory."""
+        self._check()
+        return np.empty(shape, dtype)
+
+    def mem_alloc(self, size: int) -> Memory:
+        """Return device memory; MemoryError where `left_mib` is less."""
+        self._check()
+        if size / 2**20 > self.left_mib:
+            raise self.MemoryError("cuMemAlloc failed: out of memory")
+        return Memory(self, size)
+
+    def memcpy_htod_async(self, target: Memory, source: npt.NDArray[Any], stream: Any) -> None:
+        """Copy to the device."""
+        self._check()
+        assert source.flags.c_contiguous
+        ctypes.memmove(int(target), source.ctypes.data, source.nbytes)
+
+    def memcpy_dtoh_async(self, target: npt.NDArray[Any], source: Memory, stream: Any) -> None:
+        """Copy to the host."""
+        self._check()
+        assert target.flags.c_contiguous
+        ctypes.memmove(target.ctypes.data, int(source), target.nbytes)
+
+    def _nest(self, change: int) -> None:
+        self.depth += change
+
+    def _check(self) -> None:
+        assert self.depth, "the context is not current"
+
+
+class RecordedGraph:
+    """Stands in for `CapturedGraph`: each launch does again what was captured."""
+
+    def __init__(self, stream: int, enqueue: Callable[[], None]) -> None:
+        self._enqueue = enqueue
+        self.launches = 0
+
+    def launch(self) -> None:
+        """Do what was captured."""
+        self.launches += 1
+        self._enqueue()
+
+    def close(self) -> None:
+        """Do nothing."""
