@@ -1,4 +1,4 @@
-"""The one place that knows how TensorRT 8.6, 10.x, 11.x and TensorRT-RTX differ.
+"""The one place that knows how TensorRT 8.6, 10.x and 11.x differ.
 
 What a version can do is found by the names its module has, never by its number: the names of each version were read from the published
 bindings (8.6.1, 10.3.0, 10.7.0, 10.13.3, 10.16.1, 11.0.0, 11.4.0). One thing no name tells: the names of the DLA exist in every version, also
@@ -17,21 +17,16 @@ from envs.optional import optional_import
 from envs.runtimes.tensorrt.log import LogLines, logger_for
 from envs.runtimes.tensorrt.spec import EngineSpec
 
-#: Tried in this order: TensorRT as JetPack brings it, then TensorRT-RTX for desktop GPUs.
-MODULES = ("tensorrt", "tensorrt_rtx")
-
 
 def load_bindings() -> Bindings:
     """The TensorRT of this computer; DependencyError where there is none."""
-    for module in MODULES[:-1]:
-        with contextlib.suppress(DependencyError):
-            return Bindings(optional_import(module, "jetson"))
     try:
-        return Bindings(optional_import(MODULES[-1], "rtx"))
+        return Bindings(optional_import("tensorrt", "jetson"))
     except DependencyError:
         raise DependencyError(
-            "TensorRT cannot be imported: on a Jetson it belongs to the system's Python, so make the environment with "
-            "`python3 -m venv --system-site-packages`; on a desktop GPU install 'orin-tuner[rtx]'"
+            "TensorRT cannot be imported: on a Jetson it belongs to the system's Python, so make "
+            "the environment with `python3 -m venv --system-site-packages`; on a desktop GPU "
+            "run `pip install tensorrt`"
         ) from None
 
 
@@ -51,16 +46,12 @@ class Bindings:
 
     @property
     def version(self) -> str:
-        """Such as `10.3.0`, or `rtx-1.7.1.116`."""
-        return f"{'rtx-' if self._rtx else ''}{self.trt.__version__}"
-
-    @property
-    def _rtx(self) -> bool:
-        return bool(self.trt.__name__.split(".")[0] == "tensorrt_rtx")
+        """The version of the module, such as `10.3.0`."""
+        return str(self.trt.__version__)
 
     @property
     def strongly_typed(self) -> bool:
-        """Whether the types in the ONNX file alone say the precision: from 11 on, and in TensorRT-RTX."""
+        """Whether the types in the ONNX file alone say the precision: from 11 on."""
         return not hasattr(self.trt.BuilderFlag, "INT8")
 
     @property
@@ -191,8 +182,6 @@ class Bindings:
 
     def timing_cache(self, config: Any, content: bytes) -> Any:
         """Gives the builder what was measured before; damaged or foreign timings are dropped. None where this TensorRT measures nothing."""
-        if self._rtx:  # it chooses kernels on the device that runs them; the names are there, and do nothing (deprecated in 1.2)
-            return None
         for known in (content, b""):
             with contextlib.suppress(RuntimeError, TypeError, ValueError):
                 cache = config.create_timing_cache(known)

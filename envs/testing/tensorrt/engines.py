@@ -11,14 +11,13 @@ import json
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime as ort
 
+from envs.optional import optional_import
 from envs.testing.tensorrt.names import NUMPY, Named, World
 
 
 class Runtime(Named):
-    """Loads plans that this version of the stand-in built; logs an error and gives None for others."""
+    """Loads plans of the same version; for others it logs an error and gives None."""
 
     _kind = "Runtime"
 
@@ -70,7 +69,8 @@ class _Engine(Named):
     _kind = "ICudaEngine"
 
     def __init__(self, world: World, header: dict[str, Any], content: bytes, core: int) -> None:
-        model = onnx.ModelProto.FromString(content)
+        ort = optional_import("onnxruntime", "deploy")
+        model = optional_import("onnx", "networks").ModelProto.FromString(content)
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 3
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -85,7 +85,9 @@ class _Engine(Named):
 
     def get_tensor_format(self, name: str) -> Any:
         formats = self._world.enums["TensorFormat"]
-        allowed = [form for form in formats if self._header["ends"][name]["formats"] >> int(form) & 1]
+        allowed = [
+            form for form in formats if self._header["ends"][name]["formats"] >> int(form) & 1
+        ]
         return next(
             (
                 form

@@ -10,8 +10,7 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
-import onnx
-
+from envs.optional import optional_import
 from envs.testing.tensorrt.engines import Runtime
 from envs.testing.tensorrt.names import NAMES, Named, World
 
@@ -22,12 +21,8 @@ LAYER_TYPES = {
     "GlobalAveragePool": "POOLING",
     "Concat": "CONCATENATION",
 }
-DTYPES = {
-    onnx.TensorProto.FLOAT: "FLOAT",
-    onnx.TensorProto.FLOAT16: "HALF",
-    onnx.TensorProto.INT64: "INT64",
-    onnx.TensorProto.INT8: "INT8",
-}
+#: TensorRT's names by the numbers of ONNX's element types (onnx.proto, TensorProto.DataType).
+DTYPES = {1: "FLOAT", 10: "HALF", 7: "INT64", 3: "INT8"}
 
 
 def fake_module(version: str, dla_cores: int = 0) -> Any:
@@ -75,7 +70,7 @@ class _Network(Named):
 
     def _read(self, model: Any) -> None:
         world, weights = self._world, {each.name for each in model.graph.initializer}
-        inferred = onnx.shape_inference.infer_shapes(model).graph
+        inferred = optional_import("onnx", "networks").shape_inference.infer_shapes(model).graph
         kinds = {
             each.name: each for each in (*inferred.input, *inferred.value_info, *inferred.output)
         }
@@ -136,11 +131,12 @@ class _Parser(Named):
         return str(self._errors[position])
 
     def parse_from_file(self, path: str) -> bool:
-        model = onnx.load(path)
+        model = optional_import("onnx", "networks").load(path)
         unknown = [node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")]
         if unknown:
             self._errors.append(
-                f"In node 0 with name: and operator: {unknown[0]}\n(importNode): UNSUPPORTED_NODE: no importer registered"
+                f"In node 0 with name: and operator: {unknown[0]}\n"
+                "(importNode): UNSUPPORTED_NODE: no importer registered"
             )
             return False
         self._network._read(model)
@@ -154,7 +150,7 @@ class _TimingCache(Named):
         super().__init__(world, _content=content)
 
     def serialize(self) -> bytes:
-        return self._content + b"."
+        return bytes(self._content + b".")
 
 
 class _Config(Named):
@@ -171,7 +167,7 @@ class _Config(Named):
         self._calls.append(name)
 
     @property
-    def DLA_core(self) -> int:  # noqa: N802  # TensorRT's own name
+    def DLA_core(self) -> Any:  # noqa: N802  # TensorRT's own name
         return self._core
 
     @DLA_core.setter

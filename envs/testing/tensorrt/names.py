@@ -34,7 +34,7 @@ class World:
 
     def __init__(self, version: str, dla_cores: int) -> None:
         self.version, self.dla_cores = version, dla_cores
-        self.enums = {
+        self.enums: dict[str, Any] = {
             name: enum.IntEnum(name, members) for name, members in NAMES[version]["enums"].items()
         }
         self.configs: list[Any] = []
@@ -54,7 +54,7 @@ class World:
 
 
 class Named:
-    """Refuses public names that the class `_kind` does not have in this version, as pybind11 does."""
+    """Refuses public names that TensorRT's class `_kind` lacks in this version, as pybind11 does."""
 
     _kind = ""
 

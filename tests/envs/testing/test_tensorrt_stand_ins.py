@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs.errors import DependencyError
+from envs.graph.reading import read_network
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
+from envs.runtimes.tensorrt.cuda import can_capture
+from envs.runtimes.tensorrt.device import jetson_device
+from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
+from envs.runtimes.tensorrt.spec import BuildOptions
+from envs.runtimes.tensorrt.versions import load_bindings
+from envs.spec.measurement import Measurement
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
+from envs.telemetry.none import NoSensor
+from envs.testing.tensorrt import stand_ins
+from envs.testing.tensorrt.names import VERSIONS
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_inside_the_block_a_network_is_served_on_gpu_and_dla_without_either(
+    version: str, small_onnx: Path, tmp_path: Path
+) -> None:
+    """Whoever calls takes no notice: device, engines and runtime find the stand-ins by themselves."""
+    cores = 0 if version.startswith(("10.13", "10.16", "11", "rtx")) else 2
+    with stand_ins(version, cores) as modules:
+        device = jetson_device(root=tmp_path)
+        assert device.accelerator_names == ("cuda", "tensor", "dla0", "dla1")[: 2 + cores]
+        space = ConfigurationSpace(device, workload_of([read_network(small_onnx)]), 1, (1,))
+        factory = TensorRTEngineFactory(space, [small_onnx], tmp_path, BuildOptions(samples=1))
+        assert factory.prepare() == {}
+        options = ServingOptions(batches_per_window=1, requests_per_window=1)
+        with ServingRuntime(space, factory, NoSensor(), options) as runtime:
+            runtime.apply(Configuration((((1, 1),) * len(device.accelerators),)))
+            measured = runtime.measure(0.1)
+            assert isinstance(measured, Measurement)
+            assert measured.throughput_ips[0] > 0
+            image = np.zeros((3, 48, 48), np.float32)
+            assert runtime.submit(0, image).result(30)
+        assert modules.driver.live == 0
+
+
+def test_the_block_leaves_the_modules_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    with stand_ins():
+        assert load_bindings().version == "10.3.0"
+        assert not can_capture()
+    assert sys.modules["tensorrt"] is None
+    with pytest.raises(DependencyError, match="TensorRT cannot be imported"):
+        load_bindings()
