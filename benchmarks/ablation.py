@@ -1,9 +1,10 @@
-"""What of the recipe helps? Trains variants of it on the same problems of the model and compares them on others, each change alone.
+"""Which parts of the training recipe help? Trains variants that change one part each.
 
-python -m benchmarks.ablation               about 10 minutes on two cores
-python -m benchmarks.ablation --write       also writes benchmarks/ablation.md
+All variants learn from the same simulated problems and are compared on others. Shares are of the
+best configuration on the shortlist, which holds 99.8 % of the optimum on average;
+`benchmarks.transfer` compares with the whole space.
 
-Shares are of the best on the shortlist, which holds 99.8 % of the optimum on average (`benchmarks.transfer` compares with the whole space).
+python -m benchmarks.ablation        about 10 minutes on two cores
 """
 
 from __future__ import annotations
@@ -12,38 +13,37 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.figures import commit, parser
-from benchmarks.rollouts import playing
+from benchmarks.figures import Figure, figure, parser, report
+from benchmarks.rollouts import roll_out
+from benchmarks.setup import draw_world
 from envs.arrays import Single
 from envs.problems.draw import DrawOptions
 from envs.problems.problem_batch import Pool
 from envs.problems.world import SimulatedWorld
-from envs.spec.device import processor_name
 from tuner.agents.policy_net import CandidatePolicy
 from tuner.agents.training import AgentOptions, make_env, make_model
 from tuner.console import progress_bar, table
 
-HEADINGS = [
-    "variant",
-    "after 3: mean [%]",
-    "5th [%]",
-    "feasible [%]",
-    "after 8: mean [%]",
-    "5th [%]",
-    "feasible [%]",
-    "broke [%]",
-    "training [s]",
-]
+#: What is compared, with units.
+METRICS = (
+    ("after 3, mean share", "%"),
+    ("after 3, 5th percentile", "%"),
+    ("after 3, feasible", "%"),
+    ("after 8, mean share", "%"),
+    ("after 8, 5th percentile", "%"),
+    ("after 8, feasible", "%"),
+    ("broke a limit", "%"),
+    ("training", "s"),
+)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One change of the recipe: of the agent, or of what is believed."""
+    """One change of the recipe: of the agent, or of the belief."""
 
     name: str
     agent: AgentOptions
@@ -52,12 +52,12 @@ class Variant:
 
 
 def without_belief(pool: Pool) -> Pool:
-    """A measurement teaches nothing but itself: no two configurations share what is uncertain."""
+    """Make configurations independent: a measurement says nothing about any other."""
     return replace(pool, basis=np.zeros_like(pool.basis), left=pool.variance)
 
 
 def fewer_directions(count: int) -> Callable[[Pool], Pool]:
-    """The `count` directions that matter most, the others' variance being left over."""
+    """Keep the `count` directions that matter most; the others' variance is left unexplained."""
 
     def changed(pool: Pool) -> Pool:
         kept = pool.basis.copy()
@@ -69,12 +69,13 @@ def fewer_directions(count: int) -> Callable[[Pool], Pool]:
 
 
 def variants(steps: int) -> list[Variant]:
+    """Return the recipe and every change of it."""
     base = AgentOptions(steps=steps)
     return [
         Variant("the recipe", base),
-        Variant("no training: expected gain net of risk alone", base, trained=False),
+        Variant("no training, only expected gain net of risk", base, trained=False),
         Variant(
-            "no belief: measurements teach nothing of other configurations",
+            "no belief, a measurement says nothing of other configurations",
             base,
             pool=without_belief,
         ),
@@ -92,6 +93,7 @@ def variants(steps: int) -> list[Variant]:
 
 
 def trained(variant: Variant, pool: Pool) -> CandidatePolicy:
+    """Train a policy on the problems as the variant sees them."""
     env = make_env(SimulatedWorld.of(variant.pool(pool)), variant.agent, 0)
     model = make_model(env, variant.agent, 0, None)
     if variant.trained:
@@ -101,14 +103,14 @@ def trained(variant: Variant, pool: Pool) -> CandidatePolicy:
 
 
 def compared(policy: CandidatePolicy, pool: Pool, repeats: int = 8) -> list[float]:
-    """After 3 and 8 measurements: mean, 5th percentile and feasible share; then the share of measurements that broke a limit. All in %."""
+    """Return METRICS without the last, in percent."""
 
     def decide(observation: Single) -> np.ndarray:
         with torch.no_grad():
             return np.asarray(policy.scores(torch.as_tensor(observation)).argmax(dim=1))
 
     broke, found = [], {}
-    for episodes, broken in playing(SimulatedWorld.of(pool), decide, repeats):
+    for episodes, broken in roll_out(SimulatedWorld.of(pool), decide, repeats):
         broke.append(broken)
         found[int(episodes.used[0])] = (np.minimum(episodes.share(), 1.0), episodes.best >= 0)
     shares = [
@@ -128,49 +130,28 @@ def main() -> int:
     arguments.add_argument("--steps", type=int, default=300_000)
     arguments.add_argument("--problems", type=int, default=400)
     arguments.add_argument("--held-out", type=int, default=160)
-    arguments.add_argument("--write", action="store_true")
     given = arguments.parse_args()
     options = DrawOptions(small_spaces=0.95, changed_boards=0.3)
-    pools = []
-    for split, count in (("train", given.problems), ("held_out", given.held_out)):
-        with progress_bar(f"drawing problems, {split}", count) as advance:
-            pools.append(
-                SimulatedWorld(
-                    replace(options, split=split),
-                    count,
-                    0,
-                    2,
-                    lambda new, advance=advance: advance("", new),
-                ).pool
-            )
+    pools = [
+        draw_world(replace(options, split=split), count, title=f"drawing problems, {split}").pool
+        for split, count in (("train", given.problems), ("held_out", given.held_out))
+    ]
+    figures: list[Figure] = []
     rows = []
     with progress_bar("training variants", len(variants(given.steps))) as advance:
         for variant in variants(given.steps):
             began_s = time.perf_counter()
             policy = trained(variant, pools[0])
             seconds = time.perf_counter() - began_s
-            rows.append(
-                [
-                    variant.name,
-                    *(f"{value:.1f}" for value in compared(policy, variant.pool(pools[1]))),
-                    f"{seconds:.0f}",
-                ]
-            )
+            found = [*compared(policy, variant.pool(pools[1])), seconds]
+            rows.append([variant.name, *(f"{value:.1f}" for value in found)])
+            figures += [
+                figure(f"{variant.name}: {metric}", value, unit)
+                for (metric, unit), value in zip(METRICS, found, strict=True)
+            ]
             advance(variant.name)
-    table(HEADINGS, rows)
-    if given.write:
-        lines = [
-            "| " + " | ".join(each) + " |" for each in (HEADINGS, ["---"] * len(HEADINGS), *rows)
-        ]
-        head = Path(__file__).with_suffix(".md").read_text().split("<!-- table -->")[0]
-        Path(__file__).with_suffix(".md").write_text(
-            head
-            + "<!-- table -->\n\n"
-            + "\n".join(lines)
-            + f"\n\n{processor_name()}, commit {commit()}, {given.steps:,} steps, "
-            f"{given.problems} problems to learn from and {given.held_out} others to be compared on, one training seed.\n"
-        )
-    return 0
+    table(["variant", *(f"{metric} [{unit}]" for metric, unit in METRICS)], rows)
+    return report(figures, given.json, goals_only=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""How well does the policy follow when conditions change on the way? Limits move, the device becomes hot or gets a neighbour, in the middle of tuning.
+"""How well does the policy follow when conditions change in the middle of tuning?
 
-Simulated: problems of boards, networks and limits that no training drew. What is reached counts against the best on the shortlist under the
-conditions at the end. A change comes between the third and the seventh measurement; what was measured before it counts no more.
+Limits move, the device becomes hot, or a neighbour appears. All of it is simulated, on boards,
+networks and limits that no training drew. The answer is compared with the best configuration of
+the shortlist under the conditions at the end. A change comes between the third and the seventh
+measurement; measurements from before the change do not count as answers.
 
 python -m benchmarks.changing
 """
@@ -9,25 +11,29 @@ python -m benchmarks.changing
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
-from benchmarks.rollouts import playing
+from benchmarks.rollouts import roll_out
+from benchmarks.setup import add_bundle_option, draw_world
 from envs.problems.draw import DrawOptions
 from envs.problems.world import SimulatedWorld
-from tuner.console import progress_bar
 from tuner.policy.bundle import load_bundle
 from tuner.policy.forward import NumpyPolicy
 
 
-def played(
+def outcomes(
     policy: NumpyPolicy, world: SimulatedWorld, changes: float, repeats: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(share of the optimum at the end [B], measurements since the last change [B], share of the measurements that broke a limit [B])."""
+    """Play episodes and say how each of them ended.
+
+    Returns:
+        The share of the optimum at the end [B], the number of measurements since the last change
+        [B], and the share of the measurements that broke a limit [B].
+    """
     broke, since, optimum = [], np.zeros(0), np.zeros(0)
-    for episodes, broken in playing(
+    for episodes, broken in roll_out(
         world, lambda seen: np.array([policy.decide(row) for row in seen]), repeats, changes
     ):
         broke.append(broken)
@@ -51,17 +57,14 @@ def figures_of(name: str, share: np.ndarray, broke: np.ndarray) -> list[Figure]:
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/reference.bundle"))
+    add_bundle_option(arguments)
     arguments.add_argument("--problems", type=int, default=200)
     arguments.add_argument("--repeats", type=int, default=8)
     given = arguments.parse_args()
-    with progress_bar("drawing problems", given.problems) as advance:
-        world = SimulatedWorld(
-            DrawOptions(split="held_out"), given.problems, 0, 2, lambda new: advance("", new)
-        )
+    world = draw_world(DrawOptions(split="held_out"), given.problems)
     policy = NumpyPolicy(load_bundle(given.bundle))
-    still_share, _, still_broke = played(policy, world, 0.0, given.repeats)
-    share, since, broke = played(policy, world, 1.0, given.repeats)
+    still_share, _, still_broke = outcomes(policy, world, 0.0, given.repeats)
+    share, since, broke = outcomes(policy, world, 1.0, given.repeats)
     figures = figures_of("no change", still_share, still_broke)
     for least, most in ((2, 3), (4, 5)):
         some = (since >= least) & (since <= most)

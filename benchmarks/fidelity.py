@@ -443,7 +443,8 @@ def main() -> int:
         ]
     if given.plot:
         plot(rows, inside, given.plot)
-    return report(figures, given.json)
+    # The quick form leaves no source out, and so has no numbers for that.
+    return report([each for each in figures if not np.isnan(each.value)], given.json)
 
 
 if __name__ == "__main__":

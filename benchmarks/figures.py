@@ -1,8 +1,12 @@
-"""What every benchmark prints: a table, and with --json PATH a list of {name, value, unit, goal, holds}."""
+"""The figures of a benchmark: a table on screen and, with `--json PATH`, a list of records.
+
+A record is {name, value, unit, goal, holds}. `python -m benchmarks.results` collects them.
+"""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import operator
 import platform
@@ -12,6 +16,8 @@ from pathlib import Path
 
 from envs.spec.device import processor_name
 from tuner.console import table
+
+ROOT = Path(__file__).resolve().parents[1]
 
 COMPARISONS = {
     ">=": operator.ge,
@@ -24,7 +30,12 @@ COMPARISONS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """One number. `goal` is such as '>= 97', empty where there is none; `holds` follows from it."""
+    """One number of a benchmark.
+
+    Attributes:
+        goal: a comparison such as '>= 97'; empty where there is none.
+        holds: True if the value meets the goal; None without a goal.
+    """
 
     name: str
     value: float
@@ -34,7 +45,7 @@ class Figure:
 
 
 def figure(name: str, value: float, unit: str, goal: str = "") -> Figure:
-    """A figure that judges itself."""
+    """Return a figure that has been compared with its goal."""
     if not goal:
         return Figure(name, value, unit)
     sign, bound = goal.split()
@@ -42,16 +53,22 @@ def figure(name: str, value: float, unit: str, goal: str = "") -> Figure:
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with --json."""
+    """Return an argument parser that knows --json."""
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--json", type=Path, help="write the figures to this file, too")
+    made.add_argument("--json", type=Path, help="also write the figures to this file")
     return made
 
 
 def report(figures: list[Figure], path: Path | None, goals_only: bool = False) -> int:
-    """Print the figures (or only those with a goal) and where they come from; 1 if one misses its goal."""
+    """Print the figures, the machine and the commit, and write them to `path` if there is one.
+
+    With `goals_only` only the figures that have a goal are printed; the file still gets all.
+
+    Returns:
+        The exit code: 1 if a figure misses its goal, 0 otherwise.
+    """
     words = {True: "yes", False: "NO", None: ""}
     shown = [each for each in figures if each.goal or not goals_only]
     if shown:
@@ -66,11 +83,27 @@ def report(figures: list[Figure], path: Path | None, goals_only: bool = False) -
 
 
 def commit() -> str:
-    """The commit that is checked out, with a mark if files differ from it."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-    )
-    return found.stdout.strip() or "unknown"
+    """Return the short hash of the checked-out commit, followed by a mark if files differ from it.
+
+    The mark, `+` and six digits, is a hash of the differences, so that two states of the same
+    commit are told apart. The generated page docs/results.md does not count as a difference.
+    """
+    found = _git("rev-parse", "--short=10", "HEAD").strip()
+    if not found:
+        return "unknown"
+    where = ("--", ":/", ":(exclude,top)docs/results.md")
+    names = _git("ls-files", "--others", "--exclude-standard", *where).split("\n")
+    contents = [(ROOT / name).read_bytes() for name in names if name and (ROOT / name).is_file()]
+    changed = b"".join([_git("diff", "HEAD", *where).encode(), *contents])
+    return f"{found}+{hashlib.sha256(changed).hexdigest()[:6]}" if changed else found
+
+
+def _git(*arguments: str) -> str:
+    """Return the output of a git command in the checkout; empty where git or the checkout fails."""
+    try:
+        run = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ""
+    return run.stdout if run.returncode == 0 else ""

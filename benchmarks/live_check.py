@@ -1,6 +1,8 @@
-"""Does the built-in trace still hold here? What the policy chose on it, run live again; on another machine it says so.
+"""Does the built-in recording still hold on this computer?
 
-python -m tuner.networks resnet50
+Runs what the policy chose on the recording again, live. On another computer than the recording's
+the report has to say that the numbers differ.
+
 python -m benchmarks.live_check
 """
 
@@ -11,6 +13,7 @@ from html import escape
 from pathlib import Path
 
 from benchmarks.figures import Figure, figure, parser, report
+from benchmarks.setup import add_bundle_option, network_files
 from envs.traces.reader import find_trace, read_trace
 from tuner.evaluate import EvaluationOptions, evaluate, trace_cases
 from tuner.evaluation.live import LiveOptions
@@ -20,8 +23,8 @@ from tuner.evaluation.sentences import live_sentence
 def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--trace", default="resnet50")
-    arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/reference.bundle"))
-    arguments.add_argument("--networks", nargs="+", default=["networks/resnet50.onnx"])
+    add_bundle_option(arguments)
+    arguments.add_argument("--networks", nargs="+", default=["resnet50"], help="names or files")
     arguments.add_argument("--choices", type=int, default=5)
     arguments.add_argument("--out", type=Path, default=Path("runs/live_check"))
     given = arguments.parse_args()
@@ -32,7 +35,7 @@ def main() -> int:
         {"policy": given.bundle},
         options,
         given.out,
-        LiveOptions(given.networks, given.choices),
+        LiveOptions([str(path) for path in network_files(given.networks)], given.choices),
     )
     page = result.html.read_text()
     figures: list[Figure] = []

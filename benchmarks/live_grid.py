@@ -1,10 +1,11 @@
-"""Does the bundle that was trained in the model serve this very computer? Measures a full grid live, then lets the policy find its way, live.
+"""Does the policy, which was trained in the model, tune this very computer well?
 
-For each network: every configuration of a space is measured once; limits are drawn from what that gave; for each of them the policy has 8 live
-measurements. What it answers with, and the best of the grid under the same limits, are then measured again in turns. As in `benchmarks.transfer`,
-a limit counts where some configuration of the grid keeps it by more than a window scatters; the others are shown.
+For each network, every configuration of a space is measured once, and limits are drawn from that.
+For each of the limits the policy has 8 live measurements. Its answer and the best configuration of
+the grid under the same limits are then measured again in turns. As in `benchmarks.transfer`, a
+limit counts if some configuration of the grid keeps it by more than windows scatter; the others
+are shown in the table.
 
-python -m tuner.networks resnet50 squeezenet1_1
 python -m benchmarks.live_grid
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
+from benchmarks.setup import add_bundle_option, network_files
 from envs.graph.layers import read_layers
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem import Problem
@@ -34,7 +36,7 @@ from tuner.search.oracle import best_scores
 
 
 def measured_grid(runtime: Runtime, window_s: float, name: str) -> list[Outcome]:
-    """Every configuration of the runtime's space, once."""
+    """Measure every configuration of the runtime's space once."""
     outcomes = []
     with progress_bar(f"grid of {name}", len(runtime.space.catalogue)) as advance:
         for row in runtime.space.catalogue:
@@ -46,7 +48,11 @@ def measured_grid(runtime: Runtime, window_s: float, name: str) -> list[Outcome]
 def answered(
     runtime: Runtime, problem: Problem, bundle: Path, window_s: float, measurements: int
 ) -> tuple[Configuration | None, int]:
-    """What kept the limits with the highest throughput within some live measurements, and how many broke them."""
+    """Tune with some live measurements.
+
+    Returns:
+        The fastest configuration that kept the limits, and how many measurements broke them.
+    """
     tuner, best, found, broke = LearnedTuner(load_bundle(bundle), problem), 0.0, None, 0
     for _ in range(measurements):
         configuration = tuner.ask()
@@ -66,7 +72,11 @@ def in_turns(
     window_s: float,
     turns: int,
 ) -> float:
-    """Throughput of the first over that of the second, each the median of some windows taken in turns: the computer is not the same all the time."""
+    """Return the throughput of the first configuration over that of the second.
+
+    Each is the median of some windows. The windows are taken in turns, because the computer is not
+    equally fast all the time.
+    """
     scores = [
         [problem.judge(try_configuration(runtime, each, window_s))[0] for each in pair]
         for _ in range(turns)
@@ -78,9 +88,9 @@ def in_turns(
 def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument(
-        "--networks", nargs="+", default=["networks/resnet50.onnx", "networks/squeezenet1_1.onnx"]
+        "--networks", nargs="+", default=["resnet50", "squeezenet1_1"], help="names or files"
     )
-    arguments.add_argument("--bundle", type=Path, default=Path("checkpoints/reference.bundle"))
+    add_bundle_option(arguments)
     arguments.add_argument("--instances", type=int, default=3)
     arguments.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8])
     arguments.add_argument("--limits", type=int, default=5)
@@ -90,10 +100,10 @@ def main() -> int:
     given = arguments.parse_args()
     figures: list[Figure] = []
     rows = []
-    for path in given.networks:
+    for path in network_files(given.networks):
         space = live_space(
             DeviceOptions(),
-            WorkloadOptions([path]),
+            WorkloadOptions([str(path)]),
             SpaceOptions(given.instances, list(given.batches)),
         )
         name, layers = space.workload.names[0], (read_layers(path),)

@@ -1,6 +1,7 @@
-"""What does the runtime cost? Its throughput against a bare loop over the same sessions and threads, in pairs.
+"""What does the serving runtime cost?
 
-python -m tuner.networks resnet50 mobilenet_v2
+Compares its throughput with a bare loop over the same sessions and threads, in pairs.
+
 python -m benchmarks.overhead
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
+from benchmarks.setup import network_files
 from envs.graph.reading import read_network
 from envs.runtimes.onnxruntime.engines import OnnxEngine, OnnxEngineFactory
 from envs.runtimes.serving.measuring import ServingOptions
@@ -26,7 +28,8 @@ from envs.telemetry.none import NoSensor
 from tuner.console import progress_bar
 from tuner.options import cache_folder
 
-#: (cpu_fp32, cpu_int8) as (instances, batch): one instance, several, both accelerators, small and large batches.
+#: (instances, batch) on cpu_fp32 and on cpu_int8: one instance, several, both accelerators, small
+#: and large batches.
 CONFIGURATIONS = (
     ((1, 1), (0, 0)),
     ((0, 0), (1, 1)),
@@ -38,7 +41,7 @@ CONFIGURATIONS = (
 
 
 class KeepingFactory(OnnxEngineFactory):
-    """Remembers the engines that serve, so that the bare loop runs the same sessions."""
+    """Remember the engines that serve, so that the bare loop runs the same sessions."""
 
     engines: list[tuple[OnnxEngine, int]]
 
@@ -54,7 +57,10 @@ def bare_loop_ips(
     network: Network,
     window_s: float,
 ) -> float:
-    """Images per second of a thread a session that does nothing but run; batches count by their share inside the window."""
+    """Return the images per second of one thread a session that does nothing but run.
+
+    A batch counts by its share inside the window.
+    """
     rng = np.random.default_rng(0)
     done: list[list[tuple[float, float, int]]] = [[] for _ in engines]
     stop = threading.Event()
@@ -92,7 +98,7 @@ def bare_loop_ips(
 
 
 def ratios(path: Path, pairs: int, window_s: float) -> list[tuple[str, list[float]]]:
-    """Runtime over bare loop of each configuration, pair by pair."""
+    """Return runtime over bare loop for each configuration, pair by pair."""
     network = read_network(path)
     space = ConfigurationSpace(local_computer(), workload_of([network]), 4, (1, 2, 4, 8))
     found = []
@@ -106,14 +112,13 @@ def ratios(path: Path, pairs: int, window_s: float) -> list[tuple[str, list[floa
                 runtime.apply(configuration)
                 batches = {accelerator: batch for accelerator, (_, batch) in enumerate(placements)}
                 pair = []
-                length_s = (
-                    runtime.measure(window_s).window_s
-                )  # the bare loop's window is the runtime's own, so that both hold as many batches
+                # The bare loop's window is as long as the runtime's, so that both hold as many
+                # batches.
+                length_s = runtime.measure(window_s).window_s
                 for turn in range(pairs):
                     both = {}
-                    for name in (
-                        ("runtime", "bare") if turn % 2 else ("bare", "runtime")
-                    ):  # who goes first changes, or drift would be a bias
+                    # They take turns in going first, or a drift would favour one of them.
+                    for name in ("runtime", "bare") if turn % 2 else ("bare", "runtime"):
                         if name == "bare":
                             both[name] = bare_loop_ips(factory.engines, batches, network, length_s)
                         else:
@@ -127,17 +132,14 @@ def ratios(path: Path, pairs: int, window_s: float) -> list[tuple[str, list[floa
 def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument(
-        "--networks",
-        nargs="+",
-        type=Path,
-        default=[Path("networks/resnet50.onnx"), Path("networks/mobilenet_v2.onnx")],
+        "--networks", nargs="+", default=["resnet50", "mobilenet_v2"], help="names or files"
     )
     arguments.add_argument("--pairs", type=int, default=7)
     arguments.add_argument("--window", type=float, default=2.0, help="seconds")
     given = arguments.parse_args()
     figures: list[Figure] = []
     everything: list[float] = []
-    for path in given.networks:
+    for path in network_files(given.networks):
         for name, pair in ratios(path, given.pairs, given.window):
             everything += pair
             figures.append(

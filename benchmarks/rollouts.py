@@ -1,4 +1,4 @@
-"""Episodes of a policy on every problem of a world, some times each, with noise that is the same for all policies."""
+"""Episodes of a policy on many problems at once, for benchmarks that compare policies."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from envs.problems.world import SimulatedWorld
 BUDGET = 8
 
 
-def playing(
+def roll_out(
     world: SimulatedWorld,
     decide: Callable[[Single], np.ndarray],
     repeats: int,
     changes: float = 0.0,
 ) -> Iterator[tuple[Episodes, np.ndarray]]:
-    """After each measurement: the episodes as they are, and whether it broke a limit [B].
+    """Yield, after each measurement, the episodes and which of them broke a limit in it [B].
 
     Args:
-        decide: actions [B] for observations [B, P, F].
+        world: the problems.
+        decide: returns actions [B] for observations [B, P, F].
+        repeats: episodes of each problem.
+        changes: share of the episodes in which conditions change on the way.
     """
     rows, quantities, rng = (
         len(world.pool) * repeats,

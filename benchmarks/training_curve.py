@@ -1,4 +1,6 @@
-"""How a training went: writes what an episode gained, by environment steps, as CSV and PNG, from the run's TensorBoard events.
+"""Draw how a training went, as CSV and PNG, from the TensorBoard events of its run.
+
+The curve is the gain of an episode against environment steps.
 
 python -m benchmarks.training_curve runs/reference checkpoints/reference
 """

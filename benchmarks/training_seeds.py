@@ -1,4 +1,7 @@
-"""Is one good policy luck? Trains as `make train` does, with several seeds, and compares each policy on networks and limits that no training drew.
+"""Is one good policy luck?
+
+Trains as `make train` does, with several seeds, and compares each policy on networks and limits
+that no training drew.
 
 python -m benchmarks.training_seeds
 """

@@ -1,7 +1,9 @@
-"""How good are few measurements on a board, a network and limits that nobody has seen? Policy and searches on problems of the device model.
+"""How good are a few measurements on a board, a network and limits that no training drew?
 
-Every number is simulated. Problems are drawn from held-out boards, networks and bands of limits, and each has a truth of its own.
-Whoever decides fast is compared on all of them; whoever takes long to decide, and longer budgets, on the first of them.
+Compares the policy with searches. Every number is simulated. Problems are drawn from held-out
+boards, networks and bands of limits, and in each of them the device departs from the model in its
+own way. Tuners that decide fast are compared on all problems; those that decide slowly, and longer
+budgets, on the first few.
 
 python -m benchmarks.transfer
 python -m benchmarks.transfer --quick
@@ -21,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
+from benchmarks.setup import add_bundle_option
 from envs.problems.draw import DrawOptions, draw_problem
 from envs.problems.problem import Problem
 from envs.simulator.device_model import DeviceModel
@@ -46,10 +49,12 @@ FAST = (
     "vendor_gpu_dla",
 )
 
-#: Of the policy: mean and 5th percentile of the share of the oracle, feasible, and broken, after so many measurements.
+#: Goals of the policy by number of measurements: mean and 5th percentile of the share of the
+#: oracle, share with a feasible answer, and share of measurements that broke a limit.
 BARS = {3: (">= 95", ">= 80", ">= 99", ""), 8: (">= 98", ">= 90", ">= 99.5", "<= 5")}
 
-#: Small two-tenant spaces in which the search that stands for the oracle in large ones is compared with looking at everything.
+#: The oracle of large spaces is a search. It is compared with full enumeration in this many small
+#: two-tenant spaces.
 CHECKED, SMALL_BATCHES, SMALL_INSTANCES = 12, (1, 4), 2
 
 Factories = Mapping[str, Callable[[Problem], Tuner]]
@@ -66,7 +71,7 @@ class Part:
 
 
 def parts(cases: int, seeds: int, quick: bool) -> list[Part]:
-    """Fast deciders everywhere; then what takes longer, to decide or to measure."""
+    """Return the comparisons: fast tuners on all problems, slow ones and long budgets on some."""
     some, few = (6, 2) if quick else (12, 6)
     return [
         Part(FAST, cases, seeds, (3, 8)),
@@ -84,7 +89,7 @@ def parts(cases: int, seeds: int, quick: bool) -> list[Part]:
 def run_parts(
     every: Sequence[Part], problems: SimulatedCases, policy: Factories, budget: int, jobs: int
 ) -> list[Comparison]:
-    """One comparison each; the policy goes with the first."""
+    """Run one comparison for each part; the policy takes part in the first."""
     found = []
     for number, part in enumerate(every):
         factories = {
@@ -112,7 +117,7 @@ def run_parts(
 def figures_of(
     comparison: Comparison, budgets: Sequence[int]
 ) -> tuple[list[Summary], list[Figure]]:
-    """Four figures a tuner and budget, with bars where it is the policy."""
+    """Return summaries and five figures for each tuner and budget; the policy has goals."""
     summaries, figures = [], []
     for tuner in comparison.tuners:
         for budget in budgets:
@@ -121,30 +126,26 @@ def figures_of(
             each = summarize(comparison, tuner, budget)
             summaries.append(each)
             goals = BARS.get(budget, ("",) * 4) if tuner == "policy" else ("",) * 4
-            shares = (each.share_mean, each.share_p5, each.feasible_share, each.broken_share)
-            names = (
-                "share of the oracle, mean",
-                "share of the oracle, 5th percentile",
-                "feasible where possible",
-                "measurements beyond a limit",
-            )
+            shares = {
+                "share of the oracle, mean": each.share_mean,
+                "share of the oracle, 5th percentile": each.share_p5,
+                "feasible where possible": each.feasible_share,
+                "measurements beyond a limit": each.broken_share,
+                "answers over 5 % beyond a limit without noise": each.overrun_share,
+            }
             where = f"{each.contexts} problems x {len(comparison.seeds)} seeds"
-            for name, share, goal in zip(names, shares, goals, strict=True):
+            for (name, share), goal in zip(shares.items(), (*goals, ""), strict=True):
                 figures.append(
                     figure(f"{tuner} after {budget}: {name} ({where})", 100 * share, "%", goal)
                 )
-            figures.append(
-                figure(
-                    f"{tuner} after {budget}: answers over 5 % beyond a limit without noise ({where})",
-                    100 * each.overrun_share,
-                    "%",
-                )
-            )
     return summaries, figures
 
 
 def searched_over_exhaustive(count: int) -> float:
-    """The least share of the true optimum that the search finds in small two-tenant spaces; 0 where it misses that limits can be kept."""
+    """Return the smallest share of the optimum that the oracle's search finds in small spaces.
+
+    It is 0 if the search misses that the limits can be kept.
+    """
     rng, least = np.random.default_rng(0), 1.0
     with progress_bar("checking the reference of large spaces", count) as advance:
         for _ in range(count):
@@ -164,9 +165,10 @@ def searched_over_exhaustive(count: int) -> float:
 
 
 def print_table(summaries: Sequence[Summary], comparison: Comparison) -> None:
-    """Best first within a budget."""
+    """Print the tuners, the best first within each budget."""
     print(
-        f"\nsimulated: {summaries[0].contexts} problems x {len(comparison.seeds)} seeds; {summaries[0].impossible_contexts} more have no answer"
+        f"\nsimulated: {summaries[0].contexts} problems x {len(comparison.seeds)} seeds; "
+        f"{summaries[0].impossible_contexts} more have no answer"
     )
     head = [
         "tuner",
@@ -199,7 +201,7 @@ def print_table(summaries: Sequence[Summary], comparison: Comparison) -> None:
 
 
 def policy_of(path: Path | None) -> tuple[Factories, int]:
-    """The learned tuner and its horizon; nothing without a bundle."""
+    """Return the learned tuner and its budget; nothing without a bundle."""
     if path is None:
         return {}, 0
     bundle = load_bundle(path)
@@ -207,9 +209,8 @@ def policy_of(path: Path | None) -> tuple[Factories, int]:
 
 
 def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
-    arguments.add_argument(
-        "--bundle", type=Path, default=Path("checkpoints/reference.bundle"), help="the policy"
-    )
+    """Return the options of the command."""
+    add_bundle_option(arguments)
     arguments.add_argument("--cases", type=int, default=500)
     arguments.add_argument("--seeds", type=int, default=10)
     arguments.add_argument("--seed", type=int, default=1000, help="of the draw")
@@ -231,9 +232,7 @@ def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
 def main() -> int:
     given = options(parser(__doc__))
     for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(
-            library, "1"
-        )  # read by the processes that are begun: each keeps to one core
+        os.environ.setdefault(library, "1")  # the worker processes read it: one core each
     cases, seeds = (20, 2) if given.quick else (given.cases, given.seeds)
     policy, budget = policy_of(given.bundle)
     problems = simulated_cases(DrawOptions(two_tenants=given.two_tenants), cases, given.seed)

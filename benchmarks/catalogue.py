@@ -1,0 +1,166 @@
+"""Every benchmark that `python -m benchmarks.results` runs, with a full and a short form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One section of docs/results.md.
+
+    Attributes:
+        name: of the section and of the file with its result.
+        module: in `benchmarks/`.
+        measures: one plain sentence for the page.
+        label: where its numbers come from: simulated, replayed, measured, or several of them.
+        full: options of the full form.
+        short: options of the short form; None where there is none.
+        left_out: why there is no short form.
+    """
+
+    name: str
+    module: str
+    measures: str
+    label: str
+    full: tuple[str, ...] = ()
+    short: tuple[str, ...] | None = ()
+    left_out: str = ""
+
+    def command(self, short: bool) -> list[str]:
+        """Return the words after `python`."""
+        options = self.short if short else self.full
+        return ["-m", f"benchmarks.{self.module}", *(options or ())]
+
+
+def _options(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+BENCHMARKS = (
+    Benchmark(
+        "fidelity",
+        "fidelity",
+        "Compares the device model with published measurements of Jetson boards: once fitted to "
+        "all of them, and once with the source in question left out.",
+        "simulated",
+        short=_options("--quick"),
+    ),
+    Benchmark(
+        "transfer",
+        "transfer",
+        "Compares the policy with searches on problems whose boards, networks and limits were held "
+        "out of training.",
+        "simulated",
+        short=_options("--quick"),
+    ),
+    Benchmark(
+        "transfer_two_tenants",
+        "transfer",
+        "The same comparison where every problem serves two networks at once.",
+        "simulated",
+        full=_options("--two-tenants --cases 60 --seeds 3 --out runs/transfer_two_tenants"),
+        short=None,
+        left_out="finding the optimum of two-network problems takes ten minutes or more",
+    ),
+    Benchmark(
+        "changing",
+        "changing",
+        "Changes the limits or the device in the middle of tuning, and looks at how soon the "
+        "policy is back near the best answer.",
+        "simulated",
+        short=_options("--problems 40 --repeats 4"),
+    ),
+    Benchmark(
+        "replay",
+        "quality",
+        "Replays a recording of ResNet-50 on two processor cores, which the policy has never seen, "
+        "and compares the policy with searches.",
+        "replayed",
+        short=_options("--objectives 10 --seeds 2 --tpe 8 --gp 3"),
+    ),
+    Benchmark(
+        "replay_two_tenants",
+        "quality",
+        "The same on a recording of two networks served at once.",
+        "replayed",
+        full=_options("--trace resnet50_mobilenet_v2 --objectives 20 --out runs/quality_two"),
+        short=_options(
+            "--trace resnet50_mobilenet_v2 --objectives 6 --seeds 2 --tpe 8 --gp 3 "
+            "--out runs/quality_two"
+        ),
+    ),
+    Benchmark(
+        "live_grid",
+        "live_grid",
+        "Measures every configuration of a small space on this computer, lets the policy tune live "
+        "under limits drawn from that, and measures both answers again in turns.",
+        "measured",
+        short=_options(
+            "--networks squeezenet1_1 --instances 2 --batches 1 4 --limits 3 --window 0.5"
+        ),
+    ),
+    Benchmark(
+        "live_check",
+        "live_check",
+        "Runs what the policy chose on the built-in recording again on this computer; on another "
+        "computer than the recording's the numbers differ, and the report has to say so.",
+        "replayed and measured",
+        short=_options("--choices 2"),
+    ),
+    Benchmark(
+        "overhead",
+        "overhead",
+        "Compares the throughput of the serving runtime with a bare loop over the same sessions.",
+        "measured",
+        short=_options("--networks mobilenet_v2 --pairs 3 --window 1"),
+    ),
+    Benchmark(
+        "controlling",
+        "controlling",
+        "Measures how long a service takes to start, and how long the policy takes to decide while "
+        "all other cores are busy.",
+        "measured",
+        short=_options("--starts 3 --periods 100"),
+    ),
+    Benchmark(
+        "speed",
+        "speed",
+        "Measures how fast the environment, the device model and training run on one core.",
+        "measured",
+        short=_options("--problems 24 --pairs 3 --steps 60000"),
+    ),
+    Benchmark(
+        "faults",
+        "faults",
+        "Breaks a controller on purpose, with real sessions and in the model, and looks at the "
+        "next control periods.",
+        "measured and simulated",
+        short=_options("--period-s 0.5"),
+    ),
+    Benchmark(
+        "soak",
+        "soak",
+        "Serves a network under limits that change, and looks at broken limits, memory, and "
+        "throughput against the best fixed configuration chosen with hindsight.",
+        "measured",
+        short=_options("--minutes 2 --period-s 1 --windows 1"),
+    ),
+    Benchmark(
+        "training_seeds",
+        "training_seeds",
+        "Trains as `make train` does with several seeds and compares each policy with the optimum "
+        "on problems that no training drew.",
+        "simulated",
+        short=None,
+        left_out="it trains three policies, and `make train` trains one",
+    ),
+    Benchmark(
+        "ablation",
+        "ablation",
+        "Changes one part of the policy's training at a time and compares what comes out.",
+        "simulated",
+        short=None,
+        left_out="it trains a dozen policies",
+    ),
+)

@@ -1,0 +1,47 @@
+"""What several benchmarks need before they can measure: networks, a policy bundle, problems."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.figures import ROOT
+from envs.catalog.architectures import write
+from envs.problems.draw import DrawOptions
+from envs.problems.world import SimulatedWorld
+from tuner.console import progress_bar
+
+#: The policy bundle that comes with the project.
+REFERENCE_BUNDLE = ROOT / "checkpoints" / "reference.bundle"
+
+#: Where `python -m tuner.networks` writes, too. Git ignores it.
+NETWORKS = ROOT / "networks"
+
+
+def network_file(name: str) -> Path:
+    """Return the ONNX file of a published architecture; write it first where it is missing."""
+    path = NETWORKS / f"{name}.onnx"
+    return path if path.exists() else write(name, NETWORKS)
+
+
+def network_files(names: list[str]) -> list[Path]:
+    """Return an ONNX file for each name: a path of the user's own, or an architecture's name."""
+    return [Path(name) if Path(name).suffix else network_file(name) for name in names]
+
+
+def add_bundle_option(arguments: argparse.ArgumentParser) -> None:
+    """Add `--bundle`, the policy that is measured."""
+    arguments.add_argument(
+        "--bundle",
+        type=Path,
+        default=REFERENCE_BUNDLE,
+        help="the policy bundle (default: the one that comes with the project)",
+    )
+
+
+def draw_world(
+    options: DrawOptions, problems: int, seed: int = 0, title: str = "drawing problems"
+) -> SimulatedWorld:
+    """Draw problems in the device model on two cores, with a progress bar."""
+    with progress_bar(title, problems) as advance:
+        return SimulatedWorld(options, problems, seed, 2, lambda new: advance("", new))
