@@ -33,7 +33,7 @@ from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind, Mea
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import workload_of
 from envs.telemetry.protocol import BoardSample
-from tuner.control.service import Service, at_rates
+from tuner.device import Device, at_rates
 
 #: What a fault can be asked to do at the seams.
 KILL, HANG, NO_MEMORY = "kill", "hang", "no_memory"
@@ -166,8 +166,8 @@ class LiveWorld:
             ServingOptions(timeout_s=period_s, warmup_s=0.1, outside=True),
         )
         self.client = Client(self.runtime, rate_ips)
-        self.service = Service(
-            self.runtime, None, lambda rates: model_for(at_rates(space, rates), (layers,))
+        self.service = Device(
+            self.runtime, lambda rates: model_for(at_rates(space, rates), (layers,))
         )
 
     def begin(self) -> None:
@@ -209,7 +209,7 @@ class SimulatedWorld:
         )
         self._rate_ips = rate_ips
         self.runtime = BrokenRuntime(SimulatedRuntime(model_for(space, self._layers)))
-        self.service = Service(self.runtime, None, self.model_at)
+        self.service = Device(self.runtime, self.model_at)
 
     def model_at(self, rates_ips: tuple[float, ...]) -> DeviceModel:
         return model_for(at_rates(self.runtime.space, rates_ips), self._layers)

@@ -27,6 +27,7 @@ from benchmarks.figures import Figure, figure, parser, report
 from envs.catalog.architectures import build
 from envs.errors import BundleError
 from envs.runtimes.protocol import try_configuration
+from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.process_memory import resident_mib
 from envs.spec.measurement import Measurement
 from envs.spec.space import Configuration
@@ -34,8 +35,8 @@ from tuner.console import progress_bar, table
 from tuner.control.build import controller_of
 from tuner.control.controller import ControlOptions
 from tuner.control.period import Journal, Period
-from tuner.control.service import Asked, Service, service
-from tuner.options import cache_folder, shipped
+from tuner.device import Device, open_device
+from tuner.options import shipped
 from tuner.policy.bundle import load_bundle
 
 #: Places along the front of throughput and p99, from slow to fast: each phase's limit is what the configuration there keeps, so that limits bind.
@@ -51,7 +52,7 @@ RIVALS, ROUNDS = 3, 20
 class Grid:
     """What every configuration gave in some windows: [N, W] throughput and p99, NaN where it failed."""
 
-    def __init__(self, served: Service, window_s: float, windows: int) -> None:
+    def __init__(self, served: Device, window_s: float, windows: int) -> None:
         self.configurations = [Configuration.of(row) for row in served.space.catalogue]
         shape = (len(self.configurations), windows)
         self.ips, self.p99_ms = np.empty(shape), np.empty(shape)
@@ -172,7 +173,7 @@ def levelled(logs: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return found[:kinds], found[kinds:]
 
 
-def measured(served: Service, configuration: Configuration, window_s: float) -> tuple[float, float]:
+def measured(served: Device, configuration: Configuration, window_s: float) -> tuple[float, float]:
     """Throughput [1/s] and p99 [ms], NaN where it failed."""
     outcome = try_configuration(served.runtime, configuration, window_s)
     return (
@@ -183,7 +184,7 @@ def measured(served: Service, configuration: Configuration, window_s: float) -> 
 
 
 def phases(
-    served: Service,
+    served: Device,
     grid: Grid,
     folder: Path,
     bundle: Path,
@@ -238,16 +239,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         onnx.save(build("squeezenet1_1", image_size=96, classes=10), folder / "small.onnx")
-        served = service(
-            Asked(
-                "onnxruntime",
-                (folder / "small.onnx",),
-                None,
-                2,
-                (1, 2, 4),
-                cache_folder(),
-                timeout_s=30.0,
-            )
+        served = open_device(
+            folder / "small.onnx",
+            max_instances=2,
+            batches=[1, 2, 4],
+            serving=ServingOptions(timeout_s=30.0),
         )
         grid = Grid(served, given.period_s, given.windows)
         each = max(
@@ -264,7 +260,7 @@ def main() -> int:
                 Journal(given.journal or folder / "journal"),
             )
         )
-        served.runtime.close()
+        served.close()
     show(every)
     periods = [period for phase in every for period in phase.periods]
     failures = sum("the policy failed" in event for period in periods for event in period.events)

@@ -30,6 +30,7 @@ from types import FrameType
 from typing import Any
 
 from envs.errors import OptionError, TunerError
+from envs.runtimes.serving.measuring import ServingOptions
 from envs.spec.measurement import Failure
 from envs.telemetry.power_mode import read_power_mode
 from tuner.control.build import Assembled, controller_of
@@ -37,8 +38,8 @@ from tuner.control.controller import Controller, ControlOptions
 from tuner.control.lock import DeviceLock, usual_lock
 from tuner.control.metrics import Metrics
 from tuner.control.period import Journal
-from tuner.control.service import RUNTIMES, Asked, Service, service
-from tuner.options import cache_folder, shipped
+from tuner.device import Device, open_device
+from tuner.options import RUNTIMES, ServeOptions, cache_folder, shipped
 
 Client = Callable[[Callable[..., Any]], object]
 
@@ -145,8 +146,8 @@ def deploy(options: argparse.Namespace) -> int:
         raise OptionError("--period-s and --periods must be above zero")
     client = client_of(options.client) if options.client else None
     with DeviceLock(options.lock), contextlib.ExitStack() as stack:
-        served = service(asked(options))
-        stack.callback(served.runtime.close)
+        served = open_device(serve_options(options), power_w=options.power_w)
+        stack.callback(served.close)
         bundle = options.bundle or shipped("checkpoints") / "reference.bundle"
         control = ControlOptions(options.period_s)
         made = controller_of(
@@ -191,7 +192,7 @@ class Stop:
 
 def run(
     controller: Controller,
-    served: Service,
+    served: Device,
     journal: Journal,
     metrics: Metrics | None,
     client: Client | None,
@@ -223,7 +224,8 @@ def notify(state: str) -> None:
             told.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
-def asked(options: argparse.Namespace) -> Asked:
+def serve_options(options: argparse.Namespace) -> ServeOptions:
+    """Return what to serve, and where."""
     if options.client and not options.rate_ips:
         raise OptionError(
             "--client needs --rate-ips: say about how many requests a second will come; what really comes is followed then"
@@ -232,19 +234,17 @@ def asked(options: argparse.Namespace) -> Asked:
         raise OptionError(
             f"--client needs a runtime that serves: --runtime {options.runtime} only answers what a window would give"
         )
-    return Asked(
+    return ServeOptions(
+        [str(path) for path in options.network],
         options.runtime,
-        tuple(options.network),
-        tuple(options.rate_ips) if options.rate_ips else None,
-        options.instances,
-        tuple(options.batches),
-        cache_folder(),
-        timeout_s=options.period_s,
-        outside=bool(options.client),
+        options.board,
+        options.mode,
+        options.trace or None,
+        options.rate_ips,
+        max_instances=options.instances,
+        batches=options.batches,
         sensor=options.sensor,
-        board=options.board,
-        mode=options.mode,
-        trace=options.trace,
+        serving=ServingOptions(timeout_s=options.period_s, outside=bool(options.client)),
     )
 
 
@@ -253,7 +253,7 @@ def limits_given(options: argparse.Namespace) -> dict[str, Any]:
     return {"p99_ms": p99, "power_w": options.power_w}
 
 
-def plan(served: Service, made: Assembled) -> str:
+def plan(served: Device, made: Assembled) -> str:
     """What would be served first, in words."""
     first, good, space = (
         made.decider.experiment() if made.decider else None,
@@ -264,7 +264,7 @@ def plan(served: Service, made: Assembled) -> str:
         [
             f"device: {space.device.name} ({served.runtime.origin.value})",
             f"limits: {made.limits.objective.describe(space.workload.names)}",
-            f"configurations: {space.combinations if served.possible is None else len(served.possible):,}",
+            f"configurations: {space.combinations if served.candidates is None else len(served.candidates):,}",
             f"safe default: {space.describe(made.guard.safe)}",
             f"last good: {space.describe(good) if good else 'none kept'}",
             f"first measurement: {space.describe(first) if first else 'none'}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
@@ -14,16 +15,133 @@ from typing import Any, Optional
 from envs.arrays import Placements
 from envs.errors import NetworkError, OptionError
 from envs.graph.reading import read_network
-from envs.spec.device import local_computer
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.spec.device import DeviceSpec, accelerator, local_computer
 from envs.spec.network import Network
 from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec.workload import fair_weights, workload_of
+from envs.telemetry.sensors import SENSORS
 
 
 def shipped(folder: str) -> Path:
     """A folder that comes with the project: at the top of a checkout, inside the package where it was installed."""
     inside = Path(__file__).resolve().parent / folder
     return inside if inside.is_dir() else inside.parent.parent / folder
+
+
+#: Runtimes by name.
+RUNTIMES = ("onnxruntime", "tensorrt", "simulated", "replayed")
+
+#: Options that have a meaning for some runtimes only.
+BELONGS_TO = {
+    "board": ("simulated", "tensorrt"),
+    "mode": ("simulated", "tensorrt"),
+    "trace": ("replayed",),
+    "cores": ("onnxruntime",),
+    "rates_ips": ("onnxruntime", "tensorrt", "simulated"),
+    "weights": ("onnxruntime", "tensorrt", "simulated"),
+    "accelerators": ("onnxruntime", "tensorrt", "simulated"),
+    "max_total_instances": ("onnxruntime", "tensorrt", "simulated"),
+}
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What to serve, on which device, and which configurations to choose from.
+
+    Attributes:
+        networks: ONNX files, one for each tenant; with the runtime `replayed` they are optional.
+        runtime: `onnxruntime` (the processor of this computer), `tensorrt` (its GPU and DLAs),
+            `simulated` (the model of a board) or `replayed` (a recording).
+        board: the simulated board, by default agx_orin_64; with `tensorrt` the board of the
+            catalogue that this device is most like, by default the one its name says.
+        mode: the power mode of the board, by default its largest (`simulated`) or the current one.
+        trace: the recording to replay, by name or path.
+        rates_ips: mean arrivals of each network [inferences/s], Poisson; by default as many
+            requests as can be served.
+        weights: how much an inference of each network counts; by default as much as its work.
+        accelerators: the accelerators to use; by default all of the device.
+        cores: processor cores to use; by default all.
+        max_instances: at most so many instances of a network on an accelerator.
+        batches: batch sizes to choose from, ascending.
+        max_total_instances: at most so many instances of all networks together.
+        sensor: where power is read: auto, ina3221, jtop, rapl, nvml or none.
+        cache: folder that keeps quantised networks and engines; by default `cache_folder()`.
+        serving: how requests are batched and windows measured.
+    """
+
+    networks: list[str] = field(default_factory=list, metadata={"flag": "--network"})
+    runtime: str = "onnxruntime"
+    board: Optional[str] = None
+    mode: Optional[str] = None
+    trace: Optional[str] = None
+    rates_ips: Optional[list[float]] = field(default=None, metadata={"flag": "--rate-ips"})
+    weights: Optional[list[float]] = field(default=None, metadata={"flag": "--weight"})
+    accelerators: Optional[list[str]] = None
+    cores: Optional[int] = None
+    max_instances: int = 4
+    batches: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
+    max_total_instances: Optional[int] = None
+    sensor: str = "auto"
+    cache: Optional[str] = None
+    serving: ServingOptions = field(default_factory=ServingOptions)
+
+    def check(self) -> None:
+        """Check everything that can be checked before a network is read.
+
+        Raises:
+            OptionError: an option has a wrong value, is missing, or belongs to another runtime.
+            NetworkError: an ONNX file does not exist.
+        """
+        if self.runtime not in RUNTIMES:
+            raise OptionError(
+                f"runtime={self.runtime} is unknown: choose from {', '.join(RUNTIMES)}"
+            )
+        for key, runtimes in BELONGS_TO.items():
+            if getattr(self, key) is not None and self.runtime not in runtimes:
+                raise OptionError(
+                    f"{key} has no meaning for runtime={self.runtime}, only for"
+                    f" {' and '.join(runtimes)}: leave it out"
+                )
+        if self.sensor not in ("auto", *SENSORS):
+            raise OptionError(f"sensor={self.sensor}: choose one of auto, {', '.join(SENSORS)}")
+        if self.runtime == "replayed":
+            if not self.trace:
+                raise OptionError("trace is missing: give the name or the path of a recording")
+            if self.networks:
+                existing(self.networks)
+            return
+        self._check_space()
+        existing(self.networks)
+
+    def _check_space(self) -> None:
+        """Check accelerators, counts and sizes with networks that stand for those not yet read."""
+        if not self.networks:
+            raise OptionError("network is missing: give an ONNX file, as in --network my.onnx")
+        names = self.accelerators or ["cpu_fp32"]
+        device = DeviceSpec("device", tuple(accelerator(name) for name in names), 1, math.inf)
+        if self.accelerators == [] or len(set(names)) != len(names):
+            raise OptionError(
+                f"accelerators={self.accelerators} must name at least one, and each once"
+            )
+        unread = [Network(Path(each).stem, "", 0, 0, 0, 0, (), (), None) for each in self.networks]
+        self.space(device, unread)
+
+    def space(self, device: DeviceSpec, networks: list[Network]) -> ConfigurationSpace:
+        """Return the configurations of these networks on a device."""
+        weights = self.weights or fair_weights(networks)
+        return ConfigurationSpace(
+            device,
+            workload_of(networks, self.rates_ips, weights),
+            self.max_instances,
+            tuple(self.batches),
+            self.max_total_instances,
+        )
+
+    @property
+    def cache_path(self) -> Path:
+        """Return the folder that keeps quantised networks and engines."""
+        return Path(self.cache) if self.cache else cache_folder()
 
 
 @dataclass

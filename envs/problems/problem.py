@@ -10,6 +10,7 @@ import numpy as np
 
 from envs.arrays import Placements
 from envs.belief.prior import Prior, prior_of
+from envs.problems.world import starting_row
 from envs.simulator.device_model import DeviceModel
 from envs.spec.measurement import Failure, Outcome
 from envs.spec.objective import MAX_VIOLATION, Objective, judge_measurement
@@ -71,3 +72,26 @@ class Problem:
             self.shared[name] = make()
         made: Made = self.shared[name]
         return made
+
+
+def problem_of(
+    model: DeviceModel, objective: Objective, candidates: Placements | None = None
+) -> Problem:
+    """Return the problem of finding the best configuration of a device for an objective.
+
+    Where the space is too large to enumerate, the candidates are the shortlist of the model, and
+    whatever else is valid may be tried, too.
+
+    Args:
+        model: of the device and its networks, with the space to choose from.
+        candidates: [N, T, A, 2], all that can be tried; None for every valid configuration.
+    """
+    space = model.space
+    if candidates is None and not space.enumerable:
+        default = space.default()
+        prior = prior_of(model, objective, np.random.default_rng(0), None, WIDE, default)
+        shared: dict[str, Any] = {"prior": prior}
+        return Problem(space, prior.placements, objective, default, 0, model, True, shared)
+    rows = space.catalogue if candidates is None else candidates
+    start = starting_row(space, rows, np.zeros(len(rows), dtype=bool))
+    return Problem(space, rows, objective, Configuration.of(rows[start]), model=model)

@@ -68,7 +68,7 @@ def test_some_periods_are_some_lines_and_leave_the_last_good_configuration(
     [
         (
             ("--runtime", "warp"),
-            "--runtime warp is unknown: choose from onnxruntime, tensorrt, simulated, replayed",
+            "runtime=warp is unknown: choose from onnxruntime, tensorrt, simulated, replayed",
         ),
         (("--board", "agx_thor"), "agx_thor is unknown"),
         (("--mode", "99W"), "99W is unknown on agx_orin_64"),
@@ -94,9 +94,9 @@ def test_bad_input_is_one_sentence(
 
 
 def test_a_network_is_needed_and_must_exist(tmp_path: Path) -> None:
-    assert "--network is missing" in call("deploy", *SIMULATED, *places(tmp_path)).stderr
+    assert "network is missing" in call("deploy", *SIMULATED, *places(tmp_path)).stderr
     assert (
-        "does not exist"
+        "there is no file"
         in call("deploy", "--network", tmp_path / "no.onnx", *SIMULATED, *places(tmp_path)).stderr
     )
 

@@ -15,7 +15,7 @@ from tuner.control.decider import Decider
 from tuner.control.guard import Guard
 from tuner.control.last_good import LastGood
 from tuner.control.limits import Limits
-from tuner.control.service import Service
+from tuner.device import Device
 from tuner.policy.bundle import load_bundle
 
 
@@ -31,7 +31,7 @@ class Assembled:
 
 
 def controller_of(
-    served: Service,
+    served: Device,
     given: dict[str, Any],
     limits: Path | None,
     bundle: Path,
@@ -54,14 +54,14 @@ def controller_of(
     decider = None
     try:
         decider = Decider(
-            load_bundle(bundle), served.model_at, served.possible, asked.objective, rates, good
+            load_bundle(bundle), served.model_at, served.candidates, asked.objective, rates, good
         )
     except BundleError as error:
         print(f"serving without a policy: {error}", file=sys.stderr)
     safe = (
         decider.safe
         if decider
-        else starting_configuration(served.model_at(rates), asked.objective, served.possible)
+        else starting_configuration(served.model_at(rates), asked.objective, served.candidates)
     )
     guard = Guard(served.space, safe, good, options.cooldown)
     controller = Controller(

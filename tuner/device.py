@@ -1,0 +1,370 @@
+"""The one way to a device: `open_device` reads options and returns a device ready to measure."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from envs.arrays import Placements
+from envs.catalog.boards import board, board_like, board_names, mode_like
+from envs.errors import NetworkError, OptionError
+from envs.graph.layers import LayerTable, read_network_and_layers
+from envs.problems.problem import Problem, problem_of
+from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
+from envs.runtimes.protocol import Runtime, try_configuration
+from envs.runtimes.replayed import ReplayedRuntime
+from envs.runtimes.serving.instance import EngineFactory
+from envs.runtimes.serving.runtime import ServingRuntime
+from envs.runtimes.simulated import SimulatedRuntime
+from envs.simulator.device_model import WINDOW_S, DeviceModel, even_layers, model_for
+from envs.simulator.machine import device_of, machine_of
+from envs.spec.device import DeviceSpec, Kind, accelerator, local_computer
+from envs.spec.measurement import Outcome
+from envs.spec.network import Network
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import Workload
+from envs.telemetry.power_mode import read_power_mode
+from envs.telemetry.sensors import probe_sensor
+from envs.traces.reader import find_trace, read_trace
+from tuner.options import ServeOptions
+
+if TYPE_CHECKING:
+    from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
+
+logger = logging.getLogger(__name__)
+
+#: The device model at arrival rates [T], infinite for a closed loop.
+ModelAt = Callable[[tuple[float, ...]], DeviceModel]
+
+#: (instances, batch) by accelerator for one network; by network, then accelerator, for several.
+Given = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that serves: a runtime, its space, and the model of it. A context manager.
+
+    Attributes:
+        runtime: applies configurations and measures them.
+        model_at: gives the device model at arrival rates [T], infinite for a closed loop.
+        candidates: [N, T, A, 2], the configurations of a recording; None where every valid
+            configuration of the space can be tried.
+        remarks: gives sentences about the instances that serve now.
+    """
+
+    runtime: Runtime
+    model_at: ModelAt
+    candidates: Placements | None = None
+    remarks: Callable[[], list[str]] = list
+
+    @property
+    def space(self) -> ConfigurationSpace:
+        """Return the configurations that can be chosen."""
+        return self.runtime.space
+
+    @property
+    def model(self) -> DeviceModel:
+        """Return the device model at the arrival rates of the workload."""
+        return self.model_at(tuple(tenant.rate_ips for tenant in self.space.workload.tenants))
+
+    def problem(self, objective: Objective) -> Problem:
+        """Return the problem of finding the best configuration here for an objective."""
+        return problem_of(self.model, objective, self.candidates)
+
+    def configuration(self, given: Configuration | Given) -> Configuration:
+        """Return a configuration from `{"cpu_fp32": (2, 4)}`, (instances, batch) by accelerator.
+
+        Args:
+            given: for several networks, such a mapping by network. A Configuration stays as it is.
+
+        Raises:
+            OptionError: a network or an accelerator is unknown, or a value is no such pair.
+        """
+        if isinstance(given, Configuration):
+            return given
+        names = self.space.workload.names
+        several = all(isinstance(value, Mapping) for value in given.values())
+        placements = np.zeros((*self.space.shape, 2), dtype=np.int16)
+        for name, row in given.items() if several else [(names[0], given)]:
+            for place, pair in row.items():
+                tenant = _position("network", name, names)
+                column = _position("accelerator", place, self.space.device.accelerator_names)
+                placements[tenant, column] = _instances_and_batch(place, pair)
+        return Configuration.of(placements)
+
+    def measure(self, given: Configuration | Given, window_s: float = WINDOW_S) -> Outcome:
+        """Apply a configuration and measure what it gives.
+
+        Args:
+            given: see `configuration`.
+            window_s: length of the window [s].
+
+        Returns:
+            A Measurement, or a Failure where the configuration cannot be served.
+        """
+        return try_configuration(self.runtime, self.configuration(given), window_s)
+
+    def close(self) -> None:
+        """Stop what serves and release the device; a second call does nothing."""
+        self.runtime.close()
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_device(
+    networks: ServeOptions | str | Path | Sequence[str | Path] = (),
+    /,
+    *,
+    power_w: float | None = None,
+    **options: Any,
+) -> Device:
+    """Open the device that options describe: check, read, build, and make ready to measure.
+
+    Example:
+        >>> with open_device("my.onnx") as device:  # doctest: +SKIP
+        ...     outcome = device.measure({"cpu_fp32": (2, 4)})
+
+    Args:
+        networks: ONNX files, or all options as one `ServeOptions`.
+        power_w: a power limit that will be set; it is refused here, before engines are built, where
+            no power is measured.
+        options: fields of `ServeOptions` by name.
+
+    Raises:
+        OptionError, NetworkError, DependencyError, SensorError, ObjectiveError, TraceError: one
+            sentence that says what is wrong and what to do, before anything is built.
+    """
+    serve = serve_options(networks, **options)
+    serve.check()
+    if serve.runtime == "replayed":
+        return _replayed(serve)
+    if serve.runtime == "simulated":
+        return _simulated(serve)
+    return (
+        _tensorrt(serve, power_w) if serve.runtime == "tensorrt" else _onnxruntime(serve, power_w)
+    )
+
+
+def serve_options(
+    networks: ServeOptions | str | Path | Sequence[str | Path], /, **options: Any
+) -> ServeOptions:
+    """Return options from ONNX files and fields of `ServeOptions` by name.
+
+    Raises:
+        OptionError: there is no such field.
+    """
+    if isinstance(networks, ServeOptions):
+        base = networks
+    else:
+        paths = [networks] if isinstance(networks, (str, Path)) else networks
+        base = ServeOptions([str(path) for path in paths])
+    names = [each.name for each in fields(base)]
+    for name in options:
+        if name not in names:
+            raise OptionError(f"there is no option {name!r}: choose from {', '.join(names)}")
+    return replace(base, **options)
+
+
+def at_rates(space: ConfigurationSpace, rates_ips: tuple[float, ...]) -> ConfigurationSpace:
+    """Return the same space with other arrivals, [T]."""
+    tenants = tuple(
+        replace(tenant, rate_ips=rate)
+        for tenant, rate in zip(space.workload.tenants, rates_ips, strict=True)
+    )
+    return replace(space, workload=Workload(tenants))
+
+
+def _position(kind: str, name: str, names: Sequence[str]) -> int:
+    if name not in names:
+        raise OptionError(f"there is no {kind} {name!r} here: choose from {', '.join(names)}")
+    return names.index(name)
+
+
+def _instances_and_batch(place: str, pair: Any) -> tuple[int, int]:
+    try:
+        instances, batch = pair
+        if not (0 <= instances < 2**15 and 0 <= batch < 2**15):
+            raise ValueError
+        return int(instances), int(batch)
+    except (TypeError, ValueError):
+        raise OptionError(
+            f"{place}={pair!r:.80} must be (instances, batch), as in (2, 4)"
+        ) from None
+
+
+def _replayed(serve: ServeOptions) -> Device:
+    trace = read_trace(find_trace(serve.trace or ""))
+    layers = None
+    if serve.networks:
+        networks, layers = _read(serve)
+        trace.check_networks(networks)
+    return Device(
+        ReplayedRuntime(trace),
+        _models(trace.space, layers),
+        trace.placements[~trace.batch.failed],
+    )
+
+
+def _simulated(serve: ServeOptions) -> Device:
+    module = board(serve.board or "agx_orin_64")
+    device = device_of(module.name, serve.mode or next(iter(module.power_modes)))
+    device = _narrowed(device, serve.accelerators)
+    networks, layers = _read(serve)
+    space = serve.space(device, networks)
+    return Device(SimulatedRuntime(model_for(space, layers)), _models(space, layers))
+
+
+def _onnxruntime(serve: ServeOptions, power_w: float | None) -> Device:
+    device = _narrowed(local_computer(cores=serve.cores), serve.accelerators)
+    networks, layers = _read(serve)
+    space = serve.space(device, networks)
+    factory = OnnxEngineFactory(space, [Path(path) for path in serve.networks], serve.cache_path)
+    return _live(serve, space, layers, factory, factory.prepare, power_w)
+
+
+def _tensorrt(serve: ServeOptions, power_w: float | None) -> Device:
+    # Imported here: every start without a GPU would wait for it.
+    from envs.runtimes.tensorrt.cuda import Cuda
+    from envs.runtimes.tensorrt.device import jetson_device
+    from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
+    from envs.runtimes.tensorrt.versions import load_bindings
+
+    bindings, cuda = load_bindings(), Cuda()
+    device = _narrowed(jetson_device(bindings, cuda), serve.accelerators)
+    networks, layers = _read(serve)
+    space = serve.space(device, networks)
+    if not any(each.kind is Kind.DLA for each in device.accelerators):
+        logger.warning("without DLAs: the builder of this TensorRT counts none")
+    paths = [Path(path) for path in serve.networks]
+    factory = TensorRTEngineFactory(
+        space, paths, serve.cache_path / "tensorrt", bindings=bindings, cuda=cuda
+    )
+    live = _live(serve, space, layers, factory, lambda: factory.prepare(_say_progress), power_w)
+    return replace(live, remarks=lambda: _fallbacks(factory))
+
+
+def _live(
+    serve: ServeOptions,
+    space: ConfigurationSpace,
+    layers: tuple[LayerTable, ...],
+    factory: EngineFactory,
+    prepare: Callable[[], Mapping[tuple[int, int], NetworkError]],
+    power_w: float | None,
+) -> Device:
+    """Probe the sensor, build the engines, and leave out what cannot be served."""
+    on_gpu = serve.runtime == "tensorrt"
+    with contextlib.ExitStack() as undo:
+        undo.callback(factory.close)
+        sensor = probe_sensor(serve.sensor, on_gpu=on_gpu)
+        undo.callback(sensor.close)
+        limit = Objective((), math.inf if power_w is None else power_w)
+        limit.check_measurable(
+            sensor.has_power, "no power is measured here (a sensor is missing or unreadable)"
+        )
+        mode = (lambda: serve.mode or read_power_mode()) if on_gpu else None
+        _models(space, layers, serve.board, mode)  # a board that nothing is known of ends here
+        space = _without(space, prepare())
+        runtime = ServingRuntime(space, factory, sensor, serve.serving)
+        undo.pop_all()
+    return Device(runtime, _models(space, layers, serve.board, mode))
+
+
+def _without(
+    space: ConfigurationSpace, errors: Mapping[tuple[int, int], NetworkError]
+) -> ConfigurationSpace:
+    """Return the space without the (tenant, accelerator) pairs that have no engine."""
+    for (tenant, place), error in errors.items():
+        logger.warning(
+            "without %s for %s: %s",
+            space.device.accelerator_names[place],
+            space.workload.names[tenant],
+            error,
+        )
+    for tenant, name in enumerate(space.workload.names):
+        if all((tenant, place) in errors for place in range(space.shape[1])):
+            raise OptionError(
+                f"{name} cannot be served here, no engine could be built for any accelerator:"
+                f" {errors[tenant, 0]}"
+            )
+    return replace(space, unavailable=frozenset(errors))
+
+
+def _narrowed(device: DeviceSpec, names: list[str] | None) -> DeviceSpec:
+    """Return the device with some of its accelerators."""
+    if names is None:
+        return device
+    for name in names:
+        if name not in device.accelerator_names:
+            raise OptionError(
+                f"{device.name} has no accelerator {name!r}: choose from"
+                f" {', '.join(device.accelerator_names)}"
+            )
+    return replace(device, accelerators=tuple(accelerator(name) for name in names))
+
+
+def _read(serve: ServeOptions) -> tuple[list[Network], tuple[LayerTable, ...]]:
+    read = [read_network_and_layers(Path(path)) for path in serve.networks]
+    return [network for network, _ in read], tuple(table for _, table in read)
+
+
+def _models(
+    space: ConfigurationSpace,
+    layers: tuple[LayerTable, ...] | None,
+    like: str | None = None,
+    power_mode: Callable[[], str] | None = None,
+) -> ModelAt:
+    """Return the models of a plain computer, of a board, or of the board that a device is like.
+
+    Args:
+        space: to choose from.
+        layers: [T]; None where only totals of the networks are known.
+        like: name of a board; None to go by the name of the device.
+        power_mode: tells the power mode at the time, since somebody may change it while the device
+            serves; None for the one that the device was described in.
+    """
+    tables = layers or tuple(even_layers(tenant.network) for tenant in space.workload.tenants)
+    device = space.device
+    known = {board(name).module for name in board_names()}
+    if device.name in known or all(each.kind is Kind.CPU for each in device.accelerators):
+        return lambda rates_ips: model_for(at_rates(space, rates_ips), tables)
+    module = board(like) if like else board_like(device.name, device.memory_mib)
+
+    def model_at(rates_ips: tuple[float, ...]) -> DeviceModel:
+        mode = mode_like(module, power_mode() if power_mode else device.power_mode)
+        return DeviceModel(machine_of(module.name, mode.name), at_rates(space, rates_ips), tables)
+
+    return model_at
+
+
+def _say_progress(at: BuildProgress) -> None:
+    """Say which engine is built: it takes minutes, once."""
+    if at.what and not at.phase:
+        logger.info("building engine %d of %d: %s", at.done + 1, at.total, at.what)
+
+
+def _fallbacks(engines: TensorRTEngineFactory) -> list[str]:
+    """Name the instances on a DLA part of which runs on the GPU: TensorRT does not say so."""
+    return [
+        f"{tenant} on {place}, batch {batch}: {layers.describe()}"
+        for tenant, place, loaded in engines.placements()
+        for batch, layers in loaded.items()
+        if accelerator(place).kind is Kind.DLA and layers.fell_back
+    ]
