@@ -1,4 +1,7 @@
-"""Devices to break on purpose: live ONNX Runtime sessions, and the model of a board; what fails is injected at the seam where it would."""
+"""Devices to break on purpose: live ONNX Runtime sessions, and the model of a board.
+
+Each fault is injected at the seam where it would happen.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +38,13 @@ from envs.spec.workload import workload_of
 from envs.telemetry.protocol import BoardSample
 from tuner.device import Device, at_rates
 
-#: What a fault can be asked to do at the seams.
+#: Faults of engines, and of the power sensor.
 KILL, HANG, NO_MEMORY = "kill", "hang", "no_memory"
 GONE, NAN, STUCK = "gone", "nan", "stuck"
 
 
 class BrokenSensor:
-    """A power sensor of so many watts, with the faults that sensors have."""
+    """A power sensor that reads about 10 W, with the faults that sensors have."""
 
     name, has_power = "injected", True
 
@@ -50,7 +53,7 @@ class BrokenSensor:
         self._rng = np.random.default_rng(0)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: it holds no resource."""
 
     def read(self) -> BoardSample:
         if self.fault == GONE:
@@ -62,7 +65,7 @@ class BrokenSensor:
 
 
 class BrokenFactory:
-    """Real sessions; `faults` names what happens to the next engine that runs, or is loaded."""
+    """Real sessions; `faults` names what happens to the next engine that runs or is loaded."""
 
     def __init__(self, factory: OnnxEngineFactory) -> None:
         self._factory = factory
@@ -83,7 +86,7 @@ class BrokenFactory:
 
 
 class BrokenEngine:
-    """A real session until it is told otherwise."""
+    """A real session that fails when it is told to."""
 
     def __init__(self, engine: Engine, factory: BrokenFactory) -> None:
         self._engine = engine
@@ -103,7 +106,10 @@ class BrokenEngine:
 
 
 class Client:
-    """A program that asks at a mean rate, whatever the answers do, and counts what became of every request that was accepted."""
+    """A program that sends requests at a mean rate, whether or not they are answered.
+
+    It counts what became of every request that was accepted.
+    """
 
     def __init__(self, runtime: ServingRuntime, rate_ips: float) -> None:
         self._runtime = runtime
@@ -122,7 +128,10 @@ class Client:
         self._thread.join()
 
     def silent(self) -> int:
-        """Requests that were accepted and never heard of again; waits a little for those under way."""
+        """Count the accepted requests that were never answered.
+
+        Requests that are still under way get ten seconds.
+        """
         deadline = time.monotonic() + 10.0
         while time.monotonic() < deadline and not all(future.done() for future in self.accepted):
             time.sleep(0.01)
@@ -141,11 +150,11 @@ class Client:
                     )
                 )
             except Exception:
-                self.refused += 1  # told at once, so not lost
+                self.refused += 1  # the caller is told at once, so nothing is lost
 
 
 class LiveWorld:
-    """Real sessions of a small network on this computer, and a client of them."""
+    """Real sessions of a small network on this computer, and a client that uses them."""
 
     def __init__(self, folder: Path, period_s: float, rate_ips: float = 60.0) -> None:
         self.path = folder / "small.onnx"
@@ -177,7 +186,7 @@ class LiveWorld:
         self.factory.faults.append(fault)
 
     def pending(self) -> list[str]:
-        """Faults that were asked for and have not happened."""
+        """Return the faults that were asked for and have not happened yet."""
         return self.factory.faults
 
     def break_sensor(self, fault: str) -> None:
@@ -191,7 +200,7 @@ class LiveWorld:
             path.write_bytes(path.read_bytes()[:1000])
 
     def end(self) -> int:
-        """Requests lost silently."""
+        """Stop, and count the requests that were lost silently."""
         self.client.stop()
         self.factory.released.set()
         self.runtime.close()
@@ -215,13 +224,13 @@ class SimulatedWorld:
         return model_for(at_rates(self.runtime.space, rates_ips), self._layers)
 
     def begin(self) -> None:
-        """Nothing to start."""
+        """Do nothing: there is no client."""
 
     def break_engine(self, fault: str) -> None:
         self.runtime.faults.append(fault)
 
     def pending(self) -> list[str]:
-        """Faults that were asked for and have not happened."""
+        """Return the faults that were asked for and have not happened yet."""
         return self.runtime.faults
 
     def break_sensor(self, fault: str) -> None:
@@ -232,7 +241,7 @@ class SimulatedWorld:
         self.runtime.become(SimulatedRuntime(self.model_at((self._rate_ips,)), seed=1))
 
     def damage_cache(self) -> None:
-        """The model has none."""
+        """Do nothing: the model has no cache."""
 
     def end(self) -> int:
         self.runtime.close()
@@ -240,7 +249,7 @@ class SimulatedWorld:
 
 
 class BrokenRuntime(AnsweringRuntime):
-    """A simulated device until it is told otherwise."""
+    """A simulated device that fails when it is told to."""
 
     def __init__(self, inner: SimulatedRuntime) -> None:
         super().__init__(inner.space)
@@ -255,15 +264,14 @@ class BrokenRuntime(AnsweringRuntime):
         return self._inner.has_power
 
     def become(self, inner: SimulatedRuntime) -> None:
-        """Another device under the same name; it serves what the one before served."""
+        """Replace the device; the new one serves what the one before served."""
         if self._current is not None:
             inner.apply(self._current)
         self._inner = inner
 
     def apply(self, configuration: Configuration) -> Transition:
-        if NO_MEMORY in self.faults and (
-            self._lost or configuration != self._current
-        ):  # which loads an engine
+        loads = self._lost or configuration != self._current
+        if NO_MEMORY in self.faults and loads:
             self.faults.remove(NO_MEMORY)
             raise ConfigurationFailed(
                 Failure(FailureKind.OUT_OF_MEMORY, "injected: cannot allocate")
@@ -279,7 +287,7 @@ class BrokenRuntime(AnsweringRuntime):
                 self._lost = True
                 raise ConfigurationFailed(Failure(kind, "injected"))
         found = self._inner.measure(window_s)
-        if self.sensor_fault:  # what `envs.telemetry.meter` makes of it
+        if self.sensor_fault:  # `envs.telemetry.meter` reports it like this
             return replace(
                 found,
                 power_w=math.nan,

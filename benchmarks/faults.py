@@ -1,7 +1,10 @@
-"""What happens when things break under a controller? Breaks them, one after the other, live and in the model, and looks at the next periods.
+"""What happens when things break under a controller?
 
-Live is real ONNX Runtime sessions on this computer with a client that keeps asking; simulated is the model of an AGX Orin. After every fault
-the device must serve a valid configuration within two control periods, break limits in at most one, and lose no request silently.
+Breaks one thing after the other, live and in the model, and looks at the next control periods.
+Live means real ONNX Runtime sessions on this computer, with a client that keeps sending requests;
+simulated means the model of an AGX Orin. After every fault the device must serve a valid
+configuration within two control periods, break limits in at most one, and lose no request
+silently.
 
 python -m benchmarks.faults
 python -m benchmarks.faults --worlds simulated
@@ -34,6 +37,7 @@ from benchmarks.fault_worlds import (
     World,
 )
 from benchmarks.figures import figure, parser, report
+from benchmarks.setup import REFERENCE_BUNDLE
 from envs.errors import RuntimeFault
 from envs.spec.measurement import Measurement
 from envs.spec.objective import judge_measurement
@@ -43,9 +47,7 @@ from tuner.control.controller import ControlOptions
 from tuner.control.guard import Phase
 from tuner.control.period import Journal, Period
 
-BUNDLE = Path("checkpoints/reference.bundle")
-
-#: Periods before a fault, at most, and after it.
+#: The largest number of periods before a fault, and the number after it.
 BEFORE, AFTER = 14, 6
 
 
@@ -54,8 +56,10 @@ class Fault:
     """One thing that breaks.
 
     Attributes:
-        act: does it. can_keep: whether limits can be kept, and be seen to be, while it lasts. ends_in: the phase in which it must end, None for any.
-        fired: whether it really happened.
+        act: breaks it.
+        can_keep: True if limits can be kept, and measured to be kept, while it lasts.
+        ends_in: the phase in which it must end; None for any.
+        fired: returns True if the fault really happened.
     """
 
     name: str
@@ -67,7 +71,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of it: periods until a valid configuration was served and measured again, periods beyond a limit, requests lost silently."""
+    """How a fault ended.
+
+    Attributes:
+        recovered_in: periods until a valid configuration was served and measured again.
+        broken: periods that broke a limit.
+        silent: requests that were accepted and never answered.
+    """
 
     world: str
     fault: str
@@ -77,13 +87,16 @@ class Result:
 
     @property
     def good(self) -> bool:
+        """True if the fault ended as it should."""
         return self.recovered_in <= 2 and self.broken <= 1 and self.silent == 0
 
 
 class Campaign:
-    """A controller on a world, that things are done to."""
+    """A controller on a world in which things break."""
 
-    def __init__(self, world: World, folder: Path, period_s: float, bundle: Path = BUNDLE) -> None:
+    def __init__(
+        self, world: World, folder: Path, period_s: float, bundle: Path = REFERENCE_BUNDLE
+    ) -> None:
         self.world, self.folder = world, folder
         self.limits_path = folder / "limits.json"
         made = controller_of(
@@ -98,16 +111,17 @@ class Campaign:
         self.journal = Journal(folder / "journal.jsonl")
 
     def close(self) -> int:
-        """Requests that were lost silently."""
+        """End the world and count the requests that were lost silently."""
         return self.world.end()
 
     def period(self) -> Period:
+        """Run one control period and write it to the journal."""
         period = self.controller.step()
         self.journal.write(period.as_dict(self.world.service.space))
         return period
 
     def settle(self) -> None:
-        """Until the same configuration has served for two periods, the limits kept."""
+        """Go on until the same configuration has kept the limits for two periods."""
         before = self.period()
         for _ in range(BEFORE):
             now = self.period()
@@ -117,7 +131,12 @@ class Campaign:
         raise RuntimeFault(f"nothing settled within {BEFORE} periods: {before}")
 
     def after(self, fault: Fault) -> tuple[int, int]:
-        """(periods until it serves again as it should, periods beyond a limit or without service after the one that the fault hit)."""
+        """Run some periods after a fault.
+
+        Returns:
+            The number of periods until it serves again as it should, and the number of periods
+            that broke a limit or did not serve.
+        """
         recovered, broken = 0, 0
         weights = self.world.service.space.workload.weights
         for number in range(1, AFTER + 1):
@@ -135,19 +154,21 @@ class Campaign:
                 recovered = number
         if fault.ends_in is not None and period.phase is not fault.ends_in:
             raise RuntimeFault(
-                f"{fault.name}: it ends in the phase {period.phase.value}, not {fault.ends_in.value}"
+                f"{fault.name}: it ends in the phase {period.phase.value}, "
+                f"not {fault.ends_in.value}"
             )
         return recovered or AFTER + 1, broken
 
     def full_disk(self) -> None:
-        """Everything that is written meets a full disk."""
+        """Let everything that is written meet a full disk."""
         self.journal = Journal(Path("/dev/full"))
         self.memory.move(Path("/dev/full"))
 
 
 def starved(on: Campaign) -> None:
-    """An instance of what serves, and is no experiment, dies, which is an event of its own and passes before; then there is less memory than it takes
-    to start it again.
+    """Let an instance die, and then deny the memory that it takes to start it again.
+
+    The death is a separate event, which passes first. It hits what serves, not an experiment.
     """
     on.world.break_engine(KILL)
     while on.period().phase is Phase.SEARCHING:
@@ -156,12 +177,13 @@ def starved(on: Campaign) -> None:
 
 
 def damaged(on: Campaign) -> None:
+    """Damage the files that engines are loaded from, and let an instance die."""
     on.world.damage_cache()
     on.world.break_engine(KILL)
 
 
 def clock_set_back(on: Campaign) -> None:
-    """The wall clock goes back an hour; nothing but the stamps of the journal may notice."""
+    """Set the wall clock back an hour; only the time stamps of the journal may change."""
     now = time.time
     mock.patch("time.time", side_effect=lambda: now() - 3600.0).start()
 
@@ -180,23 +202,27 @@ FAULTS = (
         lambda on: on.limits_path.write_text('{"p99_ms": 0.01, "power_w": 60}'),
         can_keep=False,
     ),
-    Fault("a file of limits that is none", lambda on: on.limits_path.write_text('{"p99_ms": -3')),
+    Fault(
+        "a file of limits that cannot be read",
+        lambda on: on.limits_path.write_text('{"p99_ms": -3'),
+    ),
     Fault("arrivals triple", lambda on: on.world.arrivals_times(3.0)),
     Fault("the clock is set back", clock_set_back),
 )
 
-#: A policy that cannot be read is there from the start: the safe default serves.
+#: The policy cannot be read, from the start: the safe default serves.
 NO_POLICY = Fault("the bundle is cut short", lambda on: None)
 
 
 def one(name: str, fault: Fault, folder: Path, period_s: float) -> Result:
-    """One fault in a world of its own."""
+    """Break one thing in a world of its own."""
     world = WORLDS[name](folder, period_s)
     world.begin()
-    bundle = BUNDLE
+    bundle = REFERENCE_BUNDLE
     if fault is NO_POLICY:
         bundle = folder / "cut.bundle"
-        bundle.write_bytes(BUNDLE.read_bytes()[: BUNDLE.stat().st_size // 2])
+        whole = REFERENCE_BUNDLE.read_bytes()
+        bundle.write_bytes(whole[: len(whole) // 2])
     on = Campaign(world, folder, period_s, bundle)
     try:
         if fault is not NO_POLICY:
@@ -212,7 +238,7 @@ def one(name: str, fault: Fault, folder: Path, period_s: float) -> Result:
 
 
 def killed(name: str, number: int, folder: Path, period_s: float) -> Result:
-    """The real command is stopped, and started again: what it serves first is what was good last."""
+    """Stop the real command and start it again: it must first serve what was good last."""
     network = folder / "small.onnx"
     if not network.exists():
         LiveWorld(folder, period_s).runtime.close()
@@ -280,7 +306,7 @@ def killed(name: str, number: int, folder: Path, period_s: float) -> Result:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """Whole lines of a journal; one that a kill cut short is left out."""
+    """Return the whole lines of a journal; one that a kill cut short is left out."""
     if not path.exists():
         return []
     return [
@@ -293,7 +319,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def campaign(
     worlds: list[str], period_s: float, advance: Callable[[str], None] = lambda _: None
 ) -> list[Result]:
-    """Every fault in every world."""
+    """Break everything in every world."""
     results = []
     for name in worlds:
         for fault in (*FAULTS, NO_POLICY, signal.SIGTERM, signal.SIGKILL):
@@ -318,9 +344,9 @@ def main() -> int:
         "world",
         "fault",
         "serves again in period",
-        "periods beyond a limit",
+        "periods that broke a limit",
         "requests lost silently",
-        "as asked",
+        "as it should",
     ]
     table(
         head,
@@ -344,7 +370,7 @@ def main() -> int:
             "== 100",
         ),
         figure(
-            "most periods beyond a limit after one fault",
+            "largest number of periods that broke a limit after one fault",
             max(each.broken for each in results),
             "periods",
             "<= 1",

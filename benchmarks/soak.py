@@ -1,9 +1,11 @@
-"""Half an hour under control, live, with limits that change: memory, broken limits, and throughput against the best fixed configuration.
+"""Half an hour under control, live, with limits that change.
 
-First every configuration of a small space is measured. Then the controller serves through phases, each with a limit of its own. Every few periods
-it rests for a round, in which the fastest configurations that kept the limit in the grid are measured, one window each: a computer drifts, so that what is
-compared has to be measured at the same time, and brought to the same level. The best fixed one of a phase is chosen with hindsight, among those that kept its
-limit in all rounds.
+Reports memory, broken limits, and throughput against the best fixed configuration. First every
+configuration of a small space is measured. Then the controller serves through phases, each with a
+limit of its own. Every few periods it pauses for a round, in which the fastest configurations that
+kept the limit in the grid are measured, one window each: a computer drifts, so what is compared
+has to be measured at the same time and brought to the same level. The best fixed configuration of
+a phase is chosen with hindsight, among those that kept its limit in all rounds.
 
 python -m benchmarks.soak
 python -m benchmarks.soak --minutes 5
@@ -24,6 +26,7 @@ import numpy as np
 import onnx
 
 from benchmarks.figures import Figure, figure, parser, report
+from benchmarks.setup import add_bundle_option
 from envs.catalog.architectures import build
 from envs.errors import BundleError
 from envs.runtimes.protocol import try_configuration
@@ -36,21 +39,22 @@ from tuner.control.build import controller_of
 from tuner.control.controller import ControlOptions
 from tuner.control.period import Journal, Period
 from tuner.device import Device, open_device
-from tuner.options import shipped
 from tuner.policy.bundle import load_bundle
 
-#: Places along the front of throughput and p99, from slow to fast: each phase's limit is what the configuration there keeps, so that limits bind.
+#: Positions along the front of throughput and p99, from slow to fast. The limit of a phase is one
+#: that the configuration there keeps, so that limits bind.
 PLACES = (1.0, 0.5, 0.75, 0.25, 1.0, 0.6)
 
-#: How often the p99 of that configuration in the grid a limit allows: what shares its host with others does not give the same for half an hour.
+#: A limit is this multiple of that configuration's p99 in the grid, because a computer that shares
+#: its host with others is not equally fast for half an hour.
 ROOM = 2.0
 
-#: Fixed configurations that a phase is compared with, and rounds in which they are measured.
+#: Number of fixed configurations that a phase is compared with, and of rounds that measure them.
 RIVALS, ROUNDS = 3, 20
 
 
 class Grid:
-    """What every configuration gave in some windows: [N, W] throughput and p99, NaN where it failed."""
+    """Throughput and p99 of every configuration in some windows [N, W]; NaN where it failed."""
 
     def __init__(self, served: Device, window_s: float, windows: int) -> None:
         self.configurations = [Configuration.of(row) for row in served.space.catalogue]
@@ -65,7 +69,7 @@ class Grid:
                     advance(served.space.describe(configuration))
 
     def front(self) -> list[int]:
-        """Rows that nothing beats in both throughput and p99, the slowest first."""
+        """Return the rows that no other beats in both throughput and p99, the slowest first."""
         ips, p99_ms = self.ips.mean(axis=1), self.p99_ms.max(axis=1)
         order = [row for row in np.lexsort((-ips, p99_ms)) if np.isfinite(ips[row] + p99_ms[row])]
         return [
@@ -75,7 +79,7 @@ class Grid:
         ]
 
     def limits_ms(self) -> list[float]:
-        """Of the phases."""
+        """Return the limit of each phase."""
         front = self.front()
         return [
             ROOM * float(np.median(self.p99_ms[front[round(place * (len(front) - 1))]]))
@@ -83,7 +87,7 @@ class Grid:
         ]
 
     def best_first(self, limit_ms: float) -> list[Configuration]:
-        """Those that kept the limit in every window, the fastest first."""
+        """Return the configurations that kept the limit in every window, the fastest first."""
         kept = (self.p99_ms <= limit_ms).all(axis=1)
         rows = np.flatnonzero(kept)
         return [self.configurations[row] for row in rows[np.argsort(-self.ips[rows].mean(axis=1))]]
@@ -94,7 +98,10 @@ class Phase:
     """One limit for a while.
 
     Attributes:
-        periods: under control. rounds: after how many of them each round came. rivals: what was measured in them, [RIVALS, ROUNDS], NaN where it failed.
+        periods: under control.
+        rounds: after how many periods each round came.
+        rivals: the configurations that were measured in the rounds.
+        rivals_ips, rivals_p99_ms: [RIVALS, ROUNDS], NaN where one failed.
         memory_mib: resident at the end.
     """
 
@@ -108,13 +115,15 @@ class Phase:
 
     @property
     def served_ips(self) -> float:
-        """Mean of all periods; one that broke the limit counts nothing."""
+        """Mean throughput of all periods; a period that broke the limit counts as 0."""
         return float(np.mean([period.score_ips * period.kept for period in self.periods]))
 
     @cached_property
     def fixed(self) -> tuple[float, float]:
-        """Of the best fixed configuration: throughput over all periods, and the share of its rounds that broke the limit. It is the best of those that kept
-        the limit in every round; where none did, rounds that broke it count nothing, as periods that did.
+        """Throughput of the best fixed configuration, and the share of its rounds that broke.
+
+        It is the best of those that kept the limit in every round. If none did, a round that broke
+        the limit counts as 0, as a period does.
         """
         kept = (self.rivals_p99_ms <= self.limit_ms).mean(axis=1)
         ips = self._rivals_at_all_times()
@@ -123,7 +132,10 @@ class Phase:
         return float(worth[best]), float(1 - kept[best])
 
     def _rivals_at_all_times(self) -> np.ndarray:
-        """[RIVALS], mean throughput that each would have had in the periods under control, by what the computer could do at the time."""
+        """Return the mean throughput that each rival would have had in the periods [RIVALS].
+
+        It allows for how fast the computer was at the time.
+        """
         windows = [
             (at, period.configuration, period.score_ips)
             for at, period in enumerate(self.periods)
@@ -153,14 +165,22 @@ class Phase:
 
     @property
     def broken(self) -> int:
+        """Number of periods that broke the limit."""
         return sum(not period.kept for period in self.periods)
 
 
 def levelled(logs: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What each configuration gives, [K], and how much more or less the computer could do at the time of each window, [N]; least squares.
+    """Separate what configurations give from how fast the computer was, by least squares.
+
+    Windows scatter as much as the computer changes between them.
 
     Args:
-        logs: [N], of throughput, in the order of time. which: [N], configurations 0 to K - 1. Windows scatter as much as the computer moves between them.
+        logs: logarithms of throughput [N], in the order of time.
+        which: configuration of each window [N], 0 to K - 1.
+
+    Returns:
+        The logarithm of each configuration's throughput [K], and of the computer's level at the
+        time of each window [N].
     """
     count, kinds = len(logs), int(which.max()) + 1
     own, moves = np.eye(kinds)[which], np.diff(np.eye(count), axis=0)
@@ -174,7 +194,7 @@ def levelled(logs: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def measured(served: Device, configuration: Configuration, window_s: float) -> tuple[float, float]:
-    """Throughput [1/s] and p99 [ms], NaN where it failed."""
+    """Measure throughput [1/s] and p99 [ms]; both are NaN where it failed."""
     outcome = try_configuration(served.runtime, configuration, window_s)
     return (
         (outcome.throughput_ips[0], outcome.p99_ms[0])
@@ -192,7 +212,7 @@ def phases(
     periods: int,
     journal: Journal,
 ) -> Iterator[Phase]:
-    """Each limit in turn, under one controller."""
+    """Serve under each limit in turn, with one controller."""
     path = folder / "limits.json"
     limits = grid.limits_ms()
     path.write_text(json.dumps({"p99_ms": limits[0]}))
@@ -225,14 +245,12 @@ def main() -> int:
         "--windows", type=int, default=3, help="of each configuration of the grid"
     )
     arguments.add_argument("--journal", type=Path, help="write a JSON line a period to this file")
-    arguments.add_argument(
-        "--bundle", type=Path, default=shipped("checkpoints") / "reference.bundle"
-    )
+    add_bundle_option(arguments)
     given = arguments.parse_args()
     if not all(value > 0 for value in (given.minutes, given.period_s, given.windows)):
         arguments.error("--minutes, --period-s and --windows must be above zero")
     try:
-        load_bundle(given.bundle)  # here, not in minutes, when the grid has been measured
+        load_bundle(given.bundle)  # fails now, not after the minutes that the grid takes
     except BundleError as error:
         arguments.error(str(error))
     began_s = time.monotonic()
@@ -247,8 +265,10 @@ def main() -> int:
         )
         grid = Grid(served, given.period_s, given.windows)
         each = max(
-            12, round(60 * given.minutes / len(PLACES) / (1.2 * given.period_s))
-        )  # a period takes warm-up and change as well
+            # A period takes warm-up and change as well.
+            12,
+            round(60 * given.minutes / len(PLACES) / (1.2 * given.period_s)),
+        )
         every = list(
             phases(
                 served,
@@ -277,13 +297,13 @@ def main() -> int:
         figure("the whole run", (time.monotonic() - began_s) / 60, "min"),
         figure(f"windows of {len(periods)} periods under control", lasted_s / 60, "min"),
         figure(
-            "periods beyond a limit, after the first ten",
+            "periods that broke a limit, after the first ten",
             100 * float(np.mean([not period.kept for period in periods[10:]])),
             "%",
             "< 1",
         ),
         figure(
-            "the same, of those that nothing else on the computer disturbed",
+            "the same, of periods that nothing else on the computer disturbed",
             100 * float(np.mean([not period.kept for period in alone])),
             "%",
         ),
@@ -300,7 +320,7 @@ def main() -> int:
         ),
         figure("times that the policy failed", failures, "", "== 0"),
         figure(
-            "resident memory after a phase over that after the first one with its limit, most",
+            "resident memory after a phase over the first one with its limit, largest",
             100 * growth(every),
             "%",
             "<= 105",
@@ -310,7 +330,7 @@ def main() -> int:
 
 
 def growth(every: list[Phase]) -> float:
-    """Of resident memory between phases with the same limit: what serves under another one takes another amount."""
+    """Return the largest growth of resident memory between phases with the same limit."""
     first: dict[float, float] = {}
     return max(
         phase.memory_mib / first.setdefault(phase.limit_ms, phase.memory_mib) for phase in every
@@ -318,6 +338,7 @@ def growth(every: list[Phase]) -> float:
 
 
 def show(every: list[Phase]) -> None:
+    """Print a row for each phase."""
     rows = []
     for phase in every:
         served, (fixed, broken) = phase.served_ips, phase.fixed
