@@ -1,0 +1,1 @@
+"""Commands that measure the project: `python -m benchmarks.results` runs all of them."""

@@ -1,10 +1,13 @@
-"""How close is the device model to what was published? Fits its free parameters, predicts every published number, in sample and left out.
+"""How close is the device model to published measurements?
+
+Fits its free parameters and predicts every published number. `in` errors come from the fit to all
+rows, `out` errors from a fit without the row's whole source. Where the latency of equal inputs
+varied by more than 10 %, the clocks moved below the caps that the row names; a few rows do not
+state the memory's clock. Errors are given with and without such rows. Runs of AGX Orin whose clocks
+were capped and not locked get a resting clock for the GPU, fitted once for all of them
+(`published.governed`).
 
 python -m benchmarks.fidelity [--write] [--plot PATH]
-
-`in` errors come from the fit to all rows; `out` errors from a fit without the row's whole source. Where the latency of equal inputs varied by
-more than 10 %, clocks moved below the caps that a row names; a few rows do not state the memory's clock. Errors are given with and without
-such rows. AGX Orin's runs that were capped, not locked, get a resting clock for the GPU, fitted once for all (`published.governed`).
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ EAGER_FP32_IPS = (375.3, 415.2)
 
 
 def left_out(rows: list[Row], whole: Fit, advance: Callable[[str], None]) -> FloatArray:
-    """Model over published of each row when its source was not fitted."""
+    """Return model over published for each row [R], fitted without the row's source."""
     result = np.full(len(rows), np.nan)
     for source in dict.fromkeys(row.source for row in rows):
         fitted = fit([row for row in rows if row.source != source], whole)
@@ -49,7 +52,7 @@ def left_out(rows: list[Row], whole: Fit, advance: Callable[[str], None]) -> Flo
 def errors_table(
     title: str, rows: list[Row], inside: FloatArray, outside: FloatArray, key: Callable[[Row], str]
 ) -> None:
-    """Median and largest error by a key."""
+    """Print the median and the largest error by a key of the rows."""
     print(title)
     lines = []
     for name in dict.fromkeys(key(row) for row in rows):
@@ -98,7 +101,7 @@ def _worst(found: FloatArray) -> float:
 
 
 def rows_table(rows: list[Row], inside: FloatArray, outside: FloatArray) -> None:
-    """Every row: published against model."""
+    """Print published against model for every row."""
     lines = [
         [
             *(
@@ -140,7 +143,7 @@ def rows_table(rows: list[Row], inside: FloatArray, outside: FloatArray) -> None
 
 
 def judge(rows: list[Row], inside: FloatArray, outside: FloatArray) -> list[Figure]:
-    """The bars."""
+    """Return the figures that have goals, and their values with the source left out."""
 
     def pick(test: Callable[[Row], bool]) -> tuple[FloatArray, FloatArray]:
         member = np.array([test(row) for row in rows])
@@ -251,11 +254,12 @@ def _contention_figures(rows: list[Row], inside: FloatArray, outside: FloatArray
 
 
 def regimes(fitted: Fit) -> list[Figure]:
-    """Both published regimes, as tables and figures."""
+    """Print both published regimes as tables and return their figures."""
     ampere = fitted.sets()["ampere"]
     eager = eager_table(ampere)
     print(
-        "Regime A: eager PyTorch on the GPU, FP16 DLA engines in linear formats; ResNet-50, AGX Orin MAXN, images/s by batch"
+        "Regime A: eager PyTorch on the GPU, FP16 DLA engines in linear formats; "
+        "ResNet-50, AGX Orin MAXN, images/s by batch"
     )
     table(
         ["", *map(str, EAGER_BATCHES)],
@@ -264,7 +268,8 @@ def regimes(fitted: Fit) -> list[Figure]:
     same_hold = eager_table(ampere, dla_hold=float(ampere.dla_hold[0]))
     native = native_table(ampere)
     print(
-        "Regime B: INT8 engines, the DLA's in its own formats; ResNet-50, AGX Orin MAXN, GPU batch 256, DLA batch 2, images/s"
+        "Regime B: INT8 engines, the DLA's in its own formats; "
+        "ResNet-50, AGX Orin MAXN, GPU batch 256, DLA batch 2, images/s"
     )
     table(["", "images/s"], [[name, f"{rate:.0f}"] for name, rate in native.items()])
     both, alone = eager["CUDA+Tensor"][-1], max(eager["CUDA"][-1], eager["Tensor"][-1])
@@ -316,9 +321,10 @@ def regimes(fitted: Fit) -> list[Figure]:
 
 
 def influence_table(found: list[Influence]) -> None:
-    """Assumptions that no public number checks."""
+    """Print what the assumptions that no public number checks can do."""
     print(
-        "Assumptions: what the best configuration of the nominal value loses where the truth is at either end of the range"
+        "Assumptions: what the best configuration of the nominal value loses if the truth is at "
+        "either end of the range"
     )
     lines = [
         [
@@ -337,17 +343,18 @@ def influence_table(found: list[Influence]) -> None:
 
 
 def write(fitted: Fit, path: Path = FITTED) -> None:
-    """The file that the model reads."""
+    """Write the file that the model reads."""
     document = {
         **fitted.values,
-        "about": f"fitted to benchmarks/data/published.csv by {COMMAND}; units and ranges: envs/simulator/parameters.py",
+        "about": f"fitted to benchmarks/data/published.csv by {COMMAND}; "
+        "units and ranges: envs/simulator/parameters.py",
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def plot(rows: list[Row], inside: FloatArray, path: Path) -> None:
-    """Published against model, by quantity."""
+    """Plot published against model, by quantity."""
     pyplot = optional_import("matplotlib.pyplot", "train")
     drawn, panels = pyplot.subplots(1, 3, figsize=(15, 5))
     for panel, quantity in zip(panels, ("throughput_ips", "latency_ms", "wall_w"), strict=True):

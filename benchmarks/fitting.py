@@ -1,4 +1,4 @@
-"""Fits the free parameters of the device model to published rows: regularised least squares in logarithms."""
+"""Fit the device model to published rows by regularised least squares in logarithms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.published import RESTING_GHZ, Parameters, Row, predict
 from envs.arrays import FloatArray
 from envs.simulator.parameters import NAMES, PARAMETERS, ParameterSet
 
-#: What is fitted once for all architectures, and what each has its own values of.
+#: Parameters that are fitted once for all architectures, and parameters that each has of its own.
 SHARED = (
     "contention_threshold",
     "contention_slope",
@@ -43,36 +43,41 @@ OWN = (
 )
 FREE = {"all": SHARED, "ampere": OWN, "volta": ("fp16_efficiency", *OWN)}
 
-#: A parameter may leave its nominal value by this many of its spreads before that counts as much as an error of `ROW_ERROR` in a row.
+#: A parameter that departs from its nominal value by this many of its spreads costs as much as an
+#: error of `ROW_ERROR` in a row.
 PRIOR_WIDTH = 2.0
 ROW_ERROR = 0.08
 
-#: Shares stay below 1, where what is drawn around them would pile up.
+#: Shares stay below 1, or values drawn around them would pile up there.
 LARGEST_SHARE = 0.97
 
-#: Errors beyond this many ROW_ERRORs count less and less, so that a row whose clocks were others than it says bends nothing.
+#: Errors beyond this many ROW_ERRORs count less and less, so that a row whose clocks were not the
+#: ones it states does not bend the fit.
 ROBUST = 2.0
 
-#: Resting clocks of a governor that are tried [GHz], and how often parameters and resting clock take turns.
+#: Resting clocks of a governor that are tried [GHz], and how often parameters and resting clock are
+#: fitted in turns.
 RESTING_TRIED = np.arange(0.5, 0.951, 0.01)
 TURNS = 2
 
-#: Reports of engines side by side that are predicted but not fitted: formats, processes and batches are not stated.
+#: Reports of engines side by side that are predicted but not fitted, because they do not state
+#: formats, processes and batches.
 CHECKS_ONLY = ("NVIDIA forum 219770", "HaX-CoNN")
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Values by group (`all`, `ampere`, `volta`) and name, and the resting clock of unlocked runs."""
+    """Values by group (`all`, `ampere`, `volta`) and name; the resting clock of unlocked runs."""
 
     values: dict[str, dict[str, float]]
     resting_ghz: float = RESTING_GHZ
 
     def ratios(self, rows: list[Row]) -> FloatArray:
-        """Model over published [R]."""
+        """Return model over published [R]."""
         return ratios(rows, self.sets(), self.resting_ghz)[:, 0]
 
     def sets(self) -> dict[str, ParameterSet]:
+        """Return the parameters of each architecture."""
         return {
             name: _nominal().with_values(**self.values["all"], **self.values[name])
             for name in ("ampere", "volta")
@@ -84,9 +89,10 @@ def _nominal() -> ParameterSet:
 
 
 def ratios(rows: list[Row], parameters: Parameters, resting_ghz: float = RESTING_GHZ) -> FloatArray:
-    """Model over published [R, C]; what no source tells of a data set is taken from the rows themselves.
+    """Return model over published [R, C] for C parameter sets.
 
-    MLPerf's KiTS19 volumes have each a number of windows that is published nowhere: its mean is the one that suits all rows best.
+    The number of windows in each of MLPerf's KiTS19 volumes is published nowhere. Its mean is taken
+    from the rows themselves: the one that suits all of them best.
     """
     found = predict(rows, parameters, resting_ghz) / np.array([row.value for row in rows])[:, None]
     volumes = np.array(
@@ -103,7 +109,7 @@ def fit(
     advance: Callable[[], None] = lambda: None,
     steps: int = 25,
 ) -> Fit:
-    """The most plausible parameters and resting clock given the rows."""
+    """Fit the most plausible parameters and resting clock to the rows."""
     found = start
     for _ in range(TURNS if any(row.unlocked for row in rows) else 1):
         found = _solved(rows, found, advance, steps)
@@ -113,10 +119,10 @@ def fit(
 
 
 def _resting(rows: list[Row], given: Fit) -> float:
-    """The resting clock that suits the unlocked rows best; unchanged where no row speaks of it."""
+    """Return the resting clock that suits the unlocked rows best; unchanged without such rows."""
     part = [
         row for row in rows if row.unlocked and not row.network.startswith("unet3d")
-    ]  # ratios of volumes are relative to each other
+    ]  # the ratios of volumes are relative to each other
     if not part:
         return given.resting_ghz
     weights = np.array([_weight(row) for row in part]) / ROW_ERROR / ROBUST
@@ -133,7 +139,7 @@ def _resting(rows: list[Row], given: Fit) -> float:
 
 
 def _solved(rows: list[Row], start: Fit | None, advance: Callable[[], None], steps: int) -> Fit:
-    """The most plausible parameters given the rows and the resting clock of `start`."""
+    """Fit the most plausible parameters, given the rows and the resting clock of `start`."""
     resting_ghz = RESTING_GHZ if start is None else start.resting_ghz
     keys = [(group, name) for group, names in FREE.items() for name in names]
     prior = np.array([np.log(PARAMETERS[name].nominal) for _, name in keys])
@@ -151,7 +157,7 @@ def _solved(rows: list[Row], start: Fit | None, advance: Callable[[], None], ste
     step = 1e-4
 
     def sets(theta: FloatArray, name: str) -> ParameterSet:
-        """[1 + K]: as they are, and with each of the K keys moved."""
+        """Return 1 + K parameter sets: unchanged, and with each of the K keys moved."""
         mine = [position for position, (group, _) in enumerate(keys) if group in ("all", name)]
         values = np.repeat(_nominal().values, 1 + len(keys), axis=0)
         for position in mine:
@@ -206,9 +212,10 @@ def _solved(rows: list[Row], start: Fit | None, advance: Callable[[], None], ste
 
 
 def _weight(row: Row) -> float:
-    """How much a row counts.
+    """Return how much a row counts.
 
-    Nothing where the report leaves too much open to learn from; a third where clocks were not what the row names, and no governor tells them.
+    It is 0 where the report leaves too much open to learn from, and a third where the clocks were
+    not the ones that the row names and no governor explains them.
     """
     if row.group == "contention":
         return 0.0 if row.source in CHECKS_ONLY or row.run == "dla0 twice" else 2.0

@@ -11,28 +11,45 @@ python -m benchmarks.live_grid
 
 from __future__ import annotations
 
+import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.setup import add_bundle_option, network_files
-from envs.graph.layers import read_layers
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem import Problem
-from envs.runtimes.onnxruntime.engines import onnxruntime_runtime
 from envs.runtimes.protocol import Runtime, try_configuration
-from envs.simulator.device_model import model_for
 from envs.spec.measurement import MeasurementBatch, Outcome
 from envs.spec.objective import Objective
 from envs.spec.space import Configuration
 from tuner.console import progress_bar, table
+from tuner.device import Device, open_device
 from tuner.evaluation.simulated import can_be_kept
-from tuner.options import DeviceOptions, SpaceOptions, WorkloadOptions, cache_folder, live_space
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.oracle import best_scores
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The policy's answer under one limit, and the best configuration of the grid.
+
+    Attributes:
+        share: throughput of the answer over that of the best, measured in turns; 0 without one.
+        broke: live measurements that broke the limit.
+        clear: True if the grid keeps the limit by more than windows scatter.
+    """
+
+    limit_ms: float
+    best: Configuration
+    answer: Configuration | None
+    share: float
+    broke: int
+    clear: bool
 
 
 def measured_grid(runtime: Runtime, window_s: float, name: str) -> list[Outcome]:
@@ -85,6 +102,43 @@ def in_turns(
     return float(first / second)
 
 
+def answers_of(device: Device, name: str, given: argparse.Namespace) -> tuple[int, list[Answer]]:
+    """Measure the grid of a network, tune live under limits drawn from it, and compare."""
+    space, runtime = device.space, device.runtime
+    batch = MeasurementBatch.of(measured_grid(runtime, given.window, name), 1)
+    uniforms = np.random.default_rng(0).random((given.limits, uniforms_per_draw(1)))
+    limits = draw_objectives(LimitRange.of(batch), uniforms, "held_out")
+    rows_of_best, _, exists = best_scores(batch, np.ones(1), limits)
+    found = []
+    for index in np.flatnonzero(exists):
+        problem = device.problem(Objective(tuple(limits.p99_ms[index]), float("inf")))
+        answer, broke = answered(runtime, problem, given.bundle, given.window, given.measurements)
+        best = Configuration.of(space.catalogue[rows_of_best[index]])
+        share = (
+            in_turns(runtime, problem, (answer, best), given.window, given.turns) if answer else 0.0
+        )
+        clear = bool(can_be_kept(batch, limits.row(index)))
+        found.append(Answer(limits.p99_ms[index, 0], best, answer, share, broke, clear))
+    return len(batch), found
+
+
+def figures_of(name: str, count: int, found: list[Answer], measurements: int) -> list[Figure]:
+    """Return the figures of one network, over the limits that are clear."""
+    clear = [each for each in found if each.clear]
+    shares = [each.share for each in clear]
+    broke = sum(each.broke for each in clear) / (len(clear) * measurements)
+    return [
+        figure(
+            f"{name}: live answer over the best of {count} live configurations, mean",
+            100 * float(np.mean(shares)),
+            "%",
+            ">= 90",
+        ),
+        figure(f"{name}: the same, worst of {len(shares)} limits", 100 * min(shares), "%"),
+        figure(f"{name}: live measurements that broke a limit", 100 * broke, "%"),
+    ]
+
+
 def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument(
@@ -101,84 +155,20 @@ def main() -> int:
     figures: list[Figure] = []
     rows = []
     for path in network_files(given.networks):
-        space = live_space(
-            DeviceOptions(),
-            WorkloadOptions([str(path)]),
-            SpaceOptions(given.instances, list(given.batches)),
-        )
-        name, layers = space.workload.names[0], (read_layers(path),)
-        with onnxruntime_runtime(space, [Path(path)], cache_folder()) as runtime:
-            batch = MeasurementBatch.of(measured_grid(runtime, given.window, name), 1)
-            limits = draw_objectives(
-                LimitRange.of(batch),
-                np.random.default_rng(0).random((given.limits, uniforms_per_draw(1))),
-                "held_out",
-            )
-            rows_of_best, _, exists = best_scores(batch, np.ones(1), limits)
-            shares, broken = [], 0
-            for index in np.flatnonzero(exists):
-                clear = can_be_kept(batch, limits.row(index))
-                asked = Objective(tuple(limits.p99_ms[index]), float("inf"))
-                problem = Problem(
-                    space, space.catalogue, asked, space.default(), model=model_for(space, layers)
-                )
-                found, broke = answered(
-                    runtime, problem, given.bundle, given.window, given.measurements
-                )
-                best = Configuration.of(space.catalogue[rows_of_best[index]])
-                share = (
-                    in_turns(runtime, problem, (found, best), given.window, given.turns)
-                    if found
-                    else 0.0
-                )
-                if clear:
-                    shares.append(share)
-                    broken += broke
-                told = "" if clear else "within the scatter of a window"
-                words = [
-                    space.describe(each).split(": ")[1] if each else "none"
-                    for each in (best, found)
-                ]
-                rows.append(
-                    [
-                        name,
-                        f"{limits.p99_ms[index, 0]:.1f}",
-                        *words,
-                        f"{share:.1%}",
-                        str(broke),
-                        told,
-                    ]
-                )
-        figures.append(
-            figure(
-                f"{name}: live answer over the best of {len(batch)} live configurations, mean",
-                100 * float(np.mean(shares)),
-                "%",
-                ">= 90",
-            )
-        )
-        figures.append(
-            figure(f"{name}: the same, worst of {len(shares)} limits", 100 * min(shares), "%")
-        )
-        figures.append(
-            figure(
-                f"{name}: live measurements that broke a limit",
-                100 * broken / (len(shares) * given.measurements),
-                "%",
-            )
-        )
-    table(
-        [
-            "network",
-            "p99 limit [ms]",
-            "best of the grid",
-            "answer",
-            "throughput, in turns",
-            "broke",
-            "",
-        ],
-        rows,
-    )
+        with open_device(path, max_instances=given.instances, batches=given.batches) as device:
+            name = device.space.workload.names[0]
+            count, found = answers_of(device, name, given)
+        figures += figures_of(name, count, found, given.measurements)
+        for each in found:
+            both = [
+                device.space.describe(one).split(": ")[1] if one else "none"
+                for one in (each.best, each.answer)
+            ]
+            note = "" if each.clear else "within the scatter of a window"
+            numbers = [f"{each.share:.1%}", str(each.broke), note]
+            rows.append([name, f"{each.limit_ms:.1f}", *both, *numbers])
+    head = ["network", "p99 limit [ms]", "best of the grid", "answer", "throughput, in turns"]
+    table([*head, "broke", ""], rows)
     return report(figures, given.json)
 
 

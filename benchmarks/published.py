@@ -1,4 +1,7 @@
-"""Published measurements of Jetson boards as rows, and what the device model says of each: `data/published.csv`, a source beside every number."""
+"""Published measurements of Jetson boards, and what the device model predicts for each.
+
+`data/published.csv` holds them, with a source beside every number.
+"""
 
 from __future__ import annotations
 
@@ -21,26 +24,30 @@ from envs.simulator.tables import POSITIONS, Contexts, contexts_of
 
 PUBLISHED = Path(__file__).parent / "data" / "published.csv"
 
-#: Mean length of a SQuAD 1.1 question with its context [tokens]. NVIDIA's BERT computes no padding; the drawn network has 384 tokens.
+#: Mean length of a SQuAD 1.1 question with its context [tokens]. NVIDIA's BERT computes no padding;
+#: the network of the catalogue has 384 tokens.
 SQUAD_TOKENS, BERT_TOKENS = 178.0, 384.0
 
-#: A result of a detector once the suppression of overlaps has run on the device [numbers].
+#: Size of a detector's result [numbers] after non-maximum suppression has run on the device.
 DETECTIONS = 1400.0
 
-#: Power at the wall over power on the rails, both above idle: supply and converters lose 10 to 15 % (IISWC 2026 artifact).
+#: Power at the wall over power on the rails, both above idle: supply and converters lose 10 to 15 %
+#: (IISWC 2026 artifact).
 WALL_LOSS = 1.15
 
-#: Where clocks were capped, not locked, the GPU's governor stays at a resting clock, or at the cap where that is lower, unless the GPU
-#: is busy for more than this share of the time: published streams lie at 0.91 and below, or at 0.96 and above.
+#: Where clocks were capped and not locked, the GPU's governor stays at a resting clock, or at the
+#: cap where that is lower, unless the GPU is busy for more than this share of the time. Published
+#: streams lie at 0.91 and below, or at 0.96 and above.
 RESTING_LOAD = 0.94
 
-#: The resting clock, one for all unlocked runs: `fitting` starts from here.
+#: The resting clock of all unlocked runs, from which `fitting` starts.
 RESTING_GHZ = 0.7
 
-#: Rounds that say of MaxQ that clocks were capped, not locked.
+#: Rounds that state that the clocks of MaxQ were capped and not locked.
 CAPPED = ("MLPerf v2.1", "MLPerf v3.0")
 
-#: The memory's clock where a run does not state it: what v3.0 states for the same networks and scenarios, all four of them.
+#: The memory's clock where a run does not state it: the one that v3.0 states for the same networks
+#: in all four scenarios.
 UNSTATED_EMC_MHZ = 2133.0
 
 Parameters = Mapping[str, ParameterSet]
@@ -48,7 +55,10 @@ Parameters = Mapping[str, ParameterSet]
 
 @dataclass(frozen=True)
 class Row:
-    """One published number. `run` says how it came about; texts are empty and numbers NaN where the source has none."""
+    """One published number.
+
+    `run` says how it was measured. Texts are empty and numbers NaN where the source has none.
+    """
 
     group: str
     source: str
@@ -75,18 +85,23 @@ class Row:
 
     @property
     def architecture(self) -> str:
+        """The GPU's architecture."""
         return board(self.board).gpu_architecture
 
     @property
     def steady(self) -> bool:
-        """Whether the clocks are known: the latency of equal inputs stayed within 10 %, and the source states all of them."""
+        """True if the clocks are known.
+
+        That is so if the latency of equal inputs stayed within 10 % and the source states them all.
+        """
         return not self.spread > 1.1 and "not stated" not in self.note
 
     @property
     def unlocked(self) -> bool:
-        """Whether a governor chose the GPU's clock below the cap.
+        """True if a governor chose the GPU's clock, below the cap.
 
-        In v2.0, latencies of two of MaxP's MultiStreams varied by 17 and 70 %, and ResNet-50 took longer than with the GPU locked to 0.93 GHz.
+        In v2.0, latencies of two of MaxP's MultiStreams varied by 17 and 70 %, and ResNet-50 took
+        longer than with the GPU locked to 0.93 GHz.
         """
         if self.board != "agx_orin_64":
             return False
@@ -96,6 +111,7 @@ class Row:
 
     @property
     def label(self) -> str:
+        """The row in words."""
         return " ".join(
             filter(
                 None,
@@ -113,7 +129,7 @@ class Row:
 
 @cache
 def published() -> tuple[Row, ...]:
-    """All rows."""
+    """Return all rows."""
     with PUBLISHED.open(encoding="utf-8", newline="") as file:
         return tuple(
             Row(**{key: _read(key, text) for key, text in row.items()})
@@ -130,7 +146,7 @@ def _read(key: str, text: str) -> str | int | float:
 
 @cache
 def machine(row: Row, native: bool = True) -> Machine:
-    """The board of a row in its mode, with the clocks that the row names."""
+    """Return the board of a row in its mode, with the clocks that the row names."""
     made = machine_of(row.board, row.mode, row.precision or "int8", row.precision or "int8", native)
     module = board(row.board)
     emc = power_mode(module, row.mode).emc_mhz
@@ -148,7 +164,7 @@ def machine(row: Row, native: bool = True) -> Machine:
 
 @cache
 def layers_of(network: str) -> LayerTable:
-    """A reference network as the published runs used it."""
+    """Return a reference network as the published runs used it."""
     table = reference_network(network)
     if network == "bert_large":
         share = SQUAD_TOKENS / BERT_TOKENS
@@ -165,7 +181,7 @@ def layers_of(network: str) -> LayerTable:
 def context(
     row: Row, network: LayerTable, parameters: ParameterSet, native: bool = True
 ) -> Contexts:
-    """Tables of what a row runs, one context for each parameter set."""
+    """Return the tables of what a row runs, one context for each parameter set."""
     accelerators = (("tensor",) if row.gpu_instances else ()) + tuple(
         f"dla{core}" for core in range(row.dla_cores)
     )
@@ -174,7 +190,7 @@ def context(
 
 
 def answer(contexts: Contexts, gpu: tuple[int, int], dla: tuple[int, int], cores: int) -> Response:
-    """What (instances, batch) on the Tensor Cores and on each of some DLA cores give, [C] rows."""
+    """Return what (instances, batch) on the Tensor Cores and on some DLA cores give [C]."""
     count = len(contexts)
     instances, levels = (
         np.zeros((count, 1, 4), dtype=np.int64),
@@ -191,7 +207,10 @@ def answer(contexts: Contexts, gpu: tuple[int, int], dla: tuple[int, int], cores
 
 
 def governed(row: Row, parameters: ParameterSet, resting_ghz: float) -> Row:
-    """An unlocked run with the clock its governor chose, from the load that the first parameter set gives at the cap."""
+    """Return an unlocked run with the clock that its governor chose.
+
+    The load at the cap comes from the first parameter set.
+    """
     cap = machine(row).gpu_ghz
     if cap <= resting_ghz:
         return row
@@ -206,7 +225,7 @@ def governed(row: Row, parameters: ParameterSet, resting_ghz: float) -> Row:
 def predict(
     rows: list[Row], parameters: Parameters, resting_ghz: float = RESTING_GHZ
 ) -> FloatArray:
-    """What the model gives for each row under each of C parameter sets, [R, C]."""
+    """Return what the model gives for each row under each of C parameter sets [R, C]."""
     known: dict[tuple[object, ...], FloatArray] = {}
     result = []
     for row in rows:
@@ -240,10 +259,10 @@ def predict(
 
 
 def _one(row: Row, parameters: ParameterSet) -> FloatArray:
-    from benchmarks.published_mixed import SPECIAL  # rows that are no plain closed loop
+    from benchmarks.published_mixed import MIXED  # rows that are not a plain closed loop
 
-    if row.group in SPECIAL:
-        return SPECIAL[row.group](row, parameters)
+    if row.group in MIXED:
+        return MIXED[row.group](row, parameters)
     network = layers_of(row.network)
     contexts = context(row, network, parameters)
     if row.run == "fp16 outputs":
@@ -267,7 +286,10 @@ def _one(row: Row, parameters: ParameterSet) -> FloatArray:
 def _with_fp16_outputs(
     row: Row, network: LayerTable, contexts: Contexts, parameters: ParameterSet
 ) -> Contexts:
-    """A DLA engine whose outputs are FP16 runs the layers that give them in FP16: here the heads, which have 255 channels."""
+    """Return the tables of a DLA engine whose outputs are FP16.
+
+    It runs the layers that give them in FP16: here the heads, which have 255 channels.
+    """
     heads = network.channels == 255
     parts = []
     for chosen, precision in ((~heads, "int8"), (heads, "fp16")):

@@ -1,4 +1,7 @@
-"""Published rows that are no plain closed loop of one network: engines side by side, rails, performance per watt."""
+"""Published rows that are not a plain closed loop of one network.
+
+They are engines side by side, power rails, and performance per watt.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ STAND_INS = {
     "NVIDIA forum 219770": ("resnet50", "yolov5s_672", 1e3 / 405, 1e3 / 132.7),
 }
 
-#: Reports that say how much one DLA engine alone loads the GPU.
+#: Reports that state how much one DLA engine alone loads the GPU.
 LOADED = {"NVIDIA forum 219770": 0.3}
 
 INSTANCES = {
@@ -32,7 +35,7 @@ INSTANCES = {
 
 
 def _beside(row: Row, parameters: ParameterSet) -> FloatArray:
-    """Slowdown of the GPU's or the DLA's engine by the others."""
+    """Return the slowdown of the GPU's or the DLA's engine by the others."""
     if row.quantity == "gain":
         contexts = context(row, layers_of(row.network), parameters)
         gpu, dla = (row.gpu_instances, row.gpu_batch), (row.dla_instances, row.dla_batch)
@@ -54,7 +57,10 @@ def _beside(row: Row, parameters: ParameterSet) -> FloatArray:
 
 
 def _pair(row: Row, parameters: ParameterSet) -> Contexts:
-    """Two tenants, one for the GPU and one for the DLA in linear formats, stretched to the latencies of the report where it names no network."""
+    """Return the tables of two tenants: one on the GPU, one on the DLA in linear formats.
+
+    Where the report names no network, stand-ins are stretched to its latencies.
+    """
     if row.source in LOADED:
         parameters = parameters.with_values(dla_hold=LOADED[row.source])
     on_gpu, on_dla, gpu_ms, dla_ms = STAND_INS.get(row.source, (row.network, row.network, 0.0, 0.0))
@@ -67,13 +73,13 @@ def _pair(row: Row, parameters: ParameterSet) -> Contexts:
     table = made.table.copy()
     for tenant, position, target_ms in ((0, 1, gpu_ms), (1, 2, dla_ms), (1, 3, dla_ms)):
         part = table[:, :, tenant, position]
-        part[0] = 0.0  # both are kept busy ahead
+        part[0] = 0.0  # work is queued ahead for both
         part *= target_ms * 1e-3 / (part[0] + part[1] + part[3])
     return replace(made, table=table)
 
 
 def _per_watt(row: Row, parameters: ParameterSet) -> FloatArray:
-    """Images per joule of the DLA cores over the GPU's, each with the power above idle only."""
+    """Return images per joule of the DLA cores over the GPU's, counting power above idle only."""
     network = layers_of(row.network)
     contexts = context(row, network, parameters)
     idle = contexts.idle_gpu_w + contexts.idle_cv_w
@@ -112,7 +118,10 @@ def _rails(row: Row, parameters: ParameterSet) -> FloatArray:
 
 
 def _decoder(row: Row) -> LayerTable:
-    """One token of a language model of as many parameters as the row says: all weights read once, in products of 2048 columns."""
+    """Return one token of a language model with as many parameters as the row says.
+
+    All weights are read once, in products of 2048 columns.
+    """
     weights, layers = float(row.network), 16 * 7
     one = np.ones(layers)
     each = weights / layers
@@ -131,7 +140,7 @@ def _decoder(row: Row) -> LayerTable:
     )
 
 
-SPECIAL: dict[str, Callable[[Row, ParameterSet], FloatArray]] = {
+MIXED: dict[str, Callable[[Row, ParameterSet], FloatArray]] = {
     "contention": _beside,
     "dla_watts": _per_watt,
     "rails": _rails,

@@ -1,4 +1,4 @@
-"""The two published regimes of using a DLA beside the GPU, and what the assumptions that nobody published about could change."""
+"""The two published regimes of a DLA beside the GPU, and the influence of unchecked assumptions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ HOT_CLOCK = 0.85
 
 
 def eager_table(parameters: ParameterSet, **changed: float) -> dict[str, FloatArray]:
-    """Images per second of ResNet-50 on AGX Orin by batch of eager FP32 and mixed precision, with a linear-format FP16 DLA engine beside them."""
+    """Return the images per second of ResNet-50 on AGX Orin in eager PyTorch, by batch.
+
+    FP32 and mixed precision run alone, together, and with FP16 DLA engines in linear formats.
+    """
     slow = parameters.with_values(**{**FRAMEWORKS["pytorch"], **changed})
     machine = machine_of("agx_orin_64", "MAXN", "fp16", "fp16", dla_native=False)
     network = layers_of("resnet50")
@@ -74,7 +77,7 @@ def eager_table(parameters: ParameterSet, **changed: float) -> dict[str, FloatAr
 
 
 def native_table(parameters: ParameterSet) -> dict[str, float]:
-    """Images per second of INT8 engines of ResNet-50 on AGX Orin, the DLA's in its own formats."""
+    """Return images per second of INT8 ResNet-50 on AGX Orin, the DLA in its own formats."""
     contexts = contexts_of(
         machine_of("agx_orin_64", "MAXN"),
         ("tensor", "dla0", "dla1"),
@@ -103,12 +106,14 @@ def native_table(parameters: ParameterSet) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Influence:
-    """What one assumption can do, over contexts and limits: shares and losses are fractions.
+    """What one assumption can change, over contexts and limits; shares and losses are fractions.
 
     Attributes:
         low, high: the range that was tried.
-        changed: how often another configuration is best. broken: how often the nominal one breaks a limit.
-        regret, worst: mean and largest loss of throughput by keeping the nominal one, where it breaks none.
+        changed: how often another configuration is best.
+        broken: how often the nominal one breaks a limit.
+        regret, worst: mean and largest loss of throughput by keeping the nominal one, where it
+            breaks no limit.
     """
 
     name: str
@@ -121,7 +126,10 @@ class Influence:
 
 
 def space() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Instances and levels [R, 1, 4] of all configurations of one tenant; positions of levels are those of GPU_BATCHES."""
+    """Return instances and levels [R, 1, 4] of all configurations of one tenant.
+
+    A level is a position in GPU_BATCHES.
+    """
     gpu = [(0, 0), *itertools.product(range(1, GPU_INSTANCES + 1), range(len(GPU_BATCHES)))]
     dla = [(0, 0), *itertools.product(range(1, DLA_INSTANCES + 1), range(len(DLA_BATCHES)))]
     every = np.array(list(itertools.product(gpu, gpu, dla, dla))[1:], dtype=np.int64)
@@ -129,7 +137,10 @@ def space() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
 
 
 def influences(parameters: ParameterSet, advance: Callable[[str], None]) -> list[Influence]:
-    """One for each assumption, over STUDIED networks, MODES, and three limits on latency times three on power."""
+    """Return the influence of each assumption.
+
+    It is taken over STUDIED networks, MODES, and three limits on latency times three on power.
+    """
     instances, levels = space()
     tried = {
         each.name: _range(each.name, float(getattr(parameters, each.name)[0]))
@@ -186,7 +197,7 @@ def _range(name: str, value: float) -> tuple[float, float]:
 
 
 def _best(given: Response, latency_ms: float, power_w: float) -> int:
-    """The position of the best configuration within limits; -1 where none is."""
+    """Return the position of the best configuration within limits; -1 if there is none."""
     rate = np.where(
         (given.p99_ms[:, 0] <= latency_ms) & (given.power_w <= power_w),
         given.throughput_ips[:, 0],
@@ -198,7 +209,10 @@ def _best(given: Response, latency_ms: float, power_w: float) -> int:
 def _losses(
     truth: Response, chosen: list[int], limits: list[tuple[float, float]]
 ) -> list[tuple[float, float]]:
-    """For each limit: (whether another configuration is best, the loss; NaN where the chosen one breaks the limit)."""
+    """Return for each limit if another configuration is best (1 or 0), and the loss.
+
+    The loss is NaN where the chosen configuration breaks the limit.
+    """
     result = []
     for picked, (latency_ms, power_w) in zip(chosen, limits, strict=True):
         best = _best(truth, latency_ms, power_w)
