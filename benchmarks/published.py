@@ -18,9 +18,13 @@ from envs.catalog.boards import board, power_mode
 from envs.catalog.reference_networks import reference_network
 from envs.graph.layers import LayerTable
 from envs.simulator.machine import Machine, machine_of
-from envs.simulator.model import Response, respond
 from envs.simulator.parameters import ParameterSet
-from envs.simulator.tables import POSITIONS, Contexts, contexts_of
+from envs.simulator.response import Response, respond
+from envs.simulator.tables import DLA, POSITIONS, Contexts, contexts_of, position_of
+from envs.spec.device import accelerator
+
+#: The position of the Tensor Cores in the tables of the model.
+TENSOR = position_of(accelerator("tensor"))
 
 PUBLISHED = Path(__file__).parent / "data" / "published.csv"
 
@@ -186,19 +190,21 @@ def context(
         f"dla{core}" for core in range(row.dla_cores)
     )
     sizes = tuple(sorted({batch for batch in (row.gpu_batch, row.dla_batch) if batch}))
-    return contexts_of(machine(row, native), accelerators, [network], sizes, parameters)
+    return contexts_of(
+        machine(row, native), [*map(accelerator, accelerators)], [network], sizes, parameters
+    )
 
 
 def answer(contexts: Contexts, gpu: tuple[int, int], dla: tuple[int, int], cores: int) -> Response:
     """Return what (instances, batch) on the Tensor Cores and on some DLA cores give [C]."""
     count = len(contexts)
     instances, levels = (
-        np.zeros((count, 1, 4), dtype=np.int64),
-        np.zeros((count, 1, 4), dtype=np.int64),
+        np.zeros((count, 1, POSITIONS), dtype=np.int64),
+        np.zeros((count, 1, POSITIONS), dtype=np.int64),
     )
     for position, (number, batch) in (
-        (POSITIONS["tensor"], gpu),
-        *((POSITIONS[f"dla{core}"], dla) for core in range(cores)),
+        (TENSOR, gpu),
+        *((DLA.start + core, dla) for core in range(cores)),
     ):
         if number:
             instances[:, 0, position] = number
@@ -216,7 +222,7 @@ def governed(row: Row, parameters: ParameterSet, resting_ghz: float) -> Row:
         return row
     contexts = context(row, layers_of(row.network), ParameterSet(parameters.values[:1]))
     host, gpu = contexts.table[
-        :2, 0, 0, POSITIONS["tensor"], int(np.flatnonzero(contexts.batches == row.gpu_batch)[0])
+        :2, 0, 0, TENSOR, int(np.flatnonzero(contexts.batches == row.gpu_batch)[0])
     ]
     rests = row.gpu_instances * gpu <= RESTING_LOAD * (host + gpu)
     return replace(row, gpu_mhz=1e3 * resting_ghz) if rests else row

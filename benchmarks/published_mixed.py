@@ -13,9 +13,10 @@ import numpy as np
 from benchmarks.published import Row, answer, context, layers_of, machine
 from envs.arrays import FloatArray
 from envs.graph.layers import LayerTable
-from envs.simulator.model import respond
 from envs.simulator.parameters import ParameterSet
+from envs.simulator.response import respond
 from envs.simulator.tables import Contexts, contexts_of
+from envs.spec.device import accelerator
 
 #: Stand-ins for the unnamed networks of users' reports: (GPU, DLA) and their latencies alone [ms].
 STAND_INS = {
@@ -66,7 +67,11 @@ def _pair(row: Row, parameters: ParameterSet) -> Contexts:
     on_gpu, on_dla, gpu_ms, dla_ms = STAND_INS.get(row.source, (row.network, row.network, 0.0, 0.0))
     networks = [layers_of(on_gpu), layers_of(on_dla)]
     made = contexts_of(
-        machine(row, native=False), ("tensor", "dla0", "dla1"), networks, (1,), parameters
+        machine(row, native=False),
+        [accelerator(name) for name in ("tensor", "dla0", "dla1")],
+        networks,
+        (1,),
+        parameters,
     )
     if not gpu_ms:
         return made
@@ -108,7 +113,10 @@ def _rails(row: Row, parameters: ParameterSet) -> FloatArray:
     if row.run == "stress":
         return idle + parameters.gpu_w * made.gpu_power_scale
     given = answer(
-        contexts_of(made, ("tensor",), [_decoder(row)], (1,), parameters), (1, 1), (0, 0), 0
+        contexts_of(made, [accelerator("tensor")], [_decoder(row)], (1,), parameters),
+        (1, 1),
+        (0, 0),
+        0,
     )
     if row.quantity == "latency_ms":
         return given.p50_ms[:, 0]

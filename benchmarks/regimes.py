@@ -12,9 +12,10 @@ import numpy.typing as npt
 from benchmarks.published import layers_of
 from envs.arrays import FloatArray
 from envs.simulator.machine import machine_of
-from envs.simulator.model import Response, respond
 from envs.simulator.parameters import FRAMEWORKS, PARAMETERS, ParameterSet, check
-from envs.simulator.tables import POSITIONS, contexts_of
+from envs.simulator.response import Response, respond
+from envs.simulator.tables import POSITIONS, contexts_of, position_of
+from envs.spec.device import ACCELERATORS, accelerator
 
 #: Batch sizes of the first regime.
 EAGER_BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -45,7 +46,7 @@ def eager_table(parameters: ParameterSet, **changed: float) -> dict[str, FloatAr
     taken[-2:] = False  # as exported: a global pool and a product, which fall back
     contexts = contexts_of(
         machine,
-        ("cuda", "tensor", "dla0", "dla1"),
+        [ACCELERATORS[name] for name in ("cuda", "tensor", "dla0", "dla1")],
         [replace(network, dla=taken)],
         EAGER_BATCHES,
         slow,
@@ -54,12 +55,12 @@ def eager_table(parameters: ParameterSet, **changed: float) -> dict[str, FloatAr
     def rates(*used: str) -> FloatArray:
         count = len(EAGER_BATCHES)
         instances, levels = (
-            np.zeros((count, 1, 4), dtype=np.int64),
-            np.zeros((count, 1, 4), dtype=np.int64),
+            np.zeros((count, 1, POSITIONS), dtype=np.int64),
+            np.zeros((count, 1, POSITIONS), dtype=np.int64),
         )
         for name in used:
-            instances[:, 0, POSITIONS[name]] = 1
-            levels[:, 0, POSITIONS[name]] = np.arange(count)
+            instances[:, 0, position_of(accelerator(name))] = 1
+            levels[:, 0, position_of(accelerator(name))] = np.arange(count)
         return respond(contexts, np.zeros(count, dtype=np.int64), instances, levels).throughput_ips[
             :, 0
         ]
@@ -80,7 +81,7 @@ def native_table(parameters: ParameterSet) -> dict[str, float]:
     """Return images per second of INT8 ResNet-50 on AGX Orin, the DLA in its own formats."""
     contexts = contexts_of(
         machine_of("agx_orin_64", "MAXN"),
-        ("tensor", "dla0", "dla1"),
+        [ACCELERATORS[name] for name in ("tensor", "dla0", "dla1")],
         [layers_of("resnet50")],
         (2, 256),
         parameters,
@@ -160,7 +161,7 @@ def influences(parameters: ParameterSet, advance: Callable[[str], None]) -> list
             )
             made = contexts_of(
                 machine,
-                ("cuda", "tensor", "dla0", "dla1"),
+                [ACCELERATORS[name] for name in ("cuda", "tensor", "dla0", "dla1")],
                 [layers_of(network)],
                 GPU_BATCHES,
                 parameters.with_values(**changed),

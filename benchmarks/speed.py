@@ -30,7 +30,7 @@ from envs.problems.problem import WIDE
 from envs.problems.world import World
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import device_of, machine_of
-from envs.simulator.model import respond
+from envs.simulator.response import respond
 from envs.spec.space import ConfigurationSpace
 from envs.spec.workload import workload_of
 from envs.tuning_env import TuningEnv, TuningVectorEnv

@@ -11,6 +11,10 @@ Letters, one meaning each in the whole project:
     R  directions of a belief       S  problems of a batch
     V  variants of what is true     F  features
     G  extra features of a problem  H  hidden units
+    O  options of a knob            L  layers of a network
+    D  parameters of the model      Z  batch sizes
+    X  positions of the model, 4: two on the GPU or the cores, two DLA cores
+    I  groups of equal instances that serve one tenant's queue
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from envs.catalog.boards import board, board_names
 from envs.errors import OptionError
 from envs.graph.layers import LayerTable
 from envs.simulator.machine import Machine, machine_of, plain_machine
-from envs.simulator.model import Response, respond
 from envs.simulator.parameters import NAMES, ParameterSet, drawn, nominal
-from envs.simulator.tables import FEATURES, POSITIONS, Contexts, contexts_of
+from envs.simulator.response import Response, respond
+from envs.simulator.tables import COSTS, DLA, POSITIONS, Contexts, contexts_of, position_of
 from envs.spec.measurement import MeasurementBatch
 from envs.spec.network import Network
 from envs.spec.space import ConfigurationSpace
@@ -81,7 +81,7 @@ class DeviceModel:
         """One context a parameter set."""
         return contexts_of(
             self.machine,
-            self.space.device.accelerator_names,
+            self.space.device.accelerators,
             list(self.networks),
             self.space.batches,
             parameters,
@@ -107,9 +107,9 @@ class DeviceModel:
         self, placements: npt.NDArray[np.integer]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Placements [N, T, A, 2] in the positions of the model: instances and batch levels, [N, T, 4] each."""
-        shape = (len(placements), self.space.shape[0], 4)
+        shape = (len(placements), self.space.shape[0], POSITIONS)
         instances, levels = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        positions = [POSITIONS[name] for name in self.space.device.accelerator_names]
+        positions = [position_of(each) for each in self.space.device.accelerators]
         instances[:, :, positions] = placements[..., 0]
         levels[:, :, positions] = np.searchsorted(self._sizes, placements[..., 1])
         return instances, np.minimum(levels, len(self._sizes) - 1)
@@ -180,7 +180,7 @@ def departed(contexts: Contexts, normals: FloatArray, spread: float) -> Contexts
     """Every engine faster or slower by a factor of its own, from normal numbers [2, C, T, P, N] (for the GPU's part and the DLA's)."""
     on_gpu, on_dla = np.exp(spread * normals)
     for factor in (on_gpu, on_dla):  # both DLA cores run the same engine
-        factor[:, :, 3] = factor[:, :, 2]
+        factor[:, :, DLA] = factor[:, :, DLA][:, :, :1]
     table = contexts.table.copy()
     for name, factor in (
         ("gpu_s", on_gpu),
@@ -189,7 +189,7 @@ def departed(contexts: Contexts, normals: FloatArray, spread: float) -> Contexts
         ("dla_s", on_dla),
         ("cv_j", on_dla),
     ):
-        table[FEATURES.index(name)] *= factor
+        table[COSTS.index(name)] *= factor
     return replace(contexts, table=table)
 
 

@@ -49,6 +49,11 @@ class Machine:
     dla_bytes: int = 1
     dla_native: bool = True
 
+    @property
+    def plain(self) -> bool:
+        """Return True for a plain computer, which has no GPU and no DLA."""
+        return self.architecture == "cpu"
+
     def mac_s(self, width: int) -> float:
         """Peak multiply-accumulates per second of the GPU with numbers of `width` bytes."""
         return self.sm * self.gpu_ghz * 1e9 * self.mac_per_sm_cycle[{4: 0, 2: 1, 1: 2}[width]]

@@ -1,72 +1,63 @@
-"""Contexts of the model as tables: what one batch costs, for each tenant, position and batch size.
+"""Contexts of the model as tables: the cost of one batch by tenant, position and batch size.
 
-Letters: C contexts, T tenants, P = 4 positions, N batch sizes, F features.
-
-Every device is laid out in the same four positions: two that share the GPU (or the cores of a plain computer), FP32 first, and two DLA
-cores. What a device lacks stays empty, so that boards of all kinds stand side by side in one batch.
+Every device is laid out in the same four positions: two that share the GPU (or the cores of a
+plain computer), FP32 first, then two DLA cores. Positions that a device lacks stay empty, so that
+boards of all kinds stand side by side in one batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from envs.arrays import FloatArray
+from envs.arrays import FloatArray, IntArray, Single
 from envs.graph.layers import LayerTable
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet
-from envs.simulator.roofline import REFERENCE_CPU_GHZ, REFERENCE_DLA_GHZ, service
+from envs.simulator.roofline import REFERENCE_CPU_GHZ, REFERENCE_DLA_GHZ, batch_cost
+from envs.spec.device import Accelerator, Kind
 
-POSITIONS = {"cuda": 0, "tensor": 1, "dla0": 2, "dla1": 3, "cpu_fp32": 0, "cpu_int8": 1}
+#: X, the number of positions, and which of them draw on the GPU (or on the cores) and on the DLA.
+POSITIONS, GPU, DLA = 4, slice(0, 2), slice(2, 4)
 
-#: Per batch: times of host, GPU and DLA; the GPU time that nobody else can use; bytes of GPU and DLA; energy on the rails of GPU and of CPU and DLA.
-FEATURES = ("host_s", "gpu_s", "exclusive_s", "dla_s", "gpu_bytes", "dla_bytes", "gpu_j", "cv_j")
+#: The first position of each resource.
+_FIRST = {"gpu": 0, "cpu": 0, "dla0": 2, "dla1": 3}
 
+#: Costs of one batch: times of host, GPU and DLA; the GPU time that nobody else can use; bytes
+#: moved by GPU and DLA; energy on the rails of the GPU, and of CPU and DLA.
+COSTS = ("host_s", "gpu_s", "exclusive_s", "dla_s", "gpu_bytes", "dla_bytes", "gpu_j", "cv_j")
 
-#: How long the oldest request waits for a batch to fill: `ServingOptions.max_wait_ms` of the live runtimes.
+#: The longest that a request waits for its batch to fill, as `max_wait_ms` of the live runtimes.
 MAX_WAIT_S = 5e-3
 
-#: Fields of `Contexts` that are one number a context.
-SCALARS = (
-    *(
-        "capacity",
-        "threads",
-        "dram_byte_s",
-        "idle_gpu_w",
-        "idle_cv_w",
-        "idle_sys_w",
-        "max_power_w",
-        "pipe_overlap",
-        "interference",
-        "launch_lock",
-    ),
-    *(
-        "contention_threshold",
-        "contention_slope",
-        "contention_plateau",
-        "byte_j",
-        "tail",
-        "quantum_s",
-        "threads_exponent",
-    ),
-    *("clock", "other_gpu", "other_byte_s"),
-)
+
+def position_of(accelerator: Accelerator) -> int:
+    """Return the position of an accelerator: on the GPU or the cores FP32 comes first."""
+    second = accelerator.kind is not Kind.DLA and accelerator.weight_bytes < 4
+    return _FIRST[accelerator.resource] + second
 
 
 @dataclass(frozen=True)
 class Contexts:
-    """C contexts of T tenants.
+    """C contexts of T tenants; see `Contexts.scalars` for the fields without a description.
 
     Attributes:
-        batches: [N], ascending. table: [F, C, T, P, N] in the order of `FEATURES`; NaN where a device has no such accelerator.
-        capacity: [C], 1 for a GPU, the cores of a plain computer. threads: [C], cores that instances share out as threads, else 0.
+        batches: [Z] batch sizes, ascending.
+        table: [F, C, T, X, Z] in the order of `COSTS`; NaN where a device lacks the accelerator.
+        capacity: [C], 1 for a GPU, the number of cores of a plain computer.
+        threads: [C] cores that instances share out among themselves as threads; 0 on a board.
         dram_byte_s, idle_gpu_w, idle_cv_w, idle_sys_w, max_power_w: [C].
-        clock: [C], of GPU and DLA relative to the power mode's, below 1 when hot. other_gpu, other_byte_s: [C], what a co-runner takes.
-        rate_ips: [C, T], arrivals, infinite for a closed loop. max_wait_s: [C], how long the oldest request waits for a batch to fill.
-        Others: [C] each, the parameters of sharing, contention, latency and power.
+        clock: [C], of GPU and DLA relative to the power mode's; below 1 when hot.
+        other_gpu: [C], the share of the GPU that a process outside the workload takes.
+        other_byte_s: [C], the DRAM traffic of such a process.
+        rate_ips: [C, T] arrival rates, infinite for a closed loop.
+        max_wait_s: [C], the longest that a request waits for its batch to fill.
+        pipe_overlap, interference, launch_lock, contention_threshold, contention_slope,
+            contention_plateau, byte_j, tail, quantum_s, threads_exponent: [C], the parameters of
+            the same names (`byte_j` from `dram_pj_byte`, `quantum_s` from `quantum_ms`).
     """
 
     batches: FloatArray
@@ -95,25 +86,32 @@ class Contexts:
     max_wait_s: FloatArray
 
     @cached_property
-    def columns(self) -> npt.NDArray[np.float32]:
-        """The table in single precision, flat [F, C x T x P x (N + 1)], with a last batch size that costs nothing: that of unused slots."""
+    def columns(self) -> Single:
+        """Return the table flat, [F, C x T x X x (Z + 1)].
+
+        The last batch size costs nothing: it is that of unused positions.
+        """
         padded = np.concatenate([self.table, np.zeros((*self.table.shape[:-1], 1))], axis=-1)
-        return np.ascontiguousarray(padded.reshape(len(FEATURES), -1).astype(np.float32))
+        return np.ascontiguousarray(padded.reshape(len(COSTS), -1).astype(np.float32))
 
     @cached_property
-    def scalars(self) -> npt.NDArray[np.float32]:
-        """[len(SCALARS), C], in single precision."""
-        return np.stack([getattr(self, name) for name in SCALARS]).astype(np.float32)
+    def scalars(self) -> dict[str, Single]:
+        """Return every field that is one number a context, [C] each, in single precision."""
+        names = [each.name for each in fields(self)]
+        for name in ("batches", "table", "rate_ips", "max_wait_s"):
+            names.remove(name)
+        return {name: getattr(self, name).astype(np.float32) for name in names}
 
     def __len__(self) -> int:
         return len(self.capacity)
 
     @property
     def tenants(self) -> int:
+        """Return T."""
         return int(self.table.shape[2])
 
-    def take(self, rows: npt.NDArray[np.integer]) -> Contexts:
-        """Some of them, with repetitions if asked."""
+    def take(self, rows: IntArray) -> Contexts:
+        """Return the contexts of these rows, which may repeat."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         picked = {
             name: value if name == "batches" else value[:, rows] if name == "table" else value[rows]
@@ -122,73 +120,53 @@ class Contexts:
         return Contexts(**picked)
 
     @classmethod
-    def stack(cls, parts: list[Contexts]) -> Contexts:
-        """Side by side; all with the same batches and number of tenants."""
-        joined = {}
-        for each in fields(cls):
-            values = [getattr(part, each.name) for part in parts]
-            joined[each.name] = (
-                values[0]
-                if each.name == "batches"
-                else np.concatenate(values, axis=1 if each.name == "table" else 0)
+    def stack(cls, parts: Sequence[Contexts]) -> Contexts:
+        """Join contexts that have the same batches and the same number of tenants."""
+        joined = {
+            each.name: np.concatenate(
+                [getattr(part, each.name) for part in parts], axis=int(each.name == "table")
             )
-        return cls(**joined)
+            for each in fields(cls)
+            if each.name != "batches"
+        }
+        return cls(batches=parts[0].batches, **joined)
 
 
 def contexts_of(
     machine: Machine,
-    accelerators: tuple[str, ...],
-    networks: list[LayerTable],
-    batches: tuple[int, ...],
+    accelerators: Sequence[Accelerator],
+    networks: Sequence[LayerTable],
+    batches: Sequence[int],
     parameters: ParameterSet,
-    rates_ips: tuple[float, ...] | None = None,
-    max_wait_s: float = MAX_WAIT_S,
+    rates_ips: Sequence[float] | None = None,
 ) -> Contexts:
-    """One context for each parameter set [C], all of the same machine and networks [T].
+    """Return a context for each parameter set [C], all of the same machine and networks.
 
     Args:
-        rates_ips: [T] arrivals, infinite for a closed loop; all closed where not given.
+        machine: the rates of the device.
+        accelerators: [A], where instances may run.
+        networks: [T], the layers of each tenant's network.
+        batches: [Z], ascending.
+        parameters: [C] sets.
+        rates_ips: [T] arrival rates, infinite for a closed loop; all closed where not given.
     """
-    count = len(parameters)
-    sizes = np.array(batches, dtype=np.float64)
-    table = np.full((len(FEATURES), count, len(networks), 4, len(sizes)), np.nan)
-    byte_j = parameters.dram_pj_byte * 1e-12
-    core_w = parameters.cpu_core_w * (machine.cpu_ghz / REFERENCE_CPU_GHZ) ** 2
-    dla_w = parameters.dla_w * (machine.dla_ghz / REFERENCE_DLA_GHZ) ** 1.5
-    gpu_w = parameters.gpu_w * machine.gpu_power_scale
-    for tenant, layers in enumerate(networks):
-        for name in accelerators:
-            cost = service(name, machine, layers, sizes, parameters)
-            exclusive = cost.gpu_s - parameters.share_gain[:, None] * (cost.gpu_s - cost.work_s)
-            gpu_j = cost.effort_s * gpu_w[:, None]
-            cv_j = cost.dla_s * dla_w[:, None] + cost.host_s * core_w[:, None]
-            columns = (
-                cost.host_s,
-                cost.gpu_s,
-                exclusive,
-                cost.dla_s,
-                cost.gpu_bytes,
-                cost.dla_bytes,
-                gpu_j,
-                cv_j,
-            )
-            for feature, column in enumerate(columns):
-                table[feature, :, tenant, POSITIONS[name]] = column
-    plain = machine.architecture == "cpu"
-    idle = [watts * parameters.idle_scale for watts in machine.idle_w]
+    count, sizes = len(parameters), np.array(batches, dtype=np.float64)
+    plain = machine.plain
 
     def every(value: float) -> FloatArray:
         return np.full(count, float(value))
 
+    rates = np.full(len(networks), np.inf) if rates_ips is None else np.array(rates_ips, float)
+    idle_w = [watts * parameters.idle_scale for watts in machine.idle_w]
     return Contexts(
         batches=sizes,
-        table=table,
+        table=_table(machine, accelerators, networks, sizes, parameters),
         capacity=every(machine.cpu_cores if plain else 1.0),
         threads=every(machine.cpu_cores if plain else 0.0),
         dram_byte_s=machine.dram_byte_s * parameters.bandwidth_efficiency,
-        idle_gpu_w=idle[0],
-        idle_cv_w=idle[1],
-        idle_sys_w=idle[2],
+        idle_gpu_w=idle_w[0],
+        idle_cv_w=idle_w[1],
+        idle_sys_w=idle_w[2],
         max_power_w=every(machine.max_power_w),
         pipe_overlap=every(0.0) if plain else parameters.pipe_overlap,
         interference=parameters.interference,
@@ -196,18 +174,43 @@ def contexts_of(
         contention_threshold=parameters.contention_threshold,
         contention_slope=parameters.contention_slope,
         contention_plateau=parameters.contention_plateau,
-        byte_j=byte_j,
+        byte_j=parameters.dram_pj_byte * 1e-12,
         tail=parameters.tail,
         quantum_s=parameters.quantum_ms * 1e-3,
         threads_exponent=parameters.threads_exponent,
         clock=every(1.0),
         other_gpu=every(0.0),
         other_byte_s=every(0.0),
-        rate_ips=np.tile(
-            np.full(len(networks), np.inf)
-            if rates_ips is None
-            else np.array(rates_ips, dtype=float),
-            (count, 1),
-        ),
-        max_wait_s=every(max_wait_s),
+        rate_ips=np.tile(rates, (count, 1)),
+        max_wait_s=every(MAX_WAIT_S),
     )
+
+
+def _table(
+    machine: Machine,
+    accelerators: Sequence[Accelerator],
+    networks: Sequence[LayerTable],
+    sizes: FloatArray,
+    parameters: ParameterSet,
+) -> FloatArray:
+    """Return [F, C, T, X, Z] as in `Contexts.table`."""
+    shape = (len(COSTS), len(parameters), len(networks), POSITIONS, len(sizes))
+    table = np.full(shape, np.nan)
+    core_w = parameters.cpu_core_w * (machine.cpu_ghz / REFERENCE_CPU_GHZ) ** 2
+    dla_w = parameters.dla_w * (machine.dla_ghz / REFERENCE_DLA_GHZ) ** 1.5
+    gpu_w = parameters.gpu_w * machine.gpu_power_scale
+    for tenant, layers in enumerate(networks):
+        for accelerator in accelerators:
+            cost = batch_cost(accelerator, machine, layers, sizes, parameters)
+            exclusive_s = cost.gpu_s - parameters.share_gain[:, None] * (cost.gpu_s - cost.work_s)
+            table[:, :, tenant, position_of(accelerator)] = (
+                cost.host_s,
+                cost.gpu_s,
+                exclusive_s,
+                cost.dla_s,
+                cost.gpu_bytes,
+                cost.dla_bytes,
+                cost.full_power_s * gpu_w[:, None],
+                cost.dla_s * dla_w[:, None] + cost.host_s * core_w[:, None],
+            )
+    return table

@@ -17,7 +17,7 @@ from envs.problems.draw import DrawnProblem, DrawOptions, draw_problem, sample_p
 from envs.problems.problem import WIDE, Problem
 from envs.problems.world import TELLING
 from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
-from envs.simulator.model import Response
+from envs.simulator.response import Response
 from envs.simulator.tables import Contexts
 from envs.simulator.window import applying_s, simulated_window
 from envs.spec.measurement import Measurement, MeasurementBatch, Outcome

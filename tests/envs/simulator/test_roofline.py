@@ -9,7 +9,8 @@ from envs.arrays import FloatArray
 from envs.catalog.reference_networks import reference_names, reference_network
 from envs.simulator.machine import Machine, machine_of
 from envs.simulator.parameters import FRAMEWORKS, NAMES, PARAMETERS, ParameterSet, drawn, nominal
-from envs.simulator.roofline import Service, service
+from envs.simulator.roofline import BatchCost, batch_cost
+from envs.spec.device import accelerator
 
 BATCHES = np.array([1.0, 2, 4, 8, 16, 32, 64, 256])
 PLACES = ("cuda", "tensor", "dla0")
@@ -22,13 +23,15 @@ def cost(
     machine: Machine | None = None,
     parameters: ParameterSet | None = None,
     **changed: float,
-) -> Service:
+) -> BatchCost:
     made = machine or machine_of("agx_orin_64", "MAXN")
     values = nominal(made.architecture) if parameters is None else parameters
-    return service(place, made, reference_network(network), BATCHES, values.with_values(**changed))
+    return batch_cost(
+        accelerator(place), made, reference_network(network), BATCHES, values.with_values(**changed)
+    )
 
 
-def alone_s(found: Service) -> FloatArray:
+def alone_s(found: BatchCost) -> FloatArray:
     return found.host_s + found.gpu_s + found.dla_s
 
 
@@ -42,7 +45,7 @@ def test_every_cost_is_a_number_and_grows_with_the_batch(
         made = machine_of(board, "MAXN", "fp16", "fp16", native)
         values = drawn(made.architecture, np.random.default_rng(1).standard_normal((5, len(NAMES))))
         found = cost(place, network, made, values)
-        for field in fields(Service):
+        for field in fields(BatchCost):
             value = getattr(found, field.name)
             assert value.shape == (5, len(BATCHES))
             assert np.isfinite(value).all()
@@ -129,9 +132,9 @@ def test_every_step_of_a_recurrent_layer_reads_its_weights() -> None:
 def test_power_follows_the_work() -> None:
     faster = cost(int8_efficiency=0.9)
     slower = cost(int8_efficiency=0.3)
-    assert (faster.effort_s <= slower.effort_s).all()
-    assert (faster.effort_s / faster.gpu_s >= slower.effort_s / slower.gpu_s)[0, -1]
-    assert (faster.effort_s <= 1.6 * faster.gpu_s).all()
+    assert (faster.full_power_s <= slower.full_power_s).all()
+    assert (faster.full_power_s / faster.gpu_s >= slower.full_power_s / slower.gpu_s)[0, -1]
+    assert (faster.full_power_s <= 1.6 * faster.gpu_s).all()
 
 
 def test_a_native_engine_leaves_the_gpu_alone_and_another_keeps_it() -> None:

@@ -10,18 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envs.arrays import IntArray
 from envs.catalog.boards import board, board_names
 from envs.catalog.reference_networks import reference_network
 from envs.errors import ConfigurationError
 from envs.problems.draw import described
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import device_of, machine_of
-from envs.simulator.model import Response, respond
-from envs.simulator.tables import FEATURES, Contexts
+from envs.simulator.parameters import nominal
+from envs.simulator.response import Response, respond
+from envs.simulator.tables import COSTS, POSITIONS, Contexts, contexts_of, position_of
+from envs.spec.device import ACCELERATORS
 from envs.spec.space import ConfigurationSpace
 from envs.spec.workload import workload_of
 
-CUDA, TENSOR, DLA0, DLA1 = range(4)
+CUDA, TENSOR, DLA0, DLA1 = range(POSITIONS)
 BATCHES = (1, 4)
 #: Seconds of one batch of `BATCHES` on paper.
 HOST, GPU, DLA = np.array([1e-3, 2e-3]), np.array([4e-3, 12e-3]), np.array([8e-3, 30e-3])
@@ -30,10 +33,10 @@ TAIL = 0.1
 
 def paper(tenants: int = 1, rate_ips: float = np.inf, **changed: float) -> Contexts:
     """A board without contention, interference or power limit; a GPU batch keeps others out for 3/4 of its time."""
-    table = np.zeros((len(FEATURES), 1, tenants, 4, len(BATCHES)))
+    table = np.zeros((len(COSTS), 1, tenants, POSITIONS, len(BATCHES)))
 
     def put(name: str, places: list[int], values: npt.NDArray[np.float64]) -> None:
-        table[FEATURES.index(name)][:, :, places] = values
+        table[COSTS.index(name)][:, :, places] = values
 
     put("host_s", [CUDA, TENSOR, DLA0, DLA1], HOST)
     put("gpu_s", [TENSOR], GPU)
@@ -79,7 +82,7 @@ def paper(tenants: int = 1, rate_ips: float = np.inf, **changed: float) -> Conte
 
 def ask(contexts: Contexts, *slots: tuple[int, int, int], tenant: int = 0) -> Response:
     """One row: (position, instances, level of the batch) each, all of one tenant."""
-    instances = np.zeros((1, contexts.tenants, 4), dtype=np.int64)
+    instances = np.zeros((1, contexts.tenants, POSITIONS), dtype=np.int64)
     levels = np.zeros_like(instances)
     for place, count, level in slots:
         instances[0, tenant, place], levels[0, tenant, place] = count, level
@@ -213,20 +216,60 @@ ROOMS = [(name, mode) for name in board_names() for mode in board(name).power_mo
 
 def some_slots(
     model: DeviceModel, rng: np.random.Generator, rows: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Random instances and levels [rows, 1, 4] on the accelerators that the device has, at least one each."""
-    places = [
-        ("cuda", "tensor", "dla0", "dla1").index(name)
-        for name in model.space.device.accelerator_names
-    ]
-    instances, levels = (
-        np.zeros((rows, 1, 4), dtype=np.int64),
-        np.zeros((rows, 1, 4), dtype=np.int64),
-    )
-    instances[:, :, places] = rng.integers(0, 5, (rows, 1, len(places)))
-    instances[:, :, places[0]] += instances.sum(axis=2) == 0
-    levels[:, :, places] = rng.integers(0, 3, (rows, 1, len(places)))
+) -> tuple[IntArray, IntArray]:
+    """Random instances and levels [rows, 1, X] where the device has accelerators, at least one."""
+    positions = [position_of(each) for each in model.space.device.accelerators]
+    instances = np.zeros((rows, 1, POSITIONS), dtype=np.int64)
+    levels = np.zeros_like(instances)
+    instances[:, :, positions] = rng.integers(0, 5, (rows, 1, len(positions)))
+    instances[:, :, positions[0]] += instances.sum(axis=2) == 0
+    levels[:, :, positions] = rng.integers(0, 3, (rows, 1, len(positions)))
     return instances, levels
+
+
+def test_positions_follow_kind_and_resource() -> None:
+    assert {name: position_of(each) for name, each in ACCELERATORS.items()} == {
+        "cuda": CUDA,
+        "tensor": TENSOR,
+        "dla0": DLA0,
+        "dla1": DLA1,
+        "cpu_fp32": CUDA,
+        "cpu_int8": TENSOR,
+    }
+
+
+@given(st.permutations(range(5)), st.integers(0, 2**32))
+@settings(max_examples=15, deadline=None)
+def test_five_tenants_in_any_order_get_the_same_answers(order: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    board, mode = ROOMS[rng.integers(len(ROOMS))]
+    tables = [reference_network(name) for name in ("resnet50", "bert_large", "rnnt") * 2][:5]
+    device, parameters = device_of(board, mode), nominal(machine_of(board, mode).architecture)
+    rates = np.where(rng.random(5) < 0.4, rng.uniform(1.0, 300.0, 5), np.inf)
+    positions = [position_of(each) for each in device.accelerators]
+    instances, levels = np.zeros((2, 8, 5, POSITIONS), dtype=np.int64)
+    instances[:, :, positions] = rng.integers(0, 4, (8, 5, len(positions)))
+    instances[:, :, positions[0]] += instances.sum(axis=2) == 0
+    levels[:, :, positions] = rng.integers(0, 2, (8, 5, len(positions)))
+
+    def found(tenants: list[int]) -> Response:
+        contexts = contexts_of(
+            machine_of(board, mode),
+            device.accelerators,
+            [tables[each] for each in tenants],
+            BATCHES,
+            parameters,
+            rates[tenants],
+        )
+        rows = np.zeros(8, dtype=np.int64)
+        return respond(contexts, rows, instances[:, tenants], levels[:, tenants])
+
+    first, other = found([*range(5)]), found(order)
+    for name in ("throughput_ips", "p50_ms", "p99_ms"):
+        np.testing.assert_allclose(
+            getattr(first, name)[:, order], getattr(other, name), rtol=2e-3, err_msg=name
+        )
+    np.testing.assert_allclose(first.rails_w, other.rails_w, rtol=1e-4)
 
 
 @given(
@@ -254,11 +297,14 @@ def test_every_board_answers_with_numbers(room: tuple[str, str], network: str, s
 @given(st.sampled_from(ROOMS), st.integers(0, 2**32))
 @settings(max_examples=25, deadline=None)
 def test_more_instances_never_shorten_the_tail(room: tuple[str, str], seed: int) -> None:
-    """Of the same batch on the same accelerator: everything that is there before is at least as slow afterwards."""
+    """An instance added with the same batch on the same accelerator makes none faster."""
     rng = np.random.default_rng(seed)
     model = model_of(*room)
     places = len(model.space.device.accelerators)
-    instances, levels = np.zeros((4, 1, 4), dtype=np.int64), np.full((4, 1, 4), rng.integers(3))
+    instances, levels = (
+        np.zeros((4, 1, POSITIONS), dtype=np.int64),
+        np.full((4, 1, POSITIONS), rng.integers(3)),
+    )
     instances[:, 0, rng.integers(places)] = np.arange(1, 5)
     found = respond(model.drawn(rng, 1), np.zeros(4, dtype=np.int64), instances, levels)
     assert (np.diff(found.p99_ms[:, 0]) >= -1e-4 * found.p99_ms[:-1, 0]).all()

@@ -1,0 +1,185 @@
+"""The response of a device to configurations: throughput, latency and power, without noise.
+
+A closed loop saturates its instances. Of an open loop the device serves what arrives, and requests
+wait as `arrivals.open_loop` says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.arrays import BoolArray, FloatArray, IntArray, Single
+from envs.simulator.arrivals import open_loop
+from envs.simulator.sharing import (
+    STEPS,
+    TINY,
+    Phases,
+    Scalars,
+    Served,
+    batches_at,
+    cycles,
+    launch_factor,
+    phases_of,
+    rails_and_share,
+    served_of,
+    with_contention,
+)
+from envs.simulator.tables import Contexts
+
+#: Rows that are computed at a time: few enough that their arrays stay in the cache.
+CHUNK = 4096
+
+#: Instances that serve less than this share of a tenant's requests do not show in its 99th
+#: percentile.
+SEEN_SHARE = 0.01
+
+#: Throughput falls with this power of the excess where power would exceed the module's limit:
+#: clocks go down, and voltage with them.
+THROTTLE_EXPONENT = np.float32(0.6)
+
+
+@dataclass(frozen=True)
+class Response:
+    """The response of B rows, a context and a configuration each.
+
+    Attributes:
+        throughput_ips, p50_ms, p99_ms: [B, T].
+        rails_w: [B, 3], VDD_GPU_SOC, VDD_CPU_CV and VIN_SYS_5V0, whose sum is the module's power;
+            0 on a plain computer, which has none of them.
+        throttled: [B], True where the power limit lowers the clocks.
+    """
+
+    throughput_ips: FloatArray
+    p50_ms: FloatArray
+    p99_ms: FloatArray
+    rails_w: FloatArray
+    throttled: BoolArray
+
+    @property
+    def power_w(self) -> FloatArray:
+        """Return the power of the module, [B]."""
+        total: FloatArray = self.rails_w.sum(axis=1)
+        return total
+
+
+def respond(contexts: Contexts, rows: IntArray, instances: IntArray, levels: IntArray) -> Response:
+    """Return the response of each row.
+
+    Args:
+        contexts: C contexts of T tenants.
+        rows: [B], which context.
+        instances: [B, T, X].
+        levels: [B, T, X], indices into `contexts.batches`; any where there is no instance.
+
+    Raises:
+        ConfigurationError: an instance stands on an accelerator that the device lacks.
+    """
+    parts = []
+    for start in range(0, len(rows), CHUNK):
+        some = slice(start, start + CHUNK)
+        parts.append(_respond(contexts, rows[some], instances[some], levels[some]))
+    return Response(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def _respond(
+    contexts: Contexts, rows: IntArray, instances: IntArray, levels: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, BoolArray]:
+    """Return the fields of `Response` for a chunk of rows."""
+    scalars = {name: values[rows] for name, values in contexts.scalars.items()}
+    rate_ips = contexts.rate_ips[rows].T
+    is_open = bool(np.isfinite(rate_ips).any())
+    served = served_of(contexts, rows, instances, levels)
+    phases = phases_of(served, scalars)
+    cycle_s, stretch = cycles(phases, phases.alone)
+    phases = with_contention(served, phases, cycle_s, scalars)
+    cycle_s, stretch = cycles(phases, stretch, STEPS - 1)
+    locked = launch_factor(served, cycle_s, scalars)
+    if is_open:
+        paced = _paced(served, phases, cycle_s, locked, rate_ips)
+        cycle_s, stretch = cycles(paced, phases.alone)
+        locked = launch_factor(served, cycle_s, scalars)
+    cycle_s = cycle_s * locked
+    rails_w, share = rails_and_share(served.full, served.instances / cycle_s, scalars)
+    throttle = share**-THROTTLE_EXPONENT
+    queue_s = scalars["quantum_s"] * np.minimum(1, np.maximum(stretch / phases.alone - 1, 0))
+    found = _closed_loop(served, cycle_s * throttle, queue_s, scalars)
+    if is_open:
+        batch_s = (phases.fixed_s + phases.gpu_s * stretch) * locked * throttle
+        throughput, p50, p99 = _open_loop(contexts, rows, served, batch_s, found)
+        found = throughput, p50, p99 * (1 + scalars["tail"]) + queue_s
+    throughput, p50, p99 = found
+    return throughput.T.astype(float), p50.T * 1e3, p99.T * 1e3, rails_w.T.astype(float), share < 1
+
+
+def _paced(
+    served: Served, phases: Phases, cycle_s: Single, locked: Single, rate_ips: FloatArray
+) -> Phases:
+    """Return phases in which tenants with a low arrival rate [T, B] leave the rest to others."""
+    able_ips = (served.instances * served.sizes / (cycle_s * locked)).sum(axis=1)
+    slack = np.maximum(1, able_ips / rate_ips).astype(np.float32)[:, None]
+    return phases._replace(round_s=np.maximum(phases.round_s, cycle_s * slack * (slack > 1)))
+
+
+def _closed_loop(
+    served: Served, cycle_s: Single, queue_s: Single, scalars: Scalars
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return throughput, p50 and p99 [s] of saturated instances, [T, B] each."""
+    images = served.instances * served.sizes / cycle_s
+    throughput = images.sum(axis=1)
+    seen = (images >= SEEN_SHARE * throughput[:, None]) & (images > 0)
+    # Where three instances run on two cores, two of them share one: the slowest takes as long as
+    # if there were four. Boards have no such threads.
+    threads = scalars["threads"]
+    per_core = np.maximum(1, served.instances.sum(axis=(0, 1)) / np.maximum(threads, 1))
+    crowd = np.where(threads > 0, per_core, 1)
+    uneven = np.ceil(crowd - 1e-3) / crowd
+    slowest = np.where(seen, cycle_s, 0).max(axis=1)
+    p99 = slowest * (1 + scalars["tail"]) * uneven + queue_s
+    p50 = np.minimum((images * cycle_s).sum(axis=1) / np.maximum(throughput, TINY), p99)
+    return throughput, p50, p99
+
+
+def _open_loop(
+    contexts: Contexts,
+    rows: IntArray,
+    served: Served,
+    batch_s: Single,
+    closed: tuple[FloatArray, FloatArray, FloatArray],
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return throughput, p50 and p99 [s] where requests arrive at a rate, [T, B] each.
+
+    A full batch takes `batch_s` [T, X, B] beside everything else. Tenants without a rate keep the
+    answers `closed` [T, B] of a closed loop.
+    """
+    throughput, p50, p99 = (np.array(values, dtype=np.float64) for values in closed)
+    full, first = served.full, batches_at(contexts, served.first)
+    alone_s = np.maximum(full.host_s + full.dla_s + full.gpu_s, TINY)
+    single_s = batch_s * (first.host_s + first.dla_s + first.gpu_s) / alone_s
+    smallest = contexts.batches[0]
+    for tenant in range(contexts.tenants):
+        rates = contexts.rate_ips[rows, tenant]
+        which = np.flatnonzero(np.isfinite(rates))
+        if not len(which):
+            continue
+        instances, size, whole_s, one_s = (
+            values[tenant][:, which].T.astype(np.float64)
+            for values in (served.instances, served.sizes, batch_s, single_s)
+        )
+        item_s = np.where(
+            size > smallest,
+            np.maximum(whole_s - one_s, 0.0) / np.maximum(size - smallest, 1.0),
+            whole_s / np.maximum(size, 1.0),
+        )
+        answer = open_loop(
+            rates[which],
+            np.maximum(whole_s - item_s * size, 0.0),
+            item_s,
+            np.maximum(size, 1.0),
+            instances,
+            contexts.max_wait_s[rows[which]],
+        )
+        throughput[tenant, which] = answer.throughput_ips
+        p50[tenant, which], p99[tenant, which] = answer.p50_s, answer.p99_s
+    return throughput, p50, p99
