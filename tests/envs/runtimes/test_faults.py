@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import wait
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ import pytest
 from envs.errors import RuntimeFault, StorageError
 from envs.graph.reading import read_network
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
-from envs.runtimes.serving.instance import Engine, Instance, Slot
+from envs.runtimes.serving.instance import Arrays, Instance, Slot
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec.device import local_computer
@@ -24,8 +23,7 @@ from envs.spec.measurement import ConfigurationFailed, FailureKind
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import workload_of
 from envs.telemetry.none import NoSensor
-from tests.envs.runtimes.serving.slow import SlowEngine, SlowFactory, StreamedSlowly
-from tests.envs.runtimes.serving.streamed import Session, StreamedFactory
+from envs.testing.engines import ScriptedEngine, ScriptedFactory
 
 SAMPLE = np.zeros((3, 48, 48), np.float32)
 ENDS_A_THREAD = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -56,13 +54,8 @@ def at_rate(path: Path, rate_ips: float) -> ConfigurationSpace:
 def test_whatever_loading_raises_is_a_typed_failure_and_what_serves_goes_on(
     live_space: ConfigurationSpace, error: Exception, kind: FailureKind
 ) -> None:
-    class Factory(SlowFactory):
-        def load(self, tenant: int, accelerator: int, threads: int) -> SlowEngine:
-            if accelerator == 1:
-                raise error
-            return super().load(tenant, accelerator, threads)
-
-    with ServingRuntime(live_space, Factory(), NoSensor(), ServingOptions()) as runtime:
+    factory = ScriptedFactory(errors={1: error})
+    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1)))
         with pytest.raises(ConfigurationFailed, match="small cannot be loaded") as failed:
             runtime.apply(configuration((1, 1), (1, 1)))
@@ -89,7 +82,7 @@ def test_where_the_quantised_copy_cannot_be_kept_the_graph_itself_serves(
 def test_a_window_that_begins_when_nobody_is_alive_is_a_typed_failure(
     live_space: ConfigurationSpace,
 ) -> None:
-    factory = SlowFactory()
+    factory = ScriptedFactory()
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1)))
         factory.engines[0].broken = True
@@ -101,7 +94,7 @@ def test_a_window_that_begins_when_nobody_is_alive_is_a_typed_failure(
 
 def test_the_last_instance_dies_between_two_requests_of_an_open_loop(small_onnx: Path) -> None:
     """Its generator ends without a traceback, and the window says what was lost."""
-    factory = SlowFactory(0.001)
+    factory = ScriptedFactory(0.001)
     with ServingRuntime(
         at_rate(small_onnx, 200.0), factory, NoSensor(), ServingOptions()
     ) as runtime:
@@ -112,31 +105,22 @@ def test_the_last_instance_dies_between_two_requests_of_an_open_loop(small_onnx:
         assert error.value.failure.kind is FailureKind.INSTANCE_LOST
 
 
-class ThreadedFactory(OnnxEngineFactory):
-    """Real sessions with a thread each, which can be told to hang."""
-
-    def load(self, tenant: int, accelerator: int, threads: int) -> Engine:  # type: ignore[override]
-        if not hasattr(self, "sessions"):
-            self.sessions: list[Session] = []
-        self.sessions.append(Session(super().load(tenant, accelerator, threads)))
-        return self.sessions[-1]
-
-
-@pytest.mark.parametrize("make", [ThreadedFactory, StreamedFactory])
+@pytest.mark.parametrize("streams", [False, True])
 @pytest.mark.parametrize("after_s", [0.0, 0.9])
 def test_one_that_hangs_takes_nobody_with_it(
-    make: type[ThreadedFactory], after_s: float, small_onnx: Path, cache: Path
+    streams: bool, after_s: float, small_onnx: Path, cache: Path
 ) -> None:
     """While warming up, and while the window is open."""
     space = ConfigurationSpace(
         local_computer(cores=1), workload_of([read_network(small_onnx)]), 4, (1,)
     )
-    factory = make(space, [small_onnx], cache)
+    sessions = OnnxEngineFactory(space, [small_onnx], cache)
+    factory = ScriptedFactory(0.0, streams, inner=sessions)
     with ServingRuntime(
         space, factory, NoSensor(), ServingOptions(timeout_s=1.0, warmup_s=0.1)
     ) as runtime:
         runtime.apply(configuration((4, 1)))
-        timer = threading.Timer(after_s, factory.sessions[2].go_on.clear)
+        timer = threading.Timer(after_s, factory.engines[2].go_on.clear)
         timer.start()
         if not after_s:
             timer.join()
@@ -146,11 +130,11 @@ def test_one_that_hangs_takes_nobody_with_it(
         transition = runtime.apply(configuration((4, 1)))
         assert (transition.kept, transition.created) == (3, 1)
         assert runtime.measure(0.2).throughput_ips[0] > 0
-        factory.sessions[2].go_on.set()
+        factory.engines[2].go_on.set()
 
 
 def test_a_window_that_failed_leaves_no_log_that_grows(live_space: ConfigurationSpace) -> None:
-    factory = SlowFactory()
+    factory = ScriptedFactory()
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((2, 1)))
         factory.engines[1].broken = True
@@ -160,12 +144,12 @@ def test_a_window_that_failed_leaves_no_log_that_grows(live_space: Configuration
 
 
 @ENDS_A_THREAD
-@pytest.mark.parametrize("make", [SlowFactory, StreamedSlowly])
+@pytest.mark.parametrize("streams", [False, True])
 def test_a_callback_that_ends_the_thread_leaves_nobody_waiting(
-    make: type[SlowFactory], live_space: ConfigurationSpace
+    streams: bool, live_space: ConfigurationSpace
 ) -> None:
     """SystemExit in a callback: the others of its batch have their answers, who waits is told, and the next configuration heals it."""
-    factory = make(0.05)
+    factory = ScriptedFactory(0.05, streams)
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 4)))
         futures = [runtime.submit(0, SAMPLE) for _ in range(9)]
@@ -181,38 +165,38 @@ def test_a_callback_that_ends_the_thread_leaves_nobody_waiting(
 
 @ENDS_A_THREAD
 def test_when_the_driver_ends_all_of_its_instances_are_lost(live_space: ConfigurationSpace) -> None:
-    factory = StreamedSlowly()
+    factory = ScriptedFactory(streams=True)
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((2, 1)))
-        factory.engines[1].hang.clear()
-        factory.engines[0].hang.clear()
+        factory.engines[1].go_on.clear()
+        factory.engines[0].go_on.clear()
         futures = [runtime.submit(0, SAMPLE) for _ in range(6)]
         while not (futures[0].running() and futures[1].running()):
             time.sleep(0.001)
         futures[0].add_done_callback(lambda future: sys.exit(0))
-        factory.engines[0].hang.set()
+        factory.engines[0].go_on.set()
         assert not wait(futures, 10).not_done
         began = time.perf_counter()
         assert runtime.apply(configuration((2, 1))).created == 2
         assert time.perf_counter() - began < 15, "nobody waits for what is on the device still"
         assert all(future.result(10) for future in [runtime.submit(0, SAMPLE) for _ in range(6)])
-        factory.engines[1].hang.set()
+        factory.engines[1].go_on.set()
 
 
-@pytest.mark.parametrize("make", [SlowFactory, StreamedSlowly])
+@pytest.mark.parametrize("streams", [False, True])
 def test_a_future_that_its_owner_has_settled_harms_nobody(
-    make: type[SlowFactory], live_space: ConfigurationSpace
+    streams: bool, live_space: ConfigurationSpace
 ) -> None:
-    factory = make()
+    factory = ScriptedFactory(streams=streams)
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 4)))
-        factory.engines[0].hang.clear()
+        factory.engines[0].go_on.clear()
         futures = [runtime.submit(0, SAMPLE) for _ in range(8)]
         while not futures[3].running():
             time.sleep(0.001)
         for mine in (futures[1], futures[5]):  # one in hand, one that waits
             mine.set_result({})
-        factory.engines[0].hang.set()
+        factory.engines[0].go_on.set()
         others = [future for position, future in enumerate(futures) if position not in (1, 5)]
         assert all("logits" in future.result(10) for future in others)
         assert runtime.apply(configuration((1, 4))).kept == 1
@@ -221,10 +205,10 @@ def test_a_future_that_its_owner_has_settled_harms_nobody(
 def test_a_last_instance_that_dies_before_it_counts_strands_nobody(
     live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    factory = SlowFactory()
+    factory = ScriptedFactory()
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1)))
-        factory.engines[0].hang.clear()
+        factory.engines[0].go_on.clear()
         futures = [runtime.submit(0, SAMPLE)]
         while not futures[0].running():
             time.sleep(0.001)
@@ -236,7 +220,7 @@ def test_a_last_instance_that_dies_before_it_counts_strands_nobody(
             futures.extend(runtime.submit(0, SAMPLE) for _ in range(4))
             while created[0].error is None:
                 time.sleep(0.001)
-            factory.engines[0].hang.set()
+            factory.engines[0].go_on.set()
             factory.engines[0].pause_s = 0.2
             return created
 
@@ -251,11 +235,10 @@ def test_a_last_instance_that_dies_before_it_counts_strands_nobody(
 def test_a_proof_that_does_not_return_is_given_up(
     kept: bool, live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Closing(SlowEngine):
-        closed = False
+    class Counting(ScriptedEngine):
         most = now = 0
 
-        def run(self, inputs: Any) -> list[np.ndarray]:
+        def run(self, inputs: Arrays) -> Arrays:
             self.now += 1
             self.most = max(self.most, self.now)
             try:
@@ -263,20 +246,17 @@ def test_a_proof_that_does_not_return_is_given_up(
             finally:
                 self.now -= 1
 
-        def close(self) -> None:
-            self.closed = True
+    engines = [Counting(), Counting()]
 
-    engines = [Closing(0.0), Closing(0.0)]
-
-    class Factory(SlowFactory):
-        def load(self, tenant: int, accelerator: int, threads: int) -> SlowEngine:
+    class Factory(ScriptedFactory):
+        def make(self, tenant: int, accelerator: int, threads: int) -> ScriptedEngine:
             return engines[accelerator]
 
     monkeypatch.setattr("envs.runtimes.serving.threads.STOP_TIMEOUT_S", 0.3)
     with ServingRuntime(live_space, Factory(), NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1)))
         hung = engines[0 if kept else 1]
-        hung.hang.clear()
+        hung.go_on.clear()
         with pytest.raises(
             ConfigurationFailed, match=r"cannot run a batch of 4: no answer within 0\.3 s"
         ) as error:
@@ -288,5 +268,5 @@ def test_a_proof_that_does_not_return_is_given_up(
         else:
             assert runtime.submit(0, SAMPLE).result(10)
     assert not hung.closed, "what it works on is not taken away under it"
-    hung.hang.set()
+    hung.go_on.set()
     assert hung.most == 1

@@ -18,8 +18,8 @@ from envs.spec.space import Configuration, ConfigurationSpace
 from envs.telemetry.ina3221 import Ina3221Sensor
 from envs.telemetry.none import NoSensor
 from envs.telemetry.protocol import BoardSample, Sensor
+from envs.testing.sensors import ScriptedSensor, watts
 from tests.envs.telemetry import trees
-from tests.envs.telemetry.scripted import ScriptedSensor, watts
 
 
 class Engine:

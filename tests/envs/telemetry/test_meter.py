@@ -16,8 +16,8 @@ from envs.telemetry.ina3221 import Ina3221Sensor
 from envs.telemetry.meter import PowerMeter
 from envs.telemetry.protocol import BoardSample
 from envs.telemetry.rapl import RaplSensor
+from envs.testing.sensors import ScriptedSensor, watts
 from tests.envs.telemetry import trees
-from tests.envs.telemetry.scripted import ScriptedSensor, watts
 
 
 def orin_nx_file(root: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Real ONNX Runtime sessions as engines with streams, which can be told to break, to hang, or to take their time while they load."""
+"""Real ONNX Runtime sessions as scripted engines with streams that remember what they held."""
 
 from __future__ import annotations
 
@@ -8,41 +8,15 @@ import time
 import numpy as np
 
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
-from envs.runtimes.serving.instance import Arrays, Engine
-from envs.runtimes.serving.worker import WorkerEngine
+from envs.runtimes.serving.instance import Arrays
 from envs.spec.network import TensorSpec
-
-
-class Session:
-    """An engine that does what it is told and remembers what it did."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.broken = False
-        self.largest = 1000
-        self.batches: list[int] = []
-        self.closed = False
-        self.go_on = threading.Event()
-        self.go_on.set()
-
-    def run(self, inputs: Arrays) -> Arrays:
-        self.go_on.wait()
-        if self.broken:
-            raise RuntimeError("the accelerator has gone")
-        if len(inputs[0]) > self.largest:
-            raise RuntimeError("cannot allocate a batch of this size")
-        self.batches.append(len(inputs[0]))
-        return self.engine.run(inputs)
-
-    def close(self) -> None:
-        self.closed = True
-        self.engine.close()
+from envs.testing.engines import ScriptedEngine, WorkerEngine
 
 
 class Stream(WorkerEngine):
     """Remembers which threads launched, and which sizes of batch hold memory."""
 
-    def __init__(self, session: Session, inputs: tuple[TensorSpec, ...]) -> None:
+    def __init__(self, session: ScriptedEngine, inputs: tuple[TensorSpec, ...]) -> None:
         super().__init__(session)
         self.launchers: list[str] = []
         self.sizes: set[int] = set()
@@ -53,9 +27,7 @@ class Stream(WorkerEngine):
         return [np.zeros((max(self.sizes), *spec.shape), spec.dtype) for spec in self._inputs]
 
     def keep(self, batch: int) -> None:
-        assert not self.launchers or self._answer.done(), (
-            "what it works on is not taken away under it"
-        )
+        assert not self.launchers or self._answer.done(), "a busy engine must keep its memory"
         self.sizes &= {batch}
 
     def launch(self, inputs: Arrays) -> None:
@@ -71,9 +43,10 @@ class StreamedFactory(OnnxEngineFactory):
     def load(self, tenant: int, accelerator: int, threads: int) -> Stream:
         time.sleep(self.pause_s)
         if not hasattr(self, "sessions"):
-            self.sessions: list[Session] = []
+            self.sessions: list[ScriptedEngine] = []
             self.streams: list[Stream] = []
-        self.sessions.append(Session(super().load(tenant, accelerator, threads)))
+        engine = super().load(tenant, accelerator, threads)
+        self.sessions.append(ScriptedEngine(engine=engine))
         self.streams.append(
             Stream(self.sessions[-1], self._space.workload.tenants[tenant].network.inputs)
         )

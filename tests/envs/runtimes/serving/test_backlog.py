@@ -19,7 +19,7 @@ from envs.spec.device import local_computer
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import workload_of
 from envs.telemetry.none import NoSensor
-from tests.envs.runtimes.serving.slow import SlowFactory, StreamedSlowly
+from envs.testing.engines import ScriptedFactory
 
 SAMPLE = np.zeros((3, 48, 48), np.float32)
 
@@ -28,12 +28,12 @@ def instances(count: int, batch: int) -> Configuration:
     return Configuration((((count, batch), (0, 0)),))
 
 
-@pytest.mark.parametrize("make", [SlowFactory, StreamedSlowly])
-def test_what_waits_is_bounded(make: type[SlowFactory], live_space: ConfigurationSpace) -> None:
-    factory = make()
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_waits_is_bounded(streams: bool, live_space: ConfigurationSpace) -> None:
+    factory = ScriptedFactory(streams=streams)
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions(max_waiting=5)) as runtime:
         runtime.apply(instances(1, 1))
-        factory.engines[0].hang.clear()
+        factory.engines[0].go_on.clear()
         futures = [runtime.submit(0, SAMPLE)]
         while not futures[0].running():
             time.sleep(0.001)
@@ -43,12 +43,12 @@ def test_what_waits_is_bounded(make: type[SlowFactory], live_space: Configuratio
             match=r"5 requests wait already for small, ask less often or raise serving\.max_waiting",
         ):
             runtime.submit(0, SAMPLE)
-        factory.engines[0].hang.set()
+        factory.engines[0].go_on.set()
         assert all(future.result(10) for future in futures), "whoever was accepted is answered"
 
 
 def test_there_is_room_for_what_the_instances_hold(live_space: ConfigurationSpace) -> None:
-    factory = SlowFactory()
+    factory = ScriptedFactory()
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions(max_waiting=1)) as runtime:
         runtime.apply(instances(2, 4))
         runtime.measure(0.2)
@@ -61,7 +61,7 @@ def test_requests_that_are_dropped_count_in_the_tail(small_onnx: Path) -> None:
         local_computer(cores=1), workload_of([read_network(small_onnx)], [500.0]), 1, (1,)
     )
     with ServingRuntime(
-        space, SlowFactory(0.01), NoSensor(), ServingOptions(max_waiting=10)
+        space, ScriptedFactory(0.01), NoSensor(), ServingOptions(max_waiting=10)
     ) as runtime:
         runtime.apply(instances(1, 1))
         tenant = runtime.measure(1.0).tenants[0]
@@ -72,7 +72,7 @@ def test_requests_that_are_dropped_count_in_the_tail(small_onnx: Path) -> None:
 def test_of_two_requests_due_at_one_instant_the_unanswered_one_counts(
     live_space: ConfigurationSpace,
 ) -> None:
-    factory = SlowFactory(0.0)
+    factory = ScriptedFactory(0.0)
     options = ServingOptions(outside=True, warmup_s=0.0)
     with ServingRuntime(live_space, factory, NoSensor(), options) as runtime:
         runtime.apply(instances(1, 1))

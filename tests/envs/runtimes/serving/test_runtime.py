@@ -29,7 +29,7 @@ from envs.spec.measurement import ConfigurationFailed, FailureKind
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import workload_of
 from envs.telemetry.none import NoSensor
-from tests.envs.runtimes.serving.slow import SlowEngine, SlowFactory
+from envs.testing.engines import ScriptedEngine, ScriptedFactory
 
 
 def configuration(fp32: tuple[int, int], int8: tuple[int, int]) -> Configuration:
@@ -104,7 +104,7 @@ def test_reconfiguring_keeps_what_did_not_change(runtime: ServingRuntime) -> Non
 
 
 def test_requests_survive_a_reconfiguration(live_space: ConfigurationSpace) -> None:
-    with ServingRuntime(live_space, SlowFactory(), NoSensor(), ServingOptions()) as runtime:
+    with ServingRuntime(live_space, ScriptedFactory(), NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((2, 1), (0, 0)))
         futures = [runtime.submit(0, np.zeros((3, 48, 48), np.float32)) for _ in range(60)]
         for config in (
@@ -118,7 +118,7 @@ def test_requests_survive_a_reconfiguration(live_space: ConfigurationSpace) -> N
 
 
 def test_close_cancels_what_still_waits(live_space: ConfigurationSpace) -> None:
-    runtime = ServingRuntime(live_space, SlowFactory(0.2), NoSensor(), ServingOptions())
+    runtime = ServingRuntime(live_space, ScriptedFactory(0.2), NoSensor(), ServingOptions())
     runtime.apply(configuration((1, 1), (0, 0)))
     futures = [runtime.submit(0, np.zeros((3, 48, 48), np.float32)) for _ in range(5)]
     runtime.close()
@@ -129,7 +129,7 @@ def test_close_cancels_what_still_waits(live_space: ConfigurationSpace) -> None:
 
 
 def test_a_closed_loop_fills_every_batch(live_space: ConfigurationSpace) -> None:
-    factory = SlowFactory()
+    factory = ScriptedFactory()
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 4), (2, 1)))
         measurement = runtime.measure(0.5)
@@ -154,12 +154,12 @@ def test_an_open_loop_keeps_its_rate_and_does_not_hide_a_stall(small_onnx: Path)
     space = ConfigurationSpace(
         local_computer(cores=1), workload_of([read_network(small_onnx)], [100.0]), 1, (1,)
     )
-    factory = SlowFactory(0.001)
+    factory = ScriptedFactory(0.001)
     with ServingRuntime(space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1), (0, 0)))
         calm = runtime.measure(1.5).tenants[0]
-        stall = threading.Timer(0.8, factory.engines[0].hang.clear)
-        release = threading.Timer(1.3, factory.engines[0].hang.set)
+        stall = threading.Timer(0.8, factory.engines[0].go_on.clear)
+        release = threading.Timer(1.3, factory.engines[0].go_on.set)
         stall.start()
         release.start()
         stalled = runtime.measure(1.5).tenants[0]
@@ -174,7 +174,7 @@ def test_an_overloaded_open_loop_says_so(small_onnx: Path) -> None:
     space = ConfigurationSpace(
         local_computer(cores=1), workload_of([read_network(small_onnx)], [200.0]), 1, (1,)
     )
-    with ServingRuntime(space, SlowFactory(0.02), NoSensor(), ServingOptions()) as runtime:
+    with ServingRuntime(space, ScriptedFactory(0.02), NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1), (0, 0)))
         measured = runtime.measure(1.0)
         assert measured.tenants[0].p99_ms > 700
@@ -201,7 +201,7 @@ def test_two_tenants_are_measured_apart(
 def test_a_lost_instance_is_a_typed_failure_and_the_next_configuration_heals_it(
     live_space: ConfigurationSpace,
 ) -> None:
-    factory = SlowFactory()
+    factory = ScriptedFactory()
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1), (0, 0)))
         factory.engines[0].broken = True
@@ -216,7 +216,7 @@ def test_a_lost_instance_is_a_typed_failure_and_the_next_configuration_heals_it(
 def test_a_request_to_a_lost_instance_fails_and_does_not_hang(
     live_space: ConfigurationSpace,
 ) -> None:
-    factory = SlowFactory()
+    factory = ScriptedFactory()
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1), (0, 0)))
         factory.engines[0].broken = True
@@ -225,10 +225,10 @@ def test_a_request_to_a_lost_instance_fails_and_does_not_hang(
 
 
 def test_a_hanging_instance_times_out_and_is_replaced(live_space: ConfigurationSpace) -> None:
-    factory = SlowFactory()
+    factory = ScriptedFactory()
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions(timeout_s=0.4)) as runtime:
         runtime.apply(configuration((1, 1), (0, 0)))
-        factory.engines[0].hang.clear()
+        factory.engines[0].go_on.clear()
         with pytest.raises(ConfigurationFailed) as error:
             runtime.measure(0.3)
         assert error.value.failure.kind is FailureKind.TIMED_OUT
@@ -237,12 +237,12 @@ def test_a_hanging_instance_times_out_and_is_replaced(live_space: ConfigurationS
         assert runtime.apply(configuration((1, 1), (0, 0))).created == 1
         assert time.perf_counter() - began < 15, "nobody waits for the one that hangs"
         assert runtime.measure(0.2).throughput_ips[0] > 0
-        factory.engines[0].hang.set()
+        factory.engines[0].go_on.set()
 
 
 def test_nobody_waits_for_an_answer_that_cannot_come(live_space: ConfigurationSpace) -> None:
     sample = np.zeros((3, 48, 48), np.float32)
-    factory = SlowFactory(0.2)
+    factory = ScriptedFactory(0.2)
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         with pytest.raises(RuntimeFault, match="no instance of small is alive"):
             runtime.submit(0, sample)
@@ -256,19 +256,14 @@ def test_nobody_waits_for_an_answer_that_cannot_come(live_space: ConfigurationSp
             runtime.submit(0, sample)
 
 
-class SmallBatchesOnly(SlowEngine):
-    def run(self, inputs: Any) -> list[np.ndarray]:
-        if len(inputs[0]) > 2:
-            raise RuntimeError("cannot allocate a batch of this size")
-        return super().run(inputs)
-
-
 def test_a_batch_that_cannot_run_is_found_before_anything_changes(
     live_space: ConfigurationSpace,
 ) -> None:
-    class Factory(SlowFactory):
-        def load(self, tenant: int, accelerator: int, threads: int) -> SlowEngine:
-            return SmallBatchesOnly(0.01)
+    class Factory(ScriptedFactory):
+        def make(self, tenant: int, accelerator: int, threads: int) -> ScriptedEngine:
+            engine = super().make(tenant, accelerator, threads)
+            engine.largest = 2
+            return engine
 
     with ServingRuntime(live_space, Factory(), NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1), (0, 0)))
@@ -283,13 +278,13 @@ def test_a_batch_that_cannot_run_is_found_before_anything_changes(
 
 
 def test_an_output_without_a_batch_belongs_to_every_request(live_space: ConfigurationSpace) -> None:
-    class Scalar(SlowEngine):
+    class Scalar(ScriptedEngine):
         def run(self, inputs: Any) -> list[np.ndarray]:
             return [np.array(7.0, np.float32)]
 
-    class Factory(SlowFactory):
-        def load(self, tenant: int, accelerator: int, threads: int) -> SlowEngine:
-            return Scalar(0.0)
+    class Factory(ScriptedFactory):
+        def make(self, tenant: int, accelerator: int, threads: int) -> ScriptedEngine:
+            return Scalar()
 
     with ServingRuntime(live_space, Factory(), NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 4), (0, 0)))
@@ -302,7 +297,7 @@ def test_an_open_loop_that_got_no_request_is_a_typed_failure(small_onnx: Path) -
         local_computer(cores=1), workload_of([read_network(small_onnx)], [0.001]), 1, (1,)
     )
     with ServingRuntime(
-        space, SlowFactory(), NoSensor(), ServingOptions(max_window_s=0.3)
+        space, ScriptedFactory(), NoSensor(), ServingOptions(max_window_s=0.3)
     ) as runtime:
         runtime.apply(configuration((1, 1), (0, 0)))
         with pytest.raises(ConfigurationFailed, match="small got no request in"):
@@ -312,7 +307,12 @@ def test_an_open_loop_that_got_no_request_is_a_typed_failure(small_onnx: Path) -
 def test_what_cannot_be_loaded_leaves_the_old_configuration_live(
     live_space: ConfigurationSpace,
 ) -> None:
-    with ServingRuntime(live_space, SlowFactory(refuse=1), NoSensor(), ServingOptions()) as runtime:
+    with ServingRuntime(
+        live_space,
+        ScriptedFactory(errors={1: MemoryError("cannot allocate")}),
+        NoSensor(),
+        ServingOptions(),
+    ) as runtime:
         runtime.apply(configuration((1, 1), (0, 0)))
         with pytest.raises(
             ConfigurationFailed, match="small cannot be loaded: cannot allocate"

@@ -17,10 +17,10 @@ from envs.runtimes.onnxruntime.engines import OnnxEngine
 from envs.runtimes.serving.instance import Slot
 from envs.runtimes.serving.queue import Request, RequestQueue
 from envs.runtimes.serving.streams import StreamDriver, StreamEngine, StreamInstance
-from envs.runtimes.serving.worker import WorkerEngine
 from envs.spec.measurement import ConfigurationFailed, FailureKind
 from envs.spec.network import Network
-from tests.envs.runtimes.serving.streamed import Session, Stream, StreamedFactory
+from envs.testing.engines import ScriptedEngine, WorkerEngine
+from tests.envs.runtimes.serving.streamed import Stream, StreamedFactory
 
 SAMPLE = np.zeros((3, 48, 48), np.float32)
 
@@ -70,8 +70,8 @@ class Alone:
         )
 
     @property
-    def session(self) -> Session:
-        assert isinstance(self.engine._engine, Session)
+    def session(self) -> ScriptedEngine:
+        assert isinstance(self.engine._engine, ScriptedEngine)
         return self.engine._engine
 
 

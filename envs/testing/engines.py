@@ -1,0 +1,151 @@
+"""Engines that are slow, broken or hang when a test says so.
+
+`ServingRuntime(space, ScriptedFactory(), NoSensor(), ServingOptions())` is a live runtime whose
+engines can be made to fail while it serves.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from envs.runtimes.serving.instance import STOP_TIMEOUT_S, Arrays, Engine, StreamEngine
+from envs.runtimes.serving.queue import clock
+
+
+class ScriptedEngine:
+    """Answers after a pause, with zeros [b, 10] or as the engine that it wraps.
+
+    Attributes:
+        pause_s: how long it waits before it computes.
+        go_on: while cleared, the engine hangs.
+        broken: while True, every batch raises RuntimeError.
+        largest: a larger batch raises RuntimeError.
+        batches: the sizes of the batches that were computed.
+        closed: whether `close` was called.
+    """
+
+    def __init__(self, pause_s: float = 0.0, engine: Engine | None = None) -> None:
+        self.pause_s, self.engine = pause_s, engine
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.broken, self.largest = False, 1000
+        self.batches: list[int] = []
+        self.closed = False
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Compute one batch, or fail as scripted."""
+        self.go_on.wait()
+        if self.broken:
+            raise RuntimeError("the accelerator has gone")
+        if len(inputs[0]) > self.largest:
+            raise RuntimeError("cannot allocate a batch of this size")
+        time.sleep(self.pause_s)
+        self.batches.append(len(inputs[0]))
+        if self.engine is not None:
+            return self.engine.run(inputs)
+        return [np.zeros((len(inputs[0]), 10), np.float32)]
+
+    def close(self) -> None:
+        """Release the wrapped engine."""
+        self.closed = True
+        if self.engine is not None:
+            self.engine.close()
+
+
+class WorkerEngine:
+    """Makes a `StreamEngine` of any `Engine`: a thread of its own takes the place of the stream."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._work: SimpleQueue[tuple[Arrays, Future[Arrays]] | None] = SimpleQueue()
+        self._answer: Future[Arrays] = Future()
+        self._elapsed_s = float("nan")
+        self._thread = threading.Thread(target=self._serve, name="stream-worker", daemon=True)
+        self._thread.start()
+
+    def launch(self, inputs: Arrays) -> None:
+        """Hand a batch to the thread."""
+        self._answer = Future()
+        self._work.put((inputs, self._answer))
+
+    def done(self) -> bool:
+        """Return True once the batch is computed; raise what the engine raised."""
+        if not self._answer.done():
+            return False
+        self._answer.result()
+        return True
+
+    def result(self) -> Arrays:
+        """Wait for the outputs."""
+        return self._answer.result()
+
+    def elapsed_ms(self) -> float:
+        """Return the time that the engine took for the last batch."""
+        return 1e3 * self._elapsed_s
+
+    def close(self) -> None:
+        """End the thread, which closes the engine."""
+        self._work.put(None)
+        self._thread.join(STOP_TIMEOUT_S)
+
+    def _serve(self) -> None:
+        while (work := self._work.get()) is not None:
+            inputs, answer = work
+            began_s = clock()
+            try:
+                outputs = self._engine.run(inputs)
+            except Exception as error:
+                answer.set_exception(error)
+            else:
+                self._elapsed_s = clock() - began_s
+                answer.set_result(outputs)
+        self._engine.close()
+
+
+class ScriptedFactory:
+    """Loads scripted engines.
+
+    Args:
+        pause_s: of every engine.
+        streams: whether one thread drives all engines, as it does on a GPU.
+        errors: what loading raises, by the index of the accelerator.
+        inner: a factory whose engines are wrapped; without it they answer zeros.
+
+    Attributes:
+        engines: every engine that was loaded, oldest first.
+    """
+
+    def __init__(
+        self,
+        pause_s: float = 0.01,
+        streams: bool = False,
+        errors: Mapping[int, Exception] | None = None,
+        inner: Any = None,
+    ) -> None:
+        self.pause_s, self.streams, self.inner = pause_s, streams, inner
+        self.errors = dict(errors or {})
+        self.engines: list[ScriptedEngine] = []
+
+    def load(self, tenant: int, accelerator: int, threads: int) -> Engine | StreamEngine:
+        """Load one engine, or raise the error of this accelerator."""
+        if accelerator in self.errors:
+            raise self.errors[accelerator]
+        self.engines.append(self.make(tenant, accelerator, threads))
+        return WorkerEngine(self.engines[-1]) if self.streams else self.engines[-1]
+
+    def make(self, tenant: int, accelerator: int, threads: int) -> ScriptedEngine:
+        """Return a new engine; override it to load engines of another class."""
+        inner = self.inner and self.inner.load(tenant, accelerator, threads)
+        return ScriptedEngine(self.pause_s, inner)
+
+    def close(self) -> None:
+        """Close the factory that is wrapped."""
+        if self.inner is not None:
+            self.inner.close()
