@@ -16,9 +16,8 @@ from envs.belief.features import PROPOSALS, Situation, observe
 from envs.belief.gaussian import Belief
 from envs.belief.kernels import compiled
 from envs.errors import ConfigurationError, OptionError
-from envs.problems.problem_batch import NOTHING, judged
 from envs.problems.world import World
-from envs.spec.objective import MAX_VIOLATION
+from envs.spec.objective import MAX_VIOLATION, log_score, worst_margin
 
 #: Uniform numbers that one reset of a row takes: which problem, which variant of it, whether and when something changes, and what.
 UNIFORMS = 5
@@ -114,13 +113,13 @@ class Episodes:
             np.zeros(self.present.shape, dtype=bool),
         )
         self.taken = np.full((self.rows, self.budget), -1, dtype=np.int64)
-        self.log_score = np.full((self.rows, self.budget), NOTHING, dtype=np.float32)
+        self.log_score = np.full((self.rows, self.budget), -np.inf, dtype=np.float32)
         self.kept = np.zeros((self.rows, self.budget), dtype=bool)
         self.best = np.full(self.rows, -1, dtype=np.int64)
-        self.best_score = np.full(self.rows, NOTHING, dtype=np.float32)
+        self.best_score = np.full(self.rows, -np.inf, dtype=np.float32)
         self.least = np.full(self.rows, MAX_VIOLATION, dtype=np.float32)
-        score, _ = self._measure(np.zeros(self.rows, dtype=np.int64), normals)
-        if (score <= NOTHING).any():
+        self._measure(np.zeros(self.rows, dtype=np.int64), normals)
+        if self._failed.any():
             raise ConfigurationError(
                 "the default configuration could not be measured: there is nothing to start from"
             )
@@ -142,20 +141,20 @@ class Episodes:
         value = self._worth()
         rewards = value - self._value - self.reward.price * (violation > 0)
         self._value = value
-        failed = score <= NOTHING
         facts = {
-            "score_ips": np.where(failed, 0.0, np.exp(score)),
+            "score_ips": np.exp(score),
             "violation": np.maximum(violation, 0.0),
-            "failed": failed,
+            "failed": self._failed,
             "share": self.share(),
         }
         return self._observe(), rewards, self.used >= self.budget, facts
 
     def share(self) -> npt.NDArray[np.float64]:
         """[B]: score of the best so far over the optimum's; 0 while there is none."""
-        return np.where(
-            self.best >= 0, np.exp(np.minimum(self.best_score - self.optimum, 1.0)), 0.0
-        )
+        found = self.best >= 0
+        gap = np.full(self.rows, -np.inf)
+        np.subtract(self.best_score, self.optimum, out=gap, where=found)
+        return np.asarray(np.exp(np.minimum(gap, 1.0)))
 
     def _observe(self) -> Single:
         asked = (self.noise, self.limits, self.weights, self.present, self.measured, self.held)
@@ -171,11 +170,9 @@ class Episodes:
         problems = self.problem[rows]
         known = self.pool.outcomes.shape[1] > 0
         logs = self.pool.outcomes[problems, variant] if known else self.pool.mean[problems]
-        score, violation = judged(logs, self.weights[rows], limits)
-        return np.asarray(
-            np.where((violation <= 0) & self.present[rows], score, NOTHING).max(axis=1),
-            dtype=np.float32,
-        )
+        kept = (worst_margin(logs, limits) <= 0) & self.present[rows]
+        score = np.where(kept, log_score(logs, self.weights[rows]), -np.inf)
+        return np.asarray(score.max(axis=1), dtype=np.float32)
 
     def _measure(
         self, candidates: Rows, normals: npt.NDArray[np.floating]
@@ -183,9 +180,10 @@ class Episodes:
         seen = self.world.respond(self.problem, self.variant, candidates, normals)
         self.belief.update(candidates, seen, self.noise)
         self.measured[self._every, candidates] = True
-        score, violation = (
-            each[:, 0] for each in judged(seen[:, :, None], self.weights, self.limits)
-        )
+        logs = seen[:, :, None]
+        score = log_score(logs, self.weights)[:, 0]
+        violation = np.minimum(worst_margin(logs, self.limits)[:, 0], MAX_VIOLATION)
+        self._failed = np.isnan(seen).all(axis=1)
         self.taken[self._every, self.used] = candidates
         self.log_score[self._every, self.used] = score
         self.kept[self._every, self.used] = violation <= 0
@@ -213,7 +211,7 @@ class Episodes:
         moved = np.where(other, 0.0, (self._change_to[rows] - 0.75) * 1.2).astype(np.float32)
         limits = self.limits[rows] + moved[:, None]
         optimum = self._best_there_is(rows, variant, limits)
-        possible = (optimum > NOTHING) & (
+        possible = np.isfinite(optimum) & (
             (variant != self.variant[rows]) | (limits != self.limits[rows]).any(axis=1)
         )
         rows = rows[possible]
@@ -226,7 +224,7 @@ class Episodes:
         )
         self.belief.doubt(rows, DOUBT)
         self.measured[rows] = self.held[rows] = False
-        self.best[rows], self.best_score[rows], self.least[rows] = -1, NOTHING, MAX_VIOLATION
+        self.best[rows], self.best_score[rows], self.least[rows] = -1, -np.inf, MAX_VIOLATION
         self._value[rows] = self._worth()[rows]
 
     def _worth(self) -> npt.NDArray[np.float64]:

@@ -52,7 +52,7 @@ class Prior:
     def sure(self, objective: Objective) -> npt.NDArray[np.int64]:
         """Which of the shortlist are sure to keep the limits, by what is believed before the first measurement."""
         variance = prior_variance(self.basis[None], self.left[None])
-        limits = np.log([*[np.inf] * len(objective.p99_ms), *objective.p99_ms, objective.power_w])
+        limits = objective.log_limits
         return np.flatnonzero(
             chance_of_keeping(self.mean[None], variance, np.zeros((1, len(limits))), limits[None])[
                 0
@@ -120,7 +120,7 @@ def starting_configuration(
 
 def _surest(model: DeviceModel, samples: FloatArray, objective: Objective) -> int:
     """The most throughput among what is sure enough to keep the limits, for who serves already must not break one; what comes closest where nothing is."""
-    score, violation = score_and_violation(model.space, samples, objective)
+    score, violation = score_and_violation(model, samples, objective)
     chance = (violation <= 0).mean(axis=0)
     worth = worth_staying(score.mean(axis=0), chance) - PENALTY * np.maximum(
         violation.mean(axis=0), 0.0
@@ -133,7 +133,7 @@ def _covering(
 ) -> npt.NDArray[np.int64]:
     """Rows of the pool, such that whichever draw is true has a good configuration among them, at every margin (greedy facility location)."""
     logs = model.logarithms(draws, pool)  # [C, Q, N]
-    score, violation = score_and_violation(model.space, logs, objective)
+    score, violation = score_and_violation(model, logs, objective)
     worth = []
     for margin in MARGINS:
         value = score - 8.0 * np.maximum(violation + margin, 0.0)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from envs.arrays import FloatArray, Placements
+from envs.arrays import FloatArray, Floats, Placements
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
-from envs.spec.objective import Objective
+from envs.spec.objective import Objective, log_score, worst_margin
 from envs.spec.space import ConfigurationSpace
 from envs.spec.validity import VALID, judge
 
@@ -29,20 +29,24 @@ ENUMERATED = 200_000
 
 
 def score_and_violation(
-    space: ConfigurationSpace, logs: FloatArray, objective: Objective
-) -> tuple[FloatArray, FloatArray]:
-    """From logarithms [..., Q, N]: log of the weighted throughput, and log of the worst measured over allowed (negative where kept,
-    -UNLIMITED where there is no limit), [..., N] each.
+    model: DeviceModel, logs: FloatArray, objective: Objective
+) -> tuple[Floats, Floats]:
+    """Return the log score and the worst margin of configurations, [..., N] each.
+
+    Args:
+        model: of the device; where it predicts no power, a power limit is left out.
+        logs: [..., Q, N] logarithms that the model predicts.
+        objective: the limits.
+
+    Returns:
+        The log of the weighted throughput, and the log of the worst measured over allowed: negative
+        inside the limits, -UNLIMITED where there are none.
     """
-    tenants = space.shape[0]
-    score = logs[..., 0, :]
-    if tenants > 1:
-        weights = np.array(space.workload.weights)
-        with np.errstate(divide="ignore"):
-            score = np.log((np.exp(logs[..., :tenants, :]) * weights[:, None]).sum(axis=-2))
-    limits = np.log(np.array([*objective.p99_ms, objective.power_w]))
-    late = logs[..., tenants:, :] - limits[:, None]
-    return score, np.maximum(np.where(np.isnan(late), -np.inf, late).max(axis=-2), -UNLIMITED)
+    limits = objective.log_limits
+    if not model.has_power:
+        limits[-1] = np.inf
+    score = log_score(logs, np.array(model.space.workload.weights))
+    return score, np.maximum(worst_margin(logs, limits), -UNLIMITED)
 
 
 def candidate_pool(
@@ -63,7 +67,7 @@ def candidate_pool(
     chosen = []
     for scout in range(min(SCOUTS, len(draws))):
         logs = model.logarithms(draws.take(np.array([scout])), placements)[0]
-        score, violation = score_and_violation(model.space, logs, objective)
+        score, violation = score_and_violation(model, logs, objective)
         for margin in (0.0, 0.15):
             chosen.append(_best(score - PENALTY * np.maximum(violation + margin, 0.0), BEST))
         chosen.append(_best(-violation, SAFEST))
@@ -123,7 +127,7 @@ def search(
 
     def evaluate(placements: Placements) -> FloatArray:
         logs = model.logarithms(context, placements)[0]
-        score, violation = score_and_violation(space, logs, objective)
+        score, violation = score_and_violation(model, logs, objective)
         return np.asarray(score - PENALTY * np.maximum(violation + margin, 0.0))
 
     beam = valid(

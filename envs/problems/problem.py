@@ -12,8 +12,8 @@ from envs.arrays import Placements
 from envs.belief.prior import Prior, prior_of
 from envs.problems.world import starting_row
 from envs.simulator.device_model import DeviceModel
-from envs.spec.measurement import Failure, Outcome
-from envs.spec.objective import MAX_VIOLATION, Objective, judge_measurement
+from envs.spec.measurement import Outcome
+from envs.spec.objective import Objective, judge_measurement
 from envs.spec.space import Configuration, ConfigurationSpace
 
 Made = TypeVar("Made")
@@ -45,8 +45,6 @@ class Problem:
 
     def judge(self, outcome: Outcome) -> tuple[float, float]:
         """(score_ips, violation); a failure scores 0 with the largest violation."""
-        if isinstance(outcome, Failure):
-            return 0.0, MAX_VIOLATION
         return judge_measurement(outcome, self.objective, self.space.workload.weights)
 
     @property

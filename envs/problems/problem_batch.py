@@ -17,14 +17,15 @@ from envs.belief.gaussian import prior_variance
 from envs.belief.prior import Prior
 from envs.errors import TraceError
 from envs.files import read_arrays, replacing
-from envs.spec.objective import MAX_VIOLATION, Objective
+from envs.spec.objective import Objective
 from envs.spec.space import ConfigurationSpace
 
 #: How much else is known of a problem before its first measurement.
 KNOWN = 3
 
-#: What a log of nothing is taken for: a tenant or a rail that a problem does not have.
-NOTHING = -30.0
+#: The believed logarithm of a quantity or candidate that a problem does not have; it is finite, and
+#: neither limited nor measured.
+PADDING = -30.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Pool:
         weights: [S, T], 0 for a tenant that a problem does not have.
         noise: [S, Q] variances of what a window gives.
         known: [S, G] what else is known before the first measurement.
-        outcomes: [S, V, Q, M] logarithms of what is true, NaN for a failure; empty (V = 0) where nobody knows.
+        outcomes: [S, V, Q, M] logarithms of what is true, NaN for a quantity that the
+            problem does not have and in all of a failure; empty (V = 0) where nobody knows.
     """
 
     mean: Single
@@ -163,25 +165,18 @@ def pool_of(
     basis = np.zeros((directions, quantities, size), dtype=np.float32)
     basis[:, rows, :count] = prior.basis.reshape(directions, 2 * own + 1, count)
     limits = np.full(quantities, np.inf, dtype=np.float32)
-    limits[rows] = np.log([*[np.inf] * own, *objective.p99_ms, objective.power_w])
+    limits[rows] = objective.log_limits
     weights = np.zeros(most, dtype=np.float32)
     weights[:own] = space.workload.weights
     scatter = np.full(quantities, 1e-4, dtype=np.float32)
     if noise is not None:
         scatter[rows] = noise
-    true = (
-        np.zeros((0, quantities, size), dtype=np.float32)
-        if outcomes is None
-        else padded(outcomes, np.nan)
-    )
-    if outcomes is not None and own < most:
-        absent = [row for row in range(quantities) if row not in rows]
-        true[:, absent, :count] = np.where(np.isnan(outcomes[:, :1]), np.nan, NOTHING)
+    true = np.zeros((0, 2 * own + 1, count)) if outcomes is None else outcomes
     return Pool(
-        mean=padded(prior.mean, NOTHING)[None],
+        mean=padded(prior.mean, PADDING)[None],
         left=padded(prior.left, 1e-4)[None],
         basis=basis.reshape(1, directions, -1),
-        nominal=padded(np.where(np.isnan(prior.nominal), NOTHING, prior.nominal), NOTHING)[None],
+        nominal=padded(np.where(np.isnan(prior.nominal), PADDING, prior.nominal), PADDING)[None],
         present=(np.arange(size) < count)[None],
         limits=limits[None],
         weights=weights[None],
@@ -196,27 +191,5 @@ def pool_of(
             ],
             dtype=np.float32,
         ),
-        outcomes=true[None],
-    )
-
-
-def judged(
-    logs: npt.NDArray[np.floating], weights: Single, limits: Single
-) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
-    """Log score and violation (how far, in logarithms, beyond the worst limit; negative inside), [..., M] from [..., Q, M]; a failure scores NOTHING.
-
-    Args:
-        weights: [..., T]. limits: [..., Q].
-    """
-    tenants = weights.shape[-1]
-    if tenants == 1:
-        score = logs[..., 0, :] + np.log(weights[..., :1])
-    else:
-        score = np.log(
-            np.maximum((np.exp(logs[..., :tenants, :]) * weights[..., None]).sum(axis=-2), 1e-13)
-        )
-    late = (logs - limits[..., None])[..., tenants:, :].max(axis=-2)
-    failed = np.isnan(logs[..., 0, :])
-    return np.where(failed, NOTHING, score), np.where(
-        failed | np.isnan(late), MAX_VIOLATION, np.minimum(late, MAX_VIOLATION)
+        outcomes=padded(true, np.nan)[None],
     )

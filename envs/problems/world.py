@@ -14,13 +14,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from envs.arrays import FloatArray, Placements, Rows, Single
+from envs.arrays import Placements, Rows, Single
 from envs.belief.prior import SHORTLIST, prior_of
 from envs.belief.shortlist import score_and_violation
 from envs.errors import ConfigurationError, ObjectiveError
 from envs.problems.draw import DrawnProblem, DrawOptions, draw_problem
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
-from envs.problems.problem_batch import NOTHING, Pool, pool_of
+from envs.problems.problem_batch import Pool, pool_of
 from envs.runtimes.protocol import Runtime, try_configuration
 from envs.simulator.device_model import DeviceModel, model_for, noise_spread
 from envs.simulator.tables import Contexts
@@ -163,7 +163,7 @@ def simulated(
     others = model.drawn(rng, 3 * VARIANTS, options.width)
     truths = Contexts.stack([problem.truth, disturbed(problem.truth, rng), others])
     outcomes = model.logarithms(truths, prior.placements)
-    _, violation = score_and_violation(model.space, outcomes, problem.objective)
+    _, violation = score_and_violation(model, outcomes, problem.objective)
     spread = noise_spread(np.exp(np.median(prior.nominal[: model.space.shape[0]], axis=1)))
     possible = np.flatnonzero(
         (violation <= -TELLING * spread[model.space.shape[0] :].max()).any(axis=1)
@@ -171,8 +171,6 @@ def simulated(
     if len(possible) < VARIANTS or possible[0] > 0:
         return None
     outcomes = outcomes[possible[:VARIANTS]]
-    if not model.has_power:
-        outcomes[:, -1] = NOTHING
     pool = pool_of(model.space, problem.objective, prior, outcomes, spread**2, SHORTLIST, tenants)
     return pool, Asked(model.space, problem.objective, prior.placements)
 
@@ -227,7 +225,7 @@ class TraceWorld(_Recorded):
                 self.has_power, f"{trace.path.name} was recorded without a power sensor"
             )
             prior = prior_of(model, objective, rng, working, start=start)
-            outcomes = log_outcomes(trace.batch.take(trace.find(prior.placements)))
+            outcomes = trace.batch.take(trace.find(prior.placements)).logs
             quiet = np.full(len(outcomes), 0.02**2)
             parts.append(pool_of(trace.space, objective, prior, outcomes[None], quiet, SHORTLIST))
             asked.append(Asked(trace.space, objective, prior.placements))
@@ -289,7 +287,7 @@ class RuntimeWorld:
             self._try(self.asked[problem].placements, row)
             for problem, row in zip(problems, candidates, strict=True)
         ]
-        return log_outcomes(MeasurementBatch.of(outcomes, self.space.shape[0])).T.astype(np.float32)
+        return MeasurementBatch.of(outcomes, self.space.shape[0]).logs.T.astype(np.float32)
 
     def _try(self, placements: Placements, row: int) -> Outcome:
         if row >= len(placements):  # a space with fewer configurations than are proposed
@@ -309,18 +307,6 @@ def check_asked(objective: Objective, space: ConfigurationSpace) -> None:
         raise ObjectiveError(
             f"the objective has {len(objective.p99_ms)} values of p99_ms for {space.shape[0]} tenants: give one for each"
         )
-
-
-def log_outcomes(batch: MeasurementBatch) -> FloatArray:
-    """[Q, B] logarithms; NaN in all of a failure, `NOTHING` for a power that no sensor read."""
-    with np.errstate(divide="ignore"):
-        power = np.where(
-            np.isfinite(batch.power_w) & (batch.power_w > 0),
-            np.log(np.maximum(batch.power_w, 1e-9)),
-            NOTHING,
-        )
-        logs = np.concatenate([np.log(batch.throughput_ips).T, np.log(batch.p99_ms).T, power[None]])
-    return np.where(batch.failed, np.nan, logs)
 
 
 def starting_row(

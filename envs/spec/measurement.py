@@ -1,4 +1,4 @@
-"""What a configuration gave: a measurement, or a failure with the reason as a type."""
+"""The result of trying a configuration: a measurement, or a failure with the reason as a type."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from enum import Enum
 from typing import Union
 
 import numpy as np
-import numpy.typing as npt
 
-from envs.arrays import FloatArray
+from envs.arrays import BoolArray, FloatArray, IntArray
 from envs.errors import TunerError
 
 
 class Origin(str, Enum):
-    """Where a number comes from; every report prints it."""
+    """The origin of a number; every report prints it."""
 
     MEASURED = "measured"
     REPLAYED = "replayed"
@@ -23,7 +22,7 @@ class Origin(str, Enum):
 
 
 class FailureKind(str, Enum):
-    """Why a configuration could not be measured."""
+    """The reason why a configuration could not be measured."""
 
     INVALID = "invalid"
     NOT_RECORDED = "not_recorded"
@@ -36,7 +35,7 @@ class FailureKind(str, Enum):
 
 @dataclass(frozen=True)
 class Failure:
-    """A configuration that could not be measured. Tuning cost is counted all the same."""
+    """A configuration that could not be measured; its tuning cost counts all the same."""
 
     kind: FailureKind
     reason: str
@@ -44,7 +43,7 @@ class Failure:
 
 
 class ConfigurationFailed(TunerError):
-    """Raised by a runtime that cannot apply or measure a configuration; what was served before is served still."""
+    """A runtime could not apply or measure a configuration; it still serves the previous one."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.kind.value}: {failure.reason}")
@@ -53,9 +52,14 @@ class ConfigurationFailed(TunerError):
 
 @dataclass(frozen=True)
 class TenantMeasurement:
-    """One tenant in one window. Latencies in ms, from the (intended) arrival to the answer.
+    """One tenant in one window; latencies count from the (intended) arrival to the answer.
 
-    The interval of p99 is a 95 % bootstrap over batches: the requests of one batch share its fate.
+    Attributes:
+        throughput_ips: inferences per second.
+        p50_ms, p95_ms, p99_ms: percentiles of the latency.
+        p99_low_ms, p99_high_ms: interval of the 99th percentile, a 95 % bootstrap over batches
+            (the requests of one batch are answered together).
+        requests: answered in the window.
     """
 
     throughput_ips: float
@@ -73,21 +77,24 @@ class Measurement:
 
     Attributes:
         tenants: [T].
-        power_w: mean over the window of what `sensor` calls the total.
+        window_s: length of the common window.
+        origin: measured, replayed or simulated.
+        power_w: mean over the window of the rail or rails that `sensor` calls the total.
         energy_j: over the window.
         memory_mib: resident memory of the serving process at the end of the window.
-        window_s: length of the common window.
         overlap: share of the window in which every instance was working.
-        foreign_share: share of the cores' time that something else used.
-        disturbed: whether that is too much to trust the window.
+        foreign_share: share of the cores' time that other processes used.
+        disturbed: True if that share is too large to trust the window.
         threads: of each instance, in the order tenant, accelerator, instance.
-        apply_s: what applying the configuration took; measure_s: warm-up, window and drain together.
-        sensor: where power came from.
+        apply_s: seconds to apply the configuration.
+        measure_s: seconds of warm-up, window and drain together.
+        sensor: name of the power sensor.
         rails_w: mean over the window, by rail.
-        power_uncertainty_w: one standard deviation of power_w, from sampling and from the step of the sensor.
+        power_uncertainty_w: standard deviation of power_w, from sampling and the sensor's step.
         temperature_c: of the hottest place at the end of the window.
-        throttled: what held the clocks back in the window: counters of over-current that moved, places too hot. A window to be wary of.
-        sensor_fault: why a sensor that has power told none.
+        throttled: the reasons why clocks were held back in the window: counters of over-current
+            that moved, places too hot.
+        sensor_fault: the reason why a sensor that has power gave no reading.
     """
 
     tenants: tuple[TenantMeasurement, ...]
@@ -111,17 +118,17 @@ class Measurement:
 
     @property
     def throughput_ips(self) -> FloatArray:
-        """[T]"""
+        """Return the throughput of each tenant, [T]."""
         return np.array([tenant.throughput_ips for tenant in self.tenants])
 
     @property
     def p99_ms(self) -> FloatArray:
-        """[T]"""
+        """Return the 99th percentile of each tenant's latency, [T]."""
         return np.array([tenant.p99_ms for tenant in self.tenants])
 
     @property
     def cost_s(self) -> float:
-        """Seconds that trying this configuration took."""
+        """Return the seconds that trying this configuration took."""
         return float(np.nansum([self.apply_s, self.measure_s]))
 
 
@@ -133,7 +140,8 @@ class MeasurementBatch:
     """Outcomes of B configurations as arrays; NaN where a configuration failed.
 
     Attributes:
-        throughput_ips, p99_ms: [B, T]. power_w, cost_s, energy_j: [B], energy being that of the whole try.
+        throughput_ips, p99_ms: [B, T].
+        power_w, cost_s, energy_j: [B], the energy of the whole try.
         failed: [B].
     """
 
@@ -142,13 +150,21 @@ class MeasurementBatch:
     power_w: FloatArray
     cost_s: FloatArray
     energy_j: FloatArray
-    failed: npt.NDArray[np.bool_]
+    failed: BoolArray
 
     def __len__(self) -> int:
         return len(self.failed)
 
-    def take(self, rows: npt.NDArray[np.integer]) -> MeasurementBatch:
-        """The rows [B'] of this batch, with repetitions if asked."""
+    @property
+    def logs(self) -> FloatArray:
+        """Return the logarithms [Q, B]; NaN for what was not read, and in all of a failure."""
+        read = np.where(self.power_w > 0, self.power_w, math.nan)
+        quantities = np.concatenate([self.throughput_ips.T, self.p99_ms.T, read[None]])
+        with np.errstate(divide="ignore"):
+            return np.where(self.failed, math.nan, np.log(quantities))
+
+    def take(self, rows: IntArray) -> MeasurementBatch:
+        """Return the rows [B'] of this batch, which may repeat."""
         return MeasurementBatch(
             self.throughput_ips[rows],
             self.p99_ms[rows],
@@ -160,16 +176,18 @@ class MeasurementBatch:
 
     @classmethod
     def of(cls, outcomes: list[Outcome], tenants: int) -> MeasurementBatch:
-        """From outcomes [B] of a workload with `tenants` tenants."""
+        """Collect outcomes [B] of a workload with `tenants` tenants."""
+
+        def rows(values: list[FloatArray]) -> FloatArray:
+            return np.array(values).reshape(len(values), tenants)
+
         nothing = np.full(tenants, math.nan)
         ok = [outcome if isinstance(outcome, Measurement) else None for outcome in outcomes]
         power = np.array([each.power_w if each else math.nan for each in ok])
         cost = np.array([outcome.cost_s for outcome in outcomes])
         return cls(
-            np.array([each.throughput_ips if each else nothing for each in ok]).reshape(
-                len(ok), tenants
-            ),
-            np.array([each.p99_ms if each else nothing for each in ok]).reshape(len(ok), tenants),
+            rows([each.throughput_ips if each else nothing for each in ok]),
+            rows([each.p99_ms if each else nothing for each in ok]),
             power,
             cost,
             power * cost,

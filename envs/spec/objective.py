@@ -1,4 +1,10 @@
-"""Objectives: as much throughput as the latency and power limits allow. Everything here is a pure function of measurements."""
+"""Objectives: as much throughput as the latency and power limits allow.
+
+One function judges (`margins`), one scores (`log_score`); both take logarithms [..., Q, N].
+Everything else in the project that judges or scores an outcome is a line on top of them. A limited
+quantity that was not read is not kept; a failure is NaN in all quantities, breaks its limits and
+scores nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,51 +13,60 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from envs.arrays import FloatArray
+from envs.arrays import BoolArray, FloatArray, Floats
 from envs.errors import ObjectiveError
-from envs.spec.measurement import Measurement, MeasurementBatch
+from envs.spec.measurement import MeasurementBatch, Outcome
 
-#: A violation is the logarithm of measured over allowed; one beyond a factor of 20 says no more than that.
+#: The largest violation: the logarithm of measured over allowed, for a factor of about 20 and for
+#: whatever was limited but not read.
 MAX_VIOLATION = 3.0
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Maximise weighted throughput subject to p99 latency per tenant and to power.
+    """Maximise weighted throughput subject to limits on each tenant's p99 latency and on power.
 
     Attributes:
         p99_ms: [T] limits, infinite for none.
-        power_w: limit, infinite for none.
+        power_w: the limit, infinite for none.
+
+    Raises:
+        ObjectiveError: a limit is not above zero.
     """
 
     p99_ms: tuple[float, ...]
     power_w: float = math.inf
 
     def __post_init__(self) -> None:
-        for key, value in [
-            *((f"p99_ms of tenant {i + 1}", limit) for i, limit in enumerate(self.p99_ms)),
-            ("power_w", self.power_w),
-        ]:
+        named = [(f"p99_ms of tenant {i + 1}", limit) for i, limit in enumerate(self.p99_ms)]
+        for key, value in [*named, ("power_w", self.power_w)]:
             if not value > 0:
                 raise ObjectiveError(
-                    f"objective: {key} is {value}, a limit must be above zero (leave it out for no limit)"
+                    f"objective: {key} is {value}, a limit must be above zero "
+                    "(leave it out for no limit)"
                 )
 
-    def check_measurable(self, has_power: bool, why: str = "no power sensor was found") -> None:
-        """ObjectiveError if power is limited where none is measured."""
-        if math.isfinite(self.power_w) and not has_power:
-            raise ObjectiveError(
-                f"a power limit of {self.power_w:g} W cannot be kept: {why}; leave the power limit out"
-            )
+    @property
+    def log_limits(self) -> FloatArray:
+        """Return the logarithms [Q] of what is allowed, infinite for no limit."""
+        unlimited = [math.inf] * len(self.p99_ms)
+        return np.asarray(np.log([*unlimited, *self.p99_ms, self.power_w]))
 
     def batch(self) -> Objectives:
-        """As a batch of one."""
+        """Return the objective as a batch of one."""
         return Objectives(np.array([self.p99_ms]), np.array([self.power_w]))
 
+    def check_measurable(self, has_power: bool, why: str = "no power sensor was found") -> None:
+        """Raise an ObjectiveError if power is limited where none is measured."""
+        if math.isfinite(self.power_w) and not has_power:
+            raise ObjectiveError(
+                f"a power limit of {self.power_w:g} W cannot be kept: {why}; "
+                "leave the power limit out"
+            )
+
     def describe(self, names: tuple[str, ...]) -> str:
-        """In words, units included."""
+        """Return the objective in words, units included."""
         parts = [
             f"{name} p99 <= {limit:g} ms"
             for name, limit in zip(names, self.p99_ms, strict=True)
@@ -63,12 +78,22 @@ class Objective:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], tenants: int) -> Objective:
-        """From options: `p99_ms` one number for all tenants or a list of one each, None for no limit."""
+        """Read an objective from options.
+
+        Args:
+            data: `p99_ms`, one number for all tenants or a list of one each, and `power_w`; None
+                for no limit.
+            tenants: number of tenants.
+
+        Raises:
+            ObjectiveError: a value is no limit, or there are not as many as tenants.
+        """
         given = data.get("p99_ms")
         limits = given if isinstance(given, (list, tuple)) else [given] * tenants
         if len(limits) != tenants:
             raise ObjectiveError(
-                f"p99_ms has {len(limits)} values for {tenants} tenants: give one for each, or a single number for all"
+                f"p99_ms has {len(limits)} values for {tenants} tenants: give one for each, "
+                "or a single number for all"
             )
         return cls(
             tuple(_limit("p99_ms", limit) for limit in limits),
@@ -77,7 +102,6 @@ class Objective:
 
 
 def _limit(key: str, given: Any) -> float:
-    """A limit from an option, None being no limit; ObjectiveError names the key."""
     try:
         return math.inf if given is None else float(given)
     except (TypeError, ValueError, OverflowError):
@@ -96,65 +120,102 @@ class Objectives:
     def __len__(self) -> int:
         return len(self.power_w)
 
+    @property
+    def log_limits(self) -> FloatArray:
+        """Return the logarithms [B, Q] of what is allowed, infinite for no limit."""
+        throughput = np.full_like(self.p99_ms, math.inf)
+        return np.log(np.concatenate([throughput, self.p99_ms, self.power_w[:, None]], axis=1))
+
     def row(self, index: int) -> Objective:
+        """Return one of the objectives."""
         return Objective(tuple(self.p99_ms[index].tolist()), float(self.power_w[index]))
+
+
+def margins(logs: Floats, limits: Floats) -> Floats:
+    """Return how far each quantity is beyond its limit, [..., Q, N], negative inside.
+
+    Args:
+        logs: [..., Q, N] logarithms, NaN for what was not read.
+        limits: [..., Q] logarithms, infinite for no limit.
+
+    Returns:
+        The logarithm of measured over allowed; MAX_VIOLATION for a limited quantity that was not
+        read, and -inf where there is no limit.
+    """
+    limited = np.isfinite(limits)[..., None]
+    beyond = logs - np.where(limited, limits[..., None], 0.0)
+    return np.where(limited, np.where(np.isnan(beyond), MAX_VIOLATION, beyond), -np.inf)
+
+
+def worst_margin(logs: Floats, limits: Floats) -> Floats:
+    """Return the largest of the margins, [..., N]; MAX_VIOLATION for a failure."""
+    failed = np.isnan(logs).all(axis=-2)
+    return np.where(failed, MAX_VIOLATION, margins(logs, limits).max(axis=-2))
+
+
+def log_score(logs: Floats, weights: Floats) -> Floats:
+    """Return the logarithm of the weighted throughput, [..., N]; -inf for a failure.
+
+    Args:
+        logs: [..., Q, N] logarithms.
+        weights: [..., T], 0 for a tenant that is not there.
+    """
+    with np.errstate(divide="ignore"):
+        return np.log(_weighted(np.exp(logs[..., : weights.shape[-1], :]), weights))
+
+
+def _weighted(throughput_ips: Floats, weights: Floats) -> Floats:
+    """Sum throughputs [..., T, N] by their weights [..., T]; 0 where one was not read."""
+    each = weights[..., None]
+    total = np.where(each > 0, throughput_ips * each, 0.0).sum(axis=-2)
+    return np.where(np.isnan(total), 0.0, total)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What outcomes are worth: score_ips [B] (weighted throughput, 0 for a failure), violation [B] (0 where every limit is kept)."""
+    """What outcomes are worth.
+
+    Attributes:
+        score_ips: [N] weighted throughput, 0 for a failure.
+        violation: [..., N] between 0, where every limit is kept, and MAX_VIOLATION.
+    """
 
     score_ips: FloatArray
     violation: FloatArray
 
     @property
-    def feasible(self) -> npt.NDArray[np.bool_]:
-        return self.violation <= 0
+    def feasible(self) -> BoolArray:
+        """Return where every limit is kept, [..., N]."""
+        return np.asarray(self.violation <= 0)
 
 
-def verdict(
-    throughput_ips: FloatArray,
-    p99_ms: FloatArray,
-    power_w: FloatArray,
-    weights: FloatArray,
-    limits: Objectives,
+def verdict_of(
+    batch: MeasurementBatch, weights: FloatArray, limits: Objective | Objectives
 ) -> Verdict:
-    """Judge outcomes against limits.
+    """Judge N outcomes by one objective, [N], or by each of B objectives, [B, N].
 
     Args:
-        throughput_ips, p99_ms: [..., T], NaN where the configuration failed. power_w: [...]. weights: [T].
-        limits: p99_ms [..., T], power_w [...], broadcast against the outcomes.
-
-    A missing power reading under a finite power limit counts as the largest violation: an unread limit is not a kept one.
+        batch: the outcomes.
+        weights: [T] of the tenants' throughputs.
+        limits: one objective, or many.
     """
-    with np.errstate(divide="ignore"):
-        late = np.log(p99_ms) - np.log(limits.p99_ms)
-        hot = np.where(np.isinf(limits.power_w), -np.inf, np.log(power_w) - np.log(limits.power_w))
-    worst = np.maximum(late.max(axis=-1), hot)
-    violation = np.where(np.isnan(worst), MAX_VIOLATION, np.clip(worst, 0.0, MAX_VIOLATION))
-    score = np.nan_to_num((throughput_ips * weights).sum(axis=-1), nan=0.0)
-    return Verdict(score, violation)
-
-
-def verdict_of(batch: MeasurementBatch, weights: FloatArray, limits: Objectives) -> Verdict:
-    """`verdict` of a batch row by row."""
-    return verdict(batch.throughput_ips, batch.p99_ms, batch.power_w, weights, limits)
+    score = np.asarray(_weighted(batch.throughput_ips.T, weights), dtype=np.float64)
+    beyond = np.asarray(worst_margin(batch.logs, limits.log_limits), dtype=np.float64)
+    return Verdict(score, np.clip(beyond, 0.0, MAX_VIOLATION))
 
 
 def rank(score_ips: FloatArray, violation: FloatArray) -> FloatArray:
-    """One number to maximise: any feasible outcome is above any other, among the infeasible the least violating is best."""
+    """Return one number to maximise: any feasible outcome above all others, by its score.
+
+    Among the infeasible the least violating is best.
+    """
     return np.where(violation <= 0, score_ips, -violation - 1e-6)
 
 
 def judge_measurement(
-    measurement: Measurement, objective: Objective, weights: tuple[float, ...]
+    outcome: Outcome, objective: Objective, weights: tuple[float, ...]
 ) -> tuple[float, float]:
-    """(score_ips, violation) of one measurement."""
-    result = verdict(
-        measurement.throughput_ips,
-        measurement.p99_ms,
-        np.array(measurement.power_w),
-        np.array(weights),
-        objective.batch(),
-    )
-    return float(result.score_ips), float(result.violation[0])
+    """Return (score_ips, violation) of one outcome; a failure has (0, MAX_VIOLATION)."""
+    batch = MeasurementBatch.of([outcome], len(weights))
+    found = verdict_of(batch, np.array(weights), objective)
+    return float(found.score_ips[0]), float(found.violation[0])

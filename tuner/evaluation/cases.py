@@ -114,7 +114,7 @@ class TraceCases:
             shared={"index": self._index},
         )
         row, score, exists = best_scores(self.trace.batch, weights, objective.batch())
-        violation = verdict_of(self.trace.batch.take(row), weights, objective.batch()).violation
+        violation = verdict_of(self.trace.batch.take(row), weights, objective).violation
         found = Configuration.of(self.trace.placements[row[0]])
         best = Best(found, float(score[0]), float(violation[0]), bool(exists[0]), "exhaustive")
         groups = {

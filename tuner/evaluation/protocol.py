@@ -195,7 +195,7 @@ def run_tuner(
         tried.append(configuration)
         results.append(outcome)
     placements = np.array([configuration.placements for configuration in tried], dtype=np.int16)
-    weights, limits = np.array(problem.space.workload.weights), problem.objective.batch()
+    weights, limits = np.array(problem.space.workload.weights), problem.objective
     batch = MeasurementBatch.of(results, problem.space.shape[0])
     judged = verdict_of(batch, weights, limits)
     true = judged if truth is None else verdict_of(truth(placements), weights, limits)

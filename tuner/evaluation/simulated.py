@@ -21,7 +21,7 @@ from envs.simulator.response import Response
 from envs.simulator.tables import Contexts
 from envs.simulator.window import applying_s, simulated_window
 from envs.spec.measurement import Measurement, MeasurementBatch, Outcome
-from envs.spec.objective import Objective, rank, verdict_of
+from envs.spec.objective import Objective, margins, rank, verdict_of
 from envs.spec.space import Configuration
 from envs.traces.reader import Trace
 from tuner.evaluation.cases import Best, Case, Session
@@ -99,7 +99,7 @@ def exhaustive(
 ) -> Best:
     """The best of configurations [N, T, A, 2]."""
     batch = model.batch(truth, placements)
-    verdicts = verdict_of(batch, np.array(model.space.workload.weights), objective.batch())
+    verdicts = verdict_of(batch, np.array(model.space.workload.weights), objective)
     row = int(rank(verdicts.score_ips, verdicts.violation).argmax())
     return Best(
         Configuration.of(placements[row]),
@@ -113,10 +113,8 @@ def exhaustive(
 def can_be_kept(batch: MeasurementBatch, objective: Objective) -> bool:
     """Whether some configuration keeps all limits by so much that a window shows it, see `envs.problems.world.TELLING`."""
     spread = noise_spread(batch.throughput_ips)[:, batch.throughput_ips.shape[1] :]
-    quantities = np.concatenate([batch.p99_ms, batch.power_w[:, None]], axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        late = np.log(quantities) - np.log([*objective.p99_ms, objective.power_w])
-    return bool((np.where(np.isnan(late), -np.inf, late) <= -TELLING * spread).all(axis=1).any())
+    beyond = margins(batch.logs, objective.log_limits)[batch.throughput_ips.shape[1] :]
+    return bool((beyond <= -TELLING * spread.T).all(axis=0).any())
 
 
 def searched(

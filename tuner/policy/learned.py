@@ -12,11 +12,10 @@ from envs.belief.features import PROPOSALS
 from envs.belief.gaussian import Belief
 from envs.errors import BundleError
 from envs.problems.problem import Problem
-from envs.problems.problem_batch import NOTHING, judged, pool_of
-from envs.problems.world import log_outcomes
+from envs.problems.problem_batch import pool_of
 from envs.simulator.device_model import noise_spread
 from envs.spec.measurement import MeasurementBatch, Outcome
-from envs.spec.objective import MAX_VIOLATION
+from envs.spec.objective import MAX_VIOLATION, log_score, worst_margin
 from envs.spec.space import Configuration
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
@@ -54,7 +53,7 @@ class LearnedTuner:
         self._given = Given.of(pool, self._budget)
         self._measured = np.zeros(pool.candidates, dtype=np.float32)
         self._held: list[int] = []
-        self._best, self._score = -1, np.float32(NOTHING)
+        self._best, self._score = -1, np.float32(-np.inf)
         self._least_row, self._least = 0, MAX_VIOLATION + 1.0
         self._used, self.broke = 0, False
         self._look()
@@ -111,15 +110,20 @@ class LearnedTuner:
             self._least_row, self._least = row, violation
 
     def _judged(self, row: int, seen: Single) -> tuple[float, float]:
-        """Log score and violation of [Q] logarithms; a tenant that nobody asked anything is as it is believed to be."""
-        if np.isfinite(seen).any():
-            seen = np.where(np.isfinite(seen), seen, self._belief.mean[0, :, row])
-        score, violation = judged(seen[None, :, None], self._pool.weights, self._pool.limits)
-        return float(score[0, 0]), float(violation[0, 0])
+        """Return the log score and violation of [Q] logarithms.
+
+        A tenant that received no request counts as it is believed to be; power that was not read
+        stays unread.
+        """
+        idle = ~np.isfinite(seen)
+        idle[-1] = False
+        if not idle[:-1].all():
+            seen = np.where(idle, self._belief.mean[0, :, row], seen)
+        logs = seen[:, None]
+        violation = min(worst_margin(logs, self._pool.limits[0])[0], MAX_VIOLATION)
+        return float(log_score(logs, self._pool.weights[0])[0]), float(violation)
 
     def _seen(self, outcome: Outcome) -> Single:
         """[Q] logarithms, NaN for what was not measured."""
-        return np.asarray(
-            log_outcomes(MeasurementBatch.of([outcome], self._problem.space.shape[0])).T[0],
-            dtype=np.float32,
-        )
+        tenants = self._problem.space.shape[0]
+        return MeasurementBatch.of([outcome], tenants).logs[:, 0].astype(np.float32)

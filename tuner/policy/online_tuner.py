@@ -8,7 +8,6 @@ from envs.arrays import Single
 from envs.belief.features import worth_staying
 from envs.belief.gaussian import Belief
 from envs.problems.problem import Problem
-from envs.problems.problem_batch import NOTHING
 from envs.spec.measurement import Failure, Outcome
 from envs.spec.space import Configuration
 from tuner.policy.bundle import Bundle
@@ -103,9 +102,7 @@ class ServiceTuner(LearnedTuner):
         if row is None:
             return
         if self._measured[row]:
-            missed = np.where(
-                seen > NOTHING, seen - self._belief.mean[0, :, row], np.nan
-            )  # where no sensor reads power, nothing scatters
+            missed = seen - self._belief.mean[0, :, row]
             noise = self._given.noise[:, row].copy()
             self._scatter.add(
                 configuration,
@@ -190,7 +187,7 @@ class ServiceTuner(LearnedTuner):
         likely = (outlook.kept > LIKELY) & (self._measured == 0)
         likely[[row for row in self._held if 1 - self._chance[row] < RISK * since]] = True
         likely[now] = False
-        hope = np.where(likely, outlook.score + outlook.spread, NOTHING)
+        hope = np.where(likely, outlook.score + outlook.spread, -np.inf)
         best = int(hope.argmax())
         return self._candidates[best] if hope[best] > outlook.score[now] + CHANGING else None
 

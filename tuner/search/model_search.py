@@ -12,7 +12,7 @@ from envs.belief.shortlist import score_and_violation, search
 from envs.errors import OptionError
 from envs.problems.problem import Problem
 from envs.simulator.device_model import DeviceModel, noise_spread
-from envs.spec.measurement import Measurement, Outcome
+from envs.spec.measurement import Measurement, MeasurementBatch, Outcome
 from tuner.search.candidates import OrderedSearch
 
 #: As many of the model's best configurations are kept in order; nobody measures more.
@@ -63,18 +63,16 @@ class ModelRefit(ModelArgmax):
         late = mean.copy()
         tenants = self.problem.space.shape[0]
         late[tenants:] += CARE * doubt[tenants:]
-        score, violation = score_and_violation(self.problem.space, late, self.problem.objective)
+        score, violation = score_and_violation(model_of(self.problem), late, self.problem.objective)
         return int(self._rows[np.where(free, preference(score, violation), -np.inf).argmax()])
 
     def _learn(self, row: int, outcome: Outcome) -> None:
         at = np.flatnonzero(self._rows == row)
         if not len(at) or not isinstance(outcome, Measurement):
             return
-        with np.errstate(divide="ignore", invalid="ignore"):
-            seen = np.log(np.array([*outcome.throughput_ips, *outcome.p99_ms, outcome.power_w]))
         self._belief.update(
             at[:1],
-            np.where(np.isfinite(seen), seen, np.nan)[None],
+            MeasurementBatch.of([outcome], self.problem.space.shape[0]).logs.T,
             noise_spread(outcome.throughput_ips, outcome.window_s) ** 2,
         )
 
@@ -101,9 +99,7 @@ def expected_best(model: DeviceModel, problem: Problem) -> Placements:
         else problem.candidates
     )
     worth = preference(
-        *score_and_violation(
-            problem.space, model.logarithms(context, placements)[0], problem.objective
-        )
+        *score_and_violation(model, model.logarithms(context, placements)[0], problem.objective)
     )
     if len(worth) > BEST:
         top = np.argpartition(-worth, BEST)[:BEST]

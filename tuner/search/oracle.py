@@ -10,7 +10,7 @@ import numpy.typing as npt
 from envs.arrays import FloatArray, IntArray
 from envs.problems.problem import Problem
 from envs.spec.measurement import MeasurementBatch
-from envs.spec.objective import Objectives, rank, verdict
+from envs.spec.objective import Objectives, rank, verdict_of
 from tuner.search.candidates import OrderedSearch
 
 #: Numbers in the largest array that judging a chunk of objectives makes; measured, such a chunk takes 25 MB.
@@ -32,13 +32,7 @@ class Oracle(OrderedSearch):
 
     def _plan(self) -> Iterable[int]:
         weights = np.array(self.problem.space.workload.weights)
-        found = verdict(
-            self._batch.throughput_ips,
-            self._batch.p99_ms,
-            self._batch.power_w,
-            weights,
-            self.problem.objective.batch(),
-        )
+        found = verdict_of(self._batch, weights, self.problem.objective)
         order: Iterable[int] = np.argsort(-rank(found.score_ips, found.violation), kind="stable")
         return order
 
@@ -58,11 +52,11 @@ def best_scores(
     best = np.zeros(len(objectives), dtype=np.int64)
     score = np.zeros(len(objectives))
     feasible = np.zeros(len(objectives), dtype=bool)
-    size = max(1, CHUNK_NUMBERS // max(1, batch.p99_ms.size))
+    size = max(1, CHUNK_NUMBERS // max(1, batch.logs.size))
     for start in range(0, len(objectives), size):
         chunk = slice(start, start + size)
-        limits = Objectives(objectives.p99_ms[chunk, None, :], objectives.power_w[chunk, None])
-        found = verdict(batch.throughput_ips, batch.p99_ms, batch.power_w, weights, limits)
+        limits = Objectives(objectives.p99_ms[chunk], objectives.power_w[chunk])
+        found = verdict_of(batch, weights, limits)
         best[chunk] = rank(found.score_ips[None], found.violation).argmax(axis=1)
         score[chunk] = found.score_ips[best[chunk]]
         feasible[chunk] = found.feasible.any(axis=1)

@@ -59,7 +59,7 @@ def best_of(
 ) -> float:
     """Log of the most weighted throughput that keeps the limits."""
     score, violation = score_and_violation(
-        model.space, model.logarithms(context, placements)[0], objective
+        model, model.logarithms(context, placements)[0], objective
     )
     return float(score[violation <= 0].max(initial=-np.inf))
 
@@ -200,7 +200,7 @@ def test_search_lists_the_best_first(two_tenants: DeviceModel) -> None:
     objective, context = Objective((20.0, 10.0), 18.0), two_tenants.nominal()
     found = search(two_tenants, context, objective, np.random.default_rng(0))
     score, violation = score_and_violation(
-        two_tenants.space, two_tenants.logarithms(context, found)[0], objective
+        two_tenants, two_tenants.logarithms(context, found)[0], objective
     )
     assert violation[0] <= 0
     assert score[0] == score[violation <= 0].max()

@@ -9,9 +9,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from envs.belief.shortlist import score_and_violation
 from envs.errors import ObjectiveError
-from envs.spec.objective import MAX_VIOLATION, Objective, judge_measurement, rank
-from tests.worlds import respond, space
+from envs.simulator.device_model import model_for
+from envs.simulator.machine import device_of
+from envs.spec.measurement import (
+    Failure,
+    FailureKind,
+    Measurement,
+    MeasurementBatch,
+    Origin,
+    TenantMeasurement,
+)
+from envs.spec.objective import (
+    MAX_VIOLATION,
+    Objective,
+    Objectives,
+    judge_measurement,
+    log_score,
+    margins,
+    rank,
+    verdict_of,
+    worst_margin,
+)
+from envs.spec.space import ConfigurationSpace
+from envs.spec.workload import Tenant, Workload
+from tests.worlds import network, respond, space
 
 positive = st.floats(0.01, 1e6)
 
@@ -43,6 +66,57 @@ def test_an_unread_power_limit_is_not_a_kept_one() -> None:
         ]
         == MAX_VIOLATION
     )
+
+
+def window(p99_ms: float = 50.0, power_w: float = math.nan) -> Measurement:
+    tenant = TenantMeasurement(100.0, p99_ms, p99_ms, p99_ms, p99_ms, p99_ms, 300)
+    return Measurement((tenant,), 3.0, Origin.MEASURED, power_w=power_w)
+
+
+def test_every_caller_agrees_that_power_which_was_not_read_breaks_its_limit() -> None:
+    """50 ms are within 60 ms, and nobody knows whether 10 W were kept."""
+    objective, weights = Objective((60.0,), 10.0), np.ones(1)
+    batch = MeasurementBatch.of([window()], 1)
+    board = ConfigurationSpace(
+        device_of("agx_orin_64", "MAXN"), Workload((Tenant("net", network()),)), 2, (1, 2)
+    )
+    assert judge_measurement(window(), objective, (1.0,)) == (pytest.approx(100.0), MAX_VIOLATION)
+    assert verdict_of(batch, weights, objective).violation.tolist() == [MAX_VIOLATION]
+    assert verdict_of(batch, weights, objective.batch()).violation.tolist() == [[MAX_VIOLATION]]
+    assert worst_margin(batch.logs, objective.log_limits).tolist() == [MAX_VIOLATION]
+    assert score_and_violation(model_for(board), batch.logs, objective)[1].tolist() == [
+        MAX_VIOLATION
+    ]
+
+
+def test_margins_on_paper() -> None:
+    logs = MeasurementBatch.of([window(power_w=20.0), window(120.0)], 1).logs
+    limits = Objectives(np.array([[60.0], [60.0], [np.inf]]), np.array([10.0, np.inf, np.inf]))
+    found = margins(logs, limits.log_limits)
+    assert found.shape == (3, 3, 2), "objectives, quantities, outcomes"
+    assert np.isneginf(found[:, 0]).all(), "throughput is never limited"
+    assert found[0, 1:, 0] == pytest.approx([math.log(50 / 60), math.log(2)])
+    assert found[0, 1:, 1] == pytest.approx([math.log(2), MAX_VIOLATION])
+    assert np.isneginf(found[1:, 2]).all()
+    assert np.isneginf(found[2]).all()
+    assert np.isneginf(worst_margin(logs, limits.log_limits)[2]).all()
+
+
+def test_a_failure_scores_nothing_and_breaks_even_no_limit() -> None:
+    failure = Failure(FailureKind.OUT_OF_MEMORY, "too large")
+    assert judge_measurement(failure, Objective((np.inf,)), (1.0,)) == (0.0, MAX_VIOLATION)
+    logs = MeasurementBatch.of([failure, window()], 1).logs
+    assert np.isnan(logs[:, 0]).all()
+    assert log_score(logs, np.ones(1))[0] == -np.inf
+
+
+def test_the_score_weighs_tenants_and_leaves_out_those_that_are_not_there() -> None:
+    world = space(tenants=2)
+    logs = MeasurementBatch.of([respond(world, world.default())], 2).logs
+    first, second = np.exp(logs[:2, 0])
+    assert np.exp(log_score(logs, np.array([2.0, 3.0]))) == pytest.approx(2 * first + 3 * second)
+    logs[1] = np.nan
+    assert np.exp(log_score(logs, np.array([2.0, 0.0]))) == pytest.approx(2 * first)
 
 
 def test_a_power_limit_without_a_sensor_is_refused_with_the_reason() -> None:

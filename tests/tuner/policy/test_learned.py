@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,14 @@ from envs.runtimes.replayed import ReplayedRuntime
 from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.machine import device_of
 from envs.simulator.tables import Contexts
-from envs.spec.measurement import Failure, FailureKind, Measurement, Origin, TenantMeasurement
+from envs.spec.measurement import (
+    Failure,
+    FailureKind,
+    Measurement,
+    MeasurementBatch,
+    Origin,
+    TenantMeasurement,
+)
 from envs.spec.objective import Objective
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import workload_of
@@ -37,7 +46,7 @@ def test_it_sees_what_the_environment_shows(
     bundle: Bundle, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bit by bit, and proposal by proposal, along an episode on the same runtime, where both have a shortlist of the same length."""
-    monkeypatch.setattr("tuner.search.protocol.WIDE", SHORTLIST)
+    monkeypatch.setattr("envs.problems.problem.WIDE", SHORTLIST)
     trace: Trace = request.getfixturevalue(name)
     objective = Objective(
         (60.0,) * trace.space.shape[0], 20.0 if name == "two_tenant_trace" else np.inf
@@ -186,6 +195,27 @@ def measurement_of(
         Origin.SIMULATED,
         power_w=float(found.power_w[0]) if model.has_power else float("nan"),
     )
+
+
+def test_a_window_without_power_teaches_the_rest_and_breaks_the_limit(bundle: Bundle) -> None:
+    world = board_space("agx_orin_64", "MAXN", ("resnet50",))
+    tuner = LearnedTuner(bundle, problem_of(world, Objective((1e3,), 1e3)))
+    model = model_for(world)
+    default = tuner.ask()
+    read = measurement_of(model, model.nominal(), default)
+    masked, whole = (LearnedTuner(bundle, tuner._problem)._belief for _ in range(2))
+    logs = MeasurementBatch.of([read], 1).logs.T.astype(np.float32)
+    noise = tuner._pool.noise
+    whole.update(np.array([0]), logs, noise)
+    logs[:, -1] = np.nan
+    masked.update(np.array([0]), logs, noise)
+
+    tuner.tell(default, replace(read, power_w=float("nan")))
+    assert tuner.broke, "a limited power that was not read is not kept"
+    assert (tuner._belief.mean == masked.mean).all()
+    assert (tuner._belief.variance == masked.variance).all()
+    moved = np.abs(tuner._belief.mean - whole.mean)[0, 0]
+    assert np.median(moved) < 0.05, "power tells little of throughput"
 
 
 def test_a_problem_of_which_nothing_is_known_is_refused(bundle: Bundle) -> None:
