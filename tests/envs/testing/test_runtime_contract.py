@@ -1,4 +1,4 @@
-"""A small runtime of a third party passes the contract, and runtimes that break a promise do not."""
+"""A small third-party runtime passes the contract; runtimes that break a promise fail it."""
 
 from __future__ import annotations
 

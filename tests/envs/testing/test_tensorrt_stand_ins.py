@@ -26,7 +26,7 @@ from envs.testing.tensorrt import stand_ins
 def test_inside_the_block_a_network_is_served_on_gpu_and_dla_without_either(
     version: str, cores: int, small_onnx: Path, tmp_path: Path
 ) -> None:
-    """Whoever calls takes no notice: device, engines and runtime find the stand-ins by themselves."""
+    """Device, engines and runtime find the stand-ins by themselves."""
     with stand_ins(version, cores) as modules:
         device = jetson_device(root=tmp_path)
         assert device.accelerator_names == ("cuda", "tensor", "dla0", "dla1")[: 2 + cores]

@@ -9,13 +9,8 @@ from envs.spec.measurement import (
 )
 from envs.spec.objective import Objective
 from envs.spec.space import Configuration
-from tests.tuner.search.worlds import (
-    line,
-    measurement,
-    run_search,
-    small_problem,
-    small_space,
-)
+from envs.testing.problems import measurement, run_search, small_problem, small_space
+from tests.tuner.search.worlds import line
 from tuner.search.registry import make_search
 
 

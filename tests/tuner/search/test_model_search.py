@@ -15,7 +15,7 @@ from envs.simulator.tables import Contexts
 from envs.spec.measurement import Measurement
 from envs.spec.objective import Objective
 from envs.spec.space import Configuration
-from tests.tuner.search.worlds import World, measurement, run_search
+from envs.testing.problems import World, measurement, run_search
 from tuner.search.oracle import best_scores
 from tuner.search.registry import make_search
 

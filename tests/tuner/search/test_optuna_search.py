@@ -14,16 +14,8 @@ from envs.spec.measurement import (
 )
 from envs.spec.objective import MAX_VIOLATION, Objective
 from envs.spec.space import ConfigurationSpace
-from tests.tuner.search.worlds import (
-    best_score,
-    make_tuner,
-    measurement,
-    outcomes,
-    run_search,
-    small_problem,
-    small_space,
-    smooth,
-)
+from envs.testing.problems import measurement, run_search, small_problem, small_space, smooth
+from tests.tuner.search.worlds import best_score, make_tuner, outcomes
 from tuner.search.candidates import margins
 from tuner.search.oracle import best_scores
 from tuner.search.registry import make_search

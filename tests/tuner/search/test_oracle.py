@@ -13,15 +13,8 @@ from envs.spec.measurement import (
 )
 from envs.spec.objective import Objectives
 from envs.spec.space import Configuration
-from tests.tuner.search.worlds import (
-    World,
-    outcomes,
-    run_search,
-    small_problem,
-    small_space,
-    smooth,
-    unlucky,
-)
+from envs.testing.problems import World, run_search, small_problem, small_space, smooth, unlucky
+from tests.tuner.search.worlds import outcomes
 from tuner.search.oracle import Oracle, best_scores
 
 

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from tests.tuner.search.worlds import (
-    hopeless,
-    run_search,
-    small_problem,
-    small_space,
-    smooth,
-)
+from envs.testing.problems import hopeless, run_search, small_problem, small_space, smooth
 from tuner.search.registry import make_search
 
 

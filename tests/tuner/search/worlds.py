@@ -1,145 +1,15 @@
-"""Problems and worlds on which searches are tested."""
+"""Searches and worlds with an answer that is known."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
-import numpy as np
-
-from envs.catalog.reference_networks import reference_network
-from envs.problems.draw import sample_placements
 from envs.problems.problem import Problem
-from envs.simulator.device_model import DeviceModel
-from envs.simulator.machine import machine_of
-from envs.spec.device import DeviceSpec, accelerator
-from envs.spec.measurement import (
-    Failure,
-    FailureKind,
-    Measurement,
-    MeasurementBatch,
-    Origin,
-    Outcome,
-    TenantMeasurement,
-)
-from envs.spec.network import Network
+from envs.spec.measurement import MeasurementBatch
 from envs.spec.objective import Objective
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec.space import Configuration
+from envs.testing.problems import World, measurement, small_space, smooth
 from tuner.search.oracle import Oracle
 from tuner.search.protocol import Tuner
 from tuner.search.registry import make_search
-
-World = Callable[[Configuration], Outcome]
-
-LATE = Objective((25.0,), 30.0)
-
-
-def small_space(
-    tenants: int = 1,
-    accelerators: tuple[str, ...] = ("cuda", "tensor"),
-    max_instances: int = 2,
-    batches: tuple[int, ...] = (1, 2),
-    total: int | None = None,
-) -> ConfigurationSpace:
-    networks = [
-        Network(f"net{i}", "0" * 64, 10**9, 10**6, 10**6, 10, (), (), None) for i in range(tenants)
-    ]
-    device = DeviceSpec("board", tuple(accelerator(name) for name in accelerators), 4, 1e6)
-    return ConfigurationSpace(device, workload_of(networks), max_instances, batches, total)
-
-
-def measurement(
-    throughput_ips: list[float], p99_ms: list[float], power_w: float = 10.0
-) -> Measurement:
-    rows = zip(throughput_ips, p99_ms, strict=True)
-    return Measurement(
-        tuple(TenantMeasurement(ips, p99, p99, p99, p99, p99, 100) for ips, p99 in rows),
-        1.0,
-        Origin.SIMULATED,
-        power_w=power_w,
-    )
-
-
-def smooth(configuration: Configuration) -> Measurement:
-    """Answer with diminishing returns of two unequal accelerators that slow each other down.
-
-    The latency grows with the number of inputs in flight.
-    """
-    flight = configuration.array().astype(float).prod(axis=-1)  # [T, A]
-    speed = np.array([60.0, 200.0])
-    busy = 1 - np.exp(-flight / np.array([3.0, 5.0]))
-    rate = speed * busy / (1 + 0.5 * busy.sum(axis=0)[::-1])
-    p99 = np.max(np.where(flight > 0, 1000 * flight / np.maximum(rate, 1e-9), 0.0), axis=1)
-    return measurement(rate.sum(axis=1).tolist(), p99.tolist(), float(5 + 12 * busy.sum()))
-
-
-def unlucky(configuration: Configuration) -> Outcome:
-    """Fail for a third of the configurations; read no power for another third."""
-    kind = configuration.array().astype(int).sum() % 3
-    if kind == 0:
-        return Failure(FailureKind.OUT_OF_MEMORY, "full", 1.0)
-    outcome = smooth(configuration)
-    return (
-        outcome
-        if kind == 1
-        else measurement(outcome.throughput_ips.tolist(), outcome.p99_ms.tolist(), math.nan)
-    )
-
-
-def hopeless(configuration: Configuration) -> Outcome:
-    return Failure(FailureKind.BUILD_FAILED, "no", 1.0)
-
-
-def open_problem() -> Problem:
-    """List a sample of a space; every other valid configuration may be asked, too."""
-    space = small_space(tenants=2, max_instances=3)
-    candidates = sample_placements(space, np.random.default_rng(0), 40)
-    first = np.unique(space.codes(candidates), return_index=True)[1]
-    return Problem(
-        space,
-        candidates[np.sort(first)],
-        Objective((25.0, 25.0), 30.0),
-        space.default(),
-        model=unrelated_model(space),
-        open=True,
-    )
-
-
-def small_problem(
-    space: ConfigurationSpace,
-    objective: Objective | None = None,
-    keep: int | None = None,
-    seed: int = 0,
-) -> Problem:
-    """List the whole space, or `keep` candidates of it with the default among them."""
-    candidates = space.catalogue
-    if keep is not None:
-        default = int(
-            np.flatnonzero(space.codes(candidates) == space.codes(space.default().array()))[0]
-        )
-        others = np.delete(np.arange(len(candidates)), default)
-        candidates = candidates[
-            np.append(np.random.default_rng(1).permutation(others)[: keep - 1], default)
-        ]
-    tenants = space.shape[0]
-    return Problem(
-        space,
-        candidates,
-        objective or Objective((25.0,) * tenants, 30.0),
-        space.default(),
-        seed,
-        unrelated_model(space),
-    )
-
-
-def unrelated_model(space: ConfigurationSpace) -> DeviceModel:
-    """Return the model of a board that has nothing to do with the worlds below."""
-    return DeviceModel(
-        machine_of("orin_nano_8", "MAXN_SUPER"),
-        space,
-        (reference_network("resnet18"),) * space.shape[0],
-    )
 
 
 def outcomes(problem: Problem, world: World) -> MeasurementBatch:
@@ -148,20 +18,12 @@ def outcomes(problem: Problem, world: World) -> MeasurementBatch:
     )
 
 
-def make_tuner(name: str, problem: Problem, world: World = smooth) -> Tuner:
+def make_tuner(name: str, problem: Problem) -> Tuner:
     return (
-        Oracle(problem, outcomes(problem, world))
+        Oracle(problem, outcomes(problem, smooth))
         if name == "oracle"
         else make_search(name, problem)
     )
-
-
-def run_search(search: Tuner, world: World, budget: int) -> list[Configuration]:
-    found = []
-    for _ in range(budget):
-        found.append(search.ask())
-        search.tell(found[-1], world(found[-1]))
-    return found
 
 
 def best_score(problem: Problem, configurations: list[Configuration], world: World) -> float:
