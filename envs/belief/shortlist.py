@@ -74,7 +74,7 @@ def candidate_pool(
     return placements[np.unique(np.concatenate(chosen))]
 
 
-def _best(worth: FloatArray, count: int) -> npt.NDArray[np.int64]:
+def _best(worth: Floats, count: int) -> npt.NDArray[np.int64]:
     if len(worth) <= count:
         return np.arange(len(worth))
     return np.argpartition(-np.nan_to_num(worth, neginf=-1e9), count)[:count]

@@ -102,7 +102,7 @@ class ServiceTuner(LearnedTuner):
         if row is None:
             return
         if self._measured[row]:
-            missed = seen - self._belief.mean[0, :, row]
+            missed = np.asarray(seen - self._belief.mean[0, :, row], dtype=np.float32)
             noise = self._given.noise[:, row].copy()
             self._scatter.add(
                 configuration,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from envs.arrays import FloatArray, Placements
+from envs.arrays import Floats, Placements
 from envs.belief.gaussian import Belief
 from envs.belief.shortlist import score_and_violation, search
 from envs.errors import OptionError
@@ -85,7 +85,7 @@ def model_of(problem: Problem) -> DeviceModel:
     return problem.model
 
 
-def preference(score: FloatArray, violation: FloatArray) -> FloatArray:
+def preference(score: Floats, violation: Floats) -> Floats:
     """One number to maximise of log scores and signed violations: what keeps the limits by its score, above all else by its violation."""
     return np.where(violation <= 0, score, -1e3 - violation)
 
