@@ -16,7 +16,7 @@ import numpy as np
 from envs.arrays import FloatArray
 from envs.catalog.boards import board, power_mode
 from envs.catalog.reference_networks import reference_network
-from envs.graph.layers import LayerTable
+from envs.graph.layer_table import LayerTable
 from envs.simulator.machine import Machine, machine_of
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.response import Response, respond

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.published import Row, answer, context, layers_of, machine
 from envs.arrays import FloatArray
-from envs.graph.layers import LayerTable
+from envs.graph.layer_table import LayerTable
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.response import respond
 from envs.simulator.tables import Contexts, contexts_of

@@ -1,39 +1,45 @@
-"""The one error tree: whatever a person can do something about is a `TunerError`.
+"""Errors that a user can act on: all are a `TunerError`.
 
-Each message is one sentence that says what is wrong, where, and what to do. Commands print it and exit with `exit_code`.
-What a *configuration* can do wrong while it is tried is data, not an exception: see `envs.spec.measurement.Failure`.
+Each message is one sentence: what is wrong, where it is, and how to fix it. Commands print the
+sentence and exit with `exit_code`. A configuration that fails while it is tried raises nothing: it
+gives an `envs.spec.measurement.Failure`, which is data.
 """
 
 from __future__ import annotations
 
 
 class TunerError(Exception):
-    """Base of all errors with an answer for the user.
+    """Base of all errors that a user can act on.
 
-    Names out of files go into messages: whatever they hold, a message stays one line, and steers no terminal.
+    Messages contain names that come from files. Unprintable characters are replaced, so that a
+    message stays on one line and sends no control sequence to a terminal.
     """
 
     exit_code = 2
 
     def __str__(self) -> str:
         return "".join(
-            letter if letter.isprintable() else " " if letter.isspace() else "?"
-            for letter in super().__str__()
+            character if character.isprintable() else " " if character.isspace() else "?"
+            for character in super().__str__()
         )
 
 
 class OptionError(TunerError):
-    """An option has a value it cannot have; the message names the key."""
+    """An option has an invalid value; the message names the option."""
 
 
 def one_line(error: BaseException, limit: int = 160) -> str:
-    """The first words of an error that a library wrote over many lines."""
+    """Return an error's message on one line, shortened to `limit` characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else text[:limit].rstrip() + "..."
 
 
 def require_positive(group: str, options: object, *keys: str) -> None:
-    """OptionError, naming the key, unless each of these options is above zero. None passes: Hydra builds some options without values."""
+    """Check that each of these options is above zero; None and other types pass.
+
+    Raises:
+        OptionError: an option is zero or below; the message names `group.key`.
+    """
     for key in keys:
         value = getattr(options, key)
         if isinstance(value, (int, float)) and not value > 0:
@@ -41,7 +47,7 @@ def require_positive(group: str, options: object, *keys: str) -> None:
 
 
 class DependencyError(TunerError):
-    """An optional package is missing; the message says which extra brings it."""
+    """An optional package is missing; the message names the extra that installs it."""
 
 
 class NetworkError(TunerError):
@@ -53,11 +59,11 @@ class ConfigurationError(TunerError):
 
 
 class ObjectiveError(TunerError):
-    """An objective that cannot be judged, such as a power limit where no power is measured."""
+    """An objective cannot be judged, such as a power limit where no power is measured."""
 
 
 class TraceError(TunerError):
-    """A trace is truncated, foreign, or of something else."""
+    """A file is no valid trace, or a trace does not belong to these networks."""
 
 
 class BundleError(TunerError):
@@ -69,7 +75,7 @@ class StorageError(TunerError):
 
 
 class SensorError(TunerError):
-    """A sensor is not there, may not be read, or has stopped telling."""
+    """A sensor is missing, may not be read, or has stopped answering."""
 
 
 class RuntimeFault(TunerError):
@@ -77,6 +83,6 @@ class RuntimeFault(TunerError):
 
 
 class NoFeasibleConfiguration(TunerError):
-    """No measured configuration meets the limits; the least violating one has been given."""
+    """No measured configuration meets the limits; the one closest to them was returned."""
 
     exit_code = 3

@@ -1,4 +1,4 @@
-"""Packages that only some commands need, loaded by name when they are needed."""
+"""Import optional packages by name, when they are needed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from envs.errors import DependencyError
 
 
 def optional_import(module: str, extra: str) -> Any:
-    """The module called `module`, which the extra called `extra` brings.
+    """Import a module of an optional package and return it.
 
     Args:
         module: dotted name, such as `onnxruntime.quantization`.
-        extra: the extra of this package that installs it.
+        extra: the extra of this project that installs it.
 
     Raises:
         DependencyError: the module is not installed, or is installed and cannot be loaded.
@@ -21,7 +21,7 @@ def optional_import(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        # A package that is there and broken (a missing shared library) must not be reported as absent.
+        # A package that is installed and broken (a missing shared library) is not missing.
         if (
             isinstance(error, ModuleNotFoundError)
             and error.name
@@ -32,5 +32,6 @@ def optional_import(module: str, extra: str) -> Any:
             ) from None
         reason = " ".join(str(error).split())
         raise DependencyError(
-            f"{module} is installed but cannot be loaded ({reason}): pip install --force-reinstall 'orin-tuner[{extra}]'"
+            f"{module} is installed but cannot be loaded ({reason}): "
+            f"pip install --force-reinstall 'orin-tuner[{extra}]'"
         ) from error

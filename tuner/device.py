@@ -16,7 +16,8 @@ import numpy as np
 from envs.arrays import Placements
 from envs.catalog.boards import board, board_like, board_names, mode_like
 from envs.errors import NetworkError, OptionError
-from envs.graph.layers import LayerTable, read_network_and_layers
+from envs.graph.layer_table import LayerTable
+from envs.graph.layers import read_network_and_layers
 from envs.problems.problem import Problem, problem_of
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.protocol import Runtime, try_configuration

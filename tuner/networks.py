@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from envs.catalog.architectures import ARCHITECTURES, known, write
+from envs.catalog.architectures import ARCHITECTURES, architecture, write
 from envs.errors import OptionError, TunerError
 from envs.graph.reading import read_network
 from envs.spec.network import Network
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
         return OptionError.exit_code
     try:
         for name in options.names:
-            known(name)  # before the first file is written, not after half of them
+            architecture(name)  # before the first file is written, not after half of them
         rows = []
         for name in dict.fromkeys(options.names):
             path = write(name, options.out, options.seed)

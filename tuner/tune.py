@@ -13,7 +13,8 @@ from typing import Any, Optional
 
 from envs.arrays import Placements
 from envs.errors import NoFeasibleConfiguration, OptionError, StorageError
-from envs.graph.layers import LayerTable, read_network_and_layers
+from envs.graph.layer_table import LayerTable
+from envs.graph.layers import read_network_and_layers
 from envs.problems.problem import Problem
 from envs.problems.world import starting_row
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory

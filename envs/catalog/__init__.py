@@ -1,0 +1,1 @@
+"""Boards and networks as data, with a source for each number."""

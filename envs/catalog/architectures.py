@@ -1,13 +1,12 @@
-"""Published image classifiers, drawn from their papers with random weights: enough to measure speed, of no use to classify.
+"""Published image classifiers with random weights, which measure like trained ones.
 
-Speed, memory and power do not depend on the values of the weights, so nothing has to be downloaded to measure them.
+Speed, memory and power do not depend on the values of the weights, so that nothing has to be
+downloaded to measure them. The networks classify nothing.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from envs.catalog.graph_builder import GraphBuilder
 from envs.errors import OptionError, StorageError
+from envs.files import replacing
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,11 @@ class Architecture:
     """A published network.
 
     Attributes:
-        draw: (graph, image_size, classes) -> the tensor of logits [batch, classes].
+        draw: adds the network to a graph; (graph, image_size, classes) -> name of the logits
+            [batch, classes].
         parameters: learnable parameters with 1000 classes, as published.
         macs: multiply-accumulates of one 224 x 224 image, as published.
-        source: paper, and the page with both figures.
+        source: the paper, and the page with both numbers.
     """
 
     draw: Callable[[GraphBuilder, int, int], str]
@@ -34,8 +35,9 @@ class Architecture:
     source: str
 
 
-#: Damps the last normalisation of a residual branch: the activations of 16 blocks in a row then grow about fourfold, not 2**16-fold.
-RESIDUAL_DAMP = 0.3
+#: Scale of the last normalization of a residual branch: over 16 blocks activations then grow about
+#: fourfold, not 2**16-fold.
+RESIDUAL_SCALE = 0.3
 
 
 def _conv_bn(
@@ -46,23 +48,23 @@ def _conv_bn(
     stride: int = 1,
     groups: int = 1,
     rectified: bool = True,
-    damp: float = 1.0,
+    scale: float = 1.0,
 ) -> str:
     return g.batch_norm(
-        g.conv(x, out, kernel, stride, pad=kernel // 2, groups=groups, rectified=rectified), damp
+        g.conv(x, out, kernel, stride, pad=kernel // 2, groups=groups, rectified=rectified), scale
     )
 
 
 def _basic_branch(g: GraphBuilder, x: str, width: int, stride: int) -> str:
     x = g.relu(_conv_bn(g, x, width, 3, stride))
-    return _conv_bn(g, x, width, 3, damp=RESIDUAL_DAMP)
+    return _conv_bn(g, x, width, 3, scale=RESIDUAL_SCALE)
 
 
 def _bottleneck_branch(g: GraphBuilder, x: str, width: int, stride: int) -> str:
     # The stride sits in the 3x3 convolution ("ResNet v1.5"), as in torchvision and in MLPerf.
     x = g.relu(_conv_bn(g, x, width, 1))
     x = g.relu(_conv_bn(g, x, width, 3, stride))
-    return _conv_bn(g, x, 4 * width, 1, damp=RESIDUAL_DAMP)
+    return _conv_bn(g, x, 4 * width, 1, scale=RESIDUAL_SCALE)
 
 
 def _resnet(
@@ -92,8 +94,8 @@ def _resnet50(g: GraphBuilder, image_size: int, classes: int) -> str:
 
 def _mobilenet_v2(g: GraphBuilder, image_size: int, classes: int) -> str:
     x = g.relu6(_conv_bn(g, "input", 32, 3, 2, rectified=False))
-    # Expansion, channels, repeats, stride: table 2 of the paper. A block ends in a linear layer, so what follows it reads
-    # no rectified features.
+    # Expansion, channels, repeats, stride: table 2 of the paper. A block ends in a linear layer, so
+    # that the next layer reads features that are not rectified.
     rows = (
         (1, 16, 1, 1),
         (6, 24, 2, 2),
@@ -110,7 +112,7 @@ def _mobilenet_v2(g: GraphBuilder, image_size: int, classes: int) -> str:
             y = x if expansion == 1 else g.relu6(_conv_bn(g, x, hidden, 1, rectified=False))
             y = g.relu6(_conv_bn(g, y, hidden, 3, stride, groups=hidden))
             residual = stride == 1 and g.channels(x) == channels
-            y = _conv_bn(g, y, channels, 1, damp=RESIDUAL_DAMP if residual else 1.0)
+            y = _conv_bn(g, y, channels, 1, scale=RESIDUAL_SCALE if residual else 1.0)
             x = g.add(x, y) if residual else y
     x = g.relu6(_conv_bn(g, x, 1280, 1, rectified=False))
     return g.linear(g.flatten(g.global_average(x)), classes)
@@ -118,7 +120,7 @@ def _mobilenet_v2(g: GraphBuilder, image_size: int, classes: int) -> str:
 
 def _squeezenet1_1(g: GraphBuilder, image_size: int, classes: int) -> str:
     x = g.relu(g.conv("input", 64, 3, 2, bias=True, rectified=False))
-    # Squeeze and expand channels of the fire modules; a pool stands before the 1st, 3rd and 5th.
+    # Squeeze and expand channels of the fire modules; a pool precedes the 1st, 3rd and 5th.
     for position, (squeeze, expand) in enumerate(
         ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
     ):
@@ -151,14 +153,15 @@ def _vgg11(g: GraphBuilder, image_size: int, classes: int) -> str:
         for width in widths:
             x = g.relu(g.conv(x, width, 3, pad=1, bias=True, rectified=x != "input"))
         x = g.max_pool(x, 2, 2)
-    # The first fully connected layer sees every pixel that is left (7 x 7 of 224), so it alone changes with the image size.
+    # The first fully connected layer reads all remaining pixels (7 x 7 of 224 x 224), so that it
+    # alone changes with the image size.
     x = g.flatten(x, pixels=(image_size // 32) ** 2)
     return g.linear(g.relu(g.linear(g.relu(g.linear(x, 4096)), 4096)), classes)
 
 
 _TORCHVISION = "https://docs.pytorch.org/vision/stable/models.html"
 
-#: Parameters and multiply-accumulates are those that torchvision publishes for its weights of the same name.
+#: torchvision publishes the parameters and multiply-accumulates for weights of the same name.
 ARCHITECTURES: dict[str, Architecture] = {
     "resnet18": Architecture(
         _resnet18, 11_689_512, 1.82e9, f"He et al. 2015, arXiv:1512.03385; {_TORCHVISION}"
@@ -181,41 +184,44 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def known(name: str) -> Architecture:
-    """The architecture called `name`; OptionError where there is none."""
+def architecture(name: str) -> Architecture:
+    """Return an architecture by name; raise OptionError if there is none."""
     if name not in ARCHITECTURES:
         raise OptionError(f"unknown network {name!r}: choose from {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]
 
 
 def build(name: str, seed: int = 0, image_size: int = 224, classes: int = 1000) -> Any:
-    """The onnx.ModelProto of a published architecture with seeded random weights; the same arguments give the same bytes.
+    """Return the onnx.ModelProto of a published architecture with seeded random weights.
+
+    The same arguments give the same bytes. Its input is `input` [batch, 3, image_size, image_size],
+    its output `logits` [batch, classes].
 
     Args:
         name: a key of ARCHITECTURES.
-        seed: of the weights, from 0.
-        image_size: pixels along each side of the input `input` [batch, 3, image_size, image_size], at least 32.
-        classes: of the output `logits` [batch, classes].
+        seed: seed of the weights, from 0.
+        image_size: pixels along each side of the image, at least 32.
+        classes: number of classes.
 
     Raises:
-        OptionError: an unknown name, or a number out of range.
+        OptionError: the name is unknown, or a number is out of range.
         DependencyError: onnx is not installed.
     """
-    architecture = known(name)
-    # Each of the six halves the image five times, so a smaller one would have no pixel left.
-    for key, value, least in (
-        ("seed", seed, 0),
-        ("image_size", image_size, 32),
-        ("classes", classes, 1),
-    ):
-        if value < least:
-            raise OptionError(f"{key}={value} must be at least {least}")
+    draw = architecture(name).draw
+    # Every architecture halves the image five times, so that 32 pixels become one.
+    minima = {"seed": (seed, 0), "image_size": (image_size, 32), "classes": (classes, 1)}
+    for key, (value, minimum) in minima.items():
+        if value < minimum:
+            raise OptionError(f"{key}={value} must be at least {minimum}")
     graph = GraphBuilder(seed)
-    return graph.model(name, architecture.draw(graph, image_size, classes), image_size)
+    return graph.model(name, draw(graph, image_size, classes), image_size)
 
 
 def parameters(model: Any) -> int:
-    """Learnable parameters of a model that `build` made: all its weights but what BatchNormalization measured and Clip's limits."""
+    """Return the number of learnable parameters of a model from `build`.
+
+    Statistics of BatchNormalization and the limits of Clip do not count.
+    """
     first_fixed = {"BatchNormalization": 3, "Clip": 1}
     fixed = {
         tensor
@@ -229,30 +235,22 @@ def parameters(model: Any) -> int:
 
 
 def write(name: str, folder: str | Path, seed: int = 0) -> Path:
-    """Writes `<folder>/<name>.onnx` in one step and returns its path; a file that was there stays whole until it is replaced.
+    """Write `<folder>/<name>.onnx` in one step and return its path.
+
+    An existing file stays whole until it is replaced.
 
     Raises:
-        OptionError: an unknown name or seed.
+        OptionError: the name or seed is unknown.
         StorageError: the folder cannot be made or written, or the disk is full.
     """
     content = build(name, seed).SerializeToString(deterministic=True)
     target = Path(folder) / f"{name}.onnx"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, part = tempfile.mkstemp(prefix=f".{name}-", suffix=".part", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp makes a file that only its owner reads; a network is read by whoever serves it.
-            os.chmod(part, 0o644)
-            os.replace(part, target)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
+        with replacing(target) as file:
+            file.write(content)
     except OSError as error:
         raise StorageError(
-            f"cannot write {target} ({error.strerror or error}): give a folder with room that you may write to"
+            f"cannot write {target} ({error.strerror or error}): "
+            "give a folder with room that you may write to"
         ) from error
     return target

@@ -1,4 +1,4 @@
-"""Image classifiers and backbones beyond those that can be written as ONNX files, drawn for their shapes."""
+"""Draw image classifiers and backbones for their shapes, beyond those of `architectures`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ def resnet_stages(
     group_width: int = 64,
     strides: tuple[int, ...] = (1, 2, 2, 2),
 ) -> list[str]:
-    """The feature maps that the stages of a ResNet or ResNeXt end in; the stride of a bottleneck sits in its 3x3 convolution."""
+    """Draw a ResNet or ResNeXt and return the feature map of each stage.
+
+    Args:
+        g: the graph.
+        depths: blocks of each stage.
+        bottleneck: three convolutions per block, with the stride in the 3x3, instead of two.
+        groups: groups of the 3x3 convolutions.
+        group_width: width of a group at 64 channels.
+        strides: stride of each stage.
+    """
     x = g.max_pool(g.conv_bn("input", 64, 7, 2), 3, 2, pad=1)
     maps = []
     for stage, depth in enumerate(depths):
@@ -33,11 +42,12 @@ def resnet_stages(
 
 
 def resnet(g: ShapeBuilder, depths: tuple[int, ...]) -> list[str]:
-    """With bottlenecks, for 1000 classes."""
+    """Draw a ResNet with bottlenecks for 1000 classes."""
     return [_classify(g, resnet_stages(g, depths, bottleneck=True)[-1])]
 
 
 def vgg19(g: ShapeBuilder) -> list[str]:
+    """Draw VGG-19."""
     x = "input"
     for width, depth in ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)):
         for _ in range(depth):
@@ -47,6 +57,7 @@ def vgg19(g: ShapeBuilder) -> list[str]:
 
 
 def alexnet(g: ShapeBuilder) -> list[str]:
+    """Draw AlexNet with one column and without normalization."""
     x = g.max_pool(g.relu(g.conv("input", 64, 11, 4, pad=2, bias=True)), 3, 2)
     x = g.max_pool(g.relu(g.conv(x, 192, 5, pad=2, bias=True)), 3, 2)
     for width in (384, 256, 256):
@@ -55,6 +66,8 @@ def alexnet(g: ShapeBuilder) -> list[str]:
 
 
 def googlenet(g: ShapeBuilder) -> list[str]:
+    """Draw GoogLeNet without its auxiliary classifiers."""
+
     def conv(x: str, out: int, kernel: int, stride: int = 1) -> str:
         return g.relu(g.conv(x, out, kernel, stride, pad=kernel // 2, bias=True))
 
@@ -90,6 +103,8 @@ def googlenet(g: ShapeBuilder) -> list[str]:
 
 
 def inception_v4(g: ShapeBuilder) -> list[str]:
+    """Draw Inception-v4."""
+
     def chain(x: str, *layers: tuple[int, tuple[int, int]]) -> str:
         for out, kernel in layers:
             x = g.conv_bn(x, out, kernel)
@@ -146,6 +161,7 @@ def inception_v4(g: ShapeBuilder) -> list[str]:
 
 
 def efficientnet_b0(g: ShapeBuilder) -> list[str]:
+    """Draw EfficientNet-B0."""
     x = g.conv_bn("input", 32, 3, 2, act="Silu")
     # Table 1 of the paper: expansion, channels, repeats, stride, kernel.
     rows = (
@@ -170,8 +186,10 @@ def efficientnet_b0(g: ShapeBuilder) -> list[str]:
 
 
 def mobilenet_v3_large(g: ShapeBuilder) -> list[str]:
+    """Draw MobileNetV3-Large."""
     x = g.conv_bn("input", 16, 3, 2, act="HardSwish")
-    # Table 1 of the paper: kernel, expanded channels, channels, squeezed channels (0 for none), whether hard swish, stride.
+    # Table 1 of the paper: kernel, expanded channels, channels, squeezed channels (0 for none),
+    # hard swish instead of ReLU, stride.
     rows = (
         (3, 16, 16, 0, False, 1),
         (3, 64, 24, 0, False, 2),

@@ -1,4 +1,7 @@
-"""Object detectors, drawn for their shapes up to boxes and scores: what selects boxes depends on the image and is left out."""
+"""Draw object detectors for their shapes, up to boxes and scores.
+
+The selection of boxes depends on the image and is left out.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from envs.catalog.shape_builder import ShapeBuilder
 
 
 def ssd_mobilenet_v1(g: ShapeBuilder) -> list[str]:
+    """Draw SSD on MobileNet for 91 classes."""
+
     def separable(x: str, out: int, stride: int) -> str:
         return conv(conv(x, g.channels(x), 3, stride, groups=g.channels(x)), out, 1)
 
@@ -46,7 +51,8 @@ def ssd_mobilenet_v1(g: ShapeBuilder) -> list[str]:
 
 
 def ssd_resnet34(g: ShapeBuilder) -> list[str]:
-    # The third stage keeps its size, the fourth is left out, and the heads step over three pixels: 15130 boxes at 1200 x 1200.
+    """Draw SSD on ResNet-34 for 81 classes, with 15130 boxes at 1200 x 1200."""
+    # The third stage keeps its size, the fourth is left out, and the heads have a stride of three.
     x = resnet_stages(g, (3, 4, 6), bottleneck=False, strides=(1, 2, 1))[-1]
     maps = [x]
     for squeezed, out, stride, pad in (
@@ -72,14 +78,15 @@ def ssd_resnet34(g: ShapeBuilder) -> list[str]:
 def retinanet(
     g: ShapeBuilder, maps: list[str], sizes: list[tuple[int, int]], classes: int, sixth_of_c5: bool
 ) -> list[str]:
-    """A pyramid of 256 channels over the last three stages, and heads of four convolutions for 9 anchors.
+    """Draw a pyramid of 256 channels, and heads of four convolutions for 9 anchors.
 
     Args:
         g: the graph.
         maps: the last three feature maps of a backbone, the finest first.
-        sizes: their pixels, height first.
-        classes: of each anchor.
-        sixth_of_c5: whether the sixth level reads the last feature map, as in the paper, or the fifth level.
+        sizes: height and width of each map.
+        classes: classes of each anchor.
+        sixth_of_c5: the sixth level reads the last feature map, as in the paper, instead of the
+            fifth level.
     """
     sides = [g.conv(maps[2], 256, 1, bias=True)]
     for level in (1, 0):
@@ -99,17 +106,19 @@ def retinanet(
 
 
 def retinanet_resnext50(g: ShapeBuilder) -> list[str]:
+    """Draw RetinaNet on ResNeXt-50 32x4d for 264 classes."""
     maps = resnet_stages(g, (3, 4, 6, 3), bottleneck=True, groups=32, group_width=4)[1:]
     return retinanet(g, maps, [(100, 100), (50, 50), (25, 25)], classes=264, sixth_of_c5=False)
 
 
 def retinanet_resnet34(g: ShapeBuilder) -> list[str]:
+    """Draw RetinaNet on ResNet-34 for 3 classes."""
     maps = resnet_stages(g, (3, 4, 6, 3), bottleneck=False)[1:]
     return retinanet(g, maps, [(96, 160), (48, 80), (24, 40)], classes=3, sixth_of_c5=True)
 
 
 def yolov5s(g: ShapeBuilder, size: int) -> list[str]:
-    """Version 6, up to the three convolutions whose results are decoded into boxes."""
+    """Draw YOLOv5s, version 6, up to the three convolutions that are decoded into boxes."""
 
     def csp(x: str, out: int, depth: int, shortcut: bool = True) -> str:
         y, z = conv(x, out // 2, 1), conv(x, out // 2, 1)
@@ -138,7 +147,7 @@ def yolov5s(g: ShapeBuilder, size: int) -> list[str]:
 
 
 def yolov8n(g: ShapeBuilder, size: int) -> list[str]:
-    """Up to the convolutions whose results are decoded into boxes and scores."""
+    """Draw YOLOv8n up to the convolutions that are decoded into boxes and scores."""
 
     def csp(x: str, out: int, depth: int, shortcut: bool = True) -> str:
         parts = [conv(x, out, 1)]
@@ -169,7 +178,7 @@ def yolov8n(g: ShapeBuilder, size: int) -> list[str]:
 
 
 def _pyramid_pool(g: ShapeBuilder, x: str, out: int) -> str:
-    """Three pools of 5 x 5 in a row, side by side with what they read."""
+    """Draw three 5x5 pools in a row; their input and results are concatenated."""
     parts = [g.conv_bn(x, out // 2, 1, act="Silu")]
     for _ in range(3):
         parts.append(g.max_pool(parts[-1], 5, 1, pad=2))

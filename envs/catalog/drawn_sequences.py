@@ -1,4 +1,4 @@
-"""Networks of text, speech and volumes, and the vision transformer, drawn for their shapes."""
+"""Draw networks for text, speech and volumes, and the vision transformer, for their shapes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from envs.catalog.shape_builder import ShapeBuilder
 
 
 def bert_large(g: ShapeBuilder) -> list[str]:
-    """Inputs `token_ids` and `segment_ids` [384], `mask` [1, 1, 384]."""
+    """Draw BERT-Large with inputs `token_ids` and `segment_ids` [384] and `mask` [1, 1, 384]."""
     words, segments = _embed(g, "token_ids", 30522, 1024), _embed(g, "segment_ids", 2, 1024)
     x = g.layer_norm(g.op("Add", [g.add(words, segments)], (384, 1024)))
     for _ in range(24):
@@ -18,10 +18,10 @@ def bert_large(g: ShapeBuilder) -> list[str]:
 
 
 def vit_b16(g: ShapeBuilder) -> list[str]:
+    """Draw ViT-B/16."""
     x = g.listed("Reshape", g.convolve("input", 768, 16, 16, pad=0, bias=True), [0, 768, 196])
-    x = g.listed(
-        "Pad", g.op("Transpose", [x], perm=[0, 2, 1]), [0, 1, 0, 0, 0, 0]
-    )  # the place of the class token
+    # The padding stands for the class token.
+    x = g.listed("Pad", g.op("Transpose", [x], perm=[0, 2, 1]), [0, 1, 0, 0, 0, 0])
     x = g.op("Add", [x], (197, 768))
     for _ in range(12):
         x = g.add(_attention(g, g.layer_norm(x), tokens=197, heads=12), x)
@@ -31,17 +31,19 @@ def vit_b16(g: ShapeBuilder) -> list[str]:
 
 
 def rnnt(g: ShapeBuilder) -> list[str]:
-    """Inputs `input` [240 steps, 240 features] and `symbol_ids` [107].
+    """Draw RNN-T with inputs `input` [240 steps, 240 features] and `symbol_ids` [107].
 
-    The greedy decoder runs its small networks once a step or symbol; here each of them is one layer over all of these, so that the
-    multiply-accumulates are right and the number of launches is far too small.
+    The greedy decoder runs its small networks once per step or symbol. Here each of them is one
+    layer over all steps or symbols: the multiply-accumulates are right, and the number of launches
+    is far too small.
     """
     x = _lstm(g, _lstm(g, "input", 240, 1024), 1024, 1024)
     x = g.listed("Reshape", x, [0, 120, 2048])  # two steps side by side
     for features in (2048, 1024, 1024):
         x = _lstm(g, x, features, 1024)
     y = _lstm(g, _lstm(g, _embed(g, "symbol_ids", 29, 320), 320, 320), 320, 320)
-    # A step of the decoder either takes the next frame or adds a symbol: as many joint results as there are frames and symbols.
+    # A step of the decoder reads the next frame or adds a symbol: there is one joint result for
+    # each frame and each symbol.
     halves = [
         g.op("MatMul", [part], (width, 512), channels=512) for part, width in ((x, 1024), (y, 320))
     ]
@@ -50,20 +52,14 @@ def rnnt(g: ShapeBuilder) -> list[str]:
 
 
 def unet3d(g: ShapeBuilder, classes: int) -> list[str]:
-    """Five halvings from 32 to 320 channels and back, two 3x3x3 convolutions at every size, strided ones on the way down."""
+    """Draw a 3-D U-Net: five halvings from 32 to 320 channels and back.
+
+    Every size has two 3x3x3 convolutions; on the way down the first of them is strided.
+    """
 
     def conv(x: str, out: int, stride: int = 1) -> str:
-        return g.op(
-            "LeakyRelu",
-            [
-                g.op(
-                    "InstanceNormalization",
-                    [g.convolve(x, out, (3, 3, 3), stride, bias=True)],
-                    (out,),
-                    (out,),
-                )
-            ],
-        )
+        x = g.convolve(x, out, (3, 3, 3), stride, bias=True)
+        return g.op("LeakyRelu", [g.op("InstanceNormalization", [x], (out,), (out,))])
 
     widths, x, sides = (32, 64, 128, 256, 320, 320), "input", []
     for level, width in enumerate(widths):
@@ -101,7 +97,10 @@ def _attention(g: ShapeBuilder, x: str, tokens: int, heads: int, mask: str | Non
 
 
 def _lstm(g: ShapeBuilder, x: str, features: int, hidden: int) -> str:
-    """[batch, steps, features] -> [batch, steps, hidden]; the operator itself wants the steps in front."""
+    """Draw an LSTM: [batch, steps, features] -> [batch, steps, hidden].
+
+    The operator itself needs the steps in front.
+    """
     weights = ((1, 4 * hidden, features), (1, 4 * hidden, hidden), (1, 8 * hidden))
     y = g.op(
         "LSTM",

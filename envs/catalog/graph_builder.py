@@ -1,4 +1,4 @@
-"""Draws an ONNX graph layer by layer, with seeded random weights of a sane scale."""
+"""Build an ONNX graph layer by layer, with seeded random weights of a usual scale."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ import numpy.typing as npt
 
 from envs.optional import optional_import
 
-#: Variance of a unit normal behind a ReLU is 1/2 - 1/(2 pi), and its mean square is 1/2: a layer multiplies by the inverse of what it sees.
+#: A layer scales its weights by the inverse of the power that it reads: behind a ReLU, a unit
+#: normal has the variance 1/2 - 1/(2 pi) and the mean square 1/2.
 CENTRED_GAIN, RECTIFIED_GAIN, LINEAR_GAIN = 1 / (0.5 - 0.5 / math.pi), 2.0, 1.0
 
-#: ONNX 1.13 (opset 17 with IR 8): the oldest pair that both TensorRT 8.5 (JetPack 5) and current onnxruntime read.
+#: ONNX 1.13 (opset 17 with IR 8): the oldest pair that both TensorRT 8.5 (JetPack 5) and current
+#: onnxruntime read.
 OPSET, IR_VERSION = 17, 8
 
 
 class GraphBuilder:
-    """Collects nodes and weights; every layer method takes the name of a tensor and returns the name of its result.
+    """Collects the nodes and weights of a graph.
 
-    Tensors are NCHW float32. Weights are He-initialised (He et al. 2015, arXiv:1502.01852), and those of a layer that reads rectified
-    features are centred as well (Huang et al. 2017, arXiv:1710.02338): otherwise the mean that every ReLU adds, which is the same for
-    all images, swamps what differs between them, and after twenty layers the logits hardly depend on the input.
+    Every layer method takes the name of a tensor and returns the name of its result. Tensors are
+    NCHW float32. Weights are He-initialized (He et al. 2015, arXiv:1502.01852). Weights of a layer
+    that reads rectified features are centred too (Huang et al. 2017, arXiv:1710.02338): otherwise
+    the mean that every ReLU adds, which is the same for all images, grows over the differences
+    between images, and after twenty layers the logits hardly depend on the input.
     """
 
     def __init__(self, seed: int) -> None:
@@ -33,7 +37,7 @@ class GraphBuilder:
         self._channels: dict[str, int] = {"input": 3}
 
     def channels(self, x: str) -> int:
-        """Channels of the feature map `x`, or the features of a flattened one."""
+        """Return the channels of the feature map `x`, or the features of a flattened map."""
         return self._channels[x]
 
     def conv(
@@ -47,7 +51,18 @@ class GraphBuilder:
         bias: bool = False,
         rectified: bool = True,
     ) -> str:
-        """Square convolution; weights [out, channels / groups, kernel, kernel], bias [out]; `rectified` where `x` comes from a ReLU."""
+        """Add a square convolution with weights [out, channels / groups, kernel, kernel].
+
+        Args:
+            x: name of the tensor to read.
+            out: output channels.
+            kernel: height and width of the kernel.
+            stride: step in both directions.
+            pad: pixels added on every side.
+            groups: groups of channels.
+            bias: add a bias [out].
+            rectified: True if `x` comes from a ReLU.
+        """
         shape = (out, self._channels[x] // groups, kernel, kernel)
         inputs = [x, self._he(shape, rectified)] + (
             [self._normal((out,), 0.0, 0.01)] if bias else []
@@ -60,33 +75,37 @@ class GraphBuilder:
         }
         return self._node("Conv", inputs, out, **attributes)
 
-    def batch_norm(self, x: str, damp: float = 1.0) -> str:
-        """Batch normalisation in inference, near the identity; `damp` scales it, so that a sum of many branches does not grow."""
+    def batch_norm(self, x: str, scale: float = 1.0) -> str:
+        """Add batch normalization for inference, near the identity times `scale`."""
         size = (self._channels[x],)
         variance = self._weight(self._rng.uniform(0.9, 1.1, size).astype(np.float32))
         parameters = [
-            self._normal(size, damp, 0.1 * damp),
-            self._normal(size, 0.0, 0.1 * damp),
+            self._normal(size, scale, 0.1 * scale),
+            self._normal(size, 0.0, 0.1 * scale),
             self._normal(size, 0.0, 0.1),
             variance,
         ]
         return self._node("BatchNormalization", [x, *parameters], self._channels[x], epsilon=1e-5)
 
     def relu(self, x: str) -> str:
+        """Add max(x, 0)."""
         return self._node("Relu", [x], self._channels[x])
 
     def relu6(self, x: str) -> str:
+        """Add a clip to [0, 6]."""
         limits = [self._weight(np.asarray(limit, np.float32)) for limit in (0.0, 6.0)]
         return self._node("Clip", [x, *limits], self._channels[x])
 
     def add(self, x: str, y: str) -> str:
+        """Add the elementwise sum of two tensors."""
         return self._node("Add", [x, y], self._channels[x])
 
     def concat(self, parts: list[str]) -> str:
-        """Feature maps side by side, over the channels."""
+        """Add the concatenation of feature maps along their channels."""
         return self._node("Concat", parts, sum(self._channels[part] for part in parts), axis=1)
 
     def max_pool(self, x: str, kernel: int, stride: int, pad: int = 0, ceil: bool = False) -> str:
+        """Add a square max pool; sizes round up if `ceil`."""
         attributes = {
             "kernel_shape": [kernel] * 2,
             "strides": [stride] * 2,
@@ -96,20 +115,21 @@ class GraphBuilder:
         return self._node("MaxPool", [x], self._channels[x], **attributes)
 
     def average_pool(self, x: str, kernel: int, stride: int) -> str:
+        """Add a square average pool."""
         return self._node(
             "AveragePool", [x], self._channels[x], kernel_shape=[kernel] * 2, strides=[stride] * 2
         )
 
     def global_average(self, x: str) -> str:
-        """The mean over all pixels of each channel: [batch, channels, 1, 1]."""
+        """Add the mean over the pixels of each channel: [batch, channels, 1, 1]."""
         return self._node("GlobalAveragePool", [x], self._channels[x])
 
     def flatten(self, x: str, pixels: int = 1) -> str:
-        """[batch, channels * pixels] of a feature map with that many pixels."""
+        """Add the reshape of a feature map with that many pixels to [batch, channels * pixels]."""
         return self._node("Flatten", [x], self._channels[x] * pixels, axis=1)
 
     def linear(self, x: str, out: int) -> str:
-        """Fully connected layer behind a ReLU; weights [out, features], bias [out]."""
+        """Add a fully connected layer behind a ReLU: weights [out, features], bias [out]."""
         weights = [
             self._he((out, self._channels[x]), rectified=True),
             self._normal((out,), 0.0, 0.01),
@@ -117,7 +137,7 @@ class GraphBuilder:
         return self._node("Gemm", [x, *weights], out, transB=1)
 
     def model(self, name: str, x: str, image_size: int) -> Any:
-        """The ModelProto from `input` [batch, 3, image_size, image_size] to `logits`, which `x` [batch, features] becomes."""
+        """Return the ModelProto; `x` [batch, features] becomes its output `logits`."""
         helper, kind = self._onnx.helper, self._onnx.TensorProto.FLOAT
         self._nodes[-1].output[0] = "logits"
         source = helper.make_tensor_value_info("input", kind, ["batch", 3, image_size, image_size])
@@ -137,9 +157,8 @@ class GraphBuilder:
         return name
 
     def _he(self, shape: tuple[int, ...], rectified: bool) -> str:
-        centred = (
-            rectified and shape[1] > 1
-        )  # a depthwise filter sees one channel: centred, it would only find edges
+        # A depthwise filter reads one channel: centred, it would only find edges.
+        centred = rectified and shape[1] > 1
         gain = CENTRED_GAIN if centred else RECTIFIED_GAIN if rectified else LINEAR_GAIN
         values = self._rng.standard_normal(shape, dtype=np.float32)
         values *= np.float32(math.sqrt(gain / math.prod(shape[1:])))

@@ -1,4 +1,4 @@
-"""Layers of published networks, so that a device can be modelled for them without their files."""
+"""Layers of published networks, which can be modelled without their files."""
 
 from __future__ import annotations
 
@@ -8,36 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import OptionError
-from envs.graph.layers import LayerTable
+from envs.graph.layer_table import LayerTable
 
 #: Written by `python -m envs.catalog.write_networks`.
 DATA = Path(__file__).parent / "data" / "networks.json"
 
 
 def reference_names() -> tuple[str, ...]:
-    """Names of all reference networks, sorted."""
+    """Return the names of all reference networks, sorted."""
     return tuple(sorted(_entries()))
 
 
 @cache
 def reference_network(name: str) -> LayerTable:
-    """The layers of a published network; OptionError, listing the names, where there is none called so."""
-    return LayerTable.from_dict(
-        {key: value for key, value in _entry(name).items() if key != "source"}
-    )
-
-
-def reference_source(name: str) -> str:
-    """Where the network was described, the size of its input, and what is approximate; OptionError as for `reference_network`."""
-    return str(_entry(name)["source"])
-
-
-def _entry(name: str) -> dict[str, Any]:
+    """Return the layers of a published network; raise OptionError if there is none by that name."""
     if name not in _entries():
         raise OptionError(
             f"unknown reference network {name!r}: choose from {', '.join(reference_names())}"
         )
-    return _entries()[name]
+    entry = _entries()[name]
+    return LayerTable.from_dict({key: entry[key] for key in entry if key != "source"})
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Draws graphs whose weights have a shape and no values: enough to count layers, and gigabytes lighter than the network."""
+"""Build graphs whose weights have a shape and no values, to count layers without the memory."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from typing import Any
 import numpy as np
 
 from envs.catalog.graph_builder import GraphBuilder
-from envs.graph.reading import ShapedGraph, shape_graph
+from envs.graph.shapes import ShapedGraph, shape_graph
 
-#: ONNX 1.15, the first with GELU as one operator; these graphs are counted here and never run.
+#: ONNX 1.15, the first version with GELU as one operator. These graphs are counted and never run.
 OPSET, IR_VERSION = 20, 9
 
 
 class ShapeBuilder(GraphBuilder):
-    """A GraphBuilder for any operator, any number of inputs and outputs, and feature maps of any rank."""
+    """A GraphBuilder for any operator, any number of inputs and outputs, and maps of any rank.
+
+    Args:
+        inputs: shape of one sample, without the batch, by name of the input.
+    """
 
     def __init__(self, inputs: dict[str, tuple[int, ...]]) -> None:
-        """Starts from the inputs, by name: the shape of one sample, without the batch."""
         super().__init__(seed=0)
         self._inputs = inputs
         self._channels = {name: shape[0] for name, shape in inputs.items()}
 
     def graph(self, name: str, outputs: list[str]) -> ShapedGraph:
-        """The graph up to these tensors, with its shapes."""
+        """Return the graph up to these tensors, with its shapes."""
         helper, kind = self._onnx.helper, self._onnx.TensorProto.FLOAT
         kinds = {
             key: self._onnx.TensorProto.INT64 if key.endswith("ids") else kind
@@ -51,7 +54,15 @@ class ShapeBuilder(GraphBuilder):
         channels: int | None = None,
         **attributes: Any,
     ) -> str:
-        """Any operator on tensors and on weights of these shapes; `channels` of the result, those of the first input where left out."""
+        """Add any operator on tensors and on weights of these shapes.
+
+        Args:
+            kind: the operator.
+            inputs: names of its tensors.
+            *weights: shapes of its weights.
+            channels: of the result; those of the first input if None.
+            **attributes: its attributes.
+        """
         return self._node(
             kind,
             [*inputs, *map(self.blank, weights)],
@@ -62,7 +73,7 @@ class ShapeBuilder(GraphBuilder):
     def listed(
         self, kind: str, x: str, *lists: list[int], channels: int | None = None, **attributes: Any
     ) -> str:
-        """An operator that takes its numbers as further inputs, such as Reshape or Slice."""
+        """Add an operator that reads lists of integers as inputs, such as Reshape or Slice."""
         return self._node(
             kind,
             [x, *(self._weight(np.asarray(numbers, np.int64)) for numbers in lists)],
@@ -80,7 +91,7 @@ class ShapeBuilder(GraphBuilder):
         groups: int = 1,
         act: str = "Relu",
     ) -> str:
-        """Convolution, batch normalisation and activation; padded to keep the size where `pad` is None."""
+        """Add convolution, batch normalization and activation; `pad=None` keeps the size."""
         return self.activate(
             self.batch_norm(self.convolve(x, out, kernel, stride, pad, groups)), act
         )
@@ -95,7 +106,7 @@ class ShapeBuilder(GraphBuilder):
         groups: int = 1,
         bias: bool = False,
     ) -> str:
-        """Convolution with a kernel of any shape."""
+        """Add a convolution with a kernel of any shape; `pad=None` keeps the size."""
         sizes = (kernel, kernel) if isinstance(kernel, int) else kernel
         pads = [size // 2 if pad is None else pad for size in sizes]
         weights = [(out, self._channels[x] // groups, *sizes), *([(out,)] if bias else [])]
@@ -111,21 +122,22 @@ class ShapeBuilder(GraphBuilder):
         )
 
     def activate(self, x: str, kind: str) -> str:
-        """An operator without weights, `Silu` (x times its sigmoid), or nothing for an empty text."""
+        """Add an operator without weights, `Silu` (x times its sigmoid), or nothing for ""."""
         if kind == "Silu":
             return self.op("Mul", [x, self.op("Sigmoid", [x])])
         return self.op(kind, [x]) if kind else x
 
     def matmul(self, x: str, out: int, bias: bool = True) -> str:
-        """Product of the last dimension, which has as many entries as `x` has channels, with a matrix."""
+        """Add the product of the last dimension, which are the channels, with a matrix."""
         y = self.op("MatMul", [x], (self._channels[x], out), channels=out)
         return self.op("Add", [y], (out,)) if bias else y
 
     def layer_norm(self, x: str) -> str:
+        """Add layer normalization with scale and bias."""
         return self.op("LayerNormalization", [x], (self._channels[x],), (self._channels[x],))
 
     def upsample(self, x: str, size: tuple[int, int]) -> str:
-        """Nearest neighbour to these pixels; the batch stays free, since only the last two axes are named."""
+        """Add a nearest-neighbour resize of the last two axes to this size."""
         return self._node(
             "Resize",
             [x, "", "", self._weight(np.asarray(size, np.int64))],
@@ -135,12 +147,12 @@ class ShapeBuilder(GraphBuilder):
         )
 
     def squeeze_excite(self, x: str, squeezed: int, act: str, gate: str) -> str:
-        """Scales each channel by what a small network says of the channels' means (Hu et al. 2018, arXiv:1709.01507)."""
+        """Add a scale per channel, from the channels' means (Hu et al. 2018, arXiv:1709.01507)."""
         y = self.activate(self.conv(self.global_average(x), squeezed, 1, bias=True), act)
         return self.op("Mul", [x, self.op(gate, [self.conv(y, self._channels[x], 1, bias=True)])])
 
     def blank(self, shape: tuple[int, ...]) -> str:
-        """A weight of this shape."""
+        """Add a weight of this shape."""
         name = f"weight_{len(self._weights)}"
         self._weights.append(
             self._onnx.TensorProto(name=name, dims=shape, data_type=self._onnx.TensorProto.FLOAT)
@@ -148,7 +160,7 @@ class ShapeBuilder(GraphBuilder):
         return name
 
     def number(self, value: float) -> str:
-        """A constant."""
+        """Add a constant."""
         return self._weight(np.asarray(value, np.float32))
 
     def _he(self, shape: tuple[int, ...], rectified: bool) -> str:

@@ -1,4 +1,4 @@
-"""Draws the reference networks and writes their layers into the package: `python -m envs.catalog.write_networks`."""
+"""Draw the reference networks and write their layers: `python -m envs.catalog.write_networks`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from envs.catalog import drawn_classifiers, drawn_detectors, drawn_sequences
 from envs.catalog.architectures import ARCHITECTURES
 from envs.catalog.reference_networks import DATA
 from envs.catalog.shape_builder import ShapeBuilder
-from envs.graph.layers import LayerTable, table_of
+from envs.graph.layer_table import LayerTable
+from envs.graph.layers import table_of
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How a network is drawn.
+    """A network and how it is drawn.
 
     Attributes:
-        draw: the graph -> its outputs.
-        source: paper or code, input, and what the drawing leaves out.
-        inputs: shape of one sample by name; integers where the name ends in `ids`.
+        draw: adds the network to a graph and returns its outputs.
+        source: paper or code, size of the input, and what the drawing leaves out.
+        inputs: shape of one sample by name; a name that ends in `ids` means integers.
     """
 
     draw: Callable[[ShapeBuilder], list[str]]
@@ -62,7 +63,8 @@ DRAWINGS: dict[str, Drawing] = {
     ),
     "alexnet": Drawing(
         drawn_classifiers.alexnet,
-        "Krizhevsky 2014, arXiv:1404.5997, as in torchvision (one column, no normalisation); 224 x 224",
+        "Krizhevsky 2014, arXiv:1404.5997, as in torchvision (one column, no normalisation); "
+        "224 x 224",
     ),
     "googlenet": Drawing(
         drawn_classifiers.googlenet,
@@ -85,18 +87,22 @@ DRAWINGS: dict[str, Drawing] = {
     ),
     "resnet34_1280x768": Drawing(
         lambda g: drawn_classifiers.resnet_stages(g, (3, 4, 6, 3), bottleneck=False)[-1:],
-        "He et al. 2015, arXiv:1512.03385, up to the last convolution, without a pyramid; 768 rows of 1280 pixels",
+        "He et al. 2015, arXiv:1512.03385, up to the last convolution, without a pyramid; "
+        "768 rows of 1280 pixels",
         _image(768, 1280),
     ),
     "retinanet_resnet34_1280x768": Drawing(
         drawn_detectors.retinanet_resnet34,
-        "Lin et al. 2017, arXiv:1708.02002; 9 anchors and, as Waymo Open has them, 3 classes (NVIDIA/Deep-Learning-Accelerator-SW measured one trained "
-        f"on it and states neither number), sixth level from the backbone; 768 rows of 1280 pixels; {_BOXES}; {_SHARED}",
+        "Lin et al. 2017, arXiv:1708.02002; 9 anchors and, as Waymo Open has them, 3 classes "
+        "(NVIDIA/Deep-Learning-Accelerator-SW measured one trained on it and states neither "
+        "number), sixth level from the backbone; 768 rows of 1280 pixels; "
+        f"{_BOXES}; {_SHARED}",
         _image(768, 1280),
     ),
     "retinanet_resnext50": Drawing(
         drawn_detectors.retinanet_resnext50,
-        f"MLPerf Inference retinanet (ResNeXt-50 32x4d, 264 classes, 9 anchors), {_MLPERF}; 800 x 800; {_BOXES}; {_SHARED}",
+        f"MLPerf Inference retinanet (ResNeXt-50 32x4d, 264 classes, 9 anchors), {_MLPERF}; "
+        f"800 x 800; {_BOXES}; {_SHARED}",
         _image(800, 800),
     ),
     "ssd_mobilenet_v1": Drawing(
@@ -121,46 +127,50 @@ DRAWINGS: dict[str, Drawing] = {
     ),
     "bert_large": Drawing(
         drawn_sequences.bert_large,
-        "Devlin et al. 2018, arXiv:1810.04805, with the two outputs of SQuAD as in MLPerf Inference bert; 384 tokens, all of them computed; "
-        "attention as products and a softmax of their own; weights without the tables of embeddings, of which a sample reads a few rows",
+        "Devlin et al. 2018, arXiv:1810.04805, with the two outputs of SQuAD as in MLPerf "
+        "Inference bert; 384 tokens, all of them computed; attention as products and a softmax of "
+        "their own; weights without the tables of embeddings, of which a sample reads a few rows",
         {"token_ids": (384,), "segment_ids": (384,), "mask": (1, 1, 384)},
     ),
     "rnnt": Drawing(
         drawn_sequences.rnnt,
-        f"MLPerf Inference rnnt (He et al. 2018, arXiv:1811.06621), {_MLPERF}; approximate: one utterance of 7.2 s, about the mean of LibriSpeech dev-clean, "
-        "as 240 steps of 30 ms and 107 symbols, both counts estimated; the greedy decoder counts as if it ran all steps and symbols at once",
+        f"MLPerf Inference rnnt (He et al. 2018, arXiv:1811.06621), {_MLPERF}; approximate: one "
+        "utterance of 7.2 s, about the mean of LibriSpeech dev-clean, as 240 steps of 30 ms and "
+        "107 symbols, both counts estimated; the greedy decoder counts as if it ran all steps and "
+        "symbols at once",
         {"input": (240, 240), "symbol_ids": (107,)},
     ),
     "unet3d": Drawing(
         lambda g: drawn_sequences.unet3d(g, 4),
-        "MLPerf Inference 3d-unet until v1.1 (nnU-Net on BraTS 2019, Isensee et al. 2018, arXiv:1809.10486): one volume of 4 x 224 x 224 x 160, 4 classes",
+        "MLPerf Inference 3d-unet until v1.1 (nnU-Net on BraTS 2019, Isensee et al. 2018, "
+        "arXiv:1809.10486): one volume of 4 x 224 x 224 x 160, 4 classes",
         {"input": (4, 224, 224, 160)},
     ),
     "unet3d_kits19": Drawing(
         lambda g: drawn_sequences.unet3d(g, 3),
-        "MLPerf Inference 3d-unet from v2.0 (KiTS19): one window of 128 x 128 x 128, 3 classes; a sample is a volume of as many overlapping windows as its "
-        "size asks for, a number that differs from volume to volume and is not part of these layers",
+        "MLPerf Inference 3d-unet from v2.0 (KiTS19): one window of 128 x 128 x 128, 3 classes; a "
+        "sample is a volume of as many overlapping windows as its size asks for, a number that "
+        "differs from volume to volume and is not part of these layers",
         {"input": (1, 128, 128, 128)},
     ),
 }
 
 
-def drawn(name: str) -> LayerTable:
-    """The layers of one of DRAWINGS, counted anew."""
+def draw_layers(name: str) -> LayerTable:
+    """Return the layers of one of DRAWINGS, drawn anew."""
     drawing = DRAWINGS[name]
     graph = ShapeBuilder(drawing.inputs)
     return table_of(graph.graph(name, drawing.draw(graph)), name)
 
 
-def entry(name: str) -> dict[str, Any]:
-    """What the file holds of a network."""
-    return {"source": DRAWINGS[name].source, **drawn(name).to_dict()}
+def _entry(name: str) -> dict[str, Any]:
+    return {"source": DRAWINGS[name].source, **draw_layers(name).to_dict()}
 
 
 def write(path: Path = DATA) -> None:
-    """One network a line, in the order of their names, so that a change shows as the lines that it changed."""
+    """Write one network per line, sorted by name, so that a diff shows the changed networks."""
     lines = [
-        f"{json.dumps(name)}:{json.dumps(entry(name), separators=(',', ':'), allow_nan=False)}"
+        f"{json.dumps(name)}:{json.dumps(_entry(name), separators=(',', ':'), allow_nan=False)}"
         for name in sorted(DRAWINGS)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,1 @@
+"""ONNX files, read as the kernels that an inference engine runs."""

@@ -1,4 +1,4 @@
-"""What one sample costs a network: multiply-accumulates, bytes and layers, from a graph whose shapes are known."""
+"""Cost of one run of a graph with known shapes: multiply-accumulates, bytes and layers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from typing import Any
 from envs.errors import NetworkError
 from envs.graph.onnx_file import subgraphs
 
-#: Bytes of an FP32 number; weights and activations are counted as such whatever type the file stores, so that networks compare.
+Shapes = dict[str, tuple[int, ...]]
+
+#: Bytes of an FP32 number. Weights and activations count as FP32 whatever type the file stores, so
+#: that networks can be compared.
 FP32_BYTES = 4
 
-#: Operators that multiply and accumulate, and whose cost is counted.
+#: Operators that multiply and accumulate.
 MULTIPLYING = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
-#: Operators that compute nothing: they rename a tensor or look at it through another shape.
-PLUMBING = frozenset(
-    {
+#: Operators that compute nothing: they rename or reshape a tensor.
+SHAPE_ONLY = frozenset(
+    [
         "Constant",
         "Identity",
         "Reshape",
@@ -28,13 +31,20 @@ PLUMBING = frozenset(
         "Dropout",
         "Shape",
         "Size",
-    }
+    ]
 )
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one run of the graph, at the batch its shapes were inferred for; bytes are of FP32 numbers."""
+    """Cost of one run at the batch for which shapes were inferred, with FP32 numbers.
+
+    Attributes:
+        macs: multiply-accumulates.
+        weight_bytes: bytes of all weights.
+        activation_bytes: the most bytes of activations that are alive at once.
+        layers: nodes that compute something.
+    """
 
     macs: int
     weight_bytes: int
@@ -42,44 +52,41 @@ class Cost:
     layers: int
 
 
-def cost(
-    graph: Any, shapes: dict[str, tuple[int, ...]], inputs: list[str], float_types: frozenset[int]
-) -> Cost:
-    """Counts over the nodes that an output depends on.
+def cost(graph: Any, shapes: Shapes, inputs: list[str], float_types: frozenset[int]) -> Cost:
+    """Return the cost of the nodes that an output depends on.
 
     Args:
         graph: a GraphProto; its nodes are sorted, as ONNX demands.
         shapes: of every tensor whose shape is known.
-        inputs: names of the inputs that are no weights.
-        float_types: element types that are weights (indices and shapes are not).
+        inputs: names of the inputs that are not weights.
+        float_types: element types of weights; indices and shapes have other types.
 
     Raises:
-        NetworkError: the shape of a tensor that depends on the input is unknown; without the file's name, which the caller adds.
+        NetworkError: the shape of an activation is unknown. The caller adds the file's name.
     """
-    nodes = computed(graph, shapes, inputs)
+    nodes = computed_nodes(graph, shapes, inputs)
+    outputs = {output.name for output in graph.output}
     return Cost(
         macs=sum(macs(node, shapes) for node in nodes),
-        weight_bytes=_weight_bytes(graph, _needed(graph), float_types),
-        activation_bytes=_peak_bytes(
-            nodes, shapes, inputs, [output.name for output in graph.output]
-        ),
-        layers=sum(node.op_type not in PLUMBING for node in nodes),
+        weight_bytes=_weight_bytes(graph, _needed_nodes(graph), float_types),
+        activation_bytes=_peak_bytes(nodes, shapes, inputs, outputs),
+        layers=sum(node.op_type not in SHAPE_ONLY for node in nodes),
     )
 
 
-def computed(graph: Any, shapes: dict[str, tuple[int, ...]], inputs: list[str]) -> list[Any]:
-    """The nodes that an output depends on and that run for every sample.
+def computed_nodes(graph: Any, shapes: Shapes, inputs: list[str]) -> list[Any]:
+    """Return the nodes that an output depends on and that run for every sample.
 
     Raises:
-        NetworkError: the shape of a tensor that depends on the input is unknown; without the file's name, which the caller adds.
+        NetworkError: the shape of an activation is unknown. The caller adds the file's name.
     """
-    nodes, moving = [], set(inputs)
-    for node in _needed(graph):
-        # What only depends on weights is folded into a constant by every runtime, and so is what only depends on a shape.
-        if node.op_type not in ("Shape", "Size") and not moving.isdisjoint(_reads(node)):
+    nodes, activations = [], set(inputs)
+    for node in _needed_nodes(graph):
+        # Every runtime folds a node into a constant if it depends on weights or shapes only.
+        if node.op_type not in ("Shape", "Size") and not activations.isdisjoint(_reads(node)):
             nodes.append(node)
-            moving.update(filter(None, node.output))
-    for name in sorted(moving):
+            activations.update(filter(None, node.output))
+    for name in sorted(activations):
         if name not in shapes:
             raise NetworkError(f"the shape of tensor {name!r} depends on the data")
     return nodes
@@ -93,7 +100,7 @@ def _reads(node: Any) -> Iterator[str]:
             yield from filter(None, inner.input)
 
 
-def _needed(graph: Any) -> list[Any]:
+def _needed_nodes(graph: Any) -> list[Any]:
     wanted, needed = {output.name for output in graph.output}, []
     for node in reversed(graph.node):
         if not wanted.isdisjoint(node.output):
@@ -102,11 +109,16 @@ def _needed(graph: Any) -> list[Any]:
     return needed[::-1]
 
 
-def macs(node: Any, shapes: dict[str, tuple[int, ...]]) -> int:
-    """Multiply-accumulates of one node; NetworkError where they depend on the data."""
+def macs(node: Any, shapes: Shapes) -> int:
+    """Return the multiply-accumulates of one node.
+
+    Raises:
+        NetworkError: they depend on the data, or a shape is unknown.
+    """
     if any(inner.op_type in MULTIPLYING for graph in subgraphs(node) for inner in graph.node):
         raise NetworkError(
-            f"{node.op_type} {node.name!r} runs layers inside a branch or loop, so that their cost depends on the data"
+            f"{node.op_type} {node.name!r} runs layers inside a branch or loop, "
+            "so that their cost depends on the data"
         )
     if node.op_type not in MULTIPLYING or node.domain not in ("", "ai.onnx"):
         return 0
@@ -114,13 +126,11 @@ def macs(node: Any, shapes: dict[str, tuple[int, ...]]) -> int:
         if name not in shapes:
             raise NetworkError(f"the shape of tensor {name!r} is unknown")
     left, right, result = shapes[node.input[0]], shapes[node.input[1]], shapes[node.output[0]]
-    if (
-        node.op_type == "Conv"
-    ):  # weights [out, channels / groups, *kernel]: each result sums over all but the first
+    # Weights [out, channels / groups, *kernel]: each result is a sum over all but the first axis.
+    if node.op_type == "Conv":
         return math.prod(result) * math.prod(right[1:])
-    if (
-        node.op_type == "ConvTranspose"
-    ):  # weights [channels, out / groups, *kernel]: each input is spread over all but the first
+    # Weights [channels, out / groups, *kernel]: each input is multiplied by all but the first axis.
+    if node.op_type == "ConvTranspose":
         return math.prod(left) * math.prod(right[1:])
     if node.op_type == "Gemm" and any(
         attribute.name == "transA" and attribute.i for attribute in node.attribute
@@ -130,9 +140,8 @@ def macs(node: Any, shapes: dict[str, tuple[int, ...]]) -> int:
 
 
 def _weight_bytes(graph: Any, needed: list[Any], float_types: frozenset[int]) -> int:
-    used = {name for node in needed for name in _reads(node)} | {
-        output.name for output in graph.output
-    }
+    used = {name for node in needed for name in _reads(node)}
+    used |= {output.name for output in graph.output}
     numbers = sum(
         math.prod(weight.dims)
         for weight in graph.initializer
@@ -147,24 +156,24 @@ def _weight_bytes(graph: Any, needed: list[Any], float_types: frozenset[int]) ->
     return int(numbers) * FP32_BYTES
 
 
-def _peak_bytes(
-    computed: list[Any], shapes: dict[str, tuple[int, ...]], inputs: list[str], outputs: list[str]
-) -> int:
-    """The most bytes alive at once when nodes run in order, each result in memory of its own until its last reader has run."""
-    moving = {*inputs, *(name for node in computed for name in node.output if name)}
-    last = {
+def _peak_bytes(nodes: list[Any], shapes: Shapes, inputs: list[str], outputs: set[str]) -> int:
+    """Return the most bytes alive at once when the nodes run in order.
+
+    Each result has memory of its own until its last reader has run.
+    """
+    activations = {*inputs, *(name for node in nodes for name in node.output if name)}
+    last_reader = {
         name: position
-        for position, node in enumerate(computed)
+        for position, node in enumerate(nodes)
         for name in _reads(node)
-        if name in moving
+        if name in activations
     }
     alive = peak = sum(math.prod(shapes[name]) for name in inputs)
-    for position, node in enumerate(computed):
+    for position, node in enumerate(nodes):
         results = {name for name in node.output if name}
         alive += sum(math.prod(shapes[name]) for name in results)
         peak = max(peak, alive)
-        finished = {name for name in _reads(node) if last.get(name) == position} | {
-            name for name in results if name not in last
-        }
-        alive -= sum(math.prod(shapes[name]) for name in finished - set(outputs))
+        finished = {name for name in _reads(node) if last_reader.get(name) == position}
+        finished |= results - last_reader.keys()
+        alive -= sum(math.prod(shapes[name]) for name in finished - outputs)
     return peak * FP32_BYTES

@@ -1,7 +1,8 @@
-"""Which operations the Deep Learning Accelerators of an Orin take.
+"""Operations that the Deep Learning Accelerators (DLAs) of an Orin support.
 
-Sources: NVIDIA TensorRT documentation, "DLA Supported Layers and Restrictions"; the operator matrix of
-NVIDIA/Deep-Learning-Accelerator-SW, operators/README.md. An operator that is not in the table falls to the GPU.
+Sources: NVIDIA TensorRT documentation, "DLA Supported Layers and Restrictions"; the operator matrix
+of NVIDIA/Deep-Learning-Accelerator-SW, operators/README.md. Operators that are not in the table run
+on the GPU.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 
 from envs.graph.fusion import FREE, Operation
 
-#: Largest dimension besides the batch, and with it most channels.
+#: Largest dimension besides the batch; this bounds the channels too.
 MAX_DIMENSION = 8192
 CONV_KERNEL, CONV_STRIDE, CONV_PADDING = 32, 8, 31
 DECONV_KERNEL, DECONV_STRIDE = 32, 32
@@ -21,21 +22,21 @@ LRN_WINDOWS = (3, 5, 7, 9)
 NEAREST_SCALE, LINEAR_SCALE = 32, 4
 
 
-def takes(step: Operation) -> bool:
-    """Whether a DLA runs this operation; plumbing counts as taken, since it becomes part of its neighbours."""
-    if step.kind in FREE:
+def supports(step: Operation) -> bool:
+    """Return True if a DLA runs this operation; free operations become part of their neighbours."""
+    if step.op_type in FREE:
         return True
-    rule = _RULES.get(step.kind)
+    rule = _RULES.get(step.op_type)
     return rule is not None and rule(step)
 
 
 def _fits(step: Operation) -> bool:
     read = [
         shape
-        for shape, moving in zip(step.inputs, step.moving, strict=True)
-        if shape is not None and moving
+        for shape, is_activation in zip(step.input_shapes, step.is_activation, strict=True)
+        if shape is not None and is_activation
     ]
-    return all(size <= MAX_DIMENSION for shape in (*read, step.result) for size in shape[1:])
+    return all(size <= MAX_DIMENSION for shape in (*read, step.output_shape) for size in shape[1:])
 
 
 def _within(step: Operation, key: str, limit: int) -> bool:
@@ -43,8 +44,8 @@ def _within(step: Operation, key: str, limit: int) -> bool:
 
 
 def _kernel_within(step: Operation, limit: int) -> bool:
-    """Weights [out, in, *kernel], of one dimension or two."""
-    weights = step.inputs[1]
+    """Return True for weights [out, in, *kernel] of one or two dimensions within the limit."""
+    weights = step.input_shapes[1]
     return weights is not None and len(weights) <= 4 and all(size <= limit for size in weights[2:])
 
 
@@ -68,47 +69,53 @@ def _deconvolution(step: Operation) -> bool:
 
 
 def _pool(step: Operation) -> bool:
-    planar = len(step.result) <= 4
+    is_planar = len(step.output_shape) <= 4
     windows = (
         _within(step, "kernel_shape", POOL_WINDOW)
         and _within(step, "strides", POOL_STRIDE)
         and _within(step, "pads", POOL_PADDING)
     )
-    return planar and windows and _within(step, "dilations", 1) and _fits(step)
+    return is_planar and windows and _within(step, "dilations", 1) and _fits(step)
 
 
 def _global_pool(step: Operation) -> bool:
-    """Native in no TensorRT, but rewritten as an average pool with a window of the whole map where that is small enough."""
-    source = step.inputs[0] or ()
+    """Return True if the whole map fits a window.
+
+    No TensorRT runs a global pool on a DLA; it is rewritten as an average pool with that window.
+    """
+    source = step.shape_of(0)
     return (
         len(source) == 4
         and max(source[2:]) <= POOL_WINDOW
-        and math.prod(step.result) == math.prod(source[:2])
+        and math.prod(step.output_shape) == math.prod(source[:2])
     )
 
 
 def _softmax(step: Operation) -> bool:
-    axis = step.attributes.get("axis", -1)
-    length = step.result[axis]
-    alone = math.prod(step.result[1:]) == length
-    return length <= (SOFTMAX_ALONE if alone else SOFTMAX_AXIS) and _fits(step)
+    length = step.output_shape[step.attributes.get("axis", -1)]
+    is_alone = math.prod(step.output_shape[1:]) == length
+    return length <= (SOFTMAX_ALONE if is_alone else SOFTMAX_AXIS) and _fits(step)
 
 
 def _resize(step: Operation) -> bool:
-    """Whole factors over the pixels alone."""
-    source, mode = step.inputs[0] or (), step.attributes.get("mode", b"nearest")
+    """Return True for whole factors within the limit that change the pixels alone."""
+    source, mode = step.shape_of(0), step.attributes.get("mode", b"nearest")
     limit = NEAREST_SCALE if mode == b"nearest" else LINEAR_SCALE if mode == b"linear" else 0
-    if len(source) != 4 or source[:2] != step.result[:2] or not _fits(step):
+    if len(source) != 4 or source[:2] != step.output_shape[:2] or not _fits(step):
         return False
     return all(
         new % old == 0 and new // old <= limit
-        for new, old in zip(step.result[2:], source[2:], strict=True)
+        for new, old in zip(step.output_shape[2:], source[2:], strict=True)
     )
 
 
-def _by_weights(step: Operation) -> bool:
-    """A fully connected layer becomes a convolution over all that it reads, so that only its results count as channels."""
-    return len(step.moving) > 1 and not step.moving[1] and step.result[-1] <= MAX_DIMENSION
+def _fully_connected(step: Operation) -> bool:
+    """Return True for a product with weights whose results fit.
+
+    It becomes a convolution over its whole input, so that only its results count as channels.
+    """
+    has_weights = len(step.is_activation) > 1 and not step.is_activation[1]
+    return has_weights and step.output_shape[-1] <= MAX_DIMENSION
 
 
 _POINTWISE = (
@@ -131,8 +138,8 @@ _POINTWISE = (
 _RULES: dict[str, Callable[[Operation], bool]] = {
     "Conv": _convolution,
     "ConvTranspose": _deconvolution,
-    "Gemm": _by_weights,
-    "MatMul": _by_weights,
+    "Gemm": _fully_connected,
+    "MatMul": _fully_connected,
     "MaxPool": _pool,
     "AveragePool": _pool,
     "GlobalAveragePool": _global_pool,

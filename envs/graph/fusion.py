@@ -1,4 +1,7 @@
-"""Groups the nodes of a graph into the kernels that inference engines run: a layer and the cheap arithmetic behind it."""
+"""Group the nodes of a graph into the kernels that an inference engine runs.
+
+A kernel is a layer with the elementwise arithmetic behind it.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +11,23 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from envs.graph.cost import MULTIPLYING, computed, macs
-from envs.graph.reading import ShapedGraph
+from envs.graph.cost import MULTIPLYING, SHAPE_ONLY, computed_nodes, macs
+from envs.graph.shapes import ShapedGraph
 from envs.optional import optional_import
 
 Shape = tuple[int, ...]
 
 RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
-#: What moves no data of its own: it renames a tensor, or is folded into the kernel that writes or reads it.
-FREE = frozenset(
-    {
-        "Constant",
-        "Identity",
-        "Reshape",
-        "Flatten",
-        "Squeeze",
-        "Unsqueeze",
-        "Dropout",
-        "Shape",
-        "Size",
-        "Transpose",
-        "Concat",
-        "Split",
-        "Slice",
-        "Cast",
-        "Pad",
-        "QuantizeLinear",
-        "DequantizeLinear",
-    }
+#: Operators that move no data of their own: they rename a tensor, or are folded into the kernel
+#: that writes or reads it.
+FREE = SHAPE_ONLY | frozenset(
+    ["Transpose", "Concat", "Split", "Slice", "Cast", "Pad", "QuantizeLinear", "DequantizeLinear"]
 )
 
-#: Arithmetic on single elements, which the kernel before it does while the element is still in a register.
+#: Elementwise arithmetic, which the kernel before it does while the element is in a register.
 POINTWISE = frozenset(
-    {
+    [
         "BatchNormalization",
         "Relu",
         "LeakyRelu",
@@ -71,85 +57,99 @@ POINTWISE = frozenset(
         "Div",
         "Min",
         "Max",
-    }
+    ]
 )
 
-NORMALISING = frozenset({"LayerNormalization", "InstanceNormalization", "GroupNormalization"})
+NORMALIZING = frozenset({"LayerNormalization", "InstanceNormalization", "GroupNormalization"})
 
-#: Layers that go on with pointwise arithmetic; pools and everything else write their result first.
-OPEN = MULTIPLYING | POINTWISE | NORMALISING
+#: Operators that fuse with the pointwise arithmetic behind them; pools and all others write first.
+FUSING = MULTIPLYING | POINTWISE | NORMALIZING
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One node with its shapes, the batch in front.
+    """One node with its shapes; the batch is the first axis.
 
     Attributes:
-        kind: the operator; with its domain where that is not ONNX's own.
-        attributes: its numbers, texts and lists.
-        reads: tensors it reads that depend on the network's input, each once.
-        results: tensors it gives.
-        inputs: shapes of all its inputs in order; None where one is left out or unknown.
-        moving: whether each of these depends on the network's input; the others are weights.
-        result: shape of the first result.
+        op_type: the operator, with its domain if that is not ONNX's own.
+        attributes: values of its attributes by name.
+        reads: names of the activations that it reads, each once.
+        outputs: names of the tensors that it writes.
+        input_shapes: shapes of all inputs in order; None if an input is left out or unknown.
+        is_activation: for each input, True if it depends on the network's input, else a weight.
+        output_shape: shape of the first output.
         macs: multiply-accumulates at the batch of the shapes.
     """
 
-    kind: str
+    op_type: str
     attributes: dict[str, Any]
     reads: tuple[str, ...]
-    results: tuple[str, ...]
-    inputs: tuple[Shape | None, ...]
-    moving: tuple[bool, ...]
-    result: Shape
+    outputs: tuple[str, ...]
+    input_shapes: tuple[Shape | None, ...]
+    is_activation: tuple[bool, ...]
+    output_shape: Shape
     macs: int
+
+    def shape_of(self, position: int) -> Shape:
+        """Return the shape of an input; () if it is unknown."""
+        return self.input_shapes[position] or ()
 
 
 def operations(graph: ShapedGraph) -> list[Operation]:
-    """The nodes that run for every sample, in their order; NetworkError, without the file's name, where their cost depends on the data."""
+    """Return the nodes that run for every sample, in order.
+
+    Raises:
+        NetworkError: their cost depends on the data. The caller adds the file's name.
+    """
     value = optional_import("onnx.helper", "networks").get_attribute_value
-    nodes = computed(graph.graph, graph.shapes, graph.inputs)
-    moving = {*graph.inputs, *(name for node in nodes for name in node.output if name)}
+    nodes = computed_nodes(graph.graph, graph.shapes, graph.inputs)
+    activations = {*graph.inputs, *(name for node in nodes for name in node.output if name)}
     return [
         Operation(
-            kind=node.op_type
-            if node.domain in ("", "ai.onnx")
-            else f"{node.domain}.{node.op_type}",
+            op_type=_full_op_type(node),
             attributes={attribute.name: value(attribute) for attribute in node.attribute},
-            reads=tuple(dict.fromkeys(name for name in node.input if name in moving)),
-            results=tuple(filter(None, node.output)),
-            inputs=tuple(graph.shapes.get(name) for name in node.input),
-            moving=tuple(name in moving for name in node.input),
-            result=graph.shapes[next(filter(None, node.output))],
+            reads=tuple(dict.fromkeys(name for name in node.input if name in activations)),
+            outputs=tuple(filter(None, node.output)),
+            input_shapes=tuple(graph.shapes.get(name) for name in node.input),
+            is_activation=tuple(name in activations for name in node.input),
+            output_shape=graph.shapes[next(filter(None, node.output))],
             macs=macs(node, graph.shapes) + _recurrent_macs(node, graph.shapes),
         )
         for node in nodes
     ]
 
 
-def fuse(steps: list[Operation], outputs: set[str]) -> list[list[Operation]]:
-    """The operations of each kernel, its layer first; plumbing that nobody took in is left out.
+def _full_op_type(node: Any) -> str:
+    is_standard = node.domain in ("", "ai.onnx")
+    return str(node.op_type if is_standard else f"{node.domain}.{node.op_type}")
 
-    A layer takes in the pointwise arithmetic behind it as long as one tensor comes out in the end. A convolution or product adds at
-    most one tensor from elsewhere (a residual), and only one that is computed before it.
+
+def fuse(steps: list[Operation], outputs: set[str]) -> list[list[Operation]]:
+    """Return the operations of each kernel, its layer first.
+
+    A layer takes in the pointwise arithmetic behind it as long as the kernel ends in one tensor. A
+    convolution or product adds at most one tensor from elsewhere (a residual), and only one that is
+    computed before it. Free operations that no kernel took in are left out.
+
+    Args:
+        steps: all operations, in order.
+        outputs: names of the network's outputs.
     """
     consumers: dict[str, list[int]] = defaultdict(list)
     for position, step in enumerate(steps):
         for name in step.reads:
             consumers[name].append(position)
-    made = {name: position for position, step in enumerate(steps) for name in step.results}
-    taken: set[int] = set()
+    written_at = {name: position for position, step in enumerate(steps) for name in step.outputs}
+    fused: set[int] = set()
     kernels = []
     for position, step in enumerate(steps):
-        if position in taken or step.kind in FREE:
+        if position in fused or step.op_type in FREE:
             continue
-        members = (
-            _grow(position, steps, consumers, made, taken, outputs)
-            if step.kind in OPEN
-            else [position]
-        )
-        taken.update(members)
-        made.update({name: position for member in members for name in steps[member].results})
+        members = [position]
+        if step.op_type in FUSING:
+            members = _grow(position, steps, consumers, written_at, fused, outputs)
+        fused.update(members)
+        written_at |= {name: position for member in members for name in steps[member].outputs}
         kernels.append([steps[member] for member in members])
     return kernels
 
@@ -158,52 +158,54 @@ def _grow(
     head: int,
     steps: list[Operation],
     consumers: dict[str, list[int]],
-    made: dict[str, int],
-    taken: set[int],
+    written_at: dict[str, int],
+    fused: set[int],
     outputs: set[str],
 ) -> list[int]:
-    size, multiplies = math.prod(steps[head].result), steps[head].kind in MULTIPLYING
-    members, whole, residuals = [head], 1, 0
-    inside = {steps[head].results[0]}
-    waiting = list(consumers[steps[head].results[0]])
-    heapq.heapify(waiting)
-    while waiting:
-        position = heapq.heappop(waiting)
+    first = steps[head].outputs[0]
+    size, multiplies = math.prod(steps[head].output_shape), steps[head].op_type in MULTIPLYING
+    members, complete, residuals = [head], 1, 0
+    inside = {first}
+    candidates = list(consumers[first])
+    heapq.heapify(candidates)
+    while candidates:
+        position = heapq.heappop(candidates)
         step = steps[position]
         if (
-            position in taken
+            position in fused
             or position in members
-            or step.kind not in POINTWISE | FREE
-            or len(step.results) > 1
-            or math.prod(step.result) != size
+            or step.op_type not in POINTWISE | FREE
+            or len(step.outputs) > 1
+            or math.prod(step.output_shape) != size
         ):
             continue
         outside = [name for name in step.reads if name not in inside]
-        if any(made.get(name, -1) > head for name in outside):
+        if any(written_at.get(name, -1) > head for name in outside):
             continue
-        if (
-            multiplies
-            and outside
-            and (step.kind not in ("Add", "Sum") or residuals + len(outside) > 1)
-        ):
+        is_sum = step.op_type in ("Add", "Sum") and residuals + len(outside) <= 1
+        if multiplies and outside and not is_sum:
             continue
         residuals += len(outside)
         members.append(position)
-        inside.add(step.results[0])
-        for consumer in consumers[step.results[0]]:
-            heapq.heappush(waiting, consumer)
+        inside.add(step.outputs[0])
+        for consumer in consumers[step.outputs[0]]:
+            heapq.heappush(candidates, consumer)
         alive = [
             name
             for name in inside
             if name in outputs or any(consumer not in members for consumer in consumers[name])
         ]
-        if alive == [step.results[0]]:
-            whole = len(members)
-    return members[:whole]
+        if alive == [step.outputs[0]]:
+            complete = len(members)
+    return members[:complete]
 
 
 def _recurrent_macs(node: Any, shapes: dict[str, Shape]) -> int:
-    """X [steps, batch, features], W [directions, gates * hidden, features], R [directions, gates * hidden, hidden]: both at every step."""
+    """Return the multiply-accumulates of a recurrent node; 0 for others.
+
+    Its inputs are X [steps, batch, features], W [directions, gates * hidden, features] and
+    R [directions, gates * hidden, hidden]; every step multiplies by W and R.
+    """
     if node.op_type not in RECURRENT or node.domain not in ("", "ai.onnx"):
         return 0
     x, w, r = (shapes[name] for name in node.input[:3])

@@ -1,4 +1,4 @@
-"""Opens ONNX files that come from anywhere: what is damaged, unsafe or made for training is refused with one sentence."""
+"""Open ONNX files from any source; refuse damaged, unsafe and training files with one sentence."""
 
 from __future__ import annotations
 
@@ -13,42 +13,46 @@ from envs.errors import NetworkError, one_line
 from envs.files import sha256_of
 from envs.optional import optional_import
 
-#: In a location this makes ONNX Runtime take the offset for an address in memory (onnxruntime, tensorprotoutils.h); older versions obey a file.
+#: A location with this text makes ONNX Runtime read the offset as a memory address (onnxruntime,
+#: tensorprotoutils.h); older versions accept it from a file.
 MEMORY = "_ORT_MEM_ADDR_"
 
-#: Nodes of a graph once every call of a local function has been replaced, and how deep calls go: a few functions that call each other ten times
-#: over make more nodes than any memory holds.
+#: Most nodes after every call of a local function is replaced, and how deep calls may go: a few
+#: functions that each call the next ten times make more nodes than any memory holds.
 MAX_NODES, MAX_CALLS = 200_000, 64
 
 
 def open_model(path: Path) -> tuple[Any, str]:
-    """The ModelProto in `path`, without its external data, and the SHA-256 of everything it is made of.
+    """Return the ModelProto in `path`, without its external data, and the SHA-256 of all its files.
 
     Raises:
-        NetworkError: the file is missing, is no ONNX file, was made for training, or points outside its folder.
+        NetworkError: the file is missing, is not an ONNX file, was made for training, or refers to
+            files outside its folder.
         DependencyError: onnx is not installed.
     """
     return open_with_content(path)[:2]
 
 
 def open_with_content(path: Path) -> tuple[Any, str, bytes | None]:
-    """The same, and the content of the file for `check_model`; None where part of the model lies in other files."""
+    """Return what `open_model` returns, and the content of the file for `check_model`.
+
+    The content is None if part of the model lies in other files.
+    """
     onnx = optional_import("onnx", "networks")
     decode_error = optional_import("google.protobuf.message", "networks").DecodeError
-    if any(
-        "\ud800" <= letter <= "\udfff" for letter in str(path)
-    ):  # how Python keeps what is no UTF-8; ONNX takes no such name
-        raise NetworkError(f"the name of {path} is no UTF-8: rename it")
+    # Python represents bytes that are not UTF-8 as surrogates; ONNX accepts no such name.
+    if any("\ud800" <= character <= "\udfff" for character in str(path)):
+        raise NetworkError(f"the name of {path} is not UTF-8: rename it")
     if not path.is_file():
         raise NetworkError(
-            f"{path} {'is no file' if path.exists() else 'does not exist'}: give the path of an ONNX file"
+            f"{path} {'is not a file' if path.exists() else 'does not exist'}: "
+            "give the path of an ONNX file"
         )
     try:
         content = path.read_bytes()
         digest = hashlib.sha256()
-        hashing = threading.Thread(
-            target=digest.update, args=(content,)
-        )  # beside the decoding: a large network takes a tenth of a second
+        # Hash while decoding: a large network takes a tenth of a second.
+        hashing = threading.Thread(target=digest.update, args=(content,))
         hashing.start()
         try:
             model = onnx.ModelProto.FromString(content)
@@ -56,13 +60,14 @@ def open_with_content(path: Path) -> tuple[Any, str, bytes | None]:
             hashing.join()
     except OSError as error:
         raise NetworkError(
-            f"{path} cannot be read ({error.strerror or error}): give an ONNX file that you may read"
+            f"{path} cannot be read ({error.strerror or error}): "
+            "give an ONNX file that you may read"
         ) from error
     except decode_error as error:
         raise NetworkError(
             f"{path} is not an ONNX file, or is cut short: copy or export it again"
         ) from error
-    # An empty file, and some that are no ONNX file at all, decode to a message without a single field that matters.
+    # An empty file, and some files of other formats, decode to a message without these fields.
     if not model.ir_version or not model.HasField("graph"):
         raise NetworkError(f"{path} is not an ONNX file, or is cut short: copy or export it again")
     _refuse_endless(model, path)
@@ -74,10 +79,14 @@ def open_with_content(path: Path) -> tuple[Any, str, bytes | None]:
 
 
 def check_model(path: Path, content: bytes | None = None) -> None:
-    """NetworkError where the ONNX checker finds the model in `path` invalid.
+    """Run the ONNX checker.
 
     Args:
-        content: of the file, where nothing lies beside it: the checker reads a large one slowly.
+        path: the model's file.
+        content: of the file, if the model has no other files: the checker reads large ones slowly.
+
+    Raises:
+        NetworkError: the checker finds the model invalid.
     """
     checker = optional_import("onnx.checker", "networks")
     try:
@@ -89,21 +98,21 @@ def check_model(path: Path, content: bytes | None = None) -> None:
 
 
 def graphs(graph: Any) -> Iterator[Any]:
-    """The graph (or model-local function), and every graph inside its nodes: the branches of If, the bodies of Loop and Scan."""
+    """Yield a graph or local function and every graph in its nodes (of If, Loop and Scan)."""
     yield graph
     for node in graph.node:
         yield from subgraphs(node)
 
 
 def subgraphs(node: Any) -> Iterator[Any]:
-    """Every graph inside a node, at any depth."""
+    """Yield every graph inside a node, at any depth."""
     for attribute in node.attribute:
         for inner in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
             yield from graphs(inner)
 
 
 def every_graph(model: Any) -> Iterator[Any]:
-    """All graphs of a model and of its local functions."""
+    """Yield all graphs of a model and of its local functions."""
     for root in (model.graph, *model.functions):
         yield from graphs(root)
 
@@ -115,9 +124,10 @@ def _refuse_endless(model: Any, path: Path) -> None:
     def size(graph: Any, depth: int) -> int:
         calls = [(node.domain, node.op_type) for each in graphs(graph) for node in each.node]
         for call in set(calls) & functions.keys() - sizes.keys():
-            if depth == MAX_CALLS:  # a function that calls itself gets here too
+            if depth == MAX_CALLS:  # also reached by a function that calls itself
                 raise NetworkError(
-                    f"{path} has local functions that call each other more than {MAX_CALLS} deep: inline them and export it again"
+                    f"{path} has local functions that call each other more than {MAX_CALLS} deep: "
+                    "inline them and export it again"
                 )
             sizes[call] = size(functions[call], depth + 1)
         return sum(sizes.get(call, 1) for call in calls)
@@ -139,7 +149,7 @@ def _refuse_training(model: Any, path: Path) -> None:
             ).endswith(("Grad", "Gradient")):
                 reason = f"the operator {node.op_type}"
             elif node.op_type == "BatchNormalization":
-                # Before opset 14 one that trains is told by its outputs for the new statistics.
+                # Before opset 14, outputs for new statistics mean training.
                 trains = "training_mode" in attributes and attributes["training_mode"].i
                 reason = (
                     "a BatchNormalization in training mode"
@@ -155,20 +165,20 @@ def _refuse_training(model: Any, path: Path) -> None:
                 )
     if reason:
         raise NetworkError(
-            f"{path} is a training graph (it has {reason}): export the network for inference (model.eval() in PyTorch)"
+            f"{path} is a training graph (it has {reason}): "
+            "export the network for inference (model.eval() in PyTorch)"
         )
 
 
 def _external_files(model: Any, path: Path) -> list[Path]:
-    """Files in the model's folder that hold its weights, sorted; a model may not make us read any other file."""
+    """Return the files that hold the model's weights, sorted; all must lie in its folder."""
     folder, found = path.parent.resolve(), set()
     for tensor in _tensors(model):
         for entry in tensor.external_data:
             if entry.key != "location":
                 continue
-            location = str(
-                entry.value
-            )  # protobuf gives bytes where a text is not UTF-8, here and in the names of nodes
+            # protobuf returns bytes for a text that is not UTF-8, here and in names of nodes.
+            location = str(entry.value)
             posix, windows = PurePosixPath(location), PureWindowsPath(location)
             target = folder / location
             unsafe = (
@@ -180,11 +190,13 @@ def _external_files(model: Any, path: Path) -> list[Path]:
             )
             if unsafe or not target.resolve().is_relative_to(folder):
                 raise NetworkError(
-                    f"{path} keeps weights outside its own folder ({location!r}): put them beside it and save it again"
+                    f"{path} keeps weights outside its own folder ({location!r}): "
+                    "put them beside it and save it again"
                 )
             if not target.is_file():
                 raise NetworkError(
-                    f"{path} needs the file of weights {location!r}, which is missing: copy it beside the model"
+                    f"{path} needs the file of weights {location!r}, which is missing: "
+                    "copy it beside the model"
                 )
             found.add(target)
             _check_extent(tensor, target, path)
@@ -192,15 +204,15 @@ def _external_files(model: Any, path: Path) -> list[Path]:
 
 
 def _check_extent(tensor: Any, target: Path, path: Path) -> None:
-    """NetworkError where the values of a tensor are said to lie beyond the file that holds them."""
-    said = {str(entry.key): str(entry.value) for entry in tensor.external_data}
-    offset, length = (said.get(key, "0") for key in ("offset", "length"))
-    plain = len(said) == len(tensor.external_data) and all(
+    entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
+    offset, length = (entries.get(key, "0") for key in ("offset", "length"))
+    is_valid = len(entries) == len(tensor.external_data) and all(
         re.fullmatch("[0-9]{1,18}", number) for number in (offset, length)
     )
-    if not plain or int(offset) + int(length) > target.stat().st_size:
+    if not is_valid or int(offset) + int(length) > target.stat().st_size:
         raise NetworkError(
-            f"{path} looks for weights beyond the end of {target.name!r}: copy that file again, or export both again"
+            f"{path} looks for weights beyond the end of {target.name!r}: "
+            "copy that file again, or export both again"
         )
 
 
@@ -225,5 +237,6 @@ def _digest(location: Path, path: Path) -> bytes:
         return sha256_of(location)
     except OSError as error:
         raise NetworkError(
-            f"{path} needs {location.name}, which cannot be read ({error.strerror or error}): make it readable"
+            f"{path} needs {location.name}, which cannot be read ({error.strerror or error}): "
+            "make it readable"
         ) from error

@@ -15,7 +15,7 @@ from envs.belief.shortlist import random_placements, unmirrored, valid
 from envs.catalog.boards import board, board_names, power_mode
 from envs.catalog.reference_networks import reference_names, reference_network
 from envs.errors import ConfigurationError, OptionError
-from envs.graph.layers import LayerTable
+from envs.graph.layer_table import LayerTable
 from envs.problems.limits import SPLITS, LimitRange, draw_objectives, uniforms_per_draw
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import Machine, device_of, machine_of, plain_machine

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from envs.arrays import FloatArray
 from envs.catalog.boards import board, board_names
 from envs.errors import OptionError
-from envs.graph.layers import LayerTable
+from envs.graph.layer_table import LayerTable
 from envs.simulator.machine import Machine, machine_of, plain_machine
 from envs.simulator.parameters import NAMES, ParameterSet, drawn, nominal
 from envs.simulator.response import Response, respond

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, IntArray
-from envs.graph.layers import KINDS, LayerTable
+from envs.graph.layer_table import LAYER_KINDS, LayerTable
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet
 
@@ -24,7 +24,7 @@ HALF_ROWS = {4: 32.0, 2: 128.0, 1: 128.0}
 REGISTERS = 2**18
 
 DEPTHWISE, RECURRENT, GROUPED, MATMUL = (
-    KINDS.index(each) for each in ("depthwise", "recurrent", "grouped", "matmul")
+    LAYER_KINDS.index(each) for each in ("depthwise", "recurrent", "grouped", "matmul")
 )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.arrays import FloatArray
-from envs.graph.layers import LayerTable
+from envs.graph.layer_table import LayerTable
 from envs.simulator.gpu_kernels import DEPTHWISE, GROUPED, floor_s, full_power_s, kernels
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet

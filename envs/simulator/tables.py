@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from envs.arrays import FloatArray, IntArray, Single
-from envs.graph.layers import LayerTable
+from envs.graph.layer_table import LayerTable
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.roofline import REFERENCE_CPU_GHZ, REFERENCE_DLA_GHZ, batch_cost

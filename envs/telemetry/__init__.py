@@ -1,0 +1,1 @@
+"""Power, temperatures, clocks and throttling of the device, from its sensors."""

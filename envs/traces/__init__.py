@@ -1,0 +1,1 @@
+"""Recorded measurements: their format, and how they are written and read."""

@@ -68,7 +68,7 @@ def test_what_is_altered_below_is_good_otherwise(tmp_path: Path) -> None:
 def test_an_array_of_objects_is_not_unpickled(tmp_path: Path, member: str) -> None:
     evil = np.array([Payload(tmp_path / "ran"), None], dtype=object)
     bundle = altered(tmp_path / "evil.bundle", {f"{member}.npy": array_bytes(evil, pickled=True)})
-    with untouched(tmp_path), refused("holds object, no numbers", BundleError):
+    with untouched(tmp_path), refused("holds object, not numbers", BundleError):
         load_bundle(bundle)
     np.load(bundle, allow_pickle=True)[member]
     assert (tmp_path / "ran").exists(), "the payload works where somebody unpickles it"
@@ -273,7 +273,7 @@ def test_the_commands_say_it_in_one_line_and_write_nothing(tmp_path: Path) -> No
             assert told.returncode == 2
             assert (
                 told.stderr
-                == f"error: {bundle} is damaged or no policy bundle (ValueError: an array holds object, no numbers)\n"
+                == f"error: {bundle} is damaged or no policy bundle (ValueError: an array holds object, not numbers)\n"
             )
 
 

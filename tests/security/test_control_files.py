@@ -103,7 +103,7 @@ def test_a_pipe_a_device_or_a_folder_in_the_place_of_limits_does_not_hang(tmp_pa
     for limits in every:
         with (
             little_memory(200),
-            refused("cannot be read as JSON .it is no plain file", ObjectiveError),
+            refused("cannot be read as JSON .it is not a plain file", ObjectiveError),
         ):
             limits.refresh()
 

@@ -147,13 +147,13 @@ def test_what_is_recorded_and_tuned_writes_into_its_folders_alone(
 def test_a_file_whose_name_is_no_text_is_refused(place: Path, small_onnx: Path) -> None:
     path = named(place, small_onnx, "\udcff")
     with untouched(place, (place / "out" / "lock",)):
-        with refused("is no UTF-8: rename it", NetworkError):
+        with refused("is not UTF-8: rename it", NetworkError):
             read_network(path)
         told = call(
             "deploy", "--runtime", "simulated", "--network", path, "--lock", place / "out" / "lock"
         )
     assert (told.returncode, told.stderr.count("\n")) == (2, 1)
-    assert "is no UTF-8: rename it" in told.stderr
+    assert "is not UTF-8: rename it" in told.stderr
 
 
 @pytest.mark.parametrize("name", CONTROLS, ids=ascii)

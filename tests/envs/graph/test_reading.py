@@ -141,7 +141,7 @@ def test_product_of_two_activations_and_transposed_gemm(tmp_path: Path) -> None:
     assert read_network(gemm).macs == 21
 
 
-def test_shape_plumbing_costs_nothing_and_the_batch_is_followed_through_it(tmp_path: Path) -> None:
+def test_reshaping_costs_nothing_and_keeps_the_batch(tmp_path: Path) -> None:
     shape = onnx.numpy_helper.from_array(np.array([-1], np.int64), "rest")
     nodes = [
         node("Shape", ["x"], ["s"], start=0, end=1),
@@ -157,7 +157,7 @@ def test_shape_plumbing_costs_nothing_and_the_batch_is_followed_through_it(tmp_p
     assert network.outputs[0].shape == (12,)
 
 
-def test_weights_that_are_listed_as_inputs_are_no_inputs(tmp_path: Path) -> None:
+def test_weights_that_are_listed_as_inputs_are_not_inputs(tmp_path: Path) -> None:
     inputs = [value("x", ["n", 7]), value("w", [7, 3])]
     network = read_network(
         save(
@@ -210,10 +210,10 @@ def test_hash_tells_files_apart(tmp_path: Path) -> None:
     assert first != read_network(small(tmp_path, batch=6)).sha256
 
 
-def test_what_is_no_onnx_file_is_refused(tmp_path: Path) -> None:
+def test_files_of_other_formats_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     assert "does not exist" in refusal(path)
-    assert "is no file" in refusal(tmp_path)
+    assert "is not a file" in refusal(tmp_path)
     whole = small(tmp_path).read_bytes()
     for content in (
         b"",
@@ -230,14 +230,14 @@ def test_what_is_no_onnx_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_damage_never_ends_in_anything_but_a_sentence(tmp_path: Path, seed: int) -> None:
     whole, chance = small(tmp_path).read_bytes(), random.Random(seed)
-    places = [*range(200), *range(len(whole) - 200, len(whole))]
+    positions = [*range(200), *range(len(whole) - 200, len(whole))]
     path = tmp_path / "damaged.onnx"
     for _ in range(150):
         damaged = bytearray(whole)
         for _ in range(chance.randint(1, 3)):
-            damaged[chance.choice(places)] = chance.randrange(256)
+            damaged[chance.choice(positions)] = chance.randrange(256)
         path.write_bytes(damaged)
-        with contextlib.suppress(NetworkError):  # some damage does no harm
+        with contextlib.suppress(NetworkError):  # some damage is harmless
             read_network(path)
 
 
@@ -294,7 +294,7 @@ def test_training_graphs_are_refused(tmp_path: Path) -> None:
         ([value("x", [])], "no shape with a batch in front"),
         ([value("x", [0, 3])], "batch of 0"),
         ([value("x", ["n", 3]), value("z", [1, 3])], "first dimensions of its inputs differ"),
-        ([helper.make_tensor_sequence_value_info("x", FLOAT, ["n", 3])], "is no tensor"),
+        ([helper.make_tensor_sequence_value_info("x", FLOAT, ["n", 3])], "is not a tensor"),
         ([], "has no inputs"),
     ],
 )
@@ -349,8 +349,8 @@ def external(folder: Path, location: str) -> Path:
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value=location)
     path.write_bytes(model.SerializeToString())
-    for place in {"weights.bin", "../weights.bin"}:
-        (folder / place).write_bytes(content)
+    for file in ("weights.bin", "../weights.bin"):
+        (folder / file).write_bytes(content)
     return path
 
 

@@ -1,0 +1,154 @@
+"""The layers of a network as arrays, for models of what each layer costs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.arrays import BoolArray, FloatArray
+from envs.errors import NetworkError
+
+#: Kinds of layers; `LayerTable.kind` holds positions in this tuple.
+LAYER_KINDS = ("conv", "grouped", "depthwise", "matmul", "recurrent", "pool", "elementwise")
+
+_COLUMNS = ("kind", "macs", "weights", "reads", "writes", "reduction", "channels", "dla")
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTable:
+    """The kernels of a network after fusion, for one sample; L layers in the order they run.
+
+    A convolution or product includes its bias, batch normalization and activation, and the residual
+    that it adds.
+
+    Attributes:
+        name: name of the network in reports.
+        kind: [L] positions in LAYER_KINDS.
+        macs: [L] multiply-accumulates.
+        weights: [L] elements read once per batch.
+        reads: [L] elements of activations read, a fused residual included.
+        writes: [L] elements of activations written.
+        reduction: [L] length of each dot product; 0 without macs.
+        channels: [L] output channels (of one group if `grouped`), or columns of a product; 0
+            without macs.
+        dla: [L] True if a DLA of an Orin runs the layer.
+        inputs: elements of one sample, which are copied in.
+        outputs: elements of the network's outputs for one sample.
+
+    Raises:
+        NetworkError: lengths differ, or a number is missing, negative or infinite; the message
+            names the field.
+    """
+
+    name: str
+    kind: npt.NDArray[np.int8]
+    macs: FloatArray
+    weights: FloatArray
+    reads: FloatArray
+    writes: FloatArray
+    reduction: FloatArray
+    channels: FloatArray
+    dla: BoolArray
+    inputs: float
+    outputs: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise _invalid("name", "is not a text")
+        for field in _COLUMNS:
+            array = np.array(getattr(self, field))
+            accepted = {"dla": "b", "kind": "iu"}.get(field, "iuf")
+            if array.ndim != 1 or not array.size or array.dtype.kind not in accepted:
+                raise _not_a_list(field)
+            if array.size != np.size(self.kind):
+                raise _invalid(field, f"has {array.size} layers, kind has {np.size(self.kind)}")
+            if not (np.isfinite(array) & (array >= 0)).all():
+                raise _invalid(field, "holds a number that is missing, infinite or negative")
+            if field == "kind" and (array >= len(LAYER_KINDS)).any():
+                raise _invalid(field, f"holds a code above {len(LAYER_KINDS) - 1}")
+            array = array.astype({"dla": np.bool_, "kind": np.int8}.get(field, np.float64))
+            array.setflags(write=False)
+            object.__setattr__(self, field, array)
+        for field in ("inputs", "outputs"):
+            value = getattr(self, field)
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not (is_number and math.isfinite(value) and value >= 0):
+                raise _invalid(field, "is not a number from 0 on")
+            object.__setattr__(self, field, float(value))
+
+    def __len__(self) -> int:
+        return int(self.kind.size)
+
+    @property
+    def total_macs(self) -> float:
+        """Multiply-accumulates of all layers."""
+        return float(self.macs.sum())
+
+    @property
+    def dla_layer_share(self) -> float:
+        """Share of the layers that a DLA runs."""
+        return float(self.dla.mean())
+
+    @property
+    def dla_segments(self) -> int:
+        """How often the network leaves the DLA: runs of layers on the GPU."""
+        return int((~self.dla & np.concatenate([[True], self.dla[:-1]])).sum())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table ready for JSON: lists for arrays, whole numbers as integers."""
+        data: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            data[field.name] = (
+                [_whole(number) for number in value.tolist()]
+                if isinstance(value, np.ndarray)
+                else _whole(value)
+            )
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> LayerTable:
+        """Return the table from `to_dict`, which may have been through JSON.
+
+        Raises:
+            NetworkError: a field is missing, unknown or wrong; the message names it.
+        """
+        names = [field.name for field in fields(cls)]
+        if not isinstance(data, dict):
+            raise NetworkError("this is not a table of layers: read the ONNX file again")
+        for field in (*names, *data):
+            if field not in data or field not in names:
+                raise _invalid(str(field), "is missing" if field in names else "is unknown")
+        return cls(**{field: _checked(field, data[field]) for field in names})
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _checked(field: str, value: Any) -> Any:
+    """Return an array from a list of JSON; NumPy would accept lists of mixed types."""
+    if field not in _COLUMNS:
+        return value
+    accepted: tuple[type, ...] = {"dla": (bool,), "kind": (int,)}.get(field, (int, float))
+    if not isinstance(value, list) or not all(type(entry) in accepted for entry in value):
+        raise _not_a_list(field)
+    try:
+        return np.asarray(value if field in ("kind", "dla") else [float(each) for each in value])
+    except OverflowError:
+        raise _invalid(field, "holds a number that is too large") from None
+
+
+def _not_a_list(field: str) -> NetworkError:
+    content = "true and false" if field == "dla" else "numbers, one per layer"
+    return _invalid(field, f"is not a list of {content}")
+
+
+def _invalid(field: str, reason: str) -> NetworkError:
+    return NetworkError(
+        f"this is not a table of layers ({field} {reason}): read the ONNX file again"
+    )
