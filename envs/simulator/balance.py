@@ -1,4 +1,4 @@
-"""How one tenant's requests spread over its slots, and how large their batches become, in the mean."""
+"""The mean state of one tenant's instances: how requests spread over them, and batch sizes."""
 
 from __future__ import annotations
 
@@ -12,33 +12,41 @@ from envs.simulator.batching import capped_poisson, gathered
 _TINY = 1e-12
 
 
-class Slots(NamedTuple):
-    """[S, R], rows R, unused slots with 0 instances; rate, patience and window are [R]."""
+class Groups(NamedTuple):
+    """The instances of one tenant, and its requests.
 
-    rate: FloatArray
-    patience: FloatArray
-    window: FloatArray
-    fixed: FloatArray
-    each: FloatArray
+    Attributes:
+        rate_ips, max_wait_s, window_s: [B], see `arrivals.open_loop`.
+        fixed_s, per_item_s, batch, instances: [I, B], see there; unused groups have 0 instances.
+    """
+
+    rate_ips: FloatArray
+    max_wait_s: FloatArray
+    window_s: FloatArray
+    fixed_s: FloatArray
+    per_item_s: FloatArray
     batch: FloatArray
     instances: FloatArray
 
 
 class Balance(NamedTuple):
-    """Mean state of the slots, [R] each but for `busy` and `shares`, [S, R].
+    """The mean state, [B] each except for `shares`.
 
     Attributes:
-        queue: requests that an instance finds when it takes a batch; taken: those it takes.
-        busy: share of time; shares: of the requests.
-        utilisation: share of time that an instance of the tenant works; instances: how many it has.
-        free_s: time between instances that get free while all are busy; steepness: by how much a request more lengthens it.
-        all_busy: how often all are; held: share of the requests whose batch waits for an instance.
-        others, pairs, full: of the formation in front of free instances, as `capped_poisson` gives them.
+        queue: requests that an instance finds when it takes a batch.
+        taken: requests that it takes.
+        shares: [I, B], of the requests that each group serves.
+        utilisation: share of time in which an instance of the tenant works.
+        instances: how many instances the tenant has.
+        free_s: time between instances that become free while all are busy.
+        steepness: by how much one request more in a batch lengthens `free_s`.
+        all_busy: share of time in which all instances are busy.
+        held: share of the requests whose batch waits for an instance.
+        others, pairs, full: of a batch in front of free instances, as `capped_poisson` gives them.
     """
 
     queue: FloatArray
     taken: FloatArray
-    busy: FloatArray
     shares: FloatArray
     utilisation: FloatArray
     instances: FloatArray
@@ -51,58 +59,60 @@ class Balance(NamedTuple):
     full: FloatArray
 
 
-def balance(slots: Slots, capacity: FloatArray, rounds: int = 5) -> Balance:
-    """The mean batch and the load of each slot, which depend on each other; a Newton step a round."""
-    rate, count, each, largest = slots.rate, slots.instances, slots.each, slots.batch
+def balance(groups: Groups, capacity: FloatArray, rounds: int = 5) -> Balance:
+    """Return the mean batch and the load of each group, which depend on each other.
+
+    A round is a Newton step for the mean queue.
+
+    Args:
+        groups: instances and requests.
+        capacity: [B], inferences per second that all instances together can serve.
+        rounds: the number of steps.
+    """
+    rate, count, largest = groups.rate_ips, groups.instances, groups.batch
+    per_item = groups.per_item_s
     total = np.maximum(count.sum(0), 1.0)
     top = np.where(count > 0.0, largest, 1.0).max(0)
-    least = np.minimum(np.where(count > 0.0, largest, np.inf).min(0), top)
-    small = (largest == least) & (count > 0.0)
-    apart = 1.0 - small
-    number = np.maximum((count * small).sum(0), 1.0)
-    mixed = top > least
-    various = bool(mixed.any())
-    first = capped_poisson(rate * slots.patience, least - 1.0)
-    others, pairs, full = first
+    bottom = np.minimum(np.where(count > 0.0, largest, np.inf).min(0), top)
+    small = (largest == bottom) & (count > 0.0)
+    small_count = np.maximum((count * small).sum(0), 1.0)
+    mixed = top > bottom
+    any_mixed = bool(mixed.any())
+    formed = capped_poisson(rate * groups.max_wait_s, bottom - 1.0)
+    others, pairs, full = formed
     queue = np.minimum(1.0 + others, top)
     pressure = rate / queue / total
     exponent = np.sqrt(2.0 * (total + 1.0)) - 1.0
-    held_small = rate / np.maximum(capacity, _TINY)
+    small_busy = rate / np.maximum(capacity, _TINY)
     for step in range(rounds):
         taken_each = np.minimum(largest, queue)
-        service = slots.fixed + taken_each * each
-        # Slots that want more requests at once start only when the oldest ran out of patience, or no smaller one is free.
-        eager = 1.0 - apart * (full * (1.0 - held_small))
-        weight, stretch = count * taken_each * eager, eager * service
-        for _ in range(3 if step == 0 else 2):
-            idle = 1.0 / (1.0 + pressure * stretch)
-            served = weight * idle
-            newton = pressure + (rate - served.sum(0) * pressure) / np.maximum(
-                (served * idle).sum(0), _TINY
-            )
-            pressure = np.minimum(np.maximum(newton, 0.3 * pressure), 10.0 * pressure)
+        service_s = groups.fixed_s + taken_each * per_item
+        # Groups of larger batches start only when the oldest request has waited its time, or when
+        # no instance of the smallest batch is free.
+        eager = 1.0 - (1.0 - small) * (full * (1.0 - small_busy))
+        weight, stretch = count * taken_each * eager, eager * service_s
+        pressure = _pressure(rate, pressure, weight, stretch, 3 if step == 0 else 2)
         busy = pressure * stretch
         busy = busy / (1.0 + busy)
         starts = count * pressure * eager * (1.0 - busy)
         utilisation = np.minimum((count * busy).sum(0) / total, 1.0)
-        speed = count / np.maximum(service, _TINY)
+        speed = count / np.maximum(service_s, _TINY)
         free_s = 1.0 / np.maximum(speed.sum(0), _TINY)
-        steepness = (
-            (each * (largest > queue) * speed * speed / np.maximum(count, 1.0)).sum(0)
-            * free_s
-            * free_s
-        )
-        # Sakasegawa's form of Erlang C; an arrival finds all busy so often, a batch that starts leaves all busy 1/u times as often.
+        slower = per_item * (largest > queue) * speed * speed / np.maximum(count, 1.0)
+        steepness = slower.sum(0) * free_s * free_s
+        # Sakasegawa's form of Erlang C. An arrival finds all busy with this chance; a batch that
+        # starts leaves all busy 1/utilisation times as often.
         all_busy = utilisation**exponent
         after = np.minimum(all_busy / np.maximum(utilisation, _TINY), 1.0)
-        if various and step:
-            # Requests gather for the large slots only until a small one gets free.
-            held_small = mixed * ((count * busy * small).sum(0) / number) ** number
-            rest = np.minimum(slots.patience, 1.0 / np.maximum((speed * small).sum(0), _TINY))
+        if any_mixed and step:
+            # Requests gather for the large batches only until an instance of small ones is free.
+            small_busy = mixed * ((count * busy * small).sum(0) / small_count) ** small_count
+            until_free = 1.0 / np.maximum((speed * small).sum(0), _TINY)
+            rest = np.minimum(groups.max_wait_s, until_free)
             later = capped_poisson(rate * rest, top - 1.0)
             others, pairs, full = (
-                (1.0 - held_small) * now + held_small * then
-                for now, then in zip(first, later, strict=True)
+                (1.0 - small_busy) * now + small_busy * then
+                for now, then in zip(formed, later, strict=True)
             )
         span = others / rate
         held, often = gathered(rate, span, free_s)
@@ -115,23 +125,39 @@ def balance(slots: Slots, capacity: FloatArray, rounds: int = 5) -> Balance:
         )
         if step < rounds - 1:
             queue = np.clip(queue + (gained - taken) / slope, 1.0, top)
-    # A batch that busy instances held back gathers from its first request on for as long as they stay busy.
+    # A batch that busy instances hold back gathers from its first request on as long as they are
+    # busy.
     longer = span + held / np.maximum(often, 1e-9)
     met = after * often * np.minimum(1.0 + rate * longer, top) / np.maximum(taken, 1.0)
     served = starts * taken_each
-    shares = served / np.maximum(served.sum(0), _TINY)
     return Balance(
-        queue,
-        taken,
-        busy,
-        shares,
-        utilisation,
-        total,
-        free_s,
-        steepness,
-        all_busy,
-        met,
-        others,
-        pairs,
-        full,
+        queue=queue,
+        taken=taken,
+        shares=served / np.maximum(served.sum(0), _TINY),
+        utilisation=utilisation,
+        instances=total,
+        free_s=free_s,
+        steepness=steepness,
+        all_busy=all_busy,
+        held=met,
+        others=others,
+        pairs=pairs,
+        full=full,
     )
+
+
+def _pressure(
+    rate: FloatArray, pressure: FloatArray, weight: FloatArray, stretch: FloatArray, steps: int
+) -> FloatArray:
+    """Return the common rate [B] of starts of an idle instance, at which all requests are served.
+
+    Newton's method from `pressure`; a group serves weight p/(1 + p stretch) at the rate p.
+    """
+    for _ in range(steps):
+        idle = 1.0 / (1.0 + pressure * stretch)
+        served = weight * idle
+        newton = pressure + (rate - served.sum(0) * pressure) / np.maximum(
+            (served * idle).sum(0), _TINY
+        )
+        pressure = np.minimum(np.maximum(newton, 0.3 * pressure), 10.0 * pressure)
+    return pressure

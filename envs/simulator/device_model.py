@@ -1,15 +1,13 @@
-"""A device and its networks as the model sees them: configurations in, measurements out."""
+"""The model of a device and its networks: configurations in, throughput, latency and power out."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from envs.arrays import FloatArray
+from envs.arrays import FloatArray, IntArray, Rows
 from envs.catalog.boards import board, board_names
 from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable
@@ -17,37 +15,45 @@ from envs.simulator.machine import Machine, machine_of, plain_machine
 from envs.simulator.parameters import NAMES, ParameterSet, drawn, nominal
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import COSTS, DLA, POSITIONS, Contexts, contexts_of, position_of
+from envs.spec.device import Kind
 from envs.spec.measurement import MeasurementBatch
 from envs.spec.network import Network
 from envs.spec.space import ConfigurationSpace
 
-#: Standard deviation of the logarithm by which one engine's time departs from what its layers say: which kernels the builder picks for a
-#: batch size is not in the layers.
+#: Standard deviation of the logarithm by which the time of one engine departs from its layers: the
+#: kernels that the builder picks for a batch size are not in the layers.
 ENGINE_SPREAD = 0.05
 
-#: The same for all batch sizes of a network on one accelerator of a plain computer: how well a library runs a network there depends on much
-#: that is not in its layers, and what INT8 brings differs from one to the next (1.3 to 3.6 times, recordings in `envs/traces/data`).
+#: The same for all batch sizes of a network on one accelerator of a plain computer: how well a
+#: library runs a network depends on much that is not in its layers, and the gain of INT8 differs
+#: from one network to the next (1.3 to 3.6 times, recordings in `envs/traces/data`).
 NETWORK_SPREAD = 0.4
 
-#: By how much a configuration of a board, and of a plain computer, is believed to depart from all that the model could say of it, whatever its
-#: parameters (standard deviation of a logarithm). On a plain computer the recordings in `envs/traces/data` say how much; no public data
-#: says it of a board, where engines that depart from their layers take in most.
+#: By how much a configuration of a board, and of a plain computer, is believed to depart from the
+#: model with any parameters (standard deviation of a logarithm). The recordings in
+#: `envs/traces/data` give it for a plain computer; no public data gives it for a board, where
+#: ENGINE_SPREAD covers most of it.
 DISCREPANCY, PLAIN_DISCREPANCY = 0.01, 0.03
 
-#: What a window scatters by even if it is long, as standard deviations of the logarithms of throughput, 99th percentile and power (averaged
-#: over many readings of an INA3221, in steps of 0.4 W); and what is added for a window of a single request, falling with the root of their number.
-#: Repeated windows of the recordings in `envs/traces/data` (100 to 300 requests) scatter by 1 % in throughput and 3 % in the percentile.
+#: Scatter of a long window, as standard deviations of the logarithms of throughput, 99th percentile
+#: and power (averaged over many readings of an INA3221, in steps of 0.4 W), and what is added for a
+#: window of a single request, which falls with the root of their number. Repeated windows of the
+#: recordings in `envs/traces/data` (100 to 300 requests) scatter by 1 % in throughput and 3 % in
+#: the percentile.
 NOISE, NOISE_OF_ONE = (0.004, 0.006, 0.012), (0.05, 0.3, 0.05)
 
-#: Length of a window where nothing else is said [s].
+#: Default length of a window [s].
 WINDOW_S = 3.0
 
 
 @dataclass(frozen=True)
 class DeviceModel:
-    """What can be known before measuring: the machine, the space, and the layers of each tenant's network [T].
+    """The knowledge of a device before measuring.
 
-    Letters: N configurations, C parameter sets, Q = 2 T + 1 quantities.
+    Attributes:
+        machine: its rates.
+        space: the configurations of the workload on it.
+        networks: [T], the layers of each tenant's network.
     """
 
     machine: Machine
@@ -57,69 +63,64 @@ class DeviceModel:
     def __post_init__(self) -> None:
         if len(self.networks) != self.space.shape[0]:
             raise OptionError(
-                f"{len(self.networks)} layer tables for {self.space.shape[0]} tenants: give one for each"
+                f"{len(self.networks)} layer tables for {self.space.shape[0]} tenants:"
+                " give one for each"
             )
 
     @property
     def has_power(self) -> bool:
-        return self.machine.architecture != "cpu"
+        """Return True if the device has power rails; a plain computer has none."""
+        return not self.machine.plain
 
     @property
     def discrepancy(self) -> float:
+        """Return the standard deviation, see `DISCREPANCY`."""
         return DISCREPANCY if self.has_power else PLAIN_DISCREPANCY
 
-    @property
-    def rates_ips(self) -> tuple[float, ...]:
-        """[T]"""
-        return tuple(tenant.rate_ips for tenant in self.space.workload.tenants)
-
     def nominal(self) -> Contexts:
-        """One context, with the fitted parameters."""
+        """Return one context, with the fitted parameters."""
         return self.contexts(nominal(self.machine.architecture))
 
     def contexts(self, parameters: ParameterSet) -> Contexts:
-        """One context a parameter set."""
+        """Return one context for each parameter set."""
         return contexts_of(
             self.machine,
             self.space.device.accelerators,
-            list(self.networks),
+            self.networks,
             self.space.batches,
             parameters,
-            self.rates_ips,
+            [tenant.rate_ips for tenant in self.space.workload.tenants],
         )
 
     def drawn(self, rng: np.random.Generator, count: int, width: float = 1.0) -> Contexts:
-        """`count` contexts as they may be: uncertain parameters, and engines that depart from their layers."""
+        """Return `count` contexts with drawn parameters, and engines that depart from the layers.
+
+        `width` is a factor on all spreads.
+        """
         contexts = self.contexts(
             drawn(self.machine.architecture, rng.standard_normal((count, len(NAMES))), width)
         )
         contexts = departed(
             contexts, rng.standard_normal((2, *contexts.table.shape[1:])), ENGINE_SPREAD * width
         )
-        if self.machine.architecture == "cpu":
-            every = rng.standard_normal((2, *contexts.table.shape[1:-1], 1)) + np.zeros(
+        if self.machine.plain:
+            normals = rng.standard_normal((2, *contexts.table.shape[1:-1], 1)) + np.zeros(
                 contexts.table.shape[-1]
             )
-            contexts = departed(contexts, every, NETWORK_SPREAD * width)
+            contexts = departed(contexts, normals, NETWORK_SPREAD * width)
         return contexts
 
-    def slots(
-        self, placements: npt.NDArray[np.integer]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Placements [N, T, A, 2] in the positions of the model: instances and batch levels, [N, T, 4] each."""
+    def slots(self, placements: IntArray) -> tuple[Rows, Rows]:
+        """Return instances and batch levels [N, T, X] of placements [N, T, A, 2]."""
         shape = (len(placements), self.space.shape[0], POSITIONS)
         instances, levels = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         positions = [position_of(each) for each in self.space.device.accelerators]
         instances[:, :, positions] = placements[..., 0]
-        levels[:, :, positions] = np.searchsorted(self._sizes, placements[..., 1])
-        return instances, np.minimum(levels, len(self._sizes) - 1)
+        levels[:, :, positions] = np.searchsorted(self.space.batches, placements[..., 1])
+        return instances, np.minimum(levels, len(self.space.batches) - 1)
 
-    @cached_property
-    def _sizes(self) -> npt.NDArray[np.int64]:
-        return np.array(self.space.batches)
-
-    def response(self, contexts: Contexts, placements: npt.NDArray[np.integer]) -> Response:
-        """What each configuration gives in each context, contexts slowest: C x N rows."""
+    def response(self, contexts: Contexts, placements: IntArray) -> Response:
+        """Return the response of each configuration in each context: C x N rows, N fastest."""
         instances, levels = self.slots(placements)
         count = len(contexts)
         rows = np.repeat(np.arange(count), len(placements))
@@ -127,20 +128,18 @@ class DeviceModel:
             contexts, rows, np.tile(instances, (count, 1, 1)), np.tile(levels, (count, 1, 1))
         )
 
-    def logarithms(self, contexts: Contexts, placements: npt.NDArray[np.integer]) -> FloatArray:
-        """[C, Q, N]: log throughput of each tenant, log p99 of each, log power (NaN where the device has no rails)."""
+    def logarithms(self, contexts: Contexts, placements: IntArray) -> FloatArray:
+        """Return logarithms [C, Q, N] of throughputs, p99s and power (NaN without rails)."""
         logs = logarithms(self.response(contexts, placements))
         if not self.has_power:
             logs[:, -1] = np.nan
         return logs.reshape(len(contexts), len(placements), -1).transpose(0, 2, 1)
 
-    def batch(
-        self, contexts: Contexts, placements: npt.NDArray[np.integer], window_s: float = WINDOW_S
-    ) -> MeasurementBatch:
-        """Without noise, of a single context."""
+    def batch(self, contexts: Contexts, placements: IntArray) -> MeasurementBatch:
+        """Return measurements [N] without noise, in a single context."""
         found = self.response(contexts, placements)
         power = found.power_w if self.has_power else np.full(len(placements), np.nan)
-        cost = np.full(len(placements), window_s)
+        cost = np.full(len(placements), WINDOW_S)
         return MeasurementBatch(
             found.throughput_ips,
             found.p99_ms,
@@ -152,7 +151,7 @@ class DeviceModel:
 
 
 def logarithms(found: Response) -> FloatArray:
-    """[R, Q]"""
+    """Return the logarithms [B, Q] of responses, NaN where there is no power."""
     with np.errstate(divide="ignore"):
         power = np.log(found.power_w)
         return np.concatenate(
@@ -166,7 +165,12 @@ def logarithms(found: Response) -> FloatArray:
 
 
 def noise_spread(throughput_ips: FloatArray, window_s: float = WINDOW_S) -> FloatArray:
-    """Standard deviations [..., Q] of the logarithms of what a window gives, from throughputs [..., T]."""
+    """Return the scatter of a window as standard deviations [..., Q] of logarithms.
+
+    Args:
+        throughput_ips: [..., T].
+        window_s: length of the window.
+    """
     requests = np.maximum(np.asarray(throughput_ips) * window_s, 4.0)
     late, served = (
         np.hypot(floor, one / np.sqrt(requests))
@@ -177,7 +181,13 @@ def noise_spread(throughput_ips: FloatArray, window_s: float = WINDOW_S) -> Floa
 
 
 def departed(contexts: Contexts, normals: FloatArray, spread: float) -> Contexts:
-    """Every engine faster or slower by a factor of its own, from normal numbers [2, C, T, P, N] (for the GPU's part and the DLA's)."""
+    """Return contexts in which every engine is faster or slower by a factor of its own.
+
+    Args:
+        contexts: C contexts.
+        normals: [2, C, T, X, Z] standard normal numbers, for the GPU's part and the DLA's.
+        spread: standard deviation of the logarithm of the factor.
+    """
     on_gpu, on_dla = np.exp(spread * normals)
     for factor in (on_gpu, on_dla):  # both DLA cores run the same engine
         factor[:, :, DLA] = factor[:, :, DLA][:, :, :1]
@@ -196,27 +206,29 @@ def departed(contexts: Contexts, normals: FloatArray, spread: float) -> Contexts
 def model_for(
     space: ConfigurationSpace, networks: tuple[LayerTable, ...] | None = None
 ) -> DeviceModel:
-    """The model of a space's own device: a plain computer, or a catalogued board by its module's name and power mode.
+    """Return the model of a space's own device: a plain computer or a board of the catalogue.
 
     Args:
-        networks: [T] layers; without them each network is taken for layers that are all alike.
+        space: whose device names a module and a power mode.
+        networks: [T] layers; without them, see `even_layers`.
 
     Raises:
-        OptionError: nothing is known of the device.
+        OptionError: the catalogue has no such module.
     """
     tables = networks or tuple(even_layers(tenant.network) for tenant in space.workload.tenants)
-    if all(name.startswith("cpu_") for name in space.device.accelerator_names):
+    if all(each.kind is Kind.CPU for each in space.device.accelerators):
         return DeviceModel(plain_machine(space.device.cores), space, tables)
     for name in board_names():
         if board(name).module == space.device.name:
             return DeviceModel(machine_of(name, space.device.power_mode), space, tables)
     raise OptionError(
-        f"device.name={space.device.name!r} is no board that the model knows: choose from {', '.join(board_names())}"
+        f"device.name={space.device.name!r} is no board that the model knows:"
+        f" choose from {', '.join(board_names())}"
     )
 
 
 def even_layers(network: Network) -> LayerTable:
-    """Layers for a network of which only totals are known: all alike, none of them depthwise."""
+    """Return layers for a network of which only totals are known: all alike, none depthwise."""
     count = max(network.layers, 1)
     every = np.full(count, 1.0)
     inputs, outputs = (

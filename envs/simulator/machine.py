@@ -1,4 +1,4 @@
-"""What the device model needs to know of a device: rates in one power mode, and how its engines are built."""
+"""Devices as the model needs them: rates in one power mode, and how their engines are built."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from envs.catalog.boards import Board, PowerMode, board, power_mode
 from envs.errors import OptionError
 from envs.spec.device import DeviceSpec, accelerator
 
-#: What the operating system and the CUDA context keep of a module's memory [MiB]: 1 GiB of headroom, 0.5 GiB of CUDA libraries (log
-#: lines in NVIDIA/TensorRT issue 2217) and what a JetPack desktop takes.
+#: Memory that the operating system and the CUDA context keep [MiB]: 1 GiB of headroom, 0.5 GiB of
+#: CUDA libraries (log lines in NVIDIA/TensorRT issue 2217), and the JetPack desktop.
 RESERVED_MIB = 2560.0
 
-#: GPU power grows with the square of the voltage. The stress maxima of the GPU rail of an AGX Orin in its four power modes (NVIDIA
-#: developer forum, topic 323456) fit leak + (1 - leak) x (clock / highest clock)^2 for the watts per SM and GHz.
+#: GPU power grows with the square of the voltage. The stress maxima of the GPU rail of an AGX Orin
+#: in its four power modes (NVIDIA developer forum, topic 323456) fit
+#: leak + (1 - leak) x (clock / highest clock)^2 for the watts per SM and GHz.
 VOLTAGE_LEAK = 0.447
 
 PRECISION_BYTES = {"fp16": 2, "int8": 1}
@@ -21,14 +22,18 @@ PRECISION_BYTES = {"fp16": 2, "int8": 1}
 
 @dataclass(frozen=True)
 class Machine:
-    """A device as the model sees it. Rates of what it lacks are 0.
+    """The rates of a device; 0 for hardware that it lacks.
 
     Attributes:
-        architecture: which fitted parameters apply: `ampere`, `volta`, or `cpu` for a plain computer.
-        mac_per_sm_cycle: (FP32 on CUDA cores, FP16, INT8 on Tensor Cores), the latter where `tensor_bytes` asks for it.
-        tensor_bytes, dla_bytes: bytes of a number of an engine for Tensor Cores or a DLA (2: FP16, 1: INT8).
-        dla_native: DLA engines take and give the DLA's own formats, so that no GPU kernel has to reformat.
-        idle_w: (VDD_GPU_SOC, VDD_CPU_CV, VIN_SYS_5V0) with nothing running. max_power_w: of the module.
+        architecture: which fitted parameters apply: `ampere`, `volta`, or `cpu` for a plain
+            computer.
+        mac_per_sm_cycle: FP32 on CUDA cores, FP16 and INT8 on Tensor Cores.
+        idle_w: VDD_GPU_SOC, VDD_CPU_CV and VIN_SYS_5V0 with nothing running.
+        max_power_w: of the module.
+        tensor_bytes, dla_bytes: bytes of a number in an engine for Tensor Cores or a DLA
+            (2: FP16, 1: INT8).
+        dla_native: True if DLA engines read and write the DLA's own formats, so that no GPU kernel
+            has to reformat.
     """
 
     architecture: str
@@ -38,7 +43,6 @@ class Machine:
     mac_per_sm_cycle: tuple[float, float, float]
     l2_bytes: float
     dram_byte_s: float
-    dla_cores: int
     dla_ghz: float
     dla_mac_per_cycle: float
     cpu_cores: int
@@ -55,16 +59,17 @@ class Machine:
         return self.architecture == "cpu"
 
     def mac_s(self, width: int) -> float:
-        """Peak multiply-accumulates per second of the GPU with numbers of `width` bytes."""
+        """Return the GPU's peak multiply-accumulates per second with numbers of `width` bytes."""
         return self.sm * self.gpu_ghz * 1e9 * self.mac_per_sm_cycle[{4: 0, 2: 1, 1: 2}[width]]
 
     @property
     def dla_mac_s(self) -> float:
+        """Return the peak multiply-accumulates per second of one DLA core."""
         return self.dla_ghz * 1e9 * self.dla_mac_per_cycle
 
     @property
     def gpu_power_scale(self) -> float:
-        """SM x GHz x voltage squared, relative to full clock."""
+        """Return SM x GHz x voltage squared, the latter relative to full clock."""
         share = self.gpu_ghz / self.gpu_max_ghz if self.gpu_max_ghz else 0.0
         return self.sm * self.gpu_ghz * (VOLTAGE_LEAK + (1 - VOLTAGE_LEAK) * share**2)
 
@@ -76,7 +81,11 @@ def machine_of(
     dla_precision: str = "int8",
     dla_native: bool = True,
 ) -> Machine:
-    """A catalogued board in a power mode; OptionError names the key of what is unknown."""
+    """Return the machine of a board of the catalogue in a power mode.
+
+    Raises:
+        OptionError: board, mode or precision is unknown; the message names the key.
+    """
     for key, value in (("precision", precision), ("dla_precision", dla_precision)):
         if value not in PRECISION_BYTES:
             raise OptionError(
@@ -107,7 +116,6 @@ def _machine(
         ),
         l2_bytes=module.l2_mib * 2**20,
         dram_byte_s=module.dram_gb_s * 1e9 * mode.emc_mhz / module.emc_max_mhz,
-        dla_cores=module.dla_cores if mode.dla_mhz > 0 else 0,
         dla_ghz=max(mode.dla_mhz, 1.0) / 1e3,
         dla_mac_per_cycle=module.dla_int8_mac_per_cycle
         if dla_bytes == 1
@@ -127,31 +135,31 @@ def _machine(
 
 
 def plain_machine(cores: int) -> Machine:
-    """A plain computer, of which only the number of cores matters: its rates are parameters."""
+    """Return the machine of a plain computer: its rates are parameters."""
     if cores < 1:
-        raise OptionError(f"device.cores={cores} must be at least 1")
+        raise OptionError(f"cores={cores} must be at least 1")
     return Machine(
-        "cpu",
-        0,
-        1.0,
-        1.0,
-        (0.0, 0.0, 0.0),
-        0.0,
-        1.0,
-        0,
-        1.0,
-        0.0,
-        cores,
-        3.0,
-        (0.0, 0.0, 0.0),
-        float("inf"),
+        architecture="cpu",
+        sm=0,
+        gpu_ghz=1.0,
+        gpu_max_ghz=1.0,
+        mac_per_sm_cycle=(0.0, 0.0, 0.0),
+        l2_bytes=0.0,
+        dram_byte_s=1.0,
+        dla_ghz=1.0,
+        dla_mac_per_cycle=0.0,
+        cpu_cores=cores,
+        cpu_ghz=3.0,
+        idle_w=(0.0, 0.0, 0.0),
+        max_power_w=float("inf"),
     )
 
 
 def device_of(name: str, mode: str) -> DeviceSpec:
-    """A catalogued board in a power mode as the `Device` that configurations are made for; a DLA that is off is no accelerator.
+    """Return the device of a board of the catalogue in a power mode.
 
-    Tensor Cores come first, since a first engine is built for them: the default configuration is one instance there.
+    A DLA that the mode switches off is no accelerator. Tensor Cores come first, because a first
+    engine is built for them: the default configuration is one instance there.
     """
     module = board(name)
     chosen = power_mode(module, mode)

@@ -1,4 +1,4 @@
-"""What a window of measuring gives in the model: noise as a window of its length would have, and what it costs to get there."""
+"""A window of measuring in the model: its noise, and the time to apply a configuration."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from envs.spec.measurement import Measurement, Origin, TenantMeasurement
 from envs.spec.space import Configuration
 from envs.spec.validity import memory_mib
 
-#: What applying takes (assumptions, of the size that loading a TensorRT plan of some 50 MB from local flash takes): each engine whose
-#: accelerator or batch is new, and each further instance started or stopped. Engines count as built before.
+#: Time to apply a configuration, for each engine whose accelerator or batch is new, and for each
+#: further instance that starts or stops. Both are assumptions, of the size that loading a TensorRT
+#: plan of some 50 MB from local flash takes; engines count as built before.
 ENGINE_S, INSTANCE_S = 1.5, 0.2
 
-#: From p50 to p99: where p95 lies, as for an exponential tail.
+#: Where p95 lies between p50 and p99: as for an exponential tail.
 P95_SHARE = float(np.log(20) / np.log(100))
 
 
@@ -27,7 +28,16 @@ def simulated_window(
     apply_s: float,
     window_s: float = WINDOW_S,
 ) -> Measurement:
-    """One window of a configuration of which the model says `found` (one row), with noise from `rng`."""
+    """Return one window of a configuration.
+
+    Args:
+        model: of the device.
+        configuration: in service.
+        found: its response, one row.
+        rng: source of the noise.
+        apply_s: the time that applying it took.
+        window_s: length of the window.
+    """
     tenants = found.throughput_ips.shape[1]
     scatter = noise_spread(found.throughput_ips[0], window_s)
     factors = np.exp(scatter * rng.standard_normal(2 * tenants + 1))
@@ -36,13 +46,13 @@ def simulated_window(
     wide = np.exp(1.96 * scatter[tenants:-1])
     served = [
         TenantMeasurement(
-            float(rate),
-            float(half),
-            float(half + P95_SHARE * (late - half)),
-            float(late),
-            float(late / each),
-            float(late * each),
-            int(rate * window_s),
+            throughput_ips=float(rate),
+            p50_ms=float(half),
+            p95_ms=float(half + P95_SHARE * (late - half)),
+            p99_ms=float(late),
+            p99_low_ms=float(late / each),
+            p99_high_ms=float(late * each),
+            requests=int(rate * window_s),
         )
         for rate, half, late, each in zip(ips, p50, p99, wide, strict=True)
     ]
@@ -66,15 +76,12 @@ def simulated_window(
 
 
 def applying_s(before: Configuration | None, after: Configuration) -> float:
-    """Seconds from one configuration to another, see `ENGINE_S`."""
-    old = (
-        {}
-        if before is None
-        else {(tenant, place): (count, batch) for tenant, place, count, batch in before.slots()}
-    )
+    """Return the seconds from one configuration to another, see `ENGINE_S`."""
+    slots = before.slots() if before else ()
+    old = {(tenant, accelerator): rest for tenant, accelerator, *rest in slots}
     seconds = 0.0
-    for tenant, place, count, batch in after.slots():
-        had, size = old.pop((tenant, place), (0, 0))
+    for tenant, accelerator, count, batch in after.slots():
+        had, size = old.pop((tenant, accelerator), (0, 0))
         seconds += (
             INSTANCE_S * abs(count - had) if size == batch else ENGINE_S + INSTANCE_S * (count - 1)
         )

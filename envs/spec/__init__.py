@@ -1,0 +1,1 @@
+"""Descriptions: device, network, workload, configuration space, objective and measurement."""

@@ -14,7 +14,7 @@ from envs.files import check_fields
 
 
 class Kind(str, Enum):
-    """What sort of hardware an accelerator is."""
+    """The sort of hardware of an accelerator."""
 
     CUDA_CORES = "cuda_cores"
     TENSOR_CORES = "tensor_cores"
@@ -68,7 +68,7 @@ ACCELERATORS: dict[str, Accelerator] = {
 
 
 def accelerator(name: str) -> Accelerator:
-    """The accelerator called `name`; OptionError where there is none."""
+    """Return the accelerator called `name`; raise OptionError where there is none."""
     try:
         return ACCELERATORS[name]
     except KeyError:
@@ -79,7 +79,7 @@ def accelerator(name: str) -> Accelerator:
 
 @dataclass(frozen=True)
 class DeviceSpec:
-    """What instances share.
+    """A device: the hardware that instances share.
 
     Attributes:
         name: the module, or the processor of a plain computer.
@@ -97,14 +97,20 @@ class DeviceSpec:
 
     @property
     def accelerator_names(self) -> tuple[str, ...]:
+        """Return the names of the accelerators, [A]."""
         return tuple(each.name for each in self.accelerators)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the device as plain data that JSON can hold; `from_dict` reads it."""
         return asdict(self) | {"accelerators": list(self.accelerator_names)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> DeviceSpec:
-        """What `to_dict` gave; ValueError, TypeError, KeyError or OptionError where it is something else."""
+        """Return the device that `to_dict` wrote.
+
+        Raises:
+            ValueError, TypeError, KeyError, OptionError: the data is something else.
+        """
         device = cls(
             **data | {"accelerators": tuple(accelerator(name) for name in data["accelerators"])}
         )
@@ -117,15 +123,21 @@ class DeviceSpec:
 def local_computer(
     accelerators: tuple[str, ...] = ("cpu_fp32", "cpu_int8"), cores: int | None = None
 ) -> DeviceSpec:
-    """This computer as a device, probed; instances may fill nine tenths of its memory."""
+    """Return this computer as a device; instances may fill nine tenths of its memory.
+
+    Args:
+        accelerators: which of `cpu_fp32` and `cpu_int8` may be used.
+        cores: how many processor cores may be used; all that this process has where not given.
+
+    Raises:
+        OptionError: an accelerator is unknown, or there are fewer cores.
+    """
     usable = available_cores()
     if cores is not None and not 1 <= cores <= usable:
-        raise OptionError(
-            f"device.cores={cores} must lie in 1..{usable}, the cores this process may use"
-        )
+        raise OptionError(f"cores={cores} must lie in 1..{usable}, the cores this process may use")
     if not accelerators or len(set(accelerators)) != len(accelerators):
         raise OptionError(
-            f"device.accelerators={list(accelerators)} must name at least one accelerator, and each once"
+            f"accelerators={list(accelerators)} must name at least one accelerator, and each once"
         )
     wrong = [name for name in accelerators if accelerator(name).kind is not Kind.CPU]
     if wrong:
@@ -142,14 +154,14 @@ def local_computer(
 
 
 def available_cores() -> int:
-    """Cores this process may run on (its affinity, where the system tells)."""
+    """Return how many cores this process may run on: its affinity, where the system tells."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def processor_name() -> str:
-    """The processor's marketing name from /proc/cpuinfo, or the architecture where that does not say."""
+    """Return the processor's marketing name from /proc/cpuinfo, or else the architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Networks: what a served ONNX file costs, takes and gives."""
+"""Networks: cost, inputs and outputs of a served ONNX file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from envs.files import check_fields
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input or output: the shape of one sample, without the batch; the type by its numpy name, such as `float32`."""
+    """One input or output of a network.
+
+    Attributes:
+        name: as in the ONNX file.
+        shape: of one sample, without the batch.
+        dtype: the numpy name of its type, such as `float32`.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -23,15 +29,15 @@ class Network:
     """A served network.
 
     Attributes:
-        name: what reports call it.
+        name: used in reports.
         sha256: of the file and of the files of weights that it names.
         macs: multiply-accumulates of one sample in Conv, ConvTranspose, Gemm and MatMul.
         weight_bytes: bytes of the weights in FP32.
         activation_bytes: the most bytes of activations alive at once for one sample in FP32.
         layers: nodes that compute.
-        inputs: what one sample is made of.
-        outputs: what it gives.
-        fixed_batch: the only batch size it can be run with; None where any can.
+        inputs: the tensors of one sample.
+        outputs: the tensors of its answer.
+        fixed_batch: the only batch size it can run with; None if it can run with any.
     """
 
     name: str
@@ -45,11 +51,16 @@ class Network:
     fixed_batch: int | None
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the network as plain data that JSON can hold; `from_dict` reads it."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Network:
-        """What `to_dict` gave, also after a way through JSON; NetworkError where a field is missing or unknown."""
+        """Return the network that `to_dict` wrote, also after a way through JSON.
+
+        Raises:
+            NetworkError: a field is missing or unknown.
+        """
         try:
             specs = {
                 key: tuple(
@@ -64,5 +75,6 @@ class Network:
             return network
         except (KeyError, TypeError, ValueError) as error:
             raise NetworkError(
-                f"this is not the description of a network ({one_line(error)}): read the ONNX file again"
+                f"this is not the description of a network ({one_line(error)}):"
+                " read the ONNX file again"
             ) from error

@@ -19,8 +19,9 @@ import numpy.typing as npt
 from envs.arrays import IntArray, Placements, Rows
 from envs.errors import ConfigurationError, OptionError
 from envs.files import check_fields
+from envs.spec.default import default_placements
 from envs.spec.device import DeviceSpec
-from envs.spec.validity import UNAVAILABLE, UNSERVED, VALID, judge, memory_mib, reason
+from envs.spec.validity import UNAVAILABLE, UNSERVED, VALID, judge, reason
 from envs.spec.workload import Workload
 
 #: The largest batch a DLA takes (NVIDIA, TensorRT developer guide, "Working with DLA"); no
@@ -260,45 +261,16 @@ class ConfigurationSpace:
             raise ConfigurationError(f"{self.describe(configuration)}: {reason(self, code)}")
 
     def default(self) -> Configuration:
-        """Return the smallest start: one instance of each tenant at its smallest batch.
-
-        Each stands on the first accelerator that can serve it. Where that is too much together,
-        all start where they need least memory, and tenants in order move to the first
-        accelerator that the others leave room for.
+        """Return the smallest start: one instance of each tenant, see `default_placements`.
 
         Raises:
             ConfigurationError: one instance of each tenant is not possible.
         """
-        first, smallest = (self._one_each(by_memory) for by_memory in (False, True))
-        if int(judge(self, first[None])[0]) == VALID:
-            return Configuration.of(first)
-        code = int(judge(self, smallest[None])[0])
+        placements = default_placements(self)
+        code = int(judge(self, placements[None])[0])
         if code != VALID:
             raise self._no_configuration(code)
-        placements = smallest
-        for tenant in range(self.shape[0]):
-            moved = np.repeat(placements[None], self.shape[1], axis=0)
-            moved[:, tenant] = 0
-            moved[range(self.shape[1]), tenant, range(self.shape[1])] = (1, self._least(tenant))
-            placements = moved[np.flatnonzero(judge(self, moved) == VALID)[0]]
         return Configuration.of(placements)
-
-    def _least(self, tenant: int) -> int:
-        """Return the smallest batch of a tenant."""
-        fixed = self.workload.tenants[tenant].network.fixed_batch
-        return fixed if fixed in self.batches else self.batches[0]
-
-    def _one_each(self, by_memory: bool) -> Placements:
-        """Return one instance of each tenant [T, A, 2], first in order or least in memory."""
-        placements = np.zeros((*self.shape, 2), dtype=np.int16)
-        for tenant in range(self.shape[0]):
-            alone = np.zeros((self.shape[1], *self.shape, 2), dtype=np.int16)
-            alone[range(self.shape[1]), tenant, range(self.shape[1])] = (1, self._least(tenant))
-            possible = (self.encode(alone) >= 0).all(axis=1)
-            cost = memory_mib(self, alone) if by_memory else np.arange(self.shape[1])
-            accelerator = int(np.where(possible, cost, np.inf).argmin())
-            placements[tenant] = alone[accelerator, tenant]
-        return placements
 
     def describe(self, configuration: Configuration) -> str:
         """Return it as text, instances x batch: `resnet50: cpu_fp32 1x4 + cpu_int8 2x8`."""

@@ -18,8 +18,9 @@ class Tenant:
     Attributes:
         name: unique among the tenants of a workload.
         network: what is served.
-        rate_ips: mean arrival rate in inferences per second (Poisson); infinite for a closed loop that saturates the tenant.
-        weight: what one of its inferences counts in the throughput that is maximised.
+        rate_ips: mean arrival rate in inferences per second (Poisson); infinite for a closed loop
+            that saturates the tenant.
+        weight: factor on its inferences in the throughput that is maximised.
     """
 
     name: str
@@ -30,7 +31,8 @@ class Tenant:
     def __post_init__(self) -> None:
         if not self.rate_ips > 0:
             raise OptionError(
-                f"tenant {self.name}: rate_ips={self.rate_ips} must be above zero (or inf for a closed loop)"
+                f"tenant {self.name}: rate_ips={self.rate_ips} must be above zero"
+                " (or inf for a closed loop)"
             )
         if not (self.weight > 0 and math.isfinite(self.weight)):
             raise OptionError(
@@ -39,6 +41,7 @@ class Tenant:
 
     @property
     def closed_loop(self) -> bool:
+        """Return True if the next request comes as soon as one is answered."""
         return math.isinf(self.rate_ips)
 
 
@@ -57,18 +60,25 @@ class Workload:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Return the names of the tenants, [T]."""
         return tuple(tenant.name for tenant in self.tenants)
 
     @property
     def weights(self) -> tuple[float, ...]:
+        """Return the weights of the tenants, [T]."""
         return tuple(tenant.weight for tenant in self.tenants)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the workload as plain data that JSON can hold; `from_dict` reads it."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Workload:
-        """What `to_dict` gave; ValueError, TypeError, KeyError or a TunerError where it is something else."""
+        """Return the workload that `to_dict` wrote.
+
+        Raises:
+            ValueError, TypeError, KeyError, TunerError: the data is something else.
+        """
         tenants = tuple(
             Tenant(**tenant | {"network": Network.from_dict(tenant["network"])})
             for tenant in data["tenants"]
@@ -83,11 +93,22 @@ def workload_of(
     rates_ips: list[float] | None = None,
     weights: list[float] | None = None,
 ) -> Workload:
-    """A tenant for each network, named after it; a network that is served twice gets a number behind its name."""
+    """Return a workload with a tenant for each network, named after it.
+
+    A network that is served twice gets a number behind its name.
+
+    Args:
+        networks: [T].
+        rates_ips: [T] arrival rates; all closed loops where not given.
+        weights: [T]; all 1 where not given.
+
+    Raises:
+        OptionError: the numbers of values and networks differ.
+    """
     for key, values in (("rates_ips", rates_ips), ("weights", weights)):
         if values and len(values) != len(networks):
             raise OptionError(
-                f"workload.{key} has {len(values)} values for {len(networks)} networks: give one for each"
+                f"{key} has {len(values)} values for {len(networks)} networks: give one for each"
             )
     tenants = []
     for position, network in enumerate(networks):
@@ -104,6 +125,9 @@ def workload_of(
 
 
 def fair_weights(networks: list[Network]) -> list[float]:
-    """What an inference of each tenant counts where nothing is said: the work it is, so that the smallest network does not starve the rest."""
-    least = min(max(network.macs, 1) for network in networks)
-    return [max(network.macs, 1) / least for network in networks]
+    """Return default weights [T]: the work of an inference, relative to the smallest network.
+
+    With equal weights the smallest network would starve the others.
+    """
+    smallest = min(max(network.macs, 1) for network in networks)
+    return [max(network.macs, 1) / smallest for network in networks]

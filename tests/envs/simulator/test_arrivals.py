@@ -1,6 +1,7 @@
 """The closed forms against exact results and against an independent discrete-event simulation.
 
-Errors of `open_loop` against longer simulations stand in its docstring; the tolerances here also cover the noise of short ones.
+Errors of `open_loop` against longer simulations stand in its docstring; the tolerances here also
+cover the noise of short ones.
 """
 
 from __future__ import annotations
@@ -17,17 +18,12 @@ from hypothesis import strategies as st
 
 from envs.arrays import FloatArray
 from envs.simulator.arrivals import open_loop
-from envs.simulator.batching import (
-    capped_poisson,
-    formation_quantile,
-    formed_batch,
-    poisson_at_most,
-)
+from envs.simulator.batching import capped_poisson, gathered, poisson_at_most
 
 
 @dataclass(frozen=True)
 class Group:
-    """A slot of the simulation: equal servers that take up to `batch` requests; k of them take fixed_s + k each_s."""
+    """Equal servers that take up to `batch` requests; k of them take fixed_s + k each_s."""
 
     servers: int
     batch: int
@@ -50,7 +46,10 @@ class Simulated:
 def simulate(
     rate: float, groups: list[Group], max_wait_s: float, requests: int = 12_000, seed: int = 0
 ) -> Simulated:
-    """Poisson requests in one queue, event by event; idle servers that may take a batch are drawn at random."""
+    """Poisson requests in one queue, event by event.
+
+    An idle server that may take a batch is drawn at random.
+    """
     rng = np.random.default_rng(seed)
     env = simpy.Environment()
     idle = [group for group in groups for _ in range(group.servers)]
@@ -176,20 +175,18 @@ class TestFormation:
         self, rate: float, batch: int, max_wait_s: float
     ) -> None:
         seen = simulate(rate, [Group(30, batch, 1e-6, 0.0)], max_wait_s, 8_000)
-        formed = formed_batch(rate, batch, max_wait_s)
-        assert float(formed.batch) == pytest.approx(seen.batch, rel=0.04)
-        assert float(formed.mean_s) == pytest.approx(seen.waits_s.mean(), rel=0.05)
-        for q in (0.5, 0.99):
-            assert float(formation_quantile(q, rate, batch, max_wait_s)) == pytest.approx(
-                np.quantile(seen.waits_s, q), rel=0.06
-            )
+        others, pairs, _ = capped_poisson(np.array(rate * max_wait_s), np.array(batch - 1.0))
+        assert 1.0 + float(others) == pytest.approx(seen.batch, rel=0.04)
+        assert float(pairs / (rate * (1.0 + others))) == pytest.approx(
+            seen.waits_s.mean(), rel=0.05
+        )
 
     @pytest.mark.parametrize(("rate", "busy_s"), [(50.0, 0.03), (100.0, 0.04), (100.0, 0.02)])
     def test_a_busy_instance_against_simulation(self, rate: float, busy_s: float) -> None:
         seen = simulate(rate, [Group(1, 8, busy_s, 0.0)], 0.005, 8_000)
-        assert float(formed_batch(rate, 8, 0.005, busy_s).batch) == pytest.approx(
-            seen.batch, rel=0.05
-        )
+        others, _, _ = capped_poisson(np.array(rate * 0.005), np.array(7.0))
+        held, _ = gathered(np.array(rate), others / rate, np.array(busy_s))
+        assert float(1.0 + others + rate * held) == pytest.approx(seen.batch, rel=0.05)
 
 
 ONE = [Group(1, 1, 0.01, 0.0)]
@@ -247,13 +244,12 @@ class TestOpenLoop:
             np.quantile(answered, 0.99), rel=0.15
         )
 
-    def test_unused_slots_change_nothing(self) -> None:
+    def test_unused_groups_change_nothing(self) -> None:
         group = CASES[2][0][0]
         alone = closed([group], 60.0, 0.01)
         beside = closed([group, Group(0, 16, 0.5, 0.5)], 60.0, 0.01)
-        for one, other in zip(alone[:6], beside[:6], strict=True):
+        for one, other in zip(alone, beside, strict=True):
             assert float(one) == pytest.approx(float(other), rel=1e-5)
-        assert beside.slot_share.tolist() == [1.0, 0.0]
 
     def test_shapes_and_rows(self) -> None:
         rng = np.random.default_rng(0)
@@ -265,7 +261,6 @@ class TestOpenLoop:
         batch, count = rng.integers(1, 17, (5000, 2, 3)), rng.integers(0, 4, (5000, 2, 3))
         answer = open_loop(rate, fixed, each, batch, count, 0.005)
         assert answer.p99_s.shape == (5000, 2)
-        assert answer.slot_share.shape == (5000, 2, 3)
         for at in (0, 1, 2500, 4321, 4999):
             row = open_loop(
                 rate[at, 1], fixed[at, 1], each[at, 1], batch[at, 1], count[at, 1], 0.005
@@ -304,8 +299,6 @@ class TestProperties:
         assert answer.p95_s <= answer.p99_s * (1 + 1e-6)
         assert answer.mean_s >= least * (1 - 1e-5)
         assert 0.0 <= answer.utilisation <= 1.0
-        assert (answer.slot_utilisation >= 0.0).all()
-        assert (answer.slot_utilisation <= 1.0).all()
         assert answer.throughput_ips == pytest.approx(min(load, 1.0) * capacity)
 
     @settings(max_examples=60, deadline=None)

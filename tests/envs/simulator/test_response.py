@@ -32,11 +32,14 @@ TAIL = 0.1
 
 
 def paper(tenants: int = 1, rate_ips: float = np.inf, **changed: float) -> Contexts:
-    """A board without contention, interference or power limit; a GPU batch keeps others out for 3/4 of its time."""
+    """A board without contention, interference or power limit.
+
+    A GPU batch keeps others out for 3/4 of its time.
+    """
     table = np.zeros((len(COSTS), 1, tenants, POSITIONS, len(BATCHES)))
 
-    def put(name: str, places: list[int], values: npt.NDArray[np.float64]) -> None:
-        table[COSTS.index(name)][:, :, places] = values
+    def put(name: str, positions: list[int], values: npt.NDArray[np.float64]) -> None:
+        table[COSTS.index(name)][:, :, positions] = values
 
     put("host_s", [CUDA, TENSOR, DLA0, DLA1], HOST)
     put("gpu_s", [TENSOR], GPU)
@@ -84,19 +87,19 @@ def ask(contexts: Contexts, *slots: tuple[int, int, int], tenant: int = 0) -> Re
     """One row: (position, instances, level of the batch) each, all of one tenant."""
     instances = np.zeros((1, contexts.tenants, POSITIONS), dtype=np.int64)
     levels = np.zeros_like(instances)
-    for place, count, level in slots:
-        instances[0, tenant, place], levels[0, tenant, place] = count, level
+    for position, count, level in slots:
+        instances[0, tenant, position], levels[0, tenant, position] = count, level
     return respond(contexts, np.zeros(1, dtype=np.int64), instances, levels)
 
 
 @pytest.mark.parametrize(
-    ("place", "work"), [(TENSOR, GPU), (CUDA, 3 * GPU), (DLA0, DLA), (DLA1, DLA)]
+    ("position", "work"), [(TENSOR, GPU), (CUDA, 3 * GPU), (DLA0, DLA), (DLA1, DLA)]
 )
 @pytest.mark.parametrize("level", [0, 1])
 def test_one_instance_alone_takes_its_service_time(
-    place: int, work: npt.NDArray[np.float64], level: int
+    position: int, work: npt.NDArray[np.float64], level: int
 ) -> None:
-    found, seconds = ask(paper(), (place, 1, level)), HOST[level] + work[level]
+    found, seconds = ask(paper(), (position, 1, level)), HOST[level] + work[level]
     assert found.throughput_ips[0, 0] == pytest.approx(BATCHES[level] / seconds, rel=1e-5)
     assert found.p99_ms[0, 0] == pytest.approx(1e3 * seconds * (1 + TAIL), rel=1e-5)
     assert found.p50_ms[0, 0] == pytest.approx(1e3 * seconds, rel=1e-5)
@@ -138,7 +141,9 @@ def test_gpu_instances_share_what_bisection_says(
     n, level = np.array(counts, dtype=float), np.array(levels)
     fixed, gpu = HOST[level], np.array([3.0, 1.0]) * GPU[level]
     stretch = bisected(fixed, gpu, n * 0.75 * gpu)
-    found = ask(paper(), *((place, counts[place], levels[place]) for place in (CUDA, TENSOR)))
+    found = ask(
+        paper(), *((position, counts[position], levels[position]) for position in (CUDA, TENSOR))
+    )
     expected = (n * np.array(BATCHES)[level] / (fixed + gpu * stretch)).sum()
     assert found.throughput_ips[0, 0] == pytest.approx(expected, rel=1e-3)
     assert found.p99_ms[0, 0] == pytest.approx(
@@ -211,7 +216,7 @@ def model_of(name: str, mode: str, network: str = "resnet50") -> DeviceModel:
     return DeviceModel(machine_of(name, mode), space, (table,))
 
 
-ROOMS = [(name, mode) for name in board_names() for mode in board(name).power_modes]
+BOARDS = [(name, mode) for name in board_names() for mode in board(name).power_modes]
 
 
 def some_slots(
@@ -242,7 +247,7 @@ def test_positions_follow_kind_and_resource() -> None:
 @settings(max_examples=15, deadline=None)
 def test_five_tenants_in_any_order_get_the_same_answers(order: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    board, mode = ROOMS[rng.integers(len(ROOMS))]
+    board, mode = BOARDS[rng.integers(len(BOARDS))]
     tables = [reference_network(name) for name in ("resnet50", "bert_large", "rnnt") * 2][:5]
     device, parameters = device_of(board, mode), nominal(machine_of(board, mode).architecture)
     rates = np.where(rng.random(5) < 0.4, rng.uniform(1.0, 300.0, 5), np.inf)
@@ -273,14 +278,16 @@ def test_five_tenants_in_any_order_get_the_same_answers(order: list[int], seed: 
 
 
 @given(
-    st.sampled_from(ROOMS),
+    st.sampled_from(BOARDS),
     st.sampled_from(["resnet50", "bert_large", "rnnt", "ssd_mobilenet_v1"]),
     st.integers(0, 2**32),
 )
 @settings(max_examples=25, deadline=None)
-def test_every_board_answers_with_numbers(room: tuple[str, str], network: str, seed: int) -> None:
+def test_every_board_answers_with_numbers(
+    board_mode: tuple[str, str], network: str, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
-    model = model_of(*room, network)
+    model = model_of(*board_mode, network)
     contexts = model.drawn(rng, 3)
     instances, levels = some_slots(model, rng, 64)
     rows = rng.integers(0, 3, 64)
@@ -294,17 +301,17 @@ def test_every_board_answers_with_numbers(room: tuple[str, str], network: str, s
         np.testing.assert_allclose(getattr(one, name)[0], getattr(found, name)[5], rtol=1e-5)
 
 
-@given(st.sampled_from(ROOMS), st.integers(0, 2**32))
+@given(st.sampled_from(BOARDS), st.integers(0, 2**32))
 @settings(max_examples=25, deadline=None)
-def test_more_instances_never_shorten_the_tail(room: tuple[str, str], seed: int) -> None:
+def test_more_instances_never_shorten_the_tail(board_mode: tuple[str, str], seed: int) -> None:
     """An instance added with the same batch on the same accelerator makes none faster."""
     rng = np.random.default_rng(seed)
-    model = model_of(*room)
-    places = len(model.space.device.accelerators)
+    model = model_of(*board_mode)
+    accelerators = len(model.space.device.accelerators)
     instances, levels = (
         np.zeros((4, 1, POSITIONS), dtype=np.int64),
         np.full((4, 1, POSITIONS), rng.integers(3)),
     )
-    instances[:, 0, rng.integers(places)] = np.arange(1, 5)
+    instances[:, 0, rng.integers(accelerators)] = np.arange(1, 5)
     found = respond(model.drawn(rng, 1), np.zeros(4, dtype=np.int64), instances, levels)
     assert (np.diff(found.p99_ms[:, 0]) >= -1e-4 * found.p99_ms[:-1, 0]).all()

@@ -15,7 +15,9 @@ from envs.simulator.thermal import Cooling, clock_at, temperature_after
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import workload_of
 
-COOLING = Cooling(ambient_c=20.0, c_per_w=2.0, minutes_s=100.0, limit_c=90.0, slope=0.1, least=0.5)
+COOLING = Cooling(
+    ambient_c=20.0, c_per_w=2.0, time_constant_s=100.0, limit_c=90.0, clock_per_c=0.1, min_clock=0.5
+)
 
 
 def test_it_warms_towards_the_steady_state_as_an_exponential() -> None:
