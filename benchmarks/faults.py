@@ -264,7 +264,7 @@ def killed(name: str, number: int, folder: Path, period_s: float) -> Result:
             "--batches",
             "1",
             "4",
-            "--instances",
+            "--max-instances",
             "2",
         ),
     ]

@@ -1,4 +1,4 @@
-"""The commands, run as a terminal would: in this process, since loading torch anew for every wrong option would take most of the time."""
+"""The commands, run in this process: loading torch for every wrong option would take minutes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from unittest import mock
 
 from tuner.cli import run_command
 
-COMMANDS = {
-    "train": "TrainCommand",
-    "record": "RecordCommand",
-    "evaluate": "EvaluateCommand",
-    "tune": "TuneCommand",
-    "export": "ExportCommand",
-}
+#: Commands that Hydra reads the options of.
+COMPOSED = {"train": "TrainCommand", "evaluate": "EvaluateCommand"}
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a command said, and its exit code."""
+    """The exit code of a command, and what it printed."""
 
     returncode: int
     stdout: str
@@ -30,7 +25,7 @@ class Told:
 
 
 def call(name: str, *arguments: object) -> Told:
-    """python -m tuner.NAME ARGUMENTS"""
+    """Run python -m tuner.NAME ARGUMENTS."""
     module = importlib.import_module(f"tuner.{name}")
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
@@ -40,8 +35,8 @@ def call(name: str, *arguments: object) -> Told:
         contextlib.redirect_stderr(err),
     ):
         try:
-            if name in COMMANDS:
-                run_command(name, getattr(module, COMMANDS[name]), module.main)
+            if name in COMPOSED:
+                run_command(name, getattr(module, COMPOSED[name]), module.main)
             else:
                 code = module.main([str(each) for each in arguments])
         except SystemExit as ended:

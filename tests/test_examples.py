@@ -8,11 +8,11 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
-from tuner.deploy import arguments
-from tuner.export import TARGETS, ExportCommand
+from tuner.deploy import DeployCommand
+from tuner.export import HIDDEN, TARGETS, ExportCommand
+from tuner.flags import read_flags
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,7 +43,7 @@ def test_the_unit_calls_the_controller_with_options_that_it_has() -> None:
     service = unit["Service"]
     given = service["ExecStart"].split()
     assert given[1:3] == ["-m", "tuner.deploy"]
-    assert arguments(given[3:]).folder == Path("/var/lib") / service["StateDirectory"]
+    assert read_flags(DeployCommand, given[3:]).folder == Path("/var/lib") / service["StateDirectory"]
     assert service["Environment"] == f"XDG_CACHE_HOME=/var/cache/{service['CacheDirectory']}"
     assert service["Type"] == "notify", "with a watchdog, which is told by sd_notify"
 
@@ -57,9 +57,7 @@ def test_the_guides_commands_are_ones_that_there_are() -> None:
     deploys = [words[1:] for words in given if words[0] == "tuner.deploy"]
     exports = [words[1:] for words in given if words[0] == "tuner.export"]
     assert len(deploys) >= 4
-    assert all(arguments(words).network for words in deploys)
+    assert all(read_flags(DeployCommand, words).serve.networks for words in deploys)
     assert len(exports) >= 2
     for words in exports:
-        named = dict(word.split("=", 1) for word in words)
-        assert set(named) <= {field.name for field in fields(ExportCommand)}
-        assert named["target"] in TARGETS
+        assert read_flags(ExportCommand, words, hidden=HIDDEN).target in TARGETS

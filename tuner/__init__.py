@@ -1,0 +1,62 @@
+"""Those who decide how a device serves; `optimize` and `open_device` are the way in.
+
+import tuner
+
+answer = tuner.optimize("my.onnx", p99_ms=50)
+print(answer.configuration, answer.throughput_ips, answer.p99_ms, answer.origin)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from envs.errors import TunerError
+    from envs.problems.problem import Problem
+    from envs.spec.measurement import Failure, Measurement
+    from envs.spec.space import Configuration
+    from tuner.api import optimize
+    from tuner.device import Device, open_device
+    from tuner.options import ServeOptions
+    from tuner.search.protocol import Tuner
+    from tuner.tuning import Answer
+
+__all__ = [
+    "Answer",
+    "Configuration",
+    "Device",
+    "Failure",
+    "Measurement",
+    "Problem",
+    "ServeOptions",
+    "Tuner",
+    "TunerError",
+    "open_device",
+    "optimize",
+]
+
+#: Where each name comes from: nothing is imported before it is used.
+_MODULES = {
+    "Answer": "tuner.tuning",
+    "Configuration": "envs.spec.space",
+    "Device": "tuner.device",
+    "Failure": "envs.spec.measurement",
+    "Measurement": "envs.spec.measurement",
+    "Problem": "envs.problems.problem",
+    "ServeOptions": "tuner.options",
+    "Tuner": "tuner.search.protocol",
+    "TunerError": "envs.errors",
+    "open_device": "tuner.device",
+    "optimize": "tuner.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,31 +1,24 @@
-"""What every command shares: Hydra, one way to report an error, and options written as `--p99-ms 50` if people like that better."""
+"""Run the commands that compose a configuration with Hydra (train, evaluate)."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from envs.errors import DependencyError, OptionError, TunerError
+from envs.errors import OptionError
 from envs.optional import optional_import
+from tuner.console import exit_code, show_log
 from tuner.options import shipped
 
 CONF = shipped("conf")
 
-#: Hydra's own flags, which are not ours to translate.
+#: Flags of Hydra itself.
 HYDRA_FLAGS = {
-    *(
-        "help",
-        "hydra-help",
-        "version",
-        "cfg",
-        "resolve",
-        "package",
-        "run",
-        "multirun",
-        "shell-completion",
-    ),
-    *("config-path", "config-name", "config-dir", "experimental-rerun", "info"),
+    *("help", "hydra-help", "version", "cfg", "resolve", "package", "run", "multirun"),
+    *("shell-completion", "config-path", "config-name", "config-dir"),
+    *("experimental-rerun", "info"),
 }
 
 Options = TypeVar("Options")
@@ -34,87 +27,65 @@ Options = TypeVar("Options")
 def run_command(
     config_name: str, options: type[Options], task: Callable[[Options], int | None]
 ) -> None:
-    """Read `conf/<config_name>.yaml` and the command line into `options`, run `task`, exit with its code.
+    """Read `conf/<config_name>.yaml` and the command line, run a task, and exit with its code.
 
-    A `TunerError` ends in one line on stderr and its exit code; Ctrl-C in 130, after `task` has put its things away.
+    A `TunerError` ends in one line on standard error; Ctrl-C in 130, after the task has put its
+    things away.
+
+    Args:
+        config_name: of the file.
+        options: a dataclass, stored for the file as `<config_name>_options`.
+        task: gets the options, and returns an exit code or None.
     """
-    try:
-        hydra = optional_import("hydra", "tune")
-        omegaconf = optional_import("omegaconf", "tune")
-        store = optional_import("hydra.core.config_store", "tune").ConfigStore.instance()
-    except DependencyError as error:
-        sys.exit(f"error: {error}")
-    store.store(name=f"{config_name}_options", node=options)
-    sys.argv[1:] = as_overrides(sys.argv[1:])
-    try:
-        check_overrides(hydra, config_name, sys.argv[1:])
-    except OptionError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    show_log()
+    sys.exit(exit_code(lambda: _run(config_name, options, task)))
+
+
+def _run(config_name: str, options: type[Options], task: Callable[[Options], int | None]) -> int:
+    hydra, omegaconf = optional_import("hydra", "train"), optional_import("omegaconf", "train")
+    store = optional_import("hydra.core.config_store", "train").ConfigStore.instance()
+    node = _writable(omegaconf.OmegaConf.structured(options), omegaconf.OmegaConf)
+    store.store(name=f"{config_name}_options", node=node)
+    for argument in sys.argv[1:]:
+        name, _, value = argument[2:].partition("=")
+        if argument.startswith("--") and name not in HYDRA_FLAGS:
+            key = name.replace("-", "_")
+            raise OptionError(f"{argument}: write {key}={value or 'VALUE'} (see --help)")
 
     def main(config: Any) -> None:
-        try:
-            code = task(read_options(omegaconf, config))
-        except KeyboardInterrupt:
-            print("interrupted; what was completed is kept", file=sys.stderr)
-            code = 130
-        except TunerError as error:
-            print(f"error: {error}", file=sys.stderr)
-            code = error.exit_code
-        if code:
+        # Hydra would report an error of the task in two lines, so it only sees the exit.
+        if code := exit_code(lambda: task(_options_of(config, omegaconf))):
             sys.exit(code)
 
-    hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(main)()
-
-
-def check_overrides(hydra: Any, config_name: str, arguments: list[str]) -> None:
-    """OptionError, in one sentence, for an option that does not exist or has the wrong type. Hydra itself says it in several lines."""
-    if any(argument.startswith("-") for argument in arguments):
-        return  # a flag may ask for another configuration, so Hydra has the word
-    omegaconf = optional_import("omegaconf.errors", "tune")
-    errors = (hydra.errors.HydraException, omegaconf.OmegaConfBaseException)
+    run = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(main)
+    errors = (hydra.errors.HydraException, omegaconf.errors.OmegaConfBaseException)
+    # Hydra then raises errors of composition, instead of printing them over many lines.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     try:
-        with hydra.initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-            hydra.compose(config_name, overrides=arguments)
+        run()
     except errors as error:
         cause = error.__cause__ if isinstance(error.__cause__, errors) else None
-        said = [
-            str(each).strip().splitlines()[0].rstrip(".")
-            for each in (error, cause)
-            if each is not None and str(each).strip()
-        ]
-        raise OptionError(f"{': '.join(dict.fromkeys(said))} (see --help)") from error
+        lines = [str(each).strip() for each in (error, cause) if each is not None]
+        first = dict.fromkeys(each.splitlines()[0].rstrip(".") for each in lines if each)
+        raise OptionError(f"{': '.join(first)} (see --help)") from error
+    return 0
 
 
-def read_options(omegaconf: Any, config: Any) -> Any:
-    """The options as dataclasses; OptionError names the key that is wrong or missing."""
+def _writable(node: Any, conf: Any) -> Any:
+    """Return the node with every part writable: parts made from frozen dataclasses are not."""
+    conf.set_readonly(node, False)
+    for key in node:
+        child = node._get_node(key)
+        if conf.is_dict(child) and not child._is_none():
+            _writable(child, conf)
+    return node
+
+
+def _options_of(config: Any, omegaconf: Any) -> Any:
+    """Return the options as dataclasses; OptionError names the key that is wrong or missing."""
     try:
         return omegaconf.OmegaConf.to_object(config)
     except omegaconf.errors.MissingMandatoryValue as error:
         raise OptionError(f"{error.full_key} is missing: give {error.full_key}=VALUE") from error
     except omegaconf.errors.OmegaConfBaseException as error:
         raise OptionError(str(error).splitlines()[0]) from error
-
-
-def as_overrides(arguments: list[str]) -> list[str]:
-    """`--p99-ms 50` and `--p99-ms=50` as Hydra's `p99_ms=50`; everything else as it is."""
-    overrides: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        name, equals, value = argument[2:].partition("=")
-        if not argument.startswith("--") or name in HYDRA_FLAGS or not name:
-            overrides.append(argument)
-            continue
-        given = value if equals else next(rest, "")
-        overrides.append(f"{name.replace('-', '_')}={quoted(given)}")
-    return overrides
-
-
-def quoted(value: str) -> str:
-    """A value that Hydra's grammar reads as it stands; lists and plain words need no quotes."""
-    plain = value.replace("_", "").replace("-", "").replace(".", "").replace("/", "").isalnum()
-    return (
-        value
-        if plain or value[:1] in "[{'\""
-        else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    )

@@ -1,16 +1,51 @@
-"""What people see while they wait."""
+"""Show people what happens while they wait: errors, warnings, a bar, and tables."""
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from envs.errors import TunerError
 from envs.optional import optional_import
+
+
+def exit_code(task: Callable[[], int | None]) -> int:
+    """Run a task and return its exit code; an error becomes one line on standard error."""
+    try:
+        return task() or 0
+    except KeyboardInterrupt:
+        print("interrupted; what was completed is kept", file=sys.stderr)
+        return 130
+    except TunerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+class _StandardError(logging.Handler):
+    """Writes messages to what `sys.stderr` is at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
+def show_log() -> None:
+    """Show messages of this project on standard error: of `tuner` all, of `envs` warnings."""
+    logging.getLogger("tuner").setLevel(logging.INFO)
+    for name, level in (("tuner", logging.INFO), ("envs", logging.WARNING)):
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, _StandardError) for each in logger.handlers):
+            logger.addHandler(_StandardError(level))
 
 
 @contextmanager
 def progress_bar(title: str, total: int, completed: int = 0) -> Iterator[Callable[..., None]]:
-    """A bar with the time left. Gives `advance(text, step=1)`; off a terminal it draws only at the end."""
+    """Draw a bar with the time left; off a terminal it is drawn only at the end.
+
+    Yields:
+        `advance(text, step=1)`.
+    """
     rich = optional_import("rich.progress", "tune")
     columns = (
         rich.TextColumn("{task.description}"),
@@ -27,25 +62,21 @@ def progress_bar(title: str, total: int, completed: int = 0) -> Iterator[Callabl
 
 
 def table(head: list[str], rows: list[list[str]]) -> None:
-    """Print a table, numbers to the right."""
-    rich_table = optional_import("rich.table", "tune").Table(
-        box=optional_import("rich.box", "tune").SIMPLE
-    )
-    literal = optional_import(
-        "rich.markup", "tune"
-    ).escape  # or "[s]" would strike out what follows
+    """Print a table with numbers aligned to the right."""
+    boxes = optional_import("rich.box", "tune")
+    drawn = optional_import("rich.table", "tune").Table(box=boxes.SIMPLE)
+    # Without escaping, rich would take "[s]" for a style.
+    literal = optional_import("rich.markup", "tune").escape
     for column, title in enumerate(head):
         number = all(
             row[column].replace(".", "").replace("-", "").replace("%", "").strip().isdigit()
             for row in rows
             if row[column]
         )
-        rich_table.add_column(
-            literal(title), justify="right" if number else "left", overflow="fold"
-        )
+        drawn.add_column(literal(title), justify="right" if number else "left", overflow="fold")
     for row in rows:
-        rich_table.add_row(*map(literal, row))
+        drawn.add_row(*map(literal, row))
     console = optional_import("rich.console", "tune").Console()
-    if not console.is_terminal:  # a file or a pipe has no width to keep to
+    if not console.is_terminal:  # a file or a pipe has no width
         console.width = 160
-    console.print(rich_table)
+    console.print(drawn)

@@ -213,6 +213,8 @@ def _instances_and_batch(place: str, pair: Any) -> tuple[int, int]:
 
 def _replayed(serve: ServeOptions) -> Device:
     trace = read_trace(find_trace(serve.trace or ""))
+    if trace.metadata.get("runtime") == "simulated":
+        logger.warning("%s was recorded in the device model: nothing was measured", trace.path.name)
     layers = None
     if serve.networks:
         networks, layers = _read(serve)

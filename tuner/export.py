@@ -1,16 +1,37 @@
-"""What other servers need: python -m tuner.export target=triton answer=answer.json network=my.onnx out=exported"""
+r"""Write what other servers need to serve a tuned configuration: python -m tuner.export.
+
+  python -m tuner.tune --network my.onnx --p99-ms 50 --out answer.json
+  python -m tuner.export --target triton --answer answer.json --network my.onnx --out exported
+  python -m tuner.export --target trtexec --network my.onnx --configuration tensor=2x8 --out engines
+  python -m tuner.export --target triton --network a.onnx b.onnx --out exported \
+      --configuration a:tensor=2x8 b:dla0=1x4
+  python -m tuner.export --target policy --out policy
+
+--target triton      a Triton model repository: one model for each network and accelerator
+--target deepstream  nvinfer files, one for each instance
+--target trtexec     a script with the command lines that build each engine
+--target policy      the policy bundle as one ONNX file
+
+--configuration says ACCELERATOR=INSTANCESxBATCH, with several networks NETWORK:ACCELERATOR=...
+Accelerators: cuda (FP32 without TF32), tensor (--tensor-precision), dla0 and dla1
+(--dla-precision); for Triton also cpu_fp32 and cpu_int8. --tensorrt is the version on the board:
+8.6 (JetPack 6.0), 10 (JetPack 6.1 and later) or 11 (JetPack 7.2.2 and later). The folder gets a
+README.txt that says what to do there.
+"""
 
 from __future__ import annotations
 
+import logging
+import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional
 
-from envs.errors import OptionError
+from envs.errors import ConfigurationError, OptionError
 from envs.spec.device import available_cores
-from envs.spec.workload import Workload, workload_of
-from tuner.cli import run_command
+from envs.spec.workload import workload_of
 from tuner.exports.answers import Slot, placed, read_answer, read_slots
 from tuner.exports.deepstream import export_deepstream
 from tuner.exports.engines import BuildOptions
@@ -20,81 +41,93 @@ from tuner.exports.policy_onnx import export_policy
 from tuner.exports.readme import listed
 from tuner.exports.triton import export_triton
 from tuner.exports.trtexec import export_trtexec
-from tuner.options import cache_folder, read_networks, shipped, versions
+from tuner.flags import run
+from tuner.options import ServeOptions, cache_folder, read_networks, reference_bundle, versions
 from tuner.policy.bundle import load_bundle
+
+logger = logging.getLogger(__name__)
 
 TARGETS = ("triton", "deepstream", "trtexec", "policy")
 
+#: An accelerator with its instances and batch size, after the network where there are several.
+PLACED = re.compile(r"(?:(.+):)?(\w+)=(\d+)x(\d+)", re.DOTALL)
 
-@dataclass
+#: Options of serving that an export does not have.
+HIDDEN = frozenset(each.name for each in fields(ServeOptions)) - {"networks", "cores"}
+
+
+@dataclass(frozen=True)
 class ExportCommand:
-    """Options of python -m tuner.export.
+    """The options of `python -m tuner.export`.
 
     Attributes:
-        target: one of `TARGETS`. out: the folder to write. overwrite: replace an older export there.
-        answer: what python -m tuner.tune wrote; or configuration: a list of {tenant, accelerator, instances, batch}, the tenant where there are several.
-        network: the ONNX file, or a list of them, one a tenant, in the order they were tuned in.
-        tensorrt, tensor_precision, dla_precision, workspace_mib: see `tuner.exports.trtexec.BuildOptions`.
-        calibration: for INT8 a calibration cache, or a list, one a network; for TensorRT 11 a .npy or .npz of inputs.
+        target: triton, deepstream, trtexec or policy.
+        out: the folder to write.
+        answer: a file that `python -m tuner.tune --out` wrote.
+        configuration: instead of an answer: ACCELERATOR=INSTANCESxBATCH, as in tensor=2x8.
+        serve: the networks, in the order they were tuned in.
+        tensorrt: the version of TensorRT on the board: 8.6, 10 or 11.
+        tensor_precision: of the Tensor Cores: fp16 or int8.
+        dla_precision: of the DLAs: int8 or fp16.
+        workspace_mib: scratch memory that a kernel may use.
+        calibration: for INT8 a calibration cache for each network; for TensorRT 11 a .npy or .npz
+            file of inputs.
         max_wait_ms: how long Triton lets a request wait for its batch to fill.
-        cores: of the computer that serves, for what runs on its processor; None for those of this one.
-        bundle: the policy for target=policy; by default the one in checkpoints/.
+        bundle: the policy for --target policy; by default the one that comes with the project.
+        overwrite: replace an older export there.
     """
 
     target: Optional[str] = None
-    out: Optional[str] = None
-    answer: Optional[str] = None
-    configuration: Any = None
-    network: Any = None
-    tensorrt: str = "10"
-    tensor_precision: str = "fp16"
-    dla_precision: str = "int8"
-    workspace_mib: int = 1024
-    calibration: Any = None
+    out: Optional[Path] = None
+    answer: Optional[Path] = None
+    configuration: Optional[list[str]] = field(default=None, metadata={"metavar": "A=NxB"})
+    serve: ServeOptions = field(default_factory=ServeOptions)
+    tensorrt: str = BuildOptions.tensorrt
+    tensor_precision: str = BuildOptions.tensor_precision
+    dla_precision: str = BuildOptions.dla_precision
+    workspace_mib: int = BuildOptions.workspace_mib
+    calibration: list[Path] = field(default_factory=list)
     max_wait_ms: float = 5.0
-    cores: Optional[int] = None
-    bundle: Optional[str] = None
+    bundle: Optional[Path] = None
     overwrite: bool = False
 
 
-def main(options: ExportCommand) -> int:
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    return run(ExportCommand, export, arguments, __doc__ or "", HIDDEN)
+
+
+def export(options: ExportCommand) -> None:
+    """Write the folder of the target."""
     if options.target not in TARGETS:
-        given = "is missing" if options.target is None else f"={options.target} is unknown"
-        raise OptionError(
-            f"target{' ' * (options.target is None)}{given}: choose from {', '.join(TARGETS)}"
-        )
+        given = " is missing" if options.target is None else f"={options.target} is unknown"
+        raise OptionError(f"target{given}: choose from {', '.join(TARGETS)}")
     if not options.out:
-        raise OptionError("out is missing: name the folder to write, as in out=exported")
-    out = Path(options.out)
+        raise OptionError("out is missing: name the folder to write, as in --out exported")
+    out = options.out
     check_free(out, options.overwrite)  # before the work, not after it
     manifest: dict[str, Any] = {"target": options.target, "versions": versions()}
     if options.target == "policy":
-        bundle = load_bundle(
-            Path(options.bundle) if options.bundle else shipped("checkpoints") / "reference.bundle"
-        )
+        bundle = load_bundle(options.bundle or reference_bundle())
         write_folder(out, export_policy(bundle), manifest, options.overwrite)
         print(f"wrote {out}: policy.onnx")
-        return 0
+        return
     build = build_options(options)
     models = configured(options)
-    write_folder(
-        out,
-        files_of(options, models, build),
-        manifest | described(models, build),
-        options.overwrite,
-    )
+    files = files_of(options, models, build)
+    write_folder(out, files, manifest | described(models, build), options.overwrite)
     print(
-        f"wrote {out}: {len(models)} {'model' if len(models) == 1 else 'models'}\n{listed(models)}\nwhat to do with it is in {out / 'README.txt'}"
+        f"wrote {out}: {len(models)} {'model' if len(models) == 1 else 'models'}\n{listed(models)}"
+        f"\nwhat to do with it is in {out / 'README.txt'}"
     )
-    return 0
 
 
 def build_options(options: ExportCommand) -> BuildOptions:
-    """How engines are built; OptionError names what is wrong."""
-    given = [None if path is None else Path(str(path)) for path in as_list(options.calibration)]
-    if given and len(given) != len(as_list(options.network)):
+    """Return how engines are built; OptionError names what is wrong."""
+    given, networks = options.calibration, options.serve.networks
+    if given and len(given) != len(networks):
         raise OptionError(
-            f"calibration has {len(given)} files for {len(as_list(options.network))} networks: give one for each"
+            f"calibration has {len(given)} files for {len(networks)} networks: give one for each"
         )
     return BuildOptions(
         options.tensorrt,
@@ -106,43 +139,56 @@ def build_options(options: ExportCommand) -> BuildOptions:
 
 
 def configured(options: ExportCommand) -> list[Model]:
-    """The models of the configuration that was given, checked."""
+    """Return the models of the configuration that was given, checked."""
     if (options.answer is None) == (options.configuration is None):
         raise OptionError(
             "give either answer, a file that python -m tuner.tune wrote, or configuration"
         )
     slots = given_slots(options)
-    paths = [str(path) for path in as_list(options.network)]
-    if not paths:
-        raise OptionError(
-            "network is missing: give the ONNX file, as in network=my.onnx, or a list, one a tenant"
-        )
-    workload: Workload = workload_of(read_networks(paths))
-    space, configuration = placed(slots, workload)
-    return models_of(space, configuration, [Path(path) for path in paths])
+    networks = read_networks(options.serve.networks)
+    space, configuration = placed(slots, workload_of(networks))
+    return models_of(space, configuration, [Path(path) for path in options.serve.networks])
 
 
 def given_slots(options: ExportCommand) -> list[Slot]:
+    """Return what runs where, from the answer or the command line."""
     if options.answer is None:
-        return read_slots(options.configuration, "configuration")
-    answer = read_answer(Path(options.answer))
+        return read_slots([slot_of(text) for text in options.configuration or []], "configuration")
+    answer = read_answer(options.answer)
     if not answer.limits_kept:
-        print(
-            f"caution: the configuration in {options.answer} did not keep its limits when it was measured",
-            file=sys.stderr,
+        logger.warning(
+            "caution: the configuration in %s did not keep its limits when it was measured",
+            options.answer,
         )
     return answer.slots
 
 
+def slot_of(text: str) -> dict[str, Any]:
+    """Return `tensor=2x8` or `small:tensor=2x8` as data; ConfigurationError for other texts."""
+    found = PLACED.fullmatch(text)
+    if found is None:
+        raise ConfigurationError(
+            f"configuration {text!r:.80} must be ACCELERATOR=INSTANCESxBATCH, as in tensor=2x8, or"
+            " with several networks NETWORK:ACCELERATOR=INSTANCESxBATCH"
+        )
+    tenant, accelerator, instances, batch = found.groups()
+    slot = {"accelerator": accelerator, "instances": int(instances), "batch": int(batch)}
+    return slot | ({"tenant": tenant} if tenant else {})
+
+
 def files_of(options: ExportCommand, models: list[Model], build: BuildOptions) -> Files:
-    """What the target's folder holds."""
+    """Return the files of the target's folder."""
     if not 0 <= options.max_wait_ms <= 60_000:
         raise OptionError(f"max_wait_ms={options.max_wait_ms} must lie in 0..60000")
-    if options.cores is not None and options.cores < 1:
-        raise OptionError(f"cores={options.cores} must be at least 1")
+    if options.serve.cores is not None and options.serve.cores < 1:
+        raise OptionError(f"cores={options.serve.cores} must be at least 1")
     if options.target == "triton":
         return export_triton(
-            models, build, options.max_wait_ms, options.cores or available_cores(), cache_folder()
+            models,
+            build,
+            options.max_wait_ms,
+            options.serve.cores or available_cores(),
+            cache_folder(),
         )
     return (
         export_deepstream(models, build)
@@ -152,7 +198,7 @@ def files_of(options: ExportCommand, models: list[Model], build: BuildOptions) -
 
 
 def described(models: list[Model], build: BuildOptions) -> dict[str, Any]:
-    """What was exported, for whoever finds the folder later."""
+    """Return what was exported, for whoever finds the folder later."""
     return {
         "tensorrt": build.tensorrt,
         "models": [
@@ -172,12 +218,5 @@ def described(models: list[Model], build: BuildOptions) -> dict[str, Any]:
     }
 
 
-def as_list(value: Any) -> list[Any]:
-    """One value or many."""
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
-
-
 if __name__ == "__main__":
-    run_command("export", ExportCommand, main)
+    sys.exit(main(sys.argv[1:]))

@@ -1,41 +1,41 @@
-"""Command `python -m tuner.networks`: writes published networks as ONNX files, so that there is something to tune at once."""
+"""Write published networks as ONNX files, to try things with: python -m tuner.networks."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from envs.catalog.architectures import ARCHITECTURES, architecture, write
-from envs.errors import OptionError, TunerError
+from envs.errors import OptionError
 from envs.graph.reading import read_network
 from envs.spec.network import Network
+from tuner.console import exit_code
 
 MIB = 1 << 20
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command with the arguments `argv`, those of the process by default; returns its exit code."""
+    """Run the command and return its exit code."""
     parser = _parser()
     options = parser.parse_args(argv)
     if not options.names:
         parser.print_help()
         print(
-            "\nnothing written: name at least one network, for example: python -m tuner.networks resnet50"
+            "\nnothing written: name at least one network, for example:"
+            " python -m tuner.networks resnet50"
         )
         return OptionError.exit_code
-    try:
-        for name in options.names:
-            architecture(name)  # before the first file is written, not after half of them
-        rows = []
-        for name in dict.fromkeys(options.names):
-            path = write(name, options.out, options.seed)
-            rows.append(_row(path, read_network(path)))
-    except TunerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    return exit_code(lambda: _write(options))
+
+
+def _write(options: argparse.Namespace) -> None:
+    for name in options.names:
+        architecture(name)  # before the first file is written, not after half of them
+    rows = []
+    for name in dict.fromkeys(options.names):
+        path = write(name, options.out, options.seed)
+        rows.append(_row(path, read_network(path)))
     print(_table([("network", "file", "parameters", "GMACs", "weights [MiB]"), *rows]))
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,8 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuner.networks",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Write published image classifiers as ONNX files with a free batch dimension, to measure and tune with.\n"
-        "The weights are random: right for speed, memory and power, of no use to classify. Nothing is downloaded.",
+        description="Write published image classifiers as ONNX files with a free batch dimension,"
+        " to measure and tune with.\nThe weights are random: right for speed, memory and power, of"
+        " no use to classify. Nothing is downloaded.",
         epilog="networks (one 224 x 224 image):\n"
         + "\n".join(lines)
         + "\n\nexample:\n  python -m tuner.networks resnet50 mobilenet_v2 --out networks",
@@ -83,7 +84,7 @@ def _row(path: Path, network: Network) -> tuple[str, ...]:
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
-    """Rows below each other, words to the left and numbers to the right."""
+    """Return aligned rows: words to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

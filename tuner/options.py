@@ -1,22 +1,19 @@
-"""Options that several commands share, as plain dataclasses, and what is built from them."""
+"""Options that several commands share, and the folders of the project."""
 
 from __future__ import annotations
 
 import math
 import os
 import platform
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Optional
 
-from envs.arrays import Placements
 from envs.errors import NetworkError, OptionError
 from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions
-from envs.spec.device import DeviceSpec, accelerator, local_computer
+from envs.spec.device import DeviceSpec, accelerator
 from envs.spec.network import Network
 from envs.spec.space import ConfigurationSpace
 from envs.spec.workload import fair_weights, workload_of
@@ -24,9 +21,14 @@ from envs.telemetry.sensors import SENSORS
 
 
 def shipped(folder: str) -> Path:
-    """A folder that comes with the project: at the top of a checkout, inside the package where it was installed."""
+    """Return a folder of the project, which an installed package carries inside."""
     inside = Path(__file__).resolve().parent / folder
     return inside if inside.is_dir() else inside.parent.parent / folder
+
+
+def reference_bundle() -> Path:
+    """Return the policy that comes with the project."""
+    return shipped("checkpoints") / "reference.bundle"
 
 
 #: Runtimes by name.
@@ -66,11 +68,14 @@ class ServeOptions:
         batches: batch sizes to choose from, ascending.
         max_total_instances: at most so many instances of all networks together.
         sensor: where power is read: auto, ina3221, jtop, rapl, nvml or none.
-        cache: folder that keeps quantised networks and engines; by default `cache_folder()`.
+        cache: folder that keeps quantised networks and engines; by default
+            ~/.cache/orin-tuner.
         serving: how requests are batched and windows measured.
     """
 
-    networks: list[str] = field(default_factory=list, metadata={"flag": "--network"})
+    networks: list[str] = field(
+        default_factory=list, metadata={"flag": "--network", "metavar": "ONNX"}
+    )
     runtime: str = "onnxruntime"
     board: Optional[str] = None
     mode: Optional[str] = None
@@ -111,13 +116,12 @@ class ServeOptions:
             if self.networks:
                 existing(self.networks)
             return
-        self._check_space()
+        self.unread_space()
         existing(self.networks)
 
-    def _check_space(self) -> None:
-        """Check accelerators, counts and sizes with networks that stand for those not yet read."""
-        if not self.networks:
-            raise OptionError("network is missing: give an ONNX file, as in --network my.onnx")
+    def unread_space(self) -> ConfigurationSpace:
+        """Return the space with networks of which only the names are known."""
+        _check_given(self.networks)
         names = self.accelerators or ["cpu_fp32"]
         device = DeviceSpec("device", tuple(accelerator(name) for name in names), 1, math.inf)
         if self.accelerators == [] or len(set(names)) != len(names):
@@ -125,7 +129,7 @@ class ServeOptions:
                 f"accelerators={self.accelerators} must name at least one, and each once"
             )
         unread = [Network(Path(each).stem, "", 0, 0, 0, 0, (), (), None) for each in self.networks]
-        self.space(device, unread)
+        return self.space(device, unread)
 
     def space(self, device: DeviceSpec, networks: list[Network]) -> ConfigurationSpace:
         """Return the configurations of these networks on a device."""
@@ -144,82 +148,30 @@ class ServeOptions:
         return Path(self.cache) if self.cache else cache_folder()
 
 
-@dataclass
-class DeviceOptions:
-    """The computer to serve on: which accelerators, and how many of its cores (None: all)."""
-
-    accelerators: list[str] = field(default_factory=lambda: ["cpu_fp32", "cpu_int8"])
-    cores: Optional[int] = None
-
-
-@dataclass
-class WorkloadOptions:
-    """The networks to serve, one a tenant: ONNX files; Poisson rates (None: closed loop); and what an inference of each counts."""
-
-    networks: list[str] = field(default_factory=list)
-    rates_ips: Optional[list[float]] = None
-    weights: Optional[list[float]] = None
-
-
-@dataclass
-class SpaceOptions:
-    """What may be chosen: see `envs.spec.space.ConfigurationSpace`."""
-
-    max_instances: int = 4
-    batches: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
-    max_total_instances: Optional[int] = None
-
-
-def servable(
-    space: ConfigurationSpace, impossible: Mapping[tuple[int, int], NetworkError]
-) -> Placements:
-    """[N, T, A, 2], the configurations without the (tenant, accelerator) pairs for which no engine could be built; says on standard error which those are."""
-    possible = space.catalogue
-    for (tenant, place), error in impossible.items():
-        print(
-            f"without {space.device.accelerator_names[place]} for {space.workload.names[tenant]}: {error}",
-            file=sys.stderr,
-        )
-        possible = possible[possible[:, tenant, place, 0] == 0]
-    if not len(possible):
-        raise OptionError(
-            "nothing can be served here: no engine could be built for any accelerator"
-        )
-    return possible
-
-
 def existing(paths: list[str]) -> list[Path]:
-    """The ONNX files; NetworkError says how to make one that is missing."""
-    if not paths:
-        raise OptionError("workload.networks is empty: name at least one ONNX file")
+    """Return the ONNX files; NetworkError says how to make one that is missing."""
+    _check_given(paths)
     for path in paths:
         if not Path(path).exists():
             raise NetworkError(
-                f"there is no file {path}: give an ONNX file, or write one with python -m tuner.networks {Path(path).stem}"
+                f"there is no file {path}: give an ONNX file, or write one with"
+                f" python -m tuner.networks {Path(path).stem}"
             )
     return [Path(path) for path in paths]
 
 
 def read_networks(paths: list[str]) -> list[Network]:
-    """What `existing` files describe."""
+    """Return what ONNX files describe."""
     return [read_network(path) for path in existing(paths)]
 
 
-def live_space(
-    device: DeviceOptions, workload: WorkloadOptions, space: SpaceOptions
-) -> ConfigurationSpace:
-    """The space of some networks on this computer."""
-    return ConfigurationSpace(
-        local_computer(tuple(device.accelerators), device.cores),
-        workload_of(read_networks(workload.networks), workload.rates_ips, workload.weights),
-        space.max_instances,
-        tuple(space.batches),
-        space.max_total_instances,
-    )
+def _check_given(paths: list[str]) -> None:
+    if not paths:
+        raise OptionError("network is missing: give an ONNX file, as in --network my.onnx")
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a measurement or a training depends on."""
+    """Return the versions of what a measurement or a training depends on."""
     packages = (
         "orin-tuner",
         "numpy",
@@ -242,12 +194,12 @@ def versions() -> dict[str, str]:
 
 
 def cache_folder() -> Path:
-    """Where quantised graphs are kept: `orin-tuner` in the user's cache folder (XDG_CACHE_HOME, ~/.cache where it is not set)."""
+    """Return `orin-tuner` in the user's cache folder: XDG_CACHE_HOME, or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "orin-tuner"
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses, and what is in them, as JSON- and YAML-ready data."""
+    """Return dataclasses, and what is in them, as data for JSON and YAML."""
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, dict):

@@ -1,60 +1,97 @@
-"""Which configurations a recording tries."""
+"""Choose the configurations that a recording measures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from envs.arrays import FloatArray, Placements
 from envs.errors import OptionError
 from envs.optional import optional_import
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.validity import VALID, judge
 
-#: More draws than this will not find what is left of a space.
+PLANS = ("grid", "lhs", "random")
+
+#: More draws than this will not find the rest of a space.
 MAX_DRAWS = 1_000_000
 
 
-@dataclass
+@dataclass(frozen=True)
 class PlanOptions:
-    """`grid` (every valid configuration), `lhs` (Latin hypercube over the knobs) or `random`; `samples` of the latter two."""
+    """Which configurations to measure.
 
-    kind: str = "grid"
+    Attributes:
+        kind: `grid` (every valid configuration), `lhs` (a Latin hypercube over the knobs) or
+            `random`.
+        samples: at most so many configurations of `lhs` and `random`.
+        seed: of `lhs` and `random`.
+    """
+
+    kind: str = field(default="grid", metadata={"flag": "--plan"})
     samples: int = 64
     seed: int = 0
 
+    def check(self) -> None:
+        """Raise OptionError for a wrong value."""
+        if self.kind not in PLANS:
+            raise OptionError(f"plan={self.kind!r} must be {', '.join(PLANS[:-1])} or {PLANS[-1]}")
+        if self.samples < 1:
+            raise OptionError(f"samples={self.samples} must be at least 1")
+        if self.seed < 0:
+            raise OptionError(f"seed={self.seed} must not be below zero")
 
-def planned(space: ConfigurationSpace, options: PlanOptions) -> list[Configuration]:
-    """The configurations of a plan, each once and all valid, the default among them."""
+
+def planned(
+    space: ConfigurationSpace, options: PlanOptions, candidates: Placements | None = None
+) -> list[Configuration]:
+    """Return the configurations of a plan, each once and all valid, the default among them.
+
+    Args:
+        space: to choose from.
+        options: the plan.
+        candidates: [N, T, A, 2], all that can be measured; None for the whole space.
+
+    Raises:
+        OptionError: an option is wrong, or the space is too large for a grid.
+    """
+    options.check()
     if options.kind == "grid":
-        return [Configuration.of(row) for row in space.catalogue]
-    if options.samples < 1:
-        raise OptionError(f"plan.samples={options.samples} must be at least 1")
-    if options.seed < 0:
-        raise OptionError(f"plan.seed={options.seed} must not be below zero")
-    if options.kind == "lhs":
-        qmc = optional_import("scipy.stats.qmc", "train")
-        chosen = _drawn(
-            space,
-            options.samples,
-            lambda draw: qmc.LatinHypercube(space.knobs, seed=options.seed).random(draw),
-        )
-    elif options.kind == "random":
-        rng = np.random.default_rng(options.seed)
-        chosen = _drawn(space, options.samples, lambda draw: rng.random((draw, space.knobs)))
-    else:
-        raise OptionError(f"plan.kind={options.kind!r} must be grid, lhs or random")
+        if candidates is None and not space.enumerable:
+            raise OptionError(
+                f"a grid would have up to {space.combinations:,} configurations: choose some of"
+                " them with --plan lhs --samples 100, or give fewer batches and instances"
+            )
+        rows = space.catalogue if candidates is None else candidates
+        return [Configuration.of(row) for row in rows]
+    rng = np.random.default_rng(options.seed)
+    if candidates is not None:
+        rows = candidates[rng.permutation(len(candidates))[: options.samples]]
+        return [Configuration.of(row) for row in rows]
+    chosen = _drawn(space, options.samples, _unit_points(space.knobs, options, rng))
     configurations = [space.default(), *(Configuration.of(row) for row in chosen)]
     return list(dict.fromkeys(configurations))[: options.samples]
 
 
-def _drawn(
-    space: ConfigurationSpace, wanted: int, draw_unit: Callable[[int], np.ndarray]
-) -> np.ndarray:
-    """Different valid configurations [wanted, T, A, 2] from points of the unit cube of the knobs, without enumerating the space.
+def _unit_points(
+    knobs: int, options: PlanOptions, rng: np.random.Generator
+) -> Callable[[int], FloatArray]:
+    """Return what draws any number of points [N, K] of the unit cube."""
+    if options.kind == "random":
+        return lambda count: rng.random((count, knobs))
+    qmc = optional_import("scipy.stats.qmc", "train")
+    return lambda count: np.asarray(qmc.LatinHypercube(knobs, seed=options.seed).random(count))
 
-    The judge refuses some, so more are drawn until enough are left, or until drawing more finds no more.
+
+def _drawn(
+    space: ConfigurationSpace, wanted: int, draw_unit: Callable[[int], FloatArray]
+) -> Placements:
+    """Return different valid configurations [wanted, T, A, 2] without enumerating the space.
+
+    They are decoded from points of the unit cube of the knobs. The judge refuses some, so more
+    are drawn until enough are left, or until drawing more finds no more.
     """
     draw, before = wanted, -1
     while True:

@@ -1,92 +1,111 @@
-"""Record what each configuration gives: python -m tuner.record workload.networks=[my.onnx] out=traces/my.parquet"""
+"""Measure what each configuration gives, into a Parquet trace: python -m tuner.record.
+
+  python -m tuner.record --network my.onnx --out traces/my.parquet
+  python -m tuner.record --network my.onnx --out traces/gpu.parquet --runtime tensorrt
+  python -m tuner.record --network my.onnx --out traces/part.parquet --plan lhs --samples 40
+  python -m tuner.record --network a.onnx b.onnx --out traces/two.parquet --max-total-instances 4
+
+Stopped at any moment, the same command goes on. Leave the computer alone meanwhile: windows that
+something else disturbed are taken again.
+"""
 
 from __future__ import annotations
 
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from envs.runtimes.onnxruntime.engines import onnxruntime_runtime
-from envs.runtimes.protocol import Runtime
 from envs.runtimes.recording import RecordOptions, record
-from envs.runtimes.serving.measuring import ServingOptions
 from envs.spec.measurement import Measurement, Outcome
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.traces.writer import TraceWriter
-from tuner.cli import run_command
+from envs.spec.space import Configuration
+from envs.traces.schema import check_names
+from envs.traces.writer import TraceWriter, check_new
 from tuner.console import progress_bar
-from tuner.options import (
-    DeviceOptions,
-    SpaceOptions,
-    WorkloadOptions,
-    cache_folder,
-    live_space,
-    versions,
-)
+from tuner.device import Device, open_device
+from tuner.flags import run
+from tuner.options import ServeOptions, versions
 from tuner.plan import PlanOptions, planned
 
 
-@dataclass
+@dataclass(frozen=True)
 class RecordCommand:
-    """Options of python -m tuner.record."""
+    """The options of `python -m tuner.record`.
 
-    out: str = "traces/recorded.parquet"
-    device: DeviceOptions = field(default_factory=DeviceOptions)
-    workload: WorkloadOptions = field(default_factory=WorkloadOptions)
-    space: SpaceOptions = field(default_factory=SpaceOptions)
+    Attributes:
+        out: the trace to write.
+        serve: what to serve, and where.
+        plan: which configurations to measure.
+        record: how to measure each.
+    """
+
+    out: Path = Path("traces/recorded.parquet")
+    serve: ServeOptions = field(default_factory=ServeOptions)
     plan: PlanOptions = field(default_factory=PlanOptions)
-    serving: ServingOptions = field(default_factory=ServingOptions)
     record: RecordOptions = field(default_factory=RecordOptions)
 
 
-def main(options: RecordCommand) -> int:
-    space = live_space(options.device, options.workload, options.space)
-    configurations = planned(space, options.plan)
-    provenance = {
-        "plan": asdict(options.plan) | {"configurations": len(configurations)},
-        "record": asdict(options.record),
-        "serving": asdict(options.serving),
-        "runtime": "onnxruntime",
-        "machine": space.device.to_dict(),
-        "versions": versions(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": shlex.join(["python", "-m", "tuner.record", *sys.argv[1:]]),
-    }
-    out = Path(options.out)
-    paths = [Path(path) for path in options.workload.networks]
-    with TraceWriter(out, space, provenance) as writer:
-        print(
-            f"recording {len(configurations)} configurations of {', '.join(space.workload.names)} on {space.device.name}; {len(writer.rows)} are there already"
-        )
-        try:
-            with onnxruntime_runtime(space, paths, cache_folder(), options.serving) as runtime:
-                record_all(runtime, configurations, writer, options.record, space)
-        except BaseException:
-            if writer.rows:
-                writer.publish(complete=False)
-                print(
-                    f"\n{len(writer.rows)} rows are in {out}; run the same command again to go on",
-                    file=sys.stderr,
-                )
-            raise
-        writer.publish(complete=True)
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    return run(RecordCommand, record_trace, arguments, __doc__ or "", hidden=("outside",))
+
+
+def record_trace(options: RecordCommand) -> None:
+    """Record the configurations of the plan, or go on where an earlier recording stopped."""
+    options.plan.check()
+    if options.serve.runtime != "replayed":
+        check_names(options.serve.unread_space())
+    out = options.out
+    check_new(out)
+    with open_device(options.serve) as device:
+        space = device.space
+        configurations = planned(space, options.plan, device.candidates)
+        provenance = {
+            "plan": asdict(options.plan) | {"configurations": len(configurations)},
+            "record": asdict(options.record),
+            "serving": asdict(options.serve.serving),
+            "runtime": options.serve.runtime,
+            "origin": device.runtime.origin.value,
+            "machine": space.device.to_dict(),
+            "versions": versions(),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        }
+        with TraceWriter(out, space, provenance) as writer:
+            print(
+                f"recording {len(configurations)} configurations of"
+                f" {', '.join(space.workload.names)} on {space.device.name}"
+                f" ({device.runtime.origin.value}); {len(writer.rows)} are there already"
+            )
+            try:
+                record_all(device, configurations, writer, options.record)
+            except BaseException:
+                if writer.rows:
+                    writer.publish(complete=False)
+                    print(
+                        f"\n{len(writer.rows)} rows are in {out}; run the same command again to"
+                        " go on",
+                        file=sys.stderr,
+                    )
+                raise
+            writer.publish(complete=True)
     marked = sum(row["disturbed"] for row in writer.rows)
     failed = sum(bool(row["failure"]) for row in writer.rows)
     print(
-        f"wrote {out}: {len(writer.rows)} configurations, {failed} failed, {marked} marked as disturbed"
+        f"wrote {out}: {len(writer.rows)} configurations ({device.runtime.origin.value}), {failed}"
+        f" failed, {marked} marked as disturbed"
     )
-    return 0
 
 
 def record_all(
-    runtime: Runtime,
+    device: Device,
     configurations: list[Configuration],
     writer: TraceWriter,
     options: RecordOptions,
-    space: ConfigurationSpace,
 ) -> None:
+    """Record configurations with a bar."""
     with progress_bar("recording", len(configurations), completed=len(writer.rows)) as advance:
 
         def show(configuration: Configuration, outcome: Outcome) -> None:
@@ -95,10 +114,10 @@ def record_all(
                 if isinstance(outcome, Measurement)
                 else outcome.kind.value
             )
-            advance(f"{space.describe(configuration)}: {rate}")
+            advance(f"{device.space.describe(configuration)}: {rate}")
 
-        record(runtime, configurations, writer, options, show)
+        record(device.runtime, configurations, writer, options, show)
 
 
 if __name__ == "__main__":
-    run_command("record", RecordCommand, main)
+    sys.exit(main(sys.argv[1:]))

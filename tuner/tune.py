@@ -1,115 +1,94 @@
-"""The answer for one person: python -m tuner.tune --network my.onnx --p99-ms 50
+r"""Find the configuration with the most throughput within your limits: python -m tuner.tune.
 
-Uses a policy bundle on the live runtime of this computer and prints the configuration, and what it measured, against the default.
+  python -m tuner.tune --network my.onnx --p99-ms 50              on the processor of this computer
+  python -m tuner.tune --network my.onnx --p99-ms 50 --runtime tensorrt      on its GPU and DLAs
+  python -m tuner.tune --network a.onnx b.onnx --p99-ms 50 20     two networks with a limit each
+  python -m tuner.tune --network my.onnx --p99-ms 20 --power-w 30 \
+      --runtime simulated --board agx_orin_64                     in the model of a board
+  python -m tuner.tune --runtime replayed --trace resnet50 --p99-ms 400      from a recording
+
+Exit code 0: the limits are kept. 3: nothing that was measured keeps them, and the configuration
+that came closest is printed. --out keeps the answer for python -m tuner.export.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
-from envs.arrays import Placements
-from envs.errors import NoFeasibleConfiguration, OptionError, StorageError
-from envs.graph.layer_table import LayerTable
-from envs.graph.layers import read_network_and_layers
+from envs.errors import NoFeasibleConfiguration, StorageError
 from envs.problems.problem import Problem
-from envs.problems.world import starting_row
-from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
-from envs.runtimes.protocol import Runtime, check_objective, try_configuration
-from envs.runtimes.serving.measuring import ServingOptions
-from envs.runtimes.serving.runtime import ServingRuntime
-from envs.simulator.device_model import model_for
-from envs.spec.device import local_computer
+from envs.simulator.device_model import WINDOW_S
 from envs.spec.measurement import Failure, Measurement, Outcome
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import fair_weights, workload_of
-from envs.telemetry.sensors import probe_sensor
-from tuner.cli import run_command
+from envs.spec.space import Configuration
+from tuner.api import MEASUREMENTS, optimize
 from tuner.console import progress_bar, table
-from tuner.options import SpaceOptions, cache_folder, existing, servable, shipped
-from tuner.policy.bundle import load_bundle
-from tuner.policy.learned import LearnedTuner
-from tuner.search.protocol import Tuner
-from tuner.tuning import Answer, tune
+from tuner.flags import run
+from tuner.options import ServeOptions
+from tuner.tuning import Answer
 
 
-@dataclass
+@dataclass(frozen=True)
 class TuneCommand:
-    """Options of python -m tuner.tune.
+    """The options of `python -m tuner.tune`.
 
     Attributes:
-        network: an ONNX file, or a list of them, one a tenant. p99_ms: a limit, or one for each tenant. power_w: a limit.
-        rates_ips: Poisson arrivals of each tenant; None for a closed loop. weights: what an inference of each tenant counts; its work, if not given.
-        space: what may be chosen. bundle: the policy; by default the one in checkpoints/.
-        measurements: at most this many, the confirming one included. window_s: of each.
+        p99_ms: limit on the 99th percentile of latency: one for all networks, or one each.
+        power_w: limit on the power of the board; needs a power sensor.
+        measurements: at most so many, the confirmation included.
+        window_s: length of each measurement.
+        bundle: the policy; by default the one that comes with the project.
         out: a JSON file for the answer.
+        serve: what to serve, and where.
     """
 
-    network: Any = None
-    p99_ms: Any = None
+    p99_ms: Optional[list[float]] = None
     power_w: Optional[float] = None
-    rates_ips: Optional[list[float]] = None
-    weights: Optional[list[float]] = None
-    bundle: Optional[str] = None
-    measurements: int = 8
-    window_s: float = 3.0
-    out: Optional[str] = None
-    space: SpaceOptions = field(default_factory=SpaceOptions)
-    serving: ServingOptions = field(default_factory=ServingOptions)
+    measurements: int = MEASUREMENTS
+    window_s: float = WINDOW_S
+    bundle: Optional[Path] = None
+    out: Optional[Path] = None
+    serve: ServeOptions = field(default_factory=ServeOptions)
 
 
-def main(options: TuneCommand) -> int:
-    if not options.network:
-        raise OptionError("network is missing: give an ONNX file, as in --network my.onnx")
-    if options.measurements < 3:
-        raise OptionError(
-            f"measurements={options.measurements} must be at least 3: the default, one more, and the confirming one"
-        )
-    if not options.window_s > 0:
-        raise OptionError(f"window_s={options.window_s} must be above zero")
-    paths = [
-        str(path)
-        for path in (options.network if isinstance(options.network, list) else [options.network])
-    ]
-    objective = Objective.from_dict(
-        {"p99_ms": options.p99_ms, "power_w": options.power_w}, len(paths)
-    )
-    bundle = load_bundle(
-        Path(options.bundle) if options.bundle else shipped("checkpoints") / "reference.bundle"
-    )
-    read = [read_network_and_layers(path) for path in existing(paths)]
-    networks, layers = [network for network, _ in read], tuple(table for _, table in read)
-    space = ConfigurationSpace(
-        local_computer(),
-        workload_of(networks, options.rates_ips, options.weights or fair_weights(networks)),
-        options.space.max_instances,
-        tuple(options.space.batches),
-        options.space.max_total_instances,
-    )
-    factory = OnnxEngineFactory(space, [Path(path) for path in paths], cache_folder())
-    problem = problem_of(space, objective, servable(space, factory.prepare()), layers)
-    tuner = LearnedTuner(bundle, problem)
-    print(
-        f"tuning {', '.join(space.workload.names)} on {space.device.name} for {objective.describe(space.workload.names)}"
-    )
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    return run(TuneCommand, tune, arguments, __doc__ or "", hidden=("outside",))
+
+
+def tune(options: TuneCommand) -> int:
+    """Tune, print the answer, and keep it."""
     began_s = time.perf_counter()
-    with ServingRuntime(space, factory, probe_sensor(), options.serving) as runtime:
-        check_objective(runtime, objective)
-        answer = search(runtime, tuner, problem, options)
-    print_answer(problem, answer, time.perf_counter() - began_s)
+    with progress_bar("measuring", options.measurements) as advance:
+
+        def show(configuration: Configuration, outcome: Outcome) -> None:
+            advance(str(configuration))
+
+        answer = optimize(
+            options.serve,
+            p99_ms=options.p99_ms,
+            power_w=options.power_w,
+            measurements=options.measurements,
+            window_s=options.window_s,
+            bundle=options.bundle,
+            progress=show,
+        )
+    print_answer(answer, time.perf_counter() - began_s)
     if options.out:
-        write_answer(Path(options.out), problem, answer)
-    if answer.violation > 0:
-        raise NoFeasibleConfiguration(why_not(problem, answer))
+        write_answer(options.out, answer)
+    if not answer.limits_kept:
+        raise NoFeasibleConfiguration(infeasible(answer))
     return 0
 
 
-def why_not(problem: Problem, answer: Answer) -> str:
-    """Why the answer keeps the limits not: nothing does, or what seemed to did not when it was measured again."""
+def infeasible(answer: Answer) -> str:
+    """Explain an infeasible answer: nothing met the limits, or the best failed its confirmation."""
+    problem = answer.problem
     limits = problem.objective.describe(problem.space.workload.names)
     once = [
         configuration
@@ -117,125 +96,70 @@ def why_not(problem: Problem, answer: Answer) -> str:
         if problem.judge(outcome)[1] <= 0
     ]
     if once:
-        kept = "; ".join(dict.fromkeys(map(problem.space.describe, once)))
-        return f"nothing kept the limits ({limits}) when it was measured again; in one window alone these did: {kept}"
-    return f"no configuration that was measured meets the limits ({limits}); the least violating one is given above"
-
-
-def problem_of(
-    space: ConfigurationSpace,
-    objective: Objective,
-    possible: Placements,
-    layers: tuple[LayerTable, ...],
-) -> Problem:
-    """To choose among what is possible here, [N, T, A, 2], from the default configuration on."""
-    start = starting_row(space, possible, possible[..., 0].sum(axis=(1, 2)) == 0)
-    return Problem(
-        space,
-        possible,
-        objective,
-        Configuration.of(possible[start]),
-        model=model_for(space, layers),
+        kept = "; ".join(dict.fromkeys(map(str, once)))
+        return (
+            f"no configuration kept the limits ({limits}) when it was measured again; in one"
+            f" window alone these did: {kept}"
+        )
+    return (
+        f"no configuration that was measured meets the limits ({limits}); the least violating one"
+        " is given above"
     )
 
 
-def search(runtime: Runtime, tuner: Tuner, problem: Problem, options: TuneCommand) -> Answer:
-    """`tuner.tuning.tune` with a bar."""
-    with progress_bar("measuring", options.measurements) as advance:
-
-        def measure(configuration: Configuration) -> Outcome:
-            outcome = try_configuration(runtime, configuration, options.window_s)
-            advance(problem.space.describe(configuration))
-            return outcome
-
-        return tune(tuner, problem, measure, options.measurements)
-
-
-def print_answer(problem: Problem, answer: Answer, elapsed_s: float) -> None:
-    """The measurements as a table, then the answer in words."""
-    names = problem.space.workload.names
+def print_answer(answer: Answer, elapsed_s: float) -> None:
+    """Print the measurements as a table, then the answer in words."""
+    space, objective = answer.problem.space, answer.problem.objective
+    names = space.workload.names
     rows = []
     for number, (configuration, outcome) in enumerate(answer.tried, start=1):
         note = "confirms" if number > answer.searched else "default" if number == 1 else ""
-        rows.append(
-            [str(number), problem.space.describe(configuration), *cells(problem, outcome), note]
-        )
-    table(
-        [
-            "#",
-            "configuration (instances x batch)",
-            *(f"{name} [1/s]" for name in names),
-            *(f"p99 {name} [ms]" for name in names),
-            "power [W]",
-            "limits",
-            "",
-        ],
-        rows,
+        rows.append([str(number), str(configuration), *cells(answer.problem, outcome), note])
+    throughputs = [f"{name} [inferences/s]" for name in names]
+    latencies = [f"p99 {name} [ms]" for name in names]
+    head = ["#", "configuration (instances x batch)", *throughputs, *latencies, "power [W]"]
+    print(f"{space.device.name} ({answer.origin}): {objective.describe(names)}")
+    table([*head, "limits", ""], rows)
+    score, default = (
+        answer.problem.judge(each)[0] for each in (answer.outcome, answer.tried[0][1])
     )
-    best, default = answer.outcome, answer.tried[0][1]
-    score, start = problem.judge(best)[0], problem.judge(default)[0]
-    print(f"answer: {problem.space.describe(answer.configuration)}")
-    if isinstance(best, Measurement):
-        for name, tenant in zip(names, best.tenants, strict=True):
-            print(f"  {name}: {tenant.throughput_ips:.1f} inferences/s, p99 {tenant.p99_ms:.1f} ms")
-        print(f"  confirmed by a second window, {best.origin.value} on this computer")
-        if start > 0:
-            weighted = " (weighted throughput)" if len(names) > 1 else ""
-            print(f"  {score / start:.2f} times the default{weighted}")
-    disturbed = sum(
-        isinstance(outcome, Measurement) and outcome.disturbed for _, outcome in answer.tried
-    )
+    weighted = " (weighted throughput)" if len(names) > 1 else ""
+    print(f"answer: {space.describe(answer.configuration)} ({answer.origin})")
+    for name, each in answer.networks.items():
+        print(f"  {name}: {each.throughput_ips:.1f} inferences/s, p99 {each.p99_ms:.1f} ms")
+    if answer.networks:
+        print(f"  confirmed by a second window, {answer.origin} on {space.device.name}")
+        if default > 0:
+            print(f"  {score / default:.2f} times the default{weighted}")
+    windows = [outcome for _, outcome in answer.tried]
+    disturbed = sum(isinstance(each, Measurement) and each.disturbed for each in windows)
     if disturbed:
         print(
-            f"  caution: something else used the computer in {disturbed} of {len(answer.tried)} windows"
+            f"  caution: something else used the computer in {disturbed} of {len(windows)} windows"
         )
     print(f"  {len(answer.tried)} measurements, {elapsed_s:.0f} s")
 
 
 def cells(problem: Problem, outcome: Outcome) -> list[str]:
-    """Throughput and p99 of each tenant, power, and whether the limits are kept."""
+    """Return throughput and p99 of each network, the power, and whether the limits are kept."""
     if isinstance(outcome, Failure):
-        return [
-            outcome.kind.value,
-            *("-" for _ in 2 * problem.space.workload.names[1:]),
-            "-",
-            "-",
-            "failed",
-        ]
-    power = f"{outcome.power_w:.1f}" if outcome.power_w > 0 else "-"
-    kept = "kept" if problem.judge(outcome)[1] <= 0 else "broken"
+        unknown = ["-"] * (2 * len(problem.space.workload.names))
+        return [outcome.kind.value, *unknown, "failed"]
     return [
         *(f"{tenant.throughput_ips:.1f}" for tenant in outcome.tenants),
         *(f"{tenant.p99_ms:.1f}" for tenant in outcome.tenants),
-        power,
-        kept,
+        f"{outcome.power_w:.1f}" if outcome.power_w > 0 else "-",
+        "kept" if problem.judge(outcome)[1] <= 0 else "broken",
     ]
 
 
-def write_answer(path: Path, problem: Problem, answer: Answer) -> None:
-    """The answer as JSON."""
-    best = answer.outcome
-    content = {
-        "configuration": [
-            {
-                "tenant": problem.space.workload.names[tenant],
-                "accelerator": problem.space.device.accelerator_names[place],
-                "instances": n,
-                "batch": b,
-            }
-            for tenant, place, n, b in answer.configuration.slots()
-        ],
-        "limits_kept": answer.violation <= 0,
-        "throughput_ips": best.throughput_ips.tolist() if isinstance(best, Measurement) else None,
-        "p99_ms": best.p99_ms.tolist() if isinstance(best, Measurement) else None,
-        "measurements": len(answer.tried),
-        "origin": best.origin.value if isinstance(best, Measurement) else None,
-    }
+def write_answer(path: Path, answer: Answer) -> None:
+    """Write the answer as JSON."""
     try:
-        path.write_text(json.dumps(content, indent=2) + "\n")
+        path.write_text(json.dumps(answer.to_dict(), indent=2) + "\n")
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 if __name__ == "__main__":
-    run_command("tune", TuneCommand, main)
+    sys.exit(main(sys.argv[1:]))

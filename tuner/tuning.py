@@ -1,28 +1,37 @@
-"""Tuning one problem: search with a few measurements, then confirm what is answered with another one."""
+"""Tune one problem: search with a few measurements, then confirm the answer with another one."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from envs.problems.problem import Problem
-from envs.spec.measurement import Failure, Outcome
+from envs.spec.measurement import Failure, Measurement, Outcome, TenantMeasurement
 from envs.spec.objective import rank
-from envs.spec.space import Configuration
+from envs.spec.space import Configuration, ConfigurationSpace
 from tuner.search.protocol import Tuner
 
-#: Windows kept back for confirming: the first choice, and another one should it not hold.
+#: Measurements kept for confirmation: one of the best, and one of another should it fail.
 CONFIRMATIONS = 2
+
+#: Fewer measurements than this cannot be divided into a search and a confirmation.
+FEWEST = 3
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What tuning found.
+    """The configuration that tuning found, and what it gave when it was measured again.
 
     Attributes:
-        configuration, outcome: the choice, and the window that confirmed it (never one that the search saw).
-        violation: of that window; above 0 where no confirmed configuration keeps the limits.
-        tried: every measurement in order, the first `searched` of which steered.
+        configuration: prints as its description, such as `cpu_fp32 2x4` (instances x batch).
+        outcome: of the measurement that confirmed it; the search has not seen it.
+        violation: of that outcome: the logarithm of measured over allowed; 0 where every limit is
+            kept.
+        tried: every configuration and its outcome, in the order of the measurements.
+        searched: so many of them, the first ones, steered the search; the rest confirmed.
+        problem: the device's configurations and the objective.
     """
 
     configuration: Configuration
@@ -30,18 +39,93 @@ class Answer:
     violation: float
     tried: list[tuple[Configuration, Outcome]]
     searched: int
+    problem: Problem
+
+    @property
+    def limits_kept(self) -> bool:
+        """Return True if the confirmation kept every limit."""
+        return self.violation <= 0
+
+    @property
+    def networks(self) -> dict[str, TenantMeasurement]:
+        """Return what each network got, by name; nothing where the confirmation failed."""
+        if isinstance(self.outcome, Failure):
+            return {}
+        return dict(zip(self.problem.space.workload.names, self.outcome.tenants, strict=True))
+
+    @property
+    def throughput_ips(self) -> float:
+        """Return the throughput of all networks together [inferences/s], NaN for a failure."""
+        return sum(each.throughput_ips for each in self.networks.values()) or math.nan
+
+    @property
+    def p99_ms(self) -> float:
+        """Return the 99th percentile of latency of the slowest network [ms], NaN for a failure."""
+        return max((each.p99_ms for each in self.networks.values()), default=math.nan)
+
+    @property
+    def power_w(self) -> float:
+        """Return the power [W]; NaN where none was read."""
+        return self.outcome.power_w if isinstance(self.outcome, Measurement) else math.nan
+
+    @property
+    def origin(self) -> str:
+        """Return where the numbers come from: `measured`, `simulated` or `replayed`."""
+        outcomes = [self.outcome, *(outcome for _, outcome in self.tried)]
+        found = (each.origin.value for each in outcomes if isinstance(each, Measurement))
+        return next(found, "nothing could be measured")
+
+    def __str__(self) -> str:
+        return (
+            f"{self.configuration}: {self.throughput_ips:.1f} inferences/s,"
+            f" p99 {self.p99_ms:.1f} ms ({self.origin})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as data for JSON, as `python -m tuner.export` reads it."""
+        space, networks = self.problem.space, self.networks.values()
+        return {
+            "configuration": [
+                {
+                    "tenant": space.workload.names[tenant],
+                    "accelerator": space.device.accelerator_names[accelerator],
+                    "instances": instances,
+                    "batch": batch,
+                }
+                for tenant, accelerator, instances, batch in self.configuration.slots()
+            ],
+            "device": space.device.name,
+            "objective": self.problem.objective.describe(space.workload.names),
+            "limits_kept": self.limits_kept,
+            "throughput_ips": [each.throughput_ips for each in networks] or None,
+            "p99_ms": [each.p99_ms for each in networks] or None,
+            "power_w": self.power_w if math.isfinite(self.power_w) else None,
+            "measurements": len(self.tried),
+            "origin": self.origin,
+        }
 
 
 def tune(
-    tuner: Tuner, problem: Problem, measure: Callable[[Configuration], Outcome], measurements: int
+    tuner: Tuner,
+    problem: Problem,
+    measure: Callable[[Configuration], Outcome],
+    measurements: int,
 ) -> Answer:
-    """Search with all but `CONFIRMATIONS` of the measurements, then confirm the best; should it break a limit, the best of the rest.
+    """Search with all but `CONFIRMATIONS` of the measurements, then confirm the best.
 
-    Search and report measure separately: the luckiest of several windows is no estimate of what its configuration gives.
+    If it breaks a limit when it is measured again, the best of the rest is confirmed as well. The
+    luckiest of several windows is no estimate of what its configuration gives, so that search and
+    answer are measured separately.
+
+    Args:
+        tuner: proposes configurations.
+        problem: judges outcomes.
+        measure: measures a configuration.
+        measurements: at most so many.
     """
     tried: list[tuple[Configuration, Outcome]] = []
     for _ in range(max(2, measurements - CONFIRMATIONS)):
-        configuration = tuner.ask()
+        configuration = labelled(problem.space, tuner.ask())
         outcome = measure(configuration)
         tuner.tell(configuration, outcome)
         tried.append((configuration, outcome))
@@ -60,12 +144,21 @@ def tune(
         if worth[choice] >= 0:
             break
     best = max(confirmed, key=lambda each: worth[each])
-    return Answer(best, confirmed[best], problem.judge(confirmed[best])[1], tried, searched)
+    violation = problem.judge(confirmed[best])[1]
+    return Answer(best, confirmed[best], violation, tried, searched, problem)
 
 
 def value(problem: Problem, outcome: Outcome) -> float:
-    """Higher is better; below zero where a limit is broken."""
+    """Return what an outcome is worth: higher is better, below zero where a limit is broken."""
     if isinstance(outcome, Failure):
         return -1e9
     score, violation = problem.judge(outcome)
     return float(rank(score, violation))  # type: ignore[arg-type]
+
+
+def labelled(space: ConfigurationSpace, configuration: Configuration) -> Configuration:
+    """Return the configuration so that it prints as its description."""
+    text, names = space.describe(configuration), space.workload.names
+    return replace(
+        configuration, label=text.removeprefix(f"{names[0]}: ") if len(names) == 1 else text
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,10 +43,15 @@ HASH_MULTIPLIER = 0x9E37_79B9_7F4A_7C15
 class Configuration:
     """Per tenant and accelerator: (instances, batch), (0, 0) where unused.
 
-    It is hashable; `ConfigurationSpace.describe` writes it as text.
+    It is hashable; `ConfigurationSpace.describe` writes it as text. One with a `label` prints as
+    that; equal configurations may have different labels.
     """
 
     placements: tuple[tuple[tuple[int, int], ...], ...]
+    label: str = field(default="", compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.label or repr(self)
 
     @classmethod
     def of(cls, placements: npt.ArrayLike) -> Configuration:

@@ -41,6 +41,14 @@ IDENTITY = ("format", "space", "plan", "record", "serving", "runtime", "versions
 HEAD = b'{"format": '
 
 
+def check_new(path: Path) -> None:
+    """Raise StorageError if a recording at `path` is complete: it is not written again."""
+    if path.exists() and not path.with_name(path.name + ".journal").exists():
+        raise StorageError(
+            f"{path} exists already and is complete: choose another name with --out, or remove it"
+        )
+
+
 class TraceWriter:
     """Appends rows; resumes what an earlier run of the same recording left.
 
@@ -57,10 +65,7 @@ class TraceWriter:
         self._journal = path.with_name(path.name + ".journal")
         self.rows: list[Row] = []
         self._done: set[Configuration] = set()
-        if path.exists() and not self._journal.exists():
-            raise StorageError(
-                f"{path} exists already and is complete: choose another name with out=, or remove it"
-            )
+        check_new(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(

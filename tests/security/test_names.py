@@ -17,8 +17,8 @@ from envs.runtimes.serving.measuring import ServingOptions
 from envs.traces.reader import read_trace
 from tests.commands import call
 from tests.security.attacks import refused, untouched
-from tuner.options import SpaceOptions, WorkloadOptions
-from tuner.record import RecordCommand, main
+from tuner.options import ServeOptions
+from tuner.record import RecordCommand, record_trace
 
 #: A file called ...onnx is a network called `..`.
 NAMES = [
@@ -73,7 +73,7 @@ def test_what_is_deployed_writes_into_its_folder_alone(
         "orin_nano_8",
         "--network",
         path,
-        "--instances",
+        "--max-instances",
         1,
         "--batches",
         1,
@@ -106,12 +106,10 @@ def test_what_is_recorded_and_tuned_writes_into_its_folders_alone(
     place: Path, small_onnx: Path, name: str
 ) -> None:
     path, out = named(place, small_onnx, name), place / "out"
-    small = ("space.max_instances=1", "space.batches=[1]", "serving.warmup_s=0.02")
-    quick = ("device.cores=1", "record.window_s=0.05", "record.attempts=1")
+    small = ("--max-instances", 1, "--batches", 1, "--warmup-s", 0.02, "--cores", 1)
+    quick = ("--window-s", 0.05, "--attempts", 1)
     with untouched(place, allowed(place)):
-        told = call(
-            "record", *small, *quick, f"workload.networks=['{path}']", f"out={out / 't.parquet'}"
-        )
+        told = call("record", *small, *quick, "--network", path, "--out", out / "t.parquet")
         assert told.returncode == 0, told.stderr
         told = call(
             "tune",
@@ -130,11 +128,11 @@ def test_what_is_recorded_and_tuned_writes_into_its_folders_alone(
         assert told.returncode in (0, 3), told.stderr
         given = (
             f"--network={path}",
-            f"answer={out / 'answer.json'}",
-            f"out={out / 'export'}",
-            "cores=1",
+            f"--answer={out / 'answer.json'}",
+            f"--out={out / 'export'}",
+            "--cores=1",
         )
-        told = call("export", "target=triton", *given)
+        told = call("export", "--target", "triton", *given)
         assert told.returncode == 0, told.stderr
     assert {each.name for each in out.iterdir()} == {"t.parquet", "answer.json", "export"}
     assert read_trace(out / "t.parquet").space.workload.names == (path.stem,)
@@ -162,16 +160,11 @@ def test_a_name_that_no_trace_could_carry_is_refused_before_anything_is_measured
 ) -> None:
     path = named(place, small_onnx, name)
     with untouched(place), refused("is no printable text: rename the network's file", TraceError):
-        small = {
-            "space": SpaceOptions(1, [1]),
-            "record": RecordOptions(window_s=0.05, attempts=1),
-            "serving": ServingOptions(warmup_s=0.02),
-        }
-        main(
-            RecordCommand(
-                out=str(place / "out" / "t.parquet"), workload=WorkloadOptions([str(path)]), **small
-            )
+        serve = ServeOptions(
+            [str(path)], max_instances=1, batches=[1], serving=ServingOptions(warmup_s=0.02)
         )
+        quick = RecordOptions(window_s=0.05, attempts=1)
+        record_trace(RecordCommand(place / "out" / "t.parquet", serve, record=quick))
 
 
 @pytest.mark.parametrize(
@@ -183,9 +176,9 @@ def test_a_name_that_no_trace_could_carry_is_refused_before_anything_is_measured
         ("train", ["trace=../networks/evil", "run_dir=OUT"]),
         ("deploy", ["--runtime", "replayed", "--trace", "../../x\n\x1b[2J", "--lock", "OUT/lock"]),
         ("deploy", ["--runtime", "../../x\n", "--lock", "OUT/lock"]),
-        ("export", ["target=../../x", "out=OUT"]),
-        ("tune", ["network=../../x.onnx", "p99_ms=5"]),
-        ("record", ["workload.networks=[../../x.onnx]", "out=OUT/t.parquet"]),
+        ("export", ["--target", "../../x", "--out", "OUT"]),
+        ("tune", ["--network", "../../x.onnx", "--p99-ms", "5"]),
+        ("record", ["--network", "../../x.onnx", "--out", "OUT/t.parquet"]),
     ],
 )
 def test_names_that_are_looked_up_lead_nowhere(

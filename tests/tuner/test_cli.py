@@ -10,36 +10,21 @@ import pytest
 
 from envs.errors import OptionError
 from tests.commands import call
-from tuner.cli import as_overrides, run_command
+from tuner.cli import run_command
+from tuner.evaluate import EvaluateCommand
+from tuner.flags import run
+from tuner.tune import TuneCommand
 
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def terminal(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=ROOT, timeout=200
     )
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (["--p99-ms", "50"], ["p99_ms=50"]),
-        (["--p99-ms=50"], ["p99_ms=50"]),
-        (["--network", "a/b-c.onnx", "seed=1"], ["network=a/b-c.onnx", "seed=1"]),
-        (["--network", "my net.onnx"], ["network='my net.onnx'"]),
-        (["--network", "[a.onnx,b.onnx]"], ["network=[a.onnx,b.onnx]"]),
-        (["--agent.steps", "5"], ["agent.steps=5"]),
-        (["--help"], ["--help"]),
-        (["--cfg", "job"], ["--cfg", "job"]),
-        (["--config-name", "x", "-m", "a=1,2"], ["--config-name", "x", "-m", "a=1,2"]),
-    ],
-)
-def test_both_ways_of_writing_an_option(given: list[str], expected: list[str]) -> None:
-    assert as_overrides(given) == expected
-
-
-@pytest.mark.parametrize("command", ["train", "record", "evaluate", "tune", "export"])
+@pytest.mark.parametrize("command", ["train", "record", "evaluate", "tune", "export", "deploy"])
 def test_help_teaches(command: str) -> None:
     told = call(command, "--help")
     assert told.returncode == 0
@@ -49,7 +34,7 @@ def test_help_teaches(command: str) -> None:
 
 @pytest.mark.parametrize("command", ["tuner.train", "tuner.networks"])
 def test_a_module_is_a_command(command: str) -> None:
-    told = run(command, "--help")
+    told = terminal(command, "--help")
     assert told.returncode == 0
     assert f"python -m {command}" in told.stdout
 
@@ -57,13 +42,13 @@ def test_a_module_is_a_command(command: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["record", "workload.networks=[nowhere.onnx]"], "there is no file nowhere.onnx"),
-        (["record", "workload.networks=[]"], "workload.networks is empty"),
-        (["record", "device.accelerators=[npu]"], "unknown accelerator 'npu'"),
-        (["record", "device.cores=0"], "cores=0"),
-        (["record", "record.attempts=0"], "record.attempts=0"),
-        (["record", "device.accelerators=[]"], "accelerators=[]"),
-        (["record", "device.accelerators=[cpu_fp32,cpu_fp32]"], "each once"),
+        (["record", "--network", "nowhere.onnx"], "there is no file nowhere.onnx"),
+        (["record"], "network is missing"),
+        (["record", "--network", "x", "--accelerators", "npu"], "unknown accelerator 'npu'"),
+        (["record", "--network", "NET", "--cores", "0"], "cores=0"),
+        (["record", "--attempts", "0"], "record.attempts=0"),
+        (["record", "--accelerators"], "--accelerators: expected at least one argument"),
+        (["record", "--network", "x", "--accelerators", "cuda", "cuda"], "each once"),
         (["train", "trace=nowhere"], "there is no trace 'nowhere'"),
         (["train", "agent.steps=0"], "agent.steps=0"),
         (["train", "agent.budget=1"], "agent.budget=1"),
@@ -101,19 +86,34 @@ def test_a_module_is_a_command(command: str) -> None:
             ],
             "search='magic' is unknown",
         ),
+        (["train", "--trace", "resnet50"], "--trace: write trace=VALUE"),
+        (["train", "--agent.steps=5"], "--agent.steps=5: write agent.steps=5"),
         (["tune"], "network is missing"),
+        (["tune", "--netwrk", "x"], "there is no flag --netwrk: did you mean --network?"),
+        (["tune", "--p99", "5"], "there is no flag --p99: did you mean --p99-ms?"),
+        (["tune", "network=x"], "network=x: write --network x"),
+        (["tune", "space.max_instances=2"], "write --max-instances 2"),
+        (["record", "workload.networks=[a,b]"], "write --network a b"),
+        (["tune", "--batches", "[1,4]"], "[1,4]: write the values one after another, as in 1 4"),
+        (["tune", "--network", "x", "--batches", "4", "1"], "batches=[4, 1] must be ascending"),
+        (["tune", "--network", "x", "--rate-ips", "1", "2"], "rates_ips has 2 values for 1"),
+        (["tune", "--network", "x", "--board", "orin_nano_8"], "board has no meaning for"),
+        (["tune", "--runtime", "replayed"], "trace is missing"),
+        (["tune", "--sensor", "wattmeter", "--network", "x"], "sensor=wattmeter"),
+        (["record", "--plan", "all"], "plan='all' must be grid, lhs or random"),
+        (["deploy", "--runtime", "warp"], "runtime=warp is unknown"),
         (["tune", "--network", "nowhere.onnx", "--p99-ms", "-5"], "must be above zero"),
         (["tune", "--network", "nowhere.onnx", "--measurements", "2"], "measurements=2"),
         (["networks", "resnet51"], "resnet51"),
     ],
 )
 def test_a_wrong_option_gets_one_sentence(
-    arguments: list[str], sentence: str, tmp_path: Path
+    arguments: list[str], sentence: str, small_onnx: Path, tmp_path: Path
 ) -> None:
     where = {"train": [f"run_dir={tmp_path}"], "evaluate": [f"out={tmp_path}"]}.get(
         arguments[0], []
     )
-    told = call(*arguments, *where)
+    told = call(*(each.replace("NET", str(small_onnx)) for each in arguments), *where)
     assert told.returncode == 2, told.stderr
     assert sentence in told.stderr
     assert told.stderr.count("\n") == 1 or arguments[0] == "networks"
@@ -122,20 +122,20 @@ def test_a_wrong_option_gets_one_sentence(
 def test_ctrl_c_and_errors_have_codes_of_their_own(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tuner.tune import TuneCommand
-
-    def interrupted(options: TuneCommand) -> int:
+    def interrupted(options: object) -> int:
         raise KeyboardInterrupt
 
-    def wrong(options: TuneCommand) -> int:
-        raise OptionError("space.batches=[] is empty")
+    def wrong(options: object) -> int:
+        raise OptionError("batches=[] is empty")
 
     for task, code, sentence in (
         (interrupted, 130, "interrupted; what was completed is kept"),
-        (wrong, 2, "error: space.batches=[] is empty"),
+        (wrong, 2, "error: batches=[] is empty"),
     ):
-        monkeypatch.setattr(sys, "argv", ["tuner.tune", "--measurements", "5"])
+        assert run(TuneCommand, task, ["--measurements", "5"], "") == code
+        assert capsys.readouterr().err == f"{sentence}\n"
+        monkeypatch.setattr(sys, "argv", ["tuner.evaluate", "out=x"])
         with pytest.raises(SystemExit) as ended:
-            run_command("tune", TuneCommand, task)
+            run_command("evaluate", EvaluateCommand, task)
         assert ended.value.code == code
         assert capsys.readouterr().err == f"{sentence}\n"

@@ -1,4 +1,4 @@
-"""The command that serves: what it says before it serves, what it refuses, and a short run of the real thing."""
+"""The command that serves: what it says first, what it refuses, and a short run of the real thing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ import pytest
 
 from tests.commands import call
 
-SIMULATED = ("--runtime", "simulated", "--p99-ms", "30", "--batches", "1", "4", "--instances", "2")
+SIMULATED = (
+    "--runtime",
+    "simulated",
+    "--p99-ms",
+    "30",
+    "--batches",
+    "1",
+    "4",
+    "--max-instances",
+    "2",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +137,8 @@ def test_the_service_needs_no_training_stack_tells_systemd_and_ends_on_sigterm(
         "import sys, time\n"
         "import numpy as np\n"
         "def main(submit):\n"
-        "    heavy = [name for name in ('torch', 'hydra', 'stable_baselines3', 'envs.runtimes.tensorrt', 'envs.runtimes.torch') if name in sys.modules]\n"
+        "    names = ('torch', 'hydra', 'stable_baselines3', 'envs.runtimes.tensorrt')\n"
+        "    heavy = [name for name in names if name in sys.modules]\n"
         "    print('heavy', heavy, file=sys.stderr, flush=True)\n"
         "    while True:\n"
         "        submit(0, np.zeros((3, 48, 48), np.float32)).result()\n"
@@ -155,7 +166,7 @@ def test_the_service_needs_no_training_stack_tells_systemd_and_ends_on_sigterm(
                 "0.5",
                 "--batches",
                 "1",
-                "--instances",
+                "--max-instances",
                 "1",
                 "--journal",
                 str(tmp_path / "journal.jsonl"),

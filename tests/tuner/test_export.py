@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import configparser
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.commands import Told, call
 from tests.tuner.exports.samples import NASTY, write_relu
-from tuner.export import ExportCommand, main
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +45,16 @@ def test_an_answer_becomes_a_repository(small_onnx: Path, tmp_path: Path) -> Non
         tmp_path / "answer.json", ("small", "cpu_fp32", 1, 4), ("small", "cpu_int8", 2, 1)
     )
     told = export(
-        "target=triton",
-        f"answer={answer}",
-        f"network={small_onnx}",
-        f"out={tmp_path / 'out'}",
-        "cores=4",
+        "--target",
+        "triton",
+        "--answer",
+        answer,
+        "--network",
+        small_onnx,
+        "--out",
+        tmp_path / "out",
+        "--cores",
+        "4",
     )
     assert told.returncode == 0, told.stderr
     assert told.stdout.startswith(f"wrote {tmp_path / 'out'}: 2 models\n")
@@ -77,17 +82,9 @@ def test_an_answer_becomes_a_repository(small_onnx: Path, tmp_path: Path) -> Non
 def test_a_configuration_on_the_command_line(
     small_onnx: Path, other_onnx: Path, tmp_path: Path
 ) -> None:
-    given = "[{tenant: small, accelerator: tensor, instances: 2, batch: 8}, {tenant: other, accelerator: dla0, instances: 1, batch: 4}]"
     told = export(
-        "--target",
-        "trtexec",
-        "--network",
-        f"[{small_onnx},{other_onnx}]",
-        "--configuration",
-        given,
-        "--out",
-        tmp_path / "out",
-        "tensorrt=8.6",
+        *("--target", "trtexec", "--network", small_onnx, other_onnx, "--out", tmp_path / "out"),
+        *("--configuration", "small:tensor=2x8", "other:dla0=1x4", "--tensorrt", "8.6"),
     )
     assert told.returncode == 0, told.stderr
     assert files(tmp_path / "out") == {
@@ -101,10 +98,8 @@ def test_a_configuration_on_the_command_line(
     assert "TensorRT 8.6" in script
     assert "--onnx=networks/dla/other.b4.onnx" in script
     told = export(
-        "target=deepstream",
-        f"network={small_onnx}",
-        "configuration=[{accelerator: dla1, instances: 2, batch: 4}]",
-        f"out={tmp_path / 'ds'}",
+        *("--target", "deepstream", "--network", small_onnx, "--out", tmp_path / "ds"),
+        *("--configuration", "dla1=2x4"),
     )
     assert told.returncode == 0, told.stderr
     parser = configparser.ConfigParser(interpolation=None)
@@ -113,7 +108,7 @@ def test_a_configuration_on_the_command_line(
 
 
 def test_the_policy(tmp_path: Path) -> None:
-    told = export("target=policy", f"out={tmp_path / 'out'}")
+    told = export("--target", "policy", "--out", tmp_path / "out")
     assert told.returncode == 0, told.stderr
     assert files(tmp_path / "out") == {"README.txt", "export.json", "policy.onnx"}
 
@@ -123,7 +118,14 @@ def test_an_answer_that_kept_no_limits_is_exported_with_a_word(
 ) -> None:
     answer = write_answer(tmp_path / "answer.json", ("small", "cuda", 1, 1), kept=False)
     told = export(
-        "target=trtexec", f"answer={answer}", f"network={small_onnx}", f"out={tmp_path / 'out'}"
+        "--target",
+        "trtexec",
+        "--answer",
+        answer,
+        "--network",
+        small_onnx,
+        "--out",
+        tmp_path / "out",
     )
     assert told.returncode == 0
     assert "did not keep its limits" in told.stderr
@@ -131,16 +133,15 @@ def test_an_answer_that_kept_no_limits_is_exported_with_a_word(
 
 def test_overwrite(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert export("target=policy", f"out={out}").returncode == 0
+    assert export("--target", "policy", "--out", out).returncode == 0
     before = (out / "export.json").stat().st_ino
-    told = export("target=policy", f"out={out}")
+    told = export("--target", "policy", "--out", out)
     assert told.returncode == 2
     assert (
-        told.stderr
-        == f"error: out={out} is not empty: name another folder, or give overwrite=true\n"
+        told.stderr == f"error: out={out} is not empty: name another folder, or give --overwrite\n"
     )
     assert (out / "export.json").stat().st_ino == before
-    assert export("target=policy", f"out={out}", "overwrite=true").returncode == 0
+    assert export("--target", "policy", "--out", out, "--overwrite").returncode == 0
     assert [each.name for each in tmp_path.iterdir()] == ["out"]
 
 
@@ -150,18 +151,11 @@ def test_a_file_of_any_name_stays_inside_the_folder(target: str, name: str, tmp_
     networks, outside = tmp_path / "networks", tmp_path / "outside"
     networks.mkdir()
     path = write_relu(networks / f"{name}.onnx")
-    given = [
-        {"tenant": name, "accelerator": place, "instances": 1, "batch": 2}
-        for place in ("tensor", "dla0")
-    ]
-    assert (
-        main(
-            ExportCommand(
-                target=target, out=str(outside / "out"), configuration=given, network=str(path)
-            )
-        )
-        == 0
+    answer = write_answer(tmp_path / "answer.json", (name, "tensor", 1, 2), (name, "dla0", 1, 2))
+    told = export(
+        "--target", target, "--out", outside / "out", "--network", path, "--answer", answer
     )
+    assert told.returncode == 0, told.stderr
     assert [each.name for each in outside.iterdir()] == ["out"]
     assert [each.name for each in networks.iterdir()] == [path.name]
     assert all(
@@ -210,7 +204,7 @@ NO_ANSWER = "is no answer of python -m tuner.tune"
         ),
         (
             '{"configuration": [{"tenant": "../../x", "accelerator": "cuda", "instances": 1, "batch": 1}]}',
-            "serves the tenant '../../x', and network=",
+            "serves the tenant '../../x', and --network",
         ),
         (
             '{"configuration": [{"accelerator": "dla0", "instances": 9, "batch": 1}]}',
@@ -225,7 +219,14 @@ def test_what_is_no_answer_gets_one_sentence(
     if content is not None:
         answer.write_text(content, encoding="latin-1")
     told = export(
-        "target=trtexec", f"answer={answer}", f"network={small_onnx}", f"out={tmp_path / 'out'}"
+        "--target",
+        "trtexec",
+        "--answer",
+        answer,
+        "--network",
+        small_onnx,
+        "--out",
+        tmp_path / "out",
     )
     assert told.returncode == 2, told.stderr
     assert sentence in told.stderr
@@ -233,86 +234,55 @@ def test_what_is_no_answer_gets_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
-CUDA = "configuration=[{accelerator: cuda, instances: 1, batch: 1}]"
+TRITON, TRTEXEC = (
+    ("--target", target, "--out", "OUT", "--network", "NET") for target in ("triton", "trtexec")
+)
+CUDA = ("--configuration", "cuda=1x1")
+NO_NETWORK = ("--target", "triton", "--out", "OUT")
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ([], "target is missing: choose from triton, deepstream, trtexec, policy"),
-        (["target=vllm"], "target=vllm is unknown: choose from triton"),
-        (["target=triton"], "out is missing"),
-        (["target=triton", "out=OUT"], "give either answer"),
-        (["target=triton", "out=OUT", "answer=a.json", CUDA], "give either answer"),
-        (["target=triton", "out=OUT", CUDA], "network is missing"),
+        (["--target", "vllm"], "target=vllm is unknown: choose from triton"),
+        (["--target", "triton"], "out is missing"),
+        (NO_NETWORK, "give either answer"),
+        ([*TRITON, "--answer", "a.json", *CUDA], "give either answer"),
+        ([*NO_NETWORK, *CUDA], "network is missing"),
+        ([*NO_NETWORK, *CUDA, "--network", "nowhere.onnx"], "there is no file nowhere.onnx"),
+        ([*TRITON, "--configuration", "3"], "must be ACCELERATOR=INSTANCESxBATCH"),
+        ([*TRITON, "--configuration", "cuda=1x2x3"], "must be ACCELERATOR=INSTANCESxBATCH"),
+        ([*TRITON, "NET", *CUDA], "must say which tenant runs on cuda"),
+        ([*TRITON, "NET", "--configuration", "small:cuda=1x1"], "no instance"),
+        ([*TRITON, *CUDA, "cuda=1x1"], "has 'small' twice on cuda: give the instances together"),
         (
-            ["target=triton", "out=OUT", CUDA, "network=nowhere.onnx"],
-            "there is no file nowhere.onnx",
+            [*TRTEXEC, "--configuration", "cpu_int8=1x1"],
+            "uses cpu_int8: give --target triton",
         ),
+        ([*TRTEXEC, *CUDA, "--tensorrt", "9"], "tensorrt=9 must be one of 8.6, 10, 11"),
         (
-            ["target=triton", "out=OUT", "configuration=3", "network=NET"],
-            "configuration is no configuration: give a list",
-        ),
-        (
-            ["target=triton", "out=OUT", CUDA, "network=[NET,NET]"],
-            "must say which tenant runs on cuda",
-        ),
-        (
-            [
-                "target=triton",
-                "out=OUT",
-                "configuration=[{tenant: small, accelerator: cuda, instances: 1, batch: 1}]",
-                "network=[NET,NET]",
-            ],
-            "no instance",
-        ),
-        (
-            ["target=triton", "out=OUT", f"{CUDA[:-1]},{CUDA[15:]}", "network=NET"],
-            "has 'small' twice on cuda: give the instances together",
-        ),
-        (
-            [
-                "target=trtexec",
-                "out=OUT",
-                "configuration=[{accelerator: cpu_int8, instances: 1, batch: 1}]",
-                "network=NET",
-            ],
-            "uses cpu_int8: give target=triton",
-        ),
-        (
-            ["target=trtexec", "out=OUT", CUDA, "network=NET", "tensorrt=9"],
-            "tensorrt=9 must be one of 8.6, 10, 11",
-        ),
-        (
-            ["target=trtexec", "out=OUT", CUDA, "network=NET", "tensor_precision=fp32"],
+            [*TRTEXEC, *CUDA, "--tensor-precision", "fp32"],
             "tensor_precision=fp32 must be one of fp16, int8",
         ),
+        ([*TRTEXEC, *CUDA, "--calibration", "nowhere"], "calibration: there is no file nowhere"),
         (
-            ["target=trtexec", "out=OUT", CUDA, "network=NET", "calibration=nowhere"],
-            "calibration: there is no file nowhere",
-        ),
-        (
-            ["target=trtexec", "out=OUT", CUDA, "network=NET", "calibration=[a,b]"],
+            [*TRTEXEC, *CUDA, "--calibration", "a", "b"],
             "calibration has 2 files for 1 networks",
         ),
+        ([*TRITON, *CUDA, "--max-wait-ms", "-1"], "max_wait_ms=-1.0 must lie in 0..60000"),
+        ([*TRITON, *CUDA, "--cores", "0"], "cores=0 must be at least 1"),
         (
-            ["target=triton", "out=OUT", CUDA, "network=NET", "max_wait_ms=-1"],
-            "max_wait_ms=-1.0 must lie in 0..60000",
-        ),
-        (
-            ["target=triton", "out=OUT", CUDA, "network=NET", "cores=0"],
-            "cores=0 must be at least 1",
-        ),
-        (
-            ["target=policy", "out=OUT", "bundle=nowhere.bundle"],
+            ["--target", "policy", "--out", "OUT", "--bundle", "nowhere.bundle"],
             "there is no policy bundle nowhere.bundle",
         ),
-        (["target=policy", "out=NET"], "is a file: name a folder"),
-        (["target=policy", "out=OUT", "colour=red"], "colour"),
+        (["--target", "policy", "--out", "NET"], "is a file: name a folder"),
+        (["--target", "policy", "--out", "OUT", "--colour", "red"], "there is no flag --colour"),
+        (["target=policy"], "target=policy: write --target policy"),
     ],
 )
 def test_a_wrong_option_gets_one_sentence(
-    arguments: list[str], sentence: str, small_onnx: Path, tmp_path: Path
+    arguments: Sequence[str], sentence: str, small_onnx: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     told = export(
@@ -328,9 +298,9 @@ def test_help_teaches() -> None:
     told = export("--help")
     assert told.returncode == 0
     for words in (
-        "python -m tuner.export target=triton",
-        "target=policy",
-        "overwrite: false",
-        "configuration=",
+        "python -m tuner.export --target triton",
+        "--target policy",
+        "--overwrite",
+        "--configuration A=NxB",
     ):
         assert words in told.stdout

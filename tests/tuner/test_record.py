@@ -21,9 +21,9 @@ ROOT = Path(__file__).parents[2]
 
 def command(small_onnx: Path, out: Path) -> list[str]:
     return [
-        *(sys.executable, "-m", "tuner.record", f"workload.networks=[{small_onnx}]", f"out={out}"),
-        *("space.max_instances=2", "space.batches=[1,4]", "device.cores=1"),
-        *("record.window_s=0.05", "record.attempts=1", "serving.warmup_s=0.02"),
+        *(sys.executable, "-m", "tuner.record", "--network", str(small_onnx), "--out", str(out)),
+        *("--max-instances", "2", "--batches", "1", "4", "--cores", "1"),
+        *("--window-s", "0.05", "--attempts", "1", "--warmup-s", "0.02"),
     ]
 
 
@@ -86,7 +86,7 @@ def test_ctrl_c_leaves_a_partial_trace_that_works(
 ) -> None:
     out = tmp_path / "part.parquet"
     journal = tmp_path / "part.parquet.journal"
-    # A shell's background jobs ignore Ctrl-C, and so would what they start: the command gets the handler a terminal gives.
+    # Background jobs of a shell ignore Ctrl-C: the command gets the handler a terminal gives.
     terminal = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         command(small_onnx, out),
@@ -108,5 +108,6 @@ def test_ctrl_c_leaves_a_partial_trace_that_works(
     assert "run the same command again to go on" in told
     assert "Traceback" not in told
     trace = read_trace(out)
-    assert 3 <= len(trace.rows) < len(trace.space.catalogue)
+    # The signal may come between the journal's line and the row that is kept in memory.
+    assert 2 <= len(trace.rows) < len(trace.space.catalogue)
     assert not trace.metadata["complete"]

@@ -19,7 +19,7 @@ from tuner.policy.bundle import load_bundle
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--window-s", "0.1")
-SMALL = ("space.max_instances=2", "space.batches=[1,4]")
+SMALL = ("--max-instances", 2, "--batches", 1, 4)
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_the_shipped_policy_answers_within_eight_measurements(
     assert told.returncode == 0, told.stderr
     assert "answer: small: cpu_" in told.stdout
     assert "times the default" in told.stdout
-    assert "measured on this computer" in told.stdout
+    assert "by a second window, measured on " in told.stdout
     answer = json.loads(out.read_text())
     assert answer["limits_kept"]
     assert 3 <= answer["measurements"] <= 8
@@ -80,9 +80,7 @@ def test_the_shipped_policy_is_whole() -> None:
 def test_two_tenants_share_the_computer(small_onnx: Path, other_onnx: Path, tmp_path: Path) -> None:
     """A single policy serves them as well; by default a tenant counts by the work it is."""
     out = tmp_path / "answer.json"
-    told = tune(
-        "--network", f"[{small_onnx},{other_onnx}]", "--p99-ms", "[500,400]", "--out", out, *SMALL
-    )
+    told = tune("--network", small_onnx, other_onnx, "--p99-ms", 500, 400, "--out", out, *SMALL)
     assert told.returncode == 0, told.stderr
     assert "small p99 <= 500 ms, other p99 <= 400 ms" in told.stdout
     assert "times the default (weighted throughput)" in told.stdout
@@ -166,15 +164,15 @@ def test_what_cannot_be_tuned_gets_one_sentence(small_onnx: Path, tmp_path: Path
             ("--network", fixed(tmp_path / "fixed.onnx")),
             "the batch is not the one the network was exported with",
         ),
-        (("--network", small_onnx, "--p99-ms", "[1,2]"), "2 values for 1 tenants"),
+        (("--network", small_onnx, "--p99-ms", 1, 2), "2 values for 1 tenants"),
         (
-            ("--network", f"[{small_onnx},{small_onnx}]", "--p99-ms", "[1,2,3]"),
+            ("--network", small_onnx, small_onnx, "--p99-ms", 1, 2, 3),
             "3 values for 2 tenants",
         ),
         (("--network", small_onnx, "--measurements", 2), "measurements=2"),
         (("--network", small_onnx, "--window-s", 0), "window_s=0.0 must be above zero"),
         (("--network", small_onnx, "--power-w", 10), "a power limit of 10 W cannot be kept"),
-        (("--network", small_onnx, "--p99-ms", "soon"), "p99_ms"),
+        (("--network", small_onnx, "--p99-ms", "soon"), "--p99-ms: invalid float value: 'soon'"),
     ]
     for arguments, sentence in cases:
         told = tune(*arguments)

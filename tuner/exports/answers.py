@@ -40,7 +40,7 @@ class GivenAnswer(NamedTuple):
 
 
 def read_answer(path: Path) -> GivenAnswer:
-    """The configuration in a file that python -m tuner.tune wrote with out=.
+    """The configuration in a file that python -m tuner.tune wrote with --out.
 
     Raises:
         OptionError: there is no such file, it cannot be read, or it is no answer.
@@ -62,7 +62,7 @@ def read_answer(path: Path) -> GivenAnswer:
         found = None
     if not isinstance(found, dict) or "configuration" not in found:
         raise OptionError(
-            f"{path} is no answer of python -m tuner.tune: write one with its option out"
+            f"{path} is no answer of python -m tuner.tune: write one with its flag --out"
         )
     return GivenAnswer(
         read_slots(found["configuration"], f"{path}: configuration"),
@@ -138,6 +138,6 @@ def _tenant(slot: Slot, workload: Workload) -> int:
         return 0
     if slot.tenant not in workload.names:
         raise ConfigurationError(
-            f"the configuration serves the tenant {slot.tenant!r}, and network= gives {given}: give the network files it was found for"
+            f"the configuration serves the tenant {slot.tenant!r}, and --network gives {given}: give the network files it was found for"
         )
     return workload.names.index(slot.tenant)

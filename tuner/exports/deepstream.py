@@ -59,7 +59,7 @@ def _order(model: Model) -> int:
         if shape[2] in CHANNELS:
             return 1
     raise NetworkError(
-        f"{str(model.path)!r} does not take one float32 picture of 1, 3 or 4 channels, which is what nvinfer gives: use target=triton"
+        f"{str(model.path)!r} does not take one float32 picture of 1, 3 or 4 channels, which is what nvinfer gives: use --target triton"
     )
 
 
@@ -87,7 +87,7 @@ def export_deepstream(models: list[Model], build: BuildOptions) -> Files:
 
 def _readme(models: list[Model], build: BuildOptions) -> str:
     return page(
-        "DeepStream nvinfer files of a tuned configuration, written by python -m tuner.export target=deepstream.",
+        "DeepStream nvinfer files of a tuned configuration, written by python -m tuner.export --target deepstream.",
         listed(models),
         "1. Build the engines.",
         "     ./build.sh",

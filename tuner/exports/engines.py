@@ -80,7 +80,7 @@ def check_places(target: str, models: Iterable[Model]) -> None:
     for model in models:
         if model.on_cpu:
             raise OptionError(
-                f"target={target} is for a GPU and DLAs, and the configuration uses {model.accelerator}: give target=triton"
+                f"target={target} is for a GPU and DLAs, and the configuration uses {model.accelerator}: give --target triton"
             )
 
 

@@ -28,7 +28,7 @@ def check_free(out: Path, overwrite: bool) -> None:
             raise OptionError(f"out={out} is a file: name a folder")
         if not overwrite:
             raise OptionError(
-                f"out={out} is not empty: name another folder, or give overwrite=true"
+                f"out={out} is not empty: name another folder, or give --overwrite"
             )
         if not (out / MANIFEST).is_file():
             raise OptionError(

@@ -120,7 +120,7 @@ def _nodes(helper: Any, double: int) -> list[Any]:
 
 def _readme(bundle: Bundle) -> str:
     return (
-        "The policy of orin-tuner as one ONNX file, written by python -m tuner.export target=policy.\n\n"
+        "The policy of orin-tuner as one ONNX file, written by python -m tuner.export --target policy.\n\n"
         f"  observation  float32 [proposals, {len(FEATURES)}], the features that envs/observation.py describes; their names are in the metadata\n"
         "  scores       double [proposals], -inf where a proposal may not be chosen\n"
         "  choice       int64, the proposal to measure next\n\n"

@@ -183,7 +183,7 @@ def _graph(model: Model, cache: Path) -> Content:
 
 def _readme(models: list[Model], engines: list[Model], build: BuildOptions) -> str:
     parts = [
-        "A Triton model repository of a tuned configuration, written by python -m tuner.export target=triton.",
+        "A Triton model repository of a tuned configuration, written by python -m tuner.export --target triton.",
         listed(models),
     ]
     if engines:

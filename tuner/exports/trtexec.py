@@ -184,7 +184,7 @@ def export_trtexec(models: list[Model], build: BuildOptions) -> Files:
     """
     check_places("trtexec", models)
     plans = {model.name: f"engines/{model.name}.plan" for model in models}
-    title = "Engines of a tuned configuration, written by python -m tuner.export target=trtexec."
+    title = "Engines of a tuned configuration, written by python -m tuner.export --target trtexec."
     return {
         **sources(models, build),
         "build.sh": script(models, build, plans),

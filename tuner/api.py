@@ -1,0 +1,129 @@
+"""Tune from Python: `optimize` finds the best configuration of a device within limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Union, cast
+
+from envs.errors import OptionError
+from envs.problems.problem import Problem
+from envs.runtimes.protocol import check_objective
+from envs.simulator.device_model import WINDOW_S
+from envs.spec.measurement import Outcome
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration
+from tuner.device import Device, open_device, serve_options
+from tuner.options import ServeOptions, reference_bundle
+from tuner.policy.bundle import load_bundle
+from tuner.policy.learned import LearnedTuner
+from tuner.search.protocol import Tuner
+from tuner.tuning import FEWEST, Answer, tune
+
+#: Measurements of `optimize`, the confirmation included, where nothing else is said.
+MEASUREMENTS = 8
+
+Progress = Callable[[Configuration, Outcome], object]
+TunerFactory = Callable[[Problem], Tuner]
+Limits = Union[float, Sequence[float], None]
+
+
+def optimize(
+    networks: Device | ServeOptions | str | Path | Sequence[str | Path] = (),
+    /,
+    *,
+    p99_ms: Limits = None,
+    power_w: float | None = None,
+    measurements: int = MEASUREMENTS,
+    window_s: float = WINDOW_S,
+    bundle: str | Path | None = None,
+    tuner: Tuner | TunerFactory | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Answer:
+    """Find the configuration with the most throughput that keeps the limits.
+
+    Example:
+        >>> answer = optimize("my.onnx", p99_ms=50)  # doctest: +SKIP
+        >>> print(answer.configuration, answer.throughput_ips, answer.origin)  # doctest: +SKIP
+
+    Args:
+        networks: ONNX files, one for each tenant; all options as one `ServeOptions`; or a device
+            that is open already, and stays open.
+        p99_ms: limit on the 99th percentile of latency [ms]: one for all networks, or one each.
+        power_w: limit on the power of the board [W]; needs a power sensor.
+        measurements: at most so many, the confirmation included.
+        window_s: length of each measurement [s].
+        bundle: a policy bundle; by default the one that comes with the project.
+        tuner: proposes configurations instead of the policy: an object with `ask` and `tell`, or a
+            function (or class) that makes one from a `Problem`.
+        progress: called with the configuration and its outcome after each measurement.
+        options: fields of `ServeOptions` by name, such as `runtime="simulated"`.
+
+    Returns:
+        The answer; `limits_kept` is False where nothing that was measured kept the limits.
+
+    Raises:
+        TunerError: one sentence that says what is wrong and what to do, before anything is
+            measured.
+    """
+    if measurements < FEWEST:
+        raise OptionError(
+            f"measurements={measurements} must be at least {FEWEST}: the default, one more, and"
+            " the confirmation"
+        )
+    if not window_s > 0:
+        raise OptionError(f"window_s={window_s} must be above zero")
+    make = _factory(tuner, bundle)
+    if isinstance(networks, Device):
+        if options:
+            raise OptionError(f"{', '.join(options)}: an open device has its options already")
+        return _optimize(networks, p99_ms, power_w, measurements, window_s, make, progress)
+    serve = serve_options(networks, **options)
+    if serve.networks:
+        _objective(p99_ms, power_w, len(serve.networks))
+    with open_device(serve, power_w=power_w) as device:
+        return _optimize(device, p99_ms, power_w, measurements, window_s, make, progress)
+
+
+def _optimize(
+    device: Device,
+    p99_ms: Limits,
+    power_w: float | None,
+    measurements: int,
+    window_s: float,
+    make: TunerFactory,
+    progress: Progress | None,
+) -> Answer:
+    objective = _objective(p99_ms, power_w, len(device.space.workload.tenants))
+    check_objective(device.runtime, objective)
+    problem = device.problem(objective)
+
+    def measure(configuration: Configuration) -> Outcome:
+        outcome = device.measure(configuration, window_s)
+        if progress is not None:
+            progress(configuration, outcome)
+        return outcome
+
+    return tune(make(problem), problem, measure, measurements)
+
+
+def _objective(p99_ms: Limits, power_w: float | None, tenants: int) -> Objective:
+    several = p99_ms is not None and not isinstance(p99_ms, (int, float, str))
+    limits = list(p99_ms) if several else p99_ms  # type: ignore[arg-type]
+    if isinstance(limits, list) and len(limits) == 1:
+        limits = limits[0]
+    return Objective.from_dict({"p99_ms": limits, "power_w": power_w}, tenants)
+
+
+def _factory(tuner: Tuner | TunerFactory | None, bundle: str | Path | None) -> TunerFactory:
+    """Return what makes the tuner of a problem; a wrong bundle is found here, not later."""
+    if tuner is None:
+        loaded = load_bundle(Path(bundle) if bundle else reference_bundle())
+        return lambda problem: LearnedTuner(loaded, problem)
+    if bundle is not None:
+        raise OptionError("give either a bundle or a tuner, not both")
+    if isinstance(tuner, type) or not hasattr(tuner, "ask"):
+        return cast(TunerFactory, tuner)
+    given = cast(Tuner, tuner)
+    return lambda problem: given
