@@ -21,7 +21,7 @@ from envs.spec.measurement import MeasurementBatch, Outcome
 from envs.spec.objective import Objectives, verdict_of
 from envs.spec.space import Configuration
 from envs.traces.reader import Trace
-from tuner.search.candidates import Index
+from tuner.search.candidate_index import CandidateIndex
 from tuner.search.oracle import best_scores
 
 #: One run: configurations in, outcomes out. It remembers what was applied before, and how often each was measured.
@@ -131,8 +131,8 @@ class TraceCases:
         )
 
     @cached_property
-    def _index(self) -> Index:
-        return Index.of(self.trace.space, self.trace.placements)
+    def _index(self) -> CandidateIndex:
+        return CandidateIndex.of(self.trace.space, self.trace.placements)
 
     @cached_property
     def _model(self) -> DeviceModel | None:

@@ -1,82 +1,60 @@
-"""What every search shares: which candidates are spent, what they were worth, and how many steps lie between two of them."""
+"""The base of all searches: which candidates were tried, and how good they were."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from envs.arrays import IntArray, Placements
+from envs.arrays import IntArray, Placements, Rows
 from envs.errors import ConfigurationError
 from envs.problems.problem import Problem
-from envs.spec.measurement import Measurement, Outcome
-from envs.spec.objective import MAX_VIOLATION, Objective, rank
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.measurement import Outcome
+from envs.spec.objective import rank
+from envs.spec.space import Configuration
 from envs.spec.validity import VALID, judge
-
-
-@dataclass(frozen=True)
-class Index:
-    """Candidates [N] as numbers: `codes` ascending and the rows they belong to, and the knobs of each row.
-
-    Attributes:
-        instances: [N, K], K = T x A knobs.
-        levels: [N, K], position of the batch in `space.batches`; -1 where unused.
-    """
-
-    codes: IntArray
-    order: IntArray
-    instances: IntArray
-    levels: IntArray
-
-    @classmethod
-    def of(cls, space: ConfigurationSpace, placements: Placements) -> Index:
-        codes = space.codes(placements)
-        order = np.argsort(codes)
-        return cls(codes[order], order, *knobs(space, placements))
-
-    def rows(self, codes: IntArray) -> IntArray:
-        """Which candidates have these codes, -1 where none has."""
-        at = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
-        return np.where((self.codes[at] == codes) & (codes >= 0), self.order[at], -1)
+from tuner.search.candidate_index import CandidateIndex, knob_values, listed_candidates
 
 
 class CandidateSearch(ABC):
-    """Asks the default first, no candidate twice, and the best known again once nothing new is left.
+    """Asks for the default first, for no candidate twice, and for the best one when all are spent.
 
-    A subclass says what comes next (`_propose`) and what it keeps of an outcome (`_learn`). N candidates, K = T x A knobs. In an open
-    problem there are more candidates than are listed: those that a search comes across are added behind the others.
+    A subclass chooses the next candidate (`_propose`) and may keep something of an outcome
+    (`_learn`). In an open problem the list of candidates grows: a valid configuration that a search
+    comes across is added at its end.
 
     Attributes:
         candidates: [N, T, A, 2].
-        spent: [N], asked or told.
-        worth: [N], what was told, as `envs.spec.objective.rank` has it: one number to maximise; -inf where nothing was.
-        instances, levels: [N, K], as in `Index`.
+        spent: [N], True for a candidate that was asked for, or told about.
+        worth: [N], the outcome as one number to maximise, see `envs.spec.objective.rank`; -inf
+            for a candidate without an outcome.
+        instances, levels: [N, K], as in `CandidateIndex`.
 
     Raises:
-        ConfigurationError: the default is no candidate.
+        ConfigurationError: the default is not a candidate.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.rng = np.random.default_rng(problem.seed)
-        self.candidates = problem.candidates
-        self._index = problem.once("index", lambda: Index.of(problem.space, problem.candidates))
-        self._added: dict[int, int] = {}
+        self.candidates = problem.once("candidates", lambda: listed_candidates(problem))
+        self._index = problem.once(
+            "index", lambda: CandidateIndex.of(problem.space, self.candidates)
+        )
+        self._added: dict[int, int] = {}  # rows by code
         self.spent = np.zeros(len(self.candidates), dtype=bool)
         self.worth = np.full(len(self.candidates), -np.inf)
         self.instances, self.levels = self._index.instances, self._index.levels
-        self.default_row = self.row(problem.default.array())
+        self.default_row = int(self.rows(problem.default.array()[None])[0])
         if self.default_row < 0:
+            default = problem.space.describe(problem.default)
             raise ConfigurationError(
-                f"the default ({problem.space.describe(problem.default)}) is not among the candidates: add it"
+                f"the default ({default}) is not among the candidates: add it"
             )
 
     def ask(self) -> Configuration:
-        """The next configuration to measure."""
+        """Return the next configuration to measure."""
         if not self.spent[self.default_row]:
             row = self.default_row
         elif self.spent.all():
@@ -87,8 +65,8 @@ class CandidateSearch(ABC):
         return Configuration.of(self.candidates[row])
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
-        """What measuring it gave; one that is no candidate teaches nothing."""
-        row = self.row(configuration.array())
+        """Learn what a configuration gave; one that is not a candidate is ignored."""
+        row = int(self.rows(configuration.array()[None])[0])
         if row < 0:
             return
         score, violation = self.problem.judge(outcome)
@@ -98,80 +76,71 @@ class CandidateSearch(ABC):
 
     @abstractmethod
     def _propose(self) -> int:
-        """A row that is not spent; called only while there is one and after the default."""
+        """Return a row that is not spent; there is one, and the default is spent."""
 
     def _learn(self, row: int, outcome: Outcome) -> None:
-        """Called after `worth` has been set."""
+        """Keep what a search needs of an outcome; `worth` is already set."""
         return
 
     def best_row(self) -> int:
-        """The best that was told; the default where nothing was."""
+        """Return the row of the best outcome so far, or of the default."""
         best = int(self.worth.argmax())
         return best if self.worth[best] > -np.inf else self.default_row
 
-    def row(self, placements: npt.NDArray[np.integer]) -> int:
-        """Which candidate [T, A, 2] is, -1 where it is none."""
-        return int(self.rows(placements[None])[0])
+    def rows(self, placements: IntArray) -> Rows:
+        """Return the rows [B] of configurations [B, T, A, 2], -1 where one is not a candidate.
 
-    def rows(self, placements: npt.NDArray[np.integer]) -> IntArray:
-        """Which candidates [B, T, A, 2] are, -1 where they are none: [B]. Adds those that an open problem allows."""
+        In an open problem valid configurations are added to the candidates.
+        """
         codes = self.problem.space.codes(placements)
         rows = self._index.rows(codes)
         if not self.problem.open:
             return rows
-        unknown = (rows < 0) & (codes >= 0)
-        if unknown.any():
-            self._add(placements[unknown], codes[unknown])
-            rows[unknown] = [self._added.get(code, -1) for code in codes[unknown].tolist()]
+        unlisted = (rows < 0) & (codes >= 0)
+        if unlisted.any():
+            self._add(placements[unlisted], codes[unlisted])
+            rows[unlisted] = [self._added.get(code, -1) for code in codes[unlisted].tolist()]
         return rows
 
-    def _add(self, placements: npt.NDArray[np.integer], codes: IntArray) -> None:
-        new = np.array([code not in self._added for code in codes.tolist()]) & (
-            judge(self.problem.space, placements) == VALID
-        )
+    def _add(self, placements: IntArray, codes: Rows) -> None:
+        new = np.array([code not in self._added for code in codes.tolist()])
+        new &= judge(self.problem.space, placements) == VALID
         codes, first = np.unique(codes[new], return_index=True)
         if not len(codes):
             return
-        more = placements[new][first].astype(np.int16)
-        self._added.update(
-            zip(
-                codes.tolist(),
-                range(len(self.candidates), len(self.candidates) + len(codes)),
-                strict=True,
-            )
-        )
-        instances, levels = knobs(self.problem.space, more)
-        self.candidates = np.concatenate([self.candidates, more])
+        added: Placements = placements[new][first].astype(np.int16)
+        self._added |= {code: len(self.spent) + i for i, code in enumerate(codes.tolist())}
+        instances, levels = knob_values(self.problem.space, added)
+        self.candidates = np.concatenate([self.candidates, added])
         self.instances = np.concatenate([self.instances, instances])
         self.levels = np.concatenate([self.levels, levels])
         self.spent = np.concatenate([self.spent, np.zeros(len(codes), dtype=bool)])
         self.worth = np.concatenate([self.worth, np.full(len(codes), -np.inf)])
 
-    def left(self, rows: IntArray) -> IntArray:
-        """Those of some rows that are candidates and not spent, each once, ascending."""
-        known = np.unique(rows[rows >= 0])
-        return known[~self.spent[known]]
+    def unspent(self, rows: Rows) -> Rows:
+        """Return those rows that are candidates and not spent, each once, ascending."""
+        listed = np.unique(rows[rows >= 0])
+        return listed[~self.spent[listed]]
 
-    def nearest_left(self, instances: IntArray, levels: IntArray) -> IntArray:
-        """Of what is not spent, the rows with the fewest knob steps to the setting [K], [K].
+    def nearest_unspent(self, instances: IntArray, levels: IntArray) -> Rows:
+        """Return the rows, not spent, that are the fewest knob steps from a setting [K], [K].
 
-        A step is one instance more or less, or the next batch size. The batch of an unused knob is free, so that taking a
-        first instance at any batch is one step.
+        A step is one instance more or less, or the next batch size. The batch of an unused knob is
+        free, so that taking a first instance at any batch is one step.
         """
         rows = np.flatnonzero(~self.spent)
-        both = (self.instances > 0) & (instances > 0)
-        steps = np.abs(self.instances - instances) + np.where(both, np.abs(self.levels - levels), 0)
+        used = (self.instances > 0) & (instances > 0)
+        steps = np.abs(self.instances - instances) + np.where(used, np.abs(self.levels - levels), 0)
         total = steps.sum(axis=1)[rows]
-        near: IntArray = rows[total == total.min()]
-        return near
+        return rows[total == total.min()]
 
-    def any_of(self, rows: IntArray) -> int:
-        """One of these rows by chance: the first one would favour low instances and batches."""
+    def pick(self, rows: Rows) -> int:
+        """Return one of these rows at random; the first one would favour low settings."""
         return int(self.rng.choice(rows))
 
 
 class OrderedSearch(CandidateSearch):
-    """Goes through the candidates in an order fixed at the start, whatever it is told; what that leaves out comes last, by chance."""
+    """Tries the candidates in an order that no outcome changes, then the others at random."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -179,37 +148,10 @@ class OrderedSearch(CandidateSearch):
 
     @abstractmethod
     def _plan(self) -> Iterable[int]:
-        """Rows in the order they are asked."""
+        """Return rows in the order they are asked for."""
 
     def _propose(self) -> int:
         for row in self._queue:
             if not self.spent[row]:
                 return int(row)
-        return self.any_of(np.flatnonzero(~self.spent))
-
-
-def knobs(space: ConfigurationSpace, placements: Placements) -> tuple[IntArray, IntArray]:
-    """Instances and batch levels [N, K] of [N, T, A, 2]; the level of an unused knob is -1."""
-    flat = placements.reshape(len(placements), space.knobs, 2).astype(np.int16)
-    levels = np.searchsorted(np.asarray(space.batches), flat[..., 1]).astype(np.int16)
-    return flat[..., 0], np.where(flat[..., 0] > 0, levels, np.int16(-1))
-
-
-def margins(outcome: Outcome, objective: Objective) -> list[float]:
-    """How far beyond each finite limit an outcome is, as a logarithm: tenants in order, then power; MAX_VIOLATION where it is unknown.
-
-    Below zero where the limit is kept. That side, which a violation has not, lets a model see a limit coming.
-    """
-    limits = np.array([*objective.p99_ms, objective.power_w])
-    reached = (
-        np.array([*outcome.p99_ms, outcome.power_w])
-        if isinstance(outcome, Measurement)
-        else np.full(len(limits), np.nan)
-    )
-    finite = np.isfinite(limits)
-    with np.errstate(divide="ignore"):
-        over = np.log(reached[finite]) - np.log(limits[finite])
-    beyond: list[float] = np.nan_to_num(
-        np.clip(over, -MAX_VIOLATION, MAX_VIOLATION), nan=MAX_VIOLATION
-    ).tolist()
-    return beyond
+        return self.pick(np.flatnonzero(~self.spent))

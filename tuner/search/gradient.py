@@ -9,28 +9,33 @@ import numpy as np
 
 from envs.problems.problem import Problem
 from envs.spec.measurement import Outcome
-from envs.spec.objective import Objective
-from tuner.search.candidates import margins
 from tuner.search.hill_climb import HillClimb
+from tuner.search.limits import limit_margins
 
-#: A step whose cost does not show (a logarithm of latency or power over its limit) is taken to cost this much.
-LEAST_COST = 0.02
+#: The least cost of a step, as the logarithm of latency or power over its limit.
+MIN_STEP_COST = 0.02
+
+#: Directions of a knob: more instances, a larger batch, fewer instances, a smaller batch.
+MORE_INSTANCES, LARGER_BATCH, FEWER_INSTANCES, SMALLER_BATCH = range(4)
 
 
 class GradientSearch(HillClimb):
-    """Slopes first, then bisection along the steepest knobs.
+    """Measures the slope along each knob, then bisects along the steepest ones.
 
-    After GMD of Fulcrum (S. K. Prashanthi et al., "Fulcrum: Optimizing Concurrent DNN Training and Inferencing on Edge Accelerators",
-    arXiv 2509.20205), which profiles about 15 power modes: clocks of CPU, GPU and memory, cores, and the batch of inference. Here the knobs
-    are the instances and the batch of each accelerator, and the implementation is a new one from what the paper's abstract says. One step
-    along each knob gives its slope, throughput gained for what it takes of the tightest limit; then every knob that gains anything is bisected
-    from where the ones before it led, steepest first. That is about 15 measurements for one network; from there it begins again, until no
-    knob gains anything, and then goes on as `HillClimb`. What was changed beside the knobs: it starts from the default, as everybody does.
+    After GMD of Fulcrum (S. K. Prashanthi et al., "Fulcrum: Optimizing Concurrent DNN Training and
+    Inferencing on Edge Accelerators", arXiv 2509.20205), which profiles about 15 power modes:
+    clocks of CPU, GPU and memory, cores, and the batch of inference. Here the knobs are the
+    instances and the batch of each accelerator, the start is the default, as for every tuner, and
+    the implementation is a new one after the paper's abstract. One step along each knob gives its
+    slope: the throughput gained over the share of the tightest limit used. Then every knob with a
+    gain is bisected, the steepest first, each from where the one before it led. That takes about 15
+    measurements for one network. The search repeats this until no knob gains anything, and then
+    goes on as `HillClimb`.
     """
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
-        self._seen: dict[int, tuple[float, float]] = {}
+        self._measured: dict[int, tuple[float, float]] = {}  # (log score, worst margin) by row
         self._steps = self._walk()
 
     def _propose(self) -> int:
@@ -41,67 +46,57 @@ class GradientSearch(HillClimb):
 
     def _learn(self, row: int, outcome: Outcome) -> None:
         score, _ = self.problem.judge(outcome)
-        self._seen[row] = (
-            math.log(score) if score > 0 else -math.inf,
-            pressure(outcome, self.problem.objective),
-        )
+        log_score = math.log(score) if score > 0 else -math.inf
+        worst = max(limit_margins(outcome, self.problem.objective), default=0.0)
+        self._measured[row] = (log_score, worst)
 
     def _walk(self) -> Iterator[int]:
-        """Rows to measure; what they gave is known when the next one is asked for, if it ever is."""
+        """Yield rows to measure; the outcome of one is known when the next is asked for."""
         here = self.best_row()
         while True:
             slopes = []
-            for knob in range(4 * self.problem.space.knobs):
-                line = self._line(here, knob)
-                if not line:
-                    continue
-                yield line[0]
-                slopes.append((self._slope(here, line[0]), knob))
-            before = here
-            for slope, knob in sorted(slopes, reverse=True):
+            for direction in range(4 * self.problem.space.knobs):
+                line = self._line(here, direction)
+                if line:
+                    yield line[0]
+                    slopes.append((self._slope(here, line[0]), direction))
+            start = here
+            for slope, direction in sorted(slopes, reverse=True):
                 if slope <= 0:
                     break
-                line = self._line(here, knob)
+                line = self._line(here, direction)
                 low, high = -1, len(line)
                 while high - low > 1:
                     middle = (low + high) // 2
                     yield line[middle]
-                    low, high = (
-                        (middle, high)
-                        if self.worth[line[middle]] > self.worth[here]
-                        else (low, middle)
-                    )
-                    here = line[middle] if low == middle else here
-            if here == before:
+                    if self.worth[line[middle]] > self.worth[here]:
+                        low, here = middle, line[middle]
+                    else:
+                        high = middle
+            if here == start:
                 return
 
     def _slope(self, here: int, there: int) -> float:
-        """Log throughput gained over log of the tightest limit used; 0 where nothing is gained, or nothing is known."""
-        if (
-            here not in self._seen
-            or there not in self._seen
-            or self.worth[there] <= self.worth[here]
-        ):
+        """Return log throughput gained over log of the tightest limit used; 0 without a gain."""
+        if not {here, there} <= self._measured.keys() or self.worth[there] <= self.worth[here]:
             return 0.0
-        (score, used), (more, then) = self._seen[here], self._seen[there]
-        gain = more - score if math.isfinite(score) else 1.0
-        return max(gain, LEAST_COST * LEAST_COST) / max(then - used, LEAST_COST)
+        (score, margin), (new_score, new_margin) = self._measured[here], self._measured[there]
+        gain = new_score - score if math.isfinite(score) else 1.0
+        return max(gain, MIN_STEP_COST**2) / max(new_margin - margin, MIN_STEP_COST)
 
-    def _line(self, here: int, knob: int) -> list[int]:
-        """Rows ahead of `here` along one knob, nearest first. Every accelerator has four: more instances, larger batch, and the way back of both."""
+    def _line(self, here: int, direction: int) -> list[int]:
+        """Return the rows ahead of `here` in one of the 4 x K directions, the nearest first."""
         space = self.problem.space
-        where, direction = divmod(knob, 4)
-        tenant, accelerator = divmod(where, space.shape[1])
-        instances, batch = (int(value) for value in self.candidates[here][tenant, accelerator])
-        settings: list[tuple[int, int]] = []
-        if direction == 0:
-            settings = [
-                (count, batch or space.batches[0])
-                for count in range(instances + 1, space.max_instances + 1)
-            ]
-        elif direction == 1:
+        knob, way = divmod(direction, 4)
+        tenant, accelerator = divmod(knob, space.shape[1])
+        instances, batch = self.candidates[here][tenant, accelerator].tolist()
+        settings: list[tuple[int, int]]
+        if way == MORE_INSTANCES:
+            size = batch or space.batches[0]
+            settings = [(count, size) for count in range(instances + 1, space.max_instances + 1)]
+        elif way == LARGER_BATCH:
             settings = [(instances, size) for size in space.batches if size > batch > 0]
-        elif direction == 2:
+        elif way == FEWER_INSTANCES:
             settings = [(count, batch if count else 0) for count in range(instances - 1, -1, -1)]
         else:
             settings = [(instances, size) for size in space.batches[::-1] if size < batch]
@@ -110,9 +105,5 @@ class GradientSearch(HillClimb):
         line = np.repeat(self.candidates[here][None], len(settings), axis=0)
         line[:, tenant, accelerator] = settings
         rows = self.rows(line)
-        return rows[rows >= 0].tolist()  # type: ignore[no-any-return]
-
-
-def pressure(outcome: Outcome, objective: Objective) -> float:
-    """Log of what was measured over what is allowed, for the tightest limit; 0 where there is none."""
-    return max(margins(outcome, objective), default=0.0)
+        found: list[int] = rows[rows >= 0].tolist()
+        return found

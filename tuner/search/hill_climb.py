@@ -1,4 +1,4 @@
-"""Hill climbing: one knob at a time, as a careful person would."""
+"""Hill climbing: change one knob at a time, as a careful person does."""
 
 from __future__ import annotations
 
@@ -9,49 +9,43 @@ from tuner.search.candidates import CandidateSearch
 
 
 class HillClimb(CandidateSearch):
-    """Measures the neighbours of the best candidate known, in random order, and moves as soon as one is better.
+    """Measures neighbours of the best candidate so far, in random order, and moves to a better one.
 
-    Neighbours differ in one knob by one step (an instance, a batch size, a first instance at any batch), or have what a tenant runs
-    on two accelerators exchanged (a move, where one of the two is idle): a step at a time would have to pass through worse
-    configurations to get there. Feasibility comes first, because candidates are compared by `envs.spec.objective.rank`.
+    A neighbour differs in one knob by one step (an instance, a batch size, a first instance at any
+    batch), or exchanges what a tenant runs on two accelerators, because the way there by single
+    steps may lead through worse configurations. Candidates are compared by
+    `envs.spec.objective.rank`: those within the limits come first.
 
-    It takes the first improvement, not the best one, since looking at all neighbours costs 5 to 25 measurements a move. Where every
-    neighbour is spent it goes on with the nearest candidates that are not, ties by chance: the ring grows until something is better.
+    The search takes the first improvement: looking at all neighbours first would cost 5 to 25
+    measurements a move. Where every neighbour is spent it goes on with the nearest candidates that
+    are not, ties at random.
     """
 
     def _propose(self) -> int:
         best = self.best_row()
-        near = self.left(self.rows(self._neighbours(self.candidates[best])))
-        return self.any_of(
-            near if len(near) else self.nearest_left(self.instances[best], self.levels[best])
-        )
+        near = self.unspent(self.rows(self._neighbours(self.candidates[best])))
+        if not len(near):
+            near = self.nearest_unspent(self.instances[best], self.levels[best])
+        return self.pick(near)
 
     def _neighbours(self, here: Placements) -> Placements:
-        """[B, T, A, 2], some of which may be no candidates."""
-        space = self.problem.space
-        batches = space.batches
+        """Return [B, T, A, 2]; some of them may be no candidates."""
         found = []
-        for tenant, accelerator in np.ndindex(space.shape):
-            instances, batch = (int(value) for value in here[tenant, accelerator])
-            if not instances:
-                settings = [(1, size) for size in batches]
-            else:
-                level = batches.index(batch)
-                settings = [
-                    (instances + 1, batch),
-                    (instances - 1, batch) if instances > 1 else (0, 0),
-                ]
-                settings += [
-                    (instances, size)
-                    for size in (
-                        *batches[max(level - 1, 0) : level],
-                        *batches[level + 1 : level + 2],
-                    )
-                ]
-            for setting in settings:
+        for tenant, accelerator in np.ndindex(self.problem.space.shape):
+            for setting in self._next_settings(*here[tenant, accelerator].tolist()):
                 found.append(here.copy())
                 found[-1][tenant, accelerator] = setting
             for other in range(accelerator):
                 found.append(here.copy())
                 found[-1][tenant, [accelerator, other]] = here[tenant, [other, accelerator]]
         return np.stack(found)
+
+    def _next_settings(self, instances: int, batch: int) -> list[tuple[int, int]]:
+        """Return the settings (instances, batch) that are one step from this one."""
+        batches = self.problem.space.batches
+        if not instances:
+            return [(1, size) for size in batches]
+        level = batches.index(batch)
+        sizes = (*batches[max(level - 1, 0) : level], *batches[level + 1 : level + 2])
+        fewer = (instances - 1, batch) if instances > 1 else (0, 0)
+        return [(instances + 1, batch), fewer, *((instances, size) for size in sizes)]

@@ -1,8 +1,9 @@
 """Optuna's TPE and GP samplers behind the tuner seam.
 
-The encoding is two whole numbers a knob, instances and the position of the batch in `space.batches` (about its logarithm), so that
-near settings look near; one category a knob hides that. A sampler only sees finished trials: what it suggests is
-looked up among the candidates and its trial closed, and what was measured in the end is added as a trial of its own.
+The encoding has two whole numbers a knob: the instances, and the position of the batch in
+`space.batches` (about its logarithm). Near settings look near that way; one category a knob would
+hide it. A sampler only sees finished trials: a suggestion is looked up among the candidates and its
+trial closed, and what is measured in the end is added as a trial of its own.
 """
 
 from __future__ import annotations
@@ -18,53 +19,47 @@ from envs.arrays import IntArray
 from envs.optional import optional_import
 from envs.problems.problem import Problem
 from envs.spec.measurement import Failure, Outcome
-from tuner.search.candidates import CandidateSearch, margins
+from tuner.search.candidates import CandidateSearch
+from tuner.search.limits import limit_margins
 
 
 class OptunaSearch(CandidateSearch):
-    """The default, random candidates, then what a sampler of Optuna suggests.
+    """Tries the default, random candidates, then what a sampler of Optuna suggests.
 
-    A suggestion that is no candidate, or is spent, costs no measurement: the sampler is asked again, and after `tries` suggestions
-    the candidate nearest to the first of them is taken. Such suggestions are closed as failed trials, which samplers overlook.
+    A suggestion that is spent or not a candidate costs no measurement: the sampler is asked again,
+    and after `tries` suggestions the candidate nearest to the first of them is taken. Such
+    suggestions are closed as failed trials, which samplers ignore.
+
+    Attributes:
+        startup: measurements before the sampler is asked, the default included.
+        tries: suggestions per measurement.
 
     Raises:
         DependencyError: optuna is not installed.
     """
 
-    #: Measurements before the model is trusted, the default included. Drawn here, among the candidates, not by the sampler.
     startup = 5
     tries = 1
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self._optuna = optional_import("optuna", "train")
-        #: Since Optuna 5 constraints belong to the trial; before, a sampler heeded them only if it was given a function.
+        # Since Optuna 5 constraints belong to the trial; before, a sampler needs a function.
         self._trial_has_constraints = hasattr(self._optuna.trial.Trial, "set_constraint")
         self._limited = bool(
             np.isfinite([*problem.objective.p99_ms, problem.objective.power_w]).any()
         )
         self._study = self._new_study()
-        whole = self._optuna.distributions.IntDistribution
-        # The last option of a knob has the most instances at the largest batch that its accelerator takes.
-        most = np.array(
-            [problem.space.options[options[-1]] for options in problem.space.knob_options]
-        )
-        levels = np.searchsorted(np.asarray(problem.space.batches), most[:, 1])
-        top = {"instances": most[:, 0].tolist(), "level": levels.tolist()}
-        self._distributions = {
-            f"{name}_{knob}": whole(0, high[knob])
-            for knob in range(problem.space.knobs)
-            for name, high in top.items()
-        }
-        self._told = 0
-        self._lowest = math.inf
+        self._distributions = self._knob_distributions()
+        self._outcomes = 0
+        self._lowest_score = math.inf
 
     def _sampler(self, seed: int, **constraints: Any) -> Any:
         raise NotImplementedError
 
     def _new_study(self) -> Any:
         constraints = (
-            {"constraints_func": _unused}
+            {"constraints_func": _no_constraints}
             if self._limited and not self._trial_has_constraints
             else {}
         )
@@ -78,9 +73,20 @@ class OptunaSearch(CandidateSearch):
         finally:
             self._optuna.logging.set_verbosity(verbosity)
 
+    def _knob_distributions(self) -> dict[str, Any]:
+        space = self.problem.space
+        whole = self._optuna.distributions.IntDistribution
+        found: dict[str, Any] = {}
+        for knob, options in enumerate(space.knob_options):
+            # The last option has the most instances at the largest batch of its accelerator.
+            instances, batch = space.options[options[-1]].tolist()
+            level = int(np.searchsorted(space.batches, batch))
+            found |= {f"instances_{knob}": whole(0, instances), f"level_{knob}": whole(0, level)}
+        return found
+
     def _propose(self) -> int:
-        if self._told < self.startup:
-            return self.any_of(np.flatnonzero(~self.spent))
+        if self._outcomes < self.startup:
+            return self.pick(np.flatnonzero(~self.spent))
         suggestions = []
         for _ in range(self.tries):
             instances, levels = self._suggest()
@@ -88,10 +94,10 @@ class OptunaSearch(CandidateSearch):
             if row >= 0 and not self.spent[row]:
                 return row
             suggestions.append((instances, levels))
-        return self.any_of(self.nearest_left(*suggestions[0]))
+        return self.pick(self.nearest_unspent(*suggestions[0]))
 
     def _suggest(self) -> tuple[IntArray, IntArray]:
-        """Instances and levels [K] that the sampler would try, whether or not they are a candidate."""
+        """Return instances and levels [K] that the sampler would try, candidate or not."""
         trial = self._study.ask(self._distributions)
         self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
         knobs = range(self.problem.space.knobs)
@@ -100,41 +106,45 @@ class OptunaSearch(CandidateSearch):
         return instances, np.where(instances > 0, levels, -1)
 
     def _row_of(self, instances: IntArray, levels: IntArray) -> int:
-        batches = np.where(instances > 0, np.asarray(self.problem.space.batches)[levels], 0)
-        return self.row(
-            np.stack([instances, batches], axis=-1).reshape(*self.problem.space.shape, 2)
-        )
+        space = self.problem.space
+        batches = np.where(instances > 0, np.asarray(space.batches)[levels], 0)
+        return int(self.rows(np.stack([instances, batches], axis=-1).reshape(1, *space.shape, 2))[0])
 
     def _learn(self, row: int, outcome: Outcome) -> None:
         score, _ = self.problem.judge(outcome)
         if isinstance(outcome, Failure):
-            # Bad, but not so far from the rest that a Gaussian process sees nothing else.
-            score = self._lowest if math.isfinite(self._lowest) else 0.0
+            # A score far below the others would hide their differences from a Gaussian process.
+            score = self._lowest_score if math.isfinite(self._lowest_score) else 0.0
         else:
-            self._lowest = min(score, self._lowest)
+            self._lowest_score = min(score, self._lowest_score)
+        settings = zip(self.instances[row].tolist(), self.levels[row].tolist(), strict=True)
         params: dict[str, int] = {}
-        for knob, (instances, level) in enumerate(
-            zip(self.instances[row].tolist(), self.levels[row].tolist(), strict=True)
-        ):
+        for knob, (instances, level) in enumerate(settings):
             params |= {f"instances_{knob}": instances, f"level_{knob}": max(level, 0)}
-        extra: dict[str, Any] = {}
-        if self._limited:
-            limits = margins(outcome, self.problem.objective)
-            named = {str(position): value for position, value in enumerate(limits)}
-            extra = (
-                {"constraints": named}
-                if self._trial_has_constraints
-                else {"system_attrs": {"constraints": limits}}
-            )
         trial = self._optuna.trial.create_trial(
-            params=params, distributions=self._distributions, value=score, **extra
+            params=params,
+            distributions=self._distributions,
+            value=score,
+            **self._constraints(outcome),
         )
         self._study.add_trial(trial)
-        self._told += 1
+        self._outcomes += 1
+
+    def _constraints(self, outcome: Outcome) -> dict[str, Any]:
+        """Return the arguments of a trial that say how far each limit was broken."""
+        if not self._limited:
+            return {}
+        margins = limit_margins(outcome, self.problem.objective)
+        if self._trial_has_constraints:
+            return {"constraints": {str(i): value for i, value in enumerate(margins)}}
+        return {"system_attrs": {"constraints": margins}}
 
 
 class TpeSearch(OptunaSearch):
-    """Tree-structured Parzen estimators. Multivariate: instances and batch act together. Asking again is cheap, and draws anew."""
+    """Uses tree-structured Parzen estimators, multivariate: instances and batch act together.
+
+    Asking again is cheap and draws anew.
+    """
 
     tries = 10
 
@@ -150,9 +160,10 @@ class TpeSearch(OptunaSearch):
 
 
 class GpSearch(OptunaSearch):
-    """A Gaussian process of the score and one of each limit, under constrained expected improvement.
+    """Uses Gaussian processes of the score and of each limit, with constrained improvement.
 
-    Three measurements are enough to start. Asking again would fit everything again and suggest the same.
+    Three measurements are enough to start. Asking again would fit everything again and suggest the
+    same.
     """
 
     startup = 3
@@ -160,7 +171,16 @@ class GpSearch(OptunaSearch):
     def _sampler(self, seed: int, **constraints: Any) -> Any:
         return self._optuna.samplers.GPSampler(n_startup_trials=1, seed=seed, **constraints)
 
+    def _suggest(self) -> tuple[IntArray, IntArray]:
+        torch = optional_import("torch", "train")
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # its matrices are small: more threads only wait for each other
+        try:
+            return super()._suggest()
+        finally:
+            torch.set_num_threads(threads)
 
-def _unused(trial: Any) -> list[float]:
-    """Makes a sampler before Optuna 5 heed constraints; they are stored with the trials, so it is never asked for any."""
+
+def _no_constraints(trial: Any) -> list[float]:
+    """Make a sampler before Optuna 5 use the constraints that are stored with the trials."""
     raise NotImplementedError

@@ -9,8 +9,10 @@ from envs.spec.space import Configuration
 
 
 class Tuner(Protocol):
-    """Proposes configurations, one at a time. `ask` repeats itself only when nothing new is left."""
+    """Proposes configurations, one at a time."""
 
-    def ask(self) -> Configuration: ...
+    def ask(self) -> Configuration:
+        """Return the next configuration to measure; an old one only when nothing new remains."""
 
-    def tell(self, configuration: Configuration, outcome: Outcome) -> None: ...
+    def tell(self, configuration: Configuration, outcome: Outcome) -> None:
+        """Learn what measuring a configuration gave."""

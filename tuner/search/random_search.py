@@ -1,4 +1,4 @@
-"""Random search: what any other search has to beat."""
+"""Random search, the baseline of every other search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tuner.search.candidates import OrderedSearch
 
 
 class RandomSearch(OrderedSearch):
-    """The default, then the other candidates in a seeded random order."""
+    """Tries the default, then the other candidates in a seeded random order."""
 
     def _plan(self) -> Iterable[int]:
         order: Iterable[int] = self.rng.permutation(len(self.candidates))

@@ -14,7 +14,7 @@ from tuner.search.protocol import Tuner
 from tuner.search.random_search import RandomSearch
 from tuner.search.vendor import VendorDefault, VendorGpu, VendorGpuDla
 
-#: The oracle is none of them: it needs the outcomes.
+#: Every search but the oracle, which needs the outcomes.
 SEARCHES: dict[str, Callable[[Problem], Tuner]] = {
     "random": RandomSearch,
     "hill_climb": HillClimb,
@@ -30,11 +30,7 @@ SEARCHES: dict[str, Callable[[Problem], Tuner]] = {
 
 
 def make_search(name: str, problem: Problem) -> Tuner:
-    """A new search; OptionError where there is none of that name."""
-    try:
-        search = SEARCHES[name]
-    except KeyError:
-        raise OptionError(
-            f"search={name!r} is unknown: choose from {', '.join(SEARCHES)}"
-        ) from None
-    return search(problem)
+    """Return a new search; OptionError where there is none of that name."""
+    if name not in SEARCHES:
+        raise OptionError(f"search={name!r} is unknown: choose from {', '.join(SEARCHES)}")
+    return SEARCHES[name](problem)

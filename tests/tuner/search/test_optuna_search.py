@@ -16,7 +16,7 @@ from envs.spec.objective import MAX_VIOLATION, Objective
 from envs.spec.space import ConfigurationSpace
 from envs.testing.problems import measurement, run_search, small_problem, small_space, smooth
 from tests.tuner.search.worlds import best_score, make_tuner, outcomes
-from tuner.search.candidates import margins
+from tuner.search.limits import limit_margins
 from tuner.search.oracle import best_scores
 from tuner.search.registry import make_search
 
@@ -24,14 +24,14 @@ from tuner.search.registry import make_search
 class TestOptuna:
     def test_margins_have_a_sign_and_know_what_is_missing(self) -> None:
         objective = Objective((10.0, math.inf), 20.0)
-        assert margins(measurement([1.0, 1.0], [20.0, 5.0], 10.0), objective) == pytest.approx(
+        assert limit_margins(measurement([1.0, 1.0], [20.0, 5.0], 10.0), objective) == pytest.approx(
             [math.log(2), -math.log(2)]
         )
-        assert margins(measurement([1.0, 1.0], [1e9, 5.0], math.nan), objective) == [
+        assert limit_margins(measurement([1.0, 1.0], [1e9, 5.0], math.nan), objective) == [
             MAX_VIOLATION,
             MAX_VIOLATION,
         ]
-        assert margins(Failure(FailureKind.TIMED_OUT, "late"), objective) == [
+        assert limit_margins(Failure(FailureKind.TIMED_OUT, "late"), objective) == [
             MAX_VIOLATION,
             MAX_VIOLATION,
         ]
