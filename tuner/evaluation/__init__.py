@@ -1,0 +1,1 @@
+"""The comparison of tuners: cases, runs, statistics and the report."""

@@ -1,0 +1,1 @@
+"""Searches: tuners that need no training."""

@@ -49,9 +49,7 @@ class CandidateSearch(ABC):
         self.default_row = int(self.rows(problem.default.array()[None])[0])
         if self.default_row < 0:
             default = problem.space.describe(problem.default)
-            raise ConfigurationError(
-                f"the default ({default}) is not among the candidates: add it"
-            )
+            raise ConfigurationError(f"the default ({default}) is not among the candidates: add it")
 
     def ask(self) -> Configuration:
         """Return the next configuration to measure."""
@@ -132,7 +130,8 @@ class CandidateSearch(ABC):
         used = (self.instances > 0) & (instances > 0)
         steps = np.abs(self.instances - instances) + np.where(used, np.abs(self.levels - levels), 0)
         total = steps.sum(axis=1)[rows]
-        return rows[total == total.min()]
+        nearest: Rows = rows[total == total.min()]
+        return nearest
 
     def pick(self, rows: Rows) -> int:
         """Return one of these rows at random; the first one would favour low settings."""

@@ -1,4 +1,4 @@
-"""Searches that believe the device model: as it is, or corrected by what was measured."""
+"""Searches that believe the device model: as it is, or corrected by measurements."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from envs.simulator.device_model import DeviceModel, noise_spread
 from envs.spec.measurement import Measurement, MeasurementBatch, Outcome
 from tuner.search.candidates import OrderedSearch
 
-#: As many of the model's best configurations are kept in order; nobody measures more.
+#: The number of the model's best configurations that are kept in order; nobody measures more.
 BEST = 1000
 
-#: How many standard deviations inside the limits the refitted model wants to be. Of 0, 0.5 and 1 this found most within three measurements on 30 problems
-#: drawn for training, and broke fewer limits than 0.
+#: How many standard deviations inside the limits the refitted model wants to be. Of 0, 0.5 and 1
+#: this value found most within three measurements on 30 problems drawn for training, and broke
+#: fewer limits than 0.
 CARE = 0.5
 
 
 class ModelArgmax(OrderedSearch):
-    """Trusts the fitted model: the default, then what it finds best within the limits, then the next best; no measurement changes its mind.
+    """Tries the default, then the model's best configurations in order; no outcome changes it.
 
     Raises:
         OptionError: the problem comes without a model.
@@ -43,9 +44,10 @@ class ModelArgmax(OrderedSearch):
 
 
 class ModelRefit(ModelArgmax):
-    """Conditions the model on every measurement, and asks for what it then believes to be the best of its shortlist, never twice.
+    """Conditions the model on every measurement, and asks for the best of its shortlist by that.
 
-    The belief is that of `envs.belief.gaussian`, over the shortlist of `envs.belief.prior`; once that is spent, it goes on as `ModelArgmax`.
+    The belief is that of `envs.belief.gaussian`, over the shortlist of `envs.belief.prior`. No
+    configuration is asked for twice; once the shortlist is spent, it goes on as `ModelArgmax`.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -78,20 +80,25 @@ class ModelRefit(ModelArgmax):
 
 
 def model_of(problem: Problem) -> DeviceModel:
+    """Return the model of a problem; OptionError where it has none."""
     if problem.model is None:
         raise OptionError(
-            "searches that believe a model need one: a trace knows neither the layers of its networks nor the rates of its device"
+            "searches that believe a model need one: a trace knows neither the layers of its"
+            " networks nor the rates of its device"
         )
     return problem.model
 
 
 def preference(score: Floats, violation: Floats) -> Floats:
-    """One number to maximise of log scores and signed violations: what keeps the limits by its score, above all else by its violation."""
+    """Return one number to maximise, from log scores and signed violations.
+
+    A configuration within the limits is rated by its score, above all others; those by violation.
+    """
     return np.where(violation <= 0, score, -1e3 - violation)
 
 
 def expected_best(model: DeviceModel, problem: Problem) -> Placements:
-    """What the fitted model finds best, best first: [N, T, A, 2]."""
+    """Return the best configurations [N, T, A, 2] by the model, the best first."""
     context = model.nominal()
     placements = (
         search(model, context, problem.objective, np.random.default_rng(0))

@@ -108,7 +108,9 @@ class OptunaSearch(CandidateSearch):
     def _row_of(self, instances: IntArray, levels: IntArray) -> int:
         space = self.problem.space
         batches = np.where(instances > 0, np.asarray(space.batches)[levels], 0)
-        return int(self.rows(np.stack([instances, batches], axis=-1).reshape(1, *space.shape, 2))[0])
+        return int(
+            self.rows(np.stack([instances, batches], axis=-1).reshape(1, *space.shape, 2))[0]
+        )
 
     def _learn(self, row: int, outcome: Outcome) -> None:
         score, _ = self.problem.judge(outcome)

@@ -1,4 +1,4 @@
-"""The best there is, read off recorded outcomes: what every tuner is compared with."""
+"""The best recorded outcomes, which every tuner is compared with."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from envs.spec.measurement import MeasurementBatch
 from envs.spec.objective import Objectives, rank, verdict_of
 from tuner.search.candidates import OrderedSearch
 
-#: Numbers in the largest array that judging a chunk of objectives makes; measured, such a chunk takes 25 MB.
+#: Numbers in the largest array that judging a chunk of objectives makes; such a chunk takes 25 MB
+#: (measured).
 CHUNK_NUMBERS = 800_000
 
 
 class Oracle(OrderedSearch):
-    """Knows all outcomes: the default, then the best feasible candidate (the least violating where none is), then the next best.
+    """Tries the default, then the candidates from best to worst, whose outcomes it knows.
+
+    Where no candidate is feasible, the least violating one is the best.
 
     Args:
-        batch: the outcomes of `problem.candidates`, row by row.
+        problem: with the candidates.
+        batch: the outcomes of the candidates, row by row.
     """
 
     def __init__(self, problem: Problem, batch: MeasurementBatch) -> None:
@@ -40,14 +44,17 @@ class Oracle(OrderedSearch):
 def best_scores(
     batch: MeasurementBatch, weights: FloatArray, objectives: Objectives
 ) -> tuple[IntArray, FloatArray, npt.NDArray[np.bool_]]:
-    """The best of N recorded outcomes under each of C objectives.
+    """Return the best of N recorded outcomes under each of B objectives.
 
     Args:
+        batch: [N] outcomes.
         weights: [T].
+        objectives: [B].
 
     Returns:
-        best_index [C], the first one where several are equally good; best_score_ips [C], of the least violating outcome where none
-        is feasible; feasible_exists [C].
+        best_index [B], the first one where several are equally good.
+        best_score_ips [B], of the least violating outcome where none is feasible.
+        feasible_exists [B], True if an outcome keeps all limits.
     """
     best = np.zeros(len(objectives), dtype=np.int64)
     score = np.zeros(len(objectives))

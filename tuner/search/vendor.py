@@ -79,9 +79,7 @@ class VendorGpuDla(VendorGpu):
         return placements
 
 
-def alike(
-    space: ConfigurationSpace, accelerator: int, instances: int, batch: int
-) -> Placements:
+def alike(space: ConfigurationSpace, accelerator: int, instances: int, batch: int) -> Placements:
     """Return the configuration [T, A, 2] that has the same for every tenant on one accelerator."""
     placements = np.zeros((*space.shape, 2), dtype=np.int16)
     placements[:, accelerator] = (instances, batch)

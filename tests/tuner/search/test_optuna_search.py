@@ -24,9 +24,9 @@ from tuner.search.registry import make_search
 class TestOptuna:
     def test_margins_have_a_sign_and_know_what_is_missing(self) -> None:
         objective = Objective((10.0, math.inf), 20.0)
-        assert limit_margins(measurement([1.0, 1.0], [20.0, 5.0], 10.0), objective) == pytest.approx(
-            [math.log(2), -math.log(2)]
-        )
+        assert limit_margins(
+            measurement([1.0, 1.0], [20.0, 5.0], 10.0), objective
+        ) == pytest.approx([math.log(2), -math.log(2)])
         assert limit_margins(measurement([1.0, 1.0], [1e9, 5.0], math.nan), objective) == [
             MAX_VIOLATION,
             MAX_VIOLATION,
