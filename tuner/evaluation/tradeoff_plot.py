@@ -55,7 +55,7 @@ def plane_plot(comparison: Comparison, trace: Trace, focus: str, at: int = 3) ->
     names = trace.space.workload.names
     columns = min(len(names), 2)
     rows = math.ceil(len(names) / columns)
-    kept = verdict_of(trace.batch, np.array(trace.space.workload.weights), limits.batch()).feasible
+    kept = verdict_of(trace.batch, np.array(trace.space.workload.weights), limits).feasible
     ink = colours(comparison.tuners, focus)
     ends = {
         tuner: _typical_run(comparison, tuner, context, at)
