@@ -124,7 +124,9 @@ class Objectives:
     def log_limits(self) -> FloatArray:
         """Return the logarithms [B, Q] of what is allowed, infinite for no limit."""
         throughput = np.full_like(self.p99_ms, math.inf)
-        return np.asarray(np.log(np.concatenate([throughput, self.p99_ms, self.power_w[:, None]], axis=1)))
+        return np.asarray(
+            np.log(np.concatenate([throughput, self.p99_ms, self.power_w[:, None]], axis=1))
+        )
 
     def row(self, index: int) -> Objective:
         """Return one of the objectives."""

@@ -1,4 +1,4 @@
-"""Configurations, and the space they are chosen from.
+"""The space of configurations: encoding, listing, checking and describing them.
 
 A knob is the setting of one tenant on one accelerator: option 0 is "unused", then every pair
 (instances, batch). Arrays of configurations are int16 [N, T, A, 2]; the last axis is
@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from envs.arrays import IntArray, Placements, Rows
 from envs.errors import ConfigurationError, OptionError
 from envs.files import check_fields
+from envs.spec.configuration import Configuration as Configuration
 from envs.spec.default import default_placements
 from envs.spec.device import DeviceSpec
 from envs.spec.validity import UNAVAILABLE, UNSERVED, VALID, judge, reason
@@ -37,43 +37,6 @@ MAX_OPTIONS = 32_000
 #: Multiplies the codes of a space whose settings do not fit into 63 bits (see `codes`): an odd
 #: number without a pattern, 2^64 over the golden ratio.
 HASH_MULTIPLIER = 0x9E37_79B9_7F4A_7C15
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """Per tenant and accelerator: (instances, batch), (0, 0) where unused.
-
-    It is hashable; `ConfigurationSpace.describe` writes it as text. One with a `label` prints as
-    that; equal configurations may have different labels.
-    """
-
-    placements: tuple[tuple[tuple[int, int], ...], ...]
-    label: str = field(default="", compare=False, repr=False)
-
-    def __str__(self) -> str:
-        return self.label or repr(self)
-
-    @classmethod
-    def of(cls, placements: npt.ArrayLike) -> Configuration:
-        """Return the configuration of an array [T, A, 2]."""
-        rows = np.asarray(placements).tolist()
-        return cls(tuple(tuple((instances, batch) for instances, batch in row) for row in rows))
-
-    def array(self) -> Placements:
-        """Return it as [T, A, 2]."""
-        return np.asarray(self.placements, dtype=np.int16)
-
-    def slots(self) -> Iterator[tuple[int, int, int, int]]:
-        """Yield (tenant, accelerator, instances, batch) of each knob in use."""
-        for tenant, row in enumerate(self.placements):
-            for accelerator, (instances, batch) in enumerate(row):
-                if instances:
-                    yield tenant, accelerator, instances, batch
-
-    @property
-    def total_instances(self) -> int:
-        """Return the number of instances of all tenants on all accelerators."""
-        return sum(instances for _, _, instances, _ in self.slots())
 
 
 @dataclass(frozen=True)
