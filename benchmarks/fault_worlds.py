@@ -21,10 +21,10 @@ from envs.catalog.architectures import build
 from envs.catalog.reference_networks import reference_network
 from envs.graph.layers import read_network_and_layers
 from envs.problems.draw import described
-from envs.runtimes.instant import AnsweringRuntime
+from envs.runtimes.instant import InstantRuntime
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.protocol import Transition
-from envs.runtimes.serving.instance import Arrays, Engine
+from envs.runtimes.serving.engine import Arrays, Engine
 from envs.runtimes.serving.load import sample_pool
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
@@ -248,7 +248,7 @@ class SimulatedWorld:
         return 0
 
 
-class BrokenRuntime(AnsweringRuntime):
+class BrokenRuntime(InstantRuntime):
     """A simulated device that fails when it is told to."""
 
     def __init__(self, inner: SimulatedRuntime) -> None:

@@ -22,7 +22,7 @@ from envs.problems.problem import Problem, problem_of
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.protocol import Runtime, try_configuration
 from envs.runtimes.replayed import ReplayedRuntime
-from envs.runtimes.serving.instance import EngineFactory
+from envs.runtimes.serving.engine import EngineFactory
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.device_model import WINDOW_S, DeviceModel, even_layers, model_for

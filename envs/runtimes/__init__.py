@@ -1,0 +1,1 @@
+"""Runtimes: what applies a configuration to a device and measures it."""

@@ -1,4 +1,4 @@
-"""What runtimes share that answer at once instead of serving: they know what they were asked for last, and whether they are closed."""
+"""The base of runtimes that answer at once instead of serving."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from envs.errors import ConfigurationError, RuntimeFault
 from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind
 from envs.spec.space import Configuration, ConfigurationSpace
 
-Own = TypeVar("Own", bound="AnsweringRuntime")
+Own = TypeVar("Own", bound="InstantRuntime")
 
 
-class AnsweringRuntime:
-    """A context manager; whatever is asked after `close` raises RuntimeFault."""
+class InstantRuntime:
+    """A context manager that knows what was applied last; after `close` it raises RuntimeFault."""
 
     def __init__(self, space: ConfigurationSpace) -> None:
         self.space = space
@@ -21,6 +21,7 @@ class AnsweringRuntime:
         self._closed = False
 
     def close(self) -> None:
+        """Refuse every later call."""
         self._closed = True
 
     def __enter__(self: Own) -> Own:
@@ -39,15 +40,15 @@ class AnsweringRuntime:
             raise RuntimeFault("the runtime is closed")
 
     def _check(self, configuration: Configuration) -> None:
-        """ConfigurationFailed unless the configuration may be applied."""
+        """Raise ConfigurationFailed unless the configuration may be applied."""
         self._check_open()
         try:
             self.space.check(configuration)
         except ConfigurationError as error:
             raise ConfigurationFailed(Failure(FailureKind.INVALID, str(error))) from None
 
-    def _serving(self) -> Configuration:
-        """What was applied last."""
+    def _applied(self) -> Configuration:
+        """Return the configuration that was applied last; RuntimeFault if there is none."""
         self._check_open()
         if self._current is None:
             raise RuntimeFault("measure: apply a configuration first")

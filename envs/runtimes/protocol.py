@@ -14,7 +14,7 @@ from envs.spec.space import Configuration, ConfigurationSpace
 
 @dataclass(frozen=True)
 class Transition:
-    """What applying a configuration changed, in instances, and what it cost."""
+    """The cost of applying a configuration: instances kept, created and removed, and seconds."""
 
     kept: int
     created: int
@@ -23,26 +23,41 @@ class Transition:
 
 
 class Runtime(Protocol):
-    """One device. A context manager; `close` is idempotent, and whatever is called after it raises RuntimeFault."""
+    """One device.
+
+    A runtime is a context manager. `close` may be called twice; every other call after it raises
+    RuntimeFault. `envs.testing.runtime_contract` tests that an implementation is right.
+    """
 
     @property
-    def space(self) -> ConfigurationSpace: ...
+    def space(self) -> ConfigurationSpace:
+        """The configurations that may be applied."""
 
     @property
-    def origin(self) -> Origin: ...
+    def origin(self) -> Origin:
+        """The origin of every measurement."""
 
     @property
-    def has_power(self) -> bool: ...
+    def has_power(self) -> bool:
+        """Whether measurements hold watts."""
 
     def apply(self, configuration: Configuration) -> Transition:
-        """Make `configuration` the one that serves; ConfigurationFailed if it cannot, and the old one stays live."""
-        ...
+        """Serve with `configuration` from now on.
+
+        Raises:
+            ConfigurationFailed: it is invalid or cannot be loaded; the old one stays live.
+        """
 
     def measure(self, window_s: float) -> Measurement:
-        """Measure what serves now over at least `window_s` seconds; ConfigurationFailed if that is impossible."""
-        ...
+        """Measure the applied configuration over at least `window_s` seconds.
 
-    def close(self) -> None: ...
+        Raises:
+            ConfigurationFailed: an instance was lost or did not answer in time.
+            RuntimeFault: nothing was applied before.
+        """
+
+    def close(self) -> None:
+        """Release everything that the runtime holds."""
 
     def __enter__(self) -> Runtime: ...
 
@@ -55,7 +70,7 @@ class Runtime(Protocol):
 
 
 def try_configuration(runtime: Runtime, configuration: Configuration, window_s: float) -> Outcome:
-    """Apply and measure; a failure comes back as data."""
+    """Apply and measure; return a failure as data instead of raising it."""
     began_s = time.perf_counter()
     try:
         runtime.apply(configuration)
@@ -65,7 +80,7 @@ def try_configuration(runtime: Runtime, configuration: Configuration, window_s: 
 
 
 def check_objective(runtime: Runtime, objective: Objective) -> None:
-    """ObjectiveError if the runtime cannot measure what the objective limits."""
+    """Raise ObjectiveError if the objective limits a quantity that the runtime cannot measure."""
     objective.check_measurable(
         runtime.has_power,
         "this runtime measures no power here (RAPL or a board sensor is missing or unreadable)",

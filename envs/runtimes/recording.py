@@ -1,4 +1,4 @@
-"""Recording what any runtime measures, row by row."""
+"""Recording the measurements of any runtime, row by row."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ class RecordOptions:
     """How to record a configuration.
 
     Attributes:
-        window_s: shortest window.
-        attempts: how often a window is taken while something else uses the computer, before it is kept with its mark.
-        pause_s: what is waited before it is taken again, doubled each time.
+        window_s: the shortest window.
+        attempts: how many windows are taken at most while another program uses the computer; the
+            least disturbed one is kept, with its mark.
+        pause_s: the pause before the second window; it doubles before each further one.
     """
 
     window_s: float = 3.0
@@ -50,7 +51,7 @@ def record(
 def measure_undisturbed(
     runtime: Runtime, configuration: Configuration, options: RecordOptions
 ) -> tuple[Outcome, int]:
-    """The first window that nothing disturbed, or else the least disturbed one; and how many were taken."""
+    """Return the first undisturbed window, or the least disturbed one, and how many were taken."""
     best: Measurement | None = None
     apply_s, attempt, began_s = 0.0, 0, time.perf_counter()
     try:
@@ -65,8 +66,7 @@ def measure_undisturbed(
                 time.sleep(options.pause_s * 2 ** (attempt - 1))
     except ConfigurationFailed as error:
         if best is None:
-            return replace(
-                error.failure, cost_s=error.failure.cost_s or time.perf_counter() - began_s
-            ), max(attempt, 1)
+            cost_s = error.failure.cost_s or time.perf_counter() - began_s
+            return replace(error.failure, cost_s=cost_s), max(attempt, 1)
     assert best is not None, "attempts is at least 1"
     return replace(best, apply_s=apply_s), attempt

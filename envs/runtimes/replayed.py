@@ -1,16 +1,16 @@
-"""A trace as a runtime: what was recorded is answered, bit by bit; nothing else is."""
+"""A trace as a runtime: it answers with the recorded measurements, unchanged."""
 
 from __future__ import annotations
 
-from envs.runtimes.instant import AnsweringRuntime
+from envs.runtimes.instant import InstantRuntime
 from envs.runtimes.protocol import Transition
 from envs.spec.measurement import ConfigurationFailed, Failure, Measurement, Origin
 from envs.spec.space import Configuration
 from envs.traces.reader import Trace
 
 
-class ReplayedRuntime(AnsweringRuntime):
-    """Replays `trace`. `measure` returns the recorded window, whatever length is asked for, without waiting for it."""
+class ReplayedRuntime(InstantRuntime):
+    """Replays `trace`; a configuration that it does not hold fails as NOT_RECORDED."""
 
     origin = Origin.REPLAYED
 
@@ -20,9 +20,11 @@ class ReplayedRuntime(AnsweringRuntime):
 
     @property
     def has_power(self) -> bool:
+        """Whether the trace holds watts."""
         return bool((self._trace.batch.power_w > 0).any())
 
     def apply(self, configuration: Configuration) -> Transition:
+        """Choose the recorded configuration; raise the failure that was recorded for it."""
         self._check(configuration)
         outcome = self._trace.outcome(configuration)
         if isinstance(outcome, Failure):
@@ -30,11 +32,11 @@ class ReplayedRuntime(AnsweringRuntime):
         before = 0 if self._current is None else self._current.total_instances
         kept = before if self._current == configuration else 0
         self._current = configuration
-        return Transition(
-            kept, configuration.total_instances - kept, before - kept, outcome.apply_s
-        )
+        created = configuration.total_instances - kept
+        return Transition(kept, created, before - kept, outcome.apply_s)
 
     def measure(self, window_s: float) -> Measurement:
-        outcome = self._trace.outcome(self._serving())
-        assert isinstance(outcome, Measurement), "apply lets no failed configuration through"
+        """Return the recorded window at once, whatever its length was."""
+        outcome = self._trace.outcome(self._applied())
+        assert isinstance(outcome, Measurement), "apply refuses configurations that failed"
         return outcome

@@ -1,4 +1,4 @@
-"""The device model as a runtime: answers at once, as a device of that kind would after the window has passed, heat included."""
+"""The device model as a runtime: it answers at once, without waiting for the window to pass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from envs.errors import OptionError
-from envs.runtimes.instant import AnsweringRuntime
+from envs.runtimes.instant import InstantRuntime
 from envs.runtimes.protocol import Transition
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
@@ -17,13 +17,19 @@ from envs.spec.measurement import Measurement, Origin
 from envs.spec.space import Configuration
 
 
-class SimulatedRuntime(AnsweringRuntime):
-    """One simulated device. Time passes only in what it is asked to do: applying and measuring warm it up, or let it cool.
+class SimulatedRuntime(InstantRuntime):
+    """One simulated device, with noise and heat.
+
+    Simulated time passes only while it applies and measures; that warms the device up or lets it
+    cool.
 
     Args:
-        truth: what is true of it, one context; the fitted model where not given.
-        cooling: how it loses heat; None for a device that never throttles.
+        truth: one context with the true parameters of the device; the fitted ones if not given.
+        cooling: how the device loses heat; None for a device that never throttles.
         seed: of the noise.
+
+    Attributes:
+        temperature_c: of the hottest part; NaN without `cooling`.
     """
 
     origin = Origin.SIMULATED
@@ -48,46 +54,47 @@ class SimulatedRuntime(AnsweringRuntime):
 
     @property
     def has_power(self) -> bool:
+        """Whether the model of this device gives watts."""
         return self.model.has_power
 
     def apply(self, configuration: Configuration) -> Transition:
+        """Let the time pass that loading the new instances would take."""
         self._check(configuration)
         self._apply_s = applying_s(self._current, configuration)
-        self._pass(self._apply_s)
-        old = (
-            {}
-            if self._current is None
-            else {
-                (tenant, place, batch): count
-                for tenant, place, count, batch in self._current.slots()
-            }
-        )
-        kept = sum(
-            min(count, old.get((tenant, place, batch), 0))
-            for tenant, place, count, batch in configuration.slots()
-        )
-        removed = sum(old.values()) - kept
+        self._pass_time(self._apply_s)
+        before = {} if self._current is None else _counts(self._current)
+        kept = sum(min(count, before.get(key, 0)) for key, count in _counts(configuration).items())
+        removed = sum(before.values()) - kept
         self._current = configuration
         return Transition(kept, configuration.total_instances - kept, removed, self._apply_s)
 
     def measure(self, window_s: float) -> Measurement:
-        current = self._serving()
+        """Let the window pass; return a noisy measurement at the present temperature."""
+        current = self._applied()
         clock = float(clock_at(self._cooling, self.temperature_c)) if self._cooling else 1.0
         truth = (
             replace(self._truth, clock=self._truth.clock * clock) if clock < 1.0 else self._truth
         )
-        found = self.model.response(truth, current.array()[None])
-        self._power_w = float(found.power_w[0])
-        self._pass(window_s)
+        response = self.model.response(truth, current.array()[None])
+        self._power_w = float(response.power_w[0])
+        self._pass_time(window_s)
         measurement = simulated_window(
-            self.model, current, found, self._rng, self._apply_s, window_s
+            self.model, current, response, self._rng, self._apply_s, window_s
         )
         self._apply_s = 0.0
         return measurement
 
-    def _pass(self, seconds: float) -> None:
-        """Time passes at the power of what served last."""
+    def _pass_time(self, seconds: float) -> None:
+        """Warm up or cool down for a while, at the power of the last window."""
         if self._cooling:
             self.temperature_c = float(
                 temperature_after(self._cooling, self.temperature_c, self._power_w, seconds)
             )
+
+
+def _counts(configuration: Configuration) -> dict[tuple[int, int, int], int]:
+    """Return the number of instances by (tenant, accelerator, batch)."""
+    return {
+        (tenant, accelerator, batch): count
+        for tenant, accelerator, count, batch in configuration.slots()
+    }

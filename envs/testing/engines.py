@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.runtimes.serving.instance import STOP_TIMEOUT_S, Arrays, Engine, StreamEngine
+from envs.runtimes.serving.engine import STOP_TIMEOUT_S, Arrays, Engine, StreamEngine
 from envs.runtimes.serving.queue import clock
 
 

@@ -1,0 +1,1 @@
+"""The runtime of a processor: engines of ONNX Runtime."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from envs.errors import ConfigurationError, NetworkError, TunerError
 from envs.optional import optional_import
 from envs.runtimes.onnxruntime.quantization import quantized
-from envs.runtimes.serving.instance import Arrays, failure_of
+from envs.runtimes.serving.engine import Arrays
+from envs.runtimes.serving.instance import failure_of
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec.measurement import ConfigurationFailed

@@ -1,0 +1,1 @@
+"""A live runtime over any kind of engine: instances, queues, load and windows."""

@@ -1,4 +1,4 @@
-"""Detecting that something else used the computer while a window was open."""
+"""Detects that another program used the computer while a window was open."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-#: A window in which something else took more than this share of our cores is marked. An idle Linux takes about 0.2 %.
+#: A window is marked if others took more than this share of the cores; an idle Linux takes 0.2 %.
 DISTURBED_SHARE = 0.02
 
 
 @dataclass(frozen=True)
 class CpuReading:
-    """Seconds since boot: busy_s of the cores this process may use (steal included), own_s of this process, and the wall clock."""
+    """Counters at one moment.
+
+    Attributes:
+        busy_s: of all cores that this process may use together, since boot, steal included.
+        own_s: of this process.
+        wall_s: of the wall clock.
+        cores: how many cores this process may use.
+    """
 
     busy_s: float
     own_s: float
@@ -22,7 +29,7 @@ class CpuReading:
 
 
 def read_cpu(stat: Path = Path("/proc/stat")) -> CpuReading | None:
-    """The counters now; None where the system has none."""
+    """Return the counters of this moment; None where the system has none."""
     try:
         lines = stat.read_text().splitlines()
         cores = os.sched_getaffinity(0)
@@ -41,7 +48,10 @@ def read_cpu(stat: Path = Path("/proc/stat")) -> CpuReading | None:
 
 
 def foreign_share(before: CpuReading | None, after: CpuReading | None) -> float:
-    """Share of our cores' time between two readings that others used: 0..1, NaN where it cannot be known."""
+    """Return the share (0..1) of the cores' time that others used between two readings.
+
+    NaN where it cannot be known.
+    """
     if before is None or after is None or after.wall_s <= before.wall_s:
         return float("nan")
     foreign_s = (after.busy_s - before.busy_s) - (after.own_s - before.own_s)

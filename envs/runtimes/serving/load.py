@@ -1,4 +1,4 @@
-"""The load generator: one client of `submit`, like any program of the user's."""
+"""Load of a tenant. The generators are clients of `submit`, as any other program is."""
 
 from __future__ import annotations
 
@@ -10,41 +10,40 @@ from typing import Protocol
 
 import numpy as np
 
+from envs.arrays import NamedArrays
 from envs.errors import RuntimeFault
-from envs.runtimes.serving.queue import Answer, QueueFull, Sample, clock
+from envs.runtimes.serving.queue import QueueFull, Sample, clock
 from envs.spec.network import Network
 
-Submit = Callable[[Sample, "float | None"], "Future[Answer]"]
+Submit = Callable[[Sample, "float | None"], "Future[NamedArrays]"]
 
-#: Distinct samples a generator sends in turn: few, so that they are in the caches, as a frame is that has just arrived.
+#: Distinct samples that a generator sends in turn: few, so that they stay in the caches, as a
+#: frame does that has just arrived.
 POOL = 2
 
 
 class Load(Protocol):
-    """Traffic of one tenant. After `stop` nothing of it waits any more; what is being served is finished.
-
-    Attributes:
-        closed: whether requests come when others are answered, so that instances are saturated.
-    """
+    """Traffic of one tenant."""
 
     @property
-    def closed(self) -> bool: ...
+    def closed(self) -> bool:
+        """Whether a request comes when another is answered, so that instances are saturated."""
 
-    def start(self) -> None: ...
+    def start(self) -> None:
+        """Begin to send."""
 
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        """Send no more and cancel the requests that wait; those being served are finished."""
 
     def unanswered(self, start_s: float, end_s: float) -> list[float]:
-        """Arrival times of requests that were due in a span and have no answer yet, or were dropped and will have none."""
-        ...
+        """Return the arrivals in [start_s, end_s) without an answer yet, or dropped for good."""
 
     def waits(self, start_s: float, end_s: float) -> bool:
-        """Whether a request that was due in a span may still be answered."""
-        ...
+        """Return True if a request that was due in [start_s, end_s) may still be answered."""
 
 
 def sample_pool(network: Network, seed: int, count: int = POOL) -> list[Sample]:
-    """Seeded random samples that fit the network: normal numbers, or 0 and 1 where it wants whole ones."""
+    """Return seeded random samples for a network: normal numbers, 0 or 1 for integer inputs."""
     rng = np.random.default_rng(seed)
 
     def draw(shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -57,9 +56,10 @@ def sample_pool(network: Network, seed: int, count: int = POOL) -> list[Sample]:
 
 
 class ClosedLoop:
-    """As many clients as the tenant's instances hold requests, each asking again as soon as it is answered: saturation.
+    """Saturates: as many clients as the instances hold requests; each asks again once answered.
 
-    A client whose request failed or was dropped leaves, so that a lost instance does not become a busy loop.
+    A client whose request failed or was dropped leaves, so that a lost instance does not become a
+    busy loop.
     """
 
     closed = True
@@ -70,22 +70,26 @@ class ClosedLoop:
         self._clients = clients
         self._sent = 0
         self._stopped = False
-        self._pending: set[Future[Answer]] = set()
+        self._pending: set[Future[NamedArrays]] = set()
 
     def start(self) -> None:
+        """Send one request per client."""
         for _ in range(self._clients):
             with contextlib.suppress(QueueFull):
                 self._send()
 
     def stop(self) -> None:
+        """Send no more, and cancel the requests that wait."""
         self._stopped = True
         for future in self._pending.copy():
             future.cancel()
 
     def unanswered(self, start_s: float, end_s: float) -> list[float]:
+        """Return nothing: the latencies are those of the batches that end in the window."""
         return []
 
     def waits(self, start_s: float, end_s: float) -> bool:
+        """Return False."""
         return False
 
     def _send(self) -> None:
@@ -94,20 +98,21 @@ class ClosedLoop:
         self._pending.add(future)
         future.add_done_callback(self._answered)
 
-    def _answered(self, future: Future[Answer]) -> None:
+    def _answered(self, future: Future[NamedArrays]) -> None:
         self._pending.discard(future)
-        # Runs in the instance's own thread: the next request is in the queue before the instance looks for it.
+        # Runs in the instance's thread: the next request is queued before the instance looks.
         if not (self._stopped or future.cancelled() or future.exception()):
             with contextlib.suppress(RuntimeFault):
                 self._send()
 
 
 class PoissonLoad:
-    """Independent arrivals at a mean rate, sent when they are due whatever the answers do.
+    """Sends independent arrivals at a mean rate, whether or not the earlier ones are answered.
 
-    A request's latency counts from the instant it was due, not from when a late generator managed to send it, so a stall
-    of the computer is not hidden (coordinated omission). One that the queue has no room for is dropped: it stays without an answer.
-    It ends by itself when no instance is alive.
+    A request's latency counts from the instant when it was due, not from when a late generator
+    managed to send it, so that a stall of the computer is not hidden (coordinated omission). A
+    request that the queue has no room for is dropped and counts as unanswered. The load ends by
+    itself when no instance is alive.
     """
 
     closed = False
@@ -117,18 +122,20 @@ class PoissonLoad:
         self._pool = pool
         self._rate_ips = rate_ips
         self._rng = np.random.default_rng(seed)
-        self._pending: dict[Future[Answer], float] = {}
+        self._pending: dict[Future[NamedArrays], float] = {}
         self._dropped: list[float] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="poisson-load", daemon=True)
 
     def start(self) -> None:
+        """Start the generator's thread."""
         self._thread.start()
 
     def stop(self) -> None:
+        """End the thread, and cancel the requests that wait."""
         self._stop.set()
-        if self._thread.ident is not None:  # not where an interrupt came before the start
+        if self._thread.ident is not None:  # None if an interrupt came before `start`
             self._thread.join()
         with self._lock:
             pending = list(self._pending)
@@ -136,6 +143,7 @@ class PoissonLoad:
             future.cancel()
 
     def unanswered(self, start_s: float, end_s: float) -> list[float]:
+        """Return the arrivals in [start_s, end_s) that are dropped or pending."""
         with self._lock:
             return [
                 arrival_s
@@ -144,6 +152,7 @@ class PoissonLoad:
             ]
 
     def waits(self, start_s: float, end_s: float) -> bool:
+        """Return True if a request that was due in [start_s, end_s) is pending."""
         with self._lock:
             return any(start_s <= arrival_s < end_s for arrival_s in self._pending.values())
 
@@ -161,19 +170,19 @@ class PoissonLoad:
                 with self._lock:
                     self._dropped.append(due_s)
                 continue
-            except RuntimeFault:  # nobody is left to ask; the window says which instance was lost
+            except RuntimeFault:  # no instance is alive; the window names the one that was lost
                 return
             with self._lock:
                 self._pending[future] = due_s
             future.add_done_callback(self._answered)
 
-    def _answered(self, future: Future[Answer]) -> None:
+    def _answered(self, future: Future[NamedArrays]) -> None:
         with self._lock:
             self._pending.pop(future, None)
 
 
 class OutsideLoad:
-    """What a program of the user's own asks for: nothing is added to it.
+    """Traffic of the user's own program, which sends its requests itself.
 
     Args:
         unanswered, waits: as in `Load`.
@@ -186,16 +195,10 @@ class OutsideLoad:
         unanswered: Callable[[float, float], list[float]],
         waits: Callable[[float, float], bool],
     ) -> None:
-        self._unanswered, self._waits = unanswered, waits
+        self.unanswered, self.waits = unanswered, waits
 
     def start(self) -> None:
-        """It comes by itself."""
+        """Do nothing: the program sends by itself."""
 
     def stop(self) -> None:
-        """It goes on."""
-
-    def unanswered(self, start_s: float, end_s: float) -> list[float]:
-        return self._unanswered(start_s, end_s)
-
-    def waits(self, start_s: float, end_s: float) -> bool:
-        return self._waits(start_s, end_s)
+        """Do nothing: the program goes on."""

@@ -1,4 +1,7 @@
-"""One window: load on, warm up, wait for the window to pass, let what is open end, load off. See `window` for the arithmetic."""
+"""One window: start the load, warm up, wait, finish the open batches, stop the load.
+
+`window` has the arithmetic.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,13 @@ from envs.runtimes.serving.load import Load
 from envs.runtimes.serving.process_memory import resident_mib
 from envs.runtimes.serving.queue import clock
 from envs.runtimes.serving.window import overlap, tenant_measurement
-from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
+from envs.spec.measurement import (
+    ConfigurationFailed,
+    Failure,
+    FailureKind,
+    Measurement,
+    Origin,
+)
 from envs.spec.workload import Tenant
 from envs.telemetry.meter import PowerMeter
 
@@ -25,14 +34,18 @@ class ServingOptions:
 
     Attributes:
         max_wait_ms: how long the oldest request waits for a batch to fill.
-        batches_per_window: a window is lengthened until the slowest instance would finish this many batches in it ...
+        batches_per_window: a window is lengthened until the slowest instance would finish this
+            many batches in it ...
         requests_per_window: ... and an open loop is likely to have sent this many requests ...
         max_window_s: ... but not beyond this.
-        warmup_s: at least this long before the window opens; a closed loop also waits for a first batch of every instance.
-        timeout_s: for warm-up, and for the batches that are open when the window ends.
-        max_waiting: so many requests of a tenant may wait, or as many as its instances hold if that is more; further ones are refused.
-        power_interval_s: between two readings of a sensor that tells watts.
-        outside: whether requests come from a program of the user's own, so that a window adds none; one in which nothing was asked for is no failure.
+        warmup_s: the shortest time before the window opens; a closed loop also waits for a first
+            batch of every instance.
+        timeout_s: for the warm-up, and for the batches that are open when the window ends.
+        max_waiting: how many requests of a tenant may wait, or as many as its instances hold if
+            that is more; further ones are refused.
+        power_interval_s: between two readings of a sensor that gives watts.
+        outside: whether the user's own program sends the requests, so that a window adds none; a
+            window without a request is then no failure.
         seed: of the samples and arrivals.
     """
 
@@ -61,8 +74,16 @@ class ServingOptions:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What a window is taken of: instances, the tenants [T] they serve, each tenant's load [T], and the meter of power."""
+class MeasuredService:
+    """Takes windows of the instances that serve.
+
+    Attributes:
+        instances: all instances.
+        tenants: [T] the tenants that they serve.
+        loads: [T] the load of each tenant.
+        meter: of power.
+        options: how to measure.
+    """
 
     instances: Sequence[Instance]
     tenants: Sequence[Tenant]
@@ -71,11 +92,15 @@ class Bench:
     options: ServingOptions
 
     def measure(self, window_s: float, apply_s: float) -> Measurement:
-        """Take a window of at least `window_s`; ConfigurationFailed if an instance is lost or does not answer in time."""
+        """Take a window of at least `window_s`.
+
+        Raises:
+            ConfigurationFailed: an instance was lost, or did not answer in time.
+        """
         began_s = clock()
         try:
             return self._measure(window_s, apply_s, began_s)
-        except RuntimeFault as error:  # of a load that found nobody to ask
+        except RuntimeFault as error:  # raised to a load when no instance was alive
             self.check_alive()
             raise ConfigurationFailed(
                 Failure(FailureKind.INSTANCE_LOST, str(error), clock() - began_s)
@@ -86,7 +111,7 @@ class Bench:
 
     def _measure(self, window_s: float, apply_s: float, began_s: float) -> Measurement:
         for instance in self.instances:
-            instance.watch()
+            instance.log = []
         try:
             for load in self.loads:
                 load.start()
@@ -106,34 +131,34 @@ class Bench:
                 load.stop()
         self.check_alive()
         logs = [list(instance.log or ()) for instance in self.instances]
-        served = [
-            [
+        # Some of the late ones were answered after `late` was read. They are counted, not put
+        # into a set, since two requests may be due at one instant.
+        answered = [Counter[float]() for _ in self.tenants]
+        for instance, log, count in zip(self.instances, logs, seen, strict=True):
+            answered[instance.slot.tenant].update(
+                arrival for record in log[count:] for arrival in record.arrivals_s
+            )
+        self._let_batches_end()
+        tenants = []
+        for position, (tenant, load) in enumerate(zip(self.tenants, self.loads, strict=True)):
+            records = [
                 record
                 for instance, log in zip(self.instances, logs, strict=True)
                 if instance.slot.tenant == position
                 for record in log
             ]
-            for position in range(len(self.tenants))
-        ]
-        # Some were answered after `late` was read. Counted, for two may be due at one instant.
-        since = [Counter[float]() for _ in self.tenants]
-        for instance, log, before_late in zip(self.instances, logs, seen, strict=True):
-            since[instance.slot.tenant].update(
-                arrival for record in log[before_late:] for arrival in record.arrivals_s
+            unanswered = (
+                None
+                if load.closed
+                else list((Counter(late[position]) - answered[position]).elements())
             )
-        self._settle()
-        measured = []
-        for tenant, load, records, arrivals, answered in zip(
-            self.tenants, self.loads, served, late, since, strict=True
-        ):
-            unanswered = None if load.closed else list((Counter(arrivals) - answered).elements())
-            measured.append(tenant_measurement(records, start_s, end_s, unanswered, now_s))
-            if not measured[-1].requests and not self.options.outside:
-                why = f"{tenant.name} got no request in {end_s - start_s:.1f} s at {tenant.rate_ips:g} a second: take a longer window"
-                raise ConfigurationFailed(Failure(FailureKind.TIMED_OUT, why, clock() - began_s))
+            measured = tenant_measurement(records, start_s, end_s, unanswered, now_s)
+            if not measured.requests and not self.options.outside:
+                raise _no_request(tenant, end_s - start_s, clock() - began_s)
+            tenants.append(measured)
         foreign = foreign_share(before, after)
         return Measurement(
-            tenants=tuple(measured),
+            tenants=tuple(tenants),
             window_s=end_s - start_s,
             origin=Origin.MEASURED,
             power_w=power.mean_w,
@@ -157,19 +182,15 @@ class Bench:
         )
 
     def check_alive(self) -> None:
-        """ConfigurationFailed if an instance has lost its engine."""
+        """Raise ConfigurationFailed if an instance has lost its engine."""
         for instance in self.instances:
             if instance.error is not None:
                 name = self.tenants[instance.slot.tenant].name
-                raise ConfigurationFailed(
-                    Failure(
-                        FailureKind.INSTANCE_LOST,
-                        f"an instance of {name} was lost: {instance.error}",
-                    )
-                )
+                reason = f"an instance of {name} was lost: {instance.error}"
+                raise ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, reason))
 
     def _warm_up(self, window_s: float) -> float:
-        """Wait until every instance that is saturated has served a batch; the window's length follows from the slowest."""
+        """Wait until every saturated instance has served a batch; return the window's length."""
         options = self.options
         began_s = clock()
         saturated = [each for each in self.instances if self.loads[each.slot.tenant].closed]
@@ -179,8 +200,8 @@ class Bench:
             self.check_alive()
             if clock() > began_s + options.timeout_s:
                 self._abandon(began_s + options.timeout_s / 2)
-                raise ConfigurationFailed(
-                    timed_out(f"no batch of every instance within {options.timeout_s:g} s", began_s)
+                raise timed_out(
+                    f"no batch of every instance within {options.timeout_s:g} s", began_s
                 )
             time.sleep(0.005)
         if options.outside:
@@ -193,44 +214,52 @@ class Bench:
             ),
             default=0.0,
         )
-        fewest_s = max(
+        # The time in which an open loop sends its requests; 0 for a closed loop.
+        sending_s = max(
             (options.requests_per_window / tenant.rate_ips for tenant in self.tenants), default=0.0
-        )  # 0 for a closed loop
-        return max(
-            window_s,
-            min(max(options.batches_per_window * slowest_s, fewest_s), options.max_window_s),
         )
+        wanted_s = max(options.batches_per_window * slowest_s, sending_s)
+        return max(window_s, min(wanted_s, options.max_window_s))
 
     def _finish(self, start_s: float, end_s: float) -> None:
-        """Keep the load on until each batch that was open at the end of the window is served, and open-loop requests had their chance."""
+        """Keep the load on until the batches that are open at the end are served.
+
+        The requests of an open loop that were due in the window get as long again.
+        """
         timeout_s = self.options.timeout_s
         for instance in self.instances:
             while (since_s := instance.busy_since_s) is not None and since_s < end_s:
                 self.check_alive()
                 if clock() > end_s + timeout_s:
                     self._abandon(end_s)
-                    raise ConfigurationFailed(
-                        timed_out(f"an instance has not answered for {timeout_s:g} s", start_s)
-                    )
+                    raise timed_out(f"an instance has not answered for {timeout_s:g} s", start_s)
                 time.sleep(0.002)
         grace_s = end_s + (end_s - start_s)
         while clock() < grace_s and any(load.waits(start_s, end_s) for load in self.loads):
             time.sleep(0.005)
 
     def _abandon(self, since_s: float) -> None:
-        """Give up on every instance that has worked on one batch since before `since_s`: the others are no worse for it."""
+        """Give up on every instance whose batch began before `since_s`; the others are kept."""
         for instance in self.instances:
             if (busy_s := instance.busy_since_s) is not None and busy_s < since_s:
                 instance.abandon(TimeoutError(f"no answer within {self.options.timeout_s:g} s"))
 
-    def _settle(self) -> None:
-        """Where the load was ours, let the batches at hand end, so that the next window starts with idle instances."""
+    def _let_batches_end(self) -> None:
+        """Wait for the batches of our own load, so that the next window begins with none."""
         deadline_s = clock() + (0.0 if self.options.outside else self.options.timeout_s)
         for instance in self.instances:
             while instance.busy_since_s is not None and clock() < deadline_s:
                 time.sleep(0.002)
 
 
-def timed_out(what: str, since_s: float) -> Failure:
-    """A typed failure with what it cost."""
-    return Failure(FailureKind.TIMED_OUT, what, clock() - since_s)
+def timed_out(reason: str, since_s: float) -> ConfigurationFailed:
+    """Return the error of something that took too long since `since_s`."""
+    return ConfigurationFailed(Failure(FailureKind.TIMED_OUT, reason, clock() - since_s))
+
+
+def _no_request(tenant: Tenant, window_s: float, cost_s: float) -> ConfigurationFailed:
+    reason = (
+        f"{tenant.name} got no request in {window_s:.1f} s at {tenant.rate_ips:g} a second: "
+        "take a longer window"
+    )
+    return ConfigurationFailed(Failure(FailureKind.TIMED_OUT, reason, cost_s))

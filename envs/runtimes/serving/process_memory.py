@@ -1,4 +1,4 @@
-"""Memory of this process: how much it holds, and giving back what it no longer needs."""
+"""Memory of this process: how much it holds, and giving freed memory back to the system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def resident_mib(status: Path = Path("/proc/self/statm")) -> float:
-    """Resident memory of this process in MiB, NaN where unknown."""
+    """Return the resident memory of this process in MiB; NaN where the system does not say."""
     try:
         return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     except (OSError, IndexError, ValueError):
@@ -17,7 +17,7 @@ def resident_mib(status: Path = Path("/proc/self/statm")) -> float:
 
 
 def _trimmer() -> Callable[[int], int]:
-    """Glibc's malloc_trim, or nothing where the C library has none (musl, macOS)."""
+    """Return glibc's malloc_trim, or a function that does nothing (musl, macOS)."""
     try:
         return ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):
@@ -28,5 +28,9 @@ _trim = _trimmer()
 
 
 def give_back() -> None:
-    """Return freed memory to the system. The C library keeps that of engines which are gone for each of their threads; on a Jetson the GPU shares it."""
+    """Return freed memory to the system.
+
+    The C library keeps the memory of closed engines for each of their threads. On a Jetson the
+    GPU shares that memory.
+    """
     _trim(0)

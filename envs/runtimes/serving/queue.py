@@ -12,47 +12,50 @@ from concurrent.futures import Future
 import numpy as np
 import numpy.typing as npt
 
+from envs.arrays import NamedArrays
 from envs.errors import RuntimeFault
 
 Sample = tuple[npt.NDArray[np.generic], ...]
-Answer = dict[str, npt.NDArray[np.generic]]
 
 clock = time.perf_counter
 
 
 class QueueFull(RuntimeFault):
-    """More was asked for than is being answered; the request was not accepted."""
+    """Too many requests wait already; this one was not accepted."""
 
 
 class Request:
     """One inference that was asked for.
 
     Attributes:
-        inputs: one array an input of the network, without the batch dimension.
-        arrival_s: when it was due, from which its latency counts; queued_s: when it entered the queue, from which its wait counts.
+        inputs: one array per input of the network, without the batch dimension.
+        future: of the outputs by name, without the batch dimension.
+        arrival_s: when it was due; its latency counts from here.
+        queued_s: when it entered the queue; its wait for a batch to fill counts from here.
     """
 
     __slots__ = ("arrival_s", "future", "inputs", "queued_s")
 
     def __init__(self, inputs: Sample, arrival_s: float | None) -> None:
         self.inputs = inputs
-        self.future: Future[Answer] = Future()
+        self.future: Future[NamedArrays] = Future()
         self.queued_s = clock()
         self.arrival_s = self.queued_s if arrival_s is None else arrival_s
 
     def begin(self) -> bool:
-        """Whether its answer is still wanted; from now on it cannot be cancelled any more."""
+        """Return True if the answer is still wanted; the request can no longer be cancelled."""
         try:
             return self.future.set_running_or_notify_cancel()
-        except RuntimeError:  # its owner has settled the future himself
+        except RuntimeError:  # the owner set a result on the future
             return False
 
 
 class RequestQueue:
-    """First come first served, shared by the instances of a tenant, each of which takes batches of its own size.
+    """Serves first come first; all instances of a tenant take batches of their own size from it.
 
     Attributes:
-        listener: called whenever takers should look again; for one that has other things to wait for than this queue.
+        listener: called whenever takers should look again; for a taker that also waits for other
+            events than those of this queue.
     """
 
     def __init__(self, max_wait_s: float) -> None:
@@ -62,15 +65,19 @@ class RequestQueue:
         self._changed = threading.Condition()
 
     def put(self, request: Request) -> None:
+        """Add a request."""
         with self._changed:
             self._requests.append(request)
-            # All, not one: a waiter that needs eight must not swallow the wake-up of one that needs a single request.
+            # Wake all: one that needs a batch of eight must not swallow the call for another.
             self._changed.notify_all()
         if self.listener is not None:
             self.listener()
 
     def take(self, batch: Callable[[], int], stopping: Callable[[], bool]) -> list[Request] | None:
-        """Up to `batch()` requests: as soon as that many wait, or the oldest has waited `max_wait_s`; None once `stopping()`."""
+        """Wait for up to `batch()` requests; return None once `stopping()`.
+
+        A batch is ready when that many wait, or the oldest has waited `max_wait_s`.
+        """
         with self._changed:
             while not stopping():
                 if ready := self._ready(batch()):
@@ -79,31 +86,31 @@ class RequestQueue:
             return None
 
     def take_ready(self, batch: int) -> list[Request]:
-        """As `take`, but at once: nothing where no batch is ready."""
+        """Return a batch if one is ready, else an empty list, without waiting."""
         with self._changed:
             return self._ready(batch)
 
     def due_s(self) -> float:
-        """When the oldest request will have waited long enough; infinity where none waits."""
+        """Return when the oldest request will have waited `max_wait_s`; infinity if none waits."""
         with self._changed:
             return self._requests[0].queued_s + self._max_wait_s if self._requests else math.inf
 
     def wake(self) -> None:
-        """Let waiters look again, after a batch size or a stop sign has changed."""
+        """Let takers look again, after a batch size or a stop flag has changed."""
         with self._changed:
             self._changed.notify_all()
         if self.listener is not None:
             self.listener()
 
     def drain(self) -> list[Request]:
-        """Take everything that waits."""
+        """Take every waiting request."""
         with self._changed:
             waiting = list(self._requests)
             self._requests.clear()
             return waiting
 
     def due_between(self, start_s: float, end_s: float) -> list[float]:
-        """Arrivals in a span of what waits."""
+        """Return the arrivals in [start_s, end_s) of the waiting requests."""
         with self._changed:
             return [
                 request.arrival_s
@@ -112,7 +119,7 @@ class RequestQueue:
             ]
 
     def any_due(self, start_s: float, end_s: float) -> bool:
-        """Whether there is such a one."""
+        """Return True if a queued request was due in [start_s, end_s)."""
         with self._changed:
             return any(start_s <= request.arrival_s < end_s for request in self._requests)
 

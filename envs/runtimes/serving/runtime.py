@@ -1,30 +1,25 @@
-"""A live runtime over any kind of engine: instances, their queues, load, and windows of measurement."""
+"""A live runtime over any kind of engine: instances, their queues, load, and windows."""
 
 from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
 
-import numpy as np
-
+from envs.arrays import NamedArrays
 from envs.errors import ConfigurationError, RuntimeFault
 from envs.runtimes.protocol import Transition
-from envs.runtimes.serving.instance import (
-    EngineFactory,
-    Instance,
-    Slot,
-    StreamEngine,
-    failure_of,
-    settle,
-)
+from envs.runtimes.serving.engine import EngineFactory, StreamEngine
+from envs.runtimes.serving.inputs import InputCheck, Inputs
+from envs.runtimes.serving.instance import Instance, Slot, call_all, failure_of
 from envs.runtimes.serving.load import ClosedLoop, Load, OutsideLoad, PoissonLoad, sample_pool
-from envs.runtimes.serving.measuring import Bench, ServingOptions
+from envs.runtimes.serving.measuring import MeasuredService, ServingOptions
 from envs.runtimes.serving.placement import slots_of
 from envs.runtimes.serving.process_memory import give_back
-from envs.runtimes.serving.queue import Answer, QueueFull, Request, RequestQueue, Sample, clock
+from envs.runtimes.serving.queue import QueueFull, Request, RequestQueue, clock
 from envs.runtimes.serving.streams import POLL_S, StreamDriver, StreamInstance
 from envs.runtimes.serving.threads import ThreadInstance
 from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
@@ -34,15 +29,18 @@ from envs.telemetry.protocol import Sensor
 
 
 class ServingRuntime:
-    """Serves a workload; `submit` is the one way in.
+    """Serves a workload; every request comes in through `submit`.
 
-    Thread-safe for `submit`; `apply`, `measure` and `close` belong to one controlling thread. Requests that were accepted are
-    answered across reconfigurations; at `close` those that still wait are cancelled. Engines with a stream of their own are driven by one
-    thread, others by a thread each.
+    `submit` is thread-safe; `apply`, `measure` and `close` belong to one controlling thread.
+    Accepted requests are answered across reconfigurations; `close` cancels those that still wait.
+    Engines with a stream of their own are driven by one thread, others by a thread each.
 
     Args:
-        sensor: belongs to the runtime from now on, which closes it.
-        poll_s: how long that one thread sleeps between two looks at what is in flight.
+        space: the configurations that may be applied.
+        factory: loads the engines; the runtime closes it.
+        sensor: of power; the runtime closes it.
+        options: how to serve and measure.
+        poll_s: how long the thread of the streams sleeps between two queries of their events.
     """
 
     origin = Origin.MEASURED
@@ -62,95 +60,83 @@ class ServingRuntime:
         self._options = options
         self._driver = StreamDriver(poll_s)
         self._instances: list[Instance] = []
-        self._queues = [RequestQueue(options.max_wait_ms / 1e3) for _ in space.workload.tenants]
-        self._pools = [
-            sample_pool(tenant.network, options.seed + i)
-            for i, tenant in enumerate(space.workload.tenants)
-        ]
-        # What `submit` looks at each time, found once.
-        self._names = space.workload.names
         self._tenants = space.workload.tenants
-        self._wanted = [
-            [(spec.shape, np.dtype(spec.dtype)) for spec in tenant.network.inputs]
-            for tenant in self._tenants
+        self._inputs = InputCheck(self._tenants, space.workload.names)
+        self._queues = [RequestQueue(options.max_wait_ms / 1e3) for _ in self._tenants]
+        self._pools = [
+            sample_pool(tenant.network, options.seed + i) for i, tenant in enumerate(self._tenants)
         ]
         self._alive = [0] * len(self._tenants)
-        self._room = [options.max_waiting] * len(self._tenants)
+        self._max_waiting = [options.max_waiting] * len(self._tenants)
         self._apply_s = math.nan
         self._closed = False
         self._lock = threading.Lock()
 
     @property
     def space(self) -> ConfigurationSpace:
+        """The configurations that may be applied."""
         return self._space
 
     @property
     def has_power(self) -> bool:
+        """Whether measurements hold watts."""
         return self._sensor.has_power
 
     def submit(
-        self,
-        tenant: str | int,
-        inputs: Sample | dict[str, np.ndarray] | np.ndarray,
-        arrival_s: float | None = None,
-    ) -> Future[Answer]:
+        self, tenant: str | int, inputs: Inputs, arrival_s: float | None = None
+    ) -> Future[NamedArrays]:
         """Ask for one inference.
 
         Args:
-            tenant: its name, or its position.
-            inputs: one sample, without the batch dimension: an array, or one an input by name or in order. Nothing is copied before the batch
-                is put together: leave the arrays as they are until the answer has come.
+            tenant: its name, or its index.
+            inputs: one sample without the batch dimension: an array, or one array per input, by
+                name or in order. They are copied only when the batch is put together: do not
+                change them before the answer has come.
             arrival_s: when it was due, on the clock of `time.perf_counter`; now, if not given.
 
         Returns:
             A future of {output name: array without the batch dimension}.
 
         Raises:
-            RuntimeFault: the inputs are wrong, the runtime is closed, nobody is there to answer, or too many wait already (QueueFull).
+            RuntimeFault: the inputs are wrong, the runtime is closed, no instance is alive, or too
+                many requests wait already (QueueFull).
         """
-        position = self._position(tenant)
-        request = Request(self._checked(position, inputs), arrival_s)
+        position = self._inputs.position(tenant)
+        request = Request(self._inputs.sample(position, inputs), arrival_s)
         with self._lock:
             if self._closed:
                 raise RuntimeFault("submit: the runtime is closed")
             if not self._alive[position]:
                 raise RuntimeFault(
-                    f"submit: no instance of {self._tenants[position].name} is alive, apply a configuration first"
+                    f"submit: no instance of {self._tenants[position].name} is alive, "
+                    "apply a configuration first"
                 )
-            if (waiting := len(self._queues[position])) >= self._room[position]:
+            if (waiting := len(self._queues[position])) >= self._max_waiting[position]:
                 raise QueueFull(
-                    f"submit: {waiting} requests wait already for {self._tenants[position].name}, ask less often or raise serving.max_waiting"
+                    f"submit: {waiting} requests wait already for {self._tenants[position].name}, "
+                    "ask less often or raise serving.max_waiting"
                 )
             self._queues[position].put(request)
         return request.future
 
     def apply(self, configuration: Configuration) -> Transition:
-        """Change by difference: an instance whose tenant, accelerator and threads stay is kept, whatever its batch."""
+        """Change by difference: keep every instance whose tenant, accelerator and threads stay.
+
+        Raises:
+            ConfigurationFailed: it is invalid or cannot be loaded; the old one stays live.
+        """
         self._check_open()
         try:
             self._space.check(configuration)
         except ConfigurationError as error:
             raise ConfigurationFailed(Failure(FailureKind.INVALID, str(error))) from None
         began_s = clock()
-        wanted = slots_of(configuration, self._space.device)
-        kept, missing = self._match(wanted)
+        kept, missing = self._match(slots_of(configuration, self._space.device))
         created = self._create(missing, kept)
         removed = [instance for instance in self._instances if instance not in kept]
         for instance, slot in kept.items():
             instance.resize(slot)
-        with self._lock:
-            self._instances = [*kept, *created]
-            self._room = [max(self._options.max_waiting, held) for held in self._held()]
-            self._count_alive()
-            # A last instance may have been lost before it counted.
-            stranded = [
-                (position, self._queues[position].drain())
-                for position, alive in enumerate(self._alive)
-                if not alive
-            ]
-        for position, waiting in stranded:
-            reason = f"every instance of {self._tenants[position].name} was lost"
-            self._refuse(waiting, ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, reason)))
+        self._switch([*kept, *created])
         for instance in removed:
             instance.stop()
         if removed:
@@ -159,14 +145,22 @@ class ServingRuntime:
         return Transition(len(kept), len(created), len(removed), self._apply_s)
 
     def measure(self, window_s: float) -> Measurement:
-        """Load every tenant as its arrivals say, warm up, and measure a window common to all instances."""
+        """Load every tenant as its arrivals say, warm up, and measure one window of all instances.
+
+        Raises:
+            ConfigurationFailed: an instance was lost, or did not answer in time.
+            RuntimeFault: nothing was applied, or the runtime is closed.
+        """
         self._check_open()
         if not self._instances:
             raise RuntimeFault("measure: apply a configuration first")
-        bench = Bench(self._instances, self._tenants, self._loads(), self._meter, self._options)
-        return bench.measure(window_s, self._apply_s)
+        service = MeasuredService(
+            self._instances, self._tenants, self._loads(), self._meter, self._options
+        )
+        return service.measure(window_s, self._apply_s)
 
     def close(self) -> None:
+        """Cancel the requests that wait, stop the instances, close the factory and the sensor."""
         with self._lock:
             if self._closed:
                 return
@@ -192,69 +186,42 @@ class ServingRuntime:
     ) -> None:
         self.close()
 
-    def _position(self, tenant: str | int) -> int:
-        names = self._names
-        position = (
-            tenant if isinstance(tenant, int) else names.index(tenant) if tenant in names else -1
-        )
-        if not 0 <= position < len(names):
-            raise RuntimeFault(
-                f"submit: no tenant is called {tenant!r}; there are {', '.join(names)}"
-            )
-        return position
+    def _switch(self, instances: list[Instance]) -> None:
+        """Serve with these instances from now on."""
+        with self._lock:
+            self._instances = instances
+            self._max_waiting = [
+                max(self._options.max_waiting, held) for held in self._requests_held()
+            ]
+            self._count_alive()
+            # The last instance of a tenant may have been lost before it was counted.
+            stranded = [
+                (position, self._queues[position].drain())
+                for position, alive in enumerate(self._alive)
+                if not alive
+            ]
+        for position, waiting in stranded:
+            reason = f"every instance of {self._tenants[position].name} was lost"
+            _refuse(waiting, ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, reason)))
 
     def _count_alive(self) -> None:
-        """Instances that still serve, of each tenant; called under the lock whenever that may have changed."""
+        """Count the instances of each tenant that serve; called under the lock after changes."""
         tenants = [instance.slot.tenant for instance in self._instances if instance.error is None]
         self._alive = [tenants.count(position) for position in range(len(self._tenants))]
 
     def _on_lost(self, instance: Instance) -> None:
-        """If that was the tenant's last instance, nobody would ever take what waits: say so to those who wait."""
+        """Refuse the waiting requests if that was the last instance of its tenant."""
+        tenant = instance.slot.tenant
         with self._lock:
             self._count_alive()
-            waiting = (
-                []
-                if self._alive[instance.slot.tenant]
-                else self._queues[instance.slot.tenant].drain()
-            )
-        self._refuse(waiting, instance.loss())
-
-    @staticmethod
-    def _refuse(waiting: list[Request], why: ConfigurationFailed) -> None:
-        settle(
-            [partial(request.future.set_exception, why) for request in waiting if request.begin()]
-        )
-
-    def _checked(
-        self, position: int, inputs: Sample | dict[str, np.ndarray] | np.ndarray
-    ) -> Sample:
-        specs = self._tenants[position].network.inputs
-        if isinstance(inputs, dict):
-            missing = [spec.name for spec in specs if spec.name not in inputs]
-            if missing:
-                raise RuntimeFault(
-                    f"submit: the input {missing[0]!r} of {self._tenants[position].name} is missing"
-                )
-            inputs = tuple(inputs[spec.name] for spec in specs)
-        arrays = (
-            tuple(np.asarray(each) for each in inputs)
-            if isinstance(inputs, (tuple, list))
-            else (np.asarray(inputs),)
-        )
-        if len(arrays) != len(specs):
-            raise RuntimeFault(
-                f"submit: {self._tenants[position].name} has {len(specs)} inputs, {len(arrays)} were given"
-            )
-        for (shape, dtype), spec, array in zip(self._wanted[position], specs, arrays, strict=True):
-            if array.shape != shape or array.dtype != dtype:
-                raise RuntimeFault(
-                    f"submit: {spec.name} of {self._tenants[position].name} must be {spec.dtype} {list(spec.shape)} (one sample, no batch dimension), "
-                    f"not {array.dtype} {list(array.shape)}"
-                )
-        return arrays
+            waiting = [] if self._alive[tenant] else self._queues[tenant].drain()
+        _refuse(waiting, instance.loss())
 
     def _match(self, wanted: list[Slot]) -> tuple[dict[Instance, Slot], list[Slot]]:
-        """Which instances stay, with their new slots, and which slots have none; instances that lost their engine go."""
+        """Find the instances that stay, with their new slots, and the slots that have none.
+
+        Instances that lost their engine do not stay.
+        """
         free = [instance for instance in self._instances if instance.error is None]
         kept: dict[Instance, Slot] = {}
         missing = []
@@ -271,7 +238,7 @@ class ServingRuntime:
         return kept, missing
 
     def _create(self, slots: list[Slot], kept: dict[Instance, Slot]) -> list[Instance]:
-        """Load what is missing and prove the batches of what stays. All or none: on failure what was loaded is released again."""
+        """Load the missing instances and prove the batches of the kept ones: all, or none."""
         created: list[Instance] = []
         try:
             for slot in slots:
@@ -285,7 +252,7 @@ class ServingRuntime:
                 instance.stop()
             if isinstance(error, ConfigurationFailed) or not isinstance(error, Exception):
                 raise
-            # A full disk, a driver, no more threads: whatever it is, what serves goes on.
+            # Whatever failed (disk, driver, threads), the instances that serve go on.
             raise ConfigurationFailed(
                 failure_of(error, f"{self._tenants[slot.tenant].network.name} cannot be loaded")
             ) from error
@@ -304,7 +271,7 @@ class ServingRuntime:
                 OutsideLoad(partial(self._unanswered, position), partial(self._waits, position))
                 for position in range(len(self._tenants))
             ]
-        clients = self._held()
+        clients = self._requests_held()
         loads: list[Load] = []
         for i, tenant in enumerate(self._tenants):
             send, pool = partial(self.submit, i), self._pools[i]
@@ -315,33 +282,37 @@ class ServingRuntime:
             )
         return loads
 
-    def _held(self) -> list[int]:
-        """[T] how many requests the instances of each tenant work on at once."""
+    def _requests_held(self) -> list[int]:
+        """Return [T] how many requests the instances of each tenant work on at once."""
         held = [0] * len(self._tenants)
         for instance in self._instances:
             held[instance.slot.tenant] += instance.slot.batch
         return held
 
     def _unanswered(self, tenant: int, start_s: float, end_s: float) -> list[float]:
-        """When what this tenant was asked for in a span, and has not answered yet, was due."""
-        return self._queues[tenant].due_between(start_s, end_s) + self._due_in_hand(
-            tenant, start_s, end_s
-        )
+        """Return the arrivals in [start_s, end_s) of a tenant's requests without an answer."""
+        waiting = self._queues[tenant].due_between(start_s, end_s)
+        return waiting + list(self._being_served(tenant, start_s, end_s))
 
     def _waits(self, tenant: int, start_s: float, end_s: float) -> bool:
-        return self._queues[tenant].any_due(start_s, end_s) or bool(
-            self._due_in_hand(tenant, start_s, end_s)
+        """Return True if a request that was due in [start_s, end_s) has no answer."""
+        return self._queues[tenant].any_due(start_s, end_s) or any(
+            True for _ in self._being_served(tenant, start_s, end_s)
         )
 
-    def _due_in_hand(self, tenant: int, start_s: float, end_s: float) -> list[float]:
-        own = [instance for instance in self._instances if instance.slot.tenant == tenant]
-        return [
-            request.arrival_s
-            for instance in own
-            for request in instance.in_hand()
-            if start_s <= request.arrival_s < end_s
-        ]
+    def _being_served(self, tenant: int, start_s: float, end_s: float) -> Iterator[float]:
+        for instance in self._instances:
+            if instance.slot.tenant == tenant:
+                for request in instance.current_requests():
+                    if start_s <= request.arrival_s < end_s:
+                        yield request.arrival_s
 
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeFault("the runtime is closed")
+
+
+def _refuse(waiting: list[Request], error: ConfigurationFailed) -> None:
+    call_all(
+        [partial(request.future.set_exception, error) for request in waiting if request.begin()]
+    )

@@ -1,7 +1,9 @@
-"""Instances whose engines compute on streams: one thread drives them all.
+"""Instances whose engines compute on streams; one thread drives them all.
 
-Many threads that launch to their own streams wait for each other inside the CUDA driver (seen on AGX Orin, NVIDIA/TensorRT issue 3351); NVIDIA's
-answer there is one thread for several streams. It launches what is ready, asks events, and answers; it never waits for a single stream.
+Many threads that launch to streams of their own wait for each other inside the CUDA driver (seen
+on AGX Orin, NVIDIA/TensorRT issue 3351); there NVIDIA recommends one thread for several streams.
+The driver launches batches that are ready, asks events, and answers requests; it never waits for a
+single stream.
 """
 
 from __future__ import annotations
@@ -11,17 +13,22 @@ import threading
 import time
 from collections.abc import Callable
 
-from envs.runtimes.serving.instance import STOP_TIMEOUT_S, Arrays, Instance, Slot, settle
-from envs.runtimes.serving.instance import StreamEngine as StreamEngine
+from envs.runtimes.serving.engine import STOP_TIMEOUT_S, Arrays, StreamEngine
+from envs.runtimes.serving.instance import Instance, Slot, call_all, no_answer
 from envs.runtimes.serving.queue import RequestQueue, clock
 from envs.spec.network import Network
 
-#: How long the driver sleeps between two looks at the events of what is in flight. Linux adds about as much again.
+#: How long the driver sleeps between two queries of the events of launched batches. Linux adds
+#: about as much again.
 POLL_S = 50e-6
 
 
 class StreamInstance(Instance):
-    """One engine with its stream, fed by the driver. `free`, `feed`, `collect` and `retire` are the driver's, the rest the controlling thread's."""
+    """One engine with its stream.
+
+    The driver's thread calls `free`, `feed`, `collect`, `retire` and `orphan`; the controlling
+    thread calls everything else.
+    """
 
     def __init__(
         self,
@@ -37,20 +44,23 @@ class StreamInstance(Instance):
         self._engine = engine
         self._driver = driver
         self._launched = False
-        #: While a batch is being proven; otherwise the driver, which never sleeps for long, would not let go of a busy engine.
+        #: True while the controlling thread wants the engine: the driver, which hardly sleeps,
+        #: would otherwise launch the next batch on a busy engine before it gets a turn.
         self._claimed = False
-        #: Sizes that the engine may hold something for, those of a proof that failed among them.
+        #: Batch sizes that the engine may hold memory for, including those of a failed proof.
         self._allocated: set[int] = set()
         #: Set once the driver has nothing to do with the engine.
         self._released = threading.Event()
         self._released.set()
 
     def start(self) -> None:
+        """Prove the batch size, then let the driver serve."""
         self.prove(self.slot.batch)
         self._released.clear()
         self._driver.add(self)
 
     def prove(self, batch: int) -> None:
+        """Run one batch of this size, unless one has run, between two batches of the driver."""
         self._claimed = True
         try:
             super().prove(batch)
@@ -59,6 +69,7 @@ class StreamInstance(Instance):
             self._driver.wake()
 
     def resize(self, slot: Slot) -> None:
+        """Take batches of another size, and release the memory of the sizes that are not used."""
         super().resize(slot)
         if self.error is not None or self._allocated <= {slot.batch}:
             return
@@ -72,20 +83,22 @@ class StreamInstance(Instance):
                 self._driver.wake()
 
     def stop(self) -> None:
+        """Finish the current batch and release the engine, or abandon one that hangs."""
         self._stopping = True
         self._driver.wake()
         if self._released.wait(0.0 if isinstance(self.error, TimeoutError) else STOP_TIMEOUT_S):
             self._engine.close()
-        else:  # an engine that hangs is left alone: releasing what it works on would crash
-            self.abandon(TimeoutError(f"no answer within {STOP_TIMEOUT_S:g} s"))
+        else:  # taking away memory that it works on would crash
+            self.abandon(no_answer(STOP_TIMEOUT_S))
 
     def abandon(self, error: Exception) -> None:
+        """Give up on an engine that does not answer."""
         super().abandon(error)
         self._driver.wake()
 
     @property
     def in_flight(self) -> bool:
-        """Whether a batch is on the device that somebody still waits for."""
+        """Whether a batch is on the device whose requests still wait."""
         return self._launched and self.error is None
 
     @property
@@ -94,10 +107,10 @@ class StreamInstance(Instance):
         return not (self._launched or self._claimed or self._stopping or self.error)
 
     def feed(self) -> bool:
-        """Launch a batch if the engine is free and one is ready."""
+        """Launch a batch if the engine is free and one is ready; return True if it did."""
         if not self.free or not self._running.acquire(blocking=False):
             return False
-        # Looked at again, now that nobody else works on the engine: it may have been claimed, or lost, in between.
+        # `free` again, under the lock: it may have been claimed or lost in between.
         requests = (
             [request for request in self._queue.take_ready(self.slot.batch) if request.begin()]
             if self.free
@@ -113,14 +126,12 @@ class StreamInstance(Instance):
             self._lose(error)
             return False
         self._launched = True
-        if (
-            self.error is not None
-        ):  # given up at this very moment, when these requests were not in hand yet
+        if self.error is not None:  # abandoned just now, before these requests were current
             self._lose(self.error)
         return True
 
     def collect(self) -> None:
-        """Answer the batch that was launched if the device is done with it."""
+        """Answer the launched batch if the device has finished it."""
         if not self.in_flight or self.busy_since_s is None:
             return
         start_s = self.busy_since_s
@@ -140,7 +151,10 @@ class StreamInstance(Instance):
             self._lose(error)
 
     def retire(self) -> bool:
-        """Whether the driver is through with it: stopped or lost. One that hangs is dropped and never released."""
+        """Return True if the driver must drop it: it is stopped or lost.
+
+        One that hangs is dropped too, and never released.
+        """
         if not (self._stopping or self.error) or self.in_flight:
             return False
         if not self._launched:
@@ -148,10 +162,10 @@ class StreamInstance(Instance):
         return True
 
     def orphan(self) -> None:
-        """The driver is gone: nobody asks any more whether what is on the device has finished."""
-        what = "the thread that drives it has ended"
+        """Lose the instance, since the driver has ended and nobody queries its events."""
+        reason = "the thread that drives it has ended"
         self._lose(
-            TimeoutError(f"{what} before its batch") if self._launched else RuntimeError(what)
+            TimeoutError(f"{reason} before its batch") if self._launched else RuntimeError(reason)
         )
         self.retire()
 
@@ -164,27 +178,28 @@ class StreamInstance(Instance):
         deadline_s = clock() + STOP_TIMEOUT_S
         while not self._engine.done():
             if clock() > deadline_s:
-                self._launched = True  # it may work still: nobody must release it, the driver of a kept instance neither
+                # It may still be working: nobody may release it, not even the driver.
+                self._launched = True
                 self._released.clear()
-                error = TimeoutError(f"no answer within {STOP_TIMEOUT_S:g} s")
+                error = no_answer(STOP_TIMEOUT_S)
                 self.abandon(error)
                 raise error
             time.sleep(POLL_S)
         self._engine.result()
 
     def _keep(self, batch: int, keep: Callable[[int], None]) -> None:
-        """Have what other sizes hold given back, since it is missing elsewhere: memory, and on a DLA one of few places for networks."""
+        """Release the memory of other batch sizes, and on a DLA their loadables, which are few."""
         if not self._running.acquire(timeout=STOP_TIMEOUT_S):
-            self.abandon(
-                TimeoutError(f"no answer within {STOP_TIMEOUT_S:g} s")
-            )  # no later change waits for it again
+            self.abandon(no_answer(STOP_TIMEOUT_S))  # so that no later change waits for it again
             return
         try:
             keep(batch)
             self._proven &= {batch}
             self._allocated = {batch}
             self._buffers = self._allocate(batch)
-        except Exception as error:  # the change has been made and others have to learn of it: this one is lost, nothing else
+        except Exception as error:
+            # The configuration is applied and other instances must still be resized: only this
+            # one is lost.
             self._lose(error)
         finally:
             self._running.release()
@@ -200,21 +215,24 @@ class StreamInstance(Instance):
 
 
 class StreamDriver:
-    """The thread. It sleeps until something happens while nothing is in flight, and `poll_s` at a time while something is.
+    """The thread that drives all stream instances.
 
-    Futures are answered in it: what a caller hangs on one (`add_done_callback`) delays everybody's next batch.
+    It sleeps until something happens while no batch is launched, and `poll_s` at a time while one
+    is. It also runs the callbacks of futures (`add_done_callback`), so that a slow callback delays
+    the next batch of every instance.
     """
 
     def __init__(self, poll_s: float = POLL_S) -> None:
         self._poll_s = poll_s
-        self._instances: list[StreamInstance] = []  # who waited longest first
+        #: In the order in which they get a turn: the one that waited longest comes first.
+        self._instances: list[StreamInstance] = []
         self._changing = threading.Lock()
         self._happened = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
 
     def add(self, instance: StreamInstance) -> None:
-        """Serve this one from now on."""
+        """Serve this instance from now on."""
         instance.queue.listener = self.wake
         with self._changing:
             self._instances.append(instance)
@@ -241,13 +259,15 @@ class StreamDriver:
             while not self._closing:
                 self._turn()
         finally:
-            if not self._closing:  # a callback of the user's may end this thread: nobody must wait for it; the next instance starts another
+            # A user's callback may end this thread: nobody must wait for it. The next instance
+            # starts another one.
+            if not self._closing:
                 with self._changing:
                     orphans, self._instances, self._thread = self._instances, [], None
-                settle([instance.orphan for instance in orphans])
+                call_all([instance.orphan for instance in orphans])
 
     def _turn(self) -> None:
-        self._happened.clear()  # before looking, so that what happens meanwhile ends the wait
+        self._happened.clear()  # before looking, so that an event meanwhile ends the wait
         with self._changing:
             instances = list(self._instances)
         for instance in instances:

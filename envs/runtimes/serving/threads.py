@@ -1,4 +1,4 @@
-"""Instances whose engines compute in the thread that calls them: each has a thread of its own."""
+"""Instances whose engines compute in the calling thread; each instance has a thread of its own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from envs.runtimes.serving.instance import STOP_TIMEOUT_S, Arrays, Engine, Instance, Slot
+from envs.runtimes.serving.engine import STOP_TIMEOUT_S, Arrays, Engine
+from envs.runtimes.serving.instance import Instance, Slot, no_answer
 from envs.runtimes.serving.queue import Request, RequestQueue, clock
 from envs.spec.network import Network
 
 
 class ThreadInstance(Instance):
-    """One engine, one thread that feeds it."""
+    """One engine, and one thread that feeds it."""
 
     def __init__(
         self,
@@ -30,22 +31,24 @@ class ThreadInstance(Instance):
         self._proof: threading.Thread | None = None
 
     def start(self) -> None:
+        """Prove the batch size, then serve."""
         self.prove(self.slot.batch)
         self._thread.start()
 
     def stop(self) -> None:
+        """Finish the current batch and release the engine, or abandon one that hangs."""
         self._stopping = True
         self._queue.wake()
         if self._thread.ident is not None:
             self._thread.join(0.0 if isinstance(self.error, TimeoutError) else STOP_TIMEOUT_S)
-        # An engine that hangs is left alone: releasing what it works on would crash.
+        # A hanging engine is not released: taking away memory that it works on would crash.
         if self._thread.is_alive() or (self._proof is not None and self._proof.is_alive()):
-            self.abandon(TimeoutError(f"no answer within {STOP_TIMEOUT_S:g} s"))
+            self.abandon(no_answer(STOP_TIMEOUT_S))
         else:
             self._engine.close()
 
     def _compute(self, inputs: Arrays) -> None:
-        # In a thread of its own: nothing else can give up on a call that does not return.
+        # In another thread, since a call that does not return cannot be interrupted.
         proof: Future[Arrays] = Future()
         self._proof = threading.Thread(
             target=_call,
@@ -56,7 +59,7 @@ class ThreadInstance(Instance):
         self._proof.start()
         self._proof.join(STOP_TIMEOUT_S)
         if self._proof.is_alive():
-            error = TimeoutError(f"no answer within {STOP_TIMEOUT_S:g} s")
+            error = no_answer(STOP_TIMEOUT_S)
             self.abandon(error)
             raise error
         proof.result(0)
@@ -68,9 +71,8 @@ class ThreadInstance(Instance):
                 if requests is not None:
                     self._run([request for request in requests if request.begin()])
         finally:
-            if (
-                not self._stopping and self.error is None
-            ):  # a callback of the user's may end this thread: nobody must wait for it
+            # A user's callback may end this thread: whoever waits for an answer must learn of it.
+            if not self._stopping and self.error is None:
                 self._lose(RuntimeError("its thread has ended"))
 
     def _run(self, requests: list[Request]) -> None:
@@ -80,7 +82,7 @@ class ThreadInstance(Instance):
         try:
             inputs = self._begin(requests)
             with self._running:
-                if self.error is not None:  # given up while a proof hung in the engine
+                if self.error is not None:  # abandoned while a proof hung in the engine
                     raise self.error
                 outputs = self._engine.run(inputs)
             self._finish(start_s, outputs)

@@ -1,4 +1,4 @@
-"""From the log of batches to a tenant's measurement over a window. Pure functions."""
+"""From the log of batches to a tenant's measurement over a window; pure functions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from envs.arrays import FloatArray
 from envs.runtimes.serving.instance import BatchRecord
 from envs.spec.measurement import TenantMeasurement
 
+#: Bootstrap resamples of an interval of p99.
 RESAMPLES = 200
 
 
 def throughput_ips(records: Sequence[BatchRecord], start_s: float, end_s: float) -> float:
-    """Inferences per second of the window: each batch counts by the share of its run that lies inside.
+    """Return inferences per second; each batch counts by the share of its run in the window.
 
-    Counting only batches that end inside would be off by one batch an instance, which in a window of three batches is a third.
+    Counting only batches that end inside would be off by one batch per instance, which is a third
+    in a window of three batches.
     """
     inside = sum(
         len(record.arrivals_s)
@@ -35,12 +37,16 @@ def tenant_measurement(
     unanswered_s: Sequence[float] | None,
     now_s: float,
 ) -> TenantMeasurement:
-    """Throughput and latency of one tenant.
+    """Return throughput and latency of one tenant.
 
     Args:
         records: batches of all its instances.
-        unanswered_s: for open-loop load, arrivals in the window without an answer at `now_s`; each counts with the latency it has
-            reached by then, a lower bound. None for a closed loop, where latencies are those of the batches that end inside.
+        start_s: begin of the window.
+        end_s: its end.
+        unanswered_s: for open-loop load, arrivals in the window without an answer at `now_s`; each
+            counts with the latency that it has reached by then, a lower bound. None for a closed
+            loop, where the latencies are those of the batches that end inside.
+        now_s: when `unanswered_s` was read.
     """
     if unanswered_s is None:
         groups = [
@@ -65,7 +71,10 @@ def tenant_measurement(
 
 
 def p99_interval(groups_ms: Sequence[FloatArray], seed: int = 0) -> tuple[float, float]:
-    """A 95 % bootstrap interval of p99 over batches, in the unit given. With few batches it is optimistic: it cannot see beyond the maximum."""
+    """Return a 95 % bootstrap interval of p99 over batches, in the unit given.
+
+    With few batches it is optimistic, since a bootstrap never exceeds the observed maximum.
+    """
     rng = np.random.default_rng(seed)
     sizes = np.array([len(group) for group in groups_ms])
     values = np.concatenate(groups_ms)
@@ -73,9 +82,8 @@ def p99_interval(groups_ms: Sequence[FloatArray], seed: int = 0) -> tuple[float,
     ordered, owner = values[order], np.repeat(np.arange(len(sizes)), sizes)[order]
     shares = np.full(len(sizes), 1.0 / len(sizes))
     found = np.empty(RESAMPLES)
-    for turn in range(
-        RESAMPLES
-    ):  # one by one: all at once would take tens of MiB after every window
+    # One resample at a time: all at once would take tens of MiB after every window.
+    for turn in range(RESAMPLES):
         weight = np.cumsum(rng.multinomial(len(sizes), shares)[owner])
         found[turn] = ordered[np.searchsorted(weight, 0.99 * weight[-1])]
     low, high = np.percentile(found, [2.5, 97.5])
@@ -83,7 +91,7 @@ def p99_interval(groups_ms: Sequence[FloatArray], seed: int = 0) -> tuple[float,
 
 
 def overlap(logs: Sequence[Sequence[BatchRecord]], start_s: float, end_s: float) -> float:
-    """Share of the window in which every instance was working; `logs` has one log an instance."""
+    """Return the share of the window in which every instance worked; one log per instance."""
     edges: list[tuple[float, int]] = []
     for log in logs:
         for record in log:

@@ -1,0 +1,1 @@
+"""The runtime of a GPU and its DLAs: engines of TensorRT."""

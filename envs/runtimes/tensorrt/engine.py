@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from envs.runtimes.serving.instance import Arrays
+from envs.runtimes.serving.engine import Arrays
 from envs.runtimes.tensorrt.cuda import Cuda
 from envs.runtimes.tensorrt.inspect import PlacedLayers
 from envs.runtimes.tensorrt.lane import Lane

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.runtimes.serving.instance import Arrays
+from envs.runtimes.serving.engine import Arrays
 from envs.runtimes.tensorrt.cuda import CapturedGraph, Cuda
 from envs.runtimes.tensorrt.inspect import PlacedLayers
 from envs.runtimes.tensorrt.layout import DLA_LINEAR, Layout

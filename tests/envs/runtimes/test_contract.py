@@ -11,7 +11,7 @@ from envs.graph.reading import read_network
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.protocol import Runtime
 from envs.runtimes.replayed import ReplayedRuntime
-from envs.runtimes.serving.instance import EngineFactory
+from envs.runtimes.serving.engine import EngineFactory
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime

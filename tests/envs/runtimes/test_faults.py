@@ -15,7 +15,8 @@ import pytest
 from envs.errors import RuntimeFault, StorageError
 from envs.graph.reading import read_network
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
-from envs.runtimes.serving.instance import Arrays, Instance, Slot
+from envs.runtimes.serving.engine import Arrays
+from envs.runtimes.serving.instance import Instance, Slot
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec.device import local_computer

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
-from envs.runtimes.serving.instance import Arrays
+from envs.runtimes.serving.engine import Arrays
 from envs.spec.network import TensorSpec
 from envs.testing.engines import ScriptedEngine, WorkerEngine
 

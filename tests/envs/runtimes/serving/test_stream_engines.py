@@ -14,9 +14,10 @@ import pytest
 
 from envs.graph.reading import read_network
 from envs.runtimes.onnxruntime.engines import OnnxEngine
+from envs.runtimes.serving.engine import StreamEngine
 from envs.runtimes.serving.instance import Slot
 from envs.runtimes.serving.queue import Request, RequestQueue
-from envs.runtimes.serving.streams import StreamDriver, StreamEngine, StreamInstance
+from envs.runtimes.serving.streams import StreamDriver, StreamInstance
 from envs.spec.measurement import ConfigurationFailed, FailureKind
 from envs.spec.network import Network
 from envs.testing.engines import ScriptedEngine, WorkerEngine
@@ -80,7 +81,7 @@ def test_a_record_has_the_host_clock_and_the_devices_own(
 ) -> None:
     alone = Alone(factory, read_network(small_onnx))
     alone.instance.start()
-    alone.instance.watch()
+    alone.instance.log = []
     requests = [Request((SAMPLE,), None) for _ in range(8)]
     for request in requests:
         alone.queue.put(request)

@@ -1,0 +1,80 @@
+"""The seam to engines: a loaded network that computes batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+#: How long stopping an instance, and its first batch of a size, wait for an engine.
+STOP_TIMEOUT_S = 30.0
+
+#: One array per input or output, in the network's order.
+Arrays = Sequence[npt.NDArray[np.generic]]
+
+
+class Engine(Protocol):
+    """A loaded network that computes while `run` is called, as with ONNX Runtime.
+
+    Each of its instances has a thread of its own.
+    """
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Return outputs [b, ...] for inputs [b, ...], in the network's order."""
+
+    def close(self) -> None:
+        """Release everything."""
+
+
+@runtime_checkable
+class StreamEngine(Protocol):
+    """A loaded network that computes on a stream of its own while nobody waits, as with TensorRT.
+
+    One thread drives all its instances. `launch`, `done`, `result` follow each other and are never
+    called from two threads at once, but not always from the same thread: each batch size runs
+    first with zeros, in the thread that applies a configuration, where it may take its time
+    (build, capture, allocate). An engine that raised stays usable for the sizes that have run.
+
+    Three methods are optional:
+
+    `buffers(batch) -> Arrays` is called in the applying thread before a batch size runs for the
+    first time; the engine may allocate here. It returns host memory of the engine (pinned)
+    [at least batch, ...], never less than before (except after `keep`). Batches are put together
+    in it, so that the first b rows of it may already hold what `launch` is given.
+
+    `elapsed_ms() -> float` returns the device's time for the batch that is done, by its events.
+
+    `keep(batch) -> None` says that no other size is wanted any more, so that their memory on the
+    device can be released. It is called while nothing is launched; if it raises, the instance is
+    lost.
+    """
+
+    def launch(self, inputs: Arrays) -> None:
+        """Copy inputs [b, ...] in, enqueue on the own non-blocking stream, record an event.
+
+        Returns at once. Not called again before `result`.
+        """
+
+    def done(self) -> bool:
+        """Return True if the launched batch has finished; never blocks. Raises its error."""
+
+    def result(self) -> Arrays:
+        """Return outputs [b, ...], waiting if necessary; later launches leave them alone."""
+
+    def close(self) -> None:
+        """Release everything, also after a failure. Never raises.
+
+        Not called while a batch is launched.
+        """
+
+
+class EngineFactory(Protocol):
+    """Loads engines, in the thread that applies a configuration."""
+
+    def load(self, tenant: int, accelerator: int, threads: int) -> Engine | StreamEngine:
+        """Load an engine; ConfigurationFailed where that is impossible."""
+
+    def close(self) -> None:
+        """Release everything; the engines have been closed before."""
