@@ -7,147 +7,16 @@ cover the noise of short ones.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.arrays import FloatArray
 from envs.simulator.arrivals import open_loop
 from envs.simulator.batching import capped_poisson, gathered, poisson_at_most
-
-
-@dataclass(frozen=True)
-class Group:
-    """Equal servers that take up to `batch` requests; k of them take fixed_s + k each_s."""
-
-    servers: int
-    batch: int
-    fixed_s: float
-    each_s: float
-
-    @property
-    def capacity(self) -> float:
-        return self.servers * self.batch / (self.fixed_s + self.batch * self.each_s)
-
-
-@dataclass(frozen=True)
-class Simulated:
-    waits_s: FloatArray
-    latencies_s: FloatArray
-    batch: float
-    utilisation: float
-
-
-def simulate(
-    rate: float, groups: list[Group], max_wait_s: float, requests: int = 12_000, seed: int = 0
-) -> Simulated:
-    """Poisson requests in one queue, event by event.
-
-    An idle server that may take a batch is drawn at random.
-    """
-    rng = np.random.default_rng(seed)
-    env = simpy.Environment()
-    idle = [group for group in groups for _ in range(group.servers)]
-    servers = len(idle)
-    queue: list[float] = []
-    waits, latencies, sizes = [], [], []
-    worked = 0.0
-
-    def dispatch() -> None:
-        nonlocal worked
-        while queue and idle:
-            patient = env.now - queue[0] < max_wait_s - 1e-9
-            able = [
-                index
-                for index, group in enumerate(idle)
-                if not patient or len(queue) >= group.batch
-            ]
-            if not able:
-                return
-            group = idle.pop(able[rng.integers(len(able))])
-            taken = queue[: group.batch]
-            del queue[: group.batch]
-            service = group.fixed_s + len(taken) * group.each_s
-            worked += service
-            sizes.append(len(taken))
-            waits.extend(env.now - arrival for arrival in taken)
-            latencies.extend(env.now + service - arrival for arrival in taken)
-            at(service, lambda group=group: idle.append(group))
-
-    def at(delay: float, change: object) -> None:
-        def done(_: object) -> None:
-            change()  # type: ignore[operator]
-            dispatch()
-
-        env.timeout(delay).callbacks.append(done)
-
-    def arrivals() -> simpy.events.ProcessGenerator:
-        for gap in rng.exponential(1.0 / rate, requests):
-            yield env.timeout(gap)
-            queue.append(env.now)
-            if max_wait_s > 0.0:
-                at(max_wait_s, lambda: None)
-            dispatch()
-
-    env.process(arrivals())
-    env.run()
-    skipped = requests // 20
-    return Simulated(
-        np.array(waits[skipped:]),
-        np.array(latencies[skipped:]),
-        float(np.mean(sizes)),
-        worked / (env.now * servers),
-    )
-
-
-def simulate_sharing(
-    rate: float, sizes: FloatArray, tagged: npt.NDArray[np.bool_], seed: int
-) -> FloatArray:
-    """Response times of the tagged jobs on an equally shared processor."""
-    env = simpy.Environment()
-    gaps = np.random.default_rng(seed).exponential(1.0 / rate, len(sizes))
-    left: dict[int, float] = {}
-    came, responses, last = {}, [], 0.0
-    changed = env.event()
-
-    def serve() -> simpy.events.ProcessGenerator:
-        nonlocal changed, last
-        while True:
-            changed = env.event()
-            if left:
-                job = min(left, key=lambda each: left[each])
-                yield env.timeout(left[job] * len(left)) | changed
-            else:
-                job = -1
-                yield changed
-            passed = (env.now - last) / max(len(left) - (changed.triggered), 1)
-            last = env.now
-            for each in left:
-                if not (changed.triggered and each == newest[0]):
-                    left[each] -= passed
-            if job in left and left[job] < 1e-9:
-                del left[job]
-                if tagged[job]:
-                    responses.append(env.now - came[job])
-
-    newest = [-1]
-
-    def arrive() -> simpy.events.ProcessGenerator:
-        for job, gap in enumerate(gaps):
-            yield env.timeout(gap)
-            left[job], came[job], newest[0] = float(sizes[job]), env.now, job
-            changed.succeed()
-            yield env.timeout(0)
-
-    env.process(serve())
-    done = env.process(arrive())
-    env.run(until=done)
-    return np.array(responses)
+from tests.envs.simulator.queue_simulation import Group, simulate
 
 
 class TestFormation:
