@@ -1,4 +1,4 @@
-"""How batches form in front of an instance: Poisson requests up to a limit, for a limited time."""
+"""Batches that form in front of an instance: Poisson requests up to a limit, for a limited time."""
 
 from __future__ import annotations
 

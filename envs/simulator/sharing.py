@@ -1,4 +1,4 @@
-"""How instances share a device: cycle times, DRAM contention and power. Pure, batched arithmetic.
+"""Sharing of a device by its instances: cycle times, DRAM contention and power. Pure and batched.
 
 GPU: instances share it by processor sharing. The GPU phase of every batch is stretched by one
 factor, such that all of them together use what the GPU has. While an instance copies, launches or

@@ -24,7 +24,7 @@ class Kind(str, Enum):
 
 @dataclass(frozen=True)
 class Accelerator:
-    """One place where an instance can run.
+    """Hardware on which an instance can run, at one precision.
 
     Attributes:
         name: `cuda`, `tensor`, `dla0`, `dla1`, or on a processor `cpu_fp32`, `cpu_int8`.
