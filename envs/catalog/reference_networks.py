@@ -10,7 +10,7 @@ from typing import Any
 from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable
 
-#: Written by `python -m envs.catalog.write_networks`.
+#: Written by `python -m benchmarks.drawings.write`.
 DATA = Path(__file__).parent / "data" / "networks.json"
 
 

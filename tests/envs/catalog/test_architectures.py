@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
+from benchmarks.drawings.shape_builder import ShapeBuilder
 from envs.catalog.architectures import ARCHITECTURES, build, parameters, write
-from envs.catalog.shape_builder import ShapeBuilder
 from envs.errors import OptionError, StorageError
 from envs.graph.layers import read_network_and_layers, table_of
 from envs.graph.reading import describe

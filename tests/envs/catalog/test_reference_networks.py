@@ -135,7 +135,7 @@ def test_unknown_name_lists_the_names() -> None:
 
 def test_the_file_is_what_the_command_writes(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
-    from envs.catalog.write_networks import write as write_all
+    from benchmarks.drawings.write import write as write_all
 
     write_all(tmp_path / "data" / "networks.json")
     assert (tmp_path / "data" / "networks.json").read_bytes() == DATA.read_bytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from envs.catalog.shape_builder import ShapeBuilder
+from benchmarks.drawings.shape_builder import ShapeBuilder
 
 
 def resnet_stages(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from envs.catalog.shape_builder import ShapeBuilder
+from benchmarks.drawings.shape_builder import ShapeBuilder
 
 
 def bert_large(g: ShapeBuilder) -> list[str]:

@@ -1,4 +1,4 @@
-"""Draw the reference networks and write their layers: `python -m envs.catalog.write_networks`."""
+"""Draw the reference networks and write their layers: `python -m benchmarks.drawings.write`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from envs.catalog import drawn_classifiers, drawn_detectors, drawn_sequences
+from benchmarks.drawings import classifiers, detectors, sequences
+from benchmarks.drawings.shape_builder import ShapeBuilder
 from envs.catalog.architectures import ARCHITECTURES
 from envs.catalog.reference_networks import DATA
-from envs.catalog.shape_builder import ShapeBuilder
 from envs.graph.layer_table import LayerTable
 from envs.graph.layers import table_of
 
@@ -51,48 +51,46 @@ _MLPERF = "as in mlcommons/inference"
 DRAWINGS: dict[str, Drawing] = {
     **{name: _written(name) for name in ARCHITECTURES},
     "resnet101": Drawing(
-        lambda g: drawn_classifiers.resnet(g, (3, 4, 23, 3)),
+        lambda g: classifiers.resnet(g, (3, 4, 23, 3)),
         "He et al. 2015, arXiv:1512.03385, stride in the 3x3; 224 x 224",
     ),
     "resnet152": Drawing(
-        lambda g: drawn_classifiers.resnet(g, (3, 8, 36, 3)),
+        lambda g: classifiers.resnet(g, (3, 8, 36, 3)),
         "He et al. 2015, arXiv:1512.03385, stride in the 3x3; 224 x 224",
     ),
-    "vgg19": Drawing(
-        drawn_classifiers.vgg19, "Simonyan, Zisserman 2014, arXiv:1409.1556; 224 x 224"
-    ),
+    "vgg19": Drawing(classifiers.vgg19, "Simonyan, Zisserman 2014, arXiv:1409.1556; 224 x 224"),
     "alexnet": Drawing(
-        drawn_classifiers.alexnet,
+        classifiers.alexnet,
         "Krizhevsky 2014, arXiv:1404.5997, as in torchvision (one column, no normalisation); "
         "224 x 224",
     ),
     "googlenet": Drawing(
-        drawn_classifiers.googlenet,
+        classifiers.googlenet,
         "Szegedy et al. 2014, arXiv:1409.4842, without the auxiliary classifiers; 224 x 224",
     ),
     "inception_v4": Drawing(
-        drawn_classifiers.inception_v4,
+        classifiers.inception_v4,
         "Szegedy et al. 2016, arXiv:1602.07261; 299 x 299",
         _image(299, 299),
     ),
     "efficientnet_b0": Drawing(
-        drawn_classifiers.efficientnet_b0, "Tan, Le 2019, arXiv:1905.11946; 224 x 224"
+        classifiers.efficientnet_b0, "Tan, Le 2019, arXiv:1905.11946; 224 x 224"
     ),
     "mobilenet_v3_large": Drawing(
-        drawn_classifiers.mobilenet_v3_large,
+        classifiers.mobilenet_v3_large,
         "Howard et al. 2019, arXiv:1905.02244, widths as in torchvision; 224 x 224",
     ),
     "vit_b16": Drawing(
-        drawn_sequences.vit_b16, "Dosovitskiy et al. 2020, arXiv:2010.11929; 224 x 224, 197 tokens"
+        sequences.vit_b16, "Dosovitskiy et al. 2020, arXiv:2010.11929; 224 x 224, 197 tokens"
     ),
     "resnet34_1280x768": Drawing(
-        lambda g: drawn_classifiers.resnet_stages(g, (3, 4, 6, 3), bottleneck=False)[-1:],
+        lambda g: classifiers.resnet_stages(g, (3, 4, 6, 3), bottleneck=False)[-1:],
         "He et al. 2015, arXiv:1512.03385, up to the last convolution, without a pyramid; "
         "768 rows of 1280 pixels",
         _image(768, 1280),
     ),
     "retinanet_resnet34_1280x768": Drawing(
-        drawn_detectors.retinanet_resnet34,
+        detectors.retinanet_resnet34,
         "Lin et al. 2017, arXiv:1708.02002; 9 anchors and, as Waymo Open has them, 3 classes "
         "(NVIDIA/Deep-Learning-Accelerator-SW measured one trained on it and states neither "
         "number), sixth level from the backbone; 768 rows of 1280 pixels; "
@@ -100,40 +98,40 @@ DRAWINGS: dict[str, Drawing] = {
         _image(768, 1280),
     ),
     "retinanet_resnext50": Drawing(
-        drawn_detectors.retinanet_resnext50,
+        detectors.retinanet_resnext50,
         f"MLPerf Inference retinanet (ResNeXt-50 32x4d, 264 classes, 9 anchors), {_MLPERF}; "
         f"800 x 800; {_BOXES}; {_SHARED}",
         _image(800, 800),
     ),
     "ssd_mobilenet_v1": Drawing(
-        drawn_detectors.ssd_mobilenet_v1,
+        detectors.ssd_mobilenet_v1,
         f"MLPerf Inference ssd-mobilenet (91 classes), {_MLPERF}; 300 x 300; {_BOXES}",
         _image(300, 300),
     ),
     "ssd_resnet34": Drawing(
-        drawn_detectors.ssd_resnet34,
+        detectors.ssd_resnet34,
         f"MLPerf Inference ssd-resnet34 (81 classes), {_MLPERF}; 1200 x 1200; {_BOXES}",
         _image(1200, 1200),
     ),
     "yolov5s_672": Drawing(
-        lambda g: drawn_detectors.yolov5s(g, 672),
+        lambda g: detectors.yolov5s(g, 672),
         f"ultralytics/yolov5 v6, models/yolov5s.yaml (80 classes); 672 x 672; {_BOXES}",
         _image(672, 672),
     ),
     "yolov8n_640": Drawing(
-        lambda g: drawn_detectors.yolov8n(g, 640),
+        lambda g: detectors.yolov8n(g, 640),
         f"ultralytics, yolov8.yaml at scale n (80 classes); 640 x 640; {_BOXES}",
         _image(640, 640),
     ),
     "bert_large": Drawing(
-        drawn_sequences.bert_large,
+        sequences.bert_large,
         "Devlin et al. 2018, arXiv:1810.04805, with the two outputs of SQuAD as in MLPerf "
         "Inference bert; 384 tokens, all of them computed; attention as products and a softmax of "
         "their own; weights without the tables of embeddings, of which a sample reads a few rows",
         {"token_ids": (384,), "segment_ids": (384,), "mask": (1, 1, 384)},
     ),
     "rnnt": Drawing(
-        drawn_sequences.rnnt,
+        sequences.rnnt,
         f"MLPerf Inference rnnt (He et al. 2018, arXiv:1811.06621), {_MLPERF}; approximate: one "
         "utterance of 7.2 s, about the mean of LibriSpeech dev-clean, as 240 steps of 30 ms and "
         "107 symbols, both counts estimated; the greedy decoder counts as if it ran all steps and "
@@ -141,13 +139,13 @@ DRAWINGS: dict[str, Drawing] = {
         {"input": (240, 240), "symbol_ids": (107,)},
     ),
     "unet3d": Drawing(
-        lambda g: drawn_sequences.unet3d(g, 4),
+        lambda g: sequences.unet3d(g, 4),
         "MLPerf Inference 3d-unet until v1.1 (nnU-Net on BraTS 2019, Isensee et al. 2018, "
         "arXiv:1809.10486): one volume of 4 x 224 x 224 x 160, 4 classes",
         {"input": (4, 224, 224, 160)},
     ),
     "unet3d_kits19": Drawing(
-        lambda g: drawn_sequences.unet3d(g, 3),
+        lambda g: sequences.unet3d(g, 3),
         "MLPerf Inference 3d-unet from v2.0 (KiTS19): one window of 128 x 128 x 128, 3 classes; a "
         "sample is a volume of as many overlapping windows as its size asks for, a number that "
         "differs from volume to volume and is not part of these layers",

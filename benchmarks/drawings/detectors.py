@@ -5,8 +5,8 @@ The selection of boxes depends on the image and is left out.
 
 from __future__ import annotations
 
-from envs.catalog.drawn_classifiers import resnet_stages
-from envs.catalog.shape_builder import ShapeBuilder
+from benchmarks.drawings.classifiers import resnet_stages
+from benchmarks.drawings.shape_builder import ShapeBuilder
 
 
 def ssd_mobilenet_v1(g: ShapeBuilder) -> list[str]:

@@ -1,0 +1,1 @@
+"""Drawings of published networks, from which `envs/catalog/data/networks.json` is written."""
