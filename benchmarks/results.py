@@ -145,7 +145,7 @@ def write_page(short: bool) -> dict[str, Result | None]:
     results = {each.name: best_kept(each.name, short, state) for each in BENCHMARKS}
     with replacing(PAGE) as file:
         file.write(results_page(BENCHMARKS, results).encode())
-    transfer = results["transfer"]
+    transfer = results.get("transfer")
     if transfer is not None and not transfer.short and not transfer.failure:
         text = README.read_text(encoding="utf-8")
         changed = readme_with_table(text, transfer)

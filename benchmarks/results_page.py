@@ -135,7 +135,7 @@ def _judged(figure: Figure) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with about four significant digits, thousands separated."""
+    """Return a number with about three significant digits, thousands separated."""
     if math.isnan(value):
         return "not measured"
     if math.isinf(value) or value == int(value) or abs(value) >= 1000:

@@ -1,4 +1,4 @@
-"""A user's own program as a client of the runtime: it asks for inferences while the configuration under it changes.
+"""A program of your own as a client of a device: it sends requests while configurations change.
 
 python -m tuner.networks squeezenet1_1
 python examples/serve.py networks/squeezenet1_1.onnx
@@ -11,31 +11,31 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.graph.reading import read_network
-from envs.runtimes.onnxruntime.engines import onnxruntime_runtime
-from envs.spec.device import local_computer
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
-from tuner.options import cache_folder
+import tuner
+
+#: (instances, batch) by accelerator.
+CONFIGURATIONS = (
+    {"cpu_fp32": (1, 1)},
+    {"cpu_fp32": (1, 4), "cpu_int8": (1, 4)},
+    {"cpu_int8": (2, 4)},
+)
 
 
 def main(path: Path) -> None:
-    network = read_network(path)
-    space = ConfigurationSpace(
-        local_computer(), workload_of([network]), max_instances=2, batches=(1, 4)
-    )
-    rng = np.random.default_rng(0)
-    images = [rng.standard_normal(network.inputs[0].shape).astype(np.float32) for _ in range(16)]
-    with onnxruntime_runtime(space, [path], cache_folder()) as runtime:
-        # (instances, batch) on cpu_fp32 and on cpu_int8
-        for placements in (((1, 1), (0, 0)), ((1, 4), (1, 4)), ((0, 0), (2, 4))):
-            configuration = Configuration((placements,))
-            change = runtime.apply(configuration)
-            futures = [runtime.submit(network.name, image) for image in images]
-            answers = [future.result()[network.outputs[0].name] for future in futures]
-            classes = [int(answer.argmax()) for answer in answers]
+    """Serve a network with one configuration after the other, and print its answers."""
+    with tuner.open_device(path, max_instances=2, batches=[1, 4]) as device:
+        network = device.space.workload.tenants[0].network
+        shape, output = network.inputs[0].shape, network.outputs[0].name
+        rng = np.random.default_rng(0)
+        images = [rng.standard_normal(shape).astype(np.float32) for _ in range(16)]
+        for placements in CONFIGURATIONS:
+            configuration = device.configuration(placements)
+            change = device.runtime.apply(configuration)
+            futures = [device.runtime.submit(network.name, image) for image in images]
+            classes = [int(future.result()[output].argmax()) for future in futures]
             print(
-                f"{space.describe(configuration)} ({change.kept} kept, {change.created} loaded in {change.apply_s:.2f} s): classes {classes[:6]} ..."
+                f"{device.space.describe(configuration)} ({change.kept} kept, {change.created} "
+                f"loaded in {change.apply_s:.2f} s): classes {classes[:6]} ..."
             )
 
 

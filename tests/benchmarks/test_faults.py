@@ -1,4 +1,4 @@
-"""A short fault campaign: every fault in the model of a board, and the worst of them under real sessions and the real command."""
+"""A short fault campaign: every fault in the model, and the worst of them with real sessions."""
 
 from __future__ import annotations
 

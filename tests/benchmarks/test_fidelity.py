@@ -55,13 +55,16 @@ def test_the_space_of_one_tenant() -> None:
 
 
 def test_regime_of_eager_engines() -> None:
-    """arXiv 2503.09546: FP32 and mixed precision together beat either at large batches; a DLA beside them takes part of it back."""
+    """FP32 and mixed precision together beat either at large batches; a DLA takes part of it back.
+
+    Source: arXiv 2503.09546.
+    """
     found = eager_table(SETS["ampere"])
     assert found["CUDA+Tensor"][-1] > max(found["CUDA"][-1], found["Tensor"][-1])
     assert found["CUDA+Tensor+DLA0"][-1] < found["CUDA+Tensor"][-1]
 
 
 def test_regime_of_native_engines() -> None:
-    """MLPerf Inference v3.0: 6438 images/s with both DLAs, where 4500 were planned for the GPU alone."""
+    """MLPerf Inference v3.0: 6438 images/s with both DLAs; 4500 were planned for the GPU alone."""
     found = native_table(SETS["ampere"])
     assert 1.3 < found["GPU+DLA0+DLA1"] / found["GPU"] < 1.56

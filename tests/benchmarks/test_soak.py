@@ -1,4 +1,4 @@
-"""What the soak compares: configurations at one level of a computer that drifts, and memory of like phases; and what it says before it begins."""
+"""The comparisons of the soak: configurations on a computer that drifts, and memory of phases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tuner.control.period import Period
 
 
 def test_configurations_are_told_from_the_level_of_the_computer() -> None:
-    """A computer that gets slower and slower, and three configurations whose ratios are known: those that came late are not thought slow."""
+    """The computer gets slower; configurations that came late are not thought to be slow."""
     which = np.array([0, 0, 1, 0, 0, 2, 0, 0, 1, 0, 0, 2] * 10)
     level = np.linspace(0.0, -1.0, len(which))
     speed = np.log([100.0, 150.0, 50.0])
@@ -53,7 +53,7 @@ def served(configuration: Configuration, score_ips: float) -> Period:
 
 
 def against(p99_ms: list[list[float]]) -> tuple[float, float]:
-    """The best fixed one of a slow and a fast configuration, by their rounds, on a computer whose level stays."""
+    """Return the best fixed one of a slow and a fast configuration on a steady computer."""
     slow, fast = (Configuration((((0, 0), (2, batch)),)) for batch in (1, 2))
     ips = np.repeat([[100.0], [150.0]], 4, axis=1)
     return Phase(
@@ -61,9 +61,7 @@ def against(p99_ms: list[list[float]]) -> tuple[float, float]:
     ).fixed
 
 
-def test_what_kept_the_limit_in_every_round_is_the_best_fixed_one_and_else_what_it_broke_counts_nothing() -> (
-    None
-):
+def test_the_best_fixed_one_kept_every_limit_and_else_a_broken_round_counts_as_zero() -> None:
     keeps, once, often = [9.0] * 4, [9.0, 9.0, 9.0, 11.0], [11.0, 9.0, 11.0, 11.0]
     assert against([keeps, keeps]) == pytest.approx((150.0, 0.0))
     assert against([keeps, once]) == pytest.approx((100.0, 0.0)), (
@@ -73,7 +71,7 @@ def test_what_kept_the_limit_in_every_round_is_the_best_fixed_one_and_else_what_
     assert against([once, often]) == pytest.approx((75.0, 0.25))
 
 
-def test_a_bundle_that_is_missing_is_told_before_anything_is_measured(
+def test_a_missing_bundle_is_reported_before_anything_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["soak", "--bundle", str(tmp_path / "none.bundle")])
