@@ -1,0 +1,175 @@
+"""The pages: their commands and blocks run, their links resolve, and the README stays short."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tuner
+from tests.commands import call
+from tuner.deploy import DeployCommand
+from tuner.export import HIDDEN, ExportCommand
+from tuner.flags import read_flags
+from tuner.record import RecordCommand
+from tuner.tune import TuneCommand
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "checkpoints/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+#: Commands of the README that no test can run: they install, or take minutes.
+NOT_RUN = {
+    "python3 -m venv .venv && . .venv/bin/activate",
+    'python -m pip install -e ".[tune]" -c constraints.txt',
+}
+
+SHORT_SPACE = ("--max-instances", "2", "--batches", "1", "4")
+LIVE = ("--p99-ms", "60000", "--measurements", "4", "--window-s", "0.2")
+
+#: What is added to each command of the README, by its verb, so that it takes seconds.
+SHORTER = {
+    "networks": (),
+    "tune": LIVE,
+    "record": ("--window-s", "0.2", "--attempts", "1", *SHORT_SPACE),
+    "train": ("problems=8", "agent.steps=1000", "agent.envs=16", "agent.batch_size=112")
+    + ("evaluation.objectives=2", "evaluation.seeds=1", "evaluation.tuners=[random]"),
+    "evaluate": ("evaluation.objectives=2", "evaluation.seeds=1", "evaluation.tuners=[random]"),
+    "export": (),
+    "deploy": ("--p99-ms", "60000", "--periods", "2", "--period-s", "0.3", "--folder", "kept")
+    + ("--lock", "lock", "--metrics-port", "0", *SHORT_SPACE),
+}
+
+#: Commands whose flags are read, with what they need to be read.
+FLAGS = {"tune": TuneCommand, "record": RecordCommand, "deploy": DeployCommand}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the fenced blocks of a page in one language, their indentation removed."""
+    found = re.findall(
+        rf"^( *)```{language}\n(.*?)^ *```$",
+        page.read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
+
+
+def commands(page: Path) -> Iterator[str]:
+    """Yield the commands in the shell blocks of a page, without comments."""
+    for block in blocks(page, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if text := re.sub(r"(^|\s)#.*", "", line).strip():
+                yield text
+
+
+@pytest.fixture
+def folder(
+    small_onnx: Path, other_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Work in a folder with what the README takes for granted: two networks and a client."""
+    shutil.copy(small_onnx, tmp_path / "a.onnx")
+    shutil.copy(other_onnx, tmp_path / "b.onnx")
+    (tmp_path / "app.py").write_text("def main(submit):\n    pass\n")
+    (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_the_readmes_commands_run(folder: Path) -> None:
+    shown = list(commands(ROOT / "README.md"))
+    assert set(shown) >= NOT_RUN, "a command that is not run is one that the README has"
+    verbs = []
+    for command in shown:
+        if command in NOT_RUN:
+            continue
+        words = shlex.split(command)
+        assert words[:2] == ["python", "-m"], command
+        verb = words[2].removeprefix("tuner.")
+        more = list(SHORTER[verb])
+        if verb == "tune" and "onnxruntime" not in words and "--runtime" not in words:
+            more += SHORT_SPACE
+        told = call(verb, *words[3:], *more)
+        assert told.returncode == 0, (command, told.stderr)
+        verbs.append(verb)
+    assert set(verbs) == set(SHORTER)
+    assert (folder / "exported" / "README.txt").exists()
+
+
+def test_the_readmes_python_block_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [block] = blocks(ROOT / "README.md", "python")
+    shorter = block.replace("p99_ms=50", "p99_ms=60_000, measurements=4, window_s=0.2")
+    assert shorter != block
+    exec(compile(shorter.replace("window_s=3.0", "window_s=0.2"), "README.md", "exec"), {})
+    assert "measured" in capsys.readouterr().out
+
+
+def test_the_readme_has_at_most_1000_words() -> None:
+    assert len(README.split()) <= 1000
+
+
+def test_the_picture_of_the_readme_is_small() -> None:
+    [name] = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
+    assert (ROOT / name).stat().st_size < 150_000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_flags_in_the_pages_exist(page: Path) -> None:
+    for command in commands(page):
+        if not command.startswith("python -m tuner."):
+            continue
+        verb, *words = shlex.split(command)[2:]
+        verb = verb.removeprefix("tuner.")
+        if verb == "export":
+            assert read_flags(ExportCommand, words, hidden=HIDDEN).target
+        elif verb in FLAGS:
+            given = read_flags(FLAGS[verb], words)
+            assert given.serve.networks or given.serve.trace, command
+        else:
+            assert verb in ("networks", "train", "evaluate"), command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_benchmarks_named_in_the_pages_exist(page: Path) -> None:
+    for name in re.findall(r"python -m benchmarks\.(\w+)", page.read_text(encoding="utf-8")):
+        assert (ROOT / "benchmarks" / f"{name}.py").exists(), name
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    text = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+    return text.replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_resolve(page: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?://", target):
+            continue
+        name, _, part = target.partition("#")
+        file = page if not name else (page.parent / name).resolve()
+        assert file.exists(), f"{page.name}: {target}"
+        if part:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert part in map(anchor, headings), f"{page.name}: {target}"
+
+
+def test_paths_named_in_the_architecture_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:envs|tuner|tests|conf|checkpoints|benchmarks)/[\w/.]*)`", text):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"`(envs(?:\.\w+)+|tuner(?:\.\w+)+)`", text):
+        parts = name.split(".")
+        if parts[0] == "tuner" and parts[1] in tuner.__all__:
+            continue
+        found = [ROOT.joinpath(*parts[:count]) for count in range(len(parts), 1, -1)]
+        assert any(path.with_suffix(".py").exists() or path.is_dir() for path in found), name
