@@ -126,6 +126,7 @@ def compared(policy: CandidatePolicy, pool: Pool, repeats: int = 8) -> list[floa
 
 
 def main() -> int:
+    """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     arguments.add_argument("--steps", type=int, default=300_000)
     arguments.add_argument("--problems", type=int, default=400)

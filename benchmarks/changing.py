@@ -47,6 +47,7 @@ def outcomes(
 
 
 def figures_of(name: str, share: np.ndarray, broke: np.ndarray) -> list[Figure]:
+    """Return the figures of some episodes."""
     return [
         figure(f"{name}: share of the optimum at the end, mean", 100 * float(share.mean()), "%"),
         figure(f"{name}: the same, 5th percentile", 100 * float(np.percentile(share, 5)), "%"),
@@ -56,6 +57,7 @@ def figures_of(name: str, share: np.ndarray, broke: np.ndarray) -> list[Figure]:
 
 
 def main() -> int:
+    """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     add_bundle_option(arguments)
     arguments.add_argument("--problems", type=int, default=200)

@@ -214,6 +214,7 @@ def periods(network: Path, folder: Path, count: int) -> list[Figure]:
 
 
 def main() -> int:
+    """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     arguments.add_argument("--network", default="resnet50", help="a name or a file")
     arguments.add_argument("--starts", type=int, default=9)

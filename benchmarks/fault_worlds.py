@@ -56,6 +56,7 @@ class BrokenSensor:
         """Do nothing: it holds no resource."""
 
     def read(self) -> BoardSample:
+        """Read the board, or fail as told."""
         if self.fault == GONE:
             raise OSError("No such device")
         watts = {NAN: math.nan, STUCK: 10.0}.get(
@@ -73,6 +74,7 @@ class BrokenFactory:
         self.released = threading.Event()
 
     def load(self, tenant: int, accelerator: int, threads: int) -> Engine:
+        """Load an engine, or fail as told."""
         if NO_MEMORY in self.faults:
             self.faults.remove(NO_MEMORY)
             raise ConfigurationFailed(
@@ -81,6 +83,7 @@ class BrokenFactory:
         return BrokenEngine(self._factory.load(tenant, accelerator, threads), self)
 
     def close(self) -> None:
+        """Release it."""
         self.released.set()
         self._factory.close()
 
@@ -93,6 +96,7 @@ class BrokenEngine:
         self._factory = factory
 
     def run(self, inputs: Arrays) -> Arrays:
+        """Run a batch, or fail as told."""
         if KILL in self._factory.faults:
             self._factory.faults.remove(KILL)
             raise RuntimeError("injected: the engine died")
@@ -102,6 +106,7 @@ class BrokenEngine:
         return self._engine.run(inputs)
 
     def close(self) -> None:
+        """Release it."""
         self._engine.close()
 
 
@@ -121,9 +126,11 @@ class Client:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
+        """Start to send requests."""
         self._thread.start()
 
     def stop(self) -> None:
+        """Stop sending requests."""
         self._stop.set()
         self._thread.join()
 
@@ -180,9 +187,11 @@ class LiveWorld:
         )
 
     def begin(self) -> None:
+        """Start the client."""
         self.client.start()
 
     def break_engine(self, fault: str) -> None:
+        """Let the next engine fail."""
         self.factory.faults.append(fault)
 
     def pending(self) -> list[str]:
@@ -190,12 +199,15 @@ class LiveWorld:
         return self.factory.faults
 
     def break_sensor(self, fault: str) -> None:
+        """Let the sensor fail from now on."""
         self.sensor.fault = fault
 
     def arrivals_times(self, factor: float) -> None:
+        """Multiply the rate of arrivals."""
         self.client.rate_ips *= factor
 
     def damage_cache(self) -> None:
+        """Cut the cached networks short."""
         for path in self.cache.glob("*.onnx"):
             path.write_bytes(path.read_bytes()[:1000])
 
@@ -221,12 +233,14 @@ class SimulatedWorld:
         self.service = Device(self.runtime, self.model_at)
 
     def model_at(self, rates_ips: tuple[float, ...]) -> DeviceModel:
+        """Return the device model at arrival rates."""
         return model_for(at_rates(self.runtime.space, rates_ips), self._layers)
 
     def begin(self) -> None:
         """Do nothing: there is no client."""
 
     def break_engine(self, fault: str) -> None:
+        """Let the next engine fail."""
         self.runtime.faults.append(fault)
 
     def pending(self) -> list[str]:
@@ -234,9 +248,11 @@ class SimulatedWorld:
         return self.runtime.faults
 
     def break_sensor(self, fault: str) -> None:
+        """Let the sensor fail from now on."""
         self.runtime.sensor_fault = fault
 
     def arrivals_times(self, factor: float) -> None:
+        """Multiply the rate of arrivals."""
         self._rate_ips *= factor
         self.runtime.become(SimulatedRuntime(self.model_at((self._rate_ips,)), seed=1))
 
@@ -244,6 +260,7 @@ class SimulatedWorld:
         """Do nothing: the model has no cache."""
 
     def end(self) -> int:
+        """Close; the model loses no request."""
         self.runtime.close()
         return 0
 
@@ -261,6 +278,7 @@ class BrokenRuntime(InstantRuntime):
 
     @property
     def has_power(self) -> bool:
+        """True: the model has power."""
         return self._inner.has_power
 
     def become(self, inner: SimulatedRuntime) -> None:
@@ -270,6 +288,7 @@ class BrokenRuntime(InstantRuntime):
         self._inner = inner
 
     def apply(self, configuration: Configuration) -> Transition:
+        """Apply a configuration, or fail as told."""
         loads = self._lost or configuration != self._current
         if NO_MEMORY in self.faults and loads:
             self.faults.remove(NO_MEMORY)
@@ -281,6 +300,7 @@ class BrokenRuntime(InstantRuntime):
         return transition
 
     def measure(self, window_s: float) -> Measurement:
+        """Measure a window, or fail as told."""
         for fault, kind in ((KILL, FailureKind.INSTANCE_LOST), (HANG, FailureKind.TIMED_OUT)):
             if fault in self.faults:
                 self.faults.remove(fault)

@@ -334,6 +334,7 @@ def campaign(
 
 
 def main() -> int:
+    """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     arguments.add_argument("--worlds", nargs="+", choices=list(WORLDS), default=list(WORLDS))
     arguments.add_argument("--period-s", type=float, default=1.0, help="length of a control period")

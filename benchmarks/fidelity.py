@@ -384,6 +384,7 @@ def plot(rows: list[Row], inside: FloatArray, path: Path) -> None:
 
 
 def main() -> int:
+    """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     arguments.add_argument(
         "--write", action="store_true", help=f"write the fitted values to {FITTED.name}"

@@ -21,6 +21,7 @@ from tuner.evaluation.sentences import live_sentence
 
 
 def main() -> int:
+    """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     arguments.add_argument("--trace", default="resnet50")
     add_bundle_option(arguments)

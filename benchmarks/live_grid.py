@@ -140,6 +140,7 @@ def figures_of(name: str, count: int, found: list[Answer], measurements: int) ->
 
 
 def main() -> int:
+    """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     arguments.add_argument(
         "--networks", nargs="+", default=["resnet50", "squeezenet1_1"], help="names or files"

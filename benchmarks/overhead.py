@@ -46,6 +46,7 @@ class KeepingFactory(OnnxEngineFactory):
     engines: list[tuple[OnnxEngine, int]]
 
     def load(self, tenant: int, accelerator: int, threads: int) -> OnnxEngine:
+        """Load an engine and remember it."""
         engine = super().load(tenant, accelerator, threads)
         self.engines.append((engine, accelerator))
         return engine
@@ -130,6 +131,7 @@ def ratios(path: Path, pairs: int, window_s: float) -> list[tuple[str, list[floa
 
 
 def main() -> int:
+    """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     arguments.add_argument(
         "--networks", nargs="+", default=["resnet50", "mobilenet_v2"], help="names or files"

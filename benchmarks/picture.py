@@ -37,6 +37,7 @@ def compared(bundle: Bundle, problems: int, seeds: int) -> Comparison:
 
 
 def main() -> int:
+    """Draw the picture and return the exit code."""
     arguments = parser(__doc__)
     add_bundle_option(arguments)
     arguments.add_argument("--problems", type=int, default=60)

@@ -19,6 +19,7 @@ from tuner.evaluation.statistics import summarize
 
 
 def main() -> int:
+    """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     arguments.add_argument("--trace", default="resnet50")
     add_bundle_option(arguments)

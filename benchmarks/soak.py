@@ -238,6 +238,7 @@ def phases(
 
 
 def main() -> int:
+    """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     arguments.add_argument("--minutes", type=float, default=30.0, help="under control")
     arguments.add_argument("--period-s", type=float, default=2.0)

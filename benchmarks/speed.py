@@ -316,6 +316,7 @@ def setting_up(model: PPO) -> list[Figure]:
 
 
 def main() -> int:
+    """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     arguments.add_argument("--rows", type=int, default=1024, help="of the vector environment")
     arguments.add_argument(

@@ -23,6 +23,7 @@ from tuner.train import TrainCommand, open_run, train, world_of
 
 
 def main() -> int:
+    """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     arguments.add_argument(
         "--trace", help="train on a recording instead of the model of an AGX Orin"

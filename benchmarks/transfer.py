@@ -230,6 +230,7 @@ def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def main() -> int:
+    """Run the benchmark and return its exit code."""
     given = options(parser(__doc__))
     for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(library, "1")  # the worker processes read it: one core each

@@ -35,16 +35,28 @@ SHORT_SPACE = ("--max-instances", "2", "--batches", "1", "4")
 LIVE = ("--p99-ms", "60000", "--measurements", "4", "--window-s", "0.2")
 
 #: What is added to each command of the README, by its verb, so that it takes seconds.
+COMPARED = ("evaluation.objectives=2", "evaluation.seeds=1", "evaluation.tuners=[random]")
+ONE_PLACE = ("--folder", "kept", "--lock", "lock", "--metrics-port", "0")
 SHORTER = {
     "networks": (),
     "tune": LIVE,
     "record": ("--window-s", "0.2", "--attempts", "1", *SHORT_SPACE),
-    "train": ("problems=8", "agent.steps=1000", "agent.envs=16", "agent.batch_size=112")
-    + ("evaluation.objectives=2", "evaluation.seeds=1", "evaluation.tuners=[random]"),
-    "evaluate": ("evaluation.objectives=2", "evaluation.seeds=1", "evaluation.tuners=[random]"),
+    "train": (
+        *("problems=8", "agent.steps=1000", "agent.envs=16", "agent.batch_size=112"),
+        *COMPARED,
+    ),
+    "evaluate": COMPARED,
     "export": (),
-    "deploy": ("--p99-ms", "60000", "--periods", "2", "--period-s", "0.3", "--folder", "kept")
-    + ("--lock", "lock", "--metrics-port", "0", *SHORT_SPACE),
+    "deploy": (
+        "--p99-ms",
+        "60000",
+        "--periods",
+        "2",
+        "--period-s",
+        "0.3",
+        *ONE_PLACE,
+        *SHORT_SPACE,
+    ),
 }
 
 #: Commands whose flags are read, with what they need to be read.
