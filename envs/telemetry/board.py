@@ -1,7 +1,8 @@
-"""Heat, clocks and throttling of a board, from sysfs: what every sensor of a Jetson adds to its watts.
+"""Temperatures, clocks and throttling of a board from sysfs, which every sensor adds to its watts.
 
-Sources: NVIDIA Jetson Linux Developer Guide, "Thermal Management" and "Over-Current Throttling" of the Orin chapter; Linux
-Documentation/ABI/testing/sysfs-class-thermal, sysfs-class-devfreq and sysfs-devices-system-cpu. All of this is a bonus: what cannot be read is left out.
+Files that cannot be read are left out. Sources: NVIDIA Jetson Linux Developer Guide, "Thermal
+Management" and "Over-Current Throttling" of the Orin chapter; Linux
+Documentation/ABI/testing/sysfs-class-thermal, sysfs-class-devfreq and sysfs-devices-system-cpu.
 """
 
 from __future__ import annotations
@@ -13,24 +14,25 @@ from typing import Any
 
 from envs.telemetry.sysfs import read_number, read_text
 
-#: Over-current alarms since the start of the board: `event` on Orin, `irq` on Xavier. oc1 under-voltage, oc2 average, oc3 instantaneous.
+#: Counters of over-current alarms since the board started: `event` on Orin, `irq` on Xavier; oc1 is
+#: under-voltage, oc2 average and oc3 instantaneous current.
 ALARM = re.compile(r"(oc\d+)_(?:event|irq)_cnt")
-#: Cooling devices through which the firmware tells that it holds clocks back for heat; their state is 0 while it does not.
+#: Name of the cooling devices whose state is above 0 while the firmware lowers clocks for heat.
 THROTTLE_ALERT = "-throttle-alert"
-#: A zone that is switched off.
+#: A thermal zone that is switched off reads below this.
 OFFLINE_C = -200.0
 
 
 class BoardFiles:
-    """The files of one board, found once.
+    """The files of one board, which are found once.
 
     Args:
-        root: of the tree; `/` on a board.
+        root: root of the file tree; `/` on a board.
     """
 
     def __init__(self, root: Path) -> None:
         self._zones = {
-            place_name(_text(zone / "type")): zone / "temp"
+            zone_name(_text(zone / "type")): zone / "temp"
             for zone in _sorted(root / "sys/class/thermal", "thermal_zone*")
         }
         self._alerts = {
@@ -47,8 +49,8 @@ class BoardFiles:
         } | _package_counters(root)
         self._clocks = _clock_files(root)
 
-    def told(self) -> dict[str, Any]:
-        """The fields of a sample that do not depend on where power comes from."""
+    def sample_fields(self) -> dict[str, Any]:
+        """Return the fields of a BoardSample that do not depend on the source of power."""
         return {
             "temperatures_c": self.temperatures_c(),
             "clocks_mhz": {
@@ -56,19 +58,20 @@ class BoardFiles:
                 for name, (path, scale) in self._clocks.items()
                 if (hertz := read_number(path)) is not None
             },
-            **self.throttle(),
+            **self.throttle_fields(),
         }
 
     def temperatures_c(self) -> dict[str, float]:
+        """Return the temperatures of the thermal zones that are on, by name."""
         read = {
-            place: milli / 1e3
-            for place, path in self._zones.items()
+            name: milli / 1e3
+            for name, path in self._zones.items()
             if (milli := read_number(path)) is not None
         }
-        return {place: celsius for place, celsius in read.items() if celsius > OFFLINE_C}
+        return {name: celsius for name, celsius in read.items() if celsius > OFFLINE_C}
 
-    def throttle(self) -> dict[str, Any]:
-        """Counters of alarms and of heat, and the places that are throttled for heat now."""
+    def throttle_fields(self) -> dict[str, Any]:
+        """Return counters of throttling, and names of the parts that are throttled for heat now."""
         return {
             "throttle_events": {
                 name: count
@@ -81,13 +84,16 @@ class BoardFiles:
         }
 
 
-def place_name(zone: str) -> str:
-    """One name for what releases spell `CPU-therm`, `cpu-thermal` or `cpu`."""
+def zone_name(zone: str) -> str:
+    """Return one name for a zone that releases spell `CPU-therm`, `cpu-thermal` or `cpu`."""
     return re.sub(r"[-_]therm(al)?$", "", zone.lower())
 
 
 def _package_counters(root: Path) -> dict[str, Path]:
-    """How often a processor package (x86) was too hot; each of its cores shows the same count, and one of them is read."""
+    """Return the files that count how often an x86 processor package was too hot.
+
+    Every core of a package shows the same count; the file of one core is read.
+    """
     cores = _sorted(root / "sys/devices/system/cpu", "cpu[0-9]*")
     counters = {
         _text(core / "topology/physical_package_id"): core
@@ -100,8 +106,8 @@ def _package_counters(root: Path) -> dict[str, Path]:
 
 
 def _clock_files(root: Path) -> dict[str, tuple[Path, int]]:
-    """Where clocks stand, with what makes Hz of them."""
-    # 17000000.ga10b in JetPack 5, 17000000.gpu from JetPack 6 on.
+    """Return the files of clocks by part, each with the factor that gives Hz."""
+    # The GPU is 17000000.ga10b in JetPack 5, 17000000.gpu from JetPack 6 on.
     found = {}
     for device in _sorted(root / "sys/class/devfreq", "*.*"):
         if device.suffix in (".gpu", ".ga10b", ".gv11b"):
@@ -109,7 +115,7 @@ def _clock_files(root: Path) -> dict[str, tuple[Path, int]]:
     for policy in _sorted(root / "sys/devices/system/cpu/cpufreq", "policy*"):
         found[f"cpu{policy.name.removeprefix('policy')}"] = (policy / "scaling_cur_freq", 1000)
     memory = root / "sys/kernel/debug/bpmp/debug/clk/emc/rate"
-    if os.access(memory, os.R_OK):  # for root alone
+    if os.access(memory, os.R_OK):  # usually root only
         found["emc"] = (memory, 1)
     return found
 

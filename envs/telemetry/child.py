@@ -1,9 +1,8 @@
-"""A child process that tells one sample a line, for as long as somebody may want it."""
+"""A child process that writes one sample per line."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import subprocess
@@ -11,19 +10,18 @@ import tempfile
 import threading
 import time
 import weakref
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import IO
 
 from envs.errors import SensorError
-from envs.telemetry.protocol import BoardSample
 
-#: A child that ended or fell silent is started again by a later read, no sooner than so long after its last start.
+#: A child that ended or fell silent is started again by a later read, this long after its last
+#: start.
 RESTART_S = 5.0
 
 
 class _Mailbox:
-    """The newest line, and when it came. Older ones are dropped: nobody reads a sensor between two windows."""
+    """The newest line and its arrival time. Older lines are dropped."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -43,14 +41,17 @@ class _Mailbox:
 
 
 class LineChild:
-    """Runs a command and gives its lines one by one. Where it ended, or fell silent, who asks is told, and whoever asks later starts it again.
+    """Runs a command and returns its lines one by one.
 
-    The child ends with `close`, when this object is collected, or with the interpreter; if that is killed, at its next line.
+    A read raises SensorError if the child ended or fell silent; a later read starts it again. The
+    child ends with `close`, when this object is collected, or with the interpreter. If the
+    interpreter is killed, the child ends at its next line.
 
     Args:
-        sensor: who speaks, for messages.
+        sensor: name of the sensor, for messages.
         command: program and arguments.
-        silence_s: without a line for so long, it counts as dead; start_s: the same for the first line.
+        silence_s: time without a line after which the child counts as dead.
+        start_s: the same for the first line.
     """
 
     def __init__(
@@ -66,25 +67,27 @@ class LineChild:
 
     def _start(self) -> None:
         self._started_s = time.perf_counter()
-        self._patience_s = self._start_s
-        self._complaints = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - open as long as the child is
+        self._timeout_s = self._start_s
+        # The file stays open as long as the child runs.
+        self._stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self._mail = _Mailbox()
         try:
-            # A session of its own: Ctrl-C is for the program that watches, which still wants to read its last window.
+            # A session of its own: Ctrl-C must not end the child before the last window is read.
             process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=self._complaints,
+                stderr=self._stderr,
                 text=True,
                 errors="replace",
                 start_new_session=True,
             )
         except OSError as error:
-            self._complaints.close()
+            self._stderr.close()
             self._mail.ended = True
             raise SensorError(
-                f"{self._sensor}: {self._command[0]} cannot be started ({error.strerror or error}): install it, or choose another sensor"
+                f"{self._sensor}: {self._command[0]} cannot be started "
+                f"({error.strerror or error}): install it, or choose another sensor"
             ) from error
         self._process = process
         assert process.stdout is not None
@@ -94,10 +97,10 @@ class LineChild:
             name=f"{self._sensor} lines",
             daemon=True,
         ).start()
-        self._end = weakref.finalize(self, _end, process, self._complaints)
+        self._end = weakref.finalize(self, _end, process, self._stderr)
 
     def next_line(self) -> tuple[str, float]:
-        """A line that was not given yet, and when it came; waits for one.
+        """Wait for a line that was not returned yet; return it and its arrival time.
 
         Raises:
             SensorError: the child ended, or has been silent for too long.
@@ -113,61 +116,42 @@ class LineChild:
     def _line(self) -> tuple[str, float]:
         mail = self._mail
         with mail.changed:
-            mail.changed.wait_for(lambda: mail.line is not None or mail.ended, self._patience_s)
+            mail.changed.wait_for(lambda: mail.line is not None or mail.ended, self._timeout_s)
             line, mail.line = mail.line, None
             when_s = mail.when_s
-        if line is not None and time.perf_counter() - when_s <= self._patience_s:
-            self._patience_s = self._silence_s
+        if line is not None and time.perf_counter() - when_s <= self._timeout_s:
+            self._timeout_s = self._silence_s
             return line.strip(), when_s
         if mail.ended:
             raise SensorError(
-                f"{self._sensor}: the process that reads it has ended ({self._last_words()}): start it by hand to see why"
+                f"{self._sensor}: the process that reads it has ended ({self._last_error()}): "
+                "start it by hand to see why"
             )
         raise SensorError(
-            f"{self._sensor}: nothing was told for {self._patience_s:g} s: restart the service, or choose another sensor"
+            f"{self._sensor}: no sample came for {self._timeout_s:g} s: "
+            "restart the service, or choose another sensor"
         )
 
     def close(self) -> None:
+        """End the child; idempotent."""
         self._closed = True
         self._end()
 
-    def _last_words(self) -> str:
-        if self._complaints.closed:
+    def _last_error(self) -> str:
+        if self._stderr.closed:
             return "closed"
         try:
             code = f"code {self._process.wait(1.0)}"
         except subprocess.TimeoutExpired:
             code = "it closed its output"
-        self._complaints.seek(0)
-        said = self._complaints.read().split("\n")
-        return next((line.strip() for line in reversed(said) if line.strip()), code)
+        self._stderr.seek(0)
+        lines = [line.strip() for line in self._stderr.read().split("\n")]
+        return next(filter(None, reversed(lines)), code)
 
 
-class LineSensor(ABC):
-    """A sensor whose samples are the lines of a child, one a read; one that tells nothing at the start ends at once."""
-
-    def __init__(self, child: LineChild) -> None:
-        self._child = child
-        try:
-            self.has_power = not math.isnan(self.read().total_w)
-        except SensorError:
-            self.close()
-            raise
-
-    def read(self) -> BoardSample:
-        return self._sample(*self._child.next_line())
-
-    def close(self) -> None:
-        self._child.close()
-
-    @abstractmethod
-    def _sample(self, line: str, when_s: float) -> BoardSample:
-        """What a line says; SensorError if that is no sample."""
-
-
-def _end(process: subprocess.Popen[str], complaints: IO[str]) -> None:
+def _end(process: subprocess.Popen[str], stderr: IO[str]) -> None:
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    complaints.close()
+    stderr.close()

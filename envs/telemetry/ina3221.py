@@ -1,8 +1,9 @@
-"""INA3221 power monitors through the kernel's hwmon files: the first choice on a Jetson, for no process stands between.
+"""INA3221 power monitors of a Jetson through the kernel's hwmon files, without another process.
 
-The layout is that of JetPack 5, 6 and 7 (NVIDIA Jetson Linux Developer Guide; Linux Documentation/hwmon/ina3221.rst): below
-/sys/bus/i2c/drivers/ina3221/BUS-ADDRESS/hwmon/hwmonN stand in{1,2,3}_label, in*_input in mV, curr*_input in mA and
-shunt*_resistor in uOhm. N is not stable, so that rails are found by their labels.
+The layout is that of JetPack 5, 6 and 7 (NVIDIA Jetson Linux Developer Guide; Linux
+Documentation/hwmon/ina3221.rst): /sys/bus/i2c/drivers/ina3221/BUS-ADDRESS/hwmon/hwmonN has
+in{1,2,3}_label, in*_input in mV, curr*_input in mA and shunt*_resistor in uOhm. N is not stable, so
+that rails are found by their labels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from envs.errors import SensorError
 from envs.telemetry.board import BoardFiles
 from envs.telemetry.protocol import BoardSample
-from envs.telemetry.rails import STEPS_W, module_rails, of_rails, step_w
+from envs.telemetry.rails import STEPS_W, module_rails, sample_of_rails, step_w
 from envs.telemetry.sysfs import folders, need_number, read_number, read_text, refusal
 
 NAME = "ina3221"
@@ -33,7 +34,7 @@ class Channel:
     shunt_ohm: float
 
     def read(self) -> tuple[float, float]:
-        """Watts, and their step."""
+        """Return the power, and the smallest change of it that shows [W]."""
         if self.watts is not None:
             return need_number(NAME, self.watts) / 1e6, STEPS_W.get(self.rail, math.nan)
         volts, amperes = need_number(NAME, self.volts) / 1e3, need_number(NAME, self.amperes) / 1e3
@@ -46,10 +47,10 @@ class Channel:
 
 
 class Ina3221Sensor:
-    """Watts by rail, as volts times amperes.
+    """Measures power by rail, as volts times amperes.
 
     Args:
-        root: of the tree; `/` on a board.
+        root: root of the file tree; `/` on a board.
 
     Raises:
         SensorError: there is no such monitor, or it may not be read.
@@ -58,32 +59,34 @@ class Ina3221Sensor:
     name = NAME
 
     def __init__(self, root: Path = Path("/")) -> None:
-        self._channels = find_channels(root)
+        self._channels = _find_channels(root)
         if not self._channels:
             raise SensorError(
-                f"{NAME}: no power monitor below {root / DRIVER}: this is no Jetson, or its kernel has no ina3221 driver"
+                f"{NAME}: no power monitor below {root / DRIVER}: "
+                "this is not a Jetson, or its kernel has no ina3221 driver"
             )
         self._board = BoardFiles(root)
         self.has_power = bool(module_rails(channel.rail for channel in self._channels))
         self.read()
 
     def read(self) -> BoardSample:
+        """Return a sample; raise SensorError if a rail cannot be read."""
+        # A read may wait for a conversion, up to 40 ms for all rails together.
         began_s = time.perf_counter()
-        told = {channel.rail: channel.read() for channel in self._channels}
-        when_s = (
-            began_s + time.perf_counter()
-        ) / 2  # a read may wait for a conversion, up to 40 ms for all rails together
-        rails_w = {rail: watts for rail, (watts, _) in told.items()}
-        return of_rails(
-            rails_w, {rail: step for rail, (_, step) in told.items()}, when_s, **self._board.told()
+        readings = {channel.rail: channel.read() for channel in self._channels}
+        when_s = (began_s + time.perf_counter()) / 2
+        return sample_of_rails(
+            {rail: watts for rail, (watts, _) in readings.items()},
+            {rail: step for rail, (_, step) in readings.items()},
+            when_s,
+            **self._board.sample_fields(),
         )
 
     def close(self) -> None:
-        """No file is kept open."""
+        """Do nothing: no file is kept open."""
 
 
-def find_channels(root: Path) -> list[Channel]:
-    """The channels of all monitors that are connected to something."""
+def _find_channels(root: Path) -> list[Channel]:
     chips = [
         chip
         for device in folders(NAME, root / DRIVER)
@@ -98,7 +101,10 @@ def find_channels(root: Path) -> list[Channel]:
 
 
 def _channel(chip: Path, number: int) -> Channel | None:
-    """One of the three channels; None where nothing is connected (no label, `NC`) or it is switched off, which reads as ENODATA."""
+    """Return one of the three channels; None if it is not connected or switched off.
+
+    A channel that is not connected has no label or `NC`; one that is off answers ENODATA.
+    """
     try:
         rail = read_text(chip / f"in{number}_label")
     except PermissionError as error:

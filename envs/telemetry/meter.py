@@ -1,4 +1,4 @@
-"""Reading a sensor from a thread of its own while a window is open."""
+"""Read a sensor in a thread of its own while a window is open."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from envs.errors import SensorError, TunerError
 from envs.telemetry.energy import PowerWindow, power_window, reading_fault
 from envs.telemetry.protocol import BoardSample, Sensor
 
-#: Longer than a sensor waits for its own sample, so that it is the one who says what is wrong.
+#: How long a reading may take. It is longer than the timeouts of sensors, whose own errors say
+#: more.
 ANSWER_S = 5.0
 
-
-#: So many of a window's readings may fail: trapezoids bridge a gap. A service that is restarted costs one or two.
+#: Share of a window's readings that may fail; trapezoids bridge the gaps. The restart of a service
+#: costs one or two readings.
 FAILED_SHARE = 0.1
 
 
 class PowerMeter:
-    """The power of what happens inside its `with` block; ask for `window` after it. One meter serves any number of windows, one by one.
+    """Measures the power during its `with` block; `window` returns the result afterwards.
 
-    A sensor of watts is read every `interval_s`; for one that counts energy, the two ends are enough. A sensor that fails, hangs, or is
-    stuck is told as such in the window and disturbs nothing else. While a reading of an earlier window has not come back, none is begun.
+    One meter serves any number of windows, one after the other. A sensor of power is read every
+    `interval_s`; a sensor that counts energy is read at both ends. If a sensor fails, hangs, or is
+    stuck, the window has a fault and nothing else is disturbed. No reading starts while a reading
+    of an earlier window has not returned.
     """
 
     def __init__(self, sensor: Sensor, interval_s: float = 0.1) -> None:
@@ -47,13 +50,13 @@ class PowerMeter:
             self._readings.end()
 
     def window(self) -> PowerWindow:
-        """From the reading before the block to the one after it."""
+        """Return the power from the reading before the block to the reading after it."""
         has_power = self.sensor.has_power
         if self._hangs:
             return power_window(
                 [],
                 has_power,
-                f"{self.sensor.name}: a reading that was begun in an earlier window has not come back",
+                f"{self.sensor.name}: a reading of an earlier window has not returned",
             )
         if self._readings is None:
             return power_window([], has_power)
@@ -61,20 +64,19 @@ class PowerMeter:
 
 
 class _Readings:
-    """Of one window, by a thread of its own."""
+    """The readings of one window, taken by a thread of its own."""
 
     def __init__(self, sensor: Sensor, interval_s: float) -> None:
         self.samples: list[BoardSample] = []
         self._sensor = sensor
         self._interval_s = interval_s
         self._failed = 0
-        self._complaint = ""  # of the last reading
-        self._last_complaint = ""
+        self._error = ""  # of the last reading; empty if it succeeded
+        self._last_error = ""
         self._read_once = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, name="power", daemon=True
-        )  # a read that hangs must not keep the program
+        # A daemon: a reading that hangs must not keep the program alive.
+        self._thread = threading.Thread(target=self._run, name="power", daemon=True)
 
     @property
     def alive(self) -> bool:
@@ -89,11 +91,14 @@ class _Readings:
         self._thread.join(ANSWER_S if self._read_once.is_set() else 0.0)
 
     def fault(self) -> str:
-        """Why they do not count: the last one failed, or too many did; nothing if they do."""
+        """Return why the readings cannot be used; "" if they can.
+
+        They cannot if the last reading failed, or too many did.
+        """
         if self.alive:
             return f"{self._sensor.name}: no answer within {ANSWER_S:g} s"
-        few = self._failed <= FAILED_SHARE * (self._failed + len(self.samples))
-        return self._complaint if few else self._last_complaint
+        few_failed = self._failed <= FAILED_SHARE * (self._failed + len(self.samples))
+        return self._error if few_failed else self._last_error
 
     def _run(self) -> None:
         last = False
@@ -109,22 +114,17 @@ class _Readings:
             if fault := reading_fault(sample, self._sensor.has_power):
                 raise SensorError(f"{self._sensor.name}: {fault}")
             self.samples.append(sample)
-            self._complaint = ""
+            self._error = ""
             return
         except TunerError as error:
-            self._complaint = str(error)
-        except (
-            Exception
-        ) as error:  # a driver's own; whatever it is, the window goes on without power
-            self._complaint = f"{self._sensor.name}: {type(error).__name__}: {error}"
-        self._last_complaint = self._complaint
+            self._error = str(error)
+        except Exception as error:  # of a driver: the window goes on without power
+            self._error = f"{self._sensor.name}: {type(error).__name__}: {error}"
+        self._last_error = self._error
         self._failed += 1
 
     def _pause_s(self) -> float | None:
-        """Until the next reading; None is until the end of the block."""
+        """Return the pause until the next reading; None lasts until the end of the block."""
         first = self.samples[0] if self.samples else BoardSample()
-        return (
-            self._interval_s
-            if (self._sensor.has_power or first.rails_w) and not first.energy_j
-            else None
-        )
+        measures_power = (self._sensor.has_power or first.rails_w) and not first.energy_j
+        return self._interval_s if measures_power else None

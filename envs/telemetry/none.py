@@ -1,4 +1,4 @@
-"""Where nothing tells power."""
+"""The sensor of a computer that does not measure power."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from envs.telemetry.protocol import BoardSample
 
 
 class NoSensor:
-    """A computer that does not tell its power: NaN, never 0."""
+    """Returns samples without power: NaN, never 0."""
 
     name = "none"
     has_power = False
 
     def read(self) -> BoardSample:
+        """Return an empty sample."""
         return BoardSample()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""

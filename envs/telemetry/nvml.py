@@ -1,4 +1,4 @@
-"""Power of a desktop GPU through NVIDIA's management library. A Jetson has none that tells anything."""
+"""Power of a desktop GPU through NVIDIA's management library, which Jetsons do not support."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from envs.optional import optional_import
 from envs.telemetry.protocol import BoardSample
 
 NAME = "nvml"
-#: Its readings are renewed every 20 to 100 ms, by board (Yang, Adamek, Armour, "Part-time power measurements", arXiv 2312.02741).
+#: Readings are renewed every 20 to 100 ms, depending on the board (Yang, Adamek, Armour, "Part-time
+#: power measurements", arXiv 2312.02741).
 REFRESH_S = 0.1
-#: Power is told in mW, and rounded to so many W by older boards; what is told is not the accuracy of the shunt behind it.
+#: Power is reported in mW. The step says nothing about the accuracy of the shunt.
 STEP_W = 1e-3
 
-#: Seconds for which clocks were held back, counted by the driver; the names that pynvml gives to the policies.
+#: Counters of time with lowered clocks, by the names of the policies in pynvml.
 VIOLATIONS = {"power_cap": "NVML_PERF_POLICY_POWER", "thermal": "NVML_PERF_POLICY_THERMAL"}
-#: What holds the clocks back now, and is no choice of the user's.
+#: Causes that lower the clocks now and that the user did not choose.
 REASONS = {
     "hardware_slowdown": "nvmlClocksThrottleReasonHwSlowdown",
     "hardware_thermal": "nvmlClocksThrottleReasonHwThermalSlowdown",
@@ -31,14 +32,16 @@ REASONS = {
 
 
 class NvmlSensor:
-    """The GPU that CUDA would use first: joules where the driver counts them (Volta and later), watts elsewhere.
+    """Measures the first GPU that CUDA uses.
+
+    It counts energy if the driver does (Volta and later), and measures power otherwise.
 
     Args:
-        root: not used; the driver is asked.
+        root: not used.
 
     Raises:
         DependencyError: nvidia-ml-py is not installed.
-        SensorError: there is no driver or no GPU, or it tells no power.
+        SensorError: there is no driver or no GPU, or it does not measure power.
     """
 
     name = NAME
@@ -50,7 +53,8 @@ class NvmlSensor:
             self._nvml.nvmlInit()
         except self._nvml.NVMLError as error:
             raise SensorError(
-                f"{NAME}: {error}: this computer has no NVIDIA driver that answers, install it or choose another sensor"
+                f"{NAME}: {error}: this computer has no NVIDIA driver that answers, "
+                "install it or choose another sensor"
             ) from error
         try:
             self._handle = self._chosen()
@@ -61,19 +65,21 @@ class NvmlSensor:
         except self._nvml.NVMLError as error:
             self._nvml.nvmlShutdown()
             raise SensorError(
-                f"{NAME}: the GPU tells no power ({error}): choose another sensor"
+                f"{NAME}: the GPU does not measure power ({error}): choose another sensor"
             ) from error
         self._open = True
 
     def read(self) -> BoardSample:
+        """Return a sample; raise SensorError if the driver does not answer."""
         try:
             return self._counted() if self._counts else self._watts()
         except self._nvml.NVMLError as error:
             raise SensorError(
-                f"{NAME}: the GPU has stopped telling its power ({error}): see nvidia-smi"
+                f"{NAME}: the GPU has stopped measuring power ({error}): see nvidia-smi"
             ) from error
 
     def close(self) -> None:
+        """Release the library; idempotent."""
         if self._open:
             self._open = False
             with contextlib.suppress(self._nvml.NVMLError):
@@ -90,13 +96,17 @@ class NvmlSensor:
             ("gpu",),
             energy_j={"gpu": after_j},
             refresh_s=REFRESH_S,
-            **self._told(),
+            **self._sample_fields(),
         )
 
     def _watts(self) -> BoardSample:
         watts = self._nvml.nvmlDeviceGetPowerUsage(self._handle) / 1e3
         return BoardSample(
-            watts, {"gpu": watts}, total_rails=("gpu",), steps_w={"gpu": STEP_W}, **self._told()
+            watts,
+            {"gpu": watts},
+            total_rails=("gpu",),
+            steps_w={"gpu": STEP_W},
+            **self._sample_fields(),
         )
 
     def _energy(self) -> tuple[float, float]:
@@ -107,14 +117,14 @@ class NvmlSensor:
         )
         return time.perf_counter(), joules
 
-    def _told(self) -> dict[str, Any]:
+    def _sample_fields(self) -> dict[str, Any]:
         nvml = self._nvml
         celsius = self._ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU)
         clocks = {
             "gpu": self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
             "memory": self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
         }
-        held = {
+        violations = {
             name: self._ask("nvmlDeviceGetViolationStatus", getattr(nvml, policy))
             for name, policy in VIOLATIONS.items()
         }
@@ -124,7 +134,7 @@ class NvmlSensor:
             "clocks_mhz": {part: float(mhz) for part, mhz in clocks.items() if mhz is not None},
             "throttle_events": {
                 name: int(status.violationTime)
-                for name, status in held.items()
+                for name, status in violations.items()
                 if status is not None
             },
             "throttling": tuple(
@@ -133,14 +143,17 @@ class NvmlSensor:
         }
 
     def _ask(self, function: str, *arguments: Any) -> Any:
-        """An answer, or None where this board does not give it."""
+        """Return an answer of the library; None if this board does not give it."""
         try:
             return getattr(self._nvml, function)(self._handle, *arguments)
         except self._nvml.NVMLError:
             return None
 
     def _chosen(self) -> Any:
-        """The first of CUDA_VISIBLE_DEVICES, by position (in the order of the bus, as with CUDA_DEVICE_ORDER=PCI_BUS_ID) or UUID."""
+        """Return the first of CUDA_VISIBLE_DEVICES, by position or UUID.
+
+        Positions follow the order of the bus, as with CUDA_DEVICE_ORDER=PCI_BUS_ID.
+        """
         first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
         if first.startswith("GPU-"):
             return self._nvml.nvmlDeviceGetHandleByUUID(first)

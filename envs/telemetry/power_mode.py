@@ -1,4 +1,4 @@
-"""The power mode of a Jetson, from the files in which `nvpmodel` keeps it."""
+"""Read the power mode of a Jetson from the files of `nvpmodel`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ UNKNOWN = "unknown"
 
 
 def read_power_mode(root: Path = Path("/")) -> str:
-    """Name of the power mode without `MODE_`, such as `MAXN` or `30W`; its number where it has no name, `unknown` where there is none.
+    """Return the name of the power mode without `MODE_`, such as `MAXN` or `30W`.
 
-    nvpmodel writes `pmode:0002` into var/lib/nvpmodel/status; etc/nvpmodel.conf names the modes.
+    A mode without a name gives its number; no mode gives `unknown`. nvpmodel writes `pmode:0002`
+    into var/lib/nvpmodel/status; etc/nvpmodel.conf names the modes.
     """
     status = _text(root / "var/lib/nvpmodel/status")
     found = re.search(r"pmode:\s*(\d+)", status)

@@ -1,4 +1,4 @@
-"""The sensor seam: what a board tells of its power, heat, clocks and throttling."""
+"""The interface of sensors: power, temperatures, clocks and throttling of a board."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class BoardSample:
-    """What a board told at one moment. Missing is NaN, or not in the dict; never 0.
+    """One reading of a board. A missing number is NaN or not in the dict; never 0.
 
     Attributes:
-        total_w: of the module; NaN where that is unknown. Where energy is counted, the mean since the sensor was last read.
-        rails_w: watts by rail.
-        time_s: when, on the clock of `time.perf_counter`.
-        total_rails: the rails that make the total; empty where it is unknown.
-        energy_j: what a counter shows, by rail; empty where the sensor tells watts.
-        energy_wrap_j: where that counter starts again from zero; a rail that is not in it never does.
-        refresh_s: how old a counter may be when it is read.
-        steps_w: the smallest change that shows, by rail.
-        temperatures_c: by place.
-        clocks_mhz: by part.
-        throttle_events: counters of over-current and the like since the board was started.
-        throttling: what holds the clocks back at this moment.
+        total_w: power of the module; NaN if unknown. With energy counters it is the mean since the
+            last reading.
+        rails_w: power by rail.
+        time_s: time of the reading on the clock of `time.perf_counter`.
+        total_rails: the rails whose sum is the total; empty if the total is unknown.
+        energy_j: energy counters by rail; empty if the sensor measures power.
+        energy_wrap_j: value at which a counter starts again from zero, by rail; a rail that is
+            missing never wraps.
+        refresh_s: highest age of a counter when it is read.
+        steps_w: smallest change of power that shows, by rail.
+        temperatures_c: temperatures by zone.
+        clocks_mhz: clocks by part.
+        throttle_events: counters of throttling, such as over-current alarms, since the start of the
+            board.
+        throttling: causes that lower the clocks at this moment.
     """
 
     total_w: float = math.nan
@@ -42,17 +45,22 @@ class BoardSample:
 
 
 class Sensor(Protocol):
-    """Where power is read. `name` goes into every measurement."""
+    """A source of power readings."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the sensor, which every measurement carries."""
 
     @property
     def has_power(self) -> bool:
-        """Whether it tells the total; a power limit is refused where it does not."""
+        """True if it measures the total power; otherwise a power limit is refused."""
 
     def read(self) -> BoardSample:
-        """What the board tells now; may wait for the next sample. SensorError if nothing can be read."""
+        """Return the present reading; may wait for the next sample.
+
+        Raises:
+            SensorError: nothing can be read.
+        """
 
     def close(self) -> None:
-        """Let go of what is held; idempotent."""
+        """Release all resources; idempotent."""

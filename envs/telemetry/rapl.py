@@ -1,4 +1,4 @@
-"""Energy of processor packages, as Intel and AMD count it, through the kernel's powercap tree."""
+"""Energy counters of Intel and AMD processor packages through the kernel's powercap tree."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from envs.telemetry.sysfs import folders, need_number, read_text, refusal
 
 NAME = "rapl"
 POWERCAP = Path("sys/class/powercap")
-#: The counters are renewed about every millisecond (Intel Software Developer's Manual, volume 3, "Package RAPL domain").
+#: Counters are renewed about every millisecond (Intel Software Developer's Manual, volume 3,
+#: "Package RAPL domain").
 REFRESH_S = 1e-3
 
 
 class RaplSensor:
-    """Joules by package; the counters wrap around.
+    """Counts energy by package; the counters wrap around.
 
-    Only whole packages (`intel-rapl:0`, not `intel-rapl:0:1`): a package's counter holds its cores already.
+    Only whole packages are read (`intel-rapl:0`, not `intel-rapl:0:1`), which contain their cores.
 
     Args:
-        root: of the tree; `/` on a computer.
+        root: root of the file tree; `/` on a computer.
 
     Raises:
         SensorError: there are no such counters, or they may not be read.
@@ -40,7 +41,8 @@ class RaplSensor:
         ]
         if not domains:
             raise SensorError(
-                f"{NAME}: no energy counters below {root / POWERCAP}: this processor or virtual machine shows none"
+                f"{NAME}: no energy counters below {root / POWERCAP}: "
+                "this processor or virtual machine shows none"
             )
         self._domains = {f"{_label(path)}@{path.name}": path for path in domains}
         self._wraps_j = {
@@ -48,12 +50,13 @@ class RaplSensor:
             for name, path in self._domains.items()
         }
         packages = tuple(name for name in self._domains if name.startswith("package"))
-        # psys, where there is one, is the whole platform and holds the packages already.
+        # psys, if there is one, is the whole platform and contains the packages.
         self._total_rails = packages or tuple(self._domains)
         self._board = BoardFiles(root)
         self._last = self._energies()
 
     def read(self) -> BoardSample:
+        """Return a sample; its power is the mean since the last reading."""
         (then_s, before), (now_s, after) = self._last, self._energies()
         self._last = (now_s, after)
         elapsed_s = now_s - then_s
@@ -73,11 +76,11 @@ class RaplSensor:
             energy_j=after,
             energy_wrap_j=self._wraps_j,
             refresh_s=REFRESH_S,
-            **self._board.told(),
+            **self._board.sample_fields(),
         )
 
     def close(self) -> None:
-        """No file is kept open."""
+        """Do nothing: no file is kept open."""
 
     def _energies(self) -> tuple[float, dict[str, float]]:
         return time.perf_counter(), {

@@ -1,4 +1,4 @@
-"""Which sensor tells the power of this computer: found by trying, not by the name of a board."""
+"""Find the sensor that measures the power of this computer, by trying each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from envs.telemetry.rapl import RaplSensor
 
 logger = logging.getLogger(__name__)
 
-#: In the order in which `auto` tries them: without a process between first, then what only a board has, then what a desktop has.
+#: In the order in which `auto` tries them: first files of the board, then its service, then sensors
+#: of a desktop computer.
 SENSORS: dict[str, Callable[[Path], Sensor]] = {
     "ina3221": Ina3221Sensor,
     "jtop": JtopSensor,
@@ -27,16 +28,19 @@ SENSORS: dict[str, Callable[[Path], Sensor]] = {
 
 
 def probe_sensor(kind: str = "auto", root: Path = Path("/"), on_gpu: bool = False) -> Sensor:
-    """A sensor that answers.
+    """Return a sensor that answers.
 
     Args:
-        on_gpu: whether a GPU serves: `auto` then passes over what measures the processor alone, and otherwise over what measures a GPU alone.
-        kind: its name, or `auto` for the first of SENSORS that tells the total, or else works at all, as `none` always does. Why others do not is logged.
-        root: of the tree that holds /sys, /run and /usr; another one than `/` in tests.
+        kind: name of a sensor, or `auto` for the first of SENSORS that measures the total power; if
+            none does, the first that works. Reasons against the others are logged at level DEBUG.
+        root: root of the tree with /sys, /run and /usr; tests use another one than `/`.
+        on_gpu: a GPU serves. `auto` then skips the sensor of the processor alone, and otherwise the
+            sensor of a GPU alone.
 
     Raises:
-        OptionError: no sensor is called so.
-        SensorError, DependencyError: the sensor that was asked for by name does not work; the message says why and what to do.
+        OptionError: no sensor has this name.
+        SensorError: the named sensor does not work; the message says why and what to do.
+        DependencyError: its package is not installed.
     """
     if kind != "auto":
         if kind not in SENSORS:
@@ -49,7 +53,7 @@ def probe_sensor(kind: str = "auto", root: Path = Path("/"), on_gpu: bool = Fals
         try:
             sensor = make(root)
         except TunerError as error:
-            logger.info("passed over %s (%s)", name, error)
+            logger.debug("skipped %s (%s)", name, error)
             continue
         if sensor.has_power:
             return sensor

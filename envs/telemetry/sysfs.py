@@ -1,4 +1,4 @@
-"""Reading the small files in which a kernel shows its sensors."""
+"""Read the small files in which a kernel shows its sensors."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from envs.errors import SensorError
 
 
 def read_text(path: Path) -> str:
-    """The one line of a file below /sys; OSError if it cannot be read.
+    """Return the line of a file below /sys; raise OSError if it cannot be read.
 
-    Not `Path.read_text`: a thermal zone that is powered off answers EAGAIN, which a buffered file turns into a TypeError.
+    `Path.read_text` does not work here: a thermal zone that is powered off answers EAGAIN, which a
+    buffered file turns into a TypeError.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -21,7 +22,7 @@ def read_text(path: Path) -> str:
 
 
 def read_number(path: Path) -> int | None:
-    """An integer, or None where the file cannot be read or holds none."""
+    """Return the integer in a file; None if the file cannot be read or has no integer."""
     try:
         return int(read_text(path))
     except (OSError, ValueError):
@@ -29,19 +30,24 @@ def read_number(path: Path) -> int | None:
 
 
 def need_number(sensor: str, path: Path) -> int:
-    """An integer that a sensor cannot do without; SensorError, naming the file, if it is not to be had."""
+    """Return the integer in a file; raise SensorError, naming the file, if there is none."""
     try:
         return int(read_text(path))
     except OSError as error:
         raise SensorError(f"{sensor}: {refusal(path, error)}") from error
     except ValueError:
         raise SensorError(
-            f"{sensor}: {path} holds no number: the kernel's driver is not the one this was written for"
+            f"{sensor}: {path} holds no number: "
+            "the kernel's driver is not the one this was written for"
         ) from None
 
 
 def folders(sensor: str, path: Path, prefix: str = "") -> list[Path]:
-    """Sorted entries of a folder whose names start so; none where it is missing. SensorError where it may not be read."""
+    """Return the sorted entries of a folder that start with `prefix`; none if it is missing.
+
+    Raises:
+        SensorError: the folder may not be read.
+    """
     try:
         return sorted(path / name for name in os.listdir(path) if name.startswith(prefix))
     except PermissionError as error:
@@ -51,7 +57,10 @@ def folders(sensor: str, path: Path, prefix: str = "") -> list[Path]:
 
 
 def refusal(path: Path, error: OSError) -> str:
-    """Why a file cannot be read, and what to do."""
+    """Say why a file cannot be read and what to do."""
     if isinstance(error, PermissionError):
-        return f"{path} may not be read by this user: run as root, or allow it once with `sudo chmod a+r {path}`"
+        return (
+            f"{path} may not be read by this user: "
+            f"run as root, or allow it once with `sudo chmod a+r {path}`"
+        )
     return f"{path} cannot be read ({error.strerror or error}): choose another sensor"

@@ -1,4 +1,4 @@
-"""Fixtures of the sensors' tests."""
+"""Fixtures for tests of sensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def public_root() -> Iterator[Path]:
-    """A folder whose parents another user may pass; pytest's own may not."""
+    """Return a folder that another user can reach, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)

@@ -1,11 +1,11 @@
-"""A small service that speaks the protocol of jtop, for the real client of jetson-stats to speak with.
+"""A small service that speaks the protocol of jtop with the real client of jetson-stats.
 
-The protocol is a manager of Python's multiprocessing behind a socket, with three shared objects: a queue of control messages, a dict of
-data, and an event that says that the data is new. A client asks for an interval and is answered with what the board is. What this one
-tells is an AGX Orin as `tests.envs.telemetry.trees` has it.
+The protocol is a manager of Python's multiprocessing behind a socket, with three shared objects: a
+queue of control messages, a dict of data, and an event that says that the data is new. A client
+asks for an interval and receives a description of the board; here an AGX Orin as in `trees`.
 
-Run as `python -m tests.envs.telemetry.jtop_service SOCKET VERSION INTERVAL`: VERSION is the one it says it has, empty for the client's own;
-INTERVAL is that of another client, which came first, empty for none.
+Run as `python -m tests.envs.telemetry.jtop_service SOCKET VERSION INTERVAL`: VERSION is the version
+that it reports, empty for the client's own; INTERVAL is that of an earlier client, empty for none.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import pytest
 from envs.telemetry.jtop import JtopSensor
 from tests.envs.telemetry import trees
 
-#: The client as it is, but for the place of the socket, which it has fixed below /run.
+#: The real client with another path of the socket, which the client fixes below /run.
 CLIENT = """
 import sys, jtop.service
 jtop.service.JTOP_PIPE = sys.argv[1]
@@ -50,7 +50,7 @@ def rail(millivolts: int, milliamperes: int) -> dict[str, Any]:
 
 
 def power(position: int) -> dict[str, Any]:
-    """The GPU's current goes up and down; the sum that jtop makes of all rails counts the last one twice."""
+    """Return rails whose GPU current changes; jtop's own total counts the last rail twice."""
     rails = {
         "VDD_GPU_SOC": rail(19952, 160 + 20 * (position % 3)),
         "VDD_CPU_CV": rail(19952, 720),
@@ -64,7 +64,7 @@ def power(position: int) -> dict[str, Any]:
 
 
 def board(position: int) -> dict[str, Any]:
-    """The data of one sample, as the service of jetson-stats 7.2 lays it out."""
+    """Return the data of one sample in the layout of jetson-stats 7.2."""
     clock = {
         "cur": 407_000,
         "min": 306_000,
@@ -97,7 +97,7 @@ def board(position: int) -> dict[str, Any]:
 
 
 def serve(socket: str, version: str, interval: str) -> None:
-    """Answer clients, and have a new sample at the interval that the first of them asked for."""
+    """Answer clients; produce a sample at the interval of the first client."""
     from multiprocessing.managers import SyncManager
 
     import jtop
@@ -115,7 +115,7 @@ def serve(socket: str, version: str, interval: str) -> None:
     Service.register("sync_event", callable=lambda: renewed)
     server = Service(address=socket, authkey=jtop.service.get_key().encode()).get_server()
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    interval_s, position, due_s = 0.0, 0, math.inf  # nothing is read before somebody wants it
+    interval_s, position, due_s = 0.0, 0, math.inf  # nothing is read before a client asks
     while True:
         try:
             message = control.get(timeout=0.02)
@@ -144,7 +144,7 @@ def serve(socket: str, version: str, interval: str) -> None:
 
 
 class JtopService:
-    """The service as a process of its own, below a folder that is short enough for the name of a socket."""
+    """The service as a process, below a folder that is short enough for the name of a socket."""
 
     def __init__(self, version: str = "", interval: str = "") -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="jtop")

@@ -1,4 +1,4 @@
-"""A stand-in for pynvml with one GPU, for what a computer without a GPU cannot show. The names are those of nvidia-ml-py 13."""
+"""A stand-in for pynvml with one GPU, with the names of nvidia-ml-py 13."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ class NVMLError(Exception):
 def install(
     monkeypatch: pytest.MonkeyPatch, counts: bool, has_power: bool = True, throttled: int = 0
 ) -> ModuleType:
-    """Make `import pynvml` give the stand-in.
+    """Make `import pynvml` return the stand-in.
 
     Args:
-        counts: whether the GPU counts energy, as boards from Volta on do.
-        throttled: the bits of what holds its clocks back.
+        monkeypatch: undoes it after the test.
+        counts: the GPU counts energy, as boards from Volta on do.
+        has_power: the GPU measures power.
+        throttled: the bits of the causes that lower its clocks.
     """
     module = ModuleType("pynvml")
     millijoules = itertools.count(5_000_000, 7)
@@ -36,7 +38,7 @@ def install(
             raise NVMLError("Not Supported")
         return 61_250
 
-    def held(handle: object, policy: int) -> SimpleNamespace:
+    def violation(handle: object, policy: int) -> SimpleNamespace:
         if policy != 0:
             raise NVMLError("Not Supported")
         return SimpleNamespace(violationTime=next(violation_ns))
@@ -58,9 +60,9 @@ def install(
         nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
         nvmlDeviceGetTotalEnergyConsumption=energy,
         nvmlDeviceGetPowerUsage=power,
-        nvmlDeviceGetTemperature=lambda handle, place: 45,
+        nvmlDeviceGetTemperature=lambda handle, sensor: 45,
         nvmlDeviceGetClockInfo=lambda handle, part: 1410 if part == 1 else 1593,
-        nvmlDeviceGetViolationStatus=held,
+        nvmlDeviceGetViolationStatus=violation,
         nvmlDeviceGetCurrentClocksThrottleReasons=lambda handle: throttled,
     )
     monkeypatch.setitem(sys.modules, "pynvml", module)

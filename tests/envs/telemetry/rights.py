@@ -1,4 +1,4 @@
-"""The rights of an ordinary user, also where the tests run as root."""
+"""The rights of an ordinary user, even if the tests run as root."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOBODY = 65534
 
 @contextlib.contextmanager
 def closed_to_others(path: Path) -> Iterator[None]:
-    """Inside, nobody but root may read `path`, and the test is not root."""
+    """Let root alone read `path` inside the block, in which the test is not root."""
     before = stat.S_IMODE(path.stat().st_mode)
     path.chmod(0)
     root = os.geteuid() == 0

@@ -1,5 +1,3 @@
-"""The arithmetic of a window of power, against answers known on paper."""
-
 from __future__ import annotations
 
 import math
@@ -25,7 +23,7 @@ WATTS = st.floats(0.01, 100.0)
 def readings(
     stamps: Sequence[float], load: Callable[[float], float], step_w: float = 0.0
 ) -> list[BoardSample]:
-    """Of two rails, of which one makes the total; the other draws half of it. A step makes the total move at least by that between readings."""
+    """Return samples of a rail that is the total, and of another rail that draws half of it."""
     samples = []
     for time_s in stamps:
         watts = load(time_s)
@@ -79,10 +77,10 @@ def test_a_ramp_is_exact_whatever_the_stamps(stamps: Stamps, start_w: float, slo
 def test_the_mean_lies_between_the_extremes_and_rails_keep_their_share(
     stamps: Stamps, loads: list[float]
 ) -> None:
-    at = dict(zip(stamps, loads, strict=False))
-    window = power_window(readings(stamps, at.__getitem__), has_power=True)
+    load_at = dict(zip(stamps, loads, strict=False))
+    window = power_window(readings(stamps, load_at.__getitem__), has_power=True)
     if not window.fault:
-        assert min(at.values()) - 1e-9 <= window.mean_w <= max(at.values()) + 1e-9
+        assert min(load_at.values()) - 1e-9 <= window.mean_w <= max(load_at.values()) + 1e-9
         assert window.rails_w["VDD_SOC"] == pytest.approx(window.mean_w / 2)
 
 
@@ -92,10 +90,10 @@ def test_the_mean_lies_between_the_extremes_and_rails_keep_their_share(
     st.floats(100.0, 1e5),
     st.floats(0.0, 1.0),
 )
-def test_a_counter_that_wraps_counts_all_the_same(
+def test_a_counter_that_wraps_counts_all_energy(
     stamps: Stamps, steps_j: list[float], wrap_j: float, begin: float
 ) -> None:
-    """As long as it is read once a round, as 60 J a reading and 100 J a round are."""
+    """It is read at least once per round: a reading adds at most 60 J, a round has 100 J."""
     energies_j = np.concatenate([[0.0], np.cumsum(steps_j)])[: len(stamps)]
     shown_j = np.mod(begin * wrap_j + energies_j, wrap_j).tolist()
     window = power_window(counts(stamps, shown_j, wrap_j), has_power=True)
@@ -110,8 +108,8 @@ def test_two_readings_of_a_counter_are_enough() -> None:
     assert window.uncertainty_w == pytest.approx(5.0 * math.sqrt(2) * 0.1 / math.sqrt(12) / 4.0)
 
 
-def test_a_counter_without_wrap_never_goes_back() -> None:
-    """It does when a driver is loaded anew."""
+def test_a_counter_without_wrap_that_goes_back_is_a_fault() -> None:
+    """A counter goes back if the driver is loaded anew."""
     window = power_window(counts([0.0, 1.0], [500.0, 3.0]), has_power=True)
     assert math.isnan(window.mean_w)
     assert window.fault == "the counter of package was lost or went back"
@@ -133,7 +131,7 @@ def test_a_counter_that_rests_is_stuck() -> None:
 
 
 def test_the_step_stays_however_often_it_is_read() -> None:
-    """A rail in steps of 0.4 W, read a hundred times at one level, is still only known to 0.12 W."""
+    """A rail in steps of 0.4 W is known to 0.12 W, also after a hundred equal readings."""
     few, many = (
         power_window(
             readings(
@@ -158,15 +156,16 @@ def test_a_step_that_is_not_known_leaves_the_uncertainty_unknown() -> None:
 
 
 def test_the_uncertainty_covers_the_error_of_sampling() -> None:
-    """A load that switches at random, faster than it is read: two standard deviations cover the truth about 95 % of the time."""
+    """A load switches at random, faster than it is read: two standard deviations cover 95 %."""
     rng = np.random.default_rng(0)
     covered = 0
     for _ in range(300):
         fine_w = 10 + 5 * rng.integers(0, 2, size=2000)
-        at = np.linspace(0, 1999, 40).astype(int)
+        moments = np.linspace(0, 1999, 40).astype(int)
         window = power_window(
             readings(
-                (at / 100).tolist(), lambda time_s, loads=fine_w: float(loads[round(100 * time_s)])
+                (moments / 100).tolist(),
+                lambda time_s, loads=fine_w: float(loads[round(100 * time_s)]),
             ),
             has_power=True,
         )
@@ -188,7 +187,7 @@ def test_equal_to_the_last_bit_for_long_is_stuck() -> None:
 
 
 @pytest.mark.parametrize(("count", "span_s"), [(STUCK_READS - 1, 15.0), (200, 1.0), (100, 5.0)])
-def test_a_short_window_is_no_proof_of_that(count: int, span_s: float) -> None:
+def test_a_short_window_does_not_prove_a_stuck_sensor(count: int, span_s: float) -> None:
     """A board at rest may stay within one step of each of its rails for seconds."""
     window = power_window(
         readings(np.linspace(0, span_s, count).tolist(), lambda time_s: 21.25), has_power=True
@@ -198,13 +197,13 @@ def test_a_short_window_is_no_proof_of_that(count: int, span_s: float) -> None:
 
 @given(STAMPS.filter(lambda stamps: len(stamps) < STUCK_READS), WATTS)
 def test_equal_readings_have_that_very_mean(stamps: Stamps, watts: float) -> None:
-    """To the last bit: who compares windows sees that they are equal."""
+    """They are equal to the last bit, so that windows can be compared."""
     assert power_window(readings(stamps, lambda time_s: watts), has_power=True).mean_w == watts
 
 
 @pytest.mark.parametrize("watts", [0.0, -3.0])
 def test_a_total_that_no_board_draws_is_a_fault(watts: float) -> None:
-    """As of a monitor that has lost its bus and answers zeros: taken as power it would keep every limit, and cost no energy."""
+    """A monitor that has lost its bus answers zeros, which would keep every limit."""
     window = power_window(
         readings([0.0, 0.1, 0.2], lambda time_s: watts if time_s else 5.0), has_power=True
     )
@@ -213,8 +212,8 @@ def test_a_total_that_no_board_draws_is_a_fault(watts: float) -> None:
     assert window.fault == f"the total was {watts:g} W, which no board draws"
 
 
-def test_a_part_that_draws_nothing_or_seems_to_give_back_is_no_fault() -> None:
-    """A rail below its first step reads 0 W, and the offset of a sensor may show as a step below zero."""
+def test_a_rail_at_or_below_zero_is_not_a_fault() -> None:
+    """A rail below its first step reads 0 W; the offset of a sensor may show as a negative step."""
     samples = [
         BoardSample(
             5.0 + time_s,
@@ -246,7 +245,7 @@ def test_a_rail_that_is_gone_spoils_it_too() -> None:
     assert "VDD_SOC" in power_window(samples, has_power=True).fault
 
 
-def test_rails_without_a_total_are_told_apart() -> None:
+def test_rails_without_a_total_have_their_own_means() -> None:
     samples = [
         BoardSample(math.nan, {"GPU": 2.0 + time_s, "CPU": 1.0}, time_s) for time_s in (0.0, 1.0)
     ]
@@ -257,7 +256,7 @@ def test_rails_without_a_total_are_told_apart() -> None:
     assert not window.fault
 
 
-def test_one_reading_is_no_window() -> None:
+def test_one_reading_is_not_a_window() -> None:
     assert (
         "fewer than two readings"
         in power_window(readings([1.0], lambda time_s: 5.0), has_power=True).fault
@@ -265,7 +264,7 @@ def test_one_reading_is_no_window() -> None:
     assert power_window([], has_power=True).fault == "no reading"
 
 
-def test_counters_that_moved_and_places_too_hot_are_named() -> None:
+def test_counters_that_changed_and_hot_zones_are_named() -> None:
     def sample(time_s: float, oc3: int, *hot: str) -> BoardSample:
         return BoardSample(
             5.0 + time_s,
@@ -284,7 +283,7 @@ def test_counters_that_moved_and_places_too_hot_are_named() -> None:
     assert power_window([sample(0.0, 7), sample(1.0, 7)], has_power=True).throttled == ()
 
 
-def test_no_sensor_is_no_fault() -> None:
+def test_no_sensor_is_not_a_fault() -> None:
     window = power_window([BoardSample(time_s=0.0), BoardSample(time_s=1.0)], has_power=False)
     assert math.isnan(window.mean_w)
     assert math.isnan(window.hottest_c)

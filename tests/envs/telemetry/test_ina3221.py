@@ -1,5 +1,3 @@
-"""INA3221 from trees as boards show them: rails, what makes the total, steps, and what is said when a file is missing or forbidden."""
-
 from __future__ import annotations
 
 import math
@@ -14,7 +12,7 @@ from tests.envs.telemetry.rights import closed_to_others
 
 
 def test_an_agx_orin_at_rest(tmp_path: Path) -> None:
-    """JetPack 5: equal to what tegrastats tells of the same board, and without the rail that VIN_SYS_5V0 feeds."""
+    """JetPack 5: equal to tegrastats on the same board, without the rail that VIN_SYS_5V0 feeds."""
     sample = Ina3221Sensor(trees.agx_orin_jetpack5(tmp_path)).read()
     assert sample.rails_w == pytest.approx(
         {"VDD_GPU_SOC": 1.9952, "VDD_CPU_CV": 0.0, "VIN_SYS_5V0": 2.524, "VDDQ_VDD2_1V8AO": 1.0912}
@@ -56,7 +54,7 @@ def test_the_input_rail_of_an_orin_nx_is_its_total(tmp_path: Path) -> None:
 
 
 def test_unknown_rails_are_kept_and_never_summed(tmp_path: Path) -> None:
-    """An AGX Xavier has six rails, of which nobody has said which are parts of which."""
+    """An AGX Xavier has six rails, and no source says which are parts of others."""
     trees.monitor(
         tmp_path,
         "1-0040",
@@ -71,7 +69,7 @@ def test_unknown_rails_are_kept_and_never_summed(tmp_path: Path) -> None:
     assert sample.rails_w == pytest.approx({"GPU": 1.9, "CPU": 1.14, "SOC": 2.66})
 
 
-def test_a_power_file_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_power_file_is_preferred(tmp_path: Path) -> None:
     chip = trees.monitor(tmp_path, "1-0040", "hwmon3", {1: ("VDD_IN", 5000, 1000)}, 5000)
     trees.write(chip / "power1_input", 7_600_000)
     assert Ina3221Sensor(tmp_path).read().total_w == 7.6
@@ -84,16 +82,16 @@ def test_a_channel_that_is_switched_off_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_zone_that_cannot_be_read_does_not_matter(tmp_path: Path) -> None:
-    """A place that is powered off answers with an error (EAGAIN on the board; a folder, here, answers EISDIR)."""
+    """A zone that is powered off answers with an error (EAGAIN on a board; EISDIR here)."""
     root = trees.agx_orin_jetpack6(tmp_path)
     trees.write(root / "sys/class/thermal/thermal_zone9/type", "cv0-thermal")
     (root / "sys/class/thermal/thermal_zone9/temp").mkdir()
     assert "cv0" not in Ina3221Sensor(root).read().temperatures_c
 
 
-def test_no_monitor_is_said(tmp_path: Path) -> None:
+def test_a_missing_monitor_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
-        SensorError, match=r"ina3221: no power monitor below .*ina3221: this is no Jetson"
+        SensorError, match=r"ina3221: no power monitor below .*ina3221: this is not a Jetson"
     ):
         Ina3221Sensor(tmp_path)
 
@@ -125,6 +123,6 @@ def test_no_permission_says_what_to_do(public_root: Path, forbidden: str) -> Non
     with closed_to_others(hidden), pytest.raises(SensorError) as error:
         Ina3221Sensor(public_root)
     assert (
-        str(error.value)
-        == f"ina3221: {hidden} may not be read by this user: run as root, or allow it once with `sudo chmod a+r {hidden}`"
+        str(error.value) == f"ina3221: {hidden} may not be read by this user: "
+        f"run as root, or allow it once with `sudo chmod a+r {hidden}`"
     )

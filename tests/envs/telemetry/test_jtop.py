@@ -1,5 +1,3 @@
-"""The real client of jetson-stats, in its own process, before a service that speaks its protocol; and each way in which that goes wrong."""
-
 from __future__ import annotations
 
 import multiprocessing
@@ -28,7 +26,7 @@ def service() -> Iterator[JtopService]:
     service.stop()
 
 
-def test_what_the_service_tells(service: JtopService) -> None:
+def test_samples_of_the_service(service: JtopService) -> None:
     sensor = JtopSensor(service.root, 0.1, service.client)
     samples = [sensor.read() for _ in range(4)]
     sensor.close()
@@ -44,7 +42,7 @@ def test_what_the_service_tells(service: JtopService) -> None:
 
 
 def test_the_start_method_of_this_process_stays(service: JtopService) -> None:
-    """Importing the client would set it to `fork`, and a child forked under CUDA cannot use the GPU."""
+    """Importing the client sets `fork`, and a child forked under CUDA cannot use the GPU."""
     before = multiprocessing.get_start_method(allow_none=True)
     sensor = JtopSensor(service.root, 0.1, service.client)
     sensor.read()
@@ -63,7 +61,7 @@ def test_a_service_that_dies(service: JtopService) -> None:
     assert "restart the service with `sudo systemctl restart jtop.service`" in str(error.value)
 
 
-def test_a_service_that_stands_still_is_no_sensor(service: JtopService) -> None:
+def test_a_service_that_stands_still_is_an_error(service: JtopService) -> None:
     sensor = JtopSensor(service.root, 0.1, service.client)
     service.process.send_signal(signal.SIGSTOP)
     with pytest.raises(SensorError, match="jtop: the service has stopped answering"):
@@ -117,14 +115,15 @@ def test_no_service(tmp_path: Path) -> None:
 
 
 def test_without_the_package_the_extra_is_named() -> None:
-    """The socket is there, as in a container that got it from its host."""
+    """The socket exists, as in a container with the socket of its host."""
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
         (Path(folder) / "run").mkdir()
         listener.bind(f"{folder}/run/jtop.sock")
         hidden = [
             sys.executable,
             "-c",
-            "import sys; sys.modules['jtop'] = None; from envs.telemetry.jtop_client import main; sys.exit(main(1.0))",
+            "import sys; sys.modules['jtop'] = None; "
+            "from envs.telemetry.jtop_client import main; sys.exit(main(1.0))",
         ]
         with pytest.raises(
             SensorError, match=r"jtop: jtop is not installed: pip install 'orin-tuner\[jtop\]'"
@@ -133,7 +132,7 @@ def test_without_the_package_the_extra_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "advised"),
+    ("error", "advised"),
     [
         (
             "The jtop.service is not active. Please run: sudo jtop --install-service",
@@ -144,20 +143,21 @@ def test_without_the_package_the_extra_is_named() -> None:
             "sudo usermod -aG jtop",
         ),
         (
-            "Mismatch version jtop service: [4.5.4] and client: [4.3.2]. Please run: sudo systemctl restart jtop.service",
+            "Mismatch version jtop service: [4.5.4] and client: [4.3.2]. "
+            "Please run: sudo systemctl restart jtop.service",
             "[4.5.4] and client: [4.3.2]: install",
         ),
         ("Lost connection with jtop server", "sudo systemctl restart jtop.service"),
     ],
 )
-def test_each_complaint_is_one_sentence_with_what_to_do(said: str, advised: str) -> None:
-    """The complaints are those of jetson-stats 4.3 and 7.2."""
-    assert advised in advice(said)
-    assert "Please" not in advice(said)
+def test_each_error_becomes_one_sentence_with_advice(error: str, advised: str) -> None:
+    """The errors are those of jetson-stats 4.3 and 7.2."""
+    assert advised in advice(error)
+    assert "Please" not in advice(error)
 
 
 def test_an_input_rail_is_found_where_the_client_moved_it() -> None:
-    """An Orin NX: the client takes VDD_IN out of the rails and calls it the total."""
+    """On an Orin NX the client moves VDD_IN from the rails to its total."""
     power = {"rail": {"VDD_SOC": {"power": 1403}}, "tot": {"name": "VDD_IN", "power": 4988}}
     assert rails_mw(power) == {"VDD_SOC": 1403, "VDD_IN": 4988}
     assert rails_mw({}) == {}
@@ -166,13 +166,13 @@ def test_an_input_rail_is_found_where_the_client_moved_it() -> None:
 @pytest.mark.parametrize(
     "line", ["", "Traceback", "[1]", '{"rails_mw": 5}', '{"rails_mw": {"VDD_IN": "x"}}']
 )
-def test_what_is_no_sample_is_refused(line: str, tmp_path: Path) -> None:
-    with pytest.raises(SensorError, match="which is no sample"):
+def test_lines_that_are_not_samples_are_refused(line: str, tmp_path: Path) -> None:
+    with pytest.raises(SensorError, match="which is not a sample"):
         sample_of(line, 0.0, BoardFiles(tmp_path))
 
 
 def test_the_client_ends_when_nobody_listens(service: JtopService) -> None:
-    """As when the process that watches was killed."""
+    """That is the case when the main process was killed."""
     client = subprocess.Popen(
         [*service.client, "0.1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -1,5 +1,3 @@
-"""What a window of a live runtime says of power, with sensors that move, fail, stand still or throttle."""
-
 from __future__ import annotations
 
 import math
@@ -66,7 +64,7 @@ def test_watts_with_their_uncertainty(live_space: ConfigurationSpace) -> None:
     assert measured.throttled == ()
 
 
-def test_a_sensor_that_is_lost_costs_the_power_and_nothing_else(
+def test_a_sensor_that_fails_costs_the_power_alone(
     live_space: ConfigurationSpace,
 ) -> None:
     def tell(position: int) -> BoardSample:
@@ -94,7 +92,7 @@ def test_alarms_in_the_window_mark_it(live_space: ConfigurationSpace) -> None:
     assert measure(live_space, sensor).throttled == ("gpu_thermal", "oc3")
 
 
-def test_a_board_that_tells_the_same_for_ever(
+def test_a_board_whose_readings_never_change(
     live_space: ConfigurationSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("envs.telemetry.energy.STUCK_S", 1.0)
@@ -106,7 +104,7 @@ def test_a_board_that_tells_the_same_for_ever(
     assert measured.temperature_c == 77.281
 
 
-def test_no_sensor_is_no_fault(live_space: ConfigurationSpace) -> None:
+def test_no_sensor_is_not_a_fault(live_space: ConfigurationSpace) -> None:
     measured = measure(live_space, NoSensor())
     assert measured.sensor_fault == ""
     assert math.isnan(measured.power_w)
@@ -122,7 +120,7 @@ def test_the_runtime_closes_its_sensor(live_space: ConfigurationSpace) -> None:
     assert closed == [True]
 
 
-def test_a_sensor_that_hangs_costs_one_thread_whatever_the_windows(
+def test_a_sensor_that_hangs_costs_one_thread(
     live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("envs.telemetry.meter.ANSWER_S", 0.1)
@@ -138,7 +136,7 @@ def test_a_sensor_that_hangs_costs_one_thread_whatever_the_windows(
         measured = [runtime.measure(0.1) for _ in range(3)]
     hang.set()
     assert sensor.reads == 1
-    assert "has not come back" in measured[2].sensor_fault
+    assert "has not returned" in measured[2].sensor_fault
     assert all(math.isnan(each.power_w) and each.throughput_ips[0] > 0 for each in measured)
 
 

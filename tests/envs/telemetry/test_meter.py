@@ -1,5 +1,3 @@
-"""A sensor under a window: read in the background, and whatever becomes of it, the window ends with the truth."""
-
 from __future__ import annotations
 
 import math
@@ -50,12 +48,12 @@ def test_counters_are_read_at_both_ends(tmp_path: Path) -> None:
 
 
 def test_a_load_that_moves(tmp_path: Path) -> None:
-    """The current of a rail goes up and down in its file while the window is open: the mean lies between."""
+    """The current of a rail changes in its file during the window; the mean lies between."""
     current = orin_nx_file(tmp_path, "curr1_input")
     sensor = Ina3221Sensor(tmp_path)
     with PowerMeter(sensor, interval_s=0.01) as meter:
         for milliamperes in (1000, 2000) * 20:
-            # Renamed into place: a file that is being written is empty for a moment, which those of the kernel are not.
+            # A file that is being written is empty for a moment, unlike those of the kernel.
             (tmp_path / "next").write_text(str(milliamperes))
             (tmp_path / "next").replace(current)
             time.sleep(0.01)
@@ -74,7 +72,7 @@ def test_alarms_that_move_mark_the_window(tmp_path: Path) -> None:
 
 
 def test_a_processor_that_was_too_hot_marks_the_window(tmp_path: Path) -> None:
-    """A plain computer: the kernel counts for each package, and shows the count at every one of its cores."""
+    """On a computer the kernel counts for each package and shows the count at all its cores."""
     package = trees.package(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
     counters = trees.throttled_packages(tmp_path, {0: 3, 1: 0})
     with PowerMeter(RaplSensor(tmp_path)) as meter:
@@ -110,7 +108,7 @@ def test_a_file_that_stands_still_is_stuck(tmp_path: Path, monkeypatch: pytest.M
     assert window.fault.startswith("stuck: ")
 
 
-def test_nan_is_a_fault_never_a_number() -> None:
+def test_nan_is_a_fault() -> None:
     sensor = ScriptedSensor(lambda position: watts(math.nan if position > 2 else 10.0))
     with PowerMeter(sensor, interval_s=0.01) as meter:
         time.sleep(0.2)
@@ -118,7 +116,7 @@ def test_nan_is_a_fault_never_a_number() -> None:
     assert "no number for module" in meter.window().fault
 
 
-def test_a_sensor_that_tells_only_a_total() -> None:
+def test_a_sensor_with_only_a_total() -> None:
     sensor = ScriptedSensor(lambda position: BoardSample(5.0 + position % 3))
     with PowerMeter(sensor, interval_s=0.01) as meter:
         time.sleep(0.2)
@@ -148,7 +146,7 @@ def test_a_sensor_that_raises(error: Exception, since: int) -> None:
     assert str(error) in window.fault or "Input/output error" in window.fault
 
 
-def test_a_sensor_that_hangs_delays_nothing_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sensor_that_hangs_delays_the_window_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(meter_module, "ANSWER_S", 0.2)
     hang = threading.Event()
 
@@ -165,10 +163,10 @@ def test_a_sensor_that_hangs_delays_nothing_for_long(monkeypatch: pytest.MonkeyP
     assert math.isnan(window.mean_w)
 
 
-def test_a_reading_that_never_comes_back_costs_one_thread_and_one_wait(
+def test_a_reading_that_does_not_return_costs_one_thread_and_one_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever the number of windows; and when it has come back at last, windows have power again."""
+    """When it has returned at last, windows have power again."""
     monkeypatch.setattr(meter_module, "ANSWER_S", 0.2)
     hang = threading.Event()
 
@@ -185,14 +183,14 @@ def test_a_reading_that_never_comes_back_costs_one_thread_and_one_wait(
             pass
         faults.append(meter.window().fault)
     assert faults == ["scripted: no answer within 0.2 s"] + 3 * [
-        "scripted: a reading that was begun in an earlier window has not come back"
+        "scripted: a reading of an earlier window has not returned"
     ]
     (thread,) = (each for each in threading.enumerate() if each.name == "power")
     assert sensor.reads == 1
-    with meter:  # what comes back in the middle belongs to the earlier window
+    with meter:  # the reading returns here and belongs to the earlier window
         hang.set()
         thread.join(10)
-    assert "has not come back" in meter.window().fault
+    assert "has not returned" in meter.window().fault
     with meter:
         time.sleep(0.1)
     assert not meter.window().fault
@@ -205,7 +203,7 @@ def test_a_reading_that_never_comes_back_costs_one_thread_and_one_wait(
     [({5}, True), ({5, 20, 21}, True), (set(range(5, 25)), False), (set(range(35, 1000)), False)],
 )
 def test_a_few_readings_may_fail(lost: set[int], whole: bool, total_w: float) -> None:
-    """Not many of them, and not the last one."""
+    """A tenth of them may fail, but not the last one."""
     enough = threading.Event()
 
     def tell(position: int) -> BoardSample:

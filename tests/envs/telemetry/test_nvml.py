@@ -1,5 +1,3 @@
-"""A desktop GPU: which answer is taken, what is said where there is none, and a real one where there is one."""
-
 from __future__ import annotations
 
 import importlib.util
@@ -24,7 +22,7 @@ def real_sensor() -> NvmlSensor:
         pytest.skip(f"no GPU to ask: {error}")
 
 
-def test_joules_where_the_driver_counts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_energy_if_the_driver_counts_it(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml_library.install(monkeypatch, counts=True)
     sensor = NvmlSensor()
     first, second = sensor.read(), sensor.read()
@@ -34,26 +32,26 @@ def test_joules_where_the_driver_counts_them(monkeypatch: pytest.MonkeyPatch) ->
     assert second.temperatures_c == {"gpu": 45.0}
 
 
-def test_watts_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_power_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml_library.install(monkeypatch, counts=False)
     sample = NvmlSensor().read()
     assert sample.total_w == 61.25
     assert not sample.energy_j
 
 
-def test_what_holds_the_clocks_back_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_causes_of_lower_clocks_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml_library.install(monkeypatch, counts=True, throttled=0x40 | 0x4)
     sensor = NvmlSensor()
     with PowerMeter(sensor) as meter:
         pass
     assert meter.window().throttled == ("hardware_thermal", "power_cap"), (
-        "a counter that moved and a reason; the bit of the power cap alone is no fault"
+        "a counter that changed and a cause; the bit of the power cap alone does not count"
     )
 
 
 def test_a_gpu_without_power_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml_library.install(monkeypatch, counts=True, has_power=False)
-    with pytest.raises(SensorError, match=r"tells no power .*Not Supported"):
+    with pytest.raises(SensorError, match=r"does not measure power .*Not Supported"):
         NvmlSensor()
 
 
@@ -71,10 +69,12 @@ def test_the_gpu_is_the_first_that_cuda_sees(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     module = nvml_library.install(monkeypatch, counts=False)
-    asked = []
-    module.nvmlDeviceGetPowerUsage = lambda each: asked.append(each) or 1000  # type: ignore[attr-defined]
+    handles = []
+    monkeypatch.setattr(
+        module, "nvmlDeviceGetPowerUsage", lambda each: handles.append(each) or 1000
+    )
     NvmlSensor().read()
-    assert set(asked) == {handle}
+    assert set(handles) == {handle}
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,3 @@
-"""RAPL from a tree as the kernel shows it."""
-
 from __future__ import annotations
 
 import time
@@ -15,7 +13,7 @@ from tests.envs.telemetry.rights import closed_to_others
 
 @pytest.fixture
 def now_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that a test sets."""
+    """Return a clock that the test sets."""
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     return now
@@ -57,7 +55,7 @@ def test_a_counter_that_wrapped_around(tmp_path: Path, now_s: list[float]) -> No
     assert sensor.read().total_w == pytest.approx(5.0)
 
 
-def test_no_tree_is_said(tmp_path: Path) -> None:
+def test_a_missing_tree_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         SensorError,
         match=r"rapl: no energy counters below .*: this processor or virtual machine shows none",
@@ -65,8 +63,8 @@ def test_no_tree_is_said(tmp_path: Path) -> None:
         RaplSensor(tmp_path)
 
 
-def test_counters_for_root_alone_say_what_to_do(public_root: Path) -> None:
-    """As Linux has them since CVE-2020-8694."""
+def test_counters_for_root_alone_give_advice(public_root: Path) -> None:
+    """Linux restricts them to root since CVE-2020-8694."""
     counter = trees.package(public_root, "intel-rapl:0", "package-0", 1) / "energy_uj"
     with (
         closed_to_others(counter),
@@ -78,7 +76,7 @@ def test_counters_for_root_alone_say_what_to_do(public_root: Path) -> None:
         RaplSensor(public_root)
 
 
-def test_a_damaged_tree_is_said(tmp_path: Path) -> None:
+def test_a_damaged_tree_is_an_error(tmp_path: Path) -> None:
     package = trees.package(tmp_path, "intel-rapl:0", "package-0", 1)
     (package / "energy_uj").write_text("")
     with pytest.raises(SensorError, match="energy_uj holds no number"):

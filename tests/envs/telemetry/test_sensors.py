@@ -1,5 +1,3 @@
-"""Which sensor is chosen: the first that works, never one that pretends, and by name only what was named."""
-
 from __future__ import annotations
 
 import logging
@@ -16,12 +14,12 @@ from tests.envs.telemetry.rights import closed_to_others
 
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A computer that runs the tests may have one."""
+    """Hide a GPU of the computer that runs the tests."""
     monkeypatch.setitem(sys.modules, "pynvml", None)
 
 
 def test_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the last to the first, each takes over as soon as it is there; what tells of something else than what serves never does."""
+    """Each sensor is preferred to the later ones; one of other hardware is never chosen."""
 
     def chosen(on_gpu: bool = False) -> str:
         sensor = probe_sensor(root=tmp_path, on_gpu=on_gpu)
@@ -37,17 +35,25 @@ def test_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen() == "ina3221"
 
 
-def test_what_is_not_chosen_is_logged_with_its_reason(
+def test_skipped_sensors_are_logged_with_the_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "envs.telemetry"):
+    with caplog.at_level(logging.DEBUG, "envs.telemetry"):
         assert not probe_sensor(root=tmp_path).has_power
-    told = [record.getMessage() for record in caplog.records]
-    assert [line.split()[2] for line in told] == ["ina3221", "jtop", "rapl"]
-    assert "virtual machine shows none" in told[2]
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split()[1] for line in lines] == ["ina3221", "jtop", "rapl"]
+    assert "virtual machine shows none" in lines[2]
 
 
-def test_a_forbidden_sensor_is_passed_over(public_root: Path) -> None:
+def test_nothing_is_logged_at_the_level_of_a_command(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        probe_sensor(root=tmp_path)
+    assert not caplog.records
+
+
+def test_a_forbidden_sensor_is_skipped(public_root: Path) -> None:
     trees.package(public_root, "intel-rapl:0", "package-0", 1)
     monitor = next(
         trees.orin_nx(public_root).glob("sys/bus/i2c/drivers/ina3221/*/hwmon/*/curr1_input")
@@ -59,18 +65,18 @@ def test_a_forbidden_sensor_is_passed_over(public_root: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SENSORS if kind != "none"])
-def test_a_named_sensor_that_is_not_there_is_an_error(kind: str, tmp_path: Path) -> None:
+def test_a_named_sensor_that_is_missing_is_an_error(kind: str, tmp_path: Path) -> None:
     with pytest.raises(TunerError) as error:
         probe_sensor(kind, tmp_path)
     assert "\n" not in str(error.value)
-    assert ": " in str(error.value), "what is wrong, and what to do"
+    assert ": " in str(error.value), "the message has a reason and advice"
 
 
-def test_none_can_be_asked_for(tmp_path: Path) -> None:
+def test_none_can_be_chosen(tmp_path: Path) -> None:
     assert probe_sensor("none", trees.orin_nx(tmp_path)).name == "none"
 
 
-def test_an_unknown_name_lists_the_known(tmp_path: Path) -> None:
+def test_an_unknown_name_lists_all_names(tmp_path: Path) -> None:
     with pytest.raises(
         OptionError,
         match="sensor=ina219: choose one of auto, ina3221, jtop, rapl, nvml, none",

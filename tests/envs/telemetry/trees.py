@@ -1,42 +1,15 @@
-"""Trees of files as boards show them, written below a temporary folder, and lines of tegrastats.
+"""File trees of boards, written below a temporary folder.
 
-The numbers are those of an AGX Orin at rest: tegrastats tells 1995 mW and 2524 mW, which is 19.952 V x 100 mA and 5.048 V x 500 mA in
-steps of 8 mV and 20 mA. Layouts: NVIDIA Jetson Linux Developer Guide 35.6 and 36.3; Linux drivers/hwmon/ina3221.c; the device trees
-tegra234-p3701.dtsi (AGX Orin) and tegra234-p3767.dtsi (Orin NX and Nano).
-
-The lines were printed by AGX Orin boards (the one of JetPack 7 is in the tests of jetson-stats 7.2.2); what their sources left out, such as
-some cores, is filled in. The one of an Orin NX is put together from its rails and a report of the second GPU (jetson_stats issue 362).
+The numbers are those of an AGX Orin at rest: 1995 mW and 2524 mW are 19.952 V x 100 mA and 5.048 V
+x 500 mA in steps of 8 mV and 20 mA. Layouts: NVIDIA Jetson Linux Developer Guide 35.6 and 36.3;
+Linux drivers/hwmon/ina3221.c; the device trees tegra234-p3701.dtsi (AGX Orin) and
+tegra234-p3767.dtsi (Orin NX and Nano).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-
-#: JetPack 5 or 6 without root, an AGX Orin at rest.
-AT_REST = (
-    "09-01-2025 10:55:25 RAM 1313/30697MB (lfb 37x4MB) SWAP 0/15348MB (cached 0MB) CPU [0%@729,0%@729,0%@729,0%@729,off,off,off,off] "
-    "GR3D_FREQ 0% cpu@43.343C soc2@39.812C soc0@40.5C tj@43.343C soc1@39.968C "
-    "VDD_GPU_SOC 1995mW/1995mW VDD_CPU_CV 0mW/0mW VIN_SYS_5V0 2524mW/2524mW"
-)
-#: JetPack 6 as root, under load.
-AS_ROOT = (
-    "RAM 9105/62841MB (lfb 4x4MB) SWAP 0/31421MB (cached 0MB) CPU [99%@2188,98%@2188,97%@2188,99%@2188] EMC_FREQ 1%@2133 GR3D_FREQ 14%@[407,407] "
-    "VIC_FREQ 115 NVDLA0_FREQ @1600 APE 174 CV0@73.625C CPU@76.5C Tboard@-256C tj@77.281C "
-    "VDD_GPU_SOC 3150mW/2971mW VDD_CPU_CV 14312mW/12415mW VIN_SYS_5V0 4968mW/5048mW VDDQ_VDD2_1V8AO 1091mW/1091mW"
-)
-#: JetPack 7.2, where each value has a maximum too.
-JETPACK_7 = (
-    "07-25-2026 09:08:28 RAM 20642/62817MB (lfb 1x2MB) CPU [23%@2201,10%@2201,4%@2201,14%@2201] EMC_FREQ 3%@3199 GR3D_FREQ 12%@[1300,1300] "
-    "NVENC0 off NVDEC0 off NVJPG0 off NVJPG1 off VIC off OFA off NVDLA0 off NVDLA1 off PVA0_FREQ off APE 174 "
-    "cpu@52.968C/52.968C soc2@48.406C/48.406C soc0@49.531C/49.531C gpu@47.625C/47.625C "
-    "VDD_GPU_SOC 5139mW/5139mW/5139mW VDD_CPU_CV 3268mW/3268mW/3268mW VIN_SYS_5V0 5500mW/5500mW/5500mW"
-)
-#: An Orin NX of an early release, with a second GPU that it does not have: put together, see above.
-ORIN_NX = (
-    "RAM 3214/15388MB (lfb 4x4MB) SWAP 0/7694MB (cached 0MB) CPU [12%@729,8%@729,off,off] GR3D_FREQ 34%@611 GR3D2_FREQ 0%@[0] cpu@46.5C tj@46.5C "
-    "VDD_IN 4988mW/4990mW VDD_CPU_GPU_CV 802mW/802mW VDD_SOC 1403mW/1403mW"
-)
 
 Channel = tuple[str, int, int]  # label, mV, mA
 
@@ -50,7 +23,7 @@ def write(path: Path, text: object) -> Path:
 def monitor(
     root: Path, address: str, hwmon: str, channels: Mapping[int, Channel], shunt_uohm: int
 ) -> Path:
-    """One INA3221 with what the kernel shows beside the three channels, too."""
+    """Write one INA3221 with all files of the kernel, also those beside the three channels."""
     chip = root / "sys/bus/i2c/drivers/ina3221" / address / "hwmon" / hwmon
     write(chip / "name", "ina3221")
     for number, (label, millivolts, milliamperes) in channels.items():
@@ -67,7 +40,7 @@ def monitor(
 
 
 def heat(root: Path, zones: Mapping[str, int], alerts: Mapping[str, int]) -> None:
-    """Thermal zones in m°C, and the states of cooling devices."""
+    """Write thermal zones in m°C, and the states of cooling devices."""
     for position, (kind, milli) in enumerate(zones.items()):
         write(root / f"sys/class/thermal/thermal_zone{position}/type", kind)
         write(root / f"sys/class/thermal/thermal_zone{position}/temp", milli)
@@ -86,7 +59,10 @@ def alarms(root: Path, hwmon: str, counts: tuple[int, int, int]) -> Path:
 
 
 def throttled_packages(root: Path, counts: Mapping[int, int]) -> dict[int, list[Path]]:
-    """Counters of heat at the two cores of each package, as Linux on x86 has them (Documentation/ABI/testing/sysfs-devices-system-cpu)."""
+    """Write counters of throttling at the two cores of each package, as Linux on x86 has them.
+
+    Source: Documentation/ABI/testing/sysfs-devices-system-cpu.
+    """
     found: dict[int, list[Path]] = {}
     for package_number, count in counts.items():
         for core in (2 * package_number, 2 * package_number + 1):
@@ -125,7 +101,7 @@ def agx_orin_jetpack5(root: Path) -> Path:
 
 
 def agx_orin_jetpack6(root: Path) -> Path:
-    """Other numbers of hwmon, other names of zones, and no file for a channel that is not connected."""
+    """Write other numbers of hwmon and names of zones; unconnected channels have no files."""
     module = {
         1: ("VDD_GPU_SOC", 19952, 160),
         2: ("VDD_CPU_CV", 19952, 720),
@@ -155,7 +131,7 @@ def orin_nx(root: Path) -> Path:
 def package(
     root: Path, name: str, label: str, energy_uj: int, wrap_uj: int = 262_143_328_850
 ) -> Path:
-    """One energy counter of a processor."""
+    """Write one energy counter of a processor."""
     folder = root / "sys/class/powercap" / name
     write(folder / "name", label)
     write(folder / "energy_uj", energy_uj)
