@@ -1,16 +1,15 @@
-"""Reading traces. A trace answers only for configurations that were recorded."""
+"""Read and check traces."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 
-from envs.arrays import Placements
+from envs.arrays import IntArray, Placements, Rows
 from envs.errors import TraceError, TunerError, one_line
 from envs.files import parse_json
 from envs.optional import optional_import
@@ -30,17 +29,19 @@ from envs.traces.schema import (
 
 BUILT_IN = Path(__file__).parent / "data"
 
-#: More than anybody measures. A file of some kilobytes can claim any number of rows, and texts of any length.
+#: Upper bounds, for a file of some kilobytes can claim any number of rows and texts of any length.
 MAX_ROWS, MAX_BYTES = 500_000, 1 << 30
 
 
 @dataclass(frozen=True)
 class Trace:
-    """Recorded measurements and where they came from.
+    """Recorded measurements and their provenance.
 
     Attributes:
+        path: the file.
+        space: the space of the configurations.
         metadata: machine, versions, plan, seeds, time, command.
-        rows: [R], in the order of recording.
+        rows: [N] in the order of recording.
     """
 
     path: Path
@@ -50,7 +51,7 @@ class Trace:
 
     @cached_property
     def placements(self) -> Placements:
-        """[R, T, A, 2]"""
+        """Configurations [N, T, A, 2] of the rows."""
         columns = placement_columns(self.space)
         return np.array(
             [[row[name] for name in columns] for row in self.rows], dtype=np.int16
@@ -64,20 +65,20 @@ class Trace:
         )
 
     @cached_property
-    def _positions(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _positions(self) -> tuple[Rows, Rows]:
         codes = self.space.codes(self.placements)
         order = np.argsort(codes)
         return codes[order], order
 
-    def find(self, placements: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-        """Rows of placements [B, T, A, 2], -1 where a configuration was not recorded."""
+    def find(self, placements: IntArray) -> Rows:
+        """Return the rows [B] of placements [B, T, A, 2]; -1 for one that was not recorded."""
         codes, order = self._positions
         wanted = self.space.codes(placements)
-        at = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
-        return np.where(codes[at] == wanted, order[at], -1)
+        found = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
+        return np.where(codes[found] == wanted, order[found], -1)
 
     def outcome(self, configuration: Configuration) -> Outcome:
-        """What was recorded; a typed failure where nothing was."""
+        """Return the recorded outcome; a failure of kind NOT_RECORDED if there is none."""
         row = int(self.find(configuration.array()[None])[0])
         if row < 0:
             return Failure(
@@ -87,41 +88,47 @@ class Trace:
         return outcome_of(self.space, self.rows[row])
 
     def check_networks(self, networks: list[Network]) -> None:
-        """TraceError unless these are the networks that were recorded, by content."""
+        """Check that these are the recorded networks, by content; raise TraceError if not."""
         recorded = [tenant.network for tenant in self.space.workload.tenants]
         if [network.sha256 for network in networks] != [network.sha256 for network in recorded]:
-            ours, theirs = (
-                ", ".join(f"{network.name} ({network.sha256[:8]})" for network in some)
-                for some in (networks, recorded)
+            given, expected = (
+                ", ".join(f"{network.name} ({network.sha256[:8]})" for network in group)
+                for group in (networks, recorded)
             )
             raise TraceError(
-                f"{self.path.name} was recorded with {theirs}, not with {ours}: record one with python -m tuner.record"
+                f"{self.path.name} was recorded with {expected}, not with {given}: "
+                "record one with python -m tuner.record"
             )
 
 
-#: What a trace says about itself beside its space, in objects.
+#: Parts of the metadata that are objects, besides the space.
 GROUPS = ("machine", "versions", "plan", "record", "serving")
 
 
 def built_in_traces() -> list[str]:
-    """Names of the traces that come with the project."""
+    """Return the names of the traces that come with the project."""
     return sorted(path.stem for path in BUILT_IN.glob("*.parquet"))
 
 
 def find_trace(name: str) -> Path:
-    """A file, or the name of a built-in trace; TraceError if it is neither."""
+    """Return the path of a trace from a path or the name of a built-in trace.
+
+    Raises:
+        TraceError: there is neither.
+    """
     path = Path(name)
     if not path.is_file():
         path = BUILT_IN / f"{name}.parquet"
     if not path.is_file():
         raise TraceError(
-            f"there is no trace {name!r}: give a Parquet file of python -m tuner.record, or one of {', '.join(built_in_traces())}"
+            f"there is no trace {name!r}: give a Parquet file of python -m tuner.record, "
+            f"or one of {', '.join(built_in_traces())}"
         )
     return path
 
 
 def read_trace(path: Path) -> Trace:
-    """Read and check a trace; TraceError says what is wrong with the file."""
+    """Read and check a trace; raise TraceError, which says what is wrong with the file."""
     arrow = optional_import("pyarrow", "train")
     parquet = optional_import("pyarrow.parquet", "train")
     try:
@@ -132,7 +139,8 @@ def read_trace(path: Path) -> Trace:
             )
             if file.metadata.num_rows > MAX_ROWS or claimed > MAX_BYTES:
                 raise TraceError(
-                    f"{path} claims {file.metadata.num_rows:,} rows of {claimed:,} bytes, which is no recording: record it again"
+                    f"{path} claims {file.metadata.num_rows:,} rows of {claimed:,} bytes, "
+                    "which is not a recording: record it again"
                 )
             table = file.read()
     except FileNotFoundError:
@@ -141,83 +149,70 @@ def read_trace(path: Path) -> Trace:
         ) from None
     except (arrow.ArrowException, OSError, ValueError, MemoryError) as error:
         raise TraceError(
-            f"{path} is truncated or no Parquet file ({one_line(error)}): record it again"
+            f"{path} is truncated or not a Parquet file ({one_line(error)}): record it again"
         ) from error
     metadata = (table.schema.metadata or {}).get(METADATA_KEY)
     if metadata is None:
         raise TraceError(
-            f"{path} is a Parquet file but no trace of this project: record one with python -m tuner.record"
+            f"{path} is a Parquet file but not a trace of this project: "
+            "record one with python -m tuner.record"
         )
     try:
         facts = parse_json(metadata)
         if facts["format"] != FORMAT:
             raise TraceError(
-                f"{path} has trace format {facts['format']!r:.20}, this version reads {FORMAT}: record it again"
+                f"{path} has trace format {facts['format']!r:.20}, this version reads {FORMAT}: "
+                "record it again"
             )
         if not all(isinstance(facts.get(key, {}), dict) for key in GROUPS):
-            raise TypeError("a group of facts is no object")
+            raise TypeError("a group of facts is not an object")
         if not str(facts.get("started", "")).isprintable():
-            raise ValueError("started is no printable text")
+            raise ValueError("started is not printable text")
         space = ConfigurationSpace.from_dict(facts["space"])
         check_names(space)
-        rows = table.to_pylist()
-        trace = Trace(path, space, facts, rows)
+        trace = Trace(path, space, facts, table.to_pylist())
         _check_rows(trace, set(table.column_names))
+    except TraceError:
+        raise
     except TunerError as error:
-        raise (
-            error
-            if isinstance(error, TraceError)
-            else TraceError(f"{path} has damaged contents: {error}")
-        ) from error
-    except (
-        Exception
-    ) as error:  # what a file may hold in place of a trace ends in errors without a common base
+        raise TraceError(f"{path} has damaged contents: {error}") from error
+    except Exception as error:  # foreign contents end in errors without a common base
         raise TraceError(
-            f"{path} has damaged contents ({type(error).__name__}: {one_line(error)}): record it again"
+            f"{path} has damaged contents ({type(error).__name__}: {one_line(error)}): "
+            "record it again"
         ) from error
     return trace
 
 
 def _check_rows(trace: Trace, columns: set[str]) -> None:
-    needed = {
-        *placement_columns(trace.space),
-        *number_columns(trace.space),
-        *text_columns(),
-        "disturbed",
-    }
-    if needed - columns:
-        raise TraceError(
-            f"{trace.path} lacks the column {sorted(needed - columns)[0]!r}: record it again"
-        )
-    if not trace.rows:
-        raise TraceError(f"{trace.path} has no rows: record it again")
-    if any(row[name] is None for row in trace.rows for name in needed):
-        raise TraceError(f"{trace.path} has empty cells: record it again")
-    codes = trace.space.codes(trace.placements)
+    space, rows = trace.space, trace.rows
+    numeric = number_columns(space)
+    needed = {*placement_columns(space), *numeric, *text_columns(), "disturbed"}
+    missing = sorted(needed - columns)
+    if missing:
+        _refuse(trace, f"lacks the column {missing[0]!r}")
+    if not rows:
+        _refuse(trace, "has no rows")
+    if any(row[name] is None for row in rows for name in needed):
+        _refuse(trace, "has empty cells")
+    codes = space.codes(trace.placements)
     if (codes < 0).any():
-        raise TraceError(
-            f"{trace.path} holds a configuration outside its own space: record it again"
-        )
+        _refuse(trace, "holds a configuration outside its own space")
     if len(np.unique(codes)) < len(codes):
-        raise TraceError(f"{trace.path} holds a configuration twice: record it again")
-    numbers = np.array(
-        [[row[name] for name in number_columns(trace.space)] for row in trace.rows],
-        dtype=np.float64,
-    )
+        _refuse(trace, "holds a configuration twice")
+    numbers = np.array([[row[name] for name in numeric] for row in rows], dtype=np.float64)
     if np.isinf(numbers).any():
-        raise TraceError(f"{trace.path} holds an infinite number: record it again")
+        _refuse(trace, "holds an infinite number")
     if (numbers < 0).any():
-        raise TraceError(f"{trace.path} holds a number below zero: record it again")
+        _refuse(trace, "holds a number below zero")
     if trace.batch.failed.all():
-        raise TraceError(
-            f"{trace.path} holds no configuration that could be measured: record it again"
-        )
+        _refuse(trace, "holds no configuration that could be measured")
+    measured = [row for row in rows if not row["failure"]]
     for quantity in ("throughput_ips", "p99_ms"):
-        if any(
-            not row["failure"]
-            and not all(row[f"{name}.{quantity}"] > 0 for name in trace.space.workload.names)
-            for row in trace.rows
-        ):
-            raise TraceError(
-                f"{trace.path} holds a {quantity} that is not above zero in a row that did not fail: record it again"
-            )
+        names = [f"{tenant}.{quantity}" for tenant in space.workload.names]
+        if not all(row[name] > 0 for row in measured for name in names):
+            _refuse(trace, f"holds a {quantity} that is not above zero in a row that did not fail")
+
+
+def _refuse(trace: Trace, reason: str) -> NoReturn:
+    raise TraceError(f"{trace.path} {reason}: record it again")

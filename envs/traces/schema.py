@@ -1,7 +1,9 @@
-"""What a trace holds: one row a configuration, and in the file's metadata where the rows come from.
+"""The format of a trace: one row per configuration; the file's metadata says where they come from.
 
-Columns: `<tenant>.<accelerator>.instances` and `.batch`; `<tenant>.<quantity>` for what one tenant got; the quantities of the
-whole window; and `failure`, `failure_reason` where the configuration could not be measured (its quantities are then NaN).
+Columns: `<tenant>.<accelerator>.instances` and `.batch`; `<tenant>.<quantity>` for the quantities
+    of
+one tenant; the quantities of the whole window; `failure` and `failure_reason` for a configuration
+that could not be measured, whose quantities are NaN.
 """
 
 from __future__ import annotations
@@ -42,7 +44,11 @@ Row = dict[str, Any]
 
 
 def check_names(space: ConfigurationSpace) -> None:
-    """TraceError unless the names that a trace carries are printable text: they reach terminals, tables and reports."""
+    """Check that all names are printable text, for they reach terminals, tables and reports.
+
+    Raises:
+        TraceError: a name is not; the message has it.
+    """
     device, tenants = space.device, space.workload.tenants
     for name in (
         device.name,
@@ -52,12 +58,12 @@ def check_names(space: ConfigurationSpace) -> None:
     ):
         if not isinstance(name, str) or not name.isprintable():
             raise TraceError(
-                f"the name {str(name)[:80]!r} is no printable text: rename the network's file"
+                f"the name {str(name)[:80]!r} is not printable text: rename the network's file"
             )
 
 
 def placement_columns(space: ConfigurationSpace) -> list[str]:
-    """Column names of the placements, flat in the order [T, A, 2]."""
+    """Return the column names of the placements, flat in the order [T, A, 2]."""
     return [
         f"{tenant}.{accelerator}.{part}"
         for tenant in space.workload.names
@@ -67,13 +73,14 @@ def placement_columns(space: ConfigurationSpace) -> list[str]:
 
 
 def number_columns(space: ConfigurationSpace) -> list[str]:
-    """Column names of everything that is a floating-point number."""
+    """Return the names of all columns of floating-point numbers."""
     return [
         f"{tenant}.{quantity}" for tenant in space.workload.names for quantity in TENANT_QUANTITIES
     ] + list(WINDOW_QUANTITIES)
 
 
 def text_columns() -> list[str]:
+    """Return the names of all columns of text."""
     return ["threads", "sensor", "failure", "failure_reason"]
 
 
@@ -84,7 +91,7 @@ def row_of(
     attempts: int,
     when_unix_s: float,
 ) -> Row:
-    """A row from what was tried and what came of it."""
+    """Return the row of a configuration and its outcome, after this many attempts."""
     row: Row = dict(
         zip(placement_columns(space), configuration.array().ravel().tolist(), strict=True)
     )
@@ -109,13 +116,14 @@ def row_of(
 
 
 def configuration_of(space: ConfigurationSpace, row: Row) -> Configuration:
+    """Return the configuration in a row."""
     return Configuration.of(
         np.array([row[name] for name in placement_columns(space)]).reshape(*space.shape, 2)
     )
 
 
 def outcome_of(space: ConfigurationSpace, row: Row) -> Outcome:
-    """The outcome that a row tells, its origin being a replay."""
+    """Return the outcome in a row; its origin is a replay."""
     if row["failure"]:
         return Failure(FailureKind(row["failure"]), row["failure_reason"], float(row["measure_s"]))
     tenants = tuple(

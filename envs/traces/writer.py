@@ -1,8 +1,10 @@
-"""Writing a trace so that nothing completed is ever lost or doubled.
+"""Write a trace so that no completed measurement is lost or doubled.
 
-A Parquet file is readable only once its footer is written, so rows go to a journal beside it first: one JSON line each, on
-the disk before the next configuration is tried. What a `kill -9` can leave behind is a last line without its end, which the
-next run cuts off. The Parquet file appears in one step, under a temporary name until it is whole.
+A Parquet file can be read only when its footer is written. Rows therefore go to a journal beside it
+first: one JSON line each, on the disk before the next configuration is tried. A `kill -9` can leave
+    a
+last line without its end, which the next run cuts off. The Parquet file has a temporary name until
+it is whole.
 """
 
 from __future__ import annotations
@@ -34,10 +36,10 @@ from envs.traces.schema import (
     text_columns,
 )
 
-#: Provenance that must not change between the parts of one recording.
+#: Parts of the provenance that must be equal in all runs of one recording.
 IDENTITY = ("format", "space", "plan", "record", "serving", "runtime", "versions")
 
-#: What every journal begins with.
+#: First bytes of every journal.
 HEAD = b'{"format": '
 
 
@@ -50,11 +52,17 @@ def check_new(path: Path) -> None:
 
 
 class TraceWriter:
-    """Appends rows; resumes what an earlier run of the same recording left.
+    """Appends rows, and resumes an earlier run of the same recording.
 
     Args:
-        path: the Parquet file to be. Its journal is `<path>.journal`.
-        provenance: JSON-ready facts about the recording (machine, versions, seeds, time, command, plan).
+        path: path of the Parquet file. Its journal is `<path>.journal`.
+        space: the space of the configurations.
+        provenance: facts about the recording that are ready for JSON (machine, versions, seeds,
+            time, command, plan).
+
+    Raises:
+        StorageError: the files cannot be written, or another process writes them.
+        TraceError: the journal is not a journal of this recording.
     """
 
     def __init__(self, path: Path, space: ConfigurationSpace, provenance: dict[str, Any]) -> None:
@@ -88,7 +96,7 @@ class TraceWriter:
     def append(
         self, configuration: Configuration, outcome: Outcome, attempts: int, when_unix_s: float
     ) -> None:
-        """Add a row, once; it is on the disk when this returns."""
+        """Add a row, which is on the disk when this returns; each configuration has one row."""
         if configuration in self._done:
             raise TraceError(
                 f"{self._space.describe(configuration)} is in {self._journal.name} already"
@@ -99,12 +107,13 @@ class TraceWriter:
         self._done.add(configuration)
 
     def publish(self, complete: bool) -> None:
-        """Write the Parquet file from what there is; once the recording is complete its journal goes."""
+        """Write the Parquet file from the rows so far; remove the journal if they are complete."""
         write_parquet(self.path, self._space, self._header | {"complete": complete}, self.rows)
         if complete:
             self._journal.unlink()
 
     def close(self) -> None:
+        """Close the journal; idempotent."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -125,23 +134,27 @@ class TraceWriter:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StorageError(
-                f"{self._journal} is held by another recording: wait for it, or choose another name with out="
+                f"{self._journal} is held by another recording: "
+                "wait for it, or choose another name with --out"
             ) from error
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
             raise StorageError(
-                f"{self._journal} is no plain file: remove it, or choose another name with out="
+                f"{self._journal} is not a plain file: remove it, or choose another name with --out"
             )
         if not self._journal.exists() or self._journal.stat().st_ino != os.fstat(self._file).st_ino:
             raise StorageError(
-                f"another recording has just completed {self.path}: choose another name with out="
+                f"another recording has just completed {self.path}: choose another name with --out"
             )
 
     def _resume(self) -> None:
         text = self._journal.read_bytes() if self._journal.is_file() else b""
         whole = text[: text.rfind(b"\n") + 1]
-        foreign = f"{self._journal} is no journal of a recording: remove it, or choose another name with out="
+        foreign = (
+            f"{self._journal} is not a journal of a recording: "
+            "remove it, or choose another name with --out"
+        )
         if not whole:
-            if not HEAD.startswith(text[: len(HEAD)]):  # not ours to cut off
+            if not HEAD.startswith(text[: len(HEAD)]):  # a file of somebody else
                 raise TraceError(foreign)
             os.ftruncate(self._file, 0)
             self._write_line(self._header)
@@ -153,14 +166,17 @@ class TraceWriter:
         ours = json.loads(json.dumps({key: self._header.get(key) for key in IDENTITY}))
         if not isinstance(header, dict) or {key: header.get(key) for key in IDENTITY} != ours:
             raise TraceError(
-                f"{self._journal} belongs to another recording (device, networks, options or versions differ): remove it, or choose another name with out="
+                f"{self._journal} belongs to another recording "
+                "(device, networks, options or versions differ): "
+                "remove it, or choose another name with --out"
             )
         try:
             self._done = {configuration_of(self._space, row) for row in rows}
             _table(self._space, {}, rows)
-        except Exception as error:  # whatever rows of another making end in
+        except Exception as error:  # foreign rows end in errors without a common base
             raise TraceError(
-                f"{self._journal} holds rows that are none of this recording: remove it, or choose another name with out="
+                f"{self._journal} holds rows of another recording: "
+                "remove it, or choose another name with --out"
             ) from error
         if len(whole) < len(text):
             os.ftruncate(self._file, len(whole))
@@ -171,21 +187,20 @@ class TraceWriter:
         line = json.dumps(content).encode() + b"\n"
         size = os.fstat(self._file).st_size
         try:
-            while line:  # a write may be short, the last one before the disk is full for instance
+            while line:  # a write may be short, for example the last one before the disk is full
                 line = line[os.write(self._file, line) :]
             os.fsync(self._file)
         except OSError as error:
+            # Without this the next row would continue half a line.
             with contextlib.suppress(OSError):
-                os.ftruncate(
-                    self._file, size
-                )  # or what is appended next would be glued to half a line
+                os.ftruncate(self._file, size)
             raise _cannot_write(self._journal, error) from error
 
 
 def write_parquet(
     path: Path, space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[Row]
 ) -> None:
-    """Write rows in one step: the file is either whole or not there. StorageError if the disk is full."""
+    """Write rows in one step; raise StorageError if that is not possible."""
     parquet = optional_import("pyarrow.parquet", "train")
     table = _table(space, metadata, rows)
     try:
@@ -213,5 +228,6 @@ def _table(space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[R
 
 def _cannot_write(path: Path, error: OSError) -> StorageError:
     return StorageError(
-        f"cannot write {path}: {error.strerror or error}; what was completed is kept, free some space and run the same command again"
+        f"cannot write {path}: {error.strerror or error}; what was completed is kept, "
+        "free some space and run the same command again"
     )

@@ -159,7 +159,7 @@ def test_a_name_that_no_trace_could_carry_is_refused_before_anything_is_measured
     place: Path, small_onnx: Path, name: str
 ) -> None:
     path = named(place, small_onnx, name)
-    with untouched(place), refused("is no printable text: rename the network's file", TraceError):
+    with untouched(place), refused("is not printable text: rename the network's file", TraceError):
         serve = ServeOptions(
             [str(path)], max_instances=1, batches=[1], serving=ServingOptions(warmup_s=0.02)
         )

@@ -95,7 +95,7 @@ def test_a_pickle_in_the_place_of_a_trace_or_its_facts_is_not_unpickled(
     )
     with untouched(tmp_path):
         for path, words in (
-            (tmp_path / "evil.parquet", "no Parquet file"),
+            (tmp_path / "evil.parquet", "not a Parquet file"),
             (facts, "damaged contents"),
             (cells, "damaged contents"),
         ):
@@ -141,7 +141,7 @@ def test_texts_longer_than_any_recording_are_not_unpacked(
         str(row) + "x" * (1 << 17) for row in range(len(trace.rows) - 2)
     ]
     path = rewritten(trace, tmp_path / "bomb.parquet", with_column(trace, "sensor", long))
-    with refused("which is no recording", TraceError):
+    with refused("which is not a recording", TraceError):
         read_trace(path)
 
 
@@ -438,7 +438,7 @@ def test_a_link_in_the_place_of_a_journal_is_not_followed(tmp_path: Path, conten
 
 def test_a_pipe_in_the_place_of_a_journal_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "t.parquet.journal")
-    with untouched(tmp_path), refused("is no plain file", StorageError):
+    with untouched(tmp_path), refused("is not a plain file", StorageError):
         TraceWriter(tmp_path / "t.parquet", WORLD, FACTS)
 
 
@@ -454,7 +454,7 @@ def test_a_pipe_in_the_place_of_a_journal_is_refused(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_journal_is_not_cut(tmp_path: Path, content: str) -> None:
     (tmp_path / "t.parquet.journal").write_text(content)
-    with untouched(tmp_path), refused("is no journal of a recording", TraceError):
+    with untouched(tmp_path), refused("is not a journal of a recording", TraceError):
         TraceWriter(tmp_path / "t.parquet", WORLD, FACTS)
 
 
@@ -474,7 +474,7 @@ def test_a_file_that_is_no_journal_is_not_cut(tmp_path: Path, content: str) -> N
 def test_rows_that_are_none_are_refused(tmp_path: Path, row: str) -> None:
     journal = journal_of(tmp_path / "t.parquet")
     journal.write_text(journal.read_text() + row + "\n")
-    with untouched(tmp_path), refused("holds rows that are none|no journal", TraceError):
+    with untouched(tmp_path), refused("holds rows of another recording|not a journal", TraceError):
         TraceWriter(tmp_path / "t.parquet", WORLD, FACTS)
 
 
@@ -492,7 +492,7 @@ def test_rows_of_wrong_types_are_refused(tmp_path: Path, column: str, value: Any
     journal = journal_of(tmp_path / "t.parquet")
     *lines, last = journal.read_text().splitlines()
     journal.write_text("\n".join([*lines, json.dumps(json.loads(last) | {column: value})]) + "\n")
-    with untouched(tmp_path), refused("holds rows that are none", TraceError):
+    with untouched(tmp_path), refused("holds rows of another recording", TraceError):
         TraceWriter(tmp_path / "t.parquet", WORLD, FACTS)
 
 

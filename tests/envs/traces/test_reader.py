@@ -1,5 +1,3 @@
-"""Reading traces: what is recorded comes back to the bit, and every damaged file gets one clear sentence."""
-
 from __future__ import annotations
 
 import json
@@ -19,7 +17,7 @@ from envs.traces.schema import METADATA_KEY
 from tests.worlds import network, respond, space, write_trace
 
 
-def test_what_was_written_comes_back(tmp_path: Path) -> None:
+def test_written_rows_are_read_back(tmp_path: Path) -> None:
     world = space(tenants=2, max_instances=1)
     broken = Configuration.of(world.catalogue[3])
     trace = write_trace(
@@ -35,14 +33,12 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
             assert outcome == Failure(FailureKind.TIMED_OUT, "too slow", 7.0)
             continue
         assert isinstance(outcome, Measurement)
-        assert outcome.origin is Origin.REPLAYED, (
-            "a replayed number is never shown as a measured one"
-        )
+        assert outcome.origin is Origin.REPLAYED, "a replayed number is never labelled as measured"
         assert outcome.tenants == respond(world, configuration).tenants
         assert math.isnan(outcome.power_w)
 
 
-def test_what_was_not_recorded_is_a_typed_failure(tmp_path: Path) -> None:
+def test_a_configuration_without_a_record_is_a_typed_failure(tmp_path: Path) -> None:
     part = write_trace(tmp_path / "part.parquet", space(), keep=0.4)
     recorded = {Configuration.of(row) for row in part.placements}
     missing = next(
@@ -53,7 +49,7 @@ def test_what_was_not_recorded_is_a_typed_failure(tmp_path: Path) -> None:
     assert outcome.kind is FailureKind.NOT_RECORDED
     assert part.find(missing.array()[None]).tolist() == [-1]
     assert part.find(np.array([[[(9, 9), (0, 0)]]])).tolist() == [-1], (
-        "nor is what lies outside the space"
+        "a configuration outside the space has no record"
     )
 
 
@@ -62,14 +58,14 @@ def test_a_truncated_file_is_named(trace: Trace, tmp_path: Path, share: float) -
     whole = trace.path.read_bytes()
     path = tmp_path / "cut.parquet"
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(TraceError, match=r"cut\.parquet is truncated or no Parquet file"):
+    with pytest.raises(TraceError, match=r"cut\.parquet is truncated or not a Parquet file"):
         read_trace(path)
 
 
 def test_a_foreign_parquet_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "foreign.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"a": [1, 2]}), path)
-    with pytest.raises(TraceError, match="no trace of this project"):
+    with pytest.raises(TraceError, match="not a trace of this project"):
         read_trace(path)
 
 
@@ -133,7 +129,7 @@ def test_a_trace_of_another_network_is_refused(trace: Trace) -> None:
         trace.check_networks([network("other")])
 
 
-def test_a_name_that_is_no_trace_lists_the_built_in_ones() -> None:
+def test_an_unknown_name_lists_the_built_in_traces() -> None:
     with pytest.raises(TraceError, match="no trace 'nowhere'"):
         find_trace("nowhere")
 

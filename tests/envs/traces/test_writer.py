@@ -1,5 +1,3 @@
-"""Writing traces: nothing completed is lost or doubled, whatever happens to the process or the disk."""
-
 from __future__ import annotations
 
 import os
@@ -29,7 +27,7 @@ def write_some(path: Path, count: int) -> None:
                 writer.append(configuration, respond(WORLD, configuration), 1, 1.0)
 
 
-#: A recorder that goes on from what it finds and is killed in the middle of something.
+#: A recorder that continues an earlier recording; the test kills it.
 RECORDER = """
 import sys
 from pathlib import Path
@@ -48,7 +46,7 @@ with TraceWriter(Path(sys.argv[1]), WORLD, FACTS) as writer:
 
 def test_kill_9_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
     path = tmp_path / "killed.parquet"
-    known, kills = 0, 0
+    recorded, kills = 0, 0
     for attempt in range(12):
         command = [sys.executable, "-c", RECORDER, str(path)]
         with subprocess.Popen(
@@ -58,13 +56,13 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
             assert process.stdout.readline() == "ready\n"
             time.sleep(0.002 * attempt)
             process.send_signal(signal.SIGKILL)
-            acknowledged = max([known, *map(int, process.stdout)])
+            acknowledged = max([recorded, *map(int, process.stdout)])
         kills += process.returncode == -signal.SIGKILL
         if path.exists():
             break
         with TraceWriter(path, WORLD, FACTS) as writer:
-            assert len(writer.rows) >= acknowledged, "a row that was acknowledged is there"
-            known = len(writer.rows)
+            assert len(writer.rows) >= acknowledged, "every acknowledged row is there"
+            recorded = len(writer.rows)
     assert kills >= 3, "the test has to have killed something"
     if not path.exists():
         write_some(path, len(CONFIGURATIONS))
@@ -98,7 +96,7 @@ def test_a_row_is_added_once(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_keeps_what_was_completed(tmp_path: Path) -> None:
-    """The real thing: the journal is /dev/full from one row to the next."""
+    """From one row to the next the journal becomes /dev/full."""
     path = tmp_path / "full.parquet"
     with TraceWriter(path, WORLD, FACTS) as writer:
         writer.append(CONFIGURATIONS[0], respond(WORLD, CONFIGURATIONS[0]), 1, 1.0)
@@ -151,7 +149,7 @@ def test_a_journal_of_another_recording_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="belongs to another recording"):
         TraceWriter(path, WORLD, {"plan": {"kind": "random"}})
     (tmp_path / "t.parquet.journal").write_text("not json\n")
-    with pytest.raises(TraceError, match="no journal"):
+    with pytest.raises(TraceError, match="not a journal"):
         TraceWriter(path, WORLD, FACTS)
 
 
