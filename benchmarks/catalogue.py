@@ -144,7 +144,7 @@ BENCHMARKS = (
         "Serves a network under limits that change, and looks at broken limits, memory, and "
         "throughput against the best fixed configuration chosen with hindsight.",
         "measured",
-        short=_options("--minutes 2 --period-s 1 --windows 1"),
+        short=_options("--minutes 2 --period-s 1 --windows 1 --rounds 3"),
     ),
     Benchmark(
         "training_seeds",

@@ -49,8 +49,8 @@ PLACES = (1.0, 0.5, 0.75, 0.25, 1.0, 0.6)
 #: its host with others is not equally fast for half an hour.
 ROOM = 2.0
 
-#: Number of fixed configurations that a phase is compared with, and of rounds that measure them.
-RIVALS, ROUNDS = 3, 20
+#: Number of fixed configurations that a phase is compared with.
+RIVALS = 3
 
 
 class Grid:
@@ -101,7 +101,7 @@ class Phase:
         periods: under control.
         rounds: after how many periods each round came.
         rivals: the configurations that were measured in the rounds.
-        rivals_ips, rivals_p99_ms: [RIVALS, ROUNDS], NaN where one failed.
+        rivals_ips, rivals_p99_ms: [RIVALS, rounds], NaN where one failed.
         memory_mib: resident at the end.
     """
 
@@ -210,9 +210,10 @@ def phases(
     bundle: Path,
     period_s: float,
     periods: int,
+    count: int,
     journal: Journal,
 ) -> Iterator[Phase]:
-    """Serve under each limit in turn, with one controller."""
+    """Serve under each limit in turn, with one controller, in `count` rounds of some periods."""
     path = folder / "limits.json"
     limits = grid.limits_ms()
     path.write_text(json.dumps({"p99_ms": limits[0]}))
@@ -230,7 +231,7 @@ def phases(
                 passed.append(controller.step())
                 journal.write(passed[-1].as_dict(served.space))
                 advance(f"{passed[-1].phase.value}, p99 <= {limit_ms:.1f} ms")
-                if (number + 1) * ROUNDS // periods > len(rounds):
+                if (number + 1) * count // periods > len(rounds):
                     rounds.append([measured(served, rival, period_s) for rival in rivals])
                     after.append(number + 1)
             ips, p99_ms = np.array(rounds).transpose(2, 1, 0)
@@ -245,11 +246,14 @@ def main() -> int:
     arguments.add_argument(
         "--windows", type=int, default=3, help="of each configuration of the grid"
     )
+    arguments.add_argument(
+        "--rounds", type=int, default=20, help="rounds of each phase that measure its rivals"
+    )
     arguments.add_argument("--journal", type=Path, help="write a JSON line a period to this file")
     add_bundle_option(arguments)
     given = arguments.parse_args()
-    if not all(value > 0 for value in (given.minutes, given.period_s, given.windows)):
-        arguments.error("--minutes, --period-s and --windows must be above zero")
+    if min(given.minutes, given.period_s, given.windows, given.rounds) <= 0:
+        arguments.error("--minutes, --period-s, --windows and --rounds must be above zero")
     try:
         load_bundle(given.bundle)  # fails now, not after the minutes that the grid takes
     except BundleError as error:
@@ -278,6 +282,7 @@ def main() -> int:
                 given.bundle,
                 given.period_s,
                 each,
+                given.rounds,
                 Journal(given.journal or folder / "journal"),
             )
         )
