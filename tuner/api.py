@@ -82,7 +82,7 @@ def optimize(
     serve = serve_options(networks, **options)
     if serve.networks:
         _objective(p99_ms, power_w, len(serve.networks))
-    with open_device(serve, power_w=power_w) as device:
+    with open_device(serve, power_w=power_w, needs_model=True) as device:
         return _optimize(device, p99_ms, power_w, measurements, window_s, make, progress)
 
 

@@ -102,7 +102,7 @@ def deploy(options: DeployCommand) -> int:
     serving = replace(options.serve.serving, timeout_s=options.period_s, outside=bool(client))
     serve = replace(options.serve, serving=serving)
     with DeviceLock(options.lock), contextlib.ExitStack() as stack:
-        device = stack.enter_context(open_device(serve, power_w=options.power_w))
+        device = stack.enter_context(open_device(serve, power_w=options.power_w, needs_model=True))
         made = controller_of(
             device,
             limits_given(options),

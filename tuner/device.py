@@ -75,7 +75,7 @@ class Device:
     @property
     def model(self) -> DeviceModel:
         """Return the device model at the arrival rates of the workload."""
-        return self.model_at(tuple(tenant.rate_ips for tenant in self.space.workload.tenants))
+        return self.model_at(rates_of(self.space))
 
     def problem(self, objective: Objective) -> Problem:
         """Return the problem of finding the best configuration here for an objective."""
@@ -135,6 +135,7 @@ def open_device(
     /,
     *,
     power_w: float | None = None,
+    needs_model: bool = False,
     **options: Any,
 ) -> Device:
     """Open the device that options describe: check, read, build, and make ready to measure.
@@ -147,6 +148,8 @@ def open_device(
         networks: ONNX files, or all options as one `ServeOptions`.
         power_w: a power limit that will be set; it is refused here, before engines are built, where
             no power is measured.
+        needs_model: refuse a device of which there is no model before engines are built; without
+            this only `Device.model` refuses it, since measuring needs none.
         options: fields of `ServeOptions` by name.
 
     Raises:
@@ -159,9 +162,8 @@ def open_device(
         return _replayed(serve)
     if serve.runtime == "simulated":
         return _simulated(serve)
-    return (
-        _tensorrt(serve, power_w) if serve.runtime == "tensorrt" else _onnxruntime(serve, power_w)
-    )
+    live = _tensorrt if serve.runtime == "tensorrt" else _onnxruntime
+    return live(serve, power_w, needs_model)
 
 
 def serve_options(
@@ -182,6 +184,11 @@ def serve_options(
         if name not in names:
             raise OptionError(f"there is no option {name!r}: choose from {', '.join(names)}")
     return replace(base, **options)
+
+
+def rates_of(space: ConfigurationSpace) -> tuple[float, ...]:
+    """Return the arrivals of a space, [T], infinite for a closed loop."""
+    return tuple(tenant.rate_ips for tenant in space.workload.tenants)
 
 
 def at_rates(space: ConfigurationSpace, rates_ips: tuple[float, ...]) -> ConfigurationSpace:
@@ -235,15 +242,15 @@ def _simulated(serve: ServeOptions) -> Device:
     return Device(SimulatedRuntime(model_for(space, layers)), _models(space, layers))
 
 
-def _onnxruntime(serve: ServeOptions, power_w: float | None) -> Device:
+def _onnxruntime(serve: ServeOptions, power_w: float | None, needs_model: bool) -> Device:
     device = _narrowed(local_computer(cores=serve.cores), serve.accelerators)
     networks, layers = _read(serve)
     space = serve.space(device, networks)
     factory = OnnxEngineFactory(space, [Path(path) for path in serve.networks], serve.cache_path)
-    return _live(serve, space, layers, factory, factory.prepare, power_w)
+    return _live(serve, space, layers, factory, factory.prepare, power_w, needs_model)
 
 
-def _tensorrt(serve: ServeOptions, power_w: float | None) -> Device:
+def _tensorrt(serve: ServeOptions, power_w: float | None, needs_model: bool) -> Device:
     # Imported here: every start without a GPU would wait for it.
     from envs.runtimes.tensorrt.cuda import Cuda
     from envs.runtimes.tensorrt.device import jetson_device
@@ -260,7 +267,9 @@ def _tensorrt(serve: ServeOptions, power_w: float | None) -> Device:
     factory = TensorRTEngineFactory(
         space, paths, serve.cache_path / "tensorrt", bindings=bindings, cuda=cuda
     )
-    live = _live(serve, space, layers, factory, lambda: factory.prepare(_say_progress), power_w)
+    live = _live(
+        serve, space, layers, factory, lambda: factory.prepare(_say_progress), power_w, needs_model
+    )
     return replace(live, remarks=lambda: _fallbacks(factory))
 
 
@@ -271,6 +280,7 @@ def _live(
     factory: EngineFactory,
     prepare: Callable[[], Mapping[tuple[int, int], NetworkError]],
     power_w: float | None,
+    needs_model: bool,
 ) -> Device:
     """Probe the sensor, build the engines, and leave out what cannot be served."""
     on_gpu = serve.runtime == "tensorrt"
@@ -283,7 +293,8 @@ def _live(
             sensor.has_power, "no power is measured here (a sensor is missing or unreadable)"
         )
         mode = (lambda: serve.mode or read_power_mode()) if on_gpu else None
-        _models(space, layers, serve.board, mode)  # a board that nothing is known of ends here
+        if needs_model:
+            _models(space, layers, serve.board, mode)(rates_of(space))
         space = _without(space, prepare())
         runtime = ServingRuntime(space, factory, sensor, serve.serving)
         undo.pop_all()
@@ -348,9 +359,9 @@ def _models(
     known = {board(name).module for name in board_names()}
     if device.name in known or all(each.kind is Kind.CPU for each in device.accelerators):
         return lambda rates_ips: model_for(at_rates(space, rates_ips), tables)
-    module = board(like) if like else board_like(device.name, device.memory_mib)
 
     def model_at(rates_ips: tuple[float, ...]) -> DeviceModel:
+        module = board(like) if like else board_like(device.name, device.memory_mib)
         mode = mode_like(module, power_mode() if power_mode else device.power_mode)
         return DeviceModel(machine_of(module.name, mode.name), at_rates(space, rates_ips), tables)
 

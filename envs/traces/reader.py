@@ -129,8 +129,8 @@ def find_trace(name: str) -> Path:
 
 def read_trace(path: Path) -> Trace:
     """Read and check a trace; raise TraceError, which says what is wrong with the file."""
-    arrow = optional_import("pyarrow", "train")
-    parquet = optional_import("pyarrow.parquet", "train")
+    arrow = optional_import("pyarrow", "tune")
+    parquet = optional_import("pyarrow.parquet", "tune")
     try:
         with parquet.ParquetFile(path, memory_map=False) as file:
             claimed = sum(

@@ -201,7 +201,7 @@ def write_parquet(
     path: Path, space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[Row]
 ) -> None:
     """Write rows in one step; raise StorageError if that is not possible."""
-    parquet = optional_import("pyarrow.parquet", "train")
+    parquet = optional_import("pyarrow.parquet", "tune")
     table = _table(space, metadata, rows)
     try:
         with replacing(path) as file:
@@ -211,7 +211,7 @@ def write_parquet(
 
 
 def _table(space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[Row]) -> Any:
-    arrow = optional_import("pyarrow", "train")
+    arrow = optional_import("pyarrow", "tune")
     schema = arrow.schema(
         [(name, arrow.int16()) for name in placement_columns(space)]
         + [(name, arrow.float64()) for name in number_columns(space)]
