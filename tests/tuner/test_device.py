@@ -44,7 +44,7 @@ def test_every_runtime_opens_by_name_and_measures(
 ) -> None:
     options = {
         "onnxruntime": QUICK,
-        "tensorrt": QUICK | {"board": "orin_nano_8"},
+        "tensorrt": QUICK | {"board": "agx_orin_64"},
         "simulated": QUICK | {"board": "orin_nano_8"},
         "replayed": {"trace": str(trace.path)},
     }[runtime]
@@ -109,7 +109,7 @@ def test_an_engine_that_cannot_be_built_leaves_its_accelerator_out(
         assert isinstance(outcome, Failure)
         assert outcome.kind is FailureKind.INVALID
     broken[0, 0] = NetworkError("no FP32 either")
-    with pytest.raises(OptionError, match="small cannot be served here.*no FP32 either"):
+    with pytest.raises(OptionError, match=r"small cannot be served here.*no FP32 either"):
         open_device(small_onnx, **QUICK)
 
 

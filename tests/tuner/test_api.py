@@ -1,0 +1,238 @@
+"""The public API: the names that it has, and tuning on every runtime from Python."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tuner
+from envs.errors import BundleError, ObjectiveError, OptionError, TunerError
+from envs.spec.measurement import Failure, FailureKind, Measurement, Outcome
+from envs.spec.space import Configuration
+from envs.testing.tensorrt import stand_ins
+from envs.traces.reader import Trace
+from tests.worlds import space
+from tuner.exports.answers import read_answer
+from tuner.search.random_search import RandomSearch
+
+BOARD = {"runtime": "simulated", "board": "orin_nano_8", "max_instances": 2, "batches": [1, 4]}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quantised copies are kept for the whole session."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+
+
+def test_the_public_names_are_these() -> None:
+    assert tuner.__all__ == [
+        "Answer",
+        "Configuration",
+        "Device",
+        "Failure",
+        "Measurement",
+        "Problem",
+        "ServeOptions",
+        "Tuner",
+        "TunerError",
+        "open_device",
+        "optimize",
+    ]
+    assert dir(tuner) == tuner.__all__
+    for name in tuner.__all__:
+        assert getattr(tuner, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'optimise'"):
+        tuner.optimise  # noqa: B018
+
+
+def test_importing_it_is_cheap() -> None:
+    script = (
+        "import sys; import tuner; print(sorted(set(sys.modules) & {'numpy', 'envs', 'onnx'}));"
+        "tuner.optimize; tuner.open_device; tuner.Answer;"
+        "heavy = {'onnx', 'onnxruntime', 'torch', 'gymnasium', 'hydra', 'rich', 'pyarrow', 'scipy'};"
+        "print(sorted(set(sys.modules) & heavy - {'gymnasium'}))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert told.stdout.split("\n")[:2] == ["[]", "[]"], told.stderr
+
+
+def test_one_call_tunes_a_network_on_this_computer(small_onnx: Path) -> None:
+    answer = tuner.optimize(
+        small_onnx, p99_ms=500, measurements=4, window_s=0.1, max_instances=2, batches=[1, 4]
+    )
+    assert answer.origin == "measured"
+    assert answer.limits_kept
+    assert str(answer.configuration).startswith("cpu_")
+    assert answer.throughput_ips > 0
+    assert 0 < answer.p99_ms <= 500
+    assert 3 <= len(answer.tried) <= 4
+    assert str(answer).startswith(
+        f"{answer.configuration}: {answer.throughput_ips:.1f} inferences/s"
+    )
+
+
+def test_a_board_that_is_simulated_keeps_a_power_limit(small_onnx: Path) -> None:
+    seen: list[tuple[Configuration, Outcome]] = []
+    answer = tuner.optimize(
+        str(small_onnx),
+        p99_ms=20,
+        power_w=9,
+        progress=lambda configuration, outcome: seen.append((configuration, outcome)),
+        **BOARD,
+    )
+    assert answer.origin == "simulated"
+    assert answer.limits_kept
+    assert 0 < answer.power_w <= 9
+    assert seen == answer.tried
+    assert "tensor" in str(seen[0][0])
+    assert answer.problem.objective.power_w == 9
+
+
+def test_a_gpu_is_tuned(small_onnx: Path) -> None:
+    with stand_ins():
+        answer = tuner.optimize(
+            small_onnx,
+            p99_ms=1000,
+            runtime="tensorrt",
+            board="agx_orin_64",
+            measurements=4,
+            window_s=0.1,
+            max_instances=1,
+            batches=[1, 4],
+        )
+    assert answer.origin == "measured"
+    assert {"tensor", "cuda", "dla0", "dla1"} >= {
+        word for word in str(answer.configuration).replace("+", "").split() if "x" not in word
+    }
+
+
+def test_a_recording_is_tuned(trace: Trace) -> None:
+    answer = tuner.optimize(runtime="replayed", trace=str(trace.path), p99_ms=60)
+    assert answer.origin == "replayed"
+    assert answer.limits_kept
+    assert answer.networks["net0"].p99_ms == answer.p99_ms <= 60
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_many_networks_are_tuned_together(count: int, small_onnx: Path, other_onnx: Path) -> None:
+    paths = [small_onnx, other_onnx, *[small_onnx] * (count - 2)]
+    answer = tuner.optimize(paths, p99_ms=200, measurements=4, runtime="simulated")
+    assert len(answer.networks) == count
+    assert answer.problem.open
+    assert answer.throughput_ips == sum(each.throughput_ips for each in answer.networks.values())
+    assert answer.limits_kept
+    assert str(answer.configuration).startswith("small: ")
+
+
+def test_three_networks_are_tuned_on_this_computer(small_onnx: Path, other_onnx: Path) -> None:
+    answer = tuner.optimize(
+        [small_onnx, other_onnx, small_onnx], p99_ms=2000, measurements=3, window_s=0.2
+    )
+    assert answer.origin == "measured"
+    assert list(answer.networks) == ["small", "other", "small_2"]
+
+
+def test_an_open_device_is_tuned_again_and_stays_open(small_onnx: Path) -> None:
+    with tuner.open_device(small_onnx, **BOARD) as device:
+        slow = tuner.optimize(device, p99_ms=100, measurements=4)
+        fast = tuner.optimize(device, p99_ms=[2.0], measurements=4)
+        assert slow.throughput_ips >= fast.throughput_ips
+        assert isinstance(device.measure(fast.configuration), Measurement)
+        with pytest.raises(OptionError, match="batches: an open device has its options already"):
+            tuner.optimize(device, batches=[1])
+        with pytest.raises(ObjectiveError, match="2 values for 1 tenants"):
+            tuner.optimize(device, p99_ms=[1.0, 2.0])
+
+
+class Everything:
+    """A tuner of one's own: it tries the candidates in order."""
+
+    def __init__(self, problem: tuner.Problem) -> None:
+        self.rest = [Configuration.of(row) for row in problem.candidates]
+        self.told: list[Outcome] = []
+
+    def ask(self) -> Configuration:
+        return self.rest[len(self.told)]
+
+    def tell(self, configuration: Configuration, outcome: Outcome) -> None:
+        self.told.append(outcome)
+
+
+def test_a_tuner_of_ones_own_is_asked_and_told(trace: Trace) -> None:
+    options = {"runtime": "replayed", "trace": str(trace.path), "measurements": 6}
+    by_class = tuner.optimize(tuner=Everything, **options)
+    assert [each for each, _ in by_class.tried[:4]] == [
+        Configuration.of(row) for row in trace.placements[:4]
+    ]
+    with tuner.open_device(runtime="replayed", trace=str(trace.path)) as device:
+        given = Everything(device.problem(by_class.problem.objective))
+        again = tuner.optimize(device, tuner=given, measurements=6)
+        assert [each for each, _ in again.tried] == [each for each, _ in by_class.tried]
+        assert len(given.told) == 4
+    seeded = tuner.optimize(tuner=lambda problem: RandomSearch(problem), **options)
+    assert len(seeded.tried) <= 6
+    with pytest.raises(OptionError, match="either a bundle or a tuner"):
+        tuner.optimize(tuner=Everything, bundle="x.bundle", **options)
+
+
+def test_an_answer_that_could_not_be_measured_says_so(small_onnx: Path) -> None:
+    with tuner.open_device(small_onnx, **BOARD) as device:
+        answer = tuner.optimize(device, measurements=3)
+    failed = tuner.Answer(
+        answer.configuration,
+        Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0),
+        3.0,
+        [],
+        0,
+        answer.problem,
+    )
+    assert not failed.limits_kept
+    assert math.isnan(failed.throughput_ips)
+    assert math.isnan(failed.p99_ms)
+    assert math.isnan(failed.power_w)
+    assert failed.networks == {}
+    assert failed.origin == "nothing could be measured"
+    assert json.loads(json.dumps(failed.to_dict()))["throughput_ips"] is None
+
+
+def test_what_it_keeps_can_be_exported(small_onnx: Path, tmp_path: Path) -> None:
+    answer = tuner.optimize(small_onnx, measurements=3, **BOARD)
+    path = tmp_path / "answer.json"
+    path.write_text(json.dumps(answer.to_dict()))
+    slots = read_answer(path).slots
+    assert [(slot.instances, slot.batch) for slot in slots] == [
+        (instances, batch) for _, _, instances, batch in answer.configuration.slots()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"measurements": 2}, OptionError, "measurements=2 must be at least 3"),
+        ({"window_s": 0}, OptionError, "window_s=0 must be above zero"),
+        ({"bundle": "nowhere.bundle"}, BundleError, "there is no policy bundle nowhere.bundle"),
+        ({"p99_ms": -1}, ObjectiveError, "a limit must be above zero"),
+        ({"p99_ms": "soon"}, ObjectiveError, "is no number"),
+        ({"p99_ms": [1, 2]}, ObjectiveError, "2 values for 1 tenants"),
+        ({"power_w": 0}, ObjectiveError, "a limit must be above zero"),
+        ({"rate": 3}, OptionError, "there is no option 'rate'"),
+    ],
+)
+def test_wrong_arguments_get_one_sentence_before_any_file_is_read(
+    options: dict[str, object], error: type[TunerError], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        tuner.optimize("nowhere.onnx", **options)
+
+
+def test_a_configuration_without_a_label_prints_its_numbers() -> None:
+    configuration = space().default()
+    assert str(configuration) == repr(configuration)
+    assert "placements=" in str(configuration)
