@@ -13,7 +13,7 @@ import pytest
 import tuner
 from tests.commands import call
 from tuner.deploy import DeployCommand
-from tuner.export import HIDDEN, ExportCommand
+from tuner.export import HIDDEN, TARGETS, ExportCommand
 from tuner.flags import read_flags
 from tuner.record import RecordCommand
 from tuner.tune import TuneCommand
@@ -141,12 +141,18 @@ def test_flags_in_the_pages_exist(page: Path) -> None:
         verb, *words = shlex.split(command)[2:]
         verb = verb.removeprefix("tuner.")
         if verb == "export":
-            assert read_flags(ExportCommand, words, hidden=HIDDEN).target
+            assert read_flags(ExportCommand, words, hidden=HIDDEN).target in TARGETS
         elif verb in FLAGS:
             given = read_flags(FLAGS[verb], words)
             assert given.serve.networks or given.serve.trace, command
         else:
             assert verb in ("networks", "train", "evaluate"), command
+
+
+def test_the_guide_for_a_jetson_shows_how_to_serve_and_export() -> None:
+    shown = " ".join(commands(ROOT / "docs" / "on-device.md"))
+    assert shown.count("python -m tuner.deploy ") >= 4
+    assert shown.count("python -m tuner.export ") >= 2
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
