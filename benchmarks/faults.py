@@ -45,7 +45,8 @@ from tuner.console import progress_bar, table
 from tuner.control.build import controller_of
 from tuner.control.controller import ControlOptions
 from tuner.control.guard import Phase
-from tuner.control.period import Journal, Period
+from tuner.control.journal import Journal
+from tuner.control.period import Period
 
 #: The largest number of periods before a fault, and the number after it.
 BEFORE, AFTER = 14, 6
@@ -107,7 +108,7 @@ class Campaign:
             folder,
             ControlOptions(period_s),
         )
-        self.controller, self.limits, self.memory = made.controller, made.limits, made.memory
+        self.controller, self.limits, self.memory = made.controller, made.limits, made.last_good
         self.journal = Journal(folder / "journal.jsonl")
 
     def close(self) -> int:

@@ -37,7 +37,9 @@ from envs.spec.space import Configuration
 from tuner.console import progress_bar, table
 from tuner.control.build import controller_of
 from tuner.control.controller import ControlOptions
-from tuner.control.period import Journal, Period
+from tuner.control.events import EventKind
+from tuner.control.journal import Journal
+from tuner.control.period import Period
 from tuner.device import Device, open_device
 from tuner.policy.bundle import load_bundle
 
@@ -289,7 +291,9 @@ def main() -> int:
         served.close()
     show(every)
     periods = [period for phase in every for period in phase.periods]
-    failures = sum("the policy failed" in event for period in periods for event in period.events)
+    failures = sum(
+        event.kind is EventKind.POLICY_FAILED for period in periods for event in period.events
+    )
     shares = [phase.served_ips / phase.fixed[0] for phase in every]
     alone = [
         period

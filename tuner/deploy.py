@@ -39,9 +39,9 @@ from envs.spec.measurement import Failure
 from envs.telemetry.power_mode import read_power_mode
 from tuner.control.build import Assembled, controller_of
 from tuner.control.controller import Controller, ControlOptions
+from tuner.control.journal import Journal
 from tuner.control.lock import DeviceLock, usual_lock
 from tuner.control.metrics import Metrics
-from tuner.control.period import Journal
 from tuner.device import Device, open_device
 from tuner.flags import run
 from tuner.options import ServeOptions, cache_folder, reference_bundle

@@ -16,10 +16,10 @@ from tests.commands import call
 from tests.security.attacks import Payload, little_memory, refused, untouched
 from tests.worlds import space
 from tuner.control.guard import Guard
+from tuner.control.journal import Journal
 from tuner.control.last_good import FILE, LastGood
 from tuner.control.limits import Limits
 from tuner.control.lock import DeviceLock
-from tuner.control.period import Journal
 
 SPACE = space()
 GOOD = Configuration.of(SPACE.catalogue[5])

@@ -1,8 +1,8 @@
-"""Puts a controller together: limits, policy, guard and what is remembered, in the order in which they need each other."""
+"""Put a controller together: limits, policy, guard and the last good configuration."""
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,53 +18,69 @@ from tuner.control.limits import Limits
 from tuner.device import Device
 from tuner.policy.bundle import load_bundle
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Assembled:
-    """A controller, and what it stands on."""
+    """A controller, and its parts; the decider is None if no policy could be loaded."""
 
     controller: Controller
     limits: Limits
-    memory: LastGood
+    last_good: LastGood
     guard: Guard
     decider: Decider | None
 
 
 def controller_of(
-    served: Device,
+    device: Device,
     given: dict[str, Any],
-    limits: Path | None,
+    limits_path: Path | None,
     bundle: Path,
     folder: Path,
     options: ControlOptions,
     power_mode: Callable[[], str] = lambda: "",
 ) -> Assembled:
-    """A controller of a service.
+    """Return a controller of a device.
+
+    A policy that cannot be loaded is reported as a warning, and the controller does without.
 
     Args:
-        given: limits, see `Limits`; limits: the file that may change them. folder: keeps the last good configuration.
+        given: limits, see `Limits`.
+        limits_path: of the file that may change them; None for no file.
+        bundle: of the policy.
+        folder: keeps the last good configuration.
+        options: how to control.
+        power_mode: returns the name of the power mode.
 
     Raises:
-        ObjectiveError: the limits cannot be kept, or read.
+        ObjectiveError: the limits cannot be kept, or the file cannot be read.
     """
-    asked = Limits(given, served.space.workload.names, served.runtime.has_power, limits)
-    memory = LastGood(folder, served.space)
-    good = memory.load()
-    rates = tuple(tenant.rate_ips for tenant in served.space.workload.tenants)
+    space, runtime, thresholds = device.space, device.runtime, options.thresholds
+    limits = Limits(given, space.workload.names, runtime.has_power, limits_path)
+    objective, last_good = limits.objective, LastGood(folder, space)
+    good = last_good.load()
+    rates_ips = tuple(tenant.rate_ips for tenant in space.workload.tenants)
     decider = None
     try:
         decider = Decider(
-            load_bundle(bundle), served.model_at, served.candidates, asked.objective, rates, good
+            load_bundle(bundle),
+            device.model_at,
+            device.candidates,
+            objective,
+            rates_ips,
+            good,
+            thresholds,
         )
     except BundleError as error:
-        print(f"serving without a policy: {error}", file=sys.stderr)
+        _log.warning("serving without a policy: %s", error)
     safe = (
         decider.safe
         if decider
-        else starting_configuration(served.model_at(rates), asked.objective, served.candidates)
+        else starting_configuration(device.model_at(rates_ips), objective, device.candidates)
     )
-    guard = Guard(served.space, safe, good, options.cooldown)
+    guard = Guard(space, safe, good, thresholds.cooldown_periods)
     controller = Controller(
-        served.runtime, decider, guard, asked, memory, options, power_mode, served.remarks
+        runtime, decider, guard, limits, last_good, options, power_mode, device.remarks
     )
-    return Assembled(controller, asked, memory, guard, decider)
+    return Assembled(controller, limits, last_good, guard, decider)

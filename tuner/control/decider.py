@@ -1,4 +1,4 @@
-"""What the policy would do next on a device that serves, under conditions that change."""
+"""Decide what to measure next, and what to serve, while conditions change."""
 
 from __future__ import annotations
 
@@ -14,34 +14,31 @@ from envs.spec.measurement import Outcome
 from envs.spec.objective import Objective
 from envs.spec.space import Configuration
 from tuner.policy.bundle import Bundle
-from tuner.policy.online_tuner import ServiceTuner
-from tuner.policy.window_history import History
+from tuner.policy.online_tuner import OnlineTuner
+from tuner.policy.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from tuner.policy.window_history import DeviceHistory
 
+#: Returns the model of the device at arrival rates [T], infinite for a closed loop.
 Models = Callable[[tuple[float, ...]], DeviceModel]
-
-#: Configurations measured before that are on a new shortlist: they must not crowd out what is new.
-KNOWN = WIDE // 2
-
-#: Times in a row that nothing is worth measuring, after which the search is over until a limit breaks or conditions change.
-SETTLED = 3
-
-#: Periods of the same configuration after which it is asked whether another one is not faster after all.
-AGAIN = 10
 
 
 class Decider:
-    """A learned tuner that outlives limits and rates: it is made anew when they change, and told what still counts of what was measured.
+    """A learned tuner that outlives limits and rates.
+
+    The tuner is made anew when they change, and is told what still counts of the measurements.
 
     Args:
-        model_at: the device model at arrival rates [T], infinite for a closed loop.
-        possible: [N, T, A, 2], what can be served; None where every valid configuration can.
-        first: what to measure first, as the last good configuration of an earlier run; None to go by the model.
+        model_at: returns the model of the device at given arrival rates.
+        possible: [N, T, A, 2], what can be served; None for every valid configuration.
+        first: what to measure first, such as the last good configuration of an earlier run; None
+            to follow the model.
 
     Attributes:
-        safe: the most throughput that is sure to keep the limits, by the model alone; renewed with the limits and rates.
+        safe: the configuration with the most throughput among those that are sure to keep the
+            limits, by the model alone; renewed with the limits and the rates.
     """
 
-    _tuner: ServiceTuner
+    _tuner: OnlineTuner
 
     def __init__(
         self,
@@ -51,105 +48,118 @@ class Decider:
         objective: Objective,
         rates_ips: tuple[float, ...],
         first: Configuration | None = None,
+        thresholds: Thresholds = DEFAULT_THRESHOLDS,
     ) -> None:
         self._bundle, self._model_at, self._possible = bundle, model_at, possible
-        self._first = first
-        self._tried: set[Configuration] = set()
-        self._history = History()
-        self._settled = 0  # times in a row that nothing was worth measuring
+        self._objective, self._rates_ips, self._first = objective, rates_ips, first
+        self._thresholds = thresholds
+        self._history = DeviceHistory(thresholds)
+        self._measured: set[Configuration] = set()
+        self._vain_searches = 0  # times in a row that nothing was worth measuring
         self._serving: Configuration | None = None
-        self._since = 0  # periods that it has served before the last one
-        self.objective, self.rates_ips = objective, rates_ips
+        self._served_periods = 0  # before the last one, in a row
         self._renew()
 
     def experiment(self) -> Configuration | None:
-        """What is worth measuring next; once nothing is, or the policy's budget is used up, at times what may be faster after all, and else None."""
-        if self._tuner.left <= 0 or self._settled >= SETTLED:
-            return self._again()
-        if self._first is not None and self._first not in self._tried:
-            return self._first
+        """Return what is worth measuring next, or None for nothing.
+
+        Once nothing is, or the policy's budget is used up, it returns from time to time what may
+        be faster than what serves.
+        """
         tuner = self._tuner
-        # While nothing is known to keep the limits, what is surest to comes first; later, where the policy would wait.
-        asks = (tuner.ask, tuner.most_sure)
-        for ask in asks if tuner.resting() else reversed(asks):
-            proposed = ask()
-            if proposed not in self._tried and tuner.worthwhile(proposed):
+        if tuner.left <= 0 or self._vain_searches >= self._thresholds.searches_until_settled:
+            return self._recheck()
+        if self._first is not None and self._first not in self._measured:
+            return self._first
+        # While nothing is known to keep the limits, the safest configuration comes first; later it
+        # comes where the policy would wait.
+        proposals = (tuner.ask, tuner.safest)
+        for propose in proposals if tuner.good_configurations() else reversed(proposals):
+            proposed = propose()
+            if proposed not in self._measured and tuner.worth_measuring(proposed):
                 return proposed
-        # Service lasts: what is left of the budget goes into what is safe, lest the model be wrong.
-        if (safe := tuner.unexplored()) is not None and safe not in self._tried:
+        # The rest of the budget goes into what is safe: the model may underrate it.
+        if (safe := tuner.unmeasured_safe()) is not None and safe not in self._measured:
             return safe
-        self._settled += 1
+        self._vain_searches += 1
         return None
 
-    def _again(self) -> Configuration | None:
-        """Windows that scatter hide what is faster by a little, and devices drift: look again from time to time."""
-        if self._serving is None or self._since == 0 or self._since % AGAIN:
+    def _recheck(self) -> Configuration | None:
+        """Return what may be faster after all: noise hides small differences, and devices drift."""
+        periods = self._served_periods
+        if self._serving is None or periods == 0 or periods % self._thresholds.recheck_periods:
             return None
-        return self._tuner.promising(self._serving, self._since)
+        return self._tuner.maybe_faster(self._serving, periods)
 
-    def resting(self, current: Configuration | None = None) -> list[Configuration]:
-        """What was measured and kept the limits, the best to stay with first, `current` being what serves now."""
-        return self._tuner.resting(current)
+    def good_configurations(self, current: Configuration | None = None) -> list[Configuration]:
+        """Return what was measured and kept the limits, the best to serve first.
 
-    def least(self) -> Configuration | None:
-        """What came closest to the limits where nothing kept them."""
-        return self._tuner.least if self._history.evidence else None
+        Args:
+            current: what serves now; leaving it has to be worth something.
+        """
+        return self._tuner.good_configurations(current)
+
+    def least_violating(self) -> Configuration | None:
+        """Return what came closest to the limits; None if nothing was measured."""
+        return self._tuner.least_violating if self._history.windows else None
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         """Learn from a period."""
-        again = configuration in self._tried
-        self._tried.add(configuration)
-        self._since = self._since + 1 if configuration == self._serving else 0
+        again = configuration in self._measured
+        self._measured.add(configuration)
+        self._served_periods = self._served_periods + 1 if configuration == self._serving else 0
         self._serving = configuration
-        (self._tuner.repeat if again or self._tuner.left <= 0 else self._tuner.tell)(
-            configuration, outcome
-        )
+        if again or self._tuner.left <= 0:
+            self._tuner.tell_again(configuration, outcome)
+        else:
+            self._tuner.tell(configuration, outcome)
         if not again or self._tuner.broke:
-            self._settled = 0
+            self._vain_searches = 0
 
-    def surprised(self, configuration: Configuration, outcome: Outcome) -> bool:
-        """Whether a period says that the device is not what it was, and not just that windows scatter."""
-        return self._tuner.surprising(configuration, outcome)
+    def is_surprising(self, configuration: Configuration, outcome: Outcome) -> bool:
+        """Return True if a broken limit is farther off than windows scatter."""
+        return self._tuner.is_surprising(configuration, outcome)
 
-    def ask_for(self, objective: Objective) -> None:
-        """Other limits: what was measured still holds, whether it keeps them is seen anew."""
-        self.objective = objective
+    def set_objective(self, objective: Objective) -> None:
+        """Change the limits: measurements still count, and are judged by the new ones."""
+        self._objective = objective
         self._renew()
 
-    def expect(self, rates_ips: tuple[float, ...]) -> None:
-        """Other arrivals: what was measured says little about them."""
-        self.rates_ips = rates_ips
+    def set_rates(self, rates_ips: tuple[float, ...]) -> None:
+        """Change the assumed arrivals, [T]: measurements say little about new ones."""
+        self._rates_ips = rates_ips
         self.forget()
 
     def forget(self, first: Configuration | None = None) -> None:
-        """The device is not what it was (heat, power mode, a neighbour): nothing that was measured counts any more, failures included.
+        """Forget all measurements, failures included: the device is not what it was.
 
         Args:
-            first: what to measure first; None to go by the model.
+            first: what to measure first; None to follow the model.
         """
         self._history.forget()
-        self._tried.clear()
+        self._measured.clear()
         self._first = first
         self._renew()
 
     def _renew(self) -> None:
-        self._settled = 0
-        model = self._model_at(self.rates_ips)
+        self._vain_searches = 0
+        model = self._model_at(self._rates_ips)
+        recalled = int(self._thresholds.recalled_share * WIDE)
         known = [
             *([self._first] if self._first else []),
-            *self._history.evidence.configurations()[-KNOWN:],
+            *self._history.windows.configurations()[-recalled:],
         ]
         prior = prior_of(
-            model, self.objective, np.random.default_rng(0), self._possible, WIDE, known=known
+            model, self._objective, np.random.default_rng(0), self._possible, WIDE, known=known
         )
         self.safe = Configuration.of(prior.placements[0])
         problem = Problem(
             model.space,
             prior.placements,
-            self.objective,
+            self._objective,
             self.safe,
             model=model,
             open=True,
             shared={"prior": prior},
         )
-        self._tuner = ServiceTuner(self._bundle, problem, self._history)
+        self._tuner = OnlineTuner(self._bundle, problem, self._history, self._thresholds)

@@ -1,4 +1,4 @@
-"""The guard between what proposes and the device: which configuration the next control period may serve."""
+"""The guard between what proposes and the device: which configuration may serve next."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from enum import Enum
 
 from envs.errors import ConfigurationError
 from envs.spec.space import Configuration, ConfigurationSpace
+from tuner.policy.thresholds import DEFAULT_THRESHOLDS
 
 
 class Phase(str, Enum):
@@ -21,7 +22,13 @@ class Phase(str, Enum):
 
 @dataclass(frozen=True)
 class Choice:
-    """What the next period serves, and why; `refused` says what was wrong with the proposal, if there was one that may not be served."""
+    """What the next period serves.
+
+    Attributes:
+        configuration: what serves.
+        phase: why.
+        refused: why the proposal may not be served; empty if it may, or if there is none.
+    """
 
     configuration: Configuration
     phase: Phase
@@ -29,15 +36,18 @@ class Choice:
 
 
 class Guard:
-    """Lets one change through a period, and only onto valid configurations; whatever breaks a limit is off the device in the next period.
+    """Let one change through a period, and only onto valid configurations.
 
-    An experiment (a configuration that was not measured since conditions changed) lasts one period. If it breaks a limit, or cannot be measured,
-    the next period serves what is known to be good, and experiments rest for `cooldown` periods. While nothing is known to keep the limits there is
-    nothing to lose: the search goes on, after a failure from the safe default; once there is nothing left to try, what comes closest is served.
+    A configuration that breaks a limit leaves the device in the next period. An experiment (a
+    configuration that was not measured since conditions changed) lasts one period. If it breaks a
+    limit, or cannot be measured, the next period serves what is known to be good, and there are no
+    experiments for `cooldown` periods. While nothing is known to keep the limits there is nothing
+    to lose: the search goes on, after a failure from the safe default; once nothing is left to
+    try, the configuration that came closest serves.
 
     Args:
         safe: served when nothing is known.
-        good: known from an earlier run to keep the limits, if any.
+        good: known from an earlier run to keep the limits; None for nothing.
         cooldown: periods without experiments after a limit was broken.
     """
 
@@ -46,80 +56,98 @@ class Guard:
         space: ConfigurationSpace,
         safe: Configuration,
         good: Configuration | None = None,
-        cooldown: int = 3,
+        cooldown: int = DEFAULT_THRESHOLDS.cooldown_periods,
     ) -> None:
         space.check(safe)
         self._space = space
-        self._checked: dict[
-            Configuration, str
-        ] = {}  # a period has the same few to choose from, and checking takes as long as choosing
+        self._checked: dict[Configuration, str] = {}  # to check takes as long as to choose
         self.safe = safe
         self.good = good if good is not None and not self.refusal(good) else None
         self._cooldown = cooldown
-        self._quiet = 0
+        self._cooldown_left = 0
         self._broken: Configuration | None = None
         self._failed = False
 
     def choose(
         self,
         experiment: Configuration | None,
-        resting: Callable[[], Sequence[Configuration]],
-        least: Callable[[], Configuration | None],
+        good_configurations: Callable[[], Sequence[Configuration]],
+        least_violating: Callable[[], Configuration | None],
     ) -> Choice:
-        """What the next period serves.
+        """Return what the next period serves.
+
+        The last two arguments are called only where they matter.
 
         Args:
-            experiment: what is proposed to be tried; None for nothing. resting: what was measured and kept the limits, the best of it first.
-            least: what came closest where nothing did; None where nothing was measured. Both are asked only where it matters.
+            experiment: what is proposed to be measured; None for nothing.
+            good_configurations: returns what was measured and kept the limits, the best first.
+            least_violating: returns what came closest to the limits; None if nothing was measured.
         """
         broken, self._broken = self._broken, None
         failed, self._failed = self._failed, False
         refused = self.refusal(experiment) if experiment is not None else ""
-        new = (
-            experiment if experiment is not None and not refused and experiment != broken else None
-        )
-        if new is not None and broken is None and not self._quiet:
+        new = None if refused or experiment == broken else experiment
+        if new is not None and broken is None and not self._cooldown_left:
             return Choice(new, Phase.SEARCHING)
         good = None if self.good == broken else self.good
-        known = next(
-            (
-                each
-                for each in (*resting(), good)
-                if each is not None and each != broken and not self.refusal(each)
-            ),
-            None,
-        )
-        if broken is not None and known is not None:
-            return Choice(good or known, Phase.RETURNED, refused)
-        if failed and known is None and broken != self.safe:
+        fallback = self._first_allowed(good_configurations(), good, broken)
+        if broken is not None and fallback is not None:
+            return Choice(good or fallback, Phase.RETURNED, refused)
+        if failed and fallback is None and broken != self.safe:
             return Choice(self.safe, Phase.SAFE, refused)
-        if new is not None and not (self._quiet and known is not None):
+        if new is not None and not (self._cooldown_left and fallback is not None):
             return Choice(new, Phase.SEARCHING)
-        self._quiet = max(self._quiet - 1, 0)
-        if known is not None:
-            return Choice(known, Phase.HOLDING, refused)
-        closest = least()
+        self._cooldown_left = max(self._cooldown_left - 1, 0)
+        if fallback is not None:
+            return Choice(fallback, Phase.HOLDING, refused)
+        closest = least_violating()
         if closest is not None and not self.refusal(closest):
             return Choice(closest, Phase.HOLDING, refused)
         return Choice(self.safe, Phase.SAFE, refused)
 
-    def judged(self, configuration: Configuration, kept: bool, failed: bool = False) -> None:
-        """What a period said of what it served: whether every limit was kept, by measurement; or whether it could not be measured at all."""
+    def _first_allowed(
+        self,
+        measured: Sequence[Configuration],
+        good: Configuration | None,
+        broken: Configuration | None,
+    ) -> Configuration | None:
+        """Return the first good configuration that is valid and did not break a limit just now."""
+        allowed = (
+            each
+            for each in (*measured, good)
+            if each is not None and each != broken and not self.refusal(each)
+        )
+        return next(allowed, None)
+
+    def record(self, configuration: Configuration, kept: bool, failed: bool = False) -> None:
+        """Take note of a period.
+
+        Args:
+            configuration: what served.
+            kept: True if every limit was kept, by measurement.
+            failed: True if it could not be measured.
+        """
         if kept:
             self.good = configuration
             return
-        self._broken, self._quiet, self._failed = configuration, self._cooldown, failed
+        self._broken, self._failed = configuration, failed
+        self._cooldown_left = self._cooldown
         if configuration == self.good:
             self.good = None
 
-    def moved(self, still_good: bool, safe: Configuration) -> None:
-        """Conditions changed: experiments are allowed at once, what was good may be so no more, and another default is safe."""
-        self._quiet = 0
+    def conditions_changed(self, still_good: bool, safe: Configuration) -> None:
+        """Take note of other conditions: experiments are allowed at once.
+
+        Args:
+            still_good: True if the last good configuration still counts as good.
+            safe: the safe default under the new conditions.
+        """
+        self._cooldown_left = 0
         self.good = self.good if still_good else None
         self.safe = safe if not self.refusal(safe) else self.safe
 
     def refusal(self, configuration: Configuration) -> str:
-        """Why it may not be served; empty where it may."""
+        """Return why a configuration may not be served; empty if it may."""
         if configuration not in self._checked:
             try:
                 self._space.check(configuration)

@@ -1,4 +1,4 @@
-"""What outlives the process: the last configuration that kept the limits, so that a restart serves it at once."""
+"""The last configuration that kept the limits: a file, so that a restart serves it at once."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ from envs.spec.space import Configuration, ConfigurationSpace
 
 FILE = "last_good.json"
 
-#: The space of many tenants, their networks described, fills some kilobytes.
+#: The space of many tenants, with their networks described, fills some kilobytes.
 MAX_BYTES = 16 << 20
 
 
 class LastGood:
-    """One small file, replaced in one step; what is damaged, or of another device, network or space, is not used."""
+    """One small file, replaced in one step.
+
+    A file that is damaged, or that belongs to another device, network or space, is not used.
+    """
 
     def __init__(self, folder: Path, space: ConfigurationSpace) -> None:
         self._path = folder / FILE
-        self._served = space
+        self._space = space
         data = space.to_dict()
         for tenant in data["workload"]["tenants"]:
             tenant.pop("rate_ips"), tenant.pop("weight")
-        self._space = json.loads(json.dumps(data))
+        self._identity = json.loads(json.dumps(data))
         self._kept: Configuration | None = None
 
     def load(self) -> Configuration | None:
-        """The configuration, None where there is none for this space."""
+        """Return the configuration; None if there is none for this space."""
         try:
             data = parse_json(read_small(self._path, MAX_BYTES))
             placements = np.asarray(data["placements"])
-            if data["space"] != self._space or placements.dtype.kind != "i":
+            if data["space"] != self._identity or placements.dtype.kind != "i":
                 return None
             kept = Configuration.of(placements)
-            self._served.check(kept)
+            self._space.check(kept)
         except (OSError, ValueError, KeyError, TypeError, OverflowError, ConfigurationError):
             return None
         self._kept = kept
@@ -48,18 +51,20 @@ class LastGood:
         self._path, self._kept = folder / FILE, None
 
     def keep(self, configuration: Configuration) -> None:
-        """StorageError if it cannot be written; what was kept before is untouched then."""
+        """Write the configuration, if it is another one than before.
+
+        Raises:
+            StorageError: it cannot be written; the file is untouched then.
+        """
         if configuration == self._kept:
             return
+        data = {"space": self._identity, "placements": configuration.array().tolist()}
         try:
             with replacing(self._path) as file:
-                file.write(
-                    json.dumps(
-                        {"space": self._space, "placements": configuration.array().tolist()}
-                    ).encode()
-                )
+                file.write(json.dumps(data).encode())
         except OSError as error:
             raise StorageError(
-                f"{self._path} cannot be written ({error.strerror or error}): a restart will not find the last good configuration"
+                f"{self._path} cannot be written ({error.strerror or error}): "
+                "a restart will not find the last good configuration"
             ) from error
         self._kept = configuration

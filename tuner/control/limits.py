@@ -1,4 +1,4 @@
-"""Limits that can be changed while a device serves: a small JSON file, looked at once a period."""
+"""Limits that can be changed while a device serves: a small JSON file, read once a period."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ KEYS = ("p99_ms", "power_w")
 
 
 class Limits:
-    """What is asked for now.
+    """The limits of now.
 
     Args:
         given: from the command line; what the file does not name stays as given.
-        has_power: whether power is measured; a limit on it is refused where it is not.
-        path: `{"p99_ms": 20, "power_w": 15}`; `p99_ms` may be a list, or an object with a number for each tenant. It need not exist yet.
+        names: of the tenants.
+        has_power: True if power is measured; a limit on it is refused otherwise.
+        path: of a file such as `{"p99_ms": 20, "power_w": 15}`, where `p99_ms` may be a list, or
+            an object with a number for each tenant. It need not exist yet; None for no file.
+
+    Attributes:
+        objective: the limits.
+
+    Raises:
+        ObjectiveError: the limits cannot be kept, or the file cannot be read.
     """
 
     def __init__(
@@ -38,7 +46,12 @@ class Limits:
         self.refresh()  # what is wrong at the start is an error at the start
 
     def refresh(self) -> bool:
-        """Whether the limits are others than before; ObjectiveError, once for each version of the file, if it cannot be used: they stay then."""
+        """Read the file if it changed, and return True if the limits are others than before.
+
+        Raises:
+            ObjectiveError: the file cannot be used, raised once for each version of it; the limits
+                stay as they are.
+        """
         if self._path is None:
             return False
         try:
@@ -66,7 +79,8 @@ class Limits:
         unknown = sorted(set(data) - set(KEYS)) if isinstance(data, dict) else ["(no object)"]
         if unknown:
             raise ObjectiveError(
-                f"{path} has {unknown[0]!r:.80}, which is no limit: give {' and '.join(KEYS)}; the limits stay as they are"
+                f"{path} has {unknown[0]!r:.80}, which is no limit: give {' and '.join(KEYS)}; "
+                "the limits stay as they are"
             )
         return dict(data)
 
@@ -76,7 +90,8 @@ class Limits:
             wrong = sorted(set(p99) - set(self._names))
             if wrong:
                 raise ObjectiveError(
-                    f"p99_ms names {wrong[0]!r:.80}, which is no tenant: there are {', '.join(self._names)}"
+                    f"p99_ms names {wrong[0]!r:.80}, which is no tenant: "
+                    f"there are {', '.join(self._names)}"
                 )
             p99 = [p99.get(name, math.inf) for name in self._names]
         objective = Objective.from_dict(

@@ -1,4 +1,4 @@
-"""One controller a device: two of them would undo each other's work."""
+"""One controller a device: two of them would undo each other's changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from envs.errors import StorageError
 
 
 class DeviceLock:
-    """Held while a controller runs; the system gives it back when the process ends, however it ends."""
+    """A lock that is held while a controller runs, as a context manager.
+
+    The system releases it when the process ends, however it ends.
+
+    Raises:
+        StorageError: the file cannot be opened, or another controller holds the lock.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -24,7 +30,8 @@ class DeviceLock:
             file = self._open()
         except OSError as error:
             raise StorageError(
-                f"the lock {self._path} cannot be opened ({error.strerror}): give another place with --lock"
+                f"the lock {self._path} cannot be opened ({error.strerror}): "
+                "give another place with --lock"
             ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -32,18 +39,22 @@ class DeviceLock:
             holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(file)
             raise StorageError(
-                f"another controller (process {holder}) runs on this device: stop it first, or wait for it ({self._path})"
+                f"another controller (process {holder}) runs on this device: "
+                f"stop it first, or wait for it ({self._path})"
             ) from None
-        with contextlib.suppress(
-            OSError
-        ):  # another user's file: whose lock it is helps people only
+        # Another user's file cannot be written; whose lock it is only helps people.
+        with contextlib.suppress(OSError):
             os.ftruncate(file, 0)
             os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._file = file
         return self
 
     def _open(self) -> int:
-        """The file, made if need be. In a folder that all may write to, the system lets nobody open another user's file as if to make it."""
+        """Open the file, and create it if need be.
+
+        In a folder that everybody may write to, the system lets nobody open another user's file
+        with the flag that creates it.
+        """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_NOFOLLOW | os.O_CLOEXEC
         with contextlib.suppress(FileExistsError):
@@ -65,8 +76,7 @@ class DeviceLock:
 
 
 def usual_lock() -> Path:
-    """Where all controllers of a device look, whoever started them."""
+    """Return the file that all controllers of a device lock, whoever started them."""
     shared = Path("/run/lock")
-    return (
-        shared if shared.is_dir() and os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
-    ) / "orin-tuner.lock"
+    usable = shared.is_dir() and os.access(shared, os.W_OK)
+    return (shared if usable else Path(tempfile.gettempdir())) / "orin-tuner.lock"

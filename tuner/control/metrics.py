@@ -1,4 +1,4 @@
-"""Metrics for Prometheus on a loopback port, by its own client library."""
+"""Metrics for Prometheus on a loopback port, served by its own client library."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from tuner.control.period import Period
 
 
 class Metrics:
-    """What the last period gave, and counts since the start, under names that begin with `orin_tuner_`.
+    """Results of the last period, and counts since the start; names begin with `orin_tuner_`.
+
+    Args:
+        port: of 127.0.0.1; 0 for any that is free.
+        space: of the device, whose tenants and accelerators are labels.
 
     Raises:
-        DependencyError: prometheus-client is not installed. StorageError: the port is taken.
+        DependencyError: prometheus-client is not installed.
+        StorageError: the port is taken.
     """
 
     def __init__(self, port: int, space: ConfigurationSpace) -> None:
@@ -25,38 +30,43 @@ class Metrics:
         self._space = space
         registry = library.CollectorRegistry()
 
-        def made(kind: str, name: str, text: str, labels: tuple[str, ...] = ()) -> Any:
+        def metric(kind: str, name: str, text: str, *labels: str) -> Any:
             return getattr(library, kind)(f"orin_tuner_{name}", text, labels, registry=registry)
 
-        self._throughput = made(
-            "Gauge", "throughput_inferences_per_second", "Of the last period", ("tenant",)
+        self._throughput_ips = metric(
+            "Gauge", "throughput_inferences_per_second", "Of the last period", "tenant"
         )
-        self._p99 = made("Gauge", "latency_p99_seconds", "Of the last period", ("tenant",))
-        self._limit = made("Gauge", "latency_p99_limit_seconds", "Infinite for none", ("tenant",))
-        self._power = made("Gauge", "power_watts", "Of the last period; NaN where none is measured")
-        self._power_limit = made("Gauge", "power_limit_watts", "Infinite for none")
-        self._instances = made("Gauge", "instances", "Serving now", ("tenant", "accelerator"))
-        self._batch = made(
+        self._p99_s = metric("Gauge", "latency_p99_seconds", "Of the last period", "tenant")
+        self._limit_s = metric(
+            "Gauge", "latency_p99_limit_seconds", "Infinite for no limit", "tenant"
+        )
+        self._power_w = metric(
+            "Gauge", "power_watts", "Of the last period; NaN where none is measured"
+        )
+        self._power_limit_w = metric("Gauge", "power_limit_watts", "Infinite for no limit")
+        self._instances = metric("Gauge", "instances", "Serving now", "tenant", "accelerator")
+        self._batch = metric(
             "Gauge",
             "batch_size",
             "Of the instances serving now, 0 where there is none",
-            ("tenant", "accelerator"),
+            "tenant",
+            "accelerator",
         )
-        self._periods = made("Counter", "periods", "Control periods", ("phase",))
-        self._broken = made(
+        self._periods = metric("Counter", "periods", "Control periods", "phase")
+        self._broken = metric(
             "Counter",
             "limits_broken_periods",
-            "Control periods in which a limit was broken, or none could be measured",
+            "Control periods in which a limit was broken, or nothing could be measured",
         )
-        self._changes = made(
+        self._changes = metric(
             "Counter",
             "configuration_changes",
             "Configurations applied that differ from the one before",
         )
-        self._lost = made("Counter", "journal_lines_lost", "Periods that could not be written down")
-        self._decision = made("Gauge", "decision_seconds", "What the last decision took")
-        self._before: Configuration | None = None
-        self._told = 0
+        self._lost = metric("Counter", "journal_lines_lost", "Periods that could not be written")
+        self._decision_s = metric("Gauge", "decision_seconds", "Duration of the last decision")
+        self._serving: Configuration | None = None
+        self._counted_lost = 0
         for phase in Phase:
             self._periods.labels(phase.value)
         try:
@@ -70,36 +80,43 @@ class Metrics:
 
     @property
     def port(self) -> int:
+        """The port that it really has."""
         return int(self._server.server_port)
 
     def show(self, period: Period, lost: int) -> None:
-        """What the next scrape sees."""
-        names, places = self._space.workload.names, self._space.device.accelerator_names
-        outcome = period.outcome
-        measured = isinstance(outcome, Measurement)
-        for position, name in enumerate(names):
-            tenant = outcome.tenants[position] if isinstance(outcome, Measurement) else None
-            self._throughput.labels(name).set(tenant.throughput_ips if tenant else 0.0)
-            self._p99.labels(name).set(tenant.p99_ms / 1e3 if tenant else math.nan)
-            self._limit.labels(name).set(period.objective.p99_ms[position] / 1e3)
-            for place, (instances, batch) in zip(
-                places,
-                period.configuration.placements[position] if measured else (),
-                strict=measured,
-            ):
-                self._instances.labels(name, place).set(instances)
-                self._batch.labels(name, place).set(batch)
-        self._power.set(outcome.power_w if isinstance(outcome, Measurement) else math.nan)
-        self._power_limit.set(period.objective.power_w)
+        """Show a period to the next scrape.
+
+        Args:
+            period: the last one.
+            lost: lines that the journal lost since the start.
+        """
+        outcome = period.outcome if isinstance(period.outcome, Measurement) else None
+        for tenant, name in enumerate(self._space.workload.names):
+            result = outcome.tenants[tenant] if outcome else None
+            self._throughput_ips.labels(name).set(result.throughput_ips if result else 0.0)
+            self._p99_s.labels(name).set(result.p99_ms / 1e3 if result else math.nan)
+            self._limit_s.labels(name).set(period.objective.p99_ms[tenant] / 1e3)
+            if outcome:
+                self._show_instances(name, period.configuration.placements[tenant])
+        self._power_w.set(outcome.power_w if outcome else math.nan)
+        self._power_limit_w.set(period.objective.power_w)
         self._periods.labels(period.phase.value).inc()
         self._broken.inc(not period.kept)
-        self._changes.inc(measured and self._before not in (None, period.configuration))
-        self._decision.set(period.decision_us / 1e6)
-        self._lost.inc(lost - self._told)
-        self._told = lost
-        self._before = period.configuration if measured else self._before
+        self._decision_s.set(period.decision_us / 1e6)
+        self._lost.inc(lost - self._counted_lost)
+        self._counted_lost = lost
+        if outcome:
+            self._changes.inc(self._serving not in (None, period.configuration))
+            self._serving = period.configuration
+
+    def _show_instances(self, name: str, placements: tuple[tuple[int, int], ...]) -> None:
+        accelerators = self._space.device.accelerator_names
+        for accelerator, (instances, batch) in zip(accelerators, placements, strict=True):
+            self._instances.labels(name, accelerator).set(instances)
+            self._batch.labels(name, accelerator).set(batch)
 
     def close(self) -> None:
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

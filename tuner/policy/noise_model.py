@@ -1,7 +1,4 @@
-"""How the windows of a device scatter and drift, learned from those that repeat: the noise of the model is that of a quiet board.
-
-Letters: Q quantities (log throughput of each tenant, log p99 of each, log power), M candidates.
-"""
+"""Learn the noise of a device from windows that repeat: that of the model is of a quiet board."""
 
 from __future__ import annotations
 
@@ -11,91 +8,103 @@ import numpy as np
 
 from envs.arrays import FloatArray, Single
 from envs.spec.space import Configuration
-
-#: The latest windows of a configuration count, about so many; what is expected of it beforehand counts as so many.
-RECENT, ASSUMED = 30, 2
-
-#: Standard deviations beyond which a window is not what was to be expected.
-FAR = 3.0
-
-#: What the scatter of others says of a configuration that has not served yet: a quarter of their variance, half of the standard deviation. What is
-#: expected to scatter as much as the worst would never be tried.
-OTHERS = 0.25
-
-#: Windows over which it is learned how alike one is to the next, and the most that they may be.
-LASTING, MOST_ALIKE = 60, 0.9
+from tuner.policy.thresholds import Thresholds
 
 
-class Drift:
-    """How much of what the last window missed the next one will miss as well, whatever serves: heat, neighbours and hosts come and go over many windows.
+class CarriedError:
+    """Carry the last prediction error forward: heat, neighbours and hosts last many windows.
+
+    The share of an error that the next window repeats, whatever serves, is learned for each
+    quantity; at first it is 0.
 
     Attributes:
-        expected: [Q] or 0, logarithms by which the next window will lie beside what is believed.
+        expected: [Q] or 0, logarithms by which the next window will differ from the belief.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, thresholds: Thresholds) -> None:
+        self._thresholds = thresholds
         self._share: FloatArray | float = 0.0
-        self._alike: FloatArray | float = 0.0
+        self._products: FloatArray | float = 0.0  # of errors one after the other
         self._squares: FloatArray | float = 0.0
         self.forget()
 
-    def add(self, missed: Single, noise: Single) -> None:
-        """One more window of what had served before, [Q] each; NaN tells nothing. The share is learned: at first a window tells nothing of the next one.
+    def add(self, error: Single, noise: Single) -> None:
+        """Learn from another window of a configuration that was measured before.
 
         Args:
-            missed: by how much it lay beside what is believed. noise: what is expected of its windows; a burst counts as the farthest of that.
+            error: [Q], logarithms by which the window differs from the belief; NaN is no
+                information.
+            noise: [Q], variance expected of its windows; a burst counts as the farthest error
+                that this allows.
         """
-        far = FAR * np.sqrt(noise)
-        told = np.isfinite(missed)
-        now = np.where(told, np.clip(missed, -far, far), self.expected)
-        kept = np.where(told, 1 - 1 / LASTING, 1.0)
-        self._alike = kept * self._alike + told * now * self._missed
-        self._squares = kept * self._squares + told * now**2
-        self._share = np.clip(self._alike / (self._squares + ASSUMED * noise), 0.0, MOST_ALIKE)
-        self._pass(now)
+        limits = self._thresholds
+        farthest = limits.surprise_sigmas * np.sqrt(noise)
+        measured = np.isfinite(error)
+        now = np.where(measured, np.clip(error, -farthest, farthest), self.expected)
+        fade = np.where(measured, 1 - 1 / limits.carried_windows, 1.0)
+        self._products = fade * self._products + measured * now * self._error
+        self._squares = fade * self._squares + measured * now**2
+        share = self._products / (self._squares + limits.assumed_windows * noise)
+        self._share = np.clip(share, 0.0, limits.most_carried_share)
+        self._carry(now)
 
     def skip(self) -> None:
-        """A window passed that says nothing of this."""
-        self._pass(self.expected)
+        """Let a window pass that says nothing of the error: what is expected fades."""
+        self._carry(self.expected)
 
     def forget(self) -> None:
-        """The device is another one; how alike its windows are stays."""
-        self._pass(0.0)
+        """Forget the last error: the device is another one. The learned share stays."""
+        self._carry(0.0)
 
-    def _pass(self, missed: FloatArray | Single | float) -> None:
-        self._missed = missed
-        self.expected: Single | float = np.asarray(self._share * missed, dtype=np.float32)
+    def _carry(self, error: FloatArray | Single | float) -> None:
+        self._error = error
+        self.expected: Single | float = np.asarray(self._share * error, dtype=np.float32)
 
 
-class Scatter:
-    """Of each configuration that served, [2, Q]: how much its windows missed what was believed, as a sum of squares, and how many they are."""
+class NoiseModel:
+    """Learn the noise of each configuration that served."""
 
-    def __init__(self) -> None:
-        self._seen: dict[Configuration, FloatArray] = {}
+    def __init__(self, thresholds: Thresholds) -> None:
+        self._thresholds = thresholds
+        # [2, Q] each: sum of squared errors beyond the doubt of the belief, and number of windows.
+        self._sums: dict[Configuration, FloatArray] = {}
 
     def add(
-        self, configuration: Configuration, missed: Single, variance: Single, noise: Single
+        self, configuration: Configuration, error: Single, variance: Single, noise: Single
     ) -> None:
-        """One more window, [Q] each; NaN tells nothing. A burst counts as the farthest that was to be expected: it is no habit yet.
+        """Learn from another window.
 
         Args:
-            missed: by how much, in logarithms. variance: of what was believed. noise: what is expected of its windows.
+            configuration: what served.
+            error: [Q], logarithms by which the window differs from the belief; NaN is no
+                information.
+            variance: [Q], of the belief.
+            noise: [Q], variance expected of its windows; a burst counts as the farthest error
+                that this allows.
         """
-        squares, windows = self._seen.get(configuration, np.zeros((2, len(missed))))
-        told = np.isfinite(missed)
-        kept = np.where(told, 1 - 1 / RECENT, 1.0)
-        beyond = np.where(told, np.clip(missed**2 - variance, 0.0, FAR**2 * noise), 0.0)
-        self._seen[configuration] = np.stack([kept * squares + beyond, kept * windows + told])
+        limits = self._thresholds
+        squares, windows = self._sums.get(configuration, np.zeros((2, len(error))))
+        measured = np.isfinite(error)
+        fade = np.where(measured, 1 - 1 / limits.noise_windows, 1.0)
+        farthest = limits.surprise_sigmas**2 * noise
+        beyond = np.where(measured, np.clip(error**2 - variance, 0.0, farthest), 0.0)
+        self._sums[configuration] = np.stack([fade * squares + beyond, fade * windows + measured])
 
-    def noise(self, model: Single, rows: Mapping[Configuration, int]) -> Single:
-        """Variances [Q, M] where the model says [Q], which they are never below; `rows` are the places of M candidates."""
-        all_seen = sum(self._seen.values(), np.zeros((2, len(model))))
-        others = (ASSUMED * model + all_seen[0]) / (ASSUMED + all_seen[1])
-        expected = np.maximum(model, OTHERS * others)
+    def variance(self, model: Single, rows: Mapping[Configuration, int]) -> Single:
+        """Return the noise of candidates, as variances [Q, M].
+
+        Args:
+            model: [Q], variances by the model of a quiet board; the result is never below.
+            rows: the row of each candidate.
+        """
+        limits, assumed = self._thresholds, self._thresholds.assumed_windows
+        total = sum(self._sums.values(), np.zeros((2, len(model))))
+        others = (assumed * model + total[0]) / (assumed + total[1])
+        expected = np.maximum(model, limits.others_variance_share * others)
         noise = np.repeat(expected[:, None], len(rows), axis=1)
-        for configuration in self._seen.keys() & rows.keys():
-            squares, windows = self._seen[configuration]
+        for configuration in self._sums.keys() & rows.keys():
+            squares, windows = self._sums[configuration]
             noise[:, rows[configuration]] = np.maximum(
-                model, (ASSUMED * expected + squares) / (ASSUMED + windows)
+                model, (assumed * expected + squares) / (assumed + windows)
             )
         return np.asarray(noise, dtype=np.float32)

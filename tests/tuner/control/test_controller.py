@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tuner.control.arrivals import Arrivals, idle, moved, without_idle
 
 from benchmarks.fault_worlds import HANG, KILL, NAN, NO_MEMORY, STUCK, SimulatedWorld
 from benchmarks.faults import BUNDLE, Campaign
@@ -20,7 +21,6 @@ from envs.simulator.tables import Contexts
 from envs.spec.measurement import Failure, FailureKind, Measurement
 from envs.spec.space import Configuration
 from tests.worlds import respond, space
-from tuner.control.arrivals import Arrivals, idle, moved, without_idle
 from tuner.control.guard import Phase
 
 

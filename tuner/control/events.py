@@ -1,0 +1,42 @@
+"""Events of a control period: what was noticed, as a kind that programs read and a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class EventKind(str, Enum):
+    """Kinds of events; `Controller` says what follows from each."""
+
+    LIMITS_CHANGED = "limits_changed"
+    LIMITS_REFUSED = "limits_refused"
+    POWER_MODE_CHANGED = "power_mode_changed"
+    TEMPERATURE_CHANGED = "temperature_changed"
+    ARRIVALS_CHANGED = "arrivals_changed"
+    DEVICE_CHANGED = "device_changed"
+    NEIGHBOUR_GONE = "neighbour_gone"
+    POWER_UNREADABLE = "power_unreadable"
+    POWER_READABLE = "power_readable"
+    MEASUREMENT_FAILED = "measurement_failed"
+    PROPOSAL_REFUSED = "proposal_refused"
+    POLICY_FAILED = "policy_failed"
+    NOT_STORED = "not_stored"
+    REMARK = "remark"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event.
+
+    Attributes:
+        kind: for programs.
+        text: for people, one sentence.
+    """
+
+    kind: EventKind
+    text: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the event ready for JSON."""
+        return {"kind": self.kind.value, "text": self.text}

@@ -1,0 +1,83 @@
+"""Compare the requests that arrive with the rates that were assumed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from envs.spec.measurement import Measurement
+from envs.spec.workload import Workload
+from tuner.control.events import Event, EventKind
+from tuner.policy.thresholds import Thresholds
+
+#: Rate assumed of a tenant without any request, in requests per second: models need one above 0.
+LEAST_RATE_IPS = 1e-3
+
+
+class ArrivalsMonitor:
+    """Watch for arrivals that differ from the assumed rates.
+
+    Args:
+        workload: the tenants; their rates are assumed at first. A closed loop has none to watch.
+
+    Attributes:
+        rates_ips: the assumed rate of each tenant, [T], infinite for a closed loop.
+    """
+
+    def __init__(self, workload: Workload, thresholds: Thresholds) -> None:
+        self.rates_ips = tuple(tenant.rate_ips for tenant in workload.tenants)
+        self._thresholds = thresholds
+        self._suspected = False
+
+    def update(self, outcome: Measurement) -> Event | None:
+        """Return an event if arrivals changed; the rates of this window are assumed from then on.
+
+        A large change is believed at once, a smaller one in the second window in a row.
+        """
+        observed = self._observed_ips(outcome)
+        pairs = [
+            (now, assumed)
+            for now, assumed in zip(observed, self.rates_ips, strict=True)
+            if math.isfinite(assumed)
+        ]
+        factor = self._thresholds.arrivals_factor
+        suspected = any(self.differ(now, assumed, outcome.window_s) for now, assumed in pairs)
+        large = any(not assumed / factor <= now <= assumed * factor for now, assumed in pairs)
+        certain = suspected and (large or self._suspected)
+        self._suspected = suspected and not certain
+        if not certain:
+            return None
+        self.rates_ips = observed
+        rates = ", ".join(f"{now:.4g} instead of {assumed:.4g} 1/s" for now, assumed in pairs)
+        return Event(EventKind.ARRIVALS_CHANGED, f"arrivals changed: {rates}")
+
+    def differ(self, now_ips: float, assumed_ips: float, window_s: float) -> bool:
+        """Return True if two rates differ by more than a share, and by more than Poisson noise."""
+        noise_ips = self._thresholds.arrivals_sigmas * math.sqrt(assumed_ips / window_s)
+        share_ips = self._thresholds.arrivals_share * assumed_ips
+        return abs(now_ips - assumed_ips) > max(share_ips, noise_ips)
+
+    def _observed_ips(self, outcome: Measurement) -> tuple[float, ...]:
+        return tuple(
+            assumed
+            if math.isinf(assumed)
+            else max(tenant.requests / outcome.window_s, LEAST_RATE_IPS)
+            for assumed, tenant in zip(self.rates_ips, outcome.tenants, strict=True)
+        )
+
+
+def is_idle(outcome: Measurement) -> bool:
+    """Return True if no tenant had a request in the window."""
+    return not any(tenant.requests for tenant in outcome.tenants)
+
+
+def without_idle(outcome: Measurement) -> Measurement:
+    """Return the measurement with a p99 of 0 ms for tenants without requests: they are not late."""
+    if all(tenant.requests for tenant in outcome.tenants):
+        return outcome
+    return replace(
+        outcome,
+        tenants=tuple(
+            tenant if tenant.requests else replace(tenant, p99_ms=0.0) for tenant in outcome.tenants
+        ),
+    )

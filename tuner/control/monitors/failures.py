@@ -1,0 +1,51 @@
+"""Tell accidents from configurations that do not work, and notice when nothing works any more."""
+
+from __future__ import annotations
+
+from envs.spec.measurement import Failure, FailureKind, Outcome
+from envs.spec.space import Configuration
+from tuner.control.events import Event, EventKind
+from tuner.policy.thresholds import Thresholds
+
+#: An instance that is lost, or hangs, is no fault of a configuration that served before.
+ACCIDENTS = (FailureKind.INSTANCE_LOST, FailureKind.TIMED_OUT)
+
+
+class FailureMonitor:
+    """Follow periods without a measurement.
+
+    Attributes:
+        retry: what to start again once, after an accident; None for nothing.
+        failed: what could not be measured in the last period; None if it was measured.
+        hopeless: True if nothing could be measured for so long that a new process is due.
+    """
+
+    def __init__(self, thresholds: Thresholds) -> None:
+        self.retry: Configuration | None = None
+        self.failed: Configuration | None = None
+        self._most = thresholds.failed_periods
+        self._in_a_row = 0
+
+    @property
+    def hopeless(self) -> bool:
+        """True after `Thresholds.failed_periods` failures in a row."""
+        return self._in_a_row >= self._most
+
+    def update(
+        self, configuration: Configuration, outcome: Outcome, experiment: bool
+    ) -> Event | None:
+        """Return an event for a period without a measurement.
+
+        Args:
+            configuration: what served, or should have.
+            outcome: what it gave.
+            experiment: True if it had not served before: an accident is its own fault then.
+        """
+        retried, self.retry = self.retry is not None, None
+        if not isinstance(outcome, Failure):
+            self.failed, self._in_a_row = None, 0
+            return None
+        self.failed, self._in_a_row = configuration, self._in_a_row + 1
+        if outcome.kind in ACCIDENTS and not retried and not experiment:
+            self.retry = configuration
+        return Event(EventKind.MEASUREMENT_FAILED, f"{outcome.kind.value}: {outcome.reason}")
