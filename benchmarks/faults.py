@@ -108,7 +108,7 @@ class Campaign:
             folder,
             ControlOptions(period_s),
         )
-        self.controller, self.limits, self.memory = made.controller, made.limits, made.last_good
+        self.controller, self.limits, self.last_good = made.controller, made.limits, made.last_good
         self.journal = Journal(folder / "journal.jsonl")
 
     def close(self) -> int:
@@ -163,7 +163,7 @@ class Campaign:
     def full_disk(self) -> None:
         """Let everything that is written meet a full disk."""
         self.journal = Journal(Path("/dev/full"))
-        self.memory.move(Path("/dev/full"))
+        self.last_good.move(Path("/dev/full"))
 
 
 def starved(on: Campaign) -> None:

@@ -1,4 +1,4 @@
-"""The learned policy beside a service that lasts: its windows repeat, scatter and drift, and between experiments something has to serve."""
+"""The learned policy beside a service: windows repeat, scatter and drift, and something serves."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tuner.policy.window_history import DeviceHistory
 
 
 class OnlineTuner(LearnedTuner):
-    """A learned tuner that also knows what to stay with, and learns from what stays.
+    """A learned tuner that also knows what to serve, and learns from what serves.
 
     Args:
-        history: what is known of the device by its windows; what of it concerns this problem is recalled.
+        history: windows of the device; those of this problem's candidates are learned from.
     """
 
     def __init__(
@@ -28,73 +28,82 @@ class OnlineTuner(LearnedTuner):
     ) -> None:
         self._history, self._thresholds = history, thresholds
         super().__init__(bundle, problem)
-        self._assumed = self._pool.noise[0]
-        if self._history.windows:
+        self._assumed_noise = self._pool.noise[0]
+        if history.windows:
             self._recall()
 
     @property
     def least_violating(self) -> Configuration:
-        """What came closest to the limits, of what was measured."""
+        """The measured configuration that came closest to the limits."""
         return self._candidates[self._least_row]
 
     def good_configurations(self, current: Configuration | None = None) -> list[Configuration]:
-        """What was measured and kept the limits, the best to stay with first: the most throughput among what is sure enough to keep them again.
-        What is far less sure to than the best is none of it.
+        """Return what was measured and kept the limits, the best to serve first.
+
+        The best has the most throughput among those that are sure enough to keep the limits again.
+        Those that are far less sure than the best are left out.
 
         Args:
-            current: what serves now; changing from it has to be worth something.
+            current: what serves now; leaving it has to be worth something.
         """
-        now = -1 if current is None else self._rows.get(current, -1)
-        if now not in self._worth or current == self._good[0]:
+        row = -1 if current is None else self._rows.get(current, -1)
+        if row not in self._worth or current == self._good[0]:
             return self._good
         return self._ranked(
-            self._worth | {now: self._worth[now] + self._thresholds.change_gain_log}
+            self._worth | {row: self._worth[row] + self._thresholds.change_gain_log}
         )
 
     def _ranked(self, worth: dict[int, float]) -> list[Configuration]:
-        """What is worth so much, without what is far less sure to keep the limits than the best."""
+        """Return candidates by worth, without those far less sure to keep the limits."""
         rows = sorted(worth, key=worth.__getitem__, reverse=True)
+        gap = self._thresholds.return_chance_gap
         return [
             self._candidates[row]
             for row in rows
-            if self._chance[row] >= self._chance[rows[0]] - self._thresholds.return_chance_gap
+            if self._chance[row] >= self._chance[rows[0]] - gap
         ]
 
     def safest(self) -> Configuration:
-        """By what is believed, measured or not: the most throughput among what is sure enough to keep the limits, or what is most likely to."""
-        return self._candidates[int(self._staying.argmax())]
+        """Return the candidate to serve by belief alone, measured or not.
+
+        It has the most throughput among those sure enough to keep the limits; if there is none, it
+        is the one most likely to keep them.
+        """
+        return self._candidates[int(self._believed_worth.argmax())]
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
+        """Learn from the first window of a configuration; it counts against the budget."""
         row = self._rows.get(configuration)
         if self.left > 0 and row is not None:
-            seen, expected = self._seen(outcome), self._history.error.expected
-            self._history.windows.add(configuration, seen - expected)
-            self._history.error.skip()
-            self._take(row, seen, seen - expected)
+            window, error = self._seen(outcome), self._history.error
+            own = window - error.expected
+            self._history.windows.add(configuration, own)
+            error.skip()
+            self._take(row, window, own)
             self._used += 1
 
     def tell_again(self, configuration: Configuration, outcome: Outcome) -> None:
-        """Another window of what was measured before, not charged: it also tells how windows scatter, and how one is like the next."""
-        seen, row = self._seen(outcome), self._rows.get(configuration)
-        expected = self._history.error.expected
-        self._history.windows.add(configuration, seen - expected)
+        """Learn from another window of a measured configuration; it does not count.
+
+        It also tells how windows scatter, and how alike one is to the next.
+        """
+        window, row, history = self._seen(outcome), self._rows.get(configuration), self._history
+        expected = history.error.expected
+        own = window - expected
+        history.windows.add(configuration, own)
         if row is None:
             return
         if self._measured[row]:
-            missed = np.asarray(seen - self._belief.mean[0, :, row], dtype=np.float32)
+            error = np.asarray(window - self._belief.mean[0, :, row], dtype=np.float32)
+            own_error = np.asarray(error - expected, dtype=np.float32)
             noise = self._given.noise[:, row].copy()
-            self._history.noise.add(
-                configuration,
-                (missed - expected).astype(np.float32),
-                self._belief.variance[0, :, row],
-                noise,
-            )
-            self._history.error.add(missed, noise)
-        self._take(row, seen, seen - expected)
+            history.noise.add(configuration, own_error, self._belief.variance[0, :, row], noise)
+            history.error.add(error, noise)
+        self._take(row, window, own)
         self._reweigh(self._given.noise[:, row])
 
     def _recall(self) -> None:
-        """What was measured before this problem was asked counts for what is believed, and is not charged."""
+        """Learn from windows of before this problem, which do not count against the budget."""
         for configuration in self._history.windows.configurations():
             if (row := self._rows.get(configuration)) is None:
                 continue
@@ -103,100 +112,104 @@ class OnlineTuner(LearnedTuner):
         self._look()
 
     def _reweigh(self, noise: Single) -> None:
-        """Where windows scatter far more than was assumed, [Q] variances, the first ones have counted too much: learn from all of them anew."""
-        if (noise > self._thresholds.reweigh_ratio * self._assumed).any():
-            self._assumed = np.maximum(noise, self._assumed)
+        """Learn from all windows anew if they scatter far more than was assumed.
+
+        The first ones counted too much then.
+
+        Args:
+            noise: [Q], learned variances.
+        """
+        if (noise > self._thresholds.reweigh_ratio * self._assumed_noise).any():
+            self._assumed_noise = np.maximum(noise, self._assumed_noise)
             self._belief = Belief.of(self._pool.mean, self._pool.basis, self._pool.left)
             self._recall()
 
     def _look(self) -> None:
-        """What follows from what is believed, and from what windows do here."""
-        self._limits = self._pool.limits[0] - self._history.error.expected
+        """Work out what follows from the belief and from the windows."""
+        history, enough = self._history, self._thresholds.enough_chance
+        self._limits = self._pool.limits[0] - history.error.expected
         self._given = self._given._replace(
-            noise=self._history.noise.variance(self._pool.noise[0], self._rows),
+            noise=history.noise.variance(self._pool.noise[0], self._rows),
             limits=self._limits[:, None],
         )
         super()._look()
         score, kept = self._outlook.score, self._outlook.kept
-        self._staying = worth_staying(score, np.minimum(kept, self._thresholds.enough_chance))
+        self._believed_worth = worth_staying(score, np.minimum(kept, enough))
+        rows, chance = self._held, history.windows.chance
         chances = [
-            min(
-                self._history.windows.chance(self._candidates[row], float(kept[row]), self._limits),
-                self._thresholds.enough_chance,
-            )
-            for row in self._held
+            min(chance(self._candidates[row], float(kept[row]), self._limits), enough)
+            for row in rows
         ]
-        self._chance = dict(zip(self._held, chances, strict=True))
-        worth = worth_staying(score[self._held], np.array(chances))
-        self._worth: dict[int, float] = dict(zip(self._held, worth.tolist(), strict=True))
-        self._good = self._ranked(self._worth)  # now, for a period may want it at once
+        self._chance = dict(zip(rows, chances, strict=True))
+        worth = worth_staying(score[rows], np.array(chances))
+        self._worth: dict[int, float] = dict(zip(rows, worth.tolist(), strict=True))
+        self._good = self._ranked(self._worth)  # now, for a period may need it at once
 
     def worth_measuring(self, configuration: Configuration) -> bool:
-        """Whether measuring it promises something beyond what can be stayed with: more throughput, and likely the limits kept, or limits
-        that are kept more surely.
+        """Return True if measuring it promises more than what is known to be good.
+
+        It may promise more throughput while it likely keeps the limits, or limits that are kept
+        more surely.
         """
-        row, resting = self._rows.get(configuration), self.good_configurations()
-        if row is None or not resting:
+        row, good = self._rows.get(configuration), self._good
+        if row is None or not good:
             return True
-        outlook, best = self._outlook, self._rows[resting[0]]
+        outlook, best, limits = self._outlook, self._rows[good[0]], self._thresholds
+        hoped = outlook.score[row] + outlook.spread[row]
         faster = (
-            outlook.kept[row] > self._thresholds.try_chance
-            and outlook.score[row] + outlook.spread[row]
-            > outlook.score[best] + self._thresholds.change_gain_log
+            outlook.kept[row] > limits.try_chance
+            and hoped > outlook.score[best] + limits.change_gain_log
         )
-        return bool(
-            faster or self._staying[row] > self._worth[best] + self._thresholds.change_gain_log
-        )
+        better = self._believed_worth[row] > self._worth[best] + limits.change_gain_log
+        return bool(faster or better)
 
     def unmeasured_safe(self) -> Configuration | None:
-        """The best, by what is believed, of what was not measured, is safe, and not far behind what can be stayed with: the model may be wrong of it."""
-        resting = self.good_configurations()
-        if not resting:
-            return None
-        score, kept = self._outlook.score, self._outlook.kept
-        rows = (
-            (self._measured == 0)
-            & (kept > self._thresholds.safe_chance)
-            & (score > score[self._rows[resting[0]]] - self._thresholds.safe_loss_log)
-        ).nonzero()[0]
-        return self._candidates[rows[self._staying[rows].argmax()]] if len(rows) else None
+        """Return the best unmeasured configuration predicted feasible; None if there is none.
 
-    def maybe_faster(self, current: Configuration, since: int) -> Configuration | None:
-        """What may be faster than what serves, as far as is known; it was measured and kept the limits, or is new and likely to keep them. None for nothing.
+        The model may underrate it. It is not predicted far slower than the best one known.
+        """
+        if not self._good:
+            return None
+        score, kept, limits = self._outlook.score, self._outlook.kept, self._thresholds
+        fast = score > score[self._rows[self._good[0]]] - limits.safe_loss_log
+        rows = np.flatnonzero((self._measured == 0) & (kept > limits.safe_chance) & fast)
+        return self._candidates[rows[self._believed_worth[rows].argmax()]] if len(rows) else None
+
+    def maybe_faster(self, current: Configuration, periods: int) -> Configuration | None:
+        """Return what may be faster than what serves; None for nothing.
+
+        It was measured and kept the limits, or it is new and likely to keep them.
 
         Args:
-            since: periods that `current` has served without such a look.
+            current: what serves.
+            periods: how long it has served without such a look. The longer, the less sure a
+                configuration may be to keep the limits.
         """
-        now, outlook = self._rows.get(current), self._outlook
-        if now is None:
+        serving, outlook, limits = self._rows.get(current), self._outlook, self._thresholds
+        if serving is None:
             return None
-        likely = (outlook.kept > self._thresholds.try_chance) & (self._measured == 0)
-        likely[
-            [
-                row
-                for row in self._held
-                if 1 - self._chance[row] < self._thresholds.recheck_risk * since
-            ]
-        ] = True
-        likely[now] = False
+        likely = (outlook.kept > limits.try_chance) & (self._measured == 0)
+        risk = limits.recheck_risk * periods
+        likely[[row for row in self._held if 1 - self._chance[row] < risk]] = True
+        likely[serving] = False
         hope = np.where(likely, outlook.score + outlook.spread, -np.inf)
         best = int(hope.argmax())
-        return (
-            self._candidates[best]
-            if hope[best] > outlook.score[now] + self._thresholds.change_gain_log
-            else None
-        )
+        faster = hope[best] > outlook.score[serving] + limits.change_gain_log
+        return self._candidates[best] if faster else None
 
     def is_surprising(self, configuration: Configuration, outcome: Outcome) -> bool:
-        """Whether a window of what kept the limits before is farther beyond one than windows scatter; a failure always is."""
+        """Return True if a window is farther beyond a limited quantity than windows scatter.
+
+        A failure of a configuration that kept the limits always is; nothing is surprising of one
+        that never did.
+        """
         row = self._rows.get(configuration)
         if row is None or row not in self._held:
             return False
-        error = self._seen(outcome) - self._history.error.expected - self._belief.mean[0, :, row]
-        expected = np.sqrt(self._belief.variance[0, :, row] + self._given.noise[:, row])
+        mean, variance = self._belief.mean[0, :, row], self._belief.variance[0, :, row]
+        error = self._seen(outcome) - self._history.error.expected - mean
+        spread = np.sqrt(variance + self._given.noise[:, row])
+        beyond = error > self._thresholds.surprise_sigmas * spread
         return isinstance(outcome, Failure) or bool(
-            (
-                (error > self._thresholds.surprise_sigmas * expected)
-                & np.isfinite(self._pool.limits[0])
-            ).any()
+            (beyond & np.isfinite(self._pool.limits[0])).any()
         )

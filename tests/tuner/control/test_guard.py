@@ -24,34 +24,30 @@ def test_nothing_is_known_the_safe_default_serves() -> None:
     assert (choice.configuration, choice.phase) == (SAFE, Phase.SAFE)
 
 
-def test_an_experiment_that_breaks_a_limit_is_left_for_the_last_good_and_none_follows_for_a_while() -> (
-    None
-):
+def test_a_bad_experiment_is_left_for_the_last_good_and_none_follows_for_a_while() -> None:
     one = guard(GOOD)
     assert one.choose(NEW, lambda: [GOOD], lambda: None).configuration == NEW
-    one.judged(NEW, kept=False)
+    one.record(NEW, kept=False)
     assert one.choose(OTHER, lambda: [GOOD], lambda: None) == Choice(GOOD, Phase.RETURNED)
     served = []
     for _ in range(3):
         choice = one.choose(OTHER, lambda: [GOOD], lambda: None)
-        one.judged(choice.configuration, kept=True)
+        one.record(choice.configuration, kept=True)
         served.append(choice.configuration)
     assert served == [GOOD, GOOD, OTHER]
 
 
 def test_what_was_good_and_breaks_is_left_for_the_next_best() -> None:
     one = guard(GOOD)
-    one.judged(GOOD, kept=False)
+    one.record(GOOD, kept=False)
     assert one.choose(None, lambda: [GOOD, OTHER], lambda: GOOD).configuration == OTHER
 
 
-def test_while_nothing_keeps_the_limits_the_search_goes_on_and_then_what_comes_closest_stays() -> (
-    None
-):
+def test_while_nothing_keeps_the_limits_the_search_goes_on_then_the_closest_stays() -> None:
     one = guard()
-    one.judged(SAFE, kept=False)
+    one.record(SAFE, kept=False)
     assert one.choose(NEW, list, lambda: SAFE).configuration == NEW
-    one.judged(NEW, kept=False)
+    one.record(NEW, kept=False)
     assert one.choose(None, list, lambda: NEW).configuration == NEW
 
 
@@ -75,14 +71,14 @@ def test_a_last_good_configuration_of_another_device_is_not_taken_over() -> None
         max_size=40,
     )
 )
-def test_whatever_is_proposed_what_serves_is_valid_and_a_broken_limit_is_left_at_once_where_anything_else_is_known(
+def test_what_serves_is_valid_and_a_broken_limit_is_left_at_once_for_anything_good(
     periods: list[tuple[Configuration | None, list[Configuration], bool]],
 ) -> None:
     one, broken = guard(), None
-    for experiment, resting, kept in periods:
-        choice = one.choose(experiment, lambda resting=resting: resting, lambda: None)
+    for experiment, good, kept in periods:
+        choice = one.choose(experiment, lambda good=good: good, lambda: None)
         SPACE.check(choice.configuration)
-        if broken is not None and any(each not in (broken, INVALID) for each in resting):
+        if broken is not None and any(each not in (broken, INVALID) for each in good):
             assert choice.configuration != broken
-        one.judged(choice.configuration, kept)
+        one.record(choice.configuration, kept)
         broken = None if kept else choice.configuration

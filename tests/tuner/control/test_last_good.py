@@ -1,4 +1,4 @@
-"""The last good configuration outlives the process, and only for the same device, networks and space."""
+"""The last good configuration is read again, for the same device, networks and space only."""
 
 from __future__ import annotations
 

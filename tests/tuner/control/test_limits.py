@@ -1,4 +1,4 @@
-"""Limits that change while a device serves: read when the file changes, refused in one sentence, and then as they were."""
+"""Limits change with their file; a file that is wrong is refused, and the limits stay."""
 
 from __future__ import annotations
 

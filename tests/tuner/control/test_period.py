@@ -1,4 +1,4 @@
-"""The journal: one JSON line a period, and a full disk or a closed pipe that costs lines, never the service."""
+"""One JSON line a period; a full disk or a closed pipe costs lines, never the service."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from envs.spec.measurement import Failure, FailureKind, Outcome
 from envs.spec.objective import Objective
 from envs.spec.space import Configuration
 from tests.worlds import respond, space
+from tuner.control.events import Event, EventKind
 from tuner.control.guard import Phase
-from tuner.control.period import Journal, Period
+from tuner.control.journal import Journal
+from tuner.control.period import Period
 
 SPACE = space()
 GOOD = Configuration.of(SPACE.catalogue[5])
@@ -33,7 +35,7 @@ def period(outcome: Outcome | None = None, kept: bool = True) -> Period:
         40.0,
         0.0,
         80.0,
-        ("limits changed",),
+        (Event(EventKind.LIMITS_CHANGED, "limits changed"),),
     )
 
 
@@ -48,7 +50,7 @@ def test_a_line_says_what_was_served_and_what_it_gave_and_nothing_that_is_no_jso
         3,
         "holding",
         "measured",
-        ["limits changed"],
+        [{"kind": "limits_changed", "text": "limits changed"}],
     )
 
 
@@ -64,12 +66,12 @@ def test_lines_are_appended_one_each(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "journal.jsonl").read_text() == '{"a": 1}\n{"a": 1}\n'
 
 
-def test_a_full_disk_loses_lines_and_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_loses_lines_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     journal = Journal(Path("/dev/full"))
     for _ in range(3):
         journal.write({"a": math.pi})
     assert journal.lost == 3
-    assert capsys.readouterr().err.count("serving goes on without it") == 1
+    assert caplog.text.count("serving goes on without it") == 1
 
 
 def test_a_file_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""The learned policy beside a service: what it measures, and what surprises it."""
+
+from __future__ import annotations
+
+import pytest
+
+from envs.spec.measurement import Failure, FailureKind
+from envs.spec.space import Configuration
+from envs.traces.reader import Trace
+from tests.tuner.policy.online import off, online_tuner, taken
+from tuner.policy.bundle import Bundle
+from tuner.policy.thresholds import DEFAULT_THRESHOLDS as DEFAULT
+from tuner.policy.window_history import DeviceHistory
+
+
+def test_a_window_within_the_scatter_is_no_surprise(bundle: Bundle, trace: Trace) -> None:
+    configuration = Configuration.of(trace.placements[0])
+    measured = taken(trace, configuration)
+    tuner = online_tuner(bundle, trace, 1.05 * float(measured.p99_ms[0]))
+    assert not tuner.is_surprising(configuration, off(measured, 2.0)), "nothing is known of it yet"
+    tuner.tell(configuration, measured)
+    assert tuner.is_surprising(configuration, off(measured, 1.2))
+    for turn in range(12):
+        tuner.tell_again(configuration, off(measured, (0.9, 1.1)[turn % 2]))
+    assert not tuner.is_surprising(configuration, off(measured, 1.2))
+    assert tuner.is_surprising(configuration, off(measured, 2.0))
+    assert tuner.is_surprising(configuration, Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0))
+
+
+def test_what_is_safe_and_new_may_be_tried_until_there_is_no_more(
+    bundle: Bundle, trace: Trace
+) -> None:
+    tuner = online_tuner(bundle, trace, 200.0)
+    assert tuner.unmeasured_safe() is None, (
+        "while nothing keeps the limits there is something better to do"
+    )
+    tuner.tell(tuner.ask(), trace.outcome(tuner.ask()))
+    tried = set()
+    while (safe := tuner.unmeasured_safe()) is not None:
+        assert safe not in tried
+        tried.add(safe)
+        tuner.tell_again(safe, trace.outcome(safe))
+        assert len(tried) <= len(trace.placements)
+    assert tried
+
+
+def test_what_may_be_faster_after_all_is_named_and_what_is_known_to_be_slower_is_not(
+    bundle: Bundle, trace: Trace
+) -> None:
+    tuner = online_tuner(bundle, trace, 200.0)
+    assert (
+        tuner.maybe_faster(Configuration((((9, 9), (9, 9)),)), DEFAULT.recheck_periods) is None
+    ), "what serves is none that it knows"
+    rows = [Configuration.of(placements) for placements in trace.placements]
+    for configuration in rows:
+        tuner.tell_again(configuration, trace.outcome(configuration))
+    fastest = tuner.good_configurations()[0]
+    assert tuner.maybe_faster(fastest, DEFAULT.recheck_periods) is None
+    slower = [
+        each
+        for each in tuner.good_configurations()[1:]
+        if tuner._worth[tuner._rows[each]] < tuner._worth[tuner._rows[fastest]] - 0.1
+    ]
+    assert all(tuner.maybe_faster(each, DEFAULT.recheck_periods) == fastest for each in slower)
+    breaks = next(each for each in rows if each not in tuner.good_configurations())
+    assert tuner.maybe_faster(breaks, DEFAULT.recheck_periods) == fastest, (
+        "nothing that breaks the limit is ever named"
+    )
+
+
+def test_the_less_sure_something_is_to_keep_the_limits_the_later_it_is_looked_at_again(
+    bundle: Bundle, trace: Trace
+) -> None:
+    """A window in ten of the faster one breaks the limit; one look in forty periods costs little."""
+    slow, fast = (Configuration((((0, 0), (2, batch)),)) for batch in (2, 4))
+    measured = taken(trace, fast)
+    tuner = online_tuner(bundle, trace, 1.2 * float(measured.p99_ms[0]))
+    for placements in trace.placements:
+        configuration = Configuration.of(placements)
+        if configuration != fast:
+            tuner.tell_again(configuration, trace.outcome(configuration))
+    for turn in range(50):
+        tuner.tell_again(fast, off(measured, (1.0, 1.3)[turn % 10 == 9]))
+    unsure = 1 - tuner._chance[tuner._rows[fast]]
+    assert unsure > DEFAULT.recheck_risk * DEFAULT.recheck_periods
+    assert tuner.maybe_faster(slow, DEFAULT.recheck_periods) != fast
+    assert tuner.maybe_faster(slow, int(unsure / DEFAULT.recheck_risk) + 1) == fast
+
+
+def test_a_problem_asked_anew_knows_what_was_measured_and_charges_nothing_for_it(
+    bundle: Bundle, trace: Trace
+) -> None:
+    history = DeviceHistory(DEFAULT)
+    before = online_tuner(bundle, trace, 60.0, history)
+    measured = []
+    for _ in range(3):
+        measured.append(before.ask())
+        before.tell(measured[-1], trace.outcome(measured[-1]))
+    after = online_tuner(bundle, trace, 200.0, history)
+    assert after.left == bundle.budget
+    for configuration in measured:
+        row = after._rows[configuration]
+        assert after._measured[row]
+        assert after._belief.mean[0, :2, row] == pytest.approx(
+            before._belief.mean[0, :2, before._rows[configuration]], abs=0.02
+        )
+    assert set(after.good_configurations()) == set(measured), "all of them keep the new limit"
