@@ -46,6 +46,7 @@ def controller_of(
     A policy that cannot be loaded is reported as a warning, and the controller does without.
 
     Args:
+        device: to be controlled.
         given: limits, see `Limits`.
         limits_path: of the file that may change them; None for no file.
         bundle: of the policy.
