@@ -1,4 +1,4 @@
-"""Engines of ONNX Runtime: `cpu_fp32` serves the graph as it is, `cpu_int8` a really quantised copy of it."""
+"""Engines of ONNX Runtime: `cpu_fp32` serves the graph itself, `cpu_int8` a quantised copy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class OnnxEngine:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # A thread that spins while it waits takes a core from an instance that works.
+        # A thread that spins while it waits would take a core from another instance.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._inputs = tuple(inputs)
         self._session: Any = ort.InferenceSession(
@@ -39,12 +39,14 @@ class OnnxEngine:
         )
 
     def run(self, inputs: Arrays) -> Arrays:
+        """Return outputs [b, ...] for inputs [b, ...]."""
         outputs: list[npt.NDArray[np.generic]] = self._session.run(
             None, dict(zip(self._inputs, inputs, strict=True))
         )
         return outputs
 
     def close(self) -> None:
+        """Release the session."""
         self._session = None
 
 
@@ -52,6 +54,7 @@ class OnnxEngineFactory:
     """Loads sessions of the workload's networks.
 
     Args:
+        space: the workload, and the accelerators `cpu_fp32` and `cpu_int8` in any order.
         paths: [T] ONNX files, in the order of the tenants.
         cache: folder that keeps quantised graphs from one run to the next.
     """
@@ -66,37 +69,40 @@ class OnnxEngineFactory:
         self._cache = cache
 
     def path(self, tenant: int, accelerator: int) -> Path:
-        """The graph that this tenant serves on this accelerator; the errors are those of `quantized`."""
+        """Return the graph that this tenant serves here; raises the errors of `quantized`."""
         network = self._space.workload.tenants[tenant].network
-        if self._space.device.accelerators[accelerator].name == "cpu_int8":
+        if self._space.device.accelerators[accelerator].weight_bytes == 1:
             return quantized(self._paths[tenant], network, self._cache)
         return self._paths[tenant]
 
     def prepare(self) -> dict[tuple[int, int], NetworkError]:
-        """Quantise now what will be needed, so that no measurement waits for it; tells what is impossible, by (tenant, accelerator)."""
+        """Quantise now, so that no measurement waits for it.
+
+        Returns:
+            Why a tenant cannot be served on an accelerator, by (tenant, accelerator).
+        """
         impossible = {}
         tenants, accelerators = self._space.shape
-        for tenant, place in itertools.product(range(tenants), range(accelerators)):
+        for tenant, accelerator in itertools.product(range(tenants), range(accelerators)):
             try:
-                self.path(tenant, place)
-            except (
-                TunerError
-            ) as error:  # also a copy that cannot be kept: the graph as it is can serve
-                impossible[tenant, place] = NetworkError(str(error))
+                self.path(tenant, accelerator)
+            except TunerError as error:  # also if the copy cannot be kept: FP32 can still serve
+                impossible[tenant, accelerator] = NetworkError(str(error))
         return impossible
 
     def load(self, tenant: int, accelerator: int, threads: int) -> OnnxEngine:
+        """Load a session; ConfigurationFailed where that is impossible."""
         network = self._space.workload.tenants[tenant].network
         path = self.path(tenant, accelerator)
         try:
             return OnnxEngine(path, threads, [spec.name for spec in network.inputs])
-        except Exception as error:  # ONNX Runtime raises a family of its own without a common base
+        except Exception as error:  # the errors of ONNX Runtime have no common base
             raise ConfigurationFailed(
                 failure_of(error, f"ONNX Runtime cannot load {path.name}")
             ) from error
 
     def close(self) -> None:
-        """Nothing is held beyond the engines."""
+        """Do nothing: the factory holds nothing beyond the engines."""
 
 
 def onnxruntime_runtime(
@@ -105,7 +111,7 @@ def onnxruntime_runtime(
     cache: Path,
     options: ServingOptions | None = None,
 ) -> ServingRuntime:
-    """The live runtime of this computer; quantises what it needs before it returns. NetworkError where that is impossible."""
+    """Return the live runtime of this computer; NetworkError if a network cannot be quantised."""
     factory = OnnxEngineFactory(space, paths, cache)
     for error in factory.prepare().values():
         raise error

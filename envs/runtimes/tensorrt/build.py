@@ -12,15 +12,17 @@ from typing import Any
 from envs.errors import NetworkError, StorageError, one_line
 from envs.runtimes.tensorrt.graph import for_dla, read, save, with_batch
 from envs.runtimes.tensorrt.precision import quantize, to_fp16
+from envs.runtimes.tensorrt.ranges import set_ranges
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind
 from envs.spec.network import Network
 
-#: Called with a phase of the build, and how much of it is done.
+#: Called with a phase of the build, the steps that are done, and the steps in total.
 Step = Callable[[str, int, int], None]
 
-#: What pybind11 makes of an error in TensorRT. Unlike a refusal it may come from the moment, as where memory is short.
+#: The exceptions that pybind11 makes of errors in TensorRT. Unlike a refusal, such an error may be
+#: temporary, for instance if memory is short.
 RAISED = (RuntimeError, TypeError, ValueError, MemoryError)
 
 
@@ -30,8 +32,9 @@ class Built:
 
     Attributes:
         plan: runs on the device that it was built on, with the same TensorRT.
-        notes: what is worth knowing of it, ready for JSON: `changes` of the graph, and `scales` of INT8 inputs and outputs by name.
-        timings: what the builder measured, for the next build; empty where it measured nothing.
+        notes: ready for JSON: `changes` of the graph, and `scales` of INT8 inputs and outputs by
+            name.
+        timings: the builder's measurements, for the next build; empty if there are none.
     """
 
     plan: bytes
@@ -49,25 +52,33 @@ def build(
     timings: bytes = b"",
     step: Step | None = None,
 ) -> Built:
-    """Builds one engine; this takes seconds to minutes, and what else runs on the device spoils its choice of kernels.
+    """Build one engine, in seconds to minutes.
+
+    Other work on the device meanwhile spoils the builder's choice of kernels.
 
     Args:
+        bindings: TensorRT.
         path: the ONNX file that `network` was read from.
-        ranges: largest magnitude of each tensor, by name; needed for INT8 where the builder does not read it off the file.
+        network: the network.
+        spec: what the engine is for.
+        options: how hard to try.
+        ranges: largest magnitude of each tensor, by name; needed for INT8 unless the file decides
+            the types.
         timings: of earlier builds on this device.
-        step: is told how far the build is, where TensorRT tells.
+        step: is called while the builder works, where TensorRT supports it.
 
     Raises:
-        ConfigurationFailed: BUILD_FAILED, with the builder's own last words.
+        ConfigurationFailed: BUILD_FAILED, with the last errors in the builder's log.
         StorageError: there is no room for a copy of the graph, or a file cannot be read or written.
     """
     try:
-        with bindings.deprecations_known():
+        with bindings.ignore_deprecations():
             return _build(bindings, path, network, spec, options, ranges or {}, timings, step)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(
-                f"cannot keep a copy of {path} for the builder ({error.strerror}): make room in {tempfile.gettempdir()}"
+                f"cannot keep a copy of {path} for the builder ({error.strerror}): "
+                f"make room in {tempfile.gettempdir()}"
             ) from error
         raise StorageError(f"cannot build an engine of {path}: {one_line(error)}") from error
     except RAISED as error:
@@ -103,10 +114,8 @@ def _build(
     cache = bindings.timing_cache(config, timings)
     monitor = bindings.watch(config, step) if step is not None else None
     plan = builder.build_serialized_network(parsed, config)
-    del (
-        monitor,
-        parser,
-    )  # had to live until now: one was called by the builder, the other owns the weights
+    # Both had to live until now: the builder calls the monitor, and the parser owns the weights.
+    del monitor, parser
     if plan is None:
         raise failed(network, spec, bindings.lines.errors() or "the builder does not say why")
     return Built(
@@ -117,42 +126,38 @@ def _build(
 
 
 def failed(network: Network, spec: EngineSpec, why: str) -> ConfigurationFailed:
-    """The failure of a build, as a configuration's."""
-    return ConfigurationFailed(
-        Failure(
-            FailureKind.BUILD_FAILED,
-            f"no {spec.precision} engine of {network.name} for {spec.place} at batch {spec.batch}: {why}",
-        )
-    )
+    """Return the failure of a build as that of a configuration."""
+    engine = f"no {spec.precision} engine of {network.name} for {spec.label} at batch {spec.batch}"
+    return ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, f"{engine}: {why}"))
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether a build broke instead of being refused, for want of memory say, so that it may succeed the next time."""
+    """Return True if a build was not refused but broke, and may succeed the next time.
+
+    It may for instance have run out of memory.
+    """
     cause = error.__cause__
-    if isinstance(
-        cause, NetworkError
-    ):  # which libraries are made to raise, whatever went wrong in them
+    if isinstance(cause, NetworkError):  # wraps the error of a library
         return may_pass(cause)
     return isinstance(cause, MemoryError if isinstance(error, NetworkError) else RAISED)
 
 
 def needs_ranges(bindings: Bindings, spec: EngineSpec) -> bool:
-    """Whether an engine like this is quantised by ranges, and not by its file."""
+    """Return True if such an engine is quantised by ranges and not by its file."""
     return spec.precision == "int8" and not bindings.strongly_typed
 
 
 def _check_dla(builder: Any, bindings: Bindings, spec: EngineSpec) -> None:
-    what = f"no engine for {spec.place} at batch {spec.batch}"
+    engine, reason = f"no engine for {spec.label} at batch {spec.batch}", ""
     if int(builder.num_DLA_cores) == 0:
-        why = f"TensorRT {bindings.version} finds no DLA here (10.8 to 11.3 have none, nor has Orin Nano): use cuda and tensor alone"
-        raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, f"{what}: {why}"))
-    if spec.batch > int(builder.max_DLA_batch_size):
-        raise ConfigurationFailed(
-            Failure(
-                FailureKind.BUILD_FAILED,
-                f"{what}: a DLA takes at most {builder.max_DLA_batch_size}",
-            )
+        reason = (
+            f"TensorRT {bindings.version} finds no DLA here (10.8 to 11.3 have none, "
+            "nor has Orin Nano): use cuda and tensor alone"
         )
+    elif spec.batch > int(builder.max_DLA_batch_size):
+        reason = f"a DLA takes at most {builder.max_DLA_batch_size}"
+    if reason:
+        raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, f"{engine}: {reason}"))
 
 
 def _source(
@@ -163,7 +168,7 @@ def _source(
     options: BuildOptions,
     folder: Path,
 ) -> tuple[Path, list[str]]:
-    """The file to parse, which is the user's own where nothing has to change, and what was changed."""
+    """Return the file to parse, the user's own if nothing has to change, and the changes."""
     typed = bindings.strongly_typed and spec.precision != "fp32"
     if not (spec.static or typed):
         return path, []
@@ -178,9 +183,8 @@ def _source(
         changes.append("weights and activations are quantised by nodes in the graph")
     if typed:
         model = to_fp16(model, ends=spec.native_io)
-        changes.append(
-            f"the rest computes in FP16, {'inputs and outputs included' if spec.native_io else 'with casts at both ends'}"
-        )
+        ends = "inputs and outputs included" if spec.native_io else "with casts at both ends"
+        changes.append(f"the rest computes in FP16, {ends}")
     save(model, folder / "prepared.onnx")
     return folder / "prepared.onnx", changes
 
@@ -195,40 +199,31 @@ def _configure(
     ranges: Mapping[str, float],
     network: Network,
 ) -> dict[str, float]:
-    """Sets everything on the configuration; gives the scales of INT8 inputs and outputs."""
+    """Configure the builder; return the scales of INT8 inputs and outputs."""
     trt, scales = bindings.trt, dict[str, float]()
     if spec.on_dla:
         bindings.set_dla(config)
     bindings.set_precision(config, spec)
     if needs_ranges(bindings, spec):
         if not ranges:
-            raise failed(
-                network,
-                spec,
-                "nobody gave the ranges of its tensors, without which nothing can be INT8",
-            )
-        bindings.set_ranges(parsed, ranges)
+            reason = "nobody gave the ranges of its tensors, without which nothing can be INT8"
+            raise failed(network, spec, reason)
+        set_ranges(trt, parsed, ranges)
     if spec.native_io:
         scales = bindings.set_native_io(parsed, spec.precision)
     config.builder_optimization_level = options.level
-    config.max_aux_streams = (
-        0  # an instance is one stream: TensorRT must not open others behind its back
-    )
-    config.profiling_verbosity = (
-        trt.ProfilingVerbosity.DETAILED
-    )  # the inspector has to tell where layers run
+    config.max_aux_streams = 0  # an instance is one stream: TensorRT must not open more
+    # The inspector has to say where the layers run.
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     workspace = options.workspace_mib << 20
     if bindings.set_pool(config, "WORKSPACE", workspace) != workspace:
-        raise failed(
-            network,
-            spec,
-            f"workspace_mib={options.workspace_mib} is more than this device has: lower it",
-        )
+        reason = f"workspace_mib={options.workspace_mib} is more than this device has: lower it"
+        raise failed(network, spec, reason)
     if not spec.static:
         bindings.share_profiles(config)
         profile = builder.create_optimization_profile()
         for spec_in in network.inputs:
-            least, most = (1, *spec_in.shape), (spec.batch, *spec_in.shape)
-            profile.set_shape(spec_in.name, least, most, most)
+            smallest, largest = (1, *spec_in.shape), (spec.batch, *spec_in.shape)
+            profile.set_shape(spec_in.name, smallest, largest, largest)
         config.add_optimization_profile(profile)
     return scales

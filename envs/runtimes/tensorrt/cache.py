@@ -1,7 +1,7 @@
-"""Engines on disk: found again by what they depend on, checked before they are used, never unpickled.
+"""Engines on disk: found by everything they depend on, and checked before they are used.
 
-Beside `KEY.plan` stands `KEY.json`, which says what the plan is, and its checksum. `KEY.failed.json` remembers a build that failed. No name in
-the folder is ever followed if it is a link.
+`KEY.plan` is a plan. `KEY.json` has its identity and its checksum. `KEY.failed.json` remembers a
+build that failed. A name in the folder that is a link is never followed, and nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any
 from envs.errors import StorageError
 from envs.runtimes.tensorrt.spec import BuildHost, canonical
 
-#: Changes whenever engines that older versions kept must not be used any more.
-FORMAT = 2
+#: Increased whenever the engines that older versions kept must not be used any more.
+FORMAT = 3
 
-#: No plan is as large as this; a larger file would only fill the memory.
+#: No plan is as large as this; a larger file is not read.
 MAX_BYTES = 16 << 30
 
 
@@ -38,15 +38,19 @@ class EngineCache:
             self._folder = folder.resolve(strict=True)
         except OSError as error:
             raise StorageError(
-                f"cannot keep engines in {folder} ({error.strerror or error}): give a folder with room"
+                f"cannot keep engines in {folder} ({error.strerror or error}): "
+                "give a folder with room"
             ) from error
 
     def key(self, identity: dict[str, Any]) -> str:
-        """Name of the engine with this identity: 64 hexadecimal digits."""
+        """Return the name of the engine with this identity: 64 hexadecimal digits."""
         return hashlib.sha256(canonical({"format": FORMAT, **identity})).hexdigest()
 
     def load(self, identity: dict[str, Any]) -> tuple[bytes, dict[str, Any]] | None:
-        """The plan and what was noted with it, or None where it has to be built. What is damaged is moved out of the way."""
+        """Return the plan and its notes, or None if it has to be built.
+
+        Damaged files are renamed.
+        """
         key = self.key(identity)
         plan, manifest = self._read(f"{key}.plan"), self._read_json(f"{key}.json")
         if plan is None and manifest is None:
@@ -65,7 +69,7 @@ class EngineCache:
         return None
 
     def keep(self, identity: dict[str, Any], plan: bytes, notes: dict[str, Any]) -> None:
-        """Keeps a plan; it is there for others once all of it is. A failure that was remembered is forgotten."""
+        """Keep a plan, and forget a failure of its build; others see it once it is complete."""
         key = self.key(identity)
         self._write(f"{key}.plan", plan)
         manifest = {"format": FORMAT, "identity": identity, "sha256": _sha256(plan), "notes": notes}
@@ -73,37 +77,8 @@ class EngineCache:
         with contextlib.suppress(FileNotFoundError):
             (self._folder / f"{key}.failed.json").unlink()
 
-    def adopt(self, path: Path, identity: dict[str, Any]) -> None:
-        """Takes in a plan from elsewhere if the manifest beside it says that it belongs here.
-
-        Raises:
-            StorageError: it was built on another device, of another network, or is damaged.
-        """
-        manifest, plan = _json(_read_file(path.with_suffix(".json"))), _read_file(path)
-        if plan is None or manifest is None:
-            raise StorageError(
-                f"{path} has no manifest beside it ({path.stem}.json), so that nobody knows where it runs: build it here"
-            )
-        found = manifest.get("identity")
-        found = found if isinstance(found, dict) else {}
-        if found.get("host") != identity["host"]:
-            raise StorageError(
-                f"{path} was built on {_described(found.get('host'))}, this is {_described(identity['host'])}: build it here"
-            )
-        for part, what in (
-            ("network", "another network"),
-            ("engine", "another accelerator, precision or batch"),
-            ("options", "other builder options"),
-        ):
-            if found.get(part) != identity[part]:
-                raise StorageError(f"{path} was built for {what}: build it here")
-        if manifest.get("sha256") != _sha256(plan):
-            raise StorageError(f"{path} is damaged: copy it again, or build it here")
-        notes = manifest.get("notes")
-        self.keep(identity, plan, notes if isinstance(notes, dict) else {})
-
     def failure(self, identity: dict[str, Any]) -> str | None:
-        """Why this build failed before, or None where it did not."""
+        """Return why this build failed before, or None if it did not."""
         found = self._read_json(f"{self.key(identity)}.failed.json")
         reason = (
             found.get("reason") if found is not None and found.get("identity") == identity else None
@@ -111,34 +86,29 @@ class EngineCache:
         return reason if isinstance(reason, str) else None
 
     def remember_failure(self, identity: dict[str, Any], reason: str) -> None:
-        """From now on this build counts as impossible, without being tried."""
+        """Let this build count as impossible from now on, so that it is not tried again."""
         self._write(
             f"{self.key(identity)}.failed.json",
             json.dumps({"identity": identity, "reason": reason}, indent=1).encode(),
         )
 
-    def forget_failures(self) -> int:
-        """Lets every build be tried again; how many there were."""
-        names = [
-            entry.name for entry in os.scandir(self._folder) if entry.name.endswith(".failed.json")
-        ]
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                (self._folder / name).unlink()
-        return len(names)
-
     def timings(self, host: BuildHost) -> bytes:
-        """What the builder measured on this device before; empty where nothing was."""
+        """Return the builder's earlier timings on this device; empty if there are none."""
         return self._read(self._timing_name(host)) or b""
 
     def keep_timings(self, host: BuildHost, timings: bytes) -> None:
+        """Keep the builder's timings for the next build on this device."""
         self._write(self._timing_name(host), timings)
 
     def keep_json(self, name: str, data: dict[str, Any]) -> None:
-        """Keeps what was calculated on the way, such as ranges, under a name of letters, digits, dots and dashes."""
+        """Keep intermediate results, such as ranges.
+
+        The name consists of letters, digits, dots and dashes.
+        """
         self._write(f"{_plain(name)}.json", json.dumps(data).encode())
 
     def load_json(self, name: str) -> dict[str, Any] | None:
+        """Return what `keep_json` kept, or None."""
         return self._read_json(f"{_plain(name)}.json")
 
     def _timing_name(self, host: BuildHost) -> str:
@@ -151,7 +121,7 @@ class EngineCache:
         return _json(self._read(name))
 
     def _write(self, name: str, content: bytes) -> None:
-        """Moves a finished file into its place: a link of that name is replaced, not followed."""
+        """Write a new file and rename it; a link of that name is replaced, not followed."""
         with (
             self._storing(),
             tempfile.NamedTemporaryFile(dir=self._folder, prefix=".new-", delete=False) as file,
@@ -172,12 +142,13 @@ class EngineCache:
             yield
         except OSError as error:
             raise StorageError(
-                f"cannot keep an engine in {self._folder} ({error.strerror or error}): give a folder with room"
+                f"cannot keep an engine in {self._folder} ({error.strerror or error}): "
+                "give a folder with room"
             ) from error
 
 
 def _read_file(path: Path) -> bytes | None:
-    """The content of a plain file; None for what is missing, a link, no file, or larger than any plan."""
+    """Return the content of a regular file, not larger than a plan; None for anything else."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -204,17 +175,11 @@ def _json(content: bytes | None) -> dict[str, Any] | None:
 def _plain(name: str) -> str:
     if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9.-]*", name):
         raise StorageError(
-            f"{name!r} is no name for a file of the engine cache: give letters, digits, dots and dashes"
+            f"{name!r} is no name for a file of the engine cache: "
+            "give letters, digits, dots and dashes"
         )
     return name
 
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _described(host: Any) -> str:
-    try:
-        return BuildHost(**host).describe()
-    except TypeError:
-        return "an unknown device"

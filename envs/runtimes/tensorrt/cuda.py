@@ -1,8 +1,9 @@
 """The CUDA calls that serving needs, through pycuda with the primary context.
 
-The primary context is the one that TensorRT and every other library use; the one that `pycuda.autoinit` makes is another, and two contexts take
-turns on the GPU. Streams do not block on the default stream, events time, and memory is pinned or the device's: never managed, which a CPU may
-not touch on a Jetson while any kernel runs (CUDA for Tegra application note).
+TensorRT and every other library use the primary context. `pycuda.autoinit` makes another one, and
+two contexts take turns on the GPU. Streams do not block on the default stream, events take times,
+and memory is pinned or on the device. It is never managed memory, which a CPU may not touch on a
+Jetson while a kernel runs (CUDA for Tegra application note).
 """
 
 from __future__ import annotations
@@ -20,19 +21,20 @@ import numpy.typing as npt
 from envs.errors import DependencyError, one_line
 from envs.optional import optional_import
 
-#: CU_STREAM_NON_BLOCKING: pycuda has no name for it, and its own default is a stream that waits for the default stream.
+#: CU_STREAM_NON_BLOCKING. pycuda has no name for it; its default waits for the default stream.
 NON_BLOCKING = 1
 
-#: Hardware queues: with the driver's own 8, streams beyond that wait for each other (NVIDIA/Deep-Learning-Accelerator-SW, FAQ, asks for 32).
+#: Hardware queues. With the driver's default of 8, more streams than that wait for each other
+#: (NVIDIA/Deep-Learning-Accelerator-SW, FAQ, recommends 32).
 QUEUES = 32
 
 
 @dataclass(frozen=True)
 class GpuFacts:
-    """What the driver says of a GPU.
+    """Properties of a GPU, from its driver.
 
     Attributes:
-        name: NVIDIA's.
+        name: NVIDIA's name.
         capability: compute capability, such as (8, 7).
         sm: multiprocessors that are on; on a Jetson this follows the power mode.
         memory_mib: memory of the GPU; on a Jetson that of the module.
@@ -47,25 +49,23 @@ class GpuFacts:
 
 
 class Cuda:
-    """One GPU. Every call but `current` needs the context to be current in the calling thread."""
+    """One GPU. Every method except `current` needs the context to be current in its thread."""
 
     def __init__(self, ordinal: int = 0) -> None:
         self._driver = optional_import("pycuda.driver", "jetson")
-        os.environ.setdefault(
-            "CUDA_DEVICE_MAX_CONNECTIONS", str(QUEUES)
-        )  # read when the context is made
+        # The driver reads this when the context is made.
+        os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", str(QUEUES))
         try:
             self._device, self._context = _primary(self._driver, ordinal)
-        except (
-            Exception
-        ) as error:  # pycuda raises errors of its own, and RuntimeError where there is no driver
+        except Exception as error:  # errors of pycuda, or RuntimeError without a driver
             raise DependencyError(
-                f"no GPU can be used ({one_line(error)}): look at `nvidia-smi`, or on a Jetson at the group `video`"
+                f"no GPU can be used ({one_line(error)}): look at `nvidia-smi`, "
+                "or on a Jetson at the group `video`"
             ) from error
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
-        """Makes the primary context the calling thread's own for a moment."""
+        """Make the primary context current in the calling thread until the block ends."""
         self._context.push()
         try:
             yield
@@ -73,6 +73,7 @@ class Cuda:
             self._context.pop()
 
     def facts(self) -> GpuFacts:
+        """Return the GPU's properties."""
         attribute, of = self._driver.device_attribute, self._device.get_attribute
         return GpuFacts(
             name=str(self._device.name()),
@@ -83,41 +84,46 @@ class Cuda:
         )
 
     def stream(self) -> Any:
-        """A stream that does not wait for the default one, which would make all instances take turns.
+        """Return a stream that does not wait for the default one, which would serialise instances.
 
-        All have one priority: pycuda cannot give another, no knob of a configuration asks for it, and on a DLA it does nothing (NVIDIA/TensorRT issue 3556).
+        All have the same priority: pycuda cannot set one, no knob of a configuration needs it, and
+        it has no effect on a DLA (NVIDIA/TensorRT issue 3556).
         """
         return self._driver.Stream(NON_BLOCKING)
 
     def event(self) -> Any:
+        """Return an event that takes times."""
         return self._driver.Event()
 
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Host memory that copies need not stage, zeroed."""
+        """Return zeroed host memory that is copied without staging."""
         array: npt.NDArray[Any] = self._driver.pagelocked_empty(shape, np.dtype(dtype))
         array.fill(0)
         return array
 
     def memory(self, size: int) -> Any:
-        """Bytes on the device, at least one; MemoryError where there are none."""
+        """Allocate memory on the device, at least one byte; MemoryError if there is none."""
         try:
             return self._driver.mem_alloc(max(1, size))
         except self._driver.MemoryError as error:
             raise MemoryError(f"the GPU has no {size / 2**20:.0f} MiB left") from error
 
     def to_device(self, target: Any, source: npt.NDArray[Any], stream: Any) -> None:
+        """Enqueue a copy to the device."""
         self._driver.memcpy_htod_async(target, source, stream)
 
     def to_host(self, target: npt.NDArray[Any], source: Any, stream: Any) -> None:
+        """Enqueue a copy to the host."""
         self._driver.memcpy_dtoh_async(target, source, stream)
 
 
 @functools.cache
 def _primary(driver: Any, ordinal: int) -> tuple[Any, Any]:
-    """A GPU and its primary context, retained once and never given back.
+    """Return a GPU and its primary context, which is retained once and never released.
 
-    Were it destroyed, what TensorRT has loaded into it would be lost to the next runtime of this process; and pycuda's destructor would detach from
-    it as from a context of its own making (cuda.hpp, `context::detach_internal`).
+    If it were destroyed, the next runtime of this process would lose everything that TensorRT has
+    loaded into it. Also, pycuda's destructor would detach from it as from a context that pycuda
+    made (cuda.hpp, `context::detach_internal`).
     """
     driver.init()
     device = driver.Device(ordinal)
@@ -125,9 +131,10 @@ def _primary(driver: Any, ordinal: int) -> tuple[Any, Any]:
 
 
 class CapturedGraph:
-    """What `enqueue` put on a stream, launched as one from then on. pycuda cannot capture, so that this takes cuda-python.
+    """Work that `enqueue` puts on a stream, launched as one from then on.
 
-    Captured for this thread alone: otherwise what other threads do on the default stream meanwhile would fail (CUDA error 906).
+    This needs cuda-python, since pycuda cannot capture. The capture is local to this thread:
+    otherwise calls of other threads on the default stream would fail meanwhile (CUDA error 906).
     """
 
     def __init__(self, stream: int, enqueue: Callable[[], None]) -> None:
@@ -148,9 +155,11 @@ class CapturedGraph:
             self._call("cudaGraphDestroy", graph)
 
     def launch(self) -> None:
+        """Enqueue the work again."""
         self._call("cudaGraphLaunch", self._executable, self._stream)
 
     def close(self) -> None:
+        """Release the graph."""
         self._call("cudaGraphExecDestroy", self._executable)
 
     def _call(self, name: str, *arguments: Any) -> Any:
@@ -161,7 +170,7 @@ class CapturedGraph:
 
 
 def can_capture() -> bool:
-    """Whether cuda-python is there."""
+    """Return True if cuda-python is installed."""
     try:
         _cudart()
     except DependencyError:
@@ -170,7 +179,7 @@ def can_capture() -> bool:
 
 
 def _cudart() -> Any:
-    """The runtime API of cuda-python: `cuda.bindings.runtime` from 12.8 on, `cuda.cudart` before."""
+    """Return the API of cuda-python: `cuda.bindings.runtime` from 12.8 on, before `cuda.cudart`."""
     with contextlib.suppress(DependencyError):
         return optional_import("cuda.bindings.runtime", "jetson")
     return optional_import("cuda.cudart", "jetson")

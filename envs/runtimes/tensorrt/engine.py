@@ -1,4 +1,7 @@
-"""A StreamEngine of TensorRT: lanes of several batch sizes on one stream, of which one is at work at a time."""
+"""A StreamEngine of TensorRT: lanes of several batch sizes on one stream.
+
+One of them works at a time.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,12 @@ class TensorRTEngine:
     """One instance. A batch runs on the smallest lane that takes it.
 
     Args:
-        lane_of: makes the lane for a batch size on a stream; ConfigurationFailed where there is no engine of that size.
-        dropped: is told when lanes have been closed, so that what nobody uses any more can go.
-        released: is told when everything has been released.
+        cuda: the GPU.
+        network: the network that it serves.
+        lane_of: makes the lane for a batch size on a stream; ConfigurationFailed if there is no
+            engine of that size.
+        dropped: called when lanes have been closed, so that unused plans can be unloaded.
+        released: called when everything has been released.
     """
 
     def __init__(
@@ -42,7 +48,7 @@ class TensorRTEngine:
 
     @property
     def layers(self) -> dict[int, PlacedLayers]:
-        """By batch size, where the layers run; what the engine does not tell is left out."""
+        """Where the layers run, by batch size; without the sizes whose engine does not say it."""
         return {
             batch: lane.layers
             for batch, lane in sorted(self._lanes.items())
@@ -50,20 +56,22 @@ class TensorRTEngine:
         }
 
     def buffers(self, batch: int) -> Arrays:
-        """Gets ready for this size of batch; returns memory in which batches of up to the largest size can be put together."""
+        """Prepare for a batch size; return memory in which the largest can be put together."""
         if batch not in self._lanes:
             with self._cuda.current():
                 self._lanes[batch] = self._lane_of(batch, self._stream)
         return self._lanes[max(self._lanes)].gathering
 
     def keep(self, batch: int) -> None:
+        """Release the lanes of all other batch sizes."""
         with self._cuda.current():
-            self._at_work = None  # a batch that failed is never collected
+            self._at_work = None  # the result of a batch that failed is never fetched
             for other in [size for size in self._lanes if size != batch]:
                 self._lanes.pop(other).close()
         self._dropped()
 
     def launch(self, inputs: Arrays) -> None:
+        """Enqueue copies and one batch [b, ...]."""
         count = len(inputs[0])
         lane = self._lane(count)
         lane.write(inputs)
@@ -74,10 +82,12 @@ class TensorRTEngine:
         self._at_work = lane, count
 
     def done(self) -> bool:
+        """Return True if the batch has finished."""
         with self._cuda.current():
             return bool(self._end.query())
 
     def result(self) -> Arrays:
+        """Wait for the outputs [b, ...]."""
         if self._at_work is None:
             raise RuntimeError("nothing was launched")
         (lane, count), self._at_work = self._at_work, None
@@ -86,19 +96,20 @@ class TensorRTEngine:
         return lane.read(count)
 
     def elapsed_ms(self) -> float:
-        """Device time of the last batch, copies included."""
+        """Return the device time of the last batch, copies included; NaN if unknown."""
         with contextlib.suppress(Exception), self._cuda.current():
             return float(self._start.time_till(self._end))
         return math.nan
 
     def close(self) -> None:
-        """Releases everything, once; never raises."""
+        """Release everything, once; never raise."""
         if self._closed:
             return
         self._closed = True
         with contextlib.suppress(Exception), self._cuda.current():
-            self._at_work = None  # a batch that failed is never collected
-            while self._lanes:  # none is left to hold the stream, which pycuda destroys only where its context is current
+            self._at_work = None  # the result of a batch that failed is never fetched
+            # No lane may hold the stream: pycuda destroys it only where its context is current.
+            while self._lanes:
                 self._lanes.popitem()[1].close()
             del self._stream, self._start, self._end
         self._dropped()

@@ -1,7 +1,8 @@
-"""Moves the flattening of a graph towards its end, and turns the fully connected layers that it passes into convolutions.
+"""Moves the flattening of a graph to its end, and turns fully connected layers into convolutions.
 
-`Flatten` then `Gemm` is a convolution over the whole map, then `Flatten`; `Flatten` then `Relu` is `Relu` then `Flatten`. Repeating this
-carries the flattening to the outputs, where it is dropped: an output [batch, features, 1, 1] holds the same numbers in the same order.
+`Flatten` then `Gemm` is a convolution over the whole map, then `Flatten`; `Flatten` then `Relu` is
+`Relu` then `Flatten`. Repeating this moves the flattening to the outputs, where it is dropped: an
+output [batch, features, 1, 1] has the same numbers in the same order.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from envs.optional import optional_import
 
 Shape = tuple[int, ...]
 
-#: Operators of one tensor that treat each element alone, so that its shape does not matter to them.
+#: Operators of one tensor that compute each element by itself, whatever its shape.
 ELEMENTWISE = frozenset(
     {
         "Relu",
@@ -37,8 +38,9 @@ class Tail:
     """Rewrites a GraphProto in place.
 
     Args:
-        shapes: of all its tensors, by name; kept true while the graph changes.
-        largest: kernel of a convolution that is allowed.
+        graph: the graph.
+        shapes: of all its tensors, by name; updated with the graph.
+        largest: the largest kernel that a convolution may have.
     """
 
     def __init__(self, graph: Any, shapes: dict[str, Shape], largest: int) -> None:
@@ -48,7 +50,7 @@ class Tail:
         self._changes: list[str] = []
 
     def rewrite(self) -> list[str]:
-        """What was changed, one sentence each."""
+        """Rewrite the graph; return one sentence per change."""
         while self._step():
             pass
         self._drop_last()
@@ -56,7 +58,7 @@ class Tail:
         return self._changes
 
     def _step(self) -> bool:
-        """One rewriting; whether there was one."""
+        """Do one rewriting; return True if there was one to do."""
         made = {name: node for node in self._graph.node for name in node.output}
         for position, node in enumerate(self._graph.node):
             flat = made.get(node.input[0]) if node.input else None
@@ -71,21 +73,16 @@ class Tail:
         return False
 
     def _flattens(self, node: Any) -> bool:
-        """Whether it makes [batch, the rest] of [batch, channels, height, width]."""
-        source, result = (
-            self._shapes.get(node.input[0]) if node.input else None,
-            self._shapes.get(node.output[0]),
-        )
-        if (
-            node.op_type not in ("Flatten", "Reshape", "Squeeze")
-            or source is None
-            or result is None
-        ):
+        """Return True if it makes [batch, n] of [batch, channels, height, width]."""
+        source = self._shapes.get(node.input[0]) if node.input else None
+        result = self._shapes.get(node.output[0])
+        flattens = node.op_type in ("Flatten", "Reshape", "Squeeze")
+        if not flattens or source is None or result is None:
             return False
         return len(source) == 4 and result == (source[0], math.prod(source[1:]))
 
     def _passes(self, node: Any) -> bool:
-        """Whether the flattening can be done behind this node as well."""
+        """Return True if the flattening may as well come after this node."""
         if node.op_type == "Dropout" and len(node.output) > 1 and node.output[1]:
             return False
         if node.op_type == "Add":
@@ -94,7 +91,7 @@ class Tail:
         return node.op_type in ELEMENTWISE
 
     def _swap(self, position: int, node: Any, source: str) -> None:
-        """`node` first, on the map, and the flattening behind it."""
+        """Put `node` first, on the map, and the flattening after it."""
         shape, result = self._shapes[source], node.output[0]
         inside = self._name(result, shape)
         moved = type(node)()
@@ -107,7 +104,10 @@ class Tail:
         self._replace(position, moved, inside, result)
 
     def _to_convolution(self, position: int, node: Any, source: str) -> bool:
-        """A product with constant weights [features, channels * height * width] is a convolution with a kernel as large as the map."""
+        """Make a product with constant weights a convolution with a kernel as large as the map.
+
+        The weights are [features, channels * height * width].
+        """
         weights, bias = self._matrix(node)
         batch, channels, height, width = self._shapes[source]
         if weights is None or max(height, width) > self._largest:
@@ -132,7 +132,10 @@ class Tail:
         return True
 
     def _matrix(self, node: Any) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
-        """Weights [features, inputs] and bias [features] of a product; (None, None) where they are not constant or not that plain."""
+        """Return weights [features, inputs] and bias [features] of a product.
+
+        (None, None) if they are not constant, or have another form.
+        """
         weights = self._constant(node.input[1])
         if weights is None or weights.ndim != 2:
             return None, None
@@ -160,7 +163,7 @@ class Tail:
         return scaled, bias
 
     def _replace(self, position: int, node: Any, inside: str, result: str) -> None:
-        """`node`, which gives `inside`, takes the place of the node there, and a flattening behind it gives `result`."""
+        """Replace the node there by `node`, whose output `inside` is flattened to `result`."""
         self._graph.node[position].CopyFrom(node)
         self._graph.node.insert(
             position + 1,
@@ -168,7 +171,7 @@ class Tail:
         )
 
     def _drop_last(self) -> None:
-        """Outputs are given as maps: whoever reads them sees the same numbers in the same order."""
+        """Leave outputs as maps: they have the same numbers in the same order."""
         outputs = {output.name for output in self._graph.output}
         for node in list(self._graph.node):
             if (
@@ -185,7 +188,8 @@ class Tail:
                 self._graph.node.remove(node)
                 self._rename(source, name)
                 self._changes.append(
-                    f"{node.op_type} {node.name or name} was dropped: the output {name} is {list(self._shapes[source])}"
+                    f"{node.op_type} {node.name or name} was dropped: "
+                    f"the output {name} is {list(self._shapes[source])}"
                 )
 
     def _rename(self, old: str, new: str) -> None:
@@ -196,18 +200,16 @@ class Tail:
                         names[position] = new
 
     def _drop_unused(self) -> None:
-        """Flattenings that nobody reads any more, and weights that no node uses."""
-        wanted = {output.name for output in self._graph.output}
+        """Remove nodes and weights that nothing uses any more."""
+        used = {output.name for output in self._graph.output}
         for node in reversed(list(self._graph.node)):
-            if wanted.isdisjoint(node.output):
+            if used.isdisjoint(node.output):
                 self._graph.node.remove(node)
             else:
-                wanted.update(node.input)
-        unused = {weight.name for weight in self._graph.initializer} - wanted
-        for values in (
-            self._graph.initializer,
-            self._graph.input,
-        ):  # until IR 3 weights were inputs as well
+                used.update(node.input)
+        unused = {weight.name for weight in self._graph.initializer} - used
+        # Until IR version 3 weights were inputs as well.
+        for values in (self._graph.initializer, self._graph.input):
             for value in [each for each in values if each.name in unused]:
                 values.remove(value)
 
@@ -215,7 +217,7 @@ class Tail:
         return any(name in node.input for node in self._graph.node)
 
     def _constant(self, name: str) -> npt.NDArray[Any] | None:
-        """The values of a tensor that is a weight or comes from a Constant node."""
+        """Return the values of a weight or of a Constant node, or None."""
         for weight in self._graph.initializer:
             if weight.name == name:
                 return np.asarray(self._numpy.to_array(weight))

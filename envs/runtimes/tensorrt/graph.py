@@ -1,7 +1,10 @@
-"""Prepares an ONNX graph for a DLA, which takes no dynamic batch, no global pool and no fully connected layer in any other form.
+"""Prepares an ONNX graph for a DLA.
 
-Source of the rewriting: NVIDIA/Deep-Learning-Accelerator-SW, operators/README.md and scripts/prepare_models; limits: `envs.graph.dla_rules`. The
-result computes the same numbers. What was changed is told, in words; a softmax or whatever else stays, and falls to the GPU where it must.
+A DLA takes no dynamic batch; a global pool must be a pool with a window, and a fully connected
+layer a convolution. Source of the rewriting: NVIDIA/Deep-Learning-Accelerator-SW,
+operators/README.md and scripts/prepare_models; limits: `envs.graph.dla_rules`. The result computes
+the same numbers. A softmax, or another operator that a DLA does not take, stays and runs on the
+GPU.
 """
 
 from __future__ import annotations
@@ -18,17 +21,17 @@ from envs.runtimes.tensorrt.flatten import Tail
 
 Shape = tuple[int, ...]
 
-#: ModelProto cannot be serialised beyond 2 GiB; a little less leaves room for what is no weight.
+#: A ModelProto cannot be serialised beyond 2 GiB; a little less leaves room for the nodes.
 MAX_MESSAGE_BYTES = 2_000_000_000
 
 
 @dataclass
 class Prepared:
-    """A graph that was changed, and how.
+    """A changed graph.
 
     Attributes:
         model: a ModelProto with its weights inside.
-        changes: what was changed, one sentence each.
+        changes: one sentence per change.
     """
 
     model: Any
@@ -36,18 +39,19 @@ class Prepared:
 
 
 def read(path: Path) -> Any:
-    """The ModelProto in `path` with its external weights; NetworkError where it is too large to be rewritten."""
+    """Read a ModelProto with its external weights; NetworkError if it is too large to rewrite."""
     onnx = optional_import("onnx", "networks")
     model = onnx.load(str(path))
     if model.ByteSize() > MAX_MESSAGE_BYTES:
         raise NetworkError(
-            f"{path} has more than 2 GB of weights, which no DLA takes and no INT8 or FP16 copy can be made of: serve it on cuda"
+            f"{path} has more than 2 GB of weights, which no DLA takes and no INT8 or FP16 copy "
+            "can be made of: serve it on cuda"
         )
     return model
 
 
 def with_batch(model: Any, batch: int) -> Prepared:
-    """A copy whose inputs have exactly this batch."""
+    """Return a copy whose inputs have exactly this batch."""
     result = _copy(model)
     weights = {weight.name for weight in result.graph.initializer}
     for value in result.graph.input:
@@ -55,15 +59,16 @@ def with_batch(model: Any, batch: int) -> Prepared:
             value.type.tensor_type.shape.dim[0].Clear()
             value.type.tensor_type.shape.dim[0].dim_value = batch
     _forget_shapes(result)
-    shapes_of(result)  # says now if the graph does not fit together at this batch
+    shapes_of(result)  # raises if the graph does not fit together at this batch
     return Prepared(result, [f"the batch is {batch}, fixed"])
 
 
 def for_dla(model: Any, batch: int) -> Prepared:
-    """A copy that a DLA takes as much of as it can.
+    """Return a copy of which a DLA takes as much as possible.
 
-    A global average over at most 8 x 8 pixels becomes an average pool with that window; a fully connected layer behind it a convolution;
-    and an output [batch, features] that this leaves as [batch, features, 1, 1] stays so: the same numbers in the same order.
+    A global average over at most 8 x 8 pixels becomes an average pool with that window, and a fully
+    connected layer behind it a convolution. An output [batch, features] may become
+    [batch, features, 1, 1], which has the same numbers in the same order.
     """
     prepared = with_batch(model, batch)
     _pools(prepared)
@@ -73,24 +78,25 @@ def for_dla(model: Any, batch: int) -> Prepared:
     shapes_of(prepared.model)
     try:
         optional_import("onnx.checker", "networks").check_model(prepared.model, full_check=True)
-    except Exception as error:  # the checker raises several kinds without a common base
+    except Exception as error:  # the checker's errors have no common base
         raise NetworkError(f"the graph cannot be prepared for a DLA ({one_line(error)})") from error
     return prepared
 
 
 def save(prepared: Any, path: Path) -> None:
-    """Writes a ModelProto."""
+    """Write a ModelProto."""
     optional_import("onnx", "networks").save(prepared, str(path))
 
 
 def shapes_of(model: Any) -> dict[str, Shape]:
-    """Shapes of all tensors with a known shape; NetworkError where the graph does not fit together."""
+    """Return the known shapes of tensors; NetworkError if the graph does not fit together."""
     onnx = optional_import("onnx", "networks")
     try:
         graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         raise NetworkError(
-            f"the graph does not fit together with a fixed batch ({one_line(error)}): export it without a batch inside"
+            f"the graph does not fit together with a fixed batch ({one_line(error)}): "
+            "export it without a batch inside"
         ) from error
     shapes = {weight.name: tuple(weight.dims) for weight in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
@@ -103,7 +109,7 @@ def shapes_of(model: Any) -> dict[str, Shape]:
 
 
 def _pools(prepared: Prepared) -> None:
-    """Global averages become pools with a window where a DLA has one as large."""
+    """Replace global averages by pools with a window, where a DLA has one as large."""
     helper = optional_import("onnx.helper", "networks")
     graph, shapes = prepared.model.graph, shapes_of(prepared.model)
     for position, node in enumerate(graph.node):
@@ -112,7 +118,8 @@ def _pools(prepared: Prepared) -> None:
             continue
         if max(window) > POOL_WINDOW:
             prepared.changes.append(
-                f"{node.op_type} {node.name or node.output[0]} over {window[0]} x {window[1]} stays, and falls to the GPU"
+                f"{node.op_type} {node.name or node.output[0]} over {window[0]} x {window[1]} "
+                "stays, and falls to the GPU"
             )
             continue
         kept = len(shapes[node.output[0]]) == 4
@@ -126,25 +133,20 @@ def _pools(prepared: Prepared) -> None:
             strides=[1, 1],
             pads=[0, 0, 0, 0],
         )
+        result = node.output[0]
         prepared.changes.append(
-            f"{node.op_type} {node.name or node.output[0]} became AveragePool {window[0]} x {window[1]}"
-        )
-        flat = (
-            []
-            if kept
-            else [
-                helper.make_node(
-                    "Flatten", [pooled], [node.output[0]], name=f"{node.output[0]}/flat", axis=1
-                )
-            ]
+            f"{node.op_type} {node.name or result} became AveragePool {window[0]} x {window[1]}"
         )
         graph.node[position].CopyFrom(pool)
-        for extra in flat:
-            graph.node.insert(position + 1, extra)
+        if not kept:
+            graph.node.insert(
+                position + 1,
+                helper.make_node("Flatten", [pooled], [result], name=f"{result}/flat", axis=1),
+            )
 
 
 def _averaged(node: Any, graph: Any, shapes: dict[str, Shape]) -> list[int] | None:
-    """Height and width, if this node averages each channel over all of its pixels."""
+    """Return height and width if this node averages each channel over all of its pixels."""
     source = shapes.get(node.input[0]) if node.input else None
     if source is None or len(source) != 4 or math.prod(source[2:]) == 1:
         return None
@@ -156,7 +158,7 @@ def _averaged(node: Any, graph: Any, shapes: dict[str, Shape]) -> list[int] | No
 
 
 def _axes(node: Any, graph: Any) -> list[int]:
-    """Axes of a reduction: an attribute until opset 17, an input from then on."""
+    """Return the axes of a reduction: an attribute until opset 17, an input from then on."""
     for attribute in node.attribute:
         if attribute.name == "axes":
             return list(attribute.ints)
@@ -169,8 +171,8 @@ def _axes(node: Any, graph: Any) -> list[int]:
         for attribute in each.attribute
         if attribute.name == "value"
     }
-    wanted = tensors.get(node.input[1]) if len(node.input) > 1 else None
-    return [] if wanted is None else [int(axis) for axis in to_array(wanted)]
+    axes = tensors.get(node.input[1]) if len(node.input) > 1 else None
+    return [] if axes is None else [int(axis) for axis in to_array(axes)]
 
 
 def _copy(model: Any) -> Any:
@@ -180,7 +182,7 @@ def _copy(model: Any) -> Any:
 
 
 def _forget_shapes(model: Any) -> None:
-    """Drops every shape but those of the inputs: they will be inferred."""
+    """Drop every shape except those of the inputs, and infer those of the outputs."""
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
@@ -189,6 +191,6 @@ def _forget_shapes(model: Any) -> None:
         .infer_shapes(model, data_prop=True)
         .graph
     )
-    known = {value.name: value for value in inferred.output}
+    outputs = {value.name: value for value in inferred.output}
     for value in model.graph.output:
-        value.CopyFrom(known[value.name])
+        value.CopyFrom(outputs[value.name])

@@ -1,8 +1,9 @@
-"""Reads the engine inspector's JSON: which layers of an engine run on the GPU, and which blocks on a DLA.
+"""Reads the engine inspector's JSON: which layers run on the GPU, and which blocks on a DLA.
 
-With fallback allowed, TensorRT moves to the GPU what a DLA does not take, and says so in its build log alone. In the engine each piece that
-runs on a DLA is one layer called `{ForeignNode[first...last]}`, with copies around it ("... to nvm", "... from nvm", "... copy finish"; as in
-NVIDIA/TensorRT issue 3143). On the GPU the same name is a graph that Myelin compiled, and the layer's type says so.
+TensorRT moves the layers that a DLA does not take to the GPU, and says so in its build log only. In
+the engine each part that runs on a DLA is one layer called `{ForeignNode[first...last]}`, with
+copies around it ("... to nvm", "... from nvm", "... copy finish"; as in NVIDIA/TensorRT issue
+3143). On the GPU the same name is a graph that Myelin compiled, and the layer's type says so.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-#: What moves or reorders data and computes nothing.
+#: Layers that move or reorder data and compute nothing.
 _PLUMBING_NAME = re.compile(
     r"( to nvm$| from nvm$| copy finish$|^Reformatting CopyNode |\[Shuffle\]|^reshape_|_reshape$)",
     re.IGNORECASE,
@@ -41,7 +42,7 @@ class PlacedLayers:
     Attributes:
         dla: blocks on the DLA: each is one loadable of the 16 that a core holds.
         gpu: layers that compute on the GPU.
-        copies: copies and reformats; where they are kernels, these take time on the GPU as well.
+        copies: copies and reformats; those that are kernels take time on the GPU as well.
     """
 
     dla: tuple[str, ...]
@@ -50,11 +51,11 @@ class PlacedLayers:
 
     @property
     def fell_back(self) -> bool:
-        """Whether an engine that was meant for a DLA computes on the GPU, or left the DLA in between."""
+        """Whether an engine for a DLA computes on the GPU too, or leaves the DLA in between."""
         return bool(self.gpu) or len(self.dla) != 1
 
     def describe(self) -> str:
-        """One sentence on an engine that was meant for a DLA."""
+        """Return one sentence on an engine that was built for a DLA."""
         if not self.fell_back:
             return f"all on the DLA, in one block, with {len(self.copies)} copies around it"
         some = ", ".join(self.gpu[:3]) + (", ..." if len(self.gpu) > 3 else "")
@@ -63,10 +64,14 @@ class PlacedLayers:
 
 
 def placed_layers(text: str, on_dla: bool) -> PlacedLayers:
-    """Sorts the layers in what `get_engine_information` gave; `on_dla` where the engine was built for a DLA.
+    """Sort the layers of an engine by where they run.
+
+    Args:
+        text: from `get_engine_information`.
+        on_dla: whether the engine was built for a DLA.
 
     Raises:
-        ValueError: that is not the inspector's JSON.
+        ValueError: `text` is not the inspector's JSON.
     """
     dla, gpu, copies = [], [], []
     for name, kind in _layers(text):
@@ -81,32 +86,8 @@ def placed_layers(text: str, on_dla: bool) -> PlacedLayers:
     return PlacedLayers(tuple(dla), tuple(gpu), tuple(copies))
 
 
-def tensor_core_layers(text: str) -> tuple[str, ...]:
-    """Layers whose kernel's name says that it uses Tensor cores. Names are NVIDIA's and undocumented: absence is a hint, not a proof."""
-    marks = (
-        "tensorop",
-        "tensor16x8",
-        "tensor8x8",
-        "tf32",
-        "imma",
-        "hmma",
-        "h16816",
-        "h1688",
-        "s16816",
-        "s1688",
-        "i16832",
-        "i8816",
-    )
-    found = []
-    for layer in _entries(text):
-        tactic = str(layer.get("TacticName", "")).lower() if isinstance(layer, dict) else ""
-        if any(mark in tactic for mark in marks):
-            found.append(str(layer["Name"]))
-    return tuple(found)
-
-
 def _layers(text: str) -> list[tuple[str, str]]:
-    """(name, type in small letters); the type is empty where the engine keeps names alone."""
+    """Return (name, type in lower case); the type is empty if the engine keeps names only."""
     result = []
     for layer in _entries(text):
         if isinstance(layer, dict):

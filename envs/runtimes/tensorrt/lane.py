@@ -1,4 +1,4 @@
-"""A lane: one execution context of a plan with its own buffers, on the stream of its instance."""
+"""A lane: an execution context of a plan with its own buffers, on its instance's stream."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class LoadedPlan:
     """A deserialised engine that several instances share.
 
     Attributes:
-        engine: an ICudaEngine; its weights are there once, however many contexts it has.
+        engine: an ICudaEngine; its contexts share its weights.
         spec: what it was built for.
         scales: of INT8 inputs and outputs, by name.
-        layers: where its layers run; None where the engine does not tell.
+        layers: where its layers run; None if the engine does not say.
         size: bytes of the plan.
         users: lanes that use it.
     """
@@ -42,12 +42,14 @@ class LoadedPlan:
 class Lane:
     """Runs batches of up to `plan.spec.batch`, one at a time, on one stream.
 
-    With CUDA graphs a full batch is one launch, copies included. A graph is bound to the shapes and the state of the context it was captured
-    from (TensorRT developer guide, "CUDA Graphs"), so that smaller batches run on a second context of the same memory.
+    With CUDA graphs a full batch is one launch, copies included. A graph is bound to the shapes and
+    the state of the context that it was captured from (TensorRT developer guide, "CUDA Graphs"), so
+    that smaller batches run on a second context with the same memory.
 
     Attributes:
         inputs: pinned memory [batch, ...] of each input, in its layout.
-        gathering: arrays [batch, ...] of each input as the network has it, in which batches are put together: `inputs` wherever that can be.
+        gathering: arrays [batch, ...] of each input in the network's own layout, in which batches
+            are put together; the same memory as `inputs` where the layouts agree.
     """
 
     def __init__(
@@ -59,13 +61,8 @@ class Lane:
         stream: Any,
         graphs: bool,
     ) -> None:
-        self._bindings, self._cuda, self._plan, self._stream, self._network = (
-            bindings,
-            cuda,
-            plan,
-            stream,
-            network,
-        )
+        self._bindings, self._cuda, self._network = bindings, cuda, network
+        self._plan, self._stream = plan, stream
         self._released: list[Any] = []
         self._graph: CapturedGraph | None = None
         self._closed = False
@@ -85,12 +82,11 @@ class Lane:
             size = bindings.scratch_bytes(plan.engine)
             self._scratch = self._memory(size), size
             self._context = self._new_context()
-            self._sample = self._context  # what smaller batches run on
+            self._sample = self._context  # runs smaller batches
             self._set_batch(self._context, self._batch)
             self._check_strides()
-            self._enqueue(
-                self._context, self._batch
-            )  # kernels are loaded at their first launch, which no capture may see
+            # The first launch loads the kernels, which must not happen during a capture.
+            self._enqueue(self._context, self._batch)
             stream.synchronize()
             if graphs:
                 self._capture()
@@ -99,27 +95,18 @@ class Lane:
             raise
 
     @property
-    def batch(self) -> int:
-        return self._plan.spec.batch
-
-    @property
-    def graph(self) -> bool:
-        """Whether a full batch is one launch."""
-        return self._graph is not None
-
-    @property
     def layers(self) -> PlacedLayers | None:
-        """Where the layers run; None where the engine does not tell."""
+        """Where the layers run; None if the engine does not say."""
         return self._plan.layers
 
     def write(self, inputs: Arrays) -> None:
-        """Puts inputs [n, ...] where the copy to the device starts, unless they are there already."""
+        """Put inputs [n, ...] into pinned memory, unless they are there already."""
         for layout, buffer, values in zip(self._layouts_in, self.inputs, inputs, strict=True):
             if not (layout.plain and values.ctypes.data == buffer.ctypes.data):
                 layout.write(buffer, values)
 
     def launch(self, count: int) -> None:
-        """Enqueues copies and the engine for `count` samples; the context has to be current."""
+        """Enqueue copies and the engine for `count` samples; the context has to be current."""
         if self._graph is not None and count == self._batch:
             self._graph.launch()
             return
@@ -128,7 +115,7 @@ class Lane:
         self._enqueue(self._sample, self._batch if self._plan.spec.static else count)
 
     def read(self, count: int) -> list[npt.NDArray[Any]]:
-        """Outputs [count, ...] of the batch that is done, copied."""
+        """Return a copy of the outputs [count, ...] of the finished batch."""
         result = []
         for layout, buffer, spec in zip(
             self._layouts_out, self._outputs, self._network.outputs, strict=True
@@ -140,7 +127,7 @@ class Lane:
         return result
 
     def close(self) -> None:
-        """Releases everything; never raises, since after a fault of the device every call fails."""
+        """Release everything; never raise, since every call fails after a fault of the device."""
         with contextlib.suppress(Exception):
             if self._graph is not None:
                 self._graph.close()
@@ -154,7 +141,7 @@ class Lane:
             self._plan.users -= 1
 
     def _layout(self, spec: TensorSpec) -> Layout:
-        """How the engine has this tensor in memory, full batch."""
+        """Return the layout of a tensor in the engine's memory, for a full batch."""
         engine, trt = self._plan.engine, self._bindings.trt
         shape = tuple(engine.get_tensor_shape(spec.name))
         shape = (self._batch, *shape[1:]) if shape and shape[0] == -1 else shape
@@ -180,16 +167,15 @@ class Lane:
         ]
 
     def _check_strides(self) -> None:
-        """The rows of DLA_LINEAR lie as far apart as the documentation says; RuntimeError where this TensorRT has it otherwise."""
+        """Raise RuntimeError if the rows of DLA_LINEAR are not as far apart as documented."""
         for layout in (*self._layouts_in, *self._layouts_out):
             if layout.form == DLA_LINEAR:
-                strides, pitch = (
-                    tuple(self._context.get_tensor_strides(layout.name)),
-                    layout.buffer_shape[-1],
-                )
+                strides = tuple(self._context.get_tensor_strides(layout.name))
+                pitch = layout.buffer_shape[-1]
                 if len(strides) > 1 and strides[-2] != pitch:
                     raise RuntimeError(
-                        f"rows of {layout.name} are {strides[-2]} elements apart, not {pitch}: build with BuildOptions(dla_io='linear')"
+                        f"rows of {layout.name} are {strides[-2]} elements apart, not {pitch}: "
+                        "build with BuildOptions(dla_io='linear')"
                     )
 
     def _new_context(self) -> Any:
@@ -225,9 +211,8 @@ class Lane:
         for layout, buffer in zip(self._layouts_in, self.inputs, strict=True):
             self._cuda.to_device(self._device[layout.name], self._part(buffer, count), self._stream)
         if not context.execute_async_v3(self._stream.handle):
-            raise RuntimeError(
-                f"the batch was not enqueued: {self._bindings.lines.errors() or 'TensorRT does not say why'}"
-            )
+            reason = self._bindings.lines.errors() or "TensorRT does not say why"
+            raise RuntimeError(f"the batch was not enqueued: {reason}")
         for layout, buffer in zip(self._layouts_out, self._outputs, strict=True):
             self._cuda.to_host(self._part(buffer, count), self._device[layout.name], self._stream)
 
@@ -235,16 +220,15 @@ class Lane:
         return buffer if self._plan.spec.static else buffer[:count]
 
     def _capture(self) -> None:
-        """One launch for a full batch. Networks that synchronise inside cannot be captured: they are enqueued instead."""
+        """Make a full batch one launch, except for networks that synchronise inside."""
         try:
             self._graph = CapturedGraph(
                 self._stream.handle, lambda: self._enqueue(self._context, self._batch)
             )
-        except Exception as error:  # pycuda's errors have no base but this
+        except Exception as error:  # pycuda's errors have no other common base
             self._bindings.lines.add("WARNING", f"no CUDA graph: {error}")
-            self._context = self._sample = (
-                self._new_context()
-            )  # a context that failed in a capture is of no more use
+            # A context that failed in a capture cannot be used any more.
+            self._context = self._sample = self._new_context()
             self._set_batch(self._context, self._batch)
             return
         if not self._plan.spec.static and self._batch > 1:

@@ -1,6 +1,7 @@
-"""How a tensor lies in memory at the border of an engine: as an array, or in the formats that a DLA reads and writes itself.
+"""Memory layout of an engine's inputs and outputs: an array, or a format of the DLA.
 
-Source of the formats: TensorRT documentation, TensorFormat. INT8 at the border means value = scale * number, with the scale of the build.
+Source of the formats: TensorRT documentation, TensorFormat. An INT8 input or output means
+value = scale * number, with the scale of the build.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 LINEAR, DLA_LINEAR = "LINEAR", "DLA_LINEAR"
-#: Channels that lie side by side, by format.
+#: How many channels are adjacent in memory, by format.
 VECTORS = {"CHW16": 16, "CHW32": 32}
 #: Rows of DLA_LINEAR begin at multiples of this.
 PITCH_BYTES = 64
@@ -26,9 +27,9 @@ class Layout:
     Attributes:
         name: of the tensor.
         shape: [batch, ...].
-        dtype: numpy's name of what lies in memory.
+        dtype: NumPy's name of the type in memory.
         form: `LINEAR`, `DLA_LINEAR`, `CHW16` or `CHW32`.
-        scale: value of one step, where real numbers are kept as INT8.
+        scale: value of one step, if real numbers are kept as INT8.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Layout:
 
     @property
     def plain(self) -> bool:
-        """Whether an array can be copied as it is."""
+        """Whether an array can be copied unchanged."""
         return self.form == LINEAR and self.scale is None
 
     @property
@@ -71,7 +72,7 @@ class Layout:
         return math.prod(self.buffer_shape) * np.dtype(self.dtype).itemsize
 
     def write(self, buffer: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
-        """Puts values [n, ...] into the first n of `buffer` [batch, ...]; padding is left as it was."""
+        """Put values [n, ...] into the first n of `buffer` [batch, ...]; leave padding alone."""
         target = buffer[: len(values)]
         if self.scale is not None:
             values = np.clip(np.rint(values / self.scale), -127, 127)
@@ -88,7 +89,7 @@ class Layout:
     def read(
         self, buffer: npt.NDArray[Any], count: int | None, dtype: npt.DTypeLike
     ) -> npt.NDArray[Any]:
-        """A copy of the first `count` of `buffer`, [count, ...]; of all of it where that is None."""
+        """Return a copy of the first `count` of `buffer` [batch, ...]; of all if it is None."""
         source = buffer if count is None else buffer[:count]
         if self.form == DLA_LINEAR:
             source = source[..., : self.shape[-1]]

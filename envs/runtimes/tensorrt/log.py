@@ -1,4 +1,4 @@
-"""The builder's and the runtime's own words, kept for the sentence that says why something failed."""
+"""TensorRT's log, kept for the sentence that says why something failed."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from typing import Any
 
 
 class LogLines:
-    """The last lines that TensorRT logged, oldest first; thread-safe, since the builder logs from threads of its own."""
+    """The last lines that TensorRT logged, oldest first.
+
+    It is thread-safe, since the builder logs from threads of its own.
+    """
 
     def __init__(self, limit: int = 400) -> None:
         self._lines: deque[tuple[str, str]] = deque(maxlen=limit)
         self._lock = threading.Lock()
 
     def add(self, severity: str, text: str) -> None:
+        """Append a line."""
         with self._lock:
             self._lines.append((severity, text))
 
     def clear(self) -> None:
+        """Forget every line."""
         with self._lock:
             self._lines.clear()
 
     def errors(self, last: int = 3) -> str:
-        """The last errors on one line; the empty text if there were none."""
+        """Return the last errors on one line; an empty string if there are none."""
         with self._lock:
             found = [
                 " ".join(text.split())
@@ -34,18 +39,18 @@ class LogLines:
 
 
 def logger_for(trt: Any, lines: LogLines) -> Any:
-    """An ILogger that writes to `lines`.
+    """Return an ILogger that writes to `lines`.
 
-    TensorRT takes the first logger of a process for all that follows, so that there should be one.
+    TensorRT keeps the first logger of a process for good, so that there should be one only.
     """
     severities = {
         getattr(trt.ILogger.Severity, name): name
         for name in ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO")
     }
 
-    class Logger(trt.ILogger):  # type: ignore[misc]  # the base is known at run time alone
+    class Logger(trt.ILogger):  # type: ignore[misc]  # the base is known at run time only
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)  # pybind11 demands this call, and not by super()
+            trt.ILogger.__init__(self)  # pybind11 demands this call instead of super()
 
         def log(self, severity: Any, text: str) -> None:
             name = severities.get(severity)

@@ -1,12 +1,10 @@
-"""Copies of a graph in other types, for builders that read the precision off the file: FP16, and INT8 by quantise and dequantise nodes.
+"""Copies of a graph in FP16, or in INT8 by quantise and dequantise nodes.
 
-Also the ranges that implicit INT8 needs instead, measured on this processor.
+A strongly typed TensorRT takes the precision from the file.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +14,35 @@ import numpy.typing as npt
 from envs.errors import DependencyError, NetworkError, one_line
 from envs.graph.onnx_file import every_graph
 from envs.optional import optional_import
-from envs.runtimes.onnxruntime.quantization import QUANTISED, CalibrationSamples, quiet
+from envs.runtimes.onnxruntime.quantization import (
+    QUANTISED,
+    CalibrationSamples,
+    check_not_quantised,
+    quiet,
+)
+from envs.runtimes.tensorrt.ranges import at_batch_of
 from envs.spec.network import Network
 
 #: From this opset on scales may be FP16.
 QDQ_OPSET = 19
 
-#: Inputs that are FP32 whatever the data is, by operator (ONNX operator reference): regions and factors of a resize.
+#: Inputs that are FP32 whatever the type of the data, by operator (ONNX operator reference):
+#: regions and factors of a resize.
 KEPT_FLOAT = {"Resize": (1, 2), "Upsample": (1,)}
 
 #: Operators whose result type is an attribute.
 TYPED = {"Cast": "to", "RandomNormal": "dtype", "RandomUniform": "dtype", "EyeLike": "dtype"}
 
-HALF_MAX, HALF_LEAST = (
-    float(np.finfo(np.float16).max),
-    float(np.finfo(np.float16).smallest_subnormal),
-)
+HALF_MAX = float(np.finfo(np.float16).max)
+HALF_MIN = np.finfo(np.float16).smallest_subnormal
 
 
 def demand_fp32(model: Any) -> None:
-    """NetworkError where a part of the graph is FP16 or quantised: what reads the types off the file would run it on Tensor cores."""
-    _refuse_quantised(model)
+    """Raise NetworkError if a part of the graph is FP16 or quantised.
+
+    A strongly typed TensorRT would run that part on Tensor Cores.
+    """
+    check_not_quantised(model, "the network")
     kinds = optional_import("onnx", "networks").TensorProto
     for graph in every_graph(model):
         tensors = [
@@ -48,11 +54,12 @@ def demand_fp32(model: Any) -> None:
                 if attribute.HasField("t")
             ),
         ]
+        # The inputs and outputs of a function are names without types.
         ends = [
             value.type.tensor_type.elem_type
             for value in (*graph.input, *graph.output)
             if not isinstance(value, str)
-        ]  # a function has but names
+        ]
         casts = [
             attribute.i
             for node in graph.node
@@ -70,13 +77,15 @@ def demand_fp32(model: Any) -> None:
 
 
 def to_fp16(model: Any, ends: bool = False) -> Any:
-    """A copy that computes in FP16.
+    """Return a copy that computes in FP16.
 
     Args:
-        ends: whether inputs and outputs are FP16 as well; otherwise they stay as they are, and a cast stands at each FP32 one.
+        model: an FP32 or quantised graph.
+        ends: whether inputs and outputs are FP16 as well; otherwise they stay as they are, and
+            each FP32 one gets a cast.
 
     Raises:
-        NetworkError: the graph has control flow, whose insides would need the same.
+        NetworkError: the graph has control flow, whose subgraphs would need the same.
     """
     onnx = optional_import("onnx", "networks")
     if len(list(every_graph(model))) > 1:
@@ -109,10 +118,15 @@ def to_fp16(model: Any, ends: bool = False) -> Any:
 
 
 def quantize(model: Any, network: Network, folder: Path, samples: int) -> Any:
-    """A copy with symmetric INT8 quantisation of weights and activations, as TensorRT reads it (developer guide, "Explicit Quantization").
+    """Return a copy with symmetric INT8 quantisation of weights and activations.
+
+    TensorRT reads it as its developer guide says ("Explicit Quantization").
 
     Args:
-        folder: where files may be left while this runs.
+        model: an FP32 graph.
+        network: gives the inputs of the calibration.
+        folder: for temporary files.
+        samples: random samples of the calibration.
 
     Raises:
         NetworkError: the graph is quantised already, or cannot be.
@@ -123,7 +137,7 @@ def quantize(model: Any, network: Network, folder: Path, samples: int) -> Any:
     prepare = optional_import(
         "onnxruntime.quantization.shape_inference", "networks"
     ).quant_pre_process
-    _refuse_quantised(model)
+    check_not_quantised(model, "the network")
     source, prepared, target = (folder / f"{name}.onnx" for name in ("source", "prepared", "int8"))
     try:
         with quiet():
@@ -132,7 +146,7 @@ def quantize(model: Any, network: Network, folder: Path, samples: int) -> Any:
             library.quantize_static(
                 prepared,
                 target,
-                CalibrationSamples(_at_batch(model, network), 0, samples),
+                CalibrationSamples(at_batch_of(model, network), 0, samples),
                 quant_format=library.QuantFormat.QDQ,
                 activation_type=library.QuantType.QInt8,
                 weight_type=library.QuantType.QInt8,
@@ -150,70 +164,10 @@ def quantize(model: Any, network: Network, folder: Path, samples: int) -> Any:
             )
     except (OSError, DependencyError):
         raise
-    except (
-        Exception
-    ) as error:  # the library raises whatever went wrong inside it, without a common base
+    except Exception as error:  # the library's errors have no common base
         raise NetworkError(
             f"{network.name} cannot be quantised ({one_line(error)}): serve it in FP16"
         ) from error
-
-
-def activation_ranges(model: Any, network: Network, samples: int) -> dict[str, float]:
-    """Largest magnitude of every FP32 tensor over some random samples, by name, above zero: what implicit INT8 scales by.
-
-    Raises:
-        NetworkError: the graph is quantised already, or does not run.
-        DependencyError: onnxruntime is not installed.
-    """
-    onnx, ort = optional_import("onnx", "networks"), optional_import("onnxruntime", "networks")
-    _refuse_quantised(model)
-    watched = _copy(model)
-    inferred = onnx.shape_inference.infer_shapes(watched, data_prop=True).graph
-    given = {value.name for value in watched.graph.output}
-    floats = [
-        value
-        for value in inferred.value_info
-        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT and value.name not in given
-    ]
-    watched.graph.output.extend(
-        onnx.helper.make_tensor_value_info(value.name, onnx.TensorProto.FLOAT, None)
-        for value in floats
-    )
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    # Fused tensors would be missing, and a copy of each result costs more than fusing gains.
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    ranges: dict[str, float] = {}
-    try:
-        session = ort.InferenceSession(
-            watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        names = [output.name for output in session.get_outputs()]
-        for feed in CalibrationSamples(_at_batch(model, network), 0, samples):
-            for name, values in (*feed.items(), *zip(names, session.run(names, feed), strict=True)):
-                if values.dtype == np.float32 and values.size:
-                    ranges[name] = max(ranges.get(name, 0.0), float(np.abs(values).max()))
-    except Exception as error:  # ONNX Runtime raises a family of its own without a common base
-        raise NetworkError(
-            f"{network.name} cannot be run to find its INT8 ranges ({one_line(error)}): serve it in FP16"
-        ) from error
-    return {name: limit if 0 < limit < math.inf else 1.0 for name, limit in ranges.items()}
-
-
-def _at_batch(model: Any, network: Network) -> Network:
-    """The network as the graph has it, with the batch that it is fixed to, if it is."""
-    weights = {weight.name for weight in model.graph.initializer}
-    first = next(
-        value for value in model.graph.input if value.name not in weights
-    ).type.tensor_type.shape.dim[0]
-    return replace(network, fixed_batch=first.dim_value or None)
-
-
-def _refuse_quantised(model: Any) -> None:
-    if any(node.op_type in QUANTISED for graph in every_graph(model) for node in graph.node):
-        raise NetworkError(
-            "the network is quantised already: give the FP32 file, from which the INT8 one is made here"
-        )
 
 
 def _opset(model: Any) -> int:
@@ -228,7 +182,7 @@ def _halved(onnx: Any, tensor: Any) -> Any:
 
 
 def _halve_attributes(onnx: Any, node: Any) -> None:
-    """Types and values that are said by an attribute, or are FP32 by saying nothing."""
+    """Make FP16 of the types and values in attributes, also of those that default to FP32."""
     float32, float16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
     named = {attribute.name: attribute for attribute in node.attribute}
     if node.op_type == "Constant" and {"value_float", "value_floats"} & named.keys():
@@ -253,18 +207,17 @@ def _halve_attributes(onnx: Any, node: Any) -> None:
 
 
 def _keep_scales_positive(onnx: Any, graph: Any) -> None:
-    """Scales of quantised tensors that are too small for FP16, as those of channels that training left dead, are the least there is and not zero."""
+    """Replace scales that are zero in FP16 by its smallest number.
+
+    Training leaves channels with such scales where they are dead.
+    """
     scales = {
         node.input[1] for node in graph.node if node.op_type in QUANTISED and len(node.input) > 1
     }
     for weight in graph.initializer:
         if weight.name in scales and weight.data_type == onnx.TensorProto.FLOAT16:
             values = onnx.numpy_helper.to_array(weight)
-            weight.CopyFrom(
-                onnx.numpy_helper.from_array(
-                    np.maximum(values, np.float16(HALF_LEAST)), weight.name
-                )
-            )
+            weight.CopyFrom(onnx.numpy_helper.from_array(np.maximum(values, HALF_MIN), weight.name))
 
 
 def _cast_ends(onnx: Any, graph: Any, float32: int, float16: int) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of a build: where an engine will run, at which precision and batch, and how hard the builder tries."""
+"""What an engine is built for: accelerator, precision and batch, and how hard the builder tries."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from envs.errors import OptionError, require_positive
+from envs.spec.device import Accelerator, Kind
 
-#: Precisions by place. A DLA has no FP32, and `cuda` is FP32 by definition: no TensorRT can be asked for FP16 on CUDA cores.
-PRECISIONS = {"cuda": ("fp32",), "tensor": ("fp16", "int8"), "dla": ("int8", "fp16")}
+#: Precisions by the kind of accelerator. A DLA has no FP32. CUDA cores mean FP32: TensorRT has no
+#: option for FP16 on CUDA cores.
+PRECISIONS = {
+    Kind.CUDA_CORES: ("fp32",),
+    Kind.TENSOR_CORES: ("fp16", "int8"),
+    Kind.DLA: ("int8", "fp16"),
+}
+
+#: The names of these kinds in messages.
+LABELS = {Kind.CUDA_CORES: "cuda", Kind.TENSOR_CORES: "tensor", Kind.DLA: "dla"}
 
 
 @dataclass
@@ -17,12 +26,13 @@ class BuildOptions:
     """How engines are built.
 
     Attributes:
-        tensor_precision: of `tensor`: fp16 or int8.
-        dla_precision: of `dla0` and `dla1`: int8 or fp16, which is several times slower there.
-        dla_io: `native` hands the DLA its own formats, so that no kernel on the GPU reformats; `linear` FP32, which costs such kernels.
+        tensor_precision: of Tensor Cores: fp16 or int8.
+        dla_precision: of DLAs: int8, or fp16, which is several times slower there.
+        dla_io: `native` gives the DLA inputs in its own formats, so that no kernel on the GPU
+            reformats them; `linear` gives FP32, which costs such kernels.
         level: the builder's optimisation level, 0 to 5.
         workspace_mib: scratch memory that a kernel may use.
-        samples: random samples that INT8 ranges come from.
+        samples: random samples that INT8 ranges are measured on.
     """
 
     tensor_precision: str = "fp16"
@@ -35,8 +45,8 @@ class BuildOptions:
     def __post_init__(self) -> None:
         require_positive("tensorrt", self, "workspace_mib", "samples")
         allowed = {
-            "tensor_precision": PRECISIONS["tensor"],
-            "dla_precision": PRECISIONS["dla"],
+            "tensor_precision": PRECISIONS[Kind.TENSOR_CORES],
+            "dla_precision": PRECISIONS[Kind.DLA],
             "dla_io": ("native", "linear"),
         }
         for key, values in allowed.items():
@@ -53,61 +63,75 @@ class EngineSpec:
     """One engine.
 
     Attributes:
-        place: `cuda`, `tensor` or `dla`. Both cores run the same plan: the core is chosen when it is loaded (NvInferRuntime.h, IRuntime::setDLACore).
+        kind: of the accelerator. Both DLA cores run the same plan: the core is chosen when the
+            plan is loaded (NvInferRuntime.h, IRuntime::setDLACore).
         precision: `fp32`, `fp16` or `int8`.
-        batch: the largest batch it runs; the only one where `static`.
-        static: whether it runs full batches alone, as every DLA engine does.
+        batch: the largest batch that it runs; the only one if `static`.
+        static: whether it runs full batches only, as every DLA engine does.
         native_io: whether inputs and outputs are in the DLA's own type and formats.
     """
 
-    place: str
+    kind: Kind
     precision: str
     batch: int
     static: bool
     native_io: bool = False
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS[self.place]:
+        if self.precision not in PRECISIONS[self.kind]:
             raise OptionError(
-                f"{self.place} cannot run {self.precision}: choose from {', '.join(PRECISIONS[self.place])}"
+                f"{self.label} cannot run {self.precision}: "
+                f"choose from {', '.join(PRECISIONS[self.kind])}"
             )
 
     @property
     def on_dla(self) -> bool:
-        return self.place == "dla"
+        """Whether it runs on a DLA."""
+        return self.kind is Kind.DLA
+
+    @property
+    def label(self) -> str:
+        """The name of its accelerator in messages."""
+        return LABELS[self.kind]
 
 
-def place_of(accelerator: str) -> str:
-    """`dla` for `dla0` and `dla1`, the others as they are called; OptionError for what TensorRT does not drive."""
-    place = "dla" if accelerator in ("dla0", "dla1") else accelerator
-    if place not in PRECISIONS:
+def spec_of(
+    accelerator: Accelerator, batch: int, options: BuildOptions, static: bool
+) -> EngineSpec:
+    """Return the engine that serves an accelerator at a batch size.
+
+    Args:
+        accelerator: on the GPU, or a DLA.
+        batch: the largest batch.
+        options: choose the precision.
+        static: asks for an engine that runs full batches only.
+
+    Raises:
+        OptionError: TensorRT does not drive this accelerator.
+    """
+    kind = accelerator.kind
+    if kind not in PRECISIONS:
         raise OptionError(
-            f"TensorRT drives no accelerator {accelerator!r}: choose from cuda, tensor, dla0, dla1"
+            f"TensorRT drives no accelerator {accelerator.name!r}: "
+            "choose from cuda, tensor, dla0, dla1"
         )
-    return place
-
-
-def spec_of(accelerator: str, batch: int, options: BuildOptions, static: bool) -> EngineSpec:
-    """The engine that serves this accelerator at this batch; `static` asks for one that runs full batches alone."""
-    place = place_of(accelerator)
-    precision = {"cuda": "fp32", "tensor": options.tensor_precision, "dla": options.dla_precision}[
-        place
-    ]
+    on_dla = kind is Kind.DLA
+    precision = {
+        Kind.CUDA_CORES: "fp32",
+        Kind.TENSOR_CORES: options.tensor_precision,
+        Kind.DLA: options.dla_precision,
+    }[kind]
     return EngineSpec(
-        place,
-        precision,
-        batch,
-        static or place == "dla",
-        place == "dla" and options.dla_io == "native",
+        kind, precision, batch, static or on_dla, on_dla and options.dla_io == "native"
     )
 
 
 @dataclass(frozen=True)
 class BuildHost:
-    """What a plan is bound to: it runs nowhere else.
+    """The computer that a plan is bound to: it runs nowhere else.
 
     Attributes:
-        tensorrt: version, with the flavour in front where it is not TensorRT itself.
+        tensorrt: version of TensorRT.
         gpu: name of the GPU.
         capability: its compute capability, such as `8.7`.
         sm: multiprocessors that are on. On a Jetson this follows the power mode.
@@ -121,29 +145,29 @@ class BuildHost:
     power_mode: str
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the fields, ready for JSON."""
         return asdict(self)
-
-    def describe(self) -> str:
-        return f"{self.gpu} ({self.sm} SM, power mode {self.power_mode}, TensorRT {self.tensorrt})"
 
 
 def identity(
     network_sha256: str, spec: EngineSpec, host: BuildHost, options: BuildOptions
 ) -> dict[str, Any]:
-    """All that an engine depends on, ready for JSON: two engines with the same identity are interchangeable."""
-    how = {
-        "level": options.level,
-        "workspace_mib": options.workspace_mib,
-        "samples": options.samples if spec.precision == "int8" else 0,
-    }
+    """Return everything that an engine depends on, ready for JSON.
+
+    Two engines with the same identity are interchangeable.
+    """
     return {
         "network": network_sha256,
-        "engine": asdict(spec),
+        "engine": asdict(spec) | {"kind": spec.kind.value},
         "host": host.to_dict(),
-        "options": how,
+        "options": {
+            "level": options.level,
+            "workspace_mib": options.workspace_mib,
+            "samples": options.samples if spec.precision == "int8" else 0,
+        },
     }
 
 
 def canonical(data: dict[str, Any]) -> bytes:
-    """JSON with one spelling."""
+    """Return JSON with sorted keys and no spaces."""
     return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()

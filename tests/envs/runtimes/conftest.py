@@ -35,9 +35,9 @@ def expected(factory: StreamedFactory, samples: list[np.ndarray]) -> np.ndarray:
     """What the file itself gives, [accelerator, sample, class]: the graph as it is, and its quantised copy."""
     sessions = [
         onnxruntime.InferenceSession(
-            str(factory.path(0, place)), providers=["CPUExecutionProvider"]
+            str(factory.path(0, accelerator)), providers=["CPUExecutionProvider"]
         )
-        for place in (0, 1)
+        for accelerator in (0, 1)
     ]
     return np.array(
         [

@@ -37,27 +37,27 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
-    ("place", "options"),
+    ("accelerator", "options"),
     [(CUDA, {}), (TENSOR, {}), (DLA0, {}), (DLA1, {"dla_io": "linear"})],
     ids=["cuda", "tensor", "native", "linear"],
 )
 def test_answers_are_those_of_the_network(
     version: str,
-    place: int,
+    accelerator: int,
     options: dict[str, Any],
     small: tuple[Path, Network],
     tmp_path: Path,
     graphs: None,
 ) -> None:
     world = World(small, tmp_path / "engines", version, **options)
-    engine, model = world.engine(place, 4), onnx.load(str(small[0]))
+    engine, model = world.engine(accelerator, 4), onnx.load(str(small[0]))
     for count in (4, 1, 3, 4):
         images = values(count, 3, 64, 64)
         expected, logits = run(model, images)[0], served(engine, images)
         assert logits.shape == (count, 10)
         assert logits.dtype == np.float32
         assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > 0.95
-        if place == CUDA:
+        if accelerator == CUDA:
             np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
     assert engine.elapsed_ms() == 1.5
     engine.close()
@@ -145,8 +145,8 @@ def test_full_batches_are_one_launch_and_others_run_beside(world: World, graphs:
 
 def test_dla_engines_are_never_captured(world: World, graphs: None) -> None:
     world.factory = world.again()
-    assert not world.engine(DLA0, 1)._lanes[1].graph
-    assert world.engine(TENSOR, 1)._lanes[1].graph
+    assert not world.engine(DLA0, 1)._lanes[1]._graph
+    assert world.engine(TENSOR, 1)._lanes[1]._graph
 
 
 def test_a_capture_that_fails_leaves_an_engine_that_works(
@@ -166,7 +166,7 @@ def test_a_capture_that_fails_leaves_an_engine_that_works(
         monkeypatch.setattr(lane_module, "CapturedGraph", refused)
         world.factory = world.again()
         engine = world.engine(CUDA, 4)
-        assert not engine._lanes[4].graph
+        assert not engine._lanes[4]._graph
         assert served(engine, values(3, 3, 64, 64)).shape == (3, 10)
 
 

@@ -12,15 +12,14 @@ from envs.errors import ConfigurationError, NetworkError
 from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.runtimes.tensorrt import factory as factory_module
-from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory, tensorrt_runtime
+from envs.runtimes.tensorrt import plans as plans_module
+from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
 from envs.runtimes.tensorrt.graph import with_batch
 from envs.runtimes.tensorrt.precision import to_fp16
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec.measurement import ConfigurationFailed, FailureKind
 from envs.spec.network import Network
 from envs.spec.space import Configuration
-from envs.telemetry.none import NoSensor
 from envs.telemetry.sensors import probe_sensor
 from tests.envs.runtimes.tensorrt.test_graph import values
 from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, DLA1, World, served
@@ -32,7 +31,7 @@ def world(small: tuple[Path, Network], tmp_path: Path) -> World:
 
 
 def test_each_dla_core_has_a_runtime_of_its_own(world: World) -> None:
-    engines = [world.engine(place, 1) for place in (CUDA, DLA0, DLA1)]
+    engines = [world.engine(accelerator, 1) for accelerator in (CUDA, DLA0, DLA1)]
     assert [engine._lanes[1]._plan.engine._core for engine in engines] == [-1, 0, 1]
     assert world.builds == 2  # both cores run the same plan
 
@@ -40,10 +39,10 @@ def test_each_dla_core_has_a_runtime_of_its_own(world: World) -> None:
 def test_dla_plans_go_with_their_last_instance_and_gpu_plans_stay(world: World) -> None:
     first, second, other = world.engine(DLA0, 1), world.engine(DLA0, 1), world.engine(CUDA, 1)
     first.close()
-    assert len(world.factory._plans) == 2
+    assert len(world.factory.plans.loaded) == 2
     second.close()
     other.close()
-    assert [plan.spec.place for plan in world.factory._plans.values()] == ["cuda"]
+    assert [plan.spec.label for plan in world.factory.plans.loaded.values()] == ["cuda"]
     assert world.driver.live == 0
     second.close()
     world.factory.close()
@@ -52,11 +51,11 @@ def test_dla_plans_go_with_their_last_instance_and_gpu_plans_stay(world: World) 
 def test_a_dla_plan_goes_with_the_last_batch_of_its_size(world: World) -> None:
     """A core holds but 16 of them, whatever the instance that they belong to does next."""
     first, second = world.engine(DLA0, 1, 4), world.engine(DLA0, 1)
-    sizes = [[plan.spec.batch for plan in world.factory._plans.values()]]
+    sizes = [[plan.spec.batch for plan in world.factory.plans.loaded.values()]]
     for engine in (first, second):
         engine.buffers(4)
         engine.keep(4)
-        sizes.append([plan.spec.batch for plan in world.factory._plans.values()])
+        sizes.append([plan.spec.batch for plan in world.factory.plans.loaded.values()])
     assert sizes == [[1, 4], [1, 4], [4]]
     assert served(first, values(4, 3, 64, 64)).shape == (4, 10)
 
@@ -74,7 +73,7 @@ def test_prepare_builds_everything_once_and_tells_how_far_it_is(world: World) ->
         (each.phase, each.phase_done, each.phase_total) == ("Building Engine", 2, 2)
         for each in told
     )
-    assert {plan.spec.place for plan in world.factory._plans.values()} == {
+    assert {plan.spec.label for plan in world.factory.plans.loaded.values()} == {
         "cuda",
         "tensor",
     }  # loaded before anything serves
@@ -86,7 +85,7 @@ def test_a_failed_build_masks_its_choice_until_it_is_forgotten(world: World) -> 
     build = world.module.world
     build.fail_build = "Error Code 10: no implementation"
     impossible = world.factory.prepare()
-    assert set(impossible) == {(0, place) for place in range(4)}
+    assert set(impossible) == {(0, accelerator) for accelerator in range(4)}
     assert isinstance(impossible[0, CUDA], NetworkError)
     assert "no implementation" in str(impossible[0, DLA0])
     build.fail_build = ""
@@ -97,7 +96,8 @@ def test_a_failed_build_masks_its_choice_until_it_is_forgotten(world: World) -> 
     with pytest.raises(ConfigurationFailed, match="remembered from an earlier build") as caught:
         factory.load(0, CUDA, 1).buffers(1)
     assert caught.value.failure.kind is FailureKind.BUILD_FAILED
-    factory.cache.forget_failures()
+    for failure in world.cache.glob("*.failed.json"):
+        failure.unlink()
     assert factory.prepare() == {}
 
 
@@ -112,7 +112,7 @@ def test_a_build_that_broke_is_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(Bindings, "set_precision", broke)
-        assert set(world.factory.prepare()) == {(0, place) for place in range(4)}
+        assert set(world.factory.prepare()) == {(0, accelerator) for accelerator in range(4)}
     assert world.again().prepare() == {}
 
 
@@ -126,7 +126,7 @@ def test_ranges_that_memory_was_too_short_for_are_found_the_next_time(
         raise NetworkError("small cannot be run to find its INT8 ranges") from cause
 
     with monkeypatch.context() as patch:
-        patch.setattr(factory_module, "activation_ranges", broke)
+        patch.setattr(plans_module, "activation_ranges", broke)
         impossible = world.factory.prepare()
         assert impossible
     assert set(world.again().prepare()) == (set() if again else set(impossible))
@@ -135,14 +135,14 @@ def test_ranges_that_memory_was_too_short_for_are_found_the_next_time(
 def test_one_size_that_fails_masks_no_accelerator(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = factory_module.build
+    real = plans_module.build
 
     def some(*arguments: Any) -> Any:
         if arguments[3].batch == 4:
-            raise factory_module.failed(arguments[2], arguments[3], "too large")
+            raise plans_module.failed(arguments[2], arguments[3], "too large")
         return real(*arguments)
 
-    monkeypatch.setattr(factory_module, "build", some)
+    monkeypatch.setattr(plans_module, "build", some)
     assert world.factory.prepare() == {}
     engine = world.engine(DLA0, 1)
     with pytest.raises(ConfigurationFailed, match="dla at batch 4: too large"):
@@ -165,7 +165,7 @@ def test_another_power_mode_builds_engines_of_its_own(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.engine(CUDA, 1)
-    monkeypatch.setattr(factory_module, "read_power_mode", lambda: "30W")
+    monkeypatch.setattr(plans_module, "read_power_mode", lambda: "30W")
     world.factory = world.again()
     world.engine(CUDA, 1)
     assert world.builds == 2
@@ -180,9 +180,9 @@ def test_a_plan_that_cannot_be_loaded_is_a_failed_build(world: World) -> None:
 
 def test_ranges_are_found_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    real = factory_module.activation_ranges
+    real = plans_module.activation_ranges
     monkeypatch.setattr(
-        factory_module, "activation_ranges", lambda *arguments: calls.append(1) or real(*arguments)
+        plans_module, "activation_ranges", lambda *arguments: calls.append(1) or real(*arguments)
     )
     world.factory.prepare()
     world.again().prepare()
@@ -219,34 +219,11 @@ def test_a_file_in_half_precision_is_refused_for_cuda_alone(
     assert "give the FP32 file" in str(impossible[0, CUDA])
 
 
-def test_a_runtime_asks_for_the_power_of_a_gpu_and_leaves_nothing_behind_where_nothing_can_be_served(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked, closed = [], []
-    monkeypatch.setattr(factory_module, "Cuda", lambda: world.cuda)
-    monkeypatch.setattr(factory_module, "load_bindings", lambda: Bindings(world.module))
-    monkeypatch.setattr(
-        factory_module, "probe_sensor", lambda on_gpu=False: asked.append(on_gpu) or NoSensor()
-    )
-    close = TensorRTEngineFactory.close
-    monkeypatch.setattr(
-        TensorRTEngineFactory, "close", lambda self: closed.append(1) or close(self)
-    )
-    tensorrt_runtime(world.space, [world.path], world.cache, build_options=world.options).close()
-    assert (asked, closed) == ([True], [1])
-    world.module.world.fail_build = "Error Code 10: no implementation"
-    with pytest.raises(NetworkError, match="no implementation"):
-        tensorrt_runtime(
-            world.space, [world.path], world.cache / "new", build_options=world.options
-        )
-    assert closed == [1, 1]
-
-
 def test_where_layers_run_is_told_of_every_instance(world: World) -> None:
     world.engine(DLA0, 1, 4)
     world.engine(CUDA, 1)
-    (tenant, place, layers), (_, gpu, on_gpu) = world.factory.placements()
-    assert (tenant, place, gpu) == ("small", "dla0", "cuda")
+    (tenant, accelerator, layers), (_, gpu, on_gpu) = world.factory.placements()
+    assert (tenant, accelerator, gpu) == ("small", "dla0", "cuda")
     assert {batch: each.fell_back for batch, each in layers.items()} == {1: False, 4: False}
     assert on_gpu[1].dla == ()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from concurrent.futures import Future
 from pathlib import Path
@@ -12,22 +11,25 @@ import numpy as np
 import onnx
 import pytest
 
-from envs.errors import StorageError
 from envs.graph.reading import read_network
-from envs.runtimes.serving.measuring import ServingOptions
-from envs.runtimes.tensorrt import factory as factory_module
-from envs.runtimes.tensorrt.cache import EngineCache
+from envs.runtimes.tensorrt import plans as plans_module
 from envs.runtimes.tensorrt.cuda import Cuda, can_capture
 from envs.runtimes.tensorrt.device import jetson_device
-from envs.runtimes.tensorrt.factory import TensorRTEngineFactory, tensorrt_runtime
-from envs.runtimes.tensorrt.inspect import tensor_core_layers
-from envs.runtimes.tensorrt.spec import BuildOptions, identity, spec_of
+from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
+from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.spec.measurement import ConfigurationFailed, FailureKind
 from envs.spec.network import Network
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import workload_of
 from tests.envs.runtimes.hardware import serves_with_rtx
-from tests.envs.runtimes.tensorrt.on_device import loaded, place, served, served_together
+from tests.envs.runtimes.tensorrt.on_device import (
+    index_of,
+    loaded,
+    served,
+    served_together,
+    tensor_core_layers,
+    tensorrt_runtime,
+)
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values
 
 pytestmark = pytest.mark.gpu
@@ -41,7 +43,7 @@ def test_answers_are_those_of_the_network(
     name: str,
     tolerance: float,
 ) -> None:
-    engine = loaded(engine_factory, place(space, name), 4)
+    engine = loaded(engine_factory, index_of(space, name), 4)
     for count in (4, 1, 3, 4):
         images = values(count, 3, 64, 64)
         expected = run(onnx.load(str(small[0])), images)[0]
@@ -59,7 +61,7 @@ def test_int8_on_tensor_cores_comes_close(
     factory = TensorRTEngineFactory(
         space, [small[0]], engines, BuildOptions(level=1, tensor_precision="int8")
     )
-    engine = loaded(factory, place(space, "tensor"), 4)
+    engine = loaded(factory, index_of(space, "tensor"), 4)
     images = values(4, 3, 64, 64)
     expected = run(onnx.load(str(small[0])), images)[0]
     found = served(engine, images)
@@ -75,7 +77,7 @@ def test_cuda_really_has_tf32_off(
     engine_factory: TensorRTEngineFactory, space: ConfigurationSpace, small: tuple[Path, Network]
 ) -> None:
     """TF32 keeps 10 bits of a product's factors: with it, FP32 results differ in the third or fourth digit, without in the sixth."""
-    engine = loaded(engine_factory, place(space, "cuda"), 4)
+    engine = loaded(engine_factory, index_of(space, "cuda"), 4)
     images = values(4, 3, 64, 64)
     expected = run(onnx.load(str(small[0])), images)[0]
     assert np.abs(served(engine, images) - expected).max() < 5e-5 * np.abs(expected).max()
@@ -94,8 +96,8 @@ def test_cuda_really_has_tf32_off(
 def test_full_batches_run_as_one_graph_where_cuda_python_is_there(
     engine_factory: TensorRTEngineFactory, space: ConfigurationSpace
 ) -> None:
-    engine = loaded(engine_factory, place(space, "cuda"), 4)
-    assert engine._lanes[4].graph == can_capture()
+    engine = loaded(engine_factory, index_of(space, "cuda"), 4)
+    assert (engine._lanes[4]._graph is not None) == can_capture()
     engine.close()
 
 
@@ -103,7 +105,7 @@ def test_instances_work_at_the_same_time_and_answer_rightly(
     engine_factory: TensorRTEngineFactory, space: ConfigurationSpace, small: tuple[Path, Network]
 ) -> None:
     """Launches return before the device is done, so that two contexts are in flight at once; neither spoils the other."""
-    pair = [loaded(engine_factory, place(space, "cuda"), 4) for _ in range(2)]
+    pair = [loaded(engine_factory, index_of(space, "cuda"), 4) for _ in range(2)]
     model = onnx.load(str(small[0]))
     for _ in range(20):
         images = [values(4, 3, 64, 64) for _ in pair]
@@ -118,7 +120,7 @@ def test_batches_of_two_streams_overlap(small: tuple[Path, Network], engines: Pa
     """By the device's own events: the second stream starts before the first has ended. Batches are large, so that a launch is short against them."""
     space = ConfigurationSpace(jetson_device(), workload_of([small[1]]), 2, (64,))
     factory = TensorRTEngineFactory(space, [small[0]], engines, BuildOptions(level=1))
-    pair = [factory.load(0, place(space, "cuda"), 1) for _ in range(2)]
+    pair = [factory.load(0, index_of(space, "cuda"), 1) for _ in range(2)]
     ready = [
         engine.buffers(64) for engine in pair
     ]  # where they are copied from: nothing has to be put together
@@ -141,12 +143,12 @@ def test_memory_comes_back(
 ) -> None:
     from pycuda.driver import mem_get_info
 
-    loaded(engine_factory, place(space, "cuda"), 4).close()
+    loaded(engine_factory, index_of(space, "cuda"), 4).close()
     cuda = engine_factory._cuda
     with cuda.current():
         before = mem_get_info()[0]
     for _ in range(10):
-        loaded(engine_factory, place(space, "cuda"), 4).close()
+        loaded(engine_factory, index_of(space, "cuda"), 4).close()
     with cuda.current():
         assert mem_get_info()[0] > before - (32 << 20)
 
@@ -159,14 +161,12 @@ def configuration(space: ConfigurationSpace, *pairs: tuple[int, int]) -> Configu
 def test_one_thread_drives_all_and_changes_by_difference_lose_nothing(
     space: ConfigurationSpace, small: tuple[Path, Network], engines: Path
 ) -> None:
-    place(space, "tensor")
+    index_of(space, "tensor")
     image = values(3, 64, 64)
     expected = run(onnx.load(str(small[0])), image[None])[0][0]
     futures: list[Future[Any]] = []
     over = threading.Event()
-    with tensorrt_runtime(
-        space, [small[0]], engines, ServingOptions(), build_options=BuildOptions(level=1)
-    ) as runtime:
+    with tensorrt_runtime(space, small[0], engines) as runtime:
         runtime.apply(configuration(space, (1, 1)))
 
         def client() -> None:
@@ -197,9 +197,7 @@ def test_one_thread_drives_all_and_changes_by_difference_lose_nothing(
 def test_device_time_lies_within_host_time(
     space: ConfigurationSpace, small: tuple[Path, Network], engines: Path
 ) -> None:
-    with tensorrt_runtime(
-        space, [small[0]], engines, ServingOptions(), build_options=BuildOptions(level=1)
-    ) as runtime:
+    with tensorrt_runtime(space, small[0], engines) as runtime:
         runtime.apply(configuration(space, (1, 1)))
         (instance,) = runtime._instances
         instance.log = []
@@ -218,10 +216,8 @@ def test_engines_are_built_once_and_found_again(
 ) -> None:
     assert engine_factory.prepare() == {}
     if not serves_with_rtx():  # which times nothing
-        assert engine_factory.cache.timings(engine_factory.host)
-    monkeypatch.setattr(
-        factory_module, "build", lambda *arguments: pytest.fail("it was built again")
-    )
+        assert engine_factory.plans.cache.timings(engine_factory.plans.host)
+    monkeypatch.setattr(plans_module, "build", lambda *arguments: pytest.fail("it was built again"))
     again = TensorRTEngineFactory(space, [small[0]], engines, BuildOptions(level=1))
     assert again.prepare() == {}
     again.close()
@@ -250,9 +246,7 @@ def test_out_of_memory_is_typed_and_the_old_configuration_serves_on(
         if cuda.facts().integrated:
             pytest.skip("its memory is the system's: filling it would end other programs")
     space = ConfigurationSpace(jetson_device(), workload_of([small[1]]), 1, (1, 256))
-    with tensorrt_runtime(
-        space, [small[0]], engines, ServingOptions(), build_options=BuildOptions(level=1)
-    ) as runtime:
+    with tensorrt_runtime(space, small[0], engines) as runtime:
         runtime.apply(configuration(space, (1, 1)))
         held, size = [], 1 << 30
         with cuda.current():
@@ -270,30 +264,6 @@ def test_out_of_memory_is_typed_and_the_old_configuration_serves_on(
                     memory.free()
         assert caught.value.failure.kind is FailureKind.OUT_OF_MEMORY
         assert runtime.measure(0.2).throughput_ips[0] > 0
-
-
-def test_an_engine_from_another_board_is_refused(
-    engine_factory: TensorRTEngineFactory,
-    space: ConfigurationSpace,
-    small: tuple[Path, Network],
-    tmp_path: Path,
-) -> None:
-    wanted = identity(
-        small[1].sha256,
-        spec_of("cuda", 1, BuildOptions(level=1), False),
-        engine_factory.host,
-        BuildOptions(level=1),
-    )
-    loaded(engine_factory, place(space, "cuda"), 1).close()
-    plan, notes = engine_factory.cache.load(wanted) or (b"", {})
-    other = wanted | {"host": wanted["host"] | {"gpu": "another GPU", "sm": 1}}
-    path = tmp_path / "foreign.plan"
-    path.write_bytes(plan)
-    path.with_suffix(".json").write_text(
-        json.dumps({"identity": other, "sha256": "", "notes": notes})
-    )
-    with pytest.raises(StorageError, match="was built on another GPU"):
-        EngineCache(tmp_path / "cache").adopt(path, wanted)
 
 
 def test_the_gpu_is_described(space: ConfigurationSpace) -> None:

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from envs.runtimes.tensorrt.inspect import placed_layers, tensor_core_layers
+from envs.runtimes.tensorrt.inspect import placed_layers
+from tests.envs.runtimes.tensorrt.on_device import tensor_core_layers
 
 DLA_NAMES = [
     "images to nvm",

@@ -15,7 +15,7 @@ from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.spec.network import Network
 from envs.spec.space import ConfigurationSpace
 from envs.spec.workload import workload_of
-from tests.envs.runtimes.tensorrt.on_device import loaded, place, served, served_together
+from tests.envs.runtimes.tensorrt.on_device import index_of, loaded, served, served_together
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values
 
 pytestmark = pytest.mark.jetson
@@ -36,12 +36,12 @@ def test_a_dla_engine_answers_and_is_all_on_the_dla(
     factory = TensorRTEngineFactory(
         space, [small[0]], engines, BuildOptions(level=1, dla_io=io, dla_precision=precision)
     )
-    engine = loaded(factory, place(space, name), 4)
+    engine = loaded(factory, index_of(space, name), 4)
     images = values(4, 3, 64, 64)
     expected = run(onnx.load(str(small[0])), images)[0]
     assert np.corrcoef(served(engine, images).ravel(), expected.ravel())[0, 1] > 0.9
     assert served(engine, images[:2]).shape == (2, 10)
-    assert not engine._lanes[4].graph
+    assert not engine._lanes[4]._graph
     assert not engine.layers[4].fell_back, engine.layers[4].describe()
     engine.close()
     factory.close()
@@ -51,7 +51,7 @@ def test_what_is_concatenated_stays_on_the_dla(small_onnx: Path, engines: Path) 
     """SqueezeNet: in INT8 a DLA concatenates only what has one range."""
     space = ConfigurationSpace(jetson_device(), workload_of([read_network(small_onnx)]), 1, (1,))
     factory = TensorRTEngineFactory(space, [small_onnx], engines, BuildOptions(level=1))
-    engine = loaded(factory, place(space, "dla0"), 1)
+    engine = loaded(factory, index_of(space, "dla0"), 1)
     assert not engine.layers[1].fell_back, engine.layers[1].describe()
     engine.close()
     factory.close()
@@ -61,7 +61,7 @@ def test_both_cores_and_the_gpu_work_at_the_same_time_and_answer_rightly(
     engine_factory: TensorRTEngineFactory, space: ConfigurationSpace, small: tuple[Path, Network]
 ) -> None:
     all_of_them = [
-        loaded(engine_factory, place(space, name), 4) for name in ("tensor", "dla0", "dla1")
+        loaded(engine_factory, index_of(space, name), 4) for name in ("tensor", "dla0", "dla1")
     ]
     model = onnx.load(str(small[0]))
     for _ in range(20):
@@ -82,7 +82,7 @@ def test_what_no_dla_takes_is_reported_as_fallback(tmp_path: Path, engines: Path
     onnx.save(tail(nodes, {"w": values(8, 4, 1, 1), "v": values(8, 8, 1, 1)}, (8, 5, 5)), path)
     space = ConfigurationSpace(jetson_device(), workload_of([read_network(path)]), 1, (1,))
     factory = TensorRTEngineFactory(space, [path], engines, BuildOptions(level=1))
-    engine = loaded(factory, place(space, "dla0"), 1)
+    engine = loaded(factory, index_of(space, "dla0"), 1)
     assert engine.layers[1].fell_back
     assert engine.layers[1].gpu
     engine.close()
@@ -92,11 +92,11 @@ def test_what_no_dla_takes_is_reported_as_fallback(tmp_path: Path, engines: Path
 def test_a_smaller_batch_has_an_engine_of_its_own(
     engine_factory: TensorRTEngineFactory, space: ConfigurationSpace
 ) -> None:
-    engine = loaded(engine_factory, place(space, "dla0"), 4)
+    engine = loaded(engine_factory, index_of(space, "dla0"), 4)
     engine.buffers(1)
     served(engine, values(1, 3, 64, 64))
     one_ms = engine.elapsed_ms()
     served(engine, values(4, 3, 64, 64))
-    assert engine._lanes[1].batch == 1
+    assert engine._lanes[1]._plan.spec.batch == 1
     assert one_ms > 0
     engine.close()

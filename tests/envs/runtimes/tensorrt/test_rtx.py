@@ -15,6 +15,7 @@ from envs.runtimes.tensorrt.graph import for_dla
 from envs.runtimes.tensorrt.precision import quantize, to_fp16
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
+from envs.spec.device import Kind
 from envs.spec.measurement import ConfigurationFailed, FailureKind
 from envs.spec.network import Network
 from envs.testing.tensorrt.names import NAMES
@@ -44,10 +45,10 @@ def test_its_names_are_those_that_were_captured(rtx: Any) -> None:
 @pytest.mark.parametrize(
     "spec",
     [
-        EngineSpec("cuda", "fp32", 4, False),
-        EngineSpec("cuda", "fp32", 4, True),
-        EngineSpec("tensor", "fp16", 4, False),
-        EngineSpec("tensor", "int8", 4, False),
+        EngineSpec(Kind.CUDA_CORES, "fp32", 4, False),
+        EngineSpec(Kind.CUDA_CORES, "fp32", 4, True),
+        EngineSpec(Kind.TENSOR_CORES, "fp16", 4, False),
+        EngineSpec(Kind.TENSOR_CORES, "int8", 4, False),
     ],
     ids=lambda spec: f"{spec.precision}-{'static' if spec.static else 'dynamic'}",
 )
@@ -77,7 +78,9 @@ def test_what_a_parser_refuses_is_a_typed_failure(
     with pytest.raises(
         ConfigurationFailed, match=r"the parser refuses the file: .*NoSuchOperator"
     ) as caught:
-        build(bindings, path, small[1], EngineSpec("cuda", "fp32", 1, False), BuildOptions())
+        build(
+            bindings, path, small[1], EngineSpec(Kind.CUDA_CORES, "fp32", 1, False), BuildOptions()
+        )
     assert caught.value.failure.kind is FailureKind.BUILD_FAILED
     assert "\n" not in caught.value.failure.reason
 
@@ -88,7 +91,7 @@ def test_it_has_no_dla_although_it_has_the_names(
     assert hasattr(bindings.trt.IBuilderConfig, "DLA_core")
     assert bindings.dla_cores() == 0
     with pytest.raises(ConfigurationFailed, match="finds no DLA here"):
-        build(bindings, *small, EngineSpec("dla", "fp16", 1, True), BuildOptions())
+        build(bindings, *small, EngineSpec(Kind.DLA, "fp16", 1, True), BuildOptions())
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1", "densenet121"])
@@ -98,7 +101,11 @@ def test_graphs_that_were_prepared_for_a_dla_parse_and_build(
     path = tmp_path / f"{name}.onnx"
     onnx.save(for_dla(architecture(name, image_size=64, classes=10), 2).model, path)
     assert build(
-        bindings, path, read_network(path), EngineSpec("cuda", "fp32", 2, True), BuildOptions()
+        bindings,
+        path,
+        read_network(path),
+        EngineSpec(Kind.CUDA_CORES, "fp32", 2, True),
+        BuildOptions(),
     ).plan
 
 
@@ -124,7 +131,11 @@ def test_int8_graphs_whose_ends_are_half_parse_and_build(
         own,
     ]
     assert build(
-        bindings, path, read_network(path), EngineSpec("tensor", "fp16", 2, True), BuildOptions()
+        bindings,
+        path,
+        read_network(path),
+        EngineSpec(Kind.TENSOR_CORES, "fp16", 2, True),
+        BuildOptions(),
     ).plan
 
 

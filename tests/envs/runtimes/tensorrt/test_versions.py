@@ -11,9 +11,10 @@ import pytest
 from envs.errors import DependencyError, StorageError
 from envs.runtimes.tensorrt import build as build_module
 from envs.runtimes.tensorrt.build import Built, build, needs_ranges
-from envs.runtimes.tensorrt.precision import activation_ranges
+from envs.runtimes.tensorrt.ranges import activation_ranges
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec, spec_of
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
+from envs.spec.device import Kind, accelerator
 from envs.spec.measurement import ConfigurationFailed, FailureKind
 from envs.spec.network import Network
 from envs.testing.tensorrt.module import fake_module
@@ -26,14 +27,14 @@ TYPED = {version: version.startswith(("11", "rtx")) for version in VERSIONS}
 def made(
     version: str,
     small: tuple[Path, Network],
-    accelerator: str,
+    name: str,
     options: BuildOptions | None = None,
     cores: int = 2,
 ) -> tuple[Built, Any, Any]:
     """A build at batch 2, the configuration it was made with, and the module."""
     module, options = fake_module(version, cores), options or BuildOptions(samples=1)
     bindings = Bindings(module)
-    spec = spec_of(accelerator, 2, options, static=False)
+    spec = spec_of(accelerator(name), 2, options, static=False)
     ranges = None
     if needs_ranges(bindings, spec):
         import onnx
@@ -171,7 +172,7 @@ class TestEveryVersion:
         build(
             Bindings(fake_module(version)),
             *small,
-            EngineSpec("cuda", "fp32", 1, False),
+            EngineSpec(Kind.CUDA_CORES, "fp32", 1, False),
             BuildOptions(),
             step=lambda *told: steps.append(told),
         )
@@ -181,7 +182,7 @@ class TestEveryVersion:
     def test_timings_go_on_and_damaged_ones_are_dropped(
         self, version: str, small: tuple[Path, Network]
     ) -> None:
-        spec = EngineSpec("cuda", "fp32", 1, False)
+        spec = EngineSpec(Kind.CUDA_CORES, "fp32", 1, False)
         for before, after in ((b"", b"."), (b"known", b"known."), (b"damaged", b".")):
             assert (
                 build(
@@ -200,7 +201,12 @@ class TestEveryVersion:
         with pytest.raises(
             ConfigurationFailed, match="Could not find any implementation"
         ) as caught:
-            build(Bindings(module), *small, EngineSpec("cuda", "fp32", 1, False), BuildOptions())
+            build(
+                Bindings(module),
+                *small,
+                EngineSpec(Kind.CUDA_CORES, "fp32", 1, False),
+                BuildOptions(),
+            )
         assert caught.value.failure.kind is FailureKind.BUILD_FAILED
         assert "\n" not in caught.value.failure.reason
 
@@ -240,7 +246,7 @@ def test_what_is_concatenated_or_pooled_has_one_range_in_int8(tmp_path: Path) ->
         Bindings(module),
         path,
         read_network(path),
-        EngineSpec("dla", "int8", 2, True),
+        EngineSpec(Kind.DLA, "int8", 2, True),
         BuildOptions(),
         ranges,
     )
@@ -256,7 +262,7 @@ def test_int8_without_ranges_is_a_typed_failure(small: tuple[Path, Network]) -> 
         build(
             Bindings(fake_module("10.3.0")),
             *small,
-            EngineSpec("tensor", "int8", 1, False),
+            EngineSpec(Kind.TENSOR_CORES, "int8", 1, False),
             BuildOptions(),
         )
     assert caught.value.failure.kind is FailureKind.BUILD_FAILED
@@ -277,7 +283,7 @@ def test_what_tensorrt_raises_is_a_typed_failure(
         build(
             Bindings(fake_module("10.3.0")),
             *small,
-            EngineSpec("cuda", "fp32", 1, False),
+            EngineSpec(Kind.CUDA_CORES, "fp32", 1, False),
             BuildOptions(),
         )
     assert caught.value.failure.kind is FailureKind.BUILD_FAILED
@@ -294,7 +300,7 @@ def test_no_room_for_a_copy_of_the_graph_is_said(
         build(
             Bindings(fake_module("10.3.0")),
             *small,
-            EngineSpec("cuda", "fp32", 1, True),
+            EngineSpec(Kind.CUDA_CORES, "fp32", 1, True),
             BuildOptions(),
         )
 
@@ -312,7 +318,7 @@ def test_what_else_goes_wrong_with_a_file_is_no_lack_of_room(
         build(
             Bindings(fake_module("10.3.0")),
             *small,
-            EngineSpec("cuda", "fp32", 1, True),
+            EngineSpec(Kind.CUDA_CORES, "fp32", 1, True),
             BuildOptions(),
         )
     assert "make room" not in str(caught.value)
@@ -334,7 +340,7 @@ def test_a_parser_that_refuses_is_a_failed_build(
             Bindings(fake_module("10.3.0")),
             path,
             small[1],
-            EngineSpec("cuda", "fp32", 1, False),
+            EngineSpec(Kind.CUDA_CORES, "fp32", 1, False),
             BuildOptions(),
         )
 
@@ -349,7 +355,7 @@ def test_a_workspace_that_the_device_does_not_have_is_said(
         build(
             Bindings(fake_module("10.3.0")),
             *small,
-            EngineSpec("cuda", "fp32", 1, False),
+            EngineSpec(Kind.CUDA_CORES, "fp32", 1, False),
             BuildOptions(),
         )
 

@@ -1,0 +1,192 @@
+"""Plans of a workload's engines: built once, kept on disk, loaded once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from envs.errors import NetworkError
+from envs.graph.onnx_file import open_model
+from envs.runtimes.tensorrt.build import Step, build, failed, may_pass, needs_ranges
+from envs.runtimes.tensorrt.cache import EngineCache
+from envs.runtimes.tensorrt.cuda import Cuda
+from envs.runtimes.tensorrt.graph import for_dla, read
+from envs.runtimes.tensorrt.inspect import PlacedLayers, placed_layers
+from envs.runtimes.tensorrt.lane import LoadedPlan
+from envs.runtimes.tensorrt.precision import demand_fp32
+from envs.runtimes.tensorrt.ranges import activation_ranges
+from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity, spec_of
+from envs.runtimes.tensorrt.versions import Bindings
+from envs.spec.device import Kind
+from envs.spec.measurement import ConfigurationFailed
+from envs.spec.network import Network
+from envs.spec.space import ConfigurationSpace
+from envs.telemetry.power_mode import read_power_mode
+
+
+class EnginePlans:
+    """Builds and loads plans by (tenant, accelerator, batch).
+
+    Attributes:
+        cache: plans on disk.
+        host: the computer that they are built for.
+        loaded: plans in memory.
+    """
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        paths: Sequence[Path],
+        cache: EngineCache,
+        options: BuildOptions,
+        bindings: Bindings,
+        cuda: Cuda,
+    ) -> None:
+        self._space, self._paths, self._options = space, paths, options
+        self._bindings, self._cuda, self.cache = bindings, cuda, cache
+        self._runtimes: dict[int | None, Any] = {}
+        self.host = self._describe_host()
+        self.loaded: dict[tuple[int, int, int], LoadedPlan] = {}
+
+    def network(self, tenant: int) -> Network:
+        """Return a tenant's network."""
+        return self._space.workload.tenants[tenant].network
+
+    def spec(self, tenant: int, accelerator: int, batch: int) -> EngineSpec:
+        """Return what the engine for this batch size is."""
+        fixed = self.network(tenant).fixed_batch is not None
+        static = fixed or not self._bindings.shares_profiles
+        return spec_of(self._space.device.accelerators[accelerator], batch, self._options, static)
+
+    def build(
+        self, tenant: int, accelerator: int, batch: int, step: Step | None = None
+    ) -> tuple[bytes, dict[str, Any]]:
+        """Return a plan and its notes, from the cache or built now.
+
+        Raises:
+            ConfigurationFailed: it cannot be built; a build that was refused is not tried again.
+        """
+        network, spec = self.network(tenant), self.spec(tenant, accelerator, batch)
+        wanted = identity(network.sha256, spec, self.host, self._options)
+        if (kept := self.cache.load(wanted)) is not None:
+            return kept
+        if (reason := self.cache.failure(wanted)) is not None:
+            hint = "remembered from an earlier build: remove its .failed.json to try again"
+            raise failed(network, spec, f"{reason} ({hint})")
+        try:
+            self._check_file(tenant, spec)
+        except NetworkError as error:  # not remembered: the file may be restored
+            raise failed(network, spec, str(error)) from error
+        try:
+            ranges = self._ranges(tenant, spec) if needs_ranges(self._bindings, spec) else None
+            with self._cuda.current():
+                built = build(
+                    self._bindings,
+                    self._paths[tenant],
+                    network,
+                    spec,
+                    self._options,
+                    ranges,
+                    self.cache.timings(self.host),
+                    step,
+                )
+        except NetworkError as error:
+            if not may_pass(error):
+                self.cache.remember_failure(wanted, str(error))
+            raise failed(network, spec, str(error)) from error
+        except ConfigurationFailed as error:
+            if not may_pass(error):
+                self.cache.remember_failure(wanted, error.failure.reason.split(": ", 1)[-1])
+            raise
+        self.cache.keep(wanted, built.plan, built.notes)
+        if built.timings:
+            self.cache.keep_timings(self.host, built.timings)
+        return built.plan, built.notes
+
+    def load(self, tenant: int, accelerator: int, batch: int) -> LoadedPlan:
+        """Return the loaded plan, which all instances of the tenant here share at this batch size.
+
+        Raises:
+            ConfigurationFailed: it cannot be built or loaded.
+        """
+        key = (tenant, accelerator, batch)
+        if key not in self.loaded:
+            plan, notes = self.build(tenant, accelerator, batch)
+            spec = self.spec(tenant, accelerator, batch)
+            self._bindings.lines.clear()
+            with self._cuda.current():
+                engine = self._runtime(accelerator).deserialize_cuda_engine(plan)
+                if engine is None:
+                    reason = self._bindings.lines.errors() or "TensorRT does not say why"
+                    raise failed(
+                        self.network(tenant), spec, f"the engine cannot be loaded: {reason}"
+                    )
+                scales = dict(notes.get("scales", {}))
+                layers = self._layers(engine, spec)
+                self.loaded[key] = LoadedPlan(engine, spec, scales, layers, len(plan))
+        return self.loaded[key]
+
+    def unload_unused(self) -> None:
+        """Unload the DLA plans without users: a core holds 16 loadables only."""
+        with contextlib.suppress(Exception), self._cuda.current():
+            for key, plan in list(self.loaded.items()):
+                if plan.spec.on_dla and plan.users == 0:
+                    del self.loaded[key]
+
+    def close(self) -> None:
+        """Unload every plan; the engines have been closed before."""
+        with contextlib.suppress(Exception), self._cuda.current():
+            self.loaded.clear()
+            self._runtimes.clear()
+
+    def _describe_host(self) -> BuildHost:
+        with self._cuda.current():
+            facts = self._cuda.facts()
+        capability = "{}.{}".format(*facts.capability)
+        version, mode = self._bindings.version, read_power_mode()
+        return BuildHost(version, facts.name, capability, facts.sm, mode)
+
+    def _check_file(self, tenant: int, spec: EngineSpec) -> None:
+        """Raise NetworkError if the file has changed, or is not FP32 where it must be.
+
+        Nothing outside its folder is read.
+        """
+        model, sha256 = open_model(self._paths[tenant])
+        if sha256 != self.network(tenant).sha256:
+            raise NetworkError(
+                f"{self._paths[tenant]} has changed since it was read as "
+                f"{self.network(tenant).name}: read it again"
+            )
+        if spec.precision == "fp32":
+            demand_fp32(model)
+
+    def _ranges(self, tenant: int, spec: EngineSpec) -> dict[str, float]:
+        """Return the ranges of the graph as it will be parsed; kept for all batch sizes."""
+        network, samples = self.network(tenant), self._options.samples
+        name = f"ranges-{network.sha256}-{'dla' if spec.on_dla else 'gpu'}-{samples}"
+        ranges = self.cache.load_json(name)
+        if ranges is None:
+            model = read(self._paths[tenant])
+            if spec.on_dla:
+                model = for_dla(model, network.fixed_batch or 1).model
+            ranges = activation_ranges(model, network, samples)
+            self.cache.keep_json(name, ranges)
+        return {key: float(value) for key, value in ranges.items()}
+
+    def _layers(self, engine: Any, spec: EngineSpec) -> PlacedLayers | None:
+        with contextlib.suppress(ValueError):
+            information = engine.create_engine_inspector().get_engine_information(
+                self._bindings.trt.LayerInformationFormat.JSON
+            )
+            return placed_layers(information, spec.on_dla)
+        return None
+
+    def _runtime(self, accelerator: int) -> Any:
+        """Return the runtime of a DLA core, or of the GPU."""
+        used = self._space.device.accelerators[accelerator]
+        core = int(used.resource.removeprefix("dla")) if used.kind is Kind.DLA else None
+        if core not in self._runtimes:
+            self._runtimes[core] = self._bindings.runtime(core)
+        return self._runtimes[core]
