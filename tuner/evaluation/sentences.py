@@ -1,16 +1,16 @@
-"""Sentences that a report makes out of numbers. None of them is fixed: each says what these numbers say, whoever wins."""
+"""Sentences that a report makes out of numbers; each follows the numbers, whoever wins."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from envs.traces.reader import Trace
-from tuner.evaluation.protocol import Comparison
+from tuner.evaluation.bootstrap import ties
+from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.statistics import (
     NEAR_OPTIMUM,
     Summary,
@@ -18,41 +18,19 @@ from tuner.evaluation.statistics import (
     measurements_to_reach,
     shares_at,
     summarize,
-    ties,
 )
 
-#: What only shows what there is to find, and does not search for it.
+#: Tuners that know the outcomes and do not search for them.
 NO_COMPETITOR = ("oracle",)
-
-#: A live check within this is taken as agreement.
-AGREEMENT = 0.10
-
-
-@dataclass(frozen=True)
-class LiveCheck:
-    """One configuration as the trace has it and as it was measured again for this report.
-
-    Attributes:
-        same_machine: whether it ran on the machine that the trace was recorded on.
-        disturbed: whether something else used the machine too much to trust the live window.
-        label: which configuration.
-    """
-
-    trace_ips: float
-    live_ips: float
-    trace_p99_ms: float
-    live_p99_ms: float
-    same_machine: bool
-    disturbed: bool
-    label: str = ""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Whom a headline is about, how it did, and who came next.
+    """The tuner that a headline is about, and the best other one.
 
     Attributes:
-        rival: the best other tuner after the same number of measurements; None if there is no other.
+        focus: the tuner's numbers.
+        rival: the best other tuner after the same number of measurements; None if there is none.
         verdict: 'better', 'worse' or 'tie' of the focus against the rival.
     """
 
@@ -61,125 +39,122 @@ class Standing:
     verdict: str
 
 
-def standing(comparison: Comparison, focus: str, at: int) -> Standing | None:
-    """How `focus` stands after `at` measurements; None where no context has a feasible configuration."""
+def standing(comparison: Comparison, focus: str, budget: int) -> Standing | None:
+    """Compare `focus` with the others; None where no case has a feasible configuration."""
     if not comparison.exists.any():
         return None
     here = {
-        tuner: summarize(comparison, tuner, min(at, len(comparison.runs(tuner)[0][0])))
+        tuner: summarize(comparison, tuner, min(budget, comparison.budget(tuner)))
         for tuner in comparison.tuners
     }
-    rivals = [here[tuner] for tuner in here if tuner != focus and tuner not in NO_COMPETITOR]
-    rival = max(rivals, key=lambda each: each.share_mean, default=None)
-    outcome = (
-        ties(shares_at(comparison, focus, at), shares_at(comparison, rival.tuner, at))
-        if rival
-        else "better"
+    rival = max(
+        (here[tuner] for tuner in competitors(comparison, focus)),
+        key=lambda each: each.share_mean,
+        default=None,
     )
-    return Standing(here[focus], rival, outcome)
+    if rival is None:
+        return Standing(here[focus], None, "better")
+    shares = (shares_at(comparison, tuner, budget) for tuner in (focus, rival.tuner))
+    return Standing(here[focus], rival, ties(*shares))
 
 
-def headline(comparison: Comparison, focus: str, at: int = 3) -> str:
-    """The verdict in one or two sentences."""
-    found = standing(comparison, focus, at)
+def competitors(comparison: Comparison, focus: str) -> list[str]:
+    """Return the other tuners that search."""
+    return [
+        tuner for tuner in comparison.tuners if tuner != focus and tuner not in NO_COMPETITOR
+    ]
+
+
+def headline(comparison: Comparison, focus: str, budget: int = 3) -> str:
+    """Return the verdict in one or two sentences."""
+    found = standing(comparison, focus, budget)
     if found is None:
-        return "No configuration keeps the limits of any of these objectives, so there was nothing to find."
+        return (
+            "No configuration keeps the limits of any of these objectives, so there was nothing to"
+            " find."
+        )
     us, rival, name = found.focus, found.rival, _the(focus)
-    start = f"After {_times(us.budget)} {name} reaches {_percent(us.share_mean)} of the optimum"
+    start = f"After {times(us.budget)} {name} reaches {_percent(us.share_mean)} of the optimum"
     if rival is None:
         return f"{start}; there was nothing to compare it with."
     if found.verdict == "tie":
         return f"{start}, a tie with {_the(rival.tuner)} ({_percent(rival.share_mean)})."
     if found.verdict == "worse":
-        theirs = (
-            f"after {_times(rival.budget)} it reaches {_percent(rival.share_mean)} of the optimum"
+        return (
+            f"{_capital(_the(rival.tuner))} wins: after {times(rival.budget)} it reaches"
+            f" {_percent(rival.share_mean)} of the optimum, {name} {_percent(us.share_mean)}."
         )
-        return f"{_the(rival.tuner, True)} wins: {theirs}, {name} {_percent(us.share_mean)}."
-    return f"{start}; {_who_else_gets_there(comparison, focus, us.share_mean)}."
+    return f"{start}; {_next_best(comparison, focus, us.share_mean)}."
 
 
-def _who_else_gets_there(comparison: Comparison, focus: str, share: float) -> str:
-    others = [tuner for tuner in comparison.tuners if tuner != focus and tuner not in NO_COMPETITOR]
-    reached = [
-        (count, tuner)
-        for tuner in others
-        if (count := measurements_to_reach(comparison, tuner, share)) is not None
-    ]
+def _next_best(comparison: Comparison, focus: str, share: float) -> str:
+    """Say after how many measurements another tuner reaches the same share."""
+    others = competitors(comparison, focus)
+    counts = [(measurements_to_reach(comparison, tuner, share), tuner) for tuner in others]
+    reached = [(count, tuner) for count, tuner in counts if count is not None]
     if not reached:
-        longest = max(len(comparison.runs(tuner)[0][0]) for tuner in others)
-        return f"nothing else gets as far within {_times(longest)}"
+        longest = max(map(comparison.budget, others))
+        return f"nothing else gets as far within {times(longest)}"
     count, tuner = min(reached)
     return f"the next to get as far, {_the(tuner)}, needs {count}"
 
 
 def verdict_on_learning(
     candidates: int,
+    requested_budget: int,
+    enumeration_s: float,
+    tuner: str,
     budget: int,
-    enumeration_s: float = math.nan,
-    tuner: str = "policy",
-    measurements: int | None = None,
+    reached: int | None = None,
     tuning_s: float = math.nan,
 ) -> str:
-    """Whether enumerating would have done.
+    """Say whether measuring every configuration would have done as well.
 
     Args:
-        budget: measurements that one was ready to spend.
-        enumeration_s: what measuring all candidates takes.
-        tuner, measurements, tuning_s: who is near the optimum after how many measurements and seconds; None if never.
+        candidates: number of configurations.
+        requested_budget: measurements that the comparison was ready to spend.
+        enumeration_s: time to measure all configurations.
+        tuner: the tuner in question.
+        budget: measurements that it made.
+        reached: measurements after which it is near the optimum; None if it never is.
+        tuning_s: their time.
     """
-    if candidates <= budget:
-        count = f"the space has {candidates:,} configurations"
-        return f"No learning was needed: {count}, and measuring them all costs no more than the budget of {_times(budget)}."
-    cost = f"Enumerating the space costs {_times(candidates)}"
-    if math.isfinite(enumeration_s):
-        cost += f", {_duration(enumeration_s)}"
+    if candidates <= requested_budget:
+        return (
+            f"No learning was needed: the space has {candidates:,} configurations, and measuring"
+            f" them all costs no more than the budget of {times(requested_budget)}."
+        )
+    cost = f"Enumerating the space costs {times(candidates)}, {_duration(enumeration_s)}"
     near = f"within {100 * (1 - NEAR_OPTIMUM):.0f} % of the optimum"
-    if measurements is None:
-        return f"{cost}; {_the(tuner)} does not get {near} within the budget of {budget:,}."
-    spent = f", {_duration(tuning_s)}" if math.isfinite(tuning_s) else ""
-    return f"{cost}; {_the(tuner)} is {near} after {_times(measurements)}{spent}."
+    if reached is None:
+        return f"{cost}; {_the(tuner)} does not get {near} within its {times(budget)}."
+    return f"{cost}; {_the(tuner)} is {near} after {times(reached)}, {_duration(tuning_s)}."
 
 
 def learning_sentence(comparison: Comparison, trace: Trace | None, focus: str) -> str:
-    """`verdict_on_learning` of a comparison. What was not recorded would take as long as what was measured did, on average."""
-    count = measurements_to_reach(comparison, focus)
+    """Return `verdict_on_learning` of a comparison.
+
+    A configuration that was not recorded is taken to cost the mean of the others.
+    """
     if trace is None:
-        total_s = comparison.candidates * float(
-            np.mean(np.concatenate([record.run.cost_s for record in comparison.records]))
-        )
+        costs = np.concatenate([record.run.cost_s for record in comparison.records])
+        total_s = comparison.candidates * float(np.mean(costs))
     else:
         total_s = float(trace.batch.cost_s[trace.batch.cost_s > 0].sum())
     return verdict_on_learning(
         comparison.candidates,
-        comparison.asked_budget,
+        comparison.requested_budget,
         total_s,
         focus,
-        count,
+        comparison.budget(focus),
+        measurements_to_reach(comparison, focus),
         cost_to_reach(comparison, focus)[0],
     )
 
 
-def live_sentence(check: LiveCheck) -> str:
-    """Whether what the trace says still holds."""
-    ips, late = check.live_ips / check.trace_ips - 1, check.live_p99_ms / check.trace_p99_ms - 1
-    worst = max(abs(ips), abs(late))
-    live = f"{check.live_ips:,.1f} inferences/s and p99 {check.live_p99_ms:,.1f} ms live"
-    numbers = f"{live}, {check.trace_ips:,.1f} and {check.trace_p99_ms:,.1f} ms in the trace"
-    if not math.isfinite(worst):
-        return f"nothing can be said: {numbers}."
-    moved = f"{_signed(ips)} throughput, {_signed(late)} p99"
-    if not check.same_machine:
-        said = f"measured on another machine than the trace ({moved}); numbers of one machine do not carry over to another"
-    elif worst <= AGREEMENT:
-        said = f"within {100 * AGREEMENT:.0f} % ({moved})"
-    else:
-        said = f"the machine drifted by {100 * worst:.0f} % ({moved})"
-    return f"{said}: {numbers}{'; something else used the machine meanwhile, so do not trust this window' if check.disturbed else ''}."
-
-
-def limits_in_words(comparison: Comparison, context: int, names: Sequence[str]) -> str:
-    """The limits of one context, to three digits."""
-    limits = comparison.contexts[context].objective
+def limits_in_words(comparison: Comparison, case: int, names: Sequence[str]) -> str:
+    """Return the limits of one case, to three digits."""
+    limits = comparison.cases[case].objective
     parts = [
         f"{name} p99 at most {limit:.3g} ms"
         for name, limit in zip(names, limits.p99_ms, strict=True)
@@ -190,34 +165,31 @@ def limits_in_words(comparison: Comparison, context: int, names: Sequence[str]) 
 
 
 def origin_label(trace: Trace | None) -> str:
-    """Where the numbers come from. What was simulated is never called measured."""
+    """Return the origin of the numbers; simulated ones are never called measured."""
     if trace is None:
         return "simulated by the device model; no device was measured"
-    facts: dict[str, Any] = trace.metadata
+    facts = trace.metadata
     how = "simulated for" if facts.get("runtime") == "simulated" else "measured on"
     when = str(facts.get("started", "")).replace("T", " ").replace("Z", " UTC") or "an unknown time"
     part = "" if facts.get("complete", True) else ", an incomplete recording"
     return f"replayed from a trace {how} {trace.space.device.name} at {when}{part}"
 
 
-def _the(tuner: str, first: bool = False) -> str:
-    """A tuner's name in a sentence."""
-    name = tuner.replace("_", " ")
-    if name == "policy":
-        return "The policy" if first else "the policy"
-    return name[:1].upper() + name[1:] if first else name
-
-
-def _times(count: int) -> str:
+def times(count: int) -> str:
+    """Return a number of measurements in words."""
     return f"{count:,} measurement{'s' * (count != 1)}"
+
+
+def _the(tuner: str) -> str:
+    return "the policy" if tuner == "policy" else tuner.replace("_", " ")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-
-def _signed(change: float) -> str:
-    return f"{100 * change:+.0f} %"
 
 
 def _duration(seconds: float) -> str:

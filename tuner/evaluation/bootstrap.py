@@ -1,0 +1,63 @@
+"""Bootstrap intervals of means over cases and seeds, and ties between tuners."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from envs.arrays import FloatArray, Floats
+
+#: Bootstrap resamples.
+RESAMPLES = 2000
+
+
+def interval(values: FloatArray, seed: int = 0) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the mean over cases and seeds with its 95 % bootstrap interval.
+
+    Cases are resampled, and within each its seeds, since seeds belong to one case. That errs on the
+    side of a tie: where only seeds differ, the interval is up to 1.4 times too wide.
+
+    Args:
+        values: [cases, seeds, measurements].
+        seed: of the resampling.
+
+    Returns:
+        mean, low, high: [measurements] each.
+    """
+    cases, seeds = values.shape[:2]
+    flat = values.reshape(cases * seeds, values.shape[2])
+    if not len(flat):
+        nothing = np.full(flat.shape[1], np.nan)
+        return nothing, nothing, nothing
+    means = _resampling_weights(cases, seeds, seed) @ flat
+    low, high = np.quantile(means, (0.025, 0.975), axis=0)
+    return flat.mean(axis=0), low, high
+
+
+@lru_cache(maxsize=8)
+def _resampling_weights(cases: int, seeds: int, seed: int) -> FloatArray:
+    """Return the weight of each run in each resample, [RESAMPLES, cases x seeds]."""
+    random = np.random.default_rng(seed)
+    chosen = random.integers(cases, size=(RESAMPLES, cases, 1))
+    runs = chosen * seeds + random.integers(seeds, size=(RESAMPLES, cases, seeds))
+    flat = runs.reshape(RESAMPLES, -1) + np.arange(RESAMPLES)[:, None] * cases * seeds
+    counts = np.bincount(flat.ravel(), minlength=RESAMPLES * cases * seeds)
+    return np.asarray(counts.reshape(RESAMPLES, -1) / (cases * seeds))
+
+
+def ties(a: Floats, b: Floats, seed: int = 0) -> str:
+    """Return if `a` is 'better' or 'worse' than `b`, or a 'tie'.
+
+    The test is a paired bootstrap of the mean difference.
+
+    Args:
+        a, b: [cases, seeds] or [cases], results of two tuners on the same cases and seeds; more is
+            better.
+        seed: of the resampling.
+    """
+    difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    _, low, high = interval(difference.reshape(len(a), -1, 1), seed)
+    if low[0] > 0:
+        return "better"
+    return "worse" if high[0] < 0 else "tie"
