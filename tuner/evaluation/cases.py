@@ -1,7 +1,4 @@
-"""What tuners are compared on: problems, how each answers a measurement, and the best there is to find.
-
-Letters: M measurements of one run, N candidates, T tenants.
-"""
+"""Cases to compare tuners on: a problem, its answers to measurements, and its best configuration."""
 
 from __future__ import annotations
 
@@ -24,26 +21,28 @@ from envs.traces.reader import Trace
 from tuner.search.candidate_index import CandidateIndex
 from tuner.search.oracle import best_scores
 
-#: One run: configurations in, outcomes out. It remembers what was applied before, and how often each was measured.
+#: One run: gives the outcome of a configuration. It remembers which one was applied before, and how
+#: often each was measured.
 Session = Callable[[Configuration], Outcome]
 
 
 @dataclass(frozen=True)
 class Best:
-    """What there was to find in one case.
+    """The best configuration of a case.
 
     Attributes:
         configuration: the best one; where none is feasible, the least violating one.
-        score_ips: what it gives. violation: by how much it breaks a limit, 0 where `exists`.
-        exists: whether anything keeps all limits.
-        found: `exhaustive`, or `searched` where the space is too large to look at all of it.
+        score_ips: its score.
+        violation: how far it breaks a limit, 0 where `exists`.
+        exists: True if some configuration keeps all limits.
+        method: `exhaustive`, or `searched` where the space is too large to look at all of it.
     """
 
     configuration: Configuration
     score_ips: float
     violation: float
     exists: bool
-    found: str
+    method: str
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,13 @@ class Case:
     """One problem to compare tuners on.
 
     Attributes:
-        name: in words.
+        name: the case in words.
+        problem: what the tuners know.
         session: begins a run with a seed; the same seed answers all tuners alike.
-        truth: outcomes without noise of configurations [M, T, A, 2]; None where what was measured is all that is known.
-        groups: what it belongs to, for breakdowns: `board`, `network`, `tenants`, each with one value or more.
+        best: the best configuration.
+        truth: gives the outcomes of configurations [N, T, A, 2] without noise; None where only
+            measurements are known.
+        groups: the values of `board`, `network` and `tenants`, for breakdowns.
     """
 
     name: str
@@ -66,14 +68,11 @@ class Case:
 
 
 class Cases(Protocol):
-    """Cases in order, each built when it is asked for, since one of a large space takes a second and some hundred megabytes.
-
-    Attributes:
-        trace: which they replay; None where they are simulated.
-    """
+    """Cases in order, each built on demand: a large one takes a second and a few hundred megabytes."""
 
     @property
-    def trace(self) -> Trace | None: ...
+    def trace(self) -> Trace | None:
+        """Return the trace that is replayed; None where cases are simulated."""
 
     def __len__(self) -> int: ...
 
@@ -82,7 +81,11 @@ class Cases(Protocol):
 
 @dataclass(frozen=True)
 class TraceCases:
-    """The same trace under different objectives [B]; every window is answered as it was recorded.
+    """The same trace under different objectives [B]; every outcome is the recorded one.
+
+    Attributes:
+        trace: what is replayed.
+        objectives: one for each case.
 
     Raises:
         ObjectiveError: an objective cannot be judged on this trace.
@@ -115,8 +118,8 @@ class TraceCases:
         )
         row, score, exists = best_scores(self.trace.batch, weights, objective.batch())
         violation = verdict_of(self.trace.batch.take(row), weights, objective).violation
-        found = Configuration.of(self.trace.placements[row[0]])
-        best = Best(found, float(score[0]), float(violation[0]), bool(exists[0]), "exhaustive")
+        answer = Configuration.of(self.trace.placements[row[0]])
+        best = Best(answer, float(score[0]), float(violation[0]), bool(exists[0]), "exhaustive")
         groups = {
             "board": (space.device.name,),
             "network": space.workload.names,
@@ -136,7 +139,7 @@ class TraceCases:
 
     @cached_property
     def _model(self) -> DeviceModel | None:
-        """What is known beforehand: of a plain computer little, of a device that no catalogue has nothing."""
+        """The device model; None for a device that is not in the catalogue."""
         try:
             return model_for(self.trace.space)
         except OptionError:
@@ -148,7 +151,7 @@ class TraceCases:
         return {configuration: self.trace.outcome(configuration) for configuration in every}
 
     def outcome(self, configuration: Configuration) -> Outcome:
-        """As recorded."""
+        """Return the recorded outcome."""
         return (
             self._recorded[configuration]
             if configuration in self._recorded
@@ -157,7 +160,7 @@ class TraceCases:
 
 
 def starting_configuration(trace: Trace) -> Configuration:
-    """Where every tuner starts: see `envs.problems.world.starting_row`."""
+    """Return the default of every tuner, see `envs.problems.world.starting_row`."""
     return Configuration.of(
         trace.placements[starting_row(trace.space, trace.placements, trace.batch.failed)]
     )

@@ -1,4 +1,7 @@
-"""What all plots share: colours that colour-blind people tell apart, labels that do not overlap, SVG as text."""
+"""Colours, labels and SVG for all plots.
+
+Colour-blind people can tell the colours apart; labels do not overlap.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,17 +18,18 @@ from envs.optional import optional_import
 
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 
-#: The learned policy has the one warm, saturated colour; the others are from Okabe and Ito (2008), "Color Universal Design".
+#: The learned policy has the one warm, saturated colour; the others are from Okabe and Ito (2008),
+#: "Color Universal Design".
 EMPHASIS = "#d1495b"
-PALETTE = ("#0072b2", "#009e73", "#a05195", "#56b4e9", "#8a6d1d", "#52606d", "#3f3f8f", "#4d8a00")
+PALETTE = ("#0072b2", "#009e73", "#a05195", "#56b4e9", "#8a6d1d", "#52606d", "#3f3f8f", "#4d8a00", "#9aa5b1")
 
-#: Accelerators have colours of their own, paler than those of tuners; the last is for several at once.
+#: Accelerators have colours of their own, paler than those of tuners; `MIXED` is for several at once.
 ACCELERATOR_PALETTE = ("#56b4e9", "#e69f00", "#9ad0c2", "#cc79a7", "#c2c7cc", "#b9a44c")
 MIXED = "#8d99a6"
 
 
 def style() -> AbstractContextManager[None]:
-    """Text stays text, and the same numbers give the same file."""
+    """Return a context in which text stays text, and the same numbers give the same file."""
     context: AbstractContextManager[None] = optional_import("matplotlib", "train").rc_context(
         {
             "svg.fonttype": "none",
@@ -48,12 +52,12 @@ def style() -> AbstractContextManager[None]:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """A figure that no window system knows of."""
+    """Return a figure that needs no window system, its size in inches."""
     return optional_import("matplotlib.figure", "train").Figure(figsize=(width, height))
 
 
 def to_svg(figure: Any, title: str) -> str:
-    """The `<svg>` element alone, scaling with its container, with a title for screen readers."""
+    """Return the `<svg>` element, as wide as its container, with a title for screen readers."""
     buffer = io.StringIO()
     canvas = optional_import("matplotlib.backends.backend_svg", "train").FigureCanvasSVG(figure)
     canvas.print_svg(buffer, metadata={"Creator": None, "Date": None, "Format": None, "Type": None})
@@ -66,7 +70,7 @@ def to_svg(figure: Any, title: str) -> str:
         re.sub(r'(<svg[^>]*?)\sheight="[^"]*"', r"\1", text, count=1),
         count=1,
     )
-    # Figures share one page, and so their identifiers need to differ between figures.
+    # Figures share one page, so the identifiers of one must differ from those of the others.
     prefix = re.sub(r"\W+", "-", title.lower())
     text = re.sub(r'id="([^"]+)"', rf'id="{prefix}-\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
@@ -75,29 +79,33 @@ def to_svg(figure: Any, title: str) -> str:
 
 
 def colours(tuners: Sequence[str], focus: str) -> dict[str, str]:
-    """One colour a tuner."""
-    others = [tuner for tuner in tuners if tuner != focus]
-    return {focus: EMPHASIS} | {
+    """Return a colour for each tuner."""
+    others = [tuner for tuner in tuners if tuner not in (focus, "oracle")]
+    return {"oracle": INK, focus: EMPHASIS} | {
         tuner: PALETTE[index % len(PALETTE)] for index, tuner in enumerate(others)
     }
 
 
 def literal(text: str) -> str:
-    """Text as it stands: a dollar sign would start a formula."""
+    """Return text for matplotlib, where a dollar sign would start a formula."""
     return text.replace("$", r"\$")
 
 
 def shown(tuner: str) -> str:
-    """A tuner's name as people read it."""
+    """Return the name of a tuner as people read it."""
     return literal(tuner.replace("_", " "))
 
 
 def weight(strong: bool) -> str:
+    """Return the weight of a font."""
     return "bold" if strong else "normal"
 
 
 def spread(values: Sequence[float] | FloatArray, gap: float, low: float, high: float) -> FloatArray:
-    """Positions near `values`, in the same order, at least `gap` apart, and between `low` and `high` as far as there is room."""
+    """Return positions near `values`, in the same order, at least `gap` apart.
+
+    They lie between `low` and `high` as far as there is room.
+    """
     wanted = np.asarray(values, dtype=np.float64)
     order = np.argsort(wanted, kind="stable")
     placed = wanted[order].copy()
@@ -114,45 +122,31 @@ def spread(values: Sequence[float] | FloatArray, gap: float, low: float, high: f
     return result
 
 
-def label_right(
-    axes: Any,
-    points: Sequence[tuple[float, float]],
-    texts: Sequence[str],
-    inks: Sequence[str],
-    bold: Sequence[bool],
-    gap: float = 0.062,
-) -> None:
-    """Labels in a column right of the axes, each led to its point (in data coordinates) by a thin line."""
-    if not texts:
+class Label(NamedTuple):
+    """A text that belongs to a point in data coordinates."""
+
+    point: tuple[float, float]
+    text: str
+    ink: str
+    bold: bool
+
+
+def label_right(axes: Any, labels: Sequence[Label], gap: float = 0.062) -> None:
+    """Write labels right of the axes, each with a line to its point."""
+    if not labels:
         return
     to_axes: Callable[[Any], Any] = (axes.transData + axes.transAxes.inverted()).transform
-    ends = to_axes(np.array(points, dtype=np.float64))
-    heights = spread(ends[:, 1], gap, 0.02, 1.0)
-    for (x, y), height, text, ink, strong in zip(ends, heights, texts, inks, bold, strict=True):
-        axes.plot(
-            [x, 1.0, 1.035],
-            [y, y, height],
-            color=ink,
-            lw=0.7,
-            alpha=0.6,
-            clip_on=False,
-            transform=axes.transAxes,
-            zorder=2,
-        )
-        axes.text(
-            1.04,
-            height,
-            text,
-            color=ink,
-            va="center",
-            fontweight=weight(strong),
-            fontsize=10.5,
-            transform=axes.transAxes,
-        )
+    ends = to_axes(np.array([label.point for label in labels], dtype=np.float64))
+    for (x, y), height, label in zip(ends, spread(ends[:, 1], gap, 0.02, 1.0), labels, strict=True):
+        common: dict[str, Any] = {"color": label.ink, "transform": axes.transAxes}
+        line = {"lw": 0.7, "alpha": 0.6, "clip_on": False, "zorder": 2}
+        axes.plot([x, 1.0, 1.035], [y, y, height], **line, **common)
+        font = {"fontweight": weight(label.bold), "fontsize": 10.5}
+        axes.text(1.04, height, label.text, va="center", **font, **common)
 
 
 def plain_ticks(axis: Any, values: Sequence[float]) -> None:
-    """Ticks at these values and nowhere else, written as plain numbers."""
+    """Set ticks at these values and nowhere else, written as plain numbers."""
     ticker = optional_import("matplotlib.ticker", "train")
     axis.set_major_locator(ticker.FixedLocator(list(values)))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
@@ -160,7 +154,7 @@ def plain_ticks(axis: Any, values: Sequence[float]) -> None:
 
 
 def round_numbers(low: float, high: float) -> list[float]:
-    """1, 2, 5, 10 and so on between two values, for a logarithmic axis."""
+    """Return 1, 2, 5, 10 and so on between two values, for a logarithmic axis."""
     first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
     return [
         step * 10.0**power

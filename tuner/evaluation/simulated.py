@@ -1,4 +1,4 @@
-"""Cases that the device model answers: boards, networks, spaces and limits that no training drew, each with a truth of its own.
+"""Cases that the device model answers, of boards, networks and limits that no training drew.
 
 Nothing here is measured: every outcome says that it was simulated.
 """
@@ -26,19 +26,23 @@ from envs.spec.space import Configuration
 from envs.traces.reader import Trace
 from tuner.evaluation.cases import Best, Case, Session
 
-#: Spaces above this many combinations are not listed: tuners get a random sample, and may ask for whatever else is valid.
-LISTED, SAMPLE = 1_000_000, 20_000
+#: A space above this many combinations is not listed: tuners get a random sample of this size, and
+#: may ask for every other valid configuration.
+MAX_LISTED, SAMPLE = 1_000_000, 20_000
 
-#: Local searches that the reference of such a space is made of, each with margins of its own inside the limits.
-RESTARTS, RESTART_MARGINS = 3, (0.0, 0.1, 0.5)
-
-#: Truths that are kept, for tuners that ask for the same.
+#: The number of true outcomes that are kept, for tuners that ask for the same.
 KEPT = 4096
 
 
 @dataclass(frozen=True)
 class SimulatedCases:
-    """`count` problems drawn with `seed`; the same ones whatever else is drawn, and however many of them."""
+    """Problems drawn from options; the first ones are the same for every count.
+
+    Attributes:
+        options: what to draw from.
+        count: number of problems.
+        seed: of the draw.
+    """
 
     options: DrawOptions
     count: int
@@ -46,6 +50,7 @@ class SimulatedCases:
 
     @property
     def trace(self) -> Trace | None:
+        """Return None: nothing is replayed."""
         return None
 
     def __len__(self) -> int:
@@ -59,15 +64,15 @@ class SimulatedCases:
 
 
 def simulated_cases(options: DrawOptions, count: int, seed: int = 0) -> SimulatedCases:
-    """Problems from boards, networks and limits that training never draws."""
+    """Draw problems from boards, networks and limits that training never draws."""
     return SimulatedCases(replace(options, split="held_out"), count, seed)
 
 
 def simulated_case(drawn: DrawnProblem, rng: np.random.Generator, key: tuple[int, ...]) -> Case:
-    """One case; `key` tells its noise from that of others."""
+    """Return one case; its `key` makes its noise differ from that of other cases."""
     model, objective = drawn.model, drawn.objective
     space = model.space
-    listed = space.combinations <= LISTED
+    listed = space.combinations <= MAX_LISTED
     prior = prior_of(model, objective, np.random.default_rng(0), size=WIDE)
     default = Configuration.of(prior.placements[0])
     candidates = space.catalogue if listed else _sampled(model, default, rng)
@@ -89,70 +94,31 @@ def simulated_case(drawn: DrawnProblem, rng: np.random.Generator, key: tuple[int
 
 
 def _sampled(model: DeviceModel, default: Configuration, rng: np.random.Generator) -> Placements:
-    """A random sample of a space too large to list, and the default: [N, T, A, 2]."""
+    """Return a random sample of the space, with the default, [N, T, A, 2]."""
     every = np.concatenate([default.array()[None], sample_placements(model.space, rng, SAMPLE)])
     return every[np.sort(np.unique(model.space.codes(every), return_index=True)[1])]
-
-
-def exhaustive(
-    model: DeviceModel, truth: Contexts, objective: Objective, placements: Placements
-) -> Best:
-    """The best of configurations [N, T, A, 2]."""
-    batch = model.batch(truth, placements)
-    verdicts = verdict_of(batch, np.array(model.space.workload.weights), objective)
-    row = int(rank(verdicts.score_ips, verdicts.violation).argmax())
-    return Best(
-        Configuration.of(placements[row]),
-        float(verdicts.score_ips[row]),
-        float(verdicts.violation[row]),
-        can_be_kept(batch, objective),
-        "exhaustive",
-    )
-
-
-def can_be_kept(batch: MeasurementBatch, objective: Objective) -> bool:
-    """Whether some configuration keeps all limits by so much that a window shows it, see `envs.problems.world.TELLING`."""
-    spread = noise_spread(batch.throughput_ips)[:, batch.throughput_ips.shape[1] :]
-    beyond = margins(batch.logs, objective.log_limits)[batch.throughput_ips.shape[1] :]
-    return bool((beyond <= -TELLING * spread.T).all(axis=0).any())
-
-
-def searched(
-    model: DeviceModel, truth: Contexts, objective: Objective, restarts: int = RESTARTS
-) -> Best:
-    """The best that local searches of the truth come across."""
-    space = model.space
-    tenants, accelerators = space.shape
-    where = np.stack(
-        np.unravel_index(np.arange(accelerators**tenants), (accelerators,) * tenants), axis=-1
-    )
-    alone = np.zeros((len(where), tenants, accelerators, 2), dtype=np.int16)
-    alone[np.arange(len(where))[:, None], np.arange(tenants), where] = (1, space.batches[0])
-    seen = [
-        valid(space, alone),
-        valid(space, random_placements(space, np.random.default_rng(0), 2000)),
-    ]
-    for restart in range(restarts):
-        for margin in RESTART_MARGINS:
-            seen.append(search(model, truth, objective, np.random.default_rng(restart), margin))
-    return replace(exhaustive(model, truth, objective, np.concatenate(seen)), found="searched")
 
 
 @dataclass(frozen=True)
 class Windows:
     """Simulated windows of one truth.
 
-    The noise of a window follows from the case, the seed, the configuration and how often it was measured before, and from nothing else,
-    so that it is the same for all tuners.
+    The noise of a window depends on the case, the seed, the configuration and how often it was
+    measured before, and on nothing else, so that it is the same for all tuners.
+
+    Attributes:
+        model: of the device.
+        context: what is true of it.
+        key: numbers that identify the case.
     """
 
     model: DeviceModel
     context: Contexts
     key: tuple[int, ...]
-    _known: OrderedDict[int, Response] = field(default_factory=OrderedDict, repr=False)
+    _responses: OrderedDict[int, Response] = field(default_factory=OrderedDict, repr=False)
 
     def truth(self, placements: Placements) -> MeasurementBatch:
-        """Of configurations [M, T, A, 2], without noise."""
+        """Return the outcomes of configurations [N, T, A, 2] without noise."""
         found = [self._response(each) for each in placements]
         power = (
             np.concatenate([each.power_w for each in found])
@@ -169,7 +135,7 @@ class Windows:
         )
 
     def session(self, seed: int) -> Session:
-        """A run, from a device that serves nothing."""
+        """Begin a run with a device that serves nothing."""
         before: list[Configuration] = []
         counts: dict[Configuration, int] = {}
 
@@ -185,7 +151,7 @@ class Windows:
     def measurement(
         self, configuration: Configuration, seed: int, repeat: int, apply_s: float
     ) -> Measurement:
-        """One window."""
+        """Simulate one window of a configuration."""
         self.model.space.check(configuration)
         found = self._response(configuration.array())
         code = int(self.model.space.codes(configuration.array()))
@@ -199,8 +165,8 @@ class Windows:
 
     def _response(self, placements: Placements) -> Response:
         code = int(self.model.space.codes(placements))
-        if code not in self._known:
-            if len(self._known) >= KEPT:
-                self._known.popitem(last=False)
-            self._known[code] = self.model.response(self.context, placements[None])
-        return self._known[code]
+        if code not in self._responses:
+            if len(self._responses) >= KEPT:
+                self._responses.popitem(last=False)
+            self._responses[code] = self.model.response(self.context, placements[None])
+        return self._responses[code]

@@ -1,4 +1,4 @@
-"""Tables of a comparison: CSV files, and rows for the console and the report. Missing is an empty cell in CSV."""
+"""Tables of a comparison: CSV files, and rows for the console and the report."""
 
 from __future__ import annotations
 
@@ -9,19 +9,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from envs.errors import StorageError
 from envs.files import replacing
 from envs.spec.space import Configuration
-from tuner.evaluation.protocol import Comparison
+from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.statistics import NEAR_OPTIMUM, Summary, measurements_to_reach
 
-#: What people see where a number does not exist.
-NOTHING = "-"
+#: Shown to people for a number that does not exist; in CSV the cell is empty.
+MISSING = "-"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the summary: its name in CSV, its heading for people, the unit people read, and how many of it make one."""
+    """A column of the summary.
+
+    Attributes:
+        name: in CSV, with its unit.
+        heading, unit: for people.
+        field: of `Summary`.
+        scale: how many of the unit make one of the field's.
+        digits: behind the decimal point, for people.
+    """
 
     name: str
     heading: str
@@ -29,6 +39,10 @@ class Column:
     unit: str
     scale: float
     digits: int
+
+    def value(self, summary: Summary) -> float:
+        """Return the number of a summary in the column's unit."""
+        return float(getattr(summary, self.field)) * self.scale
 
 
 COLUMNS = (
@@ -47,48 +61,38 @@ COLUMNS = (
 
 
 def write_atomically(path: Path, text: str) -> Path:
-    """The file is either whole or not there. StorageError where it cannot be written."""
+    """Write a whole file or none; StorageError where it cannot be written."""
     try:
         with replacing(path) as file:
-            file.write(
-                text.encode("utf-8", "replace")
-            )  # what a trace says of itself may be no text
+            file.write(text.encode("utf-8", "replace"))  # metadata of a trace may be no text
     except OSError as error:
         raise StorageError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another place"
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another"
+            " place"
         ) from error
     return path
 
 
 def write_summary_csv(path: Path, summaries: Sequence[Summary]) -> Path:
-    """One row a tuner and budget."""
-    header = [
-        "tuner",
-        "budget_measurements",
-        "contexts",
-        "impossible_contexts",
-        *(column.name for column in COLUMNS),
+    """Write one row for each tuner and budget."""
+    fixed = ["tuner", "budget_measurements", "cases", "impossible_cases"]
+    rows = [
+        [each.tuner, each.budget, each.cases, each.impossible_cases]
+        + [_cell(column.value(each)) for column in COLUMNS]
+        for each in summaries
     ]
-    rows = []
-    for each in summaries:
-        numbers = [_cell(getattr(each, column.field) * column.scale) for column in COLUMNS]
-        rows.append([each.tuner, each.budget, each.contexts, each.impossible_contexts, *numbers])
-    return write_atomically(path, _csv(header, rows))
+    return write_atomically(path, _csv([*fixed, *(column.name for column in COLUMNS)], rows))
 
 
 def write_runs_csv(path: Path, comparison: Comparison) -> Path:
-    """One row a measurement, with its configuration in words. Tenants are numbered where contexts serve different networks."""
+    """Write one row for each measurement, with its configuration in words.
+
+    Tenants are numbered where cases serve different networks.
+    """
     names = comparison.names
-    header = [
-        "tuner",
-        "seed",
-        "objective",
-        "case",
-        *(f"{name}.limit_p99_ms" for name in names),
-        "limit_power_w",
-        "measurement",
-        "configuration",
-    ]
+    header = ["tuner", "seed", "objective", "case"]
+    header += [*(f"{name}.limit_p99_ms" for name in names), "limit_power_w"]
+    header += ["measurement", "configuration"]
     header += ["score_ips", "violation_log_ratio", "cost_s", "energy_j", "decision_s"]
     header += [f"{name}.{quantity}" for quantity in ("throughput_ips", "p99_ms") for name in names]
     return write_atomically(path, _csv(header, _run_rows(comparison, len(names))))
@@ -96,38 +100,22 @@ def write_runs_csv(path: Path, comparison: Comparison) -> Path:
 
 def _run_rows(comparison: Comparison, tenants: int) -> Iterable[list[object]]:
     for record in comparison.records:
-        run, context = record.run, comparison.contexts[record.context]
-        limits = context.objective
+        run, case = record.run, comparison.cases[record.case]
+        limits = case.objective
         missing = [""] * (tenants - len(limits.p99_ms))
-        told: list[object] = [
-            record.tuner,
-            record.seed,
-            record.context,
-            context.name,
-            *map(_cell, limits.p99_ms),
-            *missing,
-            _cell(limits.power_w),
-        ]
+        fixed: list[object] = [record.tuner, record.seed, record.case, case.name]
+        fixed += [*map(_cell, limits.p99_ms), *missing, _cell(limits.power_w)]
+        numbers = (run.score_ips, run.violation, run.cost_s, run.energy_j, run.decision_s)
         for step in range(len(run)):
-            numbers = (
-                run.score_ips[step],
-                run.violation[step],
-                run.cost_s[step],
-                run.energy_j[step],
-                run.decision_s[step],
-            )
-            configuration = context.space.describe(Configuration.of(run.placements[step]))
-            served = [
-                *map(_cell, run.throughput_ips[step]),
-                *missing,
-                *map(_cell, run.p99_ms[step]),
-                *missing,
-            ]
-            yield [*told, step + 1, configuration, *map(_cell, numbers), *served]
+            configuration = case.space.describe(Configuration.of(run.placements[step]))
+            row = [*fixed, step + 1, configuration, *(_cell(each[step]) for each in numbers)]
+            for served in (run.throughput_ips[step], run.p99_ms[step]):
+                row += [*map(_cell, served), *missing]
+            yield row
 
 
 def _cell(value: float) -> str:
-    """Six digits are more than any measurement has; an infinite limit is one that is not there."""
+    """Return a number with six digits, more than any measurement has; nothing for no limit."""
     return f"{value:.6g}" if math.isfinite(value) else ""
 
 
@@ -139,7 +127,10 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _plain(cell: object) -> str:
-    """A spreadsheet runs what begins like a formula (OWASP, "CSV Injection"), and names come out of files: those get a quote in front."""
+    """Return a cell as text, with a quote in front of one that begins like a formula.
+
+    Names come out of files, and a spreadsheet runs formulas (OWASP, "CSV Injection").
+    """
     text = str(cell)
     if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
         return text
@@ -153,39 +144,29 @@ def _plain(cell: object) -> str:
 def text_rows(
     comparison: Comparison, summaries: Sequence[Summary], budget: int | None = None
 ) -> tuple[list[str], list[list[str]]]:
-    """(headings, rows) for people, units in the headings, best mean first within a budget; columns without any number are left out.
+    """Return a table for people, best mean first within a budget.
 
     Args:
-        budget: only this one; all of them, with a column that says which, if None.
+        comparison: of the tuners.
+        summaries: of the comparison.
+        budget: only this one; all of them, with a column for it, if None.
+
+    Returns:
+        The headings, with units, and the rows. A column without any number is left out.
     """
     chosen = [each for each in summaries if budget is None or each.budget == budget]
-    chosen.sort(
-        key=lambda each: (
-            each.budget,
-            -each.share_mean if math.isfinite(each.share_mean) else math.inf,
-        )
-    )
-    columns = [
-        column
-        for column in COLUMNS
-        if any(math.isfinite(getattr(each, column.field)) for each in chosen)
-    ]
-    reach = {tuner: measurements_to_reach(comparison, tuner) for tuner in comparison.tuners}
-    headings = [
-        "tuner",
-        *(["measurements"] if budget is None else []),
-        *(f"{column.heading}, {column.unit}" for column in columns),
-    ]
+    chosen.sort(key=lambda each: (each.budget, -np.nan_to_num(each.share_mean, nan=-np.inf)))
+    columns = [column for column in COLUMNS if any(map(math.isfinite, map(column.value, chosen)))]
+    headings = ["tuner", *(["measurements"] if budget is None else [])]
+    headings += [f"{column.heading}, {column.unit}" for column in columns]
     headings.append(f"measurements to {100 * NEAR_OPTIMUM:.0f} %")
+    reached = {tuner: measurements_to_reach(comparison, tuner) for tuner in comparison.tuners}
     rows = [
         [
             each.tuner.replace("_", " "),
             *([str(each.budget)] if budget is None else []),
-            *(
-                _number(getattr(each, column.field) * column.scale, column.digits)
-                for column in columns
-            ),
-            NOTHING if reach[each.tuner] is None else str(reach[each.tuner]),
+            *(_number(column.value(each), column.digits) for column in columns),
+            str(reached[each.tuner] or MISSING),
         ]
         for each in chosen
     ]
@@ -193,4 +174,4 @@ def text_rows(
 
 
 def _number(value: float, digits: int) -> str:
-    return f"{value:,.{digits}f}" if math.isfinite(value) else NOTHING
+    return f"{value:,.{digits}f}" if math.isfinite(value) else MISSING

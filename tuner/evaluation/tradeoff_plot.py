@@ -1,4 +1,4 @@
-"""The throughput-latency plane: everything that was recorded, what is forbidden, and where each tuner ended."""
+"""Throughput against latency of everything recorded, with the answer of each tuner."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from envs.arrays import BoolArray
 from envs.spec.objective import rank, verdict_of
 from envs.traces.reader import Trace
 from tuner.evaluation.drawing import (
     ACCELERATOR_PALETTE,
     INK,
     MIXED,
+    Label,
     colours,
     label_right,
     literal,
@@ -25,143 +26,120 @@ from tuner.evaluation.drawing import (
     style,
     to_svg,
 )
-from tuner.evaluation.protocol import Comparison, Run
+from tuner.evaluation.cases import Best
+from tuner.evaluation.comparison import Comparison, Run
 
-#: Dots beyond this number are drawn as one picture, or the file grows without telling more.
+#: More dots than this are drawn as one picture: the file would grow and show no more.
 MAX_VECTOR_DOTS = 3000
 
 
 def representative(comparison: Comparison) -> int:
-    """The context with the median limit, among those with a feasible configuration if there are any."""
+    """Return the case with the median limit, of the feasible ones if there are any."""
     exists = comparison.exists
     eligible = np.flatnonzero(exists) if exists.any() else np.arange(len(exists))
-    every = [np.array(context.objective.p99_ms) for context in comparison.contexts]
-    tightness = np.array(
-        [np.log(np.where(np.isfinite(limits), limits, 1e9)).sum() for limits in every]
-    )[eligible]
+    limits = np.array([case.objective.p99_ms for case in comparison.cases])
+    tightness = np.log(np.where(np.isfinite(limits), limits, 1e9)).sum(axis=1)[eligible]
     return int(eligible[np.argsort(tightness, kind="stable")[(len(eligible) - 1) // 2]])
 
 
 def answer_after(run: Run, budget: int) -> int:
-    """The measurement that was best among the first `budget`."""
+    """Return the position of the best measurement among the first `budget`."""
     steps = min(budget, len(run))
     return int(rank(run.score_ips[:steps], run.violation[:steps]).argmax())
 
 
-def plane_plot(comparison: Comparison, trace: Trace, focus: str, at: int = 3) -> str:
-    """Throughput against p99 latency, one plane a tenant: what was recorded, what is forbidden, where everybody ended."""
-    context = representative(comparison)
-    limits, reference = comparison.contexts[context].objective, comparison.contexts[context].best
+def tradeoff_plot(comparison: Comparison, trace: Trace, focus: str, budget: int = 3) -> str:
+    """Plot throughput against p99 latency, a panel for each tenant, as SVG.
+
+    A dot is a recorded configuration; the forbidden side of the limit is shaded.
+    """
+    index = representative(comparison)
+    case = comparison.cases[index]
     names = trace.space.workload.names
     columns = min(len(names), 2)
     rows = math.ceil(len(names) / columns)
-    kept = verdict_of(trace.batch, np.array(trace.space.workload.weights), limits).feasible
-    ink = colours(comparison.tuners, focus)
-    ends = {
-        tuner: _typical_run(comparison, tuner, context, at)
-        for tuner in sorted(comparison.tuners, key=lambda name: name == focus)
-    }
+    weights = np.array(trace.space.workload.weights)
+    kept = verdict_of(trace.batch, weights, case.objective).feasible
+    order = sorted(comparison.tuners, key=lambda name: name == focus)  # the focus on top
+    runs = {tuner: _typical_run(comparison, tuner, index, budget) for tuner in order}
     with style():
         figure = new_figure(9.6 if columns == 1 else 12.8, 4.8 * rows)
         for tenant, name in enumerate(names):
-            column, row = tenant % columns, tenant // columns
+            row, column = divmod(tenant, columns)
             left, width = (0.075, 0.66) if columns == 1 else (0.055 + 0.5 * column, 0.31)
-            axes = figure.add_axes(
-                (left, (rows - 1 - row) / rows + 0.125 / rows, width, 0.76 / rows)
-            )
+            bottom = (rows - 1 - row + 0.125) / rows
+            axes = figure.add_axes((left, bottom, width, 0.76 / rows))
             _dots(axes, trace, tenant, kept)
             x, y = trace.batch.p99_ms[:, tenant], trace.batch.throughput_ips[:, tenant]
-            _frame(axes, x, y, limits.p99_ms[tenant], name)
-            best = int(trace.find(reference.configuration.array()[None])[0])
-            title = "optimum" if reference.exists else "least violating"
-            axes.plot(x[best], y[best], "*", ms=17, color="white", mec=INK, mew=1.3, zorder=7)
-            points, texts, inks, bold = (
-                [(x[best], y[best])],
-                [f"{title} {y[best]:,.0f}/s"],
-                [INK],
-                [False],
-            )
-            for tuner, run in ends.items():
-                step = answer_after(run, at)
-                point = (float(run.p99_ms[step, tenant]), float(run.throughput_ips[step, tenant]))
-                if not np.isfinite(point).all():
-                    continue
-                size, layer = (9, 9) if tuner == focus else (7, 8)
-                axes.plot(
-                    *point,
-                    "X" if run.violation[step] > 0 else "o",
-                    ms=size,
-                    color=ink[tuner],
-                    mec="white",
-                    mew=1,
-                    zorder=layer,
-                )
-                points.append(point)
-                texts.append(
-                    f"{shown(tuner)} {point[1]:,.0f}/s"
-                    + (" \u2717" if run.violation[step] > 0 else "")
-                )
-                inks.append(ink[tuner])
-                bold.append(tuner == focus)
-            label_right(axes, points, texts, inks, bold)
+            _frame(axes, x, y, case.objective.p99_ms[tenant], name)
+            labels = [_optimum(axes, trace, case.best, tenant)]
+            labels += _answers(axes, runs, tenant, budget, colours(comparison.tuners, focus), focus)
+            label_right(axes, labels)
         return to_svg(figure, "Throughput and latency of all recorded configurations")
 
 
-def _typical_run(comparison: Comparison, tuner: str, context: int, at: int) -> Run:
-    """The run of the middle seed, by what it found."""
-    runs = comparison.runs(tuner)[context]
-    steps = [answer_after(run, at) for run in runs]
-    worth = [
-        float(rank(run.score_ips[step], run.violation[step]))
-        for run, step in zip(runs, steps, strict=True)
-    ]
+def _optimum(axes: Any, trace: Trace, best: Best, tenant: int) -> Label:
+    row = int(trace.find(best.configuration.array()[None])[0])
+    x, y = trace.batch.p99_ms[row, tenant], trace.batch.throughput_ips[row, tenant]
+    axes.plot(x, y, "*", ms=17, color="white", mec=INK, mew=1.3, zorder=7)
+    title = "optimum" if best.exists else "least violating"
+    return Label((float(x), float(y)), f"{title} {y:,.0f}/s", INK, False)
+
+
+def _answers(
+    axes: Any, runs: dict[str, Run], tenant: int, budget: int, ink: dict[str, str], focus: str
+) -> list[Label]:
+    """Draw the answer of each tuner, as a cross where it breaks a limit."""
+    labels = []
+    for tuner, run in runs.items():
+        step = answer_after(run, budget)
+        point = (float(run.p99_ms[step, tenant]), float(run.throughput_ips[step, tenant]))
+        if not np.isfinite(point).all():
+            continue
+        size, layer = (9, 9) if tuner == focus else (7, 8)
+        broken = run.violation[step] > 0
+        marker = "X" if broken else "o"
+        axes.plot(*point, marker, ms=size, color=ink[tuner], mec="white", mew=1, zorder=layer)
+        text = f"{shown(tuner)} {point[1]:,.0f}/s" + (" \u2717" if broken else "")
+        labels.append(Label(point, text, ink[tuner], tuner == focus))
+    return labels
+
+
+def _typical_run(comparison: Comparison, tuner: str, case: int, budget: int) -> Run:
+    """Return the run of the middle seed, by its answer."""
+    runs = comparison.runs(tuner)[case]
+    worth = []
+    for run in runs:
+        step = answer_after(run, budget)
+        worth.append(float(rank(run.score_ips[step], run.violation[step])))
     return runs[int(np.argsort(worth, kind="stable")[(len(runs) - 1) // 2])]
 
 
-def _dots(axes: Any, trace: Trace, tenant: int, kept: npt.NDArray[np.bool_]) -> None:
+def _dots(axes: Any, trace: Trace, tenant: int, kept: BoolArray) -> None:
+    """Draw the recorded configurations, pale where they break a limit."""
     used = trace.placements[:, tenant, :, 0] > 0
     accelerators = trace.space.device.accelerator_names
     count = used.sum(axis=1)
-    alone = zip(
-        range(len(accelerators)), accelerators, itertools.cycle(ACCELERATOR_PALETTE), strict=False
-    )
+    colour = itertools.cycle(ACCELERATOR_PALETTE)
     groups = [
-        (used[:, position] & (count == 1), f"{name} only", colour)
-        for position, name, colour in alone
+        (used[:, position] & (count == 1), f"{name} only", next(colour))
+        for position, name in enumerate(accelerators)
     ]
     groups.append((count > 1, "both" if len(accelerators) == 2 else "several", MIXED))
     x, y = trace.batch.p99_ms[:, tenant], trace.batch.throughput_ips[:, tenant]
-    raster = len(x) > MAX_VECTOR_DOTS
-    for member, label, colour in groups:
+    common: dict[str, Any] = {"lw": 0, "rasterized": len(x) > MAX_VECTOR_DOTS, "zorder": 3}
+    for member, label, ink in groups:
         if not member.any():
             continue
-        axes.scatter(
-            x[member & kept],
-            y[member & kept],
-            s=15,
-            color=colour,
-            alpha=0.85,
-            lw=0,
-            label=label,
-            rasterized=raster,
-            zorder=3,
-        )
-        axes.scatter(
-            x[member & ~kept],
-            y[member & ~kept],
-            s=11,
-            color=colour,
-            alpha=0.35,
-            lw=0,
-            rasterized=raster,
-            zorder=3,
-        )
-    place = {"loc": "lower left", "bbox_to_anchor": (-0.01, 0.995), "ncols": len(groups)}
-    axes.legend(**place, frameon=False, handletextpad=0.1, columnspacing=1.0, fontsize=9.5)
+        inside, beyond = member & kept, member & ~kept
+        axes.scatter(x[inside], y[inside], s=15, color=ink, alpha=0.85, label=label, **common)
+        axes.scatter(x[beyond], y[beyond], s=11, color=ink, alpha=0.35, **common)
+    where = {"loc": "lower left", "bbox_to_anchor": (-0.01, 0.995), "ncols": len(groups)}
+    axes.legend(**where, frameon=False, handletextpad=0.1, columnspacing=1.0, fontsize=9.5)
 
 
 def _frame(axes: Any, x: Any, y: Any, limit: float, name: str) -> None:
-    """Axes, and the forbidden side of the limit."""
+    """Set up the axes and shade the forbidden side of the limit."""
     low, high = float(np.nanmin(x)) / 1.12, float(np.nanmax(x)) * 1.12
     if math.isfinite(limit):
         low, high = min(low, limit / 1.12), max(high, limit * 1.12)

@@ -1,0 +1,70 @@
+"""The best configuration of a simulated case, which the answers of tuners are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from envs.arrays import Placements
+from envs.belief.shortlist import random_placements, search, valid
+from envs.problems.world import TELLING
+from envs.simulator.device_model import DeviceModel, noise_spread
+from envs.simulator.tables import Contexts
+from envs.spec.measurement import MeasurementBatch
+from envs.spec.objective import Objective, margins, rank, verdict_of
+from envs.spec.space import Configuration
+from tuner.evaluation.cases import Best
+
+#: Local searches in a space too large to list, each with these margins inside the limits.
+RESTARTS, RESTART_MARGINS = 3, (0.0, 0.1, 0.5)
+
+#: At most so many configurations with one instance a tenant, and so many random ones, are tried.
+SINGLES, RANDOM = 4096, 2000
+
+
+def exhaustive(
+    model: DeviceModel, truth: Contexts, objective: Objective, placements: Placements
+) -> Best:
+    """Return the best of configurations [N, T, A, 2] by the truth."""
+    batch = model.batch(truth, placements)
+    verdicts = verdict_of(batch, np.array(model.space.workload.weights), objective)
+    row = int(rank(verdicts.score_ips, verdicts.violation).argmax())
+    return Best(
+        Configuration.of(placements[row]),
+        float(verdicts.score_ips[row]),
+        float(verdicts.violation[row]),
+        can_be_kept(batch, objective),
+        "exhaustive",
+    )
+
+
+def can_be_kept(batch: MeasurementBatch, objective: Objective) -> bool:
+    """Return True if some configuration keeps all limits by so much that a window shows it.
+
+    See `envs.problems.world.TELLING`.
+    """
+    tenants = batch.throughput_ips.shape[1]
+    spread = noise_spread(batch.throughput_ips)[:, tenants:]
+    beyond = margins(batch.logs, objective.log_limits)[tenants:]
+    return bool((beyond <= -TELLING * spread.T).all(axis=0).any())
+
+
+def searched(
+    model: DeviceModel, truth: Contexts, objective: Objective, restarts: int = RESTARTS
+) -> Best:
+    """Return the best configuration that local searches of the truth come across."""
+    space = model.space
+    tenants, accelerators = space.shape
+    count = min(accelerators**tenants, SINGLES)
+    where = np.arange(count)[:, None] // accelerators ** np.arange(tenants) % accelerators
+    single = np.zeros((count, tenants, accelerators, 2), dtype=np.int16)
+    single[np.arange(count)[:, None], np.arange(tenants), where] = (1, space.batches[0])
+    seen = [
+        valid(space, single),
+        valid(space, random_placements(space, np.random.default_rng(0), RANDOM)),
+    ]
+    for restart in range(restarts):
+        for margin in RESTART_MARGINS:
+            seen.append(search(model, truth, objective, np.random.default_rng(restart), margin))
+    return replace(exhaustive(model, truth, objective, np.concatenate(seen)), method="searched")

@@ -1,0 +1,154 @@
+"""The parts of the report that are text and tables, as HTML."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from envs.traces.reader import Trace
+from tuner.evaluation.comparison import Comparison
+from tuner.evaluation.live_check import LiveCheck
+from tuner.evaluation.sentences import standing, times
+from tuner.evaluation.statistics import breakdown, summaries
+from tuner.evaluation.tables import text_rows
+
+
+def setting(comparison: Comparison, trace: Trace | None) -> str:
+    """Return sentences that say what was compared on what."""
+    count, possible = len(comparison.cases), int(comparison.exists.sum())
+    impossible = (
+        f" ({count - possible} of them cannot be kept by any configuration)"
+        if possible < count
+        else ""
+    )
+    seeds = f"{len(comparison.seeds)} seed{'s' * (len(comparison.seeds) != 1)} each"
+    if trace is not None:
+        text = (
+            f"Serving {', '.join(trace.space.workload.names)} on"
+            f" {', '.join(trace.space.device.accelerator_names)}: {comparison.candidates:,}"
+            f" configurations, {count} objective{'s' * (count != 1)}{impossible}, {seeds}."
+        )
+    else:
+        boards = sorted({board for case in comparison.cases for board in case.groups["board"]})
+        text = (
+            f"{count} simulated problem{'s' * (count != 1)}{impossible} on {', '.join(boards)},"
+            f" each with {comparison.candidates:,} configurations (median), {seeds}."
+        )
+        searched = sum(case.best.method != "exhaustive" for case in comparison.cases)
+        if searched:
+            text += (
+                f" In {searched} of them the optimum was searched for, because the space is too"
+                " large to look at all of it."
+            )
+    return f"{text} Every tuner starts from the same configuration, and that measurement counts."
+
+
+def key_figures(comparison: Comparison, focus: str, budget: int) -> str:
+    """Return the numbers in large print; nothing where no case has a feasible configuration."""
+    found = standing(comparison, focus, budget)
+    if found is None:
+        return ""
+    us, rival = found.focus, found.rival
+    name = focus.replace("_", " ")
+    interval = f"95 %: {100 * us.share_low:.1f} to {100 * us.share_high:.1f}"
+    share = f"of the optimum: {name}, after {times(us.budget)} ({interval})"
+    blocks = [("main", f"{100 * us.share_mean:.1f} %", share)]
+    if rival is not None:
+        result = "a tie" if found.verdict == "tie" else f"{name} is {found.verdict}"
+        other = f"the best other, {rival.tuner.replace('_', ' ')}, after {rival.budget}: {result}"
+        blocks.append(("", f"{100 * rival.share_mean:.1f} %", other))
+    feasible = f"of {name} runs have an answer within all limits"
+    blocks.append(("", f"{100 * us.feasible_share:.1f} %", feasible))
+    energy = f", {us.spent_j:,.0f} J" if math.isfinite(us.spent_j) else "; power was not measured"
+    blocks.append(("", f"{us.spent_s:,.0f} s", f"of measuring{energy}"))
+    shown = (
+        f'<div class="{kind}"><b>{escape(big)}</b><span>{escape(small)}</span></div>'
+        for kind, big, small in blocks
+    )
+    return f'<div class="figures">{"".join(shown)}</div>'
+
+
+def tables(comparison: Comparison, focus: str, budget: int) -> list[str]:
+    """Return the table after one budget, and after all of them."""
+    every = summaries(comparison)
+    all_budgets = _table(*text_rows(comparison, every), focus)
+    return [
+        f"<h2>After {times(budget)}, in numbers</h2>",
+        _table(*text_rows(comparison, every, budget), focus),
+        f"<details><summary>All budgets</summary>{all_budgets}</details>",
+    ]
+
+
+def breakdowns(comparison: Comparison, focus: str) -> list[str]:
+    """Return tables of mean shares by board, network and number of tenants."""
+    if not comparison.exists.any():
+        return []
+    order = sorted(comparison.tuners, key=lambda tuner: tuner != focus)
+    headings = ["share of optimum, %", "problems", *(tuner.replace("_", " ") for tuner in order)]
+    parts = []
+    for budget in (3, 8):
+        if budget > comparison.budgets[-1]:
+            continue
+        rows = [
+            [f"{group} {value}", str(count), *(f"{100 * shares[tuner]:.1f}" for tuner in order)]
+            for group in ("board", "network", "tenants")
+            for value, (count, shares) in breakdown(comparison, group, budget).items()
+        ]
+        title = f"After {times(budget)}, by board, network and number of tenants"
+        parts += [f"<h2>{title}</h2>", _table(headings, rows, focus)]
+    return parts
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], focus: str) -> str:
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    body = ""
+    for row in rows:
+        mark = ' class="focus"' if row[0] == focus.replace("_", " ") else ""
+        body += f"<tr{mark}>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        "</div>"
+    )
+
+
+def live_section(checks: Sequence[LiveCheck]) -> list[str]:
+    """Return what measuring again gave."""
+    title = "<h2>Does the trace still hold?</h2>"
+    if not checks:
+        return [title, "<p>Not checked: nothing was measured live for this report.</p>"]
+    items = "".join(
+        f"<li><b>{escape(check.label)}</b>: {escape(check.sentence())}</li>" for check in checks
+    )
+    return [title, f"<ul>{items}</ul>"]
+
+
+def provenance_section(
+    comparison: Comparison, trace: Trace | None, given: Mapping[str, Any]
+) -> list[str]:
+    """Return how the comparison and the trace were made."""
+    facts: dict[str, Any] = dict(given)
+    facts |= {
+        "seeds": list(comparison.seeds),
+        "budgets": list(comparison.budgets),
+        "tuners": list(comparison.tuners),
+    }
+    if trace is not None:
+        recorded = {
+            "file": trace.path.name,
+            "rows": len(trace.rows),
+            "failed": sum(bool(row["failure"]) for row in trace.rows),
+            "disturbed": sum(bool(row["disturbed"]) for row in trace.rows),
+            **{key: value for key, value in trace.metadata.items() if key != "space"},
+        }
+        facts["start"] = trace.space.describe(comparison.cases[0].start)
+        facts |= {f"trace.{key}": value for key, value in recorded.items()}
+    lines = [
+        f"{key}: "
+        + (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+        for key, value in facts.items()
+    ]
+    text = "\n".join(lines)
+    return ["<h2>How this was made</h2>", f"<pre>{escape(text)}</pre>"]
