@@ -17,7 +17,6 @@ from benchmarks.setup import add_bundle_option, network_files
 from envs.traces.reader import find_trace, read_trace
 from tuner.evaluate import EvaluationOptions, evaluate, trace_cases
 from tuner.evaluation.live import LiveOptions
-from tuner.evaluation.sentences import live_sentence
 
 
 def main() -> int:
@@ -41,14 +40,14 @@ def main() -> int:
     page = result.html.read_text()
     figures: list[Figure] = []
     for check in result.live:
-        print(f"{check.label}: {live_sentence(check)}")
+        print(f"{check.label}: {check.sentence()}")
         moved = 100 * max(
             abs(check.live_ips / check.trace_ips - 1),
             abs(check.live_p99_ms / check.trace_p99_ms - 1),
         )
         said = (
-            any(word in live_sentence(check) for word in ("drifted", "another machine"))
-            and escape(live_sentence(check)) in page
+            any(word in check.sentence() for word in ("drifted", "another machine"))
+            and escape(check.sentence()) in page
         )
         figures += [
             figure(

@@ -28,7 +28,7 @@ from envs.spec.objective import Objective
 from envs.spec.space import Configuration
 from tuner.console import progress_bar, table
 from tuner.device import Device, open_device
-from tuner.evaluation.simulated import can_be_kept
+from tuner.evaluation.reference import can_be_kept
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.oracle import best_scores

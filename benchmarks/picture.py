@@ -14,8 +14,9 @@ from benchmarks.setup import add_bundle_option
 from envs.files import replacing
 from envs.problems.draw import DrawOptions
 from tuner.console import progress_bar
+from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.plots import progress_plot
-from tuner.evaluation.protocol import Comparison, compare
+from tuner.evaluation.running import compare
 from tuner.evaluation.simulated import simulated_cases
 from tuner.evaluation.statistics import summarize
 from tuner.policy.bundle import Bundle, load_bundle

@@ -29,9 +29,11 @@ from envs.problems.problem import Problem
 from envs.simulator.device_model import DeviceModel
 from envs.spec.space import ConfigurationSpace
 from tuner.console import progress_bar, table
-from tuner.evaluation.protocol import Comparison, compare
+from tuner.evaluation.comparison import Comparison
+from tuner.evaluation.reference import exhaustive, searched
 from tuner.evaluation.report import write_report
-from tuner.evaluation.simulated import SimulatedCases, exhaustive, searched, simulated_cases
+from tuner.evaluation.running import compare
+from tuner.evaluation.simulated import SimulatedCases, simulated_cases
 from tuner.evaluation.statistics import Summary, summarize
 from tuner.evaluation.tables import write_runs_csv
 from tuner.policy.bundle import load_bundle
@@ -133,7 +135,7 @@ def figures_of(
                 "measurements beyond a limit": each.broken_share,
                 "answers over 5 % beyond a limit without noise": each.overrun_share,
             }
-            where = f"{each.contexts} problems x {len(comparison.seeds)} seeds"
+            where = f"{each.cases} problems x {len(comparison.seeds)} seeds"
             for (name, share), goal in zip(shares.items(), (*goals, ""), strict=True):
                 figures.append(
                     figure(f"{tuner} after {budget}: {name} ({where})", 100 * share, "%", goal)
@@ -167,8 +169,8 @@ def searched_over_exhaustive(count: int) -> float:
 def print_table(summaries: Sequence[Summary], comparison: Comparison) -> None:
     """Print the tuners, the best first within each budget."""
     print(
-        f"\nsimulated: {summaries[0].contexts} problems x {len(comparison.seeds)} seeds; "
-        f"{summaries[0].impossible_contexts} more have no answer"
+        f"\nsimulated: {summaries[0].cases} problems x {len(comparison.seeds)} seeds; "
+        f"{summaries[0].impossible_cases} more have no answer"
     )
     head = [
         "tuner",

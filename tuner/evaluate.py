@@ -20,20 +20,17 @@ from envs.errors import OptionError, TraceError, require_positive
 from envs.problems.draw import DrawOptions
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem import Problem
+from envs.spec.device import Kind
 from envs.traces.reader import Trace, find_trace, read_trace
 from tuner.cli import run_command
 from tuner.console import progress_bar, table
 from tuner.evaluation.cases import TraceCases
+from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.live import LiveOptions, check_live
-from tuner.evaluation.protocol import BUDGETS, Comparison, compare
+from tuner.evaluation.live_check import LiveCheck
 from tuner.evaluation.report import write_report
-from tuner.evaluation.sentences import (
-    LiveCheck,
-    headline,
-    learning_sentence,
-    live_sentence,
-    origin_label,
-)
+from tuner.evaluation.running import BUDGETS, compare
+from tuner.evaluation.sentences import headline, learning_sentence, origin_label
 from tuner.evaluation.simulated import SimulatedCases, simulated_cases
 from tuner.evaluation.statistics import Summary, measurements_to_reach, summaries
 from tuner.evaluation.tables import write_runs_csv, write_summary_csv
@@ -44,7 +41,7 @@ from tuner.search.oracle import Oracle
 from tuner.search.protocol import Tuner
 from tuner.search.registry import make_search
 
-#: Searches to compare with, everywhere, and what a vendor's guide says of plain computers and of boards.
+#: Searches to compare with everywhere, and the vendor's order on plain computers and on boards.
 SEARCHES = ("random", "hill_climb", "tpe", "gp", "gradient", "model_argmax", "model_refit")
 PLAIN_VENDOR, BOARD_VENDOR = ("vendor_default",), ("vendor_gpu", "vendor_gpu_dla")
 
@@ -56,9 +53,13 @@ class EvaluationOptions:
     """How to compare.
 
     Attributes:
-        objectives: how many to draw, from limits that no training draws; without a trace each comes with a problem of its own.
-        seeds: of each tuner on each of them. seed: of the draw. tuners: beside the policy; None for those that fit.
-        max_measurements: for those that would think too long about more. jobs: processes.
+        objectives: how many to draw, from limits that no training draws; without a trace each comes
+            with a problem of its own.
+        seeds: of each tuner on each objective.
+        seed: of the draw.
+        tuners: beside the policy; None for those that fit.
+        max_measurements: fewer measurements for tuners that take long to decide, by name.
+        jobs: processes.
     """
 
     objectives: int = 20
@@ -72,20 +73,32 @@ class EvaluationOptions:
         require_positive("evaluation", self, "objectives", "seeds", "jobs")
         if self.seed < 0 or any(count < 1 for count in self.max_measurements.values()):
             raise OptionError(
-                "evaluation.seed must not be below zero, and evaluation.max_measurements not below 1"
+                "evaluation.seed must not be below zero, and evaluation.max_measurements not below"
+                " 1"
             )
 
 
 @dataclass
 class EvaluateCommand:
-    """Options of python -m tuner.evaluate. `draw`: which problems to simulate where no trace is given; always from what is held out."""
+    """The options of `python -m tuner.evaluate`.
+
+    Attributes:
+        trace: the recording to compare on, by name or path; None for simulated problems.
+        bundle: the policy to compare with the searches.
+        out: folder for the report and the figures.
+        network: the ONNX files of the trace, to measure what was chosen live again.
+        choices: number of configurations to measure live.
+        draw: which problems to simulate; always from boards, networks and limits that are held out.
+        evaluation: how to compare.
+    """
 
     trace: Optional[str] = None
     bundle: Optional[str] = None
     out: str = "runs/evaluate"
+    network: list[str] = field(default_factory=list)
+    choices: int = 5
     draw: DrawOptions = field(default_factory=lambda: DrawOptions(split="held_out"))
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
-    live: LiveOptions = field(default_factory=LiveOptions)
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,7 @@ class Report:
 
 
 def main(options: EvaluateCommand) -> int:
+    """Compare, write the report and print its table."""
     cases: AnyCases
     if options.trace:
         cases = trace_cases(read_trace(find_trace(options.trace)), options.evaluation)
@@ -108,19 +122,25 @@ def main(options: EvaluateCommand) -> int:
             options.draw, options.evaluation.objectives, options.evaluation.seed
         )
     policies = {"policy": Path(options.bundle)} if options.bundle else {}
-    show(evaluate(cases, policies, options.evaluation, Path(options.out), options.live))
+    live = LiveOptions(options.network, options.choices)
+    show(evaluate(cases, policies, options.evaluation, Path(options.out), live))
     return 0
 
 
 def trace_cases(trace: Trace, options: EvaluationOptions) -> TraceCases:
-    """A trace under objectives from the held-out limits."""
+    """Return a trace under objectives from the held-out limits.
+
+    Raises:
+        TraceError: its latencies differ too little to draw such limits.
+    """
     uniforms = np.random.default_rng(options.seed).random(
         (options.objectives, uniforms_per_draw(trace.space.shape[0]))
     )
     drawn = draw_objectives(LimitRange.of(trace.batch), uniforms, "held_out")
     if not (np.isfinite(drawn.p99_ms).any(axis=1) | np.isfinite(drawn.power_w)).all():
         raise TraceError(
-            f"latencies in {trace.path.name} differ too little to draw limits that training has not seen: record more configurations"
+            f"latencies in {trace.path.name} differ too little to draw limits that training has not"
+            " seen: record more configurations"
         )
     return TraceCases(trace, drawn)
 
@@ -132,18 +152,28 @@ def evaluate(
     out: Path,
     live: LiveOptions | None = None,
 ) -> Report:
-    """Compare policy bundles with searches; writes report.html and two CSV files into `out`."""
+    """Compare policy bundles with searches; write report.html and two CSV files into `out`.
+
+    Args:
+        cases: what to compare on.
+        policies: bundles by the name that the report gives them.
+        options: how to compare.
+        out: the folder.
+        live: what to measure again; None for nothing.
+
+    Raises:
+        OptionError, TraceError, BundleError, StorageError: before the comparison, where possible.
+    """
     trace = cases.trace
     bundles = {name: load_bundle(path) for name, path in policies.items()}
     factories = factories_of(trace, bundles, options.tuners)
     limits = dict(options.max_measurements) | {
         name: bundle.budget for name, bundle in bundles.items()
     }
-    if live is not None and live.networks:  # said before the long comparison, not after it
+    live = live if live is not None and live.networks else None
+    if live is not None:
         if trace is None:
-            raise OptionError(
-                "live.networks: what was simulated cannot be run again here; give a trace"
-            )
+            raise OptionError("network: what was simulated cannot be run again here; give a trace")
         trace.check_networks(read_networks(live.networks))
     with progress_bar("comparing", len(cases)) as advance:
         comparison = compare(
@@ -161,14 +191,14 @@ def evaluate(
     csv = write_summary_csv(out / "summary.csv", summaries(comparison))
     write_runs_csv(out / "runs.csv", comparison)
     checks: tuple[LiveCheck, ...] = ()
-    if live is not None and live.networks and trace is not None:
+    if live is not None and trace is not None:
         checks = check_live(trace, comparison, live)
         write_report(html, comparison, trace, provenance=provenance, live_checks=checks, note=note)
     return Report(comparison, trace, html, csv, checks)
 
 
 def learned_from(name: str, bundle: Bundle, trace: Trace | None) -> str:
-    """What a policy has seen before the comparison, in words: a search has seen nothing, or the device model at most."""
+    """Say what a policy was trained on; a search has seen the device model at most."""
     source = bundle.provenance.get("trace") or {}
     if not source:
         where = "simulated problems of other boards, networks and limits"
@@ -180,23 +210,25 @@ def learned_from(name: str, bundle: Bundle, trace: Trace | None) -> str:
         where = "this very trace, with other limits"
     else:
         where = f"another trace, {source.get('name', 'unknown')}"
-    return f"The {name} was trained on {where}; the searches start from nothing, or (model_...) from the device model."
+    return (
+        f"The {name} was trained on {where}; the searches start from nothing, or (model_...) from"
+        " the device model."
+    )
 
 
 def factories_of(
     trace: Trace | None, bundles: Mapping[str, Bundle], searches: list[str] | None
 ) -> dict[str, Callable[[Problem], Tuner]]:
-    """What makes each tuner; on a trace the oracle comes last."""
+    """Return a factory for each tuner; on a trace the oracle comes last."""
     factories: dict[str, Callable[[Problem], Tuner]] = {
         name: partial(LearnedTuner, bundle) for name, bundle in bundles.items()
     }
-    plain = trace is not None and trace.space.device.accelerator_names[0].startswith("cpu_")
-    chosen = (
-        searches
-        if searches is not None
-        else [*SEARCHES, *(PLAIN_VENDOR if plain else BOARD_VENDOR)]
-    )
-    factories |= {name: partial(make_search, name) for name in chosen}
+    if searches is None:
+        plain = trace is not None and all(
+            each.kind is Kind.CPU for each in trace.space.device.accelerators
+        )
+        searches = [*SEARCHES, *(PLAIN_VENDOR if plain else BOARD_VENDOR)]
+    factories |= {name: partial(make_search, name) for name in searches}
     return factories if trace is None else factories | {"oracle": partial(_oracle, trace)}
 
 
@@ -218,7 +250,7 @@ HEADINGS = [
 
 
 def row_of(comparison: Comparison, each: Summary) -> list[str]:
-    """One tuner at one budget: `HEADINGS`, shares being of the oracle's throughput."""
+    """Return one tuner at one budget under `HEADINGS`."""
     shares = (
         each.share_mean,
         each.share_p5,
@@ -236,7 +268,7 @@ def row_of(comparison: Comparison, each: Summary) -> list[str]:
 
 
 def show(report: Report) -> None:
-    """The verdict, the table after three measurements, and where the rest is."""
+    """Print the verdict, the tables after three and eight measurements, and the paths."""
     comparison, trace = report.comparison, report.trace
     focus = "policy" if "policy" in comparison.tuners else comparison.tuners[0]
     print(headline(comparison, focus))
@@ -253,7 +285,7 @@ def show(report: Report) -> None:
             ],
         )
     for check in report.live:
-        print(live_sentence(check))
+        print(f"{check.label}: {check.sentence()}")
     print(f"report: {report.html}\nfigures: {report.csv}")
 
 

@@ -1,4 +1,4 @@
-"""The evaluate command, and whether a trace still holds when it is run live."""
+"""The evaluate command, with and without a trace, and its live check."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ def ties(a: Floats, b: Floats, seed: int = 0) -> str:
     The test is a paired bootstrap of the mean difference.
 
     Args:
-        a, b: [cases, seeds] or [cases], results of two tuners on the same cases and seeds; more is
-            better.
+        a: [cases, seeds] or [cases], results of a tuner; more is better.
+        b: of another tuner on the same cases and seeds.
         seed: of the resampling.
     """
     difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Cases to compare tuners on: a problem, its answers to measurements, and its best configuration."""
+"""Cases to compare tuners on: problems with their outcomes and their best configurations."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Case:
 
 
 class Cases(Protocol):
-    """Cases in order, each built on demand: a large one takes a second and a few hundred megabytes."""
+    """Cases in order, each built on demand: a large one takes a second and some 100 MB."""
 
     @property
     def trace(self) -> Trace | None:

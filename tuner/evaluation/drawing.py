@@ -21,9 +21,19 @@ INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 #: The learned policy has the one warm, saturated colour; the others are from Okabe and Ito (2008),
 #: "Color Universal Design".
 EMPHASIS = "#d1495b"
-PALETTE = ("#0072b2", "#009e73", "#a05195", "#56b4e9", "#8a6d1d", "#52606d", "#3f3f8f", "#4d8a00", "#9aa5b1")
+PALETTE = (
+    "#0072b2",
+    "#009e73",
+    "#a05195",
+    "#56b4e9",
+    "#8a6d1d",
+    "#52606d",
+    "#3f3f8f",
+    "#4d8a00",
+    "#9aa5b1",
+)
 
-#: Accelerators have colours of their own, paler than those of tuners; `MIXED` is for several at once.
+#: Accelerators have their own colours, paler than those of tuners; `MIXED` is for several at once.
 ACCELERATOR_PALETTE = ("#56b4e9", "#e69f00", "#9ad0c2", "#cc79a7", "#c2c7cc", "#b9a44c")
 MIXED = "#8d99a6"
 

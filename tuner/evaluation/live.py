@@ -1,53 +1,53 @@
-"""Does a trace still hold? What tuners chose on it, run live again."""
+"""Measure again, live, the configurations that a tuner chose on a trace."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, TypeVar
 
-from envs.runtimes.onnxruntime.engines import onnxruntime_runtime
 from envs.runtimes.recording import RecordOptions, measure_undisturbed
 from envs.runtimes.serving.measuring import ServingOptions
-from envs.spec.device import local_computer
+from envs.spec.device import available_cores
 from envs.spec.measurement import Measurement
 from envs.spec.space import Configuration
 from envs.traces.reader import Trace
 from tuner.console import progress_bar
-from tuner.evaluation.protocol import Comparison
-from tuner.evaluation.sentences import LiveCheck
+from tuner.device import open_device
+from tuner.evaluation.comparison import Comparison
+from tuner.evaluation.live_check import LiveCheck
 from tuner.evaluation.tradeoff_plot import answer_after
-from tuner.options import cache_folder, read_networks
+from tuner.options import ServeOptions
 
 Options = TypeVar("Options")
 
 
 @dataclass
 class LiveOptions:
-    """`networks`: the ONNX files of the trace; none for no live check. `choices`: how many different choices to run again."""
+    """What to measure again.
+
+    Attributes:
+        networks: the ONNX files of the trace; none for no live check.
+        choices: number of different configurations.
+    """
 
     networks: list[str] = field(default_factory=list)
     choices: int = 5
 
 
 def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tuple[LiveCheck, ...]:
-    """Measure again, as the trace was recorded, what the first tuner chose after three measurements. TraceError for other networks."""
-    networks = read_networks(options.networks)
-    trace.check_networks(networks)
+    """Measure what the first tuner chose after three measurements, as the trace was recorded."""
     choices = frequent_choices(comparison, options.choices)
-    serving = from_metadata(ServingOptions, trace.metadata.get("serving"))
     record = from_metadata(RecordOptions, trace.metadata.get("record"))
     checks = []
     with (
-        onnxruntime_runtime(
-            trace.space, [Path(path) for path in options.networks], cache_folder(), serving
-        ) as runtime,
+        open_device(serve_options_of(trace, options.networks)) as device,
         progress_bar("running live", len(choices)) as advance,
     ):
         for configuration in choices:
             recorded = trace.outcome(configuration)
-            outcome, _ = measure_undisturbed(runtime, configuration, record)
+            outcome, _ = measure_undisturbed(device.runtime, configuration, record)
             advance(trace.space.describe(configuration))
             if isinstance(outcome, Measurement) and isinstance(recorded, Measurement):
                 checks.append(
@@ -56,8 +56,7 @@ def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tu
                         live_ips=float(outcome.throughput_ips.sum()),
                         trace_p99_ms=float(recorded.p99_ms.max()),
                         live_p99_ms=float(outcome.p99_ms.max()),
-                        same_machine=local_computer(trace.space.device.accelerator_names).name
-                        == trace.space.device.name,
+                        same_machine=device.space.device.name == trace.space.device.name,
                         disturbed=outcome.disturbed,
                         label=trace.space.describe(configuration),
                     )
@@ -65,16 +64,36 @@ def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tu
     return tuple(checks)
 
 
+def serve_options_of(trace: Trace, networks: list[str]) -> ServeOptions:
+    """Return the options that serve these ONNX files as the trace was recorded."""
+    space = trace.space
+    on_gpu = trace.metadata.get("runtime") == "tensorrt"
+    tenants = space.workload.tenants
+    open_loop = any(math.isfinite(tenant.rate_ips) for tenant in tenants)
+    return ServeOptions(
+        networks=networks,
+        runtime="tensorrt" if on_gpu else "onnxruntime",
+        rates_ips=[tenant.rate_ips for tenant in tenants] if open_loop else None,
+        weights=list(space.workload.weights),
+        accelerators=list(space.device.accelerator_names),
+        cores=None if on_gpu else min(space.device.cores, available_cores()),
+        max_instances=space.max_instances,
+        batches=list(space.batches),
+        max_total_instances=space.max_total_instances,
+        serving=from_metadata(ServingOptions, trace.metadata.get("serving")),
+    )
+
+
 def from_metadata(kind: type[Options], recorded: Any) -> Options:
-    """Options as a trace has them; those it does not know keep their defaults."""
-    known = {each.name for each in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{key: value for key, value in (recorded or {}).items() if key in known})
+    """Return options as a trace has them; others keep their defaults."""
+    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{key: value for key, value in (recorded or {}).items() if key in names})
 
 
-def frequent_choices(comparison: Comparison, most: int) -> list[Configuration]:
-    """What the first tuner held best after three measurements, the most frequent choices first."""
+def frequent_choices(comparison: Comparison, count: int) -> list[Configuration]:
+    """Return the first tuner's answers after three measurements, the most frequent first."""
     choices: Counter[Configuration] = Counter()
     for per_seed in comparison.runs(comparison.tuners[0]):
         for run in per_seed:
             choices[Configuration.of(run.placements[answer_after(run, 3)])] += 1
-    return [configuration for configuration, _ in choices.most_common(most)]
+    return [configuration for configuration, _ in choices.most_common(count)]

@@ -117,9 +117,7 @@ def outcome_plot(comparison: Comparison, focus: str, budget: int = 3) -> str:
         return to_svg(figure, "Where every run ended")
 
 
-def _strip(
-    axes: Any, row: int, values: FloatArray, ink: str, random: np.random.Generator
-) -> None:
+def _strip(axes: Any, row: int, values: FloatArray, ink: str, random: np.random.Generator) -> None:
     """Draw one row of dots with quartiles."""
     dots = values
     if len(values) > MAX_STRIP_DOTS:

@@ -81,7 +81,12 @@ def write_report(
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>{STYLE}</style>"
     )
-    page = ["<!DOCTYPE html>", f'<html lang="en"><head>{head}</head><body>', *body, "</body></html>"]
+    page = [
+        "<!DOCTYPE html>",
+        f'<html lang="en"><head>{head}</head><body>',
+        *body,
+        "</body></html>",
+    ]
     return write_atomically(path, "\n".join(page) + "\n")
 
 

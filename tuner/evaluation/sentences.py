@@ -54,15 +54,13 @@ def standing(comparison: Comparison, focus: str, budget: int) -> Standing | None
     )
     if rival is None:
         return Standing(here[focus], None, "better")
-    shares = (shares_at(comparison, tuner, budget) for tuner in (focus, rival.tuner))
-    return Standing(here[focus], rival, ties(*shares))
+    ours, theirs = (shares_at(comparison, tuner, budget) for tuner in (focus, rival.tuner))
+    return Standing(here[focus], rival, ties(ours, theirs))
 
 
 def competitors(comparison: Comparison, focus: str) -> list[str]:
     """Return the other tuners that search."""
-    return [
-        tuner for tuner in comparison.tuners if tuner != focus and tuner not in NO_COMPETITOR
-    ]
+    return [tuner for tuner in comparison.tuners if tuner != focus and tuner not in NO_COMPETITOR]
 
 
 def headline(comparison: Comparison, focus: str, budget: int = 3) -> str:

@@ -12,19 +12,17 @@ import numpy as np
 
 from envs.arrays import Placements
 from envs.belief.prior import prior_of
-from envs.belief.shortlist import random_placements, search, valid
 from envs.problems.draw import DrawnProblem, DrawOptions, draw_problem, sample_placements
 from envs.problems.problem import WIDE, Problem
-from envs.problems.world import TELLING
-from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
+from envs.simulator.device_model import WINDOW_S, DeviceModel
 from envs.simulator.response import Response
 from envs.simulator.tables import Contexts
 from envs.simulator.window import applying_s, simulated_window
 from envs.spec.measurement import Measurement, MeasurementBatch, Outcome
-from envs.spec.objective import Objective, margins, rank, verdict_of
 from envs.spec.space import Configuration
 from envs.traces.reader import Trace
-from tuner.evaluation.cases import Best, Case, Session
+from tuner.evaluation.cases import Case, Session
+from tuner.evaluation.reference import exhaustive, searched
 
 #: A space above this many combinations is not listed: tuners get a random sample of this size, and
 #: may ask for every other valid configuration.

@@ -11,6 +11,8 @@ import numpy as np
 from envs.arrays import BoolArray
 from envs.spec.objective import rank, verdict_of
 from envs.traces.reader import Trace
+from tuner.evaluation.cases import Best
+from tuner.evaluation.comparison import Comparison, Run
 from tuner.evaluation.drawing import (
     ACCELERATOR_PALETTE,
     INK,
@@ -26,8 +28,6 @@ from tuner.evaluation.drawing import (
     style,
     to_svg,
 )
-from tuner.evaluation.cases import Best
-from tuner.evaluation.comparison import Comparison, Run
 
 #: More dots than this are drawn as one picture: the file would grow and show no more.
 MAX_VECTOR_DOTS = 3000

@@ -1,4 +1,4 @@
-"""A small recorded world for the tests of the evaluation: throughput and latency that can be worked out on paper."""
+"""A small recorded world whose throughput and latency can be worked out on paper."""
 
 from __future__ import annotations
 
@@ -50,11 +50,14 @@ def space_of(
 
 
 def response(configuration: Configuration, tenants: int, power: bool) -> Outcome:
-    """Throughput 10 an instance (20 on the second accelerator), p99 5 ms times instances times batch; three seconds a try."""
+    """Answer with a throughput of 10 an instance, 20 on the second accelerator.
+
+    The p99 latency is 5 ms times instances times batch; a try takes three seconds.
+    """
     throughput = [0.0] * tenants
     late = [0.0] * tenants
-    for tenant, place, instances, batch in configuration.slots():
-        throughput[tenant] += 10.0 * (1 + place) * instances
+    for tenant, accelerator_index, instances, batch in configuration.slots():
+        throughput[tenant] += 10.0 * (1 + accelerator_index) * instances
         late[tenant] = max(late[tenant], 5.0 * configuration.total_instances * batch)
     if configuration.total_instances == 2 * tenants and tenants == 1 and not power:
         return Failure(FailureKind.OUT_OF_MEMORY, "no memory left", 1.0)
@@ -77,7 +80,7 @@ def small_trace(
     keep: Callable[[Configuration], bool] = lambda _: True,
     **metadata: object,
 ) -> Trace:
-    """Written and read as any trace is."""
+    """Write a trace and read it."""
     space = space_of(names, max_instances, batches)
     configurations = [each for each in map(Configuration.of, space.catalogue) if keep(each)]
     rows = [
@@ -96,7 +99,7 @@ def small_trace(
 
 
 class InOrder:
-    """The default, then the candidates as they come."""
+    """Asks for the default, then for the candidates as they are listed."""
 
     def __init__(self, problem: Problem, backwards: bool = False) -> None:
         self.told: list[Outcome] = []

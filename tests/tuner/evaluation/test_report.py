@@ -1,3 +1,5 @@
+"""The report, its sentences, and its labels."""
+
 from __future__ import annotations
 
 import math
@@ -12,9 +14,10 @@ from envs.spec.objective import Objectives
 from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
 from tuner.evaluation.cases import TraceCases
 from tuner.evaluation.drawing import spread
-from tuner.evaluation.protocol import compare
-from tuner.evaluation.report import LiveCheck, report_html, verdict_on_learning, write_report
-from tuner.evaluation.sentences import headline, live_sentence
+from tuner.evaluation.live_check import LiveCheck
+from tuner.evaluation.report import write_report
+from tuner.evaluation.running import compare
+from tuner.evaluation.sentences import headline, learning_sentence, verdict_on_learning
 
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 
@@ -65,6 +68,10 @@ def compared(trace, *p99_ms, power_w=math.inf, seeds=(0, 1), budgets=(1, 3, 8), 
     return compare(tuners or {"policy": backwards, "in_order": InOrder}, cases, seeds, budgets)
 
 
+def report_text(comparison, trace) -> str:
+    return write_report(trace.path.with_name("text.html"), comparison, trace).read_text()
+
+
 def test_a_report_stands_alone_and_says_where_its_numbers_come_from(tmp_path):
     trace = small_trace(tmp_path, ("<b>", "cost $x_1$"), batches=(1,), power=True)
     comparison = compared(trace, 40.0, 20.0, 1.0, power_w=13.5)
@@ -96,19 +103,19 @@ def test_a_report_stands_alone_and_says_where_its_numbers_come_from(tmp_path):
 
 def test_a_report_without_power_or_with_one_run_or_nothing_to_find(tmp_path):
     trace = small_trace(tmp_path)
-    found = read(report_html(compared(trace, 10.0, seeds=(0,), budgets=(1,)), trace))
+    found = read(report_text(compared(trace, 10.0, seeds=(0,), budgets=(1,)), trace))
     assert "power was not measured" in found.text
     assert "joules" not in found.text
     assert "nan" not in found.text.lower().replace("nano", "")
-    nothing = read(report_html(compared(trace, 0.5), trace))
+    nothing = read(report_text(compared(trace, 0.5), trace))
     assert "nothing to find" in nothing.text
-    free = read(report_html(compared(trace, math.inf), trace))
+    free = read(report_text(compared(trace, math.inf), trace))
     assert "no limit" in free.text
 
 
 def test_simulated_is_never_called_measured(tmp_path):
     trace = small_trace(tmp_path, runtime="simulated", complete=False)
-    text = read(report_html(compared(trace, 10.0), trace)).text
+    text = read(report_text(compared(trace, 10.0), trace)).text
     assert "Replayed from a trace simulated for Test board" in text
     assert "incomplete recording" in text
 
@@ -138,29 +145,42 @@ def test_the_headline_says_what_others_need(tmp_path):
     assert headline(short, "policy").endswith("nothing else gets as far within 3 measurements.")
 
 
-def test_whether_learning_was_needed():
-    assert verdict_on_learning(80, 100).startswith(
+def test_it_says_if_learning_was_needed():
+    assert verdict_on_learning(80, 100, 7500.0, "policy", 8).startswith(
         "No learning was needed: the space has 80 configurations"
     )
-    needed = verdict_on_learning(960, 100, 7500.0, "policy", 3, 12.0)
-    assert (
-        needed
-        == "Enumerating the space costs 960 measurements, 2.1 h; the policy is within 3 % of the optimum after 3 measurements, 12 s."
+    needed = verdict_on_learning(960, 100, 7500.0, "policy", 8, 3, 12.0)
+    assert needed == (
+        "Enumerating the space costs 960 measurements, 2.1 h; the policy is within 3 % of the"
+        " optimum after 3 measurements, 12 s."
     )
-    assert "does not get within 3 % of the optimum" in verdict_on_learning(960, 100, 7500.0)
+
+
+def test_a_tuner_that_never_gets_near_is_held_to_the_measurements_that_it_made(tmp_path):
+    trace = small_trace(tmp_path, max_instances=4, batches=(1, 2, 4, 8), power=True)
+    cases = TraceCases(trace, limits(1, math.inf))
+    tuners = {"policy": InOrder, "other": backwards}
+    comparison = compare(tuners, cases, (0,), (3, 100), {"policy": 2})
+    assert learning_sentence(comparison, trace, "policy").endswith(
+        "the policy does not get within 3 % of the optimum within its 2 measurements."
+    )
 
 
 def test_a_live_check_in_words():
-    assert live_sentence(LiveCheck(100, 108, 20, 19, True, False)).startswith("within 10 %")
-    assert live_sentence(LiveCheck(100, 100, 20, 25, True, False)).startswith(
-        "the machine drifted by 25 %"
+    assert LiveCheck(100, 108, 20, 19, True, False).sentence().startswith("within 10 %")
+    assert (
+        LiveCheck(100, 100, 20, 25, True, False)
+        .sentence()
+        .startswith("the machine drifted by 25 %")
     )
-    assert live_sentence(LiveCheck(100, 200, 20, 25, False, False)).startswith(
-        "measured on another machine"
+    assert (
+        LiveCheck(100, 200, 20, 25, False, False)
+        .sentence()
+        .startswith("measured on another machine")
     )
-    assert "do not trust" in live_sentence(LiveCheck(100, 100, 20, 20, True, True))
-    assert live_sentence(LiveCheck(math.nan, 100, 20, 20, True, False)).startswith(
-        "nothing can be said"
+    assert "do not trust" in LiveCheck(100, 100, 20, 20, True, True).sentence()
+    assert (
+        LiveCheck(math.nan, 100, 20, 20, True, False).sentence().startswith("nothing can be said")
     )
 
 

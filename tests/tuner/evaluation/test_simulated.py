@@ -24,13 +24,12 @@ from envs.spec.measurement import Measurement, Origin
 from envs.spec.objective import Objective
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import workload_of
-from tuner.evaluation.protocol import compare
-from tuner.evaluation.report import report_html
+from tuner.evaluation.reference import exhaustive, searched
+from tuner.evaluation.report import write_report
+from tuner.evaluation.running import compare
 from tuner.evaluation.simulated import (
-    LISTED,
+    MAX_LISTED,
     applying_s,
-    exhaustive,
-    searched,
     simulated_case,
     simulated_cases,
 )
@@ -45,7 +44,7 @@ def small_model(
     most: int = 2,
     board_name: str = "orin_nx_16",
 ) -> DeviceModel:
-    """Small enough to enumerate, with two tenants as well."""
+    """Return a model whose space can be enumerated, with two tenants as well."""
     tables = tuple(reference_network(name) for name in ("resnet50", "mobilenet_v2")[:tenants])
     workload = workload_of(
         [described(table) for table in tables],
@@ -66,7 +65,8 @@ def small_problem(
 
 
 def case_of(**options: float):
-    return simulated_case(small_problem(**options), np.random.default_rng(0), (1, 2))  # type: ignore[arg-type]
+    drawn = small_problem(**options)  # type: ignore[arg-type]
+    return simulated_case(drawn, np.random.default_rng(0), (1, 2))
 
 
 def tried(case, seed: int, configurations: list[Configuration]) -> list[Measurement]:
@@ -137,7 +137,7 @@ def test_the_reference_is_the_best_there_is() -> None:
     ]
     kept = [score for score, violation in verdicts if violation <= 0]
     assert case.best.exists
-    assert case.best.found == "exhaustive"
+    assert case.best.method == "exhaustive"
     assert case.best.score_ips == pytest.approx(max(kept), rel=1e-5)
     nothing = case_of(p99_ms=0.001)
     assert not nothing.best.exists
@@ -145,7 +145,7 @@ def test_the_reference_is_the_best_there_is() -> None:
 
 
 def as_measured(case):
-    """Without noise, as a measurement."""
+    """Return the outcome without noise, as a measurement."""
 
     def measure(configuration: Configuration) -> Measurement:
         true, window = case.truth(configuration.array()[None]), case.session(0)(configuration)
@@ -183,7 +183,7 @@ def test_searching_two_tenants_comes_within_a_percent_of_looking_at_everything(s
         exhaustive(model, truth, objective, model.space.catalogue),
         searched(model, truth, objective),
     )
-    assert found.found == "searched"
+    assert found.method == "searched"
     assert found.exists == best.exists
     assert found.score_ips >= 0.99 * best.score_ips
 
@@ -211,7 +211,7 @@ def test_drawn_cases_are_held_out_repeatable_and_independent_of_their_number() -
 
 def test_a_space_too_large_to_list_is_open() -> None:
     model = small_model(2, batches=(1, 2, 4, 8), most=4)
-    assert model.space.combinations > LISTED
+    assert model.space.combinations > MAX_LISTED
     objective = Objective((50.0, 50.0), 20.0)
     case = simulated_case(
         DrawnProblem("large", model, objective, model.drawn(np.random.default_rng(0), 1)),
@@ -219,7 +219,7 @@ def test_a_space_too_large_to_list_is_open() -> None:
         (0,),
     )
     assert case.problem.open
-    assert case.best.found == "searched"
+    assert case.best.method == "searched"
     assert 10_000 < len(case.problem.candidates) <= 20_010
     for name in ("random", "hill_climb", "tpe", "gradient", "model_argmax", "vendor_gpu_dla"):
         comparison = compare({name: partial(make_search, name)}, [case], [0], (6,))
@@ -241,7 +241,7 @@ def test_a_comparison_of_simulated_cases_tells_boards_networks_and_tenants_apart
     assert (curves(comparison, "random").share[comparison.exists] <= 1).all()
     assert set(breakdown(comparison, "tenants", 3)) <= {"1", "2"}
     assert set(breakdown(comparison, "network", 3)) == {"resnet50", "mobilenet_v2"}
-    html = report_html(comparison, None)
+    html = write_report(tmp_path / "report.html", comparison, None).read_text()
     assert "Simulated by the device model; no device was measured" in html
     assert "board Jetson Orin NX 16 GB" in html
     assert "recorded configuration" not in html
@@ -256,7 +256,7 @@ def test_more_processes_give_the_same() -> None:
     one, two = (compare(factories, cases, [0], (3,), jobs=jobs) for jobs in (1, 2))
     for mine, theirs in zip(one.records, two.records, strict=True):
         assert mine.run.score_ips.tolist() == theirs.run.score_ips.tolist()
-    assert one.contexts == two.contexts
+    assert one.cases == two.cases
 
 
 def test_a_search_that_believes_a_model_needs_one() -> None:

@@ -1,3 +1,5 @@
+"""Runs and comparisons on a small trace."""
+
 from __future__ import annotations
 
 import math
@@ -12,12 +14,12 @@ from envs.spec.objective import Objective, Objectives
 from envs.spec.space import Configuration
 from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
 from tuner.evaluation.cases import TraceCases, starting_configuration
-from tuner.evaluation.protocol import BUDGETS, compare, run_tuner, usable_budgets
+from tuner.evaluation.running import BUDGETS, compare, run_tuner, usable_budgets
 
 LIMITS = Objectives(np.array([[10.0], [1.0]]), np.array([math.inf, math.inf]))
 
 
-def problem_of(trace, p99_ms=10.0):
+def small_problem(trace, p99_ms=10.0):
     return Problem(
         trace.space,
         trace.placements,
@@ -28,7 +30,7 @@ def problem_of(trace, p99_ms=10.0):
 
 def test_a_run_counts_every_measurement_from_the_default_on(tmp_path):
     trace = small_trace(tmp_path, power=True)
-    problem = problem_of(trace)
+    problem = small_problem(trace)
     tuner = InOrder(problem)
     run = run_tuner(tuner, problem, trace.outcome, 5)
     assert len(run) == 5
@@ -47,7 +49,7 @@ def test_a_run_counts_every_measurement_from_the_default_on(tmp_path):
 
 def test_starting_elsewhere_is_refused(tmp_path):
     trace = small_trace(tmp_path)
-    problem = problem_of(trace)
+    problem = small_problem(trace)
     tuner = InOrder(problem)
     tuner.told.append(None)
     with pytest.raises(ConfigurationError, match="must first ask for the default"):
@@ -56,7 +58,7 @@ def test_starting_elsewhere_is_refused(tmp_path):
 
 def test_a_failure_scores_nothing_costs_time_and_draws_the_mean_power(tmp_path):
     trace = small_trace(tmp_path)  # without power, two instances fail
-    problem = problem_of(trace)
+    problem = small_problem(trace)
     run = run_tuner(InOrder(problem), problem, trace.outcome, len(trace.rows))
     failed = np.isnan(run.throughput_ips[:, 0])
     assert failed.any()
@@ -68,7 +70,7 @@ def test_a_failure_scores_nothing_costs_time_and_draws_the_mean_power(tmp_path):
 
 def test_what_is_no_candidate_scores_nothing(tmp_path):
     trace = small_trace(tmp_path, keep=lambda each: each.total_instances < 4)
-    problem = problem_of(trace)
+    problem = small_problem(trace)
     tuner = InOrder(problem)
     tuner._queue[1] = Configuration((((2, 1), (2, 1)),))
     run = run_tuner(tuner, problem, trace.outcome, 2)
@@ -91,7 +93,7 @@ def test_budgets_above_the_number_of_candidates_are_dropped():
 
 
 @pytest.mark.parametrize("names", [("net",), ("net", "other")])
-def test_compare_runs_every_tuner_on_every_context_and_seed(tmp_path: Path, names):
+def test_compare_runs_every_tuner_on_every_case_and_seed(tmp_path: Path, names):
     trace = small_trace(tmp_path, names, batches=(1, 2) if len(names) == 1 else (1,))
     limits = Objectives(np.repeat(LIMITS.p99_ms, len(names), axis=1) * len(names), LIMITS.power_w)
     seen: list[str] = []
@@ -105,20 +107,20 @@ def test_compare_runs_every_tuner_on_every_context_and_seed(tmp_path: Path, name
     )
     assert comparison.tuners == ("a", "b")
     assert comparison.budgets == (1, 3, 5)
-    assert comparison.asked_budget == 999
+    assert comparison.requested_budget == 999
     assert len(comparison.records) == 2 * 3 * 2
-    assert len(seen) == len(comparison.contexts) == 2
+    assert len(seen) == len(comparison.cases) == 2
     assert comparison.candidates == len(trace.rows)
     assert comparison.names == names
     assert {len(record.run) for record in comparison.records if record.tuner == "b"} == {3}
     assert comparison.exists.tolist() == [True, False]
-    assert [context.best.violation > 0 for context in comparison.contexts] == [False, True]
-    assert {context.best.found for context in comparison.contexts} == {"exhaustive"}
+    assert [case.best.violation > 0 for case in comparison.cases] == [False, True]
+    assert {case.best.method for case in comparison.cases} == {"exhaustive"}
     best = comparison.runs("a")[0][0]
     assert best.throughput_ips.shape == (5, len(names))
 
 
-def test_the_same_seed_is_the_same_problem_for_all_and_differs_between_contexts(tmp_path):
+def test_the_same_seed_is_the_same_problem_for_all_and_differs_between_cases(tmp_path):
     trace = small_trace(tmp_path)
     seeds: dict[str, list[int]] = {"a": [], "b": []}
 
