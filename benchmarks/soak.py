@@ -14,6 +14,7 @@ python -m benchmarks.soak --minutes 5
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
 import time
@@ -166,6 +167,12 @@ class Phase:
         )
 
     @property
+    def share(self) -> float:
+        """Served throughput over the best fixed one; NaN if every fixed one served nothing."""
+        fixed_ips = self.fixed[0]
+        return self.served_ips / fixed_ips if fixed_ips > 0 else math.nan
+
+    @property
     def broken(self) -> int:
         """Number of periods that broke the limit."""
         return sum(not period.kept for period in self.periods)
@@ -294,7 +301,7 @@ def main() -> int:
     failures = sum(
         event.kind is EventKind.POLICY_FAILED for period in periods for event in period.events
     )
-    shares = [phase.served_ips / phase.fixed[0] for phase in every]
+    shares = [phase.share for phase in every]
     alone = [
         period
         for period in periods[10:]
@@ -324,7 +331,7 @@ def main() -> int:
         ),
         figure(
             "throughput over the best fixed configuration of each phase, least",
-            100 * float(np.min(shares)),
+            100 * float(np.nanmin(shares)),
             "%",
             ">= 95",
         ),
@@ -357,7 +364,7 @@ def show(every: list[Phase]) -> None:
             str(len(phase.periods)),
             f"{served:.0f}",
             f"{fixed:.0f}",
-            f"{served / fixed:.1%}",
+            f"{phase.share:.1%}",
         )
         rows.append(
             [
