@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from envs.arrays import Placements
 from envs.belief.prior import prior_of
 from envs.problems.problem import WIDE, Problem
-from envs.simulator.device_model import DeviceModel
 from envs.spec.measurement import Outcome
 from envs.spec.objective import Objective
 from envs.spec.space import Configuration
+from tuner.device import ModelAt
 from tuner.policy.bundle import Bundle
 from tuner.policy.online_tuner import OnlineTuner
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from tuner.policy.window_history import DeviceHistory
-
-#: Returns the model of the device at arrival rates [T], infinite for a closed loop.
-Models = Callable[[tuple[float, ...]], DeviceModel]
 
 
 class Decider:
@@ -28,7 +23,7 @@ class Decider:
     The tuner is made anew when they change, and is told what still counts of the measurements.
 
     Args:
-        model_at: returns the model of the device at given arrival rates.
+        model_at: returns the model of the device at arrival rates [T].
         possible: [N, T, A, 2], what can be served; None for every valid configuration.
         first: what to measure first, such as the last good configuration of an earlier run; None
             to follow the model.
@@ -43,7 +38,7 @@ class Decider:
     def __init__(
         self,
         bundle: Bundle,
-        model_at: Models,
+        model_at: ModelAt,
         possible: Placements | None,
         objective: Objective,
         rates_ips: tuple[float, ...],
