@@ -26,15 +26,15 @@ class _Waits(NamedTuple):
     """Requests by how they wait: three kinds met busy instances, two kinds a free one.
 
     Attributes:
-        busy: [3, B] share of the requests of each kind that met busy instances.
-        span: [3, B] these wait evenly up to it,
-        again: [B] and with this chance, that their batch leaves them behind,
-        scale: [B] exponentially longer with this mean.
-        met: [3, B] the size of the batch they become part of.
-        free: [2, B] share of the requests of each kind that met a free instance.
-        late: [B] these wait `max_wait_s` with this chance,
-        rest: [B] else evenly up to it.
-        found: [2, B] the size of the batch they become part of.
+        busy: [3, B] share of the requests that met busy instances, by kind.
+        span: [3, B] bound up to which their waits are uniform.
+        again: [B] chance that a full batch leaves one of them behind.
+        scale: [B] mean of the exponential wait that follows then.
+        met: [3, B] size of the batch that they become part of.
+        free: [2, B] share of the requests that met a free instance, by kind.
+        late: [B] chance that one of them waits `max_wait_s`.
+        rest: [B] bound up to which the other waits are uniform.
+        found: [2, B] size of the batch that they become part of.
     """
 
     busy: FloatArray
