@@ -286,6 +286,7 @@ def _live(
     on_gpu = serve.runtime == "tensorrt"
     with contextlib.ExitStack() as undo:
         undo.callback(factory.close)
+        space.default()  # an empty space fails here, before anything is built
         sensor = probe_sensor(serve.sensor, on_gpu=on_gpu)
         undo.callback(sensor.close)
         limit = Objective((), math.inf if power_w is None else power_w)

@@ -1,4 +1,4 @@
-"""What the attacks share: a payload that would show that it ran, and folders as they were before and after."""
+"""Helpers for attacks: a payload that leaves a mark if it runs, and checks of folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from envs.errors import TunerError
 
 
 class Payload:
-    """Whoever unpickles this makes a file."""
+    """An object whose unpickling creates a file."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -28,7 +28,7 @@ class Payload:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Everything in a folder, by its path: what a link points to, the hash of a file."""
+    """Return all entries of a folder by path: targets of links and hashes of files."""
     found = {}
     for where, folders, files in os.walk(folder):
         for path in (Path(where, name) for name in (*folders, *files)):
@@ -44,22 +44,22 @@ def tree(folder: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def untouched(folder: Path, but: tuple[Path, ...] = ()) -> Iterator[None]:
-    """Nothing may appear, go or change in `folder`, except inside `but`."""
+    """Check that nothing appears, vanishes or changes in `folder`, except inside `but`."""
     before = tree(folder)
     yield
     after = tree(folder)
     inside = tuple(str(path.relative_to(folder)) for path in but)
-    moved = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert {
         name
-        for name in moved
+        for name in changed
         if not any(name == each or name.startswith(f"{each}/") for each in inside)
     } == set()
 
 
 @contextlib.contextmanager
 def refused(words: str, kind: type[TunerError] = TunerError) -> Iterator[None]:
-    """One sentence of the project's own, in one line that steers no terminal."""
+    """Expect an error of the project on one printable line."""
     with pytest.raises(kind, match=words) as caught:
         yield
     message = str(caught.value)
@@ -69,7 +69,7 @@ def refused(words: str, kind: type[TunerError] = TunerError) -> Iterator[None]:
 
 @contextlib.contextmanager
 def little_memory(mib: int) -> Iterator[None]:
-    """So much more address space than now, and no more: who believes a number in a file gets a MemoryError, not the computer's memory."""
+    """Limit the growth of the address space, so that a false size in a file is a MemoryError."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(
@@ -82,14 +82,14 @@ def little_memory(mib: int) -> Iterator[None]:
 
 
 def array_bytes(array: np.ndarray, pickled: bool = False) -> bytes:
-    """An .npy file."""
+    """Return an .npy file."""
     content = io.BytesIO()
     np.lib.format.write_array(content, array, allow_pickle=pickled)
     return content.getvalue()
 
 
 def claiming(shape: tuple[int, ...], dtype: str = "<f4", content: bytes = b"") -> bytes:
-    """An .npy file whose header says what is not there."""
+    """Return an .npy file whose header claims more than its content."""
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         file, {"descr": dtype, "fortran_order": False, "shape": shape}

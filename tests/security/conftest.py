@@ -1,4 +1,4 @@
-"""What the service takes over in the process of the tests goes back."""
+"""Restore the signal handlers that `tuner.deploy` replaces."""
 
 from __future__ import annotations
 

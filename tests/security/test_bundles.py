@@ -1,4 +1,4 @@
-"""A policy bundle from a stranger: it runs nothing, writes nothing, fills no memory, and is refused in one sentence."""
+"""Policy bundles from an attacker run nothing, write nothing and fill no memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GOOD = shipped("checkpoints") / "reference.bundle"
 def altered(
     path: Path, changes: dict[str, bytes | None], compression: int = zipfile.ZIP_STORED
 ) -> Path:
-    """The bundle that comes with the project, some members replaced, added, or left out where the change is None."""
+    """Return the shipped bundle with members replaced, added, or removed if the change is None."""
     return write_zip(
         path,
         {
@@ -59,7 +59,7 @@ def text_array(text: bytes) -> bytes:
     return array_bytes(np.frombuffer(text, dtype=np.uint8))
 
 
-def test_what_is_altered_below_is_good_otherwise(tmp_path: Path) -> None:
+def test_bundles_without_an_attack_are_accepted(tmp_path: Path) -> None:
     assert load_bundle(altered(tmp_path / "b", {})).budget == load_bundle(GOOD).budget
     assert load_bundle(altered(tmp_path / "b", {"manifest.npy": manifest()})).provenance == {}
 
@@ -71,7 +71,7 @@ def test_an_array_of_objects_is_not_unpickled(tmp_path: Path, member: str) -> No
     with untouched(tmp_path), refused("holds object, not numbers", BundleError):
         load_bundle(bundle)
     np.load(bundle, allow_pickle=True)[member]
-    assert (tmp_path / "ran").exists(), "the payload works where somebody unpickles it"
+    assert (tmp_path / "ran").exists(), "the payload runs if it is unpickled"
 
 
 @pytest.mark.parametrize("name", ["trust", "manifest", "extra.pkl", "data.pkl", "__init__.py"])
@@ -100,7 +100,7 @@ def test_a_pickle_in_the_place_of_an_array_is_not_unpickled(tmp_path: Path, name
         "\x1b[2J.npy",
     ],
 )
-def test_names_that_are_paths_lead_nowhere(tmp_path: Path, name: str) -> None:
+def test_names_that_are_paths_are_refused(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "inside"
     folder.mkdir()
     bundle = altered(folder / "evil.bundle", {name: array_bytes(np.zeros(2, np.float32))})
@@ -127,9 +127,7 @@ def test_a_member_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     [(2**28,), (2**40,), (2**62,), (2**70,), (2**31, 2**31), (-1,), (-2, -2), (2, 2**40), ()],
 )
 @pytest.mark.parametrize("name", ["trust", "manifest", "first.bias"])
-def test_a_shape_that_is_not_there_takes_no_memory(
-    tmp_path: Path, name: str, shape: tuple[int, ...]
-) -> None:
+def test_a_false_shape_takes_no_memory(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
     bundle = altered(tmp_path / "evil.bundle", {f"{name}.npy": claiming(shape, content=b"\0" * 8)})
     with little_memory(200), refused("is damaged", BundleError):
         load_bundle(bundle)
@@ -155,7 +153,7 @@ def test_a_strange_type_is_refused(tmp_path: Path, dtype: Any) -> None:
         "{",
     ],
 )
-def test_a_header_that_is_no_header_is_refused(
+def test_an_invalid_header_is_refused(
     tmp_path: Path, header: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -164,7 +162,7 @@ def test_a_header_that_is_no_header_is_refused(
         load_bundle(altered(tmp_path / "evil.bundle", {"trust.npy": content}))
 
 
-#: More than a bundle may have, in a few kilobytes.
+#: More data than a bundle may have, compressed to a few kilobytes.
 BOMB = claiming((65 << 18,), content=bytes(65 << 20))
 
 
@@ -187,13 +185,13 @@ def test_a_bomb_that_understates_its_size_is_not_unpacked(tmp_path: Path) -> Non
 
 
 def patched(path: Path, offset: int, value: int) -> Path:
-    """Another number in both headers of every member: at `offset` in the local one, two bytes further on in the directory."""
+    """Change a number in both headers of all members; the directory has it two bytes later."""
     content = bytearray(path.read_bytes())
-    for mark, at in ((b"PK\x03\x04", offset), (b"PK\x01\x02", offset + 2)):
-        place = content.find(mark)
-        while place >= 0:
-            struct.pack_into("<H", content, place + at, value)
-            place = content.find(mark, place + 4)
+    for mark, shift in ((b"PK\x03\x04", offset), (b"PK\x01\x02", offset + 2)):
+        start = content.find(mark)
+        while start >= 0:
+            struct.pack_into("<H", content, start + shift, value)
+            start = content.find(mark, start + 4)
     path.write_bytes(content)
     return path
 
@@ -246,13 +244,13 @@ def test_a_manifest_of_wrong_types_is_refused(tmp_path: Path, changes: dict[str,
         b'{"format": ' + b"9" * 10_000 + b"}",
     ],
 )
-def test_a_manifest_that_is_none_is_refused(tmp_path: Path, text: bytes) -> None:
+def test_an_invalid_manifest_is_refused(tmp_path: Path, text: bytes) -> None:
     with refused("is damaged", BundleError):
         load_bundle(altered(tmp_path / "evil.bundle", {"manifest.npy": text_array(text)}))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_none_are_refused_wherever_they_stand(
+def test_numbers_that_are_not_finite_are_refused_in_every_array(
     tmp_path: Path, value: float
 ) -> None:
     for name, array in load_bundle(GOOD).weights.items():
@@ -261,26 +259,30 @@ def test_numbers_that_are_none_are_refused_wherever_they_stand(
             load_bundle(altered(tmp_path / "evil.bundle", {f"{name}.npy": array_bytes(array)}))
 
 
-def test_the_commands_say_it_in_one_line_and_write_nothing(tmp_path: Path) -> None:
+def test_the_commands_print_one_line_and_write_nothing(tmp_path: Path) -> None:
     evil = np.array([Payload(tmp_path / "ran")], dtype=object)
     bundle = altered(tmp_path / "evil.bundle", {"trust.npy": array_bytes(evil, pickled=True)})
     with untouched(tmp_path):
+        out = tmp_path / "out"
         for name, arguments in (
-            ("export", ["target=policy"]),
-            ("evaluate", ["trace=resnet50", "evaluation.objectives=1"]),
+            ("export", ["--target", "policy", "--bundle", bundle, "--out", out]),
+            (
+                "evaluate",
+                ["trace=resnet50", "evaluation.objectives=1", f"bundle={bundle}", f"out={out}"],
+            ),
         ):
-            told = call(name, *arguments, f"bundle={bundle}", f"out={tmp_path / 'out'}")
-            assert told.returncode == 2
+            result = call(name, *arguments)
+            assert result.returncode == 2
             assert (
-                told.stderr
-                == f"error: {bundle} is damaged or no policy bundle (ValueError: an array holds object, not numbers)\n"
+                result.stderr == f"error: {bundle} is damaged or no policy bundle "
+                "(ValueError: an array holds object, not numbers)\n"
             )
 
 
-def test_what_is_written_replaces_a_link_and_follows_none(
+def test_saving_replaces_a_link_and_follows_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither in the place of the bundle nor of the unfinished file, whose name can be guessed."""
+    """The name of the temporary file can be guessed, so that it may be a link too."""
     precious = tmp_path / "precious"
     precious.write_text("keep")
     monkeypatch.setattr("os.getpid", lambda: 7)

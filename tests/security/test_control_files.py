@@ -1,4 +1,4 @@
-"""The small files that a controller reads while it serves: none of them ends it, hangs it, fills its memory, or leads its writing elsewhere."""
+"""Small files that the controller reads cannot end it, hang it, fill its memory or redirect it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of engines, where somebody else may have been: nothing in it is followed, believed, or read without end."""
+"""Engines in a folder that an attacker may have changed are not trusted."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def test_no_file_is_read_or_written_through_a_link(
         cache.remember_failure(IDENTITY, "no memory")
     path = named(cache, tmp_path, ending)
     outside = tmp_path / "outside"
-    outside.write_bytes(path.read_bytes())  # even where it is what belongs there
+    outside.write_bytes(path.read_bytes())  # even a link to the right content
     path.unlink()
     path.symlink_to(outside)
     before = outside.read_bytes()
-    told = {
+    found = {
         "timing": lambda: cache.timings(HOST),
         "failed.json": lambda: cache.failure(IDENTITY),
     }.get(ending, lambda: cache.load(IDENTITY))()
-    assert not told
+    assert not found
     path.unlink(missing_ok=True)
     path.symlink_to(outside)
     cache.keep(IDENTITY, b"other", {})
@@ -62,7 +62,7 @@ def test_no_file_is_read_or_written_through_a_link(
     assert not path.is_symlink()
 
 
-def test_a_link_to_nothing_does_not_appear(cache: EngineCache, tmp_path: Path) -> None:
+def test_the_target_of_a_dangling_link_is_not_created(cache: EngineCache, tmp_path: Path) -> None:
     for ending in ENDINGS:
         path = named(cache, tmp_path, ending)
         path.unlink(missing_ok=True)
@@ -74,7 +74,7 @@ def test_a_link_to_nothing_does_not_appear(cache: EngineCache, tmp_path: Path) -
     assert cache.load(IDENTITY) == (b"plan", {})
 
 
-def test_a_plan_without_end_is_not_read(cache: EngineCache, tmp_path: Path) -> None:
+def test_a_huge_plan_is_not_read(cache: EngineCache, tmp_path: Path) -> None:
     plan = named(cache, tmp_path, "plan")
     with plan.open("r+b") as file:
         file.truncate(MAX_BYTES + 1)  # takes no room on the disk
@@ -86,7 +86,7 @@ def test_a_plan_without_end_is_not_read(cache: EngineCache, tmp_path: Path) -> N
     "content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"", b"[]", b"null", b"9" * 5000]
 )
 @pytest.mark.parametrize("ending", ["json", "failed.json"])
-def test_a_manifest_that_is_none_is_not_believed(
+def test_an_invalid_manifest_is_not_used(
     cache: EngineCache, tmp_path: Path, ending: str, content: bytes
 ) -> None:
     named(cache, tmp_path, ending).write_bytes(content)
@@ -119,7 +119,7 @@ def test_nothing_in_the_folder_is_unpickled(cache: EngineCache, tmp_path: Path) 
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_folder_in_the_place_of_a_plan_is_no_plan(cache: EngineCache, tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_plan_is_not_used(cache: EngineCache, tmp_path: Path) -> None:
     plan = named(cache, tmp_path, "plan")
     plan.unlink()
     plan.mkdir()

@@ -1,4 +1,4 @@
-"""Names that are paths, commands or terminal controls, through the real commands: everything stays in the folders that were given."""
+"""Commands write into the given folders alone, also for names that are paths or commands."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CONTROLS = ["two\nlines", "\x1b]0;owned\x07", "\u202egnp"]
 
 @pytest.fixture
 def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder inside one that is watched, with a cache and an output folder of its own."""
+    """Return a folder that is watched; the working folder, cache and output folder are inside."""
     for name in ("work", "networks", "out"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -62,9 +62,7 @@ def allowed(place: Path) -> tuple[Path, ...]:
 
 
 @pytest.mark.parametrize("name", [*NAMES, *CONTROLS], ids=ascii)
-def test_what_is_deployed_writes_into_its_folder_alone(
-    place: Path, small_onnx: Path, name: str
-) -> None:
+def test_deploy_writes_into_its_folder_alone(place: Path, small_onnx: Path, name: str) -> None:
     path, out = named(place, small_onnx, name), place / "out"
     given = [
         "--runtime",
@@ -93,8 +91,8 @@ def test_what_is_deployed_writes_into_its_folder_alone(
         1,
     ]
     with untouched(place, allowed(place)):
-        told = call("deploy", *given)
-    assert told.returncode == 0, told.stderr
+        result = call("deploy", *given)
+    assert result.returncode == 0, result.stderr
     assert {each.name for each in out.iterdir()} <= {"state", "journal", "lock"}
     (line,) = (out / "journal").read_text().splitlines()
     assert path.stem in json.loads(line)["tenants"]
@@ -102,16 +100,16 @@ def test_what_is_deployed_writes_into_its_folder_alone(
 
 
 @pytest.mark.parametrize("name", ["..", "$(touch ran)", "n" * 180])
-def test_what_is_recorded_and_tuned_writes_into_its_folders_alone(
+def test_record_tune_and_export_write_into_their_folders_alone(
     place: Path, small_onnx: Path, name: str
 ) -> None:
     path, out = named(place, small_onnx, name), place / "out"
     small = ("--max-instances", 1, "--batches", 1, "--warmup-s", 0.02, "--cores", 1)
     quick = ("--window-s", 0.05, "--attempts", 1)
     with untouched(place, allowed(place)):
-        told = call("record", *small, *quick, "--network", path, "--out", out / "t.parquet")
-        assert told.returncode == 0, told.stderr
-        told = call(
+        result = call("record", *small, *quick, "--network", path, "--out", out / "t.parquet")
+        assert result.returncode == 0, result.stderr
+        result = call(
             "tune",
             *small,
             "--network",
@@ -125,15 +123,15 @@ def test_what_is_recorded_and_tuned_writes_into_its_folders_alone(
             "--measurements",
             3,
         )
-        assert told.returncode in (0, 3), told.stderr
+        assert result.returncode in (0, 3), result.stderr
         given = (
             f"--network={path}",
             f"--answer={out / 'answer.json'}",
             f"--out={out / 'export'}",
             "--cores=1",
         )
-        told = call("export", "--target", "triton", *given)
-        assert told.returncode == 0, told.stderr
+        result = call("export", "--target", "triton", *given)
+        assert result.returncode == 0, result.stderr
     assert {each.name for each in out.iterdir()} == {"t.parquet", "answer.json", "export"}
     assert read_trace(out / "t.parquet").space.workload.names == (path.stem,)
     assert all(each.name.isascii() and each.name.isprintable() for each in out.rglob("*"))
@@ -142,20 +140,20 @@ def test_what_is_recorded_and_tuned_writes_into_its_folders_alone(
     )
 
 
-def test_a_file_whose_name_is_no_text_is_refused(place: Path, small_onnx: Path) -> None:
+def test_a_file_whose_name_is_not_text_is_refused(place: Path, small_onnx: Path) -> None:
     path = named(place, small_onnx, "\udcff")
     with untouched(place, (place / "out" / "lock",)):
         with refused("is not UTF-8: rename it", NetworkError):
             read_network(path)
-        told = call(
+        result = call(
             "deploy", "--runtime", "simulated", "--network", path, "--lock", place / "out" / "lock"
         )
-    assert (told.returncode, told.stderr.count("\n")) == (2, 1)
-    assert "is not UTF-8: rename it" in told.stderr
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "is not UTF-8: rename it" in result.stderr
 
 
 @pytest.mark.parametrize("name", CONTROLS, ids=ascii)
-def test_a_name_that_no_trace_could_carry_is_refused_before_anything_is_measured(
+def test_a_name_that_a_trace_cannot_hold_is_refused_before_the_first_measurement(
     place: Path, small_onnx: Path, name: str
 ) -> None:
     path = named(place, small_onnx, name)
@@ -181,12 +179,12 @@ def test_a_name_that_no_trace_could_carry_is_refused_before_anything_is_measured
         ("record", ["--network", "../../x.onnx", "--out", "OUT/t.parquet"]),
     ],
 )
-def test_names_that_are_looked_up_lead_nowhere(
+def test_options_that_are_paths_are_refused(
     place: Path, command: str, arguments: list[Any]
 ) -> None:
     given = [str(each).replace("OUT", str(place / "out")) for each in arguments]
     with untouched(place, (place / "out" / "lock",)):
-        told = call(command, *given)
-    assert told.returncode == 2
-    assert told.stderr.count("\n") == 1, told.stderr
-    assert told.stderr[:-1].isprintable()
+        result = call(command, *given)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert result.stderr[:-1].isprintable()

@@ -1,4 +1,4 @@
-"""An ONNX file from a stranger: it reads nothing outside its folder, loads no library, runs no code, and writes nowhere but into the cache."""
+"""ONNX files from an attacker read and write nothing outside, and run no code."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def saved(
 
 
 def kept_apart(location: str, name: str = "w", **more: str) -> Any:
-    """A tensor of 16 numbers whose values are in another file."""
+    """Return a tensor of 16 numbers whose values are in another file."""
     tensor = numpy_helper.from_array(np.zeros(16, np.float32), name)
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
-    for key, said in {"location": location, **more}.items():
-        tensor.external_data.add(key=key, value=said)
+    for key, text in {"location": location, **more}.items():
+        tensor.external_data.add(key=key, value=text)
     return tensor
 
 
@@ -70,7 +70,7 @@ ADD = helper.make_node("Add", ["x", "w"], ["y"])
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Of the model; a secret of the right size lies outside."""
+    """Return the folder of the model; a secret of the right size lies outside."""
     (tmp_path / "secret").write_bytes(b"\x01" * 64)
     (tmp_path / "models").mkdir()
     return tmp_path / "models"
@@ -115,7 +115,7 @@ def in_sparse(folder: Path, tensor: Any) -> Path:
     return saved(folder / "net.onnx", [ADD], sparse=[sparse])
 
 
-@pytest.mark.parametrize("place", [in_weights, in_constant, in_branch, in_function, in_sparse])
+@pytest.mark.parametrize("attack", [in_weights, in_constant, in_branch, in_function, in_sparse])
 @pytest.mark.parametrize(
     "location",
     [
@@ -129,13 +129,13 @@ def in_sparse(folder: Path, tensor: Any) -> Path:
     ],
 )
 def test_no_part_of_a_model_reads_outside_its_folder(
-    folder: Path, location: str, place: Callable[[Path, Any], Path]
+    folder: Path, location: str, attack: Callable[[Path, Any], Path]
 ) -> None:
     (folder / "deep").mkdir()
     (folder / "linked").symlink_to(
         folder.parent if location == "linked/secret" else folder.parent / "secret"
     )
-    path = place(folder, kept_apart(location))
+    path = attack(folder, kept_apart(location))
     for read in (read_network, read_layers):
         with (
             untouched(folder.parent),
@@ -144,8 +144,8 @@ def test_no_part_of_a_model_reads_outside_its_folder(
             read(path)
 
 
-def test_an_address_is_no_place_for_weights(folder: Path) -> None:
-    """ONNX Runtime keeps tensors in memory under this name, the offset being the address; some versions take it from a file too."""
+def test_a_memory_address_is_not_read_as_weights(folder: Path) -> None:
+    """ONNX Runtime uses this location for tensors in memory; some versions accept it from files."""
     secret = np.full(16, 42.0, np.float32)
     location = "*/_ORT_MEM_ADDR_/*"
     (folder / "*" / "_ORT_MEM_ADDR_").mkdir(parents=True)
@@ -156,7 +156,7 @@ def test_an_address_is_no_place_for_weights(folder: Path) -> None:
         )
 
 
-def test_a_pipe_or_a_folder_in_the_place_of_weights_is_refused(folder: Path) -> None:
+def test_a_pipe_or_a_folder_in_place_of_weights_is_refused(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     (folder / "folder").mkdir()
     for location in ("pipe", "folder", ".", "", "nothing", "new\nline", "\x1b[2J"):
@@ -176,24 +176,22 @@ def test_a_pipe_or_a_folder_in_the_place_of_weights_is_refused(folder: Path) -> 
         {"offset": "x"},
     ],
 )
-def test_places_beyond_the_end_of_weights_end_in_a_sentence(
+def test_offsets_beyond_the_end_of_weights_are_refused(
     folder: Path, more: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What reads weights is ONNX and ONNX Runtime: whatever they make of it, nothing is served, exported, or read from elsewhere."""
+    """ONNX and ONNX Runtime read weights; nothing may be exported or read from elsewhere."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder.parent / "cache"))
     (folder / "weights").write_bytes(b"\x01" * 64)
     path = in_weights(folder, kept_apart("weights", **more))
     for target, accelerator in (("trtexec", "cuda"), ("triton", "cpu_int8")):
         with untouched(folder.parent, (folder.parent / "cache",)), little_memory(1000):
-            told = call(
+            result = call(
                 "export",
-                f"target={target}",
-                f"network={path}",
-                f"out={folder.parent / 'out'}",
-                f"configuration=[{{accelerator: {accelerator}, instances: 1, batch: 1}}]",
+                *("--target", target, "--network", path, "--out", folder.parent / "out"),
+                *("--configuration", f"{accelerator}=1x1"),
             )
-        assert (told.returncode, told.stderr.count("\n")) == (2, 1), told.stderr
-        assert "weights" in told.stderr
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+        assert "weights" in result.stderr
 
 
 OPERATORS = [
@@ -235,9 +233,8 @@ def test_an_operator_of_another_domain_loads_and_runs_nothing(
     with untouched(folder.parent, (cache,)):
         with refused("free.onnx", NetworkError):
             read_network(free)
-        network = read_network(
-            fixed
-        )  # its shapes are given, so that only who runs it can say that nobody knows the operator
+        # All shapes are given, so that only the runtime can notice the unknown operator.
+        network = read_network(fixed)
         space = ConfigurationSpace(local_computer(cores=1), workload_of([network]), 1, (2,))
         factory = OnnxEngineFactory(space, [fixed], cache)
         with refused("ONNX Runtime cannot load fixed.onnx", ConfigurationFailed):
@@ -248,7 +245,7 @@ def test_an_operator_of_another_domain_loads_and_runs_nothing(
 
 
 def calling(path: Path, bodies: dict[str, list[str]], top: str) -> Path:
-    """Local functions, each a chain of calls of others, or of Relu."""
+    """Return a model whose local functions are chains of calls of each other or of Relu."""
     functions = []
     for name, calls in bodies.items():
         ends = ["a", *(f"t{position}" for position in range(1, len(calls))), "b"]
@@ -267,7 +264,7 @@ def calling(path: Path, bodies: dict[str, list[str]], top: str) -> Path:
     )
 
 
-def test_functions_that_call_themselves_or_each_other_without_end_are_refused(
+def test_endless_calls_of_functions_are_refused(
     tmp_path: Path,
 ) -> None:
     chain = {f"F{i}": [f"F{i + 1}"] for i in range(3000)} | {"F3000": ["Relu"]}
@@ -290,15 +287,15 @@ def test_functions_that_call_themselves_or_each_other_without_end_are_refused(
     )
 
 
-def test_functions_that_grow_without_end_are_not_written_out(tmp_path: Path) -> None:
+def test_functions_that_grow_exponentially_are_not_inlined(tmp_path: Path) -> None:
     """Eight functions that each call the next one ten times: a hundred million nodes."""
     laughs = {f"F{i}": [f"F{i + 1}"] * 10 for i in range(8)} | {"F8": ["Relu"]}
     with little_memory(300), refused("has more than 200,000 nodes", NetworkError):
         read_network(calling(tmp_path / "net.onnx", laughs, "F0"))
 
 
-def test_graphs_in_graphs_without_end_are_refused(tmp_path: Path) -> None:
-    """Deeper than protobuf allows, written by hand: a graph, its node, an attribute of that, a graph again and again."""
+def test_deeply_nested_graphs_are_refused(tmp_path: Path) -> None:
+    """Deeper than protobuf allows: a graph in an attribute of a node of a graph, and so on."""
     content = b""
     for _ in range(2000):
         for field in (6, 5, 1):
@@ -327,19 +324,20 @@ def varint(number: int) -> bytes:
         ["n", 2**50],
     ],
 )
-def test_sizes_that_no_computer_has_take_no_memory(
+def test_huge_sizes_take_no_memory(
     tmp_path: Path, shape: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = saved(tmp_path / "net.onnx", [helper.make_node("Relu", ["x"], ["y"])], shape=shape)
     with untouched(tmp_path, (tmp_path / "cache",)), little_memory(500):
-        told = call("tune", f"network={path}", "p99_ms=50", "space.max_instances=1")
-    assert told.returncode == 2
-    assert "Traceback" not in told.stderr
-    assert "error: " in told.stderr.splitlines()[-1]
+        result = call("tune", "--network", path, "--p99-ms", 50, "--max-instances", 1)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith((f"error: {path} ", "error: no configuration is valid"))
 
 
-def test_what_does_not_fit_is_not_quantised(tmp_path: Path) -> None:
+def test_a_network_beyond_the_memory_is_not_quantised(tmp_path: Path) -> None:
     path = saved(
         tmp_path / "net.onnx", [helper.make_node("Relu", ["x"], ["y"])], shape=["n", 2**20, 2**20]
     )
@@ -348,7 +346,7 @@ def test_what_does_not_fit_is_not_quantised(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
-def test_names_inside_a_file_are_said_in_one_line(tmp_path: Path) -> None:
+def test_names_inside_a_file_are_printed_on_one_line(tmp_path: Path) -> None:
     nasty = "two\nlines\x1b]0;owned\x07"
     relu = helper.make_node("Relu", [nasty], ["y"], name=nasty)
     graph = helper.make_graph([relu], nasty, [value(nasty, ["n", nasty])], [value("y")])
@@ -379,7 +377,7 @@ def test_names_inside_a_file_are_said_in_one_line(tmp_path: Path) -> None:
 def test_a_link_in_the_cache_is_replaced_and_not_served(
     small_onnx: Path, cache: Path, tmp_path: Path
 ) -> None:
-    """The INT8 copy of a network is what is run: another file in its place must not be, even where the checksum beside it fits."""
+    """The INT8 copy is run; a link in its place must not be, even if the checksum fits."""
     network = read_network(small_onnx)
     made = quantized(small_onnx, network, tmp_path / "cache", samples=1)
     precious = tmp_path / "precious"

@@ -1,4 +1,4 @@
-"""The folder of a training from a stranger: going on with it unpickles nothing and writes nothing outside it."""
+"""Resuming a training folder of an attacker unpickles nothing and writes nothing outside."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def checkpoint(trace_world: TraceWorld, tmp_path_factory: pytest.TempPathFactory
 
 
 def serialized(payload: object) -> dict[str, str]:
-    """How stable-baselines3 keeps what is no JSON; reading it back is unpickling."""
+    """Return an object as stable-baselines3 stores it; reading it would unpickle."""
     return {
         ":type:": "<class 'function'>",
         ":serialized:": base64.b64encode(pickle.dumps(payload)).decode(),
@@ -76,7 +76,7 @@ def serialized(payload: object) -> dict[str, str]:
 
 
 def pickled(payload: object) -> bytes:
-    """As torch writes tensors, with something else inside."""
+    """Return a file of tensors of torch with another object inside."""
     content = io.BytesIO()
     torch.save({"first.weight": payload}, content)
     return content.getvalue()
@@ -86,9 +86,9 @@ def test_a_checkpoint_is_not_unpickled(
     checkpoint: Path, trace_world: TraceWorld, tmp_path: Path
 ) -> None:
     members = members_of(checkpoint)
-    told = json.loads(members["data"])
+    result = json.loads(members["data"])
     evil = serialized(Payload(tmp_path / "ran"))
-    data = {key: evil if isinstance(value, dict) else value for key, value in told.items()} | {
+    data = {key: evil if isinstance(value, dict) else value for key, value in result.items()} | {
         "more": evil,
         "policy_class": evil,
     }
@@ -97,10 +97,10 @@ def test_a_checkpoint_is_not_unpickled(
     with untouched(tmp_path):
         model = resume_model(path, env, OPTIONS)
         model.learn(56, reset_num_timesteps=False)
-    assert model.num_timesteps == told["num_timesteps"] + 56
-    with pytest.raises(Exception):  # noqa: B017, PT011 (what its pieces end in does not matter)
+    assert model.num_timesteps == result["num_timesteps"] + 56
+    with pytest.raises(Exception):  # noqa: B017, PT011 (any error will do)
         PPO.load(path, env, device="cpu")
-    assert (tmp_path / "ran").exists(), "the payload works where somebody unpickles it"
+    assert (tmp_path / "ran").exists(), "the payload runs if it is unpickled"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_weights_are_tensors_alone(
     assert (tmp_path / "ran").exists()
 
 
-def test_the_command_goes_on_with_a_foreign_run_and_runs_nothing_of_it(
+def test_the_command_resumes_a_foreign_run_and_runs_nothing_of_it(
     trace: Trace, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -134,9 +134,9 @@ def test_the_command_goes_on_with_a_foreign_run_and_runs_nothing_of_it(
         | {"data": json.dumps(data).encode(), "policy.pth": pickled(Payload(tmp_path / "ran"))},
     )
     with untouched(tmp_path, (run,)):
-        told = train(trace, run, "agent.steps=200")
-        assert (told.returncode, told.stderr.count("\n")) == (2, 1), told.stderr
-        assert "checkpoint.zip cannot be resumed here" in told.stderr
+        result = train(trace, run, "agent.steps=200")
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+        assert "checkpoint.zip cannot be resumed here" in result.stderr
         write_zip(run / "checkpoint.zip", members | {"data": json.dumps(data).encode()})
         assert train(trace, run, "agent.steps=200").returncode == 0
 
@@ -160,7 +160,7 @@ def test_a_checkpoint_of_other_facts_is_refused(
         resume_model(path, make_env(trace_world, OPTIONS, 0), OPTIONS)
 
 
-def test_a_checkpoint_with_numbers_that_are_none_or_too_many_is_refused(
+def test_a_checkpoint_with_nan_or_too_much_data_is_refused(
     checkpoint: Path, trace_world: TraceWorld, tmp_path: Path
 ) -> None:
     env, members = make_env(trace_world, OPTIONS, 0), members_of(checkpoint)
@@ -208,15 +208,15 @@ def test_a_run_does_not_write_through_a_link(
         outside.mkdir() if name.startswith("tensorboard") else outside.write_text("keep")
     (run / name).symlink_to(outside)
     with untouched(tmp_path):
-        told = train(trace, run)
-    assert told.returncode == 2
+        result = train(trace, run)
+    assert result.returncode == 2
     assert (
-        told.stderr
-        == f"error: {run / name} is a link out of the folder of the run: remove it, or choose another run_dir\n"
+        result.stderr == f"error: {run / name} is a link out of the folder of the run: "
+        "remove it, or choose another run_dir\n"
     )
 
 
-def test_a_link_that_stays_inside_is_no_harm(tmp_path: Path) -> None:
+def test_a_link_inside_the_folder_is_accepted(tmp_path: Path) -> None:
     run = tmp_path / "run"
     (run / "tensorboard" / "PPO_1").mkdir(parents=True)
     (run / "latest").symlink_to("tensorboard/PPO_1")
@@ -231,17 +231,17 @@ def test_a_link_that_stays_inside_is_no_harm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"[" * 100_000, b"\xff", b"", b"3" * 10_000, b"{" + b" " * (2 << 20)]
 )
-def test_what_a_run_is_said_to_be_is_read_within_bounds(
+def test_the_description_of_a_run_is_read_within_bounds(
     trace: Trace, tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "run.json").write_bytes(content)
     with untouched(tmp_path):
-        told = train(trace, tmp_path)
-    assert (told.returncode, told.stderr.count("\n")) == (2, 1)
-    assert "holds a training with another world" in told.stderr
+        result = train(trace, tmp_path)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "holds a training with another world" in result.stderr
 
 
-# Problems that a run has drawn.
+# Problems of a run.
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +277,7 @@ CHANGES: dict[str, Callable[[np.ndarray, Path], bytes | None]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_problems_that_are_none_are_refused(problems: Path, tmp_path: Path, change: str) -> None:
+def test_damaged_problems_are_refused(problems: Path, tmp_path: Path, change: str) -> None:
     members = members_of(problems)
     for name in members:
         content = CHANGES[change](np.load(io.BytesIO(members[name])), tmp_path / "ran")
@@ -293,7 +293,7 @@ def test_problems_that_are_none_are_refused(problems: Path, tmp_path: Path, chan
             Pool.load(str(path))
 
 
-def test_problems_are_no_bomb(tmp_path: Path) -> None:
+def test_a_zip_bomb_of_problems_is_not_unpacked(tmp_path: Path) -> None:
     path = write_zip(
         tmp_path / "problems.npz",
         {"mean.npy": claiming((1 << 26,), content=bytes(1 << 28))},

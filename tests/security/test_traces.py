@@ -1,4 +1,4 @@
-"""A recording from a stranger, and a journal in the place where one is to be written."""
+"""Traces and journals from an attacker run nothing, fill no memory and print no controls."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ def rewritten(
     facts: dict[str, Any] | None = None,
     text: bytes | None = None,
 ) -> Path:
-    """The trace with other columns, facts, or another text in the place of its facts."""
+    """Return the trace with other columns or facts, or with a text in place of its facts."""
     whole = pyarrow.parquet.read_table(trace.path)
-    said = (
+    metadata = (
         json.dumps(json.loads(whole.schema.metadata[METADATA_KEY]) | (facts or {})).encode()
         if text is None
         else text
     )
     table = whole if table is None else table
     pyarrow.parquet.write_table(
-        table.replace_schema_metadata({**(table.schema.metadata or {}), METADATA_KEY: said}), path
+        table.replace_schema_metadata({**(table.schema.metadata or {}), METADATA_KEY: metadata}),
+        path,
     )
     return path
 
@@ -56,7 +57,7 @@ def space_of(trace: Trace) -> dict[str, Any]:
     return json.loads(json.dumps(trace.space.to_dict()))
 
 
-def test_what_is_altered_below_is_good_otherwise(trace: Trace, tmp_path: Path) -> None:
+def test_traces_without_an_attack_are_accepted(trace: Trace, tmp_path: Path) -> None:
     assert len(read_trace(rewritten(trace, tmp_path / "t.parquet")).rows) == len(trace.rows)
     assert (
         read_trace(rewritten(trace, tmp_path / "t.parquet", facts={"space": space_of(trace)})).space
@@ -65,7 +66,7 @@ def test_what_is_altered_below_is_good_otherwise(trace: Trace, tmp_path: Path) -
 
 
 def test_an_extension_type_is_not_unpickled(trace: Trace, tmp_path: Path) -> None:
-    """Arrow before 14.0.1 unpickled what this metadata holds while it read the schema (CVE-2023-47248)."""
+    """Arrow before 14.0.1 unpickled this metadata while it read the schema (CVE-2023-47248)."""
     evil = pickle.dumps(Payload(tmp_path / "ran"))
     table = pyarrow.parquet.read_table(trace.path)
     names = {
@@ -79,12 +80,10 @@ def test_an_extension_type_is_not_unpickled(trace: Trace, tmp_path: Path) -> Non
         trace, tmp_path / "evil.parquet", table.cast(pyarrow.schema(fields, metadata=more))
     )
     with untouched(tmp_path):
-        assert read_trace(path).space == trace.space, (
-            "what it claims beside its numbers is not even looked at"
-        )
+        assert read_trace(path).space == trace.space, "the metadata of fields is not read"
 
 
-def test_a_pickle_in_the_place_of_a_trace_or_its_facts_is_not_unpickled(
+def test_a_pickle_in_place_of_a_trace_or_its_facts_is_not_unpickled(
     trace: Trace, tmp_path: Path
 ) -> None:
     evil = pickle.dumps(Payload(tmp_path / "ran"))
@@ -120,8 +119,8 @@ def test_facts_of_any_size_and_depth_are_refused(trace: Trace, tmp_path: Path) -
             read_trace(rewritten(trace, tmp_path / "evil.parquet", text=text))
 
 
-def test_more_rows_than_anybody_measures_are_not_unpacked(trace: Trace, tmp_path: Path) -> None:
-    """Fifty million rows of nothing: 50 KB on the disk, gigabytes as rows."""
+def test_too_many_rows_are_not_unpacked(trace: Trace, tmp_path: Path) -> None:
+    """Fifty million equal rows have 50 KB on the disk and gigabytes in memory."""
     count = 50_000_000
     nothing = pyarrow.DictionaryArray.from_arrays(
         pyarrow.array(np.zeros(count, np.int8)), pyarrow.array([0], pyarrow.int16())
@@ -133,7 +132,7 @@ def test_more_rows_than_anybody_measures_are_not_unpacked(trace: Trace, tmp_path
         read_trace(path)
 
 
-def test_texts_longer_than_any_recording_are_not_unpacked(
+def test_too_long_texts_are_not_unpacked(
     trace: Trace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("envs.traces.reader.MAX_BYTES", 1 << 22)
@@ -149,21 +148,21 @@ NAMES = ["two\nlines", "\x1b]0;owned\x07", "\x1b[2J", "a\x00b", "‮gnp.exe", "\
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("place", ["device", "power_mode", "tenant", "network", "started"])
-def test_names_that_steer_a_terminal_are_refused(
-    trace: Trace, tmp_path: Path, name: str, place: str
+@pytest.mark.parametrize("owner", ["device", "power_mode", "tenant", "network", "started"])
+def test_names_with_terminal_controls_are_refused(
+    trace: Trace, tmp_path: Path, name: str, owner: str
 ) -> None:
     described = space_of(trace)
-    if place in ("device", "power_mode"):
-        described["device"][{"device": "name"}.get(place, place)] = name
-    elif place == "tenant":
+    if owner in ("device", "power_mode"):
+        described["device"][{"device": "name"}.get(owner, owner)] = name
+    elif owner == "tenant":
         described["workload"]["tenants"][0]["name"] = name
-    elif place == "network":
+    elif owner == "network":
         described["workload"]["tenants"][0]["network"]["name"] = name
     path = rewritten(
         trace,
         tmp_path / "evil.parquet",
-        facts={"started": name} if place == "started" else {"space": described},
+        facts={"started": name} if owner == "started" else {"space": described},
     )
     with refused("printable text", TraceError):
         read_trace(path)
@@ -269,7 +268,7 @@ def test_a_space_of_wrong_types_is_refused(
 @pytest.mark.parametrize(
     ("instances", "batches"), [(10**9, [1]), (32_001, [1]), (1000, list(range(1, 101)))]
 )
-def test_a_space_of_more_choices_than_anybody_has_is_not_written_out(
+def test_a_space_of_too_many_choices_is_not_enumerated(
     trace: Trace, tmp_path: Path, instances: int, batches: list[int]
 ) -> None:
     described = space_of(trace) | {"max_instances": instances, "batches": batches}
@@ -319,7 +318,7 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("column", "value", "words"), CELLS, ids=lambda value: repr(value)[:24])
-def test_cells_that_nobody_measured_are_refused(
+def test_impossible_cells_are_refused(
     trace: Trace, tmp_path: Path, column: str, value: Any, words: str
 ) -> None:
     values = pyarrow.parquet.read_table(trace.path)[column].to_pylist()
@@ -338,7 +337,7 @@ def test_cells_that_nobody_measured_are_refused(
         )
 
 
-def test_nothing_but_nan_is_refused(trace: Trace, tmp_path: Path) -> None:
+def test_a_trace_of_nan_alone_is_refused(trace: Trace, tmp_path: Path) -> None:
     table = pyarrow.parquet.read_table(trace.path)
     for name in table.column_names:
         if pyarrow.types.is_floating(table.schema.field(name).type):
@@ -349,7 +348,7 @@ def test_nothing_but_nan_is_refused(trace: Trace, tmp_path: Path) -> None:
         read_trace(rewritten(trace, tmp_path / "evil.parquet", table))
 
 
-def test_columns_of_other_kinds_are_refused(trace: Trace, tmp_path: Path) -> None:
+def test_columns_of_other_types_are_refused(trace: Trace, tmp_path: Path) -> None:
     count = len(trace.rows)
     for name in (
         "net0.p99_ms",
@@ -361,7 +360,7 @@ def test_columns_of_other_kinds_are_refused(trace: Trace, tmp_path: Path) -> Non
     ):
         for values in ([[1.0, 2.0]] * count, [{"a": 1}] * count, [b"\xff\x00"] * count):
             if name == "disturbed":
-                continue  # anything is true or false
+                continue  # every value is true or false
             with refused("damaged contents|infinite|outside", TraceError):
                 read_trace(
                     rewritten(trace, tmp_path / "evil.parquet", with_column(trace, name, values))
@@ -371,8 +370,8 @@ def test_columns_of_other_kinds_are_refused(trace: Trace, tmp_path: Path) -> Non
 MARKUP = '<script>fetch("http://x")</script><img src=x onerror=alert(1)>"\'&'
 
 
-def test_a_report_runs_no_script_and_a_table_no_formula(trace: Trace, tmp_path: Path) -> None:
-    """What a trace says of itself stands in the report, which a browser opens, and in tables, which a spreadsheet opens."""
+def test_reports_run_no_script_and_tables_run_no_formula(trace: Trace, tmp_path: Path) -> None:
+    """Names of a trace reach the report, for browsers, and tables, for spreadsheets."""
     name = f'=HYPERLINK("http://x","y"){MARKUP}'
     table = pyarrow.parquet.read_table(trace.path)
     table = table.rename_columns(
@@ -392,7 +391,7 @@ def test_a_report_runs_no_script_and_a_table_no_formula(trace: Trace, tmp_path: 
     }
     path = rewritten(trace, tmp_path / "evil.parquet", table, facts)
     with untouched(tmp_path, (tmp_path / "out",)):
-        told = call(
+        result = call(
             "evaluate",
             f"trace={path}",
             f"out={tmp_path / 'out'}",
@@ -400,7 +399,7 @@ def test_a_report_runs_no_script_and_a_table_no_formula(trace: Trace, tmp_path: 
             "evaluation.seeds=1",
             "evaluation.tuners=[random,hill_climb]",
         )
-    assert told.returncode == 0, told.stderr
+    assert result.returncode == 0, result.stderr
     page = (tmp_path / "out" / "report.html").read_text()
     assert "&lt;script&gt;" in page
     assert "<script" not in page.lower()
@@ -426,7 +425,7 @@ def journal_of(path: Path, rows: int = 2) -> Path:
 @pytest.mark.parametrize(
     "content", ["my only copy", "my only copy\nsecond line without an end", '{"format": 1', ""]
 )
-def test_a_link_in_the_place_of_a_journal_is_not_followed(tmp_path: Path, content: str) -> None:
+def test_a_link_in_place_of_a_journal_is_not_followed(tmp_path: Path, content: str) -> None:
     (tmp_path / "precious").write_text(content)
     (tmp_path / "t.parquet.journal").symlink_to("precious")
     with untouched(tmp_path), refused("cannot write", StorageError):
@@ -436,7 +435,7 @@ def test_a_link_in_the_place_of_a_journal_is_not_followed(tmp_path: Path, conten
         TraceWriter(tmp_path / "new.parquet", WORLD, FACTS)
 
 
-def test_a_pipe_in_the_place_of_a_journal_is_refused(tmp_path: Path) -> None:
+def test_a_pipe_in_place_of_a_journal_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "t.parquet.journal")
     with untouched(tmp_path), refused("is not a plain file", StorageError):
         TraceWriter(tmp_path / "t.parquet", WORLD, FACTS)
@@ -452,7 +451,7 @@ def test_a_pipe_in_the_place_of_a_journal_is_refused(tmp_path: Path) -> None:
         '{"form'[:3] + "x",
     ],
 )
-def test_a_file_that_is_no_journal_is_not_cut(tmp_path: Path, content: str) -> None:
+def test_a_foreign_file_in_place_of_a_journal_is_not_cut(tmp_path: Path, content: str) -> None:
     (tmp_path / "t.parquet.journal").write_text(content)
     with untouched(tmp_path), refused("is not a journal of a recording", TraceError):
         TraceWriter(tmp_path / "t.parquet", WORLD, FACTS)
@@ -471,7 +470,7 @@ def test_a_file_that_is_no_journal_is_not_cut(tmp_path: Path, content: str) -> N
         pickle.dumps(1, 0).decode().replace("\n", ""),
     ],
 )
-def test_rows_that_are_none_are_refused(tmp_path: Path, row: str) -> None:
+def test_invalid_rows_are_refused(tmp_path: Path, row: str) -> None:
     journal = journal_of(tmp_path / "t.parquet")
     journal.write_text(journal.read_text() + row + "\n")
     with untouched(tmp_path), refused("holds rows of another recording|not a journal", TraceError):
@@ -496,7 +495,7 @@ def test_rows_of_wrong_types_are_refused(tmp_path: Path, column: str, value: Any
         TraceWriter(tmp_path / "t.parquet", WORLD, FACTS)
 
 
-def test_what_is_published_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publishing_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     precious = tmp_path / "precious"
     precious.write_text("keep")
     monkeypatch.setattr("os.getpid", lambda: 7)
