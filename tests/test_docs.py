@@ -124,6 +124,19 @@ def test_the_readmes_python_block_runs(folder: Path, capsys: pytest.CaptureFixtu
     assert "measured" in capsys.readouterr().out
 
 
+def test_the_blocks_of_the_python_page_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(folder / "a.onnx", folder / "my.onnx")
+    shutil.copy(folder / "b.onnx", folder / "other.onnx")
+    for name, shorter in (("window_s", 0.1), ("measurements", 3)):
+        monkeypatch.setitem(tuner.optimize.__kwdefaults__, name, shorter)
+    names: dict[str, object] = {}
+    for block in blocks(ROOT / "docs" / "python.md", "python"):
+        exec(compile(block.replace("window_s=3.0", "window_s=0.1"), "python.md", "exec"), names)
+    assert {"measured", "(simulated)"} <= set(capsys.readouterr().out.split())
+
+
 def test_the_readme_has_at_most_1000_words() -> None:
     assert len(README.split()) <= 1000
 
