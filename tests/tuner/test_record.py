@@ -14,7 +14,9 @@ import pytest
 
 from envs.spec.measurement import Measurement
 from envs.spec.space import Configuration
+from envs.testing.tensorrt import stand_ins
 from envs.traces.reader import read_trace
+from tests.commands import call
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,3 +113,62 @@ def test_ctrl_c_leaves_a_partial_trace_that_works(
     # The signal may come between the journal's line and the row that is kept in memory.
     assert 2 <= len(trace.rows) < len(trace.space.catalogue)
     assert not trace.metadata["complete"]
+
+
+SMALL = ("--max-instances", 1, "--batches", 1, 4)
+TRACE = ("--runtime", "replayed", "--trace", "resnet50", "--plan", "random", "--samples", 9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "origin", "rows"),
+    [
+        (("--network", "NET", *SMALL, "--runtime", "simulated"), "simulated", 80),
+        (TRACE, "replayed", 9),
+        (("--network", "NET", *SMALL, "--runtime", "tensorrt", "--plan", "random"), "measured", 5),
+    ],
+    ids=["simulated", "replayed", "tensorrt"],
+)
+def test_every_runtime_is_recorded_and_its_origin_is_said(
+    arguments: tuple[object, ...],
+    origin: str,
+    rows: int,
+    small_onnx: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    out = tmp_path / "t.parquet"
+    given = [small_onnx if each == "NET" else each for each in arguments]
+    more = ("--samples", rows, "--attempts", 1, "--window-s", 0.05, "--warmup-s", 0.02)
+    with stand_ins():
+        told = call("record", *given, *more, "--out", out)
+    assert told.returncode == 0, told.stderr
+    assert f"({origin}); 0 are there already" in told.stdout
+    trace = read_trace(out)
+    assert len(trace.rows) == rows
+    assert trace.metadata["origin"] == origin
+    assert not trace.batch.failed.any()
+
+
+def test_a_recording_of_the_model_says_so_when_it_is_replayed(
+    small_onnx: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "t.parquet"
+    told = call("record", "--network", small_onnx, *SMALL, "--runtime", "simulated", "--out", out)
+    assert told.returncode == 0, told.stderr
+    told = call("tune", "--runtime", "replayed", "--trace", out, "--measurements", 3)
+    assert told.returncode == 0, told.stderr
+    assert told.stderr == "t.parquet was recorded in the device model: nothing was measured\n"
+
+
+def test_a_large_space_is_recorded_by_samples(
+    small_onnx: Path, other_onnx: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "t.parquet"
+    given = ("--network", small_onnx, other_onnx, small_onnx, "--runtime", "simulated")
+    told = call("record", *given, "--out", out)
+    assert told.returncode == 2
+    assert "choose some of them with --plan lhs" in told.stderr
+    told = call("record", *given, "--out", out, "--plan", "lhs", "--samples", 20)
+    assert told.returncode == 0, told.stderr
+    assert len(read_trace(out).rows) == 20

@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 from stable_baselines3 import PPO
 
+from envs.testing.tensorrt import stand_ins
 from tests.commands import Told, call
 from tuner.options import shipped
 from tuner.policy.bundle import load_bundle
@@ -67,6 +68,56 @@ def test_the_shipped_policy_answers_within_eight_measurements(
     assert answer["configuration"][0]["tenant"] == "small"
     assert answer["p99_ms"][0] <= 500
     assert answer["throughput_ips"][0] > 0
+
+
+BOARD = ("--runtime", "simulated", "--board", "orin_nano_8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "origin"),
+    [
+        (("--network", "NET", *BOARD, "--mode", "15W", "--power-w", 9, *SMALL), "simulated"),
+        (("--runtime", "replayed", "--trace", "resnet50", "--p99-ms", 400), "replayed"),
+        (
+            ("--network", "NET", "--runtime", "tensorrt", "--board", "agx_orin_64", *SMALL),
+            "measured",
+        ),
+    ],
+    ids=["simulated", "replayed", "tensorrt"],
+)
+def test_every_runtime_is_tuned_and_its_origin_is_said(
+    arguments: tuple[object, ...], origin: str, small_onnx: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "answer.json"
+    given = [small_onnx if each == "NET" else each for each in arguments]
+    with stand_ins():
+        told = tune(*given, "--measurements", 4, "--out", out)
+    assert told.returncode == 0, told.stderr
+    assert f"({origin}): most throughput" in told.stdout
+    assert f"by a second window, {origin} on " in told.stdout
+    for unit in ("[inferences/s]", "[ms]", "power [W]"):
+        assert unit in told.stdout
+    assert json.loads(out.read_text())["origin"] == origin
+
+
+def test_building_is_said_and_what_is_left_out(small_onnx: Path) -> None:
+    with stand_ins(dla_cores=0):
+        told = tune(
+            *("--network", small_onnx, "--runtime", "tensorrt", "--board", "agx_orin_64", *SMALL),
+            *("--measurements", 3, "--cache", small_onnx.parent / "none_yet"),
+        )
+    assert told.returncode == 0, told.stderr
+    first, *lines = told.stderr.splitlines()
+    assert first == "without DLAs: the builder of this TensorRT counts none"
+    assert lines[0] == "building engine 1 of 4: small on cuda, fp32, batch 1"
+    assert len(lines) == 4
+
+
+def test_three_networks_share_this_computer(small_onnx: Path, other_onnx: Path) -> None:
+    told = tune("--network", small_onnx, other_onnx, small_onnx, "--measurements", 3)
+    assert told.returncode == 0, told.stderr
+    assert "  small_2: " in told.stdout
+    assert told.stderr == ""
 
 
 def test_the_shipped_policy_is_whole() -> None:
