@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share: real small networks, spaces and traces, worlds of problems, and a policy that was trained for a moment."""
+"""Fixtures that many tests share: networks, spaces, traces, problems, and a small policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def small_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SqueezeNet 1.1 on small images: a real network that answers in a millisecond."""
+    """Return the file of SqueezeNet 1.1 for small images, which takes a millisecond."""
     path = tmp_path_factory.mktemp("networks") / "small.onnx"
     onnx.save(build("squeezenet1_1", image_size=48, classes=10), path)
     return path
@@ -32,7 +32,7 @@ def small_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def other_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second tenant."""
+    """Return the file of a second tenant."""
     path = tmp_path_factory.mktemp("networks") / "other.onnx"
     onnx.save(build("squeezenet1_1", image_size=32, classes=5), path)
     return path
@@ -40,7 +40,7 @@ def other_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keeps the quantised copy of the small network for the whole session."""
+    """Return the folder that keeps the quantised copy of the small network for the session."""
     return tmp_path_factory.mktemp("quantised")
 
 
@@ -53,13 +53,13 @@ def live_space(small_onnx: Path) -> ConfigurationSpace:
 
 @pytest.fixture(scope="session")
 def trace(tmp_path_factory: pytest.TempPathFactory) -> Trace:
-    """One tenant, every configuration."""
+    """Return a trace of one tenant with all configurations."""
     return write_trace(tmp_path_factory.mktemp("traces") / "paper.parquet", space())
 
 
 @pytest.fixture(scope="session")
 def two_tenant_trace(tmp_path_factory: pytest.TempPathFactory) -> Trace:
-    """Two tenants and at most four instances: a limit that only whole configurations can break."""
+    """Return a trace of two tenants with at most four instances together."""
     world = space(tenants=2, max_instances=2, batches=(1, 4), max_total_instances=4)
     return write_trace(tmp_path_factory.mktemp("traces") / "paper_two.parquet", world, power=True)
 
@@ -76,7 +76,7 @@ def two_tenant_world(two_tenant_trace: Trace) -> TraceWorld:
 
 @pytest.fixture(scope="session")
 def simulated_world() -> SimulatedWorld:
-    """A board and plain computers, one tenant and two, side by side."""
+    """Return problems of a board and of computers, with one tenant and with two."""
     return SimulatedWorld(
         DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, two_tenants=0.4, plain=0.3), 8, 0
     )
@@ -84,7 +84,7 @@ def simulated_world() -> SimulatedWorld:
 
 @pytest.fixture(scope="session")
 def policy(trace_world: TraceWorld, tmp_path_factory: pytest.TempPathFactory) -> tuple[PPO, Path]:
-    """A policy that was trained for a moment, as a model and as a bundle."""
+    """Return a policy after a short training, as a model and as a bundle."""
     from tuner.agents.export import bundle_of
     from tuner.agents.training import AgentOptions, make_env, make_model
     from tuner.policy.bundle import save_bundle

@@ -1,4 +1,4 @@
-"""Worlds whose answers are known on paper: a small analytic landscape, written as a real trace file at test time."""
+"""A small analytic device, whose measurements are written as a real trace file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.spec.device import DeviceSpec, accelerator
+from envs.spec.device import DeviceSpec
+from envs.spec.device import accelerator as accelerator_named
 from envs.spec.measurement import Failure, Measurement, Origin, Outcome, TenantMeasurement
 from envs.spec.network import Network, TensorSpec
 from envs.spec.space import Configuration, ConfigurationSpace
@@ -16,12 +17,12 @@ from envs.traces.reader import Trace, read_trace
 from envs.traces.schema import row_of
 from envs.traces.writer import write_parquet
 
-#: Milliseconds that one inference takes on one core, by accelerator.
+#: Time of one inference on one core [ms], by accelerator.
 SERVICE_MS = {"cpu_fp32": 50.0, "cpu_int8": 16.0}
 
 
 def network(name: str = "small", fixed_batch: int | None = None, scale: float = 1.0) -> Network:
-    """A network that exists only as numbers."""
+    """Return a network without a file."""
     return Network(
         name=name,
         sha256=(name * 64)[:64],
@@ -42,10 +43,10 @@ def space(
     memory_mib: float = 16_000.0,
     **more: int,
 ) -> ConfigurationSpace:
-    """A two-core computer with two accelerators; tenant t takes 1 / (t + 1) of the first one's work."""
+    """Return the space of a two-core computer; tenant t has 1 / (t + 1) of the work of tenant 0."""
     device = DeviceSpec(
         "paper computer",
-        (accelerator("cpu_fp32"), accelerator("cpu_int8")),
+        (accelerator_named("cpu_fp32"), accelerator_named("cpu_int8")),
         cores=2,
         memory_mib=memory_mib,
     )
@@ -58,14 +59,17 @@ def space(
 def respond(
     world: ConfigurationSpace, configuration: Configuration, power: bool = False
 ) -> Measurement:
-    """Two cores shared evenly: an instance of a batch b takes b * (0.8 + 0.2 / b) services, slowed by instances over cores."""
+    """Return the measurement of a configuration on two cores that are shared evenly.
+
+    A batch b takes b * (0.8 + 0.2 / b) times one inference; more instances than cores slow it.
+    """
     slow = max(1.0, configuration.total_instances / 2) * (
         1 + 0.03 * max(0, configuration.total_instances - 2)
     )
     names = world.device.accelerator_names
     rate, worst = np.zeros(world.shape[0]), np.zeros(world.shape[0])
-    for tenant, place, instances, batch in configuration.slots():
-        batch_ms = SERVICE_MS[names[place]] / (tenant + 1) * (0.8 * batch + 0.2) * slow
+    for tenant, accelerator, instances, batch in configuration.slots():
+        batch_ms = SERVICE_MS[names[accelerator]] / (tenant + 1) * (0.8 * batch + 0.2) * slow
         rate[tenant] += 1e3 * instances * batch / batch_ms
         worst[tenant] = max(worst[tenant], batch_ms)
     tenants = tuple(
@@ -82,9 +86,19 @@ def respond(
     )
     watts = 5.0 + 4.0 * configuration.total_instances if power else float("nan")
     return Measurement(
-        tenants, window_s=3.0, origin=Origin.MEASURED, power_w=watts, energy_j=3 * watts, memory_mib=500.0, overlap=1.0,
-        foreign_share=0.001, threads=(1,) * configuration.total_instances, apply_s=0.5, measure_s=4.0, sensor="rapl" if power else "none",
-    )  # fmt: skip
+        tenants,
+        window_s=3.0,
+        origin=Origin.MEASURED,
+        power_w=watts,
+        energy_j=3 * watts,
+        memory_mib=500.0,
+        overlap=1.0,
+        foreign_share=0.001,
+        threads=(1,) * configuration.total_instances,
+        apply_s=0.5,
+        measure_s=4.0,
+        sensor="rapl" if power else "none",
+    )
 
 
 def write_trace(
@@ -94,7 +108,7 @@ def write_trace(
     failures: dict[Configuration, Failure] | None = None,
     power: bool = False,
 ) -> Trace:
-    """The landscape as a trace file, a seeded share `keep` of it, some configurations failing."""
+    """Write a seeded share `keep` of the configurations as a trace, some of them as failures."""
     rng = np.random.default_rng(0)
     rows = []
     for count, row in zip(itertools.count(), world.catalogue, strict=False):

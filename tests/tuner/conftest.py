@@ -1,4 +1,4 @@
-"""The bundle of the policy that the tests train."""
+"""Fixtures for tests of tuners."""
 
 from __future__ import annotations
 
