@@ -186,9 +186,9 @@ def _sample(rng: np.random.Generator, spec: TensorSpec, batch: int) -> npt.NDArr
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hide the quantiser's prints and log records, about options that no user can set."""
+    """Hide the quantiser's output, which is about options that no user can set."""
     root, before = logging.getLogger(), logging.root.manager.disable
-    # It logs through `logging.warning`, which adds a handler to a root logger without one, for good.
+    # It calls `logging.warning`, which adds a handler to a root logger without one, for good.
     handler = logging.NullHandler()
     root.addHandler(handler)
     logging.disable(logging.CRITICAL)

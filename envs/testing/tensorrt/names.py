@@ -54,7 +54,7 @@ class World:
 
 
 class Named:
-    """Refuses public names that TensorRT's class `_kind` lacks in this version, as pybind11 does."""
+    """Refuses names that TensorRT's class `_kind` lacks in this version, as pybind11 does."""
 
     _kind = ""
 

@@ -1,4 +1,4 @@
-"""Fixtures for one thread that drives many engines."""
+"""Fixtures for tests of one thread that drives many engines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.envs.runtimes.serving.streamed import StreamedFactory
 
 @pytest.fixture
 def factory(small_onnx: Path, cache: Path) -> StreamedFactory:
-    # One core: an instance has one thread whatever the others are, so that configurations differ in nothing but instances.
+    # One core: every instance has one thread, whatever the configuration.
     space = ConfigurationSpace(
         local_computer(cores=1), workload_of([read_network(small_onnx)]), 6, (1, 4, 8)
     )
@@ -32,7 +32,7 @@ def samples(small_onnx: Path) -> list[np.ndarray]:
 
 @pytest.fixture
 def expected(factory: StreamedFactory, samples: list[np.ndarray]) -> np.ndarray:
-    """What the file itself gives, [accelerator, sample, class]: the graph as it is, and its quantised copy."""
+    """Return the answers of the graph and of its quantised copy, [accelerator, sample, class]."""
     sessions = [
         onnxruntime.InferenceSession(
             str(factory.path(0, accelerator)), providers=["CPUExecutionProvider"]

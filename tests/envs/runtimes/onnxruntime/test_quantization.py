@@ -25,7 +25,7 @@ def session(path: Path) -> Any:
 
 
 def tiny(folder: Path, batch: object = "batch", kind: int = onnx.TensorProto.FLOAT) -> Path:
-    """Embeds or scales, then multiplies: enough for one quantised layer."""
+    """Make a network that embeds or scales, then multiplies: one quantised layer."""
     helper, weights = (
         onnx.helper,
         np.random.default_rng(0).standard_normal((16, 8)).astype(np.float32),

@@ -1,4 +1,4 @@
-"""More requests than answers: what waits is bounded, and the tail of the latencies tells."""
+"""More requests than answers: the queue is bounded, and the tail of the latencies shows it."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def test_what_waits_is_bounded(streams: bool, live_space: ConfigurationSpace) ->
         futures += [runtime.submit(0, SAMPLE) for _ in range(5)]
         with pytest.raises(
             QueueFull,
-            match=r"5 requests wait already for small, ask less often or raise serving\.max_waiting",
+            match=r"5 requests wait already for small, ask less often or raise serving\.max_w",
         ):
             runtime.submit(0, SAMPLE)
         factory.engines[0].go_on.set()
-        assert all(future.result(10) for future in futures), "whoever was accepted is answered"
+        assert all(future.result(10) for future in futures), "accepted requests are answered"
 
 
 def test_there_is_room_for_what_the_instances_hold(live_space: ConfigurationSpace) -> None:
@@ -56,7 +56,8 @@ def test_there_is_room_for_what_the_instances_hold(live_space: ConfigurationSpac
 
 
 def test_requests_that_are_dropped_count_in_the_tail(small_onnx: Path) -> None:
-    """100 a second can be answered, 500 are asked for, ten may wait: what was refused has waited for ever, not for nothing."""
+    """100 a second can be answered, 500 are asked for, ten may wait: dropped requests count as
+    unanswered, not as answered at once."""
     space = ConfigurationSpace(
         local_computer(cores=1), workload_of([read_network(small_onnx)], [500.0]), 1, (1,)
     )
@@ -64,9 +65,9 @@ def test_requests_that_are_dropped_count_in_the_tail(small_onnx: Path) -> None:
         space, ScriptedFactory(0.01), NoSensor(), ServingOptions(max_waiting=10)
     ) as runtime:
         runtime.apply(instances(1, 1))
-        tenant = runtime.measure(1.0).tenants[0]
-    assert tenant.requests > 350, "also those that were dropped"
-    assert tenant.p99_ms > 800, "though whoever was accepted waited for a tenth of a second"
+        tenant = runtime.measure(0.5).tenants[0]
+    assert tenant.requests > 175, "dropped requests count too"
+    assert tenant.p99_ms > 400, "although accepted requests waited for a tenth of a second"
 
 
 def test_of_two_requests_due_at_one_instant_the_unanswered_one_counts(
@@ -82,11 +83,11 @@ def test_of_two_requests_due_at_one_instant_the_unanswered_one_counts(
             now_s = time.perf_counter()
             futures.append(runtime.submit(0, SAMPLE, now_s))
             futures[0].result(10)
-            factory.engines[0].pause_s = 0.8
+            factory.engines[0].pause_s = 0.6
             futures.extend((runtime.submit(0, SAMPLE), runtime.submit(0, SAMPLE, now_s)))
 
         threading.Timer(0.1, ask).start()
-        assert runtime.measure(0.3).tenants[0].requests == 3
+        assert runtime.measure(0.25).tenants[0].requests == 3
         wait(futures, 10)
 
 

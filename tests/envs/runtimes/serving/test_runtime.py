@@ -1,4 +1,4 @@
-"""The live runtime on a real network: true answers, batches, load, reconfiguration, interference, and lost instances."""
+"""The live runtime on a real network: answers, batches, load, changes, interference, losses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def runtime(
 
 
 def test_the_answers_are_the_networks_own(runtime: ServingRuntime, small_onnx: Path) -> None:
-    """Through queue and batches, as a user's program sees them: equal to running the file itself."""
+    """Answers through queue and batches equal those of the file itself."""
     runtime.apply(configuration((2, 4), (0, 0)))
     samples = [sample[0] for sample in sample_pool(read_network(small_onnx), seed=5, count=8)]
     futures = [runtime.submit("small", sample) for sample in samples] + [
@@ -150,34 +150,34 @@ def test_a_partial_batch_leaves_after_the_maximum_wait() -> None:
 
 
 def test_an_open_loop_keeps_its_rate_and_does_not_hide_a_stall(small_onnx: Path) -> None:
-    """The engine hangs for half a second; requests due meanwhile have waited, though the generator was never held up."""
+    """The engine hangs for half a second; the generator goes on sending meanwhile."""
     space = ConfigurationSpace(
         local_computer(cores=1), workload_of([read_network(small_onnx)], [100.0]), 1, (1,)
     )
     factory = ScriptedFactory(0.001)
     with ServingRuntime(space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1), (0, 0)))
-        calm = runtime.measure(1.5).tenants[0]
-        stall = threading.Timer(0.8, factory.engines[0].go_on.clear)
-        release = threading.Timer(1.3, factory.engines[0].go_on.set)
+        calm = runtime.measure(1.0).tenants[0]
+        stall = threading.Timer(0.5, factory.engines[0].go_on.clear)
+        release = threading.Timer(1.0, factory.engines[0].go_on.set)
         stall.start()
         release.start()
-        stalled = runtime.measure(1.5).tenants[0]
+        stalled = runtime.measure(1.0).tenants[0]
     assert 70 < calm.throughput_ips < 130
     assert calm.p50_ms < stalled.p99_ms / 3
-    assert stalled.p99_ms > 350, "those who were due in the stall waited for its end"
-    assert stalled.requests > 0.6 * calm.requests, "they were sent all the same"
+    assert stalled.p99_ms > 350, "requests that were due in the stall waited for its end"
+    assert stalled.requests > 0.6 * calm.requests, "the generator sent them all the same"
 
 
 def test_an_overloaded_open_loop_says_so(small_onnx: Path) -> None:
-    """50 answers per second can be given, 200 are asked for: latency grows with the backlog and nothing hangs."""
+    """50 answers per second are possible, 200 are asked for: latency grows, nothing hangs."""
     space = ConfigurationSpace(
         local_computer(cores=1), workload_of([read_network(small_onnx)], [200.0]), 1, (1,)
     )
     with ServingRuntime(space, ScriptedFactory(0.02), NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1), (0, 0)))
-        measured = runtime.measure(1.0)
-        assert measured.tenants[0].p99_ms > 700
+        measured = runtime.measure(0.6)
+        assert measured.tenants[0].p99_ms > 400
         assert measured.throughput_ips[0] < 60
         runtime.apply(configuration((0, 0), (1, 1)))
         assert runtime.measure(0.3).tenants[0].requests > 0, "the backlog is gone with its load"
@@ -188,14 +188,14 @@ def test_two_tenants_are_measured_apart(
 ) -> None:
     network = read_network(small_onnx)
     space = ConfigurationSpace(
-        local_computer(cores=1), workload_of([network, network], [float("inf"), 30.0]), 1, (1,)
+        local_computer(cores=1), workload_of([network, network], [float("inf"), 60.0]), 1, (1,)
     )
     with onnxruntime_runtime(space, [small_onnx, small_onnx], cache) as runtime:
         runtime.apply(Configuration((((1, 1), (0, 0)), ((0, 0), (1, 1)))))
-        measurement = runtime.measure(1.0)
+        measurement = runtime.measure(0.8)
     assert space.workload.names == ("small", "small_2")
     assert measurement.throughput_ips[0] > measurement.throughput_ips[1]
-    assert 12 < measurement.throughput_ips[1] < 50
+    assert 25 < measurement.throughput_ips[1] < 100
 
 
 def test_a_lost_instance_is_a_typed_failure_and_the_next_configuration_heals_it(
@@ -334,14 +334,14 @@ def test_a_graph_that_cannot_be_loaded_is_a_typed_failure(
 
 
 def test_a_window_that_something_else_disturbed_is_marked(runtime: ServingRuntime) -> None:
-    """A real process spins beside it."""
+    """Another process keeps the cores busy."""
     runtime.apply(configuration((1, 1), (0, 0)))
     with subprocess.Popen(
         [sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE
     ) as busy:
         assert busy.stdout is not None
         busy.stdout.readline()
-        measurement = runtime.measure(1.0)
+        measurement = runtime.measure(0.5)
         busy.kill()
     assert measurement.disturbed
     assert measurement.foreign_share > 0.1
@@ -378,7 +378,7 @@ def test_slots_follow_the_order_of_tenants_and_accelerators() -> None:
 
 
 def test_what_a_gpu_instance_is_loaded_for_does_not_depend_on_the_others() -> None:
-    """Otherwise one instance more would have every engine loaded again."""
+    """Otherwise one more instance would reload every engine."""
     board = DeviceSpec(
         "board", (accelerator("cuda"), accelerator("cpu_fp32")), cores=8, memory_mib=1000
     )
@@ -393,5 +393,5 @@ def test_what_a_gpu_instance_is_loaded_for_does_not_depend_on_the_others() -> No
 def test_a_plain_computer_has_no_dla() -> None:
     with pytest.raises(OptionError, match="no accelerator 'dla0'"):
         local_computer(("dla0",))
-    with pytest.raises(OptionError, match=r"device\.cores=0"):
+    with pytest.raises(OptionError, match="cores=0 must lie in"):
         local_computer(cores=0)

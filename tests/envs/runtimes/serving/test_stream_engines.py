@@ -1,4 +1,4 @@
-"""What an engine with a stream promises, and one instance with its driver and queue and nothing around them."""
+"""The promises of an engine with a stream, and one instance with its driver and queue."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_engine_keeps_to_the_order_and_to_its_word(
 
 
 class Alone:
-    """An instance with its driver and queue, and nothing around them."""
+    """An instance with its driver and queue only."""
 
     def __init__(
         self, factory: StreamedFactory, network: Network, max_wait_s: float = 0.005
@@ -100,7 +100,7 @@ def test_a_record_has_the_host_clock_and_the_devices_own(
 def test_the_proof_of_a_busy_engine_gets_its_turn(
     factory: StreamedFactory, small_onnx: Path
 ) -> None:
-    """A saturated instance is asked whether it could take larger batches; the driver lets go of it in between."""
+    """A saturated instance proves a larger batch; the driver lets go of the engine in between."""
     alone = Alone(factory, read_network(small_onnx))
     alone.instance.start()
     over = threading.Event()
@@ -139,7 +139,7 @@ def test_a_proof_that_hangs_is_a_typed_failure_and_nothing_is_released_under_it(
 def test_a_proof_that_hangs_in_an_instance_that_serves_releases_nothing_under_it(
     factory: StreamedFactory, small_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The driver lets go of the instance, but what it has launched runs still."""
+    """The driver drops the instance while its launched batch still runs."""
     monkeypatch.setattr("envs.runtimes.serving.streams.STOP_TIMEOUT_S", 0.2)
     alone = Alone(factory, read_network(small_onnx))
     alone.instance.start()
@@ -159,7 +159,7 @@ def test_a_proof_that_hangs_in_an_instance_that_serves_releases_nothing_under_it
 def test_an_engine_that_hangs_is_waited_for_once(
     factory: StreamedFactory, small_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is asked to give memory back while its batch does not end: whoever changes something next would wait as long again."""
+    """It hangs while it should release memory; later changes do not wait for it again."""
     alone = Alone(factory, read_network(small_onnx))
     alone.instance.start()
     alone.instance.prove(8)

@@ -1,4 +1,4 @@
-"""One thread that drives many engines: the same promises as with a thread each, tried with real sessions."""
+"""One thread that drives many engines keeps the promises of one thread for each."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def runtime(factory: StreamedFactory) -> Iterator[ServingRuntime]:
 
 
 def is_of(answer: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether an answer is what one of the accelerators gives; `expected` is [accelerator, class]."""
+    """Return True if an answer is that of one accelerator; `expected` is [accelerator, class]."""
     return bool(np.abs(answer - expected).max(axis=1).min() < 1e-3)
 
 
@@ -212,7 +212,8 @@ def test_an_instance_holds_memory_for_the_batch_that_is_asked_of_it_alone(
 def test_an_instance_whose_batch_stays_is_left_alone(
     runtime: ServingRuntime, factory: StreamedFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing waits for it, however often the same is applied; what a proof that failed has left behind is given back once."""
+    """Nothing waits for it, however often a configuration is applied, and the memory of a failed
+    proof is released once."""
     kept: list[int] = []
     monkeypatch.setattr(Stream, "keep", lambda self, batch: kept.append(batch))
     for batch in (4, 4, 1, 1):
@@ -248,7 +249,7 @@ def test_memory_that_cannot_be_given_back_loses_its_instance_alone(
 def test_changes_by_difference_lose_nothing_while_requests_flow(
     runtime: ServingRuntime, samples: list[np.ndarray], expected: np.ndarray
 ) -> None:
-    """A client never stops; batches, instances and accelerators change under it."""
+    """Clients never stop while batches, instances and accelerators change."""
     runtime.apply(configuration((2, 1)))
     futures: list[tuple[int, Future[Any]]] = []
     over = threading.Event()

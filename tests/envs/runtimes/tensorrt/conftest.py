@@ -1,4 +1,4 @@
-"""Skips what needs hardware that is not here; the networks that several tests build engines of."""
+"""Skips tests whose hardware is missing; networks that several tests build engines of."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rtx() -> object:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Network]:
-    """A residual network of a few layers that has all that matters here: normalisations, both kinds of pool, a sum and a fully connected layer."""
+    """Make a small residual network with normalisations, both kinds of pool and a linear layer."""
     graph = GraphBuilder(0)
     x = graph.relu(graph.batch_norm(graph.conv("input", 16, 3, 2, pad=1, rectified=False)))
     x = graph.relu(graph.conv(graph.max_pool(x, 3, 2, pad=1), 32, 3, 2, pad=1, bias=True))
@@ -51,7 +51,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Network]:
 
 @pytest.fixture(scope="session")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built once for all tests on the device."""
+    """Keep engines for all tests on the device."""
     return tmp_path_factory.mktemp("engines")
 
 

@@ -54,7 +54,7 @@ def served(engine: TensorRTEngine, images: Any) -> Any:
 
 
 def served_together(engines: list[TensorRTEngine], batches: list[Any]) -> list[Any]:
-    """All are launched before the first is waited for, so that they are in flight at once."""
+    """Launch all before waiting for the first, so that they are in flight at once."""
     for engine, batch in zip(engines, batches, strict=True):
         engine.launch([batch])
     return [engine.result()[0] for engine in engines]

@@ -196,12 +196,12 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 def _keep_often(folder: str, number: int) -> None:
     cache = EngineCache(Path(folder))
-    for _ in range(30):
+    for _ in range(15):
         cache.keep(IDENTITY, bytes([number]) * 50_000, {"by": number})
 
 
 def test_processes_that_write_the_same_engine_never_leave_half_of_one(tmp_path: Path) -> None:
-    """Plan and manifest are two files: whoever reads between them sees a pair that does not match, and builds again."""
+    """A reader between the two files finds a pair that does not match, and builds again."""
     context = multiprocessing.get_context("spawn")
     writers = [
         context.Process(target=_keep_often, args=(str(tmp_path), number)) for number in (1, 2)

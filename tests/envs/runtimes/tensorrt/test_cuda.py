@@ -21,7 +21,7 @@ def test_without_a_gpu_the_error_says_what_is_missing() -> None:
 
 
 class Driver:
-    """pycuda.driver as far as a context is concerned."""
+    """pycuda.driver, as far as contexts need it."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -42,7 +42,7 @@ class Driver:
 def test_there_is_one_context_a_process_and_it_is_current_for_a_moment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two that were given back and taken again would lose what TensorRT has loaded into the first."""
+    """If it were released in between, everything that TensorRT has loaded would be lost."""
     driver = Driver()
     monkeypatch.setattr(cuda_module, "optional_import", lambda module, extra: driver)
     monkeypatch.setenv("CUDA_DEVICE_MAX_CONNECTIONS", "")  # so that it is put back
@@ -54,7 +54,7 @@ def test_there_is_one_context_a_process_and_it_is_current_for_a_moment(
 
 
 class Runtime:
-    """cuda-python's runtime API as far as a capture is concerned: every call that is not told to fails succeeds."""
+    """The API of cuda-python for captures; every call succeeds except `failing`."""
 
     cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)  # noqa: N815  # NVIDIA's own name
 

@@ -28,7 +28,7 @@ def test_accelerators_follow_cores_and_capability(
 
 
 def test_a_board_with_dla_that_this_tensorrt_cannot_use_has_none(tmp_path: Path) -> None:
-    """JetPack 7.2 with TensorRT 10.16 on an AGX Orin: the name of the board says nothing."""
+    """JetPack 7.2 with TensorRT 10.16 on an AGX Orin: the board's name decides nothing."""
     (tmp_path / "proc/device-tree").mkdir(parents=True)
     (tmp_path / "proc/device-tree/model").write_bytes(b"NVIDIA Jetson AGX Orin Developer Kit\0")
     with stand_ins("10.16.1", dla_cores=0):

@@ -1,4 +1,4 @@
-"""Engines over stand-ins for TensorRT and the GPU: what comes out, what is shared, what is given back."""
+"""Engines over the stand-ins: their results, what they share, and what they release."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def world(small: tuple[Path, Network], tmp_path: Path) -> World:
 
 @pytest.fixture
 def graphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if cuda-python were there."""
+    """Behave as if cuda-python were installed."""
     monkeypatch.setattr(factory_module, "can_capture", lambda: True)
     monkeypatch.setattr(lane_module, "CapturedGraph", RecordedGraph)
 
@@ -153,7 +153,7 @@ def test_a_capture_that_fails_leaves_an_engine_that_works(
     world: World, graphs: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class LogicError(Exception):
-        """As pycuda's own: its base is no RuntimeError."""
+        """Like pycuda's own error, whose base is not RuntimeError."""
 
     for error in (
         RuntimeError("cudaStreamEndCapture failed: 901"),
@@ -229,7 +229,7 @@ def test_without_shared_profiles_gpu_engines_are_static_and_padded(
 
 
 def test_streams_end_while_the_context_is_current(world: World) -> None:
-    """pycuda destroys a stream with the last reference to it, and only where its context is current: elsewhere it leaks."""
+    """pycuda destroys a stream with its last reference, but only where its context is current."""
     engine = world.engine(CUDA, 1, 4)
     ended: list[int] = []
     weakref.finalize(engine._stream, lambda: ended.append(world.driver.depth))
@@ -242,7 +242,7 @@ def test_streams_end_while_the_context_is_current(world: World) -> None:
 def test_a_batch_that_failed_holds_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
-    """Nobody collects it: its lane, and with it the stream and the plan, would outlive the engine that let go of them."""
+    """Its result is never fetched: it must not keep the lane, the stream and the plan alive."""
 
     def fault(event: Event) -> None:
         raise RuntimeError("an illegal memory access was encountered")

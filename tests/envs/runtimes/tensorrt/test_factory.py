@@ -1,4 +1,4 @@
-"""The factory over stand-ins for TensorRT and the GPU: what is built, kept, loaded, shared and refused."""
+"""The factory over the stand-ins: engines that are built, kept, loaded, shared and refused."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_dla_plans_go_with_their_last_instance_and_gpu_plans_stay(world: World) 
 
 
 def test_a_dla_plan_goes_with_the_last_batch_of_its_size(world: World) -> None:
-    """A core holds but 16 of them, whatever the instance that they belong to does next."""
+    """A core holds 16 of them only, so that unused plans are unloaded at once."""
     first, second = world.engine(DLA0, 1, 4), world.engine(DLA0, 1)
     sizes = [[plan.spec.batch for plan in world.factory.plans.loaded.values()]]
     for engine in (first, second):
@@ -105,7 +105,7 @@ def test_a_failed_build_masks_its_choice_until_it_is_forgotten(world: World) -> 
 def test_a_build_that_broke_is_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """At the first boot memory may have been short; unlike a refusal that says nothing about the next time."""
+    """Memory may have been short; unlike a refusal, that says nothing about the next attempt."""
 
     def broke(*arguments: Any) -> None:
         raise error
@@ -204,7 +204,7 @@ def test_a_file_that_changed_is_refused(
 def test_a_file_in_half_precision_is_refused_for_cuda_alone(
     version: str, small: tuple[Path, Network], tmp_path: Path
 ) -> None:
-    """From 11 on the types in the file say the precision: `cuda` would silently run on Tensor cores."""
+    """From 11 on the file decides the types: `cuda` would silently run on Tensor Cores."""
     path = tmp_path / "half.onnx"
     onnx.save(to_fp16(onnx.load(str(small[0])), ends=True), path)
     world = World(

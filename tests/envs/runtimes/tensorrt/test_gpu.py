@@ -1,4 +1,4 @@
-"""What only a real GPU can show; skipped, with the reason, where there is none."""
+"""Tests that need a real GPU; they are skipped with the reason where there is none."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_answers_are_those_of_the_network(
 def test_int8_on_tensor_cores_comes_close(
     space: ConfigurationSpace, small: tuple[Path, Network], engines: Path
 ) -> None:
-    """By ranges, or from 11 on by the file. Four random samples give the ranges, so that close is all it can be."""
+    """By ranges, or from 11 on by the file. The ranges come from four random samples only."""
     factory = TensorRTEngineFactory(
         space, [small[0]], engines, BuildOptions(level=1, tensor_precision="int8")
     )
@@ -76,7 +76,8 @@ def test_int8_on_tensor_cores_comes_close(
 def test_cuda_really_has_tf32_off(
     engine_factory: TensorRTEngineFactory, space: ConfigurationSpace, small: tuple[Path, Network]
 ) -> None:
-    """TF32 keeps 10 bits of a product's factors: with it, FP32 results differ in the third or fourth digit, without in the sixth."""
+    """TF32 keeps 10 bits of a product's factors: with it FP32 results differ in the third or fourth
+    digit, without it in the sixth."""
     engine = loaded(engine_factory, index_of(space, "cuda"), 4)
     images = values(4, 3, 64, 64)
     expected = run(onnx.load(str(small[0])), images)[0]
@@ -104,7 +105,7 @@ def test_full_batches_run_as_one_graph_where_cuda_python_is_there(
 def test_instances_work_at_the_same_time_and_answer_rightly(
     engine_factory: TensorRTEngineFactory, space: ConfigurationSpace, small: tuple[Path, Network]
 ) -> None:
-    """Launches return before the device is done, so that two contexts are in flight at once; neither spoils the other."""
+    """Launches return before the device is done: two contexts in flight do not interfere."""
     pair = [loaded(engine_factory, index_of(space, "cuda"), 4) for _ in range(2)]
     model = onnx.load(str(small[0]))
     for _ in range(20):
@@ -117,7 +118,10 @@ def test_instances_work_at_the_same_time_and_answer_rightly(
 
 
 def test_batches_of_two_streams_overlap(small: tuple[Path, Network], engines: Path) -> None:
-    """By the device's own events: the second stream starts before the first has ended. Batches are large, so that a launch is short against them."""
+    """The second stream starts before the first has ended, by the device's events.
+
+    The batches are large, so that a launch is short in comparison.
+    """
     space = ConfigurationSpace(jetson_device(), workload_of([small[1]]), 2, (64,))
     factory = TensorRTEngineFactory(space, [small[0]], engines, BuildOptions(level=1))
     pair = [factory.load(0, index_of(space, "cuda"), 1) for _ in range(2)]
@@ -154,7 +158,7 @@ def test_memory_comes_back(
 
 
 def configuration(space: ConfigurationSpace, *pairs: tuple[int, int]) -> Configuration:
-    """(instances, batch) of the first accelerators, the others unused."""
+    """Return (instances, batch) of the first accelerators, the others unused."""
     return Configuration(((*pairs, *[(0, 0)] * (space.shape[1] - len(pairs))),))
 
 

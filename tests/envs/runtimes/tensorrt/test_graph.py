@@ -1,4 +1,4 @@
-"""Graphs that were prepared for a DLA compute what they did before."""
+"""Graphs that are prepared for a DLA compute the same numbers as before."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import onnxruntime as ort
 import pytest
 
 from envs.catalog.architectures import build as architecture
+from envs.catalog.graph_builder import GraphBuilder
 from envs.errors import NetworkError
 from envs.runtimes.tensorrt.graph import for_dla, read, with_batch
 
@@ -45,7 +46,7 @@ def tail(
     out: tuple[int, ...],
     shape: tuple[int, ...] = (4, 5, 5),
 ) -> Any:
-    """A graph from x [batch, *shape] to y."""
+    """Make a graph from x [batch, *shape] to y."""
     graph = helper.make_graph(
         nodes,
         "tail",
@@ -67,11 +68,18 @@ def values(*shape: int) -> Any:
     return RNG.standard_normal(shape, dtype=np.float32)
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet18", "resnet50", "mobilenet_v2", "squeezenet1_1", "densenet121", "vgg11"]
-)
+def vgg_like() -> Any:
+    """Make a network with a tail like VGG's: three linear layers, the first over 2 x 2 pixels."""
+    graph, x = GraphBuilder(0), "input"
+    for width in (8, 16, 16, 32, 32):
+        x = graph.max_pool(graph.relu(graph.conv(x, width, 3, pad=1, bias=True)), 2, 2)
+    x = graph.relu(graph.linear(graph.flatten(x, pixels=4), 64))
+    return graph.model("vgg", graph.linear(graph.relu(graph.linear(x, 64)), 12), 64)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "squeezenet1_1", "densenet121", "vgg_like"])
 def test_our_networks_have_no_global_pool_and_no_dense_layer_left(name: str) -> None:
-    model = architecture(name, image_size=64, classes=12)
+    model = vgg_like() if name == "vgg_like" else architecture(name, image_size=64, classes=12)
     prepared = for_dla(model, 2)
     assert not {"GlobalAveragePool", "Flatten", "Gemm", "MatMul"} & set(kinds(prepared.model))
     assert prepared.changes[0] == "the batch is 2, fixed"
@@ -95,22 +103,62 @@ def test_a_pool_over_more_than_eight_pixels_stays_and_is_told() -> None:
     assert any("11 x 11 stays, and falls to the GPU" in change for change in prepared.changes)
 
 
+FLATTEN = NODE("Flatten", ["x"], ["f"])
+MATRIX = {"w": values(100, 3)}
+
+
 @pytest.mark.parametrize(
     ("nodes", "weights", "expected"),
     [
-        ([NODE("ReduceMean", ["x"], ["p"], axes=[2, 3], keepdims=0), NODE("Gemm", ["p", "w"], ["y"])], {"w": values(4, 3)}, ["AveragePool", "Conv"]),
-        ([NODE("ReduceMean", ["x"], ["p"], axes=[-1, -2]), NODE("Flatten", ["p"], ["f"]), NODE("MatMul", ["f", "w"], ["y"])], {"w": values(4, 3)},
-         ["AveragePool", "Conv"]),
-        ([NODE("Flatten", ["x"], ["f"]), NODE("Gemm", ["f", "w", "b"], ["y"], transB=1, alpha=0.5, beta=2.0)], {"w": values(3, 100), "b": values(3)}, ["Conv"]),
-        ([NODE("Flatten", ["x"], ["f"]), NODE("MatMul", ["f", "w"], ["m"]), NODE("Add", ["m", "b"], ["y"])], {"w": values(100, 3), "b": values(3)},
-         ["Conv", "Add"]),
-        ([NODE("Flatten", ["x"], ["f"]), NODE("Gemm", ["f", "w"], ["g"]), NODE("Relu", ["g"], ["r"]), NODE("Gemm", ["r", "v"], ["y"])],
-         {"w": values(100, 6), "v": values(6, 3)}, ["Conv", "Relu", "Conv"]),
-        ([NODE("Relu", ["x"], ["r"]), NODE("Reshape", ["r", "s"], ["f"]), NODE("Gemm", ["f", "w"], ["y"])],
-         {"w": values(100, 3), "s": np.array([0, -1], np.int64)}, ["Relu", "Conv"]),
+        (
+            [
+                NODE("ReduceMean", ["x"], ["p"], axes=[2, 3], keepdims=0),
+                NODE("Gemm", ["p", "w"], ["y"]),
+            ],
+            {"w": values(4, 3)},
+            ["AveragePool", "Conv"],
+        ),
+        (
+            [
+                NODE("ReduceMean", ["x"], ["p"], axes=[-1, -2]),
+                NODE("Flatten", ["p"], ["f"]),
+                NODE("MatMul", ["f", "w"], ["y"]),
+            ],
+            {"w": values(4, 3)},
+            ["AveragePool", "Conv"],
+        ),
+        (
+            [FLATTEN, NODE("Gemm", ["f", "w", "b"], ["y"], transB=1, alpha=0.5, beta=2.0)],
+            {"w": values(3, 100), "b": values(3)},
+            ["Conv"],
+        ),
+        (
+            [FLATTEN, NODE("MatMul", ["f", "w"], ["m"]), NODE("Add", ["m", "b"], ["y"])],
+            MATRIX | {"b": values(3)},
+            ["Conv", "Add"],
+        ),
+        (
+            [
+                FLATTEN,
+                NODE("Gemm", ["f", "w"], ["g"]),
+                NODE("Relu", ["g"], ["r"]),
+                NODE("Gemm", ["r", "v"], ["y"]),
+            ],
+            {"w": values(100, 6), "v": values(6, 3)},
+            ["Conv", "Relu", "Conv"],
+        ),
+        (
+            [
+                NODE("Relu", ["x"], ["r"]),
+                NODE("Reshape", ["r", "s"], ["f"]),
+                NODE("Gemm", ["f", "w"], ["y"]),
+            ],
+            MATRIX | {"s": np.array([0, -1], np.int64)},
+            ["Relu", "Conv"],
+        ),
     ],
     ids=["mean", "mean then matmul", "scaled gemm", "matmul and bias", "two layers", "reshape"],
-)  # fmt: skip
+)
 def test_tails_of_other_exporters(
     nodes: list[Any], weights: dict[str, Any], expected: list[str]
 ) -> None:

@@ -1,4 +1,7 @@
-"""Layers as the inspector names them. The DLA engine is that of NVIDIA/TensorRT issue 3143, the Myelin block that of a transformer on the GPU."""
+"""Layers as the inspector names them.
+
+The DLA engine is that of NVIDIA/TensorRT issue 3143; the Myelin block is of a transformer on a GPU.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,8 @@ def test_the_kernels_name_tells_of_tensor_cores() -> None:
         {
             "Name": "a",
             "LayerType": "CaskConvolution",
-            "TacticName": "sm80_xmma_fprop_implicit_gemm_f16f16_f16f16_f16_nhwckrsc_nhwc_tilesize128x64x64_tensor16x8x16",
+            "TacticName": "sm80_xmma_fprop_implicit_gemm_f16f16_f16f16_f16_nhwckrsc_nhwc_"
+            "tilesize128x64x64_tensor16x8x16",
         },
         {
             "Name": "b",

@@ -1,4 +1,4 @@
-"""What only a Jetson with DLAs can show; skipped, with the reason, where there is none."""
+"""Tests that need a Jetson with DLAs; they are skipped with the reason where there is none."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_dla_engine_answers_and_is_all_on_the_dla(
 
 
 def test_what_is_concatenated_stays_on_the_dla(small_onnx: Path, engines: Path) -> None:
-    """SqueezeNet: in INT8 a DLA concatenates only what has one range."""
+    """SqueezeNet: in INT8 a DLA concatenates tensors of one range only."""
     space = ConfigurationSpace(jetson_device(), workload_of([read_network(small_onnx)]), 1, (1,))
     factory = TensorRTEngineFactory(space, [small_onnx], engines, BuildOptions(level=1))
     engine = loaded(factory, index_of(space, "dla0"), 1)

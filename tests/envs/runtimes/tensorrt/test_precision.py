@@ -117,7 +117,7 @@ def test_what_is_half_or_quantised_is_no_fp32(tmp_path: Path, small: tuple[Path,
 
 
 def test_a_channel_that_is_dead_keeps_a_scale_above_zero(tmp_path: Path) -> None:
-    """Its weights are so small that FP16 has no such scale, and a scale of zero is refused for the whole network."""
+    """Its weights are so small that their scale is zero in FP16, which TensorRT refuses."""
     kernel = values(8, 4, 1, 1)
     kernel[3] *= 1e-9
     path = tmp_path / "dead.onnx"
@@ -158,7 +158,7 @@ def quantised(
 
 
 def test_int8_copy_is_as_tensorrt_reads_it(quantised: tuple[Any, Any]) -> None:
-    """Symmetric: every zero point is 0. Weights and activations are INT8, and no bias is an INT32 behind a dequantiser."""
+    """Every zero point is 0; weights and activations are INT8, and no bias is quantised."""
     _, int8 = quantised
     weights = {weight.name: onnx.numpy_helper.to_array(weight) for weight in int8.graph.initializer}
     ends = [

@@ -1,4 +1,4 @@
-"""The same code over a real TensorRT: TensorRT-RTX parses and builds on a computer without a GPU."""
+"""The same code over a real builder: TensorRT-RTX parses and builds without a GPU."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from envs.testing.tensorrt.names import NAMES
 
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Network]:
-    """ResNet-18, whose weights tell the precisions apart."""
+    """ResNet-18, whose weights are large enough to tell the precisions apart."""
     path = tmp_path_factory.mktemp("networks") / "resnet18.onnx"
     onnx.save(architecture("resnet18", image_size=64, classes=10), path)
     return path, read_network(path)
@@ -112,7 +112,7 @@ def test_graphs_that_were_prepared_for_a_dla_parse_and_build(
 def test_int8_graphs_whose_ends_are_half_parse_and_build(
     bindings: Bindings, resnet: tuple[Path, Network], tmp_path: Path
 ) -> None:
-    """As a DLA of TensorRT 11 gets them: where no cast is left at the ends, nothing there is left to the GPU."""
+    """As a DLA of TensorRT 11 gets them: without casts at both ends, nothing runs on the GPU."""
     path = tmp_path / "half.onnx"
     onnx.save(
         to_fp16(

@@ -1,4 +1,4 @@
-"""What differs between the versions of TensorRT, against the names that each really has."""
+"""The differences between versions of TensorRT, tested with the names that each really has."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def made(
     options: BuildOptions | None = None,
     cores: int = 2,
 ) -> tuple[Built, Any, Any]:
-    """A build at batch 2, the configuration it was made with, and the module."""
+    """Build at batch 2; return the engine, the builder's configuration, and the module."""
     module, options = fake_module(version, cores), options or BuildOptions(samples=1)
     bindings = Bindings(module)
     spec = spec_of(accelerator(name), 2, options, static=False)
@@ -212,14 +212,14 @@ class TestEveryVersion:
 
 
 def test_where_profiles_cannot_be_shared_engines_are_static() -> None:
-    """As in 8.5: several contexts of a dynamic engine would each need a profile of their own."""
+    """As in 8.5: several contexts of a dynamic engine would each need their own profile."""
     module = fake_module("8.6.1")
     del module.PreviewFeature
     assert not Bindings(module).shares_profiles
 
 
 def test_what_is_concatenated_or_pooled_has_one_range_in_int8(tmp_path: Path) -> None:
-    """A DLA takes it in no other form, and without an error it goes to the GPU."""
+    """Otherwise no DLA takes it, and it runs on the GPU without an error."""
     from envs.graph.reading import read_network
     from tests.envs.runtimes.tensorrt.test_graph import NODE, tail, values
 
@@ -369,7 +369,7 @@ def test_without_tensorrt_the_error_says_where_it_comes_from(
 
 
 def test_names_in_the_captured_lists_agree_with_what_is_known() -> None:
-    """The table of the differences, as it was found by comparing the bindings."""
+    """The table of the differences, found by comparing the bindings."""
     flags = {version: NAMES[version]["enums"]["BuilderFlag"] for version in VERSIONS}
     assert {version: "INT8" not in each for version, each in flags.items()} == TYPED
     assert all("TF32" in each and "GPU_FALLBACK" in each for each in flags.values())
