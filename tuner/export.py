@@ -206,10 +206,8 @@ def described(models: list[Model], build: BuildOptions) -> dict[str, Any]:
                 "name": model.name,
                 "tenant": model.tenant,
                 "network_sha256": model.network.sha256,
-                "accelerator": model.accelerator,
-                "precision": model.accelerator.removeprefix("cpu_")
-                if model.on_cpu
-                else build.precision(model),
+                "accelerator": model.accelerator.name,
+                "precision": build.precision(model),
                 "instances": model.instances,
                 "batch": model.batch,
             }

@@ -20,7 +20,7 @@ def setting(comparison: Comparison, trace: Trace | None) -> str:
     """Return sentences that say what was compared on what."""
     count, possible = len(comparison.cases), int(comparison.exists.sum())
     impossible = (
-        f" ({count - possible} of them cannot be kept by any configuration)"
+        f" (the limits of {count - possible} cannot be kept by any configuration)"
         if possible < count
         else ""
     )

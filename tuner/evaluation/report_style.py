@@ -23,8 +23,8 @@ p{{margin:4px 0 10px;max-width:860px}}
 .verdict{{font-size:18px;border-left:5px solid {EMPHASIS};padding-left:14px}}
 table{{border-collapse:collapse;font-size:13px;width:100%}}
 th{{text-align:right;font-weight:600;vertical-align:bottom;border-bottom:2px solid {INK};
- padding:4px 8px}}
-td{{text-align:right;padding:4px 8px;border-bottom:1px solid {GRID};
+ padding:4px 5px}}
+td{{text-align:right;padding:4px 5px;border-bottom:1px solid {GRID};
  font-variant-numeric:tabular-nums}}
 th:first-child,td:first-child{{text-align:left;white-space:nowrap}}
 tr.focus td{{color:{EMPHASIS};font-weight:700}}

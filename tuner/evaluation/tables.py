@@ -47,7 +47,7 @@ class Column:
 
 COLUMNS = (
     Column("share_mean_percent", "share of optimum", "share_mean", "%", 100, 1),
-    Column("share_low_percent", "95 % from", "share_low", "%", 100, 1),
+    Column("share_low_percent", "95 % interval from", "share_low", "%", 100, 1),
     Column("share_high_percent", "to", "share_high", "%", 100, 1),
     Column("share_p5_percent", "5th percentile", "share_p5", "%", 100, 1),
     Column("feasible_percent", "answer within limits", "feasible_share", "%", 100, 1),

@@ -1,4 +1,7 @@
-"""Configurations as people give them: an answer of python -m tuner.tune, or a list on the command line. Checked before anything is written."""
+"""Configurations as people give them: an answer of python -m tuner.tune, or a list of options.
+
+They are checked before anything is written.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ from envs.spec.device import ACCELERATORS, DeviceSpec, accelerator
 from envs.spec.space import MAX_BATCH, Configuration, ConfigurationSpace
 from envs.spec.workload import Workload
 
-#: An answer is a few hundred bytes; whatever is much larger is none.
+#: An answer is a few hundred bytes; a much larger file is something else.
 MAX_BYTES = 1 << 20
 
-#: More instances than any accelerator holds; keeps a mistyped number out of arrays.
+#: More instances than any accelerator holds, so that a mistyped number is found early.
 MAX_INSTANCES = 1024
 
 NEEDED = {"accelerator", "instances", "batch"}
 
 
 class Slot(NamedTuple):
-    """One tenant (None: the only one) on one accelerator."""
+    """The instances and the batch of one tenant (None: the only one) on one accelerator."""
 
     tenant: str | None
     accelerator: str
@@ -32,19 +35,19 @@ class Slot(NamedTuple):
     batch: int
 
 
-class GivenAnswer(NamedTuple):
-    """What an answer file says, as far as an export needs it."""
+class SavedAnswer(NamedTuple):
+    """The part of an answer file that an export needs."""
 
     slots: list[Slot]
     limits_kept: bool
 
 
-def read_answer(path: Path) -> GivenAnswer:
-    """The configuration in a file that python -m tuner.tune wrote with --out.
+def read_answer(path: Path) -> SavedAnswer:
+    """Read the configuration in a file that python -m tuner.tune wrote with --out.
 
     Raises:
-        OptionError: there is no such file, it cannot be read, or it is no answer.
-        ConfigurationError: what it says is no configuration.
+        OptionError: there is no such file, it cannot be read, or it is not an answer.
+        ConfigurationError: it holds no configuration.
     """
     try:
         with path.open("rb") as file:
@@ -52,11 +55,13 @@ def read_answer(path: Path) -> GivenAnswer:
         found = json.loads(content) if len(content) <= MAX_BYTES else None
     except FileNotFoundError:
         raise OptionError(
-            f"there is no file {path}: write one with python -m tuner.tune --network my.onnx --out {path}"
+            f"there is no file {path}: write one with python -m tuner.tune --network my.onnx --out"
+            f" {path}"
         ) from None
     except OSError as error:
         raise OptionError(
-            f"{path} cannot be read ({error.strerror or error}): give an answer of python -m tuner.tune"
+            f"{path} cannot be read ({error.strerror or error}): give an answer of python -m"
+            " tuner.tune"
         ) from error
     except (ValueError, RecursionError):
         found = None
@@ -64,17 +69,18 @@ def read_answer(path: Path) -> GivenAnswer:
         raise OptionError(
             f"{path} is no answer of python -m tuner.tune: write one with its flag --out"
         )
-    return GivenAnswer(
+    return SavedAnswer(
         read_slots(found["configuration"], f"{path}: configuration"),
         found.get("limits_kept") is not False,
     )
 
 
 def read_slots(entries: Any, where: str) -> list[Slot]:
-    """Slots from plain data; ConfigurationError or OptionError says which entry of `where` is wrong."""
+    """Return slots from plain data; an error says which entry of `where` is wrong."""
     if not isinstance(entries, list) or not entries:
         raise ConfigurationError(
-            f"{where} is no configuration: give a list such as [{{accelerator: tensor, instances: 2, batch: 8}}]"
+            f"{where} is no configuration: give a list such as"
+            " [{accelerator: tensor, instances: 2, batch: 8}]"
         )
     return [_slot(entry, f"{where}[{position}]") for position, entry in enumerate(entries)]
 
@@ -86,7 +92,8 @@ def _slot(entry: Any, where: str) -> Slot:
         or not set(entry) <= NEEDED | {"tenant"}
     ):
         raise ConfigurationError(
-            f"{where} must have accelerator, instances and batch, and tenant where there are several networks; nothing else"
+            f"{where} must have accelerator, instances and batch, and tenant where there are"
+            " several networks; nothing else"
         )
     tenant, name = entry.get("tenant"), entry["accelerator"]
     if not isinstance(name, str) or not isinstance(tenant, (str, type(None))):
@@ -101,22 +108,24 @@ def _slot(entry: Any, where: str) -> Slot:
 
 
 def placed(slots: list[Slot], workload: Workload) -> tuple[ConfigurationSpace, Configuration]:
-    """The slots as a configuration of a space just large enough for them, which the one judge of validity has looked at.
+    """Return the slots as a valid configuration of a space just large enough for them.
 
-    Memory is not judged: what is exported runs elsewhere.
+    Memory is not judged, because the configuration runs elsewhere.
 
     Raises:
-        ConfigurationError: a tenant is unknown, left out, or twice on an accelerator; or the configuration is invalid.
+        ConfigurationError: a tenant is unknown, left out, or twice on an accelerator; or the
+            configuration is invalid.
     """
     used = [name for name in ACCELERATORS if any(slot.accelerator == name for slot in slots)]
     placements = np.zeros((len(workload.tenants), len(used), 2), dtype=np.int16)
     for slot in slots:
-        tenant, place = _tenant(slot, workload), used.index(slot.accelerator)
-        if placements[tenant, place, 0]:
+        tenant, column = _tenant(slot, workload), used.index(slot.accelerator)
+        if placements[tenant, column, 0]:
             raise ConfigurationError(
-                f"the configuration has {workload.names[tenant]!r} twice on {slot.accelerator}: give the instances together"
+                f"the configuration has {workload.names[tenant]!r} twice on {slot.accelerator}:"
+                " give the instances together"
             )
-        placements[tenant, place] = slot.instances, slot.batch
+        placements[tenant, column] = slot.instances, slot.batch
     space = ConfigurationSpace(
         DeviceSpec("the configuration", tuple(accelerator(name) for name in used), 1, math.inf),
         workload,
@@ -133,11 +142,13 @@ def _tenant(slot: Slot, workload: Workload) -> int:
     if slot.tenant is None:
         if len(workload.tenants) > 1:
             raise ConfigurationError(
-                f"the configuration must say which tenant runs on {slot.accelerator}: tenant is one of {given}"
+                f"the configuration must say which tenant runs on {slot.accelerator}: tenant is"
+                f" one of {given}"
             )
         return 0
     if slot.tenant not in workload.names:
         raise ConfigurationError(
-            f"the configuration serves the tenant {slot.tenant!r}, and --network gives {given}: give the network files it was found for"
+            f"the configuration serves the tenant {slot.tenant!r}, and --network gives {given}:"
+            " give the network files it was found for"
         )
     return workload.names.index(slot.tenant)

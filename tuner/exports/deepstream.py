@@ -1,12 +1,13 @@
-"""Configuration files of DeepStream's nvinfer, one an instance: an nvinfer element is one execution context.
+"""Configuration files of DeepStream's nvinfer, one for each instance.
 
-Source: DeepStream, gstnvinfer_property_parser.h (keys) and nvdsinfer_context.h (network-mode 0 FP32, 1 INT8, 2 FP16; network-type 100 is "other").
+An nvinfer element is one execution context. Source: DeepStream, gstnvinfer_property_parser.h (keys)
+and nvdsinfer_context.h (network-mode 0 FP32, 1 INT8, 2 FP16; network-type 100 is "other").
 """
 
 from __future__ import annotations
 
 from envs.errors import NetworkError, OptionError
-from tuner.exports.engines import BuildOptions, check_places
+from tuner.exports.engines import BuildOptions, check_no_cpu
 from tuner.exports.folder import Files
 from tuner.exports.models import Model
 from tuner.exports.readme import advice, listed, page
@@ -22,7 +23,7 @@ CHANNELS = (1, 3, 4)
 
 
 def properties(model: Model, build: BuildOptions, unique_id: int) -> dict[str, str | int]:
-    """The group [property] of one instance; paths are relative to the file, as nvinfer reads them."""
+    """Return the group [property] of one instance; nvinfer reads paths relative to the file."""
     precision, calibration = build.precision(model), build.calibration_of(model.position)
     found: dict[str, str | int] = {
         "gpu-id": 0,
@@ -31,7 +32,7 @@ def properties(model: Model, build: BuildOptions, unique_id: int) -> dict[str, s
         "model-engine-file": plan_of(model),
         "batch-size": model.batch,
         "network-mode": MODES[precision],
-        # Results leave as tensors: which boxes or classes they mean, nobody here knows.
+        # Results leave as tensors: their meaning (boxes, classes) is not known here.
         "network-type": 100,
         "output-tensor-meta": 1,
         "process-mode": 1,
@@ -47,11 +48,12 @@ def properties(model: Model, build: BuildOptions, unique_id: int) -> dict[str, s
 
 
 def plan_of(model: Model) -> str:
+    """Return the path of the engine of a model."""
     return f"engines/{model.name}.plan"
 
 
 def _order(model: Model) -> int:
-    """0 for [channels, height, width], 1 for [height, width, channels]; NetworkError where the network does not take one picture."""
+    """Return 0 for [channels, height, width], 1 for [height, width, channels]."""
     shape = model.inputs[0].shape[1:]
     if len(model.inputs) == 1 and len(shape) == 3 and model.inputs[0].dtype == "float32":
         if shape[0] in CHANNELS:
@@ -59,23 +61,26 @@ def _order(model: Model) -> int:
         if shape[2] in CHANNELS:
             return 1
     raise NetworkError(
-        f"{str(model.path)!r} does not take one float32 picture of 1, 3 or 4 channels, which is what nvinfer gives: use --target triton"
+        f"{str(model.path)!r} does not take one float32 picture of 1, 3 or 4 channels, which is"
+        " what nvinfer gives: use --target triton"
     )
 
 
 def export_deepstream(models: list[Model], build: BuildOptions) -> Files:
-    """A folder with a file for each instance, and a script that builds the engines.
+    """Return a folder with a file for each instance, and a script that builds the engines.
 
     Raises:
-        OptionError: a model runs on a processor, or its batch is too large. NetworkError: nvinfer or TensorRT cannot take a network.
+        OptionError: a model runs on a processor, or its batch is too large.
+        NetworkError: nvinfer or TensorRT cannot take a network.
     """
-    check_places("deepstream", models)
+    check_no_cpu("deepstream", models)
     files: Files = {**sources(models, build)}
     unique_id = 0
     for model in models:
         if model.batch > MAX_BATCH:
             raise OptionError(
-                f"the batch of {model.batch} on {model.accelerator} is above {MAX_BATCH}, the largest that nvinfer takes"
+                f"the batch of {model.batch} on {model.accelerator.name} is above {MAX_BATCH}, the"
+                " largest that nvinfer takes"
             )
         for instance in range(model.instances):
             unique_id += 1
@@ -87,13 +92,17 @@ def export_deepstream(models: list[Model], build: BuildOptions) -> Files:
 
 def _readme(models: list[Model], build: BuildOptions) -> str:
     return page(
-        "DeepStream nvinfer files of a tuned configuration, written by python -m tuner.export --target deepstream.",
+        "DeepStream nvinfer files of a tuned configuration, written by python -m tuner.export"
+        " --target deepstream.",
         listed(models),
         "1. Build the engines.",
         "     ./build.sh",
         *advice(models, build),
-        "2. Give each file NAME_N.txt to one nvinfer element (config-file-path) on a branch of its own: an element is an instance, and the elements of one "
-        "model share its engine file. Give the nvstreammux of each branch the batch-size of its file: a DLA engine takes no smaller batch.",
-        "What only the network's author knows is left to set: net-scale-factor, offsets and model-color-format. Results leave as tensors in the meta data; "
-        "where nvinfer shall make boxes or classes of them, set network-type and its parser.",
+        "2. Give each file NAME_N.txt to one nvinfer element (config-file-path) on a branch of its"
+        " own: an element is an instance, and the elements of one model share its engine file. Give"
+        " the nvstreammux of each branch the batch-size of its file: a DLA engine takes no smaller"
+        " batch.",
+        "Set what only the network's author knows: net-scale-factor, offsets and"
+        " model-color-format. Results leave as tensors in the meta data; where nvinfer shall make"
+        " boxes or classes of them, set network-type and its parser.",
     )

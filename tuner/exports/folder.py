@@ -11,28 +11,30 @@ from typing import Any, Union
 
 from envs.errors import OptionError, StorageError
 
-#: What a file is made of: its text or bytes, or what writes it to a path; None for an empty folder.
+#: The content of a file: its text or bytes, or a function that writes it; None: an empty folder.
 Content = Union[str, bytes, Callable[[Path], None], None]
 Files = dict[str, Content]
 
-#: Tells a folder that was written here from any other.
+#: The file that marks a folder as an export.
 MANIFEST = "export.json"
 
 
 def check_free(out: Path, overwrite: bool) -> None:
-    """OptionError unless `out` may be written: it does not exist, is empty, or is an older export that may go."""
+    """Raise an OptionError unless `out` may be written.
+
+    That is so where it does not exist, is empty, or is an older export and `overwrite` is set.
+    """
     try:
         if not os.path.lexists(out) or (out.is_dir() and not any(out.iterdir())):
             return
         if not out.is_dir():
             raise OptionError(f"out={out} is a file: name a folder")
         if not overwrite:
-            raise OptionError(
-                f"out={out} is not empty: name another folder, or give --overwrite"
-            )
+            raise OptionError(f"out={out} is not empty: name another folder, or give --overwrite")
         if not (out / MANIFEST).is_file():
             raise OptionError(
-                f"out={out} holds something else than an export, which is not overwritten: name another folder"
+                f"out={out} holds something else than an export, which is not overwritten: name"
+                " another folder"
             )
     except OSError as error:
         raise OptionError(
@@ -43,7 +45,13 @@ def check_free(out: Path, overwrite: bool) -> None:
 def write_folder(
     out: Path, files: Mapping[str, Content], manifest: Mapping[str, Any], overwrite: bool = False
 ) -> None:
-    """Write `files` (path inside the folder: content) into a folder beside `out`, and rename that when it is complete.
+    """Write a folder beside `out`, and rename it when it is complete.
+
+    Args:
+        out: the folder.
+        files: the content of each file by its path inside the folder.
+        manifest: written into `MANIFEST`.
+        overwrite: replace an older export.
 
     Raises:
         OptionError: see `check_free`.
@@ -60,7 +68,8 @@ def write_folder(
         _swap(part, out, old)
     except OSError as error:
         raise StorageError(
-            f"cannot write {out} ({error.strerror or error}): free some space or name another folder"
+            f"cannot write {out} ({error.strerror or error}): free some space or name another"
+            " folder"
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -68,7 +77,7 @@ def write_folder(
 
 
 def copy_of(source: Path) -> Callable[[Path], None]:
-    """Content that is that of another file."""
+    """Return a function that writes a copy of a file."""
 
     def write(target: Path) -> None:
         shutil.copyfile(source, target)

@@ -1,4 +1,4 @@
-"""What is exported: one model for each tenant and accelerator, under names that are safe to write wherever the network's own came from."""
+"""The exported models, one for each tenant and accelerator, with names that are safe as paths."""
 
 from __future__ import annotations
 
@@ -10,26 +10,34 @@ from pathlib import Path
 from envs.graph.reading import read_graph
 from envs.optional import optional_import
 from envs.runtimes.tensorrt.graph import for_dla, read, save, shapes_of
+from envs.spec.device import ACCELERATORS, Accelerator, Kind
 from envs.spec.network import Network, TensorSpec
 from envs.spec.space import Configuration, ConfigurationSpace
 
-#: Longest part of a file name that a network's name becomes.
+#: The longest name of a graph.
 MAX_NAME = 80
 
 #: Above this a protobuf file must keep its weights beside it (protobuf, "Size limits": 2 GiB).
 MAX_PROTOBUF = 2**31 - 2**20
 
+#: The DLAs in the order of their cores.
+DLA_CORES = [each for each in ACCELERATORS.values() if each.kind is Kind.DLA]
+
 
 @dataclass(frozen=True)
 class Model:
-    """One tenant on one accelerator. A plan for the GPU cannot serve a DLA, nor one precision another: so each is a model of its own.
+    """One tenant on one accelerator.
+
+    An engine for the GPU cannot serve a DLA, nor one precision another: each is a model of its own.
 
     Attributes:
         name: of its folder and files.
-        graph: of its network's ONNX file, which the models of a tenant share.
-        tenant, position: the tenant's own name, which may be any text, and its place among the tenants.
-        network, path: what is served, and the file it was read from.
-        accelerator, instances, batch: its place in the configuration.
+        graph: name of its network's ONNX file, which the models of a tenant share.
+        tenant: the tenant's own name, which may be any text.
+        position: of the tenant in the workload.
+        network: what is served.
+        path: the ONNX file it was read from.
+        accelerator, instances, batch: of the configuration.
         inputs, outputs: with whole shapes [batch, ...].
     """
 
@@ -39,7 +47,7 @@ class Model:
     position: int
     network: Network
     path: Path
-    accelerator: str
+    accelerator: Accelerator
     instances: int
     batch: int
     inputs: tuple[TensorSpec, ...]
@@ -47,42 +55,52 @@ class Model:
 
     @property
     def dla_core(self) -> int | None:
-        """Which DLA core it runs on; None on any other accelerator."""
-        return {"dla0": 0, "dla1": 1}.get(self.accelerator)
+        """Return the DLA core it runs on; None on any other accelerator."""
+        return DLA_CORES.index(self.accelerator) if self.accelerator in DLA_CORES else None
 
     @property
     def on_cpu(self) -> bool:
-        return self.accelerator.startswith("cpu_")
+        """Return True if it runs on a processor."""
+        return self.accelerator.kind is Kind.CPU
 
     @property
     def static(self) -> bool:
-        """Whether it takes its batch and no other: a DLA has no dynamic shapes (NVIDIA, TensorRT developer guide, "Working with DLA")."""
+        """Return True if it takes no other batch.
+
+        A DLA has no dynamic shapes (NVIDIA, TensorRT developer guide, "Working with DLA").
+        """
         return self.dla_core is not None or self.network.fixed_batch is not None
 
 
 def models_of(
     space: ConfigurationSpace, configuration: Configuration, paths: list[Path]
 ) -> list[Model]:
-    """A model for each slot of a valid configuration, in its order; `paths` are the tenants' ONNX files."""
+    """Return a model for each slot of a valid configuration.
+
+    Args:
+        space: of the configuration.
+        configuration: a valid one.
+        paths: [T], the ONNX files of the tenants.
+    """
     graphs = safe_names(space.workload.names)
     found = []
-    for tenant, place, instances, batch in configuration.slots():
-        network, path, accelerator = (
-            space.workload.tenants[tenant].network,
-            paths[tenant],
-            space.device.accelerator_names[place],
-        )
+    for tenant, accelerator, instances, batch in configuration.slots():
+        network, path = space.workload.tenants[tenant].network, paths[tenant]
+        runs_on = space.device.accelerators[accelerator]
         inputs, outputs = whole_shapes(network, path, batch)
-        name = f"{graphs[tenant]}_{accelerator}"
-        known = (name, graphs[tenant], space.workload.names[tenant], tenant, network, path)
-        found.append(Model(*known, accelerator, instances, batch, inputs, outputs))
+        name, title = f"{graphs[tenant]}_{runs_on.name}", space.workload.names[tenant]
+        origin = (name, graphs[tenant], title, tenant, network, path)
+        found.append(Model(*origin, runs_on, instances, batch, inputs, outputs))
     return found
 
 
 def whole_shapes(
     network: Network, path: Path, batch: int
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs with their batch. A file with a fixed one is read again: its outputs need not have the batch in front."""
+    """Return inputs and outputs with their batch.
+
+    A file with a fixed batch is read again: its outputs need not have the batch in front.
+    """
     if network.fixed_batch is None:
         return tuple(_batched(spec, batch) for spec in network.inputs), tuple(
             _batched(spec, batch) for spec in network.outputs
@@ -100,7 +118,10 @@ def _batched(spec: TensorSpec, batch: int) -> TensorSpec:
 
 
 def safe_names(names: Iterable[str]) -> list[str]:
-    """For each name one of letters, digits, `_`, `-` and `.` that is no path and, even where case is ignored, like no other."""
+    """Return names of letters, digits, `_`, `-` and `.` that are no paths.
+
+    They differ from each other even where case is ignored.
+    """
     found: list[str] = []
     for name in names:
         stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._-")[:MAX_NAME] or "network"
@@ -113,7 +134,7 @@ def safe_names(names: Iterable[str]) -> list[str]:
 
 
 def network_of(source: Path) -> Callable[[Path], None]:
-    """Content that is an ONNX file which `read_network` has accepted, with its weights inside wherever they fit."""
+    """Return a function that writes a copy of an ONNX file, with its weights inside if they fit."""
 
     def write(target: Path) -> None:
         onnx = optional_import("onnx", "networks")
@@ -130,7 +151,10 @@ def network_of(source: Path) -> Callable[[Path], None]:
 
 
 def dla_network_of(model: Model) -> Callable[[Path], None]:
-    """Content that is the graph from which a DLA's engine is built, the same as where the configuration was measured."""
+    """Return a function that writes the graph from which a DLA's engine is built.
+
+    It is the graph that the configuration was measured with.
+    """
 
     def write(target: Path) -> None:
         save(for_dla(read(model.path), model.batch).model, target)
@@ -139,6 +163,9 @@ def dla_network_of(model: Model) -> Callable[[Path], None]:
 
 
 def dla_outputs(model: Model) -> dict[str, tuple[int, ...]]:
-    """Shapes of the outputs of that graph, by name: [batch, features] may have become [batch, features, 1, 1]."""
+    """Return the shapes of the outputs of that graph, by name.
+
+    [batch, features] may have become [batch, features, 1, 1].
+    """
     shapes = shapes_of(for_dla(read(model.path), model.batch).model)
     return {spec.name: shapes[spec.name] for spec in model.outputs}

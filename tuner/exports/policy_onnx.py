@@ -1,4 +1,7 @@
-"""The policy as one ONNX file, written from the bundle's arrays: what `tuner.policy.forward.NumpyPolicy` computes, in double precision as there."""
+"""The policy as one ONNX file, written from the arrays of a bundle.
+
+It computes what `tuner.policy.forward.NumpyPolicy` does, in double precision as well.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,16 @@ OPSET, IR_VERSION = 17, 8
 
 
 def export_policy(bundle: Bundle) -> Files:
-    """A folder with policy.onnx and how to use it."""
+    """Return a folder with policy.onnx and how to use it."""
     return {"policy.onnx": policy_model(bundle).SerializeToString(), "README.txt": _readme(bundle)}
 
 
 def policy_model(bundle: Bundle) -> Any:
-    """A ModelProto: observation float32 [P, F] to scores double [P] (-inf where a proposal may not be chosen) and choice int64 []."""
+    """Return the ModelProto.
+
+    It maps an observation, float32 [P, F], to scores, double [P] (-inf where a proposal may not be
+    chosen), and to a choice, int64 [].
+    """
     onnx = optional_import("onnx", "networks")
     helper, kinds = onnx.helper, onnx.TensorProto
     graph = helper.make_graph(
@@ -56,7 +63,7 @@ def policy_model(bundle: Bundle) -> Any:
 
 
 def _constants(bundle: Bundle) -> dict[str, np.ndarray[Any, Any]]:
-    """The weights, transposed as MatMul takes them, in single precision as the bundle keeps them; and the positions of features."""
+    """Return the weights, transposed for MatMul, and the positions of features."""
     found: dict[str, np.ndarray[Any, Any]] = {}
     for name, array in bundle.weights.items():
         found[name] = np.ascontiguousarray(array.T) if array.ndim == 2 else array
@@ -71,7 +78,7 @@ def _constants(bundle: Bundle) -> dict[str, np.ndarray[Any, Any]]:
 
 
 class _Nodes:
-    """Nodes in the order they are computed; each call gives the name of a result."""
+    """Collects nodes in the order they are computed; each method returns the name of a result."""
 
     def __init__(self, helper: Any, double: int) -> None:
         self._helper, self._double = helper, double
@@ -92,7 +99,7 @@ class _Nodes:
 
 
 def _nodes(helper: Any, double: int) -> list[Any]:
-    """The forward pass; see `NumpyPolicy.scores`, whose names these are."""
+    """Return the forward pass, with the names of `NumpyPolicy.scores`."""
     graph = _Nodes(helper, double)
     values = graph.double("observation")
     each = graph.add("Relu", "each", graph.linear("first", values))
@@ -120,9 +127,12 @@ def _nodes(helper: Any, double: int) -> list[Any]:
 
 def _readme(bundle: Bundle) -> str:
     return (
-        "The policy of orin-tuner as one ONNX file, written by python -m tuner.export --target policy.\n\n"
-        f"  observation  float32 [proposals, {len(FEATURES)}], the features that envs/observation.py describes; their names are in the metadata\n"
+        "The policy of orin-tuner as one ONNX file, written by python -m tuner.export"
+        " --target policy.\n\n"
+        f"  observation  float32 [proposals, {len(FEATURES)}], the features that"
+        " envs/belief/features.py describes; their names are in the metadata\n"
         "  scores       double [proposals], -inf where a proposal may not be chosen\n"
         "  choice       int64, the proposal to measure next\n\n"
-        f"It computes in double precision, as the bundle is decided with. An episode has {bundle.budget} measurements.\n"
+        "It computes in double precision, as a decision with the bundle does. An episode has"
+        f" {bundle.budget} measurements.\n"
     )

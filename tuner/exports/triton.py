@@ -1,8 +1,9 @@
 """A model repository of NVIDIA Triton Inference Server: one model for each tenant and accelerator.
 
-Sources: triton-inference-server/common, protobuf/model_config.proto; triton-inference-server/tensorrt_backend, src/model_state.cc (completing a
-configuration by itself loads the plan without a DLA core) and src/tensorrt_utils.cc (batching wants a free first dimension); README of
-triton-inference-server/onnxruntime_backend (threads).
+Sources: triton-inference-server/common, protobuf/model_config.proto;
+triton-inference-server/tensorrt_backend, src/model_state.cc (completing a configuration by itself
+loads the plan without a DLA core) and src/tensorrt_utils.cc (batching wants a free first
+dimension); README of triton-inference-server/onnxruntime_backend (threads).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tuner.exports.models import Model, dla_outputs, network_of
 from tuner.exports.readme import advice, listed, page
 from tuner.exports.trtexec import script, sources
 
-#: Triton's types by numpy's names.
+#: Triton's types by NumPy's names.
 DTYPES = {
     "bool": "TYPE_BOOL",
     "float16": "TYPE_FP16",
@@ -36,11 +37,11 @@ DTYPES = {
 }
 
 
-class Word(str):
+class Symbol(str):
     """The value of an enumeration, which is written without quotes."""
 
 
-#: Of a tensor.
+#: The shape of a tensor.
 Shape = tuple[int, ...]
 
 #: A message of protobuf: fields by name; a list of messages is a repeated field.
@@ -49,7 +50,10 @@ Value = Union[str, int, tuple[int, ...], Message, list[Message]]
 
 
 def text_of(message: Message, indent: str = "") -> str:
-    """A message in protobuf's text format (protobuf.dev, "Text Format Language Specification")."""
+    """Return a message in protobuf's text format.
+
+    See protobuf.dev, "Text Format Language Specification".
+    """
     return "".join(
         f"{indent}{line}\n" for key, value in message.items() for line in _lines(key, value)
     )
@@ -66,11 +70,11 @@ def _lines(key: str, value: Value) -> Iterator[str]:
     elif isinstance(value, tuple):
         yield f"{key}: [{', '.join(map(str, value))}]"
     else:
-        yield f"{key}: {value if isinstance(value, (int, Word)) else quoted(value)}"
+        yield f"{key}: {value if isinstance(value, (int, Symbol)) else quoted(value)}"
 
 
 def quoted(text: str) -> str:
-    """A string literal of printable ASCII, whatever is in the text."""
+    """Return any text as a string literal of printable ASCII."""
     plain = (
         chr(byte) if 32 <= byte < 127 and byte not in b"\"'\\" else f"\\{byte:03o}"
         for byte in text.encode("utf-8", "replace")
@@ -85,17 +89,19 @@ def config_of(
     threads: int,
     inside: Mapping[str, Shape] | None = None,
 ) -> Message:
-    """The whole ModelConfig of one model, so that the server need not complete it.
+    """Return the whole ModelConfig of one model, so that the server need not complete it.
 
     Args:
+        model: the model.
+        build: how engines are built.
         max_wait_ms: how long a request waits for its batch to fill.
         threads: of each instance on a processor.
-        inside: shapes that outputs have in the engine, where those are not what a client is told.
+        inside: shapes of outputs in the engine, where a client sees others.
     """
     config: Message = {
         "name": model.name,
         "platform": "onnxruntime_onnx" if model.on_cpu else "tensorrt_plan",
-        # What is static takes nothing but its batch, so that to Triton it is a model without batching.
+        # A static model takes no other batch, so for Triton it is a model without batching.
         "max_batch_size": 0 if model.static else model.batch,
         "input": [_tensor(spec, model, build) for spec in model.inputs],
         "output": [
@@ -118,13 +124,13 @@ def config_of(
 def _group(model: Model) -> Message:
     group: Message = {
         "name": model.name,
-        "kind": Word("KIND_CPU" if model.on_cpu else "KIND_GPU"),
+        "kind": Symbol("KIND_CPU" if model.on_cpu else "KIND_GPU"),
         "count": model.instances,
     }
     if not model.on_cpu:
         group["gpus"] = (0,)
     if model.dla_core is not None:
-        group["secondary_devices"] = [{"kind": Word("KIND_NVDLA"), "device_id": model.dla_core}]
+        group["secondary_devices"] = [{"kind": Symbol("KIND_NVDLA"), "device_id": model.dla_core}]
     return group
 
 
@@ -134,13 +140,12 @@ def _tensor(
     dtype = spec.dtype if model.on_cpu else engine_dtype(spec, build, model)
     if dtype not in DTYPES:
         raise NetworkError(
-            f"{str(model.path)!r}: {spec.name!r} holds {dtype}, which Triton does not take: export it as float32"
+            f"{str(model.path)!r}: {spec.name!r} holds {dtype}, which Triton does not take: export"
+            " it as float32"
         )
     shape = spec.shape if model.static else spec.shape[1:]
-    dims = shape or (
-        1,
-    )  # Triton has none of length zero: one number is a vector of one that is reshaped
-    tensor: Message = {"name": spec.name, "data_type": Word(DTYPES[dtype]), "dims": dims}
+    dims = shape or (1,)  # for Triton one number is a vector of length 1 that is reshaped
+    tensor: Message = {"name": spec.name, "data_type": Symbol(DTYPES[dtype]), "dims": dims}
     inside = shape if inside is None else inside
     return tensor if inside == dims else tensor | {"reshape": {"shape": inside} if inside else {}}
 
@@ -148,11 +153,15 @@ def _tensor(
 def export_triton(
     models: list[Model], build: BuildOptions, max_wait_ms: float, cores: int, cache: Path
 ) -> Files:
-    """A folder with models/, the model repository, and a script that builds its plans.
+    """Return a folder with models/, the model repository, and a script that builds its plans.
 
     Args:
-        cores: of the computer that serves; dealt out among the instances that compute on them as `envs.runtimes.serving.placement` does.
-        cache: where quantised graphs are kept.
+        models: what to serve.
+        build: how engines are built.
+        max_wait_ms: how long a request waits for its batch to fill.
+        cores: of the computer that serves; `envs.runtimes.serving.placement` says how the instances
+            share them.
+        cache: folder of quantised graphs.
 
     Raises:
         NetworkError: Triton, TensorRT or trtexec cannot take a network.
@@ -168,42 +177,46 @@ def export_triton(
         )
         files[f"models/{model.name}/1"] = None
         if model.on_cpu:
-            files[f"models/{model.name}/1/model.onnx"] = _graph(model, cache)
+            files[f"models/{model.name}/1/model.onnx"] = _graph(model, build, cache)
     if engines:
         plans = {model.name: f"models/{model.name}/1/model.plan" for model in engines}
         files |= {**sources(engines, build), "build.sh": script(engines, build, plans)}
     return files | {"README.txt": _readme(models, engines, build)}
 
 
-def _graph(model: Model, cache: Path) -> Content:
-    if model.accelerator == "cpu_int8":
+def _graph(model: Model, build: BuildOptions, cache: Path) -> Content:
+    if build.precision(model) == "int8":
         return copy_of(quantized(model.path, model.network, cache))
     return network_of(model.path)
 
 
 def _readme(models: list[Model], engines: list[Model], build: BuildOptions) -> str:
     parts = [
-        "A Triton model repository of a tuned configuration, written by python -m tuner.export --target triton.",
+        "A Triton model repository of a tuned configuration, written by python -m tuner.export"
+        " --target triton.",
         listed(models),
     ]
     if engines:
         parts += [
-            "1. Build the plans. Where Triton runs in a container, do it inside: its TensorRT is the one that must read them.",
+            "1. Build the plans. Where Triton runs in a container, do it inside: its TensorRT must"
+            " read them.",
             "     ./build.sh",
         ]
         parts += advice(engines, build)
     parts += [
-        f"{'2' if engines else '1'}. Start the server. The configurations are whole; were Triton to complete them, it would load a DLA's plan "
-        "without its core.",
+        f"{'2' if engines else '1'}. Start the server. The configurations are whole; were Triton to"
+        " complete them, it would load a DLA's plan without its core.",
         "     tritonserver --model-repository=models --disable-auto-complete-config",
     ]
     if len(models) > len({model.position for model in models}):
         parts.append(
-            "Triton does not choose between models. A tenant that has several is served by whoever sends its requests: keep about instances x batch requests "
-            "open at each of its models, and send the next one to the model that has answered."
+            "Triton does not choose between models. Where a tenant has several, the client chooses:"
+            " keep about instances x batch requests open at each of its models, and send the next"
+            " one to the model that has answered."
         )
     if any(model.static for model in models):
         parts.append(
-            "A model with max_batch_size 0 takes requests of exactly its batch, the first of its dims: fill up what is short of it."
+            "A model with max_batch_size 0 takes requests of exactly its batch, the first of its"
+            " dims: fill up shorter ones."
         )
     return page(*parts)

@@ -1,8 +1,9 @@
 """Command lines of trtexec, one for each engine, as a shell script.
 
-Sources: NVIDIA/TensorRT, samples/common/sampleOptions.cpp (flags, and how shapes are read); TensorRT documentation, "Migrating trtexec Usage from
-TensorRT 10.x to 11.x", "Working with DLA", "Strongly Typed Networks for DLA"; NVIDIA/Deep-Learning-Accelerator-SW, README (a DLA's command line);
-TensorRT Model Optimizer, "ONNX Quantization".
+Sources: NVIDIA/TensorRT, samples/common/sampleOptions.cpp (flags, and how shapes are read);
+TensorRT documentation, "Migrating trtexec Usage from TensorRT 10.x to 11.x", "Working with DLA",
+"Strongly Typed Networks for DLA"; NVIDIA/Deep-Learning-Accelerator-SW, README (a DLA's command
+line); TensorRT Model Optimizer, "ONNX Quantization".
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ import shlex
 from pathlib import Path
 
 from envs.errors import NetworkError
-from tuner.exports.engines import BuildOptions, check_places, engine_dtype
+from tuner.exports.engines import BuildOptions, check_no_cpu, engine_dtype
 from tuner.exports.folder import Files, copy_of
 from tuner.exports.models import Model, dla_network_of, network_of
 from tuner.exports.readme import advice, listed, page
 
 
 def arguments(model: Model, build: BuildOptions, plan: str) -> list[str]:
-    """What trtexec gets to build one engine into `plan`; paths are inside the export's folder."""
+    """Return the arguments of trtexec that build one engine; paths are inside the folder."""
     for spec in (*model.inputs, *model.outputs):
         engine_dtype(spec, build, model)
     pools = f"workspace:{build.workspace_mib}"
     words = [f"--onnx={source(model, build)}", *_shapes(model), *_precision(model, build)]
     if model.dla_core is None:
-        # Without this TensorRT may run one context on several streams, and a number of instances is not what it says any more.
+        # Without this TensorRT may run one context on several streams, and one instance would
+        # compete like several.
         words += ["--maxAuxStreams=0"]
     else:
         pools += ",dlaSRAM:1"
@@ -38,15 +40,16 @@ def arguments(model: Model, build: BuildOptions, plan: str) -> list[str]:
 
 
 def source(model: Model, build: BuildOptions) -> str:
-    """The ONNX file that an engine is built from: for TensorRT 11 one that holds the precision itself."""
+    """Return the ONNX file of an engine; for TensorRT 11 that file holds the precision itself."""
     precision = build.precision(model)
     if not build.strongly_typed or precision == "fp32":
         return original(model)
-    return f"prepared/{model.graph}.{f'dla-b{model.batch}-' if model.dla_core is not None else ''}{precision}.onnx"
+    dla = f"dla-b{model.batch}-" if model.dla_core is not None else ""
+    return f"prepared/{model.graph}.{dla}{precision}.onnx"
 
 
 def original(model: Model) -> str:
-    """The network as it is; for a DLA, at its batch and without what no DLA takes."""
+    """Return the file of the network as it is; for a DLA, at its batch and as a DLA takes it."""
     return (
         f"networks/{model.graph}.onnx"
         if model.dla_core is None
@@ -55,11 +58,12 @@ def original(model: Model) -> str:
 
 
 def layers(model: Model) -> str:
+    """Return the file that says where each layer of a DLA engine runs."""
     return f"layers/{model.name}.json"
 
 
 def calibration_name(model: Model, file: Path) -> str:
-    """Inside the folder; a cache of TensorRT up to 10 has no suffix of its own."""
+    """Return the name of calibration data inside the folder; a cache gets a suffix."""
     return (
         f"calibration/{model.graph}{file.suffix if file.suffix in ('.npy', '.npz') else '.cache'}"
     )
@@ -71,7 +75,8 @@ def _precision(model: Model, build: BuildOptions) -> list[str]:
         return ["--noTF32"]
     if build.strongly_typed:
         return []
-    # A layer without ranges stays in FP16: on a DLA nothing else is legal, on Tensor Cores FP32 would be slower.
+    # A layer without ranges stays in FP16: on a DLA nothing else is legal, on Tensor Cores FP32
+    # would be slower.
     words = ["--fp16"] if precision == "fp16" else ["--int8", "--fp16"]
     file = _calibration(model, build)
     return (
@@ -86,23 +91,28 @@ def _calibration(model: Model, build: BuildOptions) -> Path | None:
 
 
 def _shapes(model: Model) -> list[str]:
-    """A profile from one sample to the batch; none where the file is fixed, as for a DLA, which trtexec insists on."""
+    """Return a profile from one sample to the batch; none for a fixed shape, as trtexec insists."""
     if model.static:
         return []
     for spec in model.inputs:
         if set(spec.name) & set(",'\0"):
             raise NetworkError(
-                f"{str(model.path)!r}: the input {spec.name!r} has a name that trtexec cannot read: export it with a plain one"
+                f"{str(model.path)!r}: the input {spec.name!r} has a name that trtexec cannot read:"
+                " export it with a plain one"
             )
-    sizes = (("min", 1), ("opt", model.batch), ("max", model.batch))
-    return [
-        f"--{word}Shapes={','.join(f'{spec.name}:' + 'x'.join(map(str, (size, *spec.shape[1:]))) for spec in model.inputs)}"
-        for word, size in sizes
-    ]
+    profile = []
+    for word, size in (("min", 1), ("opt", model.batch), ("max", model.batch)):
+        shapes = ("x".join(map(str, (size, *spec.shape[1:]))) for spec in model.inputs)
+        named = (f"{spec.name}:{shape}" for spec, shape in zip(model.inputs, shapes, strict=True))
+        profile.append(f"--{word}Shapes={','.join(named)}")
+    return profile
 
 
 def preparation(model: Model, build: BuildOptions) -> list[str]:
-    """The command that writes `source` for TensorRT 11 with NVIDIA's Model Optimizer; empty where the original serves."""
+    """Return the command of NVIDIA's Model Optimizer that writes `source` for TensorRT 11.
+
+    It is empty where the original serves.
+    """
     target = source(model, build)
     if target == original(model):
         return []
@@ -123,7 +133,7 @@ def preparation(model: Model, build: BuildOptions) -> list[str]:
         "--quantize_mode=int8",
     ]
     if model.dla_core is not None:
-        command += ["--target_dla"]  # every tensor gets a scale: what has none would leave the DLA
+        command += ["--target_dla"]  # gives every tensor a scale; one without would leave the DLA
     file = _calibration(model, build)
     return (
         [*command, f"--calibration_data_path={calibration_name(model, file)}"] if file else command
@@ -131,7 +141,7 @@ def preparation(model: Model, build: BuildOptions) -> list[str]:
 
 
 def script(models: list[Model], build: BuildOptions, plans: dict[str, str]) -> str:
-    """A POSIX shell script that builds every engine; `plans` says where each model's goes."""
+    """Return a POSIX shell script that builds every engine; `plans` has the path of each."""
     prepared = {source(model, build): preparation(model, build) for model in models}
     folders = sorted(
         {
@@ -145,7 +155,8 @@ def script(models: list[Model], build: BuildOptions, plans: dict[str, str]) -> s
     )
     lines = [
         "#!/bin/sh",
-        f"# Builds the engines for TensorRT {build.tensorrt}. Run it on the board that serves, in the power mode it serves in, with nothing else running.",
+        f"# Builds the engines for TensorRT {build.tensorrt}. Run it on the board that serves, in"
+        " the power mode it serves in, with nothing else running.",
         "set -eu",
         'cd -- "$(dirname -- "$0")"',
         "TRTEXEC=${TRTEXEC:-$(command -v trtexec || echo /usr/src/tensorrt/bin/trtexec)}",
@@ -164,7 +175,7 @@ def script(models: list[Model], build: BuildOptions, plans: dict[str, str]) -> s
 
 
 def sources(models: list[Model], build: BuildOptions) -> Files:
-    """The ONNX files and calibration data that `script` reads."""
+    """Return the ONNX files and calibration data that `script` reads."""
     files: Files = {}
     for model in models:
         files[original(model)] = (
@@ -177,12 +188,13 @@ def sources(models: list[Model], build: BuildOptions) -> Files:
 
 
 def export_trtexec(models: list[Model], build: BuildOptions) -> Files:
-    """A folder with networks/, and a script that builds engines/.
+    """Return a folder with networks/, and a script that builds engines/.
 
     Raises:
-        OptionError: a model runs on a processor. NetworkError: TensorRT or trtexec cannot take a network.
+        OptionError: a model runs on a processor.
+        NetworkError: TensorRT or trtexec cannot take a network.
     """
-    check_places("trtexec", models)
+    check_no_cpu("trtexec", models)
     plans = {model.name: f"engines/{model.name}.plan" for model in models}
     title = "Engines of a tuned configuration, written by python -m tuner.export --target trtexec."
     return {

@@ -1,4 +1,4 @@
-"""Configurations and networks to export: numbers on paper, real small graphs, and whatever hypothesis comes up with."""
+"""Configurations and networks to export: made of numbers, real small ones, or by hypothesis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from envs.spec.workload import Tenant, Workload
 from tuner.exports.answers import Slot, placed
 from tuner.exports.models import Model, models_of
 
-#: Names that files and graphs may well have, and that break what is careless with them.
+#: Names that files and graphs may have, and that break careless code.
 NASTY = [
     *(
         "../../x",
@@ -39,12 +39,12 @@ def network(
     inputs: tuple[TensorSpec, ...] = PICTURE,
     outputs: tuple[TensorSpec, ...] = LOGITS,
 ) -> Network:
-    """A network that exists only as numbers."""
+    """Return a network that exists only as numbers."""
     return Network(name, "0" * 64, 1000, 1000, 1000, 3, inputs, outputs, None)
 
 
 def models(*slots: tuple[str, int, int], of: Network | None = None) -> list[Model]:
-    """One tenant on some accelerators: (accelerator, instances, batch)."""
+    """Return the models of one tenant: (accelerator, instances, batch) each."""
     found = of or network()
     return models_of(
         *placed([Slot(None, *slot) for slot in slots], Workload((Tenant(found.name, found),))),
@@ -55,7 +55,7 @@ def models(*slots: tuple[str, int, int], of: Network | None = None) -> list[Mode
 def write_relu(
     path: Path, shape: tuple[int | str, ...] = ("n", 3, 8, 8), name: str = "input"
 ) -> Path:
-    """A real graph of one operator."""
+    """Write a real graph of one operator."""
     ends = [
         helper.make_tensor_value_info(each, onnx.TensorProto.FLOAT, shape)
         for each in (name, "output")
@@ -80,20 +80,20 @@ tensors = st.lists(specs, min_size=1, max_size=3, unique_by=lambda spec: spec.na
 
 @st.composite
 def configured(draw: st.DrawFn, accelerators: tuple[str, ...] = tuple(ACCELERATORS)) -> list[Model]:
-    """A valid configuration of one to three tenants with any names on some of the accelerators."""
+    """Draw a valid configuration of one to three tenants with any names on some accelerators."""
     called = draw(st.lists(names, min_size=1, max_size=3, unique=True))
     workload = Workload(
         tuple(Tenant(name, network(name, draw(tensors), draw(tensors))) for name in called)
     )
     slots = []
     for name in called:
-        for place in draw(st.lists(st.sampled_from(accelerators), min_size=1, unique=True)):
-            limits = ACCELERATORS[place]
+        for accelerator in draw(st.lists(st.sampled_from(accelerators), min_size=1, unique=True)):
+            limits = ACCELERATORS[accelerator]
             instances, batch = (
                 draw(st.integers(1, most or 64))
                 for most in (limits.max_instances, limits.max_batch)
             )
-            slots.append(Slot(name, place, instances, batch))
+            slots.append(Slot(name, accelerator, instances, batch))
     return models_of(
         *placed(slots, workload), [Path(f"{position}.onnx") for position in range(len(called))]
     )

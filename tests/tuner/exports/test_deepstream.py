@@ -1,4 +1,4 @@
-"""nvinfer's files, read as the key files that they are."""
+"""The files of nvinfer, read as key files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tuner.exports.folder import Files
 
 
 def parsed(files: Files) -> dict[str, dict[str, str]]:
-    """The group [property] of every nvinfer file."""
+    """Return the group [property] of every nvinfer file."""
     found = {}
     for name, content in files.items():
         if name.endswith(".txt") and name != "README.txt":
@@ -114,7 +114,7 @@ def test_what_is_no_picture_is_refused(inputs: tuple[TensorSpec, ...]) -> None:
 
 
 def test_limits_of_nvinfer() -> None:
-    with pytest.raises(OptionError, match="the configuration uses cpu_int8: give target=triton"):
+    with pytest.raises(OptionError, match="the configuration uses cpu_int8: give --target triton"):
         export_deepstream(models(("cpu_int8", 1, 4)), BuildOptions())
     with pytest.raises(OptionError, match="the batch of 2048 on tensor is above 1024"):
         export_deepstream(models(("tensor", 1, 2048)), BuildOptions())

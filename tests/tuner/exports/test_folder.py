@@ -52,7 +52,7 @@ def test_only_an_older_export_is_replaced_and_only_if_asked(tmp_path: Path) -> N
     out.mkdir()
     write_folder(out, {"first": "1"}, {})
     with pytest.raises(
-        OptionError, match="is not empty: name another folder, or give overwrite=true"
+        OptionError, match="is not empty: name another folder, or give --overwrite"
     ):
         write_folder(out, {"second": "2"}, {})
     assert set(content(out)) == {"first", "export.json"}
@@ -100,7 +100,7 @@ def test_a_failure_half_way_leaves_nothing_and_changes_nothing(
 
 
 def test_a_file_that_cannot_be_written_gets_one_sentence(tmp_path: Path) -> None:
-    """No file may grow beyond 1,000 bytes: the operating system refuses as it does where a disk is full."""
+    # No file may grow beyond 1,000 bytes: the operating system refuses, as with a full disk.
     code = f"""
 import resource, signal
 from pathlib import Path
@@ -118,6 +118,7 @@ except StorageError as error:
     )
     assert (
         told.stdout
-        == f"cannot write {tmp_path / 'out'} (File too large): free some space or name another folder\n"
+        == f"cannot write {tmp_path / 'out'} (File too large): free some space or name another"
+        " folder\n"
     ), told.stderr
     assert list(tmp_path.iterdir()) == []

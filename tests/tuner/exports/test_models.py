@@ -1,4 +1,4 @@
-"""Networks travel with an export, whole, wherever their weights were kept."""
+"""The networks of an export come with all their weights, wherever those were kept."""
 
 from __future__ import annotations
 

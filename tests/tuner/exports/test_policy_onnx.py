@@ -18,7 +18,7 @@ from tuner.policy.forward import NumpyPolicy
 
 
 def drawn(hidden: int, seed: int) -> Bundle:
-    """Weights so large that every layer has a say."""
+    """Return a bundle whose weights are so large that every layer matters."""
     rng = np.random.default_rng(seed)
     sizes = {"H": hidden, "2H": 2 * hidden, "F": len(FEATURES), "1": 1, "2": 2}
     weights = {
@@ -29,7 +29,7 @@ def drawn(hidden: int, seed: int) -> Bundle:
 
 
 def session(bundle: Bundle, folder: Path) -> onnxruntime.InferenceSession:
-    """Of the file that is written."""
+    """Open the file that is written."""
     content = export_policy(bundle)["policy.onnx"]
     assert isinstance(content, bytes)
     (folder / "policy.onnx").write_bytes(content)
@@ -59,7 +59,7 @@ def test_scores_and_choices_are_those_of_the_bundle(which: str, tmp_path: Path) 
         assert choice.dtype == np.int64
         assert choice == own.decide(observation)
         chosen.add(int(choice))
-    assert which == "hidden 1" or len(chosen) == 24, "all places are chosen now and then"
+    assert which == "hidden 1" or len(chosen) == 24, "all positions are chosen now and then"
 
 
 def test_equal_scores_go_to_the_first(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tritonclient.grpc import model_config_pb2
 
 from envs.errors import NetworkError, OptionError
 from envs.graph.reading import read_network
+from envs.spec.device import Kind
 from envs.spec.network import TensorSpec
 from envs.spec.workload import workload_of
 from tests.tuner.exports.samples import configured, models, network, write_relu
@@ -59,10 +60,10 @@ def check_tensors(found: Any, specs: tuple[TensorSpec, ...], static: bool) -> No
 def test_every_field_is_what_the_configuration_says(found: list[Model], max_wait_ms: float) -> None:
     for model in found:
         config = parsed(model, max_wait_ms=max_wait_ms, threads=3)
-        dla = model.accelerator.startswith("dla")
+        dla = model.accelerator.kind is Kind.DLA
         assert config.name == model.name
         assert config.platform == (
-            "onnxruntime_onnx" if model.accelerator.startswith("cpu_") else "tensorrt_plan"
+            "onnxruntime_onnx" if model.accelerator.kind is Kind.CPU else "tensorrt_plan"
         )
         assert config.max_batch_size == (0 if dla else model.batch)
         check_tensors(config.input, model.inputs, static=dla)
@@ -72,7 +73,7 @@ def test_every_field_is_what_the_configuration_says(found: list[Model], max_wait
         assert group.kind == (Group.KIND_CPU if model.on_cpu else Group.KIND_GPU)
         assert list(group.gpus) == ([] if model.on_cpu else [0])
         assert [(each.kind, each.device_id) for each in group.secondary_devices] == (
-            [(Group.SecondaryDevice.KIND_NVDLA, int(model.accelerator[-1]))] if dla else []
+            [(Group.SecondaryDevice.KIND_NVDLA, int(model.accelerator.name[-1]))] if dla else []
         )
         batched = not dla and model.batch > 1
         assert config.HasField("dynamic_batching") == batched
@@ -121,7 +122,7 @@ def test_a_type_that_the_server_lacks_is_refused(accelerator: str, dtype: str) -
 
 
 def test_a_client_is_told_the_same_output_by_every_model(small_onnx: Path, cache: Path) -> None:
-    """The engine of a DLA gives [batch, classes, 1, 1], which Triton compares with what is written here."""
+    # The engine of a DLA gives [batch, classes, 1, 1], which Triton compares with the file.
     slots = [Slot(None, "tensor", 1, 4), Slot(None, "dla0", 1, 4)]
     found = models_of(*placed(slots, workload_of([read_network(small_onnx)])), [small_onnx])
     files = export_triton(found, BuildOptions(), 5.0, 2, cache)
@@ -174,7 +175,7 @@ def test_a_repository_holds_what_each_backend_needs(small_onnx: Path, cache: Pat
 def test_what_stands_in_the_configuration_is_what_the_graph_takes(
     small_onnx: Path, cache: Path, tmp_path: Path
 ) -> None:
-    """ONNX Runtime opens both graphs as Triton's backend would, and their inputs and outputs are those that were written."""
+    # ONNX Runtime opens both graphs as Triton's backend does; inputs and outputs are as written.
     slots = [Slot(None, "cpu_fp32", 1, 4), Slot(None, "cpu_int8", 1, 4)]
     found = models_of(*placed(slots, workload_of([read_network(small_onnx)])), [small_onnx])
     files = export_triton(found, BuildOptions(), 5.0, 2, cache)

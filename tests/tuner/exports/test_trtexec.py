@@ -1,4 +1,4 @@
-"""trtexec's command lines: the flags of each version, and a script that a real shell runs, whatever names stand in it."""
+"""The command lines of trtexec, and the script, which a real shell runs whatever its names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tuner.exports.folder import write_folder
 from tuner.exports.models import Model, models_of, safe_names
 from tuner.exports.trtexec import arguments, export_trtexec, preparation, script
 
-#: Stands in for trtexec: writes what it was given, NUL-separated, and makes the plan.
+#: Stands in for trtexec: writes its arguments, NUL-separated, and makes the plan.
 RECORDER = f"""#!{sys.executable}
 import os, sys
 with open(os.environ["RECORD"], "ab") as file:
@@ -35,8 +35,9 @@ open(plan, "w").close()
 """
 
 
-#: Options of NVIDIA's Model Optimizer (nvidia-modelopt 0.47.0, modelopt/onnx/*/__main__.py), as far as they are of use here. NVIDIA's page on strongly
-#: typed networks for DLA also gives `--target_dla` to autocast, which refuses it.
+#: Options of NVIDIA's Model Optimizer (nvidia-modelopt 0.47.0, modelopt/onnx/*/__main__.py) that
+#: are of use here. NVIDIA's page on strongly typed networks for DLA also gives `--target_dla` to
+#: autocast, which refuses it.
 MODELOPT = {
     "modelopt.onnx.autocast": {
         "--onnx_path",
@@ -160,7 +161,7 @@ def test_calibration_goes_where_int8_is(tmp_path: Path) -> None:
 
 
 def test_a_dla_gets_the_graph_that_was_measured_on_it(small_onnx: Path, tmp_path: Path) -> None:
-    """At its batch, without what no DLA takes, and with the same answers; the GPU's engine is built from the file as it is."""
+    # The file is at the batch of the DLA and gives the same answers; the GPU gets the original.
     slots = [Slot(None, "tensor", 1, 8), Slot(None, "dla0", 1, 4), Slot(None, "dla1", 1, 4)]
     found = models_of(*placed(slots, workload_of([read_network(small_onnx)])), [small_onnx])
     write_folder(tmp_path / "out", export_trtexec(found, BuildOptions()), {})
@@ -203,7 +204,7 @@ def test_an_input_that_trtexec_cannot_name_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("target", ["cpu_fp32", "cpu_int8"])
 def test_a_processor_has_no_engines(target: str) -> None:
-    with pytest.raises(OptionError, match=f"the configuration uses {target}: give target=triton"):
+    with pytest.raises(OptionError, match=f"the configuration uses {target}: give --target triton"):
         export_trtexec(models((target, 1, 1)), BuildOptions())
 
 
@@ -240,7 +241,7 @@ def test_a_real_shell_gives_trtexec_what_was_meant(name: str, tmp_path: Path) ->
 
 
 def test_version_11_prepares_each_network_once(tmp_path: Path) -> None:
-    """The converter is stood in for by a module of its name; a file that is there already is not made again."""
+    # A module of its name stands in for the converter; an existing file is not made again.
     path = write_relu(tmp_path / "net.onnx")
     found = models_of(
         *placed(
@@ -255,7 +256,9 @@ def test_version_11_prepares_each_network_once(tmp_path: Path) -> None:
         stand_in = tmp_path / "modelopt" / "onnx" / f"{module}.py"
         stand_in.parent.mkdir(parents=True, exist_ok=True)
         stand_in.write_text(
-            "import sys\n[out] = [a.partition('=')[2] for a in sys.argv if a.startswith('--output_path=')]\nwith open(out, 'a') as f: f.write('x')\n"
+            "import sys\n"
+            "[out] = [a.partition('=')[2] for a in sys.argv if a.startswith('--output_path=')]\n"
+            "with open(out, 'a') as f: f.write('x')\n"
         )
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
