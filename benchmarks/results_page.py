@@ -40,8 +40,8 @@ README_TUNERS = {
 
 TABLE_BEGIN, TABLE_END = "<!-- table: begin -->", "<!-- table: end -->"
 
-#: Figures of one row that share their metrics with this many other rows are shown side by side.
-SIDE_BY_SIDE = 3
+#: Figures of one row that share their metrics with other rows, this many in all, are shown side by side.
+SIDE_BY_SIDE = 2
 
 
 def results_page(benchmarks: Sequence[Benchmark], results: Mapping[str, Result | None]) -> str:
@@ -108,13 +108,20 @@ def figures_tables(figures: Sequence[Figure]) -> list[str]:
     tables = []
     for key, heads in groupby(rows, key=lambda head: metrics[head] if wide(head) else ()):
         if key:
-            columns = [f"{metric} [{unit}]" if unit else metric for metric, unit in key]
             cells = [[head, *(_judged(f) for _, f in rows[head])] for head in heads]
-            tables += [markdown_table(["", *columns], cells)]
+            tables += [markdown_table(_wide_head(key), cells)]
         else:
             cells = [_plain(figure) for head in heads for _, figure in rows[head]]
             tables += [markdown_table(["figure", "value", "unit", "goal", "met"], cells)]
     return tables
+
+
+def _wide_head(metrics: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the head of a wide table; a remark in brackets that all metrics share comes first."""
+    remarks = {metric[metric.index(" (") :] if " (" in metric else "" for metric, _ in metrics}
+    remark = remarks.pop() if len(remarks) == 1 else ""
+    names = [(metric.removesuffix(remark), unit) for metric, unit in metrics]
+    return [remark.strip(" ()"), *(f"{name} [{unit}]" if unit else name for name, unit in names)]
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -90,12 +90,12 @@ def test_the_full_form_stands_in_for_the_short_one(project: Path) -> None:
 
 def test_figures_with_the_same_metrics_stand_side_by_side() -> None:
     figures = [
-        figure(f"{tuner}: {metric}", value, "%", goal)
+        figure(f"{tuner}: {metric} (9 problems)", value, "%", goal)
         for tuner in ("policy", "random", "tpe")
         for metric, value, goal in (("mean", 97.25, ">= 95"), ("worst", 1234.0, ""))
     ]
     [table] = results_page.figures_tables(figures)
-    assert table.startswith("|  | mean [%] | worst [%] |\n")
+    assert table.startswith("| 9 problems | mean [%] | worst [%] |\n")
     assert "| random | 97.2 (goal >= 95: met) | 1,234 |" in table
 
 
