@@ -36,7 +36,8 @@ from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind, Mea
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import workload_of
 from envs.telemetry.protocol import BoardSample
-from tuner.device import Device, at_rates
+from tuner.device import Device
+from tuner.opening import at_rates
 
 #: Faults of engines, and of the power sensor.
 KILL, HANG, NO_MEMORY = "kill", "hang", "no_memory"

@@ -26,7 +26,8 @@ from envs.telemetry.none import NoSensor
 from envs.testing.tensorrt import stand_ins
 from envs.traces.reader import Trace, read_trace
 from tests.worlds import space, write_trace
-from tuner.device import Device, at_rates, open_device, rates_of
+from tuner.device import Device, open_device
+from tuner.opening import at_rates, rates_of
 from tuner.options import RUNTIMES, ServeOptions
 
 QUICK = {"max_instances": 2, "batches": [1, 4]}
@@ -232,7 +233,7 @@ def test_a_power_limit_that_nobody_can_read_is_found_before_anything_is_built(
         raise AssertionError("nothing may be built")
 
     monkeypatch.setattr(OnnxEngineFactory, "prepare", build)
-    monkeypatch.setattr("tuner.device.probe_sensor", lambda kind, on_gpu: NoSensor())
+    monkeypatch.setattr("tuner.opening.probe_sensor", lambda kind, on_gpu: NoSensor())
     with pytest.raises(ObjectiveError, match="a power limit of 10 W cannot be kept"):
         open_device(small_onnx, power_w=10)
 

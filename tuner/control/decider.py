@@ -10,7 +10,7 @@ from envs.problems.problem import WIDE, Problem
 from envs.spec.measurement import Outcome
 from envs.spec.objective import Objective
 from envs.spec.space import Configuration
-from tuner.device import ModelAt
+from tuner.opening import ModelAt
 from tuner.policy.bundle import Bundle
 from tuner.policy.online_tuner import OnlineTuner
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS, Thresholds
