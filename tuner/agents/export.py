@@ -1,10 +1,11 @@
-"""From a trained SB3 model to a policy bundle."""
+"""Turn a trained SB3 model into a policy bundle, and start one from a bundle."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import torch
 from stable_baselines3 import PPO
 
 from envs.belief.features import FEATURES
@@ -23,3 +24,9 @@ def bundle_of(model: PPO, budget: int, provenance: dict[str, Any]) -> Bundle:
         FEATURES,
         provenance,
     )
+
+
+def start_from(model: PPO, bundle: Bundle) -> None:
+    """Give the actor the weights of a bundle; the critic starts anew."""
+    weights = {name: torch.from_numpy(array) for name, array in bundle.weights.items()}
+    model.policy.load_state_dict(weights, strict=False)

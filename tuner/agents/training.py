@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from stable_baselines3 import PPO
@@ -19,8 +19,11 @@ from envs.errors import OptionError, StorageError, TraceError, one_line, require
 from envs.files import parse_json, replacing
 from envs.problems.world import World
 from envs.tuning_env import TuningVectorEnv
+from tuner.agents.export import start_from
 from tuner.agents.policy_net import CandidatePolicy
 from tuner.agents.vec_env import SB3TuningVecEnv
+from tuner.options import bundle_path
+from tuner.policy.bundle import load_bundle
 
 
 @dataclass
@@ -35,6 +38,8 @@ class AgentOptions:
         changes: share of episodes in which conditions change on the way.
         gamma: discount of a measurement; low, because an answer after three is worth more than the same after eight.
         threads: of torch.
+        start: a policy bundle to start from, `reference` for the one that comes with the project;
+            its width replaces `hidden`. None starts from scratch.
     """
 
     steps: int = 300_000
@@ -51,6 +56,7 @@ class AgentOptions:
     price: float = 0.065
     changes: float = 0.0
     threads: int = 1
+    start: Optional[str] = None
 
     def __post_init__(self) -> None:
         require_positive(
@@ -92,7 +98,9 @@ def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
 def make_model(env: VecEnv, options: AgentOptions, seed: int, tensorboard: Path | None) -> PPO:
     """A fresh agent; its learning rate falls to zero over the training."""
     torch.set_num_threads(options.threads)
-    return PPO(
+    bundle = load_bundle(bundle_path(options.start)) if options.start else None
+    hidden = bundle.weights["first.bias"].size if bundle else options.hidden
+    model = PPO(
         CandidatePolicy,
         env,
         learning_rate=LinearSchedule(options.learning_rate),
@@ -102,11 +110,14 @@ def make_model(env: VecEnv, options: AgentOptions, seed: int, tensorboard: Path 
         gamma=options.gamma,
         gae_lambda=options.gae_lambda,
         ent_coef=options.entropy,
-        policy_kwargs={"hidden": options.hidden},
+        policy_kwargs={"hidden": hidden},
         seed=seed,
         tensorboard_log=None if tensorboard is None else str(tensorboard),
         device="cpu",
     )
+    if bundle:
+        start_from(model, bundle)
+    return model
 
 
 class LinearSchedule:

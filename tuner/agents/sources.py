@@ -1,0 +1,169 @@
+"""Where the problems of a training come from: the device model, a recording, or a device."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from envs.errors import ConfigurationError, OptionError
+from envs.problems.draw import DrawOptions
+from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
+from envs.problems.problem_batch import Pool
+from envs.problems.world import RuntimeWorld, SimulatedWorld, TraceWorld, World
+from envs.spec.measurement import Measurement, Origin
+from envs.spec.objective import Objective
+from envs.traces.reader import Trace, find_trace, read_trace
+from tuner.agents.training import AgentOptions
+from tuner.console import progress_bar
+from tuner.device import Device
+from tuner.options import ServeOptions, plain
+
+#: A training on a device that would take longer than this is refused: it is a wrong option.
+MAX_DEVICE_HOURS = 48.0
+
+
+class ProblemSource(Protocol):
+    """What a training learns from.
+
+    Attributes:
+        sentence: says what is trained on, origin included.
+        identity: tells this source from every other; a run goes on only with the same.
+        provenance: what a bundle tells of it.
+    """
+
+    sentence: str
+    identity: dict[str, Any]
+    provenance: dict[str, Any]
+
+    def world(self, run: Path) -> World:
+        """Return the problems; what takes long to make is kept in the folder of the run."""
+        ...
+
+
+class DrawnProblems:
+    """Problems drawn in the device model (simulated)."""
+
+    def __init__(self, draw: DrawOptions, problems: int, seed: int, jobs: int) -> None:
+        self._arguments = (draw, problems, seed, jobs)
+        boards = ", ".join(draw.boards or ["all boards that are not held out"])
+        self.sentence = f"training on {problems} problems in the device model (simulated): {boards}"
+        self.identity = {"draw": plain(draw)}
+        self.provenance = {"draw": plain(draw), "problems": problems}
+
+    def world(self, run: Path) -> World:
+        """Draw the problems, or read those that the run drew before."""
+        kept = run / "problems.npz"
+        if kept.exists():
+            return SimulatedWorld.of(Pool.load(str(kept)))
+        draw, problems, seed, jobs = self._arguments
+        with progress_bar("drawing problems", problems) as advance:
+            world = SimulatedWorld(draw, problems, seed, jobs, lambda new: advance("", new))
+        world.pool.save(str(kept))
+        return world
+
+
+class RecordedProblems:
+    """Limits drawn on a recording (replayed)."""
+
+    def __init__(self, name: str, problems: int, seed: int) -> None:
+        self.trace: Trace = read_trace(find_trace(name))
+        self._arguments = (problems, seed)
+        path, served = self.trace.path, ", ".join(self.trace.space.workload.names)
+        self.sentence = (
+            f"training on {path.name}: {len(self.trace.rows)} configurations of {served},"
+            f" measured on {self.trace.space.device.name}, replayed"
+        )
+        self.identity = {"trace_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        told = {key: self.trace.metadata.get(key) for key in ("machine", "started", "versions")}
+        self.provenance = {"trace": {"name": path.name, **told}}
+
+    def world(self, run: Path) -> World:
+        """Draw limits of the training split on the recording."""
+        return TraceWorld(self.trace, "train", *self._arguments)
+
+
+@dataclass
+class DeviceProblems:
+    """Limits on one device, whose runtime answers every step of the training.
+
+    Args:
+        device: it stays open as long as the world is used.
+        options: how it was opened.
+        given: the limits to learn for; None to draw them around what the default configuration
+            gives.
+        problems: limits to draw.
+        window_s: length of a measurement [s].
+    """
+
+    device: Device
+    options: ServeOptions
+    given: Objective | None
+    problems: int
+    seed: int
+    window_s: float
+
+    def __post_init__(self) -> None:
+        space = self.device.space
+        served = ", ".join(space.workload.names)
+        origin = self.device.runtime.origin.value
+        self.sentence = f"training with {served} on {space.device.name} in the loop ({origin})"
+        serve = {each.name: getattr(self.options, each.name) for each in fields(ServeOptions)}
+        self.identity = plain({"serve": serve, "limits": self.given and vars(self.given)})
+        self.identity |= {"space": space.to_dict(), "window_s": self.window_s}
+        self.provenance = {"runtime": self.options.runtime, "machine": space.device.to_dict()}
+
+    def world(self, run: Path) -> World:
+        """Draw limits from the training split, and give the device for everything else."""
+        objectives = [self.given] if self.given else self._drawn()
+        return RuntimeWorld(self.device.runtime, self.window_s, objectives, self.device.model)
+
+    def check_time(self, agent: AgentOptions) -> str:
+        """Measure the default configuration once, and return how long the training will take.
+
+        Raises:
+            ConfigurationError: the default configuration cannot be measured.
+            OptionError: it would take longer than `MAX_DEVICE_HOURS`.
+        """
+        began_s = time.perf_counter()
+        outcome = self.device.measure(self.device.space.default(), self.window_s)
+        if not isinstance(outcome, Measurement):
+            raise ConfigurationError(
+                f"the default configuration cannot be measured ({outcome.reason}): there is"
+                " nothing to start from"
+            )
+        self._default = outcome
+        each_s = time.perf_counter() - began_s
+        # Every episode begins with a measurement of the default configuration, which is no step.
+        hours = agent.steps * agent.budget / (agent.budget - 1) * each_s / 3600
+        steps = f"{agent.steps:,} steps of about {each_s:.2g} s"
+        if hours > MAX_DEVICE_HOURS:
+            raise OptionError(
+                f"agent.steps={agent.steps}: {steps} would take {hours / 24:.1f} days on this"
+                " device: choose agent=fine_tune, or fewer steps"
+            )
+        return f"{steps} will take about {_duration(hours)}; stop it at any time, it goes on later"
+
+    def _drawn(self) -> list[Objective]:
+        around = LimitRange.around(self._default.p99_ms, self._default.power_w)
+        rng = np.random.default_rng(self.seed)
+        uniforms = rng.random((self.problems, uniforms_per_draw(self.device.space.shape[0])))
+        drawn = draw_objectives(around, uniforms, "train")
+        objectives = [drawn.row(index) for index in range(self.problems)]
+        if self.device.runtime.has_power:
+            return objectives
+        return [replace(each, power_w=math.inf) for each in objectives]
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
+
+
+def is_live(world: World) -> bool:
+    """Return True if every step of this world takes as long as a measurement."""
+    return world.origin is Origin.MEASURED
