@@ -198,13 +198,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "orin-tuner"
 
 
-def bundle_path(given: str | Path | None = None) -> Path:
-    """Return the path of a policy bundle: the given one, or the reference that is shipped."""
-    if given is None or str(given) == "reference":
-        return shipped("checkpoints") / "reference.bundle"
-    return Path(given)
-
-
 def plain(value: Any) -> Any:
     """Return dataclasses, and what is in them, as data for JSON and YAML."""
     if is_dataclass(value) and not isinstance(value, type):

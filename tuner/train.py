@@ -100,11 +100,9 @@ def source_of(options: TrainCommand, stack: contextlib.ExitStack) -> ProblemSour
     if options.runtime != MODEL:
         device = stack.enter_context(open_device(options, power_w=options.power_w))
         limits = {"p99_ms": options.p99_ms, "power_w": options.power_w}
-        given = None
-        if any(limit is not None for limit in limits.values()):
-            given = Objective.from_dict(limits, device.space.shape[0])
+        Objective.from_dict(limits, device.space.shape[0])  # says what is wrong at once
         problems = min(options.problems, MAX_DEVICE_PROBLEMS)
-        return DeviceProblems(device, options, given, problems, options.seed, options.window_s)
+        return DeviceProblems(device, options, limits, problems, options.seed, options.window_s)
     for key in ("networks", "board", "mode", "p99_ms", "power_w"):
         if getattr(options, key):
             raise OptionError(

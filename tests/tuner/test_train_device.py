@@ -9,7 +9,7 @@ import pytest
 
 from envs.traces.reader import Trace
 from tests.commands import Told, call
-from tuner.options import bundle_path
+from tuner.options import reference_bundle
 from tuner.policy.bundle import load_bundle
 
 FEW = ("agent=fine_tune", "agent.steps=28", "agent.envs=1", "agent.episodes_per_update=2")
@@ -29,7 +29,7 @@ def test_a_simulated_board_fine_tunes_the_reference_policy_and_goes_on(
     assert told.returncode == 0, told.stderr
     assert "(simulated)" in told.stdout
     assert "28 steps of about" in told.stdout
-    bundle, reference = load_bundle(run / "policy.bundle"), load_bundle(bundle_path())
+    bundle, reference = load_bundle(run / "policy.bundle"), load_bundle(reference_bundle())
     assert bundle.provenance["runtime"] == "simulated"
     assert bundle.provenance["origin"] == "simulated"
     assert bundle.provenance["steps"] == 28
@@ -38,7 +38,7 @@ def test_a_simulated_board_fine_tunes_the_reference_policy_and_goes_on(
     longer = train(run, *BOARD, f"networks=[{small_onnx}]", "agent.steps=42")
     assert longer.returncode == 0, longer.stderr
     assert load_bundle(run / "policy.bundle").provenance["steps"] == 42
-    other = train(run, *BOARD, f"networks=[{small_onnx}]", "mode=MODE_15W")
+    other = train(run, *BOARD, f"networks=[{small_onnx}]", "mode=15W")
     assert other.returncode == 2
     assert "holds a training with another world, seed or agent" in other.stderr
 
@@ -64,7 +64,7 @@ def test_a_recording_can_be_the_runtime(trace: Trace, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (("agent.steps=100000000",), "days on this device: choose agent=fine_tune"),
+        (("agent.steps=1000000000000",), "days on this device: choose agent=fine_tune"),
         (("runtime=warp",), "runtime=warp is unknown"),
         (("runtime=model",), "networks belongs to a device: give runtime=onnxruntime"),
         (("power_w=-1",), "power_w is -1"),

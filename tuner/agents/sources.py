@@ -95,15 +95,15 @@ class DeviceProblems:
     Args:
         device: it stays open as long as the world is used.
         options: how it was opened.
-        given: the limits to learn for; None to draw them around what the default configuration
-            gives.
+        limits: `p99_ms` and `power_w` to learn for; where both are None, limits are drawn around
+            what the default configuration gives.
         problems: limits to draw.
         window_s: length of a measurement [s].
     """
 
     device: Device
     options: ServeOptions
-    given: Objective | None
+    limits: dict[str, Any]
     problems: int
     seed: int
     window_s: float
@@ -114,13 +114,16 @@ class DeviceProblems:
         origin = self.device.runtime.origin.value
         self.sentence = f"training with {served} on {space.device.name} in the loop ({origin})"
         serve = {each.name: getattr(self.options, each.name) for each in fields(ServeOptions)}
-        self.identity = plain({"serve": serve, "limits": self.given and vars(self.given)})
-        self.identity |= {"space": space.to_dict(), "window_s": self.window_s}
+        networks = [tenant.network.sha256 for tenant in space.workload.tenants]
+        self.identity = plain({"serve": serve, "limits": self.limits, "networks": networks})
+        self.identity |= {"machine": space.device.name, "window_s": self.window_s}
         self.provenance = {"runtime": self.options.runtime, "machine": space.device.to_dict()}
 
     def world(self, run: Path) -> World:
         """Draw limits from the training split, and give the device for everything else."""
-        objectives = [self.given] if self.given else self._drawn()
+        given = any(limit is not None for limit in self.limits.values())
+        tenants = self.device.space.shape[0]
+        objectives = [Objective.from_dict(self.limits, tenants)] if given else self._drawn()
         return RuntimeWorld(self.device.runtime, self.window_s, objectives, self.device.model)
 
     def check_time(self, agent: AgentOptions) -> str:

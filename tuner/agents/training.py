@@ -22,7 +22,7 @@ from envs.tuning_env import TuningVectorEnv
 from tuner.agents.export import start_from
 from tuner.agents.policy_net import CandidatePolicy
 from tuner.agents.vec_env import SB3TuningVecEnv
-from tuner.options import bundle_path
+from tuner.options import reference_bundle
 from tuner.policy.bundle import load_bundle
 
 
@@ -98,7 +98,7 @@ def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
 def make_model(env: VecEnv, options: AgentOptions, seed: int, tensorboard: Path | None) -> PPO:
     """A fresh agent; its learning rate falls to zero over the training."""
     torch.set_num_threads(options.threads)
-    bundle = load_bundle(bundle_path(options.start)) if options.start else None
+    bundle = load_bundle(_start_path(options.start)) if options.start else None
     hidden = bundle.weights["first.bias"].size if bundle else options.hidden
     model = PPO(
         CandidatePolicy,
@@ -118,6 +118,10 @@ def make_model(env: VecEnv, options: AgentOptions, seed: int, tensorboard: Path 
     if bundle:
         start_from(model, bundle)
     return model
+
+
+def _start_path(start: str) -> Path:
+    return reference_bundle() if start == "reference" else Path(start)
 
 
 class LinearSchedule:
