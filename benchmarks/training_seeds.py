@@ -8,6 +8,7 @@ python -m benchmarks.training_seeds
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from envs.traces.reader import find_trace, read_trace
 from tuner.evaluate import EvaluationOptions, evaluate, trace_cases
 from tuner.evaluation.simulated import simulated_cases
 from tuner.evaluation.statistics import Summary, summarize
-from tuner.train import TrainCommand, open_run, train, world_of
+from tuner.train import TrainCommand, train
 
 
 def main() -> int:
@@ -43,8 +44,8 @@ def main() -> int:
             run_dir=str(run),
             draw=DrawOptions(boards=["agx_orin_64"], small_spaces=0.95),
         )
-        open_run(run, trace, command)
-        bundle = train(world_of(command, trace), trace, command, run)
+        with contextlib.ExitStack() as stack:
+            _, bundle = train(command, stack)
         cases = (
             trace_cases(trace, options)
             if trace

@@ -62,33 +62,49 @@ MAX_DEVICE_PROBLEMS = 16
 
 def main(options: TrainCommand) -> int:
     """Train, compare the policy with searches, and print where the bundle is."""
+    with contextlib.ExitStack() as stack:
+        source, bundle = train(options, stack)
+    compare(source, options, bundle)
+    print(f"policy bundle: {bundle}")
+    return 0
+
+
+def train(options: TrainCommand, stack: contextlib.ExitStack) -> tuple[ProblemSource, Path]:
+    """Train, or go on with the run in `run_dir`.
+
+    Args:
+        options: all of them.
+        stack: closes the device, where there is one.
+
+    Returns:
+        What was learned from, and the path of the policy bundle.
+
+    Raises:
+        OptionError: an option is wrong, or the folder holds another run.
+        StorageError: the disk is full.
+    """
     if options.seed < 0:
         raise OptionError(f"seed={options.seed} must not be below zero")
     require_positive("train", options, "problems", "jobs", "window_s")
     run = Path(options.run_dir)
-    with contextlib.ExitStack() as stack:
-        source = source_of(options, stack)
-        print(source.sentence)
-        agent = plain(options.agent)
-        agent.pop("steps")  # a run may be made longer
-        identity = source.identity | {"problems": options.problems, "seed": options.seed}
-        open_run(run, identity | {"agent": agent}, options)
-        try:
-            if isinstance(source, DeviceProblems):
-                print(source.check_time(options.agent))
-            bundle = train_in(run, source.world(run), source, options.agent, options.seed)
-        except OSError as error:  # what TensorBoard writes meets a full disk too
-            raise StorageError(
-                f"cannot write into {run}: {error.strerror or error}; free some space and run the"
-                " same command again to go on"
-            ) from error
-        finally:
-            print(
-                f"\npython -m tuner.train --config-dir {run} --config-name config goes on from here"
-            )
-    compare(source, options, bundle, run)
-    print(f"policy bundle: {bundle}")
-    return 0
+    source = source_of(options, stack)
+    print(source.sentence)
+    agent = plain(options.agent)
+    agent.pop("steps")  # a run may be made longer
+    identity = source.identity | {"problems": options.problems, "seed": options.seed}
+    open_run(run, identity | {"agent": agent}, options)
+    try:
+        if isinstance(source, DeviceProblems):
+            print(source.check_time(options.agent))
+        bundle = train_in(run, source.world(run), source, options.agent, options.seed)
+    except OSError as error:  # what TensorBoard writes meets a full disk too
+        raise StorageError(
+            f"cannot write into {run}: {error.strerror or error}; free some space and run the same"
+            " command again to go on"
+        ) from error
+    finally:
+        print(f"\npython -m tuner.train --config-dir {run} --config-name config goes on from here")
+    return source, bundle
 
 
 def source_of(options: TrainCommand, stack: contextlib.ExitStack) -> ProblemSource:
@@ -114,7 +130,7 @@ def source_of(options: TrainCommand, stack: contextlib.ExitStack) -> ProblemSour
     return DrawnProblems(options.draw, options.problems, options.seed, options.jobs)
 
 
-def compare(source: ProblemSource, options: TrainCommand, bundle: Path, run: Path) -> None:
+def compare(source: ProblemSource, options: TrainCommand, bundle: Path) -> None:
     """Compare the policy with searches where the optimum is known, and say so where it is not."""
     given = options.evaluation
     if isinstance(source, DeviceProblems):
@@ -128,7 +144,7 @@ def compare(source: ProblemSource, options: TrainCommand, bundle: Path, run: Pat
     else:  # small parts of spaces are for learning quickly; whole ones are compared
         draw = replace(options.draw, small_spaces=0.0)
         cases = simulated_cases(draw, given.objectives, given.seed)
-    show(evaluate(cases, {"policy": bundle}, given, run))
+    show(evaluate(cases, {"policy": bundle}, given, Path(options.run_dir)))
 
 
 if __name__ == "__main__":
