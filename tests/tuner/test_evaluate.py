@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from envs.errors import OptionError, TraceError
-from envs.runtimes.onnxruntime.engines import onnxruntime_runtime
+from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.recording import RecordOptions, record
 from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec.space import Configuration, ConfigurationSpace
+from envs.telemetry.none import NoSensor
 from envs.traces.reader import Trace, read_trace
 from envs.traces.writer import TraceWriter
 from tuner.evaluate import EvaluateCommand, EvaluationOptions, evaluate, trace_cases
@@ -72,7 +74,8 @@ def test_choices_are_run_live_again_and_another_network_is_refused(
             "started": "2026-01-01T00:00:00Z",
         },
     ) as writer:
-        with onnxruntime_runtime(live_space, [small_onnx], cache, ServingOptions()) as runtime:
+        factory = OnnxEngineFactory(live_space, [small_onnx], cache)
+        with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
             record(runtime, plan, writer, RecordOptions(window_s=0.1, attempts=1))
         writer.publish(complete=True)
     options = EvaluationOptions(objectives=2, seeds=1, tuners=["random"])

@@ -15,11 +15,8 @@ from envs.optional import optional_import
 from envs.runtimes.onnxruntime.quantization import quantized
 from envs.runtimes.serving.engine import Arrays
 from envs.runtimes.serving.instance import failure_of
-from envs.runtimes.serving.measuring import ServingOptions
-from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec.measurement import ConfigurationFailed
 from envs.spec.space import ConfigurationSpace
-from envs.telemetry.sensors import probe_sensor
 
 
 class OnnxEngine:
@@ -103,16 +100,3 @@ class OnnxEngineFactory:
 
     def close(self) -> None:
         """Do nothing: the factory holds nothing beyond the engines."""
-
-
-def onnxruntime_runtime(
-    space: ConfigurationSpace,
-    paths: Sequence[Path],
-    cache: Path,
-    options: ServingOptions | None = None,
-) -> ServingRuntime:
-    """Return the live runtime of this computer; NetworkError if a network cannot be quantised."""
-    factory = OnnxEngineFactory(space, paths, cache)
-    for error in factory.prepare().values():
-        raise error
-    return ServingRuntime(space, factory, probe_sensor(), options or ServingOptions())

@@ -17,7 +17,7 @@ import pytest
 
 from envs.errors import OptionError, RuntimeFault
 from envs.graph.reading import read_network
-from envs.runtimes.onnxruntime.engines import OnnxEngineFactory, onnxruntime_runtime
+from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.serving.interference import DISTURBED_SHARE, CpuReading, foreign_share
 from envs.runtimes.serving.load import sample_pool
 from envs.runtimes.serving.measuring import ServingOptions
@@ -40,7 +40,8 @@ def configuration(fp32: tuple[int, int], int8: tuple[int, int]) -> Configuration
 def runtime(
     live_space: ConfigurationSpace, small_onnx: Path, cache: Path
 ) -> Iterator[ServingRuntime]:
-    with onnxruntime_runtime(live_space, [small_onnx], cache) as runtime:
+    factory = OnnxEngineFactory(live_space, [small_onnx], cache)
+    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         yield runtime
 
 
@@ -190,7 +191,8 @@ def test_two_tenants_are_measured_apart(
     space = ConfigurationSpace(
         local_computer(cores=1), workload_of([network, network], [float("inf"), 60.0]), 1, (1,)
     )
-    with onnxruntime_runtime(space, [small_onnx, small_onnx], cache) as runtime:
+    factory = OnnxEngineFactory(space, [small_onnx, small_onnx], cache)
+    with ServingRuntime(space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(Configuration((((1, 1), (0, 0)), ((0, 0), (1, 1)))))
         measurement = runtime.measure(0.8)
     assert space.workload.names == ("small", "small_2")
