@@ -32,8 +32,8 @@ from tests.security.attacks import (
     untouched,
     write_zip,
 )
-from tuner.agents.training import AgentOptions, make_env, make_model, resume_model, save_checkpoint
 from tuner.agents.run import check_links
+from tuner.agents.training import AgentOptions, make_env, make_model, resume_model, save_checkpoint
 
 OPTIONS = AgentOptions(steps=256, envs=4, batch_size=28, hidden=8)
 
