@@ -22,7 +22,7 @@ class Phase(str, Enum):
 
 @dataclass(frozen=True)
 class Choice:
-    """What the next period serves.
+    """The choice for the next period.
 
     Attributes:
         configuration: what serves.

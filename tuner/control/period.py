@@ -16,7 +16,7 @@ from tuner.control.guard import Phase
 
 @dataclass(frozen=True)
 class Period:
-    """What happened in one control period.
+    """One control period and its result.
 
     Attributes:
         number: from 1.

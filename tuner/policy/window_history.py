@@ -67,7 +67,7 @@ class WindowHistory:
 
 
 class DeviceHistory:
-    """What windows say of a device, whatever its objective.
+    """Windows of a device, their noise and the last error, whatever its objective is.
 
     Attributes:
         noise: of its windows.

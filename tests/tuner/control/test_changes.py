@@ -95,7 +95,7 @@ def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(
 
 
 def test_a_burst_of_two_periods_leaves_what_is_known(saturated: Campaign) -> None:
-    """What serves and what is returned to both break the limit; then the neighbour is gone."""
+    """Both the best and the next best break the limit; then the neighbour is gone."""
     world, model = tightened(saturated)
     alone = saturated.period()
     world.runtime.become(Beside(model, slower(model, 0.1)))

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes, read back with its own parser from a real port."""
+"""The metrics that Prometheus scrapes, read with its own parser from a real port."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def test_a_scrape_shows_the_last_period_and_counts(metrics: Metrics) -> None:
     assert found["orin_tuner_limits_broken_periods_total",] == 1
     assert found["orin_tuner_configuration_changes_total",] == 1
     assert found["orin_tuner_journal_lines_lost_total",] == 2
-    for place, (instances, batch) in zip(
+    for accelerator, (instances, batch) in zip(
         SPACE.device.accelerator_names, OTHER.placements[0], strict=True
     ):
-        assert found[("orin_tuner_instances", *sorted(("net0", place)))] == instances
-        assert found[("orin_tuner_batch_size", *sorted(("net0", place)))] == batch
+        assert found[("orin_tuner_instances", *sorted(("net0", accelerator)))] == instances
+        assert found[("orin_tuner_batch_size", *sorted(("net0", accelerator)))] == batch
 
 
 def test_a_port_that_is_taken_is_one_sentence() -> None:

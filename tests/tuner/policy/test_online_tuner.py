@@ -104,7 +104,7 @@ def test_what_was_learned_from_windows_that_scatter_more_than_assumed_is_weighed
 def test_while_all_windows_are_slow_something_farther_from_the_limit_is_stayed_with(
     bundle: Bundle, trace: Trace
 ) -> None:
-    """What the last window missed is expected of the next one, whatever serves."""
+    """The error of the last window is expected of the next one, whatever serves."""
     fast, slow = (Configuration((((0, 0), (2, batch)),)) for batch in (4, 2))
     measured = taken(trace, fast)
     tuner = online_tuner(bundle, trace, 1.5 * float(measured.p99_ms[0]))

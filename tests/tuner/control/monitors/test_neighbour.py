@@ -1,4 +1,4 @@
-"""What served before a neighbour came is remembered until the neighbour is gone."""
+"""The configuration of before a neighbour came is remembered until the neighbour is gone."""
 
 from __future__ import annotations
 
