@@ -56,8 +56,8 @@ def advice(models: list[Model], build: BuildOptions) -> list[str]:
     parts = [
         f"build.sh runs trtexec of TensorRT {build.tensorrt}; TRTEXEC=/path/to/trtexec names"
         " another one. Run it on the board that serves, in the power mode it serves in (another may"
-        " have fewer SMs), with nothing else running. Engines belong to one version of TensorRT and one"
-        " GPU: build them again after an update."
+        " have fewer SMs), with nothing else running. Engines belong to one version of TensorRT and"
+        " one GPU: build them again after an update."
     ]
     if any(
         build.precision(model) == "int8" and build.calibration_of(model.position) is None
@@ -87,8 +87,8 @@ def advice(models: list[Model], build: BuildOptions) -> list[str]:
             f"A DLA engine takes its batch and no other.{DLA_VERSIONS[build.tensorrt]} In"
             " networks/dla/ are the networks as a DLA needs them: at that batch, a small global"
             " average as a pool with a window, a fully connected layer behind it as a convolution,"
-            " an output [batch, features] as [batch, features, 1, 1]. Layers that a DLA does not take"
-            " run on the GPU without a word: look into layers/*.json, where a network that runs on"
-            " the DLA as a whole is one ForeignNode and reformats."
+            " an output [batch, features] as [batch, features, 1, 1]. Layers that a DLA does not"
+            " take run on the GPU without a word: look into layers/*.json, where a network that"
+            " runs on the DLA as a whole is one ForeignNode and reformats."
         )
     return parts
