@@ -72,10 +72,10 @@ def test_a_module_is_a_command(command: str) -> None:
         (["evaluate", "draw.two_tenants=-1"], "draw.two_tenants=-1.0"),
         (["evaluate", "evaluation.seeds=0"], "evaluation.seeds=0"),
         (
-            ["evaluate", "trace=resnet50", "live.networks=[nowhere.onnx]"],
+            ["evaluate", "trace=resnet50", "network=[nowhere.onnx]"],
             "there is no file nowhere.onnx",
         ),
-        (["evaluate", "live.networks=[nowhere.onnx]"], "give a trace"),
+        (["evaluate", "network=[nowhere.onnx]"], "give a trace"),
         (["evaluate", "bundle=nowhere.bundle"], "there is no policy bundle nowhere.bundle"),
         (
             [

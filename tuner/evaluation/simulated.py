@@ -5,8 +5,7 @@ Nothing here is measured: every outcome says that it was simulated.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,8 +13,7 @@ from envs.arrays import Placements
 from envs.belief.prior import prior_of
 from envs.problems.draw import DrawnProblem, DrawOptions, draw_problem, sample_placements
 from envs.problems.problem import WIDE, Problem
-from envs.simulator.device_model import WINDOW_S, DeviceModel
-from envs.simulator.response import Response
+from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
 from envs.simulator.window import applying_s, simulated_window
 from envs.spec.measurement import Measurement, MeasurementBatch, Outcome
@@ -27,9 +25,6 @@ from tuner.evaluation.reference import exhaustive, searched
 #: A space above this many combinations is not listed: tuners get a random sample of this size, and
 #: may ask for every other valid configuration.
 MAX_LISTED, SAMPLE = 1_000_000, 20_000
-
-#: The number of true outcomes that are kept, for tuners that ask for the same.
-KEPT = 4096
 
 
 @dataclass(frozen=True)
@@ -113,24 +108,10 @@ class Windows:
     model: DeviceModel
     context: Contexts
     key: tuple[int, ...]
-    _responses: OrderedDict[int, Response] = field(default_factory=OrderedDict, repr=False)
 
     def truth(self, placements: Placements) -> MeasurementBatch:
         """Return the outcomes of configurations [N, T, A, 2] without noise."""
-        found = [self._response(each) for each in placements]
-        power = (
-            np.concatenate([each.power_w for each in found])
-            if self.model.has_power
-            else np.full(len(found), np.nan)
-        )
-        cost = np.full(len(found), WINDOW_S)
-        throughput, p99 = (
-            np.concatenate([getattr(each, name) for each in found])
-            for name in ("throughput_ips", "p99_ms")
-        )
-        return MeasurementBatch(
-            throughput, p99, power, cost, power * cost, np.zeros(len(found), dtype=bool)
-        )
+        return self.model.batch(self.context, placements)
 
     def session(self, seed: int) -> Session:
         """Begin a run with a device that serves nothing."""
@@ -151,20 +132,12 @@ class Windows:
     ) -> Measurement:
         """Simulate one window of a configuration."""
         self.model.space.check(configuration)
-        found = self._response(configuration.array())
-        code = int(self.model.space.codes(configuration.array()))
+        placements = configuration.array()
+        seeds = [*self.key, seed, int(self.model.space.codes(placements)), repeat]
         return simulated_window(
             self.model,
             configuration,
-            found,
-            np.random.default_rng(np.random.SeedSequence([*self.key, seed, code, repeat])),
+            self.model.response(self.context, placements[None]),
+            np.random.default_rng(np.random.SeedSequence(seeds)),
             apply_s,
         )
-
-    def _response(self, placements: Placements) -> Response:
-        code = int(self.model.space.codes(placements))
-        if code not in self._responses:
-            if len(self._responses) >= KEPT:
-                self._responses.popitem(last=False)
-            self._responses[code] = self.model.response(self.context, placements[None])
-        return self._responses[code]
