@@ -10,6 +10,7 @@ import pytest
 
 from envs.errors import OptionError
 from tests.commands import call
+from tuner.__main__ import VERBS
 from tuner.cli import run_command
 from tuner.evaluate import EvaluateCommand
 from tuner.flags import run
@@ -139,3 +140,26 @@ def test_ctrl_c_and_errors_have_codes_of_their_own(
             run_command("evaluate", EvaluateCommand, task)
         assert ended.value.code == code
         assert capsys.readouterr().err == f"{sentence}\n"
+
+
+def test_the_console_script_is_the_same_as_the_modules() -> None:
+    told = terminal("tuner", "--help")
+    assert told.returncode == 0
+    for verb in VERBS:
+        assert f"  {verb} " in told.stdout
+    told = terminal("tuner", "tune", "--network", "nowhere.onnx")
+    assert (told.returncode, told.stderr[:13]) == (2, "error: there ")
+    told = terminal("tuner", "evaluate", "evaluation.seeds=0")
+    assert (told.returncode, told.stderr.count("\n")) == (2, 1)
+    told = terminal("tuner", "tuen")
+    assert told.stderr == "error: there is no command tuen: did you mean tune?\n"
+    assert told.returncode == 2
+
+
+def test_hydras_own_flags_work(tmp_path: Path) -> None:
+    told = terminal("tuner.train", "--cfg", "job", "--package", "agent")
+    assert told.returncode == 0, told.stderr
+    assert "steps: " in told.stdout
+    told = terminal("tuner.evaluate", "--multirun", f"hydra.sweep.dir={tmp_path}", "trace=a,b")
+    assert told.returncode == 2
+    assert "there is no trace 'a'" in told.stderr

@@ -1,4 +1,4 @@
-"""The command that serves: what it says first, what it refuses, and a short run of the real thing."""
+"""The command that serves: its plan, what it refuses, and a short run of the real thing."""
 
 from __future__ import annotations
 

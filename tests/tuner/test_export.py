@@ -179,7 +179,7 @@ NO_ANSWER = "is no answer of python -m tuner.tune"
         ('{"configuration": []}', "is no configuration"),
         ('{"configuration": [[1]]}', "configuration[0] must have accelerator, instances and batch"),
         (
-            '{"configuration": [{"accelerator": "cuda", "instances": 1, "batch": 1, "command": "x"}]}',
+            '{"configuration": [{"accelerator": "cuda", "instances": 1, "batch": 1, "do": "x"}]}',
             "nothing else",
         ),
         (
@@ -203,7 +203,8 @@ NO_ANSWER = "is no answer of python -m tuner.tune"
             "batch=1000000000.0 must be a whole number",
         ),
         (
-            '{"configuration": [{"tenant": "../../x", "accelerator": "cuda", "instances": 1, "batch": 1}]}',
+            '{"configuration": [{"tenant": "../../x", "accelerator": "cuda", "instances": 1,'
+            ' "batch": 1}]}',
             "serves the tenant '../../x', and --network",
         ),
         (

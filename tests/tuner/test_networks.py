@@ -73,7 +73,10 @@ def test_folder_that_cannot_be_written_is_one_sentence(
 
 
 def test_is_a_command_and_needs_no_onnx_for_its_help() -> None:
-    script = "import sys, runpy; sys.modules['onnx'] = None; runpy.run_module('tuner.networks', run_name='__main__', alter_sys=True)"
+    script = (
+        "import sys, runpy; sys.modules['onnx'] = None;"
+        "runpy.run_module('tuner.networks', run_name='__main__', alter_sys=True)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script, "--help"],
         capture_output=True,

@@ -56,7 +56,7 @@ def test_a_limit_that_nothing_meets_gives_the_least_violating() -> None:
 
 
 def test_a_lucky_window_is_found_out_and_the_next_best_is_confirmed() -> None:
-    """The first window of the best configuration flatters it; measured again it breaks the limit."""
+    """The first window of the best configuration flatters it; the second breaks the limit."""
     objective = problem(60.0)
     seen: Counter[Configuration] = Counter()
     lucky = Configuration((((0, 0), (3, 4)),))
