@@ -186,18 +186,11 @@ class Tail:
                 ):
                     continue
                 self._graph.node.remove(node)
-                self._rename(source, name)
+                rename(self._graph, source, name)
                 self._changes.append(
                     f"{node.op_type} {node.name or name} was dropped: "
                     f"the output {name} is {list(self._shapes[source])}"
                 )
-
-    def _rename(self, old: str, new: str) -> None:
-        for node in self._graph.node:
-            for names in (node.input, node.output):
-                for position, name in enumerate(names):
-                    if name == old:
-                        names[position] = new
 
     def _drop_unused(self) -> None:
         """Remove nodes and weights that nothing uses any more."""
@@ -240,3 +233,12 @@ class Tail:
     def _name(self, result: str, shape: Shape) -> str:
         self._shapes[f"{result}/map"] = shape
         return f"{result}/map"
+
+
+def rename(graph: Any, old: str, new: str, outputs: bool = True) -> None:
+    """Rename a tensor where nodes read it, and where they give it unless `outputs` is False."""
+    for node in graph.node:
+        for names in (node.input, node.output) if outputs else (node.input,):
+            for position, name in enumerate(names):
+                if name == old:
+                    names[position] = new

@@ -9,6 +9,7 @@ GPU.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +53,7 @@ def read(path: Path) -> Any:
 
 def with_batch(model: Any, batch: int) -> Prepared:
     """Return a copy whose inputs have exactly this batch."""
-    result = _copy(model)
+    result = copy.deepcopy(model)
     weights = {weight.name for weight in result.graph.initializer}
     for value in result.graph.input:
         if value.name not in weights:
@@ -173,12 +174,6 @@ def _axes(node: Any, graph: Any) -> list[int]:
     }
     axes = tensors.get(node.input[1]) if len(node.input) > 1 else None
     return [] if axes is None else [int(axis) for axis in to_array(axes)]
-
-
-def _copy(model: Any) -> Any:
-    result = type(model)()
-    result.CopyFrom(model)
-    return result
 
 
 def _forget_shapes(model: Any) -> None:

@@ -5,6 +5,7 @@ A strongly typed TensorRT takes the precision from the file.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from envs.runtimes.onnxruntime.quantization import (
     check_not_quantised,
     quiet,
 )
+from envs.runtimes.tensorrt.flatten import rename
 from envs.runtimes.tensorrt.ranges import at_batch_of
 from envs.spec.network import Network
 
@@ -92,7 +94,7 @@ def to_fp16(model: Any, ends: bool = False) -> Any:
         raise NetworkError(
             "a graph with control flow or local functions has no FP16 copy here: export it without"
         )
-    result = _copy(model)
+    result = copy.deepcopy(model)
     float32, float16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
     kept = {
         node.input[position]
@@ -225,7 +227,7 @@ def _cast_ends(onnx: Any, graph: Any, float32: int, float16: int) -> None:
     first, last = [], []
     for value in graph.input:
         if value.type.tensor_type.elem_type == float32 and value.name not in weights:
-            _rename(graph, value.name, f"{value.name}/half", results=False)
+            rename(graph, value.name, f"{value.name}/half", outputs=False)
             first.append(
                 onnx.helper.make_node(
                     "Cast",
@@ -239,7 +241,7 @@ def _cast_ends(onnx: Any, graph: Any, float32: int, float16: int) -> None:
             value.type.tensor_type.elem_type = float16
     for value in graph.output:
         if value.type.tensor_type.elem_type == float32:
-            _rename(graph, value.name, f"{value.name}/half", results=True)
+            rename(graph, value.name, f"{value.name}/half")
             last.append(
                 onnx.helper.make_node(
                     "Cast",
@@ -252,17 +254,3 @@ def _cast_ends(onnx: Any, graph: Any, float32: int, float16: int) -> None:
     nodes = [*first, *graph.node, *last]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def _rename(graph: Any, old: str, new: str, results: bool) -> None:
-    for node in graph.node:
-        for names in (node.input, node.output) if results else (node.input,):
-            for position, name in enumerate(names):
-                if name == old:
-                    names[position] = new
-
-
-def _copy(model: Any) -> Any:
-    result = type(model)()
-    result.CopyFrom(model)
-    return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,8 +25,7 @@ def activation_ranges(model: Any, network: Network, samples: int) -> dict[str, f
     """
     onnx, ort = optional_import("onnx", "networks"), optional_import("onnxruntime", "networks")
     check_not_quantised(model, "the network")
-    watched = type(model)()
-    watched.CopyFrom(model)
+    watched = copy.deepcopy(model)
     _output_every_tensor(onnx, watched)
     options = ort.SessionOptions()
     options.log_severity_level = 3
