@@ -40,7 +40,7 @@ README_TUNERS = {
 
 TABLE_BEGIN, TABLE_END = "<!-- table: begin -->", "<!-- table: end -->"
 
-#: Figures of one row that share their metrics with other rows, this many in all, are shown side by side.
+#: Rows with the same metrics are shown side by side if there are at least this many.
 SIDE_BY_SIDE = 2
 
 
