@@ -39,7 +39,7 @@ class Runtime(Protocol):
 
     @property
     def has_power(self) -> bool:
-        """Whether measurements hold watts."""
+        """True if measurements hold watts."""
 
     def apply(self, configuration: Configuration) -> Transition:
         """Serve with `configuration` from now on.

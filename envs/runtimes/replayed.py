@@ -20,7 +20,7 @@ class ReplayedRuntime(InstantRuntime):
 
     @property
     def has_power(self) -> bool:
-        """Whether the trace holds watts."""
+        """True if the trace holds watts."""
         return bool((self._trace.batch.power_w > 0).any())
 
     def apply(self, configuration: Configuration) -> Transition:

@@ -54,7 +54,7 @@ class SimulatedRuntime(InstantRuntime):
 
     @property
     def has_power(self) -> bool:
-        """Whether the model of this device gives watts."""
+        """True if the model of this device gives watts."""
         return self.model.has_power
 
     def apply(self, configuration: Configuration) -> Transition:

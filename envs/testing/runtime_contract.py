@@ -87,7 +87,7 @@ class RuntimeContract:
                     assert 0 < tenant.p50_ms <= tenant.p95_ms <= tenant.p99_ms < np.inf
 
     def test_a_transition_counts_instances(self, runtime: Runtime) -> None:
-        """What is kept and created serves now, and what is kept and removed served before."""
+        """The counts add up to the instances of the new configuration and of the old one."""
         before = 0
         with runtime:
             for configuration in (self.first(runtime.space), self.second(runtime.space)) * 2:

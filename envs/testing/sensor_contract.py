@@ -25,8 +25,8 @@ class SensorContract:
     The tests close it.
 
     Attributes:
-        moves: whether the counters or readings change by themselves; False for a sensor that
-            reads files which nobody writes.
+        moves: whether the counters change by themselves; False for a sensor that reads the
+            files of a test.
     """
 
     moves = True

@@ -27,7 +27,7 @@ class Load(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether a request comes when another is answered, so that instances are saturated."""
+        """True if a request comes when another is answered, so that instances are saturated."""
 
     def start(self) -> None:
         """Begin to send."""

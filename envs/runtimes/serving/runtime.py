@@ -79,7 +79,7 @@ class ServingRuntime:
 
     @property
     def has_power(self) -> bool:
-        """Whether measurements hold watts."""
+        """True if measurements hold watts."""
         return self._sensor.has_power
 
     def submit(

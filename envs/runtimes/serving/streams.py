@@ -98,12 +98,12 @@ class StreamInstance(Instance):
 
     @property
     def in_flight(self) -> bool:
-        """Whether a batch is on the device whose requests still wait."""
+        """True if a batch is on the device whose requests still wait."""
         return self._launched and self.error is None
 
     @property
     def free(self) -> bool:
-        """Whether it could take a batch now."""
+        """True if it could take a batch now."""
         return not (self._launched or self._claimed or self._stopping or self.error)
 
     def feed(self) -> bool:

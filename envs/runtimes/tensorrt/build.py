@@ -206,7 +206,7 @@ def _configure(
     bindings.set_precision(config, spec)
     if needs_ranges(bindings, spec):
         if not ranges:
-            reason = "nobody gave the ranges of its tensors, without which nothing can be INT8"
+            reason = "the ranges of its tensors are missing, without which nothing can be INT8"
             raise failed(network, spec, reason)
         set_ranges(trt, parsed, ranges)
     if spec.native_io:

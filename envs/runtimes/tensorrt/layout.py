@@ -50,7 +50,7 @@ class Layout:
 
     @property
     def plain(self) -> bool:
-        """Whether an array can be copied unchanged."""
+        """True if an array can be copied unchanged."""
         return self.form == LINEAR and self.scale is None
 
     @property

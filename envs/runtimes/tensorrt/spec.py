@@ -1,4 +1,4 @@
-"""What an engine is built for: accelerator, precision and batch, and how hard the builder tries."""
+"""Build specifications: accelerator, precision and batch, and how hard the builder tries."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class EngineSpec:
 
     @property
     def on_dla(self) -> bool:
-        """Whether it runs on a DLA."""
+        """True if it runs on a DLA."""
         return self.kind is Kind.DLA
 
     @property

@@ -64,12 +64,12 @@ class Bindings:
 
     @property
     def strongly_typed(self) -> bool:
-        """Whether the types in the ONNX file alone decide the precision: from 11 on."""
+        """True if the types in the ONNX file alone decide the precision: from 11 on."""
         return not hasattr(self.trt.BuilderFlag, "INT8")
 
     @property
     def shares_profiles(self) -> bool:
-        """Whether several contexts may use one optimisation profile at once.
+        """True if several contexts may use one optimisation profile at once.
 
         They may by default from 10 on, and on demand in 8.6, but not before.
         """

@@ -38,7 +38,7 @@ def stand_ins(
     """Let `tensorrt` and `pycuda.driver` be stand-ins until the block ends.
 
     For example, in a test: `with stand_ins(): device = jetson_device()` gives a device with the
-    accelerators cuda, tensor, dla0 and dla1. What was opened inside must be closed inside.
+    accelerators cuda, tensor, dla0 and dla1. Close inside the block whatever you open there.
 
     Args:
         version: of TensorRT, one of `envs.testing.tensorrt.names.VERSIONS`.

@@ -212,8 +212,8 @@ class _Config(Named):
 class _Profile(Named):
     _kind = "IOptimizationProfile"
 
-    def set_shape(self, name: str, least: Any, best: Any, most: Any) -> None:
-        self.__dict__.setdefault("_shapes", {})[name] = (least, best, most)
+    def set_shape(self, name: str, smallest: Any, best: Any, largest: Any) -> None:
+        self.__dict__.setdefault("_shapes", {})[name] = (smallest, best, largest)
 
 
 class _Builder(Named):

@@ -258,7 +258,7 @@ def test_what_is_concatenated_or_pooled_has_one_range_in_int8(tmp_path: Path) ->
 
 
 def test_int8_without_ranges_is_a_typed_failure(small: tuple[Path, Network]) -> None:
-    with pytest.raises(ConfigurationFailed, match="nobody gave the ranges") as caught:
+    with pytest.raises(ConfigurationFailed, match="the ranges of its tensors are missing") as caught:
         build(
             Bindings(fake_module("10.3.0")),
             *small,
