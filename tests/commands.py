@@ -1,4 +1,4 @@
-"""The commands, run in this process: loading torch for every wrong option would take minutes."""
+"""Run commands in this process: loading torch in a process for each would take minutes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from unittest import mock
 
 from tuner.cli import run_command
 
-#: Commands that Hydra reads the options of.
+#: Commands whose options Hydra reads.
 COMPOSED = {"train": "TrainCommand", "evaluate": "EvaluateCommand"}
 
 
 @dataclass(frozen=True)
-class Told:
-    """The exit code of a command, and what it printed."""
+class CommandResult:
+    """The exit code of a command and its output."""
 
     returncode: int
     stdout: str
     stderr: str
 
 
-def call(name: str, *arguments: object) -> Told:
-    """Run python -m tuner.NAME ARGUMENTS."""
+def call(name: str, *arguments: object) -> CommandResult:
+    """Run `python -m tuner.NAME ARGUMENTS`."""
     module = importlib.import_module(f"tuner.{name}")
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
@@ -41,4 +41,4 @@ def call(name: str, *arguments: object) -> Told:
                 code = module.main([str(each) for each in arguments])
         except SystemExit as ended:
             code = ended.code or 0
-    return Told(code if isinstance(code, int) else 1, out.getvalue(), err.getvalue())
+    return CommandResult(code if isinstance(code, int) else 1, out.getvalue(), err.getvalue())

@@ -109,8 +109,8 @@ def test_the_readmes_commands_run(folder: Path) -> None:
         more = list(SHORTER[verb])
         if verb == "tune" and "onnxruntime" not in words and "--runtime" not in words:
             more += SHORT_SPACE
-        told = call(verb, *words[3:], *more)
-        assert told.returncode == 0, (command, told.stderr)
+        result = call(verb, *words[3:], *more)
+        assert result.returncode == 0, (command, result.stderr)
         verbs.append(verb)
     assert set(verbs) == set(SHORTER)
     assert (folder / "exported" / "README.txt").exists()

@@ -1,4 +1,4 @@
-"""The examples run as they stand, and the systemd unit has flags that exist."""
+"""The examples run unchanged, and the flags in the systemd unit exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 def test_a_users_program_is_served_across_reconfigurations(small_onnx: Path, cache: Path) -> None:
     environment = os.environ | {"XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT)}
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "examples/serve.py", str(small_onnx)],
         cwd=ROOT,
         env=environment,
@@ -24,8 +24,8 @@ def test_a_users_program_is_served_across_reconfigurations(small_onnx: Path, cac
         text=True,
         timeout=100,
     )
-    assert told.returncode == 0, told.stderr
-    lines = told.stdout.splitlines()
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
     assert [line.split(" (")[0] for line in lines] == [
         "small: cpu_fp32 1x1",
         "small: cpu_fp32 1x4 + cpu_int8 1x4",
@@ -43,4 +43,4 @@ def test_the_unit_calls_the_controller_with_options_that_it_has() -> None:
     folder = read_flags(DeployCommand, given[3:]).folder
     assert folder == Path("/var/lib") / service["StateDirectory"]
     assert service["Environment"] == f"XDG_CACHE_HOME=/var/cache/{service['CacheDirectory']}"
-    assert service["Type"] == "notify", "with a watchdog, which is told by sd_notify"
+    assert service["Type"] == "notify", "the watchdog needs sd_notify"

@@ -24,7 +24,7 @@ from tuner.control.lock import DeviceLock
 SPACE = space()
 GOOD = Configuration.of(SPACE.catalogue[5])
 
-#: What is no JSON, or more of it than anybody reads.
+#: Contents that are not JSON, or too large.
 CONTENTS = [
     b"",
     b"\x00" * 100,
@@ -44,7 +44,7 @@ CONTENTS = [
     [*CONTENTS, pickle.dumps(Payload(Path("ran")))],
     ids=lambda content: repr(content[:12]),
 )
-def test_limits_that_are_none_leave_the_limits_as_they_are(
+def test_invalid_limits_change_nothing(
     tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -83,9 +83,7 @@ def test_limits_that_are_none_leave_the_limits_as_they_are(
     ],
     ids=lambda data: repr(data)[:30],
 )
-def test_limits_of_wrong_types_leave_the_limits_as_they_are(
-    tmp_path: Path, data: dict[str, Any]
-) -> None:
+def test_limits_of_wrong_types_change_nothing(tmp_path: Path, data: dict[str, Any]) -> None:
     path = tmp_path / "limits.json"
     limits = Limits({"p99_ms": 50.0}, ("a", "b"), True, path)
     path.write_text(json.dumps(data))
@@ -94,7 +92,7 @@ def test_limits_of_wrong_types_leave_the_limits_as_they_are(
     assert limits.objective.p99_ms == (50.0, 50.0)
 
 
-def test_a_pipe_a_device_or_a_folder_in_the_place_of_limits_does_not_hang(tmp_path: Path) -> None:
+def test_a_pipe_a_device_or_a_folder_in_place_of_limits_does_not_hang(tmp_path: Path) -> None:
     names = ("pipe", "endless", "folder")
     every = [Limits({"p99_ms": 50.0}, ("a",), True, tmp_path / name) for name in names]
     os.mkfifo(tmp_path / "pipe")
@@ -120,7 +118,7 @@ def test_a_file_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", CONTENTS, ids=lambda content: repr(content[:12]))
-def test_a_last_good_configuration_that_is_none_is_not_used(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_last_good_configuration_is_not_used(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     with untouched(tmp_path), little_memory(200):
         assert LastGood(tmp_path, SPACE).load() is None
@@ -146,7 +144,7 @@ PLACEMENTS = [
 
 
 @pytest.mark.parametrize("placements", PLACEMENTS, ids=lambda value: repr(value)[:30])
-def test_placements_that_are_none_are_not_used(tmp_path: Path, placements: Any) -> None:
+def test_invalid_placements_are_not_used(tmp_path: Path, placements: Any) -> None:
     LastGood(tmp_path, SPACE).keep(GOOD)
     kept = json.loads((tmp_path / FILE).read_text())
     (tmp_path / FILE).write_text(json.dumps(kept | {"placements": placements}))
@@ -163,9 +161,7 @@ def test_placements_that_are_none_are_not_used(tmp_path: Path, placements: Any) 
         [[[32767, 32767], [1, 1]]],
     ],
 )
-def test_what_may_not_be_served_is_not_served_because_a_file_says_so(
-    tmp_path: Path, placements: Any
-) -> None:
+def test_an_invalid_configuration_in_a_file_is_not_served(tmp_path: Path, placements: Any) -> None:
     LastGood(tmp_path, SPACE).keep(GOOD)
     kept = json.loads((tmp_path / FILE).read_text())
     (tmp_path / FILE).write_text(json.dumps(kept | {"placements": placements}))
@@ -173,12 +169,12 @@ def test_what_may_not_be_served_is_not_served_because_a_file_says_so(
     assert Guard(SPACE, SPACE.default(), Configuration.of(placements)).good is None
 
 
-def test_a_pipe_in_the_place_of_the_last_good_configuration_does_not_hang(tmp_path: Path) -> None:
+def test_a_pipe_in_place_of_the_last_good_configuration_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / FILE)
     assert LastGood(tmp_path, SPACE).load() is None
 
 
-def test_what_is_kept_is_not_written_through_a_link(
+def test_the_last_good_configuration_is_not_written_through_a_link(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.getpid", lambda: 7)
@@ -217,7 +213,7 @@ def test_a_journal_that_becomes_a_link_is_not_followed(
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "folder"])
-def test_a_lock_that_is_something_else_is_left_alone(tmp_path: Path, kind: str) -> None:
+def test_a_lock_that_is_not_a_file_is_not_changed(tmp_path: Path, kind: str) -> None:
     if kind == "folder":
         (tmp_path / "lock").mkdir()
     else:
@@ -227,10 +223,10 @@ def test_a_lock_that_is_something_else_is_left_alone(tmp_path: Path, kind: str) 
         pass
 
 
-def test_the_service_goes_on_whatever_lies_in_its_folder(
+def test_the_service_continues_with_damaged_files_in_its_folder(
     small_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The real command on a simulated board, every file that it reads being somebody else's."""
+    """The command runs on a simulated board, and an attacker wrote all its files."""
     folder = tmp_path / "state"
     folder.mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -265,17 +261,17 @@ def test_the_service_goes_on_whatever_lies_in_its_folder(
         0.01,
     ]
     with untouched(tmp_path, (folder,)):
-        told = call("deploy", *given)
-    assert told.returncode == 0, told.stderr
-    assert "serving without a policy" in told.stderr
+        result = call("deploy", *given)
+    assert result.returncode == 0, result.stderr
+    assert "serving without a policy" in result.stderr
     lines = [json.loads(line) for line in (folder / "journal").read_text().splitlines()]
     assert len(lines) == 2
     assert {path.name for path in folder.iterdir()} == {"journal", "lock", FILE}
     (tmp_path / "limits.json").write_bytes(b"[" * 100_000)
     with untouched(tmp_path, (folder / "lock",)):
-        told = call("deploy", *given, "--limits", tmp_path / "limits.json")
-    assert told.returncode == 2
+        result = call("deploy", *given, "--limits", tmp_path / "limits.json")
+    assert result.returncode == 2
     assert (
         "limits.json cannot be read as JSON (it is nested too deeply)"
-        in told.stderr.splitlines()[-1]
+        in result.stderr.splitlines()[-1]
     )

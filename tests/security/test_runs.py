@@ -21,7 +21,7 @@ from envs.errors import OptionError, TraceError
 from envs.problems.problem_batch import Pool
 from envs.problems.world import SimulatedWorld, TraceWorld
 from envs.traces.reader import Trace
-from tests.commands import Told, call
+from tests.commands import CommandResult, call
 from tests.security.attacks import (
     Payload,
     array_bytes,
@@ -38,7 +38,7 @@ from tuner.agents.training import AgentOptions, make_env, make_model, resume_mod
 OPTIONS = AgentOptions(steps=256, envs=4, batch_size=28, hidden=8)
 
 
-def train(trace: Trace, run: Path, *more: str) -> Told:
+def train(trace: Trace, run: Path, *more: str) -> CommandResult:
     small = (
         "agent.envs=4",
         "agent.batch_size=28",

@@ -61,14 +61,14 @@ def without(hidden: tuple[str, ...], script: str) -> str:
     hide = f"import sys; sys.modules |= dict.fromkeys({hidden!r});"
     absent = "import importlib.util as u; find = u.find_spec;"
     absent += "u.find_spec = lambda name, *more: name in sys.modules and None or find(name, *more);"
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", f"{hide}{absent}{script}"],
         capture_output=True,
         text=True,
         timeout=100,
     )
-    assert told.returncode == 0, told.stderr
-    return told.stdout
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def test_importing_it_is_cheap() -> None:
@@ -176,13 +176,13 @@ class Everything:
 
     def __init__(self, problem: tuner.Problem) -> None:
         self.rest = [Configuration.of(row) for row in problem.candidates]
-        self.told: list[Outcome] = []
+        self.result: list[Outcome] = []
 
     def ask(self) -> Configuration:
-        return self.rest[len(self.told)]
+        return self.rest[len(self.result)]
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
-        self.told.append(outcome)
+        self.result.append(outcome)
 
 
 def test_a_tuner_of_ones_own_is_asked_and_told(trace: Trace) -> None:
@@ -195,7 +195,7 @@ def test_a_tuner_of_ones_own_is_asked_and_told(trace: Trace) -> None:
         given = Everything(device.problem(by_class.problem.objective))
         again = tuner.optimize(device, tuner=given, measurements=6)
         assert [each for each, _ in again.tried] == [each for each, _ in by_class.tried]
-        assert len(given.told) == 4
+        assert len(given.result) == 4
     seeded = tuner.optimize(tuner=lambda problem: RandomSearch(problem), **options)
     assert len(seeded.tried) <= 6
     with pytest.raises(OptionError, match="either a bundle or a tuner"):

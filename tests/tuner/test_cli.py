@@ -27,17 +27,17 @@ def terminal(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("command", ["train", "record", "evaluate", "tune", "export", "deploy"])
 def test_help_teaches(command: str) -> None:
-    told = call(command, "--help")
-    assert told.returncode == 0
-    assert f"python -m tuner.{command}" in told.stdout
-    assert len(told.stdout.splitlines()) > 8
+    result = call(command, "--help")
+    assert result.returncode == 0
+    assert f"python -m tuner.{command}" in result.stdout
+    assert len(result.stdout.splitlines()) > 8
 
 
 @pytest.mark.parametrize("command", ["tuner.train", "tuner.networks"])
 def test_a_module_is_a_command(command: str) -> None:
-    told = terminal(command, "--help")
-    assert told.returncode == 0
-    assert f"python -m {command}" in told.stdout
+    result = terminal(command, "--help")
+    assert result.returncode == 0
+    assert f"python -m {command}" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ def test_a_wrong_option_gets_one_sentence(
     where = {"train": [f"run_dir={tmp_path}"], "evaluate": [f"out={tmp_path}"]}.get(
         arguments[0], []
     )
-    told = call(*(each.replace("NET", str(small_onnx)) for each in arguments), *where)
-    assert told.returncode == 2, told.stderr
-    assert sentence in told.stderr
-    assert told.stderr.count("\n") == 1 or arguments[0] == "networks"
+    result = call(*(each.replace("NET", str(small_onnx)) for each in arguments), *where)
+    assert result.returncode == 2, result.stderr
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1 or arguments[0] == "networks"
 
 
 def test_ctrl_c_and_errors_have_codes_of_their_own(

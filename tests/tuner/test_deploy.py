@@ -40,8 +40,8 @@ def places(folder: Path) -> tuple[str, ...]:
 def test_a_dry_run_says_what_would_be_served_and_serves_nothing(
     small_onnx: Path, tmp_path: Path
 ) -> None:
-    told = call("deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), "--dry-run")
-    assert told.returncode == 0
+    result = call("deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), "--dry-run")
+    assert result.returncode == 0
     for line in (
         "device: Jetson AGX Orin 64 GB",
         "(simulated)",
@@ -49,16 +49,18 @@ def test_a_dry_run_says_what_would_be_served_and_serves_nothing(
         "safe default: small: ",
         "last good: none kept",
     ):
-        assert line in told.stdout
+        assert line in result.stdout
     assert not (tmp_path / "kept").exists()
 
 
 def test_some_periods_are_some_lines_and_leave_the_last_good_configuration(
     small_onnx: Path, tmp_path: Path
 ) -> None:
-    told = call("deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), "--periods", "12")
-    assert told.returncode == 0, told.stderr
-    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    result = call(
+        "deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), "--periods", "12"
+    )
+    assert result.returncode == 0, result.stderr
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert [line["period"] for line in lines] == list(range(1, 13))
     assert {line["origin"] for line in lines} == {"simulated"}
     assert (
@@ -95,12 +97,12 @@ def test_some_periods_are_some_lines_and_leave_the_last_good_configuration(
 def test_bad_input_is_one_sentence(
     small_onnx: Path, tmp_path: Path, more: tuple[str, ...], sentence: str
 ) -> None:
-    told = call(
+    result = call(
         "deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), *more, "--periods", "1"
     )
-    assert told.returncode == 2
-    assert sentence in told.stderr
-    assert told.stderr.count("\n") == 1
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_network_is_needed_and_must_exist(tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_a_network_is_needed_and_must_exist(tmp_path: Path) -> None:
 
 
 def test_a_recording_can_be_served(tmp_path: Path) -> None:
-    told = call(
+    result = call(
         "deploy",
         "--runtime",
         "replayed",
@@ -124,7 +126,7 @@ def test_a_recording_can_be_served(tmp_path: Path) -> None:
         "--periods",
         "10",
     )
-    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert {line["origin"] for line in lines} == {"replayed"}
     assert lines[-1]["kept"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Told, call
+from tests.commands import CommandResult, call
 from tests.tuner.exports.samples import NASTY, write_relu
 
 
@@ -19,7 +19,7 @@ def quantised(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
-def export(*arguments: object) -> Told:
+def export(*arguments: object) -> CommandResult:
     return call("export", *arguments)
 
 
@@ -44,7 +44,7 @@ def test_an_answer_becomes_a_repository(small_onnx: Path, tmp_path: Path) -> Non
     answer = write_answer(
         tmp_path / "answer.json", ("small", "cpu_fp32", 1, 4), ("small", "cpu_int8", 2, 1)
     )
-    told = export(
+    result = export(
         "--target",
         "triton",
         "--answer",
@@ -56,9 +56,9 @@ def test_an_answer_becomes_a_repository(small_onnx: Path, tmp_path: Path) -> Non
         "--cores",
         "4",
     )
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.startswith(f"wrote {tmp_path / 'out'}: 2 models\n")
-    assert told.stderr == ""
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"wrote {tmp_path / 'out'}: 2 models\n")
+    assert result.stderr == ""
     assert files(tmp_path / "out") == {
         *(
             "README.txt",
@@ -82,11 +82,11 @@ def test_an_answer_becomes_a_repository(small_onnx: Path, tmp_path: Path) -> Non
 def test_a_configuration_on_the_command_line(
     small_onnx: Path, other_onnx: Path, tmp_path: Path
 ) -> None:
-    told = export(
+    result = export(
         *("--target", "trtexec", "--network", small_onnx, other_onnx, "--out", tmp_path / "out"),
         *("--configuration", "small:tensor=2x8", "other:dla0=1x4", "--tensorrt", "8.6"),
     )
-    assert told.returncode == 0, told.stderr
+    assert result.returncode == 0, result.stderr
     assert files(tmp_path / "out") == {
         "README.txt",
         "export.json",
@@ -97,19 +97,19 @@ def test_a_configuration_on_the_command_line(
     script = (tmp_path / "out" / "build.sh").read_text()
     assert "TensorRT 8.6" in script
     assert "--onnx=networks/dla/other.b4.onnx" in script
-    told = export(
+    result = export(
         *("--target", "deepstream", "--network", small_onnx, "--out", tmp_path / "ds"),
         *("--configuration", "dla1=2x4"),
     )
-    assert told.returncode == 0, told.stderr
+    assert result.returncode == 0, result.stderr
     parser = configparser.ConfigParser(interpolation=None)
     parser.read(tmp_path / "ds" / "small_dla1_1.txt")
     assert parser["property"]["use-dla-core"] == "1"
 
 
 def test_the_policy(tmp_path: Path) -> None:
-    told = export("--target", "policy", "--out", tmp_path / "out")
-    assert told.returncode == 0, told.stderr
+    result = export("--target", "policy", "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
     assert files(tmp_path / "out") == {"README.txt", "export.json", "policy.onnx"}
 
 
@@ -117,7 +117,7 @@ def test_an_answer_that_kept_no_limits_is_exported_with_a_word(
     small_onnx: Path, tmp_path: Path
 ) -> None:
     answer = write_answer(tmp_path / "answer.json", ("small", "cuda", 1, 1), kept=False)
-    told = export(
+    result = export(
         "--target",
         "trtexec",
         "--answer",
@@ -127,18 +127,19 @@ def test_an_answer_that_kept_no_limits_is_exported_with_a_word(
         "--out",
         tmp_path / "out",
     )
-    assert told.returncode == 0
-    assert "did not keep its limits" in told.stderr
+    assert result.returncode == 0
+    assert "did not keep its limits" in result.stderr
 
 
 def test_overwrite(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert export("--target", "policy", "--out", out).returncode == 0
     before = (out / "export.json").stat().st_ino
-    told = export("--target", "policy", "--out", out)
-    assert told.returncode == 2
+    result = export("--target", "policy", "--out", out)
+    assert result.returncode == 2
     assert (
-        told.stderr == f"error: out={out} is not empty: name another folder, or give --overwrite\n"
+        result.stderr
+        == f"error: out={out} is not empty: name another folder, or give --overwrite\n"
     )
     assert (out / "export.json").stat().st_ino == before
     assert export("--target", "policy", "--out", out, "--overwrite").returncode == 0
@@ -152,10 +153,10 @@ def test_a_file_of_any_name_stays_inside_the_folder(target: str, name: str, tmp_
     networks.mkdir()
     path = write_relu(networks / f"{name}.onnx")
     answer = write_answer(tmp_path / "answer.json", (name, "tensor", 1, 2), (name, "dla0", 1, 2))
-    told = export(
+    result = export(
         "--target", target, "--out", outside / "out", "--network", path, "--answer", answer
     )
-    assert told.returncode == 0, told.stderr
+    assert result.returncode == 0, result.stderr
     assert [each.name for each in outside.iterdir()] == ["out"]
     assert [each.name for each in networks.iterdir()] == [path.name]
     assert all(
@@ -219,7 +220,7 @@ def test_what_is_no_answer_gets_one_sentence(
     answer = tmp_path / "answer.json"
     if content is not None:
         answer.write_text(content, encoding="latin-1")
-    told = export(
+    result = export(
         "--target",
         "trtexec",
         "--answer",
@@ -229,9 +230,9 @@ def test_what_is_no_answer_gets_one_sentence(
         "--out",
         tmp_path / "out",
     )
-    assert told.returncode == 2, told.stderr
-    assert sentence in told.stderr
-    assert told.stderr.count("\n") == 1, told.stderr
+    assert result.returncode == 2, result.stderr
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -286,22 +287,22 @@ def test_a_wrong_option_gets_one_sentence(
     arguments: Sequence[str], sentence: str, small_onnx: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    told = export(
+    result = export(
         *(each.replace("OUT", str(out)).replace("NET", str(small_onnx)) for each in arguments)
     )
-    assert told.returncode == 2, told.stderr
-    assert sentence in told.stderr
-    assert told.stderr.count("\n") == 1, told.stderr
+    assert result.returncode == 2, result.stderr
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_help_teaches() -> None:
-    told = export("--help")
-    assert told.returncode == 0
+    result = export("--help")
+    assert result.returncode == 0
     for words in (
         "python -m tuner.export --target triton",
         "--target policy",
         "--overwrite",
         "--configuration A=NxB",
     ):
-        assert words in told.stdout
+        assert words in result.stdout

@@ -105,10 +105,10 @@ def test_ctrl_c_leaves_a_partial_trace_that_works(
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        told = process.stderr.read()
+        result = process.stderr.read()
     assert process.returncode == 130
-    assert "run the same command again to go on" in told
-    assert "Traceback" not in told
+    assert "run the same command again to go on" in result
+    assert "Traceback" not in result
     trace = read_trace(out)
     # The signal may come between the journal's line and the row that is kept in memory.
     assert 2 <= len(trace.rows) < len(trace.space.catalogue)
@@ -141,9 +141,9 @@ def test_every_runtime_is_recorded_and_its_origin_is_said(
     given = [small_onnx if each == "NET" else each for each in arguments]
     more = ("--samples", rows, "--attempts", 1, "--window-s", 0.05, "--warmup-s", 0.02)
     with stand_ins():
-        told = call("record", *given, *more, "--out", out)
-    assert told.returncode == 0, told.stderr
-    assert f"({origin}); 0 are there already" in told.stdout
+        result = call("record", *given, *more, "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert f"({origin}); 0 are there already" in result.stdout
     trace = read_trace(out)
     assert len(trace.rows) == rows
     assert trace.metadata["origin"] == origin
@@ -154,11 +154,11 @@ def test_a_recording_of_the_model_says_so_when_it_is_replayed(
     small_onnx: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "t.parquet"
-    told = call("record", "--network", small_onnx, *SMALL, "--runtime", "simulated", "--out", out)
-    assert told.returncode == 0, told.stderr
-    told = call("tune", "--runtime", "replayed", "--trace", out, "--measurements", 3)
-    assert told.returncode == 0, told.stderr
-    assert told.stderr == "t.parquet was recorded in the device model: nothing was measured\n"
+    result = call("record", "--network", small_onnx, *SMALL, "--runtime", "simulated", "--out", out)
+    assert result.returncode == 0, result.stderr
+    result = call("tune", "--runtime", "replayed", "--trace", out, "--measurements", 3)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == "t.parquet was recorded in the device model: nothing was measured\n"
 
 
 def test_a_large_space_is_recorded_by_samples(
@@ -166,9 +166,9 @@ def test_a_large_space_is_recorded_by_samples(
 ) -> None:
     out = tmp_path / "t.parquet"
     given = ("--network", small_onnx, other_onnx, small_onnx, "--runtime", "simulated")
-    told = call("record", *given, "--out", out)
-    assert told.returncode == 2
-    assert "choose some of them with --plan lhs" in told.stderr
-    told = call("record", *given, "--out", out, "--plan", "lhs", "--samples", 20)
-    assert told.returncode == 0, told.stderr
+    result = call("record", *given, "--out", out)
+    assert result.returncode == 2
+    assert "choose some of them with --plan lhs" in result.stderr
+    result = call("record", *given, "--out", out, "--plan", "lhs", "--samples", 20)
+    assert result.returncode == 0, result.stderr
     assert len(read_trace(out).rows) == 20

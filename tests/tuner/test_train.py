@@ -1,4 +1,4 @@
-"""The train command: from a trace, or from the device model, to a bundle and a report; interrupted and resumed."""
+"""The train command: from a trace or the device model to a bundle and a report; resumed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from envs.belief.features import FEATURES
 from envs.traces.reader import Trace
-from tests.commands import Told, call
+from tests.commands import CommandResult, call
 from tuner.policy.bundle import load_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def on_trace(trace: Trace, run: Path, steps: int, *more: str) -> list[str]:
     ]
 
 
-def train(*arguments: str) -> Told:
+def train(*arguments: str) -> CommandResult:
     return call("train", *arguments)
 
 
@@ -43,11 +43,11 @@ def test_train_on_a_trace_ends_in_a_report_and_a_bundle_whose_paths_it_prints(
     trace: Trace, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    told = train(*on_trace(trace, run, 2000))
-    assert told.returncode == 0, told.stderr
-    assert f"report: {run / 'report.html'}" in told.stdout
-    assert f"policy bundle: {run / 'policy.bundle'}" in told.stdout
-    assert "replayed" in told.stdout
+    result = train(*on_trace(trace, run, 2000))
+    assert result.returncode == 0, result.stderr
+    assert f"report: {run / 'report.html'}" in result.stdout
+    assert f"policy bundle: {run / 'policy.bundle'}" in result.stdout
+    assert "replayed" in result.stdout
     for name in (
         "report.html",
         "summary.csv",
@@ -81,9 +81,9 @@ def test_train_in_the_model_of_a_board_and_go_on(tmp_path: Path) -> None:
         f"run_dir={tmp_path}",
         *SMALL,
     )
-    told = train(*drawn, "agent.steps=4000")
-    assert told.returncode == 0, told.stderr
-    assert "training on 20 problems in the device model (simulated): orin_nano_8" in told.stdout
+    result = train(*drawn, "agent.steps=4000")
+    assert result.returncode == 0, result.stderr
+    assert "training on 20 problems in the device model (simulated): orin_nano_8" in result.stdout
     assert (tmp_path / "report.html").is_file()
     first = load_bundle(tmp_path / "policy.bundle")
     assert first.provenance["origin"] == "simulated"
@@ -108,7 +108,8 @@ def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(
 ) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "tuner.train", *on_trace(trace, run, 100_000_000)]
-    # A shell's background jobs ignore Ctrl-C, and so would what they start: the command gets the handler a terminal gives.
+    # Background jobs of a shell ignore Ctrl-C, and so do their children: the command gets the
+    # handler of a terminal.
     terminal = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         command,
@@ -124,10 +125,10 @@ def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(
         time.sleep(1)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        told = process.stderr.read()
-    assert process.returncode == 130, told
-    assert "interrupted" in told
-    assert "Traceback" not in told
+        result = process.stderr.read()
+    assert process.returncode == 130, result
+    assert "interrupted" in result
+    assert "Traceback" not in result
     steps = load_bundle(run / "policy.bundle").provenance["steps"]
     assert steps > 0
     assert (run / "checkpoint.zip").is_file()
@@ -147,10 +148,10 @@ def test_a_run_of_another_trace_seed_or_agent_is_refused(
         on_trace(trace, tmp_path, 2000, "agent.gamma=0.5"),
         on_trace(trace, tmp_path, 2000, "seed=5"),
     ):
-        told = train(*arguments)
-        assert told.returncode == 2
-        assert "holds a training with another world, seed or agent" in told.stderr
-        assert told.stderr.count("\n") == 1
+        result = train(*arguments)
+        assert result.returncode == 2
+        assert "holds a training with another world, seed or agent" in result.stderr
+        assert result.stderr.count("\n") == 1
     assert (tmp_path / "policy.bundle").read_bytes() == before
 
 
@@ -161,17 +162,17 @@ def test_a_full_disk_during_training_gets_one_sentence(
     """A file-size limit is the disk that a process meets: writing beyond it fails."""
     command = [sys.executable, "-m", "tuner.train", *on_trace(trace, tmp_path / "run", 500)]
     limited = ["bash", "-c", f'trap "" XFSZ; ulimit -f {blocks}; exec "$@"', "bash", *command]
-    told = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, timeout=200)
-    assert told.returncode == 2, told.stderr
-    assert "error: cannot write" in told.stderr
-    assert "Traceback" not in told.stderr
+    result = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert result.returncode == 2, result.stderr
+    assert "error: cannot write" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage"])
 def test_a_damaged_checkpoint_is_named(trace: Trace, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "checkpoint.zip").write_bytes(content)
-    told = train(*on_trace(trace, tmp_path, 500))
-    assert told.returncode == 2
-    assert "checkpoint.zip cannot be resumed here" in told.stderr
-    assert "Traceback" not in told.stderr
+    result = train(*on_trace(trace, tmp_path, 500))
+    assert result.returncode == 2
+    assert "checkpoint.zip cannot be resumed here" in result.stderr
+    assert "Traceback" not in result.stderr
     assert (tmp_path / "checkpoint.zip").read_bytes() == content

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from stable_baselines3 import PPO
 
 from envs.testing.tensorrt import stand_ins
-from tests.commands import Told, call
+from tests.commands import CommandResult, call
 from tuner.options import shipped
 from tuner.policy.bundle import load_bundle
 
@@ -29,7 +29,7 @@ def quantised(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
-def tune(*arguments: object) -> Told:
+def tune(*arguments: object) -> CommandResult:
     return call("tune", *QUICK, *arguments)
 
 
@@ -49,7 +49,7 @@ def test_the_shipped_policy_answers_within_eight_measurements(
         "--out",
         str(out),
     ]
-    told = subprocess.run(
+    result = subprocess.run(
         command,
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -57,10 +57,10 @@ def test_the_shipped_policy_answers_within_eight_measurements(
         text=True,
         timeout=200,
     )
-    assert told.returncode == 0, told.stderr
-    assert "answer: small: cpu_" in told.stdout
-    assert "times the default" in told.stdout
-    assert "by a second window, measured on " in told.stdout
+    assert result.returncode == 0, result.stderr
+    assert "answer: small: cpu_" in result.stdout
+    assert "times the default" in result.stdout
+    assert "by a second window, measured on " in result.stdout
     answer = json.loads(out.read_text())
     assert answer["limits_kept"]
     assert 3 <= answer["measurements"] <= 8
@@ -91,33 +91,33 @@ def test_every_runtime_is_tuned_and_its_origin_is_said(
     out = tmp_path / "answer.json"
     given = [small_onnx if each == "NET" else each for each in arguments]
     with stand_ins():
-        told = tune(*given, "--measurements", 4, "--out", out)
-    assert told.returncode == 0, told.stderr
-    assert f"({origin}): most throughput" in told.stdout
-    assert f"by a second window, {origin} on " in told.stdout
+        result = tune(*given, "--measurements", 4, "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert f"({origin}): most throughput" in result.stdout
+    assert f"by a second window, {origin} on " in result.stdout
     for unit in ("[inferences/s]", "[ms]", "power [W]"):
-        assert unit in told.stdout
+        assert unit in result.stdout
     assert json.loads(out.read_text())["origin"] == origin
 
 
 def test_building_is_said_and_what_is_left_out(small_onnx: Path) -> None:
     with stand_ins(dla_cores=0):
-        told = tune(
+        result = tune(
             *("--network", small_onnx, "--runtime", "tensorrt", "--board", "agx_orin_64", *SMALL),
             *("--measurements", 3, "--cache", small_onnx.parent / "none_yet"),
         )
-    assert told.returncode == 0, told.stderr
-    first, *lines = told.stderr.splitlines()
+    assert result.returncode == 0, result.stderr
+    first, *lines = result.stderr.splitlines()
     assert first == "without DLAs: the builder of this TensorRT counts none"
     assert lines[0] == "building engine 1 of 4: small on cuda, fp32, batch 1"
     assert len(lines) == 4
 
 
 def test_three_networks_share_this_computer(small_onnx: Path, other_onnx: Path) -> None:
-    told = tune("--network", small_onnx, other_onnx, small_onnx, "--measurements", 3)
-    assert told.returncode == 0, told.stderr
-    assert "  small_2: " in told.stdout
-    assert told.stderr == ""
+    result = tune("--network", small_onnx, other_onnx, small_onnx, "--measurements", 3)
+    assert result.returncode == 0, result.stderr
+    assert "  small_2: " in result.stdout
+    assert result.stderr == ""
 
 
 def test_the_shipped_policy_is_whole() -> None:
@@ -131,10 +131,10 @@ def test_the_shipped_policy_is_whole() -> None:
 def test_two_tenants_share_the_computer(small_onnx: Path, other_onnx: Path, tmp_path: Path) -> None:
     """A single policy serves them as well; by default a tenant counts by the work it is."""
     out = tmp_path / "answer.json"
-    told = tune("--network", small_onnx, other_onnx, "--p99-ms", 500, 400, "--out", out, *SMALL)
-    assert told.returncode == 0, told.stderr
-    assert "small p99 <= 500 ms, other p99 <= 400 ms" in told.stdout
-    assert "times the default (weighted throughput)" in told.stdout
+    result = tune("--network", small_onnx, other_onnx, "--p99-ms", 500, 400, "--out", out, *SMALL)
+    assert result.returncode == 0, result.stderr
+    assert "small p99 <= 500 ms, other p99 <= 400 ms" in result.stdout
+    assert "times the default (weighted throughput)" in result.stdout
     answer = json.loads(out.read_text())
     assert {slot["tenant"] for slot in answer["configuration"]} == {"small", "other"}
     assert len(answer["throughput_ips"]) == len(answer["p99_ms"]) == 2
@@ -143,23 +143,23 @@ def test_two_tenants_share_the_computer(small_onnx: Path, other_onnx: Path, tmp_
 
 
 def test_a_limit_that_nothing_meets(small_onnx: Path) -> None:
-    told = tune("--network", small_onnx, "--p99-ms", 0.001, "--measurements", 4, *SMALL)
-    assert told.returncode == 3
-    assert "answer: small" in told.stdout
-    assert "the least violating one is given above" in told.stderr
+    result = tune("--network", small_onnx, "--p99-ms", 0.001, "--measurements", 4, *SMALL)
+    assert result.returncode == 3
+    assert "answer: small" in result.stdout
+    assert "the least violating one is given above" in result.stderr
 
 
 def test_another_policy_can_be_given(
     policy: tuple[PPO, Path], small_onnx: Path, tmp_path: Path
 ) -> None:
-    told = tune("--network", small_onnx, "--bundle", policy[1], "--measurements", 3, *SMALL)
-    assert told.returncode == 0, told.stderr
-    assert "3 measurements" in told.stdout
+    result = tune("--network", small_onnx, "--bundle", policy[1], "--measurements", 3, *SMALL)
+    assert result.returncode == 0, result.stderr
+    assert "3 measurements" in result.stdout
     broken = tmp_path / "broken.bundle"
     broken.write_bytes(policy[1].read_bytes()[:1000])
-    told = tune("--network", small_onnx, "--bundle", broken)
-    assert told.returncode == 2
-    assert "broken.bundle is damaged or no policy bundle" in told.stderr
+    result = tune("--network", small_onnx, "--bundle", broken)
+    assert result.returncode == 2
+    assert "broken.bundle is damaged or no policy bundle" in result.stderr
 
 
 def constant(path: Path) -> Path:
@@ -226,9 +226,9 @@ def test_what_cannot_be_tuned_gets_one_sentence(small_onnx: Path, tmp_path: Path
         (("--network", small_onnx, "--p99-ms", "soon"), "--p99-ms: invalid float value: 'soon'"),
     ]
     for arguments, sentence in cases:
-        told = tune(*arguments)
-        if "power" in sentence and told.returncode == 0:
+        result = tune(*arguments)
+        if "power" in sentence and result.returncode == 0:
             continue  # a computer with RAPL keeps power limits
-        assert told.returncode == 2, (arguments, told.stderr)
-        assert told.stderr.count("\n") == 1, told.stderr
-        assert sentence in told.stderr
+        assert result.returncode == 2, (arguments, result.stderr)
+        assert result.stderr.count("\n") == 1, result.stderr
+        assert sentence in result.stderr

@@ -51,9 +51,7 @@ def test_only_an_older_export_is_replaced_and_only_if_asked(tmp_path: Path) -> N
     out = tmp_path / "out"
     out.mkdir()
     write_folder(out, {"first": "1"}, {})
-    with pytest.raises(
-        OptionError, match="is not empty: name another folder, or give --overwrite"
-    ):
+    with pytest.raises(OptionError, match="is not empty: name another folder, or give --overwrite"):
         write_folder(out, {"second": "2"}, {})
     assert set(content(out)) == {"first", "export.json"}
     write_folder(out, {"second": "2"}, {}, overwrite=True)

@@ -71,7 +71,7 @@ def test_what_may_be_faster_after_all_is_named_and_what_is_known_to_be_slower_is
 def test_the_less_sure_something_is_to_keep_the_limits_the_later_it_is_looked_at_again(
     bundle: Bundle, trace: Trace
 ) -> None:
-    """The faster one breaks the limit in a window of ten; looking every forty periods costs little."""
+    """The faster one breaks the limit in a window of ten; rare checks of it cost little."""
     slow, fast = (Configuration((((0, 0), (2, batch)),)) for batch in (2, 4))
     measured = taken(trace, fast)
     tuner = online_tuner(bundle, trace, 1.2 * float(measured.p99_ms[0]))
