@@ -50,7 +50,7 @@ AnyCases = Union[TraceCases, SimulatedCases]
 
 @dataclass
 class EvaluationOptions:
-    """How to compare.
+    """Options of a comparison.
 
     Attributes:
         objectives: how many to draw, from limits that no training draws; without a trace each comes

@@ -49,7 +49,7 @@ BELONGS_TO = {
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """What to serve, on which device, and which configurations to choose from.
+    """Options of serving: the networks, the device, and the configurations to choose from.
 
     Attributes:
         networks: ONNX files, one for each tenant; with the runtime `replayed` they are optional.

@@ -95,7 +95,7 @@ class LayerTable:
 
     @property
     def dla_segments(self) -> int:
-        """How often the network leaves the DLA: runs of layers on the GPU."""
+        """Number of times that the network leaves the DLA: runs of layers on the GPU."""
         return int((~self.dla & np.concatenate([[True], self.dla[:-1]])).sum())
 
     def to_dict(self) -> dict[str, Any]:

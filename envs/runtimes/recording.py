@@ -15,7 +15,7 @@ from envs.traces.writer import TraceWriter
 
 @dataclass
 class RecordOptions:
-    """How to record a configuration.
+    """Options of recording a configuration.
 
     Attributes:
         window_s: the shortest window.

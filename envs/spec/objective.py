@@ -175,7 +175,7 @@ def _weighted(throughput_ips: Floats, weights: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What outcomes are worth.
+    """The scores of outcomes under an objective.
 
     Attributes:
         score_ips: [N] weighted throughput, 0 for a failure.

@@ -70,7 +70,7 @@ class TunerContract:
         assert len(set(asked)) == 9
 
     def test_an_open_problem_takes_every_valid_configuration(self) -> None:
-        """Where the candidates are a sample, others may be asked for: valid ones, once."""
+        """If the candidates are a sample, a tuner may ask for other valid ones, each once."""
         if self.knows_the_list_only:
             pytest.skip("it asks for listed configurations only")
         problem = open_problem()

@@ -29,7 +29,7 @@ from tuner.policy.thresholds import DEFAULT_THRESHOLDS, Thresholds
 
 @dataclass(frozen=True)
 class ControlOptions:
-    """How to control.
+    """Options of the controller.
 
     Attributes:
         period_s: length of the window of a control period.

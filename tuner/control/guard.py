@@ -12,7 +12,7 @@ from tuner.policy.thresholds import DEFAULT_THRESHOLDS
 
 
 class Phase(str, Enum):
-    """Why a period serves what it serves."""
+    """The reason for the configuration that a period serves."""
 
     SEARCHING = "searching"
     HOLDING = "holding"

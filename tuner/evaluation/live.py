@@ -25,7 +25,7 @@ Options = TypeVar("Options")
 
 @dataclass
 class LiveOptions:
-    """What to measure again.
+    """Options of measuring again on the device.
 
     Attributes:
         networks: the ONNX files of the trace; none for no live check.

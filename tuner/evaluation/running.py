@@ -152,7 +152,7 @@ def compare(
 
 @dataclass(frozen=True)
 class _Task:
-    """What every process needs to run the tuners on any case."""
+    """The inputs of a process that runs the tuners on any case."""
 
     factories: Factories
     cases: Cases | Sequence[Case]

@@ -1,4 +1,4 @@
-"""How engines are built: versions of TensorRT, precisions, and the types that they take.
+"""Options of building engines: versions of TensorRT, precisions and types.
 
 Sources: the enumerations of the published bindings of TensorRT 8.6.1, 10.3.0, 10.7.0 and 11.4.0;
 TensorRT documentation, "Migrating from TensorRT 10.x to 11.x".
@@ -27,7 +27,7 @@ WIDER = {"int64", "bfloat16"}
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How engines are built.
+    """Options of building engines for an export.
 
     Attributes:
         tensorrt: one of `VERSIONS`.

@@ -18,7 +18,7 @@ from envs.errors import require_positive
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When measurements count, when to look for something better, and when to start again."""
+    """All thresholds of the controller, each with the benchmark or source that chose it."""
 
     # Monitors of the controller.
 

@@ -1,4 +1,4 @@
-"""How far an outcome is beyond the limits, for searches that model it."""
+"""Distances of an outcome from the limits, for searches that model them."""
 
 from __future__ import annotations
 

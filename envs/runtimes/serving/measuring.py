@@ -30,7 +30,7 @@ from envs.telemetry.meter import PowerMeter
 
 @dataclass
 class ServingOptions:
-    """How to serve and measure.
+    """Options of serving and measuring.
 
     Attributes:
         max_wait_ms: how long the oldest request waits for a batch to fill.

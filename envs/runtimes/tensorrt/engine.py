@@ -48,7 +48,7 @@ class TensorRTEngine:
 
     @property
     def layers(self) -> dict[int, PlacedLayers]:
-        """Where the layers run, by batch size; without the sizes whose engine does not say it."""
+        """The placed layers by batch size; an engine that does not report them is left out."""
         return {
             batch: lane.layers
             for batch, lane in sorted(self._lanes.items())

@@ -24,7 +24,7 @@ from envs.spec.space import ConfigurationSpace
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """How far `prepare` is.
+    """The progress of `prepare`.
 
     Attributes:
         done: engines that are built.

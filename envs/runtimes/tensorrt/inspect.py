@@ -37,7 +37,7 @@ _FOREIGN = re.compile(r"^\{ForeignNode\[.*\]\}", re.DOTALL)
 
 @dataclass(frozen=True)
 class PlacedLayers:
-    """Where the layers of an engine run, by name.
+    """The names of an engine's layers, by the hardware that runs them.
 
     Attributes:
         dla: blocks on the DLA: each is one loadable of the 16 that a core holds.

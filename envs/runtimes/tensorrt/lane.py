@@ -96,7 +96,7 @@ class Lane:
 
     @property
     def layers(self) -> PlacedLayers | None:
-        """Where the layers run; None if the engine does not say."""
+        """The placed layers; None if the engine does not report them."""
         return self._plan.layers
 
     def write(self, inputs: Arrays) -> None:

@@ -23,7 +23,7 @@ LABELS = {Kind.CUDA_CORES: "cuda", Kind.TENSOR_CORES: "tensor", Kind.DLA: "dla"}
 
 @dataclass
 class BuildOptions:
-    """How engines are built.
+    """Options of building engines.
 
     Attributes:
         tensor_precision: of Tensor Cores: fp16 or int8.
