@@ -64,8 +64,7 @@ def optimize(
         The answer; `limits_kept` is False where nothing that was measured kept the limits.
 
     Raises:
-        TunerError: one sentence that says what is wrong and what to do, before anything is
-            measured.
+        TunerError: one sentence that names the error and the remedy, before anything is measured.
     """
     if measurements < FEWEST:
         raise OptionError(
@@ -117,7 +116,7 @@ def _objective(p99_ms: Limits, power_w: float | None, tenants: int) -> Objective
 
 
 def _factory(tuner: Tuner | TunerFactory | None, bundle: str | Path | None) -> TunerFactory:
-    """Return what makes the tuner of a problem; a wrong bundle is found here, not later."""
+    """Return a function that makes the tuner of a problem; a wrong bundle is found here."""
     if tuner is None:
         loaded = load_bundle(Path(bundle) if bundle else reference_bundle())
         return lambda problem: LearnedTuner(loaded, problem)

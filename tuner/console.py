@@ -1,4 +1,4 @@
-"""Show people what happens while they wait: errors, warnings, a bar, and tables."""
+"""Talk to people in a terminal: errors, warnings, a progress bar, and tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def exit_code(task: Callable[[], int | None]) -> int:
 
 
 class _StandardError(logging.Handler):
-    """Writes messages to what `sys.stderr` is at the time."""
+    """Writes messages to the `sys.stderr` of the moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr)

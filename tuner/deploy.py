@@ -1,6 +1,6 @@
 """Serve on this device and keep the limits: python -m tuner.deploy.
 
-  python -m tuner.deploy --network my.onnx --p99-ms 50 --dry-run      what it would serve first
+  python -m tuner.deploy --network my.onnx --p99-ms 50 --dry-run      say what comes first
   python -m tuner.deploy --network my.onnx --p99-ms 50 --runtime tensorrt    on the GPU and the DLAs
   python -m tuner.deploy --network my.onnx --p99-ms 50 --rate-ips 30 --client app:main
   python -m tuner.deploy --network my.onnx --limits limits.json       {"p99_ms": 20, "power_w": 15}
@@ -66,8 +66,8 @@ class DeployCommand:
         journal: where the lines go; by default standard output.
         metrics_port: serve metrics for Prometheus on this port of 127.0.0.1.
         lock: keeps other controllers off this device.
-        dry_run: say what would be served first, and stop.
-        serve: what to serve, and where.
+        dry_run: print the first configuration and the limits, and stop.
+        serve: the networks and the device.
     """
 
     p99_ms: Optional[list[float]] = None
@@ -190,7 +190,7 @@ def limits_given(options: DeployCommand) -> dict[str, Any]:
 
 
 def plan(device: Device, made: Assembled) -> str:
-    """Return what would be served first, in words."""
+    """Describe the device, the limits and the first configurations."""
     first, good, space = (
         made.decider.experiment() if made.decider else None,
         made.guard.good,

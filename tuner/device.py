@@ -67,18 +67,18 @@ class Device:
         """
         if isinstance(given, Configuration):
             return given
-        names = self.space.workload.names
+        names, accelerators = self.space.workload.names, self.space.device.accelerator_names
         several = all(isinstance(value, Mapping) for value in given.values())
         placements = np.zeros((*self.space.shape, 2), dtype=np.int16)
         for name, row in given.items() if several else [(names[0], given)]:
-            for place, pair in row.items():
+            for accelerator, pair in row.items():
                 tenant = _position("network", name, names)
-                column = _position("accelerator", place, self.space.device.accelerator_names)
-                placements[tenant, column] = _instances_and_batch(place, pair)
+                column = _position("accelerator", accelerator, accelerators)
+                placements[tenant, column] = _instances_and_batch(accelerator, pair)
         return Configuration.of(placements)
 
     def measure(self, given: Configuration | Given, window_s: float = WINDOW_S) -> Outcome:
-        """Apply a configuration and measure what it gives.
+        """Apply a configuration and measure it.
 
         Args:
             given: see `configuration`.
@@ -90,7 +90,7 @@ class Device:
         return try_configuration(self.runtime, self.configuration(given), window_s)
 
     def close(self) -> None:
-        """Stop what serves and release the device; a second call does nothing."""
+        """Stop all instances and release the device; a second call does nothing."""
         self.runtime.close()
 
     def __enter__(self) -> Device:
@@ -129,7 +129,7 @@ def open_device(
 
     Raises:
         OptionError, NetworkError, DependencyError, SensorError, ObjectiveError, TraceError: one
-            sentence that says what is wrong and what to do, before anything is built.
+            sentence that names the error and the remedy, before anything is built.
     """
     serve = serve_options(networks, **options)
     serve.check()
@@ -162,7 +162,7 @@ def _position(kind: str, name: str, names: Sequence[str]) -> int:
     return names.index(name)
 
 
-def _instances_and_batch(place: str, pair: Any) -> tuple[int, int]:
+def _instances_and_batch(accelerator: str, pair: Any) -> tuple[int, int]:
     try:
         instances, batch = pair
         if not (0 <= instances < 2**15 and 0 <= batch < 2**15):
@@ -170,5 +170,5 @@ def _instances_and_batch(place: str, pair: Any) -> tuple[int, int]:
         return int(instances), int(batch)
     except (TypeError, ValueError):
         raise OptionError(
-            f"{place}={pair!r:.80} must be (instances, batch), as in (2, 4)"
+            f"{accelerator}={pair!r:.80} must be (instances, batch), as in (2, 4)"
         ) from None

@@ -1,4 +1,4 @@
-r"""Write what other servers need to serve a tuned configuration: python -m tuner.export.
+r"""Write a tuned configuration for other servers: python -m tuner.export.
 
   python -m tuner.tune --network my.onnx --p99-ms 50 --out answer.json
   python -m tuner.export --target triton --answer answer.json --network my.onnx --out exported
@@ -16,7 +16,7 @@ r"""Write what other servers need to serve a tuned configuration: python -m tune
 Accelerators: cuda (FP32 without TF32), tensor (--tensor-precision), dla0 and dla1
 (--dla-precision); for Triton also cpu_fp32 and cpu_int8. --tensorrt is the version on the board:
 8.6 (JetPack 6.0), 10 (JetPack 6.1 and later) or 11 (JetPack 7.2.2 and later). The folder gets a
-README.txt that says what to do there.
+README.txt with the next steps.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def export(options: ExportCommand) -> None:
 
 
 def build_options(options: ExportCommand) -> BuildOptions:
-    """Return how engines are built; OptionError names what is wrong."""
+    """Return the build options; OptionError names a wrong one."""
     given, networks = options.calibration, options.serve.networks
     if given and len(given) != len(networks):
         raise OptionError(
@@ -151,7 +151,7 @@ def configured(options: ExportCommand) -> list[Model]:
 
 
 def given_slots(options: ExportCommand) -> list[Slot]:
-    """Return what runs where, from the answer or the command line."""
+    """Return the configuration of the answer, or of the command line."""
     if options.answer is None:
         return read_slots([slot_of(text) for text in options.configuration or []], "configuration")
     answer = read_answer(options.answer)
@@ -198,7 +198,7 @@ def files_of(options: ExportCommand, models: list[Model], build: BuildOptions) -
 
 
 def described(models: list[Model], build: BuildOptions) -> dict[str, Any]:
-    """Return what was exported, for whoever finds the folder later."""
+    """Return a description of the exported models, for whoever finds the folder later."""
     return {
         "tensorrt": build.tensorrt,
         "models": [

@@ -100,7 +100,7 @@ def _add_flags(
 
 
 def _kind_of(each: Field[Any], value_type: Any, texts: dict[str, str]) -> dict[str, Any]:
-    """Return what argparse needs to know of a field: its type, its place-holder and its help."""
+    """Return the arguments of argparse for a field: its type, its placeholder and its help."""
     text = texts.get(each.name, "").rstrip(".").replace("%", "%%")
     if value_type is bool:
         return {"action": "store_true", "help": text}

@@ -53,9 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         + "\n".join(lines)
         + "\n\nexample:\n  python -m tuner.networks resnet50 mobilenet_v2 --out networks",
     )
-    parser.add_argument(
-        "names", nargs="*", metavar="NETWORK", help="what to write, from the list below"
-    )
+    parser.add_argument("names", nargs="*", metavar="NETWORK", help="a network of the list below")
     parser.add_argument(
         "--out",
         type=Path,

@@ -56,7 +56,7 @@ class Demands(NamedTuple):
 
     Attributes:
         power_w: a power limit that will be set; None for none.
-        needs_model: whether there must be a model of the device.
+        needs_model: True if there must be a model of the device.
     """
 
     power_w: float | None = None
@@ -147,7 +147,7 @@ def _live(
     prepare: Callable[[], Mapping[tuple[int, int], NetworkError]],
     demands: Demands,
 ) -> Parts:
-    """Check the sensor and the demands, build the engines, and leave out what has none."""
+    """Check the sensor and the demands, build the engines, and leave out pairs without one."""
     on_gpu = serve.runtime == "tensorrt"
     with contextlib.ExitStack() as undo:
         undo.callback(factory.close)
@@ -179,7 +179,7 @@ def _without(
             error,
         )
     for tenant, name in enumerate(space.workload.names):
-        if all((tenant, place) in errors for place in range(space.shape[1])):
+        if all((tenant, column) in errors for column in range(space.shape[1])):
             raise OptionError(
                 f"{name} cannot be served here, no engine could be built for any accelerator:"
                 f" {errors[tenant, 0]}"
@@ -222,8 +222,8 @@ def _models(
     """
     tables = layers or tuple(even_layers(tenant.network) for tenant in space.workload.tenants)
     device = space.device
-    known = {board(name).module for name in board_names()}
-    if device.name in known or all(each.kind is Kind.CPU for each in device.accelerators):
+    modules = {board(name).module for name in board_names()}
+    if device.name in modules or all(each.kind is Kind.CPU for each in device.accelerators):
         return lambda rates_ips: model_for(at_rates(space, rates_ips), tables)
 
     def model_at(rates_ips: tuple[float, ...]) -> DeviceModel:
@@ -243,8 +243,8 @@ def _say_progress(at: BuildProgress) -> None:
 def _fallbacks(engines: TensorRTEngineFactory) -> list[str]:
     """Name the instances on a DLA part of which runs on the GPU: TensorRT does not say so."""
     return [
-        f"{tenant} on {place}, batch {batch}: {layers.describe()}"
-        for tenant, place, loaded in engines.placements()
+        f"{tenant} on {name}, batch {batch}: {layers.describe()}"
+        for tenant, name, loaded in engines.placements()
         for batch, layers in loaded.items()
-        if accelerator(place).kind is Kind.DLA and layers.fell_back
+        if accelerator(name).kind is Kind.DLA and layers.fell_back
     ]

@@ -120,7 +120,7 @@ class ServeOptions:
         existing(self.networks)
 
     def unread_space(self) -> ConfigurationSpace:
-        """Return the space with networks of which only the names are known."""
+        """Return the space before the networks are read: only their names are right."""
         _check_given(self.networks)
         names = self.accelerators or ["cpu_fp32"]
         device = DeviceSpec("device", tuple(accelerator(name) for name in names), 1, math.inf)
@@ -161,7 +161,7 @@ def existing(paths: list[str]) -> list[Path]:
 
 
 def read_networks(paths: list[str]) -> list[Network]:
-    """Return what ONNX files describe."""
+    """Return the networks in ONNX files."""
     return [read_network(path) for path in existing(paths)]
 
 
@@ -171,7 +171,7 @@ def _check_given(paths: list[str]) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what a measurement or a training depends on."""
+    """Return the versions of all packages that a measurement or a training depends on."""
     packages = (
         "orin-tuner",
         "numpy",
@@ -199,7 +199,7 @@ def cache_folder() -> Path:
 
 
 def plain(value: Any) -> Any:
-    """Return dataclasses, and what is in them, as data for JSON and YAML."""
+    """Return dataclasses and their values as data for JSON and YAML."""
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, dict):

@@ -78,7 +78,7 @@ def planned(
 def _unit_points(
     knobs: int, options: PlanOptions, rng: np.random.Generator
 ) -> Callable[[int], FloatArray]:
-    """Return what draws any number of points [N, K] of the unit cube."""
+    """Return a function that draws points [N, K] of the unit cube, N being its argument."""
     if options.kind == "random":
         return lambda count: rng.random((count, knobs))
     qmc = optional_import("scipy.stats.qmc", "train")
@@ -91,7 +91,7 @@ def _drawn(
     """Return different valid configurations [wanted, T, A, 2] without enumerating the space.
 
     They are decoded from points of the unit cube of the knobs. The judge refuses some, so more
-    are drawn until enough are left, or until drawing more finds no more.
+    are drawn until enough remain, or until drawing more finds no new one.
     """
     draw, before = wanted, -1
     while True:

@@ -1,4 +1,4 @@
-"""Measure what each configuration gives, into a Parquet trace: python -m tuner.record.
+"""Measure configurations and write a Parquet trace: python -m tuner.record.
 
   python -m tuner.record --network my.onnx --out traces/my.parquet
   python -m tuner.record --network my.onnx --out traces/gpu.parquet --runtime tensorrt
@@ -36,7 +36,7 @@ class RecordCommand:
 
     Attributes:
         out: the trace to write.
-        serve: what to serve, and where.
+        serve: the networks and the device.
         plan: which configurations to measure.
         record: how to measure each.
     """

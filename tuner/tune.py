@@ -44,7 +44,7 @@ class TuneCommand:
         window_s: length of each measurement.
         bundle: the policy; by default the one that comes with the project.
         out: a JSON file for the answer.
-        serve: what to serve, and where.
+        serve: the networks and the device.
     """
 
     p99_ms: Optional[list[float]] = None
@@ -141,7 +141,7 @@ def print_answer(answer: Answer, elapsed_s: float) -> None:
 
 
 def cells(problem: Problem, outcome: Outcome) -> list[str]:
-    """Return throughput and p99 of each network, the power, and whether the limits are kept."""
+    """Return throughput and p99 of each network, the power, and `kept` or `broken`."""
     if isinstance(outcome, Failure):
         unknown = ["-"] * (2 * len(problem.space.workload.names))
         return [outcome.kind.value, *unknown, "failed"]

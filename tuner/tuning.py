@@ -22,7 +22,7 @@ FEWEST = 3
 
 @dataclass(frozen=True)
 class Answer:
-    """The configuration that tuning found, and what it gave when it was measured again.
+    """The configuration that tuning found, and the measurement that confirmed it.
 
     Attributes:
         configuration: prints as its description, such as `cpu_fp32 2x4` (instances x batch).
@@ -48,7 +48,7 @@ class Answer:
 
     @property
     def networks(self) -> dict[str, TenantMeasurement]:
-        """Return what each network got, by name; nothing where the confirmation failed."""
+        """Return the measurement of each network, by name; empty for a failure."""
         if isinstance(self.outcome, Failure):
             return {}
         return dict(zip(self.problem.space.workload.names, self.outcome.tenants, strict=True))
@@ -113,9 +113,9 @@ def tune(
 ) -> Answer:
     """Search with all but `CONFIRMATIONS` of the measurements, then confirm the best.
 
-    If it breaks a limit when it is measured again, the best of the rest is confirmed as well. The
-    luckiest of several windows is no estimate of what its configuration gives, so that search and
-    answer are measured separately.
+    If it breaks a limit when it is measured again, the best of the rest is confirmed as well.
+    Search and answer are measured separately, because the luckiest of several windows overestimates
+    its configuration.
 
     Args:
         tuner: proposes configurations.
@@ -149,7 +149,7 @@ def tune(
 
 
 def value(problem: Problem, outcome: Outcome) -> float:
-    """Return what an outcome is worth: higher is better, below zero where a limit is broken."""
+    """Return the value of an outcome: higher is better; below zero, a limit is broken."""
     if isinstance(outcome, Failure):
         return -1e9
     score, violation = problem.judge(outcome)
