@@ -22,8 +22,8 @@ from benchmarks.rollouts import roll_out
 from benchmarks.setup import draw_world
 from envs.arrays import Single
 from envs.problems.draw import DrawOptions
-from envs.problems.problem_batch import Pool
-from envs.problems.world import SimulatedWorld
+from envs.problems.problem_batch import ProblemBatch
+from envs.problems.simulated_world import SimulatedWorld
 from tuner.agents.policy_net import CandidatePolicy
 from tuner.agents.training import AgentOptions, make_env, make_model
 from tuner.console import progress_bar, table
@@ -48,22 +48,28 @@ class Variant:
     name: str
     agent: AgentOptions
     trained: bool = True
-    pool: Callable[[Pool], Pool] = lambda pool: pool
+    change: Callable[[ProblemBatch], ProblemBatch] = lambda problems: problems
 
 
-def without_belief(pool: Pool) -> Pool:
+def without_belief(problems: ProblemBatch) -> ProblemBatch:
     """Make configurations independent: a measurement says nothing about any other."""
-    return replace(pool, basis=np.zeros_like(pool.basis), left=pool.variance)
+    return replace(
+        problems, loadings=np.zeros_like(problems.loadings), residual_variance=problems.variance
+    )
 
 
-def fewer_directions(count: int) -> Callable[[Pool], Pool]:
+def fewer_directions(count: int) -> Callable[[ProblemBatch], ProblemBatch]:
     """Keep the `count` directions that matter most; the others' variance is left unexplained."""
 
-    def changed(pool: Pool) -> Pool:
-        kept = pool.basis.copy()
-        kept[:, : pool.basis.shape[1] - count] = 0  # directions come in ascending order
-        rest = (pool.basis**2).sum(axis=1) - (kept**2).sum(axis=1)
-        return replace(pool, basis=kept, left=pool.left + rest.reshape(pool.left.shape))
+    def changed(problems: ProblemBatch) -> ProblemBatch:
+        kept = problems.loadings.copy()
+        kept[:, : problems.loadings.shape[1] - count] = 0  # directions come in ascending order
+        rest = (problems.loadings**2).sum(axis=1) - (kept**2).sum(axis=1)
+        return replace(
+            problems,
+            loadings=kept,
+            residual_variance=problems.residual_variance + rest.reshape(problems.mean.shape),
+        )
 
     return changed
 
@@ -77,10 +83,10 @@ def variants(steps: int) -> list[Variant]:
         Variant(
             "no belief, a measurement says nothing of other configurations",
             base,
-            pool=without_belief,
+            change=without_belief,
         ),
-        Variant("4 directions of belief instead of 24", base, pool=fewer_directions(4)),
-        Variant("12 directions of belief instead of 24", base, pool=fewer_directions(12)),
+        Variant("4 directions of belief instead of 24", base, change=fewer_directions(4)),
+        Variant("12 directions of belief instead of 24", base, change=fewer_directions(12)),
         Variant("broken limits cost nothing", replace(base, price=0.0)),
         Variant("broken limits cost twice as much", replace(base, price=2 * base.price)),
         Variant("discount 0.95 instead of 0.7", replace(base, gamma=0.95)),
@@ -92,9 +98,9 @@ def variants(steps: int) -> list[Variant]:
     ]
 
 
-def trained(variant: Variant, pool: Pool) -> CandidatePolicy:
+def trained(variant: Variant, problems: ProblemBatch) -> CandidatePolicy:
     """Train a policy on the problems as the variant sees them."""
-    env = make_env(SimulatedWorld.of(variant.pool(pool)), variant.agent, 0)
+    env = make_env(SimulatedWorld.of(variant.change(problems)), variant.agent, 0)
     model = make_model(env, variant.agent, 0, None)
     if variant.trained:
         model.learn(variant.agent.steps)
@@ -102,7 +108,7 @@ def trained(variant: Variant, pool: Pool) -> CandidatePolicy:
     return model.policy
 
 
-def compared(policy: CandidatePolicy, pool: Pool, repeats: int = 8) -> list[float]:
+def compared(policy: CandidatePolicy, problems: ProblemBatch, repeats: int = 8) -> list[float]:
     """Return METRICS without the last, in percent."""
 
     def decide(observation: Single) -> np.ndarray:
@@ -110,7 +116,7 @@ def compared(policy: CandidatePolicy, pool: Pool, repeats: int = 8) -> list[floa
             return np.asarray(policy.scores(torch.as_tensor(observation)).argmax(dim=1))
 
     broke, found = [], {}
-    for episodes, broken in roll_out(SimulatedWorld.of(pool), decide, repeats):
+    for episodes, broken in roll_out(SimulatedWorld.of(problems), decide, repeats):
         broke.append(broken)
         found[int(episodes.used[0])] = (np.minimum(episodes.share(), 1.0), episodes.best >= 0)
     shares = [
@@ -133,8 +139,10 @@ def main() -> int:
     arguments.add_argument("--held-out", type=int, default=160)
     given = arguments.parse_args()
     options = DrawOptions(small_spaces=0.95, changed_boards=0.3)
-    pools = [
-        draw_world(replace(options, split=split), count, title=f"drawing problems, {split}").pool
+    batches = [
+        draw_world(
+            replace(options, split=split), count, title=f"drawing problems, {split}"
+        ).problems
         for split, count in (("train", given.problems), ("held_out", given.held_out))
     ]
     figures: list[Figure] = []
@@ -142,9 +150,9 @@ def main() -> int:
     with progress_bar("training variants", len(variants(given.steps))) as advance:
         for variant in variants(given.steps):
             began_s = time.perf_counter()
-            policy = trained(variant, pools[0])
+            policy = trained(variant, batches[0])
             seconds = time.perf_counter() - began_s
-            found = [*compared(policy, variant.pool(pools[1])), seconds]
+            found = [*compared(policy, variant.change(batches[1])), seconds]
             rows.append([variant.name, *(f"{value:.1f}" for value in found)])
             figures += [
                 figure(f"{variant.name}: {metric}", value, unit)

@@ -8,7 +8,7 @@ import numpy as np
 
 from envs.arrays import Single
 from envs.episode import UNIFORMS, Episodes
-from envs.problems.world import SimulatedWorld
+from envs.problems.simulated_world import SimulatedWorld
 
 #: Measurements of an episode.
 BUDGET = 8
@@ -29,13 +29,13 @@ def roll_out(
         changes: share of the episodes in which conditions change on the way.
     """
     rows, quantities, rng = (
-        len(world.pool) * repeats,
-        world.pool.mean.shape[1],
+        len(world.problems) * repeats,
+        world.problems.mean.shape[1],
         np.random.default_rng(1),
     )
     episodes = Episodes(world, rows, BUDGET, changes=changes)
     uniforms = rng.random((rows, UNIFORMS))
-    uniforms[:, 0] = (np.tile(np.arange(len(world.pool)), repeats) + 0.5) / len(world.pool)
+    uniforms[:, 0] = (np.tile(np.arange(len(world.problems)), repeats) + 0.5) / len(world.problems)
     uniforms[:, 1] = 0.0
     observation = episodes.reset(uniforms, rng.standard_normal((rows, quantities)))
     yield episodes, ~episodes.kept[:, 0]

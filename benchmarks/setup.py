@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.figures import ROOT
 from envs.catalog.architectures import write
 from envs.problems.draw import DrawOptions
-from envs.problems.world import SimulatedWorld
+from envs.problems.simulated_world import SimulatedWorld
 from tuner.console import progress_bar
 
 #: The policy bundle that comes with the project.

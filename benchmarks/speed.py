@@ -336,7 +336,7 @@ def main() -> int:
             ("held_out", max(given.problems // 3, 8), 1),
         )
     )
-    problems = len(world.pool) + len(held_out.pool)
+    problems = len(world.problems) + len(held_out.problems)
     figures = [
         figure(
             f"drawing {problems} problems on two cores, each",

@@ -1,4 +1,8 @@
-"""Names of the environments in Gymnasium: after `import envs`, `gymnasium.make("Tuning-v0")` finds them."""
+"""Names of the environments in Gymnasium.
+
+`gymnasium.make("envs:Tuning-v0")` imports this package itself; after `import envs` the name
+`Tuning-v0` will do. `TuningEnv` has an example.
+"""
 
 from __future__ import annotations
 

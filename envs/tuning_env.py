@@ -1,4 +1,4 @@
-"""`TuningEnv` and `TuningVectorEnv`: tuning as Gymnasium environments. Both are `Episodes`, of one row and of many."""
+"""`TuningEnv` and `TuningVectorEnv`: tuning as Gymnasium environments, `Episodes` of one row or many."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from envs.arrays import BoolArray, FloatArray
 from envs.belief.features import ALLOWED, FEATURES
 from envs.catalog.boards import board_names
 from envs.episode import UNIFORMS, Episodes, RewardOptions
 from envs.errors import OptionError, TraceError
 from envs.problems.draw import DrawOptions
-from envs.problems.world import SimulatedWorld, TraceWorld, World
+from envs.problems.simulated_world import SimulatedWorld
+from envs.problems.trace_world import TraceWorld
+from envs.problems.world import ProblemSpec, World
 from envs.spec.space import Configuration
 from envs.traces.reader import find_trace, read_trace
 
@@ -26,7 +29,17 @@ BOUND = 30.0
 
 
 def world_named(name: str, split: str = "train", problems: int = 64, seed: int = 0) -> World:
-    """A board of the catalogue (problems drawn in its model), or a trace by name or path; OptionError where it is neither."""
+    """Return a board of the catalogue or a trace as a world.
+
+    Args:
+        name: a board, whose problems are drawn in its model; or the name or path of a trace.
+        split: which networks and limits are drawn: `train`, `held_out` or `all`.
+        problems: how many are drawn.
+        seed: of the draws.
+
+    Raises:
+        OptionError: the name is neither.
+    """
     if name in board_names():
         return SimulatedWorld(DrawOptions(boards=[name], split=split), problems, seed)
     try:
@@ -39,7 +52,7 @@ def world_named(name: str, split: str = "train", problems: int = 64, seed: int =
 
 
 class _Tuning:
-    """What both environments share: the world, the spaces, and the drawing of problems and noise."""
+    """Shared by both environments: the world, the spaces, the draws of problems and noise."""
 
     def __init__(
         self,
@@ -49,66 +62,78 @@ class _Tuning:
         split: str,
         reward: RewardOptions | None,
         changes: float,
-        fast: bool = False,
     ) -> None:
         self.world = world_named(world, split) if isinstance(world, str) else world
-        self.episodes = Episodes(self.world, rows, budget, reward, changes, fast)
-        self._fast = fast
+        self.episodes = Episodes(self.world, rows, budget, reward, changes)
         self.observation_space = gym.spaces.Box(
             -BOUND, BOUND, (self.episodes.proposals, len(FEATURES)), dtype=np.float32
         )
         self.action_space = gym.spaces.Discrete(self.episodes.proposals)
 
-    def asking(self, options: dict[str, Any] | None) -> _Tuning:
-        """The same with the objective that the options of a reset ask for; itself where they ask for none."""
+    def with_options(self, options: dict[str, Any] | None) -> _Tuning:
+        """Return the same under the objective of a reset's options; itself where there is none."""
         unknown = set(options or {}) - {"objective"}
         if unknown:
             raise OptionError(f"reset has no option {min(unknown)!r}; there is objective")
         objective = (options or {}).get("objective")
         if objective is None:
             return self
-        episodes = self.episodes
-        return _Tuning(
-            self.world.asking(objective),
-            episodes.rows,
-            episodes.budget,
-            "all",
-            episodes.reward,
-            episodes.changes,
-            self._fast,
-        )
+        world, own = self.world.with_objective(objective), self.episodes
+        return _Tuning(world, own.rows, own.budget, "all", own.reward, own.changes)
 
     def reset(self, generators: Sequence[np.random.Generator]) -> Observation:
-        """Draw a problem a row, from that row's generator, and measure its default configuration."""
-        return self.episodes.reset(
-            np.stack([generator.random(UNIFORMS) for generator in generators]),
-            self.normals(generators),
-        )
+        """Draw a problem for each row, from that row's generator, and measure its default."""
+        uniforms = np.stack([generator.random(UNIFORMS) for generator in generators])
+        return self.episodes.reset(uniforms, self.normals(generators))
 
-    def normals(self, generators: Sequence[np.random.Generator]) -> npt.NDArray[np.float64]:
-        """[B, Q]: the noise of one window a row."""
-        quantities = self.episodes.pool.mean.shape[1]
+    def normals(self, generators: Sequence[np.random.Generator]) -> FloatArray:
+        """Draw the noise of one window for each row, [B, Q]."""
+        quantities = self.episodes.problems.quantities
         return np.stack([generator.standard_normal(quantities) for generator in generators])
 
 
 class TuningEnv(gym.Env[Observation, np.int64]):
-    """One episode: find the best configuration for one problem within a budget of measurements.
+    """One episode: find the best configuration of one problem within a budget of measurements.
 
-    What may be the best configuration is proposed by the device model, in the order of promise; an observation [P, F] describes each of the
-    P proposals (`envs.belief.features`), and an action chooses one of them to be applied and measured: so many instances of each tenant on each
-    accelerator, at such a batch size. All are jointly valid (`envs.spec.validity`); `action_masks()` names those worth choosing, which leaves out
-    what was measured already, but for what keeps its limits most safely: measuring that again is how to wait. `proposals()` gives them as configurations.
-    `reset(options={"objective": Objective(...)})` asks for a given objective, where the world is one device (a trace, a runtime).
-    The episode terminates when the budget is used up: how much is left is part of what is observed.
+    The device model proposes the candidates that may be the best, the most promising first. An
+    observation [P, F] describes each of the P proposals (`envs.belief.features`); an action chooses
+    one of them to be applied and measured: the number of instances of each tenant on each
+    accelerator, and their batch size. All are jointly valid (`envs.spec.validity`).
+    `action_masks()` marks those worth choosing: not what was measured already, except for the
+    configuration that keeps its limits most safely, since measuring that again is how to wait.
+    `proposals()` returns them as configurations.
+
+    `reset(options={"objective": Objective(...)})` sets the objective, where the world is one device
+    (a trace, a runtime). The episode terminates when the budget is used up, and the observation
+    tells how much of it is left.
+
+    Gymnasium makes it by name, without an import of its own:
+
+    >>> import gymnasium
+    >>> env = gymnasium.make("envs:Tuning-v0", world="orin_nano_8", budget=8)
+    >>> observation, info = env.reset(seed=0)
+    >>> observation.shape
+    (24, 24)
+    >>> action = int(env.unwrapped.action_masks().argmax())
+    >>> observation, reward, terminated, truncated, info = env.step(action)
+    >>> sorted(info)
+    ['failed', 'score_ips', 'share', 'violation']
+    >>> many = gymnasium.make_vec("envs:Tuning-v0", num_envs=64, world="orin_nano_8")
+    >>> many.reset(seed=0)[0].shape
+    (64, 24, 24)
 
     Args:
-        world: a world; or the name of a board, such as `agx_orin_64`, to draw problems in its model; or the name or path of a trace.
+        world: a world; or the name of a board, such as `agx_orin_64`, to draw problems in its
+            model; or the name or path of a trace.
         budget: measurements, the default configuration's included.
         split: which boards, networks and limits are drawn: `train`, `held_out` or `all`.
+        reward: its weights.
         changes: share of episodes in which conditions change on the way.
+        render_mode: `ansi` or None.
     """
 
-    metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - Gymnasium's own convention
+    # Gymnasium's own convention.
+    metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012
 
     def __init__(
         self,
@@ -127,72 +152,73 @@ class TuningEnv(gym.Env[Observation, np.int64]):
 
     @property
     def episodes(self) -> Episodes:
+        """Return the state of the episode, a batch of one."""
         return self._tuning.episodes
+
+    @property
+    def spec_of_problem(self) -> ProblemSpec:
+        """Return space, objective and shortlist of the problem at hand."""
+        return self._tuning.world.specs[int(self.episodes.problem[0])]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
+        """Draw a problem and measure its default; `options` may give an objective."""
         super().reset(seed=seed)
-        self._tuning = self._whole.asking(options)
+        self._tuning = self._whole.with_options(options)
         observations = self._tuning.reset([self.np_random])
-        asked = self._asked
         return observations[0], {
-            "objective": asked.objective,
-            "space": asked.space,
+            "objective": self.spec_of_problem.objective,
+            "space": self.spec_of_problem.space,
             "origin": self._tuning.world.origin.value,
         }
 
     def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Apply and measure one of the proposals."""
         observations, rewards, terminated, facts = self.episodes.step(
             np.array([action]), self._tuning.normals([self.np_random])
         )
-        return (
-            observations[0],
-            float(rewards[0]),
-            bool(terminated[0]),
-            False,
-            {name: values[0] for name, values in facts.items()},
-        )
+        info = {name: values[0] for name, values in facts.items()}
+        return observations[0], float(rewards[0]), bool(terminated[0]), False, info
 
     def proposals(self) -> list[Configuration]:
-        """What each action would measure."""
-        placements = self._asked.placements
-        return [
-            Configuration.of(placements[min(row, len(placements) - 1)])
-            for row in self.episodes.shown[0]
-        ]
+        """Return the configuration that each action measures."""
+        placements = self.spec_of_problem.placements
+        last = len(placements) - 1
+        return [Configuration.of(placements[min(row, last)]) for row in self.episodes.shown[0]]
 
-    def action_masks(self) -> npt.NDArray[np.bool_]:
-        """[P]: what is worth choosing (the convention of sb3-contrib)."""
+    def action_masks(self) -> BoolArray:
+        """Return the proposals worth choosing, [P] (the convention of sb3-contrib)."""
         return np.asarray(self.episodes.last[0, :, ALLOWED] > 0.5)
 
     def render(self) -> str | None:
-        """What was measured so far, a line each."""
-        asked, episodes = self._asked, self.episodes
-        lines = [asked.objective.describe(asked.space.workload.names)]
+        """Return the objective and the measurements so far, a line each."""
+        spec, episodes = self.spec_of_problem, self.episodes
+        lines = [spec.objective.describe(spec.space.workload.names)]
         for slot in range(int(episodes.used[0])):
-            configuration = Configuration.of(asked.placements[episodes.taken[0, slot]])
+            configuration = Configuration.of(spec.placements[episodes.taken[0, slot]])
+            score_ips = np.exp(episodes.log_score[0, slot])
             kept = "kept" if episodes.kept[0, slot] else "broke a limit"
-            lines.append(
-                f"{asked.space.describe(configuration)}: {np.exp(episodes.log_score[0, slot]):.1f} inferences/s, {kept}"
-            )
+            described = spec.space.describe(configuration)
+            lines.append(f"{described}: {score_ips:.1f} inferences/s, {kept}")
         return "\n".join(lines)
-
-    @property
-    def _asked(self) -> Any:
-        return self._tuning.world.asked[int(self.episodes.problem[0])]
 
 
 class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
-    """Many episodes in step, each row the same as a `TuningEnv` with that row's seed. Resets in the step that ends an episode.
+    """Many episodes in step, each row the same as a `TuningEnv` with that row's seed.
+
+    It resets in the step that ends an episode.
 
     Args:
         num_envs: rows; each has a problem of its own, with its own board, networks and limits.
-        shared_noise: draw the randomness of all rows from one generator, that of row 0, in one go. Much faster, also because
-            compiled code is used where numba is installed; rows are then no longer the same as scalar environments of their own seeds.
+        world, budget, split, reward, changes: as of `TuningEnv`.
+        shared_noise: draw the randomness of all rows from one generator, that of row 0, in one go.
+            It is faster; rows are then no longer the same as scalar environments of their own
+            seeds.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - Gymnasium's own convention
+    # Gymnasium's own convention.
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
 
     def __init__(
         self,
@@ -204,7 +230,7 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         changes: float = 0.0,
         shared_noise: bool = False,
     ) -> None:
-        self._whole = _Tuning(world, num_envs, budget, split, reward, changes, shared_noise)
+        self._whole = _Tuning(world, num_envs, budget, split, reward, changes)
         self._tuning = self._whole
         self._shared_noise = shared_noise
         self.num_envs = num_envs
@@ -219,6 +245,7 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
 
     @property
     def episodes(self) -> Episodes:
+        """Return the state of all episodes."""
         return self._tuning.episodes
 
     def reset(
@@ -227,20 +254,25 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Observation, dict[str, Any]]:
-        """Gymnasium's convention: one whole number seeds row i with `seed + i`. Options are those of `TuningEnv.reset`, for all rows."""
+        """Start all episodes anew.
+
+        Args:
+            seed: one whole number seeds row i with `seed + i` (Gymnasium's convention); or one for
+                each row.
+            options: those of `TuningEnv.reset`, for all rows.
+        """
         if seed is not None:
-            seeds = (
-                [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
-            )
+            seeds = range(seed, seed + self.num_envs) if isinstance(seed, int) else seed
             for row, value in enumerate(seeds):
                 if value is not None:
                     self._generators[row] = gym.utils.seeding.np_random(value)[0]
-        self._tuning = self._whole.asking(options)
+        self._tuning = self._whole.with_options(options)
         return self._restart(), {}
 
     def step(
         self, actions: npt.NDArray[np.int64]
     ) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
+        """Measure one of the proposals of each row."""
         observations, rewards, terminated, facts = self.episodes.step(actions, self._normals())
         infos: dict[str, Any] = dict(facts)
         if terminated.all():  # all rows share the budget, so all end together
@@ -252,13 +284,11 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
     def _restart(self) -> Observation:
         if self._shared_noise:
             uniforms = self._generators[0].random((self.num_envs, UNIFORMS))
-            # Rows are exchangeable here; side by side, those of the same problem share what is read of it.
-            return self.episodes.reset(uniforms[uniforms[:, 0].argsort()], self._normals())
+            return self.episodes.reset(uniforms, self._normals())
         return self._tuning.reset(self._generators)
 
-    def _normals(self) -> npt.NDArray[np.float64]:
+    def _normals(self) -> FloatArray:
         if self._shared_noise:
-            return self._generators[0].standard_normal(
-                (self.num_envs, self.episodes.pool.mean.shape[1])
-            )
+            shape = (self.num_envs, self.episodes.problems.quantities)
+            return self._generators[0].standard_normal(shape)
         return self._tuning.normals(self._generators)

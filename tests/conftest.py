@@ -11,7 +11,8 @@ import pytest
 from envs.catalog.architectures import build
 from envs.graph.reading import read_network
 from envs.problems.draw import DrawOptions
-from envs.problems.world import SimulatedWorld, TraceWorld
+from envs.problems.simulated_world import SimulatedWorld
+from envs.problems.trace_world import TraceWorld
 from envs.spec.device import local_computer
 from envs.spec.space import ConfigurationSpace
 from envs.spec.workload import workload_of

@@ -1,328 +1,174 @@
-"""What an agent sees: a pure function of what is known beforehand, what is asked and what was measured.
+"""The observation of an agent: the most promising candidates, and how each compares.
 
-Letters: B rows, M candidates, P of them proposed, T tenants, Q = 2 T + 1 quantities, F features.
+Each candidate is described in terms that mean the same on every device: what is believed of it
+relative to the limits and to the best result so far. A policy that scores candidates by these
+features has no knob of its own, so that boards with other accelerators, other batch sizes or more
+tenants are nothing new to it.
 
-Each candidate is described in terms that mean the same on every device: what is believed of it relative to the limits and to the best
-measured so far. A policy that scores candidates by these features has no knob of its own, so that boards with other accelerators, other batch
-sizes or more tenants are nothing new to it.
-
-What was measured already may not be chosen again, but for one: while nothing is worth trying, the device waits with what keeps its limits most
-safely, which need not be the best so far.
+A candidate that was measured may not be chosen again, with one exception: while nothing is worth
+trying, the device waits with the configuration that keeps its limits most safely, which need not be
+the best so far.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
-import numpy.typing as npt
 
-from envs.arrays import Floats, Single
+from envs.arrays import BoolArray, Rows, Single
+from envs.belief.assess import CHANCE_WORTH, LOGISTIC, Assessment, Conditions
+from envs.belief.progress import Progress
 
-FEATURES = (
-    *(
-        "allowed",
-        "measured",
-        "is_best",
-        "log_score_over_best",
-        "score_spread",
-        "log_chance_feasible",
-        "worst_margin",
-        "worst_distance",
-    ),
-    *(
-        "worst_spread",
-        "expected_gain",
-        "acquisition",
-        "net_gain",
-        "chance_better",
-        "log_score_over_promise",
-    ),
-    *(
-        "used",
-        "left",
-        "has_best",
-        "best_over_promise",
-        "power_limited",
-        "latency_limited",
-        "last_broke",
-        "two_tenants",
-        "has_dla",
-        "plain",
-    ),
+#: Features of each candidate: the bounds they are kept within, and the factor they are then
+#: multiplied by.
+CANDIDATE_FEATURES = {
+    "allowed": (0.0, 1.0, 1.0),
+    "measured": (0.0, 1.0, 1.0),
+    "is_best": (0.0, 1.0, 1.0),
+    "log_score_over_best": (-3.0, 3.0, 1.0),
+    "score_spread": (0.0, 30.0, 1.0),
+    "log_chance_feasible": (-8.0, 0.0, 0.25),
+    "worst_margin": (-8.0, 8.0, -0.25),
+    "worst_distance": (-2.0, 2.0, 1.0),
+    "worst_spread": (0.0, 30.0, 1.0),
+    "expected_gain": (0.0, 2.0, 1.0),
+    "acquisition": (-14.0, 30.0, 0.25),
+    "net_gain": (-1.0, 4.0, 1.0),
+    "chance_better": (0.0, 1.0, 1.0),
+    "log_score_over_promise": (-3.0, 1.0, 1.0),
+}
+
+#: Features that all candidates have in common: of the search, then of the problem.
+SEARCH_FEATURES = (
+    "used",
+    "left",
+    "has_best",
+    "best_over_promise",
+    "power_limited",
+    "latency_limited",
+    "last_broke",
 )
+PROBLEM_FEATURES = ("two_tenants", "has_dla", "plain")
 
+FEATURES = (*CANDIDATE_FEATURES, *SEARCH_FEATURES, *PROBLEM_FEATURES)
 ALLOWED = FEATURES.index("allowed")
-
-#: Between which numbers the features of each candidate are kept, and what they are multiplied by then; the others are the same for all.
-BOUNDS = (
-    *(
-        (0.0, 1.0, 1.0),
-        (0.0, 1.0, 1.0),
-        (0.0, 1.0, 1.0),
-        (-3.0, 3.0, 1.0),
-        (0.0, 30.0, 1.0),
-        (-8.0, 0.0, 0.25),
-        (-8.0, 8.0, -0.25),
-        (-2.0, 2.0, 1.0),
-    ),
-    *(
-        (0.0, 30.0, 1.0),
-        (0.0, 2.0, 1.0),
-        (-14.0, 30.0, 0.25),
-        (-1.0, 4.0, 1.0),
-        (0.0, 1.0, 1.0),
-        (-3.0, 1.0, 1.0),
-    ),
-)
-LOW, HIGH, SCALE = np.array(BOUNDS, dtype=np.float32).T
+LOW, HIGH, SCALE = np.array(list(CANDIDATE_FEATURES.values()), dtype=np.float32).T
 
 #: Candidates that are proposed for each decision.
 PROPOSALS = 24
 
-#: Rows that are computed at a time: few enough that their arrays stay in the cache.
-BLOCK = 128
-
-#: What a broken limit costs, as a share of the best so far, where candidates are ranked to be proposed.
+#: The cost of a broken limit, as a share of the best so far, where candidates are ranked.
 RISK = np.float32(0.1)
 
-#: What a chance of keeping the limits counts beside a logarithm of throughput, where it is chosen what to stay with: 1 % as much as 30 %.
-WAITING = np.float32(30.0)
-
-#: Beyond this chance no more is asked for, where throughput is to be had for it: one window in 200 may break a limit.
-SURE = 0.995
-
 #: Puts a candidate that may not be chosen behind all others.
-AWAY = np.float32(1e3)
+EXCLUDED = np.float32(1e3)
 
-#: The logistic function with this slope is within 0.01 of the normal distribution function.
-LOGISTIC = np.float32(1.702)
+#: Puts the safest candidates before the most promising, and the one to wait with before all.
+SAFE_FIRST, WAITING_FIRST = np.float32(100.0), np.float32(1e3)
+
+#: The height of the normal density.
 PEAK = np.float32(1 / np.sqrt(2 * np.pi))
 
 
-class Situation(NamedTuple):
-    """What is known of each row, besides which nothing is looked at.
-
-    Attributes:
-        mean, variance: [B, Q, M], the belief. noise, limits: [B, Q]. weights: [B, T].
-        present, measured: [B, M]; held: [B, M], measured and kept all limits. best: [B], the one of
-            these with the highest score, -1 for none; best_score: [B], log.
-        used: [B] measurements of `budget`. broke: [B], whether the last one broke a limit. known: [B, G], what else is known.
-    """
-
-    mean: Single
-    variance: Single
-    noise: Single
-    limits: Single
-    weights: Single
-    present: npt.NDArray[np.bool_]
-    measured: npt.NDArray[np.bool_]
-    held: npt.NDArray[np.bool_]
-    best: npt.NDArray[np.int64]
-    best_score: Single
-    used: npt.NDArray[np.int64]
-    broke: npt.NDArray[np.bool_]
-    known: Single
-    budget: int
-
-    def rows(self, some: slice) -> Situation:
-        return self._replace(
-            **{name: getattr(self, name)[some] for name in self._fields if name != "budget"}
-        )
-
-
 def observe(
-    situation: Situation, proposals: int, kernel: Callable[..., None] | None = None
-) -> tuple[Single, npt.NDArray[np.int64]]:
-    """Observations [B, P, F] of the P most promising candidates, and which those are, [B, P].
+    assessment: Assessment, conditions: Conditions, progress: Progress, proposals: int
+) -> tuple[Single, Rows]:
+    """Describe the most promising candidates.
 
     Args:
-        kernel: `envs.belief.kernels.describe` compiled, which does the work; None for NumPy.
+        assessment: what is believed of the candidates.
+        conditions: what holds whatever was measured.
+        progress: what was measured.
+        proposals: P, how many candidates to describe.
+
+    Returns:
+        Observations [B, P, F], and which candidates they describe, [B, P].
     """
-    count = len(situation.mean)
-    out = np.empty((count, proposals, len(FEATURES)), dtype=np.float32)
-    shown = np.empty((count, proposals), dtype=np.int64)
-    if kernel is not None:
-        kernel(out, shown, situation)
-        return out, shown
-    if count <= BLOCK:
-        _fill(out, shown, situation)
-        return out, shown
-    for start in range(0, count, BLOCK):
-        some = slice(start, start + BLOCK)
-        _fill(out[some], shown[some], situation.rows(some))
-    return out, shown
+    score, promise = assessment.score, assessment.promise
+    has_best = progress.best >= 0
+    reference = np.where(has_best, progress.best_score, promise - 1.0)
+    above = score - reference[:, None]
+    gain, better = expected_gain(above, assessment.spread)
+    acquisition = np.maximum(np.log(gain) + assessment.log_chance, -14.0)
+    net = (np.expm1(np.minimum(gain, 1.5)) + RISK) * assessment.chance - RISK
+    waiting = _waiting(assessment, progress)
+    closed = (progress.measured & ~waiting) | ~conditions.present
+    is_best = np.arange(score.shape[1]) == progress.best[:, None]
+    shown = _shown(net + 1e-3 * acquisition, assessment.log_chance, closed, waiting, proposals)
 
-
-def _fill(out: Single, shown: npt.NDArray[np.int64], situation: Situation) -> None:
-    """As `observe`, of a few rows, into its results. Written for few calls: a decision is one row, and then a call costs more than its numbers."""
-    (
-        mean,
-        variance,
-        noise,
-        limits,
-        weights,
-        present,
-        measured,
-        held,
-        best,
-        best_score,
-        used,
-        broke,
-        known,
-        budget,
-    ) = situation
-    rows, count, tenants = len(mean), mean.shape[2], weights.shape[1]
-    score, score_variance = believed_score(mean, variance, weights)
-    each = np.empty((len(BOUNDS), rows, count), dtype=np.float32)
-    (
-        allowed_,
-        measured_,
-        is_best_,
+    own = (
+        ~closed,
+        progress.measured,
+        is_best,
         above,
-        spread,
-        chance_,
-        worst,
-        worst_distance,
-        worst_spread,
+        assessment.spread,
+        assessment.log_chance,
+        assessment.excess,
+        assessment.distance,
+        assessment.limit_spread,
         gain,
         acquisition,
         net,
         better,
-        below,
-    ) = each
-    np.sqrt(score_variance, out=spread)
-    distance = mean[:, tenants:] - limits[:, tenants:, None]
-    doubt = np.sqrt(variance[:, tenants:] + noise[:, tenants:, None])
-    excess = np.maximum(distance, -6.0)
-    excess /= doubt
-    _between(excess, -8.0, 8.0)
-    worst[:], worst_distance[:], worst_spread[:] = excess[:, 0], distance[:, 0], doubt[:, 0]
-    for limit in range(1, excess.shape[1]):
-        worse = excess[:, limit] > worst
-        for kept_, other in ((worst, excess), (worst_distance, distance), (worst_spread, doubt)):
-            np.copyto(kept_, other[:, limit], where=worse)
-    excess *= LOGISTIC
-    np.exp(excess, out=excess)
-    excess += 1.0
-    kept = 1.0 / np.multiply.reduce(excess, axis=1)
-    chance = np.log(kept, out=chance_)
-    reach = np.maximum(chance, -8.0)
-    reach += score
-    np.copyto(reach, -1e3, where=~present)
-    promise = np.maximum.reduce(reach, axis=1)
-    has_best = best >= 0
-    over = np.where(has_best, best_score, promise - 1.0)[:, None]
-    np.subtract(score, over, out=above)
-    np.subtract(score, promise[:, None], out=below)
-    unit = above / spread
-    steep = unit * -LOGISTIC
-    _between(steep, -8.0 * LOGISTIC, 8.0 * LOGISTIC)
-    np.exp(steep, out=steep)
-    steep += 1.0
-    np.divide(1.0, steep, out=better)
-    peak = np.minimum(unit * unit, 60.0)
-    peak *= -0.5
-    np.exp(peak, out=peak)
-    peak *= PEAK
-    unit *= better
-    unit += peak
-    np.maximum(unit, 1e-6, out=unit)
-    np.multiply(unit, spread, out=gain)
-    np.log(gain, out=acquisition)
-    acquisition += chance
-    np.maximum(acquisition, -14.0, out=acquisition)
-    np.expm1(np.minimum(gain, 1.5), out=net)
-    net += RISK
-    net *= kept
-    net -= RISK
-    firsts = np.arange(0, rows * count, count)  # where each row begins, seen as one line
-    is_best = np.zeros(measured.shape, dtype=bool)
-    is_best.reshape(-1)[firsts + np.maximum(best, 0)] = has_best
-    worth = kept * WAITING
-    worth += score
-    np.copyto(worth, -AWAY, where=~held)
-    waiting = np.zeros(measured.shape, dtype=bool)
-    waiting.reshape(-1)[firsts + worth.argmax(axis=1)] = has_best
-    closed = measured > waiting
-    closed |= ~present
-    np.logical_not(closed, out=allowed_)
-    measured_[:], is_best_[:] = measured, is_best
-    shown[:] = _shown(net + 1e-3 * acquisition, chance, closed, waiting, firsts, shown.shape[1])
-
-    picked = each.reshape(len(BOUNDS), -1).take(shown + firsts[:, None], axis=1).transpose(1, 2, 0)
-    np.maximum(picked, LOW, out=picked)
-    np.minimum(picked, HIGH, out=picked)
-    np.multiply(picked, SCALE, out=out[:, :, : len(BOUNDS)])
-    common = np.empty((rows, 1, len(FEATURES) - len(BOUNDS)), dtype=np.float32)
-    limited = np.isfinite(limits)
-    lead = _between((over[:, 0] - promise) * has_best, -3.0, 1.0)
-    progress = (
-        used / budget,
-        (budget - used) / 8,
-        has_best,
-        lead,
-        limited[:, -1],
-        np.logical_or.reduce(limited[:, tenants:-1], axis=1),
-        broke,
+        score - promise[:, None],
     )
-    for position, value in enumerate(progress):
-        common[:, 0, position] = value
-    common[:, 0, len(progress) :] = known
-    out[:, :, len(BOUNDS) :] = common
+    rows = np.arange(len(score))[:, None]
+    picked = np.stack(own, dtype=np.float32)[:, rows, shown].transpose(1, 2, 0)  # [B, P, ...]
+    lead = np.where(has_best, np.clip(reference - promise, -3.0, 1.0), 0.0)
+    observations = np.empty((*shown.shape, len(FEATURES)), dtype=np.float32)
+    observations[:, :, : len(own)] = np.clip(picked, LOW, HIGH) * SCALE
+    observations[:, :, len(own) :] = _common(conditions, progress, has_best, lead)[:, None]
+    return observations, shown
 
 
-def _between(values: Single, low: float | np.float32, high: float | np.float32) -> Single:
-    """Clipped, in place; two calls take half of what `clip` does."""
-    np.maximum(values, low, out=values)
-    np.minimum(values, high, out=values)
-    return values
+def expected_gain(above: Single, spread: Single) -> tuple[Single, Single]:
+    """Return the expected improvement, and the chance of one, [B, M] each.
+
+    The normal distribution function is approximated by a logistic one.
+
+    Args:
+        above: [B, M], by how much the expected log score is above the best so far.
+        spread: [B, M], its standard deviation.
+    """
+    unit = above / spread
+    better = 1.0 / (1.0 + np.exp(-LOGISTIC * np.clip(unit, -8.0, 8.0)))
+    peak = PEAK * np.exp(-0.5 * np.minimum(unit * unit, 60.0))
+    return np.maximum(unit * better + peak, 1e-6) * spread, better
+
+
+def _waiting(assessment: Assessment, progress: Progress) -> BoolArray:
+    """Mark the candidate to wait with, [B, M]: fast and safe, and it kept the limits."""
+    worth = assessment.score + CHANCE_WORTH * assessment.chance
+    safest = np.where(progress.held, worth, -EXCLUDED).argmax(axis=1)
+    chosen = np.arange(worth.shape[1]) == safest[:, None]
+    return np.asarray(chosen & (progress.best >= 0)[:, None])
 
 
 def _shown(
-    promising: Single,
-    chance: Single,
-    closed: npt.NDArray[np.bool_],
-    waiting: npt.NDArray[np.bool_],
-    firsts: npt.NDArray[np.int64],
-    proposals: int,
-) -> npt.NDArray[np.int64]:
-    """[B, P]: what to wait with, the two safest, and the most promising, in this order; the first of what is equal."""
-    key = promising - AWAY * closed
-    safe = chance - AWAY * (closed | waiting)
-    for rank in (2, 1):
-        at = firsts + safe.argmax(axis=1)
-        key.reshape(-1)[at] += 100.0 * rank
-        safe.reshape(-1)[at] = -1e4
-    key += np.float32(1e3) * waiting
-    # Whole numbers in the order of the keys, most promising first, with the position in their lowest bits: one sort of plain numbers does it.
-    low = (1 << key.shape[1].bit_length()) - 1
-    bits = np.negative(key).view(np.int32)
-    bits ^= (bits >> 31) & 0x7FFFFFFF
-    ranked = np.sort((bits & ~low) | np.arange(key.shape[1], dtype=np.int32), axis=1)
-    return np.asarray(ranked[:, :proposals] & low, dtype=np.int64)
+    promising: Single, log_chance: Single, closed: BoolArray, waiting: BoolArray, proposals: int
+) -> Rows:
+    """Return the candidate to wait with, the two safest and the most promising, [B, P]."""
+    key = promising - EXCLUDED * closed + WAITING_FIRST * waiting
+    safe = log_chance - EXCLUDED * (closed | waiting)
+    every = np.arange(len(key))
+    for extra in (2 * SAFE_FIRST, SAFE_FIRST):
+        safest = safe.argmax(axis=1)
+        key[every, safest] += extra
+        safe[every, safest] = -1e4
+    return np.argsort(-key, axis=1)[:, :proposals]
 
 
-def believed_score(mean: Single, variance: Single, weights: Single) -> tuple[Single, Single]:
-    """Mean and variance of the log of the weighted throughput, [B, M] each; tenants count as independent."""
-    tenants = weights.shape[1]
-    if tenants == 1:
-        return mean[:, 0] + np.log(weights[:, :1]), variance[:, 0]
-    parts = np.exp(mean[:, :tenants]) * weights[:, :, None]
-    total = np.maximum(parts.sum(axis=1), 1e-12)
-    shares = parts / total[:, None]
-    return np.log(total), np.maximum((shares**2 * variance[:, :tenants]).sum(axis=1), 1e-6)
-
-
-def worth_staying(score: Floats, chance: Floats) -> Floats:
-    """The most throughput among what is sure enough to keep the limits has the most; of log scores and chances, [...]."""
-    return score + WAITING * np.minimum(chance, SURE)
-
-
-def chance_of_keeping(mean: Floats, variance: Floats, noise: Floats, limits: Floats) -> Floats:
-    """[B, M]: how likely a window of each candidate keeps all limits; the limits count as independent."""
-    distance = (mean - limits[:, :, None]) / np.sqrt(variance + noise[:, :, None])
-    return np.asarray(
-        1.0 / np.multiply.reduce(1.0 + np.exp(LOGISTIC * distance.clip(-8.0, 8.0)), axis=1)
+def _common(
+    conditions: Conditions, progress: Progress, has_best: BoolArray, lead: Single
+) -> Single:
+    """Return the features that all candidates of a row have in common, [B, ...]."""
+    limited, tenants = np.isfinite(conditions.limits), conditions.weights.shape[1]
+    search = (
+        progress.used / conditions.budget,
+        (conditions.budget - progress.used) / 8,
+        has_best,
+        lead,
+        limited[:, -1],
+        limited[:, tenants:-1].any(axis=1),
+        progress.broke,
     )
+    return np.column_stack([*search, conditions.extra_features]).astype(np.float32)

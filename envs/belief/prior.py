@@ -1,7 +1,4 @@
-"""What is believed before the first measurement, and which configurations are worth considering.
-
-Letters: C draws of the uncertain parameters, N configurations, M of them on the shortlist, Q = 2 T + 1 quantities, R directions.
-"""
+"""What is believed before the first measurement, and the shortlist it is believed of."""
 
 from __future__ import annotations
 
@@ -9,28 +6,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from envs.arrays import FloatArray, Floats, Placements
-from envs.belief.features import SURE, chance_of_keeping, worth_staying
-from envs.belief.gaussian import factor, prior_variance
-from envs.belief.shortlist import PENALTY, candidate_pool, score_and_violation
-from envs.simulator.device_model import DeviceModel
+from envs.arrays import FloatArray, Floats, Placements, Rows
+from envs.belief.assess import MIN_FEASIBLE_CHANCE, chance_of_keeping, worth_staying
+from envs.belief.factor import factor
+from envs.belief.gaussian import Belief, prior_variance
+from envs.belief.score import PENALTY, score_and_violation
+from envs.belief.shortlist import candidate_pool
+from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
 from envs.simulator.tables import Contexts
 from envs.spec.objective import Objective
 from envs.spec.space import Configuration
 
-#: Draws of the parameters that a shortlist must serve, and of those that a belief is made of: the latter estimate covariances, which takes more.
+#: Draws of the parameters that a shortlist must serve, and of those that a belief is made of: the
+#: latter estimate covariances, which takes more.
 DRAWS, BELIEF_DRAWS = 64, 320
 
 #: Directions that are kept of the belief, and configurations on a shortlist.
 DIRECTIONS, SHORTLIST = 24, 80
 
-#: By how much tighter than asked a limit is taken, in logarithms, while a shortlist is drawn up: who aims at the limit itself misses it
-#: half of the time, so that there must be something to choose from on the safe side as well.
+#: By how much tighter than given a limit is taken, in logarithms, while a shortlist is drawn up:
+#: whoever aims at the limit itself misses it half of the time, so that the shortlist needs safe
+#: configurations as well.
 MARGINS = (0.0, 0.05, 0.1, 0.2, 0.4)
 
-#: Where limits can barely be kept, what comes closest matters more than throughput: a distance of 1 / SAFETY counts as much as a factor of e.
+#: Where limits can barely be kept, coming close matters more than throughput: a distance of
+#: 1 / SAFETY counts as much as a factor of e.
 SAFETY = 30.0
 
 
@@ -39,39 +40,43 @@ class Prior:
     """Shortlist and belief for one problem.
 
     Attributes:
-        placements: [M, T, A, 2], the first of them being where everybody starts. mean, left: [Q, M]. basis: [R, Q x M].
-        nominal: [Q, M], what the model says with its fitted parameters.
+        placements: [M, T, A, 2], the first of them being the start of every search.
+        mean, residual_variance: [Q, M].
+        loadings: [R, Q x M].
+        throughput_ips: [T], the median over the shortlist by the fitted model.
     """
 
     placements: Placements
     mean: Floats
-    basis: Floats
-    left: Floats
-    nominal: Floats
+    loadings: Floats
+    residual_variance: Floats
+    throughput_ips: FloatArray
 
-    def sure(self, objective: Objective) -> npt.NDArray[np.int64]:
-        """Which of the shortlist are sure to keep the limits, by what is believed before the first measurement."""
-        variance = prior_variance(self.basis[None], self.left[None])
-        limits = objective.log_limits
-        return np.flatnonzero(
-            chance_of_keeping(self.mean[None], variance, np.zeros((1, len(limits))), limits[None])[
-                0
-            ]
-            >= SURE
-        )
+    def belief(self) -> Belief:
+        """Return the belief as a batch of one."""
+        return Belief.of(self.mean[None], self.loadings[None], self.residual_variance[None])
+
+    def noise(self, window_s: float = WINDOW_S) -> FloatArray:
+        """Return the variances [Q] that are expected of a window."""
+        return noise_spread(self.throughput_ips, window_s) ** 2
+
+    def sure(self, objective: Objective) -> Rows:
+        """Return the rows of the shortlist that are believed sure to keep the limits."""
+        spread = np.sqrt(prior_variance(self.loadings[None], self.residual_variance[None]))
+        beyond = self.mean[None] - objective.log_limits[:, None]
+        chance = chance_of_keeping(np.clip(beyond / spread, -8.0, 8.0))
+        return np.flatnonzero(chance[0] >= MIN_FEASIBLE_CHANCE)
 
     def starting_at(self, row: int) -> Prior:
-        """The same with another of the shortlist in the first place."""
+        """Return the same with another row of the shortlist in the first place."""
         order = [row, *(each for each in range(len(self.placements)) if each != row)]
-        basis = self.basis.reshape(len(self.basis), *self.left.shape)[:, :, order].reshape(
-            self.basis.shape
-        )
+        loadings = self.loadings.reshape(len(self.loadings), *self.mean.shape)[:, :, order]
         return Prior(
             self.placements[order],
             self.mean[:, order],
-            basis,
-            self.left[:, order],
-            self.nominal[:, order],
+            loadings.reshape(self.loadings.shape),
+            self.residual_variance[:, order],
+            self.throughput_ips,
         )
 
 
@@ -84,13 +89,17 @@ def prior_of(
     start: Configuration | None = None,
     known: Sequence[Configuration] = (),
 ) -> Prior:
-    """Shortlist and belief.
+    """Make shortlist and belief.
 
     Args:
+        model: of the device and its networks.
+        objective: the limits.
+        rng: for the draws of the model's parameters.
         candidates: [N, T, A, 2] to choose from; None for the whole space.
-        size: the shortlist has fewer configurations only where the space has.
-        start: what everybody measures first. Where not given, the most throughput among what is sure to keep the limits, whatever is uncertain.
-        known: what was measured before, and is to be on the shortlist for that.
+        size: of the shortlist, which is shorter only where the space has fewer configurations.
+        start: the first measurement of every search. Where it is not given, the configuration with
+            the most throughput of those that are sure to keep the limits, whatever is uncertain.
+        known: configurations that were measured before, which the shortlist includes.
     """
     draws = model.drawn(rng, DRAWS)
     if candidates is None or len(candidates) > size:
@@ -104,34 +113,41 @@ def prior_of(
         chosen = np.concatenate([np.stack(first), chosen[~again]])
     placements = chosen[:size]
     samples = model.logarithms(model.drawn(rng, BELIEF_DRAWS), placements)
-    mean, basis, left = factor(samples, DIRECTIONS, model.discrepancy)
-    prior = Prior(placements, mean, basis, left, model.logarithms(model.nominal(), placements)[0])
+    mean, loadings, residual = factor(samples, DIRECTIONS, model.discrepancy)
+    fitted = model.logarithms(model.nominal(), placements)[0, : model.space.shape[0]]
+    median = np.exp(np.median(fitted, axis=1))
+    prior = Prior(placements, mean, loadings, residual, median)
     return prior if start is not None else prior.starting_at(_surest(model, samples, objective))
 
 
 def starting_configuration(
     model: DeviceModel, objective: Objective, candidates: Placements | None = None
 ) -> Configuration:
-    """What everybody measures first where nothing is served yet, see `prior_of`."""
-    return Configuration.of(
-        prior_of(model, objective, np.random.default_rng(0), candidates).placements[0]
-    )
+    """Return the first configuration to measure where nothing is served yet, see `prior_of`."""
+    prior = prior_of(model, objective, np.random.default_rng(0), candidates)
+    return Configuration.of(prior.placements[0])
 
 
 def _surest(model: DeviceModel, samples: FloatArray, objective: Objective) -> int:
-    """The most throughput among what is sure enough to keep the limits, for who serves already must not break one; what comes closest where nothing is."""
+    """Return the row with the most throughput of those that are sure enough to keep the limits.
+
+    Where none is, it is the one that comes closest: a device that serves already must not break a
+    limit.
+    """
     score, violation = score_and_violation(model, samples, objective)
     chance = (violation <= 0).mean(axis=0)
-    worth = worth_staying(score.mean(axis=0), chance) - PENALTY * np.maximum(
-        violation.mean(axis=0), 0.0
-    )
+    beyond = np.maximum(violation.mean(axis=0), 0.0)
+    worth = worth_staying(score.mean(axis=0), chance) - PENALTY * beyond
     return int(worth.argmax())
 
 
 def _covering(
     model: DeviceModel, draws: Contexts, pool: Placements, objective: Objective, size: int
-) -> npt.NDArray[np.int64]:
-    """Rows of the pool, such that whichever draw is true has a good configuration among them, at every margin (greedy facility location)."""
+) -> Rows:
+    """Choose rows of the pool such that each draw has a good configuration at every margin.
+
+    It is greedy facility location.
+    """
     logs = model.logarithms(draws, pool)  # [C, Q, N]
     score, violation = score_and_violation(model, logs, objective)
     worth = []
@@ -140,9 +156,8 @@ def _covering(
         worth.append(np.exp(value - value.max(axis=1, keepdims=True)))
     safety = -SAFETY * np.maximum(violation, violation.min(axis=1, keepdims=True))
     worth.append(np.exp(safety - safety.max(axis=1, keepdims=True)))
-    shares = np.concatenate(worth).astype(
-        np.float32
-    )  # [C x margins, N], of the best under that draw and margin
+    # [C x margins, N], of the best under that draw and margin
+    shares = np.concatenate(worth).astype(np.float32)
     covered = np.zeros(len(shares), dtype=np.float32)
     usual = 1e-3 * shares.mean(axis=0)
     chosen: list[int] = []

@@ -11,7 +11,8 @@ from typing import Optional
 import numpy as np
 
 from envs.arrays import Placements
-from envs.belief.shortlist import random_placements, unmirrored, valid
+from envs.belief.local_search import random_placements, valid
+from envs.belief.shortlist import unmirrored
 from envs.catalog.boards import board, board_names, power_mode
 from envs.catalog.reference_networks import reference_names, reference_network
 from envs.errors import ConfigurationError, OptionError
@@ -97,6 +98,11 @@ class DrawOptions:
                     raise OptionError(
                         f"draw.modes={list(self.modes or ())}: {name} has no {mode}, choose from {', '.join(board(name).power_modes)}"
                     )
+
+    @property
+    def most_tenants(self) -> int:
+        """Return the most tenants that a problem may have."""
+        return 2 if self.two_tenants > 0 else 1
 
     def board_choices(self) -> list[str]:
         return _choices(self.boards, board_names(), HELD_OUT_BOARDS, self.split)

@@ -1,7 +1,4 @@
-"""Problems side by side as arrays, so that any number of episodes run in step.
-
-Letters: S problems, B rows, M candidates (the shortlist), T tenants, Q = 2 T + 1 quantities, R directions, V variants of what is true.
-"""
+"""Problems side by side as arrays, so that any number of episodes run in step."""
 
 from __future__ import annotations
 
@@ -10,48 +7,50 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from envs.arrays import FloatArray, Single
-from envs.belief.gaussian import prior_variance
+from envs.arrays import BoolArray, FloatArray, Floats, IntArray, Rows, Single
+from envs.belief.assess import Conditions
+from envs.belief.features import PROBLEM_FEATURES
+from envs.belief.gaussian import Belief, prior_variance
 from envs.belief.prior import Prior
 from envs.errors import TraceError
 from envs.files import read_arrays, replacing
+from envs.spec.device import Kind
 from envs.spec.objective import Objective
 from envs.spec.space import ConfigurationSpace
-
-#: How much else is known of a problem before its first measurement.
-KNOWN = 3
 
 #: The believed logarithm of a quantity or candidate that a problem does not have; it is finite, and
 #: neither limited nor measured.
 PADDING = -30.0
 
+#: The variance of such a quantity, believed and of a window.
+PADDING_VARIANCE = 1e-4
+
 
 @dataclass(frozen=True)
-class Pool:
-    """Problems padded to the same number of candidates and tenants.
+class ProblemBatch:
+    """S problems padded to the same number of candidates and tenants.
 
     Attributes:
-        mean, left: [S, Q, M]. basis: [S, R, Q x M]. nominal: [S, Q, M].
+        mean, residual_variance: [S, Q, M], the belief before the first measurement.
+        loadings: [S, R, Q x M], of the same belief.
         present: [S, M], False where a problem has fewer candidates.
-        limits: [S, Q] logarithms, +inf where nothing is limited (throughput never is).
+        limits: [S, Q] logarithms, infinite where nothing is limited (throughput never is).
         weights: [S, T], 0 for a tenant that a problem does not have.
-        noise: [S, Q] variances of what a window gives.
-        known: [S, G] what else is known before the first measurement.
-        outcomes: [S, V, Q, M] logarithms of what is true, NaN for a quantity that the
-            problem does not have and in all of a failure; empty (V = 0) where nobody knows.
+        noise: [S, Q] variances of a window.
+        extra_features: [S, G], `PROBLEM_FEATURES`.
+        outcomes: [S, V, Q, M] true logarithms, NaN for a quantity that the problem does not have
+            and in all of a failure; empty (V = 0) where nobody knows them.
     """
 
     mean: Single
-    left: Single
-    basis: Single
-    nominal: Single
-    present: npt.NDArray[np.bool_]
+    residual_variance: Single
+    loadings: Single
+    present: BoolArray
     limits: Single
     weights: Single
     noise: Single
-    known: Single
+    extra_features: Single
     outcomes: Single
 
     def __len__(self) -> int:
@@ -59,137 +58,148 @@ class Pool:
 
     @cached_property
     def variance(self) -> Single:
-        """[S, Q, M], before the first measurement."""
-        return prior_variance(self.basis, self.left)
+        """Return the variance before the first measurement, [S, Q, M]."""
+        return prior_variance(self.loadings, self.residual_variance)
 
     @property
     def candidates(self) -> int:
+        """Return M, the candidates of each problem."""
         return int(self.mean.shape[2])
 
     @property
+    def quantities(self) -> int:
+        """Return Q, the quantities of each candidate."""
+        return int(self.mean.shape[1])
+
+    @property
     def tenants(self) -> int:
+        """Return T, the tenants of the problem that has the most."""
         return int(self.weights.shape[1])
 
-    def take(self, rows: npt.NDArray[np.integer]) -> Pool:
-        return Pool(**{each.name: getattr(self, each.name)[rows] for each in fields(self)})
+    def belief(self, rows: Rows) -> Belief:
+        """Return what is believed before the first measurement of problems [B]."""
+        return Belief.of(
+            self.mean[rows],
+            self.loadings,
+            self.residual_variance[rows],
+            rows,
+            self.variance[rows],
+        )
+
+    def conditions(self, rows: Rows, budget: int) -> Conditions:
+        """Return the conditions of searches for problems [B] with so many measurements."""
+        return Conditions(
+            np.broadcast_to(self.noise[rows][:, :, None], (len(rows), *self.mean.shape[1:])),
+            self.limits[rows],
+            self.weights[rows],
+            self.present[rows],
+            self.extra_features[rows],
+            budget,
+        )
+
+    def take(self, rows: IntArray) -> ProblemBatch:
+        """Return some of the problems."""
+        return ProblemBatch(**{each.name: getattr(self, each.name)[rows] for each in fields(self)})
 
     @classmethod
-    def stack(cls, parts: list[Pool]) -> Pool:
+    def stack(cls, parts: list[ProblemBatch]) -> ProblemBatch:
+        """Join batches of the same shape."""
+        names = [each.name for each in fields(cls)]
         return cls(
-            **{
-                each.name: np.concatenate([getattr(part, each.name) for part in parts])
-                for each in fields(cls)
-            }
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         )
 
     def save(self, path: str) -> None:
-        """In one step: a file that is there is whole."""
+        """Write the problems in one step: a file that is there is whole."""
         with replacing(Path(path)) as file:
             np.savez(file, **{each.name: getattr(self, each.name) for each in fields(self)})
 
     @classmethod
-    def load(cls, path: str) -> Pool:
-        """What `save` wrote; TraceError if it is damaged."""
+    def load(cls, path: str) -> ProblemBatch:
+        """Read problems that `save` wrote; TraceError if the file is damaged."""
         try:
             arrays = read_arrays(Path(path), Path(path).stat().st_size)  # `save` compresses nothing
-            pool = cls(**{each.name: arrays[each.name] for each in fields(cls)})
-            pool._check()
-            return pool
+            batch = cls(**{each.name: arrays[each.name] for each in fields(cls)})
+            batch._check()
+            return batch
         except (OSError, ValueError, KeyError, IndexError) as error:
             raise TraceError(
-                f"{path} is damaged or from another version: delete it, and the same command draws its problems anew"
+                f"{path} is damaged or from another version: delete it, "
+                "and the same command draws its problems anew"
             ) from error
 
     def _check(self) -> None:
-        """ValueError unless all arrays are of the same problems."""
-        problems, quantities, candidates = self.mean.shape
-        directions, variants, tenants = (
-            self.basis.shape[1],
-            self.outcomes.shape[1],
-            self.weights.shape[1],
-        )
-        rows = (problems, quantities, candidates)
+        """Raise a ValueError unless all arrays are of the same problems."""
+        problems, quantities, candidates = rows = self.mean.shape
+        rank, variants = self.loadings.shape[1], self.outcomes.shape[1]
         shapes = {
-            "mean": rows,
-            "left": rows,
-            "nominal": rows,
+            "residual_variance": rows,
+            "loadings": (problems, rank, quantities * candidates),
             "present": (problems, candidates),
             "limits": rows[:2],
             "noise": rows[:2],
+            "weights": (problems, self.tenants),
+            "extra_features": (problems, len(PROBLEM_FEATURES)),
+            "outcomes": (problems, variants, quantities, candidates),
         }
-        shapes |= {
-            "weights": (problems, tenants),
-            "known": (problems, KNOWN),
-            "basis": (problems, directions, quantities * candidates),
-        }
-        shapes |= {"outcomes": (problems, variants, quantities, candidates)}
-        for name, shape in shapes.items():
+        for name, shape in {"mean": rows, **shapes}.items():
             array = getattr(self, name)
-            if array.shape != shape or array.dtype != (
-                np.bool_ if name == "present" else np.float32
-            ):
+            kind = np.bool_ if name == "present" else np.float32
+            if array.shape != shape or array.dtype != kind:
                 raise ValueError(f"{name} does not fit the rest")
-        if not self.mean.size or quantities != 2 * tenants + 1:
+        if not self.mean.size or quantities != 2 * self.tenants + 1:
             raise ValueError("there are no problems")
 
 
-def pool_of(
+def batch_of(
     space: ConfigurationSpace,
     objective: Objective,
     prior: Prior,
+    noise: FloatArray,
     outcomes: FloatArray | None = None,
-    noise: FloatArray | None = None,
-    size: int = 64,
+    size: int | None = None,
     tenants: int | None = None,
-) -> Pool:
-    """One problem, padded to `size` candidates and `tenants` tenants.
+) -> ProblemBatch:
+    """Return a batch of one problem, padded to `size` candidates and `tenants` tenants.
 
     Args:
-        outcomes: [V, Q, M] logarithms of what the shortlist truly gives. noise: [Q] variances.
+        space: of the problem.
+        objective: its limits.
+        prior: its shortlist and what is believed of it.
+        noise: [Q] variances of a window.
+        outcomes: [V, Q, M] logarithms of what the shortlist truly gives; None where nobody knows.
+        size: M; as many as the shortlist has where not given.
+        tenants: T; as many as the space has where not given.
     """
-    own = space.shape[0]
-    most = own if tenants is None else tenants
-    count, directions = len(prior.placements), len(prior.basis)
-    rows = [
-        *range(own),
-        *range(most, most + own),
-        2 * most,
-    ]  # where this problem's quantities stand among the padded ones
+    own, count = space.shape[0], len(prior.placements)
+    most, width = tenants or own, size or count
     quantities = 2 * most + 1
+    rows = [*range(own), *range(most, most + own), 2 * most]  # of this problem's quantities
 
-    def padded(values: npt.NDArray[np.floating], fill: float) -> Single:
-        result = np.full((*values.shape[:-2], quantities, size), fill, dtype=np.float32)
+    def padded(values: Floats, fill: float) -> Single:
+        result = np.full((*values.shape[:-2], quantities, width), fill, dtype=np.float32)
         result[..., rows, :count] = values
-        return result
+        return result[None]
 
-    basis = np.zeros((directions, quantities, size), dtype=np.float32)
-    basis[:, rows, :count] = prior.basis.reshape(directions, 2 * own + 1, count)
-    limits = np.full(quantities, np.inf, dtype=np.float32)
-    limits[rows] = objective.log_limits
-    weights = np.zeros(most, dtype=np.float32)
-    weights[:own] = space.workload.weights
-    scatter = np.full(quantities, 1e-4, dtype=np.float32)
-    if noise is not None:
-        scatter[rows] = noise
-    true = np.zeros((0, 2 * own + 1, count)) if outcomes is None else outcomes
-    return Pool(
-        mean=padded(prior.mean, PADDING)[None],
-        left=padded(prior.left, 1e-4)[None],
-        basis=basis.reshape(1, directions, -1),
-        nominal=padded(np.where(np.isnan(prior.nominal), PADDING, prior.nominal), PADDING)[None],
-        present=(np.arange(size) < count)[None],
-        limits=limits[None],
-        weights=weights[None],
-        noise=scatter[None],
-        known=np.array(
-            [
-                [
-                    float(own > 1),
-                    float(len(space.device.accelerators) > 2),
-                    float(space.device.accelerator_names[0].startswith("cpu")),
-                ]
-            ],
-            dtype=np.float32,
+    def of_quantities(values: Floats, fill: float) -> Single:
+        result = np.full(quantities, fill, dtype=np.float32)
+        result[rows] = values
+        return result[None]
+
+    loadings = padded(prior.loadings.reshape(-1, 2 * own + 1, count), 0.0)
+    weights = np.zeros((1, most), dtype=np.float32)
+    weights[0, :own] = space.workload.weights
+    kinds = {accelerator.kind for accelerator in space.device.accelerators}
+    return ProblemBatch(
+        mean=padded(prior.mean, PADDING),
+        residual_variance=padded(prior.residual_variance, PADDING_VARIANCE),
+        loadings=loadings.reshape(1, len(prior.loadings), -1),
+        present=(np.arange(width) < count)[None],
+        limits=of_quantities(objective.log_limits, np.inf),
+        weights=weights,
+        noise=of_quantities(noise, PADDING_VARIANCE),
+        extra_features=np.array([[own > 1, Kind.DLA in kinds, kinds == {Kind.CPU}]], np.float32),
+        outcomes=padded(
+            np.zeros((0, 2 * own + 1, count)) if outcomes is None else outcomes, np.nan
         ),
-        outcomes=padded(true, np.nan)[None],
     )

@@ -17,7 +17,10 @@ from envs.catalog.boards import board
 from envs.episode import RewardOptions
 from envs.errors import ConfigurationError, ObjectiveError, OptionError
 from envs.problems.draw import HELD_OUT_NETWORKS
-from envs.problems.world import RuntimeWorld, SimulatedWorld, TraceWorld, World
+from envs.problems.runtime_world import RuntimeWorld
+from envs.problems.simulated_world import SimulatedWorld
+from envs.problems.trace_world import TraceWorld
+from envs.problems.world import World
 from envs.runtimes.replayed import ReplayedRuntime
 from envs.spec.measurement import Failure, FailureKind, Measurement, Origin
 from envs.spec.objective import Objective
@@ -72,13 +75,13 @@ def test_a_board_by_name_is_simulated_with_what_its_split_draws() -> None:
     )
     for world in (train, held_out):
         assert world.origin is Origin.SIMULATED
-        assert [asked.space.device.name for asked in world.asked] == [
+        assert [asked.space.device.name for asked in world.specs] == [
             board("orin_nano_8").module
         ] * 2
-    names = {name for asked in held_out.asked for name in asked.space.workload.names}
+    names = {name for asked in held_out.specs for name in asked.space.workload.names}
     assert names <= set(HELD_OUT_NETWORKS)
     assert not names & {
-        name.removesuffix("_like") for asked in train.asked for name in asked.space.workload.names
+        name.removesuffix("_like") for asked in train.specs for name in asked.space.workload.names
     }
 
 
@@ -140,7 +143,7 @@ def test_observations_are_finite_and_proposals_are_what_is_measured(world: World
             assert len(proposals) == len(masks) == env.action_space.n  # type: ignore[attr-defined]
             allowed = [proposals[place] for place in np.flatnonzero(masks)]
             assert len(set(allowed)) == len(allowed) > 0
-            asked = world.asked[int(env.episodes.problem[0])]
+            asked = world.specs[int(env.episodes.problem[0])]
             for each in allowed:
                 asked.space.check(each)
             action = rng.choice(np.flatnonzero(masks))
@@ -198,7 +201,7 @@ def test_a_runtime_is_asked_for_exactly_what_is_proposed(trace: Trace) -> None:
     expected = [env.proposals()[5]]
     env.step(np.int64(5))
     assert asked[1:] == expected
-    assert asked[0] == Configuration.of(env._asked.placements[0]), (
+    assert asked[0] == Configuration.of(env.spec_of_problem.placements[0]), (
         "the reset measures where everybody starts"
     )
 
@@ -247,20 +250,22 @@ def test_changed_conditions_forget_the_best(simulated_world: SimulatedWorld) -> 
     for place in (3, 2, 1, 2, 1, 3):  # something new each time: place 0 is the best so far
         due = episodes.used == episodes._change_at
         before, limits, variant = (
-            episodes.best.copy(),
-            episodes.limits.copy(),
+            episodes.progress.best.copy(),
+            episodes.conditions.limits.copy(),
             episodes.variant.copy(),
         )
         observations, _, _, _, _ = env.step(np.full(40, place))
-        other = (episodes.limits != limits).any(axis=1) | (episodes.variant != variant)
+        other = (episodes.conditions.limits != limits).any(axis=1) | (episodes.variant != variant)
         just = episodes.taken[np.arange(40), episodes.used - 1]
         assert not (other & ~due).any()
-        assert ((episodes.best[other] == -1) | (episodes.best[other] == just[other])).all()
-        assert (episodes.measured[other].sum(axis=1) == 1).all()
-        assert (episodes.measured[~other].sum(axis=1) > 1).all()
-        assert (episodes.best[~other & (before >= 0)] >= 0).all()
-        assert ((observations[:, 0, has_best] > 0.5) == (episodes.best >= 0)).all()
-        forgotten += int((other & (before >= 0) & (episodes.best != before)).sum())
+        assert (
+            (episodes.progress.best[other] == -1) | (episodes.progress.best[other] == just[other])
+        ).all()
+        assert (episodes.progress.measured[other].sum(axis=1) == 1).all()
+        assert (episodes.progress.measured[~other].sum(axis=1) > 1).all()
+        assert (episodes.progress.best[~other & (before >= 0)] >= 0).all()
+        assert ((observations[:, 0, has_best] > 0.5) == (episodes.progress.best >= 0)).all()
+        forgotten += int((other & (before >= 0) & (episodes.progress.best != before)).sum())
         others += int(other.sum())
         changes += due
     assert (changes == 1).all()
@@ -271,10 +276,10 @@ def test_changed_conditions_forget_the_best(simulated_world: SimulatedWorld) -> 
 def test_nothing_changes_unless_asked_for(simulated_world: SimulatedWorld) -> None:
     env = TuningVectorEnv(40, simulated_world, budget=8)
     env.reset(seed=0)
-    limits, variant = env.episodes.limits.copy(), env.episodes.variant.copy()
+    limits, variant = env.episodes.conditions.limits.copy(), env.episodes.variant.copy()
     for _ in range(6):
         env.step(np.zeros(40, dtype=np.int64))
-    assert (env.episodes.limits == limits).all()
+    assert (env.episodes.conditions.limits == limits).all()
     assert (env.episodes.variant == variant).all()
 
 
@@ -284,11 +289,11 @@ def test_the_rows_of_a_vector_environment_can_be_asked_for_one_objective(
     many, one = TuningVectorEnv(3, trace_world), TuningEnv(trace_world)
     observations, _ = many.reset(seed=4, options={"objective": LIMIT})
     assert (observations[0] == one.reset(seed=4, options={"objective": LIMIT})[0]).all()
-    assert np.unique(many.episodes.limits, axis=0).shape[0] == 1
+    assert np.unique(many.episodes.conditions.limits, axis=0).shape[0] == 1
     for _ in range(many.episodes.budget - 1):
         many.step(np.zeros(3, dtype=np.int64))
     assert (
-        np.unique(many.episodes.limits, axis=0).shape[0] > 1
+        np.unique(many.episodes.conditions.limits, axis=0).shape[0] > 1
     )  # the next episodes draw objectives again, as one environment's would
     with pytest.raises(OptionError, match="no option 'limit'"):
         many.reset(options={"limit": 3})
@@ -304,7 +309,7 @@ def test_an_objective_can_be_asked_for(
     assert "p99 <= 60 ms" in text
     env.step(np.int64(0))
     drawn = {env.reset(seed=seed)[1]["objective"] for seed in range(20)}
-    assert drawn <= {asked.objective for asked in trace_world.asked}
+    assert drawn <= {asked.objective for asked in trace_world.specs}
     assert len(drawn) > 3, "without it they are drawn again"
     with pytest.raises(ObjectiveError, match="15 W"):
         env.reset(options={"objective": Objective((60.0,), 15.0)})
@@ -344,7 +349,7 @@ def test_failures_of_a_runtime_are_measured_as_failures(tmp_path: Path) -> None:
             observation, reward, _, _, facts = env.step(action_of(env, configuration))
             assert facts["failed"]
             assert facts["violation"] > 0
-            assert reward == pytest.approx(-0.1)
+            assert reward == pytest.approx(-RewardOptions.price)
             assert observation in env.observation_space
             assert configuration not in {
                 each for each, free in zip(env.proposals(), env.action_masks(), strict=True) if free
@@ -353,7 +358,7 @@ def test_failures_of_a_runtime_are_measured_as_failures(tmp_path: Path) -> None:
 
 def test_nothing_to_start_from_is_said(trace: Trace, tmp_path: Path) -> None:
     with ReplayedRuntime(trace) as runtime:
-        start = Configuration.of(RuntimeWorld(runtime, 1.0, [LIMIT]).asked[0].placements[0])
+        start = Configuration.of(RuntimeWorld(runtime, 1.0, [LIMIT]).specs[0].placements[0])
     failing = write_trace(
         tmp_path / "t.parquet",
         space(),
@@ -392,7 +397,7 @@ def test_a_space_with_fewer_configurations_than_proposals(tmp_path: Path) -> Non
             assert not env.action_masks()[absent]
             _, reward, _, _, facts = env.step(absent)
             assert facts["failed"]
-            assert reward == pytest.approx(-0.1)
+            assert reward == pytest.approx(-RewardOptions.price)
             assert env.action_masks().sum() == 8, "that taught nothing"
 
 

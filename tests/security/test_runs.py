@@ -18,8 +18,9 @@ import torch
 from stable_baselines3 import PPO
 
 from envs.errors import OptionError, TraceError
-from envs.problems.problem_batch import Pool
-from envs.problems.world import SimulatedWorld, TraceWorld
+from envs.problems.problem_batch import ProblemBatch
+from envs.problems.simulated_world import SimulatedWorld
+from envs.problems.trace_world import TraceWorld
 from envs.traces.reader import Trace
 from tests.commands import CommandResult, call
 from tests.security.attacks import (
@@ -247,14 +248,14 @@ def test_the_description_of_a_run_is_read_within_bounds(
 @pytest.fixture(scope="module")
 def problems(simulated_world: SimulatedWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("problems") / "problems.npz"
-    simulated_world.pool.save(str(path))
+    simulated_world.problems.save(str(path))
     return path
 
 
 def test_problems_survive_their_file(problems: Path, simulated_world: SimulatedWorld) -> None:
-    again = Pool.load(str(problems))
-    for each in fields(Pool):
-        one, other = getattr(simulated_world.pool, each.name), getattr(again, each.name)
+    again = ProblemBatch.load(str(problems))
+    for each in fields(ProblemBatch):
+        one, other = getattr(simulated_world.problems, each.name), getattr(again, each.name)
         assert one.dtype == other.dtype
         assert np.array_equal(one, other, equal_nan=one.dtype != bool)
 
@@ -290,7 +291,7 @@ def test_damaged_problems_are_refused(problems: Path, tmp_path: Path, change: st
             little_memory(500),
             refused("is damaged or from another version", TraceError),
         ):
-            Pool.load(str(path))
+            ProblemBatch.load(str(path))
 
 
 def test_a_zip_bomb_of_problems_is_not_unpacked(tmp_path: Path) -> None:
@@ -300,7 +301,7 @@ def test_a_zip_bomb_of_problems_is_not_unpacked(tmp_path: Path) -> None:
         zipfile.ZIP_DEFLATED,
     )
     with little_memory(100), refused("is damaged", TraceError):
-        Pool.load(str(path))
+        ProblemBatch.load(str(path))
 
 
 def test_problems_are_not_written_through_a_link(
@@ -310,6 +311,6 @@ def test_problems_are_not_written_through_a_link(
         (tmp_path / name).symlink_to(tmp_path / target)
     (tmp_path / "precious").write_text("keep")
     with untouched(tmp_path, (tmp_path / "problems.npz", tmp_path / "again.npz")):
-        simulated_world.pool.save(str(tmp_path / "problems.npz"))
-        simulated_world.pool.save(str(tmp_path / "again.npz"))
-    assert len(Pool.load(str(tmp_path / "problems.npz"))) == len(simulated_world.pool)
+        simulated_world.problems.save(str(tmp_path / "problems.npz"))
+        simulated_world.problems.save(str(tmp_path / "again.npz"))
+    assert len(ProblemBatch.load(str(tmp_path / "problems.npz"))) == len(simulated_world.problems)

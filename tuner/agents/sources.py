@@ -14,8 +14,11 @@ import numpy as np
 from envs.errors import ConfigurationError, OptionError
 from envs.problems.draw import DrawOptions
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
-from envs.problems.problem_batch import Pool
-from envs.problems.world import RuntimeWorld, SimulatedWorld, TraceWorld, World
+from envs.problems.problem_batch import ProblemBatch
+from envs.problems.runtime_world import RuntimeWorld
+from envs.problems.simulated_world import SimulatedWorld
+from envs.problems.trace_world import TraceWorld
+from envs.problems.world import World
 from envs.spec.measurement import Measurement, Origin
 from envs.spec.objective import Objective
 from envs.traces.reader import Trace, find_trace, read_trace
@@ -60,11 +63,11 @@ class DrawnProblems:
         """Draw the problems, or read those that the run drew before."""
         kept = run / "problems.npz"
         if kept.exists():
-            return SimulatedWorld.of(Pool.load(str(kept)))
+            return SimulatedWorld.of(ProblemBatch.load(str(kept)))
         draw, problems, seed, jobs = self._arguments
         with progress_bar("drawing problems", problems) as advance:
             world = SimulatedWorld(draw, problems, seed, jobs, lambda new: advance("", new))
-        world.pool.save(str(kept))
+        world.problems.save(str(kept))
         return world
 
 

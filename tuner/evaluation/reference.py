@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from envs.arrays import Placements
-from envs.belief.shortlist import random_placements, search, valid
-from envs.problems.world import TELLING
+from envs.belief.local_search import random_placements, search, valid
+from envs.problems.simulated_world import DETECTABLE_SIGMAS
 from envs.simulator.device_model import DeviceModel, noise_spread
 from envs.simulator.tables import Contexts
 from envs.spec.measurement import MeasurementBatch
@@ -42,12 +42,12 @@ def exhaustive(
 def can_be_kept(batch: MeasurementBatch, objective: Objective) -> bool:
     """Return True if some configuration keeps all limits by so much that a window shows it.
 
-    See `envs.problems.world.TELLING`.
+    See `envs.problems.simulated_world.DETECTABLE_SIGMAS`.
     """
     tenants = batch.throughput_ips.shape[1]
     spread = noise_spread(batch.throughput_ips)[:, tenants:]
     beyond = margins(batch.logs, objective.log_limits)[tenants:]
-    return bool((beyond <= -TELLING * spread.T).all(axis=0).any())
+    return bool((beyond <= -DETECTABLE_SIGMAS * spread.T).all(axis=0).any())
 
 
 def searched(

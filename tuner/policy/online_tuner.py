@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from envs.arrays import Single
-from envs.belief.features import worth_staying
-from envs.belief.gaussian import Belief
+from envs.belief.assess import worth_staying
 from envs.problems.problem import Problem
 from envs.spec.measurement import Failure, Outcome
 from envs.spec.space import Configuration
@@ -28,14 +27,14 @@ class OnlineTuner(LearnedTuner):
     ) -> None:
         self._history, self._thresholds = history, thresholds
         super().__init__(bundle, problem)
-        self._assumed_noise = self._pool.noise[0]
+        self._assumed_noise = self._batch.noise[0]
         if history.windows:
             self._recall()
 
     @property
     def least_violating(self) -> Configuration:
         """The measured configuration that came closest to the limits."""
-        return self._candidates[self._least_row]
+        return self._candidates[int(self._progress.closest[0])]
 
     def good_configurations(self, current: Configuration | None = None) -> list[Configuration]:
         """Return what was measured and kept the limits, the best to serve first.
@@ -75,32 +74,32 @@ class OnlineTuner(LearnedTuner):
         """Learn from the first window of a configuration; it counts against the budget."""
         row = self._rows.get(configuration)
         if self.left > 0 and row is not None:
-            window, error = self._seen(outcome), self._history.error
+            window, error = self._logs(outcome), self._history.error
             own = window - error.expected
             self._history.windows.add(configuration, own)
             error.skip()
             self._take(row, window, own)
-            self._used += 1
+            self._progress.used += 1
 
     def tell_again(self, configuration: Configuration, outcome: Outcome) -> None:
         """Learn from another window of a measured configuration; it does not count.
 
         It also tells how windows scatter, and how alike one is to the next.
         """
-        window, row, history = self._seen(outcome), self._rows.get(configuration), self._history
+        window, row, history = self._logs(outcome), self._rows.get(configuration), self._history
         expected = history.error.expected
         own = window - expected
         history.windows.add(configuration, own)
         if row is None:
             return
-        if self._measured[row]:
+        if self._progress.measured[0, row]:
             error = np.asarray(window - self._belief.mean[0, :, row], dtype=np.float32)
             own_error = np.asarray(error - expected, dtype=np.float32)
-            noise = self._given.noise[:, row].copy()
+            noise = self._conditions.noise[0, :, row].copy()
             history.noise.add(configuration, own_error, self._belief.variance[0, :, row], noise)
             history.error.add(error, noise)
         self._take(row, window, own)
-        self._reweigh(self._given.noise[:, row])
+        self._reweigh(self._conditions.noise[0, :, row])
 
     def _recall(self) -> None:
         """Learn from windows of before this problem, which do not count against the budget."""
@@ -108,8 +107,8 @@ class OnlineTuner(LearnedTuner):
             if (row := self._rows.get(configuration)) is None:
                 continue
             mean, count = self._history.windows.latest(configuration)
-            self._learn(row, mean, self._given.noise[:, row] / count)
-        self._look()
+            self._learn(row, mean, self._conditions.noise[0, :, row] / count)
+        self._assess()
 
     def _reweigh(self, noise: Single) -> None:
         """Learn from all windows anew if they scatter far more than was assumed.
@@ -121,20 +120,22 @@ class OnlineTuner(LearnedTuner):
         """
         if (noise > self._thresholds.reweigh_ratio * self._assumed_noise).any():
             self._assumed_noise = np.maximum(noise, self._assumed_noise)
-            self._belief = Belief.of(self._pool.mean, self._pool.basis, self._pool.left)
+            self._belief = self._batch.belief(self._first)
             self._recall()
 
-    def _look(self) -> None:
+    def _assess(self) -> None:
         """Work out what follows from the belief and from the windows."""
         history, enough = self._history, self._thresholds.enough_chance
-        self._limits = self._pool.limits[0] - history.error.expected
-        self._given = self._given._replace(
-            noise=history.noise.variance(self._pool.noise[0], self._rows),
-            limits=self._limits[:, None],
+        self._limits = self._batch.limits[0] - history.error.expected
+        self._conditions = self._conditions._replace(
+            noise=history.noise.variance(self._batch.noise[0], self._rows)[None],
+            limits=self._limits[None],
         )
-        super()._look()
-        score, kept = self._outlook.score, self._outlook.kept
-        self._believed_worth = worth_staying(score, np.minimum(kept, enough))
+        super()._assess()
+        self._held = np.flatnonzero(self._progress.held[0]).tolist()
+        self._outlook = self._assessment.row(0)
+        score, kept = self._outlook.score, self._outlook.chance
+        self._believed_worth = worth_staying(score, kept, enough)
         rows, chance = self._held, history.windows.chance
         chances = [
             min(chance(self._candidates[row], float(kept[row]), self._limits), enough)
@@ -157,7 +158,7 @@ class OnlineTuner(LearnedTuner):
         outlook, best, limits = self._outlook, self._rows[good[0]], self._thresholds
         hoped = outlook.score[row] + outlook.spread[row]
         faster = (
-            outlook.kept[row] > limits.try_chance
+            outlook.chance[row] > limits.try_chance
             and hoped > outlook.score[best] + limits.change_gain_log
         )
         better = self._believed_worth[row] > self._worth[best] + limits.change_gain_log
@@ -170,9 +171,9 @@ class OnlineTuner(LearnedTuner):
         """
         if not self._good:
             return None
-        score, kept, limits = self._outlook.score, self._outlook.kept, self._thresholds
+        score, kept, limits = self._outlook.score, self._outlook.chance, self._thresholds
         fast = score > score[self._rows[self._good[0]]] - limits.safe_loss_log
-        rows = np.flatnonzero((self._measured == 0) & (kept > limits.safe_chance) & fast)
+        rows = np.flatnonzero(~self._progress.measured[0] & (kept > limits.safe_chance) & fast)
         return self._candidates[rows[self._believed_worth[rows].argmax()]] if len(rows) else None
 
     def maybe_faster(self, current: Configuration, periods: int) -> Configuration | None:
@@ -188,7 +189,7 @@ class OnlineTuner(LearnedTuner):
         serving, outlook, limits = self._rows.get(current), self._outlook, self._thresholds
         if serving is None:
             return None
-        likely = (outlook.kept > limits.try_chance) & (self._measured == 0)
+        likely = (outlook.chance > limits.try_chance) & ~self._progress.measured[0]
         risk = limits.recheck_risk * periods
         likely[[row for row in self._held if 1 - self._chance[row] < risk]] = True
         likely[serving] = False
@@ -207,9 +208,9 @@ class OnlineTuner(LearnedTuner):
         if row is None or row not in self._held:
             return False
         mean, variance = self._belief.mean[0, :, row], self._belief.variance[0, :, row]
-        error = self._seen(outcome) - self._history.error.expected - mean
-        spread = np.sqrt(variance + self._given.noise[:, row])
+        error = self._logs(outcome) - self._history.error.expected - mean
+        spread = np.sqrt(variance + self._conditions.noise[0, :, row])
         beyond = error > self._thresholds.surprise_sigmas * spread
         return isinstance(outcome, Failure) or bool(
-            (beyond & np.isfinite(self._pool.limits[0])).any()
+            (beyond & np.isfinite(self._batch.limits[0])).any()
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.arrays import IntArray, Placements, Rows
-from envs.belief.shortlist import random_placements, valid
+from envs.belief.local_search import random_placements, valid
 from envs.problems.problem import Problem
 from envs.spec.space import ConfigurationSpace
 

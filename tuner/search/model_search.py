@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from envs.arrays import Floats, Placements
-from envs.belief.gaussian import Belief
-from envs.belief.shortlist import score_and_violation, search
+from envs.belief.local_search import search
+from envs.belief.score import score_and_violation
 from envs.errors import OptionError
 from envs.problems.problem import Problem
 from envs.simulator.device_model import DeviceModel, noise_spread
@@ -55,7 +55,7 @@ class ModelRefit(ModelArgmax):
         prior = problem.prior
         assert prior is not None, "there is a model"
         self._rows = self.rows(prior.placements)
-        self._belief = Belief.of(prior.mean[None], prior.basis[None], prior.left[None])
+        self._belief = prior.belief()
 
     def _propose(self) -> int:
         free = (self._rows >= 0) & ~self.spent[self._rows]

@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 
 from envs.arrays import Placements
-from envs.belief.gaussian import Belief
+from envs.belief.local_search import search
 from envs.belief.prior import SHORTLIST, prior_of, starting_configuration
-from envs.belief.shortlist import (
-    ENUMERATED,
-    candidate_pool,
-    score_and_violation,
-    search,
-    unmirrored,
-)
+from envs.belief.score import score_and_violation
+from envs.belief.shortlist import ENUMERATED, candidate_pool, unmirrored
 from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.simulator.device_model import DeviceModel, model_for
@@ -107,20 +102,21 @@ def test_a_prior_depends_on_its_generator_alone(model: DeviceModel) -> None:
     one, same, other = (
         prior_of(model, OBJECTIVES[0], np.random.default_rng(seed)) for seed in (1, 1, 2)
     )
-    for name in ("placements", "mean", "basis", "left", "nominal"):
+    for name in ("placements", "mean", "loadings", "residual_variance", "throughput_ips"):
         assert np.array_equal(getattr(one, name), getattr(same, name)), name
     assert not np.array_equal(one.mean, other.mean)
-    assert (one.nominal[:, 0] == other.nominal[:, 0]).all(), (
-        "what the fitted model says of the start depends on no draw"
-    )
 
 
 def test_what_is_believed_is_about_what_the_model_says(model: DeviceModel) -> None:
     prior = prior_of(model, OBJECTIVES[0], np.random.default_rng(3))
     quantities = 2 * model.space.shape[0] + 1
-    spread = np.sqrt((prior.basis**2).sum(axis=0).reshape(quantities, -1) + prior.left)
-    assert prior.mean.shape == prior.left.shape == prior.nominal.shape == (quantities, SHORTLIST)
-    assert (np.abs(prior.mean - prior.nominal) < 1.5 * spread).all()
+    spread = np.sqrt(
+        (prior.loadings**2).sum(axis=0).reshape(quantities, -1) + prior.residual_variance
+    )
+    assert prior.mean.shape == prior.residual_variance.shape == (quantities, SHORTLIST)
+    fitted = model.logarithms(model.nominal(), prior.placements)[0]
+    assert (np.abs(prior.mean - fitted) < 1.5 * spread).all()
+    assert prior.throughput_ips == pytest.approx(np.exp(np.median(fitted[:1], axis=1)))
     assert (spread > 0.03).all()
     assert (spread < 1.0).all()
     samples = model.logarithms(model.drawn(np.random.default_rng(8), 400), prior.placements)
@@ -247,7 +243,7 @@ def test_that_threads_speed_up_little_is_learned_from_two_measurements() -> None
     truth = {
         tuple(row.ravel()): values for row, values in zip(space.catalogue, true.T, strict=True)
     }
-    belief = Belief.of(prior.mean[None], prior.basis[None], prior.left[None])
+    belief = prior.belief()
     for measured in ((0, 0, 1, 2), (0, 0, 2, 1)):
         belief.update(np.array([rows[measured]]), truth[measured][None], np.full((1, 3), 1e-4))
     both = (0, 0, 2, 2)

@@ -18,15 +18,10 @@ from envs.problems.draw import (
     draw_problem,
 )
 from envs.problems.limits import BAND_RATIO, held_out_band
-from envs.problems.problem_batch import Pool
-from envs.problems.world import (
-    TELLING,
-    VARIANTS,
-    SimulatedWorld,
-    TraceWorld,
-    disturbed,
-    starting_row,
-)
+from envs.problems.problem_batch import ProblemBatch
+from envs.problems.simulated_world import DETECTABLE_SIGMAS, VARIANTS, SimulatedWorld, disturbed
+from envs.problems.trace_world import TraceWorld
+from envs.problems.world import starting_row
 from envs.spec.objective import Objective, worst_margin
 from envs.spec.space import Configuration
 from envs.traces.reader import Trace
@@ -34,12 +29,12 @@ from envs.traces.reader import Trace
 NANO = DrawOptions(boards=["orin_nano_8"], small_spaces=1.0)
 
 
-def same(one: Pool, other: Pool) -> bool:
+def same(one: ProblemBatch, other: ProblemBatch) -> bool:
     return all(
         np.array_equal(
             getattr(one, each.name), getattr(other, each.name), equal_nan=each.name != "present"
         )
-        for each in fields(Pool)
+        for each in fields(ProblemBatch)
     )
 
 
@@ -53,13 +48,11 @@ def test_problems_depend_on_the_seed_alone_however_many_processes_draw_them(
         SimulatedWorld(NANO, 5, 3, jobs=2, progress=told.append),
     )
     assert told == [2, 2, 1]
-    assert len(alone.pool) == len(alone.asked) == 5
-    assert same(alone.pool, together.pool)
-    assert [asked.objective for asked in alone.asked] == [
-        asked.objective for asked in together.asked
-    ]
-    assert not same(alone.pool, SimulatedWorld(NANO, 5, 4).pool)
-    assert not same(alone.pool.take(np.array([0])), alone.pool.take(np.array([2]))), (
+    assert len(alone.problems) == len(alone.specs) == 5
+    assert same(alone.problems, together.problems)
+    assert [spec.objective for spec in alone.specs] == [spec.objective for spec in together.specs]
+    assert not same(alone.problems, SimulatedWorld(NANO, 5, 4).problems)
+    assert not same(alone.problems.take(np.array([0])), alone.problems.take(np.array([2]))), (
         "each portion has a generator of its own"
     )
 
@@ -126,23 +119,23 @@ def test_every_kind_of_problem_can_be_solved(
     more: dict[str, float], tenants: int, count: int
 ) -> None:
     world = SimulatedWorld(DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, **more), count, 1)  # type: ignore[arg-type]
-    pool = world.pool
-    assert pool.tenants == tenants
-    assert pool.outcomes.shape[1] == VARIANTS
-    for number, asked in enumerate(world.asked):
-        one = pool.take(np.array([number]))
-        placements = asked.placements
-        asked.space.check(Configuration.of(placements[0]))
-        own = asked.space.shape[0]
-        assert (one.present[0] == (np.arange(pool.candidates) < len(placements))).all()
-        for name in ("mean", "left", "basis", "nominal", "noise", "weights", "known"):
+    problems = world.problems
+    assert problems.tenants == tenants
+    assert problems.outcomes.shape[1] == VARIANTS
+    for number, spec in enumerate(world.specs):
+        one = problems.take(np.array([number]))
+        placements = spec.placements
+        spec.space.check(Configuration.of(placements[0]))
+        own = spec.space.shape[0]
+        assert (one.present[0] == (np.arange(problems.candidates) < len(placements))).all()
+        for name in ("mean", "residual_variance", "loadings", "noise", "weights", "extra_features"):
             assert np.isfinite(getattr(one, name)).all(), name
         own_rows = [*range(own), *range(tenants, tenants + own)]
         assert np.isfinite(one.outcomes[0, :, own_rows][..., one.present[0]]).all()
         assert np.isnan(one.outcomes[..., ~one.present[0]]).all(), (
             "who is not there cannot be measured"
         )
-        assert (one.left > 0).all()
+        assert (one.residual_variance > 0).all()
         assert one.noise.min() > 0
         assert ((one.weights[0] > 0) == (np.arange(tenants) < own)).all()
         assert (one.outcomes[0, 0, :own][:, one.present[0]] > -25).all()
@@ -150,33 +143,33 @@ def test_every_kind_of_problem_can_be_solved(
         for variant in range(VARIANTS):
             margin = worst_margin(one.outcomes[0, variant], one.limits[0])
             limited = np.isfinite(one.limits[0, late])
-            tells = TELLING * np.sqrt(one.noise[0, late][limited].max(initial=0.0))
+            tells = DETECTABLE_SIGMAS * np.sqrt(one.noise[0, late][limited].max(initial=0.0))
             assert margin[one.present[0]].min() <= -tells + 1e-4, (
                 "something keeps the limits by more than a window's noise"
             )
 
 
 def test_power_is_limited_where_it_is_measured_alone(simulated_world: SimulatedWorld) -> None:
-    plain = np.array([not np.isfinite(asked.objective.power_w) for asked in simulated_world.asked])
+    plain = np.array([not np.isfinite(spec.objective.power_w) for spec in simulated_world.specs])
     computers = np.array(
         [
-            asked.space.device.accelerator_names[0].startswith("cpu_")
-            for asked in simulated_world.asked
+            spec.space.device.accelerator_names[0].startswith("cpu_")
+            for spec in simulated_world.specs
         ]
     )
     assert plain[computers].all()
     assert not plain[~computers].all()
-    power = simulated_world.pool.outcomes[:, 0, -1, 0]
+    power = simulated_world.problems.outcomes[:, 0, -1, 0]
     assert np.isnan(power[computers]).all()
     assert (power[~computers] > 0).all()
 
 
 def test_noise_scatters_as_much_as_is_believed(simulated_world: SimulatedWorld) -> None:
     rng = np.random.default_rng(0)
-    count, quantities = 4000, simulated_world.pool.mean.shape[1]
+    count, quantities = 4000, simulated_world.problems.mean.shape[1]
     where = (np.full(count, 2), np.full(count, 1), np.full(count, 0))
     seen = simulated_world.respond(*where, rng.standard_normal((count, quantities)))
-    true, noise = simulated_world.pool.outcomes[2, 1, :, 0], simulated_world.pool.noise[2]
+    true, noise = simulated_world.problems.outcomes[2, 1, :, 0], simulated_world.problems.noise[2]
     real = np.isfinite(true)
     assert np.allclose(
         seen.mean(axis=0)[real], true[real], atol=5 * np.sqrt(noise[real] / count).max()
@@ -201,7 +194,7 @@ def test_a_trace_has_no_noise(trace: Trace, trace_world: TraceWorld) -> None:
     seen = trace_world.respond(
         np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64), rows, np.full((4, 3), 100.0)
     )
-    recorded = trace.batch.take(trace.find(trace_world.asked[0].placements[rows])).logs
+    recorded = trace.batch.take(trace.find(trace_world.specs[0].placements[rows])).logs
     assert np.allclose(seen, recorded.T, equal_nan=True, atol=1e-6)
 
 
@@ -216,7 +209,7 @@ def test_who_starts_where(trace: Trace) -> None:
     with pytest.raises(ConfigurationError, match="nothing to start from"):
         starting_row(trace.space, every, ~fine)
     assert (
-        Configuration.of(TraceWorld(trace, objectives=[Objective((60.0,))]).asked[0].placements[0])
+        Configuration.of(TraceWorld(trace, objectives=[Objective((60.0,))]).specs[0].placements[0])
         == default
     )
 

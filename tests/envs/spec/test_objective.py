@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.belief.shortlist import score_and_violation
+from envs.belief.score import score_and_violation
 from envs.errors import ObjectiveError
 from envs.simulator.device_model import model_for
 from envs.simulator.machine import device_of

@@ -8,7 +8,7 @@ import torch
 from stable_baselines3 import PPO
 
 from envs.belief.features import ALLOWED, FEATURES
-from envs.problems.world import TraceWorld
+from envs.problems.trace_world import TraceWorld
 from tuner.agents.policy_net import TRUST, TRUSTED, CandidatePolicy
 from tuner.agents.training import AgentOptions, make_env, make_model
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from envs.errors import OptionError, StorageError, TraceError
-from envs.problems.world import SimulatedWorld, TraceWorld
+from envs.problems.simulated_world import SimulatedWorld
+from envs.problems.trace_world import TraceWorld
 from envs.tuning_env import TuningVectorEnv
 from tuner.agents.training import (
     AgentOptions,

@@ -12,7 +12,7 @@ from envs.catalog.reference_networks import reference_network
 from envs.errors import BundleError
 from envs.problems.draw import described
 from envs.problems.problem import Problem
-from envs.problems.world import RuntimeWorld
+from envs.problems.runtime_world import RuntimeWorld
 from envs.runtimes.replayed import ReplayedRuntime
 from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.machine import device_of
@@ -59,7 +59,7 @@ def test_it_sees_what_the_environment_shows(
     with ReplayedRuntime(trace) as runtime:
         env = TuningEnv(RuntimeWorld(runtime, 3.0, [objective], model), budget=bundle.budget)
         observation, _ = env.reset(seed=0)
-        assert tuner.ask() == Configuration.of(env._asked.placements[0])
+        assert tuner.ask() == Configuration.of(env.spec_of_problem.placements[0])
         tuner.tell(tuner.ask(), trace.outcome(tuner.ask()))
         for _ in range(bundle.budget - 1):
             seen, shown = tuner.observation()
@@ -205,7 +205,7 @@ def test_a_window_without_power_teaches_the_rest_and_breaks_the_limit(bundle: Bu
     read = measurement_of(model, model.nominal(), default)
     masked, whole = (LearnedTuner(bundle, tuner._problem)._belief for _ in range(2))
     logs = MeasurementBatch.of([read], 1).logs.T.astype(np.float32)
-    noise = tuner._pool.noise
+    noise = tuner._batch.noise
     whole.update(np.array([0]), logs, noise)
     logs[:, -1] = np.nan
     masked.update(np.array([0]), logs, noise)

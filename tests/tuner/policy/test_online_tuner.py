@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from envs.belief.features import SURE
+from envs.belief.assess import MIN_FEASIBLE_CHANCE
 from envs.spec.space import Configuration
 from envs.traces.reader import Trace
 from tests.tuner.policy.online import off, online_tuner, taken
@@ -49,10 +49,10 @@ def test_a_power_that_no_sensor_reads_does_not_scatter(bundle: Bundle, trace: Tr
     measured = replace(taken(trace, configuration), power_w=np.nan)
     tuner = online_tuner(bundle, trace, 3.0 * float(measured.p99_ms[0]))
     tuner.tell(configuration, measured)
-    row, before = tuner._rows[configuration], tuner._outlook.kept.copy()
+    row, before = tuner._rows[configuration], tuner._outlook.chance.copy()
     for _ in range(10):
         tuner.tell_again(configuration, measured)
-    assert tuner._outlook.kept[row] >= before[row] > 0.99
+    assert tuner._outlook.chance[row] >= before[row] > 0.99
 
 
 def test_of_what_is_sure_enough_the_fastest_is_stayed_with(bundle: Bundle, trace: Trace) -> None:
@@ -62,7 +62,7 @@ def test_of_what_is_sure_enough_the_fastest_is_stayed_with(bundle: Bundle, trace
     tuner = online_tuner(bundle, trace, 1.1 * float(measured.p99_ms[0]))
     for configuration in (fast, slow):
         tuner.tell(configuration, trace.outcome(configuration))
-    assert tuner._outlook.kept[tuner._rows[fast]] < SURE < tuner._outlook.kept[tuner._rows[slow]]
+    assert tuner._outlook.chance[tuner._rows[fast]] < MIN_FEASIBLE_CHANCE < tuner._outlook.chance[tuner._rows[slow]]
     assert tuner.good_configurations() == [fast, slow]
 
 

@@ -1,0 +1,118 @@
+"""Assess candidates by what is believed of them: their score, and their chance to keep the limits."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from envs.arrays import BoolArray, Floats, Single
+
+#: The logistic function with this slope is within 0.01 of the normal distribution function.
+LOGISTIC = np.float32(1.702)
+
+#: The worth of a chance of keeping the limits beside a logarithm of throughput, where it is chosen
+#: which configuration to stay with: 1 % counts as much as 30 % of throughput.
+CHANCE_WORTH = np.float32(30.0)
+
+#: A chance beyond this is worth no more: one window in 200 may break a limit.
+MIN_FEASIBLE_CHANCE = 0.995
+
+
+class Conditions(NamedTuple):
+    """The conditions of B searches, whatever was measured.
+
+    Attributes:
+        noise: [B, Q, M] variances of a window of each candidate.
+        limits: [B, Q] logarithms, infinite for no limit.
+        weights: [B, T], 0 for a tenant that is not there.
+        present: [B, M], False for padding.
+        extra_features: [B, G], what else is known before the first measurement.
+        budget: measurements of a search.
+    """
+
+    noise: Single
+    limits: Single
+    weights: Single
+    present: BoolArray
+    extra_features: Single
+    budget: int
+
+
+class Assessment(NamedTuple):
+    """What is believed of each candidate, [B, M] each.
+
+    Attributes:
+        score, spread: mean and standard deviation of the log of the weighted throughput.
+        chance, log_chance: of a window that keeps all limits.
+        excess, distance, limit_spread: of the limit most in danger: by how many standard deviations
+            and by how much, in logarithms, the quantity is expected beyond it, and that deviation.
+        promise: [B], the highest log score that can be hoped for.
+    """
+
+    score: Single
+    spread: Single
+    chance: Single
+    log_chance: Single
+    excess: Single
+    distance: Single
+    limit_spread: Single
+    promise: Single
+
+    def row(self, index: int) -> Assessment:
+        """Return one row, [M] each."""
+        return Assessment(*(each[index] for each in self))
+
+
+def assess(mean: Single, variance: Single, conditions: Conditions) -> Assessment:
+    """Assess the candidates of a belief, mean and variance [B, Q, M]."""
+    tenants = conditions.weights.shape[1]
+    score, score_variance = believed_score(mean, variance, conditions.weights)
+    distance = mean[:, tenants:] - conditions.limits[:, tenants:, None]
+    limit_spread = np.sqrt(variance[:, tenants:] + conditions.noise[:, tenants:])
+    excess = np.clip(np.maximum(distance, -6.0) / limit_spread, -8.0, 8.0)
+    chance = chance_of_keeping(excess)
+    log_chance = np.log(chance)
+    reach = np.where(conditions.present, score + np.maximum(log_chance, -8.0), -1e3)
+    worst = (excess[:, 0], distance[:, 0], limit_spread[:, 0])
+    for limit in range(1, excess.shape[1]):
+        worse = excess[:, limit] > worst[0]
+        other = (excess[:, limit], distance[:, limit], limit_spread[:, limit])
+        worst = tuple(np.where(worse, *pair) for pair in zip(other, worst, strict=True))
+    promise = reach.max(axis=1)
+    return Assessment(score, np.sqrt(score_variance), chance, log_chance, *worst, promise)
+
+
+def believed_score(mean: Single, variance: Single, weights: Single) -> tuple[Single, Single]:
+    """Return mean and variance [B, M] of the log of the weighted throughput.
+
+    Tenants count as independent.
+
+    Args:
+        mean, variance: [B, Q, M], of logarithms.
+        weights: [B, T].
+    """
+    tenants = weights.shape[1]
+    if tenants == 1:
+        return mean[:, 0] + np.log(weights), variance[:, 0]
+    parts = np.exp(mean[:, :tenants]) * weights[:, :, None]
+    total = np.maximum(parts.sum(axis=1), 1e-12)
+    shares = parts / total[:, None]
+    return np.log(total), np.maximum((shares**2 * variance[:, :tenants]).sum(axis=1), 1e-6)
+
+
+def chance_of_keeping(excess: Floats) -> Floats:
+    """Return the chance [B, M] that a window keeps all limits, which count as independent.
+
+    Args:
+        excess: [B, Q, M], standard deviations beyond each limit, negative inside.
+    """
+    return np.asarray(1.0 / np.prod(1.0 + np.exp(LOGISTIC * excess), axis=1))
+
+
+def worth_staying(score: Floats, chance: Floats, enough: float = MIN_FEASIBLE_CHANCE) -> Floats:
+    """Return the worth [...] of staying with a configuration, from log scores and chances [...].
+
+    The fastest of those whose chance to keep the limits is `enough` has the most.
+    """
+    return score + CHANCE_WORTH * np.minimum(chance, enough)

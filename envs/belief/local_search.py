@@ -1,0 +1,96 @@
+"""A local search of a space too large to list, by the model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.arrays import FloatArray, Placements
+from envs.belief.score import PENALTY, score_and_violation
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.tables import Contexts
+from envs.spec.objective import Objective
+from envs.spec.space import ConfigurationSpace
+from envs.spec.validity import VALID, judge
+
+
+def search(
+    model: DeviceModel,
+    context: Contexts,
+    objective: Objective,
+    rng: np.random.Generator,
+    margin: float = 0.0,
+    starts: int = 24,
+    rounds: int = 40,
+) -> Placements:
+    """Search by changing one knob at a time, from several starts in one batch.
+
+    Args:
+        model: of the device and its networks.
+        context: one draw of what is uncertain.
+        objective: the limits.
+        rng: for the first starts.
+        margin: by how much tighter than given the limits are taken, in logarithms.
+        starts: configurations that are kept from one round to the next.
+        rounds: at most.
+
+    Returns:
+        Everything that was evaluated, best first, [N, T, A, 2].
+    """
+    space = model.space
+    known: dict[int, float] = {}
+    seen: list[Placements] = []
+    worths: list[FloatArray] = []
+
+    def evaluate(placements: Placements) -> FloatArray:
+        logs = model.logarithms(context, placements)[0]
+        score, violation = score_and_violation(model, logs, objective)
+        return np.asarray(score - PENALTY * np.maximum(violation + margin, 0.0))
+
+    first = [space.default().array()[None], random_placements(space, rng, 40 * starts)]
+    beam = valid(space, np.concatenate(first))
+    worth = evaluate(beam)
+    for _ in range(rounds):
+        order = np.argsort(-worth)[:starts]
+        beam, worth = beam[order], worth[order]
+        near = _neighbours(space, beam)
+        codes = space.codes(near)
+        new = np.unique(codes, return_index=True)[1]
+        new = new[[int(code) not in known for code in codes[new]]]
+        near = valid(space, near[new])
+        if not len(near):
+            break
+        value = evaluate(near)
+        known.update(zip(space.codes(near).tolist(), value.tolist(), strict=True))
+        seen.append(near)
+        worths.append(value)
+        if value.max() <= worth.max() and value.max() <= np.sort(worth)[0]:
+            break
+        beam, worth = np.concatenate([beam, near]), np.concatenate([worth, value])
+    every, value = np.concatenate([beam, *seen]), np.concatenate([worth, *worths])
+    return every[np.argsort(-value, kind="stable")]
+
+
+def random_placements(
+    space: ConfigurationSpace, rng: np.random.Generator, count: int
+) -> Placements:
+    """Return random settings [N, T, A, 2], most knobs unused."""
+    choices = np.stack([rng.choice(each, count) for each in space.knob_options], axis=-1)
+    choices[rng.random(choices.shape) < 0.5] = 0
+    return space.decode(choices)
+
+
+def valid(space: ConfigurationSpace, placements: Placements) -> Placements:
+    """Return the valid ones of placements [N, T, A, 2]."""
+    kept: Placements = placements[judge(space, placements) == VALID]
+    return kept
+
+
+def _neighbours(space: ConfigurationSpace, placements: Placements) -> Placements:
+    """Return everything that differs in one knob, [N', T, A, 2]."""
+    codes = space.encode(placements)
+    found = []
+    for knob, options in enumerate(space.knob_options):
+        changed = np.repeat(codes[:, None], len(options), axis=1)
+        changed[:, :, knob] = options
+        found.append(changed.reshape(-1, codes.shape[1]))
+    return space.decode(np.concatenate(found))

@@ -1,0 +1,37 @@
+"""Score configurations by the model's predictions of one draw."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.arrays import FloatArray, Floats
+from envs.simulator.device_model import DeviceModel
+from envs.spec.objective import Objective, log_score, worst_margin
+
+#: A penalty per unit of violation (a logarithm) that makes a broken limit cost more than any
+#: throughput could bring.
+PENALTY = 6.0
+
+#: The margin, in logarithms, of a configuration that nothing limits.
+UNLIMITED = 20.0
+
+
+def score_and_violation(
+    model: DeviceModel, logs: FloatArray, objective: Objective
+) -> tuple[Floats, Floats]:
+    """Return the log score and the worst margin of configurations, [..., N] each.
+
+    Args:
+        model: of the device; where it predicts no power, a power limit is left out.
+        logs: [..., Q, N] logarithms that the model predicts.
+        objective: the limits.
+
+    Returns:
+        The log of the weighted throughput, and the log of the worst measured over allowed: negative
+        inside the limits, -UNLIMITED where there are none.
+    """
+    limits = objective.log_limits
+    if not model.has_power:
+        limits[-1] = np.inf
+    score = log_score(logs, np.array(model.space.workload.weights))
+    return score, np.maximum(worst_margin(logs, limits), -UNLIMITED)

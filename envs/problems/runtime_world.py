@@ -1,0 +1,76 @@
+"""A live runtime as a world: each configuration is applied and measured in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from envs.arrays import Floats, Placements, Rows, Single
+from envs.belief.prior import SHORTLIST, prior_of
+from envs.problems.problem_batch import ProblemBatch, batch_of
+from envs.problems.world import ProblemSpec, check_tenants
+from envs.runtimes.protocol import Runtime, try_configuration
+from envs.simulator.device_model import DeviceModel, model_for
+from envs.spec.measurement import Failure, FailureKind, MeasurementBatch, Outcome
+from envs.spec.objective import Objective
+from envs.spec.space import Configuration
+
+
+class RuntimeWorld:
+    """A runtime whose windows answer every measurement; its best configuration is not known.
+
+    Args:
+        runtime: applies and measures.
+        window_s: length of each window.
+        objectives: the limits of each problem.
+        model: what is known of the device and its networks; by the space alone where not given.
+
+    Raises:
+        ObjectiveError: an objective cannot be judged on this runtime.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        window_s: float,
+        objectives: Sequence[Objective],
+        model: DeviceModel | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.space = runtime.space
+        self.origin = runtime.origin
+        self._window_s = window_s
+        self._model = model or model_for(runtime.space)
+        rng, default = np.random.default_rng(0), self.space.default()
+        parts, specs = [], []
+        for objective in objectives:
+            check_tenants(objective, self.space)
+            objective.check_measurable(runtime.has_power)
+            # The default is the most likely to work at all.
+            prior = prior_of(self._model, objective, rng, start=default)
+            noise = prior.noise(window_s)
+            parts.append(batch_of(self.space, objective, prior, noise, None, SHORTLIST))
+            specs.append(ProblemSpec(self.space, objective, prior.placements))
+        self.problems = ProblemBatch.stack(parts)
+        self.specs: Sequence[ProblemSpec] = specs
+
+    def respond(self, problems: Rows, variants: Rows, candidates: Rows, normals: Floats) -> Single:
+        """Apply and measure each candidate in turn, see `World.respond`."""
+        outcomes = [
+            self._try(self.specs[problem].placements, row)
+            for problem, row in zip(problems, candidates, strict=True)
+        ]
+        return MeasurementBatch.of(outcomes, self.space.shape[0]).logs.T.astype(np.float32)
+
+    def _try(self, placements: Placements, row: int) -> Outcome:
+        if row >= len(placements):  # a space with fewer configurations than are proposed
+            return Failure(
+                FailureKind.INVALID,
+                f"there is no candidate {row}: the space has {len(placements)} configurations",
+            )
+        return try_configuration(self.runtime, Configuration.of(placements[row]), self._window_s)
+
+    def with_objective(self, objective: Objective) -> RuntimeWorld:
+        """Return the same runtime with a single problem: this objective."""
+        return RuntimeWorld(self.runtime, self._window_s, [objective], self._model)

@@ -1,0 +1,152 @@
+"""Problems drawn in the device model, with the model's own answers."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from envs.arrays import Floats, Rows, Single
+from envs.belief.prior import SHORTLIST, prior_of
+from envs.belief.score import score_and_violation
+from envs.errors import ObjectiveError
+from envs.problems.draw import DrawnProblem, DrawOptions, draw_problem
+from envs.problems.problem_batch import ProblemBatch, batch_of
+from envs.problems.world import ProblemSpec, World
+from envs.simulator.tables import Contexts
+from envs.spec.measurement import Origin
+from envs.spec.objective import Objective
+
+#: Problems that one process draws in one go.
+PORTION = 20
+
+#: A limit counts as one that can be kept where a configuration keeps it by this many standard
+#: deviations of a window's noise: no window tells a limit kept by less from a broken one.
+DETECTABLE_SIGMAS = 2.0
+
+#: Share of the training problems that start at random among the configurations that are sure to
+#: keep the limits, not at the most promising one: so more of the space is seen.
+RANDOM_START_SHARE = 0.6
+
+#: Truths of a simulated problem: as it was drawn, with a co-runner or hot, and of another device of
+#: its kind.
+VARIANTS = 3
+
+
+class SimulatedWorld:
+    """Problems drawn in the device model, the same for the same seed in any number of processes.
+
+    Args:
+        options: what to draw from.
+        count: problems.
+        seed: of the draws.
+        jobs: processes.
+        progress: called with the number of new problems, now and then.
+    """
+
+    origin = Origin.SIMULATED
+
+    def __init__(
+        self,
+        options: DrawOptions,
+        count: int,
+        seed: int,
+        jobs: int = 1,
+        progress: Callable[[int], object] | None = None,
+    ) -> None:
+        starts = range(0, count, PORTION)
+        tasks = [(options, min(PORTION, count - each), seed, each // PORTION) for each in starts]
+        portions: list[tuple[ProblemBatch, list[ProblemSpec]]] = []
+
+        def add(portion: tuple[ProblemBatch, list[ProblemSpec]]) -> None:
+            portions.append(portion)
+            if progress is not None:
+                progress(len(portion[0]))
+
+        if jobs > 1 and len(tasks) > 1:
+            spawn = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(jobs, mp_context=spawn) as executor:
+                for portion in executor.map(_portion, tasks):
+                    add(portion)
+        else:
+            for task in tasks:
+                add(_portion(task))
+        self.problems = ProblemBatch.stack([problems for problems, _ in portions])
+        self.specs: Sequence[ProblemSpec] = [each for _, specs in portions for each in specs]
+
+    @classmethod
+    def of(cls, problems: ProblemBatch, specs: Sequence[ProblemSpec] = ()) -> SimulatedWorld:
+        """Make a world of problems that were drawn before.
+
+        Without `specs` an environment cannot name its actions, which training does not need.
+        """
+        world = cls.__new__(cls)
+        world.problems, world.specs = problems, specs
+        return world
+
+    def respond(self, problems: Rows, variants: Rows, candidates: Rows, normals: Floats) -> Single:
+        """Add the noise of a window to the truth, see `World.respond`."""
+        true = self.problems.outcomes[problems, variants, :, candidates]
+        noise = np.sqrt(self.problems.noise[problems]) * normals
+        return np.asarray(true + noise, dtype=np.float32)
+
+    def with_objective(self, objective: Objective) -> World:
+        """Raise an ObjectiveError: the limits of a simulated problem were drawn with it."""
+        raise ObjectiveError(
+            "every problem of a simulated world has limits of its own, drawn with it: "
+            "give limits to a trace or a runtime"
+        )
+
+
+def _portion(task: tuple[DrawOptions, int, int, int]) -> tuple[ProblemBatch, list[ProblemSpec]]:
+    """Draw some problems from a generator of their own."""
+    options, count, seed, index = task
+    rng = np.random.default_rng([seed, index])
+    made: list[tuple[ProblemBatch, ProblemSpec]] = []
+    while len(made) < count:
+        one = simulated(draw_problem(options, rng), options, rng)
+        if one is not None:
+            made.append(one)
+    return ProblemBatch.stack([problem for problem, _ in made]), [spec for _, spec in made]
+
+
+def simulated(
+    problem: DrawnProblem, options: DrawOptions, rng: np.random.Generator
+) -> tuple[ProblemBatch, ProblemSpec] | None:
+    """Return a problem and its variants as arrays.
+
+    None where no configuration that was found keeps its limits.
+    """
+    model = problem.model
+    prior = prior_of(model, problem.objective, rng)
+    sure = prior.sure(problem.objective) if options.split == "train" else ()
+    if len(sure) and rng.random() < RANDOM_START_SHARE:
+        prior = prior.starting_at(int(rng.choice(sure)))
+    others = model.drawn(rng, 3 * VARIANTS, options.width)
+    truths = Contexts.stack([problem.truth, disturbed(problem.truth, rng), others])
+    outcomes = model.logarithms(truths, prior.placements)
+    _, violation = score_and_violation(model, outcomes, problem.objective)
+    noise = prior.noise()
+    detectable = DETECTABLE_SIGMAS * np.sqrt(noise[model.space.shape[0] :].max())
+    possible = np.flatnonzero((violation <= -detectable).any(axis=1))
+    if len(possible) < VARIANTS or possible[0] > 0:
+        return None
+    outcomes = outcomes[possible[:VARIANTS]]
+    batch = batch_of(
+        model.space, problem.objective, prior, noise, outcomes, SHORTLIST, options.most_tenants
+    )
+    return batch, ProblemSpec(model.space, problem.objective, prior.placements)
+
+
+def disturbed(truth: Contexts, rng: np.random.Generator) -> Contexts:
+    """Return the same device when it is hot, or shared with something else."""
+    hot, gpu, traffic = rng.random(3)
+    return replace(
+        truth,
+        clock=truth.clock * (1 - 0.3 * hot),
+        other_gpu=truth.other_gpu + 0.3 * gpu,
+        other_byte_s=truth.other_byte_s + 0.2 * traffic * truth.dram_byte_s,
+    )
