@@ -181,7 +181,7 @@ class Episodes:
         logs = truth[problem, variant] if truth.shape[1] else self.problems.mean[problem]
         possible = (worst_margin(logs, limits) <= 0) & self.conditions.present[rows]
         score = log_score(logs, self.conditions.weights[rows])
-        return np.where(possible, score, -np.inf).max(axis=1).astype(np.float32)
+        return np.asarray(np.where(possible, score, -np.inf).max(axis=1), dtype=np.float32)
 
     def _measure(self, candidates: Rows, normals: Floats) -> tuple[Floats, Floats, BoolArray]:
         """Measure one candidate of each row: log score, worst margin and failed, [B] each."""
@@ -195,7 +195,7 @@ class Episodes:
         progress.record(candidates, score, margin)
         progress.used = progress.used + 1
         progress.broke = margin > 0
-        return score, margin, np.isnan(seen).all(axis=1)
+        return score, margin, np.asarray(np.isnan(seen).all(axis=1))
 
     def _change(self, rows: Rows) -> None:
         """Change conditions in some rows: what was measured there no longer holds.

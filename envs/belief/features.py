@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.arrays import BoolArray, Rows, Single
+from envs.arrays import BoolArray, Floats, Rows, Single
 from envs.belief.assess import CHANCE_WORTH, LOGISTIC, Assessment, Conditions
 from envs.belief.progress import Progress
 
@@ -144,7 +144,7 @@ def _waiting(assessment: Assessment, progress: Progress) -> BoolArray:
 
 
 def _shown(
-    promising: Single, log_chance: Single, closed: BoolArray, waiting: BoolArray, proposals: int
+    promising: Floats, log_chance: Single, closed: BoolArray, waiting: BoolArray, proposals: int
 ) -> Rows:
     """Return the candidate to wait with, the two safest and the most promising, [B, P]."""
     key = promising - EXCLUDED * closed + WAITING_FIRST * waiting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.arrays import FloatArray, Rows, Single
+from envs.arrays import Floats, Rows, Single
 from envs.belief.assess import assess
 from envs.belief.features import PROPOSALS, observe
 from envs.belief.progress import Progress
@@ -111,7 +111,7 @@ class LearnedTuner:
         score, margin = self._judged(row, logs)
         self._progress.record(candidate, score, margin)
 
-    def _judged(self, row: int, logs: Single) -> tuple[FloatArray, FloatArray]:
+    def _judged(self, row: int, logs: Single) -> tuple[Floats, Floats]:
         """Return log score and worst margin, [1] each, of [Q] logarithms.
 
         A tenant that received no request counts as it is believed to be; power that was not read

@@ -7,7 +7,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-import envs.problems.world
+import envs.problems.simulated_world
 from envs.catalog.boards import board
 from envs.errors import ConfigurationError, OptionError
 from envs.problems.draw import (
@@ -41,7 +41,7 @@ def same(one: ProblemBatch, other: ProblemBatch) -> bool:
 def test_problems_depend_on_the_seed_alone_however_many_processes_draw_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(envs.problems.world, "PORTION", 2)
+    monkeypatch.setattr(envs.problems.simulated_world, "PORTION", 2)
     told: list[int] = []
     alone, together = (
         SimulatedWorld(NANO, 5, 3, jobs=1),
@@ -100,7 +100,12 @@ def test_shares_are_those_asked_for() -> None:
     problems = drawn("train", 240)
     tenants = np.array([problem.model.space.shape[0] for problem in problems])
     plain = np.array([not problem.model.has_power for problem in problems])
-    paced = np.array([np.isfinite(problem.model.rates_ips).all() for problem in problems])
+    paced = np.array(
+        [
+            all(np.isfinite(each.rate_ips) for each in problem.model.space.workload.tenants)
+            for problem in problems
+        ]
+    )
     for share, expected in ((tenants == 2, 0.3), (plain, 0.1), (paced, 0.2)):
         assert abs(share.mean() - expected) < 4 * np.sqrt(expected * (1 - expected) / 240)
 

@@ -100,7 +100,7 @@ def test_a_problem_asked_anew_knows_what_was_measured_and_charges_nothing_for_it
     assert after.left == bundle.budget
     for configuration in measured:
         row = after._rows[configuration]
-        assert after._measured[row]
+        assert after._progress.measured[0, row]
         assert after._belief.mean[0, :2, row] == pytest.approx(
             before._belief.mean[0, :2, before._rows[configuration]], abs=0.02
         )
