@@ -7,7 +7,7 @@ from benchmarks.fitting import FREE, fit, ratios
 from benchmarks.published import layers_of, published
 from benchmarks.regimes import eager_table, native_table, space
 from envs.catalog.reference_networks import reference_network
-from envs.simulator.parameters import PARAMETERS, nominal
+from envs.simulator.parameters import PARAMETERS, ParameterSet, nominal
 
 SETS = {name: nominal(name) for name in ("ampere", "volta")}
 
@@ -28,7 +28,7 @@ def test_what_was_written_is_near_what_was_published() -> None:
 
 def test_parameter_sets_are_predicted_side_by_side() -> None:
     rows = list(published())[::9]
-    both = {name: parameters.take(np.array([0, 0])) for name, parameters in SETS.items()}
+    both = {name: ParameterSet(parameters.values[[0, 0]]) for name, parameters in SETS.items()}
     both["ampere"].values[1] *= 0.99
     joint = ratios(rows, both)
     np.testing.assert_allclose(joint[:, :1], ratios(rows, SETS))
