@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from envs.arrays import NamedArrays
 from envs.errors import RuntimeFault
-from envs.runtimes.serving.queue import QueueFull, Sample, clock
+from envs.runtimes.serving.instance import Instance
+from envs.runtimes.serving.queue import QueueFull, RequestQueue, Sample, clock
 from envs.spec.network import Network
 
 Submit = Callable[[Sample, "float | None"], "Future[NamedArrays]"]
@@ -185,20 +186,30 @@ class OutsideLoad:
     """Traffic of the user's own program, which sends its requests itself.
 
     Args:
-        unanswered, waits: as in `Load`.
+        queue: of the tenant.
+        instances: of the tenant.
     """
 
     closed = False
 
-    def __init__(
-        self,
-        unanswered: Callable[[float, float], list[float]],
-        waits: Callable[[float, float], bool],
-    ) -> None:
-        self.unanswered, self.waits = unanswered, waits
+    def __init__(self, queue: RequestQueue, instances: Sequence[Instance]) -> None:
+        self._queue, self._instances = queue, instances
 
     def start(self) -> None:
         """Do nothing: the program sends by itself."""
 
     def stop(self) -> None:
         """Do nothing: the program goes on."""
+
+    def unanswered(self, start_s: float, end_s: float) -> list[float]:
+        """Return the arrivals in [start_s, end_s) that wait or are being served."""
+        return self._queue.due_between(start_s, end_s) + [
+            request.arrival_s
+            for instance in self._instances
+            for request in instance.current_requests()
+            if start_s <= request.arrival_s < end_s
+        ]
+
+    def waits(self, start_s: float, end_s: float) -> bool:
+        """Return True if a request that was due in [start_s, end_s) has no answer."""
+        return bool(self.unanswered(start_s, end_s))

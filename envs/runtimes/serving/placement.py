@@ -1,8 +1,10 @@
-"""From a configuration to slots: one for each instance, with its number of threads."""
+"""From a configuration to slots, one for each instance, and the instances that fit them."""
 
 from __future__ import annotations
 
-from envs.runtimes.serving.instance import Slot
+from collections.abc import Sequence
+
+from envs.runtimes.serving.instance import Instance, Slot
 from envs.spec.device import DeviceSpec, Kind
 from envs.spec.space import Configuration
 
@@ -30,3 +32,26 @@ def slots_of(configuration: Configuration, device: DeviceSpec) -> list[Slot]:
         for tenant, accelerator, instances, batch in configuration.slots()
         for _ in range(instances)
     ]
+
+
+def match(
+    instances: Sequence[Instance], wanted: Sequence[Slot]
+) -> tuple[dict[Instance, Slot], list[Slot]]:
+    """Return the instances that stay, with their new slots, and the slots that have none.
+
+    An instance stays if its tenant, accelerator and threads are wanted, whatever its batch. One
+    that lost its engine does not stay.
+    """
+    free = [instance for instance in instances if instance.error is None]
+    kept: dict[Instance, Slot] = {}
+    missing = []
+    for slot in wanted:
+        fits = [instance for instance in free if instance.slot.engine_key == slot.engine_key]
+        if fits:
+            same = (instance for instance in fits if instance.slot.batch == slot.batch)
+            chosen = next(same, fits[0])
+            free.remove(chosen)
+            kept[chosen] = slot
+        else:
+            missing.append(slot)
+    return kept, missing

@@ -118,11 +118,6 @@ class RequestQueue:
                 if start_s <= request.arrival_s < end_s
             ]
 
-    def any_due(self, start_s: float, end_s: float) -> bool:
-        """Return True if a queued request was due in [start_s, end_s)."""
-        with self._changed:
-            return any(start_s <= request.arrival_s < end_s for request in self._requests)
-
     def __len__(self) -> int:
         return len(self._requests)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
@@ -17,7 +16,7 @@ from envs.runtimes.serving.inputs import InputCheck, Inputs
 from envs.runtimes.serving.instance import Instance, Slot, call_all, failure_of
 from envs.runtimes.serving.load import ClosedLoop, Load, OutsideLoad, PoissonLoad, sample_pool
 from envs.runtimes.serving.measuring import MeasuredService, ServingOptions
-from envs.runtimes.serving.placement import slots_of
+from envs.runtimes.serving.placement import match, slots_of
 from envs.runtimes.serving.process_memory import give_back
 from envs.runtimes.serving.queue import QueueFull, Request, RequestQueue, clock
 from envs.runtimes.serving.streams import POLL_S, StreamDriver, StreamInstance
@@ -131,7 +130,7 @@ class ServingRuntime:
         except ConfigurationError as error:
             raise ConfigurationFailed(Failure(FailureKind.INVALID, str(error))) from None
         began_s = clock()
-        kept, missing = self._match(slots_of(configuration, self._space.device))
+        kept, missing = match(self._instances, slots_of(configuration, self._space.device))
         created = self._create(missing, kept)
         removed = [instance for instance in self._instances if instance not in kept]
         for instance, slot in kept.items():
@@ -217,26 +216,6 @@ class ServingRuntime:
             waiting = [] if self._alive[tenant] else self._queues[tenant].drain()
         _refuse(waiting, instance.loss())
 
-    def _match(self, wanted: list[Slot]) -> tuple[dict[Instance, Slot], list[Slot]]:
-        """Find the instances that stay, with their new slots, and the slots that have none.
-
-        Instances that lost their engine do not stay.
-        """
-        free = [instance for instance in self._instances if instance.error is None]
-        kept: dict[Instance, Slot] = {}
-        missing = []
-        for slot in wanted:
-            fits = [instance for instance in free if instance.slot.engine_key == slot.engine_key]
-            if fits:
-                same = next(
-                    (instance for instance in fits if instance.slot.batch == slot.batch), fits[0]
-                )
-                free.remove(same)
-                kept[same] = slot
-            else:
-                missing.append(slot)
-        return kept, missing
-
     def _create(self, slots: list[Slot], kept: dict[Instance, Slot]) -> list[Instance]:
         """Load the missing instances and prove the batches of the kept ones: all, or none."""
         created: list[Instance] = []
@@ -266,20 +245,17 @@ class ServingRuntime:
         return ThreadInstance(slot, engine, network, queue, self._on_lost)
 
     def _loads(self) -> list[Load]:
-        if self._options.outside:
-            return [
-                OutsideLoad(partial(self._unanswered, position), partial(self._waits, position))
-                for position in range(len(self._tenants))
-            ]
-        clients = self._requests_held()
+        clients, seed = self._requests_held(), self._options.seed
         loads: list[Load] = []
         for i, tenant in enumerate(self._tenants):
             send, pool = partial(self.submit, i), self._pools[i]
-            loads.append(
-                ClosedLoop(send, pool, clients[i])
-                if tenant.closed_loop
-                else PoissonLoad(send, pool, tenant.rate_ips, self._options.seed + i)
-            )
+            if self._options.outside:
+                own = [instance for instance in self._instances if instance.slot.tenant == i]
+                loads.append(OutsideLoad(self._queues[i], own))
+            elif tenant.closed_loop:
+                loads.append(ClosedLoop(send, pool, clients[i]))
+            else:
+                loads.append(PoissonLoad(send, pool, tenant.rate_ips, seed + i))
         return loads
 
     def _requests_held(self) -> list[int]:
@@ -288,24 +264,6 @@ class ServingRuntime:
         for instance in self._instances:
             held[instance.slot.tenant] += instance.slot.batch
         return held
-
-    def _unanswered(self, tenant: int, start_s: float, end_s: float) -> list[float]:
-        """Return the arrivals in [start_s, end_s) of a tenant's requests without an answer."""
-        waiting = self._queues[tenant].due_between(start_s, end_s)
-        return waiting + list(self._being_served(tenant, start_s, end_s))
-
-    def _waits(self, tenant: int, start_s: float, end_s: float) -> bool:
-        """Return True if a request that was due in [start_s, end_s) has no answer."""
-        return self._queues[tenant].any_due(start_s, end_s) or any(
-            True for _ in self._being_served(tenant, start_s, end_s)
-        )
-
-    def _being_served(self, tenant: int, start_s: float, end_s: float) -> Iterator[float]:
-        for instance in self._instances:
-            if instance.slot.tenant == tenant:
-                for request in instance.current_requests():
-                    if start_s <= request.arrival_s < end_s:
-                        yield request.arrival_s
 
     def _check_open(self) -> None:
         if self._closed:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from envs.errors import NetworkError, StorageError, one_line
 from envs.runtimes.tensorrt.graph import for_dla, read, save, with_batch
+from envs.runtimes.tensorrt.log import Step
 from envs.runtimes.tensorrt.precision import quantize, to_fp16
 from envs.runtimes.tensorrt.ranges import set_ranges
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind
 from envs.spec.network import Network
-
-#: Called with a phase of the build, the steps that are done, and the steps in total.
-Step = Callable[[str, int, int], None]
 
 #: The exceptions that pybind11 makes of errors in TensorRT. Unlike a refusal, such an error may be
 #: temporary, for instance if memory is short.

@@ -1,10 +1,14 @@
-"""TensorRT's log, kept for the sentence that says why something failed."""
+"""TensorRT's log, kept for the sentence that says why something failed, and its progress."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any
+
+#: Called with a phase of the build, the steps that are done, and the steps in total.
+Step = Callable[[str, int, int], None]
 
 
 class LogLines:
@@ -58,3 +62,24 @@ def logger_for(trt: Any, lines: LogLines) -> Any:
                 lines.add(name, text)
 
     return Logger()
+
+
+def monitor_for(trt: Any, step: Step) -> Any:
+    """Return an IProgressMonitor that calls `step`."""
+    totals: dict[str, int] = {}
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase: str, parent: str, steps: int) -> None:
+            totals[phase] = steps
+
+        def step_complete(self, phase: str, position: int) -> bool:
+            step(phase, position + 1, totals.get(phase, 0))
+            return True  # False would end the build
+
+        def phase_finish(self, phase: str) -> None:
+            totals.pop(phase, None)
+
+    return Monitor()

@@ -9,12 +9,13 @@ from typing import Any
 
 from envs.errors import NetworkError
 from envs.graph.onnx_file import open_model
-from envs.runtimes.tensorrt.build import Step, build, failed, may_pass, needs_ranges
+from envs.runtimes.tensorrt.build import build, failed, may_pass, needs_ranges
 from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.cuda import Cuda
 from envs.runtimes.tensorrt.graph import for_dla, read
 from envs.runtimes.tensorrt.inspect import PlacedLayers, placed_layers
 from envs.runtimes.tensorrt.lane import LoadedPlan
+from envs.runtimes.tensorrt.log import Step
 from envs.runtimes.tensorrt.precision import demand_fp32
 from envs.runtimes.tensorrt.ranges import activation_ranges
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity, spec_of

@@ -16,7 +16,7 @@ from typing import Any
 
 from envs.errors import DependencyError, one_line
 from envs.optional import optional_import
-from envs.runtimes.tensorrt.log import LogLines, logger_for
+from envs.runtimes.tensorrt.log import LogLines, Step, logger_for, monitor_for
 from envs.runtimes.tensorrt.spec import EngineSpec
 
 #: NumPy's names of TensorRT's types; `trt.nptype` of 8.5 fails with NumPy from 1.24 on.
@@ -201,31 +201,15 @@ class Bindings:
             warnings.simplefilter("ignore", DeprecationWarning)
             yield
 
-    def watch(self, config: Any, step: Any) -> Any:
-        """Call `step(phase, done, total)` while the builder works, where this TensorRT can.
+    def watch(self, config: Any, step: Step) -> Any:
+        """Call `step` while the builder works, where this TensorRT can.
 
         Returns:
             An object that must be kept until the build ends.
         """
         if not hasattr(self.trt, "IProgressMonitor"):
             return None
-        base, totals = self.trt.IProgressMonitor, dict[str, int]()
-
-        class Monitor(base):  # type: ignore[misc, valid-type]
-            def __init__(self) -> None:
-                base.__init__(self)
-
-            def phase_start(self, phase: str, parent: str, steps: int) -> None:
-                totals[phase] = steps
-
-            def step_complete(self, phase: str, position: int) -> bool:
-                step(phase, position + 1, totals.get(phase, 0))
-                return True  # False would end the build
-
-            def phase_finish(self, phase: str) -> None:
-                totals.pop(phase, None)
-
-        config.progress_monitor = monitor = Monitor()
+        config.progress_monitor = monitor = monitor_for(self.trt, step)
         return monitor
 
     def runtime(self, dla_core: int | None) -> Any:

@@ -96,6 +96,6 @@ def test_a_span_of_the_queue() -> None:
     for arrival_s in (1.0, 2.0, 2.0, 3.0):
         queue.put(Request((SAMPLE,), arrival_s))
     assert queue.due_between(2.0, 3.0) == [2.0, 2.0]
-    assert queue.any_due(3.0, 4.0)
-    assert not queue.any_due(1.5, 2.0)
+    assert queue.due_between(3.0, 4.0) == [3.0]
+    assert queue.due_between(1.5, 2.0) == []
     assert len(queue) == 4

@@ -1,0 +1,109 @@
+"""Closed and open loops through the live runtime."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs.graph.reading import read_network
+from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.queue import Request, RequestQueue
+from envs.runtimes.serving.runtime import ServingRuntime
+from envs.spec.device import local_computer
+from envs.spec.measurement import ConfigurationFailed
+from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec.workload import workload_of
+from envs.telemetry.none import NoSensor
+from envs.testing.engines import ScriptedFactory
+
+
+def configuration(fp32: tuple[int, int], int8: tuple[int, int]) -> Configuration:
+    return Configuration(((fp32, int8),))
+
+
+def test_a_closed_loop_fills_every_batch(live_space: ConfigurationSpace) -> None:
+    factory = ScriptedFactory()
+    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((1, 4), (2, 1)))
+        measurement = runtime.measure(0.5)
+    assert set(factory.engines[0].batches) == {4}
+    assert measurement.overlap > 0.5
+    # Each batch takes 10 ms whatever its size: (4 + 1 + 1) / 10 ms, less what the scheduler takes.
+    assert 200 < measurement.throughput_ips[0] <= 600
+
+
+def test_a_partial_batch_leaves_after_the_maximum_wait() -> None:
+    queue = RequestQueue(max_wait_s=0.05)
+    queue.put(Request((np.zeros(1),), None))
+    began = time.perf_counter()
+    taken = queue.take(lambda: 8, lambda: False)
+    assert taken is not None
+    assert len(taken) == 1
+    assert time.perf_counter() - began >= 0.045
+
+
+def test_an_open_loop_keeps_its_rate_and_does_not_hide_a_stall(small_onnx: Path) -> None:
+    """The engine hangs for half a second; the generator goes on sending meanwhile."""
+    space = ConfigurationSpace(
+        local_computer(cores=1), workload_of([read_network(small_onnx)], [100.0]), 1, (1,)
+    )
+    factory = ScriptedFactory(0.001)
+    with ServingRuntime(space, factory, NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((1, 1), (0, 0)))
+        calm = runtime.measure(1.0).tenants[0]
+        stall = threading.Timer(0.5, factory.engines[0].go_on.clear)
+        release = threading.Timer(1.0, factory.engines[0].go_on.set)
+        stall.start()
+        release.start()
+        stalled = runtime.measure(1.0).tenants[0]
+    assert 70 < calm.throughput_ips < 130
+    assert calm.p50_ms < stalled.p99_ms / 3
+    assert stalled.p99_ms > 350, "requests that were due in the stall waited for its end"
+    assert stalled.requests > 0.6 * calm.requests, "the generator sent them all the same"
+
+
+def test_an_overloaded_open_loop_says_so(small_onnx: Path) -> None:
+    """50 answers per second are possible, 200 are asked for: latency grows, nothing hangs."""
+    space = ConfigurationSpace(
+        local_computer(cores=1), workload_of([read_network(small_onnx)], [200.0]), 1, (1,)
+    )
+    with ServingRuntime(space, ScriptedFactory(0.02), NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(configuration((1, 1), (0, 0)))
+        measured = runtime.measure(0.6)
+        assert measured.tenants[0].p99_ms > 400
+        assert measured.throughput_ips[0] < 60
+        runtime.apply(configuration((0, 0), (1, 1)))
+        assert runtime.measure(0.3).tenants[0].requests > 0, "the backlog is gone with its load"
+
+
+def test_two_tenants_are_measured_apart(
+    live_space: ConfigurationSpace, small_onnx: Path, cache: Path
+) -> None:
+    network = read_network(small_onnx)
+    space = ConfigurationSpace(
+        local_computer(cores=1), workload_of([network, network], [float("inf"), 60.0]), 1, (1,)
+    )
+    factory = OnnxEngineFactory(space, [small_onnx, small_onnx], cache)
+    with ServingRuntime(space, factory, NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(Configuration((((1, 1), (0, 0)), ((0, 0), (1, 1)))))
+        measurement = runtime.measure(0.8)
+    assert space.workload.names == ("small", "small_2")
+    assert measurement.throughput_ips[0] > measurement.throughput_ips[1]
+    assert 25 < measurement.throughput_ips[1] < 100
+
+
+def test_an_open_loop_that_got_no_request_is_a_typed_failure(small_onnx: Path) -> None:
+    space = ConfigurationSpace(
+        local_computer(cores=1), workload_of([read_network(small_onnx)], [0.001]), 1, (1,)
+    )
+    with ServingRuntime(
+        space, ScriptedFactory(), NoSensor(), ServingOptions(max_window_s=0.3)
+    ) as runtime:
+        runtime.apply(configuration((1, 1), (0, 0)))
+        with pytest.raises(ConfigurationFailed, match="small got no request in"):
+            runtime.measure(0.1)
