@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks.drawings import classifiers, detectors, sequences
 from benchmarks.drawings.shape_builder import ShapeBuilder
@@ -161,8 +163,22 @@ def draw_layers(name: str) -> LayerTable:
     return table_of(graph.graph(name, drawing.draw(graph)), name)
 
 
+def table_dict(table: LayerTable) -> dict[str, Any]:
+    """Return a table ready for JSON: lists for arrays, whole numbers as integers."""
+    data: dict[str, Any] = {}
+    for each in fields(table):
+        value = getattr(table, each.name)
+        is_array = isinstance(value, np.ndarray)
+        data[each.name] = list(map(_whole, value.tolist())) if is_array else _whole(value)
+    return data
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _entry(name: str) -> dict[str, Any]:
-    return {"source": DRAWINGS[name].source, **draw_layers(name).to_dict()}
+    return {"source": DRAWINGS[name].source, **table_dict(draw_layers(name))}
 
 
 def write(path: Path = DATA) -> None:

@@ -7,21 +7,21 @@ would double them.
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from envs.catalog.sourced import SourcedObject, section
 from envs.errors import OptionError
 
 FACTS = Path(__file__).parent / "data" / "boards.json"
 
 #: Rails whose sum is the power of the module.
 RAILS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
+
+#: Fields that are whole numbers.
+WHOLE = frozenset({"sm", "cpu_cores", "dla_cores"})
 
 
 @dataclass(frozen=True)
@@ -151,69 +151,22 @@ def mode_like(board: Board, name: str) -> PowerMode:
     return matches[0] if matches else next(iter(modes.values()))
 
 
-def read_boards(document: Mapping[str, Any]) -> dict[str, Board]:
-    """Return boards by name from a document like `data/boards.json`.
-
-    Raises:
-        OptionError: a number is missing or impossible, or its source is unknown; the message has
-            its path.
-    """
-    sources = set(section(document, "sources", "sources"))
-    return {
-        name: _board(name, SourcedObject(facts, f"boards.{name}", sources))
-        for name, facts in section(document, "boards", "boards").items()
-    }
-
-
 @cache
 def _boards() -> dict[str, Board]:
-    return read_boards(json.loads(FACTS.read_text(encoding="utf-8")))
+    document = json.loads(FACTS.read_text(encoding="utf-8"))
+    return {name: _board(name, facts) for name, facts in document["boards"].items()}
 
 
-def _board(name: str, facts: SourcedObject) -> Board:
-    facts.expect(*(field.name for field in fields(Board) if field.name != "name"))
-    idle, modes = facts.inside("idle_w"), facts.inside("power_modes")
-    idle.expect(*RAILS)
-    dla_cores, emc_max_mhz = facts.whole("dla_cores", zero=True), facts.number("emc_max_mhz")
-    above_zero = (
-        "memory_mib",
-        "dram_gb_s",
-        "l2_mib",
-        "cuda_mac_per_sm_cycle",
-        "tensor_fp16_mac_per_sm_cycle",
-        "tensor_int8_mac_per_sm_cycle",
-        "max_power_w",
-    )
-    of_the_dla = ("dla_int8_mac_per_cycle", "dla_fp16_mac_per_cycle", "dla_sram_mib")
-    return Board(
-        name=name,
-        module=facts.text("module"),
-        gpu_architecture=facts.text("gpu_architecture"),
-        emc_max_mhz=emc_max_mhz,
-        dla_cores=dla_cores,
-        idle_w={rail: idle.number(rail, zero=True) for rail in RAILS},
-        wall_overhead=facts.number("wall_overhead", minimum=1.0),
-        power_modes={
-            mode: _power_mode(mode, modes.inside(mode), emc_max_mhz, dla_cores)
-            for mode in section(facts.facts, "power_modes", modes.path)
-        },
-        **{key: facts.number(key) for key in above_zero},
-        **{
-            key: facts.number(key) if dla_cores else facts.number(key, maximum=0.0, zero=True)
-            for key in of_the_dla
-        },
-    )
+def _board(name: str, facts: dict[str, Any]) -> Board:
+    modes = {mode: PowerMode(mode, **_values(each)) for mode, each in facts["power_modes"].items()}
+    groups = {"idle_w": _values(facts["idle_w"]), "power_modes": modes}
+    return Board(name, **(_values(facts) | groups))
 
 
-def _power_mode(name: str, facts: SourcedObject, emc_max_mhz: float, dla_cores: int) -> PowerMode:
-    facts.expect(*(field.name for field in fields(PowerMode) if field.name != "name"))
-    return PowerMode(
-        name=name,
-        sm=facts.whole("sm"),
-        gpu_mhz=facts.number("gpu_mhz"),
-        dla_mhz=facts.number("dla_mhz", maximum=math.inf if dla_cores else 0.0, zero=True),
-        emc_mhz=facts.number("emc_mhz", maximum=emc_max_mhz),
-        cpu_cores=facts.whole("cpu_cores"),
-        cpu_mhz=facts.number("cpu_mhz"),
-        budget_w=facts.optional("budget_w"),
-    )
+def _values(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of `[value, source]` entries; texts stay, numbers become float or int."""
+    values = {key: each[0] if isinstance(each, list) else each for key, each in facts.items()}
+    return {
+        key: float(value) if isinstance(value, int) and key not in WHOLE else value
+        for key, value in values.items()
+    }

@@ -27,7 +27,7 @@ def reference_network(name: str) -> LayerTable:
             f"unknown reference network {name!r}: choose from {', '.join(reference_names())}"
         )
     entry = _entries()[name]
-    return LayerTable.from_dict({key: entry[key] for key in entry if key != "source"})
+    return LayerTable(**{key: entry[key] for key in entry if key != "source"})
 
 
 @cache

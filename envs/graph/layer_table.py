@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -89,58 +88,9 @@ class LayerTable:
         return float(self.macs.sum())
 
     @property
-    def dla_layer_share(self) -> float:
-        """Share of the layers that a DLA runs."""
-        return float(self.dla.mean())
-
-    @property
     def dla_segments(self) -> int:
         """Number of times that the network leaves the DLA: runs of layers on the GPU."""
         return int((~self.dla & np.concatenate([[True], self.dla[:-1]])).sum())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the table ready for JSON: lists for arrays, whole numbers as integers."""
-        data: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            data[field.name] = (
-                [_whole(number) for number in value.tolist()]
-                if isinstance(value, np.ndarray)
-                else _whole(value)
-            )
-        return data
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> LayerTable:
-        """Return the table from `to_dict`, which may have been through JSON.
-
-        Raises:
-            NetworkError: a field is missing, unknown or wrong; the message names it.
-        """
-        names = [field.name for field in fields(cls)]
-        if not isinstance(data, dict):
-            raise NetworkError("this is not a table of layers: read the ONNX file again")
-        for field in (*names, *data):
-            if field not in data or field not in names:
-                raise _invalid(str(field), "is missing" if field in names else "is unknown")
-        return cls(**{field: _checked(field, data[field]) for field in names})
-
-
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _checked(field: str, value: Any) -> Any:
-    """Return an array from a list of JSON; NumPy would accept lists of mixed types."""
-    if field not in _COLUMNS:
-        return value
-    accepted: tuple[type, ...] = {"dla": (bool,), "kind": (int,)}.get(field, (int, float))
-    if not isinstance(value, list) or not all(type(entry) in accepted for entry in value):
-        raise _not_a_list(field)
-    try:
-        return np.asarray(value if field in ("kind", "dla") else [float(each) for each in value])
-    except OverflowError:
-        raise _invalid(field, "holds a number that is too large") from None
 
 
 def _not_a_list(field: str) -> NetworkError:

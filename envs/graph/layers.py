@@ -35,28 +35,12 @@ _POOLS = frozenset(
 _PARAMETRIC = NORMALIZING | {"Add", "Sub", "Mul", "Div", "Min", "Max", "Sum", "PRelu"}
 
 
-def read_layers(path: str | Path, name: str | None = None) -> LayerTable:
-    """Return the layers of the ONNX file in `path`.
-
-    Args:
-        path: the file.
-        name: of the network; the file's name without its suffix if None.
+def read_network_and_layers(path: str | Path) -> tuple[Network, LayerTable]:
+    """Return the description and the layers of the ONNX file in `path`.
 
     Raises:
-        NetworkError: the file is missing, damaged, unsafe, made for training, cannot be served in
-            batches, or computes nothing.
+        NetworkError: as `read_network`, or the network computes nothing.
         DependencyError: onnx is not installed.
-    """
-    path = Path(path)
-    graph, _ = read_graph(path)
-    with file_in_errors(path):
-        return table_of(graph, path.stem if name is None else name)
-
-
-def read_network_and_layers(path: str | Path) -> tuple[Network, LayerTable]:
-    """Return what `read_network` and `read_layers` return, and read the file once.
-
-    Checking a large file takes longer than everything else at a start.
     """
     path = Path(path)
     graph, sha256 = read_graph(path)

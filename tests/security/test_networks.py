@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from envs.errors import NetworkError
-from envs.graph.layers import read_layers
+from envs.graph.layers import read_network_and_layers
 from envs.graph.onnx_file import MAX_CALLS
 from envs.graph.reading import read_network
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
@@ -136,7 +136,7 @@ def test_no_part_of_a_model_reads_outside_its_folder(
         folder.parent if location == "linked/secret" else folder.parent / "secret"
     )
     path = attack(folder, kept_apart(location))
-    for read in (read_network, read_layers):
+    for read in (read_network, read_network_and_layers):
         with (
             untouched(folder.parent),
             refused("keeps weights outside its own folder", NetworkError),

@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from benchmarks.drawings.shape_builder import ShapeBuilder
+from benchmarks.drawings.write import table_dict
 from envs.catalog.architectures import ARCHITECTURES, build, parameters, write
 from envs.errors import OptionError, StorageError
 from envs.graph.layers import read_network_and_layers, table_of
@@ -45,7 +46,7 @@ def test_files_cost_as_drawn(name: str, written: Callable[[str], Path]) -> None:
     graph = shape_graph(model, path)
     network, layers = read_network_and_layers(path)
     assert network == describe(graph, network.sha256, path)
-    assert layers.to_dict() == table_of(graph, name).to_dict()
+    assert table_dict(layers) == table_dict(table_of(graph, name))
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "vgg11"])

@@ -19,9 +19,9 @@ from envs.catalog.boards import (
     board_names,
     mode_like,
     power_mode,
-    read_boards,
 )
 from envs.errors import OptionError
+from tests.envs.catalog.board_check import check_boards
 
 MODES = [(name, mode) for name in board_names() for mode in board(name).power_modes]
 
@@ -76,6 +76,10 @@ def test_the_boards_are_there() -> None:
         "agx_xavier",
         "xavier_nx",
     )
+
+
+def test_the_document_is_valid() -> None:
+    check_boards(facts())
 
 
 @pytest.mark.parametrize("name", board_names())
@@ -238,8 +242,8 @@ def test_a_wrong_number_is_named(path: str, entry: Any) -> None:
         del parent[last]
     else:
         parent[last] = entry
-    with pytest.raises(OptionError) as raised:
-        read_boards(document)
+    with pytest.raises(ValueError, match=r"boards\.") as raised:
+        check_boards(document)
     assert f"boards.agx_orin_64.{path}" in str(raised.value)
 
 
@@ -250,16 +254,16 @@ def test_a_board_without_dla_has_no_dla_numbers() -> None:
         for key in path[:-1]:
             parent = parent[key]
         parent[path[-1]] = [512, "general"]
-        with pytest.raises(OptionError, match=path[-1]):
-            read_boards(document)
+        with pytest.raises(ValueError, match=path[-1]):
+            check_boards(document)
 
 
 @pytest.mark.parametrize("section", ["sources", "boards"])
 def test_a_document_needs_both_sections(section: str) -> None:
     document = facts()
     del document[section]
-    with pytest.raises(OptionError, match=section):
-        read_boards(document)
+    with pytest.raises(ValueError, match=section):
+        check_boards(document)
 
 
 def test_boards_travel_to_other_processes() -> None:
