@@ -31,7 +31,7 @@ check: $(VENV)/ready
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 results: $(VENV)/ready
 	$(BIN)/python -m benchmarks.results --short
