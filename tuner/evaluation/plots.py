@@ -60,7 +60,7 @@ def progress_plot(comparison: Comparison, focus: str) -> str:
         plain_ticks(axes.xaxis, comparison.budgets)
         bottom = 20.0 * math.floor(5 * lowest)
         axes.set_ylim(bottom, 101.5)
-        marks = np.arange(bottom, 90, 20 if bottom < 60 else 10)
+        marks = np.arange(bottom, 95, 20 if bottom < 60 else 10 if bottom < 80 else 5)
         plain_ticks(axes.yaxis, [*marks, 100 * NEAR_OPTIMUM])
         axes.grid(axis="y", color=GRID)
         axes.set_axisbelow(True)

@@ -21,7 +21,7 @@ p{{margin:4px 0 10px;max-width:860px}}
 .figures .main b{{color:{EMPHASIS}}}
 .figures span{{color:{FAINT};font-size:14px}}
 .verdict{{font-size:18px;border-left:5px solid {EMPHASIS};padding-left:14px}}
-table{{border-collapse:collapse;font-size:13px;width:100%}}
+table{{border-collapse:collapse;font-size:12.5px;width:100%}}
 th{{text-align:right;font-weight:600;vertical-align:bottom;border-bottom:2px solid {INK};
  padding:4px 5px}}
 td{{text-align:right;padding:4px 5px;border-bottom:1px solid {GRID};

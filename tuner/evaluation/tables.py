@@ -47,7 +47,7 @@ class Column:
 
 COLUMNS = (
     Column("share_mean_percent", "share of optimum", "share_mean", "%", 100, 1),
-    Column("share_low_percent", "95 % interval from", "share_low", "%", 100, 1),
+    Column("share_low_percent", "95 % from", "share_low", "%", 100, 1),
     Column("share_high_percent", "to", "share_high", "%", 100, 1),
     Column("share_p5_percent", "5th percentile", "share_p5", "%", 100, 1),
     Column("feasible_percent", "answer within limits", "feasible_share", "%", 100, 1),
@@ -159,7 +159,7 @@ def text_rows(
     columns = [column for column in COLUMNS if any(map(math.isfinite, map(column.value, chosen)))]
     headings = ["tuner", *(["measurements"] if budget is None else [])]
     headings += [f"{column.heading}, {column.unit}" for column in columns]
-    headings.append(f"measurements to {100 * NEAR_OPTIMUM:.0f} %")
+    headings.append(f"tries to {100 * NEAR_OPTIMUM:.0f} %")
     reached = {tuner: measurements_to_reach(comparison, tuner) for tuner in comparison.tuners}
     rows = [
         [

@@ -113,6 +113,12 @@ def test_a_report_without_power_or_with_one_run_or_nothing_to_find(tmp_path):
     assert "no limit" in free.text
 
 
+def test_three_tenants_have_a_panel_each(tmp_path):
+    trace = small_trace(tmp_path, ("a", "b", "c"), max_instances=1, batches=(1,))
+    html = report_text(compared(trace, 60.0), trace)
+    assert all(f"p99 latency of {name}, ms" in html for name in "abc")
+
+
 def test_simulated_is_never_called_measured(tmp_path):
     trace = small_trace(tmp_path, runtime="simulated", complete=False)
     text = read(report_text(compared(trace, 10.0), trace)).text
