@@ -63,7 +63,7 @@ class ObjectiveError(TunerError):
 
 
 class TraceError(TunerError):
-    """A file is no valid trace, or a trace does not belong to these networks."""
+    """A file is not a valid trace, or a trace does not belong to these networks."""
 
 
 class BundleError(TunerError):

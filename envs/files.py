@@ -149,9 +149,7 @@ def _array(content: bytearray) -> npt.NDArray[Any]:
     if dtype.hasobject or dtype.names or not dtype.itemsize:
         raise ValueError(f"an array holds {dtype}, not numbers")
     if math.prod(shape) * dtype.itemsize != len(content) - file.tell():
-        raise ValueError(
-            f"an array claims the shape {shape}, which is not the size of what is there"
-        )
+        raise ValueError(f"an array claims the shape {shape}, which is not the size of its content")
     return np.frombuffer(content, dtype, offset=file.tell()).reshape(
         shape, order="F" if by_column else "C"
     )

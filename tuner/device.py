@@ -63,7 +63,7 @@ class Device:
             given: for several networks, such a mapping by network. A Configuration stays as it is.
 
         Raises:
-            OptionError: a network or an accelerator is unknown, or a value is no such pair.
+            OptionError: a network or an accelerator is unknown, or a value is not such a pair.
         """
         if isinstance(given, Configuration):
             return given
@@ -123,8 +123,8 @@ def open_device(
         networks: ONNX files, or all options as one `ServeOptions`.
         power_w: a power limit that will be set; it is refused here, before engines are built, where
             no power is measured.
-        needs_model: refuse a device of which there is no model before engines are built; without
-            this only `Device.model` refuses it, since measuring needs none.
+        needs_model: refuse a device without a model before engines are built; otherwise only
+            `Device.model` refuses it, since measuring needs no model.
         options: fields of `ServeOptions` by name.
 
     Raises:

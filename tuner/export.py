@@ -198,7 +198,7 @@ def files_of(options: ExportCommand, models: list[Model], build: BuildOptions) -
 
 
 def described(models: list[Model], build: BuildOptions) -> dict[str, Any]:
-    """Return a description of the exported models, for whoever finds the folder later."""
+    """Return a description of the exported models for later readers of the folder."""
     return {
         "tensorrt": build.tensorrt,
         "models": [

@@ -52,7 +52,7 @@ class Parts(NamedTuple):
 
 
 class Demands(NamedTuple):
-    """The demands of whoever opens a live device, checked before engines are built.
+    """The demands on a live device, which are checked before engines are built.
 
     Attributes:
         power_w: a power limit that will be set; None for none.
@@ -217,8 +217,8 @@ def _models(
         space: to choose from.
         layers: [T]; None where only totals of the networks are known.
         like: name of a board; None to go by the name of the device.
-        power_mode: tells the power mode at the time, since somebody may change it while the device
-            serves; None for the one that the device was described in.
+        power_mode: returns the present power mode, which may change while the device serves; None
+            for the mode in the description of the device.
     """
     tables = layers or tuple(even_layers(tenant.network) for tenant in space.workload.tenants)
     device = space.device

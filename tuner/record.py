@@ -5,8 +5,8 @@
   python -m tuner.record --network my.onnx --out traces/part.parquet --plan lhs --samples 40
   python -m tuner.record --network a.onnx b.onnx --out traces/two.parquet --max-total-instances 4
 
-Stopped at any moment, the same command goes on. Leave the computer alone meanwhile: windows that
-something else disturbed are taken again.
+The same command continues a recording that was stopped. Leave the computer alone meanwhile:
+windows that another program disturbed are taken again.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Runtimes: what applies a configuration to a device and measures it."""
+"""Runtimes, which apply a configuration to a device and measure it."""

@@ -13,7 +13,7 @@ Own = TypeVar("Own", bound="InstantRuntime")
 
 
 class InstantRuntime:
-    """A context manager that knows what was applied last; after `close` it raises RuntimeFault."""
+    """A context manager with the applied configuration; after `close` it raises RuntimeFault."""
 
     def __init__(self, space: ConfigurationSpace) -> None:
         self.space = space

@@ -1,4 +1,4 @@
-"""The runtime seam: what applies a configuration to a device and measures it."""
+"""The interface of runtimes, which apply a configuration to a device and measure it."""
 
 from __future__ import annotations
 

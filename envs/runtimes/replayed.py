@@ -36,7 +36,7 @@ class ReplayedRuntime(InstantRuntime):
         return Transition(kept, created, before - kept, outcome.apply_s)
 
     def measure(self, window_s: float) -> Measurement:
-        """Return the recorded window at once, whatever its length was."""
+        """Return the recorded window at once; its length may differ from `window_s`."""
         outcome = self._trace.outcome(self._applied())
         assert isinstance(outcome, Measurement), "apply refuses configurations that failed"
         return outcome

@@ -36,7 +36,7 @@ NETWORK_SPREAD = 0.4
 DISCREPANCY, PLAIN_DISCREPANCY = 0.01, 0.03
 
 #: Scatter of a long window, as standard deviations of the logarithms of throughput, 99th percentile
-#: and power (averaged over many readings of an INA3221, in steps of 0.4 W), and what is added for a
+#: and power (averaged over many readings of an INA3221, in steps of 0.4 W), and the addition for a
 #: window of a single request, which falls with the root of their number. Repeated windows of the
 #: recordings in `envs/traces/data` (100 to 300 requests) scatter by 1 % in throughput and 3 % in
 #: the percentile.

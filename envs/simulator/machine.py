@@ -158,7 +158,7 @@ def plain_machine(cores: int) -> Machine:
 def device_of(name: str, mode: str) -> DeviceSpec:
     """Return the device of a board of the catalogue in a power mode.
 
-    A DLA that the mode switches off is no accelerator. Tensor Cores come first, because a first
+    A DLA that the mode switches off is left out. Tensor Cores come first, because a first
     engine is built for them: the default configuration is one instance there.
     """
     module = board(name)

@@ -1,7 +1,7 @@
 """Sharing of a device by its instances: cycle times, DRAM contention and power. Pure and batched.
 
 GPU: instances share it by processor sharing. The GPU phase of every batch is stretched by one
-factor, such that all of them together use what the GPU has. While an instance copies, launches or
+factor, such that all of them together use the whole GPU. While an instance copies, launches or
 waits, and where its kernels leave SMs idle, others run.
 DLA: one batch at a time, first come first served; a cycle is never shorter than a whole round of
 the core.
@@ -85,7 +85,7 @@ class Phases(NamedTuple):
 
 
 def served_of(contexts: Contexts, rows: IntArray, instances: IntArray, levels: IntArray) -> Served:
-    """Return what is in service, see `respond` for the arguments.
+    """Return the instances in service, see `respond` for the arguments.
 
     Raises:
         ConfigurationError: an instance stands on an accelerator that the device lacks.

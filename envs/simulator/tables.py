@@ -26,8 +26,8 @@ POSITIONS, GPU, DLA = 4, slice(0, 2), slice(2, 4)
 #: The first position of each resource.
 _FIRST = {"gpu": 0, "cpu": 0, "dla0": 2, "dla1": 3}
 
-#: Costs of one batch: times of host, GPU and DLA; the GPU time that nobody else can use; bytes
-#: moved by GPU and DLA; energy on the rails of the GPU, and of CPU and DLA.
+#: Costs of one batch: times of host, GPU and DLA; the GPU time that other instances cannot use;
+#: bytes moved by GPU and DLA; energy on the rails of the GPU, and of CPU and DLA.
 COSTS = ("host_s", "gpu_s", "exclusive_s", "dla_s", "gpu_bytes", "dla_bytes", "gpu_j", "cv_j")
 
 #: The longest that a request waits for its batch to fill, as `max_wait_ms` of the live runtimes.

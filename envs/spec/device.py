@@ -154,7 +154,7 @@ def local_computer(
 
 
 def available_cores() -> int:
-    """Return how many cores this process may run on: its affinity, where the system tells."""
+    """Return how many cores this process may run on: its affinity if the system has one."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -19,7 +19,7 @@ from envs.errors import ObjectiveError
 from envs.spec.measurement import MeasurementBatch, Outcome
 
 #: The largest violation: the logarithm of measured over allowed, for a factor of about 20 and for
-#: whatever was limited but not read.
+#: a limited quantity that was not read.
 MAX_VIOLATION = 3.0
 
 
@@ -49,7 +49,7 @@ class Objective:
 
     @property
     def log_limits(self) -> FloatArray:
-        """Return the logarithms [Q] of what is allowed, infinite for no limit."""
+        """Return the logarithms [Q] of the limits, infinite for no limit."""
         unlimited = [math.inf] * len(self.p99_ms)
         return np.asarray(np.log([*unlimited, *self.p99_ms, self.power_w]))
 
@@ -86,7 +86,7 @@ class Objective:
             tenants: number of tenants.
 
         Raises:
-            ObjectiveError: a value is no limit, or there are not as many as tenants.
+            ObjectiveError: a value is not a limit, or there is not one limit per tenant.
         """
         given = data.get("p99_ms")
         limits = given if isinstance(given, (list, tuple)) else [given] * tenants
@@ -122,7 +122,7 @@ class Objectives:
 
     @property
     def log_limits(self) -> FloatArray:
-        """Return the logarithms [B, Q] of what is allowed, infinite for no limit."""
+        """Return the logarithms [B, Q] of the limits, infinite for no limit."""
         throughput = np.full_like(self.p99_ms, math.inf)
         return np.asarray(
             np.log(np.concatenate([throughput, self.p99_ms, self.power_w[:, None]], axis=1))
@@ -137,7 +137,7 @@ def margins(logs: Floats, limits: Floats) -> Floats:
     """Return how far each quantity is beyond its limit, [..., Q, N], negative inside.
 
     Args:
-        logs: [..., Q, N] logarithms, NaN for what was not read.
+        logs: [..., Q, N] logarithms, NaN for a quantity that was not read.
         limits: [..., Q] logarithms, infinite for no limit.
 
     Returns:

@@ -17,7 +17,7 @@ class Tenant:
 
     Attributes:
         name: unique among the tenants of a workload.
-        network: what is served.
+        network: the served network.
         rate_ips: mean arrival rate in inferences per second (Poisson); infinite for a closed loop
             that saturates the tenant.
         weight: factor on its inferences in the throughput that is maximised.

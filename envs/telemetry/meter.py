@@ -118,7 +118,7 @@ class _Readings:
             return
         except TunerError as error:
             self._error = str(error)
-        except Exception as error:  # of a driver: the window goes on without power
+        except Exception as error:  # of a driver: the window continues without power
             self._error = f"{self._sensor.name}: {type(error).__name__}: {error}"
         self._last_error = self._error
         self._failed += 1

@@ -1,9 +1,9 @@
-"""Contract tests and fakes for whoever adds a runtime, a sensor or a tuner.
+"""Contract tests and fakes for anyone who adds a runtime, a sensor or a tuner.
 
 Modules:
     runtime_contract, sensor_contract, tuner_contract: subclass one in a test module of your own.
-    engines: engines that are slow, broken or hang, for tests of what is built on a live runtime.
-    sensors: a sensor that reads what a test wants.
+    engines: engines that are slow, broken or hang, for tests with a live runtime.
+    sensors: a sensor whose readings a test chooses.
     problems: small problems with made-up boards, for tests of tuners.
     tensorrt: the TensorRT runtime on a computer without a GPU.
 

@@ -76,7 +76,7 @@ class WorkerEngine:
         self._work.put((inputs, self._answer))
 
     def done(self) -> bool:
-        """Return True once the batch is computed; raise what the engine raised."""
+        """Return True once the batch is computed; raise the error of the engine."""
         if not self._answer.done():
             return False
         self._answer.result()
@@ -115,7 +115,7 @@ class ScriptedFactory:
     Args:
         pause_s: of every engine.
         streams: whether one thread drives all engines, as it does on a GPU.
-        errors: what loading raises, by the index of the accelerator.
+        errors: the errors that loading raises, by the index of the accelerator.
         inner: a factory whose engines are wrapped; without it they answer zeros.
 
     Attributes:

@@ -27,7 +27,7 @@ from envs.spec.objective import Objective
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import workload_of
 
-#: Answers what a configuration measures.
+#: Returns the outcome of a configuration.
 World = Callable[[Configuration], Outcome]
 
 
@@ -122,7 +122,7 @@ def hopeless(configuration: Configuration) -> Outcome:
 
 
 def run_search(tuner: Any, world: World, budget: int) -> list[Configuration]:
-    """Let `tuner` measure `budget` times; return what it asked for."""
+    """Let `tuner` measure `budget` times; return the configurations that it chose."""
     asked = []
     for _ in range(budget):
         asked.append(tuner.ask())

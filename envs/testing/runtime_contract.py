@@ -116,7 +116,7 @@ class RuntimeContract:
             runtime.measure(self.window_s)
 
     def test_close_is_idempotent_and_final(self, runtime: Runtime) -> None:
-        """Leaving a `with` block closes; whatever is called afterwards raises RuntimeFault."""
+        """Leaving a `with` block closes; every later call raises RuntimeFault."""
         first = self.first(runtime.space)
         with runtime:
             runtime.apply(first)

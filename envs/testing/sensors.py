@@ -1,4 +1,4 @@
-"""A sensor that reads what a test wants."""
+"""A sensor whose readings a test chooses."""
 
 from __future__ import annotations
 

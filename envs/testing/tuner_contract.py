@@ -114,7 +114,7 @@ class TunerContract:
     def test_failures_and_missing_power_do_not_stop_it(
         self, world: World, objective: Objective
     ) -> None:
-        """It goes on asking for new configurations."""
+        """The tuner continues to ask for new configurations."""
         problem = small_problem(small_space(), objective)
         assert len(set(run_search(self.make_tuner(problem), world, 9))) == 9
 

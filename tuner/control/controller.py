@@ -75,7 +75,7 @@ class Controller:
         self._began_s = time.monotonic()
         self._number = 0
         self._serving: Configuration | None = None
-        self._idle = False  # nobody asked for anything in the last window
+        self._idle = False  # no request came in the last window
 
     def step(self) -> Period:
         """Run one control period: look at conditions, decide, serve and measure, judge, learn.
@@ -147,7 +147,7 @@ class Controller:
         return choice
 
     def _serve(self, configuration: Configuration) -> Outcome:
-        """Apply and measure; whatever a driver raises is a failure of this period."""
+        """Apply and measure; any error of a driver is a failure of this period."""
         try:
             return try_configuration(self._runtime, configuration, self._options.period_s)
         except Exception as error:

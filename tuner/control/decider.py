@@ -20,7 +20,7 @@ from tuner.policy.window_history import DeviceHistory
 class Decider:
     """A learned tuner that outlives limits and rates.
 
-    The tuner is made anew when they change, and is told what still counts of the measurements.
+    When they change, a new tuner learns from the measurements that still count.
 
     Args:
         model_at: returns the model of the device at arrival rates [T].

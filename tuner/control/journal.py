@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Journal:
-    """Write lines; a full disk or a closed pipe loses lines, and the service goes on.
+    """Write lines; a full disk or a closed pipe loses lines, and the service continues.
 
     The file is opened for each line, so that it may be moved away at any time.
 

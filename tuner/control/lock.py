@@ -76,7 +76,7 @@ class DeviceLock:
 
 
 def usual_lock() -> Path:
-    """Return the file that all controllers of a device lock, whoever started them."""
+    """Return the file that all controllers of a device lock, for all users."""
     shared = Path("/run/lock")
     usable = shared.is_dir() and os.access(shared, os.W_OK)
     return (shared if usable else Path(tempfile.gettempdir())) / "orin-tuner.lock"

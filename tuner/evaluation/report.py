@@ -49,12 +49,12 @@ def write_report(
     Args:
         path: of the HTML file.
         comparison: of the tuners.
-        trace: what was replayed; None where problems were simulated, each with its own space.
+        trace: the replayed trace; None if problems were simulated, each with its own space.
         focus: the tuner that the report is about; the first one if there is none of this name.
-        budget: measurements after which tuners are told apart.
-        provenance: versions and command, beside what the trace says about itself.
+        budget: measurements after which tuners are compared.
+        provenance: versions and command, besides the metadata of the trace.
         live_checks: configurations that were measured again.
-        note: what else a reader must know to judge the comparison.
+        note: a remark that a reader needs to judge the comparison.
 
     Raises:
         StorageError: the file cannot be written.

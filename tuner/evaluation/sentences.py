@@ -1,4 +1,4 @@
-"""Sentences that a report makes out of numbers; each follows the numbers, whoever wins."""
+"""Sentences of a report, which follow from its numbers alone."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Summary:
-    """One tuner after one budget; shares as fractions, NaN where there is no such number.
+    """One tuner after one budget; shares as fractions, NaN for a missing number.
 
     Attributes:
         tuner: its name.

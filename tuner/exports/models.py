@@ -118,7 +118,7 @@ def _batched(spec: TensorSpec, batch: int) -> TensorSpec:
 
 
 def safe_names(names: Iterable[str]) -> list[str]:
-    """Return names of letters, digits, `_`, `-` and `.` that are no paths.
+    """Return names of letters, digits, `_`, `-` and `.` that are not paths.
 
     They differ from each other even where case is ignored.
     """

@@ -14,8 +14,8 @@ from tuner.policy.thresholds import Thresholds
 class CarriedError:
     """Carry the last prediction error forward: heat, neighbours and hosts last many windows.
 
-    The share of an error that the next window repeats, whatever serves, is learned for each
-    quantity; at first it is 0.
+    The share of an error that the next window repeats is learned for each quantity, over all
+    configurations; at first it is 0.
 
     Attributes:
         expected: [Q] or 0, logarithms by which the next window will differ from the belief.

@@ -84,7 +84,7 @@ class OnlineTuner(LearnedTuner):
     def tell_again(self, configuration: Configuration, outcome: Outcome) -> None:
         """Learn from another window of a measured configuration; it does not count.
 
-        It also tells how windows scatter, and how alike one is to the next.
+        The pair shows how windows scatter, and how similar successive windows are.
         """
         window, row, history = self._logs(outcome), self._rows.get(configuration), self._history
         expected = history.error.expected

@@ -85,14 +85,14 @@ class Thresholds:
     #: Broken limits a period that looking again at faster configurations may cost; a less certain
     #: one waits longer. Chosen by: offline soak (mean throughput of a busy run: 96.1 -> 97.3 %).
     recheck_risk: float = 0.0025
-    #: Ratio of learned to assumed variance of windows beyond which everything is learned anew.
+    #: Ratio of learned to assumed variance of windows beyond which the belief is learned anew.
     #: Chosen by: offline soak.
     reweigh_ratio: float = 2.0
-    #: Log throughput that another configuration must gain over the one that serves: a window tells
-    #: no less, and a change disturbs. Assumed.
+    #: Log throughput that another configuration must gain over the one that serves: a window
+    #: cannot show a smaller gain, and a change disturbs. Assumed.
     change_gain_log: float = 0.03
 
-    # What windows tell.
+    # The meaning of windows.
 
     #: Latest windows of a configuration that are kept. Assumed.
     remembered_windows: int = 100

@@ -67,7 +67,7 @@ class WindowHistory:
 
 
 class DeviceHistory:
-    """Windows of a device, their noise and the last error, whatever its objective is.
+    """Windows of a device, their noise and the last error; they outlive its objective.
 
     Attributes:
         noise: of its windows.

@@ -26,7 +26,7 @@ class CandidateSearch(ABC):
 
     Attributes:
         candidates: [N, T, A, 2].
-        spent: [N], True for a candidate that was asked for, or told about.
+        spent: [N], True for a candidate that was proposed or measured.
         worth: [N], the outcome as one number to maximise, see `envs.spec.objective.rank`; -inf
             for a candidate without an outcome.
         instances, levels: [N, K], as in `CandidateIndex`.

@@ -30,7 +30,7 @@ class GradientSearch(HillClimb):
     slope: the throughput gained over the share of the tightest limit used. Then every knob with a
     gain is bisected, the steepest first, each from where the one before it led. That takes about 15
     measurements for one network. The search repeats this until no knob gains anything, and then
-    goes on as `HillClimb`.
+    continues as `HillClimb`.
     """
 
     def __init__(self, problem: Problem) -> None:

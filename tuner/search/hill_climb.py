@@ -17,7 +17,7 @@ class HillClimb(CandidateSearch):
     `envs.spec.objective.rank`: those within the limits come first.
 
     The search takes the first improvement: looking at all neighbours first would cost 5 to 25
-    measurements a move. Where every neighbour is spent it goes on with the nearest candidates that
+    measurements a move. If every neighbour is spent, it continues with the nearest candidates that
     are not, ties at random.
     """
 

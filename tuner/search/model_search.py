@@ -15,7 +15,7 @@ from envs.simulator.device_model import DeviceModel, noise_spread
 from envs.spec.measurement import Measurement, MeasurementBatch, Outcome
 from tuner.search.candidates import OrderedSearch
 
-#: The number of the model's best configurations that are kept in order; nobody measures more.
+#: The number of the model's best configurations that are kept in order, more than any budget.
 BEST = 1000
 
 #: How many standard deviations inside the limits the refitted model wants to be. Of 0, 0.5 and 1
@@ -47,7 +47,7 @@ class ModelRefit(ModelArgmax):
     """Conditions the model on every measurement, and asks for the best of its shortlist by that.
 
     The belief is that of `envs.belief.gaussian`, over the shortlist of `envs.belief.prior`. No
-    configuration is asked for twice; once the shortlist is spent, it goes on as `ModelArgmax`.
+    configuration is asked for twice; once the shortlist is spent, it continues as `ModelArgmax`.
     """
 
     def __init__(self, problem: Problem) -> None:

@@ -47,8 +47,8 @@ class VendorDefault(OrderedSearch):
 class VendorGpu(VendorDefault):
     """Serves every tenant on the Tensor Cores with one engine at a growing batch.
 
-    Then it goes on as `VendorDefault`. A device without Tensor Cores has its first accelerator in
-    their place.
+    Then it continues as `VendorDefault`. On a device without Tensor Cores it uses the first
+    accelerator.
     """
 
     def _plan(self) -> Iterator[int]:

@@ -30,7 +30,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class StreamEngine(Protocol):
-    """A loaded network that computes on a stream of its own while nobody waits, as with TensorRT.
+    """A loaded network that computes on a stream of its own while no thread waits (TensorRT).
 
     One thread drives all its instances. `launch`, `done`, `result` follow each other and are never
     called from two threads at once, but not always from the same thread: each batch size runs

@@ -1,4 +1,4 @@
-"""Checks of what is submitted: which tenant, and whether the sample fits its network."""
+"""Check submitted requests: the tenant must exist, and the sample must fit its network."""
 
 from __future__ import annotations
 

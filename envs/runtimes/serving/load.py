@@ -199,7 +199,7 @@ class OutsideLoad:
         """Do nothing: the program sends by itself."""
 
     def stop(self) -> None:
-        """Do nothing: the program goes on."""
+        """Do nothing: the program continues."""
 
     def unanswered(self, start_s: float, end_s: float) -> list[float]:
         """Return the arrivals in [start_s, end_s) that wait or are being served."""

@@ -178,7 +178,7 @@ class StreamInstance(Instance):
         deadline_s = clock() + STOP_TIMEOUT_S
         while not self._engine.done():
             if clock() > deadline_s:
-                # It may still be working: nobody may release it, not even the driver.
+                # It may still be working, so that not even the driver may release it.
                 self._launched = True
                 self._released.clear()
                 error = no_answer(STOP_TIMEOUT_S)

@@ -71,7 +71,7 @@ class ThreadInstance(Instance):
                 if requests is not None:
                     self._run([request for request in requests if request.begin()])
         finally:
-            # A user's callback may end this thread: whoever waits for an answer must learn of it.
+            # A user's callback may end this thread: requests must still be answered.
             if not self._stopping and self.error is None:
                 self._lose(RuntimeError("its thread has ended"))
 

@@ -58,7 +58,7 @@ def build(
         bindings: TensorRT.
         path: the ONNX file that `network` was read from.
         network: the network.
-        spec: what the engine is for.
+        spec: the specification of the engine.
         options: how hard to try.
         ranges: largest magnitude of each tensor, by name; needed for INT8 unless the file decides
             the types.

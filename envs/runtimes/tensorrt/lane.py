@@ -24,9 +24,9 @@ class LoadedPlan:
 
     Attributes:
         engine: an ICudaEngine; its contexts share its weights.
-        spec: what it was built for.
+        spec: the specification that it was built for.
         scales: of INT8 inputs and outputs, by name.
-        layers: where its layers run; None if the engine does not say.
+        layers: its placed layers; None if the engine does not report them.
         size: bytes of the plan.
         users: lanes that use it.
     """

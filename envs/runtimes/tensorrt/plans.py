@@ -56,7 +56,7 @@ class EnginePlans:
         return self._space.workload.tenants[tenant].network
 
     def spec(self, tenant: int, accelerator: int, batch: int) -> EngineSpec:
-        """Return what the engine for this batch size is."""
+        """Return the specification of the engine for this batch size."""
         fixed = self.network(tenant).fixed_batch is not None
         static = fixed or not self._bindings.shares_profiles
         return spec_of(self._space.device.accelerators[accelerator], batch, self._options, static)

@@ -1,4 +1,4 @@
-"""Notice that the device is no longer what it was: what kept the limits before breaks them now."""
+"""Notice a change of the device: configurations that kept the limits break them now."""
 
 from __future__ import annotations
 

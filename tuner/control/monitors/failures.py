@@ -7,7 +7,7 @@ from envs.spec.space import Configuration
 from tuner.control.events import Event, EventKind
 from tuner.policy.thresholds import Thresholds
 
-#: An instance that is lost, or hangs, is no fault of a configuration that served before.
+#: Failures that do not count against a configuration that served before.
 ACCIDENTS = (FailureKind.INSTANCE_LOST, FailureKind.TIMED_OUT)
 
 

@@ -9,13 +9,13 @@ from tuner.policy.thresholds import Thresholds
 
 
 class NeighbourMonitor:
-    """Remember what served before a neighbour came, and notice when it is gone.
+    """Remember the configuration before a neighbour came, and notice when the neighbour is gone.
 
     A neighbour beside which the limits were kept for some periods in a row counts as part of the
     device: nothing is remembered for it.
 
     Attributes:
-        served_before: what served when the neighbour came; None while there is no neighbour.
+        served_before: the configuration when the neighbour came; None without a neighbour.
     """
 
     def __init__(self, thresholds: Thresholds) -> None:
