@@ -52,7 +52,7 @@ BENCHMARKS = (
         "Compares the policy with searches on problems whose boards, networks and limits were held "
         "out of training.",
         "simulated",
-        short=_options("--quick"),
+        short=_options("--quick --cases 120 --seeds 3"),
     ),
     Benchmark(
         "transfer_two_tenants",

@@ -140,13 +140,13 @@ def is_done(name: str, short: bool, state: str) -> bool:
 
 
 def write_page(short: bool) -> dict[str, Result | None]:
-    """Write docs/results.md, and the README's table if there is a full comparison for it."""
+    """Write docs/results.md, and the README's table if there is a comparison for it."""
     state = commit()
     results = {each.name: best_kept(each.name, short, state) for each in BENCHMARKS}
     with replacing(PAGE) as file:
         file.write(results_page(BENCHMARKS, results).encode())
     transfer = results.get("transfer")
-    if transfer is not None and not transfer.short and not transfer.failure:
+    if transfer is not None and not transfer.failure:
         text = README.read_text(encoding="utf-8")
         changed = readme_with_table(text, transfer)
         if changed != text:

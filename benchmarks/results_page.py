@@ -162,7 +162,7 @@ def _cell(text: str) -> str:
 
 
 def readme_with_table(readme: str, transfer: Result) -> str:
-    """Return the README with the table of a full `transfer` run between its marks."""
+    """Return the README with the table of a `transfer` run between its marks."""
     values: dict[tuple[str, int, str], float] = {}
     size = ""
     pattern = re.compile(r"(\w+) after (\d+): (.+) \((\d+ problems x \d+ seeds)\)")
@@ -174,7 +174,7 @@ def readme_with_table(readme: str, transfer: Result) -> str:
             size = size or found[4]
     metrics = ((3, "share of the oracle, mean"), (3, "share of the oracle, 5th percentile"))
     metrics += ((8, "share of the oracle, mean"), (8, "measurements beyond a limit"))
-    head = ["simulated", "after 3: mean", "worst 5 %", "after 8: mean", "broke a limit"]
+    head = ["simulated", "after 3: mean", "5th percentile", "after 8: mean", "broke a limit"]
     rows = [
         [words, *(f"{values[tuner, budget, metric]:.1f} %" for budget, metric in metrics)]
         for tuner, words in README_TUNERS.items()
@@ -182,6 +182,8 @@ def readme_with_table(readme: str, transfer: Result) -> str:
     ]
     table = markdown_table(head, rows)
     note = f"`{transfer.command}`: {size}, commit `{transfer.commit}`."
+    if TABLE_BEGIN not in readme:
+        return readme
     before, _, rest = readme.partition(TABLE_BEGIN)
     _, _, after = rest.partition(TABLE_END)
     return f"{before}{TABLE_BEGIN}\n\n{table}\n{note}\n\n{TABLE_END}{after}"

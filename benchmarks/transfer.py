@@ -213,8 +213,8 @@ def policy_of(path: Path | None) -> tuple[Factories, int]:
 def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
     """Return the options of the command."""
     add_bundle_option(arguments)
-    arguments.add_argument("--cases", type=int, default=500)
-    arguments.add_argument("--seeds", type=int, default=10)
+    arguments.add_argument("--cases", type=int, help="problems (default: 500)")
+    arguments.add_argument("--seeds", type=int, help="of each tuner (default: 10)")
     arguments.add_argument("--seed", type=int, default=1000, help="of the draw")
     arguments.add_argument(
         "--two-tenants",
@@ -225,7 +225,9 @@ def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
         metavar="SHARE",
         help="problems with two networks at once",
     )
-    arguments.add_argument("--quick", action="store_true", help="20 problems, 2 seeds")
+    arguments.add_argument(
+        "--quick", action="store_true", help="20 problems, 2 seeds, short budgets"
+    )
     arguments.add_argument("--jobs", type=int, default=2, help="processes")
     arguments.add_argument("--out", type=Path, default=Path("runs/transfer"))
     return arguments.parse_args()
@@ -236,7 +238,8 @@ def main() -> int:
     given = options(parser(__doc__))
     for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(library, "1")  # the worker processes read it: one core each
-    cases, seeds = (20, 2) if given.quick else (given.cases, given.seeds)
+    cases = given.cases or (20 if given.quick else 500)
+    seeds = given.seeds or (2 if given.quick else 10)
     policy, budget = policy_of(given.bundle)
     problems = simulated_cases(DrawOptions(two_tenants=given.two_tenants), cases, given.seed)
     every = parts(cases, seeds, given.quick)

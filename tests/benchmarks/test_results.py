@@ -99,7 +99,7 @@ def test_figures_with_the_same_metrics_stand_side_by_side() -> None:
     assert "| random | 97.2 (goal >= 95: met) | 1,234 |" in table
 
 
-def test_the_readmes_table_comes_from_a_full_comparison() -> None:
+def test_the_readmes_table_comes_from_the_comparison() -> None:
     metrics = ("share of the oracle, mean", "share of the oracle, 5th percentile")
     metrics += ("measurements beyond a limit",)
     found = [
