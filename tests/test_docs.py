@@ -157,7 +157,7 @@ def test_flags_in_the_pages_exist(page: Path) -> None:
             assert read_flags(ExportCommand, words, hidden=HIDDEN).target in TARGETS
         elif verb in FLAGS:
             given = read_flags(FLAGS[verb], words)
-            assert given.serve.networks or given.serve.trace, command
+            assert given.serve.network or given.serve.trace, command
         else:
             assert verb in ("networks", "train", "evaluate"), command
 

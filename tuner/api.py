@@ -79,8 +79,8 @@ def optimize(
             raise OptionError(f"{', '.join(options)}: an open device has its options already")
         return _optimize(networks, p99_ms, power_w, measurements, window_s, make, progress)
     serve = serve_options(networks, **options)
-    if serve.networks:
-        _objective(p99_ms, power_w, len(serve.networks))
+    if serve.network:
+        _objective(p99_ms, power_w, len(serve.network))
     with open_device(serve, power_w=power_w, needs_model=True) as device:
         return _optimize(device, p99_ms, power_w, measurements, window_s, make, progress)
 

@@ -222,7 +222,7 @@ def client_of(options: DeployCommand) -> Client | None:
             f"--client {name} cannot be found ({error}): give MODULE:FUNCTION that Python can"
             " import from here"
         ) from error
-    if not options.serve.rates_ips:
+    if not options.serve.rate_ips:
         raise OptionError(
             "--client needs --rate-ips: say about how many requests a second will come; the"
             " controller then follows those that do come"

@@ -53,7 +53,7 @@ TARGETS = ("triton", "deepstream", "trtexec", "policy")
 PLACED = re.compile(r"(?:(.+):)?(\w+)=(\d+)x(\d+)", re.DOTALL)
 
 #: Options of serving that an export does not have.
-HIDDEN = frozenset(each.name for each in fields(ServeOptions)) - {"networks", "cores"}
+HIDDEN = frozenset(each.name for each in fields(ServeOptions)) - {"network", "cores"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def export(options: ExportCommand) -> None:
 
 def build_options(options: ExportCommand) -> BuildOptions:
     """Return the build options; OptionError names a wrong one."""
-    given, networks = options.calibration, options.serve.networks
+    given, networks = options.calibration, options.serve.network
     if given and len(given) != len(networks):
         raise OptionError(
             f"calibration has {len(given)} files for {len(networks)} networks: give one for each"
@@ -145,9 +145,9 @@ def configured(options: ExportCommand) -> list[Model]:
             "give either answer, a file that python -m tuner.tune wrote, or configuration"
         )
     slots = given_slots(options)
-    networks = read_networks(options.serve.networks)
+    networks = read_networks(options.serve.network)
     space, configuration = placed(slots, workload_of(networks))
-    return models_of(space, configuration, [Path(path) for path in options.serve.networks])
+    return models_of(space, configuration, [Path(path) for path in options.serve.network])
 
 
 def given_slots(options: ExportCommand) -> list[Slot]:

@@ -159,7 +159,7 @@ def _check_old_style(argument: str, flags: dict[str, str]) -> None:
         words = shlex.join(each.strip() for each in argument[1:-1].split(","))
         raise OptionError(f"{argument}: write the values one after another, as in {words}")
     name = key.rpartition(".")[2]
-    flag = flags.get(name) or flags.get(f"{name}s")
+    flag = flags.get(name) or flags.get(name.removesuffix("s"))
     if equals and flag and not key.startswith("-"):
         words = shlex.join(each.strip() for each in value.strip("[]").split(","))
         raise OptionError(f"{argument}: write {flag} {words}")

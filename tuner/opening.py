@@ -91,7 +91,7 @@ def _replayed(serve: ServeOptions) -> Parts:
     if trace.metadata.get("runtime") == "simulated":
         logger.warning("%s was recorded in the device model: nothing was measured", trace.path.name)
     layers = None
-    if serve.networks:
+    if serve.network:
         networks, layers = _read(serve)
         trace.check_networks(networks)
     return Parts(
@@ -114,7 +114,7 @@ def _onnxruntime(serve: ServeOptions, demands: Demands) -> Parts:
     device = _narrowed(local_computer(cores=serve.cores), serve.accelerators)
     networks, layers = _read(serve)
     space = serve.space(device, networks)
-    factory = OnnxEngineFactory(space, [Path(path) for path in serve.networks], serve.cache_path)
+    factory = OnnxEngineFactory(space, [Path(path) for path in serve.network], serve.cache_path)
     return _live(serve, space, layers, factory, factory.prepare, demands)
 
 
@@ -131,7 +131,7 @@ def _tensorrt(serve: ServeOptions, demands: Demands) -> Parts:
     space = serve.space(device, networks)
     if not any(each.kind is Kind.DLA for each in device.accelerators):
         logger.warning("without DLAs: the builder of this TensorRT counts none")
-    paths = [Path(path) for path in serve.networks]
+    paths = [Path(path) for path in serve.network]
     factory = TensorRTEngineFactory(
         space, paths, serve.cache_path / "tensorrt", bindings=bindings, cuda=cuda
     )
@@ -201,7 +201,7 @@ def _narrowed(device: DeviceSpec, names: list[str] | None) -> DeviceSpec:
 
 
 def _read(serve: ServeOptions) -> tuple[list[Network], tuple[LayerTable, ...]]:
-    read = [read_network_and_layers(Path(path)) for path in serve.networks]
+    read = [read_network_and_layers(Path(path)) for path in serve.network]
     return [network for network, _ in read], tuple(table for _, table in read)
 
 

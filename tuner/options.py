@@ -40,8 +40,8 @@ BELONGS_TO = {
     "mode": ("simulated", "tensorrt"),
     "trace": ("replayed",),
     "cores": ("onnxruntime",),
-    "rates_ips": ("onnxruntime", "tensorrt", "simulated"),
-    "weights": ("onnxruntime", "tensorrt", "simulated"),
+    "rate_ips": ("onnxruntime", "tensorrt", "simulated"),
+    "weight": ("onnxruntime", "tensorrt", "simulated"),
     "accelerators": ("onnxruntime", "tensorrt", "simulated"),
     "max_total_instances": ("onnxruntime", "tensorrt", "simulated"),
 }
@@ -52,16 +52,16 @@ class ServeOptions:
     """Options of serving: the networks, the device, and the configurations to choose from.
 
     Attributes:
-        networks: ONNX files, one for each tenant; with the runtime `replayed` they are optional.
+        network: ONNX files, one for each tenant; with the runtime `replayed` they are optional.
         runtime: `onnxruntime` (the processor of this computer), `tensorrt` (its GPU and DLAs),
             `simulated` (the model of a board) or `replayed` (a recording).
         board: the simulated board, by default agx_orin_64; with `tensorrt` the board of the
             catalogue that this device is most like, by default the one its name says.
         mode: the power mode of the board, by default its largest (`simulated`) or the current one.
         trace: the recording to replay, by name or path.
-        rates_ips: mean arrivals of each network [inferences/s], Poisson; by default as many
+        rate_ips: mean arrivals of each network [inferences/s], Poisson; by default as many
             requests as can be served.
-        weights: how much an inference of each network counts; by default as much as its work.
+        weight: how much an inference of each network counts; by default as much as its work.
         accelerators: the accelerators to use; by default all of the device.
         cores: processor cores to use; by default all.
         max_instances: at most so many instances of a network on an accelerator.
@@ -73,15 +73,13 @@ class ServeOptions:
         serving: how requests are batched and windows measured.
     """
 
-    networks: list[str] = field(
-        default_factory=list, metadata={"flag": "--network", "metavar": "ONNX"}
-    )
+    network: list[str] = field(default_factory=list, metadata={"metavar": "ONNX"})
     runtime: str = "onnxruntime"
     board: Optional[str] = None
     mode: Optional[str] = None
     trace: Optional[str] = None
-    rates_ips: Optional[list[float]] = field(default=None, metadata={"flag": "--rate-ips"})
-    weights: Optional[list[float]] = field(default=None, metadata={"flag": "--weight"})
+    rate_ips: Optional[list[float]] = None
+    weight: Optional[list[float]] = None
     accelerators: Optional[list[str]] = None
     cores: Optional[int] = None
     max_instances: int = 4
@@ -113,30 +111,30 @@ class ServeOptions:
         if self.runtime == "replayed":
             if not self.trace:
                 raise OptionError("trace is missing: give the name or the path of a recording")
-            if self.networks:
-                existing(self.networks)
+            if self.network:
+                existing(self.network)
             return
         self.unread_space()
-        existing(self.networks)
+        existing(self.network)
 
     def unread_space(self) -> ConfigurationSpace:
         """Return the space before the networks are read: only their names are right."""
-        _check_given(self.networks)
+        _check_given(self.network)
         names = self.accelerators or ["cpu_fp32"]
         device = DeviceSpec("device", tuple(accelerator(name) for name in names), 1, math.inf)
         if self.accelerators == [] or len(set(names)) != len(names):
             raise OptionError(
                 f"accelerators={self.accelerators} must name at least one, and each once"
             )
-        unread = [Network(Path(each).stem, "", 0, 0, 0, 0, (), (), None) for each in self.networks]
+        unread = [Network(Path(each).stem, "", 0, 0, 0, 0, (), (), None) for each in self.network]
         return self.space(device, unread)
 
     def space(self, device: DeviceSpec, networks: list[Network]) -> ConfigurationSpace:
         """Return the configurations of these networks on a device."""
-        weights = self.weights or fair_weights(networks)
+        weights = self.weight or fair_weights(networks)
         return ConfigurationSpace(
             device,
-            workload_of(networks, self.rates_ips, weights),
+            workload_of(networks, self.rate_ips, weights),
             self.max_instances,
             tuple(self.batches),
             self.max_total_instances,

@@ -119,7 +119,7 @@ def source_of(options: TrainCommand, stack: contextlib.ExitStack) -> ProblemSour
         Objective.from_dict(limits, device.space.shape[0])  # says what is wrong at once
         problems = min(options.problems, MAX_DEVICE_PROBLEMS)
         return DeviceProblems(device, options, limits, problems, options.seed, options.window_s)
-    for key in ("networks", "board", "mode", "p99_ms", "power_w"):
+    for key in ("network", "board", "mode", "p99_ms", "power_w"):
         if getattr(options, key):
             raise OptionError(
                 f"{key} belongs to a device: give runtime=onnxruntime, tensorrt, simulated or"

@@ -105,7 +105,7 @@ def workload_of(
     Raises:
         OptionError: the numbers of values and networks differ.
     """
-    for key, values in (("rates_ips", rates_ips), ("weights", weights)):
+    for key, values in (("rate_ips", rates_ips), ("weight", weights)):
         if values and len(values) != len(networks):
             raise OptionError(
                 f"{key} has {len(values)} values for {len(networks)} networks: give one for each"

@@ -97,7 +97,7 @@ def test_a_module_is_a_command(command: str) -> None:
         (["record", "workload.networks=[a,b]"], "write --network a b"),
         (["tune", "--batches", "[1,4]"], "[1,4]: write the values one after another, as in 1 4"),
         (["tune", "--network", "x", "--batches", "4", "1"], "batches=[4, 1] must be ascending"),
-        (["tune", "--network", "x", "--rate-ips", "1", "2"], "rates_ips has 2 values for 1"),
+        (["tune", "--network", "x", "--rate-ips", "1", "2"], "rate_ips has 2 values for 1"),
         (["tune", "--network", "x", "--board", "orin_nano_8"], "board has no meaning for"),
         (["tune", "--runtime", "replayed"], "trace is missing"),
         (["tune", "--sensor", "wattmeter", "--network", "x"], "sensor=wattmeter"),

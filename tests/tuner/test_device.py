@@ -119,7 +119,7 @@ def test_three_networks_are_more_than_can_be_listed(
     runtime: str, small_onnx: Path, other_onnx: Path
 ) -> None:
     paths = [small_onnx, other_onnx, small_onnx]
-    with open_device(paths, runtime=runtime, rates_ips=[math.inf, 20.0, math.inf]) as device:
+    with open_device(paths, runtime=runtime, rate_ips=[math.inf, 20.0, math.inf]) as device:
         assert not device.space.enumerable
         assert device.space.workload.names == ("small", "other", "small_2")
         problem = device.problem(Objective((500.0, 500.0, 500.0)))
@@ -144,7 +144,7 @@ def test_weights_follow_the_work_unless_they_are_given(small_onnx: Path, other_o
     with open_device([small_onnx, other_onnx], runtime="simulated") as device:
         small, other = device.space.workload.tenants
         assert small.weight == pytest.approx(small.network.macs / other.network.macs)
-    with open_device([small_onnx, other_onnx], runtime="simulated", weights=[1, 3]) as device:
+    with open_device([small_onnx, other_onnx], runtime="simulated", weight=[1, 3]) as device:
         assert device.space.workload.weights == (1, 3)
 
 
@@ -189,7 +189,7 @@ def test_a_configuration_that_makes_no_sense_gets_one_sentence(
     ("options", "error", "sentence"),
     [
         ({"runtime": "warp"}, OptionError, "runtime=warp is unknown: choose from onnxruntime"),
-        ({"bord": "x"}, OptionError, "there is no option 'bord': choose from networks, runtime"),
+        ({"bord": "x"}, OptionError, "there is no option 'bord': choose from network, runtime"),
         ({"board": "agx_orin_64"}, OptionError, "board has no meaning for runtime=onnxruntime"),
         ({"trace": "resnet50"}, OptionError, "trace has no meaning for runtime=onnxruntime"),
         ({"runtime": "simulated", "cores": 1}, OptionError, "cores has no meaning"),
@@ -203,9 +203,9 @@ def test_a_configuration_that_makes_no_sense_gets_one_sentence(
         ({"max_instances": 0}, OptionError, "max_instances=0 must be at least 1"),
         ({"batches": [4, 1]}, OptionError, "must be ascending"),
         ({"max_total_instances": 0}, OptionError, "max_total_instances=0"),
-        ({"rates_ips": [1.0, 2.0]}, OptionError, "rates_ips has 2 values for 1 networks"),
-        ({"rates_ips": [-1.0]}, OptionError, "rate_ips=-1.0 must be above zero"),
-        ({"weights": [0.0]}, OptionError, "weight=0.0 must be above zero"),
+        ({"rate_ips": [1.0, 2.0]}, OptionError, "rate_ips has 2 values for 1 networks"),
+        ({"rate_ips": [-1.0]}, OptionError, "rate_ips=-1.0 must be above zero"),
+        ({"weight": [0.0]}, OptionError, "weight=0.0 must be above zero"),
         ({"sensor": "wattmeter"}, OptionError, "sensor=wattmeter: choose one of auto"),
         ({"runtime": "tensorrt"}, DependencyError, "TensorRT cannot be imported|pycuda"),
     ],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from envs.traces.reader import Trace
-from tests.commands import Told, call
+from tests.commands import CommandResult, call
 from tuner.options import reference_bundle
 from tuner.policy.bundle import load_bundle
 
@@ -17,7 +17,7 @@ SMALL = (*FEW, "agent.batch_size=14", "problems=2")
 BOARD = ("runtime=simulated", "board=agx_orin_64")
 
 
-def train(run: Path, *arguments: str) -> Told:
+def train(run: Path, *arguments: str) -> CommandResult:
     return call("train", f"run_dir={run}", *SMALL, *arguments)
 
 
@@ -25,7 +25,7 @@ def test_a_simulated_board_fine_tunes_the_reference_policy_and_goes_on(
     small_onnx: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    told = train(run, *BOARD, f"networks=[{small_onnx}]")
+    told = train(run, *BOARD, f"network=[{small_onnx}]")
     assert told.returncode == 0, told.stderr
     assert "(simulated)" in told.stdout
     assert "28 steps of about" in told.stdout
@@ -35,10 +35,10 @@ def test_a_simulated_board_fine_tunes_the_reference_policy_and_goes_on(
     assert bundle.provenance["steps"] == 28
     for name, weights in bundle.weights.items():  # it started there, and learned a little
         assert 0 < np.abs(weights - reference.weights[name]).max() < 0.1, name
-    longer = train(run, *BOARD, f"networks=[{small_onnx}]", "agent.steps=42")
+    longer = train(run, *BOARD, f"network=[{small_onnx}]", "agent.steps=42")
     assert longer.returncode == 0, longer.stderr
     assert load_bundle(run / "policy.bundle").provenance["steps"] == 42
-    other = train(run, *BOARD, f"networks=[{small_onnx}]", "mode=15W")
+    other = train(run, *BOARD, f"network=[{small_onnx}]", "mode=15W")
     assert other.returncode == 2
     assert "holds a training with another world, seed or agent" in other.stderr
 
@@ -47,7 +47,7 @@ def test_this_computer_answers_every_step(small_onnx: Path, tmp_path: Path) -> N
     told = train(
         tmp_path / "run",
         "runtime=onnxruntime",
-        f"networks=[{small_onnx}]",
+        f"network=[{small_onnx}]",
         *("p99_ms=200", "window_s=0.1", "max_instances=2", "batches=[1,2]", "agent.steps=14"),
     )
     assert told.returncode == 0, told.stderr
@@ -66,7 +66,7 @@ def test_a_recording_can_be_the_runtime(trace: Trace, tmp_path: Path) -> None:
     [
         (("agent.steps=1000000000000",), "days on this device: choose agent=fine_tune"),
         (("runtime=warp",), "runtime=warp is unknown"),
-        (("runtime=model",), "networks belongs to a device: give runtime=onnxruntime"),
+        (("runtime=model",), "network belongs to a device: give runtime=onnxruntime"),
         (("power_w=-1",), "power_w is -1"),
         (("agent.start=nowhere.bundle",), "there is no policy bundle nowhere.bundle"),
     ],
@@ -74,7 +74,7 @@ def test_a_recording_can_be_the_runtime(trace: Trace, tmp_path: Path) -> None:
 def test_wrong_options_get_one_sentence(
     small_onnx: Path, tmp_path: Path, more: tuple[str, ...], sentence: str
 ) -> None:
-    told = train(tmp_path / "run", *BOARD, f"networks=[{small_onnx}]", *more)
+    told = train(tmp_path / "run", *BOARD, f"network=[{small_onnx}]", *more)
     assert told.returncode == 2
     assert sentence in told.stderr
     assert told.stderr.count("\n") == 1

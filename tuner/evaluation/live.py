@@ -71,10 +71,10 @@ def serve_options_of(trace: Trace, networks: list[str]) -> ServeOptions:
     tenants = space.workload.tenants
     open_loop = any(math.isfinite(tenant.rate_ips) for tenant in tenants)
     return ServeOptions(
-        networks=networks,
+        network=networks,
         runtime="tensorrt" if on_gpu else "onnxruntime",
-        rates_ips=[tenant.rate_ips for tenant in tenants] if open_loop else None,
-        weights=list(space.workload.weights),
+        rate_ips=[tenant.rate_ips for tenant in tenants] if open_loop else None,
+        weight=list(space.workload.weights),
         accelerators=list(space.device.accelerator_names),
         cores=None if on_gpu else min(space.device.cores, available_cores()),
         max_instances=space.max_instances,
