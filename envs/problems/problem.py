@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -86,10 +86,30 @@ def problem_of(
     """
     space = model.space
     if candidates is None and not space.enumerable:
-        default = space.default()
-        prior = prior_of(model, objective, np.random.default_rng(0), None, WIDE, default)
-        shared: dict[str, Any] = {"prior": prior}
-        return Problem(space, prior.placements, objective, default, 0, model, True, shared)
+        return shortlist_problem(model, objective, default=space.default())
     rows = space.catalogue if candidates is None else candidates
     start = starting_row(space, rows, np.zeros(len(rows), dtype=bool))
     return Problem(space, rows, objective, Configuration.of(rows[start]), model=model)
+
+
+def shortlist_problem(
+    model: DeviceModel,
+    objective: Objective,
+    possible: Placements | None = None,
+    default: Configuration | None = None,
+    known: Sequence[Configuration] = (),
+) -> Problem:
+    """Return a problem whose candidates are the shortlist of the model, which is made at once.
+
+    Args:
+        model: of the device and its networks, with the space to choose from.
+        possible: [N, T, A, 2], all that can be tried; None for every valid configuration.
+        default: where tuners start; None for the first on the shortlist.
+        known: configurations that must be on the shortlist.
+    """
+    prior = prior_of(
+        model, objective, np.random.default_rng(0), possible, WIDE, default, known=known
+    )
+    start = default or Configuration.of(prior.placements[0])
+    shared: dict[str, Any] = {"prior": prior}
+    return Problem(model.space, prior.placements, objective, start, 0, model, True, shared)

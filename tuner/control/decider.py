@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from envs.arrays import Placements
-from envs.belief.prior import prior_of
-from envs.problems.problem import WIDE, Problem
+from envs.problems.problem import WIDE, shortlist_problem
 from envs.spec.measurement import Outcome
 from envs.spec.objective import Objective
 from envs.spec.space import Configuration
@@ -144,17 +141,6 @@ class Decider:
             *([self._first] if self._first else []),
             *self._history.windows.configurations()[-recalled:],
         ]
-        prior = prior_of(
-            model, self._objective, np.random.default_rng(0), self._possible, WIDE, known=known
-        )
-        self.safe = Configuration.of(prior.placements[0])
-        problem = Problem(
-            model.space,
-            prior.placements,
-            self._objective,
-            self.safe,
-            model=model,
-            open=True,
-            shared={"prior": prior},
-        )
+        problem = shortlist_problem(model, self._objective, self._possible, known=known)
+        self.safe = problem.default
         self._tuner = OnlineTuner(self._bundle, problem, self._history, self._thresholds)
