@@ -14,8 +14,8 @@ import tuner
 from envs.errors import BundleError, ObjectiveError, OptionError, TunerError
 from envs.spec.measurement import Failure, FailureKind, Measurement, Outcome
 from envs.spec.space import Configuration
-from envs.testing.tensorrt import stand_ins
 from envs.traces.reader import Trace
+from tests.standins.tensorrt import stand_ins
 from tests.worlds import space
 from tuner.exports.answers import read_answer
 from tuner.search.random_search import RandomSearch

@@ -23,8 +23,8 @@ from envs.spec.device import Kind
 from envs.spec.measurement import Failure, FailureKind, Measurement, Origin
 from envs.spec.objective import Objective
 from envs.telemetry.none import NoSensor
-from envs.testing.tensorrt import stand_ins
 from envs.traces.reader import Trace, read_trace
+from tests.standins.tensorrt import stand_ins
 from tests.worlds import space, write_trace
 from tuner.device import Device, open_device
 from tuner.opening import at_rates, rates_of

@@ -14,9 +14,9 @@ import pytest
 
 from envs.spec.measurement import Measurement
 from envs.spec.space import Configuration
-from envs.testing.tensorrt import stand_ins
 from envs.traces.reader import read_trace
 from tests.commands import call
+from tests.standins.tensorrt import stand_ins
 
 ROOT = Path(__file__).parents[2]
 

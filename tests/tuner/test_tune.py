@@ -13,8 +13,8 @@ import pytest
 from onnx import TensorProto, helper
 from stable_baselines3 import PPO
 
-from envs.testing.tensorrt import stand_ins
 from tests.commands import CommandResult, call
+from tests.standins.tensorrt import stand_ins
 from tuner.options import shipped
 from tuner.policy.bundle import load_bundle
 

@@ -19,7 +19,7 @@ from envs.spec.measurement import Measurement
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import workload_of
 from envs.telemetry.none import NoSensor
-from envs.testing.tensorrt import stand_ins
+from tests.standins.tensorrt import stand_ins
 
 
 @pytest.mark.parametrize(("version", "cores"), [("8.6.1", 2), ("10.3.0", 2), ("11.4.0", 0)])

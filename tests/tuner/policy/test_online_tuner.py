@@ -62,7 +62,11 @@ def test_of_what_is_sure_enough_the_fastest_is_stayed_with(bundle: Bundle, trace
     tuner = online_tuner(bundle, trace, 1.1 * float(measured.p99_ms[0]))
     for configuration in (fast, slow):
         tuner.tell(configuration, trace.outcome(configuration))
-    assert tuner._outlook.chance[tuner._rows[fast]] < MIN_FEASIBLE_CHANCE < tuner._outlook.chance[tuner._rows[slow]]
+    assert (
+        tuner._outlook.chance[tuner._rows[fast]]
+        < MIN_FEASIBLE_CHANCE
+        < tuner._outlook.chance[tuner._rows[slow]]
+    )
     assert tuner.good_configurations() == [fast, slow]
 
 

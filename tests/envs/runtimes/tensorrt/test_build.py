@@ -16,7 +16,7 @@ from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec.device import Kind
 from envs.spec.measurement import ConfigurationFailed, FailureKind
 from envs.spec.network import Network
-from envs.testing.tensorrt.module import fake_module
+from tests.standins.tensorrt.module import fake_module
 
 
 def test_what_is_concatenated_or_pooled_has_one_range_in_int8(tmp_path: Path) -> None:

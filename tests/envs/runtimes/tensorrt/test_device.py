@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from envs.runtimes.tensorrt.device import accelerators_of, jetson_device
-from envs.testing.tensorrt import stand_ins
-from envs.testing.tensorrt.driver import ORIN
+from tests.standins.tensorrt import stand_ins
+from tests.standins.tensorrt.driver import ORIN
 
 
 @pytest.mark.parametrize(

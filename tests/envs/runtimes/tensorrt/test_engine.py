@@ -17,10 +17,10 @@ from envs.runtimes.tensorrt import lane as lane_module
 from envs.runtimes.tensorrt.graph import with_batch
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec.network import Network
-from envs.testing.tensorrt.driver import Event, RecordedGraph
-from envs.testing.tensorrt.names import VERSIONS
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values
 from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, DLA1, TENSOR, World, served
+from tests.standins.tensorrt.driver import Event, RecordedGraph
+from tests.standins.tensorrt.names import VERSIONS
 
 
 @pytest.fixture

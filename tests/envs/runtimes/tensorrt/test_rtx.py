@@ -18,7 +18,7 @@ from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec.device import Kind
 from envs.spec.measurement import ConfigurationFailed, FailureKind
 from envs.spec.network import Network
-from envs.testing.tensorrt.names import NAMES
+from tests.standins.tensorrt.names import NAMES
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from envs.runtimes.tensorrt.versions import Bindings, load_bindings
 from envs.spec.device import Kind, accelerator
 from envs.spec.measurement import ConfigurationFailed, FailureKind
 from envs.spec.network import Network
-from envs.testing.tensorrt.module import fake_module
-from envs.testing.tensorrt.names import NAMES, VERSIONS
+from tests.standins.tensorrt.module import fake_module
+from tests.standins.tensorrt.names import NAMES, VERSIONS
 
 #: Which versions read the precision off the file.
 TYPED = {version: version.startswith(("11", "rtx")) for version in VERSIONS}

@@ -14,7 +14,7 @@ from envs.spec.device import DeviceSpec, accelerator
 from envs.spec.network import Network
 from envs.spec.space import ConfigurationSpace
 from envs.spec.workload import workload_of
-from envs.testing.tensorrt import stand_ins
+from tests.standins.tensorrt import stand_ins
 
 CUDA, TENSOR, DLA0, DLA1 = range(4)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from envs.optional import optional_import
-from envs.testing.tensorrt.names import NUMPY, Named, World
+from tests.standins.tensorrt.names import NUMPY, Named, World
 
 
 class Runtime(Named):

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from envs.optional import optional_import
-from envs.testing.tensorrt.engines import Runtime
-from envs.testing.tensorrt.names import NAMES, Named, World
+from tests.standins.tensorrt.engines import Runtime
+from tests.standins.tensorrt.names import NAMES, Named, World
 
 LAYER_TYPES = {
     "Conv": "CONVOLUTION",

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.runtimes.tensorrt.cuda import GpuFacts
-from envs.testing.tensorrt.driver import ORIN, FakeDriver
-from envs.testing.tensorrt.module import fake_module
+from tests.standins.tensorrt.driver import ORIN, FakeDriver
+from tests.standins.tensorrt.module import fake_module
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def stand_ins(
     accelerators cuda, tensor, dla0 and dla1. Close inside the block whatever you open there.
 
     Args:
-        version: of TensorRT, one of `envs.testing.tensorrt.names.VERSIONS`.
+        version: of TensorRT, one of `tests.standins.tensorrt.names.VERSIONS`.
         dla_cores: how many DLA cores this TensorRT can use.
         gpu: the GPU's name, compute capability and memory.
     """
