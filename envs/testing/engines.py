@@ -9,13 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
-from queue import SimpleQueue
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from envs.runtimes.serving.engine import STOP_TIMEOUT_S, Arrays, Engine, StreamEngine
+from envs.runtimes.serving.engine import Arrays, Engine, StreamEngine
 from envs.runtimes.serving.queue import clock
 
 
@@ -64,23 +63,17 @@ class WorkerEngine:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._work: SimpleQueue[tuple[Arrays, Future[Arrays]] | None] = SimpleQueue()
+        self._worker = ThreadPoolExecutor(1, "stream-worker")
         self._answer: Future[Arrays] = Future()
         self._elapsed_s = float("nan")
-        self._thread = threading.Thread(target=self._serve, name="stream-worker", daemon=True)
-        self._thread.start()
 
     def launch(self, inputs: Arrays) -> None:
         """Hand a batch to the thread."""
-        self._answer = Future()
-        self._work.put((inputs, self._answer))
+        self._answer = self._worker.submit(self._run, inputs)
 
     def done(self) -> bool:
         """Return True once the batch is computed; raise the error of the engine."""
-        if not self._answer.done():
-            return False
-        self._answer.result()
-        return True
+        return self._answer.done() and self._answer.result() is not None
 
     def result(self) -> Arrays:
         """Wait for the outputs."""
@@ -91,22 +84,15 @@ class WorkerEngine:
         return 1e3 * self._elapsed_s
 
     def close(self) -> None:
-        """End the thread, which closes the engine."""
-        self._work.put(None)
-        self._thread.join(STOP_TIMEOUT_S)
-
-    def _serve(self) -> None:
-        while (work := self._work.get()) is not None:
-            inputs, answer = work
-            began_s = clock()
-            try:
-                outputs = self._engine.run(inputs)
-            except Exception as error:
-                answer.set_exception(error)
-            else:
-                self._elapsed_s = clock() - began_s
-                answer.set_result(outputs)
+        """End the thread and close the engine."""
+        self._worker.shutdown()
         self._engine.close()
+
+    def _run(self, inputs: Arrays) -> Arrays:
+        began_s = clock()
+        outputs = self._engine.run(inputs)
+        self._elapsed_s = clock() - began_s
+        return outputs
 
 
 class ScriptedFactory:

@@ -16,10 +16,8 @@ from envs.optional import optional_import
 from tests.standins.tensorrt.names import NUMPY, Named, World
 
 
-class Runtime(Named):
+class Runtime(Named, kind="Runtime"):
     """Loads plans of the same version; for others it logs an error and gives None."""
-
-    _kind = "Runtime"
 
     def __init__(self, world: World, logger: Any) -> None:
         super().__init__(world, DLA_core=-1)
@@ -41,9 +39,7 @@ class Runtime(Named):
         return _Engine(self._world, header, content, self.DLA_core)
 
 
-class _Inspector(Named):
-    _kind = "EngineInspector"
-
+class _Inspector(Named, kind="EngineInspector"):
     def __init__(self, world: World, engine: Any) -> None:
         super().__init__(world, _engine=engine)
 
@@ -65,9 +61,7 @@ class _Inspector(Named):
         )
 
 
-class _Engine(Named):
-    _kind = "ICudaEngine"
-
+class _Engine(Named, kind="ICudaEngine"):
     def __init__(self, world: World, header: dict[str, Any], content: bytes, core: int) -> None:
         ort = optional_import("onnxruntime", "deploy")
         model = optional_import("onnx", "networks").ModelProto.FromString(content)
@@ -120,9 +114,7 @@ class _Engine(Named):
         return _Context(self._world, self)
 
 
-class _Context(Named):
-    _kind = "IExecutionContext"
-
+class _Context(Named, kind="IExecutionContext"):
     def __init__(self, world: World, engine: Any) -> None:
         super().__init__(world, _engine=engine, _addresses={}, _shapes={})
         self._put(_profile=None, _scratch=0, _runs=0)

@@ -42,18 +42,14 @@ def fake_module(version: str, dla_cores: int = 0) -> Any:
     return module
 
 
-class _Tensor(Named):
-    _kind = "ITensor"
-
+class _Tensor(Named, kind="ITensor"):
     def __init__(self, world: World, name: str, dtype: Any, shape: tuple[int, ...]) -> None:
         super().__init__(
             world, name=name, dtype=dtype, shape=shape, dynamic_range=None, allowed_formats=1
         )
 
 
-class _Layer(Named):
-    _kind = "ILayer"
-
+class _Layer(Named, kind="ILayer"):
     def __init__(self, world: World, kind: Any, inputs: list[Any], outputs: list[Any]) -> None:
         super().__init__(world, type=kind, _inputs=inputs, _outputs=outputs)
         self._put(num_inputs=len(inputs), num_outputs=len(outputs))
@@ -65,9 +61,7 @@ class _Layer(Named):
         return self._outputs[position]
 
 
-class _Network(Named):
-    _kind = "INetworkDefinition"
-
+class _Network(Named, kind="INetworkDefinition"):
     def _read(self, model: Any) -> None:
         world, weights = self._world, {each.name for each in model.graph.initializer}
         inferred = optional_import("onnx", "networks").shape_inference.infer_shapes(model).graph
@@ -117,9 +111,7 @@ class _Network(Named):
         return self._layers[position]
 
 
-class _Parser(Named):
-    _kind = "OnnxParser"
-
+class _Parser(Named, kind="OnnxParser"):
     def __init__(self, world: World, network: Any) -> None:
         super().__init__(world, _network=network, _errors=[])
 
@@ -143,9 +135,7 @@ class _Parser(Named):
         return True
 
 
-class _TimingCache(Named):
-    _kind = "ITimingCache"
-
+class _TimingCache(Named, kind="ITimingCache"):
     def __init__(self, world: World, content: bytes) -> None:
         super().__init__(world, _content=content)
 
@@ -153,9 +143,7 @@ class _TimingCache(Named):
         return bytes(self._content + b".")
 
 
-class _Config(Named):
-    _kind = "IBuilderConfig"
-
+class _Config(Named, kind="IBuilderConfig"):
     def __init__(self, world: World) -> None:
         super().__init__(world, _flags={world.flag("TF32")}, _calls=[], _pools={}, _profiles=[])
         self._put(_features={}, _cache=None, _sources=None, progress_monitor=None, _core=-1)
@@ -209,16 +197,12 @@ class _Config(Named):
         return True
 
 
-class _Profile(Named):
-    _kind = "IOptimizationProfile"
-
+class _Profile(Named, kind="IOptimizationProfile"):
     def set_shape(self, name: str, smallest: Any, best: Any, largest: Any) -> None:
         self.__dict__.setdefault("_shapes", {})[name] = (smallest, best, largest)
 
 
-class _Builder(Named):
-    _kind = "Builder"
-
+class _Builder(Named, kind="Builder"):
     def __init__(self, world: World, logger: Any) -> None:
         super().__init__(world, num_DLA_cores=world.dla_cores, max_DLA_batch_size=4096)
         world.logger = logger

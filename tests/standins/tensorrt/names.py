@@ -54,9 +54,12 @@ class World:
 
 
 class Named:
-    """Refuses names that TensorRT's class `_kind` lacks in this version, as pybind11 does."""
+    """Refuses names that TensorRT's class `kind` lacks in this version, as pybind11 does."""
 
-    _kind = ""
+    _kind: str
+
+    def __init_subclass__(cls, kind: str) -> None:
+        cls._kind = kind
 
     def __init__(self, world: World, **values: Any) -> None:
         self._put(_world=world, **values)
