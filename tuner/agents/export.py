@@ -14,7 +14,7 @@ from tuner.policy.bundle import SHAPES, Bundle
 
 
 def bundle_of(model: PPO, budget: int, provenance: dict[str, Any]) -> Bundle:
-    """The actor's weights as float32 arrays; the critic stays behind."""
+    """Return the actor's weights as a bundle, in float32; the critic stays behind."""
     policy = model.policy
     assert isinstance(policy, CandidatePolicy)
     state = policy.state_dict()

@@ -1,8 +1,9 @@
-"""The policy network: one score a candidate, from what is believed of it and of the others.
+"""The policy network: one score for each candidate, from its features and those of the others.
 
-Every candidate goes through the same small network, which also sees a summary of all of them (a set network, Zaheer et al. 2017); a
-softmax over the scores chooses. No weight belongs to a knob, an accelerator or a tenant, so that one policy serves every device.
-Training starts from a sensible search: the score begins as the expected gain, net of the risk of breaking a limit.
+Every candidate goes through the same small network, which also sees a summary of all of them (a set
+network, Zaheer et al. 2017); a softmax over the scores chooses. No weight belongs to a knob, an
+accelerator or a tenant, so that one policy serves every device. Training starts from a sensible
+search: the score begins as the expected gain, net of the risk of breaking a limit.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from envs.belief.features import ALLOWED, FEATURES
 MASKED = -1e8
 TRUSTED = [FEATURES.index("acquisition"), FEATURES.index("net_gain")]
 
-#: What the score begins with: the logarithm of expected gain times chance, a little, and the gain net of the risk.
+#: Weights that the score begins with: of the log of expected gain times chance, and of the gain net
+#: of the risk.
 TRUST = (1.0, 12.0)
 
 
@@ -75,7 +77,7 @@ class CandidatePolicy(ActorCriticPolicy):
         return torch.where(obs[:, :, ALLOWED] > 0.5, scores, torch.full_like(scores, MASKED))
 
     def scores(self, obs: torch.Tensor) -> torch.Tensor:
-        """[B, M]"""
+        """Return the scores [B, M] of observations [B, M, F]."""
         return self._scores(obs, *self._pooled(obs))
 
     def _values(self, pooled: torch.Tensor) -> torch.Tensor:
@@ -110,19 +112,20 @@ class CandidatePolicy(ActorCriticPolicy):
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> torch.Tensor:
         if deterministic:
-            # In double precision, as the bundle decides: in single, two candidates may tie, and the order of additions would choose.
+            # In double precision, as the bundle decides: in single precision two candidates may
+            # tie, and the order of additions would choose.
             assert isinstance(observation, torch.Tensor)
             return self.scores(observation.double()).argmax(dim=1)
         return self.get_distribution(observation).get_actions(deterministic=deterministic)
 
 
 def _run(layer: nn.Linear, values: torch.Tensor) -> torch.Tensor:
-    """The layer in the precision of `values`, whatever that of its weights."""
+    """Run the layer in the precision of `values`, whatever that of its weights."""
     return functional.linear(values, layer.weight.to(values.dtype), layer.bias.to(values.dtype))
 
 
 def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
-    """Orthogonal weights, the initialisation that SB3's own policies use."""
+    """Make a layer with orthogonal weights, as SB3's own policies do."""
     layer = nn.Linear(inputs, outputs)
     nn.init.orthogonal_(layer.weight, gain=gain)
     nn.init.zeros_(layer.bias)

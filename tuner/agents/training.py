@@ -36,7 +36,8 @@ class AgentOptions:
         episodes_per_update: of each environment, between two updates.
         price: what a measurement that breaks a limit costs, as a share of the optimum's throughput.
         changes: share of episodes in which conditions change on the way.
-        gamma: discount of a measurement; low, because an answer after three is worth more than the same after eight.
+        gamma: discount of a measurement; low, because an answer after three measurements is worth
+            more than the same after eight.
         threads: of torch.
         start: a policy bundle to start from, `reference` for the one that comes with the project;
             its width replaces `hidden`. None starts from scratch.
@@ -74,7 +75,8 @@ class AgentOptions:
             raise OptionError(f"agent.batch_size={self.batch_size} must be at least 2")
         if self.budget < 2:  # said before problems are drawn, which takes minutes
             raise OptionError(
-                f"agent.budget={self.budget} must be at least 2: the first measurement is the default configuration's"
+                f"agent.budget={self.budget} must be at least 2: the first measurement is that of"
+                " the default configuration"
             )
         for key in ("changes", "gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, key) <= 1.0:
@@ -82,7 +84,7 @@ class AgentOptions:
 
 
 def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
-    """The training environment; all its rows draw from one generator."""
+    """Make the training environment; all its rows draw from one generator."""
     reward = RewardOptions(price=options.price)
     env = TuningVectorEnv(
         options.envs,
@@ -96,7 +98,7 @@ def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
 
 
 def make_model(env: VecEnv, options: AgentOptions, seed: int, tensorboard: Path | None) -> PPO:
-    """A fresh agent; its learning rate falls to zero over the training."""
+    """Make a fresh agent, whose learning rate falls to zero over the training."""
     torch.set_num_threads(options.threads)
     bundle = load_bundle(_start_path(options.start)) if options.start else None
     hidden = bundle.weights["first.bias"].size if bundle else options.hidden
@@ -125,7 +127,7 @@ def _start_path(start: str) -> Path:
 
 
 class LinearSchedule:
-    """From `start` to zero."""
+    """A learning rate that falls from `start` to zero."""
 
     def __init__(self, start: float) -> None:
         self.start = start
@@ -145,9 +147,10 @@ def resume_model(
     seed: int = 0,
     tensorboard: Path | None = None,
 ) -> PPO:
-    """Go on from a checkpoint: its weights, the state of its optimiser and its count of steps; all else comes from the options.
+    """Go on from the weights, the optimiser and the count of steps of a checkpoint.
 
-    `PPO.load` would unpickle what else stands in the file, which runs whatever its writer wanted. Of the weights torch takes tensors alone.
+    Everything else comes from the options. `PPO.load` would unpickle the rest of the file, which
+    runs whatever its writer wanted; of the weights torch takes tensors alone.
 
     Raises:
         TraceError: it is damaged, or of another agent.
@@ -169,14 +172,15 @@ def resume_model(
         Exception
     ) as error:  # what a damaged file ends in, by where the damage is, has no common base
         raise TraceError(
-            f"{checkpoint} cannot be resumed here ({one_line(error)}): it is damaged or of another training; choose another run_dir"
+            f"{checkpoint} cannot be resumed here ({one_line(error)}): it is damaged or of another"
+            " training; choose another run_dir"
         ) from error
     model.num_timesteps, model._n_updates = steps, updates
     return model
 
 
 class Watch(BaseCallback):
-    """Moves the progress bar and saves a checkpoint now and then."""
+    """Moves the progress bar, and saves a checkpoint after every so many updates."""
 
     def __init__(self, advance: Callable[..., None], checkpoint: Path, every: int = 50) -> None:
         super().__init__()
@@ -203,11 +207,16 @@ class Watch(BaseCallback):
 
 
 def save_checkpoint(model: Any, path: Path) -> None:
-    """In one step, so that an interruption leaves the previous one; StorageError if the disk is full."""
+    """Save in one step, so that an interruption leaves the previous checkpoint.
+
+    Raises:
+        StorageError: the disk is full.
+    """
     try:
         with replacing(path) as file:
             model.save(file)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         raise StorageError(
-            f"cannot write {path}: {getattr(error, 'strerror', None) or 'the disk is full'}; free some space and run the same command again to go on"
+            f"cannot write {path}: {getattr(error, 'strerror', None) or 'the disk is full'}; free"
+            " some space and run the same command again to go on"
         ) from error

@@ -11,7 +11,10 @@ from envs.tuning_env import TuningVectorEnv
 
 
 class SB3TuningVecEnv(VecEnv):
-    """`TuningVectorEnv` as an SB3 `VecEnv`: seeds at the first reset, and reports each finished episode as `Monitor` would."""
+    """Wraps `TuningVectorEnv` as an SB3 `VecEnv`.
+
+    It seeds at the first reset, and reports each finished episode as `Monitor` does.
+    """
 
     def __init__(self, env: TuningVectorEnv, seed: int) -> None:
         self.env = env  # first, since the base class asks it for its render mode

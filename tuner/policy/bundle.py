@@ -1,7 +1,8 @@
 """Policy bundles: the learned policy as plain arrays with a manifest. Opening one never runs code.
 
-A bundle is an .npz file: the arrays of `SHAPES`, and `manifest`, JSON as bytes. Nothing in it is unpickled, no size it claims is believed, and
-every array's kind, shape and finiteness is checked before anything is computed with it.
+A bundle is an .npz file: the arrays of `SHAPES`, and `manifest`, JSON as bytes. Nothing in it is
+unpickled, no size that it claims is believed, and the kind, shape and finiteness of every array are
+checked before anything is computed with it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Bundle:
     """A learned policy. It serves any device, network and space that the device model describes.
 
     Attributes:
-        budget: measurements of the episodes it was trained in, the default configuration's included.
+        budget: measurements of an episode in training, that of the default included.
         weights: the arrays of `SHAPES`.
         features: names of what it observes, in order.
         provenance: what it was trained on, how, with which versions and seeds.
@@ -78,7 +79,8 @@ def save_bundle(path: Path, bundle: Bundle) -> None:
             file.write(content.getvalue())
     except OSError as error:
         raise StorageError(
-            f"cannot write {path}: {error.strerror or error}; free some space and run the same command again"
+            f"cannot write {path}: {error.strerror or error}; free some space and run the same"
+            " command again"
         ) from error
 
 
@@ -89,7 +91,8 @@ def load_bundle(path: Path) -> Bundle:
         manifest = parse_json(arrays.pop("manifest").tobytes())
         if manifest["format"] != FORMAT:
             raise BundleError(
-                f"{path} has bundle format {manifest['format']!r:.20}, this version reads {FORMAT}: train it again"
+                f"{path} has bundle format {manifest['format']!r:.20}, this version reads {FORMAT}:"
+                " train it again"
             )
         source = manifest["provenance"].get("trace")
         if not isinstance(manifest["budget"], int) or not isinstance(source, (dict, type(None))):
