@@ -58,7 +58,7 @@ def progress_plot(comparison: Comparison, focus: str) -> str:
         axes.set_xscale("log")
         axes.set_xlim(0.93, max(comparison.budgets[-1], 2))
         plain_ticks(axes.xaxis, comparison.budgets)
-        bottom = 20.0 * math.floor(5 * lowest)
+        bottom = min(20.0 * math.floor(5 * lowest), 80.0)
         axes.set_ylim(bottom, 101.5)
         marks = np.arange(bottom, 95, 20 if bottom < 60 else 10 if bottom < 80 else 5)
         plain_ticks(axes.yaxis, [*marks, 100 * NEAR_OPTIMUM])

@@ -15,9 +15,11 @@ from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
 from tuner.evaluation.cases import TraceCases
 from tuner.evaluation.drawing import spread
 from tuner.evaluation.live_check import LiveCheck
+from tuner.evaluation.plots import progress_plot
 from tuner.evaluation.report import write_report
 from tuner.evaluation.running import compare
 from tuner.evaluation.sentences import headline, learning_sentence, verdict_on_learning
+from tuner.evaluation.statistics import curves
 
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 
@@ -117,6 +119,13 @@ def test_three_tenants_have_a_panel_each(tmp_path):
     trace = small_trace(tmp_path, ("a", "b", "c"), max_instances=1, batches=(1,))
     html = report_text(compared(trace, 60.0), trace)
     assert all(f"p99 latency of {name}, ms" in html for name in "abc")
+
+
+def test_the_axis_has_marks_where_every_tuner_starts_at_the_optimum(tmp_path):
+    trace = small_trace(tmp_path, power=True, keep=lambda each: not each.array()[0, 1, 0])
+    comparison = compared(trace, 5.0)
+    assert (curves(comparison, "policy").share == 1).all()
+    assert ">97<" in re.sub(r"\s+(?=<)|(?<=>)\s+", "", progress_plot(comparison, "policy"))
 
 
 def test_simulated_is_never_called_measured(tmp_path):
