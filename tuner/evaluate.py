@@ -86,7 +86,7 @@ class EvaluateCommand:
         trace: the recording to compare on, by name or path; None for simulated problems.
         bundle: the policy to compare with the searches.
         out: folder for the report and the figures.
-        network: the ONNX files of the trace, to measure what was chosen live again.
+        network: the ONNX files of the trace, to measure chosen configurations again, live.
         choices: number of configurations to measure live.
         draw: which problems to simulate; always from boards, networks and limits that are held out.
         evaluation: how to compare.
@@ -155,11 +155,11 @@ def evaluate(
     """Compare policy bundles with searches; write report.html and two CSV files into `out`.
 
     Args:
-        cases: what to compare on.
+        cases: to compare on.
         policies: bundles by the name that the report gives them.
         options: how to compare.
         out: the folder.
-        live: what to measure again; None for nothing.
+        live: the live check; None for none.
 
     Raises:
         OptionError, TraceError, BundleError, StorageError: before the comparison, where possible.
@@ -173,7 +173,7 @@ def evaluate(
     live = live if live is not None and live.networks else None
     if live is not None:
         if trace is None:
-            raise OptionError("network: what was simulated cannot be run again here; give a trace")
+            raise OptionError("network: a simulated problem cannot be measured here; give a trace")
         trace.check_networks(read_networks(live.networks))
     with progress_bar("comparing", len(cases)) as advance:
         comparison = compare(

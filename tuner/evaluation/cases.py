@@ -51,7 +51,7 @@ class Case:
 
     Attributes:
         name: the case in words.
-        problem: what the tuners know.
+        problem: all that the tuners know.
         session: begins a run with a seed; the same seed answers all tuners alike.
         best: the best configuration.
         truth: gives the outcomes of configurations [N, T, A, 2] without noise; None where only
@@ -84,7 +84,7 @@ class TraceCases:
     """The same trace under different objectives [B]; every outcome is the recorded one.
 
     Attributes:
-        trace: what is replayed.
+        trace: the recording.
         objectives: one for each case.
 
     Raises:

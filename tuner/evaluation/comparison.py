@@ -82,7 +82,7 @@ class ComparedCase:
 
     @classmethod
     def of(cls, case: Case) -> ComparedCase:
-        """Return what is kept of a case."""
+        """Return the part of a case that is kept."""
         problem = case.problem
         count = problem.space.combinations if problem.open else len(problem.candidates)
         # A copy of the space has no catalogue, which takes megabytes a case.

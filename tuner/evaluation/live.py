@@ -37,7 +37,7 @@ class LiveOptions:
 
 
 def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tuple[LiveCheck, ...]:
-    """Measure what the first tuner chose after three measurements, as the trace was recorded."""
+    """Measure the first tuner's answers after three measurements, as the trace was recorded."""
     choices = frequent_choices(comparison, options.choices)
     record = from_metadata(RecordOptions, trace.metadata.get("record"))
     checks = []

@@ -17,7 +17,7 @@ from tuner.evaluation.tables import text_rows
 
 
 def setting(comparison: Comparison, trace: Trace | None) -> str:
-    """Return sentences that say what was compared on what."""
+    """Return sentences about the problems and the protocol."""
     count, possible = len(comparison.cases), int(comparison.exists.sum())
     impossible = (
         f" (the limits of {count - possible} cannot be kept by any configuration)"
@@ -115,7 +115,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], focus: str) -
 
 
 def live_section(checks: Sequence[LiveCheck]) -> list[str]:
-    """Return what measuring again gave."""
+    """Return the outcomes of measuring again."""
     title = "<h2>Does the trace still hold?</h2>"
     if not checks:
         return [title, "<p>Not checked: nothing was measured live for this report.</p>"]

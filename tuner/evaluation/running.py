@@ -117,8 +117,8 @@ def compare(
     """Run every tuner on every case with every seed.
 
     Args:
-        factories: what to compare.
-        cases: what to compare it on.
+        factories: of the tuners.
+        cases: to run them on.
         seeds: runs of each tuner on each case.
         budgets: measurements after which to compare.
         max_budget: fewer measurements for tuners that take long to decide, by name.

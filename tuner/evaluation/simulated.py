@@ -32,7 +32,7 @@ class SimulatedCases:
     """Problems drawn from options; the first ones are the same for every count.
 
     Attributes:
-        options: what to draw from.
+        options: to draw from.
         count: number of problems.
         seed: of the draw.
     """
@@ -101,7 +101,7 @@ class Windows:
 
     Attributes:
         model: of the device.
-        context: what is true of it.
+        context: the truth about it.
         key: numbers that identify the case.
     """
 

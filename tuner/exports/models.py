@@ -35,7 +35,7 @@ class Model:
         graph: name of its network's ONNX file, which the models of a tenant share.
         tenant: the tenant's own name, which may be any text.
         position: of the tenant in the workload.
-        network: what is served.
+        network: the network.
         path: the ONNX file it was read from.
         accelerator, instances, batch: of the configuration.
         inputs, outputs: with whole shapes [batch, ...].

@@ -1,6 +1,6 @@
 """The policy as one ONNX file, written from the arrays of a bundle.
 
-It computes what `tuner.policy.forward.NumpyPolicy` does, in double precision as well.
+It computes the same as `tuner.policy.forward.NumpyPolicy`, in double precision as well.
 """
 
 from __future__ import annotations

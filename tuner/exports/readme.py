@@ -52,7 +52,7 @@ def page(*parts: str) -> str:
 
 
 def advice(models: list[Model], build: BuildOptions) -> list[str]:
-    """Return what a person must know who builds the engines."""
+    """Return advice for the person who builds the engines."""
     parts = [
         f"build.sh runs trtexec of TensorRT {build.tensorrt}; TRTEXEC=/path/to/trtexec names"
         " another one. Run it on the board that serves, in the power mode it serves in (another may"

@@ -156,7 +156,7 @@ def export_triton(
     """Return a folder with models/, the model repository, and a script that builds its plans.
 
     Args:
-        models: what to serve.
+        models: to serve.
         build: how engines are built.
         max_wait_ms: how long a request waits for its batch to fill.
         cores: of the computer that serves; `envs.runtimes.serving.placement` says how the instances

@@ -12,7 +12,7 @@ from envs.problems.problem import Problem
 from envs.spec.space import ConfigurationSpace
 
 #: An open problem that lists fewer candidates gets random ones up to about this number, so that
-#: a random choice, or the nearest candidate, is not confined to what a model finds good.
+#: a random choice, or the nearest candidate, is not confined to the favourites of a model.
 OPEN_CANDIDATES = 2000
 
 

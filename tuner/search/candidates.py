@@ -63,7 +63,7 @@ class CandidateSearch(ABC):
         return Configuration.of(self.candidates[row])
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
-        """Learn what a configuration gave; one that is not a candidate is ignored."""
+        """Learn the outcome of a configuration; one that is not a candidate is ignored."""
         row = int(self.rows(configuration.array()[None])[0])
         if row < 0:
             return
@@ -77,7 +77,7 @@ class CandidateSearch(ABC):
         """Return a row that is not spent; there is one, and the default is spent."""
 
     def _learn(self, row: int, outcome: Outcome) -> None:
-        """Keep what a search needs of an outcome; `worth` is already set."""
+        """Keep the part of an outcome that a search needs; `worth` is already set."""
         return
 
     def best_row(self) -> int:

@@ -12,8 +12,8 @@ class HillClimb(CandidateSearch):
     """Measures neighbours of the best candidate so far, in random order, and moves to a better one.
 
     A neighbour differs in one knob by one step (an instance, a batch size, a first instance at any
-    batch), or exchanges what a tenant runs on two accelerators, because the way there by single
-    steps may lead through worse configurations. Candidates are compared by
+    batch), or exchanges the settings of a tenant on two accelerators, because the way there by
+    single steps may lead through worse configurations. Candidates are compared by
     `envs.spec.objective.rank`: those within the limits come first.
 
     The search takes the first improvement: looking at all neighbours first would cost 5 to 25

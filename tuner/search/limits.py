@@ -12,7 +12,7 @@ def limit_margins(outcome: Outcome, objective: Objective) -> list[float]:
     """Return the logarithm of measured over allowed for each finite limit.
 
     The tenants' latencies come first, then power. A value is negative inside the limit, so that a
-    model sees the limit coming, and MAX_VIOLATION for what was not read.
+    model sees the limit coming, and MAX_VIOLATION for a quantity that was not read.
     """
     limits = objective.log_limits
     logs = MeasurementBatch.of([outcome], len(objective.p99_ms)).logs

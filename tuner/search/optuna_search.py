@@ -3,7 +3,7 @@
 The encoding has two whole numbers a knob: the instances, and the position of the batch in
 `space.batches` (about its logarithm). Near settings look near that way; one category a knob would
 hide it. A sampler only sees finished trials: a suggestion is looked up among the candidates and its
-trial closed, and what is measured in the end is added as a trial of its own.
+trial closed, and the measured configuration is added as a trial of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tuner.search.limits import limit_margins
 
 
 class OptunaSearch(CandidateSearch):
-    """Tries the default, random candidates, then what a sampler of Optuna suggests.
+    """Tries the default, random candidates, then the suggestions of a sampler of Optuna.
 
     A suggestion that is spent or not a candidate costs no measurement: the sampler is asked again,
     and after `tries` suggestions the candidate nearest to the first of them is taken. Such

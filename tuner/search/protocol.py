@@ -1,4 +1,4 @@
-"""The tuner seam: anything that proposes configurations from what was measured."""
+"""The tuner seam: anything that proposes configurations from earlier outcomes."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ class Tuner(Protocol):
         """Return the next configuration to measure; an old one only when nothing new remains."""
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
-        """Learn what measuring a configuration gave."""
+        """Learn the outcome of a configuration."""

@@ -63,7 +63,7 @@ class TestOptuna:
 
 
 def mean_best(name: str, space: ConfigurationSpace, budget: int, seeds: int) -> float:
-    """Share of the best feasible score that is found, mean over seeds."""
+    """Return the share of the best feasible score that is found, mean over seeds."""
     problems = [small_problem(space, Objective((120.0,), 20.0), seed=seed) for seed in range(seeds)]
     _, best, _ = best_scores(
         outcomes(problems[0], smooth), np.ones(1), problems[0].objective.batch()
