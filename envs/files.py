@@ -2,7 +2,7 @@
 
 Reading is bounded in size and never unpickles; writing never follows a link. A `ValueError` says
 what is wrong with the contents, an `OSError` what the system refuses; callers turn both into a
-sentence for the user.
+sentence for the user, as `write_text` does.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.arrays import NamedArrays
+from envs.errors import StorageError
 
 #: Upper bound for settings, whose files have a few hundred bytes.
 SMALL_BYTES = 1 << 20
@@ -51,6 +52,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file in one step and return its path; raise StorageError if that fails."""
+    try:
+        with replacing(path) as file:
+            file.write(text.encode("utf-8", "replace"))  # names may hold surrogates
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}; "
+            "free some space or choose another place"
+        ) from error
+    return path
 
 
 def sha256_of(path: Path) -> bytes:

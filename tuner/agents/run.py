@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from envs.errors import OptionError
-from envs.files import parse_json, read_small
+from envs.files import parse_json, read_small, write_text
 from envs.problems.world import World
 from tuner.agents.export import bundle_of
 from tuner.agents.sources import ProblemSource, is_live
@@ -26,7 +26,6 @@ from tuner.agents.training import (
     save_checkpoint,
 )
 from tuner.console import progress_bar
-from tuner.evaluation.tables import write_atomically
 from tuner.options import plain, versions
 from tuner.policy.bundle import save_bundle
 
@@ -62,8 +61,8 @@ def open_run(run: Path, identity: dict[str, Any], options: Any) -> None:
         **plain(options),
         "hydra": {"run": {"dir": "."}, "output_subdir": None},
     }
-    write_atomically(run / "config.yaml", yaml.safe_dump(config, sort_keys=False))
-    write_atomically(path, json.dumps(identity, indent=2) + "\n")
+    write_text(run / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_text(path, json.dumps(identity, indent=2) + "\n")
 
 
 def check_links(run: Path) -> None:
@@ -119,5 +118,5 @@ def train_in(
             "training_s": round(time.perf_counter() - began_s, 1),
         }
         save_bundle(bundle_path, bundle_of(model, agent.budget, provenance))
-        write_atomically(run / "provenance.json", json.dumps(provenance, indent=2) + "\n")
+        write_text(run / "provenance.json", json.dumps(provenance, indent=2) + "\n")
     return bundle_path

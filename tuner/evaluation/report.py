@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from envs.files import write_text
 from envs.traces.reader import Trace
 from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.live_check import LiveCheck
@@ -29,7 +30,6 @@ from tuner.evaluation.sentences import (
     times,
 )
 from tuner.evaluation.statistics import NEAR_OPTIMUM
-from tuner.evaluation.tables import write_atomically
 from tuner.evaluation.tradeoff_plot import representative, tradeoff_plot
 
 
@@ -87,7 +87,7 @@ def write_report(
         *body,
         "</body></html>",
     ]
-    return write_atomically(path, "\n".join(page) + "\n")
+    return write_text(path, "\n".join(page) + "\n")
 
 
 def _plots(comparison: Comparison, trace: Trace | None, focus: str, budget: int) -> list[str]:

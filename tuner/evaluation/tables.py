@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.errors import StorageError
-from envs.files import replacing
+from envs.files import write_text
 from envs.spec.space import Configuration
 from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.statistics import NEAR_OPTIMUM, Summary, measurements_to_reach
@@ -60,19 +59,6 @@ COLUMNS = (
 )
 
 
-def write_atomically(path: Path, text: str) -> Path:
-    """Write a whole file or none; StorageError where it cannot be written."""
-    try:
-        with replacing(path) as file:
-            file.write(text.encode("utf-8", "replace"))  # metadata of a trace may be no text
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another"
-            " place"
-        ) from error
-    return path
-
-
 def write_summary_csv(path: Path, summaries: Sequence[Summary]) -> Path:
     """Write one row for each tuner and budget."""
     fixed = ["tuner", "budget_measurements", "cases", "impossible_cases"]
@@ -81,7 +67,7 @@ def write_summary_csv(path: Path, summaries: Sequence[Summary]) -> Path:
         + [_cell(column.value(each)) for column in COLUMNS]
         for each in summaries
     ]
-    return write_atomically(path, _csv([*fixed, *(column.name for column in COLUMNS)], rows))
+    return write_text(path, _csv([*fixed, *(column.name for column in COLUMNS)], rows))
 
 
 def write_runs_csv(path: Path, comparison: Comparison) -> Path:
@@ -95,7 +81,7 @@ def write_runs_csv(path: Path, comparison: Comparison) -> Path:
     header += ["measurement", "configuration"]
     header += ["score_ips", "violation_log_ratio", "cost_s", "energy_j", "decision_s"]
     header += [f"{name}.{quantity}" for quantity in ("throughput_ips", "p99_ms") for name in names]
-    return write_atomically(path, _csv(header, _run_rows(comparison, len(names))))
+    return write_text(path, _csv(header, _run_rows(comparison, len(names))))
 
 
 def _run_rows(comparison: Comparison, tenants: int) -> Iterable[list[object]]:
