@@ -21,7 +21,7 @@ from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.rollouts import roll_out
 from benchmarks.setup import draw_world
 from envs.arrays import Single
-from envs.problems.draw import DrawOptions
+from envs.problems.draw_options import DrawOptions
 from envs.problems.problem_batch import ProblemBatch
 from envs.problems.simulated_world import SimulatedWorld
 from tuner.agents.policy_net import CandidatePolicy

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.figures import ROOT, figure, parser, report
 from benchmarks.setup import add_bundle_option
 from envs.files import replacing
-from envs.problems.draw import DrawOptions
+from envs.problems.draw_options import DrawOptions
 from tuner.console import progress_bar
 from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.plots import progress_plot

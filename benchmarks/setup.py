@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.figures import ROOT
 from envs.catalog.architectures import write
-from envs.problems.draw import DrawOptions
+from envs.problems.draw_options import DrawOptions
 from envs.problems.simulated_world import SimulatedWorld
 from tuner.console import progress_bar
 

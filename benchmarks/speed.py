@@ -25,7 +25,8 @@ from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.setup import draw_world
 from envs.belief.prior import prior_of
 from envs.catalog.reference_networks import reference_network
-from envs.problems.draw import DrawOptions, described, draw_problem
+from envs.problems.draw import described, draw_problem
+from envs.problems.draw_options import DrawOptions
 from envs.problems.problem import WIDE
 from envs.problems.world import World
 from envs.simulator.device_model import DeviceModel

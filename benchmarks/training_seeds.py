@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
-from envs.problems.draw import DrawOptions
+from envs.problems.draw_options import DrawOptions
 from envs.traces.reader import find_trace, read_trace
 from tuner.evaluate import EvaluationOptions, evaluate, trace_cases
 from tuner.evaluation.simulated import simulated_cases

@@ -24,7 +24,8 @@ import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.setup import add_bundle_option
-from envs.problems.draw import DrawOptions, draw_problem
+from envs.problems.draw import draw_problem
+from envs.problems.draw_options import DrawOptions
 from envs.problems.problem import Problem
 from envs.simulator.device_model import DeviceModel
 from envs.spec.space import ConfigurationSpace
@@ -151,7 +152,7 @@ def searched_over_exhaustive(count: int) -> float:
     rng, least = np.random.default_rng(0), 1.0
     with progress_bar("checking the reference of large spaces", count) as advance:
         for _ in range(count):
-            drawn = draw_problem(DrawOptions(split="held_out", two_tenants=1.0), rng)
+            drawn = draw_problem(DrawOptions(split="held_out", tenants=[0.0, 1.0]), rng)
             space = drawn.model.space
             small = ConfigurationSpace(space.device, space.workload, SMALL_INSTANCES, SMALL_BATCHES)
             model = DeviceModel(drawn.model.machine, small, drawn.model.networks)
@@ -241,7 +242,7 @@ def main() -> int:
     cases = given.cases or (20 if given.quick else 500)
     seeds = given.seeds or (2 if given.quick else 10)
     policy, budget = policy_of(given.bundle)
-    problems = simulated_cases(DrawOptions(two_tenants=given.two_tenants), cases, given.seed)
+    problems = simulated_cases(DrawOptions(tenants=[1 - given.two_tenants, given.two_tenants]), cases, given.seed)
     every = parts(cases, seeds, given.quick)
     figures: list[Figure] = []
     for part, comparison in zip(

@@ -15,7 +15,7 @@ from envs.belief.features import ALLOWED, FEATURES
 from envs.catalog.boards import board_names
 from envs.episode import UNIFORMS, Episodes, RewardOptions
 from envs.errors import OptionError, TraceError
-from envs.problems.draw import DrawOptions
+from envs.problems.draw_options import DrawOptions
 from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
 from envs.problems.world import ProblemSpec, World

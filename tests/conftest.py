@@ -10,7 +10,7 @@ import pytest
 
 from envs.catalog.architectures import build
 from envs.graph.reading import read_network
-from envs.problems.draw import DrawOptions
+from envs.problems.draw_options import DrawOptions
 from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
 from envs.spec.device import local_computer
@@ -79,7 +79,7 @@ def two_tenant_world(two_tenant_trace: Trace) -> TraceWorld:
 def simulated_world() -> SimulatedWorld:
     """Return problems of a board and of computers, with one tenant and with two."""
     return SimulatedWorld(
-        DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, two_tenants=0.4, plain=0.3), 8, 0
+        DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, tenants=[0.6, 0.4], plain=0.3), 8, 0
     )
 
 

@@ -17,7 +17,7 @@ from typing import Optional, Union
 import numpy as np
 
 from envs.errors import OptionError, TraceError, require_positive
-from envs.problems.draw import DrawOptions
+from envs.problems.draw_options import DrawOptions
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem import Problem
 from envs.spec.device import Kind

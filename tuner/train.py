@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from envs.errors import OptionError, StorageError, require_positive
-from envs.problems.draw import DrawOptions
+from envs.problems.draw_options import DrawOptions
 from envs.spec.objective import Objective
 from tuner.agents.run import open_run, train_in
 from tuner.agents.sources import DeviceProblems, DrawnProblems, ProblemSource, RecordedProblems

@@ -13,7 +13,8 @@ from envs.arrays import Floats, Rows, Single
 from envs.belief.prior import SHORTLIST, prior_of
 from envs.belief.score import score_and_violation
 from envs.errors import ObjectiveError
-from envs.problems.draw import DrawnProblem, DrawOptions, draw_problem
+from envs.problems.draw import DrawnProblem, draw_problem
+from envs.problems.draw_options import DrawOptions
 from envs.problems.problem_batch import ProblemBatch, batch_of
 from envs.problems.world import ProblemSpec, World
 from envs.simulator.tables import Contexts

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from envs.catalog.reference_networks import reference_network
-from envs.problems.draw import sample_placements
 from envs.problems.problem import Problem
+from envs.problems.sampling import sample_placements
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import machine_of
 from envs.spec.device import DeviceSpec, accelerator

@@ -16,7 +16,7 @@ from envs.belief.features import ALLOWED, FEATURES
 from envs.catalog.boards import board
 from envs.episode import RewardOptions
 from envs.errors import ConfigurationError, ObjectiveError, OptionError
-from envs.problems.draw import HELD_OUT_NETWORKS
+from envs.problems.draw_options import HELD_OUT_NETWORKS, DrawOptions
 from envs.problems.runtime_world import RuntimeWorld
 from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
@@ -44,6 +44,23 @@ every_world = pytest.mark.parametrize("world", WORLDS, indirect=True)
 
 def action_of(env: TuningEnv, configuration: Configuration) -> np.int64:
     return np.int64(env.proposals().index(configuration))
+
+
+@pytest.mark.parametrize("tenants", [3, 5])
+def test_episodes_of_many_tenants(tenants: int) -> None:
+    """Side by side with problems of one: what they do not have takes no part."""
+    shares = [0.5, *[0.0] * (tenants - 2), 0.5]
+    options = DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, tenants=shares)
+    mixed = SimulatedWorld(options, 4, 0)
+    assert {spec.space.shape[0] for spec in mixed.specs} == {1, tenants}
+    env = TuningVectorEnv(8, mixed, budget=5, changes=0.5)
+    observations, _ = env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        assert observations in env.observation_space
+        observations, rewards, _, _, facts = env.step(rng.integers(0, 12, 8))
+        assert np.isfinite(rewards).all()
+        assert (facts["share"] >= 0).all()
 
 
 @every_world

@@ -70,7 +70,7 @@ def test_a_module_is_a_command(command: str) -> None:
         (["train", "draw.networks=[resnet51]"], "draw.networks=['resnet51'] must name some of"),
         (["train", "draw.plain=2"], "draw.plain=2.0 must lie in 0..1"),
         (["train", "draw.split=test"], "draw.split='test' must be one of"),
-        (["evaluate", "draw.two_tenants=-1"], "draw.two_tenants=-1.0"),
+        (["evaluate", "draw.tenants=[0.5,0.6]"], "draw.tenants=[0.5, 0.6]"),
         (["evaluate", "evaluation.seeds=0"], "evaluation.seeds=0"),
         (
             ["evaluate", "trace=resnet50", "network=[nowhere.onnx]"],

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from envs.errors import ConfigurationError, OptionError
-from envs.problems.draw import DrawOptions
+from envs.problems.draw_options import DrawOptions
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem_batch import ProblemBatch
 from envs.problems.runtime_world import RuntimeWorld

@@ -11,8 +11,10 @@ import numpy as np
 
 from envs.arrays import Placements
 from envs.belief.prior import prior_of
-from envs.problems.draw import DrawnProblem, DrawOptions, draw_problem, sample_placements
+from envs.problems.draw import DrawnProblem, draw_problem
+from envs.problems.draw_options import DrawOptions
 from envs.problems.problem import WIDE, Problem
+from envs.problems.sampling import sample_placements
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
 from envs.simulator.window import applying_s, simulated_window

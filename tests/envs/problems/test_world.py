@@ -10,13 +10,8 @@ import pytest
 import envs.problems.simulated_world
 from envs.catalog.boards import board
 from envs.errors import ConfigurationError, OptionError
-from envs.problems.draw import (
-    HELD_OUT_BOARDS,
-    HELD_OUT_NETWORKS,
-    DrawnProblem,
-    DrawOptions,
-    draw_problem,
-)
+from envs.problems.draw import DrawnProblem, draw_problem
+from envs.problems.draw_options import HELD_OUT_BOARDS, HELD_OUT_NETWORKS, DrawOptions
 from envs.problems.limits import BAND_RATIO, held_out_band
 from envs.problems.problem_batch import ProblemBatch
 from envs.problems.simulated_world import DETECTABLE_SIGMAS, VARIANTS, SimulatedWorld, disturbed
@@ -59,7 +54,7 @@ def test_problems_depend_on_the_seed_alone_however_many_processes_draw_them(
 
 MIXED = {
     "plain": 0.1,
-    "two_tenants": 0.3,
+    "tenants": [0.7, 0.3],
     "changed_boards": 0.5,
     "open_loop": 0.2,
     "small_spaces": 0.5,
@@ -113,11 +108,13 @@ def test_shares_are_those_asked_for() -> None:
 @pytest.mark.parametrize(
     ("more", "tenants", "count"),
     [
-        ({"two_tenants": 1.0}, 2, 2),
+        ({"tenants": [0.0, 1.0]}, 2, 2),
         ({"plain": 1.0}, 1, 4),
         ({"open_loop": 1.0}, 1, 3),
-        ({"plain": 1.0, "two_tenants": 1.0}, 2, 3),
-        ({"two_tenants": 0.5}, 2, 3),
+        ({"plain": 1.0, "tenants": [0.0, 1.0]}, 2, 3),
+        ({"tenants": [0.5, 0.5]}, 2, 3),
+        ({"tenants": [0.0, 0.0, 1.0]}, 3, 2),
+        ({"plain": 1.0, "tenants": [0.0, 0.0, 0.0, 0.0, 1.0]}, 5, 2),
     ],
 )
 def test_every_kind_of_problem_can_be_solved(

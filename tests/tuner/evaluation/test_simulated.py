@@ -10,14 +10,9 @@ import pytest
 from envs.catalog.boards import board
 from envs.catalog.reference_networks import reference_network
 from envs.errors import OptionError
-from envs.problems.draw import (
-    HELD_OUT_BOARDS,
-    HELD_OUT_NETWORKS,
-    DrawnProblem,
-    DrawOptions,
-    described,
-    limit_range,
-)
+from envs.problems.draw import DrawnProblem, described
+from envs.problems.draw_options import HELD_OUT_BOARDS, HELD_OUT_NETWORKS, DrawOptions
+from envs.problems.sampling import limit_range
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import device_of, machine_of
 from envs.spec.measurement import Measurement, Origin

@@ -10,8 +10,10 @@ import pytest
 from envs.belief.prior import SHORTLIST
 from envs.catalog.reference_networks import reference_network
 from envs.errors import BundleError
-from envs.problems.draw import described
+from envs.problems.draw import described, draw_problem
+from envs.problems.draw_options import DrawOptions
 from envs.problems.problem import Problem
+from envs.problems.problem import problem_of as open_problem_of
 from envs.problems.runtime_world import RuntimeWorld
 from envs.runtimes.replayed import ReplayedRuntime
 from envs.simulator.device_model import DeviceModel, model_for
@@ -25,7 +27,7 @@ from envs.spec.measurement import (
     Origin,
     TenantMeasurement,
 )
-from envs.spec.objective import Objective
+from envs.spec.objective import Objective, judge_measurement, rank
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import workload_of
 from envs.traces.reader import Trace
@@ -36,6 +38,8 @@ from tuner.policy.learned import LearnedTuner
 
 
 def problem_of(world: ConfigurationSpace, objective: Objective, **more: object) -> Problem:
+    if not world.enumerable:
+        return open_problem_of(model_for(world), objective)
     return Problem(
         world, world.catalogue, objective, world.default(), model=model_for(world), **more
     )  # type: ignore[arg-type]
@@ -159,8 +163,17 @@ def board_space(name: str, mode: str, networks: tuple[str, ...]) -> Configuratio
         space(tenants=2, max_instances=2, batches=(1, 8)),
         board_space("orin_nx_16", "15W", ("resnet50",)),
         board_space("orin_nano_8", "7W", ("resnet50", "mobilenet_v2")),
+        board_space("agx_orin_64", "MAXN", ("resnet50", "mobilenet_v2", "resnet34_1280x768")),
+        space(tenants=5, max_instances=2, batches=(1, 4)),
     ],
-    ids=["eight configurations", "two tenants", "a board", "two tenants on a board"],
+    ids=[
+        "eight configurations",
+        "two tenants",
+        "a board",
+        "two tenants on a board",
+        "three tenants on a board",
+        "five tenants",
+    ],
 )
 def test_one_bundle_serves_every_space(bundle: Bundle, world: ConfigurationSpace) -> None:
     problem = problem_of(
@@ -216,6 +229,29 @@ def test_a_window_without_power_teaches_the_rest_and_breaks_the_limit(bundle: Bu
     assert (tuner._belief.variance == masked.variance).all()
     moved = np.abs(tuner._belief.mean - whole.mean)[0, 0]
     assert np.median(moved) < 0.05, "power tells little of throughput"
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_it_solves_drawn_problems_of_many_tenants(bundle: Bundle, count: int) -> None:
+    shares = [0.0] * (count - 1) + [1.0]
+    options = DrawOptions(boards=["agx_orin_64"], tenants=shares, split="held_out")
+    drawn = draw_problem(options, np.random.default_rng(count))
+    world, truth = drawn.model.space, drawn.truth
+    assert world.shape[0] == count
+    tuner = LearnedTuner(bundle, open_problem_of(drawn.model, drawn.objective))
+    for _ in range(bundle.budget):
+        configuration = tuner.ask()
+        world.check(configuration)
+        tuner.tell(configuration, measurement_of(drawn.model, truth, configuration))
+    answer, default = (
+        judge_measurement(measured, drawn.objective, world.workload.weights)
+        for measured in (
+            measurement_of(drawn.model, truth, tuner.ask()),
+            measurement_of(drawn.model, truth, tuner._problem.default),
+        )
+    )
+    ranks = [rank(np.array(score), np.array(violation)) for score, violation in (answer, default)]
+    assert ranks[0] >= ranks[1]
 
 
 def test_a_problem_of_which_nothing_is_known_is_refused(bundle: Bundle) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from envs.belief.prior import starting_configuration
-from envs.problems.draw import DrawnProblem, DrawOptions, draw_problem
+from envs.problems.draw import DrawnProblem, draw_problem
+from envs.problems.draw_options import DrawOptions
 from envs.problems.problem import Problem
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
