@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def _bottleneck_branch(g: GraphBuilder, x: str, width: int, stride: int) -> str:
 
 def _resnet(
     g: GraphBuilder,
+    image_size: int,
     classes: int,
     depths: tuple[int, ...],
     branch: Callable[[GraphBuilder, str, int, int], str],
@@ -82,14 +84,6 @@ def _resnet(
                 x = _conv_bn(g, x, g.channels(y), 1, stride)
             x = g.relu(g.add(y, x))
     return g.linear(g.flatten(g.global_average(x)), classes)
-
-
-def _resnet18(g: GraphBuilder, image_size: int, classes: int) -> str:
-    return _resnet(g, classes, (2, 2, 2, 2), _basic_branch)
-
-
-def _resnet50(g: GraphBuilder, image_size: int, classes: int) -> str:
-    return _resnet(g, classes, (3, 4, 6, 3), _bottleneck_branch)
 
 
 def _mobilenet_v2(g: GraphBuilder, image_size: int, classes: int) -> str:
@@ -164,10 +158,16 @@ _TORCHVISION = "https://docs.pytorch.org/vision/stable/models.html"
 #: torchvision publishes the parameters and multiply-accumulates for weights of the same name.
 ARCHITECTURES: dict[str, Architecture] = {
     "resnet18": Architecture(
-        _resnet18, 11_689_512, 1.82e9, f"He et al. 2015, arXiv:1512.03385; {_TORCHVISION}"
+        partial(_resnet, depths=(2, 2, 2, 2), branch=_basic_branch),
+        11_689_512,
+        1.82e9,
+        f"He et al. 2015, arXiv:1512.03385; {_TORCHVISION}",
     ),
     "resnet50": Architecture(
-        _resnet50, 25_557_032, 4.09e9, f"He et al. 2015, arXiv:1512.03385; {_TORCHVISION}"
+        partial(_resnet, depths=(3, 4, 6, 3), branch=_bottleneck_branch),
+        25_557_032,
+        4.09e9,
+        f"He et al. 2015, arXiv:1512.03385; {_TORCHVISION}",
     ),
     "mobilenet_v2": Architecture(
         _mobilenet_v2, 3_504_872, 0.30e9, f"Sandler et al. 2018, arXiv:1801.04381; {_TORCHVISION}"

@@ -137,7 +137,6 @@ def board_like(label: str, memory_mib: float) -> Board:
 
 
 def _family(board: Board) -> str:
-    """Return the common part of the names of a family's modules, such as `Orin NX`."""
     return board.module.removeprefix("Jetson ").split(" (")[0].rsplit(" ", 2)[0]
 
 

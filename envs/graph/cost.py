@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from envs.errors import NetworkError
@@ -33,45 +32,6 @@ SHAPE_ONLY = frozenset(
         "Size",
     ]
 )
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of one run at the batch for which shapes were inferred, with FP32 numbers.
-
-    Attributes:
-        macs: multiply-accumulates.
-        weight_bytes: bytes of all weights.
-        activation_bytes: the most bytes of activations that are alive at once.
-        layers: nodes that compute something.
-    """
-
-    macs: int
-    weight_bytes: int
-    activation_bytes: int
-    layers: int
-
-
-def cost(graph: Any, shapes: Shapes, inputs: list[str], float_types: frozenset[int]) -> Cost:
-    """Return the cost of the nodes that an output depends on.
-
-    Args:
-        graph: a GraphProto; its nodes are sorted, as ONNX demands.
-        shapes: of every tensor whose shape is known.
-        inputs: names of the inputs that are not weights.
-        float_types: element types of weights; indices and shapes have other types.
-
-    Raises:
-        NetworkError: the shape of an activation is unknown. The caller adds the file's name.
-    """
-    nodes = computed_nodes(graph, shapes, inputs)
-    outputs = {output.name for output in graph.output}
-    return Cost(
-        macs=sum(macs(node, shapes) for node in nodes),
-        weight_bytes=_weight_bytes(graph, _needed_nodes(graph), float_types),
-        activation_bytes=_peak_bytes(nodes, shapes, inputs, outputs),
-        layers=sum(node.op_type not in SHAPE_ONLY for node in nodes),
-    )
 
 
 def computed_nodes(graph: Any, shapes: Shapes, inputs: list[str]) -> list[Any]:
@@ -139,7 +99,14 @@ def macs(node: Any, shapes: Shapes) -> int:
     return math.prod(result) * left[-1]
 
 
-def _weight_bytes(graph: Any, needed: list[Any], float_types: frozenset[int]) -> int:
+def weight_bytes(graph: Any, float_types: frozenset[int]) -> int:
+    """Return the bytes of all weights that an output depends on.
+
+    Args:
+        graph: a GraphProto; its nodes are sorted, as ONNX demands.
+        float_types: element types of weights; indices and shapes have other types.
+    """
+    needed = _needed_nodes(graph)
     used = {name for node in needed for name in _reads(node)}
     used |= {output.name for output in graph.output}
     numbers = sum(
@@ -156,8 +123,8 @@ def _weight_bytes(graph: Any, needed: list[Any], float_types: frozenset[int]) ->
     return int(numbers) * FP32_BYTES
 
 
-def _peak_bytes(nodes: list[Any], shapes: Shapes, inputs: list[str], outputs: set[str]) -> int:
-    """Return the most bytes alive at once when the nodes run in order.
+def peak_bytes(nodes: list[Any], shapes: Shapes, inputs: list[str], outputs: set[str]) -> int:
+    """Return the most bytes of activations alive at once when the nodes run in order.
 
     Each result has memory of its own until its last reader has run.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -61,9 +61,7 @@ def table_of(graph: ShapedGraph, name: str) -> LayerTable:
     rows = [_row(kernel, graph, used) for kernel in fuse(steps, outputs)]
     if not rows:
         raise NetworkError("it has no layer that computes")
-    columns: dict[str, Any] = dict(
-        zip(_Row._fields, map(np.asarray, zip(*rows, strict=True)), strict=True)
-    )
+    columns: dict[str, Any] = {key: np.asarray([row[key] for row in rows]) for key in rows[0]}
     input_size, output_size = (
         sum(math.prod(graph.shapes[key]) for key in keys) / graph.samples
         for keys in (graph.inputs, sorted(outputs))
@@ -71,18 +69,7 @@ def table_of(graph: ShapedGraph, name: str) -> LayerTable:
     return LayerTable(name=name, inputs=input_size, outputs=output_size, **columns)
 
 
-class _Row(NamedTuple):
-    kind: int
-    macs: float
-    weights: float
-    reads: float
-    writes: float
-    reduction: float
-    channels: float
-    dla: bool
-
-
-def _row(kernel: list[Operation], graph: ShapedGraph, used: set[str]) -> _Row:
+def _row(kernel: list[Operation], graph: ShapedGraph, used: set[str]) -> dict[str, Any]:
     head, *rest = kernel
     inside = {name for step in kernel for name in step.outputs}
     read = {name for step in kernel for name in step.reads} - inside
@@ -95,16 +82,16 @@ def _row(kernel: list[Operation], graph: ShapedGraph, used: set[str]) -> _Row:
     # A table of embeddings is not an activation, but its rows are read for one sample alone.
     is_embedding = head.op_type == "Gather" and not head.is_activation[0]
     rows = math.prod(head.output_shape) if is_embedding else 0
-    return _Row(
-        kind=LAYER_KINDS.index(kind),
-        macs=head.macs / graph.samples,
-        weights=_weights(kernel),
-        reads=(sum(math.prod(graph.shapes[name]) for name in read) + rows) / graph.samples,
-        writes=written / graph.samples,
-        reduction=_reduction(head),
-        channels=_channels(head, kind),
-        dla=all(dla_rules.supports(step) for step in kernel),
-    )
+    return {
+        "kind": LAYER_KINDS.index(kind),
+        "macs": head.macs / graph.samples,
+        "weights": _weights(kernel),
+        "reads": (sum(math.prod(graph.shapes[name]) for name in read) + rows) / graph.samples,
+        "writes": written / graph.samples,
+        "reduction": _reduction(head),
+        "channels": _channels(head, kind),
+        "dla": all(dla_rules.supports(step) for step in kernel),
+    }
 
 
 def _kind(head: Operation) -> str:

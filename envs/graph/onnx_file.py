@@ -22,21 +22,16 @@ MEMORY = "_ORT_MEM_ADDR_"
 MAX_NODES, MAX_CALLS = 200_000, 64
 
 
-def open_model(path: Path) -> tuple[Any, str]:
-    """Return the ModelProto in `path`, without its external data, and the SHA-256 of all its files.
+def open_model(path: Path) -> tuple[Any, str, bytes | None]:
+    """Return a ModelProto without its external data, the SHA-256 of all its files, and its content.
+
+    The content is that of the file, for `check_model`; None if part of the model lies in other
+    files.
 
     Raises:
         NetworkError: the file is missing, is not an ONNX file, was made for training, or refers to
             files outside its folder.
         DependencyError: onnx is not installed.
-    """
-    return open_with_content(path)[:2]
-
-
-def open_with_content(path: Path) -> tuple[Any, str, bytes | None]:
-    """Return what `open_model` returns, and the content of the file for `check_model`.
-
-    The content is None if part of the model lies in other files.
     """
     onnx = optional_import("onnx", "networks")
     decode_error = optional_import("google.protobuf.message", "networks").DecodeError

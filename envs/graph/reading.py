@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import NetworkError
-from envs.graph.cost import Shapes, cost
-from envs.graph.onnx_file import check_model, open_with_content
+from envs.graph.cost import SHAPE_ONLY, Shapes, computed_nodes, macs, peak_bytes, weight_bytes
+from envs.graph.onnx_file import check_model, open_model
 from envs.graph.shapes import ShapedGraph, check_batch, file_in_errors, served_inputs, shape_graph
 from envs.optional import optional_import
 from envs.spec.network import Network, TensorSpec
@@ -32,22 +32,21 @@ def read_network(path: str | Path, name: str | None = None) -> Network:
 
 def describe(graph: ShapedGraph, sha256: str, path: Path, name: str | None = None) -> Network:
     """Return the description of a graph that was read from `path`, as `read_network` does."""
+    shapes, samples, outputs = graph.shapes, graph.samples, graph.graph.output
     with file_in_errors(path):
-        total = cost(graph.graph, graph.shapes, graph.inputs, graph.float_types)
+        nodes = computed_nodes(graph.graph, shapes, graph.inputs)
+        total_macs = sum(macs(node, shapes) for node in nodes)
+    peak = peak_bytes(nodes, shapes, graph.inputs, {output.name for output in outputs})
     inputs = {value.name: value for value in graph.graph.input}
     return Network(
         name=path.stem if name is None else name,
         sha256=sha256,
-        macs=total.macs // graph.samples,
-        weight_bytes=total.weight_bytes,
-        activation_bytes=math.ceil(total.activation_bytes / graph.samples),
-        layers=total.layers,
-        inputs=tuple(
-            _spec(inputs[name], graph.shapes, graph.samples, path) for name in graph.inputs
-        ),
-        outputs=tuple(
-            _spec(value, graph.shapes, graph.samples, path) for value in graph.graph.output
-        ),
+        macs=total_macs // samples,
+        weight_bytes=weight_bytes(graph.graph, graph.float_types),
+        activation_bytes=math.ceil(peak / samples),
+        layers=sum(node.op_type not in SHAPE_ONLY for node in nodes),
+        inputs=tuple(_spec(inputs[name], shapes, samples, path) for name in graph.inputs),
+        outputs=tuple(_spec(value, shapes, samples, path) for value in outputs),
         fixed_batch=graph.fixed_batch,
     )
 
@@ -57,7 +56,7 @@ def read_graph(path: Path) -> tuple[ShapedGraph, str]:
 
     The errors are those of `read_network`.
     """
-    model, sha256, content = open_with_content(path)
+    model, sha256, content = open_model(path)
     # Before the checker, whose message would only say that the model is invalid.
     check_batch(served_inputs(model), model.graph.output, path)
     check_model(path, content)

@@ -135,7 +135,6 @@ def reading_fault(sample: BoardSample, has_power: bool) -> str:
 
 
 def _watts_fault(samples: Sequence[BoardSample], has_power: bool) -> str:
-    """Return why a window of power readings cannot be used; "" if it can."""
     first = samples[0]
     lost = [
         rail
@@ -160,7 +159,6 @@ def _watts_fault(samples: Sequence[BoardSample], has_power: bool) -> str:
 
 
 def _counter_fault(samples: Sequence[BoardSample]) -> str:
-    """Return why a window of energy counters cannot be used; "" if it can."""
     span_s = samples[-1].time_s - samples[0].time_s
     for rail in samples[0].energy_j:
         energy_j = _counted_j(samples, rail)

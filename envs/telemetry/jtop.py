@@ -18,7 +18,7 @@ from envs.errors import SensorError
 from envs.telemetry.board import BoardFiles
 from envs.telemetry.child import LineChild
 from envs.telemetry.protocol import BoardSample
-from envs.telemetry.rails import nominal_steps_w, sample_of_rails
+from envs.telemetry.rails import STEPS_W, sample_of_rails
 
 NAME = "jtop"
 SOCKET = Path("run/jtop.sock")
@@ -78,7 +78,7 @@ def sample_of(line: str, when_s: float, board: BoardFiles) -> BoardSample:
         }
         return sample_of_rails(
             rails_w,
-            nominal_steps_w(rails_w),
+            {rail: STEPS_W.get(rail, math.nan) for rail in rails_w},
             when_s,
             temperatures_c={
                 str(zone): float(celsius) for zone, celsius in data["temperatures_c"].items()

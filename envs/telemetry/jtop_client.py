@@ -57,7 +57,6 @@ def main(interval_s: float) -> int:
 
 
 def _write(fields: Fields) -> None:
-    """Write one line; end the process if nobody reads it."""
     try:
         sys.stdout.write(json.dumps(fields) + "\n")
         sys.stdout.flush()

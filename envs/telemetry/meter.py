@@ -64,8 +64,6 @@ class PowerMeter:
 
 
 class _Readings:
-    """The readings of one window, taken by a thread of its own."""
-
     def __init__(self, sensor: Sensor, interval_s: float) -> None:
         self.samples: list[BoardSample] = []
         self._sensor = sensor

@@ -143,7 +143,6 @@ class NvmlSensor:
         }
 
     def _ask(self, function: str, *arguments: Any) -> Any:
-        """Return an answer of the library; None if this board does not give it."""
         try:
             return getattr(self._nvml, function)(self._handle, *arguments)
         except self._nvml.NVMLError:

@@ -66,8 +66,3 @@ def sample_of_rails(
 def step_w(volts: float, amperes: float, shunt_ohm: float) -> float:
     """Return the smallest change of power that shows: one step of current and one of voltage."""
     return volts * SHUNT_STEP_V / shunt_ohm + abs(amperes) * BUS_STEP_V
-
-
-def nominal_steps_w(names: Iterable[str]) -> dict[str, float]:
-    """Return the step of each rail without its voltage and current; NaN for unknown rails."""
-    return {name: STEPS_W.get(name, math.nan) for name in names}

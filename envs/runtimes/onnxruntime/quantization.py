@@ -63,7 +63,7 @@ def quantized(path: Path, network: Network, cache: Path, seed: int = 0, samples:
             f"{path} needs {needed_mib:,.0f} MiB to be quantised, more than there is here: "
             "serve it in FP32 only"
         )
-    model, sha256 = open_model(path)
+    model, sha256, _ = open_model(path)
     check_not_quantised(model, str(path))
     if sha256 != network.sha256:
         raise NetworkError(f"{path} has changed since it was read as {network.name}: read it again")

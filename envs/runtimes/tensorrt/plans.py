@@ -154,7 +154,7 @@ class EnginePlans:
 
         Nothing outside its folder is read.
         """
-        model, sha256 = open_model(self._paths[tenant])
+        model, sha256, _ = open_model(self._paths[tenant])
         if sha256 != self.network(tenant).sha256:
             raise NetworkError(
                 f"{self._paths[tenant]} has changed since it was read as "
