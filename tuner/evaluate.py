@@ -32,8 +32,8 @@ from tuner.evaluation.report import write_report
 from tuner.evaluation.running import BUDGETS, compare
 from tuner.evaluation.sentences import headline, learning_sentence, origin_label
 from tuner.evaluation.simulated import SimulatedCases, simulated_cases
-from tuner.evaluation.statistics import Summary, measurements_to_reach, summaries
-from tuner.evaluation.tables import write_runs_csv, write_summary_csv
+from tuner.evaluation.statistics import summaries
+from tuner.evaluation.tables import COLUMNS, text_rows, write_runs_csv, write_summary_csv
 from tuner.options import read_networks, versions
 from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner
@@ -237,34 +237,12 @@ def _oracle(trace: Trace, problem: Problem) -> Tuner:
 
 
 #: The columns that fit a terminal; the report has them all.
-HEADINGS = [
-    "tuner",
-    "optimum [%]",
-    "5th [%]",
-    "feasible [%]",
-    "5 % beyond [%]",
-    "broke limit [%]",
-    "spent [s]",
-    "to 97 %",
-]
-
-
-def row_of(comparison: Comparison, each: Summary) -> list[str]:
-    """Return one tuner at one budget under `HEADINGS`."""
-    shares = (
-        each.share_mean,
-        each.share_p5,
-        each.feasible_share,
-        each.overrun_share,
-        each.broken_share,
-    )
-    reached = measurements_to_reach(comparison, each.tuner)
-    return [
-        each.tuner,
-        *(f"{100 * share:.1f}" for share in shares),
-        f"{each.spent_s:.0f}",
-        str(reached or "-"),
-    ]
+TERMINAL = tuple(
+    column
+    for column in COLUMNS
+    if column.field
+    in ("share_mean", "share_p5", "feasible_share", "overrun_share", "broken_share", "spent_s")
+)
 
 
 def show(report: Report) -> None:
@@ -276,14 +254,7 @@ def show(report: Report) -> None:
     every = summaries(comparison)
     for budget in (3, 8):
         print(f"\nafter {budget} measurements ({origin_label(trace)})")
-        table(
-            HEADINGS,
-            [
-                row_of(comparison, each)
-                for each in sorted(every, key=lambda each: -each.share_mean)
-                if each.budget == budget
-            ],
-        )
+        table(*text_rows(comparison, every, budget, TERMINAL))
     for check in report.live:
         print(f"{check.label}: {check.sentence()}")
     print(f"report: {report.html}\nfigures: {report.csv}")

@@ -18,7 +18,6 @@ from envs.spec.measurement import MeasurementBatch, Outcome
 from envs.spec.objective import Objectives, verdict_of
 from envs.spec.space import Configuration
 from envs.traces.reader import Trace
-from tuner.search.candidate_index import CandidateIndex
 from tuner.search.oracle import best_scores
 
 #: One run: gives the outcome of a configuration. It remembers which one was applied before, and how
@@ -114,7 +113,6 @@ class TraceCases:
             objective,
             start,
             model=self._model,
-            shared={"index": self._index},
         )
         row, score, exists = best_scores(self.trace.batch, weights, objective.batch())
         violation = verdict_of(self.trace.batch.take(row), weights, objective).violation
@@ -128,14 +126,10 @@ class TraceCases:
         return Case(
             objective.describe(space.workload.names),
             problem,
-            lambda _: self.outcome,
+            lambda _: self.trace.outcome,
             best,
             groups=groups,
         )
-
-    @cached_property
-    def _index(self) -> CandidateIndex:
-        return CandidateIndex.of(self.trace.space, self.trace.placements)
 
     @cached_property
     def _model(self) -> DeviceModel | None:
@@ -144,19 +138,6 @@ class TraceCases:
             return model_for(self.trace.space)
         except OptionError:
             return None
-
-    @cached_property
-    def _recorded(self) -> dict[Configuration, Outcome]:
-        every = map(Configuration.of, self.trace.placements)
-        return {configuration: self.trace.outcome(configuration) for configuration in every}
-
-    def outcome(self, configuration: Configuration) -> Outcome:
-        """Return the recorded outcome."""
-        return (
-            self._recorded[configuration]
-            if configuration in self._recorded
-            else self.trace.outcome(configuration)
-        )
 
 
 def starting_configuration(trace: Trace) -> Configuration:

@@ -25,7 +25,6 @@ from tuner.evaluation.report_style import STYLE
 from tuner.evaluation.sentences import (
     headline,
     learning_sentence,
-    limits_in_words,
     origin_label,
     times,
 )
@@ -101,7 +100,7 @@ def _plots(comparison: Comparison, trace: Trace | None, focus: str, budget: int)
             f" dashed: within {100 * (1 - NEAR_OPTIMUM):.0f} % of the optimum.</p>",
         ]
     if trace is not None:
-        limits = limits_in_words(comparison, representative(comparison), trace.space.workload.names)
+        limits = comparison.cases[representative(comparison)].name
         parts += [
             f"<h2>What is the answer of each tuner after {times(budget)}?</h2>",
             f"<p>The objective of medium difficulty: {escape(limits)}. Each small dot is a recorded"

@@ -5,12 +5,12 @@ Every measurement counts, the first one too.
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -131,9 +131,9 @@ def compare(
     if not factories or not len(cases) or not seeds:
         raise OptionError("a comparison needs at least one tuner, one objective and one seed")
     longest = {name: (max_budget or {}).get(name, max(budgets, default=0)) for name in factories}
-    task = _Task(factories, cases, tuple(seeds), tuple(budgets), longest)
+    run = partial(_run_case, factories, cases, tuple(seeds), tuple(budgets), longest)
     compared, records = [], []
-    for case, runs in _run_all(task, jobs):
+    for case, runs in _run_all(run, len(cases), jobs):
         compared.append(case)
         records += runs
         if progress is not None:
@@ -150,39 +150,37 @@ def compare(
     )
 
 
-@dataclass(frozen=True)
-class _Task:
-    """The inputs of a process that runs the tuners on any case."""
-
-    factories: Factories
-    cases: Cases | Sequence[Case]
-    seeds: tuple[int, ...]
-    budgets: tuple[int, ...]
-    longest: Mapping[str, int]
+CaseRuns = tuple[ComparedCase, list[Record]]
 
 
-def _run_all(task: _Task, jobs: int) -> Iterator[tuple[ComparedCase, list[Record]]]:
-    count = len(task.cases)
+def _run_all(run: Callable[[int], CaseRuns], count: int, jobs: int) -> Iterator[CaseRuns]:
     if jobs < 2 or count < 2:
-        yield from map(_run_case, itertools.repeat(task), range(count))
+        yield from map(run, range(count))
         return
     # New processes: a fork would copy threads that draw the progress bar.
     with ProcessPoolExecutor(
         min(jobs, count), mp_context=multiprocessing.get_context("spawn")
     ) as executor:
-        yield from executor.map(_run_case, itertools.repeat(task, count), range(count))
+        yield from executor.map(run, range(count))
 
 
-def _run_case(task: _Task, index: int) -> tuple[ComparedCase, list[Record]]:
-    case = task.cases[index]
+def _run_case(
+    factories: Factories,
+    cases: Cases | Sequence[Case],
+    seeds: tuple[int, ...],
+    budgets: tuple[int, ...],
+    longest: Mapping[str, int],
+    index: int,
+) -> CaseRuns:
+    case = cases[index]
     compared = ComparedCase.of(case)
-    longest = usable_budgets(task.budgets, compared.candidates)[-1]
+    most = usable_budgets(budgets, compared.candidates)[-1]
     records = []
-    for name, factory in task.factories.items():
-        for seed in task.seeds:
+    for name, factory in factories.items():
+        for seed in seeds:
             # Cases get different seeds: one unlucky order of trials must not decide all of them.
-            problem = replace(case.problem, seed=seed * len(task.cases) + index)
-            budget = min(longest, task.longest[name])
+            problem = replace(case.problem, seed=seed * len(cases) + index)
+            budget = min(most, longest[name])
             run = run_tuner(factory(problem), problem, case.session(seed), budget, case.truth)
             records.append(Record(name, index, seed, run))
     return compared, records

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,18 +147,6 @@ def learning_sentence(comparison: Comparison, trace: Trace | None, focus: str) -
         measurements_to_reach(comparison, focus),
         cost_to_reach(comparison, focus)[0],
     )
-
-
-def limits_in_words(comparison: Comparison, case: int, names: Sequence[str]) -> str:
-    """Return the limits of one case, to three digits."""
-    limits = comparison.cases[case].objective
-    parts = [
-        f"{name} p99 at most {limit:.3g} ms"
-        for name, limit in zip(names, limits.p99_ms, strict=True)
-        if math.isfinite(limit)
-    ]
-    parts += [f"power at most {limits.power_w:.3g} W"] if math.isfinite(limits.power_w) else []
-    return ", ".join(parts) or "no limit"
 
 
 def origin_label(trace: Trace | None) -> str:

@@ -128,7 +128,10 @@ def _plain(cell: object) -> str:
 
 
 def text_rows(
-    comparison: Comparison, summaries: Sequence[Summary], budget: int | None = None
+    comparison: Comparison,
+    summaries: Sequence[Summary],
+    budget: int | None = None,
+    columns: Sequence[Column] = COLUMNS,
 ) -> tuple[list[str], list[list[str]]]:
     """Return a table for people, best mean first within a budget.
 
@@ -136,13 +139,14 @@ def text_rows(
         comparison: of the tuners.
         summaries: of the comparison.
         budget: only this one; all of them, with a column for it, if None.
+        columns: to show.
 
     Returns:
         The headings, with units, and the rows. A column without any number is left out.
     """
     chosen = [each for each in summaries if budget is None or each.budget == budget]
     chosen.sort(key=lambda each: (each.budget, -np.nan_to_num(each.share_mean, nan=-np.inf)))
-    columns = [column for column in COLUMNS if any(map(math.isfinite, map(column.value, chosen)))]
+    columns = [column for column in columns if any(map(math.isfinite, map(column.value, chosen)))]
     headings = ["tuner", *(["measurements"] if budget is None else [])]
     headings += [f"{column.heading}, {column.unit}" for column in columns]
     headings.append(f"tries to {100 * NEAR_OPTIMUM:.0f} %")

@@ -44,31 +44,21 @@ class OptunaSearch(CandidateSearch):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self._optuna = optional_import("optuna", "train")
-        # Since Optuna 5 constraints belong to the trial; before, a sampler needs a function.
-        self._trial_has_constraints = hasattr(self._optuna.trial.Trial, "set_constraint")
-        self._limited = bool(
-            np.isfinite([*problem.objective.p99_ms, problem.objective.power_w]).any()
-        )
         self._study = self._new_study()
         self._distributions = self._knob_distributions()
         self._outcomes = 0
         self._lowest_score = math.inf
 
-    def _sampler(self, seed: int, **constraints: Any) -> Any:
+    def _sampler(self, seed: int) -> Any:
         raise NotImplementedError
 
     def _new_study(self) -> Any:
-        constraints = (
-            {"constraints_func": _no_constraints}
-            if self._limited and not self._trial_has_constraints
-            else {}
-        )
         verbosity = self._optuna.logging.get_verbosity()
         self._optuna.logging.set_verbosity(logging.WARNING)  # "A new study created in memory"
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", self._optuna.exceptions.ExperimentalWarning)
-                sampler = self._sampler(int(self.rng.integers(2**31)), **constraints)
+                sampler = self._sampler(int(self.rng.integers(2**31)))
             return self._optuna.create_study(sampler=sampler, direction="maximize")
         finally:
             self._optuna.logging.set_verbosity(verbosity)
@@ -123,23 +113,15 @@ class OptunaSearch(CandidateSearch):
         params: dict[str, int] = {}
         for knob, (instances, level) in enumerate(settings):
             params |= {f"instances_{knob}": instances, f"level_{knob}": max(level, 0)}
+        margins = enumerate(limit_margins(outcome, self.problem.objective))
         trial = self._optuna.trial.create_trial(
             params=params,
             distributions=self._distributions,
             value=score,
-            **self._constraints(outcome),
+            constraints={str(limit): margin for limit, margin in margins},
         )
         self._study.add_trial(trial)
         self._outcomes += 1
-
-    def _constraints(self, outcome: Outcome) -> dict[str, Any]:
-        """Return the arguments of a trial that say how far each limit was broken."""
-        if not self._limited:
-            return {}
-        margins = limit_margins(outcome, self.problem.objective)
-        if self._trial_has_constraints:
-            return {"constraints": {str(i): value for i, value in enumerate(margins)}}
-        return {"system_attrs": {"constraints": margins}}
 
 
 class TpeSearch(OptunaSearch):
@@ -150,14 +132,13 @@ class TpeSearch(OptunaSearch):
 
     tries = 10
 
-    def _sampler(self, seed: int, **constraints: Any) -> Any:
+    def _sampler(self, seed: int) -> Any:
         return self._optuna.samplers.TPESampler(
             n_startup_trials=1,
             n_ei_candidates=100,
             multivariate=True,
             constant_liar=False,
             seed=seed,
-            **constraints,
         )
 
 
@@ -170,8 +151,8 @@ class GpSearch(OptunaSearch):
 
     startup = 3
 
-    def _sampler(self, seed: int, **constraints: Any) -> Any:
-        return self._optuna.samplers.GPSampler(n_startup_trials=1, seed=seed, **constraints)
+    def _sampler(self, seed: int) -> Any:
+        return self._optuna.samplers.GPSampler(n_startup_trials=1, seed=seed)
 
     def _suggest(self) -> tuple[IntArray, IntArray]:
         torch = optional_import("torch", "train")
@@ -181,8 +162,3 @@ class GpSearch(OptunaSearch):
             return super()._suggest()
         finally:
             torch.set_num_threads(threads)
-
-
-def _no_constraints(trial: Any) -> list[float]:
-    """Make a sampler before Optuna 5 use the constraints that are stored with the trials."""
-    raise NotImplementedError
