@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from envs.errors import NoFeasibleConfiguration, StorageError
+from envs.errors import NoFeasibleConfiguration
+from envs.files import write_text
 from envs.problems.problem import Problem
 from envs.simulator.device_model import WINDOW_S
 from envs.spec.measurement import Failure, Measurement, Outcome
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str]) -> int:
 def tune(options: TuneCommand) -> int:
     """Tune, print the answer, and keep it."""
     began_s = time.perf_counter()
+    options.serve.check()  # before a bar is drawn
     with progress_bar("measuring", options.measurements) as advance:
 
         def show(configuration: Configuration, outcome: Outcome) -> None:
@@ -80,7 +82,7 @@ def tune(options: TuneCommand) -> int:
         )
     print_answer(answer, time.perf_counter() - began_s)
     if options.out:
-        write_answer(options.out, answer)
+        write_text(options.out, json.dumps(answer.to_dict(), indent=2) + "\n")
     if not answer.limits_kept:
         raise NoFeasibleConfiguration(infeasible(answer))
     return 0
@@ -110,7 +112,7 @@ def infeasible(answer: Answer) -> str:
 def print_answer(answer: Answer, elapsed_s: float) -> None:
     """Print the measurements as a table, then the answer in words."""
     space, objective = answer.problem.space, answer.problem.objective
-    names = space.workload.names
+    names, device = space.workload.names, space.device.name.split(" (")[0]
     rows = []
     for number, (configuration, outcome) in enumerate(answer.tried, start=1):
         note = "confirms" if number > answer.searched else "default" if number == 1 else ""
@@ -118,7 +120,7 @@ def print_answer(answer: Answer, elapsed_s: float) -> None:
     throughputs = [f"{name} [inferences/s]" for name in names]
     latencies = [f"p99 {name} [ms]" for name in names]
     head = ["#", "configuration (instances x batch)", *throughputs, *latencies, "power [W]"]
-    print(f"{space.device.name} ({answer.origin}): {objective.describe(names)}")
+    print(f"{device} ({answer.origin}): {objective.describe(names)}")
     table([*head, "limits", ""], rows)
     score, default = (
         answer.problem.judge(each)[0] for each in (answer.outcome, answer.tried[0][1])
@@ -128,7 +130,7 @@ def print_answer(answer: Answer, elapsed_s: float) -> None:
     for name, each in answer.networks.items():
         print(f"  {name}: {each.throughput_ips:.1f} inferences/s, p99 {each.p99_ms:.1f} ms")
     if answer.networks:
-        print(f"  confirmed by a second window, {answer.origin} on {space.device.name}")
+        print(f"  confirmed by a second window, {answer.origin} on {device}")
         if default > 0:
             print(f"  {score / default:.2f} times the default{weighted}")
     windows = [outcome for _, outcome in answer.tried]
@@ -151,14 +153,6 @@ def cells(problem: Problem, outcome: Outcome) -> list[str]:
         f"{outcome.power_w:.1f}" if outcome.power_w > 0 else "-",
         "kept" if problem.judge(outcome)[1] <= 0 else "broken",
     ]
-
-
-def write_answer(path: Path, answer: Answer) -> None:
-    """Write the answer as JSON."""
-    try:
-        path.write_text(json.dumps(answer.to_dict(), indent=2) + "\n")
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 if __name__ == "__main__":
