@@ -19,12 +19,19 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.fidelity_tables import (
+    errors_table,
+    influence_table,
+    median_error,
+    plot,
+    rows_table,
+    worst_error,
+)
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.fitting import Fit, fit
 from benchmarks.published import Row, published
-from benchmarks.regimes import EAGER_BATCHES, Influence, eager_table, influences, native_table
+from benchmarks.regimes import EAGER_BATCHES, eager_table, influences, native_table
 from envs.arrays import FloatArray
-from envs.optional import optional_import
 from envs.simulator.parameters import FITTED, PARAMETERS
 from tuner.console import progress_bar, table
 
@@ -47,99 +54,6 @@ def left_out(rows: list[Row], whole: Fit, advance: Callable[[str], None]) -> Flo
         ]
         advance(source)
     return result
-
-
-def errors_table(
-    title: str, rows: list[Row], inside: FloatArray, outside: FloatArray, key: Callable[[Row], str]
-) -> None:
-    """Print the median and the largest error by a key of the rows."""
-    print(title)
-    lines = []
-    for name in dict.fromkeys(key(row) for row in rows):
-        member = np.array([key(row) == name for row in rows])
-        calm = member & np.array([row.steady for row in rows])
-        signed = np.log(inside[member])
-        lines.append(
-            [
-                name,
-                str(member.sum()),
-                *(f"{value:.0%}" for value in (_median(inside[member]), _worst(inside[member]))),
-                f"{np.median(signed):+.0%}",
-            ]
-            + [
-                f"{value:.0%}"
-                for value in (
-                    _median(inside[calm]),
-                    _worst(inside[calm]),
-                    _median(outside[member]),
-                    _worst(outside[member]),
-                )
-            ]
-        )
-    table(
-        [
-            "",
-            "rows",
-            "median",
-            "worst",
-            "bias",
-            "median, clocks known",
-            "worst, clocks known",
-            "left-out median",
-            "left-out worst",
-        ],
-        lines,
-    )
-
-
-def _median(found: FloatArray) -> float:
-    return float(np.median(np.abs(found - 1))) if len(found) else float("nan")
-
-
-def _worst(found: FloatArray) -> float:
-    return float(np.max(np.abs(found - 1))) if len(found) else float("nan")
-
-
-def rows_table(rows: list[Row], inside: FloatArray, outside: FloatArray) -> None:
-    """Print published against model for every row."""
-    lines = [
-        [
-            *(
-                row.source,
-                row.board,
-                row.network,
-                row.note or row.mode,
-                row.run,
-                f"{row.gpu_batch}/{row.dla_batch}",
-                row.quantity,
-            ),
-            *(
-                f"{row.value:.4g}",
-                f"{row.value * mine:.4g}",
-                f"{mine - 1:+.0%}",
-                f"{other - 1:+.0%}",
-                "" if row.steady else "clocks unknown",
-            ),
-        ]
-        for row, mine, other in zip(rows, inside, outside, strict=True)
-    ]
-    table(
-        [
-            "source",
-            "board",
-            "network",
-            "mode",
-            "run",
-            "batch",
-            "quantity",
-            "published",
-            "model",
-            "in",
-            "out",
-            "",
-        ],
-        lines,
-    )
 
 
 def judge(rows: list[Row], inside: FloatArray, outside: FloatArray) -> list[Figure]:
@@ -168,19 +82,24 @@ def judge(rows: list[Row], inside: FloatArray, outside: FloatArray) -> list[Figu
         )  # type: ignore[misc]
         label = f"ResNet-50 on AGX Orin, MLPerf, {name}"
         figures += [
-            figure(f"{label}: median error of all rows", 100 * _median(mine), "%", "<= 10"),
-            figure(f"{label}: worst error of all rows", 100 * _worst(mine), "%", "<= 20"),
+            figure(f"{label}: median error of all rows", 100 * median_error(mine), "%", "<= 10"),
+            figure(f"{label}: worst error of all rows", 100 * worst_error(mine), "%", "<= 20"),
             figure(
                 f"{label}: median error where the clocks are known",
-                100 * _median(calm),
+                100 * median_error(calm),
                 "%",
                 "<= 10",
             ),
             figure(
-                f"{label}: worst error where the clocks are known", 100 * _worst(calm), "%", "<= 20"
+                f"{label}: worst error where the clocks are known",
+                100 * worst_error(calm),
+                "%",
+                "<= 20",
             ),
             figure(
-                f"{label}: median error of all rows, source left out", 100 * _median(other), "%"
+                f"{label}: median error of all rows, source left out",
+                100 * median_error(other),
+                "%",
             ),
         ]
     for name, test in (
@@ -195,18 +114,22 @@ def judge(rows: list[Row], inside: FloatArray, outside: FloatArray) -> list[Figu
         ("Xavier NX", lambda row: row.group == "mlperf" and row.board == "xavier_nx"),
     ):
         mine, other = pick(test)
-        figures.append(figure(f"MLPerf, {name}: median error", 100 * _median(mine), "%", "<= 15"))
         figures.append(
-            figure(f"MLPerf, {name}: median error, source left out", 100 * _median(other), "%")
+            figure(f"MLPerf, {name}: median error", 100 * median_error(mine), "%", "<= 15")
+        )
+        figures.append(
+            figure(f"MLPerf, {name}: median error, source left out", 100 * median_error(other), "%")
         )
     for source in ("DLA-SW README", "cuDLA-samples"):
         mine, other = pick(lambda row, s=source: row.group == "dla" and row.source == s)  # type: ignore[misc]
         figures.append(
-            figure(f"DLA tables, {source}: median error", 100 * _median(mine), "%", "<= 10")
+            figure(f"DLA tables, {source}: median error", 100 * median_error(mine), "%", "<= 10")
         )
         figures.append(
             figure(
-                f"DLA tables, {source}: median error, source left out", 100 * _median(other), "%"
+                f"DLA tables, {source}: median error, source left out",
+                100 * median_error(other),
+                "%",
             )
         )
     return figures + _contention_figures(rows, inside, outside)
@@ -249,7 +172,7 @@ def _contention_figures(rows: list[Row], inside: FloatArray, outside: FloatArray
         if row.quantity == "gain"
     ]
     mine = [inside[i] for i, row in enumerate(rows) if row.group == "rails"]
-    figures.append(figure("rails: median error", 100 * _median(np.array(mine)), "%"))
+    figures.append(figure("rails: median error", 100 * median_error(np.array(mine)), "%"))
     return figures
 
 
@@ -320,28 +243,6 @@ def regimes(fitted: Fit) -> list[Figure]:
     ]
 
 
-def influence_table(found: list[Influence]) -> None:
-    """Print what the assumptions that no public number checks can do."""
-    print(
-        "Assumptions: what the best configuration of the nominal value loses if the truth is at "
-        "either end of the range"
-    )
-    lines = [
-        [
-            each.name,
-            f"{each.low:.3g} .. {each.high:.3g}",
-            f"{each.changed:.0%}",
-            f"{each.broken:.0%}",
-            f"{each.regret:.1%}",
-            f"{each.worst:.1%}",
-        ]
-        for each in found
-    ]
-    table(
-        ["assumption", "range", "other best", "breaks a limit", "mean loss", "largest loss"], lines
-    )
-
-
 def write(fitted: Fit, path: Path = FITTED) -> None:
     """Write the file that the model reads."""
     document = {
@@ -353,34 +254,43 @@ def write(fitted: Fit, path: Path = FITTED) -> None:
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def plot(rows: list[Row], inside: FloatArray, path: Path) -> None:
-    """Plot published against model, by quantity."""
-    pyplot = optional_import("matplotlib.pyplot", "train")
-    drawn, panels = pyplot.subplots(1, 3, figsize=(15, 5))
-    for panel, quantity in zip(panels, ("throughput_ips", "latency_ms", "wall_w"), strict=True):
-        for name in dict.fromkeys(row.network for row in rows if row.quantity == quantity):
-            points = [
-                (row.value, row.value * mine)
-                for row, mine in zip(rows, inside, strict=True)
-                if row.quantity == quantity and row.network == name
-            ]
-            panel.loglog(
-                *zip(*points, strict=True),
-                ".",
-                label=name if not name.replace(".", "").isdigit() else "language model",
-            )
-        ends = np.array(
-            [
-                min(row.value for row in rows if row.quantity == quantity),
-                max(row.value for row in rows if row.quantity == quantity),
-            ]
-        )
-        for factor, style in ((1.0, "-"), (0.8, ":"), (1.25, ":")):
-            panel.loglog(ends, ends * factor, "k" + style, linewidth=0.7)
-        panel.set(xlabel=f"published {quantity}", ylabel=f"model {quantity}")
-        panel.legend(fontsize=7)
-    drawn.tight_layout()
-    drawn.savefig(path, dpi=110)
+def show(rows: list[Row], inside: FloatArray, outside: FloatArray, fitted: Fit) -> None:
+    """Print the errors by several keys, contention and rails row by row, and the fitted values."""
+    benchmark = [i for i, row in enumerate(rows) if row.group == "mlperf"]
+    mlperf, mine, other = [rows[i] for i in benchmark], inside[benchmark], outside[benchmark]
+    errors_table("By source", rows, inside, outside, lambda row: row.source)
+    errors_table(
+        "By group and quantity", rows, inside, outside, lambda row: f"{row.group} {row.quantity}"
+    )
+    errors_table("MLPerf by network", mlperf, mine, other, lambda row: row.network)
+    errors_table("MLPerf by board", mlperf, mine, other, lambda row: row.board)
+    errors_table(
+        "MLPerf by board, network and quantity",
+        mlperf,
+        mine,
+        other,
+        lambda row: f"{row.board} {row.network} {row.quantity}",
+    )
+    contended = [i for i, row in enumerate(rows) if row.group in ("contention", "rails")]
+    rows_table([rows[i] for i in contended], inside[contended], outside[contended])
+    lines = [
+        [name, group, f"{value:g}", f"{PARAMETERS[name].nominal:g}"]
+        for group, part in fitted.values.items()
+        for name, value in part.items()
+    ]
+    table(["parameter", "fitted for", "value", "nominal"], lines)
+
+
+def assumptions(fitted: Fit) -> list[Figure]:
+    """Move each assumption over its range, print what that can do, and return the figures."""
+    count = 6 * (2 + sum(each.assumed for each in PARAMETERS.values()))
+    with progress_bar("assumptions", count) as advance:
+        found = influences(fitted.sets()["ampere"], advance)
+    influence_table(found)
+    return [
+        figure(f"assumption {each.name}: largest loss over its range", 100 * each.worst, "%")
+        for each in found
+    ]
 
 
 def main() -> int:
@@ -406,53 +316,19 @@ def main() -> int:
         advance("all")
         inside = fitted.ratios(rows)
         outside = np.full(len(rows), np.nan) if given.quick else left_out(rows, fitted, advance)
-    found: list[Influence] = []
-    if not given.quick:
-        with progress_bar(
-            "assumptions", 6 * (2 + sum(each.assumed for each in PARAMETERS.values()))
-        ) as advance:
-            found = influences(fitted.sets()["ampere"], advance)
     if given.write:
         write(fitted)
     if given.rows:
         rows_table(rows, inside, outside)
-    benchmark = [i for i, row in enumerate(rows) if row.group == "mlperf"]
-    mlperf, mine, other = [rows[i] for i in benchmark], inside[benchmark], outside[benchmark]
-    errors_table("By source", rows, inside, outside, lambda row: row.source)
-    errors_table(
-        "By group and quantity", rows, inside, outside, lambda row: f"{row.group} {row.quantity}"
-    )
-    errors_table("MLPerf by network", mlperf, mine, other, lambda row: row.network)
-    errors_table("MLPerf by board", mlperf, mine, other, lambda row: row.board)
-    errors_table(
-        "MLPerf by board, network and quantity",
-        mlperf,
-        mine,
-        other,
-        lambda row: f"{row.board} {row.network} {row.quantity}",
-    )
-    contended = [i for i, row in enumerate(rows) if row.group in ("contention", "rails")]
-    rows_table([rows[i] for i in contended], inside[contended], outside[contended])
-    lines = [
-        [name, group, f"{value:g}", f"{PARAMETERS[name].nominal:g}"]
-        for group, part in fitted.values.items()
-        for name, value in part.items()
-    ]
-    table(["parameter", "fitted for", "value", "nominal"], lines)
+    show(rows, inside, outside, fitted)
     resting = figure(
         "unlocked runs on AGX Orin: the GPU's resting clock, fitted", fitted.resting_ghz, "GHz"
     )
     figures = [*judge(rows, inside, outside), resting, *regimes(fitted)]
-    if found:
-        influence_table(found)
-        figures += [
-            figure(f"assumption {each.name}: largest loss over its range", 100 * each.worst, "%")
-            for each in found
-        ]
+    figures += [] if given.quick else assumptions(fitted)
     if given.plot:
         plot(rows, inside, given.plot)
-    # The quick form leaves no source out, and so has no numbers for that.
-    return report([each for each in figures if not np.isnan(each.value)], given.json)
+    return report(figures, given.json)
 
 
 if __name__ == "__main__":

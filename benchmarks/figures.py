@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import operator
 import platform
 import subprocess
@@ -64,12 +65,14 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def report(figures: list[Figure], path: Path | None, goals_only: bool = False) -> int:
     """Print the figures, the machine and the commit, and write them to `path` if there is one.
 
-    With `goals_only` only the figures that have a goal are printed; the file still gets all.
+    A figure without a value (NaN) is left out: a short form does not measure everything. With
+    `goals_only` only the figures that have a goal are printed; the file still gets all.
 
     Returns:
         The exit code: 1 if a figure misses its goal, 0 otherwise.
     """
     words = {True: "yes", False: "NO", None: ""}
+    figures = [each for each in figures if not math.isnan(each.value)]
     shown = [each for each in figures if each.goal or not goals_only]
     if shown:
         table(

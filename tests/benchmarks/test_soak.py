@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.soak import Phase, growth, levelled, main
+from benchmarks.soak import growth, main
+from benchmarks.soak_phases import Phase, levelled
 from envs.spec.measurement import Failure, FailureKind
 from envs.spec.objective import Objective
 from envs.spec.space import Configuration
