@@ -73,7 +73,12 @@ def table(head: list[str], rows: list[list[str]]) -> None:
             for row in rows
             if row[column]
         )
-        drawn.add_column(literal(title), justify="right" if number else "left", overflow="fold")
+        drawn.add_column(
+            literal(title),
+            justify="right" if number else "left",
+            overflow="fold",
+            min_width=max(map(len, title.split()), default=0),
+        )
     for row in rows:
         drawn.add_row(*map(literal, row))
     console = optional_import("rich.console", "tune").Console()

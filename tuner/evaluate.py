@@ -240,8 +240,7 @@ def _oracle(trace: Trace, problem: Problem) -> Tuner:
 TERMINAL = tuple(
     column
     for column in COLUMNS
-    if column.field
-    in ("share_mean", "share_p5", "feasible_share", "overrun_share", "broken_share", "spent_s")
+    if column.field in ("share_mean", "share_p5", "feasible_share", "broken_share", "spent_s")
 )
 
 
