@@ -242,7 +242,9 @@ def main() -> int:
     cases = given.cases or (20 if given.quick else 500)
     seeds = given.seeds or (2 if given.quick else 10)
     policy, budget = policy_of(given.bundle)
-    problems = simulated_cases(DrawOptions(tenants=[1 - given.two_tenants, given.two_tenants]), cases, given.seed)
+    problems = simulated_cases(
+        DrawOptions(tenants=[1 - given.two_tenants, given.two_tenants]), cases, given.seed
+    )
     every = parts(cases, seeds, given.quick)
     figures: list[Figure] = []
     for part, comparison in zip(
