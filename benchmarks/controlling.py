@@ -35,7 +35,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 from pathlib import Path
 import numpy as np
 from envs.spec.measurement import Measurement, Origin, TenantMeasurement
-from envs.problems.draw import DrawOptions, draw_problem
+from envs.problems.draw import draw_problem
+from envs.problems.draw_options import DrawOptions
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 from envs.problems.problem import Problem

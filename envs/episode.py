@@ -15,6 +15,9 @@ from envs.errors import ConfigurationError, OptionError
 from envs.problems.world import World
 from envs.spec.objective import MAX_VIOLATION, log_score, worst_margin
 
+#: Measurements of an episode.
+BUDGET = 8
+
 #: Uniform numbers that one reset of a row takes: which problem, which variant of it, whether and
 #: when something changes, and what.
 UNIFORMS = 5

@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from envs.arrays import BoolArray, FloatArray
 from envs.belief.features import ALLOWED, FEATURES
 from envs.catalog.boards import board_names
-from envs.episode import UNIFORMS, Episodes, RewardOptions
+from envs.episode import BUDGET, UNIFORMS, Episodes, RewardOptions
 from envs.errors import OptionError, TraceError
 from envs.problems.draw_options import DrawOptions
 from envs.problems.simulated_world import SimulatedWorld
@@ -110,7 +110,7 @@ class TuningEnv(gym.Env[Observation, np.int64]):
     Gymnasium makes it by name, without an import of its own:
 
     >>> import gymnasium
-    >>> env = gymnasium.make("envs:Tuning-v0", world="orin_nano_8", budget=8)
+    >>> env = gymnasium.make("envs:Tuning-v0", world="resnet50", budget=8)  # a recording
     >>> observation, info = env.reset(seed=0)
     >>> observation.shape
     (24, 24)
@@ -118,7 +118,7 @@ class TuningEnv(gym.Env[Observation, np.int64]):
     >>> observation, reward, terminated, truncated, info = env.step(action)
     >>> sorted(info)
     ['failed', 'score_ips', 'share', 'violation']
-    >>> many = gymnasium.make_vec("envs:Tuning-v0", num_envs=64, world="orin_nano_8")
+    >>> many = gymnasium.make_vec("envs:Tuning-v0", num_envs=64, world="resnet50")
     >>> many.reset(seed=0)[0].shape
     (64, 24, 24)
 
@@ -138,7 +138,7 @@ class TuningEnv(gym.Env[Observation, np.int64]):
     def __init__(
         self,
         world: World | str = "agx_orin_64",
-        budget: int = 8,
+        budget: int = BUDGET,
         split: str = "train",
         reward: RewardOptions | None = None,
         changes: float = 0.0,
@@ -224,7 +224,7 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         self,
         num_envs: int = 256,
         world: World | str = "agx_orin_64",
-        budget: int = 8,
+        budget: int = BUDGET,
         split: str = "train",
         reward: RewardOptions | None = None,
         changes: float = 0.0,

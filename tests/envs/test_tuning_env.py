@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
+import envs.tuning_env
 from envs.belief.features import ALLOWED, FEATURES
 from envs.catalog.boards import board
 from envs.episode import RewardOptions
@@ -72,6 +76,24 @@ def test_both_official_checks_pass(world: World) -> None:
             "ignore", "Your observation  has an unconventional shape"
         )  # a set of candidates is no vector
         sb3_check(env)
+
+
+def test_gymnasium_makes_it_without_an_import_of_its_own(tmp_path: Path) -> None:
+    trace = write_trace(tmp_path / "t.parquet", space(max_instances=1, batches=(1, 2)))
+    program = (
+        "import sys, gymnasium; env = gymnasium.make('envs:Tuning-v0', world=sys.argv[1]);"
+        "print(env.reset(seed=0)[0].shape)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(trace.path)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == str((24, len(FEATURES)))
+
+
+def test_the_example_of_the_environment_runs() -> None:
+    found = doctest.testmod(envs.tuning_env)
+    assert found.attempted > 5
+    assert found.failed == 0
 
 
 def test_gymnasium_makes_both_by_name(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ class CandidatePolicy(ActorCriticPolicy):
         observation_space: spaces.Space[Any],
         action_space: spaces.Space[Any],
         lr_schedule: Schedule,
-        hidden: int = 48,
+        *,
+        hidden: int,
         **kwargs: Any,
     ) -> None:
         self._hidden = hidden

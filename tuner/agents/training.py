@@ -14,7 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.vec_env import VecEnv
 
-from envs.episode import RewardOptions
+from envs.episode import BUDGET, RewardOptions
 from envs.errors import OptionError, StorageError, TraceError, one_line, require_positive
 from envs.files import parse_json, replacing
 from envs.problems.world import World
@@ -45,7 +45,7 @@ class AgentOptions:
 
     steps: int = 300_000
     envs: int = 512
-    budget: int = 8
+    budget: int = BUDGET
     episodes_per_update: int = 2
     batch_size: int = 1792
     epochs: int = 4
@@ -54,7 +54,7 @@ class AgentOptions:
     gamma: float = 0.7
     gae_lambda: float = 0.95
     hidden: int = 32
-    price: float = 0.065
+    price: float = RewardOptions.price
     changes: float = 0.0
     threads: int = 1
     start: Optional[str] = None
