@@ -1,8 +1,9 @@
-"""The world: everything that can be described, simulated or measured. Never imports `tuner`."""
+"""The world: everything that can be described, simulated or measured; it never imports `tuner`."""
 
 from importlib.util import find_spec
 
-# Gymnasium has no plug-in mechanism: importing the package is its convention. On a device without Gymnasium there is nothing to register.
+# Importing the package registers its environments: Gymnasium's convention. A device without
+# Gymnasium has nothing to register.
 if find_spec("gymnasium"):
     from envs.registration import register_environments
 

@@ -1,4 +1,4 @@
-"""`TuningEnv` and `TuningVectorEnv`: tuning as Gymnasium environments, `Episodes` of one row or many."""
+"""Tuning as Gymnasium environments: `Episodes` of one row, and of many."""
 
 from __future__ import annotations
 

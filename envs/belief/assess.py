@@ -1,4 +1,4 @@
-"""Assess candidates by what is believed of them: their score, and their chance to keep the limits."""
+"""Assess candidates by the belief: their score, and their chance to keep the limits."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def believed_score(mean: Single, variance: Single, weights: Single) -> tuple[Sin
     Tenants count as independent.
 
     Args:
-        mean, variance: [B, Q, M], of logarithms.
+        mean: [B, Q, M], of logarithms.
+        variance: [B, Q, M], of the same.
         weights: [B, T].
     """
     tenants = weights.shape[1]

@@ -1,9 +1,9 @@
-"""The belief: a Gaussian over the logarithms of every candidate's quantities, conditioned on windows.
+"""The belief: a Gaussian over the logarithms of all quantities, conditioned on windows.
 
 The device model is evaluated for many draws of its uncertain parameters; the mean and the R
 directions in which the logarithms vary most summarise the draws (`envs.belief.factor`). This is an
-ensemble Kalman filter (Evensen 1994) with the ensemble's covariance kept in factored form: measuring
-one configuration moves all that share its uncertain parameters.
+ensemble Kalman filter (Evensen 1994) with the ensemble's covariance kept in factored form:
+measuring one configuration moves all that share its uncertain parameters.
 """
 
 from __future__ import annotations

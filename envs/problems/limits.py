@@ -1,7 +1,8 @@
 """Drawing objectives for episodes, with some limits kept out of training.
 
-The axis of limits is cut into bands of equal ratio. Every fourth band is held out: training never draws a limit from it,
-and comparisons draw from nowhere else, so that "not seen in training" holds by construction.
+The axis of limits is cut into bands of equal ratio. Every fourth band is held out: training never
+draws a limit from it, and comparisons draw from nowhere else, so that "not seen in training" holds
+by construction.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ SPLITS = ("train", "held_out", "all")
 
 @dataclass(frozen=True)
 class LimitRange:
-    """Between which limits to draw.
+    """The lowest and highest limits to draw.
 
     Attributes:
-        p99_ms: [T] pairs (lowest, highest). power_w: a pair, or None where no power is measured.
+        p99_ms: [T] pairs (lowest, highest).
+        power_w: a pair, or None where no power is measured.
         unlimited: share of draws in which a limit is left out.
     """
 
@@ -36,7 +38,10 @@ class LimitRange:
 
     @classmethod
     def of(cls, batch: MeasurementBatch) -> LimitRange:
-        """From a little below the lowest recorded value to a little above the highest: from impossible to harmless."""
+        """Return a range from a little below the lowest outcome to a little above the highest.
+
+        Its limits reach from impossible to harmless.
+        """
         p99 = tuple(
             (0.95 * float(np.nanmin(column)), 1.1 * float(np.nanmax(column)))
             for column in batch.p99_ms.T
@@ -48,18 +53,30 @@ class LimitRange:
 
     @classmethod
     def around(cls, p99_ms: FloatArray, power_w: float) -> LimitRange:
-        """Around one measurement, where nothing else is known: half to sixteen times its latency, three quarters to four times its power."""
+        """Return a range around one measurement, where nothing else is known.
+
+        It reaches from half to 16 times its latency, from 0.75 to 4 times its power.
+        """
         power = (0.75 * power_w, 4.0 * power_w) if power_w > 0 else None
         return cls(tuple((0.5 * float(value), 16.0 * float(value)) for value in p99_ms), power)
 
 
 def uniforms_per_draw(tenants: int) -> int:
-    """Uniform numbers that one objective takes."""
+    """Return the uniform numbers that one objective takes."""
     return 2 * (tenants + 1)
 
 
 def draw_objectives(limits: LimitRange, uniforms: FloatArray, split: str) -> Objectives:
-    """Objectives from uniform numbers [B, 2 (T + 1)] in [0, 1): per limit, whether there is one and where it lies."""
+    """Draw B objectives.
+
+    Args:
+        limits: between which to draw.
+        uniforms: [B, 2 (T + 1)] in [0, 1): two for each limit, its presence and its place.
+        split: `train`, `held_out` or `all`.
+
+    Raises:
+        OptionError: the split has another name.
+    """
     if split not in SPLITS:
         raise OptionError(f"split={split!r} must be one of {', '.join(SPLITS)}")
     tenants = len(limits.p99_ms)
@@ -84,7 +101,10 @@ def draw_objectives(limits: LimitRange, uniforms: FloatArray, split: str) -> Obj
 
 
 def draw_limits(span: tuple[float, float], uniforms: FloatArray, split: str) -> FloatArray:
-    """Log-uniform over the bands of `split` that touch `span`: [B]; infinite where it has none there."""
+    """Draw log-uniform limits [B] from the bands of a split that touch a span (lowest, highest).
+
+    They are infinite where the split has no band there.
+    """
     low, high = (math.log(value) / math.log(BAND_RATIO) for value in span)
     bands = np.arange(math.floor(low), math.ceil(high))
     if split != "all":
@@ -97,4 +117,5 @@ def draw_limits(span: tuple[float, float], uniforms: FloatArray, split: str) -> 
 
 
 def held_out_band(bands: np.ndarray) -> np.ndarray:
+    """Return True for the bands that are held out, of whole numbers [...]."""
     return np.asarray(bands % HELD_OUT_EVERY == HELD_OUT_EVERY - 1)

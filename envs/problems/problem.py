@@ -1,4 +1,4 @@
-"""A problem to be solved: one device with its networks, an objective, and what is known beforehand."""
+"""A problem to be solved: one device with its networks, an objective, and prior knowledge."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from envs.spec.space import Configuration, ConfigurationSpace
 
 Made = TypeVar("Made")
 
-#: Configurations on the shortlist of a problem that is to be solved; training makes do with fewer, which are faster to look at.
+#: Configurations on the shortlist of a problem that is to be solved; training makes do with fewer,
+#: which are faster to assess.
 WIDE = 240
 
 
@@ -27,11 +28,17 @@ class Problem:
     """What every tuner knows before the first measurement.
 
     Attributes:
-        candidates: [N, T, A, 2], what may be tried: valid, and recorded where a trace is replayed.
+        space: of configurations.
+        candidates: [N, T, A, 2], those that may be tried: valid, and recorded where a trace is
+            replayed.
+        objective: the limits.
         default: where every tuner starts; it is measured first, and counts.
+        seed: of tuners that draw.
         model: what is known of the device and the networks beforehand; None where nothing is.
-        open: whether the candidates are but a sample of a space too large to list, so that whatever else is valid may be tried, too.
-        shared: what tuners of the same problem make but once; nothing in it depends on a seed or was measured.
+        open: True if the candidates are a sample of a space too large to list, so that every other
+            valid configuration may be tried as well.
+        shared: what tuners of the same problem make once; nothing in it depends on a seed or was
+            measured.
     """
 
     space: ConfigurationSpace
@@ -44,17 +51,21 @@ class Problem:
     shared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def judge(self, outcome: Outcome) -> tuple[float, float]:
-        """(score_ips, violation); a failure scores 0 with the largest violation."""
+        """Return (score_ips, violation); a failure scores 0 with the largest violation."""
         return judge_measurement(outcome, self.objective, self.space.workload.weights)
 
     @property
     def prior(self) -> Prior | None:
-        """Shortlist and belief that follow from the model, made (in a second or two) when first asked for; None without a model."""
+        """Return shortlist and belief by the model; None without a model.
+
+        They are made, in a second or two, at the first call.
+        """
         return None if self.model is None else self.once("prior", self._prior)
 
     def _prior(self) -> Prior:
         assert self.model is not None
-        whole = self.open or len(self.candidates) == len(self.space.catalogue)
+        listed = not self.open and self.space.enumerable
+        whole = self.open or (listed and len(self.candidates) == len(self.space.catalogue))
         return prior_of(
             self.model,
             self.objective,
@@ -65,7 +76,7 @@ class Problem:
         )
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
-        """What `make` gives, made by the first tuner that asks for it."""
+        """Return the result of `make`, which the first tuner that asks for it calls."""
         if name not in self.shared:
             self.shared[name] = make()
         made: Made = self.shared[name]
@@ -82,6 +93,7 @@ def problem_of(
 
     Args:
         model: of the device and its networks, with the space to choose from.
+        objective: the limits.
         candidates: [N, T, A, 2], all that can be tried; None for every valid configuration.
     """
     space = model.space
@@ -103,6 +115,7 @@ def shortlist_problem(
 
     Args:
         model: of the device and its networks, with the space to choose from.
+        objective: the limits.
         possible: [N, T, A, 2], all that can be tried; None for every valid configuration.
         default: where tuners start; None for the first on the shortlist.
         known: configurations that must be on the shortlist.

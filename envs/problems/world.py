@@ -56,7 +56,9 @@ class World(Protocol):
         """Measure one candidate of each of B problems.
 
         Args:
-            problems, variants, candidates: [B], which problem, which truth, which candidate.
+            problems: [B], which problem.
+            variants: [B], which truth.
+            candidates: [B], which candidate.
             normals: [B, Q] standard normal numbers for the noise of the window.
 
         Returns:

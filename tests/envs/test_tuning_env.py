@@ -1,4 +1,4 @@
-"""The environments: the official checks, that one row is the same whichever way it is played, and what an action does."""
+"""The environments: official checks, rows equal scalar episodes, and what an action does."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_a_replayed_configuration_gives_what_was_recorded(
 
 
 def test_a_runtime_and_the_trace_recorded_from_it_agree(trace: Trace) -> None:
-    """What is measured, kept and best is the same; what is gained is not, since nobody knows a runtime's optimum."""
+    """Scores and violations agree; rewards do not, since nobody knows a runtime's optimum."""
     with ReplayedRuntime(trace) as runtime:
         live, replayed = (
             TuningEnv(RuntimeWorld(runtime, 3.0, [LIMIT])),
@@ -247,7 +247,7 @@ def test_a_runtime_is_asked_for_exactly_what_is_proposed(trace: Trace) -> None:
 
 @pytest.mark.parametrize("limit", [60.0, 30.0, 10.0])
 def test_the_reward_on_paper(trace: Trace, limit: float) -> None:
-    """The default gives 20/s in 50 ms: within 60 ms, too late for 30. Nothing at all keeps 10 ms."""
+    """The default gives 20/s in 50 ms: within 60 ms, too late for 30. Nothing keeps 10 ms."""
     world = TraceWorld(trace, objectives=[Objective((limit,))])
     every = [respond(trace.space, Configuration.of(row)) for row in trace.placements]
     kept = [float(each.throughput_ips[0]) for each in every if each.p99_ms[0] <= limit]
@@ -280,7 +280,7 @@ def test_what_was_measured_is_worth_no_choice_but_the_best(trace: Trace) -> None
 
 
 def test_changed_conditions_forget_the_best(simulated_world: SimulatedWorld) -> None:
-    """Exactly once an episode: what was measured before is worth measuring again, since what is asked or what is true is another."""
+    """Once an episode; what was measured before is worth measuring again then."""
     env = TuningVectorEnv(40, simulated_world, budget=8, changes=1.0)
     has_best = FEATURES.index("has_best")
     env.reset(seed=0)

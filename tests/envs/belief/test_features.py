@@ -141,7 +141,7 @@ def test_waits_with_the_faster_of_what_is_safe() -> None:
 
 
 def test_features_on_paper() -> None:
-    """One candidate known to the last digit: 1 above the best, 0.5 inside its latency limit, no power limit."""
+    """One candidate is 1 above the best and 0.5 inside its latency limit; power is not limited."""
     given_ = state()
     row = 3
     given_.progress.best[row], given_.progress.best_score[row], given_.conditions.weights[row] = (

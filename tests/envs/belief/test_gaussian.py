@@ -40,7 +40,7 @@ def dense(
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and variance [Q, M] after all windows: one conditioning of all Q x M numbers at once.
 
-    What a candidate leaves out of the directions is its own, and is not told about others: of what was not measured.
+    The residual of a candidate is its own: it says nothing about the others.
     """
     loadings = belief.loadings[row].astype(float)
     residual = belief.residual_variance[row].astype(float).reshape(-1)

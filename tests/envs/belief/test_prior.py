@@ -65,7 +65,7 @@ def model() -> DeviceModel:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_shortlist_is_valid_without_repetition_and_holds_the_start_and_what_is_best_by_the_fitted_model(
+def test_a_shortlist_is_valid_and_holds_the_start_and_the_best_of_the_fitted_model(
     model: DeviceModel, objective: Objective
 ) -> None:
     assert model.space.combinations <= ENUMERATED
@@ -82,7 +82,7 @@ def test_a_shortlist_is_valid_without_repetition_and_holds_the_start_and_what_is
 
 
 def test_a_shortlist_serves_devices_that_depart_from_the_nominal_one(model: DeviceModel) -> None:
-    """Whichever draw is true: what is best among eighty is within a few percent of what is best among thousands."""
+    """Under every draw, the best of eighty is within a few percent of the best of thousands."""
     objective = OBJECTIVES[0]
     prior = prior_of(model, objective, np.random.default_rng(0))
     truths = model.drawn(np.random.default_rng(99), 40)
@@ -142,9 +142,7 @@ def test_candidates_and_start_may_be_given(model: DeviceModel, count: int) -> No
     assert len(codes) == len(set(codes)) == min(count, SHORTLIST)
 
 
-def test_the_start_keeps_the_limits_whatever_is_uncertain_and_wastes_nothing_where_there_are_none() -> (
-    None
-):
+def test_the_start_keeps_the_limits_under_every_draw_and_is_fast_where_there_are_none() -> None:
     one = model_of(batches=(1, 4), most=2)
     alone = {
         name: one.logarithms(one.nominal(), alone_on(one, name))[0, :, 0]
@@ -227,7 +225,7 @@ def test_a_mirrored_dla_core_is_no_other_configuration(model: DeviceModel) -> No
 
 
 def test_that_threads_speed_up_little_is_learned_from_two_measurements() -> None:
-    """A small network on a plain computer: a second thread hardly makes an instance faster, so that a second instance nearly doubles what is served."""
+    """A second thread hardly helps a small network; a second instance doubles its throughput."""
     table = reference_network("mobilenet_v2")
     space = ConfigurationSpace(
         local_computer(cores=2), workload_of([described(table)]), 2, (1, 2, 4)

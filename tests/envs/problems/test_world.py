@@ -1,4 +1,4 @@
-"""Worlds: the same problems for the same seed, what is drawn and what never is, and problems that can be solved."""
+"""Worlds: the same problems for the same seed, what is held out, problems that can be solved."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ MIXED = {
 
 def drawn(split: str, count: int = 80, **options: float) -> list[DrawnProblem]:
     rng = np.random.default_rng(5)
-    return [draw_problem(DrawOptions(split=split, **(MIXED | options)), rng) for _ in range(count)]  # type: ignore[arg-type]
+    chosen = DrawOptions(split=split, **(MIXED | options))  # type: ignore[arg-type]
+    return [draw_problem(chosen, rng) for _ in range(count)]
 
 
 def limits_of(problem: DrawnProblem) -> np.ndarray:
@@ -120,7 +121,8 @@ def test_shares_are_those_asked_for() -> None:
 def test_every_kind_of_problem_can_be_solved(
     more: dict[str, float], tenants: int, count: int
 ) -> None:
-    world = SimulatedWorld(DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, **more), count, 1)  # type: ignore[arg-type]
+    options = DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, **more)  # type: ignore[arg-type]
+    world = SimulatedWorld(options, count, 1)
     problems = world.problems
     assert problems.tenants == tenants
     assert problems.outcomes.shape[1] == VARIANTS

@@ -1,4 +1,4 @@
-"""PPO on a world: the adapter to stable-baselines3, what is learned, and going on from a checkpoint."""
+"""PPO on a world: the adapter to stable-baselines3, learning, and checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policy bundles: the same decisions as the SB3 model, and nothing damaged or foreign gets through."""
+"""Policy bundles decide as the SB3 model does; nothing damaged or foreign gets through."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="session")
 def opinionated(trace_world: World) -> PPO:
-    """Weights so large that every layer has a say, whereas training for a moment leaves the last one near zero."""
+    """Weights so large that every layer matters; a short training leaves the last near zero."""
     options = AgentOptions(steps=100, envs=4, batch_size=56, hidden=24)
     model = make_model(make_env(trace_world, options, 0), options, 0, None)
     generator = torch.Generator().manual_seed(1)
@@ -42,7 +42,8 @@ def opinionated(trace_world: World) -> PPO:
 def observations(model: PPO, count: int) -> np.ndarray:
     """Random numbers of the size that features have, some proposals not to be chosen."""
     rng = np.random.default_rng(2)
-    sample = rng.normal(0.0, 1.0, (count, *model.observation_space.shape)).astype(np.float32)  # type: ignore[misc]
+    shape = (count, *model.observation_space.shape)  # type: ignore[misc]
+    sample = rng.normal(0.0, 1.0, shape).astype(np.float32)
     sample[:, :, ALLOWED] = rng.random(sample.shape[:2]) < 0.8
     return sample
 
@@ -108,9 +109,11 @@ def test_a_bundle_survives_its_file(policy: tuple[PPO, Path], bundle: Bundle) ->
 def test_deciding_loads_no_heavy_package(policy: tuple[PPO, Path]) -> None:
     code = f"""
 import sys
+HIDDEN = ("torch", "gymnasium", "hydra", "stable_baselines3")
+HIDDEN += ("optuna", "pandas", "pyarrow", "scipy")
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "gymnasium", "hydra", "stable_baselines3", "optuna", "pandas", "pyarrow", "scipy"):
+        if name.split(".")[0] in HIDDEN:
             raise ImportError(name)
 sys.meta_path.insert(0, Refuse())
 from pathlib import Path
@@ -121,7 +124,8 @@ from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 from envs.problems.problem import Problem
 world = space()
-problem = Problem(world, world.catalogue, Objective((30.0,)), world.default(), model=model_for(world))
+model, start = model_for(world), world.default()
+problem = Problem(world, world.catalogue, Objective((30.0,)), start, model=model)
 tuner = LearnedTuner(load_bundle(Path({str(policy[1])!r})), problem)
 asked = []
 for _ in range(3):
@@ -129,10 +133,10 @@ for _ in range(3):
     tuner.tell(asked[-1], respond(world, asked[-1]))
 print(asked[0] == world.default() != asked[1])  # the default takes 50 ms
 """
-    # find_spec of gymnasium must say "absent" as on a device, so the package is hidden before anything looks for it.
+    # The package is hidden before anything looks for it: a device has no gymnasium.
     code = (
-        "import importlib.util as u\nf = u.find_spec\nu.find_spec = lambda n, p=None: None if n == 'gymnasium' else f(n, p)\n"
-        + code
+        "import importlib.util as u\nf = u.find_spec\n"
+        "u.find_spec = lambda n, p=None: None if n == 'gymnasium' else f(n, p)\n" + code
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert told.stdout == "True\n", told.stderr

@@ -1,4 +1,4 @@
-"""The learned policy at work: it sees what it was trained on, and serves any space with one set of weights."""
+"""The learned policy sees what it was trained on, and serves any space with one set of weights."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def problem_of(world: ConfigurationSpace, objective: Objective, **more: object) 
 def test_it_sees_what_the_environment_shows(
     bundle: Bundle, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bit by bit, and proposal by proposal, along an episode on the same runtime, where both have a shortlist of the same length."""
+    """Bit by bit along an episode on the same runtime, with shortlists of the same length."""
     monkeypatch.setattr("envs.problems.problem.WIDE", SHORTLIST)
     trace: Trace = request.getfixturevalue(name)
     objective = Objective(
@@ -80,7 +80,7 @@ def test_no_impossible_candidate_is_chosen_and_none_twice_but_the_best(
     bundle: Bundle, trace: Trace
 ) -> None:
     allowed = trace.placements[:, 0, 0, 0] == 0  # no cpu_fp32 here
-    # A limit far from what the best gives: near it, something slower and surer would be waited with.
+    # Near its limit, the best would not be waited with, but something slower and surer.
     problem = Problem(
         trace.space,
         trace.placements[allowed],
@@ -144,7 +144,7 @@ def test_a_failure_is_not_asked_for_again(bundle: Bundle, trace: Trace) -> None:
 
 
 def test_what_others_measured_does_not_confuse_it(bundle: Bundle, trace: Trace) -> None:
-    """A configuration that it never proposed, such as one from outside its candidates, is not its business."""
+    """A configuration from outside its candidates teaches it nothing."""
     tuner = LearnedTuner(bundle, problem_of(trace.space, Objective((60.0,))))
     foreign = Configuration((((3, 77), (0, 0)),))
     tuner.tell(foreign, respond(trace.space, Configuration((((3, 4), (0, 0)),))))
