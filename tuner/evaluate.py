@@ -170,11 +170,11 @@ def evaluate(
     limits = dict(options.max_measurements) | {
         name: bundle.budget for name, bundle in bundles.items()
     }
-    live = live if live is not None and live.networks else None
+    live = live if live is not None and live.network else None
     if live is not None:
         if trace is None:
             raise OptionError("network: a simulated problem cannot be measured here; give a trace")
-        trace.check_networks(read_networks(live.networks))
+        trace.check_networks(read_networks(live.network))
     with progress_bar("comparing", len(cases)) as advance:
         comparison = compare(
             factories, cases, range(options.seeds), BUDGETS, limits, advance, options.jobs

@@ -28,11 +28,11 @@ class LiveOptions:
     """Options of measuring again on the device.
 
     Attributes:
-        networks: the ONNX files of the trace; none for no live check.
+        network: the ONNX files of the trace; none for no live check.
         choices: number of different configurations.
     """
 
-    networks: list[str] = field(default_factory=list)
+    network: list[str] = field(default_factory=list)
     choices: int = 5
 
 
@@ -42,7 +42,7 @@ def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tu
     record = from_metadata(RecordOptions, trace.metadata.get("record"))
     checks = []
     with (
-        open_device(serve_options_of(trace, options.networks)) as device,
+        open_device(serve_options_of(trace, options.network)) as device,
         progress_bar("running live", len(choices)) as advance,
     ):
         for configuration in choices:

@@ -12,7 +12,7 @@ from typing import Any, Union
 from envs.errors import OptionError, StorageError
 
 #: The content of a file: its text or bytes, or a function that writes it; None: an empty folder.
-Content = Union[str, bytes, Callable[[Path], None], None]
+Content = Union[str, bytes, Callable[[Path], object], None]
 Files = dict[str, Content]
 
 #: The file that marks a folder as an export.
@@ -74,15 +74,6 @@ def write_folder(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def copy_of(source: Path) -> Callable[[Path], None]:
-    """Return a function that writes a copy of a file."""
-
-    def write(target: Path) -> None:
-        shutil.copyfile(source, target)
-
-    return write
 
 
 def _write(path: Path, content: Content) -> None:

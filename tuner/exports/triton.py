@@ -8,7 +8,9 @@ dimension); README of triton-inference-server/onnxruntime_backend (threads).
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Union
 
@@ -17,7 +19,7 @@ from envs.runtimes.onnxruntime.quantization import quantized
 from envs.runtimes.serving.placement import threads_of
 from envs.spec.network import TensorSpec
 from tuner.exports.engines import BuildOptions, engine_dtype
-from tuner.exports.folder import Content, Files, copy_of
+from tuner.exports.folder import Content, Files
 from tuner.exports.models import Model, dla_outputs, network_of
 from tuner.exports.readme import advice, listed, page
 from tuner.exports.trtexec import script, sources
@@ -186,7 +188,7 @@ def export_triton(
 
 def _graph(model: Model, build: BuildOptions, cache: Path) -> Content:
     if build.precision(model) == "int8":
-        return copy_of(quantized(model.path, model.network, cache))
+        return partial(shutil.copyfile, quantized(model.path, model.network, cache))
     return network_of(model.path)
 
 

@@ -9,11 +9,13 @@ line); TensorRT Model Optimizer, "ONNX Quantization".
 from __future__ import annotations
 
 import shlex
+import shutil
+from functools import partial
 from pathlib import Path
 
 from envs.errors import NetworkError
 from tuner.exports.engines import BuildOptions, check_no_cpu, engine_dtype
-from tuner.exports.folder import Files, copy_of
+from tuner.exports.folder import Files
 from tuner.exports.models import Model, dla_network_of, network_of
 from tuner.exports.readme import advice, listed, page
 
@@ -183,7 +185,7 @@ def sources(models: list[Model], build: BuildOptions) -> Files:
         )
         file = _calibration(model, build)
         if file and build.precision(model) == "int8":
-            files[calibration_name(model, file)] = copy_of(file)
+            files[calibration_name(model, file)] = partial(shutil.copyfile, file)
     return files
 
 

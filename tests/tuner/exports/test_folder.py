@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from envs.errors import NetworkError, OptionError
-from tuner.exports.folder import copy_of, write_folder
+from tuner.exports.folder import write_folder
 
 ROOT = Path(__file__).parents[3]
 
@@ -34,7 +36,7 @@ def test_files_folders_and_scripts(tmp_path: Path) -> None:
             "bytes": b"\x00",
             "empty": None,
             "run.sh": "#!/bin/sh\n",
-            "copy": copy_of(source),
+            "copy": partial(shutil.copyfile, source),
         },
         {"target": "x"},
     )
@@ -101,6 +103,7 @@ def test_a_file_that_cannot_be_written_gets_one_sentence(tmp_path: Path) -> None
     # No file may grow beyond 1,000 bytes: the operating system refuses, as with a full disk.
     code = f"""
 import resource, signal
+from functools import partial
 from pathlib import Path
 from envs.errors import StorageError
 from tuner.exports.folder import write_folder
