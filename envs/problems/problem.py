@@ -10,7 +10,7 @@ import numpy as np
 
 from envs.arrays import Placements
 from envs.belief.prior import Prior, prior_of
-from envs.problems.world import starting_row
+from envs.problems.world import default_of
 from envs.simulator.device_model import DeviceModel
 from envs.spec.measurement import Outcome
 from envs.spec.objective import Objective, judge_measurement
@@ -100,8 +100,7 @@ def problem_of(
     if candidates is None and not space.enumerable:
         return shortlist_problem(model, objective, default=space.default())
     rows = space.catalogue if candidates is None else candidates
-    start = starting_row(space, rows, np.zeros(len(rows), dtype=bool))
-    return Problem(space, rows, objective, Configuration.of(rows[start]), model=model)
+    return Problem(space, rows, objective, default_of(space, rows), model=model)
 
 
 def shortlist_problem(

@@ -9,7 +9,7 @@ import numpy as np
 from envs.arrays import Floats, Placements, Rows, Single
 from envs.belief.prior import SHORTLIST, prior_of
 from envs.problems.problem_batch import ProblemBatch, batch_of
-from envs.problems.world import ProblemSpec, check_tenants
+from envs.problems.world import ProblemSpec, check_tenants, default_of
 from envs.runtimes.protocol import Runtime, try_configuration
 from envs.simulator.device_model import DeviceModel, model_for
 from envs.spec.measurement import Failure, FailureKind, MeasurementBatch, Outcome
@@ -25,6 +25,7 @@ class RuntimeWorld:
         window_s: length of each window.
         objectives: the limits of each problem.
         model: what is known of the device and its networks; by the space alone where not given.
+        candidates: [N, T, A, 2], all that can be measured; None for every valid configuration.
 
     Raises:
         ObjectiveError: an objective cannot be judged on this runtime.
@@ -36,19 +37,21 @@ class RuntimeWorld:
         window_s: float,
         objectives: Sequence[Objective],
         model: DeviceModel | None = None,
+        candidates: Placements | None = None,
     ) -> None:
         self.runtime = runtime
         self.space = runtime.space
         self.origin = runtime.origin
         self._window_s = window_s
         self._model = model or model_for(runtime.space)
-        rng, default = np.random.default_rng(0), self.space.default()
+        self._candidates = candidates
+        rng, default = np.random.default_rng(0), default_of(self.space, candidates)
         parts, specs = [], []
         for objective in objectives:
             check_tenants(objective, self.space)
             objective.check_measurable(runtime.has_power)
             # The default is the most likely to work at all.
-            prior = prior_of(self._model, objective, rng, start=default)
+            prior = prior_of(self._model, objective, rng, candidates, start=default)
             noise = prior.noise(window_s)
             parts.append(batch_of(self.space, objective, prior, noise, None, SHORTLIST))
             specs.append(ProblemSpec(self.space, objective, prior.placements))
@@ -73,4 +76,6 @@ class RuntimeWorld:
 
     def with_objective(self, objective: Objective) -> RuntimeWorld:
         """Return the same runtime with a single problem: this objective."""
-        return RuntimeWorld(self.runtime, self._window_s, [objective], self._model)
+        return RuntimeWorld(
+            self.runtime, self._window_s, [objective], self._model, self._candidates
+        )

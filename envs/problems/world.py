@@ -17,7 +17,7 @@ from envs.errors import ConfigurationError, ObjectiveError
 from envs.problems.problem_batch import ProblemBatch
 from envs.spec.measurement import Origin
 from envs.spec.objective import Objective
-from envs.spec.space import ConfigurationSpace
+from envs.spec.space import Configuration, ConfigurationSpace
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,19 @@ def check_tenants(objective: Objective, space: ConfigurationSpace) -> None:
             f"the objective has {len(objective.p99_ms)} values of p99_ms for {space.shape[0]} "
             "tenants: give one for each"
         )
+
+
+def default_of(space: ConfigurationSpace, candidates: Placements | None) -> Configuration:
+    """Return the configuration that every search starts from.
+
+    Args:
+        space: of the candidates.
+        candidates: [N, T, A, 2], all that can be tried; None for every valid configuration.
+    """
+    if candidates is None:
+        return space.default()
+    row = starting_row(space, candidates, np.zeros(len(candidates), dtype=bool))
+    return Configuration.of(candidates[row])
 
 
 def starting_row(space: ConfigurationSpace, candidates: Placements, failed: BoolArray) -> int:

@@ -18,7 +18,7 @@ from envs.problems.problem_batch import ProblemBatch
 from envs.problems.runtime_world import RuntimeWorld
 from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
-from envs.problems.world import World
+from envs.problems.world import World, default_of
 from envs.spec.measurement import Measurement, Origin
 from envs.spec.objective import Objective
 from envs.traces.reader import Trace, find_trace, read_trace
@@ -127,7 +127,10 @@ class DeviceProblems:
         given = any(limit is not None for limit in self.limits.values())
         tenants = self.device.space.shape[0]
         objectives = [Objective.from_dict(self.limits, tenants)] if given else self._drawn()
-        return RuntimeWorld(self.device.runtime, self.window_s, objectives, self.device.model)
+        device = self.device
+        return RuntimeWorld(
+            device.runtime, self.window_s, objectives, device.model, device.candidates
+        )
 
     def check_time(self, agent: AgentOptions) -> str:
         """Measure the default configuration once, and return how long the training will take.
@@ -137,7 +140,9 @@ class DeviceProblems:
             OptionError: it would take longer than `MAX_DEVICE_HOURS`.
         """
         began_s = time.perf_counter()
-        outcome = self.device.measure(self.device.space.default(), self.window_s)
+        outcome = self.device.measure(
+            default_of(self.device.space, self.device.candidates), self.window_s
+        )
         if not isinstance(outcome, Measurement):
             raise ConfigurationError(
                 f"the default configuration cannot be measured ({outcome.reason}): there is"
