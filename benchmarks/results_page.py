@@ -30,11 +30,11 @@ of the benchmark that takes a minute or two: its numbers scatter more.
 #: Tuners that the README's table shows, with the words for them there.
 README_TUNERS = {
     "policy": "**learned policy**",
-    "model_refit": "no training: the model, refitted after each measurement",
-    "model_argmax": "no training: the model as it is",
+    "model_refit": "untrained: the model, refitted",
+    "model_argmax": "untrained: the model",
     "gradient": "gradient search",
     "hill_climb": "hill climbing",
-    "vendor_gpu": "vendor default: GPU only",
+    "vendor_gpu": "vendor default",
     "random": "random",
 }
 
@@ -174,9 +174,9 @@ def readme_with_table(readme: str, transfer: Result) -> str:
             size = size or found[4]
     metrics = ((3, "share of the oracle, mean"), (3, "share of the oracle, 5th percentile"))
     metrics += ((8, "share of the oracle, mean"), (8, "measurements beyond a limit"))
-    head = ["simulated", "after 3: mean", "5th percentile", "after 8: mean", "broke a limit"]
+    head = ["simulated, %", "after 3", "5th percentile", "after 8", "broke a limit"]
     rows = [
-        [words, *(f"{values[tuner, budget, metric]:.1f} %" for budget, metric in metrics)]
+        [words, *(f"{values[tuner, budget, metric]:.1f}" for budget, metric in metrics)]
         for tuner, words in README_TUNERS.items()
         if (tuner, 8, "share of the oracle, mean") in values
     ]

@@ -111,7 +111,7 @@ def test_the_readmes_table_comes_from_the_comparison() -> None:
     shown = results.Result("transfer", False, "python x", "", "", "abc", "", 1.0, "", found)
     before = "# Title\n<!-- table: begin -->\nold\n<!-- table: end -->\nrest\n"
     after = results_page.readme_with_table(before, shown)
-    assert "| **learned policy** | 93.0 % | 93.0 % | 98.0 % | 98.0 % |" in after
+    assert "| **learned policy** | 93.0 | 93.0 | 98.0 | 98.0 |" in after
     assert "375 problems x 10 seeds, commit `abc`" in after
     assert after.startswith("# Title\n")
     assert after.endswith("<!-- table: end -->\nrest\n")
