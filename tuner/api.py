@@ -66,6 +66,30 @@ def optimize(
     Raises:
         TunerError: one sentence that names the error and the remedy, before anything is measured.
     """
+    check_request(measurements, window_s)
+    make = _factory(tuner, bundle)
+    if isinstance(networks, Device):
+        if options:
+            raise OptionError(f"{', '.join(options)}: an open device has its options already")
+        return _optimize(networks, p99_ms, power_w, measurements, window_s, make, progress)
+    serve = serve_options(networks, **options)
+    check_request(measurements, window_s, p99_ms, power_w, len(serve.network))
+    with open_device(serve, power_w=power_w, needs_model=True) as device:
+        return _optimize(device, p99_ms, power_w, measurements, window_s, make, progress)
+
+
+def check_request(
+    measurements: int,
+    window_s: float,
+    p99_ms: Limits = None,
+    power_w: float | None = None,
+    networks: int = 0,
+) -> None:
+    """Check what `optimize` is asked for; limits only where the number of networks is known.
+
+    Raises:
+        OptionError, ObjectiveError: a number cannot be used.
+    """
     if measurements < FEWEST:
         raise OptionError(
             f"measurements={measurements} must be at least {FEWEST}: the default, one more, and"
@@ -73,16 +97,8 @@ def optimize(
         )
     if not window_s > 0:
         raise OptionError(f"window_s={window_s} must be above zero")
-    make = _factory(tuner, bundle)
-    if isinstance(networks, Device):
-        if options:
-            raise OptionError(f"{', '.join(options)}: an open device has its options already")
-        return _optimize(networks, p99_ms, power_w, measurements, window_s, make, progress)
-    serve = serve_options(networks, **options)
-    if serve.network:
-        _objective(p99_ms, power_w, len(serve.network))
-    with open_device(serve, power_w=power_w, needs_model=True) as device:
-        return _optimize(device, p99_ms, power_w, measurements, window_s, make, progress)
+    if networks:
+        _objective(p99_ms, power_w, networks)
 
 
 def _optimize(

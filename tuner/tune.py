@@ -27,7 +27,7 @@ from envs.problems.problem import Problem
 from envs.simulator.device_model import WINDOW_S
 from envs.spec.measurement import Failure, Measurement, Outcome
 from envs.spec.space import Configuration
-from tuner.api import MEASUREMENTS, optimize
+from tuner.api import MEASUREMENTS, check_request, optimize
 from tuner.console import progress_bar, table
 from tuner.flags import run
 from tuner.options import ServeOptions
@@ -65,7 +65,9 @@ def main(arguments: Sequence[str]) -> int:
 def tune(options: TuneCommand) -> int:
     """Tune, print the answer, and keep it."""
     began_s = time.perf_counter()
-    options.serve.check()  # before a bar is drawn
+    request = (options.measurements, options.window_s, options.p99_ms, options.power_w)
+    check_request(*request, len(options.serve.network))  # all of it before a bar is drawn
+    options.serve.check()
     with progress_bar("measuring", options.measurements) as advance:
 
         def show(configuration: Configuration, outcome: Outcome) -> None:
