@@ -87,7 +87,7 @@ def prior_of(
     candidates: Placements | None = None,
     size: int = SHORTLIST,
     start: Configuration | None = None,
-    known: Sequence[Configuration] = (),
+    measured: Sequence[Configuration] = (),
 ) -> Prior:
     """Make shortlist and belief.
 
@@ -99,7 +99,7 @@ def prior_of(
         size: of the shortlist, which is shorter only where the space has fewer configurations.
         start: the first measurement of every search. Where it is not given, the configuration with
             the most throughput of those that are sure to keep the limits, whatever is uncertain.
-        known: configurations that were measured before, which the shortlist includes.
+        measured: configurations that were measured before, which the shortlist includes.
     """
     draws = model.drawn(rng, DRAWS)
     if candidates is None or len(candidates) > size:
@@ -107,7 +107,7 @@ def prior_of(
         chosen = pool[_covering(model, draws, pool, objective, size)]
     else:
         chosen = candidates
-    first = [each.array() for each in dict.fromkeys([*([start] if start else []), *known])]
+    first = [each.array() for each in dict.fromkeys([*([start] if start else []), *measured])]
     if first:
         again = np.isin(model.space.codes(chosen), model.space.codes(np.stack(first)))
         chosen = np.concatenate([np.stack(first), chosen[~again]])

@@ -108,7 +108,7 @@ def shortlist_problem(
     objective: Objective,
     possible: Placements | None = None,
     default: Configuration | None = None,
-    known: Sequence[Configuration] = (),
+    measured: Sequence[Configuration] = (),
 ) -> Problem:
     """Return a problem whose candidates are the shortlist of the model, which is made at once.
 
@@ -117,10 +117,10 @@ def shortlist_problem(
         objective: the limits.
         possible: [N, T, A, 2], all that can be tried; None for every valid configuration.
         default: where tuners start; None for the first on the shortlist.
-        known: configurations that must be on the shortlist.
+        measured: configurations that were measured before, which the shortlist includes.
     """
     prior = prior_of(
-        model, objective, np.random.default_rng(0), possible, WIDE, default, known=known
+        model, objective, np.random.default_rng(0), possible, WIDE, default, measured=measured
     )
     start = default or Configuration.of(prior.placements[0])
     shared: dict[str, Any] = {"prior": prior}

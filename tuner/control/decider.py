@@ -137,10 +137,10 @@ class Decider:
         self._vain_searches = 0
         model = self._model_at(self._rates_ips)
         recalled = int(self._thresholds.recalled_share * WIDE)
-        known = [
+        measured = [
             *([self._first] if self._first else []),
             *self._history.windows.configurations()[-recalled:],
         ]
-        problem = shortlist_problem(model, self._objective, self._possible, known=known)
+        problem = shortlist_problem(model, self._objective, self._possible, measured=measured)
         self.safe = problem.default
         self._tuner = OnlineTuner(self._bundle, problem, self._history, self._thresholds)
