@@ -34,7 +34,7 @@ import json, os, sys, time
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 from pathlib import Path
 import numpy as np
-from envs.spec.measurement import Measurement, Origin, TenantMeasurement
+from envs.spec import Measurement, Origin, TenantMeasurement
 from envs.problems.draw import draw_problem
 from envs.problems.draw_options import DrawOptions
 from tuner.policy.bundle import load_bundle

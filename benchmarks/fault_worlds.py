@@ -31,10 +31,16 @@ from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.machine import device_of
-from envs.spec.device import local_computer
-from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind, Measurement
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import (
+    Configuration,
+    ConfigurationFailed,
+    ConfigurationSpace,
+    Failure,
+    FailureKind,
+    Measurement,
+    local_computer,
+    workload_of,
+)
 from envs.telemetry.protocol import BoardSample
 from tuner.device import Device
 from tuner.opening import at_rates

@@ -39,8 +39,7 @@ from benchmarks.fault_worlds import (
 from benchmarks.figures import figure, parser, report
 from benchmarks.setup import REFERENCE_BUNDLE
 from envs.errors import RuntimeFault
-from envs.spec.measurement import Measurement
-from envs.spec.objective import judge_measurement
+from envs.spec import Measurement, judge_measurement
 from tuner.console import progress_bar, table
 from tuner.control.build import controller_of
 from tuner.control.controller import ControlOptions

@@ -15,7 +15,7 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from envs.spec.device import processor_name
+from envs.spec import processor_name
 from tuner.console import table
 
 ROOT = Path(__file__).resolve().parents[1]

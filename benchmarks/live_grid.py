@@ -23,9 +23,7 @@ from benchmarks.setup import add_bundle_option, network_files
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem import Problem
 from envs.runtimes.protocol import Runtime, try_configuration
-from envs.spec.measurement import MeasurementBatch, Outcome
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, MeasurementBatch, Objective, Outcome
 from tuner.console import progress_bar, table
 from tuner.device import Device, open_device
 from tuner.evaluation.reference import can_be_kept

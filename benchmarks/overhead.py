@@ -20,10 +20,7 @@ from envs.graph.reading import read_network
 from envs.runtimes.onnxruntime.engines import OnnxEngine, OnnxEngineFactory
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec.device import local_computer
-from envs.spec.network import Network
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import Configuration, ConfigurationSpace, Network, local_computer, workload_of
 from envs.telemetry.none import NoSensor
 from tuner.console import progress_bar
 from tuner.options import cache_folder

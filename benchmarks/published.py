@@ -21,7 +21,7 @@ from envs.simulator.machine import Machine, machine_of
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import DLA, POSITIONS, Contexts, contexts_of, position_of
-from envs.spec.device import accelerator
+from envs.spec import accelerator
 
 #: The position of the Tensor Cores in the tables of the model.
 TENSOR = position_of(accelerator("tensor"))

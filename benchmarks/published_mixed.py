@@ -16,7 +16,7 @@ from envs.graph.layer_table import LayerTable
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.response import respond
 from envs.simulator.tables import Contexts, contexts_of
-from envs.spec.device import accelerator
+from envs.spec import accelerator
 
 #: Stand-ins for the unnamed networks of users' reports: (GPU, DLA) and their latencies alone [ms].
 STAND_INS = {

@@ -15,7 +15,7 @@ from envs.simulator.machine import machine_of
 from envs.simulator.parameters import FRAMEWORKS, PARAMETERS, ParameterSet, check
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import POSITIONS, contexts_of, position_of
-from envs.spec.device import ACCELERATORS, accelerator
+from envs.spec import ACCELERATORS, accelerator
 
 #: Batch sizes of the first regime.
 EAGER_BATCHES = (1, 2, 4, 8, 16, 32, 64)

@@ -28,7 +28,7 @@ from benchmarks.catalogue import BENCHMARKS, Benchmark
 from benchmarks.figures import ROOT, Figure, commit
 from benchmarks.results_page import readme_with_table, results_page
 from envs.files import replacing
-from envs.spec.device import processor_name
+from envs.spec import processor_name
 
 STATE = ROOT / "runs" / "results"
 PAGE = ROOT / "docs" / "results.md"

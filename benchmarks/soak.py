@@ -32,7 +32,7 @@ from envs.catalog.architectures import build
 from envs.errors import BundleError
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.process_memory import resident_mib
-from envs.spec.measurement import Measurement
+from envs.spec import Measurement
 from tuner.console import progress_bar, table
 from tuner.control.build import controller_of
 from tuner.control.controller import ControlOptions

@@ -9,8 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from envs.runtimes.protocol import try_configuration
-from envs.spec.measurement import Measurement
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Measurement
 from tuner.console import progress_bar
 from tuner.control.period import Period
 from tuner.device import Device

@@ -32,8 +32,7 @@ from envs.problems.world import World
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import device_of, machine_of
 from envs.simulator.response import respond
-from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import ConfigurationSpace, workload_of
 from envs.tuning_env import TuningEnv, TuningVectorEnv
 from tuner.agents.export import bundle_of
 from tuner.agents.training import AgentOptions, make_env, make_model

@@ -28,7 +28,7 @@ from envs.problems.draw import draw_problem
 from envs.problems.draw_options import DrawOptions
 from envs.problems.problem import Problem
 from envs.simulator.device_model import DeviceModel
-from envs.spec.space import ConfigurationSpace
+from envs.spec import ConfigurationSpace
 from tuner.console import progress_bar, table
 from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.reference import exhaustive, searched

@@ -13,7 +13,7 @@ from envs.belief.features import PROPOSALS, observe
 from envs.belief.progress import Progress
 from envs.errors import ConfigurationError, OptionError
 from envs.problems.world import World
-from envs.spec.objective import MAX_VIOLATION, log_score, worst_margin
+from envs.spec import MAX_VIOLATION, log_score, worst_margin
 
 #: Measurements of an episode.
 BUDGET = 8

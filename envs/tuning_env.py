@@ -19,7 +19,7 @@ from envs.problems.draw_options import DrawOptions
 from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
 from envs.problems.world import ProblemSpec, World
-from envs.spec.space import Configuration
+from envs.spec import Configuration
 from envs.traces.reader import find_trace, read_trace
 
 Observation = npt.NDArray[np.float32]

@@ -13,9 +13,7 @@ from envs.graph.reading import read_network
 from envs.problems.draw_options import DrawOptions
 from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
-from envs.spec.device import local_computer
-from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import ConfigurationSpace, local_computer, workload_of
 from envs.traces.reader import Trace
 from tests.worlds import space, write_trace
 

@@ -7,12 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.spec.device import DeviceSpec
+from envs.spec import (
+    Configuration,
+    ConfigurationSpace,
+    DeviceSpec,
+    Failure,
+    Measurement,
+    Network,
+    Origin,
+    Outcome,
+    Tenant,
+    TenantMeasurement,
+    TensorSpec,
+    Workload,
+)
 from envs.spec.device import accelerator as accelerator_named
-from envs.spec.measurement import Failure, Measurement, Origin, Outcome, TenantMeasurement
-from envs.spec.network import Network, TensorSpec
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import Tenant, Workload
 from envs.traces.reader import Trace, read_trace
 from envs.traces.schema import row_of
 from envs.traces.writer import write_parquet

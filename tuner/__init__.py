@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from envs.errors import TunerError
     from envs.problems.problem import Problem
-    from envs.spec.measurement import Failure, Measurement
-    from envs.spec.space import Configuration
+    from envs.spec import Configuration, Failure, Measurement
     from tuner.api import optimize
     from tuner.device import Device, open_device
     from tuner.options import ServeOptions

@@ -10,9 +10,7 @@ from envs.errors import OptionError
 from envs.problems.problem import Problem
 from envs.runtimes.protocol import check_objective
 from envs.simulator.device_model import WINDOW_S
-from envs.spec.measurement import Outcome
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Objective, Outcome
 from tuner.device import Device, open_device, serve_options
 from tuner.options import ServeOptions, reference_bundle
 from tuner.policy.bundle import load_bundle

@@ -35,7 +35,7 @@ from types import FrameType
 from typing import Any, Optional
 
 from envs.errors import OptionError
-from envs.spec.measurement import Failure
+from envs.spec import Failure
 from envs.telemetry.power_mode import read_power_mode
 from tuner.control.build import Assembled, controller_of
 from tuner.control.controller import Controller, ControlOptions

@@ -15,9 +15,7 @@ from envs.errors import OptionError
 from envs.problems.problem import Problem, problem_of
 from envs.runtimes.protocol import Runtime, try_configuration
 from envs.simulator.device_model import WINDOW_S, DeviceModel
-from envs.spec.measurement import Outcome
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace, Objective, Outcome
 from tuner.opening import Demands, ModelAt, open_parts, rates_of
 from tuner.options import ServeOptions
 

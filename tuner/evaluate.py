@@ -20,7 +20,7 @@ from envs.errors import OptionError, TraceError, require_positive
 from envs.problems.draw_options import DrawOptions
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem import Problem
-from envs.spec.device import Kind
+from envs.spec import Kind
 from envs.traces.reader import Trace, find_trace, read_trace
 from tuner.cli import run_command
 from tuner.console import progress_bar, table

@@ -30,8 +30,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from envs.errors import ConfigurationError, OptionError
-from envs.spec.device import available_cores
-from envs.spec.workload import workload_of
+from envs.spec import available_cores, workload_of
 from tuner.exports.answers import Slot, placed, read_answer, read_slots
 from tuner.exports.deepstream import export_deepstream
 from tuner.exports.engines import BuildOptions

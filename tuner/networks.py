@@ -8,7 +8,7 @@ from pathlib import Path
 from envs.catalog.architectures import ARCHITECTURES, architecture, write
 from envs.errors import OptionError
 from envs.graph.reading import read_network
-from envs.spec.network import Network
+from envs.spec import Network
 from tuner.console import exit_code
 
 MIB = 1 << 20

@@ -23,11 +23,16 @@ from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.device_model import DeviceModel, even_layers, model_for
 from envs.simulator.machine import device_of, machine_of
-from envs.spec.device import DeviceSpec, Kind, accelerator, local_computer
-from envs.spec.network import Network
-from envs.spec.objective import Objective
-from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import Workload
+from envs.spec import (
+    ConfigurationSpace,
+    DeviceSpec,
+    Kind,
+    Network,
+    Objective,
+    Workload,
+    accelerator,
+    local_computer,
+)
 from envs.telemetry.power_mode import read_power_mode
 from envs.telemetry.sensors import probe_sensor
 from envs.traces.reader import find_trace, read_trace

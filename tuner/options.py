@@ -13,10 +13,14 @@ from typing import Any, Optional
 from envs.errors import NetworkError, OptionError
 from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions
-from envs.spec.device import DeviceSpec, accelerator
-from envs.spec.network import Network
-from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import fair_weights, workload_of
+from envs.spec import (
+    ConfigurationSpace,
+    DeviceSpec,
+    Network,
+    accelerator,
+    fair_weights,
+    workload_of,
+)
 from envs.telemetry.sensors import SENSORS
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from envs.arrays import FloatArray, Placements
 from envs.errors import OptionError
 from envs.optional import optional_import
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace
 from envs.spec.validity import VALID, judge
 
 PLANS = ("grid", "lhs", "random")

@@ -19,8 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from envs.runtimes.recording import RecordOptions, record
-from envs.spec.measurement import Measurement, Outcome
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Measurement, Outcome
 from envs.traces.schema import check_names
 from envs.traces.writer import TraceWriter, check_new
 from tuner.console import progress_bar

@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from envs.errors import OptionError, StorageError, require_positive
 from envs.problems.draw_options import DrawOptions
-from envs.spec.objective import Objective
+from envs.spec import Objective
 from tuner.agents.run import open_run, train_in
 from tuner.agents.sources import DeviceProblems, DrawnProblems, ProblemSource, RecordedProblems
 from tuner.agents.training import AgentOptions

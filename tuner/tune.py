@@ -25,8 +25,7 @@ from envs.errors import NoFeasibleConfiguration
 from envs.files import write_text
 from envs.problems.problem import Problem
 from envs.simulator.device_model import WINDOW_S
-from envs.spec.measurement import Failure, Measurement, Outcome
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Failure, Measurement, Outcome
 from tuner.api import MEASUREMENTS, check_request, optimize
 from tuner.console import progress_bar, table
 from tuner.flags import run

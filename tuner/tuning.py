@@ -8,9 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from envs.problems.problem import Problem
-from envs.spec.measurement import Failure, Measurement, Outcome, TenantMeasurement
-from envs.spec.objective import rank
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import (
+    Configuration,
+    ConfigurationSpace,
+    Failure,
+    Measurement,
+    Outcome,
+    TenantMeasurement,
+    rank,
+)
 from tuner.search.protocol import Tuner
 
 #: Measurements kept for confirmation: one of the best, and one of another should it fail.

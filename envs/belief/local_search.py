@@ -8,8 +8,7 @@ from envs.arrays import FloatArray, Placements
 from envs.belief.score import PENALTY, score_and_violation
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
-from envs.spec.objective import Objective
-from envs.spec.space import ConfigurationSpace
+from envs.spec import ConfigurationSpace, Objective
 from envs.spec.validity import VALID, judge
 
 

@@ -15,8 +15,7 @@ from envs.belief.score import PENALTY, score_and_violation
 from envs.belief.shortlist import candidate_pool
 from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
 from envs.simulator.tables import Contexts
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Objective
 
 #: Draws of the parameters that a shortlist must serve, and of those that a belief is made of: the
 #: latter estimate covariances, which takes more.

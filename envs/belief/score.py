@@ -6,7 +6,7 @@ import numpy as np
 
 from envs.arrays import FloatArray, Floats
 from envs.simulator.device_model import DeviceModel
-from envs.spec.objective import Objective, log_score, worst_margin
+from envs.spec import Objective, log_score, worst_margin
 
 #: A penalty per unit of violation (a logarithm) that makes a broken limit cost more than any
 #: throughput could bring.

@@ -12,9 +12,7 @@ from envs.belief.local_search import search
 from envs.belief.score import PENALTY, score_and_violation
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
-from envs.spec.device import Kind
-from envs.spec.objective import Objective
-from envs.spec.space import ConfigurationSpace
+from envs.spec import ConfigurationSpace, Kind, Objective
 
 #: Draws that look through the space.
 SCOUTS = 8

@@ -15,7 +15,7 @@ from envs.graph.fusion import NORMALIZING, RECURRENT, Operation, fuse, operation
 from envs.graph.layer_table import LAYER_KINDS, LayerTable
 from envs.graph.reading import describe, read_graph
 from envs.graph.shapes import ShapedGraph, file_in_errors
-from envs.spec.network import Network
+from envs.spec import Network
 
 _POOLS = frozenset(
     {

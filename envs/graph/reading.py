@@ -11,7 +11,7 @@ from envs.graph.cost import SHAPE_ONLY, Shapes, computed_nodes, macs, peak_bytes
 from envs.graph.onnx_file import check_model, open_model
 from envs.graph.shapes import ShapedGraph, check_batch, file_in_errors, served_inputs, shape_graph
 from envs.optional import optional_import
-from envs.spec.network import Network, TensorSpec
+from envs.spec import Network, TensorSpec
 
 
 def read_network(path: str | Path, name: str | None = None) -> Network:

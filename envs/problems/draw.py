@@ -15,10 +15,7 @@ from envs.problems.limits import draw_objectives, uniforms_per_draw
 from envs.problems.sampling import limit_range, sample_placements
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
-from envs.spec.network import Network
-from envs.spec.objective import Objective, log_score
-from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import Workload, workload_of
+from envs.spec import ConfigurationSpace, Network, Objective, Workload, log_score, workload_of
 
 #: Batch sizes of a board and of a plain computer.
 BATCHES = (1, 2, 4, 8, 16, 32, 64)

@@ -9,7 +9,7 @@ import numpy as np
 from envs.catalog.boards import board, power_mode
 from envs.problems.draw_options import DrawOptions
 from envs.simulator.machine import Machine, device_of, machine_of, plain_machine
-from envs.spec.device import ACCELERATORS, DeviceSpec, Kind
+from envs.spec import ACCELERATORS, DeviceSpec, Kind
 
 #: A plain computer that is served live keeps this many MiB per core free for instances.
 PLAIN_MIB = 24_000.0

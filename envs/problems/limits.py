@@ -14,8 +14,7 @@ import numpy as np
 
 from envs.arrays import FloatArray
 from envs.errors import OptionError
-from envs.spec.measurement import MeasurementBatch
-from envs.spec.objective import Objectives
+from envs.spec import MeasurementBatch, Objectives
 
 BAND_RATIO = 1.1
 HELD_OUT_EVERY = 4

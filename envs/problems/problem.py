@@ -12,9 +12,7 @@ from envs.arrays import Placements
 from envs.belief.prior import Prior, prior_of
 from envs.problems.world import default_of
 from envs.simulator.device_model import DeviceModel
-from envs.spec.measurement import Outcome
-from envs.spec.objective import Objective, judge_measurement
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace, Objective, Outcome, judge_measurement
 
 Made = TypeVar("Made")
 

@@ -15,9 +15,7 @@ from envs.belief.gaussian import Belief, prior_variance
 from envs.belief.prior import Prior
 from envs.errors import TraceError
 from envs.files import read_arrays, replacing
-from envs.spec.device import Kind
-from envs.spec.objective import Objective
-from envs.spec.space import ConfigurationSpace
+from envs.spec import ConfigurationSpace, Kind, Objective
 
 #: The believed logarithm of a quantity or candidate that a problem does not have; it is finite, and
 #: neither limited nor measured.

@@ -12,9 +12,7 @@ from envs.problems.problem_batch import ProblemBatch, batch_of
 from envs.problems.world import ProblemSpec, check_tenants, default_of
 from envs.runtimes.protocol import Runtime, try_configuration
 from envs.simulator.device_model import DeviceModel, model_for
-from envs.spec.measurement import Failure, FailureKind, MeasurementBatch, Outcome
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Failure, FailureKind, MeasurementBatch, Objective, Outcome
 
 
 class RuntimeWorld:

@@ -10,9 +10,7 @@ from envs.belief.shortlist import unmirrored
 from envs.problems.limits import LimitRange
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
-from envs.spec.measurement import MeasurementBatch
-from envs.spec.objective import Objective, verdict_of
-from envs.spec.space import ConfigurationSpace
+from envs.spec import ConfigurationSpace, MeasurementBatch, Objective, verdict_of
 
 #: Spaces of at most this many combinations are sampled from their catalogue.
 LISTED = 50_000

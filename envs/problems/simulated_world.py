@@ -18,8 +18,7 @@ from envs.problems.draw_options import DrawOptions
 from envs.problems.problem_batch import ProblemBatch, batch_of
 from envs.problems.world import ProblemSpec, World
 from envs.simulator.tables import Contexts
-from envs.spec.measurement import Origin
-from envs.spec.objective import Objective
+from envs.spec import Objective, Origin
 
 #: Problems that one process draws in one go.
 PORTION = 20

@@ -12,9 +12,7 @@ from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem_batch import ProblemBatch, batch_of
 from envs.problems.world import ProblemSpec, check_tenants, starting_row
 from envs.simulator.device_model import model_for
-from envs.spec.measurement import Origin
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Objective, Origin
 from envs.traces.reader import Trace
 
 #: Variance that is believed of a recorded window.

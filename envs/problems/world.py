@@ -15,9 +15,7 @@ import numpy as np
 from envs.arrays import BoolArray, Floats, Placements, Rows, Single
 from envs.errors import ConfigurationError, ObjectiveError
 from envs.problems.problem_batch import ProblemBatch
-from envs.spec.measurement import Origin
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace, Objective, Origin
 
 
 @dataclass(frozen=True)

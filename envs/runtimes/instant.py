@@ -6,8 +6,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from envs.errors import ConfigurationError, RuntimeFault
-from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationFailed, ConfigurationSpace, Failure, FailureKind
 
 Own = TypeVar("Own", bound="InstantRuntime")
 

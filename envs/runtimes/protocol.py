@@ -7,9 +7,15 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
-from envs.spec.measurement import ConfigurationFailed, Measurement, Origin, Outcome
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import (
+    Configuration,
+    ConfigurationFailed,
+    ConfigurationSpace,
+    Measurement,
+    Objective,
+    Origin,
+    Outcome,
+)
 
 
 @dataclass(frozen=True)

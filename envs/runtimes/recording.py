@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 from envs.errors import require_positive
 from envs.runtimes.protocol import Runtime
-from envs.spec.measurement import ConfigurationFailed, Measurement, Outcome
-from envs.spec.space import Configuration
+from envs.spec import Configuration, ConfigurationFailed, Measurement, Outcome
 from envs.traces.writer import TraceWriter
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from envs.runtimes.instant import InstantRuntime
 from envs.runtimes.protocol import Transition
-from envs.spec.measurement import ConfigurationFailed, Failure, Measurement, Origin
-from envs.spec.space import Configuration
+from envs.spec import Configuration, ConfigurationFailed, Failure, Measurement, Origin
 from envs.traces.reader import Trace
 
 

@@ -13,8 +13,7 @@ from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
 from envs.simulator.thermal import Cooling, clock_at, temperature_after
 from envs.simulator.window import applying_s, simulated_window
-from envs.spec.measurement import Measurement, Origin
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Measurement, Origin
 
 
 class SimulatedRuntime(InstantRuntime):

@@ -15,10 +15,7 @@ from envs.simulator.machine import Machine, machine_of, plain_machine
 from envs.simulator.parameters import NAMES, ParameterSet, drawn, nominal
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import COSTS, DLA, POSITIONS, Contexts, contexts_of, position_of
-from envs.spec.device import Kind
-from envs.spec.measurement import MeasurementBatch
-from envs.spec.network import Network
-from envs.spec.space import ConfigurationSpace
+from envs.spec import ConfigurationSpace, Kind, MeasurementBatch, Network
 
 #: Standard deviation of the logarithm by which the time of one engine departs from its layers: the
 #: kernels that the builder picks for a batch size are not in the layers.

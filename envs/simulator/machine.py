@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from envs.catalog.boards import Board, PowerMode, board, power_mode
 from envs.errors import OptionError
-from envs.spec.device import DeviceSpec, accelerator
+from envs.spec import DeviceSpec, accelerator
 
 #: Memory that the operating system and the CUDA context keep [MiB]: 1 GiB of headroom, 0.5 GiB of
 #: CUDA libraries (log lines in NVIDIA/TensorRT issue 2217), and the JetPack desktop.

@@ -18,7 +18,7 @@ from envs.graph.layer_table import LayerTable
 from envs.simulator.gpu_kernels import DEPTHWISE, GROUPED, floor_s, full_power_s, kernels
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet
-from envs.spec.device import Accelerator, Kind
+from envs.spec import Accelerator, Kind
 
 #: The clocks at which the parameters give the times of processor and DLA.
 REFERENCE_CPU_GHZ, REFERENCE_DLA_GHZ = 2.2, 1.6

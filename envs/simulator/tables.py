@@ -18,7 +18,7 @@ from envs.graph.layer_table import LayerTable
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.roofline import REFERENCE_CPU_GHZ, REFERENCE_DLA_GHZ, batch_cost
-from envs.spec.device import Accelerator, Kind
+from envs.spec import Accelerator, Kind
 
 #: X, the number of positions, and which of them draw on the GPU (or on the cores) and on the DLA.
 POSITIONS, GPU, DLA = 4, slice(0, 2), slice(2, 4)

@@ -7,8 +7,7 @@ import numpy as np
 from envs.catalog.boards import RAILS
 from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
 from envs.simulator.response import Response
-from envs.spec.measurement import Measurement, Origin, TenantMeasurement
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Measurement, Origin, TenantMeasurement
 from envs.spec.validity import memory_mib
 
 #: Time to apply a configuration, for each engine whose accelerator or batch is new, and for each

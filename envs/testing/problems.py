@@ -13,19 +13,21 @@ from envs.problems.problem import Problem
 from envs.problems.sampling import sample_placements
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import machine_of
-from envs.spec.device import DeviceSpec, accelerator
-from envs.spec.measurement import (
+from envs.spec import (
+    Configuration,
+    ConfigurationSpace,
+    DeviceSpec,
     Failure,
     FailureKind,
     Measurement,
+    Network,
+    Objective,
     Origin,
     Outcome,
     TenantMeasurement,
+    accelerator,
+    workload_of,
 )
-from envs.spec.network import Network
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
 
 #: Returns the outcome of a configuration.
 World = Callable[[Configuration], Outcome]

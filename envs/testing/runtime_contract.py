@@ -10,9 +10,16 @@ import pytest
 
 from envs.errors import ConfigurationError, ObjectiveError, RuntimeFault
 from envs.runtimes.protocol import Runtime, check_objective, try_configuration
-from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import (
+    Configuration,
+    ConfigurationFailed,
+    ConfigurationSpace,
+    Failure,
+    FailureKind,
+    Measurement,
+    Objective,
+    Origin,
+)
 
 #: How long a thread may live after `close`.
 TIMEOUT_S = 5.0

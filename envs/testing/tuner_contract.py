@@ -10,8 +10,7 @@ import pytest
 
 from envs.errors import ConfigurationError
 from envs.problems.problem import Problem
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Objective
 from envs.testing.problems import (
     World,
     hopeless,

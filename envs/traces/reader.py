@@ -13,9 +13,15 @@ from envs.arrays import IntArray, Placements, Rows
 from envs.errors import TraceError, TunerError, one_line
 from envs.files import parse_json
 from envs.optional import optional_import
-from envs.spec.measurement import Failure, FailureKind, MeasurementBatch, Outcome
-from envs.spec.network import Network
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import (
+    Configuration,
+    ConfigurationSpace,
+    Failure,
+    FailureKind,
+    MeasurementBatch,
+    Network,
+    Outcome,
+)
 from envs.traces.schema import (
     FORMAT,
     METADATA_KEY,

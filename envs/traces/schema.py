@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from envs.errors import TraceError
-from envs.spec.measurement import (
+from envs.spec import (
+    Configuration,
+    ConfigurationSpace,
     Failure,
     FailureKind,
     Measurement,
@@ -23,7 +25,6 @@ from envs.spec.measurement import (
     Outcome,
     TenantMeasurement,
 )
-from envs.spec.space import Configuration, ConfigurationSpace
 
 FORMAT = 1
 METADATA_KEY = b"tuner.trace"

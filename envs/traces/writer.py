@@ -22,8 +22,7 @@ from typing import Any
 from envs.errors import StorageError, TraceError
 from envs.files import parse_json, replacing
 from envs.optional import optional_import
-from envs.spec.measurement import Outcome
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace, Outcome
 from envs.traces.schema import (
     FORMAT,
     METADATA_KEY,

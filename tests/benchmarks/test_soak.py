@@ -9,9 +9,7 @@ import pytest
 
 from benchmarks.soak import growth, main
 from benchmarks.soak_phases import Phase, levelled
-from envs.spec.measurement import Failure, FailureKind
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Failure, FailureKind, Objective
 from tuner.control import guard
 from tuner.control.period import Period
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from envs.errors import ObjectiveError, StorageError
-from envs.spec.space import Configuration
+from envs.spec import Configuration
 from tests.commands import call
 from tests.security.attacks import Payload, little_memory, refused, untouched
 from tests.worlds import space

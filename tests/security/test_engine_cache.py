@@ -13,7 +13,7 @@ import pytest
 from envs.errors import StorageError
 from envs.runtimes.tensorrt.cache import MAX_BYTES, EngineCache
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity
-from envs.spec.device import Kind
+from envs.spec import Kind
 from tests.security.attacks import Payload, little_memory, refused, untouched
 
 HOST = BuildHost("10.3.0", "Orin", "8.7", 16, "MAXN")

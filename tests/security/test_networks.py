@@ -18,10 +18,7 @@ from envs.graph.onnx_file import MAX_CALLS
 from envs.graph.reading import read_network
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.onnxruntime.quantization import quantized
-from envs.spec.device import local_computer
-from envs.spec.measurement import ConfigurationFailed
-from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import ConfigurationFailed, ConfigurationSpace, local_computer, workload_of
 from tests.commands import call
 from tests.security.attacks import little_memory, refused, tree, untouched
 

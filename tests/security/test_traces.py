@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from envs.errors import StorageError, TraceError
-from envs.spec.space import Configuration
+from envs.spec import Configuration
 from envs.traces.reader import Trace, read_trace
 from envs.traces.schema import METADATA_KEY
 from envs.traces.writer import TraceWriter

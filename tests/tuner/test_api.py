@@ -12,8 +12,7 @@ import pytest
 
 import tuner
 from envs.errors import BundleError, ObjectiveError, OptionError, TunerError
-from envs.spec.measurement import Failure, FailureKind, Measurement, Outcome
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Failure, FailureKind, Measurement, Outcome
 from envs.traces.reader import Trace
 from tests.standins.tensorrt import stand_ins
 from tests.worlds import space

@@ -19,9 +19,7 @@ from envs.errors import (
 )
 from envs.problems.problem import Problem
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
-from envs.spec.device import Kind
-from envs.spec.measurement import Failure, FailureKind, Measurement, Origin
-from envs.spec.objective import Objective
+from envs.spec import Failure, FailureKind, Kind, Measurement, Objective, Origin
 from envs.telemetry.none import NoSensor
 from envs.traces.reader import Trace, read_trace
 from tests.standins.tensorrt import stand_ins

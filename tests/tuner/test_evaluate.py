@@ -12,7 +12,7 @@ from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.recording import RecordOptions, record
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace
 from envs.telemetry.none import NoSensor
 from envs.traces.reader import Trace, read_trace
 from envs.traces.writer import TraceWriter

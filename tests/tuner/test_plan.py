@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from envs.errors import OptionError
-from envs.spec.space import Configuration
+from envs.spec import Configuration
 from tests.worlds import space
 from tuner.plan import PlanOptions, planned
 

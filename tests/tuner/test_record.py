@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.spec.measurement import Measurement
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Measurement
 from envs.traces.reader import read_trace
 from tests.commands import call
 from tests.standins.tensorrt import stand_ins

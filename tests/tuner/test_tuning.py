@@ -8,9 +8,7 @@ from dataclasses import replace
 import pytest
 
 from envs.problems.problem import Problem
-from envs.spec.measurement import Failure, FailureKind, Measurement, Outcome
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Failure, FailureKind, Measurement, Objective, Outcome
 from tests.worlds import respond, space
 from tuner.search.oracle import Oracle
 from tuner.search.random_search import RandomSearch
@@ -99,7 +97,7 @@ def test_failures_are_never_the_answer_while_anything_works() -> None:
 
 
 def test_an_oracle_needs_two() -> None:
-    from envs.spec.measurement import MeasurementBatch
+    from envs.spec import MeasurementBatch
 
     objective = problem(60.0)
     batch = MeasurementBatch.of(

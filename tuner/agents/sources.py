@@ -19,8 +19,7 @@ from envs.problems.runtime_world import RuntimeWorld
 from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
 from envs.problems.world import World, default_of
-from envs.spec.measurement import Measurement, Origin
-from envs.spec.objective import Objective
+from envs.spec import Measurement, Objective, Origin
 from envs.traces.reader import Trace, find_trace, read_trace
 from tuner.agents.training import AgentOptions
 from tuner.console import progress_bar

@@ -12,9 +12,15 @@ from dataclasses import dataclass
 
 from envs.errors import ObjectiveError, RuntimeFault, StorageError, require_positive
 from envs.runtimes.protocol import Runtime, try_configuration
-from envs.spec.measurement import Failure, FailureKind, Measurement, Outcome
-from envs.spec.objective import MAX_VIOLATION, judge_measurement
-from envs.spec.space import Configuration
+from envs.spec import (
+    MAX_VIOLATION,
+    Configuration,
+    Failure,
+    FailureKind,
+    Measurement,
+    Outcome,
+    judge_measurement,
+)
 from tuner.control.decider import Decider
 from tuner.control.events import Event, EventKind
 from tuner.control.guard import Choice, Guard, Phase

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from envs.arrays import Placements
 from envs.problems.problem import WIDE, shortlist_problem
-from envs.spec.measurement import Outcome
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Objective, Outcome
 from tuner.opening import ModelAt
 from tuner.policy.bundle import Bundle
 from tuner.policy.online_tuner import OnlineTuner

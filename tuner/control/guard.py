@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from envs.errors import ConfigurationError
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from envs.errors import ConfigurationError, StorageError
 from envs.files import parse_json, read_small, replacing
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace
 
 FILE = "last_good.json"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from envs.errors import ObjectiveError
 from envs.files import parse_json, read_small
-from envs.spec.objective import Objective
+from envs.spec import Objective
 
 KEYS = ("p99_ms", "power_w")
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from envs.errors import StorageError
 from envs.optional import optional_import
-from envs.spec.measurement import Measurement
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace, Measurement
 from tuner.control.guard import Phase
 from tuner.control.period import Period
 

@@ -7,9 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from envs.spec.measurement import Failure, Measurement, Outcome
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace, Failure, Measurement, Objective, Outcome
 from tuner.control.events import Event
 from tuner.control.guard import Phase
 

@@ -14,9 +14,7 @@ from envs.errors import OptionError
 from envs.problems.problem import Problem
 from envs.problems.world import starting_row
 from envs.simulator.device_model import DeviceModel, model_for
-from envs.spec.measurement import MeasurementBatch, Outcome
-from envs.spec.objective import Objectives, verdict_of
-from envs.spec.space import Configuration
+from envs.spec import Configuration, MeasurementBatch, Objectives, Outcome, verdict_of
 from envs.traces.reader import Trace
 from tuner.search.oracle import best_scores
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, Placements
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace, Objective
 from tuner.evaluation.cases import Best, Case
 
 

@@ -9,9 +9,7 @@ from typing import Any, TypeVar
 
 from envs.runtimes.recording import RecordOptions, measure_undisturbed
 from envs.runtimes.serving.measuring import ServingOptions
-from envs.spec.device import available_cores
-from envs.spec.measurement import Measurement
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Measurement, available_cores
 from envs.traces.reader import Trace
 from tuner.console import progress_bar
 from tuner.device import open_device

@@ -11,9 +11,7 @@ from envs.belief.local_search import random_placements, search, valid
 from envs.problems.simulated_world import DETECTABLE_SIGMAS
 from envs.simulator.device_model import DeviceModel, noise_spread
 from envs.simulator.tables import Contexts
-from envs.spec.measurement import MeasurementBatch
-from envs.spec.objective import Objective, margins, rank, verdict_of
-from envs.spec.space import Configuration
+from envs.spec import Configuration, MeasurementBatch, Objective, margins, rank, verdict_of
 from tuner.evaluation.cases import Best
 
 #: Local searches in a space too large to list, each with these margins inside the limits.

@@ -17,9 +17,7 @@ import numpy as np
 from envs.arrays import FloatArray, Placements
 from envs.errors import ConfigurationError, OptionError
 from envs.problems.problem import Problem
-from envs.spec.measurement import MeasurementBatch, Outcome
-from envs.spec.objective import verdict_of
-from envs.spec.space import Configuration
+from envs.spec import Configuration, MeasurementBatch, Outcome, verdict_of
 from tuner.evaluation.cases import Case, Cases
 from tuner.evaluation.comparison import ComparedCase, Comparison, Record, Run
 from tuner.search.protocol import Tuner

@@ -18,8 +18,7 @@ from envs.problems.sampling import sample_placements
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
 from envs.simulator.window import applying_s, simulated_window
-from envs.spec.measurement import Measurement, MeasurementBatch, Outcome
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Measurement, MeasurementBatch, Outcome
 from envs.traces.reader import Trace
 from tuner.evaluation.cases import Case, Session
 from tuner.evaluation.reference import exhaustive, searched

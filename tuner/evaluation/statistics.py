@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.arrays import BoolArray, FloatArray, Rows
-from envs.spec.objective import rank
+from envs.spec import rank
 from tuner.evaluation.bootstrap import interval
 from tuner.evaluation.comparison import Comparison
 

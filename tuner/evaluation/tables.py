@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from envs.files import write_text
-from envs.spec.space import Configuration
+from envs.spec import Configuration
 from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.statistics import NEAR_OPTIMUM, Summary, measurements_to_reach
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from envs.arrays import BoolArray
-from envs.spec.objective import rank, verdict_of
+from envs.spec import rank, verdict_of
 from envs.traces.reader import Trace
 from tuner.evaluation.cases import Best
 from tuner.evaluation.comparison import Comparison, Run

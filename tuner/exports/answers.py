@@ -13,9 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigurationError, OptionError
-from envs.spec.device import ACCELERATORS, DeviceSpec, accelerator
-from envs.spec.space import MAX_BATCH, Configuration, ConfigurationSpace
-from envs.spec.workload import Workload
+from envs.spec import (
+    ACCELERATORS,
+    MAX_BATCH,
+    Configuration,
+    ConfigurationSpace,
+    DeviceSpec,
+    Workload,
+    accelerator,
+)
 
 #: An answer is a few hundred bytes; a much larger file is something else.
 MAX_BYTES = 1 << 20

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envs.errors import NetworkError, OptionError
-from envs.spec.device import Kind
-from envs.spec.network import TensorSpec
+from envs.spec import Kind, TensorSpec
 from tuner.exports.models import Model
 
 #: Versions of TensorRT whose command lines differ: 8.6 has no 64-bit integers, 11 takes precision

@@ -10,9 +10,15 @@ from pathlib import Path
 from envs.graph.reading import read_graph
 from envs.optional import optional_import
 from envs.runtimes.tensorrt.graph import for_dla, read, save, shapes_of
-from envs.spec.device import ACCELERATORS, Accelerator, Kind
-from envs.spec.network import Network, TensorSpec
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import (
+    ACCELERATORS,
+    Accelerator,
+    Configuration,
+    ConfigurationSpace,
+    Kind,
+    Network,
+    TensorSpec,
+)
 
 #: The longest name of a graph.
 MAX_NAME = 80

@@ -17,7 +17,7 @@ from typing import Union
 from envs.errors import NetworkError
 from envs.runtimes.onnxruntime.quantization import quantized
 from envs.runtimes.serving.placement import threads_of
-from envs.spec.network import TensorSpec
+from envs.spec import TensorSpec
 from tuner.exports.engines import BuildOptions, engine_dtype
 from tuner.exports.folder import Content, Files
 from tuner.exports.models import Model, dla_outputs, network_of

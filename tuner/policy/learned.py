@@ -11,9 +11,7 @@ from envs.belief.progress import Progress
 from envs.errors import BundleError
 from envs.problems.problem import Problem
 from envs.problems.problem_batch import batch_of
-from envs.spec.measurement import MeasurementBatch, Outcome
-from envs.spec.objective import log_score, worst_margin
-from envs.spec.space import Configuration
+from envs.spec import Configuration, MeasurementBatch, Outcome, log_score, worst_margin
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
 

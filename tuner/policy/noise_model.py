@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from envs.arrays import FloatArray, Single
-from envs.spec.space import Configuration
+from envs.spec import Configuration
 from tuner.policy.thresholds import Thresholds
 
 

@@ -7,8 +7,7 @@ import numpy as np
 from envs.arrays import Single
 from envs.belief.assess import worth_staying
 from envs.problems.problem import Problem
-from envs.spec.measurement import Failure, Outcome
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Failure, Outcome
 from tuner.policy.bundle import Bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.policy.thresholds import Thresholds

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from envs.arrays import Single
-from envs.spec.space import Configuration
+from envs.spec import Configuration
 from tuner.policy.noise_model import CarriedError, NoiseModel
 from tuner.policy.thresholds import Thresholds
 

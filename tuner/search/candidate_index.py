@@ -9,7 +9,7 @@ import numpy as np
 from envs.arrays import IntArray, Placements, Rows
 from envs.belief.local_search import random_placements, valid
 from envs.problems.problem import Problem
-from envs.spec.space import ConfigurationSpace
+from envs.spec import ConfigurationSpace
 
 #: An open problem that lists fewer candidates gets random ones up to about this number, so that
 #: a random choice, or the nearest candidate, is not confined to the favourites of a model.

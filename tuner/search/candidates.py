@@ -10,9 +10,7 @@ import numpy as np
 from envs.arrays import IntArray, Placements, Rows
 from envs.errors import ConfigurationError
 from envs.problems.problem import Problem
-from envs.spec.measurement import Outcome
-from envs.spec.objective import rank
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Outcome, rank
 from envs.spec.validity import VALID, judge
 from tuner.search.candidate_index import CandidateIndex, knob_values, listed_candidates
 

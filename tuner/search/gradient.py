@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from envs.problems.problem import Problem
-from envs.spec.measurement import Outcome
+from envs.spec import Outcome
 from tuner.search.hill_climb import HillClimb
 from tuner.search.limits import limit_margins
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.spec.measurement import MeasurementBatch, Outcome
-from envs.spec.objective import MAX_VIOLATION, Objective, margins
+from envs.spec import MAX_VIOLATION, MeasurementBatch, Objective, Outcome, margins
 
 
 def limit_margins(outcome: Outcome, objective: Objective) -> list[float]:

@@ -12,7 +12,7 @@ from envs.belief.score import score_and_violation
 from envs.errors import OptionError
 from envs.problems.problem import Problem
 from envs.simulator.device_model import DeviceModel, noise_spread
-from envs.spec.measurement import Measurement, MeasurementBatch, Outcome
+from envs.spec import Measurement, MeasurementBatch, Outcome
 from tuner.search.candidates import OrderedSearch
 
 #: The number of the model's best configurations that are kept in order, more than any budget.

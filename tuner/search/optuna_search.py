@@ -18,7 +18,7 @@ import numpy as np
 from envs.arrays import IntArray
 from envs.optional import optional_import
 from envs.problems.problem import Problem
-from envs.spec.measurement import Failure, Outcome
+from envs.spec import Failure, Outcome
 from tuner.search.candidates import CandidateSearch
 from tuner.search.limits import limit_margins
 

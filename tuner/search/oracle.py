@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from envs.arrays import FloatArray, IntArray
 from envs.problems.problem import Problem
-from envs.spec.measurement import MeasurementBatch
-from envs.spec.objective import Objectives, rank, verdict_of
+from envs.spec import MeasurementBatch, Objectives, rank, verdict_of
 from tuner.search.candidates import OrderedSearch
 
 #: Numbers in the largest array that judging a chunk of objectives makes; such a chunk takes 25 MB

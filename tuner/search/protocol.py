@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from envs.spec.measurement import Outcome
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Outcome
 
 
 class Tuner(Protocol):

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from envs.arrays import Placements
-from envs.spec.device import Kind
-from envs.spec.space import ConfigurationSpace
+from envs.spec import ConfigurationSpace, Kind
 from tuner.search.candidates import OrderedSearch
 
 #: Batch sizes of DLA engines: NVIDIA's submissions to MLPerf inference 3.0 for AGX Orin use 2 for

@@ -15,8 +15,7 @@ from envs.optional import optional_import
 from envs.runtimes.onnxruntime.quantization import quantized
 from envs.runtimes.serving.engine import Arrays
 from envs.runtimes.serving.instance import failure_of
-from envs.spec.measurement import ConfigurationFailed
-from envs.spec.space import ConfigurationSpace
+from envs.spec import ConfigurationFailed, ConfigurationSpace
 
 
 class OnnxEngine:

@@ -19,8 +19,7 @@ from envs.errors import DependencyError, NetworkError, StorageError, one_line
 from envs.files import read_small, sha256_of
 from envs.graph.onnx_file import every_graph, open_model
 from envs.optional import optional_import
-from envs.spec.device import local_computer
-from envs.spec.network import Network, TensorSpec
+from envs.spec import Network, TensorSpec, local_computer
 
 QUANTISED = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}

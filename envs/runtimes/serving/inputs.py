@@ -9,7 +9,7 @@ import numpy as np
 
 from envs.errors import RuntimeFault
 from envs.runtimes.serving.queue import Sample
-from envs.spec.workload import Tenant
+from envs.spec import Tenant
 
 #: One sample: an array, or one array per input, in order or by name.
 Inputs = Union[Sample, "dict[str, np.ndarray]", np.ndarray]

@@ -19,8 +19,7 @@ import numpy as np
 from envs.arrays import NamedArrays
 from envs.runtimes.serving.engine import STOP_TIMEOUT_S, Arrays
 from envs.runtimes.serving.queue import Request, RequestQueue, clock
-from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind
-from envs.spec.network import Network
+from envs.spec import ConfigurationFailed, Failure, FailureKind, Network
 
 logger = logging.getLogger(__name__)
 

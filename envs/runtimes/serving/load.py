@@ -14,7 +14,7 @@ from envs.arrays import NamedArrays
 from envs.errors import RuntimeFault
 from envs.runtimes.serving.instance import Instance
 from envs.runtimes.serving.queue import QueueFull, RequestQueue, Sample, clock
-from envs.spec.network import Network
+from envs.spec import Network
 
 Submit = Callable[[Sample, "float | None"], "Future[NamedArrays]"]
 

@@ -17,14 +17,7 @@ from envs.runtimes.serving.load import Load
 from envs.runtimes.serving.process_memory import resident_mib
 from envs.runtimes.serving.queue import clock
 from envs.runtimes.serving.window import overlap, tenant_measurement
-from envs.spec.measurement import (
-    ConfigurationFailed,
-    Failure,
-    FailureKind,
-    Measurement,
-    Origin,
-)
-from envs.spec.workload import Tenant
+from envs.spec import ConfigurationFailed, Failure, FailureKind, Measurement, Origin, Tenant
 from envs.telemetry.meter import PowerMeter
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from envs.runtimes.serving.instance import Instance, Slot
-from envs.spec.device import DeviceSpec, Kind
-from envs.spec.space import Configuration
+from envs.spec import Configuration, DeviceSpec, Kind
 
 
 def threads_of(cores: int, instances: int) -> list[int]:

@@ -21,8 +21,15 @@ from envs.runtimes.serving.process_memory import give_back
 from envs.runtimes.serving.queue import QueueFull, Request, RequestQueue, clock
 from envs.runtimes.serving.streams import POLL_S, StreamDriver, StreamInstance
 from envs.runtimes.serving.threads import ThreadInstance
-from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind, Measurement, Origin
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import (
+    Configuration,
+    ConfigurationFailed,
+    ConfigurationSpace,
+    Failure,
+    FailureKind,
+    Measurement,
+    Origin,
+)
 from envs.telemetry.meter import PowerMeter
 from envs.telemetry.protocol import Sensor
 

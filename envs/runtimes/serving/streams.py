@@ -16,7 +16,7 @@ from collections.abc import Callable
 from envs.runtimes.serving.engine import STOP_TIMEOUT_S, Arrays, StreamEngine
 from envs.runtimes.serving.instance import Instance, Slot, call_all, no_answer
 from envs.runtimes.serving.queue import RequestQueue, clock
-from envs.spec.network import Network
+from envs.spec import Network
 
 #: How long the driver sleeps between two queries of the events of launched batches. Linux adds
 #: about as much again.

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from envs.runtimes.serving.engine import STOP_TIMEOUT_S, Arrays, Engine
 from envs.runtimes.serving.instance import Instance, Slot, no_answer
 from envs.runtimes.serving.queue import Request, RequestQueue, clock
-from envs.spec.network import Network
+from envs.spec import Network
 
 
 class ThreadInstance(Instance):

@@ -9,7 +9,7 @@ import numpy as np
 
 from envs.arrays import FloatArray
 from envs.runtimes.serving.instance import BatchRecord
-from envs.spec.measurement import TenantMeasurement
+from envs.spec import TenantMeasurement
 
 #: Bootstrap resamples of an interval of p99.
 RESAMPLES = 200

@@ -16,8 +16,7 @@ from envs.runtimes.tensorrt.precision import quantize, to_fp16
 from envs.runtimes.tensorrt.ranges import set_ranges
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
-from envs.spec.measurement import ConfigurationFailed, Failure, FailureKind
-from envs.spec.network import Network
+from envs.spec import ConfigurationFailed, Failure, FailureKind, Network
 
 #: The exceptions that pybind11 makes of errors in TensorRT. Unlike a refusal, such an error may be
 #: temporary, for instance if memory is short.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from envs.runtimes.tensorrt.cuda import Cuda, GpuFacts
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
-from envs.spec.device import DeviceSpec, accelerator, available_cores
+from envs.spec import DeviceSpec, accelerator, available_cores
 from envs.telemetry.power_mode import UNKNOWN, read_power_mode
 
 #: The first compute capability with Tensor Cores (NVIDIA, Volta architecture).

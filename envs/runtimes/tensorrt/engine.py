@@ -14,7 +14,7 @@ from envs.runtimes.serving.engine import Arrays
 from envs.runtimes.tensorrt.cuda import Cuda
 from envs.runtimes.tensorrt.inspect import PlacedLayers
 from envs.runtimes.tensorrt.lane import Lane
-from envs.spec.network import Network
+from envs.spec import Network
 
 
 class TensorRTEngine:

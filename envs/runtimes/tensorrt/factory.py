@@ -18,8 +18,7 @@ from envs.runtimes.tensorrt.lane import Lane
 from envs.runtimes.tensorrt.plans import EnginePlans
 from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
-from envs.spec.measurement import ConfigurationFailed
-from envs.spec.space import ConfigurationSpace
+from envs.spec import ConfigurationFailed, ConfigurationSpace
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from envs.runtimes.tensorrt.inspect import PlacedLayers
 from envs.runtimes.tensorrt.layout import DLA_LINEAR, Layout
 from envs.runtimes.tensorrt.spec import EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
-from envs.spec.network import Network, TensorSpec
+from envs.spec import Network, TensorSpec
 
 
 @dataclass

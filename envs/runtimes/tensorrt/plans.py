@@ -20,10 +20,7 @@ from envs.runtimes.tensorrt.precision import demand_fp32
 from envs.runtimes.tensorrt.ranges import activation_ranges
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity, spec_of
 from envs.runtimes.tensorrt.versions import Bindings
-from envs.spec.device import Kind
-from envs.spec.measurement import ConfigurationFailed
-from envs.spec.network import Network
-from envs.spec.space import ConfigurationSpace
+from envs.spec import ConfigurationFailed, ConfigurationSpace, Kind, Network
 from envs.telemetry.power_mode import read_power_mode
 
 

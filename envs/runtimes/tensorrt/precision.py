@@ -23,7 +23,7 @@ from envs.runtimes.onnxruntime.quantization import (
 )
 from envs.runtimes.tensorrt.flatten import rename
 from envs.runtimes.tensorrt.ranges import at_batch_of
-from envs.spec.network import Network
+from envs.spec import Network
 
 #: From this opset on scales may be FP16.
 QDQ_OPSET = 19

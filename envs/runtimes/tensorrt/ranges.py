@@ -13,7 +13,7 @@ import numpy as np
 from envs.errors import NetworkError, one_line
 from envs.optional import optional_import
 from envs.runtimes.onnxruntime.quantization import CalibrationSamples, check_not_quantised
-from envs.spec.network import Network
+from envs.spec import Network
 
 
 def activation_ranges(model: Any, network: Network, samples: int) -> dict[str, float]:

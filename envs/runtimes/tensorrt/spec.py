@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from envs.errors import OptionError, require_positive
-from envs.spec.device import Accelerator, Kind
+from envs.spec import Accelerator, Kind
 
 #: Precisions by the kind of accelerator. A DLA has no FP32. CUDA cores mean FP32: TensorRT has no
 #: option for FP16 on CUDA cores.

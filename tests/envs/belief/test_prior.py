@@ -16,11 +16,8 @@ from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.machine import device_of, machine_of
 from envs.simulator.parameters import nominal
 from envs.simulator.tables import Contexts
-from envs.spec.device import local_computer
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace, Objective, local_computer, workload_of
 from envs.spec.validity import VALID, judge
-from envs.spec.workload import workload_of
 
 OBJECTIVES = (
     Objective((20.0,), 20.0),

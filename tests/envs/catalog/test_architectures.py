@@ -17,7 +17,7 @@ from envs.errors import OptionError, StorageError
 from envs.graph.layers import read_network_and_layers, table_of
 from envs.graph.reading import describe
 from envs.graph.shapes import shape_graph
-from envs.spec.network import TensorSpec
+from envs.spec import TensorSpec
 
 
 def drawn(name: str, image_size: int = 224, classes: int = 1000) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from envs.errors import DependencyError, NetworkError
 from envs.graph.reading import read_network
 from envs.optional import optional_import
-from envs.spec.network import Network, TensorSpec
+from envs.spec import Network, TensorSpec
 
 onnx = pytest.importorskip("onnx")
 helper, FLOAT = onnx.helper, onnx.TensorProto.FLOAT

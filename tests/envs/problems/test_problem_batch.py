@@ -12,8 +12,7 @@ from envs.belief.prior import prior_of
 from envs.belief.progress import Progress
 from envs.problems.problem_batch import ProblemBatch, batch_of
 from envs.simulator.device_model import model_for
-from envs.spec.objective import Objective, log_score, worst_margin
-from envs.spec.space import ConfigurationSpace
+from envs.spec import ConfigurationSpace, Objective, log_score, worst_margin
 from tests.worlds import space
 
 CANDIDATES, PROPOSALS = 20, 12

@@ -17,8 +17,7 @@ from envs.problems.problem_batch import ProblemBatch
 from envs.problems.simulated_world import DETECTABLE_SIGMAS, VARIANTS, SimulatedWorld, disturbed
 from envs.problems.trace_world import TraceWorld
 from envs.problems.world import starting_row
-from envs.spec.objective import Objective, worst_margin
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Objective, worst_margin
 from envs.traces.reader import Trace
 
 NANO = DrawOptions(boards=["orin_nano_8"], small_spaces=1.0)

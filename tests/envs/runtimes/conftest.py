@@ -10,9 +10,7 @@ import pytest
 
 from envs.graph.reading import read_network
 from envs.runtimes.serving.load import sample_pool
-from envs.spec.device import local_computer
-from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import ConfigurationSpace, local_computer, workload_of
 from tests.envs.runtimes.serving.streamed import StreamedFactory
 
 

@@ -19,10 +19,7 @@ from envs.runtimes.tensorrt.device import jetson_device
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.simulator.device_model import model_for
-from envs.spec.device import accelerator
-from envs.spec.measurement import Origin
-from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import ConfigurationSpace, Origin, accelerator, workload_of
 from envs.telemetry.none import NoSensor
 from envs.testing.runtime_contract import RuntimeContract
 from tests.envs.runtimes.hardware import missing_for_dla, missing_for_tensorrt

@@ -15,9 +15,7 @@ from envs.simulator.machine import device_of, machine_of
 from envs.simulator.parameters import nominal
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import POSITIONS, contexts_of, position_of
-from envs.spec.device import ACCELERATORS
-from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import ACCELERATORS, ConfigurationSpace, workload_of
 
 #: Every board in every power mode.
 BOARDS = [(name, mode) for name in board_names() for mode in board(name).power_modes]

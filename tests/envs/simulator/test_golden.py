@@ -17,9 +17,7 @@ from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import device_of, machine_of, plain_machine
-from envs.spec.device import DeviceSpec, accelerator
-from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import ConfigurationSpace, DeviceSpec, accelerator, workload_of
 
 GOLDEN = Path(__file__).parent / "golden.json"
 NETWORKS = ("resnet50", "ssd_mobilenet_v1", "bert_large", "rnnt", "yolov5s_672")

@@ -10,7 +10,7 @@ from envs.catalog.reference_networks import reference_names, reference_network
 from envs.simulator.machine import Machine, machine_of
 from envs.simulator.parameters import FRAMEWORKS, NAMES, PARAMETERS, ParameterSet, drawn, nominal
 from envs.simulator.roofline import BatchCost, batch_cost
-from envs.spec.device import accelerator
+from envs.spec import accelerator
 
 BATCHES = np.array([1.0, 2, 4, 8, 16, 32, 64, 256])
 ACCELERATORS = ("cuda", "tensor", "dla0")

@@ -12,8 +12,7 @@ from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import device_of, machine_of
 from envs.simulator.thermal import Cooling, clock_at, temperature_after
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import Configuration, ConfigurationSpace, workload_of
 
 COOLING = Cooling(
     ambient_c=20.0, c_per_w=2.0, time_constant_s=100.0, limit_c=90.0, clock_per_c=0.1, min_clock=0.5

@@ -13,18 +13,19 @@ from envs.belief.score import score_and_violation
 from envs.errors import ObjectiveError
 from envs.simulator.device_model import model_for
 from envs.simulator.machine import device_of
-from envs.spec.measurement import (
+from envs.spec import (
+    MAX_VIOLATION,
+    ConfigurationSpace,
     Failure,
     FailureKind,
     Measurement,
     MeasurementBatch,
-    Origin,
-    TenantMeasurement,
-)
-from envs.spec.objective import (
-    MAX_VIOLATION,
     Objective,
     Objectives,
+    Origin,
+    Tenant,
+    TenantMeasurement,
+    Workload,
     judge_measurement,
     log_score,
     margins,
@@ -32,8 +33,6 @@ from envs.spec.objective import (
     verdict_of,
     worst_margin,
 )
-from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import Tenant, Workload
 from tests.worlds import network, respond, space
 
 positive = st.floats(0.01, 1e6)

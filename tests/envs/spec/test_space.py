@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from envs.errors import ConfigurationError, OptionError
 from envs.simulator.machine import device_of
-from envs.spec.device import DeviceSpec, accelerator
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace, DeviceSpec, Tenant, Workload, accelerator
 from envs.spec.validity import (
     FIXED_BATCH,
     LOADABLES,
@@ -27,7 +26,6 @@ from envs.spec.validity import (
     memory_mib,
     reason,
 )
-from envs.spec.workload import Tenant, Workload
 from tests.worlds import network, space
 
 spaces = st.builds(

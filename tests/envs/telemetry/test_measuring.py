@@ -11,8 +11,7 @@ import pytest
 from envs.errors import OptionError, SensorError
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec.measurement import Measurement
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace, Measurement
 from envs.telemetry.ina3221 import Ina3221Sensor
 from envs.telemetry.none import NoSensor
 from envs.telemetry.protocol import BoardSample, Sensor

@@ -11,15 +11,16 @@ import pytest
 
 from envs.errors import ConfigurationError, RuntimeFault
 from envs.runtimes.protocol import Transition
-from envs.spec.measurement import (
+from envs.spec import (
+    Configuration,
     ConfigurationFailed,
+    ConfigurationSpace,
     Failure,
     FailureKind,
     Measurement,
     Origin,
     TenantMeasurement,
 )
-from envs.spec.space import Configuration, ConfigurationSpace
 from envs.testing.runtime_contract import RuntimeContract
 from tests.worlds import space
 

@@ -15,9 +15,7 @@ from envs.runtimes.tensorrt.device import jetson_device
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.versions import load_bindings
-from envs.spec.measurement import Measurement
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import Configuration, ConfigurationSpace, Measurement, workload_of
 from envs.telemetry.none import NoSensor
 from tests.standins.tensorrt import stand_ins
 

@@ -9,8 +9,7 @@ import pytest
 
 from envs.errors import ConfigurationError
 from envs.problems.problem import Problem
-from envs.spec.measurement import Failure, Outcome
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Failure, Outcome
 from envs.testing.problems import hopeless, open_problem, small_problem, small_space
 from envs.testing.tuner_contract import LIMITS, TunerContract
 

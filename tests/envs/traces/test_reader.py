@@ -10,8 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from envs.errors import TraceError
-from envs.spec.measurement import Failure, FailureKind, Measurement, Origin
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Failure, FailureKind, Measurement, Origin
 from envs.traces.reader import Trace, built_in_traces, find_trace, read_trace
 from envs.traces.schema import METADATA_KEY
 from tests.worlds import network, respond, space, write_trace

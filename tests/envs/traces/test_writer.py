@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from envs.errors import StorageError, TraceError
-from envs.spec.space import Configuration
+from envs.spec import Configuration
 from envs.traces.reader import read_trace
 from envs.traces.writer import TraceWriter, write_parquet
 from tests.worlds import respond, space

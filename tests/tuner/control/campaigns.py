@@ -11,7 +11,7 @@ import pytest
 from benchmarks.faults import Campaign
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
-from envs.spec.space import Configuration
+from envs.spec import Configuration
 from tuner.control.decider import Decider
 from tuner.control.events import EventKind
 from tuner.control.guard import Phase

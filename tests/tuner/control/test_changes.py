@@ -11,7 +11,7 @@ from benchmarks.fault_worlds import NAN, SimulatedWorld
 from benchmarks.faults import Campaign
 from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.device_model import DeviceModel
-from envs.spec.measurement import Measurement
+from envs.spec import Measurement
 from tests.tuner.control.campaigns import kinds, slower, write_limits
 from tuner.control.events import EventKind
 

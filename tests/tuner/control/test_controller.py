@@ -9,8 +9,7 @@ import pytest
 from benchmarks.fault_worlds import SimulatedWorld
 from benchmarks.faults import REFERENCE_BUNDLE, Campaign
 from envs.errors import ObjectiveError
-from envs.spec.measurement import Measurement
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Measurement
 from tests.tuner.control.campaigns import held, policy_of, write_limits
 from tuner.control.events import EventKind
 from tuner.control.guard import Phase

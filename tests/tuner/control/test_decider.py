@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from envs.simulator.device_model import model_for
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Objective
 from envs.traces.reader import Trace
 from tuner.control.decider import Decider
 from tuner.policy.bundle import Bundle

@@ -7,8 +7,7 @@ import pytest
 from benchmarks.fault_worlds import HANG, KILL, NAN, NO_MEMORY, STUCK
 from benchmarks.faults import Campaign
 from envs.errors import RuntimeFault
-from envs.spec.measurement import Failure, FailureKind
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Failure, FailureKind
 from tests.tuner.control.campaigns import held, kinds, propose, write_limits
 from tuner.control.events import EventKind
 from tuner.control.guard import Phase

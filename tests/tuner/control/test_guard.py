@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.spec.space import Configuration
+from envs.spec import Configuration
 from tests.worlds import space
 from tuner.control.guard import Choice, Guard, Phase
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from envs.errors import StorageError
-from envs.spec.space import Configuration
+from envs.spec import Configuration
 from tests.worlds import space
 from tuner.control.last_good import FILE, LastGood
 

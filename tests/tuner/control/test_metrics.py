@@ -9,8 +9,7 @@ from urllib.request import urlopen
 import pytest
 
 from envs.errors import StorageError
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Objective
 from tests.worlds import respond, space
 from tuner.control.guard import Phase
 from tuner.control.metrics import Metrics

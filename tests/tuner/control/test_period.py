@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 
-from envs.spec.measurement import Failure, FailureKind, Outcome
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Failure, FailureKind, Objective, Outcome
 from tests.worlds import respond, space
 from tuner.control.events import Event, EventKind
 from tuner.control.guard import Phase

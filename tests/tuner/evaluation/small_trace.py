@@ -7,18 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from envs.problems.problem import Problem
-from envs.spec.device import DeviceSpec, accelerator
-from envs.spec.measurement import (
+from envs.spec import (
+    Configuration,
+    ConfigurationSpace,
+    DeviceSpec,
     Failure,
     FailureKind,
     Measurement,
+    Network,
     Origin,
     Outcome,
     TenantMeasurement,
+    TensorSpec,
+    accelerator,
+    workload_of,
 )
-from envs.spec.network import Network, TensorSpec
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
 from envs.traces.reader import Trace, read_trace
 from envs.traces.schema import FORMAT, row_of
 from envs.traces.writer import write_parquet

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from envs.errors import StorageError
-from envs.spec.objective import Objectives
+from envs.spec import Objectives
 from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
 from tuner.evaluation.cases import TraceCases
 from tuner.evaluation.drawing import spread

@@ -10,8 +10,7 @@ import pytest
 
 from envs.errors import ConfigurationError, ObjectiveError, OptionError
 from envs.problems.problem import Problem
-from envs.spec.objective import Objective, Objectives
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Objective, Objectives
 from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
 from tuner.evaluation.cases import TraceCases, starting_configuration
 from tuner.evaluation.running import BUDGETS, compare, run_tuner, usable_budgets

@@ -15,10 +15,7 @@ from envs.problems.draw_options import HELD_OUT_BOARDS, HELD_OUT_NETWORKS, DrawO
 from envs.problems.sampling import limit_range
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import device_of, machine_of
-from envs.spec.measurement import Measurement, Origin
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import Configuration, ConfigurationSpace, Measurement, Objective, Origin, workload_of
 from tuner.evaluation.reference import exhaustive, searched
 from tuner.evaluation.report import write_report
 from tuner.evaluation.running import compare

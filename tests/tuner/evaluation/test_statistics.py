@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from envs.errors import StorageError
-from envs.spec.objective import Objective, Objectives
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Objective, Objectives
 from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace, space_of
 from tuner.evaluation.bootstrap import interval, ties
 from tuner.evaluation.cases import Best, TraceCases

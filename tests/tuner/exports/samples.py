@@ -8,9 +8,7 @@ import onnx
 from hypothesis import strategies as st
 from onnx import helper
 
-from envs.spec.device import ACCELERATORS
-from envs.spec.network import Network, TensorSpec
-from envs.spec.workload import Tenant, Workload
+from envs.spec import ACCELERATORS, Network, Tenant, TensorSpec, Workload
 from tuner.exports.answers import Slot, placed
 from tuner.exports.models import Model, models_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from envs.errors import NetworkError, OptionError
-from envs.spec.network import TensorSpec
+from envs.spec import TensorSpec
 from tests.tuner.exports.samples import PICTURE, models, network
 from tuner.exports.deepstream import export_deepstream
 from tuner.exports.engines import BuildOptions

@@ -14,9 +14,7 @@ from tritonclient.grpc import model_config_pb2
 
 from envs.errors import NetworkError, OptionError
 from envs.graph.reading import read_network
-from envs.spec.device import Kind
-from envs.spec.network import TensorSpec
-from envs.spec.workload import workload_of
+from envs.spec import Kind, TensorSpec, workload_of
 from tests.tuner.exports.samples import configured, models, network, write_relu
 from tuner.exports.answers import Slot, placed
 from tuner.exports.engines import BuildOptions

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from envs.errors import NetworkError, OptionError
 from envs.graph.reading import read_network
-from envs.spec.network import TensorSpec
-from envs.spec.workload import workload_of
+from envs.spec import TensorSpec, workload_of
 from tests.tuner.exports.samples import NASTY, configured, models, network, write_relu
 from tuner.exports.answers import Slot, placed
 from tuner.exports.engines import BuildOptions

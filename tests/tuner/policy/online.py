@@ -6,9 +6,7 @@ from dataclasses import replace
 
 from envs.problems.problem import Problem
 from envs.simulator.device_model import model_for
-from envs.spec.measurement import Measurement
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Measurement, Objective
 from envs.traces.reader import Trace
 from tuner.policy.bundle import Bundle
 from tuner.policy.online_tuner import OnlineTuner

@@ -117,7 +117,7 @@ class Refuse:
             raise ImportError(name)
 sys.meta_path.insert(0, Refuse())
 from pathlib import Path
-from envs.spec.objective import Objective
+from envs.spec import Objective
 from envs.simulator.device_model import model_for
 from tests.worlds import respond, space
 from tuner.policy.bundle import load_bundle

@@ -19,17 +19,20 @@ from envs.runtimes.replayed import ReplayedRuntime
 from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.machine import device_of
 from envs.simulator.tables import Contexts
-from envs.spec.measurement import (
+from envs.spec import (
+    Configuration,
+    ConfigurationSpace,
     Failure,
     FailureKind,
     Measurement,
     MeasurementBatch,
+    Objective,
     Origin,
     TenantMeasurement,
+    judge_measurement,
+    rank,
+    workload_of,
 )
-from envs.spec.objective import Objective, judge_measurement, rank
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
 from envs.traces.reader import Trace
 from envs.tuning_env import TuningEnv
 from tests.worlds import respond, space

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envs.spec.measurement import Failure, FailureKind
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Failure, FailureKind
 from envs.traces.reader import Trace
 from tests.tuner.policy.online import off, online_tuner, taken
 from tuner.policy.bundle import Bundle

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from envs.belief.assess import MIN_FEASIBLE_CHANCE
-from envs.spec.space import Configuration
+from envs.spec import Configuration
 from envs.traces.reader import Trace
 from tests.tuner.policy.online import off, online_tuner, taken
 from tuner.policy.bundle import Bundle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs.spec.space import Configuration
+from envs.spec import Configuration
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS as DEFAULT
 from tuner.policy.window_history import WindowHistory
 

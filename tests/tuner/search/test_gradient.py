@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Objective
 from envs.testing.problems import measurement, run_search, small_problem, small_space
 from tests.tuner.search.worlds import line
 from tuner.search.registry import make_search

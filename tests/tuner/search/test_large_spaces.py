@@ -12,11 +12,15 @@ from envs.problems.draw import described
 from envs.problems.problem import Problem, problem_of
 from envs.simulator.device_model import model_for
 from envs.simulator.machine import device_of
-from envs.spec.device import DeviceSpec, accelerator
-from envs.spec.measurement import Measurement
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import (
+    Configuration,
+    ConfigurationSpace,
+    DeviceSpec,
+    Measurement,
+    Objective,
+    accelerator,
+    workload_of,
+)
 from envs.testing.problems import measurement, run_search
 from tuner.search.registry import SEARCHES, make_search
 

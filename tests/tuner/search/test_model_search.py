@@ -13,9 +13,7 @@ from envs.problems.draw_options import DrawOptions
 from envs.problems.problem import Problem
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
-from envs.spec.measurement import Measurement
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Measurement, Objective
 from envs.testing.problems import World, measurement, run_search
 from tuner.search.oracle import best_scores
 from tuner.search.registry import make_search

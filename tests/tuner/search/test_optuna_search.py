@@ -8,12 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from envs.spec.measurement import (
-    Failure,
-    FailureKind,
-)
-from envs.spec.objective import MAX_VIOLATION, Objective
-from envs.spec.space import ConfigurationSpace
+from envs.spec import MAX_VIOLATION, ConfigurationSpace, Failure, FailureKind, Objective
 from envs.testing.problems import measurement, run_search, small_problem, small_space, smooth
 from tests.tuner.search.worlds import best_score, make_tuner, outcomes
 from tuner.search.limits import limit_margins

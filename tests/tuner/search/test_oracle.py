@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 
 from envs.problems.problem import Problem
-from envs.spec.measurement import (
-    MeasurementBatch,
-)
-from envs.spec.objective import Objectives
-from envs.spec.space import Configuration
+from envs.spec import Configuration, MeasurementBatch, Objectives
 from envs.testing.problems import World, run_search, small_problem, small_space, smooth, unlucky
 from tests.tuner.search.worlds import outcomes
 from tuner.search.oracle import Oracle, best_scores

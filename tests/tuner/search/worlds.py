@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from envs.problems.problem import Problem
-from envs.spec.measurement import MeasurementBatch
-from envs.spec.objective import Objective
-from envs.spec.space import Configuration
+from envs.spec import Configuration, MeasurementBatch, Objective
 from envs.testing.problems import World, measurement, small_space, smooth
 from tuner.search.oracle import Oracle
 from tuner.search.protocol import Tuner

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from envs.spec.workload import Workload
+from envs.spec import Workload
 from tuner.control.monitors.arrivals import ArrivalsMonitor
 from tuner.control.monitors.drift import DriftMonitor
 from tuner.control.monitors.failures import FailureMonitor

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from envs.spec.measurement import Measurement
-from envs.spec.workload import Workload
+from envs.spec import Measurement, Workload
 from tuner.control.events import Event, EventKind
 from tuner.policy.thresholds import Thresholds
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from envs.spec.measurement import Failure, Measurement, Outcome
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Failure, Measurement, Outcome
 from tuner.control.events import Event, EventKind
 from tuner.policy.thresholds import Thresholds
 

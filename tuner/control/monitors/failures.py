@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from envs.spec.measurement import Failure, FailureKind, Outcome
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Failure, FailureKind, Outcome
 from tuner.control.events import Event, EventKind
 from tuner.policy.thresholds import Thresholds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from envs.spec.measurement import Measurement
+from envs.spec import Measurement
 from tuner.control.events import Event, EventKind
 from tuner.policy.thresholds import Thresholds
 

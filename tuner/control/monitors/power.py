@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from envs.spec.measurement import Measurement, Origin
+from envs.spec import Measurement, Origin
 from tuner.control.events import Event, EventKind
 from tuner.control.monitors.arrivals import is_idle
 from tuner.policy.thresholds import Thresholds

@@ -12,7 +12,7 @@ from envs.catalog.architectures import write
 from envs.errors import NetworkError, StorageError
 from envs.graph.reading import read_network
 from envs.runtimes.onnxruntime.quantization import quantized
-from envs.spec.network import Network
+from envs.spec import Network
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")

@@ -9,7 +9,7 @@ import numpy as np
 
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.serving.engine import Arrays
-from envs.spec.network import TensorSpec
+from envs.spec import TensorSpec
 from envs.testing.engines import ScriptedEngine, WorkerEngine
 
 

@@ -15,9 +15,7 @@ from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.queue import QueueFull, Request, RequestQueue
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec.device import local_computer
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import Configuration, ConfigurationSpace, local_computer, workload_of
 from envs.telemetry.none import NoSensor
 from envs.testing.engines import ScriptedFactory
 

@@ -14,10 +14,13 @@ from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.queue import Request, RequestQueue
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec.device import local_computer
-from envs.spec.measurement import ConfigurationFailed
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import (
+    Configuration,
+    ConfigurationFailed,
+    ConfigurationSpace,
+    local_computer,
+    workload_of,
+)
 from envs.telemetry.none import NoSensor
 from envs.testing.engines import ScriptedFactory
 

@@ -14,8 +14,7 @@ from envs.errors import RuntimeFault
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec.measurement import ConfigurationFailed, FailureKind
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationFailed, ConfigurationSpace, FailureKind
 from envs.telemetry.none import NoSensor
 from envs.testing.engines import ScriptedEngine, ScriptedFactory
 

@@ -6,8 +6,7 @@ import pytest
 
 from envs.errors import OptionError
 from envs.runtimes.serving.placement import slots_of, threads_of
-from envs.spec.device import DeviceSpec, accelerator, local_computer
-from envs.spec.space import Configuration
+from envs.spec import Configuration, DeviceSpec, accelerator, local_computer
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from envs.runtimes.serving.interference import DISTURBED_SHARE, CpuReading, fore
 from envs.runtimes.serving.load import sample_pool
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec.space import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace
 from envs.telemetry.none import NoSensor
 from envs.testing.engines import ScriptedEngine, ScriptedFactory
 

@@ -18,8 +18,7 @@ from envs.runtimes.serving.engine import StreamEngine
 from envs.runtimes.serving.instance import Slot
 from envs.runtimes.serving.queue import Request, RequestQueue
 from envs.runtimes.serving.streams import StreamDriver, StreamInstance
-from envs.spec.measurement import ConfigurationFailed, FailureKind
-from envs.spec.network import Network
+from envs.spec import ConfigurationFailed, FailureKind, Network
 from envs.testing.engines import ScriptedEngine, WorkerEngine
 from tests.envs.runtimes.serving.streamed import Stream, StreamedFactory
 

@@ -9,8 +9,7 @@ import pytest
 
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec.measurement import ConfigurationFailed, FailureKind
-from envs.spec.space import Configuration
+from envs.spec import Configuration, ConfigurationFailed, FailureKind
 from envs.telemetry.none import NoSensor
 from tests.envs.runtimes.serving.streamed import Stream, StreamedFactory
 

@@ -16,10 +16,14 @@ from envs.errors import RuntimeFault
 from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec.device import local_computer
-from envs.spec.measurement import ConfigurationFailed, FailureKind
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import (
+    Configuration,
+    ConfigurationFailed,
+    ConfigurationSpace,
+    FailureKind,
+    local_computer,
+    workload_of,
+)
 from envs.telemetry.none import NoSensor
 from tests.envs.runtimes.serving.streamed import StreamedFactory
 

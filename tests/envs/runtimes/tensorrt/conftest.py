@@ -14,9 +14,7 @@ from envs.graph.reading import read_network
 from envs.runtimes.tensorrt.device import jetson_device
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
-from envs.spec.network import Network
-from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import ConfigurationSpace, Network, workload_of
 from tests.envs.runtimes.hardware import missing_for_dla, missing_for_tensorrt
 
 

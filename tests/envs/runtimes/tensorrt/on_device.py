@@ -13,7 +13,7 @@ from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.tensorrt.engine import TensorRTEngine
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
-from envs.spec.space import ConfigurationSpace
+from envs.spec import ConfigurationSpace
 from envs.telemetry.sensors import probe_sensor
 
 #: Parts of the names of kernels that use Tensor Cores. The names are NVIDIA's and undocumented: a

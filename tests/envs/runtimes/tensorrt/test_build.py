@@ -13,9 +13,7 @@ from envs.runtimes.tensorrt.build import build
 from envs.runtimes.tensorrt.ranges import activation_ranges
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
-from envs.spec.device import Kind
-from envs.spec.measurement import ConfigurationFailed, FailureKind
-from envs.spec.network import Network
+from envs.spec import ConfigurationFailed, FailureKind, Kind, Network
 from tests.standins.tensorrt.module import fake_module
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from envs.errors import StorageError
 from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity
-from envs.spec.device import Kind
+from envs.spec import Kind
 
 HOST = BuildHost("10.3.0", "Orin", "8.7", 16, "MAXN")
 SPEC = EngineSpec(Kind.DLA, "int8", 4, True, True)

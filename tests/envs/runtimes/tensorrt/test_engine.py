@@ -16,7 +16,7 @@ from envs.runtimes.tensorrt import factory as factory_module
 from envs.runtimes.tensorrt import lane as lane_module
 from envs.runtimes.tensorrt.graph import with_batch
 from envs.runtimes.tensorrt.versions import Bindings
-from envs.spec.network import Network
+from envs.spec import Network
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values
 from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, DLA1, TENSOR, World, served
 from tests.standins.tensorrt.driver import Event, RecordedGraph

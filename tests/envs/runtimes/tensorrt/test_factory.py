@@ -17,9 +17,7 @@ from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
 from envs.runtimes.tensorrt.graph import with_batch
 from envs.runtimes.tensorrt.precision import to_fp16
 from envs.runtimes.tensorrt.versions import Bindings
-from envs.spec.measurement import ConfigurationFailed, FailureKind
-from envs.spec.network import Network
-from envs.spec.space import Configuration
+from envs.spec import Configuration, ConfigurationFailed, FailureKind, Network
 from envs.telemetry.sensors import probe_sensor
 from tests.envs.runtimes.tensorrt.test_graph import values
 from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, DLA1, World, served

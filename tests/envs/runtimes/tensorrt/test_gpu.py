@@ -17,10 +17,14 @@ from envs.runtimes.tensorrt.cuda import Cuda, can_capture
 from envs.runtimes.tensorrt.device import jetson_device
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
-from envs.spec.measurement import ConfigurationFailed, FailureKind
-from envs.spec.network import Network
-from envs.spec.space import Configuration, ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import (
+    Configuration,
+    ConfigurationFailed,
+    ConfigurationSpace,
+    FailureKind,
+    Network,
+    workload_of,
+)
 from tests.envs.runtimes.hardware import serves_with_rtx
 from tests.envs.runtimes.tensorrt.on_device import (
     index_of,

@@ -13,7 +13,7 @@ from envs.graph.reading import read_network
 from envs.runtimes.tensorrt.graph import for_dla, with_batch
 from envs.runtimes.tensorrt.precision import QDQ_OPSET, demand_fp32, quantize, to_fp16
 from envs.runtimes.tensorrt.ranges import activation_ranges
-from envs.spec.network import Network
+from envs.spec import Network
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16

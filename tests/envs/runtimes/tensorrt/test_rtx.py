@@ -15,9 +15,7 @@ from envs.runtimes.tensorrt.graph import for_dla
 from envs.runtimes.tensorrt.precision import quantize, to_fp16
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
-from envs.spec.device import Kind
-from envs.spec.measurement import ConfigurationFailed, FailureKind
-from envs.spec.network import Network
+from envs.spec import ConfigurationFailed, FailureKind, Kind, Network
 from tests.standins.tensorrt.names import NAMES
 
 

@@ -13,9 +13,7 @@ from envs.runtimes.tensorrt.build import Built, build, needs_ranges
 from envs.runtimes.tensorrt.ranges import activation_ranges
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec, spec_of
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
-from envs.spec.device import Kind, accelerator
-from envs.spec.measurement import ConfigurationFailed, FailureKind
-from envs.spec.network import Network
+from envs.spec import ConfigurationFailed, FailureKind, Kind, Network, accelerator
 from tests.standins.tensorrt.module import fake_module
 from tests.standins.tensorrt.names import NAMES, VERSIONS
 

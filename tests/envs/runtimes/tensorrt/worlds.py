@@ -10,10 +10,7 @@ from envs.runtimes.tensorrt.engine import TensorRTEngine
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.versions import Bindings
-from envs.spec.device import DeviceSpec, accelerator
-from envs.spec.network import Network
-from envs.spec.space import ConfigurationSpace
-from envs.spec.workload import workload_of
+from envs.spec import ConfigurationSpace, DeviceSpec, Network, accelerator, workload_of
 from tests.standins.tensorrt import stand_ins
 
 CUDA, TENSOR, DLA0, DLA1 = range(4)

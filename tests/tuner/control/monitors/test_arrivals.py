@@ -7,9 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from envs.spec.measurement import Measurement
-from envs.spec.space import Configuration
-from envs.spec.workload import Workload
+from envs.spec import Configuration, Measurement, Workload
 from tests.tuner.control.monitors.windows import SPACE, WINDOW
 from tests.worlds import respond, space
 from tuner.control.events import EventKind

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from envs.spec.measurement import Failure, FailureKind, Outcome
+from envs.spec import Failure, FailureKind, Outcome
 from tests.tuner.control.monitors.windows import OTHER, SERVING, WINDOW
 from tuner.control.events import Event
 from tuner.control.monitors.drift import DriftMonitor

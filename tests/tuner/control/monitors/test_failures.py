@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envs.spec.measurement import Failure, FailureKind
+from envs.spec import Failure, FailureKind
 from tests.tuner.control.monitors.windows import SERVING, WINDOW
 from tuner.control.events import Event, EventKind
 from tuner.control.monitors.failures import FailureMonitor

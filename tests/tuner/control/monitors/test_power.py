@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from envs.spec.measurement import Measurement, Origin
+from envs.spec import Measurement, Origin
 from tests.tuner.control.monitors.windows import WINDOW
 from tuner.control.events import EventKind
 from tuner.control.monitors.power import PowerMonitor

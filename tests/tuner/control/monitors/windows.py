@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from envs.spec.measurement import Measurement
-from envs.spec.space import Configuration
+from envs.spec import Configuration, Measurement
 from tests.worlds import respond, space
 
 SPACE = space()
