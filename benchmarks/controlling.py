@@ -64,7 +64,7 @@ for _ in range(4):
             learning_us.append(1e6 * (time.perf_counter() - measured))
             if step:
                 decision_us.append(1e6 * (decided - began))
-training = {"torch", "numba", "hydra", "stable_baselines3"} & set(sys.modules)
+training = {"torch", "hydra", "stable_baselines3"} & set(sys.modules)
 print(json.dumps([decision_us, learning_us, sorted(training)]))
 """
 

@@ -29,8 +29,8 @@ class Belief:
         residual_variance: [B, Q, M], the part that no measurement of another candidate can remove.
         loadings: [S, R, Q x M], how each logarithm moves with the directions.
         problem: [B], which of the S problems is a row's.
-        learned: [B, ..., R], W in double precision: the covariance of the directions is I - W'W, the
-            identity before the first measurement; each measurement adds Q rows.
+        learned: [B, ..., R], W in double precision; I - W'W is the covariance of the directions,
+            the identity before the first measurement. Each measurement adds Q rows.
         residual_floor: [B, Q, M], the residual variance, lower for candidates that were measured.
     """
 

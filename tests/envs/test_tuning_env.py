@@ -6,6 +6,7 @@ import doctest
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -27,6 +28,7 @@ from envs.problems.trace_world import TraceWorld
 from envs.problems.world import World
 from envs.runtimes.replayed import ReplayedRuntime
 from envs.spec import Configuration, Failure, FailureKind, Measurement, Objective, Origin
+from envs.spec.objective import MAX_VIOLATION
 from envs.traces.reader import Trace
 from envs.tuning_env import TuningEnv, TuningVectorEnv, world_named
 from tests.worlds import respond, space, write_trace
@@ -370,6 +372,23 @@ def test_render_tells_the_episode(trace: Trace) -> None:
     assert last.startswith(trace.space.describe(chosen))
     assert f"{told.throughput_ips[0]:.1f} inferences/s" in last
     assert last.endswith("kept" if told.p99_ms[0] <= 40 else "broke a limit")
+
+
+def test_power_that_was_not_read_breaks_its_limit(simulated_world: SimulatedWorld) -> None:
+    """It is no failure: throughput counts, and nothing that was measured is kept."""
+    limited = np.flatnonzero(np.isfinite(simulated_world.problems.limits[:, -1]))
+    problems = simulated_world.problems.take(limited)
+    outcomes = problems.outcomes.copy()
+    outcomes[:, :, -1] = np.nan
+    env = TuningVectorEnv(6, SimulatedWorld.of(replace(problems, outcomes=outcomes)))
+    env.reset(seed=0)
+    for _ in range(6):
+        facts = env.step(np.zeros(6, dtype=np.int64))[4]
+        assert (facts["violation"] == MAX_VIOLATION).all()
+        assert (facts["score_ips"] > 0).all()
+        assert not facts["failed"].any()
+        assert not facts["share"].any()
+    assert not env.episodes.kept.any()
 
 
 def test_failures_of_a_runtime_are_measured_as_failures(tmp_path: Path) -> None:
