@@ -171,4 +171,5 @@ def _common(
         limited[:, tenants:-1].any(axis=1),
         progress.broke,
     )
-    return np.column_stack([*search, conditions.extra_features]).astype(np.float32)
+    own = np.array(search, dtype=np.float32).T
+    return np.concatenate([own, conditions.extra_features], axis=1)

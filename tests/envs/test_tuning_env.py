@@ -27,8 +27,15 @@ from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
 from envs.problems.world import World
 from envs.runtimes.replayed import ReplayedRuntime
-from envs.spec import Configuration, Failure, FailureKind, Measurement, Objective, Origin
-from envs.spec.objective import MAX_VIOLATION
+from envs.spec import (
+    MAX_VIOLATION,
+    Configuration,
+    Failure,
+    FailureKind,
+    Measurement,
+    Objective,
+    Origin,
+)
 from envs.traces.reader import Trace
 from envs.tuning_env import TuningEnv, TuningVectorEnv, world_named
 from tests.worlds import respond, space, write_trace
