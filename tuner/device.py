@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from envs.arrays import Placements
 from envs.errors import OptionError
 from envs.problems.problem import Problem, problem_of
-from envs.runtimes.protocol import Runtime, try_configuration
+from envs.runtimes.protocol import Closing, Runtime, try_configuration
 from envs.simulator.device_model import WINDOW_S, DeviceModel
 from envs.spec import Configuration, ConfigurationSpace, Objective, Outcome
 from tuner.opening import Demands, ModelAt, open_parts, rates_of
@@ -24,7 +23,7 @@ Given = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Device:
+class Device(Closing):
     """A device that serves: a runtime, its space, and the model of it. A context manager.
 
     Attributes:
@@ -90,17 +89,6 @@ class Device:
     def close(self) -> None:
         """Stop all instances and release the device; a second call does nothing."""
         self.runtime.close()
-
-    def __enter__(self) -> Device:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_device(

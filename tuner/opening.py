@@ -193,7 +193,6 @@ def _without(
 
 
 def _narrowed(device: DeviceSpec, names: list[str] | None) -> DeviceSpec:
-    """Return the device with some of its accelerators."""
     if names is None:
         return device
     for name in names:

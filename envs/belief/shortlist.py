@@ -90,7 +90,6 @@ def unmirrored(space: ConfigurationSpace) -> Placements:
 def _searched(
     model: DeviceModel, draws: Contexts, objective: Objective, rng: np.random.Generator
 ) -> Placements:
-    """Return the best that local searches of some draws passed through."""
     found = [
         search(model, draws.take(np.array([scout])), objective, rng, margin)
         for scout in range(min(SCOUTS, len(draws)))

@@ -93,7 +93,6 @@ def _arriving(
 
 
 def _workload(tables: list[LayerTable], rng: np.random.Generator) -> Workload:
-    """Return a workload whose tenants count by their work, within a factor of two."""
     networks = [described(table) for table in tables]
     if len(tables) == 1:
         return workload_of(networks)

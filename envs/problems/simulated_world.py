@@ -102,7 +102,6 @@ class SimulatedWorld:
 
 
 def _portion(task: tuple[DrawOptions, int, int, int]) -> tuple[ProblemBatch, list[ProblemSpec]]:
-    """Draw some problems from a generator of their own."""
     options, count, seed, index = task
     rng = np.random.default_rng([seed, index])
     made: list[tuple[ProblemBatch, ProblemSpec]] = []

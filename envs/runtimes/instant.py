@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import TypeVar
-
 from envs.errors import ConfigurationError, RuntimeFault
+from envs.runtimes.protocol import Closing
 from envs.spec import Configuration, ConfigurationFailed, ConfigurationSpace, Failure, FailureKind
 
-Own = TypeVar("Own", bound="InstantRuntime")
 
-
-class InstantRuntime:
+class InstantRuntime(Closing):
     """A context manager with the applied configuration; after `close` it raises RuntimeFault."""
 
     def __init__(self, space: ConfigurationSpace) -> None:
@@ -22,17 +18,6 @@ class InstantRuntime:
     def close(self) -> None:
         """Refuse every later call."""
         self._closed = True
-
-    def __enter__(self: Own) -> Own:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from envs.spec import (
     Configuration,
@@ -16,6 +15,8 @@ from envs.spec import (
     Origin,
     Outcome,
 )
+
+Own = TypeVar("Own")
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,21 @@ class Runtime(Protocol):
 
     def __enter__(self) -> Runtime: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *exception: object) -> None: ...
+
+
+class Closing:
+    """A context manager that ends with `close`."""
+
+    def close(self) -> None:
+        """Release everything that is held."""
+        raise NotImplementedError
+
+    def __enter__(self: Own) -> Own:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
 
 def try_configuration(runtime: Runtime, configuration: Configuration, window_s: float) -> Outcome:

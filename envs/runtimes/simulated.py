@@ -84,7 +84,6 @@ class SimulatedRuntime(InstantRuntime):
         return measurement
 
     def _pass_time(self, seconds: float) -> None:
-        """Warm up or cool down for a while, at the power of the last window."""
         if self._cooling:
             self.temperature_c = float(
                 temperature_after(self._cooling, self.temperature_c, self._power_w, seconds)

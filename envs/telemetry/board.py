@@ -106,7 +106,6 @@ def _package_counters(root: Path) -> dict[str, Path]:
 
 
 def _clock_files(root: Path) -> dict[str, tuple[Path, int]]:
-    """Return the files of clocks by part, each with the factor that gives Hz."""
     # The GPU is 17000000.ga10b in JetPack 5, 17000000.gpu from JetPack 6 on.
     found = {}
     for device in _sorted(root / "sys/class/devfreq", "*.*"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 
 from envs.errors import SensorError, TunerError
 from envs.telemetry.energy import PowerWindow, power_window, reading_fault
@@ -40,12 +39,7 @@ class PowerMeter:
             self._readings.begin()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._readings is not None and not self._hangs:
             self._readings.end()
 

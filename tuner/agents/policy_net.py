@@ -126,7 +126,6 @@ def _run(layer: nn.Linear, values: torch.Tensor) -> torch.Tensor:
 
 
 def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
-    """Make a layer with orthogonal weights, as SB3's own policies do."""
     layer = nn.Linear(inputs, outputs)
     nn.init.orthogonal_(layer.weight, gain=gain)
     nn.init.zeros_(layer.bias)

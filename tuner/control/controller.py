@@ -123,7 +123,6 @@ class Controller:
         )
 
     def _look_at_conditions(self) -> None:
-        """Notice what changed from outside since the last period."""
         try:
             if self._limits.refresh():
                 names = self._runtime.space.workload.names
@@ -134,7 +133,6 @@ class Controller:
         self._react(self._monitors.power_mode.update())
 
     def _choose(self) -> Choice:
-        """Return what to serve in this period, and why."""
         guard, failures = self._guard, self._monitors.failures
         if self._monitors.power.unreadable:
             safe_failed = failures.failed == guard.safe

@@ -7,7 +7,6 @@ import fcntl
 import os
 import tempfile
 from pathlib import Path
-from types import TracebackType
 
 from envs.errors import StorageError
 
@@ -64,12 +63,7 @@ class DeviceLock:
         except PermissionError:
             return os.open(self._path, os.O_RDONLY | flags)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None

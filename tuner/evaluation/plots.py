@@ -78,7 +78,6 @@ def _progress_line(
     ink: str,
     strong: bool,
 ) -> None:
-    """Draw a mean with its interval, and a dot at each budget."""
     mean, low, high = (100 * each for each in found)
     steps = np.arange(1, len(mean) + 1)
     alpha, line, dot, layer = (0.22, 3.2, 6.0, 5) if strong else (0.10, 1.5, 3.5, 3)
@@ -118,7 +117,6 @@ def outcome_plot(comparison: Comparison, focus: str, budget: int = 3) -> str:
 
 
 def _strip(axes: Any, row: int, values: FloatArray, ink: str, random: np.random.Generator) -> None:
-    """Draw one row of dots with quartiles."""
     dots = values
     if len(values) > MAX_STRIP_DOTS:
         dots = random.choice(values, MAX_STRIP_DOTS, replace=False)
@@ -183,7 +181,6 @@ def _bar_axes(
     width: float = 0.68,
     names: bool = True,
 ) -> Any:
-    """Return axes with one row a tuner."""
     height = figure.get_figheight()
     axes = figure.add_axes((left, 0.62 / height, width, 1 - 0.72 / height))
     axes.set_ylim(-0.6, max(len(order), 1) - 0.4)

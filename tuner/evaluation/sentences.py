@@ -85,7 +85,6 @@ def headline(comparison: Comparison, focus: str, budget: int = 3) -> str:
 
 
 def _next_best(comparison: Comparison, focus: str, share: float) -> str:
-    """Say after how many measurements another tuner reaches the same share."""
     others = competitors(comparison, focus)
     counts = [(measurements_to_reach(comparison, tuner, share), tuner) for tuner in others]
     reached = [(count, tuner) for count, tuner in counts if count is not None]

@@ -106,7 +106,6 @@ def _answers(
 
 
 def _typical_run(comparison: Comparison, tuner: str, case: int, budget: int) -> Run:
-    """Return the run of the middle seed, by its answer."""
     runs = comparison.runs(tuner)[case]
     worth = []
     for run in runs:
@@ -139,7 +138,6 @@ def _dots(axes: Any, trace: Trace, tenant: int, kept: BoolArray) -> None:
 
 
 def _frame(axes: Any, x: Any, y: Any, limit: float, name: str) -> None:
-    """Set up the axes and shade the forbidden side of the limit."""
     low, high = float(np.nanmin(x)) / 1.12, float(np.nanmax(x)) * 1.12
     if math.isfinite(limit):
         low, high = min(low, limit / 1.12), max(high, limit * 1.12)

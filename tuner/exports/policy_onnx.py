@@ -63,7 +63,6 @@ def policy_model(bundle: Bundle) -> Any:
 
 
 def _constants(bundle: Bundle) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the weights, transposed for MatMul, and the positions of features."""
     found: dict[str, np.ndarray[Any, Any]] = {}
     for name, array in bundle.weights.items():
         found[name] = np.ascontiguousarray(array.T) if array.ndim == 2 else array

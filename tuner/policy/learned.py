@@ -87,7 +87,6 @@ class LearnedTuner:
             self._progress.used += 1
 
     def _assess(self) -> None:
-        """Work out what follows from the belief."""
         self._assessment = assess(self._belief.mean, self._belief.variance, self._conditions)
 
     def _take(self, row: int, logs: Single, own: Single) -> None:

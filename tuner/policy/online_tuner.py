@@ -52,7 +52,6 @@ class OnlineTuner(LearnedTuner):
         )
 
     def _ranked(self, worth: dict[int, float]) -> list[Configuration]:
-        """Return candidates by worth, without those far less sure to keep the limits."""
         rows = sorted(worth, key=worth.__getitem__, reverse=True)
         gap = self._thresholds.return_chance_gap
         return [
@@ -123,7 +122,6 @@ class OnlineTuner(LearnedTuner):
             self._recall()
 
     def _assess(self) -> None:
-        """Work out what follows from the belief and from the windows."""
         history, enough = self._history, self._thresholds.enough_chance
         self._limits = self._batch.limits[0] - history.error.expected
         self._conditions = self._conditions._replace(

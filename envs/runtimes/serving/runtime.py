@@ -6,11 +6,10 @@ import math
 import threading
 from concurrent.futures import Future
 from functools import partial
-from types import TracebackType
 
 from envs.arrays import NamedArrays
 from envs.errors import ConfigurationError, RuntimeFault
-from envs.runtimes.protocol import Transition
+from envs.runtimes.protocol import Closing, Transition
 from envs.runtimes.serving.engine import EngineFactory, StreamEngine
 from envs.runtimes.serving.inputs import InputCheck, Inputs
 from envs.runtimes.serving.instance import Instance, Slot, call_all, failure_of
@@ -34,7 +33,7 @@ from envs.telemetry.meter import PowerMeter
 from envs.telemetry.protocol import Sensor
 
 
-class ServingRuntime:
+class ServingRuntime(Closing):
     """Serves a workload; every request comes in through `submit`.
 
     `submit` is thread-safe; `apply`, `measure` and `close` belong to one controlling thread.
@@ -181,19 +180,7 @@ class ServingRuntime:
         self._factory.close()
         self._sensor.close()
 
-    def __enter__(self) -> ServingRuntime:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _switch(self, instances: list[Instance]) -> None:
-        """Serve with these instances from now on."""
         with self._lock:
             self._instances = instances
             self._max_waiting = [
@@ -216,7 +203,6 @@ class ServingRuntime:
         self._alive = [tenants.count(position) for position in range(len(self._tenants))]
 
     def _on_lost(self, instance: Instance) -> None:
-        """Refuse the waiting requests if that was the last instance of its tenant."""
         tenant = instance.slot.tenant
         with self._lock:
             self._count_alive()

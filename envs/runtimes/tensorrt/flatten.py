@@ -193,7 +193,6 @@ class Tail:
                 )
 
     def _drop_unused(self) -> None:
-        """Remove nodes and weights that nothing uses any more."""
         used = {output.name for output in self._graph.output}
         for node in reversed(list(self._graph.node)):
             if used.isdisjoint(node.output):

@@ -141,7 +141,6 @@ class Lane:
             self._plan.users -= 1
 
     def _layout(self, spec: TensorSpec) -> Layout:
-        """Return the layout of a tensor in the engine's memory, for a full batch."""
         engine, trt = self._plan.engine, self._bindings.trt
         shape = tuple(engine.get_tensor_shape(spec.name))
         shape = (self._batch, *shape[1:]) if shape and shape[0] == -1 else shape

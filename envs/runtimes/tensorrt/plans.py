@@ -182,7 +182,6 @@ class EnginePlans:
         return None
 
     def _runtime(self, accelerator: int) -> Any:
-        """Return the runtime of a DLA core, or of the GPU."""
         used = self._space.device.accelerators[accelerator]
         core = int(used.resource.removeprefix("dla")) if used.kind is Kind.DLA else None
         if core not in self._runtimes:

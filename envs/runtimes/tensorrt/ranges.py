@@ -105,7 +105,6 @@ def _output_every_tensor(onnx: Any, model: Any) -> None:
 
 
 def _tensors_of(layer: Any) -> list[Any]:
-    """Return all inputs and outputs of a layer."""
     tensors = [layer.get_input(position) for position in range(layer.num_inputs)] + [
         layer.get_output(position) for position in range(layer.num_outputs)
     ]
