@@ -1,1 +1,1 @@
-"""What is believed of configurations, and how it is shown to an agent."""
+"""Beliefs about configurations that were not measured, and the features an agent sees."""

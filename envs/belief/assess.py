@@ -40,7 +40,7 @@ class Conditions(NamedTuple):
 
 
 class Assessment(NamedTuple):
-    """What is believed of each candidate, [B, M] each.
+    """The believed score and limits of each candidate, [B, M] each.
 
     Attributes:
         score, spread: mean and standard deviation of the log of the weighted throughput.

@@ -20,7 +20,7 @@ BLOCK = 64
 
 @dataclass
 class Belief:
-    """What is believed in B rows; `update` changes it in place.
+    """The Gaussian beliefs of B rows; `update` changes them in place.
 
     A row comes out the same, bit by bit, whatever rows stand beside it.
 

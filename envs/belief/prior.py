@@ -1,4 +1,4 @@
-"""What is believed before the first measurement, and the shortlist it is believed of."""
+"""The belief before the first measurement, and the shortlist of candidates it covers."""
 
 from __future__ import annotations
 

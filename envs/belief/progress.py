@@ -1,4 +1,4 @@
-"""What was measured so far, and what came of it, in B episodes."""
+"""The measurements of B episodes so far, and their best results."""
 
 from __future__ import annotations
 

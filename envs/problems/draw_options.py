@@ -1,4 +1,4 @@
-"""What to draw problems from.
+"""Options of drawing problems.
 
 Held-out boards, networks and bands of limits are held out by construction: those of a comparison
 are never drawn in training.
@@ -38,7 +38,7 @@ MAX_TENANTS = 8
 
 @dataclass
 class DrawOptions:
-    """What to draw from.
+    """Options of drawing problems.
 
     Attributes:
         boards, networks: names; None for all of the split.

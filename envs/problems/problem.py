@@ -23,7 +23,7 @@ WIDE = 240
 
 @dataclass(frozen=True)
 class Problem:
-    """What every tuner knows before the first measurement.
+    """A problem as every tuner knows it before the first measurement.
 
     Attributes:
         space: of configurations.

@@ -1,4 +1,4 @@
-"""Where the problems of a training come from: the device model, a recording, or a device."""
+"""Sources of problems for a training: the device model, a recording, or a device."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_DEVICE_HOURS = 48.0
 
 
 class ProblemSource(Protocol):
-    """What a training learns from.
+    """A source of problems for a training.
 
     Attributes:
         sentence: says what is trained on, origin included.
