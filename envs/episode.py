@@ -201,7 +201,7 @@ class Episodes:
         return score, margin, np.asarray(np.isnan(seen).all(axis=1))
 
     def _change(self, rows: Rows) -> None:
-        """Change conditions in some rows: what was measured there no longer holds.
+        """Change conditions in some rows, whose measurements no longer hold.
 
         Half of the changes are of the device (another variant), half of the limits (by up to
         LIMIT_CHANGE either way). Part of what was learned is doubted then. A row stays as it is

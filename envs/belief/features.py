@@ -75,9 +75,9 @@ def observe(
     """Describe the most promising candidates.
 
     Args:
-        assessment: what is believed of the candidates.
+        assessment: the belief about the candidates.
         conditions: what holds whatever was measured.
-        progress: what was measured.
+        progress: the measurements so far.
         proposals: P, how many candidates to describe.
 
     Returns:

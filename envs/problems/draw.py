@@ -28,7 +28,7 @@ class DrawnProblem:
 
     Attributes:
         name: board, power mode and networks in words.
-        model: what is known of the device and its networks.
+        model: the model of the device and its networks.
         objective: the limits.
         truth: one context.
     """

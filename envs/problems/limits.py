@@ -79,7 +79,8 @@ def draw_objectives(limits: LimitRange, uniforms: FloatArray, split: str) -> Obj
     if split not in SPLITS:
         raise OptionError(f"split={split!r} must be one of {', '.join(SPLITS)}")
     tenants = len(limits.p99_ms)
-    # "No limit" is one and the same objective in every draw, so what is held out always has limits.
+    # "No limit" is one and the same objective in every draw, so that a held-out objective always
+    # has limits.
     unlimited = 0.0 if split == "held_out" else limits.unlimited
     columns = [
         np.where(

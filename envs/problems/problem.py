@@ -32,7 +32,7 @@ class Problem:
         objective: the limits.
         default: where every tuner starts; it is measured first, and counts.
         seed: of tuners that draw.
-        model: what is known of the device and the networks beforehand; None where nothing is.
+        model: a model of the device and its networks; None without one.
         open: True if the candidates are a sample of a space too large to list, so that every other
             valid configuration may be tried as well.
         shared: what tuners of the same problem make once; nothing in it depends on a seed or was

@@ -75,7 +75,7 @@ class ProblemBatch:
         return int(self.weights.shape[1])
 
     def belief(self, rows: Rows) -> Belief:
-        """Return what is believed before the first measurement of problems [B]."""
+        """Return the beliefs about problems [B] before the first measurement."""
         return Belief.of(
             self.mean[rows],
             self.loadings,
@@ -163,7 +163,7 @@ def batch_of(
     Args:
         space: of the problem.
         objective: its limits.
-        prior: its shortlist and what is believed of it.
+        prior: its shortlist with the belief before the first measurement.
         noise: [Q] variances of a window.
         outcomes: [V, Q, M] logarithms of what the shortlist truly gives; None where nobody knows.
         size: M; as many as the shortlist has where not given.

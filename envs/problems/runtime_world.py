@@ -22,7 +22,7 @@ class RuntimeWorld:
         runtime: applies and measures.
         window_s: length of each window.
         objectives: the limits of each problem.
-        model: what is known of the device and its networks; by the space alone where not given.
+        model: a model of the device and its networks; without one, the space alone is known.
         candidates: [N, T, A, 2], all that can be measured; None for every valid configuration.
 
     Raises:

@@ -36,7 +36,7 @@ class OnlineTuner(LearnedTuner):
         return self._candidates[int(self._progress.closest[0])]
 
     def good_configurations(self, current: Configuration | None = None) -> list[Configuration]:
-        """Return what was measured and kept the limits, the best to serve first.
+        """Return the measured configurations that kept the limits, the best to serve first.
 
         The best has the most throughput among those that are sure enough to keep the limits again.
         Those that are far less sure than the best are left out.
@@ -144,7 +144,7 @@ class OnlineTuner(LearnedTuner):
         self._good = self._ranked(self._worth)  # now, for a period may need it at once
 
     def worth_measuring(self, configuration: Configuration) -> bool:
-        """Return True if measuring it promises more than what is known to be good.
+        """Return True if measuring it promises more than the best known configuration.
 
         It may promise more throughput while it likely keeps the limits, or limits that are kept
         more surely.
