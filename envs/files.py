@@ -2,7 +2,7 @@
 
 Reading is bounded in size and never unpickles; writing never follows a link. A `ValueError` says
 what is wrong with the contents, an `OSError` what the system refuses; callers turn both into a
-sentence for the user, as `write_text` does.
+sentence for the user, as `replacing` does.
 """
 
 from __future__ import annotations
@@ -29,41 +29,44 @@ from envs.errors import StorageError
 #: Upper bound for settings, whose files have a few hundred bytes.
 SMALL_BYTES = 1 << 20
 
+#: Advice for a file that cannot be written.
+REMEDY = "free some space or choose another place"
+
 #: Upper bound for the header of a stored array.
 HEADER_BYTES = 1 << 17
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, remedy: str = REMEDY) -> Iterator[IO[bytes]]:
     """Open a temporary file that replaces `path` when the block ends without an error.
 
     A link called `path`, or called like the temporary file, is replaced and not followed.
+
+    Raises:
+        StorageError: the file cannot be written; the message ends with `remedy`.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part.unlink(missing_ok=True)  # a killed process with the same process id left it
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)  # a killed process with the same process id left it
         with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink()
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise StorageError(f"cannot write {path}: {reason}; {remedy}") from error
         raise
 
 
 def write_text(path: Path, text: str) -> Path:
     """Write a text file in one step and return its path; raise StorageError if that fails."""
-    try:
-        with replacing(path) as file:
-            file.write(text.encode("utf-8", "replace"))  # names may hold surrogates
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror or error}; "
-            "free some space or choose another place"
-        ) from error
+    with replacing(path) as file:
+        file.write(text.encode("utf-8", "replace"))  # names may hold surrogates
     return path
 
 

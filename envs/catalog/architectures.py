@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.catalog.graph_builder import GraphBuilder
-from envs.errors import OptionError, StorageError
+from envs.errors import OptionError
 from envs.files import replacing
 
 
@@ -245,12 +245,6 @@ def write(name: str, folder: str | Path, seed: int = 0) -> Path:
     """
     content = build(name, seed).SerializeToString(deterministic=True)
     target = Path(folder) / f"{name}.onnx"
-    try:
-        with replacing(target) as file:
-            file.write(content)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {target} ({error.strerror or error}): "
-            "give a folder with room that you may write to"
-        ) from error
+    with replacing(target, "give a folder with room that you may write to") as file:
+        file.write(content)
     return target

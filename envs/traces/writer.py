@@ -37,6 +37,9 @@ from envs.traces.schema import (
 #: Parts of the provenance that must be equal in all runs of one recording.
 IDENTITY = ("format", "space", "plan", "record", "serving", "runtime", "versions")
 
+#: Advice for a disk that is full.
+RESUME = "what was completed is kept, free some space and run the same command again"
+
 #: First bytes of every journal.
 HEAD = b'{"format": '
 
@@ -196,11 +199,8 @@ def write_parquet(
     """Write rows in one step; raise StorageError if that is not possible."""
     parquet = optional_import("pyarrow.parquet", "tune")
     table = _table(space, metadata, rows)
-    try:
-        with replacing(path) as file:
-            parquet.write_table(table, file, compression="zstd")
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+    with replacing(path, RESUME) as file:
+        parquet.write_table(table, file, compression="zstd")
 
 
 def _table(space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[Row]) -> Any:
@@ -220,7 +220,4 @@ def _table(space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[R
 
 
 def _cannot_write(path: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"cannot write {path}: {error.strerror or error}; what was completed is kept, "
-        "free some space and run the same command again"
-    )
+    return StorageError(f"cannot write {path}: {error.strerror or error}; {RESUME}")

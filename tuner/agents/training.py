@@ -212,11 +212,9 @@ def save_checkpoint(model: Any, path: Path) -> None:
     Raises:
         StorageError: the disk is full.
     """
+    remedy = "free some space and run the same command again to go on"
     try:
-        with replacing(path) as file:
+        with replacing(path, remedy) as file:
             model.save(file)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        raise StorageError(
-            f"cannot write {path}: {getattr(error, 'strerror', None) or 'the disk is full'}; free"
-            " some space and run the same command again to go on"
-        ) from error
+    except RuntimeError as error:  # torch reports a full disk so
+        raise StorageError(f"cannot write {path}: the disk is full; {remedy}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.errors import ConfigurationError, StorageError
+from envs.errors import ConfigurationError
 from envs.files import parse_json, read_small, replacing
 from envs.spec import Configuration, ConfigurationSpace
 
@@ -59,12 +59,6 @@ class LastGood:
         if configuration == self._kept:
             return
         data = {"space": self._identity, "placements": configuration.array().tolist()}
-        try:
-            with replacing(self._path) as file:
-                file.write(json.dumps(data).encode())
-        except OSError as error:
-            raise StorageError(
-                f"{self._path} cannot be written ({error.strerror or error}): "
-                "a restart will not find the last good configuration"
-            ) from error
+        with replacing(self._path, "a restart will not find this configuration") as file:
+            file.write(json.dumps(data).encode())
         self._kept = configuration

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.belief.features import FEATURES
-from envs.errors import BundleError, StorageError, one_line
+from envs.errors import BundleError, one_line
 from envs.files import parse_json, read_arrays, replacing
 
 FORMAT = 2
@@ -74,14 +74,8 @@ def save_bundle(path: Path, bundle: Bundle) -> None:
     np.savez_compressed(
         content, manifest=np.frombuffer(json.dumps(manifest).encode(), dtype=np.uint8), **arrays
     )
-    try:
-        with replacing(path) as file:
-            file.write(content.getvalue())
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror or error}; free some space and run the same"
-            " command again"
-        ) from error
+    with replacing(path, "free some space and run the same command again") as file:
+        file.write(content.getvalue())
 
 
 def load_bundle(path: Path) -> Bundle:

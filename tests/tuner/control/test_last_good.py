@@ -31,5 +31,5 @@ def test_a_damaged_file_is_not_used(tmp_path: Path, text: str) -> None:
 
 def test_a_folder_that_cannot_be_written_is_told_and_what_was_kept_stays(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot write"):
         LastGood(tmp_path / "file", SPACE).keep(GOOD)
