@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def commands(page: Path) -> Iterator[str]:
 @pytest.fixture
 def folder(
     small_onnx: Path, other_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+) -> Iterator[Path]:
     """Work in a folder with what the README takes for granted: two networks and a client."""
     shutil.copy(small_onnx, tmp_path / "a.onnx")
     shutil.copy(other_onnx, tmp_path / "b.onnx")
@@ -93,7 +94,8 @@ def folder(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path
+    yield tmp_path
+    sys.modules.pop("app", None)  # or other tests would find the client
 
 
 def test_the_readmes_commands_run(folder: Path) -> None:
