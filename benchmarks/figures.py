@@ -89,12 +89,12 @@ def commit() -> str:
     """Return the short hash of the checked-out commit, followed by a mark if files differ from it.
 
     The mark, `+` and six digits, is a hash of the differences, so that two states of the same
-    commit are told apart. The generated page docs/results.md does not count as a difference.
+    commit are told apart. The pages that `benchmarks.results` writes do not count.
     """
     found = _git("rev-parse", "--short=10", "HEAD").strip()
     if not found:
         return "unknown"
-    where = ("--", ":/", ":(exclude,top)docs/results.md")
+    where = ("--", ":/", ":(exclude,top)docs/results.md", ":(exclude,top)README.md")
     names = _git("ls-files", "--others", "--exclude-standard", *where).split("\n")
     contents = [(ROOT / name).read_bytes() for name in names if name and (ROOT / name).is_file()]
     changed = b"".join([_git("diff", "HEAD", *where).encode(), *contents])
