@@ -17,8 +17,6 @@ Letters, one meaning each in the whole project:
     I  groups of equal instances that serve one tenant's queue
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Episodes of tuning, B at a time; the scalar environment is a batch of one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

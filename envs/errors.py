@@ -5,8 +5,6 @@ sentence and exit with `exit_code`. A configuration that fails while it is tried
 gives an `envs.spec.measurement.Failure`, which is data.
 """
 
-from __future__ import annotations
-
 
 class TunerError(Exception):
     """Base of all errors that a user can act on.

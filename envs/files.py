@@ -5,8 +5,6 @@ what is wrong with the contents, an `OSError` what the system refuses; callers t
 sentence for the user, as `replacing` does.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

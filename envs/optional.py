@@ -1,7 +1,5 @@
 """Import optional packages by name, when they are needed."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

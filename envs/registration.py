@@ -4,8 +4,6 @@
 `Tuning-v0` will do. `TuningEnv` has an example.
 """
 
-from __future__ import annotations
-
 
 def register_environments() -> None:
     """Register by name; the modules themselves are loaded when an environment is made."""

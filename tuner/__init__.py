@@ -6,8 +6,6 @@ answer = tuner.optimize("my.onnx", p99_ms=50)
 print(answer.configuration, answer.throughput_ips, answer.p99_ms, answer.origin)
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,5 @@
 """The console script `orin-tuner`: `orin-tuner VERB` is the same as `python -m tuner.VERB`."""
 
-from __future__ import annotations
-
 import difflib
 import os
 import sys

@@ -1,7 +1,5 @@
 """Tune from Python: `optimize` finds the best configuration of a device within limits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Union, cast

@@ -1,7 +1,5 @@
 """Run the commands that compose a configuration with Hydra (train, evaluate)."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable

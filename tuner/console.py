@@ -1,7 +1,5 @@
 """Talk to people in a terminal: errors, warnings, a progress bar, and tables."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Callable, Iterator

@@ -13,8 +13,6 @@ thread. The limits in --limits are read once a period. It needs numpy and the ru
 torch nor gymnasium nor hydra.
 """
 
-from __future__ import annotations
-
 import os
 
 # The cores are there to serve: on busy cores, the threads of a small matrix product wait for each

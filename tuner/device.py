@@ -1,7 +1,5 @@
 """The one way to a device: `open_device` reads options and returns a device ready to measure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path

@@ -4,8 +4,6 @@ python -m tuner.evaluate
 python -m tuner.evaluate trace=resnet50 bundle=checkpoints/reference.bundle
 """
 
-from __future__ import annotations
-
 import shlex
 import sys
 from collections.abc import Callable, Mapping

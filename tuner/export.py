@@ -19,8 +19,6 @@ Accelerators: cuda (FP32 without TF32), tensor (--tensor-precision), dla0 and dl
 README.txt with the next steps.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 import sys

@@ -1,7 +1,5 @@
 """Command-line flags made from a dataclass of options: one flag for each field."""
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import inspect

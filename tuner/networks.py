@@ -1,7 +1,5 @@
 """Write published networks as ONNX files, to try things with: python -m tuner.networks."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

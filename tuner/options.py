@@ -1,7 +1,5 @@
 """Options that several commands share, and the folders of the project."""
 
-from __future__ import annotations
-
 import math
 import os
 import platform

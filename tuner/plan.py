@@ -1,7 +1,5 @@
 """Choose the configurations that a recording measures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 

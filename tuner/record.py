@@ -9,8 +9,6 @@ The same command continues a recording that was stopped. Leave the computer alon
 windows that another program disturbed are taken again.
 """
 
-from __future__ import annotations
-
 import shlex
 import sys
 import time

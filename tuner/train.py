@@ -1,7 +1,5 @@
 """Train a policy in the device model, on a recording, or on a device: python -m tuner.train."""
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -11,8 +11,6 @@ Exit code 0: the limits are kept. 3: nothing that was measured keeps them, and t
 that came closest is printed. --out keeps the answer for python -m tuner.export.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -1,7 +1,5 @@
 """Tune one problem: search with a few measurements, then confirm the answer with another one."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

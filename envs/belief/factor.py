@@ -1,7 +1,5 @@
 """Summarise draws of the model by their mean and the directions in which they vary most."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from envs.arrays import Floats

@@ -10,8 +10,6 @@ trying, the device waits with the configuration that keeps its limits most safel
 the best so far.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from envs.arrays import BoolArray, Floats, Rows, Single

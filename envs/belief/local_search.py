@@ -1,7 +1,5 @@
 """A local search of a space too large to list, by the model."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from envs.arrays import FloatArray, Placements

@@ -1,7 +1,5 @@
 """Score configurations by the model's predictions of one draw."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from envs.arrays import FloatArray, Floats

@@ -3,8 +3,6 @@
 A small space is evaluated as a whole, a large one by local searches.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from envs.arrays import Floats, Placements, Rows

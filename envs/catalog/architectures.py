@@ -4,8 +4,6 @@ Speed, memory and power do not depend on the values of the weights, so that noth
 downloaded to measure them. The networks classify nothing.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

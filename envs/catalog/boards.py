@@ -4,8 +4,6 @@ Clocks are upper limits that a mode sets; a board may run below them. Peaks are 
 would double them.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Build an ONNX graph layer by layer, with seeded random weights of a usual scale."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

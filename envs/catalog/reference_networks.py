@@ -1,7 +1,5 @@
 """Layers of published networks, which can be modelled without their files."""
 
-from __future__ import annotations
-
 import json
 from functools import cache
 from pathlib import Path

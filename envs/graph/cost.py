@@ -1,7 +1,5 @@
 """Cost of one run of a graph with known shapes: multiply-accumulates, bytes and layers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Any

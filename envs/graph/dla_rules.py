@@ -5,8 +5,6 @@ of NVIDIA/Deep-Learning-Accelerator-SW, operators/README.md. Operators that are 
 on the GPU.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -3,8 +3,6 @@
 A kernel is a layer with the elementwise arithmetic behind it.
 """
 
-from __future__ import annotations
-
 import heapq
 import math
 from collections import defaultdict

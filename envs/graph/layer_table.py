@@ -1,7 +1,5 @@
 """The layers of a network as arrays, for models of what each layer costs."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

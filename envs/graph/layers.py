@@ -1,7 +1,5 @@
 """Read an ONNX file as the layers that an inference engine runs."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Open ONNX files from any source; refuse damaged, unsafe and training files with one sentence."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import threading

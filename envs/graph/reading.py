@@ -1,7 +1,5 @@
 """Read an ONNX file as a graph with shapes, and describe it as a network."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

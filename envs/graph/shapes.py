@@ -1,7 +1,5 @@
 """Check that a graph can be served in batches, and infer its shapes."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Draw problems: devices, networks, spaces, limits, and the truth about what is uncertain."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 
 import numpy as np

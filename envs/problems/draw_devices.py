@@ -1,7 +1,5 @@
 """Draw devices: boards of the catalogue, changed ones, and plain computers."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -4,8 +4,6 @@ Held-out boards, networks and bands of limits are held out by construction: thos
 are never drawn in training.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Optional
 

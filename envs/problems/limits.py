@@ -7,6 +7,7 @@ by construction.
 
 from __future__ import annotations
 
+
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A problem to be solved: one device with its networks, an objective, and prior knowledge."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar

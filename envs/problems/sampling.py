@@ -1,7 +1,5 @@
 """Sample a space, and find between which limits to draw."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from envs.arrays import Placements

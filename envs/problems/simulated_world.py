@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor

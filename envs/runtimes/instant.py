@@ -1,7 +1,5 @@
 """The base of runtimes that answer at once instead of serving."""
 
-from __future__ import annotations
-
 from envs.errors import ConfigurationError, RuntimeFault
 from envs.runtimes.protocol import Closing
 from envs.spec import Configuration, ConfigurationFailed, ConfigurationSpace, Failure, FailureKind

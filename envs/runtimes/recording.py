@@ -1,7 +1,5 @@
 """Recording the measurements of any runtime, row by row."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """A trace as a runtime: it answers with the recorded measurements, unchanged."""
 
-from __future__ import annotations
-
 from envs.runtimes.instant import InstantRuntime
 from envs.runtimes.protocol import Transition
 from envs.spec import Configuration, ConfigurationFailed, Failure, Measurement, Origin

@@ -1,7 +1,5 @@
 """The device model as a runtime: it answers at once, without waiting for the window to pass."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

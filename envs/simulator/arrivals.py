@@ -5,8 +5,6 @@ over the groups and how large batches become, with the formulas of `batching`; `
 into quantiles.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

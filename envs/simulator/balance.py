@@ -1,7 +1,5 @@
 """The mean state of one tenant's instances: how requests spread over them, and batch sizes."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Batches that form in front of an instance: Poisson requests up to a limit, for a limited time."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from envs.arrays import FloatArray

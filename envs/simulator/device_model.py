@@ -1,7 +1,5 @@
 """The model of a device and its networks: configurations in, throughput, latency and power out."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Kernels of a network on the GPU: time, bytes and power of each batch size."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, IntArray

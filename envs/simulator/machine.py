@@ -1,7 +1,5 @@
 """Devices as the model needs them: rates in one power mode, and how their engines are built."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from envs.catalog.boards import Board, PowerMode, board, power_mode

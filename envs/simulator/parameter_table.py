@@ -1,7 +1,5 @@
 """The free parameters of the device model: meaning, physical range and uncertainty of each."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

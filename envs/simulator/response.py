@@ -4,8 +4,6 @@ A closed loop saturates its instances. Of an open loop the device serves what ar
 wait as `arrivals.open_loop` says.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

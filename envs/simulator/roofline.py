@@ -7,8 +7,6 @@ sample of a batch after the other: YOLOv5s takes 3.8 to 3.9 ms a sample at all b
 (NVIDIA-AI-IOT/cuDLA-samples).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

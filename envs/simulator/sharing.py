@@ -12,8 +12,6 @@ Arrays are [T, X, B] in single precision (a batch of each tenant at each positio
 or [B] where a value belongs to the whole device; sums over instances then run along memory.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

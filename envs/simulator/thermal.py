@@ -5,8 +5,6 @@ data gives these numbers for a Jetson with its fan; they are assumptions of the 
 kits show (minutes to warm up, throttling in the nineties under full load in a warm box).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A window of measuring in the model: its noise, and the time to apply a configuration."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from envs.catalog.boards import RAILS

@@ -5,8 +5,6 @@ Management" and "Over-Current Throttling" of the Orin chapter; Linux
 Documentation/ABI/testing/sysfs-class-thermal, sysfs-class-devfreq and sysfs-devices-system-cpu.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

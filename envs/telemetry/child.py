@@ -1,7 +1,5 @@
 """A child process that writes one sample per line."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

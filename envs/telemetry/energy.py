@@ -1,7 +1,5 @@
 """Compute the power of a window from its samples."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ in{1,2,3}_label, in*_input in mV, curr*_input in mA and shunt*_resistor in uOhm.
 that rails are found by their labels.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ cannot use the GPU. The package is AGPL-3.0 and therefore optional; this process
 it.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import sys

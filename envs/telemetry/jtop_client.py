@@ -3,8 +3,6 @@
 It runs as a process of its own: `python -m envs.telemetry.jtop_client 0.5`.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

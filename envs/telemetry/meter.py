@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+
 import threading
 
 from envs.errors import SensorError, TunerError

@@ -1,7 +1,5 @@
 """The sensor of a computer that does not measure power."""
 
-from __future__ import annotations
-
 from envs.telemetry.protocol import BoardSample
 
 

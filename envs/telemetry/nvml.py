@@ -1,7 +1,5 @@
 """Power of a desktop GPU through NVIDIA's management library, which Jetsons do not support."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os

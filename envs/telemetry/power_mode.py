@@ -1,7 +1,5 @@
 """Read the power mode of a Jetson from the files of `nvpmodel`."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

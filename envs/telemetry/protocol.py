@@ -1,7 +1,5 @@
 """The interface of sensors: power, temperatures, clocks and throttling of a board."""
 
-from __future__ import annotations
-
 import math
 import time
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ Jetson AGX Orin Series", section on INA3221; shunts from Linux
 arch/arm64/boot/dts/nvidia/tegra234-p3701.dtsi (2 mOhm) and tegra234-p3767.dtsi (5 mOhm).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any

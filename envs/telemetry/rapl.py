@@ -1,7 +1,5 @@
 """Energy counters of Intel and AMD processor packages through the kernel's powercap tree."""
 
-from __future__ import annotations
-
 import math
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Find the sensor that measures the power of this computer, by trying each."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Read the small files in which a kernel shows its sensors."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

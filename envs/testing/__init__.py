@@ -10,8 +10,6 @@ Modules:
 Nothing else in `envs` or `tuner` imports this package. It needs pytest.
 """
 
-from __future__ import annotations
-
 import pytest
 
 pytest.register_assert_rewrite(

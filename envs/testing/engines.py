@@ -4,8 +4,6 @@
 engines can be made to fail while it serves.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Mapping

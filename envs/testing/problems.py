@@ -1,7 +1,5 @@
 """Small problems on made-up boards, and worlds that answer for them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

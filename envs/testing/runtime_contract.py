@@ -1,7 +1,5 @@
 """The contract of a runtime, as tests."""
 
-from __future__ import annotations
-
 import threading
 import time
 

@@ -1,7 +1,5 @@
 """The contract of a sensor, as tests."""
 
-from __future__ import annotations
-
 import math
 import threading
 

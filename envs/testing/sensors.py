@@ -1,7 +1,5 @@
 """A sensor whose readings a test chooses."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any

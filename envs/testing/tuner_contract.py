@@ -1,7 +1,5 @@
 """The contract of a tuner, as tests."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

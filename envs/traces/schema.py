@@ -6,8 +6,6 @@ one tenant; the quantities of the whole window; `failure` and `failure_reason` f
 that could not be measured, whose quantities are NaN.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import fields
 from typing import Any

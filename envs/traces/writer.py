@@ -9,6 +9,7 @@ it is whole.
 
 from __future__ import annotations
 
+
 import contextlib
 import fcntl
 import json

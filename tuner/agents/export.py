@@ -1,7 +1,5 @@
 """Turn a trained SB3 model into a policy bundle, and start one from a bundle."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

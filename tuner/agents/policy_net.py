@@ -6,8 +6,6 @@ accelerator or a tenant, so that one policy serves every device. Training starts
 search: the score begins as the expected gain, net of the risk of breaking a limit.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The folder of a training run: what the run is, its checkpoint, and the bundle it ends in."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

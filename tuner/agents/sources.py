@@ -1,7 +1,5 @@
 """Sources of problems for a training: the device model, a recording, or a device."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import time

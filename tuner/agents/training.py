@@ -1,7 +1,5 @@
 """PPO of stable-baselines3 on a world: made, resumed, watched and saved."""
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The vector environment in the shape that stable-baselines3 expects."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Put a controller together: limits, policy, guard and the last good configuration."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 The policy proposes it, the guard lets it through, and a measurement judges it.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

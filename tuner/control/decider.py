@@ -1,7 +1,5 @@
 """Decide what to measure next, and what to serve, while conditions change."""
 
-from __future__ import annotations
-
 from envs.arrays import Placements
 from envs.problems.problem import WIDE, shortlist_problem
 from envs.spec import Configuration, Objective, Outcome

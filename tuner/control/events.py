@@ -1,7 +1,5 @@
 """Events of a control period: what was noticed, as a kind that programs read and a sentence."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 

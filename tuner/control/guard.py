@@ -1,7 +1,5 @@
 """The guard between what proposes and the device: which configuration may serve next."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum

@@ -1,7 +1,5 @@
 """The journal: one JSON line a period, onto a file or standard output."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """The last configuration that kept the limits: a file, so that a restart serves it at once."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Limits that can be changed while a device serves: a small JSON file, read once a period."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Metrics for Prometheus on a loopback port, served by its own client library."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

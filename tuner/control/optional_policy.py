@@ -1,7 +1,5 @@
 """The policy, or none: one that fails once is not asked again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """One control period: what was served, why, and what it gave."""
 
-from __future__ import annotations
-
 import math
 import time
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Bootstrap intervals of means over cases and seeds, and ties between tuners."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Cases to compare tuners on: problems with their outcomes and their best configurations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -3,8 +3,6 @@
 Colour-blind people can tell the colours apart; labels do not overlap.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Callable, Sequence

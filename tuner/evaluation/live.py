@@ -1,7 +1,5 @@
 """Measure again, live, the configurations that a tuner chose on a trace."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from dataclasses import dataclass, field, fields

@@ -1,7 +1,5 @@
 """A configuration of a trace, measured again, and the sentence about it."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

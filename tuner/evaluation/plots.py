@@ -1,7 +1,5 @@
 """Plots of a comparison, each an SVG string that answers one question."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The best configuration of a simulated case, which the answers of tuners are compared with."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

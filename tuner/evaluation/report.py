@@ -1,7 +1,5 @@
 """The report: one HTML file without a script, that needs no other file and no network."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from html import escape

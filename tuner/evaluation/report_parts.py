@@ -1,7 +1,5 @@
 """The parts of the report that are text and tables, as HTML."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The style sheet of the report."""
 
-from __future__ import annotations
-
 from tuner.evaluation.drawing import EMPHASIS, FAINT, GRID, INK
 
 STYLE = f"""

@@ -3,8 +3,6 @@
 Every measurement counts, the first one too.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Sentences of a report, which follow from its numbers alone."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

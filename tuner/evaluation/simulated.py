@@ -3,8 +3,6 @@
 Nothing here is measured: every outcome says that it was simulated.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

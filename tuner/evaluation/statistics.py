@@ -1,7 +1,5 @@
 """The numbers of a comparison: pure functions of its runs."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

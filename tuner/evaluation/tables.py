@@ -1,7 +1,5 @@
 """Tables of a comparison: CSV files, and rows for the console and the report."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

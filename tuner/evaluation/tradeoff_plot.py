@@ -1,7 +1,5 @@
 """Throughput against latency of everything recorded, with the answer of each tuner."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import Any

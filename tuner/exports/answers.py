@@ -3,8 +3,6 @@
 They are checked before anything is written.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

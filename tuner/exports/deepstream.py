@@ -4,8 +4,6 @@ An nvinfer element is one execution context. Source: DeepStream, gstnvinfer_prop
 and nvdsinfer_context.h (network-mode 0 FP32, 1 INT8, 2 FP16; network-type 100 is "other").
 """
 
-from __future__ import annotations
-
 from envs.errors import NetworkError, OptionError
 from tuner.exports.engines import BuildOptions, check_no_cpu
 from tuner.exports.folder import Files

@@ -4,8 +4,6 @@ Sources: the enumerations of the published bindings of TensorRT 8.6.1, 10.3.0, 1
 TensorRT documentation, "Migrating from TensorRT 10.x to 11.x".
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The exported models, one for each tenant and accelerator, with names that are safe as paths."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

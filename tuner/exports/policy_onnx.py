@@ -3,8 +3,6 @@
 It computes the same as `tuner.policy.forward.NumpyPolicy`, in double precision as well.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -3,8 +3,6 @@
 Names from files appear as Python writes them, so that none breaks a line.
 """
 
-from __future__ import annotations
-
 import textwrap
 
 from tuner.exports.engines import BuildOptions

@@ -6,8 +6,6 @@ loads the plan without a DLA core) and src/tensorrt_utils.cc (batching wants a f
 dimension); README of triton-inference-server/onnxruntime_backend (threads).
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator, Mapping
 from functools import partial

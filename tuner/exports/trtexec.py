@@ -6,8 +6,6 @@ TensorRT documentation, "Migrating trtexec Usage from TensorRT 10.x to 11.x", "W
 line); TensorRT Model Optimizer, "ONNX Quantization".
 """
 
-from __future__ import annotations
-
 import shlex
 import shutil
 from functools import partial

@@ -5,8 +5,6 @@ unpickled, no size that it claims is believed, and the kind, shape and finitenes
 checked before anything is computed with it.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from dataclasses import dataclass

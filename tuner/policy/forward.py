@@ -1,7 +1,5 @@
 """Compute the policy's decision in NumPy, as `tuner.agents.policy_net` does with torch."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -1,7 +1,5 @@
 """The learned policy as a tuner."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from envs.arrays import Floats, Rows, Single

@@ -1,7 +1,5 @@
 """Learn the noise of a device from windows that repeat: that of the model is of a quiet board."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The learned policy beside a service: windows repeat, scatter and drift, and something serves."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from envs.arrays import Single

@@ -9,8 +9,6 @@ Each field says what it does and, after "Chosen by", which benchmark or source c
 - "assumed": no benchmark chose it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 
 from envs.errors import require_positive

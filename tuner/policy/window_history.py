@@ -1,7 +1,5 @@
 """Keep measured windows per configuration; they correct a belief whose tails are too light."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

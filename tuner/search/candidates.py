@@ -1,7 +1,5 @@
 """The base of all searches: which candidates were tried, and how good they were."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 

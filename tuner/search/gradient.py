@@ -1,7 +1,5 @@
 """A gradient search with few measurements, as published for the power modes of Jetson boards."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Hill climbing: change one knob at a time, as a careful person does."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from envs.arrays import Placements

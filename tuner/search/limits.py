@@ -1,7 +1,5 @@
 """Distances of an outcome from the limits, for searches that model them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from envs.spec import MAX_VIOLATION, MeasurementBatch, Objective, Outcome, margins

@@ -1,7 +1,5 @@
 """Searches that believe the device model: as it is, or corrected by measurements."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -6,8 +6,6 @@ hide it. A sampler only sees finished trials: a suggestion is looked up among th
 trial closed, and the measured configuration is added as a trial of its own.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import warnings

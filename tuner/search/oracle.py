@@ -1,7 +1,5 @@
 """The best recorded outcomes, which every tuner is compared with."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

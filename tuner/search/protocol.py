@@ -1,7 +1,5 @@
 """The tuner seam: anything that proposes configurations from earlier outcomes."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from envs.spec import Configuration, Outcome

@@ -1,7 +1,5 @@
 """Random search, the baseline of every other search."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from tuner.search.candidates import OrderedSearch

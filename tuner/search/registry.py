@@ -1,7 +1,5 @@
 """The searches by name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from envs.errors import OptionError

@@ -1,7 +1,5 @@
 """The orders in which people measure who follow a vendor's guide; no outcome changes them."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Engines of ONNX Runtime: `cpu_fp32` serves the graph itself, `cpu_int8` a quantised copy."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The seam to engines: a loaded network that computes batches."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 

@@ -1,7 +1,5 @@
 """Check submitted requests: the tenant must exist, and the sample must fit its network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Union
 

@@ -1,7 +1,5 @@
 """Detects that another program used the computer while a window was open."""
 
-from __future__ import annotations
-
 import os
 import time
 from dataclasses import dataclass

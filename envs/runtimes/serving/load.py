@@ -1,7 +1,5 @@
 """Load of a tenant. The generators are clients of `submit`, as any other program is."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Callable, Sequence

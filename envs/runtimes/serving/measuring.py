@@ -3,8 +3,6 @@
 `window` has the arithmetic.
 """
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """From a configuration to slots, one for each instance, and the instances that fit them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from envs.runtimes.serving.instance import Instance, Slot

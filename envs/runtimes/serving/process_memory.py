@@ -1,7 +1,5 @@
 """Memory of this process: how much it holds, and giving freed memory back to the system."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The queue in front of a tenant's instances, where batches form."""
 
-from __future__ import annotations
-
 import math
 import threading
 import time

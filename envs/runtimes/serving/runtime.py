@@ -1,7 +1,5 @@
 """A live runtime over any kind of engine: instances, their queues, load, and windows."""
 
-from __future__ import annotations
-
 import math
 import threading
 from concurrent.futures import Future

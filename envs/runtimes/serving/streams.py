@@ -8,6 +8,7 @@ single stream.
 
 from __future__ import annotations
 
+
 import math
 import threading
 import time

@@ -1,7 +1,5 @@
 """Instances whose engines compute in the calling thread; each instance has a thread of its own."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future

@@ -1,7 +1,5 @@
 """From the log of batches to a tenant's measurement over a window; pure functions."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """From an ONNX file to a serialised engine for one accelerator, precision and batch."""
 
-from __future__ import annotations
-
 import errno
 import tempfile
 from collections.abc import Mapping

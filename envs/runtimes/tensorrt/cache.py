@@ -4,8 +4,6 @@
 build that failed. A name in the folder that is a link is never followed, and nothing is unpickled.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -6,8 +6,6 @@ and memory is pinned or on the device. It is never managed memory, which a CPU m
 Jetson while a kernel runs (CUDA for Tegra application note).
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

@@ -3,8 +3,6 @@
 Everything is probed; nothing follows from the name of a board.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

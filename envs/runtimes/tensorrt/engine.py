@@ -3,8 +3,6 @@
 One of them works at a time.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Engines of TensorRT: their plans are shared by the instances that run them."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence

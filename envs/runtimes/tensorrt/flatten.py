@@ -5,8 +5,6 @@
 output [batch, features, 1, 1] has the same numbers in the same order.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -7,8 +7,6 @@ the same numbers. A softmax, or another operator that a DLA does not take, stays
 GPU.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from dataclasses import dataclass, field

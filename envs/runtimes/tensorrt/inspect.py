@@ -6,8 +6,6 @@ copies around it ("... to nvm", "... from nvm", "... copy finish"; as in NVIDIA/
 3143). On the GPU the same name is a graph that Myelin compiled, and the layer's type says so.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A lane: an execution context of a plan with its own buffers, on its instance's stream."""
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Source of the formats: TensorRT documentation, TensorFormat. An INT8 input or ou
 value = scale * number, with the scale of the build.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

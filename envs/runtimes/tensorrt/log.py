@@ -1,7 +1,5 @@
 """TensorRT's log, kept for the sentence that says why something failed, and its progress."""
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Plans of a workload's engines: built once, kept on disk, loaded once."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path

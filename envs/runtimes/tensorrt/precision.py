@@ -3,8 +3,6 @@
 A strongly typed TensorRT takes the precision from the file.
 """
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The ranges that implicit INT8 scales by: measured on the processor, then set on the tensors."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Mapping

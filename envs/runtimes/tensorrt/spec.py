@@ -1,7 +1,5 @@
 """Build specifications: accelerator, precision and batch, and how hard the builder tries."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -9,6 +9,7 @@ cores.
 
 from __future__ import annotations
 
+
 import contextlib
 import warnings
 from collections.abc import Iterator

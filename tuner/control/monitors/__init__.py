@@ -4,8 +4,6 @@ Each has its own state and an `update` that takes facts of a period and returns 
 What follows from an event is the controller's to decide.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from envs.spec import Workload

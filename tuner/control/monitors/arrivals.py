@@ -1,7 +1,5 @@
 """Compare the requests that arrive with the rates that were assumed."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Notice a change of the device: configurations that kept the limits break them now."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 from envs.spec import Configuration, Failure, Measurement, Outcome

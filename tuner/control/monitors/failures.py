@@ -1,7 +1,5 @@
 """Tell accidents from configurations that do not work, and notice when nothing works any more."""
 
-from __future__ import annotations
-
 from envs.spec import Configuration, Failure, FailureKind, Outcome
 from tuner.control.events import Event, EventKind
 from tuner.policy.thresholds import Thresholds

@@ -1,7 +1,5 @@
 """Watch the temperature and the power mode of the board."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

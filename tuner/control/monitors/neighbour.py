@@ -1,7 +1,5 @@
 """Follow other programs that use the processor, and what served before they came."""
 
-from __future__ import annotations
-
 from envs.spec import Configuration, Measurement
 from tuner.control.events import Event, EventKind
 from tuner.policy.thresholds import Thresholds

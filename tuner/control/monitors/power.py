@@ -1,7 +1,5 @@
 """Tell whether the power sensor can be believed."""
 
-from __future__ import annotations
-
 from collections import deque
 
 from envs.spec import Measurement, Origin
