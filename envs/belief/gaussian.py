@@ -8,7 +8,6 @@ measuring one configuration moves all that share its uncertain parameters.
 
 from __future__ import annotations
 
-
 from dataclasses import dataclass
 
 import numpy as np

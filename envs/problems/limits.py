@@ -7,7 +7,6 @@ by construction.
 
 from __future__ import annotations
 
-
 import math
 from dataclasses import dataclass
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor

@@ -6,7 +6,6 @@ The device model is one (`simulated_world`), a trace another (`trace_world`), a 
 
 from __future__ import annotations
 
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol

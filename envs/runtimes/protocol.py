@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import time
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar

@@ -6,7 +6,6 @@ measurements, or believed after some measurements are always this one vector.
 
 from __future__ import annotations
 
-
 import json
 from dataclasses import dataclass
 from functools import lru_cache

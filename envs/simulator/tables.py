@@ -7,7 +7,6 @@ boards of all kinds stand side by side in one batch.
 
 from __future__ import annotations
 
-
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property

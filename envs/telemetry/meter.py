@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import threading
 
 from envs.errors import SensorError, TunerError

@@ -9,7 +9,6 @@ it is whole.
 
 from __future__ import annotations
 
-
 import contextlib
 import fcntl
 import json

@@ -5,7 +5,6 @@ Shapes name their axes where no letter of `envs.arrays` fits: [cases, seeds, mea
 
 from __future__ import annotations
 
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 

@@ -8,7 +8,6 @@ single stream.
 
 from __future__ import annotations
 
-
 import math
 import threading
 import time

@@ -9,7 +9,6 @@ cores.
 
 from __future__ import annotations
 
-
 import contextlib
 import warnings
 from collections.abc import Iterator
