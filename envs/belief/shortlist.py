@@ -76,7 +76,7 @@ def unmirrored(space: ConfigurationSpace) -> Placements:
             for index, accelerator in enumerate(space.device.accelerators)
             if accelerator.kind is Kind.DLA
         ]
-        if len(cores) == 2 and space.shape[0] == 1:
+        if len(cores) == 2 and space.shape[0] == 1 and not space.unavailable:
             size = placements[:, 0, :, 0].astype(np.int64) * 10_000 + placements[:, 0, :, 1]
             placements = placements[size[:, cores[0]] >= size[:, cores[1]]]
         if len(_UNMIRRORED) > KEPT:
