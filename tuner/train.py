@@ -32,7 +32,7 @@ class TrainCommand(ServeOptions):
         power_w: with a runtime, the limit on power to learn for [W]. Without limits they are
             drawn around what the default configuration gives.
         window_s: with a runtime, the length of a measurement [s].
-        run_dir: the folder of the run; the same one goes on where it was stopped.
+        run_dir: the folder of the run; a stopped run continues in the same folder.
         seed: of everything that is drawn.
         problems: how many problems, or limits, to draw; at most 16 with a runtime.
         jobs: processes that draw problems.

@@ -1,6 +1,6 @@
 """The observation of an agent: the most promising candidates, and how each compares.
 
-Each candidate is described in terms that mean the same on every device: what is believed of it
+Each candidate is described in terms that mean the same on every device: the belief about it,
 relative to the limits and to the best result so far. A policy that scores candidates by these
 features has no knob of its own, so that boards with other accelerators, other batch sizes or more
 tenants are nothing new to it.
@@ -74,7 +74,7 @@ def observe(
 
     Args:
         assessment: the belief about the candidates.
-        conditions: what holds whatever was measured.
+        conditions: the noise, limits and weights, which measurements do not change.
         progress: the measurements so far.
         proposals: P, how many candidates to describe.
 

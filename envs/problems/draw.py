@@ -1,4 +1,4 @@
-"""Draw problems: devices, networks, spaces, limits, and the truth about what is uncertain."""
+"""Draw problems: devices, networks, spaces, limits, and the true values of uncertain parameters."""
 
 from dataclasses import dataclass, field, replace
 

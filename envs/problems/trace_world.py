@@ -22,7 +22,7 @@ RECORDED_NOISE = 0.02**2
 class TraceWorld:
     """A trace under limits drawn from what it recorded.
 
-    It has no noise of its own: a configuration gives what was recorded, each time.
+    It has no noise of its own: a configuration always gives its recorded outcome.
 
     Args:
         trace: the recording.
@@ -76,7 +76,7 @@ class TraceWorld:
         return bool((self.trace.batch.power_w > 0).any())
 
     def respond(self, problems: Rows, variants: Rows, candidates: Rows, normals: Floats) -> Single:
-        """Return what was recorded, see `World.respond`."""
+        """Return recorded outcomes, see `World.respond`."""
         return np.asarray(self.problems.outcomes[problems, variants, :, candidates])
 
     def with_objective(self, objective: Objective) -> TraceWorld:

@@ -32,8 +32,8 @@ class ProblemSource(Protocol):
     """A source of problems for a training.
 
     Attributes:
-        sentence: says what is trained on, origin included.
-        identity: tells this source from every other; a run goes on only with the same.
+        sentence: names the source and the origin of its numbers.
+        identity: equal only for the same source; a run continues only with the same.
         provenance: what a bundle tells of it.
     """
 

@@ -49,10 +49,10 @@ class Decider:
         self._renew()
 
     def experiment(self) -> Configuration | None:
-        """Return what is worth measuring next, or None for nothing.
+        """Return the configuration worth measuring next, or None.
 
         Once nothing is, or the policy's budget is used up, it returns from time to time what may
-        be faster than what serves.
+        be faster than the one that serves.
         """
         tuner = self._tuner
         if tuner.left <= 0 or self._vain_searches >= self._thresholds.searches_until_settled:
@@ -66,7 +66,7 @@ class Decider:
             proposed = propose()
             if proposed not in self._measured and tuner.worth_measuring(proposed):
                 return proposed
-        # The rest of the budget goes into what is safe: the model may underrate it.
+        # The rest of the budget goes into safe configurations: the model may underrate them.
         if (safe := tuner.unmeasured_safe()) is not None and safe not in self._measured:
             return safe
         self._vain_searches += 1
@@ -80,10 +80,10 @@ class Decider:
         return self._tuner.maybe_faster(self._serving, periods)
 
     def good_configurations(self, current: Configuration | None = None) -> list[Configuration]:
-        """Return what was measured and kept the limits, the best to serve first.
+        """Return the configurations that kept the limits when measured, the best first.
 
         Args:
-            current: what serves now; leaving it has to be worth something.
+            current: the one that serves now; leaving it has to be worth something.
         """
         return self._tuner.good_configurations(current)
 

@@ -23,7 +23,7 @@ class Choice:
     """The choice for the next period.
 
     Attributes:
-        configuration: what serves.
+        configuration: the one that serves.
         phase: why.
         refused: why the proposal may not be served; empty if it may, or if there is none.
     """
@@ -38,10 +38,10 @@ class Guard:
 
     A configuration that breaks a limit leaves the device in the next period. An experiment (a
     configuration that was not measured since conditions changed) lasts one period. If it breaks a
-    limit, or cannot be measured, the next period serves what is known to be good, and there are no
-    experiments for `cooldown` periods. While nothing is known to keep the limits there is nothing
-    to lose: the search goes on, after a failure from the safe default; once nothing is left to
-    try, the configuration that came closest serves.
+    limit, or cannot be measured, the next period serves a configuration known to be good, and there
+    are no experiments for `cooldown` periods. While no configuration is known to keep the limits,
+    the search continues, after a failure from the safe default. When nothing is left to try, the
+    configuration that came closest serves.
 
     Args:
         safe: served when nothing is known.
@@ -77,8 +77,8 @@ class Guard:
         The last two arguments are called only where they matter.
 
         Args:
-            experiment: what is proposed to be measured; None for nothing.
-            good_configurations: returns what was measured and kept the limits, the best first.
+            experiment: the configuration proposed to be measured, if any.
+            good_configurations: returns those that kept the limits when measured, the best first.
             least_violating: returns what came closest to the limits; None if nothing was measured.
         """
         broken, self._broken = self._broken, None
@@ -121,7 +121,7 @@ class Guard:
         """Take note of a period.
 
         Args:
-            configuration: what served.
+            configuration: the one that served.
             kept: True if every limit was kept, by measurement.
             failed: True if it could not be measured.
         """

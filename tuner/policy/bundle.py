@@ -33,7 +33,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "trust": ("2",),
 }
 
-#: A bundle is a few dozen KB; whatever claims to be much larger is none.
+#: A bundle has a few dozen KB; a file that claims to be much larger is no bundle.
 MAX_BYTES = 64 * 2**20
 
 #: No episode is as long as this.
@@ -50,7 +50,7 @@ class Bundle:
         budget: measurements of an episode in training, that of the default included.
         weights: the arrays of `SHAPES`.
         features: names of what it observes, in order.
-        provenance: what it was trained on, how, with which versions and seeds.
+        provenance: the source of its training, the options, versions and seeds.
     """
 
     budget: int

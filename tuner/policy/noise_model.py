@@ -73,7 +73,7 @@ class NoiseModel:
         """Learn from another window.
 
         Args:
-            configuration: what served.
+            configuration: the one that served.
             error: [Q], logarithms by which the window differs from the belief; NaN is no
                 information.
             variance: [Q], of the belief.

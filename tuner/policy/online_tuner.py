@@ -13,7 +13,7 @@ from tuner.policy.window_history import DeviceHistory
 
 
 class OnlineTuner(LearnedTuner):
-    """A learned tuner that also knows what to serve, and learns from what serves.
+    """A learned tuner that also says what to serve, and learns from the windows of service.
 
     Args:
         history: windows of the device; those of this problem's candidates are learned from.
@@ -40,7 +40,7 @@ class OnlineTuner(LearnedTuner):
         Those that are far less sure than the best are left out.
 
         Args:
-            current: what serves now; leaving it has to be worth something.
+            current: the one that serves now; leaving it has to be worth something.
         """
         row = -1 if current is None else self._rows.get(current, -1)
         if row not in self._worth or current == self._good[0]:
@@ -172,12 +172,12 @@ class OnlineTuner(LearnedTuner):
         return self._candidates[rows[self._believed_worth[rows].argmax()]] if len(rows) else None
 
     def maybe_faster(self, current: Configuration, periods: int) -> Configuration | None:
-        """Return what may be faster than what serves; None for nothing.
+        """Return a configuration that may be faster than the one that serves, or None.
 
         It was measured and kept the limits, or it is new and likely to keep them.
 
         Args:
-            current: what serves.
+            current: the one that serves.
             periods: how long it has served without such a look. The longer, the less sure a
                 configuration may be to keep the limits.
         """
