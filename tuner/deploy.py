@@ -234,4 +234,11 @@ def client_of(options: DeployCommand) -> Client | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if threading.active_count() > 1:
+        # An instance that hung, or the user's client, is still inside native code: Python would
+        # abort (exit code 134) while it takes down what such a thread uses.
+        os._exit(code)
+    sys.exit(code)

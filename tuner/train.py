@@ -1,21 +1,27 @@
 """Train a policy in the device model, on a recording, or on a device: python -m tuner.train."""
 
 import contextlib
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from envs.errors import OptionError, StorageError, require_positive
+from envs.errors import DependencyError, OptionError, StorageError, require_positive
 from envs.problems.draw_options import DrawOptions
 from envs.spec import Objective
-from tuner.agents.run import open_run, train_in
-from tuner.agents.sources import DeviceProblems, DrawnProblems, ProblemSource, RecordedProblems
-from tuner.agents.training import AgentOptions
 from tuner.cli import run_command
 from tuner.device import open_device
 from tuner.evaluate import EvaluationOptions, evaluate, show, trace_cases
 from tuner.evaluation.simulated import simulated_cases
 from tuner.options import ServeOptions, plain
+
+try:
+    from tuner.agents.run import open_run, train_in
+    from tuner.agents.sources import DeviceProblems, DrawnProblems, ProblemSource, RecordedProblems
+    from tuner.agents.training import AgentOptions
+except ModuleNotFoundError as error:  # the only module that imports torch, and it is a command
+    print(f"error: {error.name} is not installed: pip install 'orin-tuner[train]'", file=sys.stderr)
+    sys.exit(DependencyError.exit_code)
 
 #: Without a runtime, problems are drawn in the device model, or limits on a recording.
 MODEL = "model"

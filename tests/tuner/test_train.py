@@ -176,3 +176,15 @@ def test_a_damaged_checkpoint_is_named(trace: Trace, tmp_path: Path, content: by
     assert "checkpoint.zip cannot be resumed here" in result.stderr
     assert "Traceback" not in result.stderr
     assert (tmp_path / "checkpoint.zip").read_bytes() == content
+
+
+def test_a_missing_extra_is_one_sentence() -> None:
+    code = (
+        "import runpy, sys; sys.modules['stable_baselines3'] = None;"
+        " runpy.run_module('tuner.train', run_name='__main__')"
+    )
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 2
+    assert told.stderr == (
+        "error: stable_baselines3 is not installed: pip install 'orin-tuner[train]'\n"
+    )
