@@ -1,4 +1,4 @@
-"""Which parts of the training recipe help? Trains variants that change one part each.
+"""Train variants of the recipe that change one part each, and compare what they learn.
 
 All variants learn from the same simulated problems and are compared on others. Shares are of the
 best configuration on the shortlist, which holds 99.8 % of the optimum on average;

@@ -1,4 +1,4 @@
-"""How well does the policy follow when conditions change in the middle of tuning?
+"""Measure how well the policy follows when conditions change in the middle of tuning.
 
 Limits move, the device becomes hot, or a neighbour appears. All of it is simulated, on boards,
 networks and limits that no training drew. The answer is compared with the best configuration of

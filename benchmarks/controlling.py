@@ -1,4 +1,4 @@
-"""What does control cost? How long a service takes to start, to decide, and to learn.
+"""Measure the cost of control: how long a service takes to start, to decide, and to learn.
 
 Decisions are made in a process without training packages, on problems drawn in the model of an AGX
 Orin, while all other cores are busy. A decision includes its observation. Learning from a window

@@ -1,4 +1,4 @@
-"""What happens when things break under a controller?
+"""Break things under a controller, and see whether it recovers.
 
 Breaks one thing after the other, live and in the model, and looks at the next control periods.
 Live means real ONNX Runtime sessions on this computer, with a client that keeps sending requests;
@@ -71,7 +71,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Result:
-    """How a fault ended.
+    """The outcome of a fault.
 
     Attributes:
         recovered_in: periods until a valid configuration was served and measured again.

@@ -1,4 +1,4 @@
-"""How close is the device model to published measurements?
+"""Compare the device model with published measurements.
 
 Fits its free parameters and predicts every published number. `in` errors come from the fit to all
 rows, `out` errors from a fit without the row's whole source. Where the latency of equal inputs

@@ -1,4 +1,4 @@
-"""What does the serving runtime cost?
+"""Measure the cost of the serving runtime.
 
 Compares its throughput with a bare loop over the same sessions and threads, in pairs.
 

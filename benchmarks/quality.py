@@ -1,4 +1,4 @@
-"""How good are a few measurements? Compares the policy with searches on a built-in recording.
+"""Compare the policy with searches after a few measurements on a built-in recording.
 
 The recording is replayed under limits that no training drew.
 

@@ -107,7 +107,7 @@ def native_table(parameters: ParameterSet) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Influence:
-    """What one assumption can change, over contexts and limits; shares and losses are fractions.
+    """The influence of one assumption over contexts and limits; shares and losses are fractions.
 
     Attributes:
         low, high: the range that was tried.

@@ -40,7 +40,7 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Result:
-    """What one run of a benchmark gave.
+    """The result of one run of a benchmark.
 
     Attributes:
         command: as a person would type it.

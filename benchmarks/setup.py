@@ -1,4 +1,4 @@
-"""What several benchmarks need before they can measure: networks, a policy bundle, problems."""
+"""Make the inputs that several benchmarks share: networks, a policy bundle, problems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `benchmarks.soak` compares: a grid of fixed configurations, and phases under control."""
+"""The sides that `benchmarks.soak` compares: fixed configurations, and phases under control."""
 
 from __future__ import annotations
 

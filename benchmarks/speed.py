@@ -1,4 +1,4 @@
-"""How fast are the environment, the device model and training?
+"""Measure the speed of the environment, the device model and training.
 
 Rates are per second of processor time on one core. Ratios are measured in pairs within one run, so
 that they also hold on a machine that others use. Problems are drawn in the device model of an AGX
@@ -52,7 +52,8 @@ def seconds_of(run: Callable[[], object]) -> float:
 def episodes(env: TuningVectorEnv | SyncVectorEnv, count: int) -> float:
     """Return the steps per second over `count` whole episodes of every row."""
     rng = np.random.default_rng(0)
-    actions = rng.integers(0, int(env.single_action_space.n), (7 * count, env.num_envs))  # type: ignore[attr-defined]
+    proposals = int(env.single_action_space.n)  # type: ignore[attr-defined]
+    actions = rng.integers(0, proposals, (7 * count, env.num_envs))
     return actions.size / seconds_of(lambda: [env.step(row) for row in actions])
 
 
@@ -95,7 +96,8 @@ def unequal_rows(world: World, rows: int = 64, steps: int = 28) -> int:
     )
     rng = np.random.default_rng(1)
     for _ in range(steps):
-        actions = rng.integers(0, int(many.single_action_space.n), rows)  # type: ignore[attr-defined]
+        proposals = int(many.single_action_space.n)  # type: ignore[attr-defined]
+        actions = rng.integers(0, proposals, rows)
         observations, rewards, terminated, _, _ = many.step(actions)
         for i, (env, action) in enumerate(zip(singles, actions, strict=True)):
             expected, reward, done, _, _ = env.step(action)

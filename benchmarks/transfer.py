@@ -1,6 +1,6 @@
-"""How good are a few measurements on a board, a network and limits that no training drew?
+"""Compare the policy with searches on boards, networks and limits that no training drew.
 
-Compares the policy with searches. Every number is simulated. Problems are drawn from held-out
+Shares are after a few measurements. Every number is simulated. Problems are drawn from held-out
 boards, networks and bands of limits, and in each of them the device departs from the model in its
 own way. Tuners that decide fast are compared on all problems; those that decide slowly, and longer
 budgets, on the first few.

@@ -62,14 +62,15 @@ def optimize(
     Raises:
         TunerError: one sentence that names the error and the remedy, before anything is measured.
     """
-    check_request(measurements, window_s)
-    make = _factory(tuner, bundle)
     if isinstance(networks, Device):
         if options:
             raise OptionError(f"{', '.join(options)}: an open device has its options already")
+        check_request(measurements, window_s)
+        make = _factory(tuner, bundle)
         return _optimize(networks, p99_ms, power_w, measurements, window_s, make, progress)
     serve = serve_options(networks, **options)
     check_request(measurements, window_s, p99_ms, power_w, len(serve.network))
+    make = _factory(tuner, bundle)
     with open_device(serve, power_w=power_w, needs_model=True) as device:
         return _optimize(device, p99_ms, power_w, measurements, window_s, make, progress)
 

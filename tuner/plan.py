@@ -19,7 +19,7 @@ MAX_DRAWS = 1_000_000
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """Which configurations to measure.
+    """The plan of a recording: the configurations to measure.
 
     Attributes:
         kind: `grid` (every valid configuration), `lhs` (a Latin hypercube over the knobs) or

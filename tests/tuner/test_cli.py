@@ -1,4 +1,4 @@
-"""What all commands share: options as people write them, and errors as one sentence."""
+"""All commands share two things: options as people write them, and errors as one sentence."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ import hashlib
 import math
 import time
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -129,24 +130,31 @@ class DeviceProblems:
             device.runtime, self.window_s, objectives, device.model, device.candidates
         )
 
-    def check_time(self, agent: AgentOptions) -> str:
-        """Measure the default configuration once, and return how long the training will take.
+    @cached_property
+    def default(self) -> tuple[Measurement, float]:
+        """Return the measurement of the default configuration, made once, and its seconds.
 
         Raises:
-            ConfigurationError: the default configuration cannot be measured.
-            OptionError: it would take longer than `MAX_DEVICE_HOURS`.
+            ConfigurationError: it cannot be measured.
         """
         began_s = time.perf_counter()
-        outcome = self.device.measure(
-            default_of(self.device.space, self.device.candidates), self.window_s
-        )
+        start = default_of(self.device.space, self.device.candidates)
+        outcome = self.device.measure(start, self.window_s)
         if not isinstance(outcome, Measurement):
             raise ConfigurationError(
                 f"the default configuration cannot be measured ({outcome.reason}): there is"
                 " nothing to start from"
             )
-        self._default = outcome
-        each_s = time.perf_counter() - began_s
+        return outcome, time.perf_counter() - began_s
+
+    def check_time(self, agent: AgentOptions) -> str:
+        """Return how long the training will take, by the default configuration's measurement.
+
+        Raises:
+            ConfigurationError: the default configuration cannot be measured.
+            OptionError: it would take longer than `MAX_DEVICE_HOURS`.
+        """
+        each_s = self.default[1]
         # Every episode begins with a measurement of the default configuration, which is no step.
         hours = agent.steps * agent.budget / (agent.budget - 1) * each_s / 3600
         steps = f"{agent.steps:,} steps of about {each_s:.2g} s"
@@ -158,7 +166,7 @@ class DeviceProblems:
         return f"{steps} will take about {_duration(hours)}; stop it at any time, it goes on later"
 
     def _drawn(self) -> list[Objective]:
-        around = LimitRange.around(self._default.p99_ms, self._default.power_w)
+        around = LimitRange.around(self.default[0].p99_ms, self.default[0].power_w)
         rng = np.random.default_rng(self.seed)
         uniforms = rng.random((self.problems, uniforms_per_draw(self.device.space.shape[0])))
         drawn = draw_objectives(around, uniforms, "train")

@@ -1,4 +1,4 @@
-"""What is observed: pure, bounded, and with the meaning that the policy relies on."""
+"""Observations are pure, bounded, and have the meaning that the policy relies on."""
 
 from __future__ import annotations
 

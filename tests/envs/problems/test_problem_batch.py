@@ -19,7 +19,7 @@ CANDIDATES, PROPOSALS = 20, 12
 
 
 def after_windows(problem: ProblemBatch, windows: Single) -> tuple[Single, Single]:
-    """What is believed and observed after windows [N, Q] of the first N candidates."""
+    """Return what is believed and observed after windows [N, Q] of the first N candidates."""
     rows = np.zeros(1, dtype=np.int64)
     belief, conditions = problem.belief(rows), problem.conditions(rows, 8)
     progress = Progress.start(1, problem.candidates)

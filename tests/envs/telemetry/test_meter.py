@@ -166,7 +166,7 @@ def test_a_sensor_that_hangs_delays_the_window_briefly(monkeypatch: pytest.Monke
 def test_a_reading_that_does_not_return_costs_one_thread_and_one_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """When it has returned at last, windows have power again."""
+    """Windows have power again once it has returned at last."""
     monkeypatch.setattr(meter_module, "ANSWER_S", 0.2)
     hang = threading.Event()
 

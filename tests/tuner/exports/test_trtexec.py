@@ -208,7 +208,7 @@ def test_a_processor_has_no_engines(target: str) -> None:
 
 
 def run(folder: Path, environment: dict[str, str] | None = None) -> list[list[str]]:
-    """What the script's trtexec was given, call by call."""
+    """Return the arguments that the script's trtexec was given, call by call."""
     recorder, record = folder.parent / "recorder", folder.parent / "record"
     recorder.write_text(RECORDER)
     recorder.chmod(0o755)

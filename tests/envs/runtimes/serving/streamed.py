@@ -9,8 +9,14 @@ import numpy as np
 
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.serving.engine import Arrays
-from envs.spec import TensorSpec
+from envs.spec import Configuration, TensorSpec
 from envs.testing.engines import ScriptedEngine, WorkerEngine
+
+SAMPLE = np.zeros((3, 48, 48), np.float32)
+
+
+def configuration(fp32: tuple[int, int], int8: tuple[int, int] = (0, 0)) -> Configuration:
+    return Configuration(((fp32, int8),))
 
 
 class Stream(WorkerEngine):

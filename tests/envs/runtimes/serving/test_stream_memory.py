@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
 import pytest
 
-from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec import Configuration, ConfigurationFailed, FailureKind
-from envs.telemetry.none import NoSensor
-from tests.envs.runtimes.serving.streamed import Stream, StreamedFactory
-
-SAMPLE = np.zeros((3, 48, 48), np.float32)
-
-
-def configuration(fp32: tuple[int, int], int8: tuple[int, int] = (0, 0)) -> Configuration:
-    return Configuration(((fp32, int8),))
-
-
-@pytest.fixture
-def runtime(factory: StreamedFactory) -> Iterator[ServingRuntime]:
-    with ServingRuntime(
-        factory._space, factory, NoSensor(), ServingOptions(timeout_s=1.0)
-    ) as runtime:
-        yield runtime
-        for session in getattr(factory, "sessions", ()):
-            session.go_on.set()
+from envs.spec import ConfigurationFailed, FailureKind
+from tests.envs.runtimes.serving.streamed import Stream, StreamedFactory, configuration
 
 
 def test_a_batch_that_cannot_run_is_found_before_anything_changes(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -25,23 +24,7 @@ from envs.spec import (
     workload_of,
 )
 from envs.telemetry.none import NoSensor
-from tests.envs.runtimes.serving.streamed import StreamedFactory
-
-SAMPLE = np.zeros((3, 48, 48), np.float32)
-
-
-def configuration(fp32: tuple[int, int], int8: tuple[int, int] = (0, 0)) -> Configuration:
-    return Configuration(((fp32, int8),))
-
-
-@pytest.fixture
-def runtime(factory: StreamedFactory) -> Iterator[ServingRuntime]:
-    with ServingRuntime(
-        factory._space, factory, NoSensor(), ServingOptions(timeout_s=1.0)
-    ) as runtime:
-        yield runtime
-        for session in getattr(factory, "sessions", ()):
-            session.go_on.set()
+from tests.envs.runtimes.serving.streamed import SAMPLE, StreamedFactory, configuration
 
 
 def is_of(answer: np.ndarray, expected: np.ndarray) -> bool:

@@ -1,0 +1,20 @@
+"""A runtime over streamed sessions, for the tests of streams and of their memory."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.runtime import ServingRuntime
+from envs.telemetry.none import NoSensor
+from tests.envs.runtimes.serving.streamed import StreamedFactory
+
+
+@pytest.fixture
+def runtime(factory: StreamedFactory) -> Iterator[ServingRuntime]:
+    with ServingRuntime(
+        factory._space, factory, NoSensor(), ServingOptions(timeout_s=1.0)
+    ) as runtime:
+        yield runtime
+        for session in getattr(factory, "sessions", ()):
+            session.go_on.set()
