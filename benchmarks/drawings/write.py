@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.drawings import classifiers, detectors, sequences
+from benchmarks.drawings import classifiers, darknet, detectors, sequences, ultralytics
 from benchmarks.drawings.shape_builder import ShapeBuilder
 from envs.catalog.architectures import ARCHITECTURES
 from envs.catalog.reference_networks import DATA
@@ -44,9 +44,49 @@ def _written(name: str) -> Drawing:
     )
 
 
+#: Factors of the published networks, from yolov8.yaml and yolo11.yaml.
+_V8 = {
+    "n": ultralytics.Scale(0.33, 0.25),
+    "s": ultralytics.Scale(0.33, 0.5),
+    "m": ultralytics.Scale(0.67, 0.75, 768),
+}
+_V11 = {"n": ultralytics.Scale(0.5, 0.25), "s": ultralytics.Scale(0.5, 0.5)}
+
+
+def _yolov8_pose(scale: str) -> Drawing:
+    return Drawing(
+        lambda g: ultralytics.yolov8(g, 640, _V8[scale], pose=True),
+        f"ultralytics, yolov8-pose.yaml at scale {scale} (1 class, 17 keypoints); 640 x 640; "
+        f"{_POSES}",
+        _image(640, 640),
+    )
+
+
+def _yolo11_pose(scale: str) -> Drawing:
+    return Drawing(
+        lambda g: ultralytics.yolo11(g, 640, _V11[scale], pose=True),
+        f"ultralytics, yolo11-pose.yaml at scale {scale} (1 class, 17 keypoints); 640 x 640; "
+        f"{_POSES}",
+        _image(640, 640),
+    )
+
+
+def _yolov4(size: int) -> Drawing:
+    return Drawing(
+        lambda g: darknet.yolov4(g, size),
+        "Bochkovskiy et al. 2020, arXiv:2004.10934, yolov4.cfg (80 classes), Mish as part of its "
+        f"convolution; {size} x {size}; {_BOXES}",
+        _image(size, size),
+    )
+
+
 _SHARED = "the weights of the heads, which the five levels share, count at each of them"
 _BOXES = (
     "up to boxes and scores of all anchors, without their decoding and the suppression of overlaps"
+)
+_POSES = (
+    "up to boxes, scores and keypoints of all anchors, without their decoding and the suppression "
+    "of overlaps"
 )
 _MLPERF = "as in mlcommons/inference"
 
@@ -116,13 +156,28 @@ DRAWINGS: dict[str, Drawing] = {
         _image(1200, 1200),
     ),
     "yolov5s_672": Drawing(
-        lambda g: detectors.yolov5s(g, 672),
+        lambda g: ultralytics.yolov5s(g, 672),
         f"ultralytics/yolov5 v6, models/yolov5s.yaml (80 classes); 672 x 672; {_BOXES}",
         _image(672, 672),
     ),
     "yolov8n_640": Drawing(
-        lambda g: detectors.yolov8n(g, 640),
+        lambda g: ultralytics.yolov8(g, 640, _V8["n"]),
         f"ultralytics, yolov8.yaml at scale n (80 classes); 640 x 640; {_BOXES}",
+        _image(640, 640),
+    ),
+    **{f"yolov8{scale}_pose_640": _yolov8_pose(scale) for scale in "sm"},
+    **{f"yolo11{scale}_pose_640": _yolo11_pose(scale) for scale in "ns"},
+    "yolov3_tiny_416": Drawing(
+        lambda g: darknet.yolov3_tiny(g, 416),
+        "Redmon, Farhadi 2018, arXiv:1804.02767, yolov3-tiny.cfg (80 classes); 416 x 416; "
+        f"{_BOXES}",
+        _image(416, 416),
+    ),
+    **{f"yolov4_{size}": _yolov4(size) for size in (320, 416, 512, 608)},
+    "yolov7_640": Drawing(
+        lambda g: darknet.yolov7(g, 640),
+        "Wang et al. 2022, arXiv:2207.02696, yolov7.yaml as deployed (80 classes), the branches "
+        f"of its last convolutions merged; 640 x 640; {_BOXES}",
         _image(640, 640),
     ),
     "bert_large": Drawing(

@@ -57,6 +57,23 @@ PUBLISHED = {
     "yolov5s_672": (16.5 / 2 * (672 / 640) ** 2, 7.2, TV),
     # Ultralytics documentation, YOLOv8n: 8.7 GFLOPs, 3.2 M.
     "yolov8n_640": (8.7 / 2, 3.2, 0.02),
+    # Ultralytics documentation, pose models at 640 x 640: 30.2, 81.0, 7.4 and 23.1 GFLOPs, 11.6,
+    # 26.4, 2.9 and 9.9 M. The counter behind them leaves out the two products of YOLO11's
+    # attention, 0.031 and 0.061 here.
+    "yolov8s_pose_640": (30.2 / 2, 11.6, TV),
+    "yolov8m_pose_640": (81.0 / 2, 26.4, TV),
+    "yolo11n_pose_640": (7.4 / 2 + 0.031, 2.9, 0.015),
+    "yolo11s_pose_640": (23.1 / 2 + 0.061, 9.9, TV),
+    # pjreddie.com/darknet/yolo: 5.56 billion operations at 416 x 416; 8.86 M in its weights file.
+    "yolov3_tiny_416": (5.56 / 2, 8.86, TV),
+    # AlexeyAB/darknet README: 60.1, 91.1 and 128.5 billion operations at 416, 512 and 608 pixels,
+    # which grow with the pixels; 64.4 M in its weights file.
+    "yolov4_320": (60.1 / 2 * (320 / 416) ** 2, 64.4, TV),
+    "yolov4_416": (60.1 / 2, 64.4, TV),
+    "yolov4_512": (91.1 / 2, 64.4, TV),
+    "yolov4_608": (128.5 / 2, 64.4, TV),
+    # Wang et al. 2022, arXiv:2207.02696, table 1: 104.7 GFLOPs at 640 x 640, 36.9 M.
+    "yolov7_640": (104.7 / 2, 36.9, TV),
     # nnU-Net's 3-D network of full resolution on BraTS and KiTS: 31.2 M parameters.
     "unet3d": (None, 31.2, TV),
     "unet3d_kits19": (None, 31.2, TV),
@@ -118,6 +135,19 @@ def test_every_network_is_whole(name: str) -> None:
 )
 def test_networks_that_nvidia_runs_on_dlas_are_supported_whole(name: str) -> None:
     assert reference_network(name).dla.all()
+
+
+def test_two_way_pyramids_are_drawn_with_all_of_their_layers() -> None:
+    def count(name: str, kind: str) -> int:
+        return int((reference_network(name).kind == LAYER_KINDS.index(kind)).sum())
+
+    # yolov4.cfg and yolov3-tiny.cfg have 110 and 13 sections "convolutional"; SPP has three pools.
+    assert (count("yolov4_416", "conv"), count("yolov4_416", "pool")) == (110, 3)
+    assert (count("yolov3_tiny_416", "conv"), count("yolov3_tiny_416", "pool")) == (13, 6)
+    # A depthwise layer in the attention, and two in the scores of each of three maps.
+    assert (count("yolo11n_pose_640", "depthwise"), count("yolo11n_pose_640", "matmul")) == (7, 2)
+    # Anchors at strides 8, 16 and 32 with 64 numbers of a box, a class and 51 of keypoints.
+    assert reference_network("yolov8m_pose_640").outputs == (6400 + 1600 + 400) * 116
 
 
 def test_dla_support_of_networks_in_part() -> None:
