@@ -14,6 +14,7 @@ Letters, one meaning each in the whole project:
     O  options of a knob            L  layers of a network
     D  parameters of the model      Z  batch sizes
     X  positions of the model, 4: two on the GPU or the cores, two DLA cores
+    Y  numbers that a recording holds
     I  groups of equal instances that serve one tenant's queue
 """
 

@@ -38,6 +38,7 @@ from tuner.policy.learned import LearnedTuner
 from tuner.search.oracle import Oracle
 from tuner.search.protocol import Tuner
 from tuner.search.registry import make_search
+from tuner.twin_report import twin_sentence
 
 #: Searches to compare with everywhere, and the vendor's order on plain computers and on boards.
 SEARCHES = ("random", "hill_climb", "tpe", "gp", "gradient", "model_argmax", "model_refit")
@@ -208,6 +209,8 @@ def learned_from(name: str, bundle: Bundle, trace: Trace | None) -> str:
         where = "this very trace, with other limits"
     else:
         where = f"another trace, {source.get('name', 'unknown')}"
+    if twin := bundle.provenance.get("twin"):
+        where = f"a twin of {where} ({twin_sentence(twin)})"
     return (
         f"The {name} was trained on {where}; the searches start from nothing, or (model_...) from"
         " the device model."

@@ -14,11 +14,18 @@ from tuner.device import open_device
 from tuner.evaluate import EvaluationOptions, evaluate, show, trace_cases
 from tuner.evaluation.simulated import simulated_cases
 from tuner.options import ServeOptions, plain
+from tuner.twin_report import show_twin
 
 try:
     from tuner.agents.run import open_run, train_in
-    from tuner.agents.sources import DeviceProblems, DrawnProblems, ProblemSource, RecordedProblems
-    from tuner.agents.training import AgentOptions
+    from tuner.agents.sources import (
+        DeviceProblems,
+        DrawnProblems,
+        ProblemSource,
+        RecordedProblems,
+    )
+    from tuner.agents.training import REFERENCE, AgentOptions
+    from tuner.agents.twin_problems import TwinProblems
 except ModuleNotFoundError as error:  # the only module that imports torch, and it is a command
     print(f"error: {error.name} is not installed: pip install 'orin-tuner[train]'", file=sys.stderr)
     sys.exit(DependencyError.exit_code)
@@ -34,6 +41,9 @@ class TrainCommand(ServeOptions):
     Attributes:
         runtime: `model` draws problems in the device model, or limits on the recording `trace`;
             every other runtime answers each step of the training itself.
+        twin: with a trace, draw problems in a twin of the recorded device (simulated) instead: the
+            device model, conditioned on the recording, over the whole space. `network` then names
+            the ONNX files of the recorded networks, whose layers improve the model.
         p99_ms: with a runtime, the limit on latency to learn for [ms], or a list, one a network.
         power_w: with a runtime, the limit on power to learn for [W]. Without limits they are
             drawn around what the default configuration gives.
@@ -48,6 +58,7 @@ class TrainCommand(ServeOptions):
     """
 
     runtime: str = MODEL
+    twin: bool = False
     p99_ms: Any = None
     power_w: Optional[float] = None
     window_s: float = 3.0
@@ -92,15 +103,20 @@ def train(options: TrainCommand, stack: contextlib.ExitStack) -> tuple[ProblemSo
     require_positive("train", options, "problems", "jobs", "window_s")
     run = Path(options.run_dir)
     source = source_of(options, stack)
+    if isinstance(source, TwinProblems):
+        show_twin(source.report, source.trace.path.name)
     print(source.sentence)
-    agent = plain(options.agent)
+    chosen = options.agent
+    if options.twin and chosen.start is None:
+        chosen = replace(chosen, start=REFERENCE)
+    agent = plain(chosen)
     agent.pop("steps")  # a run may be made longer
     identity = source.identity | {"problems": options.problems, "seed": options.seed}
     open_run(run, identity | {"agent": agent}, options)
     try:
         if isinstance(source, DeviceProblems):
-            print(source.check_time(options.agent))
-        bundle = train_in(run, source.world(run), source, options.agent, options.seed)
+            print(source.check_time(chosen))
+        bundle = train_in(run, source.world(run), source, chosen, options.seed)
     except OSError as error:  # what TensorBoard writes meets a full disk too
         raise StorageError(
             f"cannot write into {run}: {error.strerror or error}; free some space and run the same"
@@ -117,6 +133,11 @@ def source_of(options: TrainCommand, stack: contextlib.ExitStack) -> ProblemSour
     Raises:
         OptionError: options that belong to a runtime are given without one.
     """
+    if options.twin and (options.runtime != MODEL or not options.trace):
+        raise OptionError(
+            "twin=true needs a recording and no runtime: give trace= a file of"
+            " python -m tuner.record, or a built-in trace"
+        )
     if options.runtime != MODEL:
         device = stack.enter_context(open_device(options, power_w=options.power_w))
         limits = {"p99_ms": options.p99_ms, "power_w": options.power_w}
@@ -124,11 +145,14 @@ def source_of(options: TrainCommand, stack: contextlib.ExitStack) -> ProblemSour
         problems = min(options.problems, MAX_DEVICE_PROBLEMS)
         return DeviceProblems(device, options, limits, problems, options.seed, options.window_s)
     for key in ("network", "board", "mode", "p99_ms", "power_w"):
-        if getattr(options, key):
+        if getattr(options, key) and not (key == "network" and options.twin):
             raise OptionError(
                 f"{key} belongs to a device: give runtime=onnxruntime, tensorrt, simulated or"
                 " replayed, or choose problems of the model with draw="
             )
+    if options.trace and options.twin:
+        drawn = (options.problems, options.seed, options.jobs)
+        return TwinProblems(options.trace, options.network, *drawn)
     if options.trace:
         return RecordedProblems(options.trace, options.problems, options.seed)
     return DrawnProblems(options.draw, options.problems, options.seed, options.jobs)

@@ -68,9 +68,17 @@ def _drawn(options: DrawOptions, rng: np.random.Generator) -> DrawnProblem:
     truth = model.drawn(rng, 1, options.width)
     if rng.random() < options.open_loop:
         model, truth = _arriving(model, truth, rng)
-    uniforms = rng.random((1, uniforms_per_draw(tenants)))
+    return with_limits(name, model, truth, options.split, rng)
+
+
+def with_limits(
+    name: str, model: DeviceModel, truth: Contexts, split: str, rng: np.random.Generator
+) -> DrawnProblem:
+    """Return a problem of a device with limits that are drawn from those of the split."""
+    workload = model.space.workload
+    uniforms = rng.random((1, uniforms_per_draw(len(workload.tenants))))
     limits = limit_range(model, truth, rng)
-    objective = draw_objectives(limits, uniforms, options.split).row(0)
+    objective = draw_objectives(limits, uniforms, split).row(0)
     return DrawnProblem(f"{name}, {' + '.join(workload.names)}", model, objective, truth)
 
 

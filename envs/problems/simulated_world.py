@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from envs.problems.draw_options import DrawOptions
 from envs.problems.problem_batch import ProblemBatch, batch_of
 from envs.problems.world import ProblemSpec, World
 from envs.simulator.tables import Contexts
-from envs.spec import Objective, Origin
+from envs.spec import Configuration, Objective, Origin
 
 #: Problems that one process draws in one go.
 PORTION = 20
@@ -57,25 +58,9 @@ class SimulatedWorld:
         jobs: int = 1,
         progress: Callable[[int], object] | None = None,
     ) -> None:
-        starts = range(0, count, PORTION)
-        tasks = [(options, min(PORTION, count - each), seed, each // PORTION) for each in starts]
-        portions: list[tuple[ProblemBatch, list[ProblemSpec]]] = []
-
-        def add(portion: tuple[ProblemBatch, list[ProblemSpec]]) -> None:
-            portions.append(portion)
-            if progress is not None:
-                progress(len(portion[0]))
-
-        if jobs > 1 and len(tasks) > 1:
-            spawn = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(jobs, mp_context=spawn) as executor:
-                for portion in executor.map(_portion, tasks):
-                    add(portion)
-        else:
-            for task in tasks:
-                add(_portion(task))
-        self.problems = ProblemBatch.stack([problems for problems, _ in portions])
-        self.specs: Sequence[ProblemSpec] = [each for _, specs in portions for each in specs]
+        drawing = partial(_drawn, options)
+        self.problems, specs = draw_together(drawing, count, seed, jobs, progress)
+        self.specs: Sequence[ProblemSpec] = specs
 
     @classmethod
     def of(cls, problems: ProblemBatch, specs: Sequence[ProblemSpec] = ()) -> SimulatedWorld:
@@ -101,32 +86,91 @@ class SimulatedWorld:
         )
 
 
-def _portion(task: tuple[DrawOptions, int, int, int]) -> tuple[ProblemBatch, list[ProblemSpec]]:
-    options, count, seed, index = task
+Made = tuple[ProblemBatch, ProblemSpec]
+
+#: Draws one problem; None where it has no answer.
+Drawing = Callable[[np.random.Generator], Made | None]
+
+
+def draw_together(
+    drawing: Drawing,
+    count: int,
+    seed: int,
+    jobs: int = 1,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[ProblemBatch, list[ProblemSpec]]:
+    """Draw problems, the same for the same seed in any number of processes.
+
+    Args:
+        drawing: draws one of them; with several processes it must be picklable.
+        count: problems.
+        seed: of the draws.
+        jobs: processes.
+        progress: called with the number of new problems, now and then.
+    """
+    starts = range(0, count, PORTION)
+    tasks = [(drawing, min(PORTION, count - each), seed, each // PORTION) for each in starts]
+    portions: list[tuple[ProblemBatch, list[ProblemSpec]]] = []
+
+    def add(portion: tuple[ProblemBatch, list[ProblemSpec]]) -> None:
+        portions.append(portion)
+        if progress is not None:
+            progress(len(portion[0]))
+
+    if jobs > 1 and len(tasks) > 1:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(jobs, mp_context=spawn) as executor:
+            for portion in executor.map(_portion, tasks):
+                add(portion)
+    else:
+        for task in tasks:
+            add(_portion(task))
+    batch = ProblemBatch.stack([problems for problems, _ in portions])
+    return batch, [each for _, specs in portions for each in specs]
+
+
+def _portion(task: tuple[Drawing, int, int, int]) -> tuple[ProblemBatch, list[ProblemSpec]]:
+    drawing, count, seed, index = task
     rng = np.random.default_rng([seed, index])
-    made: list[tuple[ProblemBatch, ProblemSpec]] = []
+    made: list[Made] = []
     while len(made) < count:
-        one = simulated(draw_problem(options, rng), options, rng)
+        one = drawing(rng)
         if one is not None:
             made.append(one)
     return ProblemBatch.stack([problem for problem, _ in made]), [spec for _, spec in made]
 
 
+def _drawn(options: DrawOptions, rng: np.random.Generator) -> Made | None:
+    return simulated(draw_problem(options, rng), options, rng)
+
+
 def simulated(
-    problem: DrawnProblem, options: DrawOptions, rng: np.random.Generator
-) -> tuple[ProblemBatch, ProblemSpec] | None:
+    problem: DrawnProblem,
+    options: DrawOptions,
+    rng: np.random.Generator,
+    start: Configuration | None = None,
+) -> Made | None:
     """Return a problem and its variants as arrays.
 
     None where no configuration that was found keeps its limits.
+
+    Args:
+        problem: the device and its limits.
+        options: how it was drawn.
+        rng: for the belief and the variants.
+        start: the first measurement of every search; None for what is sure to keep the limits.
     """
     model = problem.model
-    prior = prior_of(model, problem.objective, rng)
-    sure = prior.sure(problem.objective) if options.split == "train" else ()
+    prior = prior_of(model, problem.objective, rng, start=start)
+    sure = prior.sure(problem.objective) if options.split == "train" and start is None else ()
     if len(sure) and rng.random() < RANDOM_START_SHARE:
         prior = prior.starting_at(int(rng.choice(sure)))
     others = model.drawn(rng, 3 * VARIANTS, options.width)
     truths = Contexts.stack([problem.truth, disturbed(problem.truth, rng), others])
     outcomes = model.logarithms(truths, prior.placements)
+    if model.unknowns is not None:  # what was recorded told how far configurations depart
+        departures = rng.standard_normal(outcomes.shape)
+        outcomes += model.unknowns.discrepancy[:, None] * departures
     _, violation = score_and_violation(model, outcomes, problem.objective)
     noise = prior.noise()
     detectable = DETECTABLE_SIGMAS * np.sqrt(noise[model.space.shape[0] :].max())

@@ -13,6 +13,7 @@ from envs.simulator.machine import Machine, machine_of, plain_machine
 from envs.simulator.parameters import NAMES, ParameterSet, drawn, nominal
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import COSTS, DLA, POSITIONS, Contexts, contexts_of, position_of
+from envs.simulator.unknowns import Unknowns
 from envs.spec import ConfigurationSpace, Kind, MeasurementBatch, Network
 
 #: Standard deviation of the logarithm by which the time of one engine departs from its layers: the
@@ -49,11 +50,13 @@ class DeviceModel:
         machine: its rates.
         space: the configurations of the workload on it.
         networks: [T], the layers of each tenant's network.
+        unknowns: what a recording of the device told of it; None before there is one.
     """
 
     machine: Machine
     space: ConfigurationSpace
     networks: tuple[LayerTable, ...]
+    unknowns: Unknowns | None = None
 
     def __post_init__(self) -> None:
         if len(self.networks) != self.space.shape[0]:
@@ -68,12 +71,16 @@ class DeviceModel:
         return not self.machine.plain
 
     @property
-    def discrepancy(self) -> float:
-        """Return the standard deviation, see `DISCREPANCY`."""
+    def discrepancy(self) -> float | FloatArray:
+        """Return the standard deviation, see `DISCREPANCY`; [Q] of them after a recording."""
+        if self.unknowns is not None:
+            return self.unknowns.discrepancy
         return DISCREPANCY if self.has_power else PLAIN_DISCREPANCY
 
     def nominal(self) -> Contexts:
-        """Return one context, with the fitted parameters."""
+        """Return one context, with the fitted parameters, or the mean after a recording."""
+        if self.unknowns is not None:
+            return self.contexts_from(self.unknowns.mean[None])
         return self.contexts(nominal(self.machine.architecture))
 
     def contexts(self, parameters: ParameterSet) -> Contexts:
@@ -92,17 +99,48 @@ class DeviceModel:
 
         `width` is a factor on all spreads.
         """
-        contexts = self.contexts(
-            drawn(self.machine.architecture, rng.standard_normal((count, len(NAMES))), width)
+        # Each group of unknowns is drawn on its own, engines by rail first.
+        groups = [rng.standard_normal((count, len(NAMES)))]
+        for shape, _ in self.departures:
+            drawn_by_rail = rng.standard_normal((shape[0], count, *shape[1:]))
+            groups.append(drawn_by_rail.swapaxes(0, 1).reshape(count, -1))
+        normals = np.concatenate(groups, axis=1)
+        return self.contexts_from(
+            normals if self.unknowns is None else self.unknowns.of(normals), width
         )
-        contexts = departed(
-            contexts, rng.standard_normal((2, *contexts.table.shape[1:])), ENGINE_SPREAD * width
-        )
-        if self.machine.plain:
-            normals = rng.standard_normal((2, *contexts.table.shape[1:-1], 1)) + np.zeros(
-                contexts.table.shape[-1]
-            )
-            contexts = departed(contexts, normals, NETWORK_SPREAD * width)
+
+    @property
+    def departures(self) -> list[tuple[tuple[int, ...], float]]:
+        """Return shape and spread of the unknowns by which engines, and networks, depart.
+
+        The shapes are [2, T, X, Z] for engines and [2, T, X, 1] for networks on a plain computer;
+        the first axis is the GPU's part (or that of the cores) and the DLA's. See `ENGINE_SPREAD`
+        and `NETWORK_SPREAD`.
+        """
+        whole = (2, self.space.shape[0], POSITIONS)
+        engines = ((*whole, len(self.space.batches)), ENGINE_SPREAD)
+        return [engines, ((*whole, 1), NETWORK_SPREAD)] if self.machine.plain else [engines]
+
+    @property
+    def unknown_count(self) -> int:
+        """Return D, the number of unknowns: parameters, then departures of engines."""
+        return len(NAMES) + sum(math.prod(shape) for shape, _ in self.departures)
+
+    def contexts_from(self, normals: FloatArray, width: float = 1.0) -> Contexts:
+        """Return a context for each row of unknowns.
+
+        Args:
+            normals: [C, D] standard normal numbers: those of the parameters, then those by which
+                engines depart [2, T, X, Z] and, on a plain computer, networks [2, T, X].
+            width: factor on all spreads.
+        """
+        contexts = self.contexts(drawn(self.machine.architecture, normals[:, : len(NAMES)], width))
+        sizes = np.zeros(len(self.space.batches))
+        start = len(NAMES)
+        for shape, spread in self.departures:
+            end = start + math.prod(shape)
+            own = normals[:, start:end].reshape(-1, *shape).swapaxes(0, 1) + sizes
+            contexts, start = departed(contexts, own, spread * width), end
         return contexts
 
     def slots(self, placements: IntArray) -> tuple[Rows, Rows]:

@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ def train_in(
             "steps": model.num_timesteps,
             "training_s": round(time.perf_counter() - began_s, 1),
         }
-        save_bundle(bundle_path, bundle_of(model, agent.budget, provenance))
+        bundle = bundle_of(model, agent.budget, provenance)
+        save_bundle(bundle_path, replace(bundle, twin=source.twin))
         write_text(run / "provenance.json", json.dumps(provenance, indent=2) + "\n")
     return bundle_path

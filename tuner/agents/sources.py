@@ -3,6 +3,7 @@
 import hashlib
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from tuner.agents.training import AgentOptions
 from tuner.console import progress_bar
 from tuner.device import Device
 from tuner.options import ServeOptions, plain
+from tuner.policy.device_twin import DeviceTwin
 
 #: A training on a device that would take longer than this is refused: it is a wrong option.
 MAX_DEVICE_HOURS = 48.0
@@ -36,11 +38,13 @@ class ProblemSource(Protocol):
         sentence: names the source and the origin of its numbers.
         identity: equal only for the same source; a run continues only with the same.
         provenance: what a bundle tells of it.
+        twin: what a bundle knows of one recorded device; None for most sources.
     """
 
     sentence: str
     identity: dict[str, Any]
     provenance: dict[str, Any]
+    twin: DeviceTwin | None
 
     def world(self, run: Path) -> World:
         """Return the problems; what takes long to make is kept in the folder of the run."""
@@ -49,6 +53,8 @@ class ProblemSource(Protocol):
 
 class DrawnProblems:
     """Problems drawn in the device model (simulated)."""
+
+    twin: DeviceTwin | None = None
 
     def __init__(self, draw: DrawOptions, problems: int, seed: int, jobs: int) -> None:
         self._arguments = (draw, problems, seed, jobs)
@@ -59,22 +65,22 @@ class DrawnProblems:
 
     def world(self, run: Path) -> World:
         """Draw the problems, or read those that the run drew before."""
-        kept = run / "problems.npz"
-        if kept.exists():
-            return SimulatedWorld.of(ProblemBatch.load(str(kept)))
         draw, problems, seed, jobs = self._arguments
-        with progress_bar("drawing problems", problems) as advance:
-            world = SimulatedWorld(draw, problems, seed, jobs, lambda new: advance("", new))
-        world.problems.save(str(kept))
-        return world
+        return kept_or_drawn(
+            run,
+            problems,
+            lambda progress: SimulatedWorld(draw, problems, seed, jobs, progress),
+        )
 
 
 class RecordedProblems:
     """Limits drawn on a recording (replayed)."""
 
+    twin: DeviceTwin | None = None
+
     def __init__(self, name: str, problems: int, seed: int) -> None:
         self.trace: Trace = read_trace(find_trace(name))
-        self._arguments = (problems, seed)
+        self.arguments = (problems, seed)
         path, served = self.trace.path, ", ".join(self.trace.space.workload.names)
         self.sentence = (
             f"training on {path.name}: {len(self.trace.rows)} configurations of {served},"
@@ -86,7 +92,20 @@ class RecordedProblems:
 
     def world(self, run: Path) -> World:
         """Draw limits of the training split on the recording."""
-        return TraceWorld(self.trace, "train", *self._arguments)
+        return TraceWorld(self.trace, "train", *self.arguments)
+
+
+def kept_or_drawn(
+    run: Path, problems: int, draw: Callable[[Callable[[int], object]], SimulatedWorld]
+) -> SimulatedWorld:
+    """Read the problems that the run drew before, or draw them, which takes long, and keep them."""
+    kept = run / "problems.npz"
+    if kept.exists():
+        return SimulatedWorld.of(ProblemBatch.load(str(kept)))
+    with progress_bar("drawing problems", problems) as advance:
+        world = draw(lambda new: advance("", new))
+    world.problems.save(str(kept))
+    return world
 
 
 @dataclass
@@ -108,6 +127,7 @@ class DeviceProblems:
     problems: int
     seed: int
     window_s: float
+    twin: DeviceTwin | None = None
 
     def __post_init__(self) -> None:
         space = self.device.space

@@ -23,6 +23,9 @@ from tuner.agents.vec_env import SB3TuningVecEnv
 from tuner.options import reference_bundle
 from tuner.policy.bundle import load_bundle
 
+#: Policies to start from by name, beside paths of bundles.
+REFERENCE, SCRATCH = "reference", "scratch"
+
 
 @dataclass
 class AgentOptions:
@@ -38,7 +41,8 @@ class AgentOptions:
             more than the same after eight.
         threads: of torch.
         start: a policy bundle to start from, `reference` for the one that comes with the project;
-            its width replaces `hidden`. None starts from scratch.
+            its width replaces `hidden`. None starts from scratch, and on a twin from the reference;
+            `scratch` starts from scratch there, too.
     """
 
     steps: int = 300_000
@@ -98,7 +102,8 @@ def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
 def make_model(env: VecEnv, options: AgentOptions, seed: int, tensorboard: Path | None) -> PPO:
     """Make a fresh agent, whose learning rate falls to zero over the training."""
     torch.set_num_threads(options.threads)
-    bundle = load_bundle(_start_path(options.start)) if options.start else None
+    known = options.start not in (None, SCRATCH)
+    bundle = load_bundle(_start_path(options.start or SCRATCH)) if known else None
     hidden = bundle.weights["first.bias"].size if bundle else options.hidden
     model = PPO(
         CandidatePolicy,
@@ -121,7 +126,7 @@ def make_model(env: VecEnv, options: AgentOptions, seed: int, tensorboard: Path 
 
 
 def _start_path(start: str) -> Path:
-    return reference_bundle() if start == "reference" else Path(start)
+    return reference_bundle() if start == REFERENCE else Path(start)
 
 
 class LinearSchedule:

@@ -132,6 +132,8 @@ class Decider:
     def _renew(self) -> None:
         self._vain_searches = 0
         model = self._model_at(self._rates_ips)
+        if self._bundle.twin is not None:
+            model = self._bundle.twin.informed(model)
         recalled = int(self._thresholds.recalled_share * WIDE)
         measured = [
             *([self._first] if self._first else []),

@@ -1,8 +1,8 @@
 """Policy bundles: the learned policy as plain arrays with a manifest. Opening one never runs code.
 
-A bundle is an .npz file: the arrays of `SHAPES`, and `manifest`, JSON as bytes. Nothing in it is
-unpickled, no size that it claims is believed, and the kind, shape and finiteness of every array are
-checked before anything is computed with it.
+A bundle is an .npz file: the arrays of `SHAPES`, those of a twin where it was trained on one, and
+`manifest`, JSON as bytes. Nothing in it is unpickled, no size that it claims is believed, and the
+kind, shape and finiteness of every array are checked before anything is computed with it.
 """
 
 import io
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from envs.belief.features import FEATURES
 from envs.errors import BundleError, one_line
 from envs.files import parse_json, read_arrays, replacing
+from tuner.policy.device_twin import DeviceTwin
 
 FORMAT = 2
 
@@ -51,12 +52,14 @@ class Bundle:
         weights: the arrays of `SHAPES`.
         features: names of what it observes, in order.
         provenance: the source of its training, the options, versions and seeds.
+        twin: what it knows of one recorded device; None where it was trained on none.
     """
 
     budget: int
     weights: Weights
     features: tuple[str, ...]
     provenance: dict[str, Any]
+    twin: DeviceTwin | None = None
 
 
 def save_bundle(path: Path, bundle: Bundle) -> None:
@@ -68,6 +71,9 @@ def save_bundle(path: Path, bundle: Bundle) -> None:
         "provenance": bundle.provenance,
     }
     arrays: dict[str, Any] = dict(bundle.weights)
+    if bundle.twin is not None:
+        manifest["twin"] = {"device": bundle.twin.device, "fingerprint": bundle.twin.fingerprint}
+        arrays |= bundle.twin.arrays()
     content = io.BytesIO()
     np.savez_compressed(
         content, manifest=np.frombuffer(json.dumps(manifest).encode(), dtype=np.uint8), **arrays
@@ -89,11 +95,14 @@ def load_bundle(path: Path) -> Bundle:
         source = manifest["provenance"].get("trace")
         if not isinstance(manifest["budget"], int) or not isinstance(source, (dict, type(None))):
             raise TypeError("a field of its manifest has the wrong type")
+        told = manifest.get("twin")
+        twin = None if told is None else DeviceTwin.read(told, arrays)
         bundle = Bundle(
             manifest["budget"],
             arrays,
             tuple(str(name) for name in manifest["features"]),
             dict(manifest["provenance"]),
+            twin,
         )
     except FileNotFoundError:
         raise BundleError(

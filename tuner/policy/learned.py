@@ -29,6 +29,8 @@ class LearnedTuner:
     """
 
     def __init__(self, bundle: Bundle, problem: Problem) -> None:
+        if bundle.twin is not None:
+            problem = bundle.twin.informed_problem(problem)
         prior = problem.prior
         if prior is None:
             raise BundleError(
