@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -298,19 +297,3 @@ def _drawn(model: DeviceModel, rng: np.random.Generator) -> Made | None:
     problem = with_limits("twin", model, model.drawn(rng, 1), options.split, rng)
     start = model.space.default() if rng.random() < DEFAULT_START_SHARE else None
     return simulated(problem, options, rng, start)
-
-
-def fingerprint(model: DeviceModel) -> str:
-    """Return a hash of all that the unknowns of a device belong to.
-
-    It covers the machine in its power mode, the accelerators, the networks' layers, the batch sizes
-    and the parameters of the model.
-    """
-    digest = hashlib.sha256(repr((NAMES, model.machine)).encode())
-    space = model.space
-    names = space.device.accelerator_names
-    digest.update(repr((space.device.name, names, tuple(space.batches))).encode())
-    for table in model.networks:
-        for column in (table.kind, table.macs, table.weights, table.reads, table.writes):
-            digest.update(np.ascontiguousarray(column, dtype=np.float64).tobytes())
-    return digest.hexdigest()

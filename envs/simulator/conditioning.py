@@ -7,12 +7,14 @@ of what the model computes from them. The most probable unknowns are found by Ga
 the same residuals.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from envs.arrays import FloatArray, Placements
 from envs.simulator.device_model import DeviceModel
+from envs.simulator.parameters import NAMES
 from envs.simulator.unknowns import Unknowns
 
 #: How far configurations are believed to depart from the model before residuals tell (standard
@@ -87,6 +89,22 @@ def _narrowed(slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
     spread = 1.0 / np.sqrt(1.0 + told**2)
     kept = spread < INFORMED
     return directions[kept], spread[kept]
+
+
+def fingerprint(model: DeviceModel) -> str:
+    """Return a hash of all that the unknowns of a device belong to.
+
+    It covers the machine in its power mode, the accelerators, the networks' layers, the batch sizes
+    and the parameters of the model.
+    """
+    digest = hashlib.sha256(repr((NAMES, model.machine)).encode())
+    space = model.space
+    names = space.device.accelerator_names
+    digest.update(repr((space.device.name, names, tuple(space.batches))).encode())
+    for table in model.networks:
+        for column in (table.kind, table.macs, table.weights, table.reads, table.writes):
+            digest.update(np.ascontiguousarray(column, dtype=np.float64).tobytes())
+    return digest.hexdigest()
 
 
 class _Fit:

@@ -9,7 +9,7 @@ import numpy as np
 
 from envs.arrays import NamedArrays
 from envs.problems.problem import Problem
-from envs.problems.twin import fingerprint
+from envs.simulator.conditioning import fingerprint
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.unknowns import Unknowns
 
@@ -26,7 +26,7 @@ class DeviceTwin:
 
     Attributes:
         device: its name, for messages.
-        fingerprint: see `envs.problems.twin.fingerprint`.
+        fingerprint: see `envs.simulator.conditioning.fingerprint`.
         unknowns: what the recording left of them.
     """
 
