@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ from envs.problems.trace_world import TraceWorld
 from envs.problems.world import ProblemSpec, World
 from envs.spec import Configuration
 from envs.traces.reader import find_trace, read_trace
+from envs.traces.remark import remark
+
+logger = logging.getLogger(__name__)
 
 Observation = npt.NDArray[np.float32]
 
@@ -48,7 +52,10 @@ def world_named(name: str, split: str = "train", problems: int = 64, seed: int =
         raise OptionError(
             f"world={name!r} is neither a board ({', '.join(board_names())}) nor a trace: {error}"
         ) from None
-    return TraceWorld(read_trace(path), split, problems, seed)
+    trace = read_trace(path)
+    if about := remark(trace):
+        logger.warning("%s", about)
+    return TraceWorld(trace, split, problems, seed)
 
 
 class _Tuning:

@@ -20,6 +20,7 @@ from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem import Problem
 from envs.spec import Kind
 from envs.traces.reader import Trace, find_trace, read_trace
+from envs.traces.remark import remark
 from tuner.cli import run_command
 from tuner.console import progress_bar, table
 from tuner.evaluation.cases import TraceCases
@@ -185,7 +186,9 @@ def evaluate(
             "count": cases.count,
             "seed": cases.seed,
         }
-    note = " ".join(learned_from(name, bundle, trace) for name, bundle in bundles.items())
+    notes = [remark(trace)] if trace is not None else []
+    notes += [learned_from(name, bundle, trace) for name, bundle in bundles.items()]
+    note = " ".join(filter(None, notes))
     html = write_report(out / "report.html", comparison, trace, provenance=provenance, note=note)
     csv = write_summary_csv(out / "summary.csv", summaries(comparison))
     write_runs_csv(out / "runs.csv", comparison)
@@ -251,8 +254,11 @@ def show(report: Report) -> None:
     focus = "policy" if "policy" in comparison.tuners else comparison.tuners[0]
     print(headline(comparison, focus))
     print(learning_sentence(comparison, trace, focus))
+    if trace is not None and (told := remark(trace)):
+        print(told)
     every = summaries(comparison)
-    for budget in (3, 8):
+    last = comparison.budgets[-1]  # a small recording has fewer than eight configurations
+    for budget in sorted({min(3, last), min(8, last)}):
         print(f"\nafter {budget} measurements ({origin_label(trace)})")
         table(*text_rows(comparison, every, budget, TERMINAL))
     for check in report.live:

@@ -21,7 +21,7 @@ from envs.runtimes.replayed import ReplayedRuntime
 from envs.runtimes.serving.engine import EngineFactory
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
-from envs.simulator.device_model import DeviceModel, even_layers, model_for
+from envs.simulator.device_model import DeviceModel, known_layers, model_for
 from envs.simulator.machine import device_of, machine_of
 from envs.spec import (
     ConfigurationSpace,
@@ -36,6 +36,7 @@ from envs.spec import (
 from envs.telemetry.power_mode import read_power_mode
 from envs.telemetry.sensors import probe_sensor
 from envs.traces.reader import find_trace, read_trace
+from envs.traces.remark import remark
 from tuner.options import ServeOptions
 
 if TYPE_CHECKING:
@@ -95,13 +96,15 @@ def _replayed(serve: ServeOptions) -> Parts:
     trace = read_trace(find_trace(serve.trace or ""))
     if trace.metadata.get("runtime") == "simulated":
         logger.warning("%s was recorded in the device model: nothing was measured", trace.path.name)
+    if told := remark(trace):
+        logger.warning("%s", told)
     layers = None
     if serve.network:
         networks, layers = _read(serve)
         trace.check_networks(networks)
     return Parts(
         ReplayedRuntime(trace),
-        _models(trace.space, layers),
+        _models(trace.space, layers, precision=trace.tensor_precision),
         trace.placements[~trace.batch.failed],
     )
 
@@ -214,26 +217,29 @@ def _models(
     layers: tuple[LayerTable, ...] | None,
     like: str | None = None,
     power_mode: Callable[[], str] | None = None,
+    precision: str = "int8",
 ) -> ModelAt:
     """Return the models of a plain computer, of a board, or of the board that a device is like.
 
     Args:
         space: to choose from.
-        layers: [T]; None where only totals of the networks are known.
+        layers: [T]; None where only totals of the networks are known, or their names.
         like: name of a board; None to go by the name of the device.
         power_mode: returns the present power mode, which may change while the device serves; None
             for the mode in the description of the device.
+        precision: of engines for Tensor Cores.
     """
-    tables = layers or tuple(even_layers(tenant.network) for tenant in space.workload.tenants)
+    tables = layers or tuple(known_layers(tenant.network) for tenant in space.workload.tenants)
     device = space.device
     modules = {board(name).module for name in board_names()}
     if device.name in modules or all(each.kind is Kind.CPU for each in device.accelerators):
-        return lambda rates_ips: model_for(at_rates(space, rates_ips), tables)
+        return lambda rates_ips: model_for(at_rates(space, rates_ips), tables, precision)
 
     def model_at(rates_ips: tuple[float, ...]) -> DeviceModel:
         module = board(like) if like else board_like(device.name, device.memory_mib)
         mode = mode_like(module, power_mode() if power_mode else device.power_mode)
-        return DeviceModel(machine_of(module.name, mode.name), at_rates(space, rates_ips), tables)
+        machine = machine_of(module.name, mode.name, precision)
+        return DeviceModel(machine, at_rates(space, rates_ips), tables)
 
     return model_at
 

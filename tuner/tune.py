@@ -117,7 +117,7 @@ def print_answer(answer: Answer, elapsed_s: float) -> None:
         note = "confirms" if number > answer.searched else "default" if number == 1 else ""
         rows.append([str(number), str(configuration), *cells(answer.problem, outcome), note])
     throughputs = [f"{name} [inferences/s]" for name in names]
-    latencies = [f"p99 {name} [ms]" for name in names]
+    latencies = [f"{answer.latency_quantity} {name} [ms]" for name in names]
     head = ["#", "configuration (instances x batch)", *throughputs, *latencies, "power [W]"]
     print(f"{device} ({answer.origin}): {objective.describe(names)}")
     table([*head, "limits", ""], rows)
@@ -127,7 +127,8 @@ def print_answer(answer: Answer, elapsed_s: float) -> None:
     weighted = " (weighted throughput)" if len(names) > 1 else ""
     print(f"answer: {space.describe(answer.configuration)} ({answer.origin})")
     for name, each in answer.networks.items():
-        print(f"  {name}: {each.throughput_ips:.1f} inferences/s, p99 {each.p99_ms:.1f} ms")
+        latency = f"{answer.latency_quantity} {each.p99_ms:.1f} ms"
+        print(f"  {name}: {each.throughput_ips:.1f} inferences/s, {latency}")
     if answer.networks:
         print(f"  confirmed by a second window, {answer.origin} on {device}")
         if default > 0:

@@ -68,6 +68,11 @@ class Answer:
         return max((each.p99_ms for each in self.networks.values()), default=math.nan)
 
     @property
+    def latency_quantity(self) -> str:
+        """Return the quantity that `p99_ms` holds, see `Measurement.latency_quantity`."""
+        return self.outcome.latency_quantity if isinstance(self.outcome, Measurement) else "p99"
+
+    @property
     def power_w(self) -> float:
         """Return the power [W]; NaN where none was read."""
         return self.outcome.power_w if isinstance(self.outcome, Measurement) else math.nan
@@ -82,7 +87,7 @@ class Answer:
     def __str__(self) -> str:
         return (
             f"{self.configuration}: {self.throughput_ips:.1f} inferences/s,"
-            f" p99 {self.p99_ms:.1f} ms ({self.origin})"
+            f" {self.latency_quantity} {self.p99_ms:.1f} ms ({self.origin})"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,6 +108,7 @@ class Answer:
             "limits_kept": self.limits_kept,
             "throughput_ips": [each.throughput_ips for each in networks] or None,
             "p99_ms": [each.p99_ms for each in networks] or None,
+            "latency_quantity": self.latency_quantity,
             "power_w": self.power_w if math.isfinite(self.power_w) else None,
             "measurements": len(self.tried),
             "origin": self.origin,

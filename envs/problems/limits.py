@@ -39,16 +39,17 @@ class LimitRange:
     def of(cls, batch: MeasurementBatch) -> LimitRange:
         """Return a range from a little below the lowest outcome to a little above the highest.
 
-        Its limits reach from impossible to harmless.
+        Its limits reach from impossible to harmless. Power is not limited where it was read of
+        less than half of the configurations: a limit would forbid all the others.
         """
         p99 = tuple(
             (0.95 * float(np.nanmin(column)), 1.1 * float(np.nanmax(column)))
             for column in batch.p99_ms.T
         )
         power = batch.power_w[batch.power_w > 0]
-        return cls(
-            p99, (0.95 * float(power.min()), 1.1 * float(power.max())) if len(power) else None
-        )
+        if not len(power) or 2 * len(power) < (~batch.failed).sum():
+            return cls(p99, None)
+        return cls(p99, (0.95 * float(power.min()), 1.1 * float(power.max())))
 
     @classmethod
     def around(cls, p99_ms: FloatArray, power_w: float) -> LimitRange:

@@ -11,7 +11,7 @@ from envs.belief.prior import SHORTLIST, prior_of
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem_batch import ProblemBatch, batch_of
 from envs.problems.world import ProblemSpec, check_tenants, starting_row
-from envs.simulator.device_model import model_for
+from envs.simulator.device_model import DeviceModel, model_for
 from envs.spec import Configuration, Objective, Origin
 from envs.traces.reader import Trace
 
@@ -52,7 +52,7 @@ class TraceWorld:
             uniforms = rng.random((count, uniforms_per_draw(trace.space.shape[0])))
             drawn = draw_objectives(LimitRange.of(trace.batch), uniforms, split)
             objectives = [drawn.row(index) for index in range(count)]
-        model = model_for(trace.space)
+        model = trace_model(trace)
         failed = trace.batch.failed
         working = trace.placements[~failed]
         start = trace.placements[starting_row(trace.space, trace.placements, failed)]
@@ -60,7 +60,7 @@ class TraceWorld:
         for objective in objectives:
             check_tenants(objective, trace.space)
             objective.check_measurable(
-                self.has_power, f"{trace.path.name} was recorded without a power sensor"
+                trace.has_power, f"{trace.path.name} was recorded without a power sensor"
             )
             prior = prior_of(model, objective, rng, working, start=Configuration.of(start))
             logs = trace.batch.take(trace.find(prior.placements)).logs
@@ -70,11 +70,6 @@ class TraceWorld:
         self.problems = ProblemBatch.stack(parts)
         self.specs: Sequence[ProblemSpec] = specs
 
-    @property
-    def has_power(self) -> bool:
-        """Return True if power was recorded."""
-        return bool((self.trace.batch.power_w > 0).any())
-
     def respond(self, problems: Rows, variants: Rows, candidates: Rows, normals: Floats) -> Single:
         """Return recorded outcomes, see `World.respond`."""
         return np.asarray(self.problems.outcomes[problems, variants, :, candidates])
@@ -82,3 +77,12 @@ class TraceWorld:
     def with_objective(self, objective: Objective) -> TraceWorld:
         """Return the same trace with a single problem: this objective."""
         return TraceWorld(self.trace, objectives=[objective])
+
+
+def trace_model(trace: Trace) -> DeviceModel:
+    """Return the model of the device of a trace, with engines of the precision that it recorded.
+
+    Raises:
+        OptionError: the catalogue has no such device.
+    """
+    return model_for(trace.space, precision=trace.tensor_precision)

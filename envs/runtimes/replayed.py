@@ -18,7 +18,7 @@ class ReplayedRuntime(InstantRuntime):
     @property
     def has_power(self) -> bool:
         """True if the trace holds watts."""
-        return bool((self._trace.batch.power_w > 0).any())
+        return self._trace.has_power
 
     def apply(self, configuration: Configuration) -> Transition:
         """Choose the recorded configuration; raise the failure that was recorded for it."""

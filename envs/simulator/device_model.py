@@ -7,6 +7,7 @@ import numpy as np
 
 from envs.arrays import FloatArray, IntArray, Rows
 from envs.catalog.boards import board, board_names
+from envs.catalog.reference_networks import reference_names, reference_network
 from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable
 from envs.simulator.machine import Machine, machine_of, plain_machine
@@ -237,27 +238,42 @@ def departed(contexts: Contexts, normals: FloatArray, spread: float) -> Contexts
 
 
 def model_for(
-    space: ConfigurationSpace, networks: tuple[LayerTable, ...] | None = None
+    space: ConfigurationSpace,
+    networks: tuple[LayerTable, ...] | None = None,
+    precision: str = "int8",
 ) -> DeviceModel:
     """Return the model of a space's own device: a plain computer or a board of the catalogue.
 
     Args:
         space: whose device names a module and a power mode.
-        networks: [T] layers; without them, see `even_layers`.
+        networks: [T] layers; without them, see `known_layers`.
+        precision: `int8` or `fp16`, of the engines for Tensor Cores of a board.
 
     Raises:
         OptionError: the catalogue has no such module.
     """
-    tables = networks or tuple(even_layers(tenant.network) for tenant in space.workload.tenants)
+    tables = networks or tuple(known_layers(tenant.network) for tenant in space.workload.tenants)
     if all(each.kind is Kind.CPU for each in space.device.accelerators):
         return DeviceModel(plain_machine(space.device.cores), space, tables)
     for name in board_names():
         if board(name).module == space.device.name:
-            return DeviceModel(machine_of(name, space.device.power_mode), space, tables)
+            return DeviceModel(machine_of(name, space.device.power_mode, precision), space, tables)
     raise OptionError(
         f"device.name={space.device.name!r} is no board that the model knows:"
         f" choose from {', '.join(board_names())}"
     )
+
+
+def known_layers(network: Network) -> LayerTable:
+    """Return the layers of a reference network; `even_layers` for any other.
+
+    A network is taken for a reference network by its name and its multiply-accumulates.
+    """
+    if network.name in reference_names():
+        table = reference_network(network.name)
+        if network.macs == int(table.total_macs):
+            return table
+    return even_layers(network)
 
 
 def even_layers(network: Network) -> LayerTable:

@@ -59,7 +59,7 @@ class TenantMeasurement:
         p50_ms, p95_ms, p99_ms: percentiles of the latency.
         p99_low_ms, p99_high_ms: interval of the 99th percentile, a 95 % bootstrap over batches
             (the requests of one batch are answered together).
-        requests: answered in the window.
+        requests: answered in the window; NaN where nobody published their number.
     """
 
     throughput_ips: float
@@ -68,7 +68,7 @@ class TenantMeasurement:
     p99_ms: float
     p99_low_ms: float
     p99_high_ms: float
-    requests: int
+    requests: float
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ class Measurement:
         throttled: the reasons why clocks were held back in the window: counters of over-current
             that moved, places too hot.
         sensor_fault: the reason why a sensor that has power gave no reading.
+        latency_quantity: the quantity that `p99_ms` of the tenants holds: `p99`, or what stands in
+            for it in a recording of measurements whose p99 was not published.
     """
 
     tenants: tuple[TenantMeasurement, ...]
@@ -115,6 +117,7 @@ class Measurement:
     temperature_c: float = math.nan
     throttled: tuple[str, ...] = ()
     sensor_fault: str = ""
+    latency_quantity: str = "p99"
 
     @property
     def throughput_ips(self) -> FloatArray:
@@ -128,8 +131,9 @@ class Measurement:
 
     @property
     def cost_s(self) -> float:
-        """Return the seconds that trying this configuration took."""
-        return float(np.nansum([self.apply_s, self.measure_s]))
+        """Return the seconds that trying this configuration took; NaN where nobody recorded any."""
+        known = [each for each in (self.apply_s, self.measure_s) if not math.isnan(each)]
+        return sum(known) if known else math.nan
 
 
 Outcome = Union[Measurement, Failure]

@@ -23,8 +23,11 @@ from envs.spec import (
 from envs.traces.schema import (
     FORMAT,
     METADATA_KEY,
+    P99,
+    STAND_INS,
     Row,
     check_names,
+    extra_columns,
     number_columns,
     outcome_of,
     placement_columns,
@@ -44,7 +47,8 @@ class Trace:
     Attributes:
         path: the file.
         space: the space of the configurations.
-        metadata: machine, versions, plan, seeds, time, command.
+        metadata: machine, versions, plan, seeds, time, command; of published measurements also
+            their sources, and what was not measured (`envs.traces.remark` puts it into words).
         rows: [N] in the order of recording.
     """
 
@@ -65,8 +69,23 @@ class Trace:
     def batch(self) -> MeasurementBatch:
         """All rows as arrays."""
         return MeasurementBatch.of(
-            [outcome_of(self.space, row) for row in self.rows], self.space.shape[0]
+            [outcome_of(self.space, row, self.latency) for row in self.rows], self.space.shape[0]
         )
+
+    @property
+    def latency(self) -> str:
+        """Return the column that latency limits are about, see `envs.traces.schema.STAND_INS`."""
+        return str(self.metadata.get("latency_quantity", P99))
+
+    @property
+    def tensor_precision(self) -> str:
+        """Return the precision of engines for Tensor Cores: INT8 unless the metadata says FP16."""
+        return "fp16" if self.metadata.get("precision", {}).get("tensor") == "fp16" else "int8"
+
+    @property
+    def has_power(self) -> bool:
+        """Return True if power was recorded."""
+        return bool((self.batch.power_w > 0).any())
 
     @cached_property
     def _positions(self) -> tuple[Rows, Rows]:
@@ -89,11 +108,17 @@ class Trace:
                 FailureKind.NOT_RECORDED,
                 f"{self.space.describe(configuration)} is not in {self.path.name}",
             )
-        return outcome_of(self.space, self.rows[row])
+        return outcome_of(self.space, self.rows[row], self.latency)
 
     def check_networks(self, networks: list[Network]) -> None:
         """Check that these are the recorded networks, by content; raise TraceError if not."""
         recorded = [tenant.network for tenant in self.space.workload.tenants]
+        if "published" in self.metadata:
+            raise TraceError(
+                f"{self.path.name} holds published measurements of"
+                f" {', '.join(network.name for network in recorded)}, whose ONNX files are not"
+                " known: leave network out"
+            )
         if [network.sha256 for network in networks] != [network.sha256 for network in recorded]:
             given, expected = (
                 ", ".join(f"{network.name} ({network.sha256[:8]})" for network in group)
@@ -106,7 +131,7 @@ class Trace:
 
 
 #: Parts of the metadata that are objects, besides the space.
-GROUPS = ("machine", "versions", "plan", "record", "serving")
+GROUPS = ("machine", "versions", "plan", "record", "serving", "published", "precision")
 
 
 def built_in_traces() -> list[str]:
@@ -168,10 +193,7 @@ def read_trace(path: Path) -> Trace:
                 f"{path} has trace format {facts['format']!r:.20}, this version reads {FORMAT}: "
                 "record it again"
             )
-        if not all(isinstance(facts.get(key, {}), dict) for key in GROUPS):
-            raise TypeError("a group of facts is not an object")
-        if not str(facts.get("started", "")).isprintable():
-            raise ValueError("started is not printable text")
+        _check_facts(facts)
         space = ConfigurationSpace.from_dict(facts["space"])
         check_names(space)
         trace = Trace(path, space, facts, table.to_pylist())
@@ -188,9 +210,25 @@ def read_trace(path: Path) -> Trace:
     return trace
 
 
+def _check_facts(facts: dict[str, Any]) -> None:
+    """Raise a TypeError or a ValueError unless the facts that are used can be used."""
+    if not all(isinstance(facts.get(key, {}), dict) for key in GROUPS):
+        raise TypeError("a group of facts is not an object")
+    told = [facts.get("started", ""), *facts.get("published", {}).get("origin", [])]
+    if not all(str(each).isprintable() for each in told):
+        raise ValueError("started, or the origin of what was published, is not printable text")
+    if facts.get("latency_quantity", P99) not in (P99, *STAND_INS):
+        raise ValueError("latency_quantity is no column of a latency")
+    if not set(facts.get("precision", {}).values()) <= {"fp32", "fp16", "int8"}:
+        raise ValueError("a precision is none of fp32, fp16 and int8")
+
+
 def _check_rows(trace: Trace, columns: set[str]) -> None:
     space, rows = trace.space, trace.rows
-    numeric = number_columns(space)
+    extra = extra_columns(space, columns)
+    if not all(name.isprintable() for name in extra):
+        _refuse(trace, "holds a rail whose name is not printable text")
+    numeric = [*number_columns(space), *extra]
     needed = {*placement_columns(space), *numeric, *text_columns(), "disturbed"}
     missing = sorted(needed - columns)
     if missing:
@@ -212,7 +250,9 @@ def _check_rows(trace: Trace, columns: set[str]) -> None:
     if trace.batch.failed.all():
         _refuse(trace, "holds no configuration that could be measured")
     measured = [row for row in rows if not row["failure"]]
-    for quantity in ("throughput_ips", "p99_ms"):
+    # A recorder counts answers; those who publish a rate need not say how many there were.
+    counted = () if "published" in trace.metadata else ("requests",)
+    for quantity in ("throughput_ips", trace.latency, *counted):
         names = [f"{tenant}.{quantity}" for tenant in space.workload.names]
         if not all(row[name] > 0 for row in measured for name in names):
             _refuse(trace, f"holds a {quantity} that is not above zero in a row that did not fail")

@@ -1,12 +1,16 @@
 """The format of a trace: one row per configuration; the file's metadata says where they come from.
 
 Columns: `<tenant>.<accelerator>.instances` and `.batch`; `<tenant>.<quantity>` for the quantities
-    of
-one tenant; the quantities of the whole window; `failure` and `failure_reason` for a configuration
-that could not be measured, whose quantities are NaN.
+of one tenant; the quantities of the whole window; `failure` and `failure_reason` for a
+configuration that could not be measured, whose quantities are NaN. Where a power sensor names its
+rails, `rail.<name>` holds the mean power of each [W].
+
+In a recording of measurements that others published, p99 may be missing (NaN). It then has columns
+of `STAND_INS`, and its metadata names the one that is judged in place of p99 (`latency_quantity`).
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -38,6 +42,20 @@ WINDOW_QUANTITIES = (
     "apply_s",
     "measure_s",
 )
+
+#: The column of a tenant that latency limits are about.
+P99 = "p99_ms"
+
+#: Columns of a tenant that may stand in for a p99 that was never published, and their names. A
+#: tenant with instances on several accelerators has `slowest_p50_ms`: the largest median of any.
+STAND_INS = {
+    "p95_ms": "p95",
+    "slowest_p50_ms": "median of the slowest engine",
+    "mean_ms": "mean latency",
+}
+
+#: Column of the mean power of a rail [W]: this and the rail's name.
+RAIL = "rail."
 
 Row = dict[str, Any]
 
@@ -78,6 +96,13 @@ def number_columns(space: ConfigurationSpace) -> list[str]:
     ] + list(WINDOW_QUANTITIES)
 
 
+def extra_columns(space: ConfigurationSpace, present: Iterable[str]) -> list[str]:
+    """Return which of the columns that are present hold rails, or a stand-in for p99, sorted."""
+    stand_ins = {f"{tenant}.{each}" for tenant in space.workload.names for each in STAND_INS}
+    stand_ins -= set(number_columns(space))
+    return sorted(name for name in present if name in stand_ins or name.startswith(RAIL))
+
+
 def text_columns() -> list[str]:
     """Return the names of all columns of text."""
     return ["threads", "sensor", "failure", "failure_reason"]
@@ -107,6 +132,7 @@ def row_of(
             f"{name}.{quantity}": float(getattr(tenant, quantity)) for quantity in TENANT_QUANTITIES
         }
     row |= {quantity: float(getattr(outcome, quantity)) for quantity in WINDOW_QUANTITIES}
+    row |= {f"{RAIL}{rail}": float(watts) for rail, watts in outcome.rails_w.items()}
     return row | {
         "threads": " ".join(map(str, outcome.threads)),
         "sensor": outcome.sensor,
@@ -121,18 +147,20 @@ def configuration_of(space: ConfigurationSpace, row: Row) -> Configuration:
     )
 
 
-def outcome_of(space: ConfigurationSpace, row: Row) -> Outcome:
-    """Return the outcome in a row; its origin is a replay."""
+def outcome_of(space: ConfigurationSpace, row: Row, latency: str = P99) -> Outcome:
+    """Return the outcome in a row; its origin is a replay.
+
+    Args:
+        space: of the configurations.
+        row: as `row_of` made it.
+        latency: the column that is judged by latency limits: `P99`, or one of `STAND_INS`.
+    """
     if row["failure"]:
         return Failure(FailureKind(row["failure"]), row["failure_reason"], float(row["measure_s"]))
     tenants = tuple(
         TenantMeasurement(
-            **{
-                quantity: float(row[f"{name}.{quantity}"])
-                for quantity in TENANT_QUANTITIES
-                if quantity != "requests"
-            },
-            requests=int(row[f"{name}.requests"]),
+            **{quantity: float(row[f"{name}.{quantity}"]) for quantity in TENANT_QUANTITIES}
+            | {P99: float(row[f"{name}.{latency}"])}
         )
         for name in space.workload.names
     )
@@ -143,5 +171,11 @@ def outcome_of(space: ConfigurationSpace, row: Row) -> Outcome:
         disturbed=bool(row["disturbed"]),
         threads=tuple(int(text) for text in row["threads"].split()),
         sensor=row["sensor"],
+        rails_w={
+            name.removeprefix(RAIL): float(watts)
+            for name, watts in row.items()
+            if name.startswith(RAIL) and watts > 0
+        },
+        latency_quantity=STAND_INS.get(latency, "p99"),
         **numbers,
     )

@@ -1,10 +1,9 @@
 """Write a trace so that no completed measurement is lost or doubled.
 
 A Parquet file can be read only when its footer is written. Rows therefore go to a journal beside it
-first: one JSON line each, on the disk before the next configuration is tried. A `kill -9` can leave
-    a
-last line without its end, which the next run cuts off. The Parquet file has a temporary name until
-it is whole.
+first: one JSON line each, on the disk before the next configuration is tried. A `kill -9` can
+leave a last line without its end, which the next run cuts off. The Parquet file has a temporary
+name until it is whole.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import stat
 from collections.abc import Sequence
@@ -28,6 +28,7 @@ from envs.traces.schema import (
     Row,
     check_names,
     configuration_of,
+    extra_columns,
     number_columns,
     placement_columns,
     row_of,
@@ -205,9 +206,10 @@ def write_parquet(
 
 def _table(space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[Row]) -> Any:
     arrow = optional_import("pyarrow", "tune")
+    extra = extra_columns(space, set().union(*rows))
     schema = arrow.schema(
         [(name, arrow.int16()) for name in placement_columns(space)]
-        + [(name, arrow.float64()) for name in number_columns(space)]
+        + [(name, arrow.float64()) for name in [*number_columns(space), *extra]]
         + [(name, arrow.string()) for name in text_columns()]
         + [
             ("disturbed", arrow.bool_()),
@@ -216,7 +218,8 @@ def _table(space: ConfigurationSpace, metadata: dict[str, Any], rows: Sequence[R
         ],
         metadata={METADATA_KEY: json.dumps(metadata).encode()},
     )
-    return arrow.Table.from_pylist(list(rows), schema=schema)
+    unread = dict.fromkeys(extra, math.nan)
+    return arrow.Table.from_pylist([unread | row for row in rows], schema=schema)
 
 
 def _cannot_write(path: Path, error: OSError) -> StorageError:

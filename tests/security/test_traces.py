@@ -311,7 +311,7 @@ CELLS = [
         for quantity in ("power_w", "energy_j", "window_s", "measure_s", "memory_mib")
     ),
     *(("net0.p99_ms", value, "p99_ms that is not above zero") for value in (float("nan"), 0.0)),
-    *(("net0.requests", value, "damaged|infinite") for value in (float("nan"), float("inf"))),
+    *(("net0.requests", value, "not above|infinite") for value in (float("nan"), float("inf"))),
     *(("failure", value, "damaged") for value in ("no such failure", "__import__('os')")),
     *(("threads", value, "damaged") for value in ("1 x", "9" * 5000)),
 ]

@@ -32,7 +32,7 @@ def test_it_writes_a_report_and_figures(trace: Trace, tmp_path: Path) -> None:
 
 
 def test_without_a_trace_problems_are_simulated_and_the_report_says_so(tmp_path: Path) -> None:
-    options = EvaluationOptions(objectives=2, seeds=1, tuners=["hill_climb", "vendor_gpu_dla"])
+    options = EvaluationOptions(objectives=4, seeds=1, tuners=["hill_climb", "vendor_gpu_dla"])
     draw = EvaluateCommand().draw
     draw.small_spaces = 1.0
     cases = simulated_cases(draw, options.objectives, options.seed)

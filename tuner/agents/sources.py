@@ -21,6 +21,7 @@ from envs.problems.trace_world import TraceWorld
 from envs.problems.world import World, default_of
 from envs.spec import Measurement, Objective, Origin
 from envs.traces.reader import Trace, find_trace, read_trace
+from envs.traces.remark import remark
 from tuner.agents.training import AgentOptions
 from tuner.console import progress_bar
 from tuner.device import Device
@@ -89,6 +90,9 @@ class RecordedProblems:
         self.identity = {"trace_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         told = {key: self.trace.metadata.get(key) for key in ("machine", "started", "versions")}
         self.provenance = {"trace": {"name": path.name, **told}}
+        if about := remark(self.trace):
+            self.sentence += f"\n{about}"
+            self.provenance["trace"]["remark"] = about
 
     def world(self, run: Path) -> World:
         """Draw limits of the training split on the recording."""

@@ -10,8 +10,9 @@ import numpy as np
 from envs.arrays import Placements
 from envs.errors import OptionError
 from envs.problems.problem import Problem
+from envs.problems.trace_world import trace_model
 from envs.problems.world import starting_row
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel
 from envs.spec import Configuration, MeasurementBatch, Objectives, Outcome, verdict_of
 from envs.traces.reader import Trace
 from tuner.search.oracle import best_scores
@@ -90,10 +91,9 @@ class TraceCases:
     objectives: Objectives
 
     def __post_init__(self) -> None:
-        has_power = bool(np.isfinite(self.trace.batch.power_w).any())
         for index in range(len(self)):
             self.objectives.row(index).check_measurable(
-                has_power, f"{self.trace.path.name} was recorded without a power sensor"
+                self.trace.has_power, f"{self.trace.path.name} was recorded without a power sensor"
             )
 
     def __len__(self) -> int:
@@ -131,7 +131,7 @@ class TraceCases:
     def _model(self) -> DeviceModel | None:
         """The device model; None for a device that is not in the catalogue."""
         try:
-            return model_for(self.trace.space)
+            return trace_model(self.trace)
         except OptionError:
             return None
 

@@ -22,8 +22,8 @@ class Run:
     Attributes:
         placements: [measurements, T, A, 2], the configurations that were measured.
         score_ips, violation: as `Problem.judge` gives them.
-        cost_s: time of each try.
-        energy_j: energy of each try; NaN where no power was measured.
+        cost_s: time of each try; NaN where no time was recorded.
+        energy_j: energy of each try; NaN where no power was measured, or no time.
         throughput_ips, p99_ms: [measurements, T], NaN where the configuration failed.
         decision_s: time the tuner took for each proposal, and to learn from the outcome before.
         true_ips, true_violation: score and violation without noise where the truth is known, else

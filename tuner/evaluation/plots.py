@@ -158,10 +158,10 @@ def _cost_panel(
     for row, (tuner, value) in enumerate(zip(order, values, strict=True)):
         count = measurements_to_reach(comparison, tuner)
         text = f"{value:,.3g} {unit}" if value < 100 else f"{value:,.0f} {unit}"
-        if count is None:
-            text = f"not within {comparison.budget(tuner)} measurements" if panel == 0 else ""
-        elif panel == 0:
-            text += f" ({count} measurement{'s' * (count > 1)})"
+        if panel == 0:
+            text = _with_tries(text, value, count, comparison.budget(tuner))
+        elif math.isnan(value):
+            text = ""
         length = float(np.nan_to_num(value))
         axes.barh(row, length, 0.62, color=ink[tuner], alpha=1.0 if tuner == focus else 0.7)
         colour = FAINT if count is None else EMPHASIS if tuner == focus else INK
@@ -169,6 +169,14 @@ def _cost_panel(
         axes.text(length + 0.015 * top, row, text, va="center", color=colour, **font)
     axes.set_xlim(0, 1.02 * top or 1.0)
     axes.set_xlabel(f"{quantity} to within {100 * (1 - NEAR_OPTIMUM):.0f} % of the optimum")
+
+
+def _with_tries(seconds: str, value: float, count: int | None, budget: int) -> str:
+    """Return seconds with the number of measurements, or either alone where the other is none."""
+    if count is None:
+        return f"not within {budget} measurements"
+    tries = f"{count} measurement{'s' * (count > 1)}"
+    return tries if math.isnan(value) else f"{seconds} ({tries})"
 
 
 def _bar_axes(

@@ -61,7 +61,8 @@ def key_figures(comparison: Comparison, focus: str, budget: int) -> str:
     feasible = f"of {name} runs have an answer within all limits"
     blocks.append(("", f"{100 * us.feasible_share:.1f} %", feasible))
     energy = f", {us.spent_j:,.0f} J" if math.isfinite(us.spent_j) else "; power was not measured"
-    blocks.append(("", f"{us.spent_s:,.0f} s", f"of measuring{energy}"))
+    if math.isfinite(us.spent_s):
+        blocks.append(("", f"{us.spent_s:,.0f} s", f"of measuring{energy}"))
     shown = (
         f'<div class="{kind}"><b>{escape(big)}</b><span>{escape(small)}</span></div>'
         for kind, big, small in blocks

@@ -74,7 +74,7 @@ def run_tuner(
         placements=placements,
         score_ips=judged.score_ips,
         violation=judged.violation,
-        cost_s=np.nan_to_num(batch.cost_s, nan=0.0),
+        cost_s=_cost_s(batch),
         energy_j=_energy_j(batch),
         throughput_ips=batch.throughput_ips,
         p99_ms=batch.p99_ms,
@@ -82,6 +82,13 @@ def run_tuner(
         true_ips=true.score_ips,
         true_violation=true.violation,
     )
+
+
+def _cost_s(batch: MeasurementBatch) -> FloatArray:
+    """Return the seconds of each try; NaN in all where none was recorded."""
+    if np.isnan(batch.cost_s[~batch.failed]).all():
+        return np.full(len(batch), np.nan)
+    return np.nan_to_num(batch.cost_s, nan=0.0)
 
 
 def _energy_j(batch: MeasurementBatch) -> FloatArray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.traces.reader import Trace
+from envs.traces.remark import published_origin
 from tuner.evaluation.bootstrap import ties
 from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.statistics import (
@@ -104,6 +105,8 @@ def verdict_on_learning(
 ) -> str:
     """Say whether measuring every configuration would have done as well.
 
+    Durations that are not known (NaN) are left out.
+
     Args:
         candidates: number of configurations.
         requested_budget: measurements that the comparison was ready to spend.
@@ -115,14 +118,14 @@ def verdict_on_learning(
     """
     if candidates <= requested_budget:
         return (
-            f"No learning was needed: the space has {candidates:,} configurations, and measuring"
-            f" them all costs no more than the budget of {times(requested_budget)}."
+            f"No learning was needed: there are {candidates:,} configurations to choose from, and"
+            f" measuring them all costs no more than the budget of {times(requested_budget)}."
         )
-    cost = f"Enumerating the space costs {times(candidates)}, {_duration(enumeration_s)}"
+    cost = f"Enumerating the space costs {times(candidates)}{_duration(enumeration_s)}"
     near = f"within {100 * (1 - NEAR_OPTIMUM):.0f} % of the optimum"
     if reached is None:
         return f"{cost}; {_the(tuner)} does not get {near} within its {times(budget)}."
-    return f"{cost}; {_the(tuner)} is {near} after {times(reached)}, {_duration(tuning_s)}."
+    return f"{cost}; {_the(tuner)} is {near} after {times(reached)}{_duration(tuning_s)}."
 
 
 def learning_sentence(comparison: Comparison, trace: Trace | None, focus: str) -> str:
@@ -134,7 +137,8 @@ def learning_sentence(comparison: Comparison, trace: Trace | None, focus: str) -
         costs = np.concatenate([record.run.cost_s for record in comparison.records])
         total_s = comparison.candidates * float(np.mean(costs))
     else:
-        total_s = float(trace.batch.cost_s[trace.batch.cost_s > 0].sum())
+        known = trace.batch.cost_s[trace.batch.cost_s > 0]
+        total_s = float(known.sum()) if len(known) else math.nan
     return verdict_on_learning(
         comparison.candidates,
         comparison.requested_budget,
@@ -151,6 +155,11 @@ def origin_label(trace: Trace | None) -> str:
     if trace is None:
         return "simulated by the device model; no device was measured"
     facts = trace.metadata
+    if "published" in facts:
+        return (
+            f"replayed from published measurements of {trace.space.device.name.split(' (')[0]}"
+            f" ({published_origin(trace)}), a partial recording"
+        )
     how = "simulated for" if facts.get("runtime") == "simulated" else "measured on"
     when = str(facts.get("started", "")).replace("T", " ").replace("Z", " UTC") or "an unknown time"
     part = "" if facts.get("complete", True) else ", an incomplete recording"
@@ -175,6 +184,9 @@ def _percent(share: float) -> str:
 
 
 def _duration(seconds: float) -> str:
+    """Return seconds in words behind a comma; nothing for NaN."""
+    if math.isnan(seconds):
+        return ""
     if seconds < 120:
-        return f"{seconds:,.0f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+        return f", {seconds:,.0f} s"
+    return f", {seconds / 60:,.0f} min" if seconds < 7200 else f", {seconds / 3600:,.1f} h"

@@ -9,6 +9,7 @@ import numpy as np
 from envs.arrays import BoolArray
 from envs.spec import rank, verdict_of
 from envs.traces.reader import Trace
+from envs.traces.schema import P99, STAND_INS
 from tuner.evaluation.cases import Best
 from tuner.evaluation.comparison import Comparison, Run
 from tuner.evaluation.drawing import (
@@ -69,7 +70,9 @@ def tradeoff_plot(comparison: Comparison, trace: Trace, focus: str, budget: int 
             axes = figure.add_axes((left, bottom, width, 0.76 / rows))
             _dots(axes, trace, tenant, kept)
             x, y = trace.batch.p99_ms[:, tenant], trace.batch.throughput_ips[:, tenant]
-            _frame(axes, x, y, case.objective.p99_ms[tenant], name)
+            _frame(axes, x, y, case.objective.p99_ms[tenant])
+            latency = "p99 latency" if trace.latency == P99 else STAND_INS[trace.latency]
+            axes.set_xlabel(f"{latency} of {literal(name)}, ms")
             labels = [_optimum(axes, trace, case.best, tenant)]
             labels += _answers(axes, runs, tenant, budget, colours(comparison.tuners, focus), focus)
             label_right(axes, labels)
@@ -135,7 +138,7 @@ def _dots(axes: Any, trace: Trace, tenant: int, kept: BoolArray) -> None:
     axes.legend(**where, frameon=False, handletextpad=0.1, columnspacing=1.0, fontsize=9.5)
 
 
-def _frame(axes: Any, x: Any, y: Any, limit: float, name: str) -> None:
+def _frame(axes: Any, x: Any, y: Any, limit: float) -> None:
     low, high = float(np.nanmin(x)) / 1.12, float(np.nanmax(x)) * 1.12
     if math.isfinite(limit):
         low, high = min(low, limit / 1.12), max(high, limit * 1.12)
@@ -148,5 +151,4 @@ def _frame(axes: Any, x: Any, y: Any, limit: float, name: str) -> None:
     axes.set_xlim(low, high)
     plain_ticks(axes.xaxis, round_numbers(low, high))
     axes.set_ylim(0, 1.1 * float(np.nanmax(y)))
-    axes.set_xlabel(f"p99 latency of {literal(name)}, ms")
     axes.set_ylabel("throughput, inferences/s")

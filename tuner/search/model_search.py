@@ -9,7 +9,7 @@ from envs.belief.local_search import search
 from envs.belief.score import score_and_violation
 from envs.errors import OptionError
 from envs.problems.problem import Problem
-from envs.simulator.device_model import DeviceModel, noise_spread
+from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
 from envs.spec import Measurement, MeasurementBatch, Outcome
 from tuner.search.candidates import OrderedSearch
 
@@ -70,10 +70,11 @@ class ModelRefit(ModelArgmax):
         at = np.flatnonzero(self._rows == row)
         if not len(at) or not isinstance(outcome, Measurement):
             return
+        window_s = outcome.window_s if outcome.window_s > 0 else WINDOW_S  # NaN: not published
         self._belief.update(
             at[:1],
             MeasurementBatch.of([outcome], self.problem.space.shape[0]).logs.T,
-            noise_spread(outcome.throughput_ips, outcome.window_s) ** 2,
+            noise_spread(outcome.throughput_ips, window_s) ** 2,
         )
 
 

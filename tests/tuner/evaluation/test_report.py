@@ -162,7 +162,7 @@ def test_the_headline_says_what_others_need(tmp_path):
 
 def test_it_says_if_learning_was_needed():
     assert verdict_on_learning(80, 100, 7500.0, "policy", 8).startswith(
-        "No learning was needed: the space has 80 configurations"
+        "No learning was needed: there are 80 configurations to choose from"
     )
     needed = verdict_on_learning(960, 100, 7500.0, "policy", 8, 3, 12.0)
     assert needed == (
