@@ -8,6 +8,7 @@ import numpy as np
 
 from envs.arrays import Floats, Rows, Single
 from envs.belief.prior import SHORTLIST, prior_of
+from envs.graph.layer_table import LayerTable
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem_batch import ProblemBatch, batch_of
 from envs.problems.world import ProblemSpec, check_tenants, starting_row
@@ -79,10 +80,14 @@ class TraceWorld:
         return TraceWorld(self.trace, objectives=[objective])
 
 
-def trace_model(trace: Trace) -> DeviceModel:
+def trace_model(trace: Trace, layers: tuple[LayerTable, ...] | None = None) -> DeviceModel:
     """Return the model of the device of a trace, with engines of the precision that it recorded.
+
+    Args:
+        trace: the recording.
+        layers: [T], of the recorded networks; None where their files are not at hand.
 
     Raises:
         OptionError: the catalogue has no such device.
     """
-    return model_for(trace.space, precision=trace.tensor_precision)
+    return model_for(trace.space, layers, trace.tensor_precision)

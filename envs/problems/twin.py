@@ -16,8 +16,9 @@ from envs.graph.layer_table import LayerTable
 from envs.problems.draw import with_limits
 from envs.problems.draw_options import DrawOptions
 from envs.problems.simulated_world import Made, SimulatedWorld, draw_together, simulated
+from envs.problems.trace_world import trace_model
 from envs.simulator.conditioning import Recording, conditioned
-from envs.simulator.device_model import WINDOW_S, DeviceModel, model_for, noise_spread
+from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
 from envs.simulator.parameter_table import TABLE
 from envs.simulator.parameters import NAMES, drawn
 from envs.simulator.tables import position_of
@@ -125,7 +126,7 @@ def twin_of(
         OptionError: there is no model of such a device.
         TraceError: no row can be used.
     """
-    model = model_for(trace.space, layers)
+    model = trace_model(trace, layers)
     recording = recording_of(trace)
     twin = conditioned(model, recording)
     progress()

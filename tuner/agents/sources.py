@@ -90,9 +90,9 @@ class RecordedProblems:
         self.identity = {"trace_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         told = {key: self.trace.metadata.get(key) for key in ("machine", "started", "versions")}
         self.provenance = {"trace": {"name": path.name, **told}}
-        if about := remark(self.trace):
-            self.sentence += f"\n{about}"
-            self.provenance["trace"]["remark"] = about
+        if remark(self.trace):
+            self.sentence += f"\n{remark(self.trace)}"
+            self.provenance["trace"]["remark"] = remark(self.trace)
 
     def world(self, run: Path) -> World:
         """Draw limits of the training split on the recording."""

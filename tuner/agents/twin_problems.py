@@ -6,6 +6,7 @@ from pathlib import Path
 from envs.graph.layers import read_network_and_layers
 from envs.problems.twin import fits_of, twin_of, twin_world
 from envs.problems.world import World
+from envs.traces.remark import remark
 from tuner.agents.sources import RecordedProblems, kept_or_drawn
 from tuner.console import progress_bar
 from tuner.policy.device_twin import DeviceTwin
@@ -36,6 +37,8 @@ class TwinProblems(RecordedProblems):
         self.twin = DeviceTwin.of(self.report.model)
         told = self.report.to_dict()
         self.sentence = f"training on a twin of {trace.path.name}: {twin_sentence(told)}"
+        if remark(trace):
+            self.sentence += f"\n{remark(trace)}"
         self.identity |= {"twin": self.twin.fingerprint}
         self.provenance |= {"twin": told}
         self._jobs = jobs
