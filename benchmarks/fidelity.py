@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.fidelity_sharing import order_figures, sharing_figures
 from benchmarks.fidelity_tables import (
     errors_table,
     influence_table,
@@ -30,6 +31,7 @@ from benchmarks.fidelity_tables import (
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.fitting import Fit, fit
 from benchmarks.published import Row, published
+from benchmarks.published_clocks import triton_figures, tx2_figures
 from benchmarks.regimes import EAGER_BATCHES, eager_table, influences, native_table
 from envs.arrays import FloatArray
 from envs.simulator.parameters import FITTED, PARAMETERS
@@ -132,7 +134,8 @@ def judge(rows: list[Row], inside: FloatArray, outside: FloatArray) -> list[Figu
                 "%",
             )
         )
-    return figures + _contention_figures(rows, inside, outside)
+    figures += _contention_figures(rows, inside, outside)
+    return figures + sharing_figures(rows, inside, outside)
 
 
 def _contention_figures(rows: list[Row], inside: FloatArray, outside: FloatArray) -> list[Figure]:
@@ -324,7 +327,8 @@ def main() -> int:
     resting = figure(
         "unlocked runs on AGX Orin: the GPU's resting clock, fitted", fitted.resting_ghz, "GHz"
     )
-    figures = [*judge(rows, inside, outside), resting, *regimes(fitted)]
+    figures = [*judge(rows, inside, outside), resting, *order_figures(rows, fitted)]
+    figures += [*regimes(fitted), *tx2_figures(), *triton_figures(fitted.sets()["volta"])]
     figures += [] if given.quick else assumptions(fitted)
     if given.plot:
         plot(rows, inside, given.plot)

@@ -17,14 +17,14 @@ from envs.arrays import FloatArray
 from envs.catalog.boards import board, power_mode
 from envs.catalog.reference_networks import reference_network
 from envs.graph.layer_table import LayerTable
-from envs.simulator.machine import Machine, machine_of
-from envs.simulator.parameters import ParameterSet
+from envs.simulator.machine import PRECISION_BYTES, Machine, machine_of
+from envs.simulator.parameters import SOFTWARE, ParameterSet
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import DLA, POSITIONS, Contexts, contexts_of, position_of
 from envs.spec import accelerator
 
-#: The position of the Tensor Cores in the tables of the model.
-TENSOR = position_of(accelerator("tensor"))
+#: The positions of CUDA and Tensor Cores in the tables of the model.
+CUDA, TENSOR = position_of(accelerator("cuda")), position_of(accelerator("tensor"))
 
 PUBLISHED = Path(__file__).parent / "data" / "published.csv"
 
@@ -37,7 +37,7 @@ DETECTIONS = 1400.0
 
 #: Power at the wall over power on the rails, both above idle: supply and converters lose 10 to 15 %
 #: (IISWC 2026 artifact).
-WALL_LOSS = 1.15
+WALL_LOSS = 1.10
 
 #: Where clocks were capped and not locked, the GPU's governor stays at a resting clock, or at the
 #: cap where that is lower, unless the GPU is busy for more than this share of the time. Published
@@ -75,6 +75,7 @@ class Row:
     cpu_cores: float
     network: str
     precision: str
+    software: str
     run: str
     gpu_instances: int
     gpu_batch: int
@@ -148,10 +149,21 @@ def _read(key: str, text: str) -> str | int | float:
     return int(text or 0) if kind == "int" else text
 
 
+def software(row: Row, parameters: ParameterSet) -> ParameterSet:
+    """Return parameter sets [C] with the values of the row's software."""
+    return parameters.with_values(**SOFTWARE[row.software or "tensorrt"])
+
+
+def gpu_position(row: Row) -> int:
+    """Return the position of the row's GPU instances in the tables of the model."""
+    return CUDA if row.precision == "fp32" else TENSOR
+
+
 @cache
 def machine(row: Row, native: bool = True) -> Machine:
     """Return the board of a row in its mode, with the clocks that the row names."""
-    made = machine_of(row.board, row.mode, row.precision or "int8", row.precision or "int8", native)
+    precision = row.precision if row.precision in PRECISION_BYTES else "int8"
+    made = machine_of(row.board, row.mode, precision, precision, native)
     module = board(row.board)
     emc = power_mode(module, row.mode).emc_mhz
     if row.emc_mhz > 0 or "EMC clock not stated" in row.note:
@@ -191,7 +203,11 @@ def context(
     )
     sizes = tuple(sorted({batch for batch in (row.gpu_batch, row.dla_batch) if batch}))
     return contexts_of(
-        machine(row, native), [*map(accelerator, accelerators)], [network], sizes, parameters
+        machine(row, native),
+        [*map(accelerator, accelerators)],
+        [network],
+        sizes,
+        software(row, parameters),
     )
 
 
@@ -245,7 +261,9 @@ def predict(
             row.cpu_cores,
             row.network,
             row.precision,
+            row.software,
             row.run,
+            row.group,
         )
         key += (
             row.gpu_instances,
@@ -265,10 +283,13 @@ def predict(
 
 
 def _one(row: Row, parameters: ParameterSet) -> FloatArray:
-    from benchmarks.published_mixed import MIXED  # rows that are not a plain closed loop
+    # Rows that are not a plain closed loop of one network.
+    from benchmarks.published_mixed import MIXED
+    from benchmarks.published_sharing import SHARING
 
-    if row.group in MIXED:
-        return MIXED[row.group](row, parameters)
+    special = {**MIXED, **SHARING}
+    if row.group in special:
+        return special[row.group](row, parameters)
     network = layers_of(row.network)
     contexts = context(row, network, parameters)
     if row.run == "fp16 outputs":

@@ -15,6 +15,7 @@ from envs.arrays import FloatArray
 from envs.graph.layer_table import LayerTable
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.response import respond
+from envs.simulator.roofline import REFERENCE_DRAM_BYTE_S
 from envs.simulator.tables import Contexts, contexts_of
 from envs.spec import accelerator
 
@@ -79,7 +80,9 @@ def _pair(row: Row, parameters: ParameterSet) -> Contexts:
     for tenant, position, target_ms in ((0, 1, gpu_ms), (1, 2, dla_ms), (1, 3, dla_ms)):
         part = table[:, :, tenant, position]
         part[0] = 0.0  # work is queued ahead for both
+        turns = part[-1].copy()
         part *= target_ms * 1e-3 / (part[0] + part[1] + part[3])
+        part[-1] = turns
     return replace(made, table=table)
 
 
@@ -111,7 +114,8 @@ def _rails(row: Row, parameters: ParameterSet) -> FloatArray:
     if row.run == "idle":
         return idle
     if row.run == "stress":
-        return idle + parameters.gpu_w * made.gpu_power_scale
+        memory = made.dram_byte_s / REFERENCE_DRAM_BYTE_S
+        return idle + parameters.busy_soc_w * memory + parameters.gpu_w * made.gpu_power_scale
     given = answer(
         contexts_of(made, [accelerator("tensor")], [_decoder(row)], (1,), parameters),
         (1, 1),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from benchmarks.published import layers_of
 from envs.arrays import FloatArray
 from envs.simulator.machine import machine_of
-from envs.simulator.parameters import FRAMEWORKS, PARAMETERS, ParameterSet, check
+from envs.simulator.parameters import PARAMETERS, SOFTWARE, ParameterSet, check
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import POSITIONS, contexts_of, position_of
 from envs.spec import ACCELERATORS, accelerator
@@ -39,7 +39,7 @@ def eager_table(parameters: ParameterSet, **changed: float) -> dict[str, FloatAr
 
     FP32 and mixed precision run alone, together, and with FP16 DLA engines in linear formats.
     """
-    slow = parameters.with_values(**{**FRAMEWORKS["pytorch"], **changed})
+    slow = parameters.with_values(**{**SOFTWARE["pytorch"], **changed})
     machine = machine_of("agx_orin_64", "MAXN", "fp16", "fp16", dla_native=False)
     network = layers_of("resnet50")
     taken = network.dla.copy()
@@ -84,7 +84,7 @@ def native_table(parameters: ParameterSet) -> dict[str, float]:
         [ACCELERATORS[name] for name in ("tensor", "dla0", "dla1")],
         [layers_of("resnet50")],
         (2, 256),
-        parameters,
+        parameters.with_values(**SOFTWARE["mlperf"]),
     )
     names = {
         "GPU": (2, 0, 0),

@@ -16,7 +16,7 @@ REFERENCE_GPU_GHZ = 1.3
 #: computing takes twice as long as its multiplications.
 HALF_REDUCTION = {4: 4.0, 2: 32.0, 1: 64.0}
 HALF_CHANNELS = {4: 2.0, 2: 24.0, 1: 32.0}
-HALF_ROWS = {4: 32.0, 2: 128.0, 1: 128.0}
+HALF_ROWS = {4: 32.0, 2: 64.0, 1: 128.0}
 
 #: Register file of an SM, in which recurrent kernels keep weights between steps [bytes].
 REGISTERS = 2**18
@@ -92,12 +92,14 @@ def _gpu_rate(
         if (kind == code).any():
             rate = rate * np.where(kind == code, factor[:, None], 1.0)
     depthwise = machine.mac_s(4) * parameters.depthwise_efficiency[:, None]
-    return np.where(kind == DEPTHWISE, depthwise, rate)
+    rate = np.where(kind == DEPTHWISE, depthwise, rate)
+    return np.asarray(rate / parameters.engine_slowdown[:, None])
 
 
 def floor_s(machine: Machine, parameters: ParameterSet, kernels: float) -> FloatArray:
     """Return the least time of a number of kernels, [C]."""
-    return kernels * parameters.kernel_floor_us * 1e-6 * (REFERENCE_GPU_GHZ / machine.gpu_ghz)
+    slower = parameters.engine_slowdown * REFERENCE_GPU_GHZ / machine.gpu_ghz
+    return kernels * parameters.kernel_floor_us * 1e-6 * slower
 
 
 def full_power_s(

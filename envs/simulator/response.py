@@ -23,6 +23,7 @@ from envs.simulator.sharing import (
     rails_and_share,
     served_of,
     with_contention,
+    with_waits,
 )
 from envs.simulator.tables import Contexts
 
@@ -90,21 +91,24 @@ def _respond(
     is_open = bool(np.isfinite(rate_ips).any())
     served = served_of(contexts, rows, instances, levels)
     phases = phases_of(served, scalars)
-    cycle_s, stretch = cycles(phases, phases.alone)
+    cycle_s, extra = cycles(served, phases)
     phases = with_contention(served, phases, cycle_s, scalars)
-    cycle_s, stretch = cycles(phases, stretch, STEPS - 1)
+    cycle_s, extra = cycles(served, phases, extra, STEPS - 1)
     locked = launch_factor(served, cycle_s, scalars)
     if is_open:
         paced = _paced(served, phases, cycle_s, locked, rate_ips)
-        cycle_s, stretch = cycles(paced, phases.alone)
+        phases = with_waits(served, phases, np.maximum(cycle_s, paced.round_s), scalars)
+        paced = phases._replace(round_s=paced.round_s)
+        cycle_s, extra = cycles(served, paced)
         locked = launch_factor(served, cycle_s, scalars)
     cycle_s = cycle_s * locked
     rails_w, share = rails_and_share(served.full, served.instances / cycle_s, scalars)
     throttle = share**-THROTTLE_EXPONENT
-    queue_s = scalars["quantum_s"] * np.minimum(1, np.maximum(stretch / phases.alone - 1, 0))
+    crowded = np.where(served.instances > 0, phases.stretch + extra, 0).max(axis=(0, 1))
+    queue_s = scalars["quantum_s"] * np.clip(crowded / phases.alone - 1, 0, 1)
     found = _closed_loop(served, cycle_s * throttle, queue_s, scalars)
     if is_open:
-        batch_s = (phases.fixed_s + phases.gpu_s * stretch) * locked * throttle
+        batch_s = phases.batch_s(extra) * locked * throttle
         throughput, p50, p99 = _open_loop(contexts, rows, served, batch_s, found)
         found = throughput, p50, p99 * (1 + scalars["tail"]) + queue_s
     throughput, p50, p99 = found

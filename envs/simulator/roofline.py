@@ -25,8 +25,8 @@ REFERENCE_CPU_GHZ, REFERENCE_DLA_GHZ = 2.2, 1.6
 REFERENCE_DRAM_BYTE_S = 204.8e9
 
 #: Length of a dot product and number of output channels at which a convolution reaches half of its
-#: efficiency on a DLA.
-DLA_HALF_REDUCTION, DLA_HALF_CHANNELS = 64.0, 16.0
+#: efficiency on a DLA, by bytes of a number: half as many lanes multiply in FP16.
+DLA_HALF_REDUCTION, DLA_HALF_CHANNELS = {1: 64.0, 2: 32.0}, {1: 16.0, 2: 8.0}
 
 #: Input channels that a DLA multiplies at once; a grouped convolution uses those of one group.
 DLA_LANES = 32.0
@@ -47,6 +47,7 @@ class BatchCost:
         dla_s: time of the DLA core.
         gpu_bytes, dla_bytes: bytes that GPU and DLA move from and to DRAM.
         full_power_s: seconds at the GPU's full power that take the same energy.
+        turns: how often the engine, one for a DLA, takes a turn on the GPU.
     """
 
     host_s: FloatArray
@@ -56,6 +57,7 @@ class BatchCost:
     gpu_bytes: FloatArray
     dla_bytes: FloatArray
     full_power_s: FloatArray
+    turns: FloatArray
 
 
 def batch_cost(
@@ -74,8 +76,9 @@ def batch_cost(
     floor, work, moved = kernels(machine, layers, batches, parameters, width)
     full_power = full_power_s(machine, layers.macs, batches, parameters, width, floor, work)
     nothing = np.zeros_like(work)
-    host = _host(machine, layers, batches, parameters, float(len(layers.macs)), width)
-    return BatchCost(host, floor + work, work, nothing, moved, nothing, full_power)
+    busy = floor + work
+    host = _host(machine, layers, batches, parameters, float(len(layers.macs)), width, busy)
+    return BatchCost(host, busy, work, nothing, moved, nothing, full_power, nothing)
 
 
 def _host(
@@ -85,12 +88,17 @@ def _host(
     parameters: ParameterSet,
     launches: float,
     width: int,
+    busy_s: FloatArray,
 ) -> FloatArray:
-    """Return the host time of launching, synchronising and copying, [C, Z]."""
-    slower = REFERENCE_CPU_GHZ / machine.cpu_ghz
-    fixed = (parameters.host_us + parameters.launch_us * launches) * 1e-6 * slower
+    """Return the time of launching, synchronising and copying in which the GPU waits, [C, Z].
+
+    Launches run ahead of the GPU: while it is busy for `busy_s` [C, Z] they cost nothing.
+    """
+    slower = 1e-6 * REFERENCE_CPU_GHZ / machine.cpu_ghz
+    launching = (parameters.launch_us * launches * slower)[:, None]
     copied = (layers.inputs + layers.outputs) * width * batches
-    return np.asarray(fixed[:, None] + copied / (parameters.copy_gb_s[:, None] * 1e9))
+    exposed = np.maximum(launching - busy_s, 0.0) + (parameters.host_us * slower)[:, None]
+    return np.asarray(exposed + copied / (parameters.copy_gb_s[:, None] * 1e9))
 
 
 def _on_dla(
@@ -107,14 +115,16 @@ def _on_dla(
     crossed = layers.dla[1:] != layers.dla[:-1]
     border = layers.inputs + layers.outputs + float(layers.writes[:-1][crossed].sum())
     reformat = (parameters.reformat_passes * (1.0 - native))[:, None] * border * batches * 4 * 2
-    kernels_between = 0.0 if machine.dla_native and not layers.dla_segments else 2.0 * segments
-    floor = floor + floor_s(machine, parameters, kernels_between)[:, None]
+    turns = 0.0 if machine.dla_native and not layers.dla_segments else 2.0 * segments
+    floor = floor + floor_s(machine, parameters, turns)[:, None]
     bandwidth = machine.dram_byte_s * parameters.bandwidth_efficiency
     busy = work + reformat / bandwidth[:, None]
     work = busy + (1.0 - native) * parameters.dla_hold[:, None] * dla_s
     launches = float((~taken).sum()) + segments
     return BatchCost(
-        host_s=_host(machine, layers, batches, parameters, launches, machine.dla_bytes),
+        host_s=_host(
+            machine, layers, batches, parameters, launches, machine.dla_bytes, floor + work
+        ),
         gpu_s=floor + work,
         work_s=work,
         dla_s=dla_s,
@@ -123,6 +133,7 @@ def _on_dla(
         full_power_s=full_power_s(
             machine, layers.macs[~taken], batches, parameters, 2, floor, busy
         ),
+        turns=turns + np.zeros_like(work),
     )
 
 
@@ -132,7 +143,8 @@ def _dla_core(
     """Return time [C, Z] and bytes [Z] of a DLA core for the layers that it takes."""
     taken, width = layers.dla, machine.dla_bytes
     macs, reduction, channels = layers.macs[taken], layers.reduction[taken], layers.channels[taken]
-    shape = reduction / (reduction + DLA_HALF_REDUCTION) * channels / (channels + DLA_HALF_CHANNELS)
+    shape = reduction / (reduction + DLA_HALF_REDUCTION[width])
+    shape = shape * channels / (channels + DLA_HALF_CHANNELS[width])
     split = (layers.kind[taken] == DEPTHWISE) | (layers.kind[taken] == GROUPED)
     shape = shape * np.where(split, np.minimum(1.0, reduction / 9 / DLA_LANES), 1.0)
     rate = machine.dla_mac_s * shape * parameters.dla_efficiency[:, None]
@@ -163,4 +175,4 @@ def _on_cores(
     fixed = len(layers.macs) * parameters.cpu_layer_us * 1e-6
     work = macs.sum() / rate[:, None] * batches + fixed[:, None]
     nothing = np.zeros_like(work)
-    return BatchCost(nothing + 20e-6, work, work, nothing, nothing, nothing, work)
+    return BatchCost(nothing + 20e-6, work, work, nothing, nothing, nothing, work, nothing)

@@ -1,10 +1,13 @@
 """Sharing of a device by its instances: cycle times, DRAM contention and power. Pure and batched.
 
-GPU: instances share it by processor sharing. The GPU phase of every batch is stretched by one
-factor, such that all of them together use the whole GPU. While an instance copies, launches or
-waits, and where its kernels leave SMs idle, others run.
+GPU: instances share it by processor sharing. An instance finds on the GPU what the others have
+there (the arrival theorem to first order, exact for two equal instances), and all of them together
+use at most the whole GPU. So further instances gain the time in which the GPU would wait for the
+host, and next to nothing where one instance keeps it busy.
+Host: the part of the host's time that only one instance can have at a time (an interpreter's lock)
+is shared in the same way.
 DLA: one batch at a time, first come first served; a cycle is never shorter than a whole round of
-the core.
+the core. An engine that leaves layers or formats to the GPU waits there for its turn each time.
 DRAM: beyond a threshold of traffic, accelerators slow each other in proportion, up to a plateau
 (the shape of PCCS, MICRO 2021).
 
@@ -40,6 +43,7 @@ class Batches(NamedTuple):
     dla_bytes: Single
     gpu_j: Single
     cv_j: Single
+    turns: Single
 
 
 class Served(NamedTuple):
@@ -62,24 +66,30 @@ class Phases(NamedTuple):
     """The times of one batch beside the others, before the GPU's part is stretched.
 
     Attributes:
-        fixed_s: [T, X, B] on the host and the DLA.
+        host_s: [T, X, B] on the host, with what an instance waits for others.
         gpu_s: [T, X, B] on the GPU.
-        dla_s: [T, X, B] on the DLA, a part of `fixed_s`.
-        demand_s: [T, X, B] GPU time that a batch of each instance takes from everybody else.
+        dla_s: [T, X, B] on the DLA.
+        exclusive_s: [T, X, B] GPU time that a batch takes from everybody else.
         round_s: [T, X, B] the shortest cycle, see `dla_round_s`.
         unused: [T, X, B], 1 where there is no instance, else 0.
+        stretch: [T, X, B] the factor on the GPU's part before the GPU is full.
         alone: [B] the stretch of an instance that has its share of the threads to itself.
         capacity: [B] of the GPU.
     """
 
-    fixed_s: Single
+    host_s: Single
     gpu_s: Single
     dla_s: Single
-    demand_s: Single
+    exclusive_s: Single
     round_s: Single
     unused: Single
+    stretch: Single
     alone: Single
     capacity: Single
+
+    def batch_s(self, extra: Single | float = 0.0) -> Single:
+        """Return the time [T, X, B] of a batch where a full GPU adds `extra` [B] to stretches."""
+        return np.asarray(self.host_s + self.dla_s + self.gpu_s * (self.stretch + extra))
 
 
 def served_of(contexts: Contexts, rows: IntArray, instances: IntArray, levels: IntArray) -> Served:
@@ -117,20 +127,57 @@ def phases_of(served: Served, scalars: Scalars) -> Phases:
     alone = threads ** -scalars["threads_exponent"]
     on_gpu = number[:, GPU].sum(axis=(0, 1))
     crowd = (1 + scalars["interference"] * np.maximum(on_gpu - 1, 0)) / scalars["clock"]
-    gpu_s, dla_s = full.gpu_s * crowd, full.dla_s / scalars["clock"]
-    demand_s = number * full.exclusive_s * (crowd * threads * alone)
-    fixed_s, round_s = full.host_s + dla_s, dla_round_s(number * dla_s)
-    unused = (number == 0).astype(np.float32)
-
-    cycle_s = np.maximum(fixed_s + gpu_s * alone, round_s) + unused
-    share = (demand_s / cycle_s).sum(axis=0)
-    first, second = share[GPU]
+    dla_s = full.dla_s / scalars["clock"]
+    phases = Phases(
+        host_s=full.host_s,
+        gpu_s=full.gpu_s * crowd,
+        dla_s=dla_s,
+        exclusive_s=full.exclusive_s * (crowd * threads * alone),
+        round_s=dla_round_s(number * dla_s),
+        unused=(number == 0).astype(np.float32),
+        stretch=np.broadcast_to(alone, number.shape),
+        alone=alone,
+        capacity=scalars["capacity"] * (1 - scalars["other_gpu"]),
+    )
+    cycle_s = np.maximum(phases.batch_s(), phases.round_s) + phases.unused
+    first, second = (number * phases.exclusive_s / cycle_s).sum(axis=0)[GPU]
     both = first + second
     overlap = 4 * scalars["pipe_overlap"] * first * second / np.maximum(both * both, TINY)
-    capacity = scalars["capacity"] * (1 - scalars["other_gpu"]) * (1 + overlap)
-    # The GPU's part of a DLA batch waits for a kernel of another instance where one runs.
-    gpu_s[:, DLA] *= 1 + np.minimum(share.sum(axis=0) - share[DLA], 1)
-    return Phases(fixed_s, gpu_s, dla_s, demand_s, round_s, unused, alone, capacity)
+    phases = phases._replace(capacity=phases.capacity * (1 + overlap))
+    return with_waits(served, phases, cycle_s, scalars)
+
+
+def with_waits(served: Served, phases: Phases, cycle_s: Single, scalars: Scalars) -> Phases:
+    """Return the phases with the waits for others that have the given cycle times [T, X, B].
+
+    A plain computer's scheduler has no such waits before its cores are all in use.
+    """
+    number, full = served.instances, served.full
+    board = scalars["threads"] == 0
+    own = phases.exclusive_s / cycle_s
+    use = (number * own).sum(axis=0)
+    on_gpu, on_dla = use[GPU].sum(axis=0), use[DLA]
+    stretch = np.broadcast_to(phases.alone, number.shape).copy()
+    others = np.maximum(on_gpu - own[:, GPU], 0) * board
+    overlap = phases.capacity / scalars["capacity"] / (1 - scalars["other_gpu"])
+    stretch[:, GPU] *= np.maximum(1, (1 + others) / overlap)
+
+    held = full.host_s * scalars["launch_lock"]
+    host = held / cycle_s
+    queue = np.maximum((number * host).sum(axis=(0, 1)) - host, 0)
+    wait_s = held * queue * board
+
+    # A turn on the GPU comes after a slice of an instance there, or after a turn of the other DLA.
+    turns = full.turns[:, DLA]
+    turn_s = phases.gpu_s[:, DLA] / np.maximum(turns, 1) + scalars["switch_s"]
+    other_s = (number[:, DLA] * turn_s).sum(axis=0) / np.maximum(number[:, DLA].sum(axis=0), 1)
+    busy = np.minimum(on_gpu, 1)
+    slice_s = busy * scalars["slice_s"] + (on_dla * other_s)[::-1] * (1 - busy)
+    wait_s[:, DLA] += turns * slice_s
+    switching = turns * scalars["switch_s"] * np.minimum(on_gpu + on_dla[::-1], 1)
+    exclusive_s = phases.exclusive_s.copy()
+    exclusive_s[:, DLA] += switching
+    return phases._replace(host_s=full.host_s + wait_s, stretch=stretch, exclusive_s=exclusive_s)
 
 
 def dla_round_s(work_s: Single) -> Single:
@@ -143,28 +190,30 @@ def dla_round_s(work_s: Single) -> Single:
     return rounds
 
 
-def cycles(phases: Phases, start: Single, steps: int = STEPS) -> tuple[Single, Single]:
-    """Return cycle times [T, X, B] and the stretch [B] at which all GPU phases fill the capacity.
+def cycles(
+    served: Served, phases: Phases, start: Single | float = 0.0, steps: int = STEPS
+) -> tuple[Single, Single]:
+    """Return cycle times [T, X, B] and the extra stretch [B] at which the GPU is just full.
 
-    Newton's method on the reciprocal of the use, from the stretch `start`. The reciprocal is a
-    straight line where one kind of instance runs, so that one step solves that case.
+    Newton's method on the reciprocal of the use, from `start`. The reciprocal is a straight line
+    where one kind of instance runs, so that one step solves that case.
     """
-    stretch = start
+    extra: Single | float = start
     for step in range(steps + 1):
-        free_s = phases.fixed_s + phases.gpu_s * stretch
+        free_s = phases.batch_s(extra)
         cycle_s = np.maximum(free_s, phases.round_s) + phases.unused
         if step == steps:
             break
-        use = phases.demand_s / cycle_s
+        use = served.instances * phases.exclusive_s / cycle_s
         total = use.sum(axis=(0, 1))
         steep = use * phases.gpu_s / cycle_s
         falling = (steep * (free_s >= phases.round_s)).sum(axis=(0, 1))
         # Where all instances wait for their DLA core, stretching the GPU's part changes nothing
         # yet: step as if none of them did.
         falling = np.where(falling > 0, falling, steep.sum(axis=(0, 1)))
-        excess = total * (total / phases.capacity - 1) / np.maximum(falling, TINY)
-        stretch = np.maximum(stretch + excess, phases.alone)
-    return cycle_s, stretch
+        more = total * (total / phases.capacity - 1) / np.maximum(falling, TINY)
+        extra = np.maximum(extra + more, 0)
+    return cycle_s, np.asarray(extra)
 
 
 def with_contention(served: Served, phases: Phases, cycle_s: Single, scalars: Scalars) -> Phases:
@@ -182,10 +231,9 @@ def with_contention(served: Served, phases: Phases, cycle_s: Single, scalars: Sc
     dla_s = phases.dla_s.copy()
     dla_s[:, DLA] *= 1 + slope * (traffic - dla_traffic)
     return phases._replace(
-        fixed_s=served.full.host_s + dla_s,
         gpu_s=phases.gpu_s * slower,
         dla_s=dla_s,
-        demand_s=phases.demand_s * slower,
+        exclusive_s=phases.exclusive_s * slower,
         round_s=dla_round_s(served.instances * dla_s),
     )
 
@@ -212,6 +260,9 @@ def rails_and_share(full: Batches, rate: Single, scalars: Scalars) -> tuple[Sing
         ]
     )
     idle_w = np.stack([scalars[f"idle_{rail}_w"] for rail in ("gpu", "cv", "sys")])
+    busy = np.minimum(1, (rate * (full.host_s + full.gpu_s + full.dla_s)).sum(axis=(0, 1)))
+    idle_w[0] += scalars["busy_soc_w"] * busy
+    idle_w[2] += scalars["busy_sys_w"] * busy
     allowed_w = np.maximum(scalars["max_power_w"] - idle_w.sum(axis=0), 0.1)
     share = np.minimum(1, allowed_w / np.maximum(added_w.sum(axis=0), TINY))
     return idle_w + added_w * share, share

@@ -17,7 +17,12 @@ from envs.arrays import FloatArray, IntArray, Single
 from envs.graph.layer_table import LayerTable
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet
-from envs.simulator.roofline import REFERENCE_CPU_GHZ, REFERENCE_DLA_GHZ, batch_cost
+from envs.simulator.roofline import (
+    REFERENCE_CPU_GHZ,
+    REFERENCE_DLA_GHZ,
+    REFERENCE_DRAM_BYTE_S,
+    batch_cost,
+)
 from envs.spec import Accelerator, Kind
 
 #: X, the number of positions, and which of them draw on the GPU (or on the cores) and on the DLA.
@@ -27,8 +32,12 @@ POSITIONS, GPU, DLA = 4, slice(0, 2), slice(2, 4)
 _FIRST = {"gpu": 0, "cpu": 0, "dla0": 2, "dla1": 3}
 
 #: Costs of one batch: times of host, GPU and DLA; the GPU time that other instances cannot use;
-#: bytes moved by GPU and DLA; energy on the rails of the GPU, and of CPU and DLA.
-COSTS = ("host_s", "gpu_s", "exclusive_s", "dla_s", "gpu_bytes", "dla_bytes", "gpu_j", "cv_j")
+#: bytes moved by GPU and DLA; energy on the rails of the GPU, and of CPU and DLA; how often a DLA
+#: engine takes a turn on the GPU.
+COSTS = (
+    *("host_s", "gpu_s", "exclusive_s", "dla_s", "gpu_bytes", "dla_bytes"),
+    *("gpu_j", "cv_j", "turns"),
+)
 
 #: The longest that a request waits for its batch to fill, as `max_wait_ms` of the live runtimes.
 MAX_WAIT_S = 5e-3
@@ -55,9 +64,10 @@ class Contexts:
         other_byte_s: [C], the DRAM traffic of such a process.
         rate_ips: [C, T] arrival rates, infinite for a closed loop.
         max_wait_s: [C], the longest that a request waits for its batch to fill.
-        pipe_overlap, interference, launch_lock, contention_threshold, contention_slope,
-            contention_plateau, byte_j, tail, quantum_s, threads_exponent: [C], the parameters of
-            the same names (`byte_j` from `dram_pj_byte`, `quantum_s` from `quantum_ms`).
+        pipe_overlap, interference, launch_lock, slice_s, switch_s, contention_threshold,
+            contention_slope, contention_plateau, byte_j, busy_soc_w, busy_sys_w, tail, quantum_s,
+            threads_exponent: [C], the parameters of the same names (`byte_j` from
+            `dram_pj_byte`, `slice_s`, `switch_s` and `quantum_s` from milliseconds).
     """
 
     batches: FloatArray
@@ -72,10 +82,14 @@ class Contexts:
     pipe_overlap: FloatArray
     interference: FloatArray
     launch_lock: FloatArray
+    slice_s: FloatArray
+    switch_s: FloatArray
     contention_threshold: FloatArray
     contention_slope: FloatArray
     contention_plateau: FloatArray
     byte_j: FloatArray
+    busy_soc_w: FloatArray
+    busy_sys_w: FloatArray
     tail: FloatArray
     quantum_s: FloatArray
     threads_exponent: FloatArray
@@ -157,6 +171,8 @@ def contexts_of(
         return np.full(count, float(value))
 
     rates = np.full(len(networks), np.inf) if rates_ips is None else np.array(rates_ips, float)
+    # Steps of power that come from the memory and its fabric follow the memory's width and clock.
+    memory = 0.0 if plain else machine.dram_byte_s / REFERENCE_DRAM_BYTE_S
     idle_w = [watts * parameters.idle_scale for watts in machine.idle_w]
     return Contexts(
         batches=sizes,
@@ -171,10 +187,14 @@ def contexts_of(
         pipe_overlap=every(0.0) if plain else parameters.pipe_overlap,
         interference=parameters.interference,
         launch_lock=every(0.0) if plain else parameters.launch_lock,
+        slice_s=parameters.slice_ms * 1e-3,
+        switch_s=parameters.switch_ms * 1e-3,
         contention_threshold=parameters.contention_threshold,
         contention_slope=parameters.contention_slope,
         contention_plateau=parameters.contention_plateau,
         byte_j=parameters.dram_pj_byte * 1e-12,
+        busy_soc_w=parameters.busy_soc_w * memory,
+        busy_sys_w=parameters.busy_sys_w * memory,
         tail=parameters.tail,
         quantum_s=parameters.quantum_ms * 1e-3,
         threads_exponent=parameters.threads_exponent,
@@ -197,11 +217,14 @@ def _table(
     shape = (len(COSTS), len(parameters), len(networks), POSITIONS, len(sizes))
     table = np.full(shape, np.nan)
     core_w = parameters.cpu_core_w * (machine.cpu_ghz / REFERENCE_CPU_GHZ) ** 2
-    dla_w = parameters.dla_w * (machine.dla_ghz / REFERENCE_DLA_GHZ) ** 1.5
+    dla_scale = (machine.dla_ghz / REFERENCE_DLA_GHZ) ** 1.5
+    dla_w, fabric_w = parameters.dla_w * dla_scale, parameters.dla_fabric_w * dla_scale
     gpu_w = parameters.gpu_w * machine.gpu_power_scale
     for tenant, layers in enumerate(networks):
         for accelerator in accelerators:
             cost = batch_cost(accelerator, machine, layers, sizes, parameters)
+            waiting_s = parameters.poll_share[:, None] * (cost.gpu_s + cost.dla_s)
+            busy_s = cost.host_s + waiting_s * (not machine.plain)
             exclusive_s = cost.gpu_s - parameters.share_gain[:, None] * (cost.gpu_s - cost.work_s)
             table[:, :, tenant, position_of(accelerator)] = (
                 cost.host_s,
@@ -210,7 +233,8 @@ def _table(
                 cost.dla_s,
                 cost.gpu_bytes,
                 cost.dla_bytes,
-                cost.full_power_s * gpu_w[:, None],
-                cost.dla_s * dla_w[:, None] + cost.host_s * core_w[:, None],
+                cost.full_power_s * gpu_w[:, None] + cost.dla_s * fabric_w[:, None],
+                cost.dla_s * dla_w[:, None] + busy_s * core_w[:, None],
+                cost.turns,
             )
     return table

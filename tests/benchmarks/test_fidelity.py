@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.fitting import FREE, fit, ratios
 from benchmarks.published import layers_of, published
+from benchmarks.published_clocks import triton_figures, tx2_figures
 from benchmarks.regimes import eager_table, native_table, space
 from envs.catalog.reference_networks import reference_network
 from envs.simulator.parameters import PARAMETERS, ParameterSet, nominal
@@ -68,3 +69,17 @@ def test_regime_of_native_engines() -> None:
     """MLPerf Inference v3.0: 6438 images/s with both DLAs; 4500 were planned for the GPU alone."""
     found = native_table(SETS["ampere"])
     assert 1.3 < found["GPU+DLA0+DLA1"] / found["GPU"] < 1.56
+
+
+def test_contexts_are_flat_and_threads_are_not() -> None:
+    rows = [row for row in published() if row.quantity == "rate_gain"]
+    found = ratios(rows, SETS)[:, 0] * [row.value for row in rows]
+    contexts = found[[row.group == "contexts" for row in rows]]
+    threads = found[[row.group == "threads" for row in rows]]
+    assert (np.abs(contexts - 1) < 0.05).all()
+    assert (threads > 1.25).all()
+
+
+def test_clocks_are_a_compute_term_and_a_memory_term() -> None:
+    assert [each.name for each in tx2_figures() if each.holds is False] == []
+    assert [each.name for each in triton_figures(SETS["volta"]) if each.holds is False] == []

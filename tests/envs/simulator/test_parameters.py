@@ -8,9 +8,9 @@ import pytest
 from envs.errors import OptionError
 from envs.simulator.parameters import (
     FITTED,
-    FRAMEWORKS,
     NAMES,
     PARAMETERS,
+    SOFTWARE,
     check,
     drawn,
     fitted,
@@ -65,9 +65,9 @@ def test_a_wrong_value_is_refused_by_name(name: str, value: float) -> None:
         nominal("ampere").with_values(**{name: value})
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", SOFTWARE)
 def test_frameworks_are_values_of_parameters(framework: str) -> None:
-    for name, value in FRAMEWORKS[framework].items():
+    for name, value in SOFTWARE[framework].items():
         check(name, value)
 
 

@@ -64,6 +64,7 @@ def paper(tenants: int = 1, rate_ips: float = np.inf, **changed: float) -> Conte
         0.0,
     )
     scalars |= dict.fromkeys(("quantum_s", "threads_exponent", "other_gpu", "other_byte_s"), 0.0)
+    scalars |= dict.fromkeys(("slice_s", "switch_s", "busy_soc_w", "busy_sys_w"), 0.0)
     values = {name: np.array([value]) for name, value in (scalars | changed).items()}
     return Contexts(
         batches=np.array(BATCHES, dtype=float),
@@ -115,16 +116,22 @@ def test_five_tenants_take_turns_on_one_dla_core() -> None:
 
 
 def bisected(
-    fixed: npt.NDArray[np.float64], gpu: npt.NDArray[np.float64], demand: npt.NDArray[np.float64]
-) -> float:
-    """The stretch at which all use what there is; 1 where there is enough."""
-    low, high = 1.0, 1e3
-    if (demand / (fixed + gpu)).sum() <= 1:
-        return low
+    fixed: npt.NDArray[np.float64],
+    gpu: npt.NDArray[np.float64],
+    own: npt.NDArray[np.float64],
+    number: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Stretches: what the others have on the GPU, and as much more as makes the GPU just full."""
+    use = number * own / (fixed + gpu)
+    first = 1 + use.sum() - own / (fixed + gpu)
+    low, high = 0.0, 1e3
+    if (number * own / (fixed + gpu * first)).sum() <= 1:
+        return first
     for _ in range(100):
         middle = (low + high) / 2
-        low, high = (middle, high) if (demand / (fixed + gpu * middle)).sum() > 1 else (low, middle)
-    return low
+        full = (number * own / (fixed + gpu * (first + middle))).sum() > 1
+        low, high = (middle, high) if full else (low, middle)
+    return first + low
 
 
 @given(
@@ -138,7 +145,7 @@ def test_gpu_instances_share_what_bisection_says(
         return
     n, level = np.array(counts, dtype=float), np.array(levels)
     fixed, gpu = HOST[level], np.array([3.0, 1.0]) * GPU[level]
-    stretch = bisected(fixed, gpu, n * 0.75 * gpu)
+    stretch = bisected(fixed, gpu, 0.75 * gpu, n)
     found = ask(
         paper(), *((position, counts[position], levels[position]) for position in (CUDA, TENSOR))
     )
@@ -147,6 +154,94 @@ def test_gpu_instances_share_what_bisection_says(
     assert found.p99_ms[0, 0] == pytest.approx(
         1e3 * (fixed + gpu * stretch)[n > 0].max() * (1 + TAIL), rel=1e-3
     )
+
+
+def engine(host_s: float, gpu_s: float, dla_s: float = 0.0, turns: float = 0.0) -> dict[str, float]:
+    """The costs of one batch that keeps others out for all of its GPU time."""
+    return {
+        "host_s": host_s, "gpu_s": gpu_s, "exclusive_s": gpu_s, "dla_s": dla_s, "turns": turns,
+    }  # fmt: skip
+
+
+def with_engines(engines: dict[int, dict[str, float]], **changed: float) -> Contexts:
+    """The board on paper with these costs of a batch by position, whatever its size."""
+    contexts = paper(**changed)
+    table = np.zeros_like(contexts.table)
+    for position, costs in engines.items():
+        for name, value in costs.items():
+            table[COSTS.index(name), :, :, position] = value
+    return replace(contexts, table=table)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+def test_instances_that_never_wait_for_the_host_share_one_rate(count: int) -> None:
+    """TensorRT contexts with CUDA graphs: a flat total rate, and a latency that grows with N."""
+    found = ask(with_engines({TENSOR: engine(0.0, 4e-3)}), (TENSOR, count, 0))
+    assert found.throughput_ips[0, 0] == pytest.approx(250, rel=1e-4)
+    assert found.p50_ms[0, 0] == pytest.approx(4.0 * count, rel=1e-4)
+
+
+@given(st.floats(1e-4, 1e-2), st.floats(1e-4, 1e-2))
+@settings(max_examples=30, deadline=None)
+def test_two_instances_are_what_mean_value_analysis_says(host_s: float, gpu_s: float) -> None:
+    """A queue with two customers, who think for the host's time (Reiser and Lavenberg 1980)."""
+    found = ask(with_engines({TENSOR: engine(host_s, gpu_s)}), (TENSOR, 2, 0))
+    met = gpu_s / (host_s + gpu_s)
+    expected = 2 / (host_s + gpu_s * (1 + met))
+    assert found.throughput_ips[0, 0] == pytest.approx(expected, rel=1e-3)
+    assert found.throughput_ips[0, 0] <= 1.001 / gpu_s
+
+
+def test_two_threads_wait_for_one_lock_as_for_the_gpu() -> None:
+    found = ask(with_engines({TENSOR: engine(6e-3, 4e-3)}, launch_lock=1.0), (TENSOR, 2, 0))
+    expected_s = 6e-3 * (1 + 0.6) + 4e-3 * (1 + 0.4)
+    assert found.throughput_ips[0, 0] == pytest.approx(2 / expected_s, rel=1e-4)
+    many = ask(with_engines({TENSOR: engine(6e-3, 4e-3)}, launch_lock=1.0), (TENSOR, 8, 0))
+    assert many.throughput_ips[0, 0] == pytest.approx(1 / 6e-3, rel=1e-3), "one at a time"
+
+
+def test_an_engine_with_turns_on_a_busy_gpu_waits_a_slice_for_each() -> None:
+    engines = {TENSOR: engine(0.0, 1e-3), DLA0: engine(0.0, 0.1e-3, 1e-3, 2.0)}
+    times = {"slice_s": 1.5e-3, "switch_s": 0.2e-3}
+    alone = ask(with_engines(engines, **times), (DLA0, 1, 0))
+    assert alone.throughput_ips[0, 0] == pytest.approx(1 / 1.1e-3, rel=1e-4)
+    contexts = with_engines(engines, **times)
+    instances = np.zeros((1, 1, POSITIONS), dtype=np.int64)
+    instances[0, 0, [TENSOR, DLA0]] = 1
+    both = respond(contexts, np.zeros(1, dtype=np.int64), instances, np.zeros_like(instances))
+    # x: extra stretch; the GPU gives 0.1 ms and two switches a DLA batch, the rest to its own.
+    extra = bisected_extra()
+    cycle_s = 1e-3 + 2 * 1.5e-3 + 0.1e-3 * (1 + extra)
+    expected = 1 / cycle_s + 1 / (1e-3 * (1 + extra))
+    assert both.throughput_ips[0, 0] == pytest.approx(expected, rel=1e-3)
+
+
+def bisected_extra() -> float:
+    """The extra stretch at which the GPU of the test above is just full."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        use = 1 / (1 + middle) + 0.5e-3 / (4e-3 + 0.1e-3 * (1 + middle))
+        low, high = (middle, high) if use > 1 else (low, middle)
+    return low
+
+
+def test_an_engine_without_turns_does_not_wait_for_the_gpu() -> None:
+    engines = {TENSOR: engine(0.0, 1e-3), DLA0: engine(0.0, 0.0, 1e-3)}
+    found = ask(
+        with_engines(engines, slice_s=1.5e-3, switch_s=0.2e-3), (TENSOR, 1, 0), (DLA0, 1, 0)
+    )
+    assert found.throughput_ips[0, 0] == pytest.approx(2000, rel=1e-4)
+
+
+def test_power_steps_up_once_anything_runs() -> None:
+    steps = {"busy_soc_w": 2.0, "busy_sys_w": 1.0}
+    for slot in ((TENSOR, 1, 0), (TENSOR, 4, 1), (DLA0, 1, 0)):
+        quiet, stepped = ask(paper(), slot), ask(paper(**steps), slot)
+        np.testing.assert_allclose(stepped.rails_w - quiet.rails_w, [[2.0, 0.0, 1.0]], rtol=1e-4)
+    rare, quiet = (ask(paper(rate_ips=20.0, **each), (TENSOR, 1, 0)) for each in (steps, {}))
+    busy = 20.0 * (HOST[0] + GPU[0])
+    np.testing.assert_allclose(rare.rails_w - quiet.rails_w, [[2 * busy, 0, busy]], rtol=1e-3)
 
 
 def test_energy_adds_up() -> None:
