@@ -47,7 +47,7 @@ def sharing_figures(rows: list[Row], inside: FloatArray, outside: FloatArray) ->
         ("AGX Orin, GPU and DLAs: total rate",
          lambda row: _kind(row) == ("engines", "total_ips"), "", "<= 10"),
         ("AGX Orin, GPU and DLAs: rate of each engine beside others",
-         lambda row: row.group == "engines" and row.quantity in ("gpu_ips", "dla_ips"), "", "<= 20"),
+         lambda row: _kind(row) in (("engines", "gpu_ips"), ("engines", "dla_ips")), "", "<= 20"),
         ("AGX Orin, GPU and DLAs: power",
          lambda row: _kind(row) == ("engines", "power_w"), "<= 8", "<= 15"),
         ("AGX Orin, GPU and DLAs: power by rail",

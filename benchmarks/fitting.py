@@ -46,7 +46,7 @@ OWN = (
         "dla_layer_us",
     ),
     *("gpu_w", "tensor_activity", "busy_activity", "floor_activity", "dla_w", "cpu_core_w"),
-    *("cuda_efficiency", "fp16_efficiency", "cuda_activity"),
+    *("fp16_efficiency", "cuda_activity"),
 )
 FREE = {"all": SHARED, "ampere": (*OWN, "dla_fabric_w", "busy_soc_w", "busy_sys_w"), "volta": OWN}
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from envs.arrays import FloatArray, Placements
-from envs.belief.score import PENALTY, score_and_violation
+from envs.belief.score import penalised, score_and_violation
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
 from envs.spec import ConfigurationSpace, Objective
@@ -41,9 +41,10 @@ def search(
     def evaluate(placements: Placements) -> FloatArray:
         logs = model.logarithms(context, placements)[0]
         score, violation = score_and_violation(model, logs, objective)
-        return np.asarray(score - PENALTY * np.maximum(violation + margin, 0.0))
+        return penalised(score, violation + margin)
 
-    first = [space.default().array()[None], random_placements(space, rng, 40 * starts)]
+    drawn = random_placements(space, rng, 40 * starts)
+    first = [space.default().array()[None], lean_placements(space), drawn]
     beam = valid(space, np.concatenate(first))
     worth = evaluate(beam)
     for _ in range(rounds):
@@ -65,6 +66,22 @@ def search(
         beam, worth = np.concatenate([beam, near]), np.concatenate([worth, value])
     every, value = np.concatenate([beam, *seen]), np.concatenate([worth, *worths])
     return every[np.argsort(-value, kind="stable")]
+
+
+def lean_placements(space: ConfigurationSpace) -> Placements:
+    """Return one instance of each tenant at the smallest batch [N, T, A, 2].
+
+    One tenant stands on any accelerator and all others together on any: tight limits leave little
+    else, and random settings seldom meet it.
+    """
+    tenants, accelerators = space.shape
+    found = np.zeros((tenants, accelerators, accelerators, tenants, accelerators, 2), np.int16)
+    one = np.array([1, space.batches[0]], np.int16)
+    for tenant, mine, theirs in np.ndindex(tenants, accelerators, accelerators):
+        found[tenant, mine, theirs, :, theirs] = one
+        found[tenant, mine, theirs, tenant] = 0
+        found[tenant, mine, theirs, tenant, mine] = one
+    return np.unique(found.reshape(-1, tenants, accelerators, 2), axis=0)
 
 
 def random_placements(

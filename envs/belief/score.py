@@ -10,6 +10,10 @@ from envs.spec import Objective, log_score, worst_margin
 #: throughput could bring.
 PENALTY = 6.0
 
+#: A further penalty of every violation (a logarithm): a limit that is broken by little would
+#: otherwise cost less than a faster configuration brings.
+STEP = 2.0
+
 #: The margin, in logarithms, of a configuration that nothing limits.
 UNLIMITED = 20.0
 
@@ -33,3 +37,8 @@ def score_and_violation(
         limits[-1] = np.inf
     score = log_score(logs, np.array(model.space.workload.weights))
     return score, np.maximum(worst_margin(logs, limits), -UNLIMITED)
+
+
+def penalised(score: FloatArray, beyond: FloatArray) -> Floats:
+    """Return scores [...] that fall where the worst margin `beyond` [...] lies above zero."""
+    return np.asarray(score - PENALTY * np.maximum(beyond, 0.0) - STEP * (beyond > 0.0))

@@ -7,7 +7,7 @@ import numpy as np
 
 from envs.arrays import Floats, Placements, Rows
 from envs.belief.local_search import search
-from envs.belief.score import PENALTY, score_and_violation
+from envs.belief.score import penalised, score_and_violation
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
 from envs.spec import ConfigurationSpace, Kind, Objective
@@ -53,7 +53,7 @@ def candidate_pool(
         logs = model.logarithms(draws.take(np.array([scout])), placements)[0]
         score, violation = score_and_violation(model, logs, objective)
         for margin in TIGHTER:
-            chosen.append(_best(score - PENALTY * np.maximum(violation + margin, 0.0), BEST))
+            chosen.append(_best(penalised(score, violation + margin), BEST))
         chosen.append(_best(-violation, SAFEST))
     return placements[np.unique(np.concatenate(chosen))]
 

@@ -32,9 +32,9 @@ TABLE = (
     Parameter("engine_slowdown", 1.5, 0.8, 4.0, 0.2,
               "GPU time of an engine as `trtexec` builds it over one of NVIDIA's submissions to "
               "MLPerf, where computing and not memory is the limit"),
-    Parameter("cuda_efficiency", 0.62, 0.05, 4.0, 0.15,
-              "share of the FP32 peak of the CUDA cores that large convolutions reach; above 1 where "
-              "TensorRT takes TF32 on Tensor Cores"),
+    Parameter("cuda_efficiency", 0.95, 0.05, 4.0, 0.15,
+              "share of the FP32 peak of the CUDA cores that large convolutions reach; above 1 "
+              "where TF32 on Tensor Cores takes their place"),
     Parameter("fp16_efficiency", 0.55, 0.05, 1.0, 0.15,
               "share of the FP16 peak that large convolutions reach on Tensor Cores"),
     Parameter("int8_efficiency", 0.55, 0.05, 1.0, 0.15,

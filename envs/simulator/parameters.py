@@ -24,17 +24,21 @@ NAMES = tuple(PARAMETERS)
 
 #: Software as values of parameters; the others stay as fitted. Engines of MLPerf submissions are
 #: the measure of `engine_slowdown`. `trtexec` queues batches ahead, so that its GPU never waits
-#: for the host. Eager PyTorch: read off ResNet-50, MobileNetV3 and YOLOv8n in FP32 on AGX Orin at
-#: batches 1 to 64 (dream-lab/pagoda), and such that ResNet-50 at batch 64 lies between its 334
-#: images/s, 375 (Juanx65/ArtTRT) and 415 (arXiv 2503.09546). Its kernels are not fused, so that
-#: they move several times the bytes, which `bandwidth_efficiency` stands for; launching one takes
-#: Python longer than running it at batch 1. Python handles one batch at a time (the interpreter's
-#: lock). A DLA engine fed with FP32 in linear formats loads the GPU by 30 % (NVIDIA developer
-#: forum, topic 219770).
+#: for the host. It lets FP32 engines use TF32, whose rate is read off ResNet-50 on AGX Orin
+#: (yyshin-katech/embedded-ai-quantization-guide); the engines of this project do not.
+#: Eager PyTorch is read off ResNet-50, MobileNetV3 and YOLOv8n in FP32 on AGX Orin at batches 1 to
+#: 64 (dream-lab/pagoda), such that ResNet-50 at batch 64 lies between its 334 images/s, 375
+#: (Juanx65/ArtTRT) and 415 (arXiv 2503.09546). Its kernels are not fused, so that they move
+#: several times the bytes, which `bandwidth_efficiency` stands for, and launching one takes Python
+#: longer than running it at batch 1. One thread at a time holds the interpreter's lock. A DLA
+#: engine fed with FP32 in linear formats loads the GPU by 30 % (NVIDIA developer forum, topic
+#: 219770).
+_QUEUED = {"host_us": 0.0, "launch_us": 0.0, "copy_gb_s": 200.0}
 SOFTWARE: dict[str, dict[str, float]] = {
     "tensorrt": {},
     "mlperf": {"engine_slowdown": 1.0},
-    "trtexec": {"host_us": 0.0, "launch_us": 0.0, "copy_gb_s": 200.0},
+    "trtexec": _QUEUED,
+    "trtexec_tf32": {**_QUEUED, "cuda_efficiency": 2.32},
     "pytorch": {
         "engine_slowdown": 1.0,
         "host_us": 7_000.0,
