@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from envs.arrays import FloatArray, Placements
+from envs.arrays import Floats, Placements
 from envs.belief.score import penalised, score_and_violation
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
@@ -36,9 +36,9 @@ def search(
     space = model.space
     known: dict[int, float] = {}
     seen: list[Placements] = []
-    worths: list[FloatArray] = []
+    worths: list[Floats] = []
 
-    def evaluate(placements: Placements) -> FloatArray:
+    def evaluate(placements: Placements) -> Floats:
         logs = model.logarithms(context, placements)[0]
         score, violation = score_and_violation(model, logs, objective)
         return penalised(score, violation + margin)

@@ -39,6 +39,6 @@ def score_and_violation(
     return score, np.maximum(worst_margin(logs, limits), -UNLIMITED)
 
 
-def penalised(score: FloatArray, beyond: FloatArray) -> Floats:
+def penalised(score: Floats, beyond: Floats) -> Floats:
     """Return scores [...] that fall where the worst margin `beyond` [...] lies above zero."""
     return np.asarray(score - PENALTY * np.maximum(beyond, 0.0) - STEP * (beyond > 0.0))

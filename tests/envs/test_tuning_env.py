@@ -62,7 +62,7 @@ def test_episodes_of_many_tenants(tenants: int) -> None:
     """Side by side with problems of one: what they do not have takes no part."""
     shares = [0.5, *[0.0] * (tenants - 2), 0.5]
     options = DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, tenants=shares)
-    mixed = SimulatedWorld(options, 12, 0)
+    mixed = SimulatedWorld(options, 4, 3)
     assert {spec.space.shape[0] for spec in mixed.specs} == {1, tenants}
     env = TuningVectorEnv(8, mixed, budget=5, changes=0.5)
     observations, _ = env.reset(seed=0)
