@@ -38,8 +38,6 @@ README_TUNERS = {
     "random": "random",
 }
 
-TABLE_BEGIN, TABLE_END = "<!-- table: begin -->", "<!-- table: end -->"
-
 #: Rows with the same metrics are shown side by side if there are at least this many.
 SIDE_BY_SIDE = 2
 
@@ -182,8 +180,14 @@ def readme_with_table(readme: str, transfer: Result) -> str:
     ]
     table = markdown_table(head, rows)
     note = f"`{transfer.command}`: {size}, commit `{transfer.commit}`."
-    if TABLE_BEGIN not in readme:
-        return readme
-    before, _, rest = readme.partition(TABLE_BEGIN)
-    _, _, after = rest.partition(TABLE_END)
-    return f"{before}{TABLE_BEGIN}\n\n{table}\n{note}\n\n{TABLE_END}{after}"
+    return between_marks(readme, "table", f"{table}\n{note}")
+
+
+def between_marks(page: str, name: str, text: str) -> str:
+    """Return the page with a text between the marks of a name; unchanged where it has no marks."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    if begin not in page:
+        return page
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
