@@ -213,7 +213,7 @@ def _published() -> list[str]:
 def _plot(pairs: list[tuple[Gains, Gains]], large: Gains) -> str:
     labels = [native.label for native, _ in pairs] + [large.label]
     with style():
-        figure, (rates, joules) = panels(2, 1.6 + 0.33 * len(labels), left=0.35, gap=0.03)
+        figure, (rates, joules) = panels(2, 1.6 + 0.33 * len(labels), left=0.375, gap=0.03)
         inks = dict(zip(SETS, COLOURS, strict=False))
         for row, (native, fallback) in enumerate(pairs):
             for name, colour in inks.items():
