@@ -24,7 +24,7 @@ try:
         ProblemSource,
         RecordedProblems,
     )
-    from tuner.agents.training import REFERENCE, AgentOptions
+    from tuner.agents.training import AgentOptions, on_twin
     from tuner.agents.twin_problems import TwinProblems
 except ModuleNotFoundError as error:  # the only module that imports torch, and it is a command
     print(f"error: {error.name} is not installed: pip install 'orin-tuner[train]'", file=sys.stderr)
@@ -106,9 +106,7 @@ def train(options: TrainCommand, stack: contextlib.ExitStack) -> tuple[ProblemSo
     if isinstance(source, TwinProblems):
         show_twin(source.report, source.trace.path.name)
     print(source.sentence)
-    chosen = options.agent
-    if options.twin and chosen.start is None:
-        chosen = replace(chosen, start=REFERENCE)
+    chosen = on_twin(options.agent) if options.twin else options.agent
     agent = plain(chosen)
     agent.pop("steps")  # a run may be made longer
     identity = source.identity | {"problems": options.problems, "seed": options.seed}

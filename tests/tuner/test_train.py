@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from envs.belief.features import FEATURES
+from envs.simulator.device_model import model_for
 from envs.traces.reader import Trace
 from tests.commands import CommandResult, call
+from tests.worlds import space, write_trace
+from tuner.agents.training import TWIN, AgentOptions, on_twin
 from tuner.policy.bundle import load_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +104,58 @@ def test_train_in_the_model_of_a_board_and_go_on(tmp_path: Path) -> None:
     other = train(*drawn, "agent.steps=8000", "draw.plain=0.5")
     assert other.returncode == 2
     assert "holds a training with another world, seed or agent" in other.stderr
+
+
+def test_train_on_a_twin_reports_on_held_out_rows_and_ends_in_a_bundle_that_knows_the_device(
+    tmp_path: Path,
+) -> None:
+    recording = write_trace(tmp_path / "half.parquet", space(), keep=0.4)
+    run = tmp_path / "run"
+    result = train(*on_trace(recording, run, 2000, "twin=true"))
+    assert result.returncode == 0, result.stderr
+    count = len(recording.rows)
+    said = f"SIMULATED by the device model, conditioned on {count} of its {count} configurations"
+    assert f"training on a twin of half.parquet: {said}; median error on" in result.stdout
+    assert "within the 90 % interval" in result.stdout
+    assert "variance removed" in result.stdout
+    told = json.loads((run / "twin.json").read_text())
+    assert [each["quantity"] for each in told["held_out"]] == ["throughput", "p99"]
+    assert said in (run / "report.html").read_text()
+    bundle = load_bundle(run / "policy.bundle")
+    assert bundle.provenance["origin"] == "simulated"
+    assert bundle.provenance["twin"] == told
+    assert bundle.provenance["agent"]["start"] == "reference"
+    assert bundle.provenance["agent"]["learning_rate"] == 1e-4
+    assert bundle.twin is not None
+    assert bundle.twin.informed(model_for(recording.space)).unknowns is bundle.twin.unknowns
+
+    again = train(*on_trace(recording, run, 4000, "twin=true"))
+    assert again.returncode == 0, again.stderr
+    assert load_bundle(run / "policy.bundle").provenance["steps"] >= 4000
+    plain = train(*on_trace(recording, run, 4000))
+    assert plain.returncode == 2
+    assert "holds a training with another world, seed or agent" in plain.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("trace=resnet50", "runtime=replayed")])
+def test_a_twin_needs_a_recording_and_no_runtime(more: tuple[str, ...], tmp_path: Path) -> None:
+    result = train("twin=true", f"run_dir={tmp_path}", *more)
+    assert result.returncode == 2
+    assert "twin=true needs a recording and no runtime" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_layers_of_another_network_make_no_twin(trace: Trace, small_onnx: Path) -> None:
+    result = train(f"trace={trace.path}", "twin=true", f"network=[{small_onnx}]")
+    assert result.returncode == 2
+    assert "was recorded with small" in result.stderr or "was recorded with net0" in result.stderr
+
+
+def test_what_was_left_at_its_default_is_set_for_a_twin() -> None:
+    assert on_twin(AgentOptions(hidden=16)) == AgentOptions(hidden=16, **TWIN)
+    assert on_twin(AgentOptions(steps=500)).steps == 500
+    assert on_twin(AgentOptions(start="my.bundle")).start == "my.bundle"
+    assert on_twin(AgentOptions(start="scratch")) == AgentOptions(start="scratch")
 
 
 def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(

@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -41,8 +41,8 @@ class AgentOptions:
             more than the same after eight.
         threads: of torch.
         start: a policy bundle to start from, `reference` for the one that comes with the project;
-            its width replaces `hidden`. None starts from scratch, and on a twin from the reference;
-            `scratch` starts from scratch there, too.
+            its width replaces `hidden`. None starts from scratch; `scratch` does so on a twin too,
+            where everything else is by default as in `on_twin`.
     """
 
     steps: int = 300_000
@@ -83,6 +83,22 @@ class AgentOptions:
         for key in ("changes", "gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, key) <= 1.0:
                 raise OptionError(f"agent.{key}={getattr(self, key)} must lie in 0..1")
+
+
+#: Options of a training on a twin. What the recording told is in the belief already, and a policy
+#: that knows the model gains nothing from more steps or larger ones.
+TWIN: dict[str, Any] = {"start": REFERENCE, "steps": 100_000, "learning_rate": 1e-4}
+
+
+def on_twin(options: AgentOptions) -> AgentOptions:
+    """Return the options for a twin: those of `TWIN` replace what was left at its default."""
+    if options.start == SCRATCH:
+        return options
+    default = AgentOptions()
+    left = {
+        key: value for key, value in TWIN.items() if getattr(options, key) == getattr(default, key)
+    }
+    return replace(options, **left)
 
 
 def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
