@@ -91,6 +91,15 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "twin",
+        "twin",
+        "Keeps 40 rows of a recording at random, conditions the device model on them, trains in "
+        "it, and tunes with every configuration of the recording to choose from. Errors of the "
+        "twin are on rows that it did not see.",
+        "simulated and replayed",
+        short=_options("--quick"),
+    ),
+    Benchmark(
         "live_grid",
         "live_grid",
         "Measures every configuration of a small space on this computer, lets the policy tune live "

@@ -112,9 +112,11 @@ class Recorded:
         return np.expm1(error), inside
 
 
-def trained(recorded: Recorded, seed: int, run: Path) -> Path:
+def trained(recorded: Recorded, problems: int, seed: int, run: Path) -> Path:
     """Train on the twin of some rows as `tuner.train` does, and return the bundle."""
-    command = TrainCommand(trace=str(recorded.part.path), twin=True, seed=seed, run_dir=str(run))
+    command = TrainCommand(
+        trace=str(recorded.part.path), twin=True, problems=problems, seed=seed, run_dir=str(run)
+    )
     with contextlib.ExitStack() as stack, contextlib.redirect_stdout(io.StringIO()):
         return train(command, stack)[1]
 
@@ -217,11 +219,12 @@ def main() -> int:
     arguments.add_argument("--rows", type=int, default=40, help="rows kept of each grid")
     arguments.add_argument("--recordings", type=int, help="choices of rows (default: 5)")
     arguments.add_argument("--objectives", type=int, default=30, help="limits for each of them")
-    arguments.add_argument("--quick", action="store_true", help="2 choices of rows")
+    arguments.add_argument("--quick", action="store_true", help="2 choices of rows, 120 problems")
     given = arguments.parse_args()
     for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(library, "1")  # the worker processes read it: one core each
     recordings = given.recordings or (2 if given.quick else 5)
+    problems = 120 if given.quick else TrainCommand.problems
     figures: list[Figure] = []
     sentences = []
     for grid in GRIDS:
@@ -236,7 +239,7 @@ def main() -> int:
                 names = quantities(twin.model)
                 for kept, new in zip((errors, inside), recorded.unseen(twin), strict=True):
                     kept.append(new)
-                bundle = trained(recorded, seed, Path(folder) / f"run{seed}")
+                bundle = trained(recorded, problems, seed, Path(folder) / f"run{seed}")
                 options = (given.bundle, given.objectives, 1000 + seed)
                 found.append(compared(recorded, twin, bundle, *options))
                 advance(f"choice {seed + 1}")

@@ -1,5 +1,6 @@
 """Tune from Python: `optimize` finds the best configuration of a device within limits."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Union, cast
@@ -11,10 +12,12 @@ from envs.simulator.device_model import WINDOW_S
 from envs.spec import Configuration, Objective, Outcome
 from tuner.device import Device, open_device, serve_options
 from tuner.options import ServeOptions, reference_bundle
-from tuner.policy.bundle import load_bundle
+from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Tuner
 from tuner.tuning import FEWEST, Answer, tune
+
+_log = logging.getLogger(__name__)
 
 #: Measurements of `optimize`, the confirmation included, where nothing else is said.
 MEASUREMENTS = 8
@@ -132,10 +135,17 @@ def _factory(tuner: Tuner | TunerFactory | None, bundle: str | Path | None) -> T
     """Return a function that makes the tuner of a problem; a wrong bundle is found here."""
     if tuner is None:
         loaded = load_bundle(Path(bundle) if bundle else reference_bundle())
-        return lambda problem: LearnedTuner(loaded, problem)
+        return lambda problem: _learned(loaded, problem)
     if bundle is not None:
         raise OptionError("give either a bundle or a tuner, not both")
     if isinstance(tuner, type) or not hasattr(tuner, "ask"):
         return cast(TunerFactory, tuner)
     given = cast(Tuner, tuner)
     return lambda problem: given
+
+
+def _learned(bundle: Bundle, problem: Problem) -> LearnedTuner:
+    """Return the tuner of a bundle, and say whether a recording it was trained on counts here."""
+    if bundle.twin is not None and problem.model is not None:
+        _log.info("%s", bundle.twin.remark(problem.model))
+    return LearnedTuner(bundle, problem)

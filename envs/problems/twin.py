@@ -23,6 +23,7 @@ from envs.simulator.parameter_table import TABLE
 from envs.simulator.parameters import NAMES, drawn
 from envs.simulator.tables import position_of
 from envs.traces.reader import Trace
+from envs.traces.schema import STAND_INS
 
 #: Parts of a recording that are held out in turn; one row each where there are fewer than ENOUGH.
 FOLDS, ENOUGH = 5, 10
@@ -130,7 +131,8 @@ def twin_of(
     recording = recording_of(trace)
     twin = conditioned(model, recording)
     progress()
-    held_out, folds = cross_validated(model, recording, progress)
+    latency = STAND_INS.get(trace.latency, "p99")
+    held_out, folds = cross_validated(model, recording, latency, progress)
     return Twin(twin, len(recording), len(trace.rows), folds, held_out, moved(twin))
 
 
@@ -167,9 +169,18 @@ def _folds(rows: int) -> int:
 
 
 def cross_validated(
-    model: DeviceModel, recording: Recording, progress: Callable[[], object] = lambda: None
+    model: DeviceModel,
+    recording: Recording,
+    latency: str = "p99",
+    progress: Callable[[], object] = lambda: None,
 ) -> tuple[tuple[HeldOut, ...], int]:
     """Hold out parts of a recording in turn, and predict them from the rest.
+
+    Args:
+        model: before the recording.
+        recording: of its device.
+        latency: name of the quantity that stands where the 99th percentile does.
+        progress: called after each fit.
 
     Returns:
         The errors of each quantity that was read, and the number of parts.
@@ -184,7 +195,7 @@ def cross_validated(
         inside[:, held] = np.abs(errors[:, held]) <= NINETY * spread
         progress()
     before = recording.logs - model.logarithms(model.nominal(), recording.placements)[0]
-    return errors_of(model, errors, inside, before), folds
+    return errors_of(quantities(model, latency), errors, inside, before), folds
 
 
 def predicted(twin: DeviceModel, recording: Recording) -> tuple[FloatArray, FloatArray]:
@@ -196,18 +207,18 @@ def predicted(twin: DeviceModel, recording: Recording) -> tuple[FloatArray, Floa
 
 
 def errors_of(
-    model: DeviceModel, errors: FloatArray, inside: BoolArray, before: FloatArray
+    names: list[str], errors: FloatArray, inside: BoolArray, before: FloatArray
 ) -> tuple[HeldOut, ...]:
     """Return a summary of each quantity that was read.
 
     Args:
-        model: of the device.
+        names: [Q] of the quantities.
         errors: [Q, N] of logarithms, NaN for what was not read.
         inside: [Q, N], True within the interval.
         before: [Q, N] errors without the recording.
     """
     found = []
-    for name, error, within, other in zip(quantities(model), errors, inside, before, strict=True):
+    for name, error, within, other in zip(names, errors, inside, before, strict=True):
         read = np.isfinite(error)
         if read.any():
             relative = np.expm1(np.abs(error[read]))
@@ -218,11 +229,11 @@ def errors_of(
     return tuple(found)
 
 
-def quantities(model: DeviceModel) -> list[str]:
+def quantities(model: DeviceModel, latency: str = "p99") -> list[str]:
     """Return the names of the quantities [Q]."""
     names = model.space.workload.names
     of = [""] if len(names) == 1 else [f" of {name}" for name in names]
-    return [*(f"throughput{each}" for each in of), *(f"p99{each}" for each in of), "power"]
+    return [*(f"throughput{each}" for each in of), *(f"{latency}{each}" for each in of), "power"]
 
 
 def moved(twin: DeviceModel) -> tuple[Moved, ...]:

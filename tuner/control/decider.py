@@ -1,5 +1,7 @@
 """Decide what to measure next, and what to serve, while conditions change."""
 
+import logging
+
 from envs.arrays import Placements
 from envs.problems.problem import WIDE, shortlist_problem
 from envs.spec import Configuration, Objective, Outcome
@@ -8,6 +10,8 @@ from tuner.policy.bundle import Bundle
 from tuner.policy.online_tuner import OnlineTuner
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from tuner.policy.window_history import DeviceHistory
+
+_log = logging.getLogger(__name__)
 
 
 class Decider:
@@ -43,6 +47,8 @@ class Decider:
         self._thresholds = thresholds
         self._history = DeviceHistory(thresholds)
         self._measured: set[Configuration] = set()
+        if bundle.twin is not None:
+            _log.info("%s", bundle.twin.remark(model_at(rates_ips)))
         self._vain_searches = 0  # times in a row that nothing was worth measuring
         self._serving: Configuration | None = None
         self._served_periods = 0  # before the last one, in a row

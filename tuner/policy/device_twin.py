@@ -40,11 +40,24 @@ class DeviceTwin:
         assert model.unknowns is not None, "it was conditioned"
         return cls(model.space.device.name, fingerprint(model), model.unknowns)
 
+    def fits(self, model: DeviceModel) -> bool:
+        """Return True if the model is of the recorded device, its networks and batch sizes."""
+        known, quantities = self.unknowns, 2 * model.space.shape[0] + 1
+        sizes = (len(known.mean), len(known.discrepancy)) == (model.unknown_count, quantities)
+        return sizes and fingerprint(model) == self.fingerprint
+
+    def remark(self, model: DeviceModel) -> str:
+        """Return a sentence on whether the recording tells anything of this device."""
+        if self.fits(model):
+            return f"the belief starts from a recording of {self.device}"
+        return (
+            f"the policy was trained on a twin of {self.device}, with other networks, layers, batch"
+            " sizes or another power mode: what its recording told is not used here"
+        )
+
     def informed(self, model: DeviceModel) -> DeviceModel:
         """Return the model with what the recording told; any other device's stays as it is."""
-        known, tenants = self.unknowns, model.space.shape[0]
-        fits = len(known.mean) == model.unknown_count and len(known.discrepancy) == 2 * tenants + 1
-        if model.unknowns is not None or not fits or fingerprint(model) != self.fingerprint:
+        if model.unknowns is not None or not self.fits(model):
             return model
         return replace(model, unknowns=self.unknowns)
 

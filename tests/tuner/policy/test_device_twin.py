@@ -61,6 +61,8 @@ def test_any_other_device_is_believed_as_before(
     other = model_for(space(batches=(1, 2)))
     assert knowing.twin is not None
     assert knowing.twin.informed(other) is other
+    assert "is not used here" in knowing.twin.remark(other)
+    assert "starts from a recording" in knowing.twin.remark(model_for(trace.space))
     own = model_for(trace.space)
     informed = knowing.twin.informed(own)
     assert informed.unknowns is knowing.twin.unknowns
