@@ -178,7 +178,7 @@ def error_figures(
     for name, error, within in zip(names, errors, inside, strict=True):
         read = np.isfinite(error)
         if not read.any():
-            rows.append([name, "0", "", "", ""])
+            rows.append([f"{name}: none was recorded", "0", "", "", ""])
             continue
         values = {
             "median error on unseen rows": 100 * float(np.median(error[read])),

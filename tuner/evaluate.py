@@ -39,7 +39,6 @@ from tuner.policy.learned import LearnedTuner
 from tuner.search.oracle import Oracle
 from tuner.search.protocol import Tuner
 from tuner.search.registry import make_search
-from tuner.twin_report import twin_sentence
 
 #: Searches to compare with everywhere, and the vendor's order on plain computers and on boards.
 SEARCHES = ("random", "hill_climb", "tpe", "gp", "gradient", "model_argmax", "model_refit")
@@ -151,6 +150,7 @@ def evaluate(
     options: EvaluationOptions,
     out: Path,
     live: LiveOptions | None = None,
+    about: str = "",
 ) -> Report:
     """Compare policy bundles with searches; write report.html and two CSV files into `out`.
 
@@ -160,6 +160,7 @@ def evaluate(
         options: how to compare.
         out: the folder.
         live: the live check; None for none.
+        about: a sentence for the report, on where the policies come from.
 
     Raises:
         OptionError, TraceError, BundleError, StorageError: before the comparison, where possible.
@@ -188,7 +189,7 @@ def evaluate(
         }
     notes = [remark(trace)] if trace is not None else []
     notes += [learned_from(name, bundle, trace) for name, bundle in bundles.items()]
-    note = " ".join(filter(None, notes))
+    note = " ".join(filter(None, [*notes, about]))
     html = write_report(out / "report.html", comparison, trace, provenance=provenance, note=note)
     csv = write_summary_csv(out / "summary.csv", summaries(comparison))
     write_runs_csv(out / "runs.csv", comparison)
@@ -212,8 +213,8 @@ def learned_from(name: str, bundle: Bundle, trace: Trace | None) -> str:
         where = "this very trace, with other limits"
     else:
         where = f"another trace, {source.get('name', 'unknown')}"
-    if twin := bundle.provenance.get("twin"):
-        where = f"a twin of {where} ({twin_sentence(twin)})"
+    if bundle.twin is not None:
+        where = f"a twin of {where} (simulated), and is told what was recorded"
     return (
         f"The {name} was trained on {where}; the searches start from nothing, or (model_...) from"
         " the device model."

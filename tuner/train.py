@@ -14,7 +14,7 @@ from tuner.device import open_device
 from tuner.evaluate import EvaluationOptions, evaluate, show, trace_cases
 from tuner.evaluation.simulated import simulated_cases
 from tuner.options import ServeOptions, plain
-from tuner.twin_report import show_twin
+from tuner.twin_report import show_twin, twin_sentence
 
 try:
     from tuner.agents.run import open_run, train_in
@@ -165,12 +165,15 @@ def compare(source: ProblemSource, options: TrainCommand, bundle: Path) -> None:
             f" policy with python -m tuner.tune --bundle {bundle} --network ..."
         )
         return
+    about = ""
+    if isinstance(source, TwinProblems):
+        about = f"The twin: {twin_sentence(source.report)}."
     if isinstance(source, RecordedProblems):
         cases: Any = trace_cases(source.trace, given)
     else:  # small parts of spaces are for learning quickly; whole ones are compared
         draw = replace(options.draw, small_spaces=0.0)
         cases = simulated_cases(draw, given.objectives, given.seed)
-    show(evaluate(cases, {"policy": bundle}, given, Path(options.run_dir)))
+    show(evaluate(cases, {"policy": bundle}, given, Path(options.run_dir), about=about))
 
 
 if __name__ == "__main__":

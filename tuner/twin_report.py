@@ -2,24 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from envs.files import write_text
 from envs.problems.twin import Twin
 from tuner.console import table
 
 
-def twin_sentence(told: dict[str, Any]) -> str:
-    """Return a sentence from `Twin.to_dict`, which bundles carry as well.
-
-    It says what was simulated, and how far that is off on held-out rows.
-    """
-    rows = f"{told['rows']} of its {told['recorded']} configurations"
-    errors = ", ".join(
-        f"{100 * each['median']:.1f} % in {each['quantity']}" for each in told["held_out"]
-    )
+def twin_sentence(twin: Twin) -> str:
+    """Say what was simulated, and how far that is off on held-out rows."""
+    errors = ", ".join(f"{100 * each.median:.1f} % in {each.quantity}" for each in twin.held_out)
     tested = f"median error on held-out rows {errors}" if errors else "no row could be held out"
-    return f"SIMULATED by the device model, conditioned on {rows}; {tested}"
+    return (
+        f"SIMULATED by the device model over all {twin.space:,} configurations of the space,"
+        f" conditioned on {twin.rows} of the {twin.recorded} recorded ones; {tested}"
+    )
 
 
 def show_twin(twin: Twin, name: str) -> None:
@@ -29,7 +25,7 @@ def show_twin(twin: Twin, name: str) -> None:
         twin: to report on.
         name: of the recording.
     """
-    print(f"twin of {name}: {twin_sentence(twin.to_dict())}")
+    print(f"twin of {name}: {twin_sentence(twin)}")
     if twin.held_out:
         table(
             [

@@ -92,6 +92,7 @@ class Twin:
         model: the conditioned model over the whole space, recorded or not.
         rows: configurations it was conditioned on.
         recorded: configurations that the recording holds.
+        space: configurations of the whole space, from which problems are drawn.
         folds: how many times a part of them was held out.
         held_out: the errors on those parts.
         moved: parameters that moved most, the farthest first.
@@ -100,6 +101,7 @@ class Twin:
     model: DeviceModel
     rows: int
     recorded: int
+    space: int
     folds: int
     held_out: tuple[HeldOut, ...]
     moved: tuple[Moved, ...]
@@ -133,7 +135,8 @@ def twin_of(
     progress()
     latency = STAND_INS.get(trace.latency, "p99")
     held_out, folds = cross_validated(model, recording, latency, progress)
-    return Twin(twin, len(recording), len(trace.rows), folds, held_out, moved(twin))
+    size = len(trace.space.catalogue) if trace.space.enumerable else trace.space.combinations
+    return Twin(twin, len(recording), len(trace.rows), size, folds, held_out, moved(twin))
 
 
 def fits_of(trace: Trace) -> int:

@@ -114,7 +114,10 @@ def test_train_on_a_twin_reports_on_held_out_rows_and_ends_in_a_bundle_that_know
     result = train(*on_trace(recording, run, 2000, "twin=true"))
     assert result.returncode == 0, result.stderr
     count = len(recording.rows)
-    said = f"SIMULATED by the device model, conditioned on {count} of its {count} configurations"
+    said = (
+        "SIMULATED by the device model over all 99 configurations of the space,"
+        f" conditioned on {count} of the {count} recorded ones"
+    )
     assert f"training on a twin of half.parquet: {said}; median error on" in result.stdout
     assert "within the 90 % interval" in result.stdout
     assert "variance removed" in result.stdout

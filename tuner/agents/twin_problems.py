@@ -36,7 +36,7 @@ class TwinProblems(RecordedProblems):
             self.report = twin_of(trace, layers, advance)
         self.twin = DeviceTwin.of(self.report.model)
         told = self.report.to_dict()
-        self.sentence = f"training on a twin of {trace.path.name}: {twin_sentence(told)}"
+        self.sentence = f"training on a twin of {trace.path.name}: {twin_sentence(self.report)}"
         if remark(trace):
             self.sentence += f"\n{remark(trace)}"
         self.identity |= {"twin": self.twin.fingerprint}

@@ -39,7 +39,7 @@ def test_a_twin_predicts_what_nobody_recorded(twin: Twin, trace: Trace) -> None:
 
 
 def test_the_report_is_of_rows_that_were_held_out(twin: Twin) -> None:
-    assert (twin.rows, twin.recorded, twin.folds) == (30, 30, 5)
+    assert (twin.rows, twin.recorded, twin.space, twin.folds) == (30, 30, 99, 5)
     assert [each.quantity for each in twin.held_out] == ["throughput", "p99"], "no power was read"
     for each in twin.held_out:
         assert each.rows == 30
