@@ -29,7 +29,7 @@ class Parameter:
 # fmt: off
 #: Name, nominal value, low, high and spread of each, in the order of every parameter vector.
 TABLE = (
-    Parameter("engine_slowdown", 1.5, 0.8, 4.0, 0.2,
+    Parameter("engine_slowdown", 1.5, 0.8, 4.0, 0.25,
               "GPU time of an engine as `trtexec` builds it over one of NVIDIA's submissions to "
               "MLPerf, where computing and not memory is the limit"),
     Parameter("cuda_efficiency", 0.95, 0.05, 4.0, 0.15,
@@ -75,9 +75,9 @@ TABLE = (
     Parameter("dla_hold", 0.2, 0.0, 1.0, 0.3,
               "share of its DLA time in which an engine in linear formats holds the GPU: kernels "
               "around the DLA, and the turn of its stream"),
-    Parameter("slice_ms", 1.5, 0.0, 20.0, 0.3,
+    Parameter("slice_ms", 1.5, 0.0, 20.0, 0.5,
               "how long an engine on a DLA waits for each of its turns on a busy GPU [ms]"),
-    Parameter("switch_ms", 0.1, 0.0, 5.0, 0.3,
+    Parameter("switch_ms", 0.1, 0.0, 5.0, 0.5,
               "GPU time that such a turn costs beside its kernels [ms]"),
     Parameter("share_gain", 0.05, 0.0, 1.0, 0.5,
               "how much of the floors of one instance's kernels another one can use"),
