@@ -9,6 +9,9 @@ from envs.simulator.tables import Contexts
 from envs.spec import ConfigurationSpace, Objective
 from envs.spec.validity import VALID, judge
 
+#: At most so many settings with one instance a tenant are tried.
+SINGLES = 4096
+
 
 def search(
     model: DeviceModel,
@@ -44,7 +47,7 @@ def search(
         return penalised(score, violation + margin)
 
     drawn = random_placements(space, rng, 40 * starts)
-    first = [space.default().array()[None], lean_placements(space), drawn]
+    first = [space.default().array()[None], single_placements(space), drawn]
     beam = valid(space, np.concatenate(first))
     worth = evaluate(beam)
     for _ in range(rounds):
@@ -68,20 +71,17 @@ def search(
     return every[np.argsort(-value, kind="stable")]
 
 
-def lean_placements(space: ConfigurationSpace) -> Placements:
-    """Return one instance of each tenant at the smallest batch [N, T, A, 2].
+def single_placements(space: ConfigurationSpace) -> Placements:
+    """Return settings of one instance a tenant at the smallest batch, at most `SINGLES`.
 
-    One tenant stands on any accelerator and all others together on any: tight limits leave little
-    else, and random settings seldom meet it.
+    Tight limits leave little else, and random settings seldom meet it.
     """
     tenants, accelerators = space.shape
-    found = np.zeros((tenants, accelerators, accelerators, tenants, accelerators, 2), np.int16)
-    one = np.array([1, space.batches[0]], np.int16)
-    for tenant, mine, theirs in np.ndindex(tenants, accelerators, accelerators):
-        found[tenant, mine, theirs, :, theirs] = one
-        found[tenant, mine, theirs, tenant] = 0
-        found[tenant, mine, theirs, tenant, mine] = one
-    return np.unique(found.reshape(-1, tenants, accelerators, 2), axis=0)
+    count = min(accelerators**tenants, SINGLES)
+    where = np.arange(count)[:, None] // accelerators ** np.arange(tenants) % accelerators
+    single = np.zeros((count, tenants, accelerators, 2), dtype=np.int16)
+    single[np.arange(count)[:, None], np.arange(tenants), where] = (1, space.batches[0])
+    return single
 
 
 def random_placements(

@@ -60,9 +60,9 @@ def action_of(env: TuningEnv, configuration: Configuration) -> np.int64:
 @pytest.mark.parametrize("tenants", [3, 5])
 def test_episodes_of_many_tenants(tenants: int) -> None:
     """Side by side with problems of one: what they do not have takes no part."""
-    shares = [0.5, *[0.0] * (tenants - 2), 0.5]
+    shares = [0.3, *[0.0] * (tenants - 2), 0.7]
     options = DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, tenants=shares)
-    mixed = SimulatedWorld(options, 4, 3)
+    mixed = SimulatedWorld(options, 5, 0)
     assert {spec.space.shape[0] for spec in mixed.specs} == {1, tenants}
     env = TuningVectorEnv(8, mixed, budget=5, changes=0.5)
     observations, _ = env.reset(seed=0)

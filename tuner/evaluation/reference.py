@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from envs.arrays import Placements
-from envs.belief.local_search import random_placements, search, valid
+from envs.belief.local_search import random_placements, search, single_placements, valid
 from envs.problems.simulated_world import DETECTABLE_SIGMAS
 from envs.simulator.device_model import DeviceModel, noise_spread
 from envs.simulator.tables import Contexts
@@ -15,8 +15,8 @@ from tuner.evaluation.cases import Best
 #: Local searches in a space too large to list, each with these margins inside the limits.
 RESTARTS, RESTART_MARGINS = 3, (0.0, 0.1, 0.5)
 
-#: At most so many configurations with one instance a tenant, and so many random ones, are tried.
-SINGLES, RANDOM = 4096, 2000
+#: So many random configurations are tried.
+RANDOM = 2000
 
 
 def exhaustive(
@@ -51,13 +51,8 @@ def searched(
 ) -> Best:
     """Return the best configuration that local searches of the truth come across."""
     space = model.space
-    tenants, accelerators = space.shape
-    count = min(accelerators**tenants, SINGLES)
-    where = np.arange(count)[:, None] // accelerators ** np.arange(tenants) % accelerators
-    single = np.zeros((count, tenants, accelerators, 2), dtype=np.int16)
-    single[np.arange(count)[:, None], np.arange(tenants), where] = (1, space.batches[0])
     seen = [
-        valid(space, single),
+        valid(space, single_placements(space)),
         valid(space, random_placements(space, np.random.default_rng(0), RANDOM)),
     ]
     for restart in range(restarts):
