@@ -70,6 +70,7 @@ class Phases(NamedTuple):
         gpu_s: [T, X, B] on the GPU.
         dla_s: [T, X, B] on the DLA.
         exclusive_s: [T, X, B] GPU time that a batch takes from everybody else.
+        switching_s: [T, X, B] the same that its turns on the GPU cost beside their kernels.
         round_s: [T, X, B] the shortest cycle, see `dla_round_s`.
         unused: [T, X, B], 1 where there is no instance, else 0.
         stretch: [T, X, B] the factor on the GPU's part before the GPU is full.
@@ -81,6 +82,7 @@ class Phases(NamedTuple):
     gpu_s: Single
     dla_s: Single
     exclusive_s: Single
+    switching_s: Single
     round_s: Single
     unused: Single
     stretch: Single
@@ -133,6 +135,7 @@ def phases_of(served: Served, scalars: Scalars) -> Phases:
         gpu_s=full.gpu_s * crowd,
         dla_s=dla_s,
         exclusive_s=full.exclusive_s * (crowd * threads * alone),
+        switching_s=np.zeros_like(number),
         round_s=dla_round_s(number * dla_s),
         unused=(number == 0).astype(np.float32),
         stretch=np.broadcast_to(alone, number.shape),
@@ -174,10 +177,9 @@ def with_waits(served: Served, phases: Phases, cycle_s: Single, scalars: Scalars
     busy = np.minimum(on_gpu, 1)
     slice_s = busy * scalars["slice_s"] + (on_dla * other_s)[::-1] * (1 - busy)
     wait_s[:, DLA] += turns * slice_s
-    switching = turns * scalars["switch_s"] * np.minimum(on_gpu + on_dla[::-1], 1)
-    exclusive_s = phases.exclusive_s.copy()
-    exclusive_s[:, DLA] += switching
-    return phases._replace(host_s=full.host_s + wait_s, stretch=stretch, exclusive_s=exclusive_s)
+    switching_s = np.zeros_like(number)
+    switching_s[:, DLA] = turns * scalars["switch_s"] * np.minimum(on_gpu + on_dla[::-1], 1)
+    return phases._replace(host_s=full.host_s + wait_s, stretch=stretch, switching_s=switching_s)
 
 
 def dla_round_s(work_s: Single) -> Single:
@@ -204,7 +206,7 @@ def cycles(
         cycle_s = np.maximum(free_s, phases.round_s) + phases.unused
         if step == steps:
             break
-        use = served.instances * phases.exclusive_s / cycle_s
+        use = served.instances * (phases.exclusive_s + phases.switching_s) / cycle_s
         total = use.sum(axis=(0, 1))
         steep = use * phases.gpu_s / cycle_s
         falling = (steep * (free_s >= phases.round_s)).sum(axis=(0, 1))
