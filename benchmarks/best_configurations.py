@@ -58,7 +58,8 @@ def counted(count: int, seed: int = 1000) -> dict[str, float]:
                 found.append(kinds(case))
             advance(case.name)
     return {
-        name: float(np.mean([each[name] for each in found])) * (1 if name == "GPU instances" else 100)
+        name: float(np.mean([each[name] for each in found]))
+        * (1 if name == "GPU instances" else 100)
         for name in found[0]
     }
 
@@ -72,12 +73,17 @@ def main() -> int:
     print(f"Best configurations of {given.cases} problems (simulated)")
     table(
         ["the best configuration has", "before", "now"],
-        [[name, f"{BEFORE.get(name, np.nan):.1f}", f"{value:.1f}"] for name, value in after.items()],
+        [
+            [name, f"{BEFORE.get(name, np.nan):.1f}", f"{value:.1f}"]
+            for name, value in after.items()
+        ],
     )
     figures: list[Figure] = []
     for name, value in after.items():
         unit = "" if name == "GPU instances" else "%"
-        figures.append(figure(f"best configurations with {name}: before", BEFORE.get(name, np.nan), unit))
+        figures.append(
+            figure(f"best configurations with {name}: before", BEFORE.get(name, np.nan), unit)
+        )
         figures.append(figure(f"best configurations with {name}: now", value, unit))
     return report(figures, given.json)
 

@@ -5,16 +5,12 @@ import numpy as np
 from envs.arrays import Floats
 
 
-def factor(
-    samples: Floats, directions: int, discrepancy: float | Floats
-) -> tuple[Floats, Floats, Floats]:
+def factor(samples: Floats, directions: int) -> tuple[Floats, Floats, Floats]:
     """Return mean [Q, M], loadings [R, Q x M] and residual variance [Q, M] of logarithms.
 
     Args:
         samples: [C, Q, M]; a quantity that is NaN gets a mean and loadings of zero.
         directions: R, how many to keep.
-        discrepancy: standard deviation of the errors that all samples share, one or [Q]; it counts
-            as residual.
     """
     count = len(samples)
     values = np.where(np.isfinite(samples), samples, 0.0)
@@ -31,5 +27,4 @@ def factor(
         padding = np.zeros((directions - len(loadings), loadings.shape[1]))
         loadings = np.concatenate([loadings, padding])
     residual = (centred**2).sum(axis=0) - (loadings**2).sum(axis=0)
-    own = np.reshape(discrepancy, (-1, 1)) ** 2
-    return mean, loadings, np.maximum(residual, 0.0).reshape(mean.shape) + own
+    return mean, loadings, np.maximum(residual, 0.0).reshape(mean.shape)

@@ -112,7 +112,8 @@ def prior_of(
         chosen = np.concatenate([np.stack(first), chosen[~again]])
     placements = chosen[:size]
     samples = model.logarithms(model.drawn(rng, BELIEF_DRAWS), placements)
-    mean, loadings, residual = factor(samples, DIRECTIONS, model.discrepancy)
+    mean, loadings, residual = factor(samples, DIRECTIONS)
+    residual = residual + model.own_departures(placements)[1]
     fitted = model.logarithms(model.nominal(), placements)[0, : model.space.shape[0]]
     median = np.exp(np.median(fitted, axis=1))
     prior = Prior(placements, mean, loadings, residual, median)

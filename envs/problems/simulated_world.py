@@ -169,8 +169,8 @@ def simulated(
     truths = Contexts.stack([problem.truth, disturbed(problem.truth, rng), others])
     outcomes = model.logarithms(truths, prior.placements)
     if model.unknowns is not None:  # what was recorded told how far configurations depart
-        departures = rng.standard_normal(outcomes.shape)
-        outcomes += model.unknowns.discrepancy[:, None] * departures
+        _, variance = model.own_departures(prior.placements)
+        outcomes += np.sqrt(variance) * rng.standard_normal(outcomes.shape)
     _, violation = score_and_violation(model, outcomes, problem.objective)
     noise = prior.noise()
     detectable = DETECTABLE_SIGMAS * np.sqrt(noise[model.space.shape[0] :].max())

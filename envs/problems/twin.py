@@ -205,7 +205,7 @@ def predicted(twin: DeviceModel, recording: Recording) -> tuple[FloatArray, Floa
     """Return mean and standard deviation [Q, N] of windows of the configurations recorded."""
     contexts = twin.drawn(np.random.default_rng(0), DRAWS)
     logs = twin.logarithms(contexts, recording.placements)
-    own = np.reshape(twin.discrepancy, (-1, 1)) ** 2
+    _, own = twin.own_departures(recording.placements)
     return logs.mean(axis=0), np.sqrt(logs.var(axis=0) + own + recording.noise)
 
 

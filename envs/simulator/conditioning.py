@@ -76,7 +76,9 @@ def conditioned(model: DeviceModel, recording: Recording) -> DeviceModel:
         along = slopes @ directions.T
         leverage = (slopes**2).sum(axis=1) - (along**2 * (1.0 - spread**2)).sum(axis=1)
         discrepancy = fit.discrepancy(mean, leverage, quantities)
-    return replace(model, unknowns=Unknowns(mean, directions, spread, discrepancy))
+    departures, left = fit.departures(mean, discrepancy)
+    known = Unknowns(mean, directions, spread, discrepancy, recording.placements, departures, left)
+    return replace(model, unknowns=known)
 
 
 def _narrowed(slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -128,6 +130,24 @@ class _Fit:
         """Return what the model gives for unknowns [C, D], [C, Y]."""
         logs = self._model.logarithms(self._model.contexts_from(unknowns), self._placements)
         return np.nan_to_num(logs.reshape(len(unknowns), -1)[:, self._read], neginf=-20.0)
+
+    def departures(self, at: FloatArray, discrepancy: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return by how much recorded configurations depart from the model, and its variance.
+
+        Args:
+            at: [D], the unknowns of the model.
+            discrepancy: [Q], how far any configuration departs.
+
+        Returns:
+            [Q, N] each; what was not read departs by nobody knows how much.
+        """
+        shape = (len(discrepancy), len(self._placements))
+        mean, left = np.zeros(shape), np.tile(discrepancy[:, None] ** 2, shape[1])
+        own = discrepancy[self._quantity] ** 2
+        weight = own / (own + self._noise)
+        mean.flat[self._read] = weight * (self._seen - self.predicted(at[None])[0])
+        left.flat[self._read] = weight * self._noise
+        return mean, left
 
     def slopes(self, at: FloatArray) -> FloatArray:
         """Return the slopes [Y, D] of what the model gives."""

@@ -71,12 +71,32 @@ class DeviceModel:
         """Return True if the device has power rails; a plain computer has none."""
         return not self.machine.plain
 
-    @property
-    def discrepancy(self) -> float | FloatArray:
-        """Return the standard deviation, see `DISCREPANCY`; [Q] of them after a recording."""
-        if self.unknowns is not None:
-            return self.unknowns.discrepancy
-        return DISCREPANCY if self.has_power else PLAIN_DISCREPANCY
+    def own_departures(self, placements: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return by how much configurations depart from the model with any parameters.
+
+        Args:
+            placements: [N, T, A, 2].
+
+        Returns:
+            Mean and variance [Q, N] of the departures of the logarithms. The mean is 0 but for
+            configurations that were recorded. See `DISCREPANCY`.
+        """
+        shape = (2 * self.space.shape[0] + 1, len(placements))
+        if self.unknowns is None:
+            own = DISCREPANCY if self.has_power else PLAIN_DISCREPANCY
+            return np.zeros(shape), np.full(shape, own**2)
+        known = self.unknowns
+        mean, variance = np.zeros(shape), np.tile(known.discrepancy[:, None] ** 2, shape[1])
+        if len(known.recorded):
+            recorded, asked = self.space.codes(known.recorded), self.space.codes(placements)
+            order = np.argsort(recorded)
+            nearest = np.minimum(np.searchsorted(recorded[order], asked), len(recorded) - 1)
+            found = order[nearest]
+            same = (recorded[found] == asked) & (asked >= 0)
+            mean[:, same], variance[:, same] = (
+                values[:, found[same]] for values in (known.departures, known.left)
+            )
+        return mean, variance
 
     def nominal(self) -> Contexts:
         """Return one context, with the fitted parameters, or the mean after a recording."""
@@ -167,7 +187,8 @@ class DeviceModel:
         logs = logarithms(self.response(contexts, placements))
         if not self.has_power:
             logs[:, -1] = np.nan
-        return logs.reshape(len(contexts), len(placements), -1).transpose(0, 2, 1)
+        logs = logs.reshape(len(contexts), len(placements), -1).transpose(0, 2, 1)
+        return logs if self.unknowns is None else logs + self.own_departures(placements)[0]
 
     def batch(self, contexts: Contexts, placements: IntArray) -> MeasurementBatch:
         """Return measurements [N] without noise, in a single context."""

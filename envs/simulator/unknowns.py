@@ -1,19 +1,23 @@
-"""The unknowns of a device: the standard normal numbers behind its parameters and engines.
+"""What a recording told of a device.
 
-Before anything was recorded they are independent and standard. A recording moves their mean, and
-narrows them along some directions.
+The unknowns of a device are the standard normal numbers behind its parameters and engines. Before
+anything was recorded they are independent and standard. A recording moves their mean, and narrows
+them along some directions. Beyond that, each configuration departs from the model in its own way;
+of those that were recorded it is known how.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from envs.arrays import FloatArray
+from envs.arrays import FloatArray, Placements
 
 
 @dataclass(frozen=True, eq=False)
 class Unknowns:
-    """A normal distribution of the D unknowns of a device with its networks, after a recording.
+    """The D unknowns of a device with its networks after a recording of N configurations.
 
     Attributes:
         mean: [D], in standard deviations of what was believed before.
@@ -21,12 +25,17 @@ class Unknowns:
         spread: [K] standard deviation along each direction, 1 before the recording.
         discrepancy: [Q] standard deviation by which the logarithm of each quantity departs from
             the model with any parameters, a configuration at a time.
+        recorded: [N, T, A, 2], the configurations.
+        departures, left: [Q, N], by how much their logarithms depart, and the variance of that.
     """
 
     mean: FloatArray
     directions: FloatArray
     spread: FloatArray
     discrepancy: FloatArray
+    recorded: Placements
+    departures: FloatArray
+    left: FloatArray
 
     def of(self, normals: FloatArray) -> FloatArray:
         """Return draws [C, D] of this distribution from independent standard normals [C, D]."""
@@ -36,3 +45,13 @@ class Unknowns:
     def variance(self) -> FloatArray:
         """Return the variance [D] of each unknown, 1 before the recording."""
         return np.asarray(1.0 - (1.0 - self.spread**2) @ self.directions**2)
+
+    def without_departures(self) -> Unknowns:
+        """Return the same where the recorded windows themselves no longer hold."""
+        none = slice(0, 0)
+        return replace(
+            self,
+            recorded=self.recorded[none],
+            departures=self.departures[:, none],
+            left=self.left[:, none],
+        )

@@ -72,7 +72,7 @@ def save_bundle(path: Path, bundle: Bundle) -> None:
     }
     arrays: dict[str, Any] = dict(bundle.weights)
     if bundle.twin is not None:
-        manifest["twin"] = {"device": bundle.twin.device, "fingerprint": bundle.twin.fingerprint}
+        manifest["twin"] = bundle.twin.manifest()
         arrays |= bundle.twin.arrays()
     content = io.BytesIO()
     np.savez_compressed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +14,17 @@ from envs.simulator.conditioning import fingerprint
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.unknowns import Unknowns
 
-#: Arrays of a bundle's file and their number of axes.
-ARRAYS = {"mean": 1, "directions": 2, "spread": 1, "discrepancy": 1}
+#: Arrays of a bundle's file and their shapes: D unknowns, K directions, Q quantities, and N
+#: configurations of T tenants on A accelerators that were recorded.
+ARRAYS = {
+    "mean": "D",
+    "directions": "KD",
+    "spread": "K",
+    "discrepancy": "Q",
+    "recorded": "NTA2",
+    "departures": "QN",
+    "left": "QN",
+}
 
 #: What the arrays are called in the file.
 PREFIX = "twin."
@@ -27,24 +37,31 @@ class DeviceTwin:
     Attributes:
         device: its name, for messages.
         fingerprint: see `envs.simulator.conditioning.fingerprint`.
+        rates_ips: [T] arrivals of the recording, 0 for a closed loop.
         unknowns: what the recording left of them.
     """
 
     device: str
     fingerprint: str
+    rates_ips: tuple[float, ...]
     unknowns: Unknowns
 
     @classmethod
     def of(cls, model: DeviceModel) -> DeviceTwin:
         """Return the twin of a conditioned model."""
         assert model.unknowns is not None, "it was conditioned"
-        return cls(model.space.device.name, fingerprint(model), model.unknowns)
+        rates_ips = _rates(model)
+        return cls(model.space.device.name, fingerprint(model), rates_ips, model.unknowns)
 
     def fits(self, model: DeviceModel) -> bool:
         """Return True if the model is of the recorded device, its networks and batch sizes."""
         known, quantities = self.unknowns, 2 * model.space.shape[0] + 1
         sizes = (len(known.mean), len(known.discrepancy)) == (model.unknown_count, quantities)
-        return sizes and fingerprint(model) == self.fingerprint
+        return (
+            sizes
+            and known.recorded.shape[1:] == (*model.space.shape, 2)
+            and fingerprint(model) == self.fingerprint
+        )
 
     def remark(self, model: DeviceModel) -> str:
         """Return a sentence on whether the recording tells anything of this device."""
@@ -56,10 +73,16 @@ class DeviceTwin:
         )
 
     def informed(self, model: DeviceModel) -> DeviceModel:
-        """Return the model with what the recording told; any other device's stays as it is."""
+        """Return the model with what the recording told; any other device's stays as it is.
+
+        At other arrival rates what the windows themselves were does not count.
+        """
         if model.unknowns is not None or not self.fits(model):
             return model
-        return replace(model, unknowns=self.unknowns)
+        same = _rates(model) == self.rates_ips
+        return replace(
+            model, unknowns=self.unknowns if same else self.unknowns.without_departures()
+        )
 
     def informed_problem(self, problem: Problem) -> Problem:
         """Return the problem with the informed model, made once for all its tuners."""
@@ -77,30 +100,54 @@ class DeviceTwin:
             for name in ARRAYS
         }
 
+    def manifest(self) -> dict[str, Any]:
+        """Return what a bundle's manifest says of it."""
+        return {
+            "device": self.device,
+            "fingerprint": self.fingerprint,
+            "rates_ips": list(self.rates_ips),
+        }
+
     @classmethod
     def read(cls, told: Any, arrays: NamedArrays) -> DeviceTwin:
         """Return the twin in a bundle's file.
 
         Args:
-            told: device and fingerprint, from the manifest.
+            told: as from `manifest`.
             arrays: those of the file, from which the twin's are taken out.
 
         Raises:
             ValueError, KeyError, TypeError: it is damaged.
         """
         found = {name: arrays.pop(PREFIX + name) for name in ARRAYS}
-        for name, axes in ARRAYS.items():
+        sizes: dict[str, int] = {"2": 2}
+        for name, letters in ARRAYS.items():
             array = found[name]
-            if array.dtype != np.float32 or array.ndim != axes or not np.isfinite(array).all():
-                raise ValueError(f"{PREFIX}{name} is not finite float32 with {axes} axes")
-        unknowns = Unknowns(**{name: array.astype(np.float64) for name, array in found.items()})
-        if unknowns.directions.shape != (unknowns.spread.size, unknowns.mean.size):
-            raise ValueError("the arrays of its twin do not fit each other")
-        if not ((unknowns.spread > 0) & (unknowns.spread <= 1)).all():
-            raise ValueError("a spread of its twin is not above 0 and at most 1")
-        if not (unknowns.discrepancy > 0).all():
-            raise ValueError("a discrepancy of its twin is not above 0")
-        device, mark = told["device"], told["fingerprint"]
+            if array.dtype != np.float32 or not np.isfinite(array).all():
+                raise ValueError(f"{PREFIX}{name} is not finite float32")
+            if array.ndim != len(letters) or any(
+                sizes.setdefault(letter, size) != size
+                for letter, size in zip(letters, array.shape, strict=True)
+            ):
+                raise ValueError(f"{PREFIX}{name} does not fit the rest")
+        if not ((found["spread"] > 0) & (found["spread"] <= 1)).all():
+            raise ValueError(f"{PREFIX}spread is not above 0 and at most 1")
+        if not all((found[name] > 0).all() for name in ("discrepancy", "left")):
+            raise ValueError(f"{PREFIX}discrepancy or {PREFIX}left is not above 0")
+        recorded = found.pop("recorded")
+        if not ((recorded >= 0) & (recorded < 2**15) & (recorded == recorded.round())).all():
+            raise ValueError(f"{PREFIX}recorded holds no configurations")
+        doubles = {name: array.astype(np.float64) for name, array in found.items()}
+        device, mark, rates = told["device"], told["fingerprint"], told["rates_ips"]
         if not (isinstance(device, str) and isinstance(mark, str) and device.isprintable()):
             raise TypeError("the names of its twin are no text")
-        return cls(device, mark, unknowns)
+        if not all(type(rate) in (int, float) for rate in rates):
+            raise TypeError("the rates of its twin are no numbers")
+        unknowns = Unknowns(recorded=recorded.astype(np.int16), **doubles)
+        return cls(device, mark, tuple(map(float, rates)), unknowns)
+
+
+def _rates(model: DeviceModel) -> tuple[float, ...]:
+    """Return the arrivals [T] of a model, 0 for a closed loop."""
+    rates = (tenant.rate_ips for tenant in model.space.workload.tenants)
+    return tuple(float(rate) if math.isfinite(rate) else 0.0 for rate in rates)

@@ -168,10 +168,10 @@ def test_a_factor_keeps_mean_and_variance() -> None:
     samples = np.random.default_rng(4).standard_normal((40, 6)) @ np.random.default_rng(
         5
     ).standard_normal((6, Q * M))
-    mean, loadings, residual = factor(samples.reshape(40, Q, M), 8, 0.1)
+    mean, loadings, residual = factor(samples.reshape(40, Q, M), 8)
     np.testing.assert_allclose(mean.reshape(-1), samples.mean(axis=0), atol=1e-9)
     (
         np.testing.assert_allclose(loadings.T @ loadings, np.cov(samples.T), atol=1e-6),
         "six directions suffice",
     )
-    np.testing.assert_allclose(residual, 0.01, rtol=1e-6)
+    np.testing.assert_allclose(residual, 0.0, atol=1e-6)

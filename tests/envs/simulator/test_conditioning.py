@@ -73,7 +73,7 @@ def test_the_spread_that_is_left_holds_the_truth_as_often_as_it_says(model: Devi
         truth, rows = logs_of(model, device), rows_of(model, 15, seed)
         twin = conditioned(model, recorded(model, truth, rows))
         draws = twin.logarithms(twin.drawn(np.random.default_rng(0), 200), twin.space.catalogue)
-        own = np.reshape(twin.discrepancy, (-1, 1)) ** 2
+        own = twin.own_departures(twin.space.catalogue)[1]
         spread = np.sqrt(draws.var(axis=0) + own)
         unseen = np.setdiff1d(np.arange(truth.shape[1]), rows)
         inside.append((np.abs(draws.mean(axis=0) - truth) < 1.645 * spread)[:, unseen].mean())
@@ -96,7 +96,8 @@ def test_one_number_moves_the_belief_by_its_weight(model: DeviceModel) -> None:
     assert twin.unknowns is not None
     assert twin.unknowns.discrepancy[0] == pytest.approx(DISCREPANCY, rel=0.2), "one tells little"
     own = twin.unknowns.discrepancy[0] ** 2 + recording.noise[0, 0]
-    after = twin.logarithms(twin.nominal(), placement)[0, 0, 0]
+    apart = replace(twin, unknowns=twin.unknowns.without_departures())
+    after = apart.logarithms(apart.nominal(), placement)[0, 0, 0]
     assert after - expected == pytest.approx(0.02 * prior / (prior + own), abs=0.001)
     (spread,) = twin.unknowns.spread
     assert spread**2 == pytest.approx(own / (prior + own), rel=0.15)
@@ -128,9 +129,40 @@ def test_departures_that_no_unknown_explains_end_in_the_discrepancy(
     assert served < 0.03
 
 
+def test_a_recorded_configuration_keeps_its_own_departure(
+    model: DeviceModel, device: FloatArray
+) -> None:
+    truth, rows = logs_of(model, device), rows_of(model, 30)
+    truth[0, rows[0]] -= 0.3  # one of them is slower than anything explains
+    truth[2, rows[1]] = np.nan
+    twin = conditioned(model, recorded(model, truth, rows))
+    assert twin.unknowns is not None
+    mean, variance = twin.own_departures(model.space.catalogue)
+    unseen = np.setdiff1d(np.arange(truth.shape[1]), rows)
+    assert mean[0, rows[0]] == pytest.approx(-0.3, abs=0.06)
+    assert (mean[:, unseen] == 0).all()
+    assert mean[2, rows[1]] == 0
+    assert (twin.unknowns.discrepancy**2 == variance[:, unseen].T).all()
+    assert (variance[:2, rows] <= 0.01**2).all(), "no more than the noise of its window"
+    assert variance[2, rows[1]] == pytest.approx(twin.unknowns.discrepancy[2] ** 2)
+    predicted = twin.logarithms(twin.nominal(), model.space.catalogue[rows])[0]
+    assert predicted[0] == pytest.approx(truth[0, rows], abs=0.02)
+    forgotten = replace(twin, unknowns=twin.unknowns.without_departures())
+    assert (forgotten.own_departures(model.space.catalogue)[0] == 0).all()
+
+
 def test_draws_have_the_mean_and_the_covariance_that_was_left() -> None:
     direction = np.array([[0.6, 0.8, 0.0]])
-    left = Unknowns(np.array([1.0, 2.0, 3.0]), direction, np.array([0.1]), np.ones(3))
+    none = np.zeros((3, 0))
+    left = Unknowns(
+        np.array([1.0, 2.0, 3.0]),
+        direction,
+        np.array([0.1]),
+        np.ones(3),
+        np.zeros((0, 1, 1, 2), dtype=np.int16),
+        none,
+        none,
+    )
     draws = left.of(np.random.default_rng(0).standard_normal((200_000, 3)))
     expected = np.eye(3) - (1 - 0.1**2) * direction.T @ direction
     assert draws.mean(axis=0) == pytest.approx([1.0, 2.0, 3.0], abs=0.01)

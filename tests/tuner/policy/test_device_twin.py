@@ -18,6 +18,7 @@ from envs.spec import Objective
 from envs.traces.reader import Trace
 from tests.worlds import space
 from tuner.control.decider import Decider
+from tuner.opening import at_rates
 from tuner.policy.bundle import Bundle, load_bundle, save_bundle
 from tuner.policy.device_twin import DeviceTwin
 from tuner.policy.learned import LearnedTuner
@@ -55,6 +56,21 @@ def test_the_belief_on_its_device_starts_from_the_recording(
     assert LearnedTuner(knowing, given)._problem is LearnedTuner(knowing, given)._problem
 
 
+def test_a_recorded_configuration_is_believed_as_it_was_recorded_and_at_its_rates_only(
+    knowing: Bundle, trace: Trace
+) -> None:
+    model = model_for(trace.space)
+    assert knowing.twin is not None
+    informed = knowing.twin.informed(model)
+    nominal = informed.logarithms(informed.nominal(), trace.placements)[0, :2]
+    assert np.abs(nominal - trace.batch.logs[:2]).max() < 0.02
+    space = at_rates(trace.space, (20.0,))
+    other = knowing.twin.informed(replace(model, space=space)).unknowns
+    assert other is not None
+    assert not len(other.recorded)
+    assert np.array_equal(other.mean, knowing.twin.unknowns.mean)
+
+
 def test_any_other_device_is_believed_as_before(
     bundle: Bundle, knowing: Bundle, trace: Trace
 ) -> None:
@@ -87,11 +103,14 @@ def test_a_service_is_told_as_well(knowing: Bundle, trace: Trace) -> None:
 
 
 DAMAGES: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
-    "twin.mean is not": lambda arrays: arrays.update({"twin.mean": arrays["twin.mean"][None]}),
-    "twin.spread is not": lambda arrays: arrays["twin.spread"].fill(np.nan),
-    "a spread": lambda arrays: arrays["twin.spread"].fill(2.0),
-    "a discrepancy": lambda arrays: arrays["twin.discrepancy"].fill(0.0),
-    "do not fit": lambda arrays: arrays.update({"twin.mean": arrays["twin.mean"][1:]}),
+    "twin.directions does not fit": lambda arrays: arrays.update(
+        {"twin.mean": arrays["twin.mean"][1:]}
+    ),
+    "twin.mean does not fit": lambda arrays: arrays.update({"twin.mean": arrays["twin.spread"][0]}),
+    "twin.spread is not finite": lambda arrays: arrays["twin.spread"].fill(np.nan),
+    "twin.spread is not above 0 and": lambda arrays: arrays["twin.spread"].fill(2.0),
+    "twin.left is not above 0": lambda arrays: arrays["twin.left"].fill(0.0),
+    "twin.recorded holds no config": lambda arrays: arrays["twin.recorded"].fill(0.5),
     "KeyError": lambda arrays: arrays.pop("twin.directions"),
 }
 
