@@ -64,6 +64,14 @@ BENCHMARKS = (
         left_out="finding the optimum of two-network problems takes ten minutes or more",
     ),
     Benchmark(
+        "best_configurations",
+        "best_configurations",
+        "Says what the best configurations of the problems of the comparison look like, and what "
+        "they were before the model knew how engines share a GPU.",
+        "simulated",
+        short=_options("--cases 120"),
+    ),
+    Benchmark(
         "changing",
         "changing",
         "Changes the limits or the device in the middle of tuning, and looks at how soon the "
