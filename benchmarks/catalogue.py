@@ -99,6 +99,30 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "replay_agx_orin",
+        "quality",
+        "The same on six configurations of ResNet-50 on the GPU and the DLAs of an AGX Orin, made "
+        "from published measurements; the median latency stands in for p99.",
+        "published and replayed",
+        full=_options("--trace agx_orin_resnet50 --out runs/quality_agx_orin"),
+        short=_options(
+            "--trace agx_orin_resnet50 --objectives 20 --seeds 2 --tpe 3 --gp 3 "
+            "--out runs/quality_agx_orin"
+        ),
+    ),
+    Benchmark(
+        "replay_orin_nano",
+        "quality",
+        "The same on one, two and four contexts of a detector on an Orin Nano, made from published "
+        "measurements; p95 stands in for p99.",
+        "published and replayed",
+        full=_options("--trace orin_nano_yolov8s_pose_int8 --out runs/quality_orin_nano"),
+        short=_options(
+            "--trace orin_nano_yolov8s_pose_int8 --objectives 20 --seeds 2 --tpe 3 --gp 3 "
+            "--out runs/quality_orin_nano"
+        ),
+    ),
+    Benchmark(
         "twin",
         "twin",
         "Keeps 40 rows of a recording at random, conditions the device model on them, trains in "

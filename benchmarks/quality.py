@@ -53,7 +53,8 @@ def main() -> int:
     figures: list[Figure] = []
     for budget in (3, 8):
         for tuner in ("policy", "random", "hill_climb", "tpe", "gp"):
-            if budget > options.max_measurements.get(tuner, budget):
+            most = len(result.comparison.runs(tuner)[0][0])
+            if budget > min(most, options.max_measurements.get(tuner, budget)):
                 continue
             each = summarize(result.comparison, tuner, budget)
             mean, low, found = goals.get((tuner, budget), ("", "", ""))

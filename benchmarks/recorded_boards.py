@@ -65,6 +65,7 @@ class Recording:
         latency: the column that stands in for p99, the best-documented one.
         max_instances: of the space; its batch sizes are those that every command offers.
         remarks: what else a reader must know.
+        dla_fallback: True if the engines of the DLAs leave layers to the GPU.
     """
 
     board: str
@@ -74,6 +75,7 @@ class Recording:
     latency: str
     max_instances: int
     remarks: tuple[str, ...] = ()
+    dla_fallback: bool = False
 
     def space(self) -> ConfigurationSpace:
         """Return the space of the network on the board."""
@@ -106,6 +108,7 @@ RECORDINGS = {
             "the source says FP32, and not whether TF32 on Tensor Cores was off",
             "power is the sum of the rails in the steady state",
         ),
+        dla_fallback=True,
     ),
     "orin_nano_yolo11n_pose_fp16": _contexts("yolo11n_pose_640", "fp16", "mean_ms"),
     "orin_nano_yolo11n_pose_int8": _contexts(
@@ -149,6 +152,7 @@ def write_recording(name: str, folder: Path, runs: Sequence[Sequence[Line]]) -> 
         "partial": True,
         "machine": space.device.to_dict(),
         "precision": recording.precision,
+        "dla_fallback": recording.dla_fallback,
         "latency_quantity": recording.latency,
         "command": "python -m benchmarks.recorded_boards",
         "published": {

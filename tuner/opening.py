@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.arrays import Placements
 from envs.catalog.boards import board, board_like, board_names, mode_like
@@ -104,7 +105,7 @@ def _replayed(serve: ServeOptions) -> Parts:
         trace.check_networks(networks)
     return Parts(
         ReplayedRuntime(trace),
-        _models(trace.space, layers, precision=trace.tensor_precision),
+        _models(trace.space, layers, engines=trace.engines),
         trace.placements[~trace.batch.failed],
     )
 
@@ -217,7 +218,7 @@ def _models(
     layers: tuple[LayerTable, ...] | None,
     like: str | None = None,
     power_mode: Callable[[], str] | None = None,
-    precision: str = "int8",
+    engines: Mapping[str, Any] = MappingProxyType({}),
 ) -> ModelAt:
     """Return the models of a plain computer, of a board, or of the board that a device is like.
 
@@ -227,18 +228,18 @@ def _models(
         like: name of a board; None to go by the name of the device.
         power_mode: returns the present power mode, which may change while the device serves; None
             for the mode in the description of the device.
-        precision: of engines for Tensor Cores.
+        engines: how they are built, see `model_for`.
     """
     tables = layers or tuple(known_layers(tenant.network) for tenant in space.workload.tenants)
     device = space.device
     modules = {board(name).module for name in board_names()}
     if device.name in modules or all(each.kind is Kind.CPU for each in device.accelerators):
-        return lambda rates_ips: model_for(at_rates(space, rates_ips), tables, precision)
+        return lambda rates_ips: model_for(at_rates(space, rates_ips), tables, **engines)
 
     def model_at(rates_ips: tuple[float, ...]) -> DeviceModel:
         module = board(like) if like else board_like(device.name, device.memory_mib)
         mode = mode_like(module, power_mode() if power_mode else device.power_mode)
-        machine = machine_of(module.name, mode.name, precision)
+        machine = machine_of(module.name, mode.name, **engines)
         return DeviceModel(machine, at_rates(space, rates_ips), tables)
 
     return model_at

@@ -81,7 +81,7 @@ class TraceWorld:
 
 
 def trace_model(trace: Trace, layers: tuple[LayerTable, ...] | None = None) -> DeviceModel:
-    """Return the model of the device of a trace, with engines of the precision that it recorded.
+    """Return the model of the device of a trace, with engines as it recorded them.
 
     Args:
         trace: the recording.
@@ -90,4 +90,4 @@ def trace_model(trace: Trace, layers: tuple[LayerTable, ...] | None = None) -> D
     Raises:
         OptionError: the catalogue has no such device.
     """
-    return model_for(trace.space, layers, trace.tensor_precision)
+    return model_for(trace.space, layers, **trace.engines)

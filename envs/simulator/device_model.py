@@ -262,6 +262,7 @@ def model_for(
     space: ConfigurationSpace,
     networks: tuple[LayerTable, ...] | None = None,
     precision: str = "int8",
+    dla_native: bool = True,
 ) -> DeviceModel:
     """Return the model of a space's own device: a plain computer or a board of the catalogue.
 
@@ -269,6 +270,7 @@ def model_for(
         space: whose device names a module and a power mode.
         networks: [T] layers; without them, see `known_layers`.
         precision: `int8` or `fp16`, of the engines for Tensor Cores of a board.
+        dla_native: False if engines for a DLA leave layers or formats to the GPU.
 
     Raises:
         OptionError: the catalogue has no such module.
@@ -278,7 +280,9 @@ def model_for(
         return DeviceModel(plain_machine(space.device.cores), space, tables)
     for name in board_names():
         if board(name).module == space.device.name:
-            return DeviceModel(machine_of(name, space.device.power_mode, precision), space, tables)
+            mode = space.device.power_mode
+            machine = machine_of(name, mode, precision, dla_native=dla_native)
+            return DeviceModel(machine, space, tables)
     raise OptionError(
         f"device.name={space.device.name!r} is no board that the model knows:"
         f" choose from {', '.join(board_names())}"

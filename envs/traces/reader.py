@@ -78,9 +78,17 @@ class Trace:
         return str(self.metadata.get("latency_quantity", P99))
 
     @property
-    def tensor_precision(self) -> str:
-        """Return the precision of engines for Tensor Cores: INT8 unless the metadata says FP16."""
-        return "fp16" if self.metadata.get("precision", {}).get("tensor") == "fp16" else "int8"
+    def engines(self) -> dict[str, Any]:
+        """Return what the metadata says of the engines, as `model_for` takes it.
+
+        Those for Tensor Cores are INT8 unless it says FP16; those for a DLA leave nothing to the
+        GPU unless it says so.
+        """
+        precision = self.metadata.get("precision", {}).get("tensor")
+        return {
+            "precision": "fp16" if precision == "fp16" else "int8",
+            "dla_native": not self.metadata.get("dla_fallback", False),
+        }
 
     @property
     def has_power(self) -> bool:
@@ -219,6 +227,8 @@ def _check_facts(facts: dict[str, Any]) -> None:
         raise ValueError("started, or the origin of what was published, is not printable text")
     if facts.get("latency_quantity", P99) not in (P99, *STAND_INS):
         raise ValueError("latency_quantity is no column of a latency")
+    if not isinstance(facts.get("dla_fallback", False), bool):
+        raise TypeError("dla_fallback is neither true nor false")
     if not set(facts.get("precision", {}).values()) <= {"fp32", "fp16", "int8"}:
         raise ValueError("a precision is none of fp32, fp16 and int8")
 

@@ -74,7 +74,7 @@ def test_a_precision_that_one_accelerator_cannot_have_is_left_out_by_name() -> N
     ]
     assert len(trace.rows) == 6
     nano = read_trace(find_trace("orin_nano_yolo11n_pose_fp16"))
-    assert nano.tensor_precision == "fp16"
+    assert nano.engines == {"precision": "fp16", "dla_native": True}
     assert "measured with other services running" in nano.metadata["published"]["left_out"][0]
 
 
