@@ -26,8 +26,9 @@ import numpy as np
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.setup import add_bundle_option
 from envs.arrays import FloatArray
+from envs.problems.held_out import NINETY, predicted, quantities
 from envs.problems.problem import Problem
-from envs.problems.twin import NINETY, Twin, predicted, quantities, recording_of, twin_of
+from envs.problems.twin import Twin, recording_of, twin_of
 from envs.spec import verdict_of
 from envs.traces.reader import Trace, find_trace, read_trace
 from envs.traces.writer import write_parquet

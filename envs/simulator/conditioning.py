@@ -14,7 +14,8 @@ import numpy as np
 
 from envs.arrays import FloatArray, Placements
 from envs.simulator.device_model import DeviceModel
-from envs.simulator.parameters import NAMES
+from envs.simulator.parameter_table import TABLE
+from envs.simulator.parameters import nominal
 from envs.simulator.unknowns import Unknowns
 
 #: How far configurations are believed to depart from the model before residuals tell (standard
@@ -97,9 +98,10 @@ def fingerprint(model: DeviceModel) -> str:
     """Return a hash of all that the unknowns of a device belong to.
 
     It covers the machine in its power mode, the accelerators, the networks' layers, the batch sizes
-    and the parameters of the model.
+    and the parameters of the model with their fitted values and spreads.
     """
-    digest = hashlib.sha256(repr((NAMES, model.machine)).encode())
+    digest = hashlib.sha256(repr((TABLE, model.machine)).encode())
+    digest.update(nominal(model.machine.architecture).values.tobytes())
     space = model.space
     names = space.device.accelerator_names
     digest.update(repr((space.device.name, names, tuple(space.batches))).encode())

@@ -81,22 +81,12 @@ class DeviceModel:
             Mean and variance [Q, N] of the departures of the logarithms. The mean is 0 but for
             configurations that were recorded. See `DISCREPANCY`.
         """
-        shape = (2 * self.space.shape[0] + 1, len(placements))
         if self.unknowns is None:
+            shape = (2 * self.space.shape[0] + 1, len(placements))
             own = DISCREPANCY if self.has_power else PLAIN_DISCREPANCY
             return np.zeros(shape), np.full(shape, own**2)
-        known = self.unknowns
-        mean, variance = np.zeros(shape), np.tile(known.discrepancy[:, None] ** 2, shape[1])
-        if len(known.recorded):
-            recorded, asked = self.space.codes(known.recorded), self.space.codes(placements)
-            order = np.argsort(recorded)
-            nearest = np.minimum(np.searchsorted(recorded[order], asked), len(recorded) - 1)
-            found = order[nearest]
-            same = (recorded[found] == asked) & (asked >= 0)
-            mean[:, same], variance[:, same] = (
-                values[:, found[same]] for values in (known.departures, known.left)
-            )
-        return mean, variance
+        recorded, asked = (self.space.codes(each) for each in (self.unknowns.recorded, placements))
+        return self.unknowns.departures_of(recorded, asked)
 
     def nominal(self) -> Contexts:
         """Return one context, with the fitted parameters, or the mean after a recording."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from envs.arrays import FloatArray, Placements
+from envs.arrays import FloatArray, Placements, Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,3 +55,21 @@ class Unknowns:
             departures=self.departures[:, none],
             left=self.left[:, none],
         )
+
+    def departures_of(self, recorded: Rows, asked: Rows) -> tuple[FloatArray, FloatArray]:
+        """Return mean and variance [Q, B] by which configurations depart from the model.
+
+        Args:
+            recorded: [N] codes of the recorded configurations.
+            asked: [B] codes of those asked about, -1 for one that cannot be.
+        """
+        shape = (len(self.discrepancy), len(asked))
+        mean, variance = np.zeros(shape), np.tile(self.discrepancy[:, None] ** 2, shape[1])
+        if len(recorded):
+            order = np.argsort(recorded)
+            nearest = np.minimum(np.searchsorted(recorded[order], asked), len(recorded) - 1)
+            found = order[nearest]
+            same = (recorded[found] == asked) & (asked >= 0)
+            mean[:, same] = self.departures[:, found[same]]
+            variance[:, same] = self.left[:, found[same]]
+        return mean, variance

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from envs.errors import TraceError
-from envs.problems.twin import Twin, fits_of, predicted, recording_of, twin_of, twin_world
+from envs.problems.held_out import predicted
+from envs.problems.twin import Twin, fits_of, recording_of, twin_of, twin_world
 from envs.spec import Configuration, Failure, FailureKind, Origin
 from envs.traces.reader import Trace
 from tests.worlds import respond, space, write_trace
