@@ -14,9 +14,10 @@ import sys
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
+from envs.errors import OptionError
 from envs.problems.draw_options import DrawOptions
 from envs.spec import Kind
-from tuner.console import progress_bar, table
+from tuner.console import exit_code, progress_bar, table
 from tuner.evaluation.cases import Case
 from tuner.evaluation.simulated import simulated_cases
 
@@ -48,7 +49,11 @@ def kinds(case: Case) -> dict[str, float]:
 
 
 def counted(count: int, seed: int = 1000) -> dict[str, float]:
-    """Return shares [%], and the mean number of GPU instances, over the cases with an answer."""
+    """Return shares [%], and the mean number of GPU instances, over the cases with an answer.
+
+    Raises:
+        OptionError: none of them has one.
+    """
     cases = simulated_cases(DrawOptions(networks=NETWORKS), count, seed)
     found = []
     with progress_bar("best configurations", count) as advance:
@@ -57,6 +62,8 @@ def counted(count: int, seed: int = 1000) -> dict[str, float]:
             if case.best.exists:
                 found.append(kinds(case))
             advance(case.name)
+    if not found:
+        raise OptionError(f"--cases={count}: no configuration keeps the limits: draw more problems")
     return {
         name: float(np.mean([each[name] for each in found]))
         * (1 if name == "GPU instances" else 100)
@@ -89,4 +96,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -17,9 +16,6 @@ from tuner.console import table
 
 #: Published sets of engines: instances on the GPU and DLA cores.
 SETS = {"DLA0": (0, 1), "GPU": (1, 0), "GPU+DLA0": (1, 1), "DLA0+DLA1": (0, 2)}
-
-#: The GPU's clock while DLA engines run without the GPU [MHz], as the published trace has it.
-DLA_ONLY_GPU_MHZ = 305.0
 
 Chosen = Callable[[Row], bool]
 
@@ -101,12 +97,15 @@ def order_figures(rows: list[Row], fitted: Fit) -> list[Figure]:
         per_joule.append((rate / watts, total / power))
         lines.append([name, f"{rate:.0f}", f"{total:.0f}", f"{watts:.1f}", f"{power:.1f}",
                       f"{rate / watts:.1f}", f"{total / power:.1f}"])  # fmt: skip
-    asked = replace(known[0], gpu_instances=1, gpu_batch=1, dla_cores=2, dla_instances=1,
-                    dla_batch=1, gpu_mhz=float("nan"))  # fmt: skip
-    given = engines(asked, ampere)[1]
+    [all_three] = [
+        row for row in rows
+        if row.group == "engines" and row.quantity == "power_w"
+        and (row.gpu_instances, row.dla_cores) == (1, 2)
+    ]  # fmt: skip
+    given = engines(all_three, ampere)[1]
     total, power = float(np.nansum(given.throughput_ips[0])), float(given.power_w[0])
-    lines.append(["GPU+DLA0+DLA1", "not given", f"{total:.0f}", "30.5", f"{power:.1f}", "",
-                  f"{total / power:.1f}"])  # fmt: skip
+    lines.append(["GPU+DLA0+DLA1", "not given", f"{total:.0f}", f"{all_three.value:.1f}",
+                  f"{power:.1f}", "", f"{total / power:.1f}"])  # fmt: skip
     print("ResNet-50 INT8 at batch 1, AGX Orin MAXN, TensorRT 10.3: published and model")
     table(
         ["engines", "published [1/s]", "model [1/s]", "published [W]", "model [W]",

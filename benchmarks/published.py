@@ -248,37 +248,10 @@ def predict(
     rows: list[Row], parameters: Parameters, resting_ghz: float = RESTING_GHZ
 ) -> FloatArray:
     """Return what the model gives for each row under each of C parameter sets [R, C]."""
-    known: dict[tuple[object, ...], FloatArray] = {}
     result = []
     for row in rows:
-        key = (
-            row.board,
-            row.mode,
-            row.gpu_mhz,
-            row.dla_mhz,
-            row.emc_mhz,
-            row.cpu_mhz,
-            row.cpu_cores,
-            row.network,
-            row.precision,
-            row.software,
-            row.run,
-            row.group,
-        )
-        key += (
-            row.gpu_instances,
-            row.gpu_batch,
-            row.dla_cores,
-            row.dla_instances,
-            row.dla_batch,
-            row.quantity,
-            row.idle_w,
-        )
-        key += (row.unlocked, "EMC clock not stated" in row.note)
-        if key not in known:
-            own = parameters[row.architecture]
-            known[key] = _one(governed(row, own, resting_ghz) if row.unlocked else row, own)
-        result.append(known[key])
+        own = parameters[row.architecture]
+        result.append(_one(governed(row, own, resting_ghz) if row.unlocked else row, own))
     return np.stack(result)
 
 

@@ -14,7 +14,7 @@ from benchmarks import questions_batches, questions_boards, questions_dlas, ques
 from benchmarks.questions_setup import Answer
 from benchmarks.results_page import between_marks, markdown_table
 from envs.files import replacing
-from tuner.console import table
+from tuner.console import exit_code, table
 
 #: The page whose tables are written again, in the folder of the plots.
 PAGE = "model.md"
@@ -35,7 +35,6 @@ def in_page(found: Answer) -> str:
 
 def write(answers: list[Answer], folder: Path) -> None:
     """Write the plots into a folder, and the answers into its `PAGE` if there is one."""
-    folder.mkdir(parents=True, exist_ok=True)
     for found in answers:
         drawing = found.plot().replace('width="100%"', 'width="960"', 1)
         with replacing(folder / f"{found.name}.svg") as file:
@@ -70,4 +69,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

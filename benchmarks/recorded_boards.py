@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ from envs.spec import (
 from envs.traces.reader import BUILT_IN
 from envs.traces.schema import FORMAT, Row, row_of
 from envs.traces.writer import write_parquet
-from tuner.console import table
+from tuner.console import exit_code, table
 from tuner.options import ServeOptions
 
 RUNS = Path(__file__).parent / "data" / "recorded_boards.csv"
@@ -286,4 +287,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(exit_code(main))

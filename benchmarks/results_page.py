@@ -184,10 +184,10 @@ def readme_with_table(readme: str, transfer: Result) -> str:
 
 
 def between_marks(page: str, name: str, text: str) -> str:
-    """Return the page with a text between the marks of a name; unchanged where it has no marks."""
+    """Return the page with a text between the marks of a name; unchanged where it lacks one."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    if begin not in page:
-        return page
     before, _, rest = page.partition(begin)
-    _, _, after = rest.partition(end)
+    _, closed, after = rest.partition(end)
+    if not closed:
+        return page
     return f"{before}{begin}\n\n{text}\n\n{end}{after}"

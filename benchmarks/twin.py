@@ -32,7 +32,7 @@ from envs.problems.twin import Twin, recording_of, twin_of
 from envs.spec import verdict_of
 from envs.traces.reader import Trace, find_trace, read_trace
 from envs.traces.writer import write_parquet
-from tuner.console import progress_bar, table
+from tuner.console import exit_code, progress_bar, table
 from tuner.evaluate import EvaluationOptions, trace_cases
 from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.running import compare
@@ -253,4 +253,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -11,6 +11,7 @@ from benchmarks import questions, questions_batches, questions_boards, questions
 from benchmarks.figures import ROOT
 from benchmarks.questions_instances import COUNTS, scaling
 from benchmarks.questions_setup import Setting, answers, host_share, rows_of, span
+from benchmarks.results_page import between_marks
 from envs.simulator.response import Response
 
 NAMES = ("second_instance", "dla", "batch", "boards")
@@ -41,6 +42,15 @@ def test_the_command_writes_the_plots_and_the_page(
     assert page.count("\n\n| simulated") == len(NAMES)
     assert "- Published, contexts of YOLO networks" in page
     assert "Published, contexts of YOLO networks" in printed
+
+
+def test_a_page_without_an_end_mark_keeps_its_text() -> None:
+    whole = "a <!-- x: begin -->old<!-- x: end --> b"
+    assert between_marks(whole, "x", "new") == (
+        "a <!-- x: begin -->\n\nnew\n\n<!-- x: end --> b"
+    )
+    cut = "a <!-- x: begin -->old, and all that follows"
+    assert between_marks(cut, "x", "new") == cut
 
 
 def test_the_page_shows_every_question() -> None:

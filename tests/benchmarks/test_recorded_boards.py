@@ -101,3 +101,13 @@ def test_help_teaches_and_the_table_names_what_is_left_out(tmp_path: Path) -> No
     assert "python -m tuner.evaluate trace=agx_orin_resnet50" in run("--help")
     assert "fp16 on dla0: run 11" in run("--out", str(tmp_path))
     assert {path.stem for path in tmp_path.iterdir()} == set(RECORDINGS)
+
+
+def test_a_folder_that_cannot_be_written_ends_in_one_sentence(tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.touch()
+    command = [sys.executable, "-m", "benchmarks.recorded_boards", "--out", str(taken)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: cannot write {taken}/")
+    assert done.stderr.count("\n") == 1

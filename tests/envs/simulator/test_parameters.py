@@ -65,9 +65,9 @@ def test_a_wrong_value_is_refused_by_name(name: str, value: float) -> None:
         nominal("ampere").with_values(**{name: value})
 
 
-@pytest.mark.parametrize("framework", SOFTWARE)
-def test_frameworks_are_values_of_parameters(framework: str) -> None:
-    for name, value in SOFTWARE[framework].items():
+@pytest.mark.parametrize("software", SOFTWARE)
+def test_software_is_values_of_parameters(software: str) -> None:
+    for name, value in SOFTWARE[software].items():
         check(name, value)
 
 

@@ -293,6 +293,21 @@ def test_an_open_loop_serves_what_arrives_up_to_its_capacity(rate_ips: float) ->
     )
 
 
+@pytest.mark.parametrize("position", [TENSOR, DLA0])
+def test_a_tenant_whose_requests_are_rare_hardly_disturbs_a_busy_one(position: int) -> None:
+    """It waits for at most what it finds, and the other one does not see that it is there."""
+    engines = {TENSOR: engine(0.0, 4e-3), DLA0: engine(0.0, 0.2e-3, 2e-3, 2.0)}
+    contexts = with_engines(engines, tenants=2, slice_s=1.5e-3, switch_s=0.2e-3)
+    contexts = replace(contexts, rate_ips=np.array([[np.inf, 0.1]]))
+    instances = np.zeros((1, 2, POSITIONS), dtype=np.int64)
+    instances[0, 0, TENSOR] = instances[0, 1, position] = 1
+    found = respond(contexts, np.zeros(1, dtype=np.int64), instances, np.zeros_like(instances))
+    assert found.throughput_ips[0] == pytest.approx([250, 0.1], rel=2e-3)
+    assert found.p50_ms[0, 0] == pytest.approx(4.0, rel=2e-3)
+    alone_ms, most_ms = {TENSOR: (4.0, 2 * 4.0), DLA0: (2.2, 2.2 + 2 * 1.5)}[position]
+    assert 1.2 * alone_ms < found.p50_ms[0, 1] < 1.01 * most_ms
+
+
 def test_an_accelerator_that_is_absent_is_refused() -> None:
     contexts = paper()
     table = contexts.table.copy()
