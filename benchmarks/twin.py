@@ -11,6 +11,7 @@ python -m benchmarks.twin --quick
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -28,7 +29,9 @@ from benchmarks.setup import add_bundle_option
 from envs.arrays import FloatArray
 from envs.problems.held_out import NINETY, predicted, quantities
 from envs.problems.problem import Problem
-from envs.problems.twin import Twin, recording_of, twin_of
+from envs.problems.trace_world import trace_model
+from envs.problems.twin import recording_of
+from envs.simulator.device_model import DeviceModel
 from envs.spec import verdict_of
 from envs.traces.reader import Trace, find_trace, read_trace
 from envs.traces.writer import write_parquet
@@ -37,8 +40,7 @@ from tuner.evaluate import EvaluationOptions, trace_cases
 from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.running import compare
 from tuner.evaluation.statistics import curves
-from tuner.policy.bundle import load_bundle
-from tuner.policy.device_twin import DeviceTwin
+from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.candidates import OrderedSearch
 from tuner.search.protocol import Tuner
@@ -101,13 +103,13 @@ class Recorded:
         left = [whole.rows[row] for row in order[rows:]]
         return cls(whole, read_trace(path), replace(whole, rows=left))
 
-    def unseen(self, twin: Twin) -> tuple[FloatArray, FloatArray]:
+    def unseen(self, twin: DeviceModel) -> tuple[FloatArray, FloatArray]:
         """Return relative errors of the twin on rows left out, and those inside its interval.
 
         Both are [Q, N], NaN for what was not read.
         """
         recording = recording_of(self.rest)
-        mean, spread = predicted(twin.model, recording)
+        mean, spread = predicted(twin, recording)
         error = np.abs(recording.logs - mean)
         inside = np.where(np.isfinite(error), error <= NINETY * spread, np.nan)
         return np.expm1(error), inside
@@ -123,13 +125,20 @@ def trained(recorded: Recorded, problems: int, seed: int, run: Path) -> Path:
 
 
 def compared(
-    recorded: Recorded, twin: Twin, bundle: Path, reference: Path, objectives: int, seed: int
+    recorded: Recorded, own: Bundle, known: Bundle, objectives: int, seed: int
 ) -> Comparison:
-    """Let the policies tune on the whole grid, under limits drawn with this seed."""
-    known, own = load_bundle(reference), load_bundle(bundle)
+    """Let the policies tune on the whole grid, under limits drawn with this seed.
+
+    Args:
+        recorded: the grid, and what was kept of it.
+        own: the policy trained on the twin.
+        known: the policy that it is compared with.
+        objectives: limits.
+        seed: of their draw.
+    """
     policies = {
         TRAINED: own,
-        UNTRAINED: replace(known, twin=DeviceTwin.of(twin.model)),
+        UNTRAINED: replace(known, twin=own.twin),
         FORGETFUL: replace(own, twin=None),
         REFERENCE: replace(known, twin=None),
     }
@@ -138,7 +147,7 @@ def compared(
     }
     factories[RECORDED] = partial(RecordedBest, recorded.part)
     cases = trace_cases(recorded.whole, EvaluationOptions(objectives, 1, seed))
-    return compare(factories, cases, [seed], BUDGETS)
+    return compare(factories, cases, [seed], BUDGETS, jobs=2)
 
 
 def comparison_figures(grid: str, found: list[Comparison]) -> list[Figure]:
@@ -213,43 +222,47 @@ def _adds(points: float) -> str:
     return f"adds {points:+.1f} points" if points > 0.5 else f"adds nothing ({points:+.1f} points)"
 
 
+def figures_of(grid: str, known: Bundle, given: argparse.Namespace) -> list[Figure]:
+    """Record, train and compare on one grid, as often as options say, and print the tables."""
+    found, errors, inside, names = [], [], [], []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        progress_bar(f"{grid}, {given.rows} rows", given.recordings) as advance,
+    ):
+        for seed in range(given.recordings):
+            recorded = Recorded.of(grid, given.rows, seed, Path(folder))
+            path = trained(recorded, given.problems, seed, Path(folder) / f"run{seed}")
+            own = load_bundle(path)
+            assert own.twin is not None, "it was trained on one"
+            twin = own.twin.informed(trace_model(recorded.whole))
+            names = quantities(twin)
+            for kept, new in zip((errors, inside), recorded.unseen(twin), strict=True):
+                kept.append(new)
+            found.append(compared(recorded, own, known, given.objectives, 1000 + seed))
+            advance(f"choice {seed + 1}")
+    figures = comparison_figures(grid, found)
+    return figures + error_figures(grid, names, np.hstack(errors), np.hstack(inside))
+
+
 def main() -> int:
     """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     add_bundle_option(arguments)
     arguments.add_argument("--rows", type=int, default=40, help="rows kept of each grid")
     arguments.add_argument("--recordings", type=int, help="choices of rows (default: 5)")
+    arguments.add_argument("--problems", type=int, help="of a training (default: 240)")
     arguments.add_argument("--objectives", type=int, default=30, help="limits for each of them")
     arguments.add_argument("--quick", action="store_true", help="2 choices of rows, 120 problems")
     given = arguments.parse_args()
     for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(library, "1")  # the worker processes read it: one core each
-    recordings = given.recordings or (2 if given.quick else 5)
-    problems = 120 if given.quick else TrainCommand.problems
-    figures: list[Figure] = []
-    sentences = []
-    for grid in GRIDS:
-        found, errors, inside, names = [], [], [], []
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            progress_bar(f"{grid}, {given.rows} rows", recordings) as advance,
-        ):
-            for seed in range(recordings):
-                recorded = Recorded.of(grid, given.rows, seed, Path(folder))
-                twin = twin_of(recorded.part)
-                names = quantities(twin.model)
-                for kept, new in zip((errors, inside), recorded.unseen(twin), strict=True):
-                    kept.append(new)
-                bundle = trained(recorded, problems, seed, Path(folder) / f"run{seed}")
-                options = (given.bundle, given.objectives, 1000 + seed)
-                found.append(compared(recorded, twin, bundle, *options))
-                advance(f"choice {seed + 1}")
-        own = comparison_figures(grid, found)
-        own += error_figures(grid, names, np.concatenate(errors, 1), np.concatenate(inside, 1))
-        sentences.append(verdict(grid, own))
-        figures += own
-    print("\n".join(sentences))
-    return report(figures, given.json, goals_only=True)
+    given.recordings = given.recordings or (2 if given.quick else 5)
+    given.problems = given.problems or (120 if given.quick else TrainCommand.problems)
+    known = load_bundle(given.bundle)
+    by_grid = {grid: figures_of(grid, known, given) for grid in GRIDS}
+    for grid, figures in by_grid.items():
+        print(verdict(grid, figures))
+    return report(sum(by_grid.values(), []), given.json, goals_only=True)
 
 
 if __name__ == "__main__":
