@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -262,7 +263,7 @@ def main() -> int:
     by_grid = {grid: figures_of(grid, known, given) for grid in GRIDS}
     for grid, figures in by_grid.items():
         print(verdict(grid, figures))
-    return report(sum(by_grid.values(), []), given.json, goals_only=True)
+    return report([*chain.from_iterable(by_grid.values())], given.json, goals_only=True)
 
 
 if __name__ == "__main__":
