@@ -22,7 +22,8 @@ from envs.runtimes.replayed import ReplayedRuntime
 from envs.runtimes.serving.engine import EngineFactory
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
-from envs.simulator.device_model import DeviceModel, known_layers, model_for
+from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.known_layers import known_layers
 from envs.simulator.machine import device_of, machine_of
 from envs.spec import (
     ConfigurationSpace,

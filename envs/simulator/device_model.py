@@ -7,15 +7,15 @@ import numpy as np
 
 from envs.arrays import FloatArray, IntArray, Rows
 from envs.catalog.boards import board, board_names
-from envs.catalog.reference_networks import reference_names, reference_network
 from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable
+from envs.simulator.known_layers import known_layers
 from envs.simulator.machine import Machine, machine_of, plain_machine
 from envs.simulator.parameters import NAMES, ParameterSet, drawn, nominal
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import COSTS, DLA, POSITIONS, Contexts, contexts_of, position_of
 from envs.simulator.unknowns import Unknowns
-from envs.spec import ConfigurationSpace, Kind, MeasurementBatch, Network
+from envs.spec import ConfigurationSpace, Kind, MeasurementBatch
 
 #: Standard deviation of the logarithm by which the time of one engine departs from its layers: the
 #: kernels that the builder picks for a batch size are not in the layers.
@@ -276,39 +276,4 @@ def model_for(
     raise OptionError(
         f"device.name={space.device.name!r} is no board that the model knows:"
         f" choose from {', '.join(board_names())}"
-    )
-
-
-def known_layers(network: Network) -> LayerTable:
-    """Return the layers of a reference network; `even_layers` for any other.
-
-    A network is taken for a reference network by its name and its multiply-accumulates.
-    """
-    if network.name in reference_names():
-        table = reference_network(network.name)
-        if network.macs == int(table.total_macs):
-            return table
-    return even_layers(network)
-
-
-def even_layers(network: Network) -> LayerTable:
-    """Return layers for a network of which only totals are known: all alike, none depthwise."""
-    count = max(network.layers, 1)
-    every = np.full(count, 1.0)
-    inputs, outputs = (
-        float(sum(math.prod(spec.shape) for spec in specs))
-        for specs in (network.inputs, network.outputs)
-    )
-    return LayerTable(
-        name=network.name,
-        kind=np.zeros(count, dtype=np.int8),
-        macs=every * network.macs / count,
-        weights=every * network.weight_bytes / 4 / count,
-        reads=every * network.activation_bytes / 8,
-        writes=every * network.activation_bytes / 8,
-        reduction=every * 500,
-        channels=every * 100,
-        dla=np.ones(count, dtype=bool),
-        inputs=inputs,
-        outputs=outputs,
     )

@@ -1,4 +1,4 @@
-"""What a recording told of a device.
+"""Unknowns of a device, and what a recording told of them.
 
 The unknowns of a device are the standard normal numbers behind its parameters and engines. Before
 anything was recorded they are independent and standard. A recording moves their mean, and narrows

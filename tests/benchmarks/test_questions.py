@@ -46,9 +46,7 @@ def test_the_command_writes_the_plots_and_the_page(
 
 def test_a_page_without_an_end_mark_keeps_its_text() -> None:
     whole = "a <!-- x: begin -->old<!-- x: end --> b"
-    assert between_marks(whole, "x", "new") == (
-        "a <!-- x: begin -->\n\nnew\n\n<!-- x: end --> b"
-    )
+    assert between_marks(whole, "x", "new") == "a <!-- x: begin -->\n\nnew\n\n<!-- x: end --> b"
     cut = "a <!-- x: begin -->old, and all that follows"
     assert between_marks(cut, "x", "new") == cut
 

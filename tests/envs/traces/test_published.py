@@ -15,6 +15,7 @@ import pytest
 from envs.errors import ObjectiveError, TraceError
 from envs.problems.limits import LimitRange
 from envs.problems.trace_world import TraceWorld, trace_model
+from envs.simulator.known_layers import known_layers
 from envs.spec import Configuration, Measurement, Objective
 from envs.traces.reader import Trace, find_trace, read_trace
 from envs.traces.remark import remark
@@ -75,9 +76,7 @@ def test_the_model_of_a_published_trace_has_the_layers_of_the_reference_network(
     assert trace_model(read_trace(find_trace(AGX))).machine.tensor_bytes == 1
 
 
-def test_an_unknown_network_of_a_known_name_keeps_even_layers(tmp_path: Path) -> None:
-    from envs.simulator.device_model import known_layers
-
+def test_an_unknown_network_of_a_known_name_keeps_even_layers() -> None:
     assert len(set(known_layers(network("resnet50")).macs.tolist())) == 1
 
 
