@@ -7,6 +7,7 @@ budgets, on the first few.
 
 python -m benchmarks.transfer
 python -m benchmarks.transfer --quick
+python -m benchmarks.transfer --policy-only
 python -m benchmarks.transfer --two-tenants
 """
 
@@ -51,6 +52,9 @@ FAST = (
     "vendor_gpu",
     "vendor_gpu_dla",
 )
+
+#: The model as it is, and refitted after each measurement, without any training.
+UNTRAINED = ("model_argmax", "model_refit")
 
 #: Goals of the policy by number of measurements: mean and 5th percentile of the share of the
 #: oracle, share with a feasible answer, and share of measurements that broke a limit.
@@ -229,6 +233,11 @@ def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
     arguments.add_argument(
         "--quick", action="store_true", help="20 problems, 2 seeds, short budgets"
     )
+    arguments.add_argument(
+        "--policy-only",
+        action="store_true",
+        help="the policy beside the model without training, on all problems, and no search",
+    )
     arguments.add_argument("--jobs", type=int, default=2, help="processes")
     arguments.add_argument("--out", type=Path, default=Path("runs/transfer"))
     return arguments.parse_args()
@@ -246,6 +255,8 @@ def main() -> int:
         DrawOptions(tenants=[1 - given.two_tenants, given.two_tenants]), cases, given.seed
     )
     every = parts(cases, seeds, given.quick)
+    if given.policy_only:
+        every = [Part(UNTRAINED, cases, seeds, (3, 8))]
     figures: list[Figure] = []
     for part, comparison in zip(
         every, run_parts(every, problems, policy, budget, given.jobs), strict=True
