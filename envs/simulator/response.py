@@ -97,20 +97,21 @@ def _respond(
     locked = launch_factor(served, cycle_s, scalars)
     if is_open:
         paced = _paced(served, phases, cycle_s, locked, rate_ips)
-        phases = with_waits(served, phases, np.maximum(cycle_s, paced.round_s), scalars)
+        phases = with_waits(served, phases, paced.round_s, scalars)
         paced = phases._replace(round_s=paced.round_s)
         cycle_s, extra = cycles(served, paced)
         locked = launch_factor(served, cycle_s, scalars)
     cycle_s = cycle_s * locked
     rails_w, share = rails_and_share(served.full, served.instances / cycle_s, scalars)
     throttle = share**-THROTTLE_EXPONENT
-    crowded = np.where(served.instances > 0, phases.stretch + extra, 0).max(axis=(0, 1))
+    crowded = np.where(served.instances > 0, phases.stretch + extra, 0).max(axis=1)
     queue_s = scalars["quantum_s"] * np.clip(crowded / phases.alone - 1, 0, 1)
     found = _closed_loop(served, cycle_s * throttle, queue_s, scalars)
     if is_open:
         batch_s = phases.batch_s(extra) * locked * throttle
         throughput, p50, p99 = _open_loop(contexts, rows, served, batch_s, found)
-        found = throughput, p50, p99 * (1 + scalars["tail"]) + queue_s
+        late = p99 * (1 + scalars["tail"]) + queue_s
+        found = throughput, p50, np.where(np.isfinite(rate_ips), late, p99)
     throughput, p50, p99 = found
     return throughput.T.astype(float), p50.T * 1e3, p99.T * 1e3, rails_w.T.astype(float), share < 1
 
@@ -127,7 +128,10 @@ def _paced(
 def _closed_loop(
     served: Served, cycle_s: Single, queue_s: Single, scalars: Scalars
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return throughput, p50 and p99 [s] of saturated instances, [T, B] each."""
+    """Return throughput, p50 and p99 [s] of saturated instances, [T, B] each.
+
+    Waiting for a turn adds `queue_s` [T, B] to the tail.
+    """
     images = served.instances * served.sizes / cycle_s
     throughput = images.sum(axis=1)
     seen = (images >= SEEN_SHARE * throughput[:, None]) & (images > 0)

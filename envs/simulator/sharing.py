@@ -142,27 +142,29 @@ def phases_of(served: Served, scalars: Scalars) -> Phases:
         alone=alone,
         capacity=scalars["capacity"] * (1 - scalars["other_gpu"]),
     )
-    cycle_s = np.maximum(phases.batch_s(), phases.round_s) + phases.unused
-    first, second = (number * phases.exclusive_s / cycle_s).sum(axis=0)[GPU]
-    both = first + second
-    overlap = 4 * scalars["pipe_overlap"] * first * second / np.maximum(both * both, TINY)
-    phases = phases._replace(capacity=phases.capacity * (1 + overlap))
-    return with_waits(served, phases, cycle_s, scalars)
+    return with_waits(served, phases, np.float32(0), scalars)
 
 
-def with_waits(served: Served, phases: Phases, cycle_s: Single, scalars: Scalars) -> Phases:
-    """Return the phases with the waits for others that have the given cycle times [T, X, B].
+def with_waits(
+    served: Served, phases: Phases, least_s: Single | np.float32, scalars: Scalars
+) -> Phases:
+    """Return the phases with what each instance waits for others.
 
-    A plain computer's scheduler has no such waits before its cores are all in use.
+    The others have the cycles of instances that run alone, or `least_s` [T, X, B] where that is
+    longer. A plain computer's scheduler has no such waits before its cores are all in use.
     """
     number, full = served.instances, served.full
     board = scalars["threads"] == 0
+    alone_s = full.host_s + phases.dla_s + phases.gpu_s * phases.alone
+    cycle_s = np.maximum(np.maximum(alone_s, phases.round_s), least_s) + phases.unused
     own = phases.exclusive_s / cycle_s
     use = (number * own).sum(axis=0)
-    on_gpu, on_dla = use[GPU].sum(axis=0), use[DLA]
+    (first, second), on_dla = use[GPU], use[DLA]
+    on_gpu = first + second
+    overlap = 4 * first * second / np.maximum(on_gpu * on_gpu, TINY)
+    overlap = 1 + scalars["pipe_overlap"] * overlap
     stretch = np.broadcast_to(phases.alone, number.shape).copy()
     others = np.maximum(on_gpu - own[:, GPU], 0) * board
-    overlap = phases.capacity / scalars["capacity"] / (1 - scalars["other_gpu"])
     stretch[:, GPU] *= np.maximum(1, (1 + others) / overlap)
 
     held = full.host_s * scalars["launch_lock"]
@@ -179,7 +181,12 @@ def with_waits(served: Served, phases: Phases, cycle_s: Single, scalars: Scalars
     wait_s[:, DLA] += turns * slice_s
     switching_s = np.zeros_like(number)
     switching_s[:, DLA] = turns * scalars["switch_s"] * np.minimum(on_gpu + on_dla[::-1], 1)
-    return phases._replace(host_s=full.host_s + wait_s, stretch=stretch, switching_s=switching_s)
+    return phases._replace(
+        host_s=full.host_s + wait_s,
+        stretch=stretch,
+        switching_s=switching_s,
+        capacity=scalars["capacity"] * (1 - scalars["other_gpu"]) * overlap,
+    )
 
 
 def dla_round_s(work_s: Single) -> Single:

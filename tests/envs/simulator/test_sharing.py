@@ -163,9 +163,11 @@ def engine(host_s: float, gpu_s: float, dla_s: float = 0.0, turns: float = 0.0) 
     }  # fmt: skip
 
 
-def with_engines(engines: dict[int, dict[str, float]], **changed: float) -> Contexts:
+def with_engines(
+    engines: dict[int, dict[str, float]], tenants: int = 1, **changed: float
+) -> Contexts:
     """The board on paper with these costs of a batch by position, whatever its size."""
-    contexts = paper(**changed)
+    contexts = paper(tenants, **changed)
     table = np.zeros_like(contexts.table)
     for position, costs in engines.items():
         for name, value in costs.items():
@@ -314,3 +316,27 @@ def test_an_accelerator_that_is_absent_is_refused() -> None:
     table[:, :, :, DLA1] = np.nan
     with pytest.raises(ConfigurationError, match="lacks"):
         ask(replace(contexts, table=table), (DLA1, 1, 0))
+
+
+def rarely(rate_ips: float, busy: tuple[int, int], rare: tuple[int, int]) -> Response:
+    """Two tenants, (position, instances) each: a closed loop, and requests at a rate."""
+    engines = {TENSOR: engine(4e-3, 4e-3), CUDA: engine(0.0, 4e-3)}
+    contexts = with_engines(engines, tenants=2, quantum_s=0.3e-3)
+    contexts = replace(contexts, rate_ips=np.array([[np.inf, rate_ips]]))
+    instances = np.zeros((1, 2, POSITIONS), dtype=np.int64)
+    instances[0, 0, busy[0]], instances[0, 1, rare[0]] = busy[1], rare[1]
+    return respond(contexts, np.zeros(1, dtype=np.int64), instances, np.zeros_like(instances))
+
+
+def test_a_tenant_without_requests_changes_nothing_for_others() -> None:
+    alone = ask(with_engines({TENSOR: engine(4e-3, 4e-3)}), (TENSOR, 2, 0))
+    beside = rarely(1e-6, (TENSOR, 2), (CUDA, 1))
+    assert beside.throughput_ips[0, 0] == pytest.approx(alone.throughput_ips[0, 0], rel=1e-4)
+    saturated = rarely(1e-3, (CUDA, 1), (CUDA, 1))
+    assert saturated.p99_ms[0, 0] == pytest.approx(4.0 * (1 + TAIL), rel=1e-3), "never waits"
+
+
+def test_a_rare_request_meets_the_batch_of_a_busy_tenant() -> None:
+    found = rarely(0.1, (CUDA, 1), (CUDA, 1))
+    assert found.p50_ms[0, 1] == pytest.approx(8.0, rel=1e-2)
+    assert found.throughput_ips[0, 1] == pytest.approx(0.1, rel=1e-3)
