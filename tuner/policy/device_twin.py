@@ -26,6 +26,10 @@ ARRAYS = {
     "left": "QN",
 }
 
+#: No standard deviation and no logarithm of a device is farther from zero: foreign numbers beyond
+#: it would overflow.
+FARTHEST = 20.0
+
 #: What the arrays are called in the file.
 PREFIX = "twin."
 
@@ -137,6 +141,8 @@ class DeviceTwin:
         recorded = found.pop("recorded")
         if not ((recorded >= 0) & (recorded < 2**15) & (recorded == recorded.round())).all():
             raise ValueError(f"{PREFIX}recorded holds no configurations")
+        if any(np.abs(array).max(initial=0.0) > FARTHEST for array in found.values()):
+            raise ValueError(f"its twin holds a number beyond {FARTHEST:g}")
         doubles = {name: array.astype(np.float64) for name, array in found.items()}
         device, mark, rates = told["device"], told["fingerprint"], told["rates_ips"]
         if not (isinstance(device, str) and isinstance(mark, str) and device.isprintable()):

@@ -111,6 +111,7 @@ DAMAGES: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
     "twin.spread is not above 0 and": lambda arrays: arrays["twin.spread"].fill(2.0),
     "twin.left is not above 0": lambda arrays: arrays["twin.left"].fill(0.0),
     "twin.recorded holds no config": lambda arrays: arrays["twin.recorded"].fill(0.5),
+    "a number beyond 20": lambda arrays: arrays["twin.mean"].fill(1e30),
     "KeyError": lambda arrays: arrays.pop("twin.directions"),
 }
 
