@@ -172,7 +172,7 @@ def comparison_figures(grid: str, found: list[Comparison]) -> list[Figure]:
             rows.append([tuner, str(budget), *(f"{value:.1f}" for value in values.values())])
             for name, value in values.items():
                 goal = BAR if (tuner, budget, name.endswith("mean")) == (TRAINED, 3, True) else ""
-                figures.append(figure(f"{grid}: {tuner}, after {budget}: {name}", value, "%", goal))
+                figures.append(figure(f"{grid}, {tuner}, after {budget}: {name}", value, "%", goal))
     cases = sum(int(each.exists.sum()) for each in found)
     print(f"\n{grid}: replayed, {len(found)} recordings, {cases} limits that can be kept")
     table(
@@ -197,7 +197,7 @@ def error_figures(
             "unseen rows within the interval of 90 %": 100 * float(within[read].mean()),
         }
         rows.append([name, str(int(read.sum())), *(f"{value:.1f}" for value in values.values())])
-        figures += [figure(f"{grid}: {name}: {what}", value, "%") for what, value in values.items()]
+        figures += [figure(f"{grid}, {name}: {what}", value, "%") for what, value in values.items()]
     print(f"\n{grid}: errors of the twins (simulated) on rows that they did not see")
     table(["quantity", "rows", "median [%]", "worst [%]", "within the 90 % interval [%]"], rows)
     return figures
@@ -208,7 +208,7 @@ def verdict(grid: str, figures: list[Figure]) -> str:
     value = {each.name: each.value for each in figures}
 
     def mean(tuner: str) -> float:
-        return value[f"{grid}: {tuner}, after 3: share of the optimum, mean"]
+        return value[f"{grid}, {tuner}, after 3: share of the optimum, mean"]
 
     told, training = mean(UNTRAINED) - mean(REFERENCE), mean(TRAINED) - mean(UNTRAINED)
     return (

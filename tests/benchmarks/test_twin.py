@@ -60,7 +60,7 @@ def test_errors_are_relative_and_missing_where_nothing_was_read(
 def test_the_verdict_says_where_nothing_is_added() -> None:
     means = {TRAINED: 98.6, UNTRAINED: 98.5, REFERENCE: 96.0, RECORDED: 80.0}
     figures = [
-        figure(f"grid: {tuner}, after 3: share of the optimum, mean", value, "%")
+        figure(f"grid, {tuner}, after 3: share of the optimum, mean", value, "%")
         for tuner, value in means.items()
     ]
     assert verdict("grid", figures) == (
