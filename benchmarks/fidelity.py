@@ -8,6 +8,7 @@ were capped and not locked get a resting clock for the GPU, fitted once for all 
 (`published.governed`).
 
 python -m benchmarks.fidelity [--write] [--plot PATH]
+python -m benchmarks.fidelity --leave-out edgefallkit embedded-ai-quantization-guide
 """
 
 from __future__ import annotations
@@ -19,14 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.fidelity_sharing import order_figures, sharing_figures
+from benchmarks.fidelity_judge import judge
+from benchmarks.fidelity_sharing import order_figures
 from benchmarks.fidelity_tables import (
     errors_table,
     influence_table,
-    median_error,
     plot,
     rows_table,
-    worst_error,
 )
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.fitting import Fit, fit
@@ -46,137 +46,18 @@ PUBLISHED_GAIN = 6438.1 / 4500
 EAGER_FP32_IPS = (375.3, 415.2)
 
 
-def left_out(rows: list[Row], whole: Fit, advance: Callable[[str], None]) -> FloatArray:
-    """Return model over published for each row [R], fitted without the row's source."""
+def left_out(
+    rows: list[Row], whole: Fit, sources: list[str], advance: Callable[[str], None]
+) -> FloatArray:
+    """Return model over published for each row [R] of `sources`, fitted without its source."""
     result = np.full(len(rows), np.nan)
-    for source in dict.fromkeys(row.source for row in rows):
+    for source in sources:
         fitted = fit([row for row in rows if row.source != source], whole)
         result[[row.source == source for row in rows]] = fitted.ratios(rows)[
             [row.source == source for row in rows]
         ]
         advance(source)
     return result
-
-
-def judge(rows: list[Row], inside: FloatArray, outside: FloatArray) -> list[Figure]:
-    """Return the figures that have goals, and their values with the source left out."""
-
-    def pick(test: Callable[[Row], bool]) -> tuple[FloatArray, FloatArray]:
-        member = np.array([test(row) for row in rows])
-        return inside[member], outside[member]
-
-    def orin_resnet(row: Row) -> bool:
-        return (
-            row.group == "mlperf"
-            and row.board == "agx_orin_64"
-            and row.network == "resnet50"
-            and "cTuning" not in row.source
-        )
-
-    figures = []
-    for name, quantities in (
-        ("throughput and latency", ("throughput_ips", "latency_ms")),
-        ("watts", ("wall_w",)),
-    ):
-        mine, other = pick(lambda row, q=quantities: orin_resnet(row) and row.quantity in q)  # type: ignore[misc]
-        calm, _ = pick(
-            lambda row, q=quantities: orin_resnet(row) and row.quantity in q and row.steady
-        )  # type: ignore[misc]
-        label = f"ResNet-50 on AGX Orin, MLPerf, {name}"
-        figures += [
-            figure(f"{label}: median error of all rows", 100 * median_error(mine), "%", "<= 10"),
-            figure(f"{label}: worst error of all rows", 100 * worst_error(mine), "%", "<= 20"),
-            figure(
-                f"{label}: median error where the clocks are known",
-                100 * median_error(calm),
-                "%",
-                "<= 10",
-            ),
-            figure(
-                f"{label}: worst error where the clocks are known",
-                100 * worst_error(calm),
-                "%",
-                "<= 20",
-            ),
-            figure(
-                f"{label}: median error of all rows, source left out",
-                100 * median_error(other),
-                "%",
-            ),
-        ]
-    for name, test in (
-        (
-            "other networks on AGX Orin",
-            lambda row: (
-                row.group == "mlperf" and row.board == "agx_orin_64" and row.network != "resnet50"
-            ),
-        ),
-        ("Orin NX", lambda row: row.group == "mlperf" and row.board == "orin_nx_16"),
-        ("AGX Xavier", lambda row: row.group == "mlperf" and row.board == "agx_xavier"),
-        ("Xavier NX", lambda row: row.group == "mlperf" and row.board == "xavier_nx"),
-    ):
-        mine, other = pick(test)
-        figures.append(
-            figure(f"MLPerf, {name}: median error", 100 * median_error(mine), "%", "<= 15")
-        )
-        figures.append(
-            figure(f"MLPerf, {name}: median error, source left out", 100 * median_error(other), "%")
-        )
-    for source in ("DLA-SW README", "cuDLA-samples"):
-        mine, other = pick(lambda row, s=source: row.group == "dla" and row.source == s)  # type: ignore[misc]
-        figures.append(
-            figure(f"DLA tables, {source}: median error", 100 * median_error(mine), "%", "<= 10")
-        )
-        figures.append(
-            figure(
-                f"DLA tables, {source}: median error, source left out",
-                100 * median_error(other),
-                "%",
-            )
-        )
-    figures += _contention_figures(rows, inside, outside)
-    return figures + sharing_figures(rows, inside, outside)
-
-
-def _contention_figures(rows: list[Row], inside: FloatArray, outside: FloatArray) -> list[Figure]:
-    figures = []
-    reports = (
-        ("TensorRT issue 2745", "", "<= 5"),
-        ("TensorRT issue 2745", "dla0 twice", ""),
-        ("NVIDIA forum 219770", "", ""),
-        ("HaX-CoNN", "", ""),
-    )
-    for source, run, goal in reports:
-        member = [
-            i
-            for i, row in enumerate(rows)
-            if row.group == "contention"
-            and row.source == source
-            and (row.run == "dla0 twice") == bool(run)
-        ]
-        for name, found in (("", inside), (", source left out", outside)):
-            points = [100 * abs(found[i] - 1) * rows[i].value for i in member]
-            label = f"contention, {source}{', ' if run else ''}{run}"
-            figures.append(
-                figure(
-                    f"{label}: largest error of a slowdown{name}",
-                    max(points),
-                    "points",
-                    goal if not name else "",
-                )
-            )
-    figures += [
-        figure(
-            "regime B, its row left out: GPU and both DLAs over the GPU",
-            outside[i] * row.value,
-            "times",
-        )
-        for i, row in enumerate(rows)
-        if row.quantity == "gain"
-    ]
-    mine = [inside[i] for i, row in enumerate(rows) if row.group == "rails"]
-    figures.append(figure("rails: median error", 100 * median_error(np.array(mine)), "%"))
-    return figures
 
 
 def regimes(fitted: Fit) -> list[Figure]:
@@ -311,14 +192,25 @@ def main() -> int:
         action="store_true",
         help="without leaving sources out and without the assumptions",
     )
+    arguments.add_argument(
+        "--leave-out",
+        nargs="+",
+        metavar="SOURCE",
+        help="leave out these sources only, one at a time, and try no assumptions",
+    )
     given = arguments.parse_args()
     rows = list(published())
-    sources = dict.fromkeys(row.source for row in rows)
-    with progress_bar("fitting", 1 if given.quick else 1 + len(sources)) as advance:
+    sources = [] if given.quick else list(dict.fromkeys(row.source for row in rows))
+    if given.leave_out:
+        unknown = set(given.leave_out) - set(sources)
+        if unknown:
+            arguments.error(f"--leave-out {sorted(unknown)[0]!r}: choose from {', '.join(sources)}")
+        sources = given.leave_out
+    with progress_bar("fitting", 1 + len(sources)) as advance:
         fitted = fit(rows)
         advance("all")
         inside = fitted.ratios(rows)
-        outside = np.full(len(rows), np.nan) if given.quick else left_out(rows, fitted, advance)
+        outside = left_out(rows, fitted, sources, advance)
     if given.write:
         write(fitted)
     if given.rows:
@@ -329,7 +221,7 @@ def main() -> int:
     )
     figures = [*judge(rows, inside, outside), resting, *order_figures(rows, fitted)]
     figures += [*regimes(fitted), *tx2_figures(), *triton_figures(fitted.sets()["volta"])]
-    figures += [] if given.quick else assumptions(fitted)
+    figures += [] if given.quick or given.leave_out else assumptions(fitted)
     if given.plot:
         plot(rows, inside, given.plot)
     return report(figures, given.json)
