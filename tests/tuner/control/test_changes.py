@@ -78,7 +78,7 @@ def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(
     alone = saturated.period()
     world.runtime.become(Beside(model))
     assert all(saturated.period().kept for _ in range(mild))
-    world.runtime.become(Beside(model, slower(model, 0.55)))
+    world.runtime.become(Beside(model, slower(model, 0.3)))
     crowded = [saturated.period() for _ in range(16)]
     assert EventKind.DEVICE_CHANGED in kinds(crowded)
     assert crowded[-1].score_ips < 0.9 * alone.score_ips
