@@ -40,7 +40,7 @@ class RewardOptions:
         violation_weight: worth of a violation of 1 (a logarithm).
     """
 
-    price: float = 0.065
+    price: float = 0.05
     violation_weight: float = 0.1
 
 
