@@ -69,7 +69,6 @@ BENCHMARKS = (
         "Says what the best configurations of the problems of the comparison look like, and what "
         "they were before the model knew how engines share a GPU.",
         "simulated",
-        short=_options("--cases 120"),
     ),
     Benchmark(
         "changing",
