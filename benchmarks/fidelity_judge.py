@@ -20,23 +20,26 @@ def judge(rows: list[Row], inside: FloatArray, outside: FloatArray) -> list[Figu
         member = np.array([test(row) for row in rows])
         return inside[member], outside[member]
 
-    def orin_resnet(row: Row) -> bool:
-        return (
+    def orin_resnet(*quantities: str, steady: bool = False) -> Callable[[Row], bool]:
+        return lambda row: (
             row.group == "mlperf"
             and row.board == "agx_orin_64"
             and row.network == "resnet50"
             and "cTuning" not in row.source
+            and row.quantity in quantities
+            and (row.steady or not steady)
         )
+
+    def dla_table(source: str) -> Callable[[Row], bool]:
+        return lambda row: row.group == "dla" and row.source == source
 
     figures = []
     for name, quantities in (
         ("throughput and latency", ("throughput_ips", "latency_ms")),
         ("watts", ("wall_w",)),
     ):
-        mine, other = pick(lambda row, q=quantities: orin_resnet(row) and row.quantity in q)  # type: ignore[misc]
-        calm, _ = pick(
-            lambda row, q=quantities: orin_resnet(row) and row.quantity in q and row.steady
-        )  # type: ignore[misc]
+        mine, other = pick(orin_resnet(*quantities))
+        calm, _ = pick(orin_resnet(*quantities, steady=True))
         label = f"ResNet-50 on AGX Orin, MLPerf, {name}"
         figures += [
             figure(f"{label}: median error of all rows", 100 * median_error(mine), "%", "<= 10"),
@@ -78,7 +81,7 @@ def judge(rows: list[Row], inside: FloatArray, outside: FloatArray) -> list[Figu
             figure(f"MLPerf, {name}: median error, source left out", 100 * median_error(other), "%")
         )
     for source in ("DLA-SW README", "cuDLA-samples"):
-        mine, other = pick(lambda row, s=source: row.group == "dla" and row.source == s)  # type: ignore[misc]
+        mine, other = pick(dla_table(source))
         figures.append(
             figure(f"DLA tables, {source}: median error", 100 * median_error(mine), "%", "<= 10")
         )

@@ -1,4 +1,4 @@
-"""Which board: the same network on every board of the catalogue, in every power mode."""
+"""Compare the boards of the catalogue, in every power mode, on the same network."""
 
 from __future__ import annotations
 

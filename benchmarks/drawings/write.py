@@ -53,19 +53,14 @@ _V8 = {
 _V11 = {"n": ultralytics.Scale(0.5, 0.25), "s": ultralytics.Scale(0.5, 0.5)}
 
 
-def _yolov8_pose(scale: str) -> Drawing:
+def _pose(version: str, scale: str) -> Drawing:
+    draw, scales = {
+        "yolov8": (ultralytics.yolov8, _V8),
+        "yolo11": (ultralytics.yolo11, _V11),
+    }[version]
     return Drawing(
-        lambda g: ultralytics.yolov8(g, 640, _V8[scale], pose=True),
-        f"ultralytics, yolov8-pose.yaml at scale {scale} (1 class, 17 keypoints); 640 x 640; "
-        f"{_POSES}",
-        _image(640, 640),
-    )
-
-
-def _yolo11_pose(scale: str) -> Drawing:
-    return Drawing(
-        lambda g: ultralytics.yolo11(g, 640, _V11[scale], pose=True),
-        f"ultralytics, yolo11-pose.yaml at scale {scale} (1 class, 17 keypoints); 640 x 640; "
+        lambda g: draw(g, 640, scales[scale], pose=True),
+        f"ultralytics, {version}-pose.yaml at scale {scale} (1 class, 17 keypoints); 640 x 640; "
         f"{_POSES}",
         _image(640, 640),
     )
@@ -165,8 +160,8 @@ DRAWINGS: dict[str, Drawing] = {
         f"ultralytics, yolov8.yaml at scale n (80 classes); 640 x 640; {_BOXES}",
         _image(640, 640),
     ),
-    **{f"yolov8{scale}_pose_640": _yolov8_pose(scale) for scale in "sm"},
-    **{f"yolo11{scale}_pose_640": _yolo11_pose(scale) for scale in "ns"},
+    **{f"yolov8{scale}_pose_640": _pose("yolov8", scale) for scale in "sm"},
+    **{f"yolo11{scale}_pose_640": _pose("yolo11", scale) for scale in "ns"},
     "yolov3_tiny_416": Drawing(
         lambda g: darknet.yolov3_tiny(g, 416),
         "Redmon, Farhadi 2018, arXiv:1804.02767, yolov3-tiny.cfg (80 classes); 416 x 416; "

@@ -1,4 +1,4 @@
-"""What a bundle knows of one recorded device: there its belief starts from the recording."""
+"""Carry in a bundle what a recording told of its device, so that the belief starts from it."""
 
 from __future__ import annotations
 

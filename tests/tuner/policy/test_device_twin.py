@@ -1,4 +1,4 @@
-"""What a bundle knows of one device: it is told there and nowhere else, and survives its file."""
+"""Check that a bundle uses what a recording told on that device only, and keeps it in its file."""
 
 from __future__ import annotations
 
