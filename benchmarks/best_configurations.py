@@ -89,8 +89,10 @@ def counted(boards: list[str] | None, count: int, seed: int = 1000) -> dict[str,
     """Return shares [%], and the mean number of GPU instances, over the cases with an answer.
 
     Raises:
-        OptionError: none of them has one.
+        OptionError: no problem is drawn, or none of them has one.
     """
+    if count < 1:
+        raise OptionError(f"--cases={count} must be at least 1")
     cases = simulated_cases(DrawOptions(networks=NETWORKS, boards=boards), count, seed)
     found = []
     with progress_bar("best configurations", count) as advance:

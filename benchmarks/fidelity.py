@@ -200,12 +200,11 @@ def main() -> int:
     )
     given = arguments.parse_args()
     rows = list(published())
-    sources = [] if given.quick else list(dict.fromkeys(row.source for row in rows))
-    if given.leave_out:
-        unknown = set(given.leave_out) - set(sources)
-        if unknown:
-            arguments.error(f"--leave-out {sorted(unknown)[0]!r}: choose from {', '.join(sources)}")
-        sources = given.leave_out
+    every = list(dict.fromkeys(row.source for row in rows))
+    for source in given.leave_out or ():
+        if source not in every:
+            arguments.error(f"--leave-out {source!r}: choose from {', '.join(every)}")
+    sources = given.leave_out or ([] if given.quick else every)
     with progress_bar("fitting", 1 + len(sources)) as advance:
         fitted = fit(rows)
         advance("all")
