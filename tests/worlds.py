@@ -90,6 +90,8 @@ def respond(
             float(0.9 * ms),
             float(1.1 * ms),
             100,
+            agreement=1.0,
+            agreement_samples=64.0,
         )
         for ips, ms in zip(rate, worst, strict=True)
     )

@@ -1,5 +1,6 @@
 """The words of the project as data: devices, networks, workloads, spaces, measurements, limits."""
 
+from envs.spec.agreement import CLASSES, COSINE, NOT_MEASURED, Agreement
 from envs.spec.device import (
     ACCELERATORS,
     Accelerator,
@@ -37,9 +38,13 @@ from envs.spec.workload import Tenant, Workload, fair_weights, workload_of
 
 __all__ = [
     "ACCELERATORS",
+    "CLASSES",
+    "COSINE",
     "MAX_BATCH",
     "MAX_VIOLATION",
+    "NOT_MEASURED",
     "Accelerator",
+    "Agreement",
     "Configuration",
     "ConfigurationFailed",
     "ConfigurationSpace",

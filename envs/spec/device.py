@@ -22,6 +22,10 @@ class Kind(str, Enum):
     CPU = "cpu"
 
 
+#: Precisions by the bytes of a number.
+PRECISIONS = {4: "fp32", 2: "fp16", 1: "int8"}
+
+
 @dataclass(frozen=True)
 class Accelerator:
     """Hardware on which an instance can run, at one precision.
@@ -43,6 +47,11 @@ class Accelerator:
     max_loadables: int | None = None
     max_instances: int | None = None
     max_batch: int | None = None
+
+    @property
+    def precision(self) -> str:
+        """Return `fp32`, `fp16` or `int8`."""
+        return PRECISIONS[self.weight_bytes]
 
     @property
     def on_gpu(self) -> bool:

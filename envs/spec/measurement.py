@@ -60,6 +60,9 @@ class TenantMeasurement:
         p99_low_ms, p99_high_ms: interval of the 99th percentile, a 95 % bootstrap over batches
             (the requests of one batch are answered together).
         requests: answered in the window; NaN where nobody published their number.
+        agreement: how far the answers are those of FP32: the worst of the accelerators that serve
+            the tenant (`envs.spec.Agreement`); NaN where it was not measured.
+        agreement_samples: the number of samples behind it; NaN where it was not measured.
     """
 
     throughput_ips: float
@@ -69,6 +72,8 @@ class TenantMeasurement:
     p99_low_ms: float
     p99_high_ms: float
     requests: float
+    agreement: float = math.nan
+    agreement_samples: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,14 @@ class TensorSpec:
         name: as in the ONNX file.
         shape: of one sample, without the batch.
         dtype: the numpy name of its type, such as `float32`.
+        shared: True for an output without a batch, which belongs to every request as it is
+            (anchors, for instance); `shape` is then the whole shape.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Network:
         inputs: the tensors of one sample.
         outputs: the tensors of its answer.
         fixed_batch: the only batch size it can run with; None if it can run with any.
+        float_type: `float32`, `float16` or `bfloat16`: the type that most of its weights have.
+        quantised: True if the file itself has quantised nodes, so that it is an INT8 network.
     """
 
     name: str
@@ -49,6 +54,8 @@ class Network:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     fixed_batch: int | None
+    float_type: str = "float32"
+    quantised: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the network as plain data that JSON can hold; `from_dict` reads it."""

@@ -1,5 +1,6 @@
 """Read and check traces."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ from envs.traces.schema import (
     Row,
     check_names,
     extra_columns,
+    later_columns,
     number_columns,
     outcome_of,
     placement_columns,
@@ -204,7 +206,8 @@ def read_trace(path: Path) -> Trace:
         _check_facts(facts)
         space = ConfigurationSpace.from_dict(facts["space"])
         check_names(space)
-        trace = Trace(path, space, facts, table.to_pylist())
+        unread = dict.fromkeys(later_columns(space), math.nan)
+        trace = Trace(path, space, facts, [unread | row for row in table.to_pylist()])
         _check_rows(trace, set(table.column_names))
     except TraceError:
         raise
@@ -240,7 +243,7 @@ def _check_rows(trace: Trace, columns: set[str]) -> None:
         _refuse(trace, "holds a rail whose name is not printable text")
     numeric = [*number_columns(space), *extra]
     needed = {*placement_columns(space), *numeric, *text_columns(), "disturbed"}
-    missing = sorted(needed - columns)
+    missing = sorted(needed - columns - set(later_columns(space)))
     if missing:
         _refuse(trace, f"lacks the column {missing[0]!r}")
     if not rows:

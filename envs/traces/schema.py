@@ -32,6 +32,9 @@ FORMAT = 1
 METADATA_KEY = b"tuner.trace"
 
 TENANT_QUANTITIES = tuple(field.name for field in fields(TenantMeasurement))
+
+#: Quantities of a tenant that recordings of earlier versions lack, and nobody publishes.
+LATER_QUANTITIES = ("agreement", "agreement_samples")
 WINDOW_QUANTITIES = (
     "window_s",
     "power_w",
@@ -94,6 +97,11 @@ def number_columns(space: ConfigurationSpace) -> list[str]:
     return [
         f"{tenant}.{quantity}" for tenant in space.workload.names for quantity in TENANT_QUANTITIES
     ] + list(WINDOW_QUANTITIES)
+
+
+def later_columns(space: ConfigurationSpace) -> list[str]:
+    """Return the columns that a recording of an earlier version lacks: nothing was read there."""
+    return [f"{tenant}.{each}" for tenant in space.workload.names for each in LATER_QUANTITIES]
 
 
 def extra_columns(space: ConfigurationSpace, present: Iterable[str]) -> list[str]:

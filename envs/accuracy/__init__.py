@@ -1,0 +1,1 @@
+"""Are the answers right? Samples, calibration, and the agreement of accelerators with FP32."""
