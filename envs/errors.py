@@ -84,3 +84,9 @@ class NoFeasibleConfiguration(TunerError):
     """No measured configuration meets the limits; the one closest to them was returned."""
 
     exit_code = 3
+
+
+class ClientEnded(TunerError):
+    """The program that brings the requests has ended, so that nothing is left to serve."""
+
+    exit_code = 4

@@ -9,8 +9,11 @@ It finds a configuration with the few measurements of the policy, serves it, and
 arrivals, limits, the power mode or the temperature change, it decides again. Whatever goes wrong
 ends in a configuration that serves. One JSON line for each control period goes to standard output,
 or into --journal. With --client your program brings the requests: app.main(submit) runs in a
-thread. The limits in --limits are read once a period. It needs numpy and the runtime, neither
-torch nor gymnasium nor hydra.
+thread, for as long as the service is to last. The limits in --limits are read once a period. It
+needs numpy and the runtime, neither torch nor gymnasium nor hydra.
+
+Exit code 0: it was stopped, or served for --periods. 2: it cannot serve, and one sentence says why.
+4: the client returned or raised; its last words are an event in the journal (client_ended).
 """
 
 import os
@@ -20,31 +23,30 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import contextlib
-import importlib
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Optional
 
-from envs.errors import OptionError
+from envs.errors import ClientEnded, OptionError
 from envs.spec import Failure
 from envs.telemetry.power_mode import read_power_mode
 from tuner.control.build import Assembled, controller_of
+from tuner.control.client import ClientThread, client_at
 from tuner.control.controller import Controller, ControlOptions
+from tuner.control.events import Event, EventKind
 from tuner.control.journal import Journal
 from tuner.control.lock import DeviceLock, usual_lock
 from tuner.control.metrics import Metrics
 from tuner.device import Device, open_device
 from tuner.flags import run
 from tuner.options import ServeOptions, cache_folder, reference_bundle
-
-Client = Callable[[Callable[..., Any]], object]
 
 
 @dataclass(frozen=True)
@@ -143,26 +145,35 @@ def serve_periods(
     device: Device,
     journal: Journal,
     metrics: Metrics | None,
-    client: Client | None,
+    client: ClientThread | None,
     options: DeployCommand,
 ) -> int:
     """Serve until SIGTERM, SIGINT, or for as many periods as the options say.
 
     A period that ends early, because of a failure or because nothing is really served, is waited
     out.
+
+    Raises:
+        ClientEnded: the client returned or raised, so that no more requests will come; the event is
+            in the journal.
     """
     stop, count = Stop(), 0
     while not stop.requested and (options.periods is None or count < options.periods):
         began_s = time.monotonic()
         period = controller.step()
+        ended = client.last_words() if client and client.ended else ""
+        if ended:
+            event = Event(EventKind.CLIENT_ENDED, ended)
+            period = replace(period, events=(*period.events, event))
         journal.write(period.as_dict(device.space))
         if metrics:
             metrics.show(period, journal.lost)
+        if ended and not stop.requested:
+            raise ClientEnded(f"the client {ended}; nothing brings requests, so the service stops")
         notify("WATCHDOG=1" if count else "READY=1\nWATCHDOG=1")
         count += 1
         if client is not None and count == 1:
-            submit = device.runtime.submit  # type: ignore[attr-defined]
-            threading.Thread(target=client, args=(submit,), name="client", daemon=True).start()
+            client.start(device.runtime.submit)  # type: ignore[attr-defined]
         if options.periods is None or isinstance(period.outcome, Failure):
             stop.rest(began_s + options.period_s)
     return 0
@@ -207,19 +218,12 @@ def plan(device: Device, made: Assembled) -> str:
     )
 
 
-def client_of(options: DeployCommand) -> Client | None:
-    """Return the function of the user's own that brings the requests."""
+def client_of(options: DeployCommand) -> ClientThread | None:
+    """Return the user's own program that brings the requests; OptionError where none can be run."""
     name, runtime = options.client, options.serve.runtime
     if name is None:
         return None
-    module, _, function = name.partition(":")
-    try:
-        found: Client = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise OptionError(
-            f"--client {name} cannot be found ({error}): give MODULE:FUNCTION that Python can"
-            " import from here"
-        ) from error
+    found = client_at(name)
     if not options.serve.rate_ips:
         raise OptionError(
             "--client needs --rate-ips: say about how many requests a second will come; the"
@@ -230,7 +234,7 @@ def client_of(options: DeployCommand) -> Client | None:
             f"--client needs a runtime that serves: --runtime {runtime} only answers what a window"
             " would give"
         )
-    return found
+    return ClientThread(found, name)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,9 @@ SIMULATED = (
     "2",
 )
 
+#: One configuration alone, so that nothing is quantised.
+ONE = ("--accelerators", "cpu_fp32", "--max-instances", 1, "--batches", 1)
+
 
 @pytest.fixture(autouse=True)
 def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,3 +197,69 @@ def test_the_service_needs_no_training_stack_tells_systemd_and_ends_on_sigterm(
     lines = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert lines[-1]["tenants"]["small"]["requests"] > 5
     assert lines[-1]["origin"] == "measured"
+
+
+CLIENTS = """
+import time
+
+import numpy as np
+
+
+def raises(submit):
+    submit("small", np.zeros((3, 48, 48), np.float32)).result()
+    raise ValueError("camera 0 cannot be opened")
+
+
+def wrong_shape(submit):
+    submit("small", np.zeros((3, 8, 8), np.float32)).result()
+
+
+def ends(submit):
+    return None
+
+
+def exits(submit):
+    raise SystemExit(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("raises", "ValueError: camera 0 cannot be opened (FILE:9)"),
+        (
+            "wrong_shape",
+            "RuntimeFault: submit: input of small must be float32 [3, 48, 48] (one sample, no batch"
+            " dimension), not float32 [3, 8, 8] (FILE:13)",
+        ),
+        ("ends", "it returned"),
+        ("exits", "SystemExit: 3 (FILE:21)"),
+    ],
+)
+def test_a_client_that_ends_ends_the_service_and_its_last_words_are_kept(
+    function: str, words: str, small_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, journal = tmp_path / f"clients_{function}.py", tmp_path / "journal.jsonl"
+    program.write_text(CLIENTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"clients_{function}:{function}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        result = call(
+            *("deploy", "--network", small_onnx, "--p99-ms", 500, "--rate-ips", 40, *ONE),
+            *("--client", name, "--journal", journal, "--period-s", 0.3, "--periods", 40),
+            *places(tmp_path),
+        )
+        assert systemd.recv(100) == b"READY=1\nWATCHDOG=1", "of the period before the client"
+        with pytest.raises(BlockingIOError):
+            systemd.recv(100)
+    said = f"{name} ended: {words.replace('FILE', str(program))}"
+    assert result.returncode == 4
+    assert result.stderr == (
+        f"error: the client {said}; nothing brings requests, so the service stops\n"
+    )
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert len(lines) == 2
+    assert lines[-1]["events"][-1] == {"kind": "client_ended", "text": said}

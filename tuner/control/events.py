@@ -20,6 +20,7 @@ class EventKind(str, Enum):
     PROPOSAL_REFUSED = "proposal_refused"
     POLICY_FAILED = "policy_failed"
     NOT_STORED = "not_stored"
+    CLIENT_ENDED = "client_ended"
     REMARK = "remark"
 
 
