@@ -16,14 +16,19 @@ class TunerError(Exception):
     exit_code = 2
 
     def __str__(self) -> str:
-        return "".join(
-            character if character.isprintable() else " " if character.isspace() else "?"
-            for character in super().__str__()
-        )
+        return printable(super().__str__())
 
 
 class OptionError(TunerError):
     """An option has an invalid value; the message names the option."""
+
+
+def printable(text: str) -> str:
+    """Return a text that stays on one line: other characters become a space or `?`."""
+    return "".join(
+        character if character.isprintable() else " " if character.isspace() else "?"
+        for character in text
+    )
 
 
 def one_line(error: BaseException, limit: int = 160) -> str:

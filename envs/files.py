@@ -30,6 +30,9 @@ SMALL_BYTES = 1 << 20
 #: Advice for a file that cannot be written.
 REMEDY = "free some space or choose another place"
 
+#: What a trial writes: a full disk still takes an empty file.
+BLOCK_BYTES = 1 << 12
+
 #: Upper bound for the header of a stored array.
 HEADER_BYTES = 1 << 17
 
@@ -66,6 +69,35 @@ def write_text(path: Path, text: str) -> Path:
     with replacing(path) as file:
         file.write(text.encode("utf-8", "replace"))  # names may hold surrogates
     return path
+
+
+def check_writable(path: Path, remedy: str = REMEDY) -> None:
+    """Check that `replacing` can write a file, by writing another one beside it.
+
+    Raises:
+        StorageError: the folder is missing or cannot be written, or `path` is no plain file; the
+            message ends with `remedy`.
+    """
+    if path.is_dir():
+        raise StorageError(f"cannot write {path}: it is a folder; name a file in it")
+    if path.exists() and not path.is_file():  # it would be replaced, even /dev/null
+        raise StorageError(f"cannot write {path}: it is no plain file; {remedy}")
+    if not path.parent.is_dir():
+        raise StorageError(
+            f"cannot write {path}: there is no folder {path.parent}; make it, or choose another"
+            " place"
+        )
+    trial = path.with_name(f".{path.name}.{os.getpid()}.trial")
+    try:
+        with replacing(trial, remedy) as file:
+            file.write(bytes(BLOCK_BYTES))
+    except StorageError as error:
+        cause = error.__cause__
+        reason = (cause.strerror if isinstance(cause, OSError) else "") or cause
+        raise StorageError(f"cannot write {path}: {reason}; {remedy}") from cause
+    finally:
+        with contextlib.suppress(OSError):
+            trial.unlink()
 
 
 def sha256_of(path: Path) -> bytes:

@@ -1,12 +1,16 @@
 """Talk to people in a terminal: errors, warnings, a progress bar, and tables."""
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from envs.errors import TunerError
 from envs.optional import optional_import
+
+#: Words of a table's head that are longer are folded, and cells up to this length are not.
+HEAD_WIDTH, WORD_WIDTH = 16, 10
 
 
 def exit_code(task: Callable[[], int | None]) -> int:
@@ -62,20 +66,23 @@ def progress_bar(title: str, total: int, completed: int = 0) -> Iterator[Callabl
 def table(head: list[str], rows: list[list[str]]) -> None:
     """Print a table with numbers aligned to the right."""
     boxes = optional_import("rich.box", "tune")
-    drawn = optional_import("rich.table", "tune").Table(box=boxes.SIMPLE)
+    drawn = optional_import("rich.table", "tune").Table(
+        box=boxes.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     # Without escaping, rich would take "[s]" for a style.
     literal = optional_import("rich.markup", "tune").escape
     for column, title in enumerate(head):
-        number = all(
-            row[column].replace(".", "").replace("-", "").replace("%", "").strip().isdigit()
-            for row in rows
-            if row[column]
-        )
+        cells = [row[column] for row in rows if row[column] not in ("", "-")]
+        number = all(re.fullmatch(r"-?[\d.,]+ ?[%*]?", each.strip()) for each in cells)
+        longest = max(map(len, cells), default=0)
         drawn.add_column(
             literal(title),
             justify="right" if number else "left",
             overflow="fold",
-            min_width=max(map(len, title.split()), default=0),
+            min_width=max(
+                min(max(map(len, title.split()), default=0), HEAD_WIDTH),
+                longest if longest <= WORD_WIDTH else 0,
+            ),
         )
     for row in rows:
         drawn.add_row(*map(literal, row))

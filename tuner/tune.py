@@ -7,8 +7,10 @@ r"""Find the configuration with the most throughput within your limits: python -
       --runtime simulated --board agx_orin_64                     in the model of a board
   python -m tuner.tune --runtime replayed --trace resnet50 --p99-ms 400      from a recording
 
-Exit code 0: the limits are kept. 3: nothing that was measured keeps them, and the configuration
-that came closest is printed. --out keeps the answer for python -m tuner.export.
+Exit code 0: the limits are kept. 2: an option or a network is wrong, or nothing could be measured,
+and one sentence says why. 3: nothing that was measured keeps the limits, and the configuration that
+came closest is printed. 130: Ctrl-C; the best so far is printed, and kept as incomplete.
+--out keeps the answer for python -m tuner.export.
 """
 
 import json
@@ -19,16 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from envs.errors import NoFeasibleConfiguration
-from envs.files import write_text
-from envs.problems.problem import Problem
+from envs.errors import NoFeasibleConfiguration, RuntimeFault
+from envs.files import check_writable, write_text
 from envs.simulator.device_model import WINDOW_S
-from envs.spec import Configuration, Failure, Measurement, Outcome
+from envs.spec import Configuration, Outcome
+from tuner.answer_text import answer_lines, answer_table, infeasible, notes, nothing_measured
 from tuner.api import MEASUREMENTS, check_request, optimize
 from tuner.console import progress_bar, table
 from tuner.flags import run
 from tuner.options import ServeOptions
-from tuner.tuning import Answer
+from tuner.tuning import Answer, TuningStopped
 
 
 @dataclass(frozen=True)
@@ -60,99 +62,56 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def tune(options: TuneCommand) -> int:
-    """Tune, print the answer, and keep it."""
+    """Tune, print the answer, and keep it; Ctrl-C leaves what was measured so far."""
     began_s = time.perf_counter()
     request = (options.measurements, options.window_s, options.p99_ms, options.power_w)
     check_request(*request, len(options.serve.network))  # all of it before a bar is drawn
     options.serve.check()
+    if options.out:
+        check_writable(options.out, "choose another --out")
+    try:
+        answer = measured(options)
+    except TuningStopped as stopped:
+        show(stopped.answer, options, began_s)
+        raise
+    show(answer, options, began_s)
+    if reason := nothing_measured(answer):
+        raise RuntimeFault(reason)
+    if not answer.limits_kept:
+        raise NoFeasibleConfiguration(infeasible(answer))
+    return 0
+
+
+def measured(options: TuneCommand) -> Answer:
+    """Return the answer; a bar shows how far the measurements are."""
     with progress_bar("measuring", options.measurements) as advance:
 
-        def show(configuration: Configuration, outcome: Outcome) -> None:
+        def progress(configuration: Configuration, outcome: Outcome) -> None:
             advance(str(configuration))
 
-        answer = optimize(
+        return optimize(
             options.serve,
             p99_ms=options.p99_ms,
             power_w=options.power_w,
             measurements=options.measurements,
             window_s=options.window_s,
             bundle=options.bundle,
-            progress=show,
+            progress=progress,
         )
-    print_answer(answer, time.perf_counter() - began_s)
-    if options.out:
-        write_text(options.out, json.dumps(answer.to_dict(), indent=2) + "\n")
-    if not answer.limits_kept:
-        raise NoFeasibleConfiguration(infeasible(answer))
-    return 0
 
 
-def infeasible(answer: Answer) -> str:
-    """Explain an infeasible answer: nothing met the limits, or the best failed its confirmation."""
-    problem = answer.problem
-    limits = problem.objective.describe(problem.space.workload.names)
-    once = [
-        configuration
-        for configuration, outcome in answer.tried[: answer.searched]
-        if problem.judge(outcome)[1] <= 0
-    ]
-    if once:
-        kept = "; ".join(dict.fromkeys(map(str, once)))
-        return (
-            f"no configuration kept the limits ({limits}) when it was measured again; in one"
-            f" window alone these did: {kept}"
-        )
-    return (
-        f"no configuration that was measured meets the limits ({limits}); the least violating one"
-        " is given above"
-    )
-
-
-def print_answer(answer: Answer, elapsed_s: float) -> None:
-    """Print the measurements as a table, then the answer in words."""
+def show(answer: Answer, options: TuneCommand, began_s: float) -> None:
+    """Print the measurements as a table, then the answer in words, and write it into --out."""
     space, objective = answer.problem.space, answer.problem.objective
-    names, device = space.workload.names, space.device.name.split(" (")[0]
-    rows = []
-    for number, (configuration, outcome) in enumerate(answer.tried, start=1):
-        note = "confirms" if number > answer.searched else "default" if number == 1 else ""
-        rows.append([str(number), str(configuration), *cells(answer.problem, outcome), note])
-    throughputs = [f"{name} [inferences/s]" for name in names]
-    latencies = [f"{answer.latency_quantity} {name} [ms]" for name in names]
-    head = ["#", "configuration (instances x batch)", *throughputs, *latencies, "power [W]"]
-    print(f"{device} ({answer.origin}): {objective.describe(names)}")
-    table([*head, "limits", ""], rows)
-    score, default = (
-        answer.problem.judge(each)[0] for each in (answer.outcome, answer.tried[0][1])
-    )
-    weighted = " (weighted throughput)" if len(names) > 1 else ""
-    print(f"answer: {space.describe(answer.configuration)} ({answer.origin})")
-    for name, each in answer.networks.items():
-        latency = f"{answer.latency_quantity} {each.p99_ms:.1f} ms"
-        print(f"  {name}: {each.throughput_ips:.1f} inferences/s, {latency}")
-    if answer.networks:
-        print(f"  confirmed by a second window, {answer.origin} on {device}")
-        if default > 0:
-            print(f"  {score / default:.2f} times the default{weighted}")
-    windows = [outcome for _, outcome in answer.tried]
-    disturbed = sum(isinstance(each, Measurement) and each.disturbed for each in windows)
-    if disturbed:
-        print(
-            f"  caution: something else used the computer in {disturbed} of {len(windows)} windows"
-        )
-    print(f"  {len(answer.tried)} measurements, {elapsed_s:.0f} s")
-
-
-def cells(problem: Problem, outcome: Outcome) -> list[str]:
-    """Return throughput and p99 of each network, the power, and `kept` or `broken`."""
-    if isinstance(outcome, Failure):
-        unknown = ["-"] * (2 * len(problem.space.workload.names))
-        return [outcome.kind.value, *unknown, "failed"]
-    return [
-        *(f"{tenant.throughput_ips:.1f}" for tenant in outcome.tenants),
-        *(f"{tenant.p99_ms:.1f}" for tenant in outcome.tenants),
-        f"{outcome.power_w:.1f}" if outcome.power_w > 0 else "-",
-        "kept" if problem.judge(outcome)[1] <= 0 else "broken",
-    ]
+    device = space.device.name.split(" (")[0]
+    print(f"{device} ({answer.origin}): {objective.describe(space.workload.names)}")
+    table(*answer_table(answer))
+    print("".join(f"{line}\n" for line in notes(answer)), end="")
+    if not nothing_measured(answer):
+        print("\n".join(answer_lines(answer)))
+        if options.out:
+            write_text(options.out, json.dumps(answer.to_dict(), indent=2) + "\n")
+    print(f"  {len(answer.tried)} measurements, {time.perf_counter() - began_s:.0f} s")
 
 
 if __name__ == "__main__":

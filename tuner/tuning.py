@@ -11,6 +11,7 @@ from envs.spec import (
     ConfigurationSpace,
     Failure,
     Measurement,
+    Origin,
     Outcome,
     TenantMeasurement,
     rank,
@@ -19,6 +20,9 @@ from tuner.search.protocol import Tuner
 
 #: Measurements kept for confirmation: one of the best, and one of another should it fail.
 CONFIRMATIONS = 2
+
+#: A 99th percentile over fewer requests than this is hardly more than the slowest of them.
+FEW_REQUESTS = 20
 
 #: Fewer measurements than this cannot be divided into a search and a confirmation.
 FEWEST = 3
@@ -36,6 +40,8 @@ class Answer:
         tried: every configuration and its outcome, in the order of the measurements.
         searched: so many of them, the first ones, steered the search; the rest confirmed.
         problem: the device's configurations and the objective.
+        complete: False where tuning was stopped: nothing confirmed the answer then, and `outcome`
+            is that of the search.
     """
 
     configuration: Configuration
@@ -44,6 +50,7 @@ class Answer:
     tried: list[tuple[Configuration, Outcome]]
     searched: int
     problem: Problem
+    complete: bool = True
 
     @property
     def limits_kept(self) -> bool:
@@ -92,7 +99,7 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as data for JSON, as `python -m tuner.export` reads it."""
-        space, networks = self.problem.space, self.networks.values()
+        space, networks = self.problem.space, list(self.networks.values())
         return {
             "configuration": [
                 {
@@ -107,12 +114,36 @@ class Answer:
             "objective": self.problem.objective.describe(space.workload.names),
             "limits_kept": self.limits_kept,
             "throughput_ips": [each.throughput_ips for each in networks] or None,
-            "p99_ms": [each.p99_ms for each in networks] or None,
+            "p99_ms": [finite(each.p99_ms) for each in networks] or None,
+            "requests": [finite(each.requests) for each in networks] or None,
+            "few_requests": [few_requests(self.outcome, each) for each in networks] or None,
+            "agreement": [finite(each.agreement) for each in networks] or None,
+            "agreement_samples": [finite(each.agreement_samples) for each in networks] or None,
             "latency_quantity": self.latency_quantity,
-            "power_w": self.power_w if math.isfinite(self.power_w) else None,
+            "power_w": finite(self.power_w),
             "measurements": len(self.tried),
+            "complete": self.complete,
             "origin": self.origin,
         }
+
+
+class TuningStopped(KeyboardInterrupt):
+    """Ctrl-C while tuning; holds the best answer so far, which nothing has confirmed."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+def finite(number: float) -> float | None:
+    """Return the number, or None for NaN and infinity, which JSON does not know."""
+    return number if math.isfinite(number) else None
+
+
+def few_requests(outcome: Outcome, tenant: TenantMeasurement) -> bool:
+    """Return True if the 99th percentile is over fewer than `FEW_REQUESTS` real requests."""
+    simulated = isinstance(outcome, Measurement) and outcome.origin is Origin.SIMULATED
+    return tenant.requests < FEW_REQUESTS and not simulated
 
 
 def tune(
@@ -132,13 +163,32 @@ def tune(
         problem: judges outcomes.
         measure: measures a configuration.
         measurements: at most so many.
+
+    Raises:
+        TuningStopped: Ctrl-C came, and something has been measured.
     """
     tried: list[tuple[Configuration, Outcome]] = []
-    for _ in range(max(2, measurements - CONFIRMATIONS)):
-        configuration = labelled(problem.space, tuner.ask())
-        outcome = measure(configuration)
-        tuner.tell(configuration, outcome)
-        tried.append((configuration, outcome))
+    searched = max(2, measurements - CONFIRMATIONS)
+    try:
+        for _ in range(searched):
+            configuration = labelled(problem.space, tuner.ask())
+            outcome = measure(configuration)
+            tried.append((configuration, outcome))
+            tuner.tell(configuration, outcome)
+        return _confirm(problem, measure, measurements, tried)
+    except KeyboardInterrupt as stop:
+        if not tried:
+            raise
+        raise TuningStopped(_best_so_far(problem, tried, searched)) from stop
+
+
+def _confirm(
+    problem: Problem,
+    measure: Callable[[Configuration], Outcome],
+    measurements: int,
+    tried: list[tuple[Configuration, Outcome]],
+) -> Answer:
+    """Measure the best that was tried again, and return the answer; `tried` grows."""
     searched = len(tried)
     worth = {configuration: value(problem, outcome) for configuration, outcome in tried}
     confirmed: dict[Configuration, Outcome] = {}
@@ -156,6 +206,16 @@ def tune(
     best = max(confirmed, key=lambda each: worth[each])
     violation = problem.judge(confirmed[best])[1]
     return Answer(best, confirmed[best], violation, tried, searched, problem)
+
+
+def _best_so_far(
+    problem: Problem, tried: list[tuple[Configuration, Outcome]], searched: int
+) -> Answer:
+    """Return the best by the last window of each configuration, as an answer that is incomplete."""
+    last = dict(tried)
+    best = max(last, key=lambda each: value(problem, last[each]))
+    violation = problem.judge(last[best])[1]
+    return Answer(best, last[best], violation, tried, searched, problem, complete=False)
 
 
 def value(problem: Problem, outcome: Outcome) -> float:

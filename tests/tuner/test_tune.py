@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -13,6 +14,9 @@ import pytest
 from onnx import TensorProto, helper
 from stable_baselines3 import PPO
 
+from envs.runtimes.protocol import Transition
+from envs.runtimes.serving.runtime import ServingRuntime
+from envs.spec import Configuration, ConfigurationFailed, Failure, FailureKind
 from tests.commands import CommandResult, call
 from tests.standins.tensorrt import stand_ins
 from tuner.options import shipped
@@ -63,6 +67,7 @@ def test_the_shipped_policy_answers_within_eight_measurements(
     assert "by a second window, measured on " in result.stdout
     answer = json.loads(out.read_text())
     assert answer["limits_kept"]
+    assert answer["complete"]
     assert 3 <= answer["measurements"] <= 8
     assert answer["origin"] == "measured"
     assert answer["configuration"][0]["tenant"] == "small"
@@ -95,7 +100,7 @@ def test_every_runtime_is_tuned_and_its_origin_is_said(
     assert result.returncode == 0, result.stderr
     assert f"({origin}): most throughput" in result.stdout
     assert f"by a second window, {origin} on " in result.stdout
-    for unit in ("[inferences/s]", "[ms]", "power [W]"):
+    for unit in ("throughput [inferences/s]", "[ms]", "power [W]"):
         assert unit in result.stdout
     assert json.loads(out.read_text())["origin"] == origin
 
@@ -232,3 +237,110 @@ def test_what_cannot_be_tuned_gets_one_sentence(small_onnx: Path, tmp_path: Path
         assert result.returncode == 2, (arguments, result.stderr)
         assert result.stderr.count("\n") == 1, result.stderr
         assert sentence in result.stderr
+
+
+CPU = ("--accelerators", "cpu_fp32", "--max-instances", 2, "--batches", 1, 4)
+
+
+def refused(
+    monkeypatch: pytest.MonkeyPatch, reason: str, wanted: Callable[[Configuration], bool]
+) -> None:
+    """Let configurations fail as a runtime fails that cannot load them."""
+    apply = ServingRuntime.apply
+
+    def failing(runtime: ServingRuntime, configuration: Configuration) -> Transition:
+        if wanted(configuration):
+            raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, reason))
+        return apply(runtime, configuration)
+
+    monkeypatch.setattr(ServingRuntime, "apply", failing)
+
+
+def test_the_reason_of_each_failed_window_stands_below_the_table(
+    small_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused(monkeypatch, "no kernel for Foo", lambda each: each.array()[0, 0].tolist() != [1, 1])
+    result = tune("--network", small_onnx, "--measurements", 5, *CPU)
+    assert result.returncode == 0, result.stderr
+    assert "windows of cpu_fp32 " in result.stdout
+    assert result.stdout.count("failed (build_failed): no kernel for Foo") == 1
+    assert "it is the default configuration" in result.stdout
+    assert "times the default" not in result.stdout
+
+
+def test_where_nothing_could_be_measured_the_error_says_why(
+    small_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused(monkeypatch, "unsupported IR version 99", lambda each: True)
+    out = tmp_path / "answer.json"
+    result = tune("--network", small_onnx, "--measurements", 4, *CPU, "--out", out)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: nothing could be measured, every window failed: ")
+    assert result.stderr.endswith("(build_failed): unsupported IR version 99\n")
+    assert "meets the limits" not in result.stderr
+    assert "answer:" not in result.stdout
+    assert not out.exists()
+
+
+def test_out_is_tried_before_anything_is_measured(small_onnx: Path, tmp_path: Path) -> None:
+    folder, pipe = tmp_path / "folder", tmp_path / "pipe"
+    folder.mkdir()
+    os.mkfifo(pipe)
+    for out, sentence in (
+        (folder, f"cannot write {folder}: it is a folder; name a file in it"),
+        (folder / "no" / "answer.json", f"there is no folder {folder / 'no'}; make it"),
+        (small_onnx / "answer.json", f"there is no folder {small_onnx}; make it"),
+        (pipe, f"cannot write {pipe}: it is no plain file; choose another --out"),
+        (Path("/proc/answer.json"), "cannot write /proc/answer.json: "),
+    ):
+        result = tune("--network", small_onnx, "--out", out, *CPU)
+        assert result.returncode == 2, result.stdout
+        assert result.stdout == ""
+        assert sentence in result.stderr
+        assert result.stderr.count("\n") == 1
+    assert list(folder.iterdir()) == []
+
+
+def test_ctrl_c_leaves_the_table_and_the_best_so_far(small_onnx: Path, tmp_path: Path) -> None:
+    out = tmp_path / "answer.json"
+    command = [
+        *(sys.executable, "-u", "-c", INTERRUPTED, "--network", str(small_onnx)),
+        *("--window-s", "0.1", "--measurements", "8", "--out", str(out), *map(str, CPU)),
+    ]
+    result = subprocess.run(
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert result.returncode == 130, result.stderr
+    assert result.stderr == "interrupted; what was completed is kept\n"
+    assert " 3  cpu_fp32 " in result.stdout
+    assert " 4  cpu_fp32 " not in result.stdout
+    assert "best so far: small: cpu_fp32 " in result.stdout
+    assert "stopped before it was confirmed" in result.stdout
+    answer = json.loads(out.read_text())
+    assert (answer["complete"], answer["measurements"]) == (False, 3)
+    assert answer["configuration"][0]["accelerator"] == "cpu_fp32"
+
+
+#: The command, which gets a real SIGINT in the middle of its fourth window.
+INTERRUPTED = """
+import os, signal, sys, threading
+from envs.runtimes.serving.runtime import ServingRuntime
+from tuner.tune import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+measure, windows = ServingRuntime.measure, []
+
+def interrupted(runtime, window_s):
+    windows.append(1)
+    if len(windows) == 4:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        window_s = 30.0
+    return measure(runtime, window_s)
+
+ServingRuntime.measure = interrupted
+sys.exit(main(sys.argv[1:]))
+"""

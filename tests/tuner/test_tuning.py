@@ -12,7 +12,7 @@ from envs.spec import Configuration, Failure, FailureKind, Measurement, Objectiv
 from tests.worlds import respond, space
 from tuner.search.oracle import Oracle
 from tuner.search.random_search import RandomSearch
-from tuner.tuning import Answer, tune
+from tuner.tuning import Answer, TuningStopped, tune
 
 WORLD = space()
 
@@ -105,3 +105,36 @@ def test_an_oracle_needs_two() -> None:
     )
     answer = tune(Oracle(objective, batch), objective, lambda each: respond(WORLD, each), 3)
     assert answer.configuration == answer.tried[1][0]
+
+
+@pytest.mark.parametrize("after", [1, 3, 6])
+def test_a_stop_leaves_the_best_so_far(after: int) -> None:
+    objective, seen = problem(100.0), list[Configuration]()
+
+    def measure(configuration: Configuration) -> Outcome:
+        if len(seen) == after:
+            raise KeyboardInterrupt
+        seen.append(configuration)
+        return respond(WORLD, configuration)
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        tune(RandomSearch(objective), objective, measure, 8)
+    assert isinstance(stopped.value, TuningStopped)
+    answer = stopped.value.answer
+    assert [configuration for configuration, _ in answer.tried] == seen
+    assert not answer.complete
+    kept = [outcome for _, outcome in answer.tried if objective.judge(outcome)[1] <= 0]
+    if kept:
+        assert objective.judge(answer.outcome)[0] == max(objective.judge(each)[0] for each in kept)
+    assert answer.to_dict()["complete"] is False
+
+
+def test_a_stop_before_any_measurement_leaves_nothing() -> None:
+    objective = problem(100.0)
+
+    def measure(configuration: Configuration) -> Outcome:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        tune(RandomSearch(objective), objective, measure, 8)
+    assert not isinstance(stopped.value, TuningStopped)

@@ -1,0 +1,167 @@
+"""An answer as text: every failed window has its reason, and a number says what it is over."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from envs.problems.problem import Problem
+from envs.spec import Configuration, Failure, FailureKind, Measurement, Objective, Origin, Outcome
+from tests.worlds import respond, space
+from tuner.answer_text import (
+    answer_lines,
+    answer_table,
+    failures,
+    infeasible,
+    notes,
+    nothing_measured,
+)
+from tuner.tuning import Answer, labelled, tune
+
+WORLD = space()
+ROWS = [Configuration.of(WORLD.catalogue[row]) for row in (3, 5, 17)]
+LOST = Failure(FailureKind.INSTANCE_LOST, "an instance of net0 was lost: no memory", 1.0)
+UNBUILT = Failure(FailureKind.BUILD_FAILED, "ONNX Runtime cannot load net0.onnx: opset\n99", 1.0)
+
+
+PROBLEM = Problem(WORLD, WORLD.catalogue, Objective((1e4,)), WORLD.default(), seed=1)
+
+
+class Scripted:
+    """Proposes what it is told to."""
+
+    def __init__(self, proposals: Sequence[Configuration]) -> None:
+        self._proposals = list(proposals)
+
+    def ask(self) -> Configuration:
+        return self._proposals.pop(0)
+
+    def tell(self, configuration: Configuration, outcome: Outcome) -> None:
+        return None
+
+
+def answer_of(measure: Callable[[Configuration], Outcome], *proposals: Configuration) -> Answer:
+    return tune(Scripted(proposals), PROBLEM, measure, len(proposals) + 2)
+
+
+def changed(configuration: Configuration, **values: float) -> Measurement:
+    found = respond(WORLD, configuration)
+    return replace(found, tenants=(replace(found.tenants[0], **values),))
+
+
+def text(configuration: Configuration) -> str:
+    return str(labelled(WORLD, configuration))
+
+
+def test_each_reason_stands_once_with_its_configurations_and_on_one_line() -> None:
+    outcomes = {ROWS[0]: UNBUILT, ROWS[1]: LOST, ROWS[2]: UNBUILT}
+    answer = answer_of(
+        lambda each: outcomes.get(each) or respond(WORLD, each), WORLD.default(), *ROWS
+    )
+    built = f"{text(ROWS[0])}, {text(ROWS[2])}"
+    assert notes(answer) == [
+        f"2 windows of {built} failed (build_failed): ONNX Runtime cannot load net0.onnx: opset 99",
+        f"1 window of {text(ROWS[1])} failed (instance_lost): {LOST.reason}",
+    ]
+    assert nothing_measured(answer) == ""
+    _, rows = answer_table(answer)
+    assert [row[-2:] for row in rows] == [
+        ["kept", "default"],
+        ["failed", ""],
+        ["failed", ""],
+        ["failed", ""],
+        ["kept", "confirms"],
+    ]
+
+
+def test_many_configurations_of_one_reason_are_counted() -> None:
+    tried = [(each, UNBUILT) for each in ROWS]
+    assert failures(tried, most=2)[0].startswith(f"3 windows of {ROWS[0]}, {ROWS[1]} and 1 more ")
+
+
+def test_where_every_window_failed_the_reason_is_given_and_no_limit_is_blamed() -> None:
+    answer = answer_of(lambda each: UNBUILT, WORLD.default(), ROWS[0])
+    said = nothing_measured(answer)
+    assert said.startswith("nothing could be measured, every window failed: ")
+    assert "(build_failed): ONNX Runtime cannot load" in said
+    assert answer.to_dict()["limits_kept"] is False
+
+
+def test_a_confirmation_that_failed_is_no_broken_limit() -> None:
+    seen: list[Configuration] = []
+
+    def measure(configuration: Configuration) -> Outcome:
+        seen.append(configuration)
+        return respond(WORLD, configuration) if len(seen) <= 2 else LOST
+
+    answer = answer_of(measure, WORLD.default(), ROWS[0])
+    assert not answer.limits_kept
+    assert infeasible(answer).startswith("no configuration could be measured again (")
+
+
+@pytest.mark.parametrize(
+    ("requests", "origin", "marked"),
+    [
+        (19, Origin.MEASURED, True),
+        (20, Origin.MEASURED, False),
+        (19, Origin.REPLAYED, True),
+        (math.nan, Origin.REPLAYED, False),
+        (3, Origin.SIMULATED, False),
+    ],
+)
+def test_a_p99_over_few_requests_is_marked_everywhere(
+    requests: float, origin: Origin, marked: bool
+) -> None:
+    def measure(configuration: Configuration) -> Outcome:
+        return replace(changed(configuration, requests=requests), origin=origin)
+
+    answer = answer_of(measure, WORLD.default(), ROWS[0])
+    _, rows = answer_table(answer)
+    assert [row[3].endswith("*") for row in rows] == [marked] * len(rows)
+    assert any(line.startswith("* over fewer than 20 requests") for line in notes(answer)) == marked
+    assert ("requests only: take a longer --window-s" in "".join(answer_lines(answer))) == marked
+    data = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
+    assert data["few_requests"] == [marked]
+    assert data["requests"] == [None if math.isnan(requests) else requests]
+
+
+def test_the_default_is_not_compared_with_itself() -> None:
+    answer = answer_of(
+        lambda each: changed(each, throughput_ips=100.0 if each == WORLD.default() else 50.0),
+        WORLD.default(),
+        ROWS[0],
+    )
+    assert "  it is the default configuration" in answer_lines(answer)
+    assert "times the default" not in "".join(answer_lines(answer))
+    answer = answer_of(
+        lambda each: changed(each, throughput_ips=100.0 if each == WORLD.default() else 150.0),
+        WORLD.default(),
+        ROWS[0],
+    )
+    assert "  1.50 times the default" in answer_lines(answer)
+
+
+def test_agreement_is_shown_where_it_was_measured() -> None:
+    def measure(configuration: Configuration) -> Outcome:
+        if configuration == WORLD.default():
+            return changed(configuration, agreement=math.nan)
+        found = {"agreement": 0.9957, "agreement_samples": 448, "throughput_ips": 1e6}
+        return changed(configuration, **found)
+
+    answer = answer_of(measure, WORLD.default(), ROWS[0])
+    head, rows = answer_table(answer)
+    column = head.index("agreement")
+    assert [row[column] for row in rows] == ["-", "0.996", "0.996"]
+    assert answer_lines(answer)[1].endswith(", agreement 0.996 with FP32 on 448 samples")
+    data = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
+    assert (data["agreement"], data["agreement_samples"]) == ([0.9957], [448])
+
+    plain = answer_of(lambda each: changed(each, agreement=math.nan), WORLD.default(), ROWS[0])
+    head, rows = answer_table(plain)
+    assert "agreement" not in " ".join(head)
+    assert {len(row) for row in rows} == {len(head)}
+    assert plain.to_dict()["agreement"] == [None]

@@ -1,0 +1,173 @@
+"""An answer of tuning as text: its table, the reasons of failed windows, and sentences."""
+
+import math
+from collections.abc import Iterable
+
+from envs.errors import printable
+from envs.problems.problem import Problem
+from envs.spec import Configuration, Failure, Measurement, Outcome, TenantMeasurement
+from tuner.tuning import FEW_REQUESTS, Answer, few_requests
+
+#: What can be done about a 99th percentile over few requests.
+LONGER = "take a longer --window-s"
+
+Tried = Iterable[tuple[Configuration, Outcome]]
+
+
+def answer_table(answer: Answer) -> tuple[list[str], list[list[str]]]:
+    """Return the head and a row for each window; what nothing measured has no column."""
+    names, problem = answer.problem.space.workload.names, answer.problem
+    measured = [each for _, each in answer.tried if isinstance(each, Measurement)]
+    agreed = any(has_agreement(tenant) for each in measured for tenant in each.tenants)
+    of = [f" {name}" if len(names) > 1 else "" for name in names]
+    head = [
+        "#",
+        "configuration (instances x batch)",
+        *(f"throughput{name} [inferences/s]" for name in of),
+        *(f"{answer.latency_quantity}{name} [ms]" for name in of),
+        *(f"agreement{name}" for name in of if agreed),
+        "power [W]",
+        "limits",
+        "",
+    ]
+    rows = []
+    for number, (configuration, outcome) in enumerate(answer.tried, start=1):
+        first = configuration == problem.default
+        note = "confirms" if number > answer.searched else "default" if first else ""
+        found = cells(problem, outcome, agreed)
+        rows.append([str(number), str(configuration), *found, note])
+    return head, rows
+
+
+def cells(problem: Problem, outcome: Outcome, agreed: bool = False) -> list[str]:
+    """Return the cells of a window between its configuration and its note.
+
+    They are throughput and p99 of each network, its agreement if `agreed`, the power, and `kept`,
+    `broken` or `failed`. A star marks a p99 over few requests.
+    """
+    if isinstance(outcome, Failure):
+        unknown = ["-"] * ((3 if agreed else 2) * len(problem.space.workload.names) + 1)
+        return [*unknown, "failed"]
+    return [
+        *(f"{each.throughput_ips:.1f}" for each in outcome.tenants),
+        *(f"{each.p99_ms:.1f}{'*' * few_requests(outcome, each)}" for each in outcome.tenants),
+        *(
+            f"{each.agreement:.3f}" if has_agreement(each) else "-"
+            for each in outcome.tenants
+            if agreed
+        ),
+        f"{outcome.power_w:.1f}" if outcome.power_w > 0 else "-",
+        "kept" if problem.judge(outcome)[1] <= 0 else "broken",
+    ]
+
+
+def has_agreement(tenant: TenantMeasurement) -> bool:
+    """Return True if the agreement with FP32 was measured."""
+    return not math.isnan(tenant.agreement)
+
+
+def notes(answer: Answer) -> list[str]:
+    """Return the lines below the table: what a star means, and why windows failed."""
+    starred = any(
+        few_requests(outcome, tenant)
+        for _, outcome in answer.tried
+        if isinstance(outcome, Measurement)
+        for tenant in outcome.tenants
+    )
+    star = f"* over fewer than {FEW_REQUESTS} requests, hardly more than the slowest: {LONGER}"
+    return [star] * starred + failures(answer.tried)
+
+
+def failures(tried: Tried, most: int | None = None) -> list[str]:
+    """Return a line for each reason of failures: how many, of which configurations, and why.
+
+    Args:
+        tried: configurations and their outcomes.
+        most: name at most so many configurations in a line; None for all.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for configuration, outcome in tried:
+        if isinstance(outcome, Failure):
+            key = (outcome.kind.value, printable(outcome.reason))
+            found.setdefault(key, []).append(str(configuration))
+    lines = []
+    for (kind, reason), configurations in found.items():
+        once, count = list(dict.fromkeys(configurations)), len(configurations)
+        named = ", ".join(once[:most])
+        if most is not None and len(once) > most:
+            named += f" and {len(once) - most} more"
+        lines.append(f"{count} window{'s' * (count > 1)} of {named} failed ({kind}): {reason}")
+    return lines
+
+
+def answer_lines(answer: Answer) -> list[str]:
+    """Return the answer in words."""
+    space = answer.problem.space
+    origin, device = answer.origin, space.device.name.split(" (")[0]
+    called = "answer" if answer.complete else "best so far"
+    lines = [f"{called}: {space.describe(answer.configuration)} ({origin})"]
+    for name, each in answer.networks.items():
+        latency = f"{answer.latency_quantity} {each.p99_ms:.1f} ms"
+        if few_requests(answer.outcome, each):
+            latency += f" (over {each.requests:.0f} requests only: {LONGER})"
+        line = f"  {name}: {each.throughput_ips:.1f} inferences/s, {latency}"
+        if has_agreement(each):
+            line += f", agreement {each.agreement:.3f} with FP32"
+            if not math.isnan(each.agreement_samples):
+                line += f" on {each.agreement_samples:.0f} samples"
+        lines.append(line)
+    if not answer.complete:
+        lines.append("  stopped before it was confirmed: it was the best in one window")
+    elif answer.networks:
+        lines.append(f"  confirmed by a second window, {origin} on {device}")
+    if answer.networks:
+        lines += _against_default(answer)
+    windows = [outcome for _, outcome in answer.tried]
+    disturbed = sum(isinstance(each, Measurement) and each.disturbed for each in windows)
+    if disturbed:
+        lines.append(
+            f"  caution: something else used the computer in {disturbed} of {len(windows)} windows"
+        )
+    return lines
+
+
+def _against_default(answer: Answer) -> list[str]:
+    """Compare the answer with the first window of the default, if that was measured."""
+    problem = answer.problem
+    if answer.configuration == problem.default:
+        return ["  it is the default configuration"]
+    outcome = next((each for tried, each in answer.tried if tried == problem.default), None)
+    default = 0.0 if outcome is None else problem.judge(outcome)[0]
+    if not default > 0:
+        return []
+    weighted = " (weighted throughput)" if len(problem.space.workload.names) > 1 else ""
+    return [f"  {problem.judge(answer.outcome)[0] / default:.2f} times the default{weighted}"]
+
+
+def nothing_measured(answer: Answer) -> str:
+    """Return why nothing could be measured; empty if at least one window was."""
+    if any(isinstance(outcome, Measurement) for _, outcome in answer.tried):
+        return ""
+    reasons = "; ".join(failures(answer.tried, most=2))
+    return f"nothing could be measured, every window failed: {reasons}"
+
+
+def infeasible(answer: Answer) -> str:
+    """Explain an infeasible answer: nothing met the limits, or the best failed its confirmation."""
+    problem = answer.problem
+    limits = problem.objective.describe(problem.space.workload.names)
+    once = [
+        configuration
+        for configuration, outcome in answer.tried[: answer.searched]
+        if problem.judge(outcome)[1] <= 0
+    ]
+    if once:
+        kept = "; ".join(dict.fromkeys(map(str, once)))
+        again = [each for _, each in answer.tried[answer.searched :]]
+        failed = all(isinstance(each, Failure) for each in again)
+        how = "could be measured again" if failed else "kept the limits when it was measured again"
+        return f"no configuration {how} ({limits}); in one window alone these kept them: {kept}"
+    return (
+        f"no configuration that was measured meets the limits ({limits}); the least violating one"
+        " is given above"
+    )
