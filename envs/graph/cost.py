@@ -16,6 +16,8 @@ FP32_BYTES = 4
 #: Operators that multiply and accumulate.
 MULTIPLYING = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
+RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+
 #: Operators that compute nothing: they rename or reshape a tensor.
 SHAPE_ONLY = frozenset(
     [
@@ -32,25 +34,38 @@ SHAPE_ONLY = frozenset(
 )
 
 
-def computed_nodes(graph: Any, shapes: Shapes, inputs: list[str]) -> list[Any]:
-    """Return the nodes that an output depends on and that run for every sample.
-
-    Raises:
-        NetworkError: the shape of an activation is unknown. The caller adds the file's name.
-    """
+def computed_nodes(graph: Any, inputs: list[str]) -> list[Any]:
+    """Return the nodes that an output depends on and that run for every sample, in order."""
     nodes, activations = [], set(inputs)
-    for node in _needed_nodes(graph):
+    for node in needed_nodes(graph):
         # Every runtime folds a node into a constant if it depends on weights or shapes only.
-        if node.op_type not in ("Shape", "Size") and not activations.isdisjoint(_reads(node)):
+        if node.op_type not in ("Shape", "Size") and not activations.isdisjoint(reads(node)):
             nodes.append(node)
             activations.update(filter(None, node.output))
-    for name in sorted(activations):
-        if name not in shapes:
-            raise NetworkError(f"the shape of tensor {name!r} depends on the data")
     return nodes
 
 
-def _reads(node: Any) -> Iterator[str]:
+def needed_tensors(graph: Any, nodes: list[Any]) -> set[str]:
+    """Return the tensors whose shapes the cost of these nodes depends on.
+
+    These are the results that are read, and the operands of layers. Results that nobody reads (the
+    mask of a Dropout, the last state of an LSTM) need no shape.
+    """
+    read = {name for node in nodes for name in reads(node)}
+    read |= {output.name for output in graph.output}
+    results = {name for node in nodes for name in node.output if name} & read
+    operands = {
+        name
+        for node in nodes
+        if node.op_type in MULTIPLYING | RECURRENT
+        for name in node.input[:3]
+        if name
+    }
+    return results | operands
+
+
+def reads(node: Any) -> Iterator[str]:
+    """Yield the names that a node and the graphs inside it read, some of them more than once."""
     yield from filter(None, node.input)
     for graph in subgraphs(node):
         yield from (output.name for output in graph.output)
@@ -58,12 +73,13 @@ def _reads(node: Any) -> Iterator[str]:
             yield from filter(None, inner.input)
 
 
-def _needed_nodes(graph: Any) -> list[Any]:
+def needed_nodes(graph: Any) -> list[Any]:
+    """Return the nodes of a GraphProto that an output depends on, in order."""
     wanted, needed = {output.name for output in graph.output}, []
     for node in reversed(graph.node):
         if not wanted.isdisjoint(node.output):
             needed.append(node)
-            wanted.update(_reads(node))
+            wanted.update(reads(node))
     return needed[::-1]
 
 
@@ -104,8 +120,8 @@ def weight_bytes(graph: Any, float_types: frozenset[int]) -> int:
         graph: a GraphProto; its nodes are sorted, as ONNX demands.
         float_types: element types of weights; indices and shapes have other types.
     """
-    needed = _needed_nodes(graph)
-    used = {name for node in needed for name in _reads(node)}
+    needed = needed_nodes(graph)
+    used = {name for node in needed for name in reads(node)}
     used |= {output.name for output in graph.output}
     numbers = sum(
         math.prod(weight.dims)
@@ -130,7 +146,7 @@ def peak_bytes(nodes: list[Any], shapes: Shapes, inputs: list[str], outputs: set
     last_reader = {
         name: position
         for position, node in enumerate(nodes)
-        for name in _reads(node)
+        for name in reads(node)
         if name in activations
     }
     alive = peak = sum(math.prod(shapes[name]) for name in inputs)
@@ -138,7 +154,7 @@ def peak_bytes(nodes: list[Any], shapes: Shapes, inputs: list[str], outputs: set
         results = {name for name in node.output if name}
         alive += sum(math.prod(shapes[name]) for name in results)
         peak = max(peak, alive)
-        finished = {name for name in _reads(node) if last_reader.get(name) == position}
+        finished = {name for name in reads(node) if last_reader.get(name) == position}
         finished |= results - last_reader.keys()
         alive -= sum(math.prod(shapes[name]) for name in finished - outputs)
     return peak * FP32_BYTES

@@ -9,13 +9,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from envs.graph.cost import MULTIPLYING, SHAPE_ONLY, computed_nodes, macs
+from envs.graph.cost import MULTIPLYING, RECURRENT, SHAPE_ONLY, computed_nodes, macs
 from envs.graph.shapes import ShapedGraph
 from envs.optional import optional_import
 
 Shape = tuple[int, ...]
-
-RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
 #: Operators that move no data of their own: they rename a tensor, or are folded into the kernel
 #: that writes or reads it.
@@ -100,7 +98,7 @@ def operations(graph: ShapedGraph) -> list[Operation]:
         NetworkError: their cost depends on the data. The caller adds the file's name.
     """
     value = optional_import("onnx.helper", "networks").get_attribute_value
-    nodes = computed_nodes(graph.graph, graph.shapes, graph.inputs)
+    nodes = computed_nodes(graph.graph, graph.inputs)
     activations = {*graph.inputs, *(name for node in nodes for name in node.output if name)}
     return [
         Operation(

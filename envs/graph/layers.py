@@ -8,8 +8,8 @@ import numpy as np
 
 from envs.errors import NetworkError
 from envs.graph import dla_rules
-from envs.graph.cost import MULTIPLYING
-from envs.graph.fusion import NORMALIZING, RECURRENT, Operation, fuse, operations
+from envs.graph.cost import MULTIPLYING, RECURRENT
+from envs.graph.fusion import NORMALIZING, Operation, fuse, operations
 from envs.graph.layer_table import LAYER_KINDS, LayerTable
 from envs.graph.reading import describe, read_graph
 from envs.graph.shapes import ShapedGraph, file_in_errors

@@ -1,5 +1,7 @@
 """The number types inside an ONNX graph, found in its weights, casts and quantised nodes."""
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,7 +13,19 @@ QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 #: Nodes that compute in INT8 themselves, which ONNX Runtime takes and TensorRT does not; so are all
 #: whose name starts with `QLinear`.
-INTEGER = frozenset({"DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"})
+INTEGER = frozenset(
+    {
+        "DynamicQuantizeLinear",
+        "ConvInteger",
+        "MatMulInteger",
+        # Of com.microsoft (onnxruntime, docs/ContribOperators.md).
+        "DynamicQuantizeMatMul",
+        "DynamicQuantizeLSTM",
+        "MatMulIntegerToFloat",
+        "QAttention",
+        "QGemm",
+    }
+)
 
 #: Operators whose result type is an attribute.
 TYPED = {"Cast": "to", "RandomNormal": "dtype", "RandomUniform": "dtype", "EyeLike": "dtype"}
@@ -42,6 +56,36 @@ def number_types(model: Any) -> NumberTypes:
         quantised |= found
         asymmetric = asymmetric or (bool(found) and _is_asymmetric(graph))
     return NumberTypes(frozenset(halves), frozenset(quantised), asymmetric)
+
+
+def float_type(model: Any) -> str:
+    """Return the type that most weights of a ModelProto have; that of its inputs without weights.
+
+    It is `float32`, `float16` or `bfloat16`; other types count as `float32`.
+    """
+    kinds = optional_import("onnx", "networks").TensorProto
+    names = {
+        kinds.FLOAT: "float32",
+        kinds.DOUBLE: "float32",
+        kinds.FLOAT16: "float16",
+        kinds.BFLOAT16: "bfloat16",
+    }
+    counts: Counter[str] = Counter()
+    for graph in every_graph(model):
+        for tensor in _constants(graph):
+            if tensor.data_type in names:
+                counts[names[tensor.data_type]] += math.prod(tensor.dims)
+    if not counts:
+        types = (value.type.tensor_type.elem_type for value in model.graph.input)
+        counts.update(names[kind] for kind in types if kind in names)
+    return max(counts, key=lambda name: (counts[name], name), default="float32")
+
+
+def _constants(graph: Any) -> Iterator[Any]:
+    yield from getattr(graph, "initializer", ())
+    for node in graph.node:
+        if node.op_type == "Constant":
+            yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
 
 
 def _is_quantised(node: Any) -> bool:

@@ -1,6 +1,7 @@
 """Open ONNX files from any source; refuse damaged, unsafe and training files with one sentence."""
 
 import hashlib
+import math
 import re
 import threading
 from collections.abc import Iterator
@@ -69,6 +70,22 @@ def open_model(path: Path) -> tuple[Any, str, bytes | None]:
     for location in external:
         digest.update(_digest(location, path))
     return model, digest.hexdigest(), None if external else content
+
+
+def load_small_weights(model: Any, path: Path, max_elements: int) -> None:
+    """Take small weights that lie in other files into a ModelProto: shapes depend on them.
+
+    Args:
+        model: the ModelProto, from `open_model`, which has checked where its weights lie.
+        path: its file.
+        max_elements: a tensor with more elements stays where it is.
+    """
+    helper = optional_import("onnx.external_data_helper", "networks")
+    for tensor in _tensors(model):
+        if tensor.external_data and math.prod(tensor.dims) <= max_elements:
+            helper.load_external_data_for_tensor(tensor, str(path.parent))
+            tensor.ClearField("external_data")
+            tensor.ClearField("data_location")
 
 
 def check_model(path: Path, content: bytes | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Check that a graph can be served in batches, and infer its shapes."""
+"""Infer the shapes of a graph, and check that it can be served in batches."""
 
 import contextlib
 import math
@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import NetworkError, one_line
-from envs.graph.cost import Shapes, computed_nodes
+from envs.graph.batch_rules import check_batch, check_outputs, check_recurrent, served_inputs
+from envs.graph.cost import Shapes, computed_nodes, needed_nodes, needed_tensors, reads
+from envs.graph.folding import LoadingError, folded, known_shapes, runtime_shapes
+from envs.graph.number_types import float_type, number_types
+from envs.graph.onnx_file import load_small_weights
+from envs.graph.unknown_shapes import shape_error
 from envs.optional import optional_import
 
 #: Upper bound for the elements of a tensor: no memory holds more.
@@ -24,10 +29,16 @@ class ShapedGraph:
 
     Attributes:
         graph: a GraphProto without model-local functions; large weights may have lost their values.
+            Where shapes are calculated from shapes, they are constants for a batch of `samples`.
         shapes: of every tensor whose shape is known, at a batch of `samples`.
         inputs: names of the inputs that are not weights.
         fixed_batch: the only batch size it runs with; None if it runs with any.
         float_types: element types of weights; indices and shapes have other types.
+        float_type: the type that most weights have: `float32`, `float16` or `bfloat16`.
+        quantised: True if the file itself has quantised nodes.
+        shared: names of the outputs without a batch, which do not depend on the inputs.
+        single_reason: why a file with a free batch is served with a batch of 1 alone, as a part of
+            a sentence; None otherwise.
     """
 
     graph: Any
@@ -35,6 +46,10 @@ class ShapedGraph:
     inputs: list[str]
     fixed_batch: int | None
     float_types: frozenset[int]
+    float_type: str = "float32"
+    quantised: bool = False
+    shared: frozenset[str] = frozenset()
+    single_reason: str | None = None
 
     @property
     def samples(self) -> int:
@@ -47,27 +62,52 @@ def shape_graph(model: Any, path: Path) -> ShapedGraph:
 
     Args:
         model: the ModelProto.
-        path: its name in errors.
+        path: its name in errors; small weights outside the file are read from its folder.
 
     Raises:
-        NetworkError: the model cannot be served in batches.
+        NetworkError: the model cannot be served in batches, or the size of a tensor depends on the
+            data.
+        DependencyError: onnx is not installed, or onnxruntime is needed and not installed.
     """
     onnx = optional_import("onnx", "networks")
     float_types = frozenset(
         onnx.TensorProto.DataType.Value(kind) for kind in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")
     )
-    inputs = served_inputs(model)
-    fixed_batch = check_batch(inputs, model.graph.output, path)
+    names = [value.name for value in served_inputs(model)]
+    fixed_batch = check_batch(model, path)
     if model.functions:
         model = optional_import("onnx.inliner", "networks").inline_local_functions(model)
+    kind, quantised = float_type(model), bool(number_types(model).quantised)
+    load_small_weights(model, path, MAX_KEPT_ELEMENTS)
     _drop_values(model, float_types, drop_output_batch=fixed_batch is None)
-    names = [value.name for value in inputs]
-    shapes = _infer(onnx, model, names, fixed_batch or 1, path)
-    with file_in_errors(path):
-        computed_nodes(model.graph, shapes, names)
+    constant = _constant_outputs(model.graph, names)
+    single, shapes = _shaped(model, names, fixed_batch or 1, path, fold=bool(constant))
+    shared, reason = set(), None
     if fixed_batch is None:
-        _check_output_batch(_infer(onnx, model, names, 2, path), shapes, model.graph.output, path)
-    return ShapedGraph(model.graph, shapes, names, fixed_batch, float_types)
+        doubled, others = _shaped(model, names, 2, path, fold=bool(constant))
+        check_recurrent(single, shapes, others, path)
+        shared = {
+            name
+            for name in _constant_outputs(single, names)
+            if shapes[name] == others[name] and _value(single, name) == _value(doubled, name)
+        }
+        batched = [output.name for output in single.output if output.name not in shared]
+        reason = check_outputs(shapes, others, batched, path)
+    else:
+        shared = {
+            name for name in _constant_outputs(single, names) if shapes[name][:1] != (fixed_batch,)
+        }
+    return ShapedGraph(
+        graph=single,
+        shapes=shapes,
+        inputs=names,
+        fixed_batch=1 if reason else fixed_batch,
+        float_types=float_types,
+        float_type=kind,
+        quantised=quantised,
+        shared=frozenset(shared),
+        single_reason=reason,
+    )
 
 
 @contextlib.contextmanager
@@ -79,63 +119,6 @@ def file_in_errors(path: Path) -> Iterator[None]:
         raise NetworkError(
             f"{path}: {error}; export it with fixed shapes and without control flow"
         ) from None
-
-
-def served_inputs(model: Any) -> list[Any]:
-    """Return the inputs of a ModelProto that are not weights."""
-    weights = {weight.name for weight in model.graph.initializer}
-    weights |= {sparse.values.name for sparse in model.graph.sparse_initializer}
-    # Up to IR version 3 every weight is listed among the inputs.
-    return [value for value in model.graph.input if value.name not in weights]
-
-
-def check_batch(inputs: list[Any], outputs: Any, path: Path) -> int | None:
-    """Return the batch that all inputs are fixed to; None if any batch can be used.
-
-    Args:
-        inputs: ValueInfoProtos of the inputs that are not weights.
-        outputs: those of the outputs.
-        path: the file's name in errors.
-
-    Raises:
-        NetworkError: an input has no batch in front, or another dimension is dynamic.
-    """
-    if not inputs or not outputs:
-        raise NetworkError(
-            f"{path} has no {'outputs' if inputs else 'inputs'}, so there is nothing to serve: "
-            "export it again"
-        )
-    batches = {_input_batch(value, path) for value in inputs}
-    if len(batches) > 1:
-        raise NetworkError(
-            f"{path}: the first dimensions of its inputs differ: "
-            "export them all with the same batch dimension in front"
-        )
-    return batches.pop()
-
-
-def _input_batch(value: Any, path: Path) -> int | None:
-    where = f"{path}: input {value.name!r}"
-    if value.type.WhichOneof("value") != "tensor_type":
-        raise NetworkError(f"{where} is not a tensor: export the network with tensors as inputs")
-    shape = value.type.tensor_type.shape
-    if not value.type.tensor_type.HasField("shape") or not shape.dim:
-        raise NetworkError(f"{where} has no shape with a batch in front: export it as [batch, ...]")
-    first, *rest = shape.dim
-    for position, size in enumerate(rest, start=1):
-        if size.dim_value < 1:
-            label = f" ({size.dim_param})" if size.dim_param else ""
-            raise NetworkError(
-                f"{path}: dimension {position}{label} of input {value.name!r} is dynamic: "
-                "fix all but the batch"
-            )
-    if not first.HasField("dim_value"):
-        return None
-    if first.dim_value < 1:
-        raise NetworkError(
-            f"{where} has a batch of {first.dim_value}: export it with a named batch dimension"
-        )
-    return int(first.dim_value)
 
 
 def _drop_values(model: Any, float_types: frozenset[int], drop_output_batch: bool) -> None:
@@ -150,11 +133,78 @@ def _drop_values(model: Any, float_types: frozenset[int], drop_output_batch: boo
             value.type.tensor_type.shape.dim[0].Clear()
 
 
-def _infer(onnx: Any, model: Any, inputs: list[str], batch: int, path: Path) -> Shapes:
-    """Return all known shapes at a batch size; the model's inputs keep that batch."""
-    for value in model.graph.input:
+def _constant_outputs(graph: Any, inputs: list[str]) -> set[str]:
+    """Return the outputs that depend on weights or shapes alone."""
+    computed = {name for node in computed_nodes(graph, inputs) for name in node.output}
+    return {output.name for output in graph.output} - computed - set(inputs)
+
+
+def _value(graph: Any, name: str) -> bytes | None:
+    """Return the value of a constant; None if it was not calculated, for it depends on weights."""
+    for tensor in graph.initializer:
+        if tensor.name == name:
+            return bytes(tensor.SerializeToString(deterministic=True))
+    return None
+
+
+def _shaped(
+    model: Any, inputs: list[str], batch: int, path: Path, fold: bool
+) -> tuple[Any, Shapes]:
+    """Return the graph and all shapes at a batch size.
+
+    Shapes that are calculated from shapes are folded by ONNX Runtime, but only if `fold` or if the
+    inference of ONNX leaves a shape unknown that is needed.
+
+    Raises:
+        NetworkError: a shape stays unknown; the message names the operator.
+    """
+    graph = model.graph
+    for value in graph.input:
         if value.name in inputs:
+            value.type.tensor_type.shape.dim[0].Clear()
             value.type.tensor_type.shape.dim[0].dim_value = batch
+    shapes = _infer(model, batch, path)
+    unknown, message = _first_unknown(graph, inputs, shapes), None
+    if fold or unknown is not None:
+        try:
+            changed = folded(model)
+            graph, shapes = changed.graph, _infer(changed, batch, path)
+            if _first_unknown(graph, inputs, shapes) is not None:
+                asked = _needed(graph, inputs) - shapes.keys()
+                shapes |= runtime_shapes(changed, sorted(asked))
+        except LoadingError as error:
+            message = str(error)
+        unknown = _first_unknown(graph, inputs, shapes)
+    if unknown is not None:
+        raise shape_error(unknown, path, message, model)
+    _check_sizes(shapes, path)
+    _forget_unread(graph, shapes)
+    return graph, shapes
+
+
+def _needed(graph: Any, inputs: list[str]) -> set[str]:
+    return needed_tensors(graph, computed_nodes(graph, inputs))
+
+
+def _first_unknown(graph: Any, inputs: list[str], shapes: Shapes) -> Any:
+    """Return the first node in order with a result whose shape is needed and unknown, or None."""
+    missing = _needed(graph, inputs) - shapes.keys()
+    return next((node for node in needed_nodes(graph) if not missing.isdisjoint(node.output)), None)
+
+
+def _forget_unread(graph: Any, shapes: Shapes) -> None:
+    """Leave out results of unknown shape that nobody reads: they have no cost that is known."""
+    read = {name for node in graph.node for name in reads(node)}
+    read |= {output.name for output in graph.output}
+    for node in graph.node:
+        for position, name in enumerate(node.output):
+            if name not in shapes and name not in read:
+                node.output[position] = ""
+
+
+def _infer(model: Any, batch: int, path: Path) -> Shapes:
+    """Return all shapes that the inference of ONNX knows."""
+    onnx = optional_import("onnx", "networks")
     try:
         graph = onnx.shape_inference.infer_shapes(
             model, check_type=True, strict_mode=True, data_prop=True
@@ -169,25 +219,12 @@ def _infer(onnx: Any, model: Any, inputs: list[str], batch: int, path: Path) -> 
             f"{path} does not fit together at batch {batch} ({one_line(error)}): export it again"
         ) from error
     shapes = {weight.name: tuple(weight.dims) for weight in graph.initializer}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        tensor = value.type.tensor_type
-        if tensor.HasField("shape") and all(
-            size.HasField("dim_value") for size in tensor.shape.dim
-        ):
-            shapes[value.name] = tuple(size.dim_value for size in tensor.shape.dim)
+    return shapes | known_shapes((*graph.input, *graph.value_info, *graph.output))
+
+
+def _check_sizes(shapes: Shapes, path: Path) -> None:
     for name, shape in shapes.items():
         if math.prod(shape) > MAX_ELEMENTS:
             raise NetworkError(
                 f"{path} has a tensor that no memory holds ({str(name)[:80]!r}): export it again"
-            )
-    return shapes
-
-
-def _check_output_batch(doubled: Shapes, single: Shapes, outputs: Any, path: Path) -> None:
-    for value in outputs:
-        one, two = single.get(value.name), doubled.get(value.name)
-        if not one or not two or one[0] != 1 or two != (2, *one[1:]):
-            raise NetworkError(
-                f"{path}: the first dimension of output {value.name!r} is not the batch: "
-                "export it as [batch, ...]"
             )

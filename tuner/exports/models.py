@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from envs.graph.reading import read_graph
@@ -111,14 +111,14 @@ def whole_shapes(
         )
     shapes = read_graph(path)[0].shapes
     inputs, outputs = (
-        tuple(TensorSpec(spec.name, shapes[spec.name], spec.dtype) for spec in specs)
+        tuple(replace(spec, shape=shapes[spec.name]) for spec in specs)
         for specs in (network.inputs, network.outputs)
     )
     return inputs, outputs
 
 
 def _batched(spec: TensorSpec, batch: int) -> TensorSpec:
-    return TensorSpec(spec.name, (batch, *spec.shape), spec.dtype)
+    return spec if spec.shared else replace(spec, shape=(batch, *spec.shape))
 
 
 def safe_names(names: Iterable[str]) -> list[str]:

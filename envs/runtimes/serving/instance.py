@@ -202,9 +202,9 @@ class Instance(ABC):
         names = self._output_names
         rows = [
             output
-            if output.ndim and len(output) == size
+            if output.ndim and len(output) == size and not spec.shared
             else np.broadcast_to(output, (count, *output.shape))
-            for output in outputs
+            for output, spec in zip(outputs, self._network.outputs, strict=True)
         ]
         return [
             {name: output[row] for name, output in zip(names, rows, strict=True)}

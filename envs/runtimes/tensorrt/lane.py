@@ -118,9 +118,9 @@ class Lane:
         for layout, buffer, spec in zip(
             self._layouts_out, self._outputs, self._network.outputs, strict=True
         ):
-            if layout.shape[:1] == (self._batch,):
+            if layout.shape[:1] == (self._batch,) and not spec.shared:
                 result.append(layout.read(buffer, count, spec.dtype).reshape(count, *spec.shape))
-            else:  # a network with a fixed batch may give one result for all of it
+            else:  # a constant, or one result of a network with a fixed batch for all of it
                 result.append(layout.read(buffer, None, spec.dtype))
         return result
 
@@ -210,8 +210,11 @@ class Lane:
         if not context.execute_async_v3(self._stream.handle):
             reason = self._bindings.lines.errors() or "TensorRT does not say why"
             raise RuntimeError(f"the batch was not enqueued: {reason}")
-        for layout, buffer in zip(self._layouts_out, self._outputs, strict=True):
-            self._cuda.to_host(self._part(buffer, count), self._device[layout.name], self._stream)
+        for layout, buffer, spec in zip(
+            self._layouts_out, self._outputs, self._network.outputs, strict=True
+        ):
+            part = buffer if spec.shared else self._part(buffer, count)
+            self._cuda.to_host(part, self._device[layout.name], self._stream)
 
     def _part(self, buffer: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
         return buffer if self._plan.spec.static else buffer[:count]

@@ -1,0 +1,204 @@
+"""Fold what is constant once the batch is known, with ONNX Runtime's own optimiser.
+
+Exporters calculate shapes from shapes (`x.view(x.size(0), -1)`): Shape, Gather, Concat, Reshape.
+The shape inference of ONNX follows few of them. ONNX Runtime calculates them when it loads a model;
+here the results are taken over into the graph, whose other nodes and names stay as they are.
+"""
+
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from envs.errors import one_line
+from envs.graph.branches import inline_branches
+from envs.graph.cost import Shapes, needed_nodes, reads
+from envs.optional import optional_import
+
+#: Weights with more elements are hidden from ONNX Runtime: no shape is calculated from them.
+MAX_KEPT_ELEMENTS = 1 << 16
+
+#: Larger results are not folded (ONNX Runtime's option of this name): a file of a few bytes could
+#: otherwise ask for any amount of memory.
+MAX_FOLDED_BYTES = 1 << 26
+
+#: The optimisers of ONNX Runtime's first level besides constant folding. They replace nodes
+#: (onnxruntime 1.31, optimizer/graph_transformer_utils.cc).
+OTHER_OPTIMIZERS = [
+    "Level1_RuleBasedTransformer",
+    "CommonSubexpressionElimination",
+    "ConstantSharing",
+    "MatMulAddFusion",
+    "ReshapeFusion",
+    "GeluFusionL1",
+    "LayerNormFusionL1",
+    "QDQPropagationTransformer",
+    "EnsureUniqueDQForNodeUnit",
+    "DoubleQDQPairsRemover",
+    "WeightBiasQuantization",
+    "TransposeOptimizer",
+]
+
+#: Versions of the ONNX file format that every ONNX Runtime of the last years loads; weights are
+#: not inputs from the first of them on.
+MIN_IR_VERSION, MAX_IR_VERSION = 4, 10
+
+#: How deep constant branches may be nested.
+MAX_NESTED_BRANCHES = 16
+
+#: Fields of a TensorProto that hold its values.
+VALUES = (
+    "raw_data",
+    "float_data",
+    "int32_data",
+    "int64_data",
+    "uint64_data",
+    "double_data",
+    "string_data",
+)
+
+
+class LoadingError(Exception):
+    """ONNX Runtime cannot load the model; the message is its own."""
+
+
+def folded(model: Any) -> Any:
+    """Return a copy of a ModelProto without the nodes that depend on constants and shapes alone.
+
+    An `If` whose condition is constant is replaced by its branch.
+
+    Args:
+        model: the ModelProto; its inputs may have a batch or not. Weights without values stay so.
+
+    Raises:
+        LoadingError: ONNX Runtime cannot load it.
+        DependencyError: onnxruntime is not installed.
+    """
+    result = type(model)()
+    result.CopyFrom(model)
+    for _ in range(MAX_NESTED_BRANCHES):
+        _replace(result.graph, _constants(result))
+        if not inline_branches(result.graph):
+            break
+    remove_unused(result.graph)
+    return result
+
+
+def runtime_shapes(model: Any, names: list[str]) -> Shapes:
+    """Return the shapes of these tensors as ONNX Runtime infers them; unknown ones are left out.
+
+    It also knows its own operators, those of com.microsoft.
+
+    Raises:
+        LoadingError: ONNX Runtime cannot load the model.
+        DependencyError: onnxruntime is not installed.
+    """
+    onnx = optional_import("onnx", "networks")
+    asked = _without_weights(model)
+    present = {value.name for value in asked.graph.output}
+    asked.graph.output.extend(
+        onnx.ValueInfoProto(name=name) for name in names if name not in present
+    )
+    return known_shapes(_loaded(asked, fold=False).graph.output)
+
+
+def known_shapes(values: Any) -> Shapes:
+    """Return the shapes of ValueInfoProtos by name; those with an unknown size are left out."""
+    shapes = {}
+    for value in values:
+        tensor = value.type.tensor_type
+        if tensor.HasField("shape") and all(
+            size.HasField("dim_value") and size.dim_value >= 0 for size in tensor.shape.dim
+        ):
+            shapes[value.name] = tuple(size.dim_value for size in tensor.shape.dim)
+    return shapes
+
+
+def remove_unused(graph: Any) -> None:
+    """Remove nodes and weights of a GraphProto that no output depends on."""
+    nodes = needed_nodes(graph)
+    used = {name for node in nodes for name in reads(node)}
+    used |= {output.name for output in graph.output}
+    weights = [weight for weight in graph.initializer if weight.name in used]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(weights)
+
+
+def _constants(model: Any) -> dict[str, Any]:
+    """Return the TensorProtos by name that ONNX Runtime makes of the results of nodes."""
+    results = {name for node in model.graph.node for name in node.output if name}
+    saved = _loaded(_without_weights(model), fold=True)
+    return {each.name: each for each in saved.graph.initializer if each.name in results}
+
+
+def _replace(graph: Any, constants: dict[str, Any]) -> None:
+    nodes = []
+    for node in graph.node:
+        names = list(filter(None, node.output))
+        if not all(name in constants for name in names):
+            nodes.append(node)
+        elif node.op_type != "Constant":  # its value is in the file already
+            graph.initializer.extend(constants[name] for name in names)
+        else:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _without_weights(model: Any) -> Any:
+    """Return a copy whose large weights are inputs, so that their values are not needed."""
+    onnx = optional_import("onnx", "networks")
+    lean = type(model)()
+    lean.CopyFrom(model)
+    lean.ir_version = min(max(lean.ir_version, MIN_IR_VERSION), MAX_IR_VERSION)
+    graph = lean.graph
+    weights = {weight.name for weight in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    kept = []
+    for weight in graph.initializer:
+        if has_values(weight) and math.prod(weight.dims) <= MAX_KEPT_ELEMENTS:
+            kept.append(weight)
+        else:
+            inputs.append(
+                onnx.helper.make_tensor_value_info(weight.name, weight.data_type, list(weight.dims))
+            )
+    del graph.input[:], graph.initializer[:]
+    graph.input.extend(inputs)
+    graph.initializer.extend(kept)
+    return lean
+
+
+def has_values(tensor: Any) -> bool:
+    """Return True if a TensorProto holds its values itself."""
+    return not tensor.external_data and (
+        any(len(getattr(tensor, field)) for field in VALUES) or 0 in tensor.dims
+    )
+
+
+def _loaded(model: Any, fold: bool) -> Any:
+    """Return the ModelProto that ONNX Runtime makes of a model."""
+    onnx = optional_import("onnx", "networks")
+    onnxruntime = optional_import("onnxruntime", "networks")
+    levels = onnxruntime.GraphOptimizationLevel
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised; without this they are printed too
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.graph_optimization_level = levels.ORT_ENABLE_BASIC if fold else levels.ORT_DISABLE_ALL
+    options.add_session_config_entry(
+        "optimization.constant_folding_max_output_size_in_bytes", str(MAX_FOLDED_BYTES)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "saved.onnx"
+        options.optimized_model_filepath = str(target)
+        try:
+            # From memory, so that it looks for no other file.
+            onnxruntime.InferenceSession(
+                model.SerializeToString(),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=OTHER_OPTIMIZERS,
+            )
+        except Exception as error:  # the errors of ONNX Runtime have no common base
+            raise LoadingError(one_line(error, 400)) from error
+        return onnx.load(str(target))

@@ -1,0 +1,68 @@
+"""Say why the size of a result is not known, with the operator's name and what can be done."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from envs.errors import NetworkError
+from envs.graph.batch_rules import described
+
+#: Operators whose results have as many rows as the data give.
+RAGGED = frozenset({"NonZero", "NonMaxSuppression", "Unique", "Compress", "StringSplit"})
+
+CONTROL_FLOW = frozenset({"Loop", "If", "Scan"})
+
+#: ONNX Runtime's message for an operator that it does not have: `domain:Type(version)`.
+_UNKNOWN_OPERATOR = re.compile(r"(\S*?):?(\w+)\(-?\d+\) is not a registered function/op")
+
+
+def shape_error(node: Any, path: Path, loading_error: str | None, model: Any) -> NetworkError:
+    """Return the error about a node whose result has no known shape.
+
+    Args:
+        node: the first such node in the order of the graph.
+        path: the file's name in errors.
+        loading_error: what ONNX Runtime says if it cannot load the file.
+        model: the ModelProto.
+    """
+    if loading_error is not None:
+        if unknown := _unknown_operator(model, loading_error):
+            return NetworkError(
+                f"{path}: ONNX Runtime does not know the operator {described(unknown)}, so that "
+                "its cost is not known: serve the network without it, or export it for TensorRT, "
+                "which needs no shapes (python -m tuner.export --target trtexec)"
+            )
+        if node.op_type not in RAGGED | CONTROL_FLOW:
+            return NetworkError(
+                f"{path}: the shapes behind {described(node)} are not known, because ONNX Runtime "
+                f"cannot load the file ({loading_error}): export it again"
+            )
+    return NetworkError(f"{path}: {_reason(node)}")
+
+
+def _reason(node: Any) -> str:
+    if node.op_type in RAGGED:
+        return (
+            f"{described(node)} gives as many rows as its data hold, so that the cost depends on "
+            "the data: end the network before it and do this step outside"
+        )
+    if node.op_type in CONTROL_FLOW:
+        return (
+            f"{described(node)} repeats or leaves out layers as its data say, so that the cost "
+            "depends on the data: export it without control flow"
+        )
+    return (
+        f"the size of the result of {described(node)} depends on the data: "
+        "export it with fixed shapes, or end the network before it"
+    )
+
+
+def _unknown_operator(model: Any, message: str) -> Any:
+    found = _UNKNOWN_OPERATOR.search(message)
+    if not found:
+        return None
+    domain, operator = found.groups()
+    for node in model.graph.node:
+        if node.op_type == operator and str(node.domain) in (domain, ""):
+            return node
+    return None
