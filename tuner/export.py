@@ -23,13 +23,14 @@ import logging
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Optional
 
 from envs.errors import ConfigurationError, OptionError
 from envs.spec import available_cores, workload_of
 from tuner.exports.answers import Slot, placed, read_answer, read_slots
+from tuner.exports.calibration import assigned
 from tuner.exports.deepstream import export_deepstream
 from tuner.exports.engines import BuildOptions
 from tuner.exports.folder import Files, check_free, write_folder
@@ -105,12 +106,16 @@ def export(options: ExportCommand) -> None:
     check_free(out, options.overwrite)  # before the work, not after it
     manifest: dict[str, Any] = {"target": options.target, "versions": versions()}
     if options.target == "policy":
+        if options.calibration:
+            raise OptionError("calibration has no meaning for target=policy: leave it out")
         bundle = load_bundle(options.bundle or reference_bundle())
         write_folder(out, export_policy(bundle), manifest, options.overwrite)
         print(f"wrote {out}: policy.onnx")
         return
     build = build_options(options)
     models = configured(options)
+    shared = assigned(options.calibration, len(options.serve.network), models, build)
+    build = replace(build, calibration=shared)
     files = files_of(options, models, build)
     write_folder(out, files, manifest | described(models, build), options.overwrite)
     print(
@@ -122,7 +127,7 @@ def export(options: ExportCommand) -> None:
 def build_options(options: ExportCommand) -> BuildOptions:
     """Return the build options; OptionError names a wrong one."""
     given, networks = options.calibration, options.serve.network
-    if given and len(given) != len(networks):
+    if len(given) > len(networks):
         raise OptionError(
             f"calibration has {len(given)} files for {len(networks)} networks: give one for each"
         )

@@ -5,12 +5,14 @@ and nvdsinfer_context.h (network-mode 0 FP32, 1 INT8, 2 FP16; network-type 100 i
 """
 
 from envs.errors import NetworkError, OptionError
-from tuner.exports.engines import BuildOptions, check_no_cpu
+from tuner.exports.checks import check_no_cpu, check_types
+from tuner.exports.engines import BuildOptions
 from tuner.exports.folder import Files
 from tuner.exports.models import Model
 from tuner.exports.readme import advice, listed, page
 from tuner.exports.trtexec import calibration_name, original, script, sources
 
+#: By precision; nvinfer has no mode for BF16.
 MODES = {"fp32": 0, "int8": 1, "fp16": 2}
 
 #: The largest batch nvinfer takes (NVDSINFER_MAX_BATCH_SIZE).
@@ -23,6 +25,11 @@ CHANNELS = (1, 3, 4)
 def properties(model: Model, build: BuildOptions, unique_id: int) -> dict[str, str | int]:
     """Return the group [property] of one instance; nvinfer reads paths relative to the file."""
     precision, calibration = build.precision(model), build.calibration_of(model.position)
+    if precision not in MODES:
+        raise NetworkError(
+            f"{str(model.path)!r}: it holds BF16, for which nvinfer has no network-mode: export it"
+            " in FP16 or FP32, or use --target triton"
+        )
     found: dict[str, str | int] = {
         "gpu-id": 0,
         "gie-unique-id": unique_id,
@@ -40,7 +47,7 @@ def properties(model: Model, build: BuildOptions, unique_id: int) -> dict[str, s
     }
     if model.dla_core is not None:
         found |= {"enable-dla": 1, "use-dla-core": model.dla_core}
-    if precision == "int8" and calibration and not build.strongly_typed:
+    if build.needs_ranges(model) and calibration and not build.strongly_typed:
         found["int8-calib-file"] = calibration_name(model, calibration)
     return found
 
@@ -72,6 +79,7 @@ def export_deepstream(models: list[Model], build: BuildOptions) -> Files:
         NetworkError: nvinfer or TensorRT cannot take a network.
     """
     check_no_cpu("deepstream", models)
+    check_types(models, build)
     files: Files = {**sources(models, build)}
     unique_id = 0
     for model in models:

@@ -4,7 +4,6 @@ Sources: the enumerations of the published bindings of TensorRT 8.6.1, 10.3.0, 1
 TensorRT documentation, "Migrating from TensorRT 10.x to 11.x".
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,9 @@ from tuner.exports.models import Model
 #: from the network and has no flags for it.
 VERSIONS = ("8.6", "10", "11")
 PRECISIONS = ("fp16", "int8")
+
+#: Suffixes of files with inputs.
+ARRAYS = (".npy", ".npz")
 
 #: The types of an engine's inputs and outputs, by NumPy's names; 8.6 turns int64 into int32.
 DTYPES = {"float32", "float16", "int8", "uint8", "int32", "bool"}
@@ -57,10 +59,15 @@ class BuildOptions:
                 continue
             if not path.is_file():
                 raise OptionError(f"calibration: there is no file {path}")
-            if self.tensorrt == "11" and path.suffix not in (".npy", ".npz"):
+            if self.tensorrt == "11" and path.suffix not in ARRAYS:
                 raise OptionError(
                     f"calibration={path}: TensorRT 11 has no calibration caches, give a .npy or"
                     " .npz file of inputs"
+                )
+            if self.tensorrt != "11" and path.suffix in ARRAYS:
+                raise OptionError(
+                    f"calibration={path}: TensorRT {self.tensorrt} takes a calibration cache here:"
+                    f" give inputs as --samples {path}"
                 )
 
     @property
@@ -69,27 +76,62 @@ class BuildOptions:
         return self.tensorrt == "11"
 
     def precision(self, model: Model) -> str:
-        """Return `fp32`, `fp16` or `int8`."""
-        accelerator = model.accelerator
-        if accelerator.kind is Kind.DLA:
+        """Return `fp32`, `fp16`, `bf16` or `int8`: the smallest numbers that a model computes with.
+
+        A quantised file is INT8 wherever it runs, and what a file holds in FP16 or BF16 stays so.
+        """
+        wanted, halves = self._wanted(model), model.types.halves
+        if wanted == "int8" or model.types.quantised:
+            return "int8"
+        if model.on_cpu:
+            return wanted
+        if wanted == "fp32":
+            return "fp16" if "float16" in halves else "bf16" if halves else "fp32"
+        return "bf16" if model.network.float_type == "bfloat16" else wanted
+
+    def flags(self, model: Model) -> list[str]:
+        """Return the flags of trtexec for the types of an engine; a strongly typed one has none.
+
+        TensorRT 8.6 and 10 refuse a network with numbers of a type whose flag is not set
+        (NVIDIA/TensorRT issues 1823 and 4021).
+        """
+        if self.strongly_typed:
+            return []
+        precision, halves = self.precision(model), model.types.halves
+        # A layer without ranges stays in FP16: on a DLA nothing else is legal, on Tensor Cores
+        # FP32 would be slower.
+        fp16 = "float16" in halves or precision == "fp16"
+        fp16 |= precision == "int8" and model.network.float_type != "bfloat16"
+        wanted = {
+            "--int8": precision == "int8",
+            "--fp16": fp16,
+            "--bf16": "bfloat16" in halves,
+        }
+        return [flag for flag, is_needed in wanted.items() if is_needed]
+
+    def typed_by_file(self, model: Model) -> bool:
+        """Return True if the file as it is has the precision of the engine.
+
+        A strongly typed TensorRT takes such a file without a conversion.
+        """
+        if model.types.quantised or model.accelerator.kind is Kind.CUDA_CORES:
+            return True
+        return self.precision(model) != "int8" and model.network.float_type in model.types.halves
+
+    def needs_ranges(self, model: Model) -> bool:
+        """Return True if a model computes in INT8 and its file has no INT8 ranges inside."""
+        return self.precision(model) == "int8" and not model.types.quantised
+
+    def _wanted(self, model: Model) -> str:
+        if model.accelerator.kind is Kind.DLA:
             return self.dla_precision
-        if accelerator.kind is Kind.TENSOR_CORES:
+        if model.accelerator.kind is Kind.TENSOR_CORES:
             return self.tensor_precision
-        return "int8" if accelerator.weight_bytes == 1 else "fp32"
+        return model.accelerator.precision
 
     def calibration_of(self, tenant: int) -> Path | None:
         """Return the source of a tenant's INT8 ranges."""
         return self.calibration[tenant] if self.calibration else None
-
-
-def check_no_cpu(target: str, models: Iterable[Model]) -> None:
-    """Raise an OptionError if a model runs on a processor, for which no engine is built."""
-    for model in models:
-        if model.on_cpu:
-            raise OptionError(
-                f"target={target} is for a GPU and DLAs, and the configuration uses"
-                f" {model.accelerator.name}: give --target triton"
-            )
 
 
 def engine_dtype(spec: TensorSpec, build: BuildOptions, model: Model) -> str:

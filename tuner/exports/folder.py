@@ -63,6 +63,7 @@ def write_folder(
         part.mkdir()
         for name, content in {**files, MANIFEST: json.dumps(manifest, indent=2) + "\n"}.items():
             _write(part / name, content)
+        _make_readable(part)
         _swap(part, out, old)
     except OSError as error:
         raise StorageError(
@@ -83,8 +84,17 @@ def _write(path: Path, content: Content) -> None:
         content(path)
     else:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-    if path.suffix == ".sh":
-        path.chmod(0o755)
+
+
+def _make_readable(folder: Path) -> None:
+    """Give every file the permissions of a new file, as the umask has them; scripts can be run.
+
+    Libraries write some files for their owner alone.
+    """
+    mode = (folder / MANIFEST).stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(mode | (mode & 0o444) >> 2 if path.suffix == ".sh" else mode)
 
 
 def _swap(part: Path, out: Path, old: Path) -> None:

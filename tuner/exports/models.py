@@ -1,10 +1,11 @@
 """The exported models, one for each tenant and accelerator, with names that are safe as paths."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from envs.graph.number_types import NumberTypes, number_types
 from envs.graph.reading import read_graph
 from envs.optional import optional_import
 from envs.runtimes.tensorrt.graph import for_dla, read, save, shapes_of
@@ -43,6 +44,7 @@ class Model:
         path: the ONNX file it was read from.
         accelerator, instances, batch: of the configuration.
         inputs, outputs: with whole shapes [batch, ...].
+        types: the number types in the ONNX file.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Model:
     batch: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    types: NumberTypes
 
     @property
     def dla_core(self) -> int | None:
@@ -77,7 +80,10 @@ class Model:
 
 
 def models_of(
-    space: ConfigurationSpace, configuration: Configuration, paths: list[Path]
+    space: ConfigurationSpace,
+    configuration: Configuration,
+    paths: Sequence[Path],
+    types: Sequence[NumberTypes] | None = None,
 ) -> list[Model]:
     """Return a model for each slot of a valid configuration.
 
@@ -85,7 +91,10 @@ def models_of(
         space: of the configuration.
         configuration: a valid one.
         paths: [T], the ONNX files of the tenants.
+        types: [T], the number types in these files; read from them if None.
     """
+    if types is None:
+        types = [types_of(path) for path in paths]
     graphs = safe_names(space.workload.names)
     found = []
     for tenant, accelerator, instances, batch in configuration.slots():
@@ -94,8 +103,15 @@ def models_of(
         inputs, outputs = whole_shapes(network, path, batch)
         name, title = f"{graphs[tenant]}_{runs_on.name}", space.workload.names[tenant]
         origin = (name, graphs[tenant], title, tenant, network, path)
-        found.append(Model(*origin, runs_on, instances, batch, inputs, outputs))
+        found.append(Model(*origin, runs_on, instances, batch, inputs, outputs, types[tenant]))
     return found
+
+
+def types_of(path: Path) -> NumberTypes:
+    """Return the number types in an ONNX file."""
+    return number_types(
+        optional_import("onnx", "networks").load(str(path), load_external_data=False)
+    )
 
 
 def whole_shapes(

@@ -58,28 +58,19 @@ def advice(models: list[Model], build: BuildOptions) -> list[str]:
         " one GPU: build them again after an update."
     ]
     if any(
-        build.precision(model) == "int8" and build.calibration_of(model.position) is None
+        build.needs_ranges(model) and build.calibration_of(model.position) is None
         for model in models
     ):
         parts.append(
             "INT8 without calibration data has made-up ranges: right for speed, wrong for results."
             " Export again with --calibration FILE."
         )
-    if build.strongly_typed and any(build.precision(model) != "fp32" for model in models):
+    if build.strongly_typed and not all(build.typed_by_file(model) for model in models):
         parts.append(
             "TensorRT 11 takes the precision from the network, so build.sh first converts it with"
             " NVIDIA's Model Optimizer (pip install 'nvidia-modelopt[onnx]>=0.47'). The files in"
             " prepared/ can be made on any computer and copied here."
         )
-        if any(
-            model.dla_core is not None
-            and build.precision(model) == "int8"
-            and build.calibration_of(model.position)
-            for model in models
-        ):
-            parts.append(
-                "For a DLA the number of calibration inputs has to be a multiple of its batch."
-            )
     if any(model.dla_core is not None for model in models):
         parts.append(
             f"A DLA engine takes its batch and no other.{DLA_VERSIONS[build.tensorrt]} In"

@@ -16,6 +16,7 @@ from envs.errors import NetworkError
 from envs.runtimes.onnxruntime.quantization import quantized
 from envs.runtimes.serving.placement import threads_of
 from envs.spec import TensorSpec
+from tuner.exports.checks import check_types
 from tuner.exports.engines import BuildOptions, engine_dtype
 from tuner.exports.folder import Content, Files
 from tuner.exports.models import Model, dla_outputs, network_of
@@ -166,6 +167,7 @@ def export_triton(
     Raises:
         NetworkError: Triton, TensorRT or trtexec cannot take a network.
     """
+    check_types(models, build)
     engines = [model for model in models if not model.on_cpu]
     hosted = sum(model.instances for model in models if model.on_cpu)
     threads = min(threads_of(cores, hosted)) if hosted else 1
@@ -185,7 +187,7 @@ def export_triton(
 
 
 def _graph(model: Model, build: BuildOptions, cache: Path) -> Content:
-    if build.precision(model) == "int8":
+    if build.needs_ranges(model):
         return partial(shutil.copyfile, quantized(model.path, model.network, cache))
     return network_of(model.path)
 

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from envs.errors import NetworkError
-from tuner.exports.engines import BuildOptions, check_no_cpu, engine_dtype
+from envs.spec import Kind
+from tuner.exports.checks import check_no_cpu, check_types
+from tuner.exports.engines import ARRAYS, BuildOptions, engine_dtype
 from tuner.exports.folder import Files
 from tuner.exports.models import Model, dla_network_of, network_of
 from tuner.exports.readme import advice, listed, page
@@ -41,11 +43,10 @@ def arguments(model: Model, build: BuildOptions, plan: str) -> list[str]:
 
 def source(model: Model, build: BuildOptions) -> str:
     """Return the ONNX file of an engine; for TensorRT 11 that file holds the precision itself."""
-    precision = build.precision(model)
-    if not build.strongly_typed or precision == "fp32":
+    if not build.strongly_typed or build.typed_by_file(model):
         return original(model)
     dla = f"dla-b{model.batch}-" if model.dla_core is not None else ""
-    return f"prepared/{model.graph}.{dla}{precision}.onnx"
+    return f"prepared/{model.graph}.{dla}{build.precision(model)}.onnx"
 
 
 def original(model: Model) -> str:
@@ -64,30 +65,21 @@ def layers(model: Model) -> str:
 
 def calibration_name(model: Model, file: Path) -> str:
     """Return the name of calibration data inside the folder; a cache gets a suffix."""
-    return (
-        f"calibration/{model.graph}{file.suffix if file.suffix in ('.npy', '.npz') else '.cache'}"
-    )
+    return f"calibration/{model.graph}{file.suffix if file.suffix in ARRAYS else '.cache'}"
 
 
 def _precision(model: Model, build: BuildOptions) -> list[str]:
-    precision = build.precision(model)
-    if precision == "fp32":
-        return ["--noTF32"]
-    if build.strongly_typed:
-        return []
-    # A layer without ranges stays in FP16: on a DLA nothing else is legal, on Tensor Cores FP32
-    # would be slower.
-    words = ["--fp16"] if precision == "fp16" else ["--int8", "--fp16"]
+    words = build.flags(model)
+    if model.accelerator.kind is Kind.CUDA_CORES:
+        words.append("--noTF32")
     file = _calibration(model, build)
-    return (
-        [*words, f"--calib={calibration_name(model, file)}"]
-        if precision == "int8" and file
-        else words
-    )
+    if file and not build.strongly_typed:
+        words.append(f"--calib={calibration_name(model, file)}")
+    return words
 
 
 def _calibration(model: Model, build: BuildOptions) -> Path | None:
-    return build.calibration_of(model.position)
+    return build.calibration_of(model.position) if build.needs_ranges(model) else None
 
 
 def _shapes(model: Model) -> list[str]:
@@ -182,7 +174,7 @@ def sources(models: list[Model], build: BuildOptions) -> Files:
             network_of(model.path) if model.dla_core is None else dla_network_of(model)
         )
         file = _calibration(model, build)
-        if file and build.precision(model) == "int8":
+        if file:
             files[calibration_name(model, file)] = partial(shutil.copyfile, file)
     return files
 
@@ -195,6 +187,7 @@ def export_trtexec(models: list[Model], build: BuildOptions) -> Files:
         NetworkError: TensorRT or trtexec cannot take a network.
     """
     check_no_cpu("trtexec", models)
+    check_types(models, build)
     plans = {model.name: f"engines/{model.name}.plan" for model in models}
     title = "Engines of a tuned configuration, written by python -m tuner.export --target trtexec."
     return {

@@ -50,13 +50,17 @@ def read(path: Path) -> Any:
 
 
 def with_batch(model: Any, batch: int) -> Prepared:
-    """Return a copy whose inputs have exactly this batch."""
+    """Return a copy whose inputs have exactly this batch, and which lists no weight among them."""
     result = copy.deepcopy(model)
     weights = {weight.name for weight in result.graph.initializer}
+    inputs = [value for value in result.graph.input if value.name not in weights]
+    del result.graph.input[:]
+    result.graph.input.extend(inputs)
+    # Up to IR version 3 every weight is an input as well (ONNX specification).
+    result.ir_version = max(4, result.ir_version)
     for value in result.graph.input:
-        if value.name not in weights:
-            value.type.tensor_type.shape.dim[0].Clear()
-            value.type.tensor_type.shape.dim[0].dim_value = batch
+        value.type.tensor_type.shape.dim[0].Clear()
+        value.type.tensor_type.shape.dim[0].dim_value = batch
     _forget_shapes(result)
     shapes_of(result)  # raises if the graph does not fit together at this batch
     return Prepared(result, [f"the batch is {batch}, fixed"])

@@ -8,6 +8,7 @@ import onnx
 from hypothesis import strategies as st
 from onnx import helper
 
+from envs.graph.number_types import NumberTypes
 from envs.spec import ACCELERATORS, Network, Tenant, TensorSpec, Workload
 from tuner.exports.answers import Slot, placed
 from tuner.exports.models import Model, models_of
@@ -28,6 +29,7 @@ NASTY = [
     *('name" platform: "x', "-rf", "é∞", ""),
 ]
 
+PLAIN = NumberTypes()
 PICTURE = (TensorSpec("input", (3, 8, 8), "float32"),)
 LOGITS = (TensorSpec("logits", (10,), "float32"),)
 
@@ -41,12 +43,15 @@ def network(
     return Network(name, "0" * 64, 1000, 1000, 1000, 3, inputs, outputs, None)
 
 
-def models(*slots: tuple[str, int, int], of: Network | None = None) -> list[Model]:
+def models(
+    *slots: tuple[str, int, int], of: Network | None = None, types: NumberTypes = PLAIN
+) -> list[Model]:
     """Return the models of one tenant: (accelerator, instances, batch) each."""
     found = of or network()
     return models_of(
         *placed([Slot(None, *slot) for slot in slots], Workload((Tenant(found.name, found),))),
         [Path("small.onnx")],
+        [types],
     )
 
 
@@ -93,5 +98,7 @@ def configured(draw: st.DrawFn, accelerators: tuple[str, ...] = tuple(ACCELERATO
             )
             slots.append(Slot(name, accelerator, instances, batch))
     return models_of(
-        *placed(slots, workload), [Path(f"{position}.onnx") for position in range(len(called))]
+        *placed(slots, workload),
+        [Path(f"{position}.onnx") for position in range(len(called))],
+        [PLAIN] * len(called),
     )

@@ -1,0 +1,55 @@
+"""Checks of the number types in a file against what its accelerator and TensorRT take.
+
+Sources: TensorRT documentation, "Working with Quantized Types" (symmetric INT8 alone), "Working
+with DLA" (FP16 and INT8 alone), "Support Matrix" (BF16 from TensorRT 9 on).
+"""
+
+from collections.abc import Iterable
+
+from envs.errors import NetworkError, OptionError
+from envs.graph.number_types import QDQ
+from tuner.exports.engines import BuildOptions
+from tuner.exports.models import Model
+
+
+def check_no_cpu(target: str, models: Iterable[Model]) -> None:
+    """Raise an OptionError if a model runs on a processor, for which no engine is built."""
+    for model in models:
+        if model.on_cpu:
+            raise OptionError(
+                f"target={target} is for a GPU and DLAs, and the configuration uses"
+                f" {model.accelerator.name}: give --target triton"
+            )
+
+
+def check_types(models: Iterable[Model], build: BuildOptions) -> None:
+    """Raise a NetworkError if an accelerator cannot run a file at the types it holds."""
+    for model in models:
+        reason = _refusal(model, build)
+        if reason:
+            raise NetworkError(f"{str(model.path)!r}: {reason}")
+
+
+def _refusal(model: Model, build: BuildOptions) -> str:
+    types, name = model.types, model.accelerator.name
+    if types.quantised and model.accelerator.precision == "fp32":
+        return (
+            f"it is quantised (it has {min(types.quantised)}), so it is an INT8 network, and {name}"
+            " computes in FP32: use tensor, dla0 or dla1, or with --target triton cpu_int8"
+        )
+    if model.on_cpu:
+        return ""
+    if others := types.quantised - QDQ:
+        return (
+            f"TensorRT has no {min(others)}: quantise it with QuantizeLinear and DequantizeLinear"
+        )
+    if types.asymmetric:
+        return (
+            "it is quantised to unsigned numbers, or with zero points other than 0, which TensorRT"
+            " does not take: quantise it to symmetric INT8"
+        )
+    if "bfloat16" in types.halves and build.tensorrt == "8.6":
+        return "it holds BF16, which TensorRT 8.6 does not have: export it in FP16 or FP32"
+    if "bfloat16" in types.halves and model.dla_core is not None:
+        return f"it holds BF16, and {name} computes in FP16 and INT8: export it in FP16 or FP32"
+    return ""
