@@ -15,49 +15,59 @@ Tried = Iterable[tuple[Configuration, Outcome]]
 
 
 def answer_table(answer: Answer) -> tuple[list[str], list[list[str]]]:
-    """Return the head and a row for each window; what nothing measured has no column."""
-    names, problem = answer.problem.space.workload.names, answer.problem
+    """Return the head and the rows: one for each network of each window.
+
+    What belongs to the whole window stands in the row of its first network. There is a column of
+    agreement if any was measured, and one of networks if there are several.
+    """
+    problem, space = answer.problem, answer.problem.space
+    several = len(space.workload.names) > 1
     measured = [each for _, each in answer.tried if isinstance(each, Measurement)]
     agreed = any(has_agreement(tenant) for each in measured for tenant in each.tenants)
-    of = [f" {name}" if len(names) > 1 else "" for name in names]
     head = [
         "#",
+        *["network"] * several,
         "configuration (instances x batch)",
-        *(f"throughput{name} [inferences/s]" for name in of),
-        *(f"{answer.latency_quantity}{name} [ms]" for name in of),
-        *(f"agreement{name}" for name in of if agreed),
+        "throughput [inferences/s]",
+        f"{answer.latency_quantity} [ms]",
+        *["agreement"] * agreed,
         "power [W]",
         "limits",
         "",
     ]
     rows = []
     for number, (configuration, outcome) in enumerate(answer.tried, start=1):
-        first = configuration == problem.default
-        note = "confirms" if number > answer.searched else "default" if first else ""
-        found = cells(problem, outcome, agreed)
-        rows.append([str(number), str(configuration), *found, note])
+        note = "default" if configuration == problem.default else ""
+        note = "confirms" if number > answer.searched else note
+        whole = [str(number), *_whole(problem, outcome), note]
+        placed = space.describe_each(configuration)
+        for name, place, found in zip(
+            space.workload.names, placed, _by_tenant(problem, outcome, agreed), strict=True
+        ):
+            rows.append([whole[0], *[name] * several, place, *found, *whole[1:]])
+            whole = [""] * len(whole)
     return head, rows
 
 
-def cells(problem: Problem, outcome: Outcome, agreed: bool = False) -> list[str]:
-    """Return the cells of a window between its configuration and its note.
-
-    They are throughput and p99 of each network, its agreement if `agreed`, the power, and `kept`,
-    `broken` or `failed`. A star marks a p99 over few requests.
-    """
+def _whole(problem: Problem, outcome: Outcome) -> list[str]:
+    """Return the power, and `kept`, `broken` or `failed`."""
     if isinstance(outcome, Failure):
-        unknown = ["-"] * ((3 if agreed else 2) * len(problem.space.workload.names) + 1)
-        return [*unknown, "failed"]
+        return ["-", "failed"]
+    power = f"{outcome.power_w:.1f}" if outcome.power_w > 0 else "-"
+    return [power, "kept" if problem.judge(outcome)[1] <= 0 else "broken"]
+
+
+def _by_tenant(problem: Problem, outcome: Outcome, agreed: bool) -> list[list[str]]:
+    """Return throughput, p99 (a star marks few requests) and agreement of each network."""
+    if isinstance(outcome, Failure):
+        return [["-"] * (3 if agreed else 2) for _ in problem.space.workload.names]
     return [
-        *(f"{each.throughput_ips:.1f}" for each in outcome.tenants),
-        *(f"{each.p99_ms:.1f}{'*' * few_requests(outcome, each)}" for each in outcome.tenants),
-        *(
-            f"{each.agreement:.3f}" if has_agreement(each) else "-"
-            for each in outcome.tenants
-            if agreed
-        ),
-        f"{outcome.power_w:.1f}" if outcome.power_w > 0 else "-",
-        "kept" if problem.judge(outcome)[1] <= 0 else "broken",
+        [
+            f"{each.throughput_ips:.1f}",
+            f"{each.p99_ms:.1f}{'*' * few_requests(outcome, each)}",
+            *[f"{each.agreement:.3f}" if has_agreement(each) else "-"] * agreed,
+        ]
+        for each in outcome.tenants
     ]
 
 

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from envs.errors import TunerError
 from envs.optional import optional_import
 
-#: Words of a table's head that are longer are folded, and cells up to this length are not.
-HEAD_WIDTH, WORD_WIDTH = 16, 10
+#: Cells up to this length are never folded; in a console below `WIDE` the head above them is.
+WORD_WIDTH, WIDE = 10, 120
+
+#: Width of a progress bar, without the words beside it.
+BAR_WIDTH = 16
 
 
 def exit_code(task: Callable[[], int | None]) -> int:
@@ -49,23 +52,34 @@ def progress_bar(title: str, total: int, completed: int = 0) -> Iterator[Callabl
         `advance(text, step=1)`.
     """
     rich = optional_import("rich.progress", "tune")
+    console = optional_import("rich.console", "tune").Console()
+    column = optional_import("rich.table", "tune").Column
+    # In a narrow terminal the text is cut, not the times.
+    others = len(f"{title} {total}/{total} 0:00:00 left 0:00:00 ") + BAR_WIDTH + 1
     columns = (
         rich.TextColumn("{task.description}"),
-        rich.BarColumn(),
+        rich.BarColumn(bar_width=BAR_WIDTH),
         rich.MofNCompleteColumn(),
         rich.TimeElapsedColumn(),
         rich.TextColumn("left"),
         rich.TimeRemainingColumn(elapsed_when_finished=False),
-        rich.TextColumn("{task.fields[text]}"),
+        rich.TextColumn(
+            "{task.fields[text]}",
+            markup=False,
+            table_column=column(no_wrap=True, max_width=max(console.width - others, BAR_WIDTH)),
+        ),
     )
-    with rich.Progress(*columns, speed_estimate_period=600) as progress:
+    with rich.Progress(*columns, console=console, speed_estimate_period=600) as progress:
         task = progress.add_task(title, total=total, completed=completed, text="")
         yield lambda text="", step=1: progress.update(task, advance=step, text=text)
 
 
 def table(head: list[str], rows: list[list[str]]) -> None:
-    """Print a table with numbers aligned to the right."""
+    """Print a table with numbers aligned to the right; only long cells are folded."""
     boxes = optional_import("rich.box", "tune")
+    console = optional_import("rich.console", "tune").Console()
+    if not console.is_terminal:  # a file or a pipe has no width
+        console.width = 160
     drawn = optional_import("rich.table", "tune").Table(
         box=boxes.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0)
     )
@@ -74,19 +88,14 @@ def table(head: list[str], rows: list[list[str]]) -> None:
     for column, title in enumerate(head):
         cells = [row[column] for row in rows if row[column] not in ("", "-")]
         number = all(re.fullmatch(r"-?[\d.,]+ ?[%*]?", each.strip()) for each in cells)
-        longest = max(map(len, cells), default=0)
+        short = max(map(len, cells), default=0) <= WORD_WIDTH
+        narrow = short and console.width < WIDE
         drawn.add_column(
-            literal(title),
+            literal("\n".join(title.split()) if narrow else title),
             justify="right" if number else "left",
             overflow="fold",
-            min_width=max(
-                min(max(map(len, title.split()), default=0), HEAD_WIDTH),
-                longest if longest <= WORD_WIDTH else 0,
-            ),
+            no_wrap=short,
         )
     for row in rows:
         drawn.add_row(*map(literal, row))
-    console = optional_import("rich.console", "tune").Console()
-    if not console.is_terminal:  # a file or a pipe has no width
-        console.width = 160
     console.print(drawn)

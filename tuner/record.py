@@ -6,7 +6,8 @@
   python -m tuner.record --network a.onnx b.onnx --out traces/two.parquet --max-total-instances 4
 
 The same command continues a recording that was stopped. Leave the computer alone meanwhile:
-windows that another program disturbed are taken again.
+windows that another program disturbed are taken again. A configuration that fails is a row too; the
+reasons stand at the end. Exit code 2 where every one failed, 130 after Ctrl-C.
 """
 
 import shlex
@@ -16,15 +17,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from envs.errors import RuntimeFault
 from envs.runtimes.recording import RecordOptions, record
 from envs.spec import Configuration, Measurement, Outcome
-from envs.traces.schema import check_names
+from envs.traces.schema import check_names, configuration_of, outcome_of
 from envs.traces.writer import TraceWriter, check_new
+from tuner.answer_text import failures
 from tuner.console import progress_bar
 from tuner.device import Device, open_device
 from tuner.flags import run
 from tuner.options import ServeOptions, versions
 from tuner.plan import PlanOptions, planned
+from tuner.tuning import labelled
+
+#: So many configurations are named beside the reason of their failures.
+NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -89,11 +96,18 @@ def record_trace(options: RecordCommand) -> None:
                 raise
             writer.publish(complete=True)
     marked = sum(row["disturbed"] for row in writer.rows)
-    failed = sum(bool(row["failure"]) for row in writer.rows)
+    failed = [
+        (labelled(space, configuration_of(space, row)), outcome_of(space, row))
+        for row in writer.rows
+        if row["failure"]
+    ]
     print(
-        f"wrote {out}: {len(writer.rows)} configurations ({device.runtime.origin.value}), {failed}"
-        f" failed, {marked} marked as disturbed"
+        f"wrote {out}: {len(writer.rows)} configurations ({device.runtime.origin.value}),"
+        f" {len(failed)} failed, {marked} marked as disturbed"
     )
+    print("".join(f"{line}\n" for line in failures(failed, most=NAMED)), end="")
+    if len(failed) == len(writer.rows):
+        raise RuntimeFault("nothing could be measured, every window failed: see the reasons above")
 
 
 def record_all(

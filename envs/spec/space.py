@@ -242,14 +242,16 @@ class ConfigurationSpace:
 
     def describe(self, configuration: Configuration) -> str:
         """Return it as text, instances x batch: `resnet50: cpu_fp32 1x4 + cpu_int8 2x8`."""
+        parts = zip(self.workload.names, self.describe_each(configuration), strict=True)
+        return "; ".join(f"{name}: {part}" for name, part in parts)
+
+    def describe_each(self, configuration: Configuration) -> list[str]:
+        """Return the part of each tenant as text: `cpu_fp32 1x4 + cpu_int8 2x8`, or `none`."""
         names = self.device.accelerator_names
-        parts: dict[int, list[str]] = {}
+        parts: list[list[str]] = [[] for _ in self.workload.names]
         for tenant, accelerator, instances, batch in configuration.slots():
-            parts.setdefault(tenant, []).append(f"{names[accelerator]} {instances}x{batch}")
-        return "; ".join(
-            f"{name}: {' + '.join(parts.get(tenant, ['none']))}"
-            for tenant, name in enumerate(self.workload.names)
-        )
+            parts[tenant].append(f"{names[accelerator]} {instances}x{batch}")
+        return [" + ".join(part) or "none" for part in parts]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the space as plain data that JSON can hold; `from_dict` reads it."""

@@ -165,3 +165,22 @@ def test_agreement_is_shown_where_it_was_measured() -> None:
     assert "agreement" not in " ".join(head)
     assert {len(row) for row in rows} == {len(head)}
     assert plain.to_dict()["agreement"] == [None]
+
+
+def test_each_network_has_a_row_and_a_window_is_told_once() -> None:
+    world = space(tenants=2, max_instances=2, batches=(1, 4), max_total_instances=4)
+    default = world.default()
+    both = Problem(world, world.catalogue, Objective((1e4, 1e4)), default, seed=1)
+    lost = Configuration.of(world.catalogue[3])
+
+    def measure(configuration: Configuration) -> Outcome:
+        return LOST if configuration == lost else respond(world, configuration)
+
+    answer = tune(Scripted([default, lost]), both, measure, 4)
+    head, rows = answer_table(answer)
+    assert head[1] == "network"
+    assert [row[0] for row in rows] == ["1", "", "2", "", "3", ""]
+    assert [row[1] for row in rows] == ["net0", "net1"] * 3
+    assert [row[2] for row in rows[:2]] == world.describe_each(default)
+    assert [row[-2] for row in rows] == ["kept", "", "failed", "", "kept", ""]
+    assert {len(row) for row in rows} == {len(head)}

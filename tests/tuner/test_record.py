@@ -10,9 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
-from envs.spec import Configuration, Measurement
+from envs.runtimes.protocol import Transition
+from envs.runtimes.serving.runtime import ServingRuntime
+from envs.spec import Configuration, ConfigurationFailed, Failure, FailureKind, Measurement
 from envs.traces.reader import read_trace
 from tests.commands import call
 from tests.standins.tensorrt import stand_ins
@@ -171,3 +176,63 @@ def test_a_large_space_is_recorded_by_samples(
     result = call("record", *given, "--out", out, "--plan", "lhs", "--samples", 20)
     assert result.returncode == 0, result.stderr
     assert len(read_trace(out).rows) == 20
+
+
+def log_of_the_input(path: Path) -> Path:
+    """Write a network whose ranges cannot be found with invented samples: they give NaN."""
+    value, shape = helper.make_tensor_value_info, ["n", 8]
+    weights = numpy_helper.from_array(np.eye(8, dtype=np.float32), "w")
+    nodes = [
+        helper.make_node("Log", ["x"], ["logs"]),
+        helper.make_node("MatMul", ["logs", "w"], ["y"]),
+    ]
+    graph = helper.make_graph(nodes, "g", [value("x", 1, shape)], [value("y", 1, shape)], [weights])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
+    return path
+
+
+LIVE = ("--max-instances", 2, "--batches", 1, "--window-s", 0.02, "--attempts", 1)
+
+
+def test_an_accelerator_without_a_copy_is_left_out_and_the_rest_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    out = tmp_path / "t.parquet"
+    result = call(
+        "record", "--network", log_of_the_input(tmp_path / "log.onnx"), *LIVE, "--out", out
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.startswith("without cpu_int8 for log: ")
+    trace = read_trace(out)
+    assert len(trace.rows) == 2
+    assert not trace.batch.failed.any()
+
+
+def test_failed_windows_are_counted_and_their_reasons_named(
+    small_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, apply = tmp_path / "t.parquet", ServingRuntime.apply
+    everything = False
+
+    def failing(runtime: ServingRuntime, configuration: Configuration) -> Transition:
+        if everything or configuration.array()[0, 0, 0] == 2:
+            raise ConfigurationFailed(Failure(FailureKind.OUT_OF_MEMORY, "2 GiB wanted"))
+        return apply(runtime, configuration)
+
+    monkeypatch.setattr(ServingRuntime, "apply", failing)
+    given = ("--network", small_onnx, *LIVE, "--accelerators", "cpu_fp32")
+    result = call("record", *given, "--out", out)
+    assert result.returncode == 0, result.stderr
+    summary = result.stdout.splitlines()[-2:]
+    assert "2 configurations (measured), 1 failed" in summary[0]
+    assert summary[1] == "1 window of cpu_fp32 2x1 failed (out_of_memory): 2 GiB wanted"
+    everything = True
+    result = call("record", *given, "--out", tmp_path / "nothing.parquet")
+    assert result.returncode == 2
+    assert result.stdout.splitlines()[-1] == (
+        "2 windows of cpu_fp32 1x1, cpu_fp32 2x1 failed (out_of_memory): 2 GiB wanted"
+    )
+    assert "nothing could be measured" in result.stderr
