@@ -7,6 +7,7 @@ here the results are taken over into the graph, whose other nodes and names stay
 
 import math
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,7 @@ def runtime_shapes(model: Any, names: list[str]) -> Shapes:
         LoadingError: ONNX Runtime cannot load the model.
         DependencyError: onnxruntime is not installed.
     """
-    onnx = optional_import("onnx", "networks")
-    asked = _without_weights(model)
-    present = {value.name for value in asked.graph.output}
-    asked.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in names if name not in present
-    )
+    asked = _with_outputs(_without_weights(model), names)
     return known_shapes(_loaded(asked, fold=False).graph.output)
 
 
@@ -128,7 +124,9 @@ def remove_unused(graph: Any) -> None:
 def _constants(model: Any) -> dict[str, Any]:
     """Return the TensorProtos by name that ONNX Runtime makes of the results of nodes."""
     results = {name for node in model.graph.node for name in node.output if name}
-    saved = _loaded(_without_weights(model), fold=True)
+    conditions = [node.input[0] for node in model.graph.node if node.op_type == "If"]
+    # ONNX Runtime keeps what it calculated for a condition only if it is an output.
+    saved = _loaded(_with_outputs(_without_weights(model), conditions), fold=True)
     return {each.name: each for each in saved.graph.initializer if each.name in results}
 
 
@@ -146,6 +144,15 @@ def _replace(graph: Any, constants: dict[str, Any]) -> None:
     graph.node.extend(nodes)
 
 
+def _with_outputs(model: Any, names: list[str]) -> Any:
+    """Add tensors of any type to the outputs of a ModelProto, and return it."""
+    onnx = optional_import("onnx", "networks")
+    present = {value.name for value in model.graph.output}
+    added = [name for name in dict.fromkeys(names) if name not in present]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in added)
+    return model
+
+
 def _without_weights(model: Any) -> Any:
     """Return a copy whose large weights are inputs, so that their values are not needed."""
     onnx = optional_import("onnx", "networks")
@@ -153,20 +160,32 @@ def _without_weights(model: Any) -> Any:
     lean.CopyFrom(model)
     lean.ir_version = min(max(lean.ir_version, MIN_IR_VERSION), MAX_IR_VERSION)
     graph = lean.graph
-    weights = {weight.name for weight in graph.initializer}
+    weights = {weight.name: weight for weight in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
-    kept = []
-    for weight in graph.initializer:
-        if has_values(weight) and math.prod(weight.dims) <= MAX_KEPT_ELEMENTS:
-            kept.append(weight)
-        else:
-            inputs.append(
-                onnx.helper.make_tensor_value_info(weight.name, weight.data_type, list(weight.dims))
-            )
-    del graph.input[:], graph.initializer[:]
+    constants = {name: tensor for node in graph.node for name, tensor in _value_of(node)}
+    large = {
+        name: tensor
+        for name, tensor in (weights | constants).items()
+        if not has_values(tensor) or math.prod(tensor.dims) > MAX_KEPT_ELEMENTS
+    }
+    inputs += [
+        onnx.helper.make_tensor_value_info(name, tensor.data_type, list(tensor.dims))
+        for name, tensor in large.items()
+    ]
+    kept = [weight for name, weight in weights.items() if name not in large]
+    nodes = [node for node in graph.node if large.keys().isdisjoint(node.output)]
+    del graph.input[:], graph.initializer[:], graph.node[:]
     graph.input.extend(inputs)
     graph.initializer.extend(kept)
+    graph.node.extend(nodes)
     return lean
+
+
+def _value_of(node: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the name and TensorProto of a Constant."""
+    for attribute in node.attribute if node.op_type == "Constant" else ():
+        if attribute.name == "value":
+            yield node.output[0], attribute.t
 
 
 def has_values(tensor: Any) -> bool:

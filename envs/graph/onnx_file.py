@@ -66,14 +66,14 @@ def open_model(path: Path) -> tuple[Any, str, bytes | None]:
         raise NetworkError(f"{path} is not an ONNX file, or is cut short: copy or export it again")
     _refuse_endless(model, path)
     _refuse_training(model, path)
-    external = _external_files(model, path)
+    external = external_files(model, path)
     for location in external:
         digest.update(_digest(location, path))
     return model, digest.hexdigest(), None if external else content
 
 
-def load_small_weights(model: Any, path: Path, max_elements: int) -> None:
-    """Take small weights that lie in other files into a ModelProto: shapes depend on them.
+def load_weights(model: Any, path: Path, max_elements: int) -> None:
+    """Take weights that lie in other files into a ModelProto.
 
     Args:
         model: the ModelProto, from `open_model`, which has checked where its weights lie.
@@ -180,7 +180,7 @@ def _refuse_training(model: Any, path: Path) -> None:
         )
 
 
-def _external_files(model: Any, path: Path) -> list[Path]:
+def external_files(model: Any, path: Path) -> list[Path]:
     """Return the files that hold the model's weights, sorted; all must lie in its folder."""
     folder, found = path.parent.resolve(), set()
     for tensor in _tensors(model):

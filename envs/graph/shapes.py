@@ -12,7 +12,7 @@ from envs.graph.batch_rules import check_batch, check_outputs, check_recurrent, 
 from envs.graph.cost import Shapes, computed_nodes, needed_nodes, needed_tensors, reads
 from envs.graph.folding import LoadingError, folded, known_shapes, runtime_shapes
 from envs.graph.number_types import float_type, number_types
-from envs.graph.onnx_file import load_small_weights
+from envs.graph.onnx_file import load_weights
 from envs.graph.unknown_shapes import shape_error
 from envs.optional import optional_import
 
@@ -78,7 +78,7 @@ def shape_graph(model: Any, path: Path) -> ShapedGraph:
     if model.functions:
         model = optional_import("onnx.inliner", "networks").inline_local_functions(model)
     kind, quantised = float_type(model), bool(number_types(model).quantised)
-    load_small_weights(model, path, MAX_KEPT_ELEMENTS)
+    load_weights(model, path, MAX_KEPT_ELEMENTS)
     _drop_values(model, float_types, drop_output_batch=fixed_batch is None)
     constant = _constant_outputs(model.graph, names)
     single, shapes = _shaped(model, names, fixed_batch or 1, path, fold=bool(constant))

@@ -1,0 +1,251 @@
+"""Give the dynamic inputs of an ONNX file the sizes and values that were asked for by name."""
+
+import hashlib
+import json
+import math
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.errors import NetworkError, OptionError
+from envs.files import replacing
+from envs.graph.batch_rules import as_text, declared, served_inputs
+from envs.graph.folding import LoadingError, folded
+from envs.graph.onnx_file import every_graph, external_files, load_weights, open_model
+from envs.optional import optional_import
+
+#: Part of the key of a copy: raise it when copies are made in another way.
+VERSION = 1
+
+#: A protobuf message has at most 2 GiB; a little less leaves room for the nodes.
+MAX_MESSAGE_BYTES = 2_000_000_000
+
+_SIZES = re.compile(r"[1-9][0-9]{0,8}([xX][1-9][0-9]{0,8})*")
+
+
+def parse_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the option `shape` by name of the input.
+
+    Args:
+        texts: such as `images:1x3x640x640`; a name may contain a colon.
+
+    Raises:
+        OptionError: a text has another form, or an input is named twice.
+    """
+    shapes = {}
+    for text, name, sizes in _parted("shape", texts, "images:1x3x640x640"):
+        if not _SIZES.fullmatch(sizes):
+            raise OptionError(
+                f"shape={text}: {sizes!r} are not sizes: write shape=INPUT:SIZExSIZE, "
+                "for example shape=images:1x3x640x640"
+            )
+        shapes[name] = tuple(map(int, sizes.lower().split("x")))
+    return shapes
+
+
+def parse_values(texts: list[str]) -> dict[str, float | int]:
+    """Return the values of the option `fix` by name of the input.
+
+    Args:
+        texts: such as `sr:16000`; `true` and `false` are 1 and 0. A name may contain a colon.
+
+    Raises:
+        OptionError: a text has another form, or an input is named twice.
+    """
+    values: dict[str, float | int] = {}
+    for text, name, written in _parted("fix", texts, "sr:16000"):
+        try:
+            number = {"true": 1, "false": 0}.get(written.lower())
+            if number is None:
+                number = int(written) if re.fullmatch("[+-]?[0-9]+", written) else float(written)
+        except ValueError:
+            raise OptionError(
+                f"fix={text}: {written!r} is not a number: write fix=INPUT:NUMBER, "
+                "for example fix=sr:16000"
+            ) from None
+        values[name] = number
+    return values
+
+
+def bound(
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    values: Mapping[str, float | int],
+    cache: Path,
+) -> Path:
+    """Write a copy of an ONNX file whose named inputs have these shapes or values.
+
+    The batch stays free where the first dimension of the file is free. An input with a value
+    becomes a constant, and a branch that this decides is taken. Weights in other files are put into
+    the copy if it stays below 2 GB, and are copied beside it otherwise.
+
+    Args:
+        path: the ONNX file.
+        shapes: whole shapes by name of the input; the first size is 1 where the batch is free.
+        values: numbers by name of the input.
+        cache: the folder for copies; the same call finds its copy there.
+
+    Returns:
+        The copy, which has the name of the file; the file itself if nothing is named.
+
+    Raises:
+        OptionError: the file has no such input, or a shape or value does not fit it.
+        NetworkError: as `open_model`.
+        StorageError: the copy cannot be written.
+        DependencyError: onnx or onnxruntime is not installed.
+    """
+    if not shapes and not values:
+        return path
+    model, sha256, _ = open_model(path)
+    inputs = {value.name: value for value in served_inputs(model)}
+    for option, named in (("shape", shapes), ("fix", values)):
+        for name in named:
+            if name not in inputs:
+                raise OptionError(
+                    f"{option}={name}: {path} has no input of this name; "
+                    f"its inputs are {', '.join(map(str, inputs))}"
+                )
+    for name in shapes.keys() & values.keys():
+        raise OptionError(f"fix={name}: shape names this input too: give its value or its shape")
+    changes = {name: _sizes(name, declared(inputs[name]), shape) for name, shape in shapes.items()}
+    tensors = [_tensor(inputs[name], value) for name, value in values.items()]
+    key = json.dumps([VERSION, sha256, sorted(shapes.items()), sorted(values.items())])
+    target = cache / "bound" / hashlib.sha256(key.encode()).hexdigest()[:32] / path.name
+    if target.is_file() and not target.is_symlink():
+        return target
+    _set_sizes(model, inputs, changes, values)
+    _set_values(model, tensors)
+    _write(_without_branches(model) if tensors else model, path, target)
+    return target
+
+
+def _parted(option: str, texts: list[str], example: str) -> list[tuple[str, str, str]]:
+    """Return (text, name, rest) of each option; the last colon ends the name."""
+    parted = []
+    for text in texts:
+        name, colon, rest = str(text).rpartition(":")
+        if not (name and colon and rest):
+            raise OptionError(f"{option}={text} names no input: for example {option}={example}")
+        parted.append((str(text), name, rest.strip()))
+    names = [name for _, name, _ in parted]
+    for name in names:
+        if names.count(name) > 1:
+            raise OptionError(f"{option}: input {name!r} is named twice: name it once")
+    return parted
+
+
+def _sizes(
+    name: str, present: tuple[int | str | None, ...] | None, shape: tuple[int, ...]
+) -> tuple[int | str, ...]:
+    """Return the shape to write; a free batch keeps its name.
+
+    Raises:
+        OptionError: the file has other sizes.
+    """
+    option = f"shape={name}:{'x'.join(map(str, shape))}"
+    present = (None,) * len(shape) if present is None else present
+    if len(present) != len(shape):
+        raise OptionError(
+            f"{option} has {len(shape)} sizes, but this input has {len(present)} dimensions "
+            f"({as_text(present)}): name them all"
+        )
+    for axis, (size, asked) in enumerate(zip(present, shape, strict=True)):
+        if isinstance(size, int) and size != asked:
+            raise OptionError(
+                f"{option}: dimension {axis} of this input is {size} in the file "
+                f"({as_text(present)}): name the same"
+            )
+    first, *rest = present[0], *shape[1:]
+    if not isinstance(first, int) and shape[0] != 1:
+        raise OptionError(
+            f"{option}: the first dimension is the batch, which stays free: "
+            f"name a 1 there and choose batch sizes with batches=[{shape[0]}]"
+        )
+    return (first if first is not None else "batch", *rest)
+
+
+def _tensor(value: Any, number: float | int) -> Any:
+    """Return the TensorProto of an input that becomes a constant."""
+    onnx = optional_import("onnx", "networks")
+    option, shape = f"fix={value.name}:{number:g}", declared(value)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    sizes = [size for size in shape or () if isinstance(size, int)]
+    if len(sizes) != len(shape or ()):
+        raise OptionError(
+            f"{option}: this input has free dimensions ({as_text(shape or ())}), so that one "
+            "number does not say what it holds: name its shape, or export the network without it"
+        )
+    array = np.full(sizes, number).astype(dtype)
+    if math.isfinite(number) and not np.all(array == number) and dtype.kind not in "fV":
+        raise OptionError(f"{option}: this input holds {dtype.name}, which has no such number")
+    return onnx.numpy_helper.from_array(array, value.name)
+
+
+def _set_sizes(
+    model: Any,
+    inputs: Mapping[str, Any],
+    changes: Mapping[str, tuple[int | str, ...]],
+    values: Mapping[str, float | int],
+) -> None:
+    """Write the sizes of inputs; another input with a dimension of the same name takes its size."""
+    named: dict[str, set[int]] = {}
+    for name, sizes in changes.items():
+        for old, new in zip(declared(inputs[name]) or (), sizes, strict=False):
+            if isinstance(old, str) and isinstance(new, int):
+                named.setdefault(old, set()).add(new)
+    same = {symbol: sizes.pop() for symbol, sizes in named.items() if len(sizes) == 1}
+    for name, value in inputs.items():
+        shape = value.type.tensor_type.shape
+        if name in changes:
+            del shape.dim[:]
+            for size in changes[name]:
+                shape.dim.add(**{"dim_value" if isinstance(size, int) else "dim_param": size})
+        elif name not in values:
+            for axis, size in enumerate(shape.dim):
+                if axis and size.dim_param in same:
+                    size.dim_value = same[size.dim_param]
+    del model.graph.value_info[:]
+
+
+def _set_values(model: Any, tensors: list[Any]) -> None:
+    names = {tensor.name for tensor in tensors}
+    if model.ir_version >= 4:  # an initializer that is an input too could be given another value
+        kept = [value for value in model.graph.input if value.name not in names]
+        del model.graph.input[:]
+        model.graph.input.extend(kept)
+    model.graph.initializer.extend(tensors)
+
+
+def _without_branches(model: Any) -> Any:
+    """Return the model without the branches that its constants decide against."""
+    if not any(node.op_type == "If" for graph in every_graph(model) for node in graph.node):
+        return model
+    if model.functions:
+        model = optional_import("onnx.inliner", "networks").inline_local_functions(model)
+    try:
+        return folded(model)
+    except LoadingError:  # whoever serves the copy says why it cannot be loaded
+        return model
+
+
+def _write(model: Any, path: Path, target: Path) -> None:
+    files = external_files(model, path)
+    size = model.ByteSize() + sum(file.stat().st_size for file in files)
+    if size <= MAX_MESSAGE_BYTES:
+        load_weights(model, path, MAX_MESSAGE_BYTES)
+    else:
+        for file in files:
+            beside = target.parent / file.relative_to(path.parent.resolve())
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(beside) as copy, file.open("rb") as source:
+                shutil.copyfileobj(source, copy)
+    try:
+        content = model.SerializeToString()
+    except ValueError as error:
+        raise NetworkError(f"{path} has more than 2 GB without its weights: {error}") from error
+    with replacing(target) as file:
+        file.write(content)
