@@ -59,15 +59,12 @@ def parse_values(texts: list[str]) -> dict[str, float | int]:
     values: dict[str, float | int] = {}
     for text, name, written in _parted("fix", texts, "sr:16000"):
         try:
-            number = {"true": 1, "false": 0}.get(written.lower())
-            if number is None:
-                number = int(written) if re.fullmatch("[+-]?[0-9]+", written) else float(written)
+            values[name] = _number(written)
         except ValueError:
             raise OptionError(
                 f"fix={text}: {written!r} is not a number: write fix=INPUT:NUMBER, "
                 "for example fix=sr:16000"
             ) from None
-        values[name] = number
     return values
 
 
@@ -136,6 +133,12 @@ def _parted(option: str, texts: list[str], example: str) -> list[tuple[str, str,
         if names.count(name) > 1:
             raise OptionError(f"{option}: input {name!r} is named twice: name it once")
     return parted
+
+
+def _number(text: str) -> float | int:
+    if text.lower() in ("true", "false"):
+        return int(text.lower() == "true")
+    return int(text) if re.fullmatch("[+-]?[0-9]+", text) else float(text)
 
 
 def _sizes(
@@ -247,5 +250,5 @@ def _write(model: Any, path: Path, target: Path) -> None:
         content = model.SerializeToString()
     except ValueError as error:
         raise NetworkError(f"{path} has more than 2 GB without its weights: {error}") from error
-    with replacing(target) as file:
-        file.write(content)
+    with replacing(target) as copy:
+        copy.write(content)
