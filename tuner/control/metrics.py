@@ -37,6 +37,18 @@ class Metrics:
         self._limit_s = metric(
             "Gauge", "latency_p99_limit_seconds", "Infinite for no limit", "tenant"
         )
+        self._agreement = metric(
+            "Gauge",
+            "agreement",
+            "With the answers of FP32, the worst accelerator that serves; NaN where not measured",
+            "tenant",
+        )
+        self._agreement_samples = metric(
+            "Gauge",
+            "agreement_samples",
+            "Samples behind the agreement; NaN where it was not measured",
+            "tenant",
+        )
         self._power_w = metric(
             "Gauge", "power_watts", "Of the last period; NaN where none is measured"
         )
@@ -92,6 +104,10 @@ class Metrics:
             result = outcome.tenants[tenant] if outcome else None
             self._throughput_ips.labels(name).set(result.throughput_ips if result else 0.0)
             self._p99_s.labels(name).set(result.p99_ms / 1e3 if result else math.nan)
+            self._agreement.labels(name).set(result.agreement if result else math.nan)
+            self._agreement_samples.labels(name).set(
+                result.agreement_samples if result else math.nan
+            )
             self._limit_s.labels(name).set(period.objective.p99_ms[tenant] / 1e3)
             if outcome:
                 self._show_instances(name, period.configuration.placements[tenant])

@@ -66,6 +66,8 @@ def _measured(outcome: Measurement, names: tuple[str, ...]) -> dict[str, Any]:
             "p95_ms": each.p95_ms,
             "p99_ms": each.p99_ms,
             "requests": each.requests,
+            "agreement": each.agreement,
+            "agreement_samples": each.agreement_samples,
         }
         for name, each in zip(names, outcome.tenants, strict=True)
     }

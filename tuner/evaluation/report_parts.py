@@ -28,6 +28,7 @@ def setting(comparison: Comparison, trace: Trace | None) -> str:
             f"Serving {', '.join(trace.space.workload.names)} on"
             f" {', '.join(trace.space.device.accelerator_names)}: {comparison.candidates:,}"
             f" configurations, {count} objective{'s' * (count != 1)}{impossible}, {seeds}."
+            f"{agreement_sentence(trace)}"
         )
     else:
         boards = sorted({board for case in comparison.cases for board in case.groups["board"]})
@@ -42,6 +43,20 @@ def setting(comparison: Comparison, trace: Trace | None) -> str:
                 " large to look at all of it."
             )
     return f"{text} Every tuner starts from the same configuration, and that measurement counts."
+
+
+def agreement_sentence(trace: Trace) -> str:
+    """Say how far recorded answers are those of FP32; empty where nothing was compared."""
+    found = []
+    for name in trace.space.workload.names:
+        compared = [row for row in trace.rows if not math.isnan(row[f"{name}.agreement"])]
+        if compared:
+            least = min(compared, key=lambda row: float(row[f"{name}.agreement"]))
+            found.append(
+                f"{name} at least {least[f'{name}.agreement']:.3f} (on"
+                f" {least[f'{name}.agreement_samples']:.0f} samples)"
+            )
+    return f" Recorded answers agree with those of FP32: {', '.join(found)}." if found else ""
 
 
 def key_figures(comparison: Comparison, focus: str, budget: int) -> str:

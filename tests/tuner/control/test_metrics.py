@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.request import urlopen
 
 import pytest
@@ -88,3 +90,15 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(StorageError, match=f"port {port} of 127.0.0.1 cannot be used"):
             Metrics(port, SPACE)
+
+
+def test_agreement_is_a_metric_and_not_a_number_where_it_was_not_measured(
+    metrics: Metrics,
+) -> None:
+    shown, found = period(GOOD, True), respond(SPACE, GOOD)
+    for agreement, samples in ((math.nan, math.nan), (0.996, 448)):
+        tenant = replace(found.tenants[0], agreement=agreement, agreement_samples=samples)
+        metrics.show(replace(shown, outcome=replace(found, tenants=(tenant,))), 0)
+        told = scraped(metrics)
+        assert told["orin_tuner_agreement", "net0"] == pytest.approx(agreement, nan_ok=True)
+        assert told["orin_tuner_agreement_samples", "net0"] == pytest.approx(samples, nan_ok=True)

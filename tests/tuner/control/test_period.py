@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 
 from envs.spec import Configuration, Failure, FailureKind, Objective, Outcome
 from tests.worlds import respond, space
@@ -32,10 +34,14 @@ def period(outcome: Outcome | None = None, kept: bool = True) -> Period:
 
 
 def test_a_line_says_what_was_served_and_what_it_gave_and_nothing_that_is_no_json() -> None:
-    data = json.loads(json.dumps(period().as_dict(SPACE), allow_nan=False))
+    outcome = respond(SPACE, GOOD)
+    tenant = replace(outcome.tenants[0], agreement=math.nan, agreement_samples=math.nan)
+    outcome = replace(outcome, tenants=(tenant,))
+    data = json.loads(json.dumps(period(outcome).as_dict(SPACE), allow_nan=False))
     assert data["configuration"] == SPACE.describe(GOOD)
     assert data["tenants"]["net0"]["p99_ms"] == respond(SPACE, GOOD).tenants[0].p99_ms
     assert data["power_w"] is None, "no sensor, no number"
+    assert data["tenants"]["net0"]["agreement"] is None, "it was not compared with FP32"
     assert data["memory_mib"] == respond(SPACE, GOOD).memory_mib
     assert data["limits"] == {"p99_ms": [50.0], "power_w": None}
     assert (data["period"], data["phase"], data["origin"], data["events"]) == (
@@ -49,3 +55,11 @@ def test_a_line_says_what_was_served_and_what_it_gave_and_nothing_that_is_no_jso
 def test_a_failure_is_a_line_too() -> None:
     data = period(Failure(FailureKind.OUT_OF_MEMORY, "too large"), kept=False).as_dict(SPACE)
     assert (data["failure"], data["reason"], data["kept"]) == ("out_of_memory", "too large", False)
+
+
+def test_a_line_says_how_far_answers_are_those_of_fp32() -> None:
+    found = respond(SPACE, GOOD)
+    compared = replace(found.tenants[0], agreement=0.996, agreement_samples=448)
+    data = period(replace(found, tenants=(compared,))).as_dict(SPACE)
+    assert data["tenants"]["net0"]["agreement"] == 0.996
+    assert data["tenants"]["net0"]["agreement_samples"] == 448

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from envs.errors import StorageError
 from envs.spec import Objectives
+from envs.traces.reader import Trace
 from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
 from tuner.evaluation.cases import TraceCases
 from tuner.evaluation.drawing import spread
 from tuner.evaluation.live_check import LiveCheck
 from tuner.evaluation.plots import progress_plot
 from tuner.evaluation.report import write_report
+from tuner.evaluation.report_parts import agreement_sentence
 from tuner.evaluation.running import compare
 from tuner.evaluation.sentences import headline, learning_sentence, verdict_on_learning
 from tuner.evaluation.statistics import curves
@@ -215,3 +219,12 @@ def test_labels_keep_their_order_and_their_distance():
     assert placed[3] == placed.min()
     assert (spread([0.5] * 30, 0.06, 0.0, 1.0) >= 0).all()
     assert len(spread([], 0.06, 0.0, 1.0)) == 0
+
+
+def test_the_least_agreement_of_a_recording_is_told(trace: Trace, tmp_path: Path) -> None:
+    """The world of `trace` compares its answers; a small trace does not."""
+    rows = [dict(row) for row in trace.rows]
+    rows[4] |= {"net0.agreement": 0.9912, "net0.agreement_samples": 40.0}
+    said = " Recorded answers agree with those of FP32: net0 at least 0.991 (on 40 samples)."
+    assert agreement_sentence(replace(trace, rows=rows)) == said
+    assert agreement_sentence(small_trace(tmp_path)) == ""
