@@ -239,7 +239,7 @@ def _write(model: Any, path: Path, target: Path) -> None:
     files = external_files(model, path)
     size = model.ByteSize() + sum(file.stat().st_size for file in files)
     if size <= MAX_MESSAGE_BYTES:
-        load_weights(model, path, MAX_MESSAGE_BYTES)
+        load_weights(model, path)
     else:
         for file in files:
             beside = target.parent / file.relative_to(path.parent.resolve())

@@ -72,39 +72,82 @@ def open_model(path: Path) -> tuple[Any, str, bytes | None]:
     return model, digest.hexdigest(), None if external else content
 
 
-def load_weights(model: Any, path: Path, max_elements: int) -> None:
+def read_whole(path: Path) -> Any:
+    """Return the ModelProto in a file with the weights that lie in other files.
+
+    The errors are those of `open_model`. ONNX's own reader refuses links among those files, which
+    ONNX Runtime takes.
+    """
+    model, _, _ = open_model(path)
+    load_weights(model, path)
+    return model
+
+
+def load_weights(model: Any, path: Path, max_elements: float = math.inf) -> None:
     """Take weights that lie in other files into a ModelProto.
 
     Args:
         model: the ModelProto, from `open_model`, which has checked where its weights lie.
         path: its file.
         max_elements: a tensor with more elements stays where it is.
+
+    Raises:
+        NetworkError: such a file cannot be read.
     """
-    helper = optional_import("onnx.external_data_helper", "networks")
     for tensor in _tensors(model):
-        if tensor.external_data and math.prod(tensor.dims) <= max_elements:
-            helper.load_external_data_for_tensor(tensor, str(path.parent))
-            tensor.ClearField("external_data")
-            tensor.ClearField("data_location")
+        if not tensor.external_data or math.prod(tensor.dims) > max_elements:
+            continue
+        entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
+        target = _target(entries.get("location", ""), path)
+        try:
+            with target.open("rb") as file:
+                file.seek(int(entries.get("offset", "0")))
+                tensor.raw_data = file.read(int(entries.get("length", "0")) or -1)
+        except OSError as error:
+            raise _unreadable(target, path, error) from error
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
 
 
-def check_model(path: Path, content: bytes | None = None) -> None:
+def check_model(model: Any, path: Path, content: bytes | None = None) -> None:
     """Run the ONNX checker.
 
     Args:
-        path: the model's file.
-        content: of the file, if the model has no other files: the checker reads large ones slowly.
+        model: the ModelProto, from `open_model`.
+        path: its file.
+        content: of the file, if the model has no other files; it saves time.
 
     Raises:
         NetworkError: the checker finds the model invalid.
     """
     checker = optional_import("onnx.checker", "networks")
     try:
-        checker.check_model(str(path) if content is None else content)
+        checker.check_model(_checkable(model, path) if content is None else content)
     except (checker.ValidationError, RuntimeError, ValueError) as error:
         raise NetworkError(
             f"{path} is not a valid ONNX model ({one_line(error)}): export it again"
         ) from error
+
+
+def _checkable(model: Any, path: Path) -> bytes:
+    """Return the model with inputs in place of weights in other files.
+
+    `open_model` has checked those files; the checker takes no links, which ONNX Runtime takes.
+    """
+    onnx = optional_import("onnx", "networks")
+    copy = type(model)()
+    copy.CopyFrom(model)
+    inputs = {value.name for value in copy.graph.input}
+    kept = [weight for weight in copy.graph.initializer if not weight.external_data]
+    copy.graph.input.extend(
+        onnx.helper.make_tensor_value_info(weight.name, weight.data_type, list(weight.dims))
+        for weight in copy.graph.initializer
+        if weight.external_data and weight.name not in inputs
+    )
+    del copy.graph.initializer[:]
+    copy.graph.initializer.extend(kept)
+    load_weights(copy, path)  # of constants and branches, which are few
+    return bytes(copy.SerializeToString())
 
 
 def graphs(graph: Any) -> Iterator[Any]:
@@ -181,8 +224,17 @@ def _refuse_training(model: Any, path: Path) -> None:
 
 
 def external_files(model: Any, path: Path) -> list[Path]:
-    """Return the files that hold the model's weights, sorted; all must lie in its folder."""
-    folder, found = path.parent.resolve(), set()
+    """Return the files that hold the model's weights, sorted; all must lie in its folder.
+
+    As ONNX Runtime takes them (onnxruntime 1.31): a location is relative to the folder that the
+    path names, and may be a link; where it ends must lie below that folder, or below the folder in
+    which the model itself lies if its path is a link.
+
+    Raises:
+        NetworkError: a file lies elsewhere, is missing, or is too short.
+    """
+    folders = [path.parent.resolve(), path.resolve().parent]
+    found = set()
     for tensor in _tensors(model):
         for entry in tensor.external_data:
             if entry.key != "location":
@@ -190,15 +242,15 @@ def external_files(model: Any, path: Path) -> list[Path]:
             # protobuf returns bytes for a text that is not UTF-8, here and in names of nodes.
             location = str(entry.value)
             posix, windows = PurePosixPath(location), PureWindowsPath(location)
-            target = folder / location
+            target = _target(location, path)
             unsafe = (
                 posix.anchor
-                or windows.anchor
+                or windows.root
                 or ".." in (*posix.parts, *windows.parts)
                 or "\0" in location
                 or MEMORY in location
             )
-            if unsafe or not target.resolve().is_relative_to(folder):
+            if unsafe or not any(target.resolve().is_relative_to(folder) for folder in folders):
                 raise NetworkError(
                     f"{path} keeps weights outside its own folder ({location!r}): "
                     "put them beside it and save it again"
@@ -211,6 +263,10 @@ def external_files(model: Any, path: Path) -> list[Path]:
             found.add(target)
             _check_extent(tensor, target, path)
     return sorted(found)
+
+
+def _target(location: str, path: Path) -> Path:
+    return path.parent.resolve() / location
 
 
 def _check_extent(tensor: Any, target: Path, path: Path) -> None:
@@ -246,7 +302,11 @@ def _digest(location: Path, path: Path) -> bytes:
     try:
         return sha256_of(location)
     except OSError as error:
-        raise NetworkError(
-            f"{path} needs {location.name}, which cannot be read ({error.strerror or error}): "
-            "make it readable"
-        ) from error
+        raise _unreadable(location, path, error) from error
+
+
+def _unreadable(location: Path, path: Path, error: OSError) -> NetworkError:
+    return NetworkError(
+        f"{path} needs {location.name}, which cannot be read ({error.strerror or error}): "
+        "make it readable"
+    )

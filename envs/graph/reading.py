@@ -105,7 +105,7 @@ def read_graph(path: Path) -> tuple[ShapedGraph, str]:
     model, sha256, content = open_model(path)
     # Before the checker, whose message would only say that the model is invalid.
     check_batch(model, path)
-    check_model(path, content)
+    check_model(model, path, content)
     del content
     return shape_graph(model, path), sha256
 

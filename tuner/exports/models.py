@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from envs.graph.number_types import NumberTypes, number_types
+from envs.graph.onnx_file import read_whole
 from envs.graph.reading import read_graph
 from envs.optional import optional_import
 from envs.runtimes.tensorrt.graph import for_dla, read, save, shapes_of
@@ -158,7 +159,7 @@ def network_of(source: Path) -> Callable[[Path], None]:
 
     def write(target: Path) -> None:
         onnx = optional_import("onnx", "networks")
-        model = onnx.load(str(source))
+        model = read_whole(source)
         weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
         apart = (
             {"save_as_external_data": True, "location": f"{target.name}.data"}

@@ -15,6 +15,7 @@ from typing import Any
 
 from envs.errors import NetworkError, one_line
 from envs.graph.dla_rules import CONV_KERNEL, POOL_WINDOW
+from envs.graph.onnx_file import read_whole
 from envs.optional import optional_import
 from envs.runtimes.tensorrt.flatten import Tail
 
@@ -39,8 +40,7 @@ class Prepared:
 
 def read(path: Path) -> Any:
     """Read a ModelProto with its external weights; NetworkError if it is too large to rewrite."""
-    onnx = optional_import("onnx", "networks")
-    model = onnx.load(str(path))
+    model = read_whole(path)
     if model.ByteSize() > MAX_MESSAGE_BYTES:
         raise NetworkError(
             f"{path} has more than 2 GB of weights, which no DLA takes and no INT8 or FP16 copy "
