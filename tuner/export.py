@@ -33,6 +33,7 @@ from tuner.exports.answers import Slot, placed, read_answer, read_slots
 from tuner.exports.calibration import assigned
 from tuner.exports.deepstream import export_deepstream
 from tuner.exports.engines import BuildOptions
+from tuner.exports.facts import read_for_export
 from tuner.exports.folder import Files, check_free, write_folder
 from tuner.exports.models import Model, models_of
 from tuner.exports.policy_onnx import export_policy
@@ -40,7 +41,7 @@ from tuner.exports.readme import listed
 from tuner.exports.triton import export_triton
 from tuner.exports.trtexec import export_trtexec
 from tuner.flags import run
-from tuner.options import ServeOptions, cache_folder, read_networks, reference_bundle, versions
+from tuner.options import ServeOptions, cache_folder, existing, reference_bundle, versions
 from tuner.policy.bundle import load_bundle
 
 logger = logging.getLogger(__name__)
@@ -147,9 +148,10 @@ def configured(options: ExportCommand) -> list[Model]:
             "give either answer, a file that python -m tuner.tune wrote, or configuration"
         )
     slots = given_slots(options)
-    networks = read_networks(options.serve.network)
-    space, configuration = placed(slots, workload_of(networks))
-    return models_of(space, configuration, [Path(path) for path in options.serve.network])
+    paths = existing(options.serve.network)
+    read = [read_for_export(path) for path in paths]
+    space, configuration = placed(slots, workload_of([network for network, _ in read]))
+    return models_of(space, configuration, paths, [facts for _, facts in read])
 
 
 def given_slots(options: ExportCommand) -> list[Slot]:

@@ -16,7 +16,19 @@ CONTROL_FLOW = frozenset({"Loop", "If", "Scan"})
 _UNKNOWN_OPERATOR = re.compile(r"(\S*?):?(\w+)\(-?\d+\) is not a registered function/op")
 
 
-def shape_error(node: Any, path: Path, loading_error: str | None, model: Any) -> NetworkError:
+class UnknownShapeError(NetworkError):
+    """The size of a result is not known.
+
+    Attributes:
+        reason: why, without the file's name and without what can be done.
+    """
+
+    def __init__(self, path: Path, reason: str, remedy: str) -> None:
+        super().__init__(f"{path}: {reason}: {remedy}")
+        self.reason = reason
+
+
+def shape_error(node: Any, path: Path, loading_error: str | None, model: Any) -> UnknownShapeError:
     """Return the error about a node whose result has no known shape.
 
     Args:
@@ -27,33 +39,40 @@ def shape_error(node: Any, path: Path, loading_error: str | None, model: Any) ->
     """
     if loading_error is not None:
         if unknown := _unknown_operator(model, loading_error):
-            return NetworkError(
-                f"{path}: ONNX Runtime does not know the operator {described(unknown)}, so that "
-                "its cost is not known: serve the network without it, or export it for TensorRT, "
-                "which needs no shapes (python -m tuner.export --target trtexec)"
+            return UnknownShapeError(
+                path,
+                f"ONNX Runtime does not know the operator {described(unknown)}, so that its cost "
+                "is not known",
+                "serve the network without it, or export it for TensorRT, which needs no shapes "
+                "(python -m tuner.export --target trtexec)",
             )
         if node.op_type not in RAGGED | CONTROL_FLOW:
-            return NetworkError(
-                f"{path}: the shapes behind {described(node)} are not known, because ONNX Runtime "
-                f"cannot load the file ({loading_error}): export it again"
+            return UnknownShapeError(
+                path,
+                f"the shapes behind {described(node)} are not known, because ONNX Runtime cannot "
+                f"load the file ({loading_error})",
+                "export it again",
             )
-    return NetworkError(f"{path}: {_reason(node)}")
+    return UnknownShapeError(path, *_reason(node))
 
 
-def _reason(node: Any) -> str:
+def _reason(node: Any) -> tuple[str, str]:
+    """Return why the size of the result is not known, and what can be done."""
     if node.op_type in RAGGED:
         return (
             f"{described(node)} gives as many rows as its data hold, so that the cost depends on "
-            "the data: end the network before it and do this step outside"
+            "the data",
+            "end the network before it and do this step outside",
         )
     if node.op_type in CONTROL_FLOW:
         return (
             f"{described(node)} repeats or leaves out layers as its data say, so that the cost "
-            "depends on the data: export it without control flow"
+            "depends on the data",
+            "export it without control flow",
         )
     return (
-        f"the size of the result of {described(node)} depends on the data: "
-        "export it with fixed shapes, or end the network before it"
+        f"the size of the result of {described(node)} depends on the data",
+        "export it with fixed shapes, or end the network before it",
     )
 
 

@@ -6,13 +6,13 @@ is not used, without an error); TensorRT Model Optimizer, "ONNX Quantization" (a
 """
 
 import re
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from envs.errors import OptionError, one_line
+from envs.files import read_arrays
 from tuner.exports.engines import ARRAYS, BuildOptions
 from tuner.exports.models import Model
 
@@ -22,8 +22,8 @@ HEADER = re.compile(rb"TRT-(\d+)-(\w+)\s*\n")
 #: The algorithm that trtexec reads a cache for, and the only one that DLAs take.
 ALGORITHM = "EntropyCalibration2"
 
-#: The longest first line that is looked for.
-MAX_HEADER = 100
+#: The longest first line that is looked for, and the largest .npz file that is read.
+MAX_HEADER, MAX_ARRAY_BYTES = 100, 4 << 30
 
 
 def assigned(
@@ -72,7 +72,7 @@ def _uses(model: Model, build: BuildOptions) -> bool:
 def _why_unused(models: list[Model], build: BuildOptions) -> str:
     """Return why none of the models of a tenant would use a calibration file."""
     name = models[0].tenant
-    if models[0].types.quantised:
+    if models[0].facts.types.quantised:
         return f"{name!a} has its INT8 ranges inside, in its quantised nodes: leave calibration out"
     if any(build.needs_ranges(model) for model in models):
         return f"{name!a} is INT8 on cpu_int8 alone, which is calibrated by --samples FILE"
@@ -116,9 +116,12 @@ def _check_arrays(file: Path, models: list[Model]) -> None:
     """Check the inputs that NVIDIA's Model Optimizer takes: [n, *shape] for each input."""
     inputs = models[0].inputs
     try:
-        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
-        arrays = dict(loaded) if file.suffix == ".npz" else {inputs[0].name: loaded}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        arrays = (
+            read_arrays(file, MAX_ARRAY_BYTES)
+            if file.suffix == ".npz"
+            else {inputs[0].name: np.load(file, mmap_mode="r", allow_pickle=False)}
+        )
+    except (OSError, ValueError, EOFError) as error:
         raise OptionError(
             f"calibration={file} cannot be read as {' or '.join(ARRAYS)} ({one_line(error)})"
         ) from error

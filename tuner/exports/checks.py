@@ -31,12 +31,14 @@ def check_types(models: Iterable[Model], build: BuildOptions) -> None:
 
 
 def _refusal(model: Model, build: BuildOptions) -> str:
-    types, name = model.types, model.accelerator.name
+    types, name = model.facts.types, model.accelerator.name
     if types.quantised and model.accelerator.precision == "fp32":
         return (
             f"it is quantised (it has {min(types.quantised)}), so it is an INT8 network, and {name}"
             " computes in FP32: use tensor, dla0 or dla1, or with --target triton cpu_int8"
         )
+    if model.facts.unshaped and (model.on_cpu or model.dla_core is not None):
+        return f"{model.facts.unshaped}, and {name} needs all shapes: use tensor or cuda"
     if model.on_cpu:
         return ""
     if others := types.quantised - QDQ:

@@ -80,8 +80,8 @@ class BuildOptions:
 
         A quantised file is INT8 wherever it runs, and what a file holds in FP16 or BF16 stays so.
         """
-        wanted, halves = self._wanted(model), model.types.halves
-        if wanted == "int8" or model.types.quantised:
+        wanted, halves = self._wanted(model), model.facts.types.halves
+        if wanted == "int8" or model.facts.types.quantised:
             return "int8"
         if model.on_cpu:
             return wanted
@@ -97,7 +97,7 @@ class BuildOptions:
         """
         if self.strongly_typed:
             return []
-        precision, halves = self.precision(model), model.types.halves
+        precision, halves = self.precision(model), model.facts.types.halves
         # A layer without ranges stays in FP16: on a DLA nothing else is legal, on Tensor Cores
         # FP32 would be slower.
         fp16 = "float16" in halves or precision == "fp16"
@@ -114,13 +114,15 @@ class BuildOptions:
 
         A strongly typed TensorRT takes such a file without a conversion.
         """
-        if model.types.quantised or model.accelerator.kind is Kind.CUDA_CORES:
+        if model.facts.types.quantised or model.accelerator.kind is Kind.CUDA_CORES:
             return True
-        return self.precision(model) != "int8" and model.network.float_type in model.types.halves
+        return (
+            self.precision(model) != "int8" and model.network.float_type in model.facts.types.halves
+        )
 
     def needs_ranges(self, model: Model) -> bool:
         """Return True if a model computes in INT8 and its file has no INT8 ranges inside."""
-        return self.precision(model) == "int8" and not model.types.quantised
+        return self.precision(model) == "int8" and not model.facts.types.quantised
 
     def _wanted(self, model: Model) -> str:
         if model.accelerator.kind is Kind.DLA:

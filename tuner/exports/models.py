@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from envs.graph.number_types import NumberTypes, number_types
 from envs.graph.onnx_file import read_whole
 from envs.graph.reading import read_graph
 from envs.optional import optional_import
@@ -19,6 +18,7 @@ from envs.spec import (
     Network,
     TensorSpec,
 )
+from tuner.exports.facts import Facts, facts_of
 
 #: The longest name of a graph.
 MAX_NAME = 80
@@ -45,7 +45,7 @@ class Model:
         path: the ONNX file it was read from.
         accelerator, instances, batch: of the configuration.
         inputs, outputs: with whole shapes [batch, ...].
-        types: the number types in the ONNX file.
+        facts: about the ONNX file.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Model:
     batch: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    types: NumberTypes
+    facts: Facts
 
     @property
     def dla_core(self) -> int | None:
@@ -77,14 +77,19 @@ class Model:
 
         A DLA has no dynamic shapes (NVIDIA, TensorRT developer guide, "Working with DLA").
         """
-        return self.dla_core is not None or self.network.fixed_batch is not None
+        return self.dla_core is not None or not self.facts.free_batch
+
+    @property
+    def has_shared(self) -> bool:
+        """Return True if an output has no batch, so that a server cannot split its batches."""
+        return any(spec.shared for spec in self.outputs)
 
 
 def models_of(
     space: ConfigurationSpace,
     configuration: Configuration,
     paths: Sequence[Path],
-    types: Sequence[NumberTypes] | None = None,
+    facts: Sequence[Facts] | None = None,
 ) -> list[Model]:
     """Return a model for each slot of a valid configuration.
 
@@ -92,37 +97,30 @@ def models_of(
         space: of the configuration.
         configuration: a valid one.
         paths: [T], the ONNX files of the tenants.
-        types: [T], the number types in these files; read from them if None.
+        facts: [T], about these files; read from them if None.
     """
-    if types is None:
-        types = [types_of(path) for path in paths]
+    if facts is None:
+        facts = [facts_of(path) for path in paths]
     graphs = safe_names(space.workload.names)
     found = []
     for tenant, accelerator, instances, batch in configuration.slots():
         network, path = space.workload.tenants[tenant].network, paths[tenant]
         runs_on = space.device.accelerators[accelerator]
-        inputs, outputs = whole_shapes(network, path, batch)
+        inputs, outputs = whole_shapes(network, path, batch, facts[tenant])
         name, title = f"{graphs[tenant]}_{runs_on.name}", space.workload.names[tenant]
         origin = (name, graphs[tenant], title, tenant, network, path)
-        found.append(Model(*origin, runs_on, instances, batch, inputs, outputs, types[tenant]))
+        found.append(Model(*origin, runs_on, instances, batch, inputs, outputs, facts[tenant]))
     return found
 
 
-def types_of(path: Path) -> NumberTypes:
-    """Return the number types in an ONNX file."""
-    return number_types(
-        optional_import("onnx", "networks").load(str(path), load_external_data=False)
-    )
-
-
 def whole_shapes(
-    network: Network, path: Path, batch: int
+    network: Network, path: Path, batch: int, facts: Facts
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """Return inputs and outputs with their batch.
 
     A file with a fixed batch is read again: its outputs need not have the batch in front.
     """
-    if network.fixed_batch is None:
+    if facts.free_batch or facts.unshaped:
         return tuple(_batched(spec, batch) for spec in network.inputs), tuple(
             _batched(spec, batch) for spec in network.outputs
         )

@@ -99,18 +99,20 @@ def config_of(
         threads: of each instance on a processor.
         inside: shapes of outputs in the engine, where a client sees others.
     """
+    # A static model takes no other batch, and Triton cannot split an output without a batch: for
+    # Triton these are models without batching.
+    batching = not (model.static or model.has_shared)
     config: Message = {
         "name": model.name,
         "platform": "onnxruntime_onnx" if model.on_cpu else "tensorrt_plan",
-        # A static model takes no other batch, so for Triton it is a model without batching.
-        "max_batch_size": 0 if model.static else model.batch,
+        "max_batch_size": model.batch if batching else 0,
         "input": [_tensor(spec, model, build) for spec in model.inputs],
         "output": [
             _tensor(spec, model, build, (inside or {}).get(spec.name)) for spec in model.outputs
         ],
         "instance_group": [_group(model)],
     }
-    if not model.static and model.batch > 1:
+    if batching and model.batch > 1:
         config["dynamic_batching"] = {
             "preferred_batch_size": (model.batch,),
             "max_queue_delay_microseconds": round(max_wait_ms * 1000),
@@ -144,7 +146,10 @@ def _tensor(
             f"{str(model.path)!r}: {spec.name!r} holds {dtype}, which Triton does not take: export"
             " it as float32"
         )
-    shape = spec.shape if model.static else spec.shape[1:]
+    if model.static or spec.shared:
+        shape = spec.shape
+    else:
+        shape = (-1, *spec.shape[1:]) if model.has_shared else spec.shape[1:]
     dims = shape or (1,)  # for Triton one number is a vector of length 1 that is reshaped
     tensor: Message = {"name": spec.name, "data_type": Symbol(DTYPES[dtype]), "dims": dims}
     inside = shape if inside is None else inside
@@ -220,5 +225,10 @@ def _readme(models: list[Model], engines: list[Model], build: BuildOptions) -> s
         parts.append(
             "A model with max_batch_size 0 takes requests of exactly its batch, the first of its"
             " dims: fill up shorter ones."
+        )
+    if any(model.has_shared and not model.static for model in models):
+        parts.append(
+            "A model whose dims begin with -1 has an output without a batch, so Triton cannot put"
+            " requests together: send as many samples as its batch in one request."
         )
     return page(*parts)

@@ -8,9 +8,9 @@ import onnx
 from hypothesis import strategies as st
 from onnx import helper
 
-from envs.graph.number_types import NumberTypes
 from envs.spec import ACCELERATORS, Network, Tenant, TensorSpec, Workload
 from tuner.exports.answers import Slot, placed
+from tuner.exports.facts import Facts
 from tuner.exports.models import Model, models_of
 
 #: Names that files and graphs may have, and that break careless code.
@@ -29,7 +29,7 @@ NASTY = [
     *('name" platform: "x', "-rf", "é∞", ""),
 ]
 
-PLAIN = NumberTypes()
+PLAIN = Facts()
 PICTURE = (TensorSpec("input", (3, 8, 8), "float32"),)
 LOGITS = (TensorSpec("logits", (10,), "float32"),)
 
@@ -44,14 +44,14 @@ def network(
 
 
 def models(
-    *slots: tuple[str, int, int], of: Network | None = None, types: NumberTypes = PLAIN
+    *slots: tuple[str, int, int], of: Network | None = None, facts: Facts = PLAIN
 ) -> list[Model]:
     """Return the models of one tenant: (accelerator, instances, batch) each."""
     found = of or network()
     return models_of(
         *placed([Slot(None, *slot) for slot in slots], Workload((Tenant(found.name, found),))),
         [Path("small.onnx")],
-        [types],
+        [facts],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,23 @@ def test_files_folders_and_scripts(tmp_path: Path) -> None:
     assert (out / "copy").read_text() == "copied"
     assert json.loads((out / "export.json").read_text()) == {"target": "x"}
     assert [each.name for each in (tmp_path / "new").iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)]
+)
+def test_files_follow_the_umask(umask: int, file: int, folder: int, tmp_path: Path) -> None:
+    def private(path: Path) -> None:  # as onnx writes the weights beside a file
+        path.touch(mode=0o600)
+
+    before = os.umask(umask)
+    try:
+        write_folder(tmp_path / "new" / "out", {"a/x.data": private, "b.sh": "#!/bin/sh\n"}, {})
+    finally:
+        os.umask(before)
+    out = tmp_path / "new" / "out"
+    modes = {each: (out / each).stat().st_mode & 0o777 for each in ("", "a", "a/x.data", "b.sh")}
+    assert modes == {"": folder, "a": folder, "a/x.data": file, "b.sh": folder}
 
 
 def test_only_an_older_export_is_replaced_and_only_if_asked(tmp_path: Path) -> None:
