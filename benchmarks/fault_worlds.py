@@ -43,7 +43,7 @@ from envs.spec import (
 )
 from envs.telemetry.protocol import BoardSample
 from tuner.device import Device
-from tuner.opening import at_rates
+from tuner.model_at import at_rates
 
 #: Faults of engines, and of the power sensor.
 KILL, HANG, NO_MEMORY = "kill", "hang", "no_memory"

@@ -110,7 +110,9 @@ def _optimize(
     make: TunerFactory,
     progress: Progress | None,
 ) -> Answer:
-    objective = _objective(p99_ms, power_w, len(device.space.workload.tenants))
+    objective = _objective(
+        p99_ms, power_w, len(device.space.workload.tenants), device.min_agreement
+    )
     check_objective(device.runtime, objective)
     problem = device.problem(objective)
 
@@ -123,12 +125,15 @@ def _optimize(
     return tune(make(problem), problem, measure, measurements)
 
 
-def _objective(p99_ms: Limits, power_w: float | None, tenants: int) -> Objective:
+def _objective(
+    p99_ms: Limits, power_w: float | None, tenants: int, min_agreement: float = 0.0
+) -> Objective:
     several = p99_ms is not None and not isinstance(p99_ms, (int, float, str))
     limits = list(p99_ms) if several else p99_ms  # type: ignore[arg-type]
     if isinstance(limits, list) and len(limits) == 1:
         limits = limits[0]
-    return Objective.from_dict({"p99_ms": limits, "power_w": power_w}, tenants)
+    given = {"p99_ms": limits, "power_w": power_w, "min_agreement": min_agreement}
+    return Objective.from_dict(given, tenants)
 
 
 def _factory(tuner: Tuner | TunerFactory | None, bundle: str | Path | None) -> TunerFactory:

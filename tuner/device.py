@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from envs.errors import OptionError
 from envs.problems.problem import Problem, problem_of
 from envs.runtimes.protocol import Closing, Runtime, try_configuration
 from envs.simulator.device_model import WINDOW_S, DeviceModel
-from envs.spec import Configuration, ConfigurationSpace, Objective, Outcome
-from tuner.opening import Demands, ModelAt, open_parts, rates_of
+from envs.spec import Agreements, Configuration, ConfigurationSpace, Objective, Outcome
+from tuner.model_at import ModelAt, rates_of
+from tuner.opening import Demands, open_parts
 from tuner.options import ServeOptions
 
 #: (instances, batch) by accelerator for one network; by network, then accelerator, for several.
@@ -30,12 +32,16 @@ class Device(Closing):
         candidates: [N, T, A, 2], the configurations of a recording; None where every valid
             configuration of the space can be tried.
         remarks: gives sentences about the instances that serve now.
+        agreements: how far answers are those of FP32, by (tenant, accelerator).
+        min_agreement: the limit on it.
     """
 
     runtime: Runtime
     model_at: ModelAt
     candidates: Placements | None = None
     remarks: Callable[[], list[str]] = list
+    agreements: Agreements = MappingProxyType({})
+    min_agreement: float = 0.0
 
     @property
     def space(self) -> ConfigurationSpace:

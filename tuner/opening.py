@@ -7,31 +7,30 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from envs.accuracy.samples import Samples
 from envs.arrays import Placements
-from envs.catalog.boards import board, board_like, board_names, mode_like
+from envs.catalog.boards import board
 from envs.errors import NetworkError, OptionError
 from envs.graph.layer_table import LayerTable
 from envs.graph.layers import read_network_and_layers
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.protocol import Runtime
 from envs.runtimes.replayed import ReplayedRuntime
-from envs.runtimes.serving.engine import EngineFactory
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
-from envs.simulator.device_model import DeviceModel, model_for
-from envs.simulator.known_layers import known_layers
-from envs.simulator.machine import device_of, machine_of
+from envs.simulator.device_model import model_for
+from envs.simulator.machine import device_of
 from envs.spec import (
+    Agreement,
+    Agreements,
     ConfigurationSpace,
     DeviceSpec,
     Kind,
     Network,
     Objective,
-    Workload,
     accelerator,
     local_computer,
 )
@@ -39,15 +38,29 @@ from envs.telemetry.power_mode import read_power_mode
 from envs.telemetry.sensors import probe_sensor
 from envs.traces.reader import find_trace, read_trace
 from envs.traces.remark import remark
+from tuner.answers import (
+    JudgedFactory,
+    below,
+    examined_networks,
+    judge_copies,
+    judge_engines,
+    judged,
+    no_choice,
+    unjudged_pairs,
+    without,
+)
+from tuner.model_at import ModelAt, models_of, rates_of
 from tuner.options import ServeOptions
+from tuner.recorded_answers import recorded
 
 if TYPE_CHECKING:
     from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
 
 logger = logging.getLogger(__name__)
 
-#: The device model at arrival rates [T], infinite for a closed loop.
-ModelAt = Callable[[tuple[float, ...]], DeviceModel]
+
+#: A factory of engines that can be judged.
+Factory = TypeVar("Factory", bound=JudgedFactory)
 
 
 class Parts(NamedTuple):
@@ -57,6 +70,8 @@ class Parts(NamedTuple):
     model_at: ModelAt
     candidates: Placements | None = None
     remarks: Callable[[], list[str]] = list
+    agreements: Agreements = MappingProxyType({})
+    min_agreement: float = 0.0
 
 
 class Demands(NamedTuple):
@@ -80,20 +95,6 @@ def open_parts(serve: ServeOptions, demands: Demands) -> Parts:
     return (_tensorrt if serve.runtime == "tensorrt" else _onnxruntime)(serve, demands)
 
 
-def rates_of(space: ConfigurationSpace) -> tuple[float, ...]:
-    """Return the arrivals of a space, [T], infinite for a closed loop."""
-    return tuple(tenant.rate_ips for tenant in space.workload.tenants)
-
-
-def at_rates(space: ConfigurationSpace, rates_ips: tuple[float, ...]) -> ConfigurationSpace:
-    """Return the same space with other arrivals, [T]."""
-    tenants = tuple(
-        replace(tenant, rate_ips=rate)
-        for tenant, rate in zip(space.workload.tenants, rates_ips, strict=True)
-    )
-    return replace(space, workload=Workload(tenants))
-
-
 def _replayed(serve: ServeOptions) -> Parts:
     trace = read_trace(find_trace(serve.trace or ""))
     if trace.metadata.get("runtime") == "simulated":
@@ -104,28 +105,40 @@ def _replayed(serve: ServeOptions) -> Parts:
     if serve.network:
         networks, layers = _read(serve)
         trace.check_networks(networks)
+    space, candidates = recorded(trace, serve)
     return Parts(
-        ReplayedRuntime(trace),
-        _models(trace.space, layers, engines=trace.engines),
-        trace.placements[~trace.batch.failed],
+        ReplayedRuntime(trace, space),
+        models_of(space, layers, engines=trace.engines),
+        candidates,
+        min_agreement=serve.min_agreement,
     )
 
 
 def _simulated(serve: ServeOptions) -> Parts:
     module = board(serve.board or "agx_orin_64")
     device = device_of(module.name, serve.mode or next(iter(module.power_modes)))
-    device = _narrowed(device, serve.accelerators)
+    device = _narrowed(device, serve)
     networks, layers = _read(serve)
-    space = serve.space(device, networks)
-    return Parts(SimulatedRuntime(model_for(space, layers)), _models(space, layers))
+    examined = examined_networks(serve, serve.paths, networks)
+    space = serve.space(device, [each.network for each in examined])
+    space = without(space, no_choice(space, examined, serve.allow_uncalibrated))
+    space = replace(space, unjudged=unjudged_pairs(space, examined))
+    space, agreements = _judged(
+        space, judge_copies(space, examined, serve.cache_path), serve.min_agreement
+    )
+    engines = _precisions(device)
+    runtime = SimulatedRuntime(model_for(space, layers, **engines), agreements=agreements)
+    models = models_of(space, layers, engines=engines)
+    return Parts(runtime, models, agreements=agreements, min_agreement=serve.min_agreement)
 
 
 def _onnxruntime(serve: ServeOptions, demands: Demands) -> Parts:
-    device = _narrowed(local_computer(cores=serve.cores), serve.accelerators)
-    networks, layers = _read(serve)
-    space = serve.space(device, networks)
-    factory = OnnxEngineFactory(space, [Path(path) for path in serve.network], serve.cache_path)
-    return _live(serve, space, layers, factory, factory.prepare, demands)
+    device = _narrowed(local_computer(cores=serve.cores), serve)
+
+    def factory_of(space: ConfigurationSpace, samples: list[Samples | None]) -> OnnxEngineFactory:
+        return OnnxEngineFactory(space, serve.paths, serve.cache_path, samples)
+
+    return _live(serve, device, factory_of, lambda factory: factory.prepare(), demands)
 
 
 def _tensorrt(serve: ServeOptions, demands: Demands) -> Parts:
@@ -136,32 +149,52 @@ def _tensorrt(serve: ServeOptions, demands: Demands) -> Parts:
     from envs.runtimes.tensorrt.versions import load_bindings
 
     bindings, cuda = load_bindings(), Cuda()
-    device = _narrowed(jetson_device(bindings, cuda), serve.accelerators)
-    networks, layers = _read(serve)
-    space = serve.space(device, networks)
+    device = _narrowed(jetson_device(bindings, cuda), serve)
     if not any(each.kind is Kind.DLA for each in device.accelerators):
         logger.warning("without DLAs: the builder of this TensorRT counts none")
-    paths = [Path(path) for path in serve.network]
-    factory = TensorRTEngineFactory(
-        space, paths, serve.cache_path / "tensorrt", bindings=bindings, cuda=cuda
-    )
-    live = _live(serve, space, layers, factory, lambda: factory.prepare(_say_progress), demands)
-    return live._replace(remarks=lambda: _fallbacks(factory))
+    made: list[TensorRTEngineFactory] = []
+
+    def factory_of(
+        space: ConfigurationSpace, samples: list[Samples | None]
+    ) -> TensorRTEngineFactory:
+        cache = serve.cache_path / "tensorrt"
+        factory = TensorRTEngineFactory(
+            space, serve.paths, cache, bindings=bindings, cuda=cuda, samples=samples
+        )
+        made.append(factory)
+        return factory
+
+    live = _live(serve, device, factory_of, lambda each: each.prepare(_say_progress), demands)
+    return live._replace(remarks=lambda: _fallbacks(made[0]))
 
 
 def _live(
     serve: ServeOptions,
-    space: ConfigurationSpace,
-    layers: tuple[LayerTable, ...],
-    factory: EngineFactory,
-    prepare: Callable[[], Mapping[tuple[int, int], NetworkError]],
+    device: DeviceSpec,
+    factory_of: Callable[[ConfigurationSpace, list[Samples | None]], Factory],
+    prepare: Callable[[Factory], Mapping[tuple[int, int], NetworkError]],
     demands: Demands,
 ) -> Parts:
-    """Check the sensor and the demands, build the engines, and leave out pairs without one."""
+    """Check networks, sensor and demands; build the engines; leave out pairs without right answers.
+
+    Args:
+        serve: the options.
+        device: to serve on.
+        factory_of: makes the factory of engines for a space, and [T] samples to calibrate on.
+        prepare: builds the engines of a factory, and returns why others cannot be built.
+        demands: to check before anything is built.
+    """
     on_gpu = serve.runtime == "tensorrt"
+    networks, layers = _read(serve)
+    serve.space(device, networks).default()  # an empty space fails here, before a network is run
+    examined = examined_networks(serve, serve.paths, networks)
+    space = serve.space(device, [each.network for each in examined])
+    space = without(space, no_choice(space, examined, serve.allow_uncalibrated))
+    space.default()
+    engines = _precisions(device)
     with contextlib.ExitStack() as undo:
+        factory = factory_of(space, [each.calibrating for each in examined])
         undo.callback(factory.close)
-        space.default()  # an empty space fails here, before anything is built
         sensor = probe_sensor(serve.sensor, on_gpu=on_gpu)
         undo.callback(sensor.close)
         limit = Objective((), math.inf if demands.power_w is None else demands.power_w)
@@ -170,80 +203,60 @@ def _live(
         )
         mode = (lambda: serve.mode or read_power_mode()) if on_gpu else None
         if demands.needs_model:
-            _models(space, layers, serve.board, mode)(rates_of(space))
-        space = _without(space, prepare())
-        runtime = ServingRuntime(space, factory, sensor, serve.serving)
+            models_of(space, layers, serve.board, mode, engines)(rates_of(space))
+        space = without(space, prepare(factory))
+        space = replace(space, unjudged=unjudged_pairs(space, examined))
+        judge_pair = judge_engines(space, examined, factory)
+        space, agreements = _judged(space, judge_pair, serve.min_agreement)
+        runtime = ServingRuntime(space, factory, sensor, serve.serving, agreements=agreements)
         undo.pop_all()
-    return Parts(runtime, _models(space, layers, serve.board, mode))
+    return Parts(
+        runtime,
+        models_of(space, layers, serve.board, mode, engines),
+        agreements=agreements,
+        min_agreement=serve.min_agreement,
+    )
 
 
-def _without(
-    space: ConfigurationSpace, errors: Mapping[tuple[int, int], NetworkError]
-) -> ConfigurationSpace:
-    """Return the space without the (tenant, accelerator) pairs that have no engine."""
-    for (tenant, column), error in errors.items():
+def _judged(
+    space: ConfigurationSpace, judge_pair: Callable[[int, int], Agreement], limit: float
+) -> tuple[ConfigurationSpace, Agreements]:
+    """Return the space without the pairs whose answers are not right, and what was measured."""
+    agreements, errors = judged(space, judge_pair)
+    space = without(space, errors | below(space, agreements, limit))
+    for tenant, column in sorted(space.unjudged):
         logger.warning(
-            "without %s for %s: %s",
-            space.device.accelerator_names[column],
+            "%s on %s is uncalibrated: its INT8 ranges come from invented inputs, which is right"
+            " for speed and wrong for answers",
             space.workload.names[tenant],
-            error,
+            space.device.accelerator_names[column],
         )
-    for tenant, name in enumerate(space.workload.names):
-        if all((tenant, column) in errors for column in range(space.shape[1])):
-            raise OptionError(
-                f"{name} cannot be served here, no engine could be built for any accelerator:"
-                f" {errors[tenant, 0]}"
-            )
-    return replace(space, unavailable=frozenset(errors))
+    return space, agreements
 
 
-def _narrowed(device: DeviceSpec, names: list[str] | None) -> DeviceSpec:
-    if names is None:
-        return device
-    for name in names:
+def _precisions(device: DeviceSpec) -> dict[str, Any]:
+    """Return the precisions of Tensor Cores and DLAs, as `model_for` takes them."""
+    names = {Kind.TENSOR_CORES: "precision", Kind.DLA: "dla_precision"}
+    return {names[each.kind]: each.precision for each in device.accelerators if each.kind in names}
+
+
+def _narrowed(device: DeviceSpec, serve: ServeOptions) -> DeviceSpec:
+    """Return the device with the accelerators and precisions that may be used."""
+    names = serve.accelerators
+    for name in names or ():
         if name not in device.accelerator_names:
             raise OptionError(
                 f"{device.name} has no accelerator {name!r}: choose from"
                 f" {', '.join(device.accelerator_names)}"
             )
-    return replace(device, accelerators=tuple(accelerator(name) for name in names))
+    if names is not None:
+        device = replace(device, accelerators=tuple(accelerator(name) for name in names))
+    return device if serve.precisions is None else device.with_precisions(serve.precisions)
 
 
 def _read(serve: ServeOptions) -> tuple[list[Network], tuple[LayerTable, ...]]:
-    read = [read_network_and_layers(Path(path)) for path in serve.network]
+    read = [read_network_and_layers(path) for path in serve.paths]
     return [network for network, _ in read], tuple(table for _, table in read)
-
-
-def _models(
-    space: ConfigurationSpace,
-    layers: tuple[LayerTable, ...] | None,
-    like: str | None = None,
-    power_mode: Callable[[], str] | None = None,
-    engines: Mapping[str, Any] = MappingProxyType({}),
-) -> ModelAt:
-    """Return the models of a plain computer, of a board, or of the board that a device is like.
-
-    Args:
-        space: to choose from.
-        layers: [T]; None where only totals of the networks are known, or their names.
-        like: name of a board; None to go by the name of the device.
-        power_mode: returns the present power mode, which may change while the device serves; None
-            for the mode in the description of the device.
-        engines: how they are built, see `model_for`.
-    """
-    tables = layers or tuple(known_layers(tenant.network) for tenant in space.workload.tenants)
-    device = space.device
-    modules = {board(name).module for name in board_names()}
-    if device.name in modules or all(each.kind is Kind.CPU for each in device.accelerators):
-        return lambda rates_ips: model_for(at_rates(space, rates_ips), tables, **engines)
-
-    def model_at(rates_ips: tuple[float, ...]) -> DeviceModel:
-        module = board(like) if like else board_like(device.name, device.memory_mib)
-        mode = mode_like(module, power_mode() if power_mode else device.power_mode)
-        machine = machine_of(module.name, mode.name, **engines)
-        return DeviceModel(machine, at_rates(space, rates_ips), tables)
-
-    return model_at
 
 
 def _say_progress(at: BuildProgress) -> None:

@@ -12,6 +12,7 @@ from envs.errors import NetworkError, OptionError
 from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.spec import (
+    ACCELERATORS,
     ConfigurationSpace,
     DeviceSpec,
     Network,
@@ -44,7 +45,9 @@ BELONGS_TO = {
     "cores": ("onnxruntime",),
     "rate_ips": ("onnxruntime", "tensorrt", "simulated"),
     "weight": ("onnxruntime", "tensorrt", "simulated"),
-    "accelerators": ("onnxruntime", "tensorrt", "simulated"),
+    "samples": ("onnxruntime", "tensorrt", "simulated"),
+    "shape": ("onnxruntime", "tensorrt", "simulated"),
+    "fix": ("onnxruntime", "tensorrt", "simulated"),
     "max_total_instances": ("onnxruntime", "tensorrt", "simulated"),
 }
 
@@ -65,6 +68,16 @@ class ServeOptions:
             requests as can be served.
         weight: how much an inference of each network counts; by default as much as its work.
         accelerators: the accelerators to use; by default all of the device.
+        precisions: the precisions to use, of fp32, fp16 and int8; by default that of each
+            accelerator.
+        samples: inputs of each network, to calibrate INT8 on and to judge answers by: an .npz or
+            .npy file, or a folder of .npy files, one a network.
+        min_agreement: the least agreement of answers with FP32; an accelerator below it is no
+            choice.
+        allow_uncalibrated: use INT8 without samples, whose answers nobody judged.
+        shape: the shape of an input with other free dimensions than the batch, as in
+            images:1x3x640x640.
+        fix: the value of an input that is the same for every request, as in sr:16000.
         cores: processor cores to use; by default all.
         max_instances: at most so many instances of a network on an accelerator.
         batches: batch sizes to choose from, ascending.
@@ -83,6 +96,12 @@ class ServeOptions:
     rate_ips: Optional[list[float]] = None
     weight: Optional[list[float]] = None
     accelerators: Optional[list[str]] = None
+    precisions: Optional[list[str]] = None
+    samples: Optional[list[str]] = field(default=None, metadata={"metavar": "FILE"})
+    min_agreement: float = 0.99
+    allow_uncalibrated: bool = False
+    shape: Optional[list[str]] = field(default=None, metadata={"metavar": "INPUT:SHAPE"})
+    fix: Optional[list[str]] = field(default=None, metadata={"metavar": "INPUT:VALUE"})
     cores: Optional[int] = None
     max_instances: int = 4
     batches: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
@@ -110,6 +129,18 @@ class ServeOptions:
                 )
         if self.sensor not in ("auto", *SENSORS):
             raise OptionError(f"sensor={self.sensor}: choose one of auto, {', '.join(SENSORS)}")
+        if not 0 <= self.min_agreement <= 1:
+            raise OptionError(
+                f"min_agreement={self.min_agreement} must lie in 0..1, 0 for no limit"
+            )
+        if self.samples is not None and len(self.samples) != len(self.network):
+            raise OptionError(
+                f"samples has {len(self.samples)} files for {len(self.network)} networks: give one"
+                " for each"
+            )
+        for file in self.samples or ():
+            if not Path(file).exists():
+                raise OptionError(f"samples: there is no file {file}")
         if self.runtime == "replayed":
             if not self.trace:
                 raise OptionError("trace is missing: give the name or the path of a recording")
@@ -124,6 +155,9 @@ class ServeOptions:
         _check_given(self.network)
         names = self.accelerators or ["cpu_fp32"]
         device = DeviceSpec("device", tuple(accelerator(name) for name in names), 1, math.inf)
+        if self.precisions is not None:
+            every = DeviceSpec("device", tuple(ACCELERATORS.values()), 1, math.inf)
+            (device if self.accelerators else every).with_precisions(self.precisions)
         if self.accelerators == [] or len(set(names)) != len(names):
             raise OptionError(
                 f"accelerators={self.accelerators} must name at least one, and each once"
@@ -141,6 +175,11 @@ class ServeOptions:
             tuple(self.batches),
             self.max_total_instances,
         )
+
+    @property
+    def paths(self) -> list[Path]:
+        """Return the ONNX files."""
+        return [Path(path) for path in self.network]
 
     @property
     def cache_path(self) -> Path:

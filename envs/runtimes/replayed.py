@@ -2,17 +2,29 @@
 
 from envs.runtimes.instant import InstantRuntime
 from envs.runtimes.protocol import Transition
-from envs.spec import Configuration, ConfigurationFailed, Failure, Measurement, Origin
+from envs.spec import (
+    Configuration,
+    ConfigurationFailed,
+    ConfigurationSpace,
+    Failure,
+    Measurement,
+    Origin,
+)
 from envs.traces.reader import Trace
 
 
 class ReplayedRuntime(InstantRuntime):
-    """Replays `trace`; a configuration that it does not hold fails as NOT_RECORDED."""
+    """Replays `trace`; a configuration that it does not hold fails as NOT_RECORDED.
+
+    Args:
+        trace: the recording.
+        space: the configurations that may be applied; all of the recording if not given.
+    """
 
     origin = Origin.REPLAYED
 
-    def __init__(self, trace: Trace) -> None:
-        super().__init__(trace.space)
+    def __init__(self, trace: Trace, space: ConfigurationSpace | None = None) -> None:
+        super().__init__(trace.space if space is None else space)
         self._trace = trace
 
     @property

@@ -1,6 +1,7 @@
 """The device model as a runtime: it answers at once, without waiting for the window to pass."""
 
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
 from envs.simulator.thermal import Cooling, clock_at, temperature_after
 from envs.simulator.window import applying_s, simulated_window
-from envs.spec import Configuration, Measurement, Origin
+from envs.spec import Agreements, Configuration, Measurement, Origin, with_agreement
 
 
 class SimulatedRuntime(InstantRuntime):
@@ -24,6 +25,8 @@ class SimulatedRuntime(InstantRuntime):
         truth: one context with the true parameters of the device; the fitted ones if not given.
         cooling: how the device loses heat; None for a device that never throttles.
         seed: of the noise.
+        agreements: with FP32, by (tenant, accelerator), which every measurement carries; a model
+            of a board computes no answers, so that they come from a processor.
 
     Attributes:
         temperature_c: of the hottest part; NaN without `cooling`.
@@ -37,6 +40,7 @@ class SimulatedRuntime(InstantRuntime):
         truth: Contexts | None = None,
         cooling: Cooling | None = None,
         seed: int = 0,
+        agreements: Agreements = MappingProxyType({}),
     ) -> None:
         super().__init__(model.space)
         self.model = model
@@ -46,6 +50,7 @@ class SimulatedRuntime(InstantRuntime):
         self._cooling = cooling
         self._rng = np.random.default_rng(seed)
         self._apply_s = 0.0
+        self._agreements = agreements
         self.temperature_c = cooling.ambient_c if cooling else float("nan")
         self._power_w = float(sum(model.machine.idle_w))
 
@@ -79,7 +84,7 @@ class SimulatedRuntime(InstantRuntime):
             self.model, current, response, self._rng, self._apply_s, window_s
         )
         self._apply_s = 0.0
-        return measurement
+        return with_agreement(measurement, current, self._agreements)
 
     def _pass_time(self, seconds: float) -> None:
         if self._cooling:

@@ -253,6 +253,7 @@ def model_for(
     networks: tuple[LayerTable, ...] | None = None,
     precision: str = "int8",
     dla_native: bool = True,
+    dla_precision: str = "int8",
 ) -> DeviceModel:
     """Return the model of a space's own device: a plain computer or a board of the catalogue.
 
@@ -261,6 +262,7 @@ def model_for(
         networks: [T] layers; without them, see `known_layers`.
         precision: `int8` or `fp16`, of the engines for Tensor Cores of a board.
         dla_native: False if engines for a DLA leave layers or formats to the GPU.
+        dla_precision: `int8` or `fp16`, of the engines for a DLA.
 
     Raises:
         OptionError: the catalogue has no such module.
@@ -271,7 +273,7 @@ def model_for(
     for name in board_names():
         if board(name).module == space.device.name:
             mode = space.device.power_mode
-            machine = machine_of(name, mode, precision, dla_native=dla_native)
+            machine = machine_of(name, mode, precision, dla_precision, dla_native)
             return DeviceModel(machine, space, tables)
     raise OptionError(
         f"device.name={space.device.name!r} is no board that the model knows:"

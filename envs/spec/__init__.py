@@ -1,6 +1,14 @@
 """The words of the project as data: devices, networks, workloads, spaces, measurements, limits."""
 
-from envs.spec.agreement import CLASSES, COSINE, NOT_MEASURED, Agreement
+from envs.spec.agreement import (
+    CLASSES,
+    COSINE,
+    NOT_MEASURED,
+    Agreement,
+    Agreements,
+    narrowed,
+    with_agreement,
+)
 from envs.spec.device import (
     ACCELERATORS,
     Accelerator,
@@ -45,6 +53,7 @@ __all__ = [
     "NOT_MEASURED",
     "Accelerator",
     "Agreement",
+    "Agreements",
     "Configuration",
     "ConfigurationFailed",
     "ConfigurationSpace",
@@ -70,9 +79,11 @@ __all__ = [
     "local_computer",
     "log_score",
     "margins",
+    "narrowed",
     "processor_name",
     "rank",
     "verdict_of",
+    "with_agreement",
     "workload_of",
     "worst_margin",
 ]

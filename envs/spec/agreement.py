@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from envs.spec.configuration import Configuration
+from envs.spec.measurement import Measurement
+from envs.spec.space import ConfigurationSpace
 
 #: The quantities that an agreement can be.
 CLASSES, COSINE = "equal classes", "cosine similarity"
@@ -68,3 +73,35 @@ class Agreement:
 
 #: Of an accelerator whose answers were not compared.
 NOT_MEASURED = Agreement(math.nan)
+
+#: Agreements by (tenant, accelerator).
+Agreements = Mapping[tuple[int, int], Agreement]
+
+
+def with_agreement(
+    measurement: Measurement, configuration: Configuration, agreements: Agreements
+) -> Measurement:
+    """Return a measurement with the agreement of each tenant: the worst of what serves it.
+
+    It is NaN where one of the accelerators that serve the tenant was not judged.
+    """
+    tenants = []
+    for tenant, measured in enumerate(measurement.tenants):
+        used = [
+            agreements.get((tenant, accelerator), NOT_MEASURED)
+            for owner, accelerator, _, _ in configuration.slots()
+            if owner == tenant
+        ]
+        if used and all(each.measured for each in used):
+            worst = min(used, key=lambda each: each.value)
+            measured = replace(
+                measured, agreement=worst.value, agreement_samples=float(worst.samples)
+            )
+        tenants.append(measured)
+    return replace(measurement, tenants=tuple(tenants))
+
+
+def narrowed(space: ConfigurationSpace, agreements: Agreements, limit: float) -> ConfigurationSpace:
+    """Return the space without the pairs whose agreement was measured below a limit."""
+    below = {pair for pair, each in agreements.items() if each.measured and not each.keeps(limit)}
+    return replace(space, unavailable=space.unavailable | below) if below else space

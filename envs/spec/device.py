@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ class Kind(str, Enum):
 
 #: Precisions by the bytes of a number.
 PRECISIONS = {4: "fp32", 2: "fp16", 1: "int8"}
+
+#: Bytes of a number in the engines that can be built for a kind of accelerator besides its own. A
+#: DLA has no FP32; TensorRT has no option for FP16 on CUDA cores.
+CHOICES: dict[Kind, tuple[int, ...]] = {Kind.TENSOR_CORES: (1,), Kind.DLA: (2,)}
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,41 @@ class DeviceSpec:
         """Return the names of the accelerators, [A]."""
         return tuple(each.name for each in self.accelerators)
 
+    def with_precisions(self, allowed: Sequence[str]) -> DeviceSpec:
+        """Return the device with the accelerators that can compute at one of these precisions.
+
+        Each keeps its own precision where that is allowed, and takes the first other one that it
+        can compute at and that is allowed.
+
+        Raises:
+            OptionError: a precision is unknown, or no accelerator is left.
+        """
+        known = PRECISIONS.values()
+        if not allowed or not set(allowed) <= set(known) or len(set(allowed)) < len(allowed):
+            raise OptionError(
+                f"precisions={list(allowed)} must name some of {', '.join(known)}, each once"
+            )
+        kept = []
+        for each in self.accelerators:
+            possible = (each.weight_bytes, *CHOICES.get(each.kind, ()))
+            fits = [width for width in possible if PRECISIONS[width] in allowed]
+            kept += [replace(each, weight_bytes=fits[0])] if fits else []
+        if not kept:
+            raise OptionError(
+                f"precisions={list(allowed)} leaves no accelerator of {self.name}:"
+                f" {', '.join(f'{each.name} is {each.precision}' for each in self.accelerators)}"
+            )
+        return replace(self, accelerators=tuple(kept))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the device as plain data that JSON can hold; `from_dict` reads it."""
-        return asdict(self) | {"accelerators": list(self.accelerator_names)}
+        data = asdict(self) | {"accelerators": list(self.accelerator_names)}
+        chosen = {
+            each.name: each.precision
+            for each in self.accelerators
+            if each != ACCELERATORS[each.name]
+        }
+        return data | ({"precisions": chosen} if chosen else {})
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> DeviceSpec:
@@ -120,9 +157,16 @@ class DeviceSpec:
         Raises:
             ValueError, TypeError, KeyError, OptionError: the data is something else.
         """
-        device = cls(
-            **data | {"accelerators": tuple(accelerator(name) for name in data["accelerators"])}
+        widths = {name: width for width, name in PRECISIONS.items()}
+        chosen = data.get("precisions", {})
+        accelerators = tuple(
+            replace(accelerator(name), weight_bytes=widths[chosen[name]])
+            if name in chosen
+            else accelerator(name)
+            for name in data["accelerators"]
         )
+        fields = {key: value for key, value in data.items() if key != "precisions"}
+        device = cls(**fields | {"accelerators": accelerators})
         check_fields(device)
         if not device.accelerators or len(set(device.accelerators)) < len(device.accelerators):
             raise ValueError("accelerators must be at least one, and each once")

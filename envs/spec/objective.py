@@ -16,7 +16,7 @@ import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, Floats
 from envs.errors import ObjectiveError
-from envs.spec.measurement import MeasurementBatch, Outcome
+from envs.spec.measurement import Measurement, MeasurementBatch, Outcome
 
 #: The largest violation: the logarithm of measured over allowed, for a factor of about 20 and for
 #: a limited quantity that was not read.
@@ -30,13 +30,17 @@ class Objective:
     Attributes:
         p99_ms: [T] limits, infinite for none.
         power_w: the limit, infinite for none.
+        min_agreement: the least agreement of every answer with FP32, 0 for no limit. An
+            accelerator below it is no choice (`envs.spec.narrowed`); a measurement below it breaks
+            the limit.
 
     Raises:
-        ObjectiveError: a limit is not above zero.
+        ObjectiveError: a limit is not above zero, or an agreement not between 0 and 1.
     """
 
     p99_ms: tuple[float, ...]
     power_w: float = math.inf
+    min_agreement: float = 0.0
 
     def __post_init__(self) -> None:
         named = [(f"p99_ms of tenant {i + 1}", limit) for i, limit in enumerate(self.p99_ms)]
@@ -46,6 +50,11 @@ class Objective:
                     f"objective: {key} is {value}, a limit must be above zero "
                     "(leave it out for no limit)"
                 )
+        if not 0 <= self.min_agreement <= 1:
+            raise ObjectiveError(
+                f"objective: min_agreement is {self.min_agreement}, it must lie in 0..1 (0 for no"
+                " limit)"
+            )
 
     @property
     def log_limits(self) -> FloatArray:
@@ -74,6 +83,8 @@ class Objective:
         ]
         if math.isfinite(self.power_w):
             parts.append(f"power <= {self.power_w:g} W")
+        if self.min_agreement > 0:
+            parts.append(f"agreement >= {self.min_agreement:g}")
         return "most throughput" + (f" with {', '.join(parts)}" if parts else ", no limit")
 
     @classmethod
@@ -81,8 +92,8 @@ class Objective:
         """Read an objective from options.
 
         Args:
-            data: `p99_ms`, one number for all tenants or a list of one each, and `power_w`; None
-                for no limit.
+            data: `p99_ms`, one number for all tenants or a list of one each, `power_w` and
+                `min_agreement`; None for no limit.
             tenants: number of tenants.
 
         Raises:
@@ -98,6 +109,7 @@ class Objective:
         return cls(
             tuple(_limit("p99_ms", limit) for limit in limits),
             _limit("power_w", data.get("power_w")),
+            _limit("min_agreement", data.get("min_agreement") or 0.0),
         )
 
 
@@ -220,4 +232,15 @@ def judge_measurement(
     """Return (score_ips, violation) of one outcome; a failure has (0, MAX_VIOLATION)."""
     batch = MeasurementBatch.of([outcome], len(weights))
     found = verdict_of(batch, np.array(weights), objective)
-    return float(found.score_ips[0]), float(found.violation[0])
+    violation = max(float(found.violation[0]), _disagreement(outcome, objective.min_agreement))
+    return float(found.score_ips[0]), min(violation, MAX_VIOLATION)
+
+
+def _disagreement(outcome: Outcome, limit: float) -> float:
+    """Return the logarithm of allowed over measured agreement, 0 where none was measured."""
+    if limit <= 0 or not isinstance(outcome, Measurement):
+        return 0.0
+    worst = min(
+        (each.agreement for each in outcome.tenants if each.agreement < limit), default=limit
+    )
+    return math.log(limit / worst) if worst > 0 else MAX_VIOLATION

@@ -47,7 +47,11 @@ class ConfigurationSpace:
         max_instances: of one tenant on one accelerator.
         batches: batch sizes to choose from, ascending.
         max_total_instances: of all tenants on all accelerators together; None for no such limit.
-        unavailable: pairs (tenant, accelerator) that cannot be served: no engine could be built.
+        unavailable: pairs (tenant, accelerator) that cannot be served: no engine could be built, or
+            its answers are not those of FP32.
+        unjudged: pairs whose answers were never compared with FP32 and that the user allowed all
+            the same. A tenant that uses one is served at that precision alone, so that equal
+            requests have equal answers.
     """
 
     device: DeviceSpec
@@ -56,6 +60,7 @@ class ConfigurationSpace:
     batches: tuple[int, ...]
     max_total_instances: int | None = None
     unavailable: frozenset[tuple[int, int]] = frozenset()
+    unjudged: frozenset[tuple[int, int]] = frozenset()
 
     def __post_init__(self) -> None:
         tenants, accelerators = self.shape
@@ -81,11 +86,13 @@ class ConfigurationSpace:
                 f"max_instances={self.max_instances} with {len(self.batches)} batch sizes is above"
                 f" {MAX_OPTIONS:,} choices: lower it"
             )
-        if not self.unavailable <= {(t, a) for t in range(tenants) for a in range(accelerators)}:
-            raise OptionError(
-                f"unavailable={sorted(self.unavailable)} must be pairs (tenant, accelerator) below"
-                f" {self.shape}"
-            )
+        pairs = {(t, a) for t in range(tenants) for a in range(accelerators)}
+        for key in ("unavailable", "unjudged"):
+            if not getattr(self, key) <= pairs:
+                raise OptionError(
+                    f"{key}={sorted(getattr(self, key))} must be pairs (tenant, accelerator) below"
+                    f" {self.shape}"
+                )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -262,27 +269,31 @@ class ConfigurationSpace:
             "batches": list(self.batches),
             "max_total_instances": self.max_total_instances,
         }
-        if self.unavailable:
-            data["unavailable"] = [list(pair) for pair in sorted(self.unavailable)]
+        for key in ("unavailable", "unjudged"):
+            if pairs := getattr(self, key):
+                data[key] = [list(pair) for pair in sorted(pairs)]
         return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ConfigurationSpace:
-        """Return the space that `to_dict` wrote; data without `unavailable` is read as well.
+        """Return the space that `to_dict` wrote, with or without pairs that stand apart.
 
         Raises:
             ValueError, TypeError, KeyError, TunerError: the data is something else.
         """
-        unavailable = [tuple(pair) for pair in data.get("unavailable", ())]
-        if not all(type(each) is int for each in (*data["batches"], *sum(unavailable, ()))):
-            raise ValueError("batches and unavailable must hold whole numbers")
+        pairs = {
+            key: [tuple(pair) for pair in data.get(key, ())] for key in ("unavailable", "unjudged")
+        }
+        numbers = [each for group in pairs.values() for pair in group for each in pair]
+        if not all(type(each) is int for each in (*data["batches"], *numbers)):
+            raise ValueError("batches, unavailable and unjudged must hold whole numbers")
         space = cls(
             DeviceSpec.from_dict(data["device"]),
             Workload.from_dict(data["workload"]),
             data["max_instances"],
             tuple(data["batches"]),
             data["max_total_instances"],
-            frozenset(unavailable),
+            **{key: frozenset(each) for key, each in pairs.items()},
         )
         check_fields(space)
         return space

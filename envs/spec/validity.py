@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from envs.spec.space import ConfigurationSpace
 
 VALID = 0
-UNAVAILABLE, OUTSIDE, UNSERVED, TOTAL, FIXED_BATCH, LOADABLES, MEMORY = range(1, 8)
+UNAVAILABLE, OUTSIDE, UNSERVED, TOTAL, FIXED_BATCH, LOADABLES, MEMORY, PRECISIONS = range(1, 9)
 
 #: Memory that one instance takes beside its weights and activations (runtime, arena, threads).
 #: Measured on ONNX Runtime 1.31 with a network of 1.2 million parameters: 25 to 40 MiB a session;
@@ -48,6 +48,7 @@ def judge(space: ConfigurationSpace, placements: IntArray) -> npt.NDArray[np.int
         FIXED_BATCH: _wrong_batch(space, instances, batch),
         LOADABLES: _too_many_loadables(space, instances),
         MEMORY: memory_mib(space, placements) > space.device.memory_mib,
+        PRECISIONS: _mixed_precisions(space, instances),
     }
     codes = np.zeros(len(placements), dtype=np.int8)
     for code in sorted(faults, reverse=True):  # lower codes overwrite higher ones
@@ -75,6 +76,18 @@ def _unavailable(space: ConfigurationSpace, instances: Rows) -> BoolArray:
     for pair in space.unavailable:
         pairs[pair] = True
     return np.asarray(((instances > 0) & pairs).any(axis=(1, 2)))
+
+
+def _mixed_precisions(space: ConfigurationSpace, instances: Rows) -> BoolArray:
+    """Return where a tenant is served at several precisions, one of which nobody judged."""
+    mixed = np.zeros(len(instances), dtype=bool)
+    widths = np.array([each.weight_bytes for each in space.device.accelerators])
+    for tenant, accelerator in space.unjudged:
+        others = widths != widths[accelerator]
+        mixed |= (instances[:, tenant, accelerator] > 0) & (instances[:, tenant, others] > 0).any(
+            axis=1
+        )
+    return mixed
 
 
 def _wrong_batch(space: ConfigurationSpace, instances: Rows, batch: Rows) -> BoolArray:
@@ -106,18 +119,23 @@ def reason(space: ConfigurationSpace, code: int) -> str:
         if tenant.network.fixed_batch is not None
     }
     names, accelerators = space.workload.names, space.device.accelerator_names
-    pairs = [f"{names[t]} on {accelerators[a]}" for t, a in sorted(space.unavailable)]
+    pairs, unjudged = (
+        ", ".join(f"{names[t]} on {accelerators[a]}" for t, a in sorted(each))
+        for each in (space.unavailable, space.unjudged)
+    )
     return {
         VALID: "valid",
-        UNAVAILABLE: f"no engine could be built for {', '.join(pairs)}",
+        UNAVAILABLE: f"there is no engine, or none with right answers, for {pairs}",
         OUTSIDE: f"instances must lie in 0..{space.max_instances} and batch in"
         f" {list(space.batches)} (both 0 where unused){_own_limits(space)}",
         UNSERVED: "a tenant has no instance on any accelerator",
         TOTAL: f"more than {space.max_total_instances} instances in total (max_total_instances)",
-        FIXED_BATCH: f"the batch is not the one the network was exported with ({fixed}); export it"
-        " with a symbolic batch, or set batches",
+        FIXED_BATCH: f"the batch is not the only one that the network can be served with ({fixed});"
+        " export it with a symbolic batch, or set batches",
         LOADABLES: "more instances than an accelerator holds loadables",
         MEMORY: f"the instances do not fit into {space.device.memory_mib:.0f} MiB of memory",
+        PRECISIONS: f"the answers of {unjudged} were never compared with FP32, so that no other"
+        " precision may serve beside them",
     }[code]
 
 

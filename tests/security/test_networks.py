@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from envs.runtimes.onnxruntime.quantization import quantized
 from onnx import TensorProto, helper, numpy_helper
 
 from envs.errors import NetworkError
@@ -17,7 +18,6 @@ from envs.graph.layers import read_network_and_layers
 from envs.graph.onnx_file import MAX_CALLS
 from envs.graph.reading import read_network
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
-from envs.runtimes.onnxruntime.quantization import quantized
 from envs.spec import ConfigurationFailed, ConfigurationSpace, local_computer, workload_of
 from tests.commands import call
 from tests.security.attacks import little_memory, refused, tree, untouched

@@ -25,7 +25,7 @@ from envs.traces.reader import Trace, read_trace
 from tests.standins.tensorrt import stand_ins
 from tests.worlds import space, write_trace
 from tuner.device import Device, open_device
-from tuner.opening import at_rates, rates_of
+from tuner.model_at import at_rates, rates_of
 from tuner.options import RUNTIMES, ServeOptions
 
 QUICK = {"max_instances": 2, "batches": [1, 4]}

@@ -5,7 +5,7 @@ import logging
 from envs.arrays import Placements
 from envs.problems.problem import WIDE, shortlist_problem
 from envs.spec import Configuration, Objective, Outcome
-from tuner.opening import ModelAt
+from tuner.model_at import ModelAt
 from tuner.policy.bundle import Bundle
 from tuner.policy.online_tuner import OnlineTuner
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS, Thresholds

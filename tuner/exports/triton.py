@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Union
 
+from envs.accuracy.store import quantized
 from envs.errors import NetworkError
-from envs.runtimes.onnxruntime.quantization import quantized
 from envs.runtimes.serving.placement import threads_of
 from envs.spec import TensorSpec
 from tuner.exports.checks import check_types
@@ -193,7 +193,7 @@ def export_triton(
 
 def _graph(model: Model, build: BuildOptions, cache: Path) -> Content:
     if build.needs_ranges(model):
-        return partial(shutil.copyfile, quantized(model.path, model.network, cache))
+        return partial(shutil.copyfile, quantized(model.path, model.network, cache).path)
     return network_of(model.path)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from envs.accuracy.samples import Samples
+from envs.accuracy.store import ServedFile, quantized
 from envs.errors import ConfigurationError, NetworkError, TunerError
 from envs.optional import optional_import
-from envs.runtimes.onnxruntime.quantization import quantized
 from envs.runtimes.serving.engine import Arrays
 from envs.runtimes.serving.instance import failure_of
 from envs.spec import ConfigurationFailed, ConfigurationSpace
@@ -51,9 +52,16 @@ class OnnxEngineFactory:
         space: the workload, and the accelerators `cpu_fp32` and `cpu_int8` in any order.
         paths: [T] ONNX files, in the order of the tenants.
         cache: folder that keeps quantised graphs from one run to the next.
+        samples: [T], to calibrate INT8 on; None, for a tenant or at all, for invented ones.
     """
 
-    def __init__(self, space: ConfigurationSpace, paths: Sequence[Path], cache: Path) -> None:
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        paths: Sequence[Path],
+        cache: Path,
+        samples: Sequence[Samples | None] | None = None,
+    ) -> None:
         if len(paths) != len(space.workload.tenants):
             raise ConfigurationError(
                 f"{len(paths)} ONNX files for {len(space.workload.tenants)} tenants"
@@ -61,13 +69,19 @@ class OnnxEngineFactory:
         self._space = space
         self._paths = [Path(path) for path in paths]
         self._cache = cache
+        self._samples = samples or [None] * len(paths)
 
-    def path(self, tenant: int, accelerator: int) -> Path:
+    def file(self, tenant: int, accelerator: int) -> ServedFile:
         """Return the graph that this tenant serves here; raises the errors of `quantized`."""
         network = self._space.workload.tenants[tenant].network
-        if self._space.device.accelerators[accelerator].weight_bytes == 1:
-            return quantized(self._paths[tenant], network, self._cache)
-        return self._paths[tenant]
+        if self._space.device.accelerators[accelerator].precision == "int8":
+            return quantized(self._paths[tenant], network, self._cache, self._samples[tenant])
+        return ServedFile(self._paths[tenant])
+
+    def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
+        """Return how an INT8 graph was calibrated: the method, and the number of samples."""
+        file = self.file(tenant, accelerator)
+        return file.calibration, file.calibrated_on
 
     def prepare(self) -> dict[tuple[int, int], NetworkError]:
         """Quantise now, so that no measurement waits for it.
@@ -78,8 +92,10 @@ class OnnxEngineFactory:
         impossible = {}
         tenants, accelerators = self._space.shape
         for tenant, accelerator in itertools.product(range(tenants), range(accelerators)):
+            if (tenant, accelerator) in self._space.unavailable:
+                continue
             try:
-                self.path(tenant, accelerator)
+                self.file(tenant, accelerator)
             except TunerError as error:  # also if the copy cannot be kept: FP32 can still serve
                 impossible[tenant, accelerator] = NetworkError(str(error))
         return impossible
@@ -87,7 +103,7 @@ class OnnxEngineFactory:
     def load(self, tenant: int, accelerator: int, threads: int) -> OnnxEngine:
         """Load a session; ConfigurationFailed where that is impossible."""
         network = self._space.workload.tenants[tenant].network
-        path = self.path(tenant, accelerator)
+        path = self.file(tenant, accelerator).path
         try:
             return OnnxEngine(path, threads, [spec.name for spec in network.inputs])
         except Exception as error:  # the errors of ONNX Runtime have no common base

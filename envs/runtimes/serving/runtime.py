@@ -4,6 +4,7 @@ import math
 import threading
 from concurrent.futures import Future
 from functools import partial
+from types import MappingProxyType
 
 from envs.arrays import NamedArrays
 from envs.errors import ConfigurationError, RuntimeFault
@@ -19,6 +20,7 @@ from envs.runtimes.serving.queue import QueueFull, Request, RequestQueue, clock
 from envs.runtimes.serving.streams import POLL_S, StreamDriver, StreamInstance
 from envs.runtimes.serving.threads import ThreadInstance
 from envs.spec import (
+    Agreements,
     Configuration,
     ConfigurationFailed,
     ConfigurationSpace,
@@ -26,6 +28,7 @@ from envs.spec import (
     FailureKind,
     Measurement,
     Origin,
+    with_agreement,
 )
 from envs.telemetry.meter import PowerMeter
 from envs.telemetry.protocol import Sensor
@@ -44,6 +47,7 @@ class ServingRuntime(Closing):
         sensor: of power; the runtime closes it.
         options: how to serve and measure.
         poll_s: how long the thread of the streams sleeps between two queries of their events.
+        agreements: with FP32, by (tenant, accelerator), which every measurement carries.
     """
 
     origin = Origin.MEASURED
@@ -55,8 +59,11 @@ class ServingRuntime(Closing):
         sensor: Sensor,
         options: ServingOptions,
         poll_s: float = POLL_S,
+        agreements: Agreements = MappingProxyType({}),
     ) -> None:
         self._space = space
+        self._agreements = agreements
+        self._applied: Configuration | None = None
         self._factory = factory
         self._sensor = sensor
         self._meter = PowerMeter(sensor, options.power_interval_s)
@@ -144,7 +151,7 @@ class ServingRuntime(Closing):
             instance.stop()
         if removed:
             give_back()
-        self._apply_s = clock() - began_s
+        self._apply_s, self._applied = clock() - began_s, configuration
         return Transition(len(kept), len(created), len(removed), self._apply_s)
 
     def measure(self, window_s: float) -> Measurement:
@@ -160,7 +167,9 @@ class ServingRuntime(Closing):
         service = MeasuredService(
             self._instances, self._tenants, self._loads(), self._meter, self._options
         )
-        return service.measure(window_s, self._apply_s)
+        measured = service.measure(window_s, self._apply_s)
+        assert self._applied is not None, "instances stand for an applied configuration"
+        return with_agreement(measured, self._applied, self._agreements)
 
     def close(self) -> None:
         """Cancel the requests that wait, stop the instances, close the factory and the sensor."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from envs.accuracy.half import to_fp16
+from envs.accuracy.samples import Samples, invented
 from envs.errors import NetworkError, StorageError, one_line
 from envs.runtimes.tensorrt.graph import for_dla, read, save, with_batch
 from envs.runtimes.tensorrt.log import Step
-from envs.runtimes.tensorrt.precision import quantize, to_fp16
-from envs.runtimes.tensorrt.ranges import set_ranges
+from envs.runtimes.tensorrt.ranges import quantize, set_ranges
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import ConfigurationFailed, Failure, FailureKind, Network
@@ -46,6 +47,7 @@ def build(
     ranges: Mapping[str, float] | None = None,
     timings: bytes = b"",
     step: Step | None = None,
+    samples: Samples | None = None,
 ) -> Built:
     """Build one engine, in seconds to minutes.
 
@@ -61,6 +63,7 @@ def build(
             the types.
         timings: of earlier builds on this device.
         step: is called while the builder works, where TensorRT supports it.
+        samples: to calibrate on where the file decides the types; invented ones if None.
 
     Raises:
         ConfigurationFailed: BUILD_FAILED, with the last errors in the builder's log.
@@ -68,7 +71,9 @@ def build(
     """
     try:
         with bindings.ignore_deprecations():
-            return _build(bindings, path, network, spec, options, ranges or {}, timings, step)
+            return _build(
+                bindings, path, network, spec, options, ranges or {}, timings, step, samples
+            )
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(
@@ -89,6 +94,7 @@ def _build(
     ranges: Mapping[str, float],
     timings: bytes,
     step: Step | None,
+    samples: Samples | None,
 ) -> Built:
     bindings.lines.clear()
     builder = bindings.builder()
@@ -96,7 +102,7 @@ def _build(
         _check_dla(builder, bindings, spec)
     with tempfile.TemporaryDirectory(prefix="orin-tuner-") as folder:
         try:
-            source, changes = _source(bindings, path, network, spec, options, Path(folder))
+            source, changes = _source(bindings, path, network, spec, options, Path(folder), samples)
         except NetworkError as error:
             raise failed(network, spec, str(error)) from error
         parsed = bindings.network(builder)
@@ -162,6 +168,7 @@ def _source(
     spec: EngineSpec,
     options: BuildOptions,
     folder: Path,
+    samples: Samples | None,
 ) -> tuple[Path, list[str]]:
     """Return the file to parse, the user's own if nothing has to change, and the changes."""
     typed = bindings.strongly_typed and spec.precision != "fp32"
@@ -174,7 +181,7 @@ def _source(
         )
         model, changes = prepared.model, prepared.changes
     if typed and spec.precision == "int8":
-        model = quantize(model, network, folder, options.samples)
+        model = quantize(model, network, samples or invented(network, options.samples))
         changes.append("weights and activations are quantised by nodes in the graph")
     if typed:
         model = to_fp16(model, ends=spec.native_io)

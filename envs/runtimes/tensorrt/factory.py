@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from envs.accuracy.samples import Samples
 from envs.errors import ConfigurationError, NetworkError
 from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.cuda import Cuda, can_capture
@@ -52,6 +53,7 @@ class TensorRTEngineFactory:
         cuda: the GPU; the first one if not given.
         graphs: whether GPU engines run as CUDA graphs where they can; DLA engines cannot
             (NVIDIA/TensorRT issue 3524).
+        samples: [T], to calibrate INT8 on; None, for a tenant or at all, for invented ones.
 
     Attributes:
         plans: of the engines.
@@ -66,6 +68,7 @@ class TensorRTEngineFactory:
         bindings: Bindings | None = None,
         cuda: Cuda | None = None,
         graphs: bool = True,
+        samples: Sequence[Samples | None] | None = None,
     ) -> None:
         if len(paths) != len(space.workload.tenants):
             raise ConfigurationError(
@@ -82,6 +85,7 @@ class TensorRTEngineFactory:
             options or BuildOptions(),
             self._bindings,
             self._cuda,
+            samples,
         )
         self._engines: list[tuple[int, int, TensorRTEngine]] = []
 
@@ -121,6 +125,10 @@ class TensorRTEngineFactory:
             for pair, error in errors.items()
             if pair not in possible
         }
+
+    def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
+        """Return how an INT8 engine was calibrated: the method, and the number of samples."""
+        return self.plans.calibration(tenant, accelerator)
 
     def load(self, tenant: int, accelerator: int, threads: int) -> TensorRTEngine:
         """Return an engine whose contexts are made when it learns its batch sizes.
@@ -163,6 +171,8 @@ class TensorRTEngineFactory:
         """
         tenants, accelerators = self._space.shape
         for tenant, accelerator in itertools.product(range(tenants), range(accelerators)):
+            if (tenant, accelerator) in self._space.unavailable:
+                continue
             fixed = self.plans.network(tenant).fixed_batch
             largest = self._space.device.accelerators[accelerator].max_batch
             for batch in self._space.batches:

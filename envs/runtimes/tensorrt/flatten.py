@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from envs.accuracy.half import rename
 from envs.optional import optional_import
 
 Shape = tuple[int, ...]
@@ -230,12 +231,3 @@ class Tail:
     def _name(self, result: str, shape: Shape) -> str:
         self._shapes[f"{result}/map"] = shape
         return f"{result}/map"
-
-
-def rename(graph: Any, old: str, new: str, outputs: bool = True) -> None:
-    """Rename a tensor where nodes read it, and where they give it unless `outputs` is False."""
-    for node in graph.node:
-        for names in (node.input, node.output) if outputs else (node.input,):
-            for position, name in enumerate(names):
-                if name == old:
-                    names[position] = new

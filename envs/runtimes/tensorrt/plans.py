@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from envs.accuracy.half import demand_fp32
+from envs.accuracy.samples import Samples, invented
 from envs.errors import NetworkError
 from envs.graph.onnx_file import open_model
 from envs.runtimes.tensorrt.build import build, failed, may_pass, needs_ranges
@@ -14,7 +16,6 @@ from envs.runtimes.tensorrt.graph import for_dla, read
 from envs.runtimes.tensorrt.inspect import PlacedLayers, placed_layers
 from envs.runtimes.tensorrt.lane import LoadedPlan
 from envs.runtimes.tensorrt.log import Step
-from envs.runtimes.tensorrt.precision import demand_fp32
 from envs.runtimes.tensorrt.ranges import activation_ranges
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity, spec_of
 from envs.runtimes.tensorrt.versions import Bindings
@@ -39,7 +40,9 @@ class EnginePlans:
         options: BuildOptions,
         bindings: Bindings,
         cuda: Cuda,
+        samples: Sequence[Samples | None] | None = None,
     ) -> None:
+        self._samples = samples or [None] * len(paths)
         self._space, self._paths, self._options = space, paths, options
         self._bindings, self._cuda, self.cache = bindings, cuda, cache
         self._runtimes: dict[int | None, Any] = {}
@@ -87,6 +90,7 @@ class EnginePlans:
                     ranges,
                     self.cache.timings(self.host),
                     step,
+                    self._samples[tenant],
                 )
         except NetworkError as error:
             if not may_pass(error):
@@ -124,6 +128,13 @@ class EnginePlans:
                 self.loaded[key] = LoadedPlan(engine, spec, scales, layers, len(plan))
         return self.loaded[key]
 
+    def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
+        """Return how an INT8 engine was calibrated: the method, and the number of samples."""
+        given, spec = self._samples[tenant], self.spec(tenant, accelerator, 1)
+        if spec.precision != "int8" or self.network(tenant).quantised:
+            return "", 0
+        return ("uncalibrated", self._options.samples) if given is None else ("best", len(given))
+
     def unload_unused(self) -> None:
         """Unload the DLA plans without users: a core holds 16 loadables only."""
         with contextlib.suppress(Exception), self._cuda.current():
@@ -160,13 +171,15 @@ class EnginePlans:
 
     def _ranges(self, tenant: int, spec: EngineSpec) -> dict[str, float]:
         """Return the ranges of the graph as it will be parsed; kept for all batch sizes."""
-        network, samples = self.network(tenant), self._options.samples
-        name = f"ranges-{network.sha256}-{'dla' if spec.on_dla else 'gpu'}-{samples}"
+        network, given = self.network(tenant), self._samples[tenant]
+        source = given.sha256 if given is not None else self._options.samples
+        name = f"ranges-{network.sha256}-{'dla' if spec.on_dla else 'gpu'}-{source}"
         ranges = self.cache.load_json(name)
         if ranges is None:
             model = read(self._paths[tenant])
             if spec.on_dla:
                 model = for_dla(model, network.fixed_batch or 1).model
+            samples = given or invented(network, self._options.samples)
             ranges = activation_ranges(model, network, samples)
             self.cache.keep_json(name, ranges)
         return {key: float(value) for key, value in ranges.items()}

@@ -1,50 +1,51 @@
 """The ranges that implicit INT8 scales by: measured on the processor, then set on the tensors."""
 
-import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from envs.errors import NetworkError, one_line
+from envs.accuracy.preparation import opset_of
+from envs.accuracy.quantization import TENSORRT, int8_copy
+from envs.accuracy.samples import Samples
 from envs.optional import optional_import
-from envs.runtimes.onnxruntime.quantization import CalibrationSamples, check_not_quantised
 from envs.spec import Network
 
+#: From this opset on scales may be FP16.
+QDQ_OPSET = 19
 
-def activation_ranges(model: Any, network: Network, samples: int) -> dict[str, float]:
-    """Return the largest magnitude of every FP32 tensor over random samples, by name, above zero.
+
+def activation_ranges(model: Any, network: Network, samples: Samples) -> dict[str, float]:
+    """Return the largest magnitude of every FP32 tensor over samples, by name, above zero.
+
+    The ranges are those of the INT8 copy that agrees best with FP32.
 
     Raises:
         NetworkError: the graph is quantised already, or does not run.
         DependencyError: onnxruntime is not installed.
     """
-    onnx, ort = optional_import("onnx", "networks"), optional_import("onnxruntime", "networks")
-    check_not_quantised(model, "the network")
-    watched = copy.deepcopy(model)
-    _output_every_tensor(onnx, watched)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    # Fusing would remove tensors, and saves less than copying every result costs.
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    ranges: dict[str, float] = {}
-    try:
-        session = ort.InferenceSession(
-            watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        names = [output.name for output in session.get_outputs()]
-        for feed in CalibrationSamples(at_batch_of(model, network), 0, samples):
-            for name, values in (*feed.items(), *zip(names, session.run(names, feed), strict=True)):
-                if values.dtype == np.float32 and values.size:
-                    ranges[name] = max(ranges.get(name, 0.0), float(np.abs(values).max()))
-    except Exception as error:  # the errors of ONNX Runtime have no common base
-        raise NetworkError(
-            f"{network.name} cannot be run to find its INT8 ranges ({one_line(error)}): "
-            "serve it in FP16"
-        ) from error
-    return {name: limit if 0 < limit < math.inf else 1.0 for name, limit in ranges.items()}
+    copy = int8_copy(model, at_batch_of(model, network), samples, TENSORRT)
+    magnitudes = {name: max(map(abs, limits)) for name, limits in copy.limits.items()}
+    return {name: limit if 0 < limit < math.inf else 1.0 for name, limit in magnitudes.items()}
+
+
+def quantize(model: Any, network: Network, samples: Samples) -> Any:
+    """Return a copy with symmetric INT8 quantisation of weights and activations.
+
+    TensorRT reads it as its developer guide says ("Explicit Quantization").
+
+    Args:
+        model: an FP32 graph.
+        network: gives the inputs of the calibration.
+        samples: to calibrate on.
+
+    Raises:
+        NetworkError: the graph is quantised already, or cannot be.
+        DependencyError: onnxruntime is not installed.
+    """
+    converter = optional_import("onnx.version_converter", "networks")
+    copy = int8_copy(model, at_batch_of(model, network), samples, TENSORRT)
+    return converter.convert_version(copy.model, max(QDQ_OPSET, opset_of(copy.model)))
 
 
 def at_batch_of(model: Any, network: Network) -> Network:
@@ -87,19 +88,6 @@ def set_ranges(trt: Any, network: Any, ranges: Mapping[str, float]) -> None:
     # Forwards and backwards, until nothing changes, since one of them may feed another.
     while sum(_tie(tensors) for tensors in (*tied, *reversed(tied))):
         pass
-
-
-def _output_every_tensor(onnx: Any, model: Any) -> None:
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    outputs = {value.name for value in model.graph.output}
-    floats = [
-        value.name
-        for value in inferred.value_info
-        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT and value.name not in outputs
-    ]
-    model.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in floats
-    )
 
 
 def _tensors_of(layer: Any) -> list[Any]:

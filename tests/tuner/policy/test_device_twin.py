@@ -18,7 +18,7 @@ from envs.spec import Objective
 from envs.traces.reader import Trace
 from tests.worlds import space
 from tuner.control.decider import Decider
-from tuner.opening import at_rates
+from tuner.model_at import at_rates
 from tuner.policy.bundle import Bundle, load_bundle, save_bundle
 from tuner.policy.device_twin import DeviceTwin
 from tuner.policy.learned import LearnedTuner

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from envs.runtimes.onnxruntime.quantization import quantized
 
 from envs.catalog.architectures import write
 from envs.errors import NetworkError, StorageError
 from envs.graph.reading import read_network
-from envs.runtimes.onnxruntime.quantization import quantized
 from envs.spec import Network
 
 onnx = pytest.importorskip("onnx")

@@ -7,6 +7,7 @@ from typing import Any
 
 import onnx
 import pytest
+from envs.runtimes.tensorrt.precision import to_fp16
 
 from envs.errors import ConfigurationError, NetworkError
 from envs.graph.reading import read_network
@@ -15,7 +16,6 @@ from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.tensorrt import plans as plans_module
 from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
 from envs.runtimes.tensorrt.graph import with_batch
-from envs.runtimes.tensorrt.precision import to_fp16
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import Configuration, ConfigurationFailed, FailureKind, Network
 from envs.telemetry.sensors import probe_sensor

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from envs.runtimes.tensorrt.precision import QDQ_OPSET, demand_fp32, quantize, to_fp16
 
 from envs.catalog.architectures import build as architecture
 from envs.errors import NetworkError
 from envs.graph.reading import read_network
 from envs.runtimes.tensorrt.graph import for_dla, with_batch
-from envs.runtimes.tensorrt.precision import QDQ_OPSET, demand_fp32, quantize, to_fp16
 from envs.runtimes.tensorrt.ranges import activation_ranges
 from envs.spec import Network
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values

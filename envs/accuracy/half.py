@@ -1,30 +1,15 @@
-"""Copies of a graph in FP16, or in INT8 by quantise and dequantise nodes.
-
-A strongly typed TensorRT takes the precision from the file.
-"""
+"""Copies of a graph in FP16."""
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from envs.errors import DependencyError, NetworkError, one_line
+from envs.accuracy.quantization import QUANTISED, check_not_quantised
+from envs.errors import NetworkError
 from envs.graph.onnx_file import every_graph
 from envs.optional import optional_import
-from envs.runtimes.onnxruntime.quantization import (
-    QUANTISED,
-    CalibrationSamples,
-    check_not_quantised,
-    quiet,
-)
-from envs.runtimes.tensorrt.flatten import rename
-from envs.runtimes.tensorrt.ranges import at_batch_of
-from envs.spec import Network
-
-#: From this opset on scales may be FP16.
-QDQ_OPSET = 19
 
 #: Inputs that are FP32 whatever the type of the data, by operator (ONNX operator reference):
 #: regions and factors of a resize.
@@ -117,63 +102,6 @@ def to_fp16(model: Any, ends: bool = False) -> Any:
     return result
 
 
-def quantize(model: Any, network: Network, folder: Path, samples: int) -> Any:
-    """Return a copy with symmetric INT8 quantisation of weights and activations.
-
-    TensorRT reads it as its developer guide says ("Explicit Quantization").
-
-    Args:
-        model: an FP32 graph.
-        network: gives the inputs of the calibration.
-        folder: for temporary files.
-        samples: random samples of the calibration.
-
-    Raises:
-        NetworkError: the graph is quantised already, or cannot be.
-        DependencyError: onnxruntime is not installed.
-    """
-    onnx = optional_import("onnx", "networks")
-    library = optional_import("onnxruntime.quantization", "networks")
-    prepare = optional_import(
-        "onnxruntime.quantization.shape_inference", "networks"
-    ).quant_pre_process
-    check_not_quantised(model, "the network")
-    source, prepared, target = (folder / f"{name}.onnx" for name in ("source", "prepared", "int8"))
-    try:
-        with quiet():
-            onnx.save(model, str(source))
-            prepare(source, prepared, skip_symbolic_shape=True)
-            library.quantize_static(
-                prepared,
-                target,
-                CalibrationSamples(at_batch_of(model, network), 0, samples),
-                quant_format=library.QuantFormat.QDQ,
-                activation_type=library.QuantType.QInt8,
-                weight_type=library.QuantType.QInt8,
-                per_channel=True,
-                calibrate_method=library.CalibrationMethod.MinMax,
-                # TensorRT has no zero points, and no quantised biases.
-                extra_options={
-                    "ActivationSymmetric": True,
-                    "WeightSymmetric": True,
-                    "QuantizeBias": False,
-                },
-            )
-            return onnx.version_converter.convert_version(
-                onnx.load(str(target)), max(QDQ_OPSET, _opset(model))
-            )
-    except (OSError, DependencyError):
-        raise
-    except Exception as error:  # the library's errors have no common base
-        raise NetworkError(
-            f"{network.name} cannot be quantised ({one_line(error)}): serve it in FP16"
-        ) from error
-
-
-def _opset(model: Any) -> int:
-    return next(int(each.version) for each in model.opset_import if each.domain in ("", "ai.onnx"))
-
-
 def _halved(onnx: Any, tensor: Any) -> Any:
     values: npt.NDArray[Any] = onnx.numpy_helper.to_array(tensor)
     return onnx.numpy_helper.from_array(
@@ -252,3 +180,12 @@ def _cast_ends(onnx: Any, graph: Any, float32: int, float16: int) -> None:
     nodes = [*first, *graph.node, *last]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def rename(graph: Any, old: str, new: str, outputs: bool = True) -> None:
+    """Rename a tensor where nodes read it, and where they give it unless `outputs` is False."""
+    for node in graph.node:
+        for names in (node.input, node.output) if outputs else (node.input,):
+            for position, name in enumerate(names):
+                if name == old:
+                    names[position] = new

@@ -1,0 +1,115 @@
+"""How far two runs of a network agree, output by output; pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.arrays import FloatArray
+from envs.spec import CLASSES, COSINE, Agreement
+
+Outputs = Sequence[npt.NDArray[Any]]
+
+#: Channels of an output whose magnitudes are further apart are compared in two parts: boxes in
+#: pixels beside scores would hide scores that were lost. One INT8 scale leaves the smaller ones
+#: fewer than four bits.
+APART = 16.0
+
+
+def agreement(
+    reference: Outputs, answers: Outputs, count: int, synthetic: bool = False
+) -> Agreement:
+    """Return how far answers are those of a reference.
+
+    For one output [N, C] of at least two floating-point numbers it is the share of samples whose
+    largest number has the same place; else the cosine similarity of each output, the mean over the
+    samples, of which the worst counts. For whole numbers and truth values it is the share of equal
+    ones. An output [N, channels, places] with large and small channels counts as two (`apart`).
+
+    Args:
+        reference: one array [N, ...] an output.
+        answers: the same of the run that is judged.
+        count: number of samples.
+        synthetic: True if the samples were invented.
+    """
+    pairs = list(zip(reference, answers, strict=True))
+    snr_db = min(_snr_db(*pair) for pair in pairs)
+    if len(pairs) == 1 and reference[0].ndim == 2 and _has_classes(reference[0]):
+        value = float(np.mean(_classes(reference[0]) == _classes(answers[0])))
+        return Agreement(value, CLASSES, count, snr_db, synthetic)
+    value = min(
+        _similarity(first[part], second[part] if first.shape == second.shape else second)
+        for first, second in pairs
+        for part in apart(first)
+    )
+    return Agreement(value, COSINE, count, snr_db, synthetic)
+
+
+def apart(output: npt.NDArray[Any]) -> list[tuple[Any, ...]]:
+    """Return the index of an output, or of its large and its small channels.
+
+    Only outputs [N, channels, places] and [N, places, channels] of floating-point numbers have
+    channels here; the shorter axis holds them.
+    """
+    if output.ndim != 3 or output.dtype.kind != "f" or not output.size:
+        return [(...,)]
+    axis = 1 if output.shape[1] <= output.shape[2] else 2
+    sizes = np.abs(np.nan_to_num(output.astype(np.float32))).max(axis=(0, 3 - axis))
+    large = sizes * APART > sizes.max()
+    if large.all() or not sizes[~large].any():
+        return [(...,)]
+    before = (slice(None),) * axis
+    return [(*before, np.flatnonzero(large)), (*before, np.flatnonzero(~large))]
+
+
+def _has_classes(output: npt.NDArray[Any]) -> bool:
+    return output.shape[1] > 1 and output.dtype.kind == "f"
+
+
+def _classes(output: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Return the place of the largest number, [N]; -1 where one is NaN: it equals no class."""
+    numbers = output.astype(np.float32)
+    broken = np.isnan(numbers).any(axis=1)
+    return np.where(broken, -1, np.where(np.isnan(numbers), -np.inf, numbers).argmax(axis=1))
+
+
+def _rows(output: npt.NDArray[Any]) -> FloatArray:
+    return output.reshape(len(output), -1).astype(np.float64)
+
+
+def _similarity(reference: npt.NDArray[Any], answers: npt.NDArray[Any]) -> float:
+    """Return the mean cosine similarity over the samples, from 0 on; 0 for what is not finite."""
+    if reference.shape != answers.shape:
+        return 0.0
+    if not reference.size:
+        return 1.0
+    if reference.dtype.kind in "iub":
+        return float(np.mean(reference == answers))
+    first, second = _rows(reference), _rows(answers)
+    # NaN and infinity in both, at the same place, are the same answer.
+    same = (first == second) | (np.isnan(first) & np.isnan(second))
+    first, second = (np.where(same & ~np.isfinite(each), 0.0, each) for each in (first, second))
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    equal = (first == second).all(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        cosines = np.where(equal, 1.0, (first * second).sum(axis=1) / norms)
+    return float(np.clip(np.nan_to_num(cosines, nan=0.0), 0.0, 1.0).mean())
+
+
+def _snr_db(reference: npt.NDArray[Any], answers: npt.NDArray[Any]) -> float:
+    """Return the signal-to-noise ratio in decibels: infinite for equal answers, -inf for NaN."""
+    if reference.shape != answers.shape:
+        return -math.inf
+    first, second = _rows(reference), _rows(answers)
+    known = np.isfinite(first)
+    noise = float(((second - first)[known] ** 2).sum()) if known.any() else 0.0
+    signal = float((first[known] ** 2).sum())
+    if not math.isfinite(noise):
+        return -math.inf
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf

@@ -1,0 +1,77 @@
+"""Judge the accelerators of a simulated board, which computes no answers, on this processor."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from envs.accuracy.half import to_fp16
+from envs.accuracy.judging import Examined, Judge
+from envs.accuracy.quantization import TENSORRT, int8_copy
+from envs.accuracy.reference import answers_of, session_of
+from envs.errors import StorageError
+from envs.files import parse_json, read_small, write_text
+from envs.optional import optional_import
+from envs.spec import Agreement
+
+logger = logging.getLogger(__name__)
+
+
+def emulated(
+    judge: Judge, tenant: int, examined: Examined, precision: str, cache: Path
+) -> Agreement:
+    """Return the agreement of a network at a precision, from a copy that this processor runs.
+
+    It is kept in the cache, since making an INT8 copy takes seconds to minutes.
+
+    Args:
+        judge: knows the answers of FP32.
+        tenant: of the network.
+        examined: the network and its samples.
+        precision: `fp32`, `fp16` or `int8`.
+        cache: a folder.
+
+    Raises:
+        NetworkError: there is no such copy.
+    """
+    network, samples = examined.network, examined.calibrating
+    if precision == "fp32" or (network.quantised and precision == "int8"):
+        return judge.same(tenant)
+    key = f"{network.sha256} {precision} {examined.judging.sha256}"
+    path = cache / f"agreement-{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+    if (kept := _kept(path)) is not None:
+        return kept
+    model = optional_import("onnx", "networks").load(str(examined.path))
+    if precision == "fp16":
+        made, method, count = to_fp16(model), "", 0
+    else:
+        assert samples is not None, "INT8 without samples is not judged"
+        copy = int8_copy(model, network, samples, TENSORRT)
+        made, method, count = copy.model, copy.method, len(samples)
+    session = session_of(made.SerializeToString(), f"the {precision} copy of {network.name}")
+    found = judge.agreement(tenant, lambda given: answers_of(session, network, given))
+    found = replace(found, calibration=method, calibrated_on=count)
+    _keep(path, found)
+    return found
+
+
+def _kept(path: Path) -> Agreement | None:
+    try:
+        data: dict[str, Any] = parse_json(read_small(path))
+        if data["snr_db"] is None:
+            data["snr_db"] = math.inf
+        return Agreement(**data)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(path: Path, found: Agreement) -> None:
+    try:
+        write_text(path, json.dumps(found.to_dict()))
+    except StorageError as error:  # the next run finds out again
+        logger.debug("%s", error)

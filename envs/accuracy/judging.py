@@ -1,0 +1,112 @@
+"""Judge engines: compare their answers with those of FP32 on each tenant's samples."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.accuracy.agreement import agreement
+from envs.accuracy.batching import batched
+from envs.accuracy.reference import Array, answers_of, session_of
+from envs.accuracy.samples import Samples, invented, positive
+from envs.spec import Agreement, Network
+
+logger = logging.getLogger(__name__)
+
+#: Invented samples that judge where nobody gave any.
+INVENTED = 32
+
+#: At most so many multiply-accumulates of FP32 for one network: some tens of seconds of two cores.
+JUDGED_MACS = 1e12
+
+#: At least so many samples judge, however large the network is.
+FEWEST_JUDGING = 16
+
+#: Computes the outputs of samples: one array [n, ...] for each output that depends on them.
+Run = Callable[[Samples], list[Array]]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A network that ONNX Runtime can run, with the samples of its user.
+
+    Attributes:
+        path: its ONNX file.
+        network: with a fixed batch of 1 where larger batches would give wrong answers.
+        single_because: why; empty where they are right.
+        calibrating: samples for INT8 ranges; None where nobody gave any.
+        judging: samples for the agreement, invented ones where nobody gave any.
+        session: of ONNX Runtime, in FP32.
+    """
+
+    path: Path
+    network: Network
+    single_because: str
+    calibrating: Samples | None
+    judging: Samples
+    session: Any
+
+
+def examine(path: Path, network: Network, samples: Samples | None) -> Examined:
+    """Load a network on this processor, and find out whether its batches are batches.
+
+    Args:
+        path: the file that the network was read from.
+        network: its description.
+        samples: of its user; None where there are none.
+
+    Raises:
+        NetworkError: ONNX Runtime cannot load or run it; the message has its reason.
+        DependencyError: onnxruntime is not installed.
+    """
+    session = session_of(path, str(path))
+    reason = batched(path, network, session, samples)
+    if reason:
+        network = replace(network, fixed_batch=1)
+    if samples is None:
+        return Examined(path, network, reason, None, _invented(network, session), session)
+    calibrating, judging = samples.split()
+    most = max(FEWEST_JUDGING, int(JUDGED_MACS / max(network.macs, 1)))
+    return Examined(path, network, reason, calibrating, judging.take(slice(most)), session)
+
+
+def _invented(network: Network, session: Any) -> Samples:
+    """Return invented samples that give finite answers, if some do."""
+    most = max(FEWEST_JUDGING, int(JUDGED_MACS / max(network.macs, 1)))
+    count = min(INVENTED, most)
+    first = invented(network, count)
+    answers = answers_of(session, network, first)
+    finite = all(np.isfinite(each).all() for each in answers if each.dtype.kind == "f")
+    return first if finite else positive(network, count)
+
+
+class Judge:
+    """Compares engines with FP32, whose answers are computed once for each tenant.
+
+    Args:
+        examined: [T].
+    """
+
+    def __init__(self, examined: Sequence[Examined]) -> None:
+        self._examined = examined
+        self._expected: dict[int, list[Array]] = {}
+
+    def same(self, tenant: int) -> Agreement:
+        """Return the agreement of the file itself, which every other answer is compared with."""
+        samples = self._examined[tenant].judging
+        return Agreement(1.0, "the file itself", len(samples), float("inf"), samples.synthetic)
+
+    def agreement(self, tenant: int, run: Run) -> Agreement:
+        """Return how far what `run` computes agrees with FP32."""
+        examined = self._examined[tenant]
+        if tenant not in self._expected:
+            self._expected[tenant] = answers_of(
+                examined.session, examined.network, examined.judging
+            )
+        samples = examined.judging
+        return agreement(self._expected[tenant], run(samples), len(samples), samples.synthetic)

@@ -1,0 +1,246 @@
+"""INT8 copies of an FP32 network, calibrated on samples; the best by agreement is kept."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.accuracy.agreement import agreement, apart
+from envs.accuracy.calibration import METHODS, Limits, quiet, ranges_of
+from envs.accuracy.preparation import prepare
+from envs.accuracy.reference import Array, answers_of, session_of
+from envs.accuracy.samples import Samples
+from envs.errors import DependencyError, NetworkError, one_line
+from envs.graph.cost import MULTIPLYING
+from envs.graph.onnx_file import every_graph
+from envs.optional import optional_import
+from envs.spec import Agreement, Network
+
+logger = logging.getLogger(__name__)
+
+QUANTISED = frozenset(
+    {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
+)
+
+#: Agreement from which no other way to quantise the end of the network is tried.
+GOOD_ENOUGH = 0.999
+
+#: Ranges of invented samples need no care.
+INVENTED_METHODS = ("minmax",)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How numbers are quantised for one kind of engine.
+
+    Attributes:
+        name: part of the keys of caches.
+        unsigned: True for unsigned activations with a zero point; False for signed ones around 0.
+        seven_bits: True for weights of seven bits.
+        bias: True for quantised biases.
+    """
+
+    name: str
+    unsigned: bool
+    seven_bits: bool
+    bias: bool
+
+
+#: Unsigned activations and signed weights with a scale for each output channel: on x86 processors
+#: onnxruntime has fast kernels for that pair only (onnxruntime documentation, "Quantize ONNX
+#: models"). Seven bits of weight: with eight, processors without VNNI overflow their 16-bit sums,
+#: and the file may be copied to one.
+PROCESSOR = Scheme("processor", unsigned=True, seven_bits=True, bias=True)
+
+#: TensorRT has no zero points, and no quantised biases (developer guide, "Explicit Quantization").
+TENSORRT = Scheme("tensorrt", unsigned=False, seven_bits=False, bias=False)
+
+
+@dataclass(frozen=True)
+class Int8Copy:
+    """An INT8 copy of a network.
+
+    Attributes:
+        model: a ModelProto with quantise and dequantise nodes.
+        method: of the calibration, see `METHODS`.
+        limits: the range of every floating-point tensor, by name.
+        agreement: with FP32 on the samples that calibrated.
+    """
+
+    model: Any
+    method: str
+    limits: Limits
+    agreement: Agreement
+
+
+def int8_copy(model: Any, network: Network, samples: Samples, scheme: Scheme) -> Int8Copy:
+    """Return the INT8 copy that agrees best with the network on the samples that calibrate.
+
+    Every method of calibration is tried; where the best is not good enough, also with the end of
+    the network in floating point, and where one scale cannot hold an output, only so. Each copy is
+    loaded and run before it counts. With invented samples only the first way that runs is taken.
+
+    Args:
+        model: an FP32 ModelProto with its weights inside.
+        network: gives the inputs, and the batch that the graph is fixed to.
+        samples: to calibrate on.
+        scheme: how to quantise.
+
+    Raises:
+        NetworkError: the graph is quantised already, gives numbers that are not finite, or cannot
+            be quantised; the message says which.
+        DependencyError: onnxruntime is not installed.
+    """
+    check_not_quantised(model, network.name)
+    with tempfile.TemporaryDirectory(prefix="orin-tuner-") as folder:
+        graph = prepare(model, network, Path(folder))
+        session = session_of(graph.path, network.name)
+        expected = answers_of(session, network, samples)
+        _demand_finite(expected, network, samples)
+        return _best(graph.path, network, samples, scheme, expected, graph.per_channel)
+
+
+def _best(
+    prepared: Path,
+    network: Network,
+    samples: Samples,
+    scheme: Scheme,
+    expected: list[Array],
+    per_channel: bool,
+) -> Int8Copy:
+    methods = INVENTED_METHODS if samples.synthetic else tuple(METHODS)
+    limits: dict[str, Limits] = {}
+    found: list[Int8Copy] = []
+    errors: list[str] = []
+    for excluded in _ends(prepared, any(len(apart(each)) > 1 for each in expected)):
+        for method in methods:
+            try:
+                if method not in limits:
+                    limits[method] = ranges_of(
+                        prepared, network, samples, method, not scheme.unsigned
+                    )
+                made = _quantised(prepared, limits[method], scheme, per_channel, excluded)
+                answers = answers_of(
+                    session_of(made.SerializeToString(), f"the INT8 copy of {network.name}"),
+                    network,
+                    samples,
+                )
+            except NetworkError as error:
+                errors.append(str(error))
+                continue
+            judged = agreement(expected, answers, len(samples), samples.synthetic)
+            found.append(Int8Copy(made, method, limits[method], judged))
+            logger.debug("%s %s %s: %s", network.name, method, len(excluded), judged.describe())
+        if found and (samples.synthetic or max(map(_worth, found))[0] >= GOOD_ENOUGH):
+            break
+    if not found:
+        raise NetworkError(
+            f"{network.name} cannot be quantised ({errors[0]}): serve it in FP32 or FP16"
+        )
+    return max(found, key=_worth)
+
+
+def _worth(copy: Int8Copy) -> tuple[float, float]:
+    return copy.agreement.value, copy.agreement.snr_db
+
+
+def _demand_finite(expected: list[Array], network: Network, samples: Samples) -> None:
+    if all(np.isfinite(each).all() for each in expected if each.dtype.kind == "f"):
+        return
+    raise NetworkError(
+        f"{network.name} gives NaN or infinite numbers for invented inputs, which cannot calibrate"
+        " INT8: give samples of the inputs that it is meant for"
+        if samples.synthetic
+        else f"{network.name} gives NaN or infinite numbers for the samples in {samples.origin},"
+        " which cannot calibrate INT8: give samples of the inputs that it is meant for"
+    )
+
+
+def check_not_quantised(model: Any, name: str) -> None:
+    """Raise NetworkError, which names `name`, if the graph has quantised nodes."""
+    if any(node.op_type in QUANTISED for graph in every_graph(model) for node in graph.node):
+        raise NetworkError(
+            f"{name} is quantised already: give the FP32 file, from which the INT8 one is made here"
+        )
+
+
+def _ends(prepared: Path, wide: bool) -> Iterator[list[str]]:
+    """Yield names of nodes that stay in floating point: none, the end, the last layers as well.
+
+    Args:
+        prepared: the graph.
+        wide: True if an output has channels that one scale cannot hold, so that its end must stay.
+    """
+    graph = optional_import("onnx", "networks").load(str(prepared)).graph
+    producers = {name: node for node in graph.node for name in node.output}
+    behind, layers = list[str](), list[str]()
+    waiting, seen = [output.name for output in graph.output], set[str]()
+    while waiting:
+        node = producers.get(waiting.pop())
+        if node is None or node.name in seen:
+            continue
+        seen.add(node.name)
+        if node.op_type in MULTIPLYING:
+            layers.append(node.name)
+        else:
+            behind.append(node.name)
+            waiting += node.input
+    if not wide:
+        yield []
+    if behind:
+        yield behind
+    if layers:
+        yield [*behind, *layers]
+
+
+def _quantised(
+    prepared: Path, limits: Limits, scheme: Scheme, per_channel: bool, excluded: list[str]
+) -> Any:
+    """Return the prepared graph with quantise and dequantise nodes.
+
+    Raises:
+        NetworkError: the library cannot quantise it.
+    """
+    library = optional_import("onnxruntime.quantization", "networks")
+    calibrate = optional_import("onnxruntime.quantization.calibrate", "networks")
+    registry = optional_import("onnxruntime.quantization.registry", "networks")
+    quantizer = optional_import("onnxruntime.quantization.qdq_quantizer", "networks").QDQQuantizer
+    onnx = optional_import("onnx", "networks")
+    kinds = library.QuantType
+    ranges = calibrate.TensorsData(
+        library.CalibrationMethod.MinMax,
+        {
+            name: (np.array(low, np.float32), np.array(high, np.float32))
+            for name, (low, high) in limits.items()
+        },
+    )
+    try:
+        with quiet():
+            made = quantizer(
+                onnx.load(str(prepared)),
+                per_channel,
+                scheme.seven_bits,
+                kinds.QInt8,
+                kinds.QUInt8 if scheme.unsigned else kinds.QInt8,
+                ranges,
+                [],
+                excluded,
+                sorted({*registry.QLinearOpsRegistry, *registry.QDQRegistry}),
+                {
+                    "ActivationSymmetric": not scheme.unsigned,
+                    "WeightSymmetric": True,
+                    "QuantizeBias": scheme.bias,
+                },
+            )
+            made.quantize_model()
+            return made.model.model
+    except (OSError, DependencyError):
+        raise
+    except Exception as error:  # the library's errors have no common base
+        raise NetworkError(f"onnxruntime's quantiser refuses it: {one_line(error)}") from error

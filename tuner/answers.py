@@ -1,0 +1,196 @@
+"""Are the answers right? Examine networks, and judge the accelerators before they serve."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from envs.accuracy.emulation import emulated
+from envs.accuracy.judging import Examined, Judge, examine
+from envs.accuracy.samples import read_samples
+from envs.errors import NetworkError, OptionError, TunerError, one_line
+from envs.runtimes.serving.engine import EngineFactory
+from envs.runtimes.serving.judging import outputs_of
+from envs.spec import Agreement, ConfigurationSpace, Kind, Network
+from tuner.options import ServeOptions
+
+logger = logging.getLogger(__name__)
+
+Pair = tuple[int, int]
+
+
+def examined_networks(
+    serve: ServeOptions, paths: Sequence[Path], networks: Sequence[Network]
+) -> list[Examined]:
+    """Return the networks as they can be served, with the samples that were given for them.
+
+    What is wrong with samples is found before a network is loaded; a network that can be served at
+    a batch of one only is named in a warning.
+
+    Raises:
+        OptionError: samples are missing for a network, or do not fit it.
+        NetworkError: ONNX Runtime cannot load or run a network.
+    """
+    files: Sequence[str | None] = serve.samples or [None] * len(networks)
+    samples = [
+        None if file is None else read_samples(file, network)
+        for file, network in zip(files, networks, strict=True)
+    ]
+    found = []
+    for path, network, given in zip(paths, networks, samples, strict=True):
+        examined = examine(path, network, given)
+        if examined.single_because:
+            logger.warning(
+                "%s is served at batch 1 only: %s", network.name, examined.single_because
+            )
+        found.append(examined)
+    return found
+
+
+def no_choice(
+    space: ConfigurationSpace, examined: Sequence[Examined], allow_uncalibrated: bool
+) -> dict[Pair, NetworkError]:
+    """Return why a network is no choice on an accelerator, before any engine is built.
+
+    An INT8 accelerator needs samples to calibrate on, and a network that is quantised already
+    cannot compute in FP32.
+    """
+    errors = {}
+    for tenant, each in enumerate(examined):
+        for column, accelerator in enumerate(space.device.accelerators):
+            fp32 = accelerator.precision == "fp32"
+            if each.network.quantised and fp32:
+                errors[tenant, column] = NetworkError("the file is an INT8 network already")
+            elif _uncalibrated(space, tenant, column, each) and not allow_uncalibrated:
+                errors[tenant, column] = NetworkError(
+                    "INT8 needs samples to calibrate on: give --samples FILE, or"
+                    " --allow-uncalibrated if the answers do not matter"
+                )
+    return errors
+
+
+def _uncalibrated(space: ConfigurationSpace, tenant: int, column: int, each: Examined) -> bool:
+    return (
+        space.device.accelerators[column].precision == "int8"
+        and not each.network.quantised
+        and each.calibrating is None
+    )
+
+
+def unjudged_pairs(space: ConfigurationSpace, examined: Sequence[Examined]) -> frozenset[Pair]:
+    """Return the pairs that serve uncalibrated, because the user allowed it."""
+    return frozenset(
+        (tenant, column)
+        for tenant, each in enumerate(examined)
+        for column in range(space.shape[1])
+        if (tenant, column) not in space.unavailable and _uncalibrated(space, tenant, column, each)
+    )
+
+
+def judged(
+    space: ConfigurationSpace, judge_pair: Callable[[int, int], Agreement]
+) -> tuple[dict[Pair, Agreement], dict[Pair, NetworkError]]:
+    """Return the agreement of every pair that may serve, and why others cannot be judged.
+
+    Args:
+        space: pairs that are not available or not to be judged are left out.
+        judge_pair: returns the agreement of a tenant on an accelerator.
+    """
+    agreements: dict[Pair, Agreement] = {}
+    errors: dict[Pair, NetworkError] = {}
+    tenants, accelerators = space.shape
+    for tenant in range(tenants):
+        for column in range(accelerators):
+            pair = (tenant, column)
+            if pair in space.unavailable or pair in space.unjudged:
+                continue
+            try:
+                agreements[pair] = judge_pair(tenant, column)
+            except TunerError as error:
+                errors[pair] = NetworkError(str(error))
+            except Exception as error:  # the errors of drivers have no common base
+                errors[pair] = NetworkError(f"its answers cannot be judged ({one_line(error)})")
+    return agreements, errors
+
+
+class JudgedFactory(EngineFactory, Protocol):
+    """A factory that knows how its INT8 engines were calibrated."""
+
+    def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
+        """Return the method and the number of samples; an empty method where nothing was."""
+
+
+def judge_engines(
+    space: ConfigurationSpace, examined: Sequence[Examined], factory: JudgedFactory
+) -> Callable[[int, int], Agreement]:
+    """Return a function that loads the engine of a pair and compares it with FP32."""
+    judge = Judge(examined)
+
+    def judge_pair(tenant: int, column: int) -> Agreement:
+        network, used = examined[tenant].network, space.device.accelerators[column]
+        if used.kind is Kind.CPU and (used.precision == "fp32" or network.quantised):
+            return judge.same(tenant)
+        engine = factory.load(tenant, column, space.device.cores)
+        try:
+            found = judge.agreement(tenant, lambda given: outputs_of(engine, network, given))
+        finally:
+            engine.close()
+        method, count = factory.calibration(tenant, column)
+        return replace(found, calibration=method, calibrated_on=count)
+
+    return judge_pair
+
+
+def judge_copies(
+    space: ConfigurationSpace, examined: Sequence[Examined], cache: Path
+) -> Callable[[int, int], Agreement]:
+    """Return a function that judges a pair of a simulated board on this processor."""
+    judge = Judge(examined)
+
+    def judge_pair(tenant: int, column: int) -> Agreement:
+        precision = space.device.accelerators[column].precision
+        return emulated(judge, tenant, examined[tenant], precision, cache)
+
+    return judge_pair
+
+
+def below(
+    space: ConfigurationSpace, agreements: Mapping[Pair, Agreement], limit: float
+) -> dict[Pair, NetworkError]:
+    """Return why the pairs that break the limit on agreement are no choice."""
+    return {
+        pair: NetworkError(
+            f"its answers agree with FP32 only to {each.describe()}, below min_agreement={limit:g}"
+        )
+        for pair, each in agreements.items()
+        if not each.keeps(limit)
+    }
+
+
+def without(space: ConfigurationSpace, errors: Mapping[Pair, NetworkError]) -> ConfigurationSpace:
+    """Return the space without these pairs, and tell each reason once.
+
+    Raises:
+        OptionError: nothing is left that can serve a network.
+    """
+    names, accelerators = space.workload.names, space.device.accelerator_names
+    reasons: dict[tuple[int, str], list[str]] = {}
+    for (tenant, column), error in errors.items():
+        reasons.setdefault((tenant, str(error)), []).append(accelerators[column])
+    for (tenant, reason), columns in reasons.items():
+        logger.warning("without %s for %s: %s", ", ".join(columns), names[tenant], reason)
+    unavailable = space.unavailable | set(errors)
+    for tenant, name in enumerate(names):
+        if all((tenant, column) in unavailable for column in range(space.shape[1])):
+            raise OptionError(f"{name} cannot be served here: {_last(errors, tenant)}")
+    return replace(space, unavailable=unavailable)
+
+
+def _last(errors: Mapping[Pair, NetworkError], tenant: int) -> str:
+    reasons: Iterable[str] = dict.fromkeys(
+        str(error) for (owner, _), error in errors.items() if owner == tenant
+    )
+    return "; ".join(reasons) or "no accelerator is left"
