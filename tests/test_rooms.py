@@ -11,6 +11,7 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 
 ROOMS = {
+    "envs.accuracy",
     "envs.belief",
     "envs.catalog",
     "envs.graph",

@@ -177,11 +177,14 @@ def without(space: ConfigurationSpace, errors: Mapping[Pair, NetworkError]) -> C
         OptionError: nothing is left that can serve a network.
     """
     names, accelerators = space.workload.names, space.device.accelerator_names
-    reasons: dict[tuple[int, str], list[str]] = {}
-    for (tenant, column), error in errors.items():
-        reasons.setdefault((tenant, str(error)), []).append(accelerators[column])
-    for (tenant, reason), columns in reasons.items():
-        logger.warning("without %s for %s: %s", ", ".join(columns), names[tenant], reason)
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for (tenant, column), error in sorted(errors.items()):
+        columns = reasons.setdefault(str(error), {})
+        columns.setdefault(names[tenant], []).append(accelerators[column])
+    for reason, columns in reasons.items():
+        for used in dict.fromkeys(map(tuple, columns.values())):
+            owners = [name for name, each in columns.items() if tuple(each) == used]
+            logger.warning("without %s for %s: %s", ", ".join(used), ", ".join(owners), reason)
     unavailable = space.unavailable | set(errors)
     for tenant, name in enumerate(names):
         if all((tenant, column) in unavailable for column in range(space.shape[1])):

@@ -1,9 +1,8 @@
 """The one way to a device: `open_device` reads options and returns a device ready to measure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,7 @@ class Device(Closing):
     model_at: ModelAt
     candidates: Placements | None = None
     remarks: Callable[[], list[str]] = list
-    agreements: Agreements = MappingProxyType({})
+    agreements: Agreements = field(default_factory=dict)
     min_agreement: float = 0.0
 
     @property

@@ -186,24 +186,25 @@ def _live(
     """
     on_gpu = serve.runtime == "tensorrt"
     networks, layers = _read(serve)
-    serve.space(device, networks).default()  # an empty space fails here, before a network is run
-    examined = examined_networks(serve, serve.paths, networks)
-    space = serve.space(device, [each.network for each in examined])
-    space = without(space, no_choice(space, examined, serve.allow_uncalibrated))
-    space.default()
+    space = serve.space(device, networks)
+    space.default()  # an empty space fails here, before a network is run
     engines = _precisions(device)
+    mode = (lambda: serve.mode or read_power_mode()) if on_gpu else None
     with contextlib.ExitStack() as undo:
-        factory = factory_of(space, [each.calibrating for each in examined])
-        undo.callback(factory.close)
         sensor = probe_sensor(serve.sensor, on_gpu=on_gpu)
         undo.callback(sensor.close)
         limit = Objective((), math.inf if demands.power_w is None else demands.power_w)
         limit.check_measurable(
             sensor.has_power, "no power is measured here (a sensor is missing or unreadable)"
         )
-        mode = (lambda: serve.mode or read_power_mode()) if on_gpu else None
         if demands.needs_model:
             models_of(space, layers, serve.board, mode, engines)(rates_of(space))
+        examined = examined_networks(serve, serve.paths, networks)
+        space = serve.space(device, [each.network for each in examined])
+        space = without(space, no_choice(space, examined, serve.allow_uncalibrated))
+        space.default()
+        factory = factory_of(space, [each.calibrating for each in examined])
+        undo.callback(factory.close)
         space = without(space, prepare(factory))
         space = replace(space, unjudged=unjudged_pairs(space, examined))
         judge_pair = judge_engines(space, examined, factory)

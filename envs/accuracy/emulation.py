@@ -21,6 +21,9 @@ from envs.spec import Agreement
 
 logger = logging.getLogger(__name__)
 
+#: Part of the key of what is kept: another one wherever agreement is computed otherwise.
+FORMAT = 1
+
 
 def emulated(
     judge: Judge, tenant: int, examined: Examined, precision: str, cache: Path
@@ -42,7 +45,7 @@ def emulated(
     network, samples = examined.network, examined.calibrating
     if precision == "fp32" or (network.quantised and precision == "int8"):
         return judge.same(tenant)
-    key = f"{network.sha256} {precision} {examined.judging.sha256}"
+    key = f"{FORMAT} {network.sha256} {precision} {examined.judging.sha256}"
     path = cache / f"agreement-{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
     if (kept := _kept(path)) is not None:
         return kept

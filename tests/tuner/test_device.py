@@ -70,12 +70,18 @@ def test_every_runtime_opens_by_name_and_measures(
 def test_a_gpu_and_its_dlas_are_accelerators(small_onnx: Path) -> None:
     with stand_ins(), open_device(small_onnx, runtime="tensorrt", **QUICK) as device:
         assert device.space.device.accelerator_names == ("cuda", "tensor", "dla0", "dla1")
-        outcome = device.measure({"tensor": (2, 4), "dla0": (1, 1)}, window_s=0.1)
+        outcome = device.measure({"tensor": (2, 4), "cuda": (1, 1)}, window_s=0.1)
         assert isinstance(outcome, Measurement)
         assert outcome.origin is Origin.MEASURED
     with (
         stand_ins(),
-        open_device(small_onnx, runtime="tensorrt", accelerators=["dla1"], **QUICK) as device,
+        open_device(
+            small_onnx,
+            runtime="tensorrt",
+            accelerators=["dla1"],
+            allow_uncalibrated=True,
+            **QUICK,
+        ) as device,
     ):
         assert [each.kind for each in device.space.device.accelerators] == [Kind.DLA]
 
@@ -98,7 +104,8 @@ def test_an_engine_that_cannot_be_built_leaves_its_accelerator_out(
 ) -> None:
     broken = {(0, 1): NetworkError("no INT8 here")}
     monkeypatch.setattr(OnnxEngineFactory, "prepare", lambda factory: broken)
-    with caplog.at_level(logging.WARNING), open_device(small_onnx, **QUICK) as device:
+    options = QUICK | {"allow_uncalibrated": True}
+    with caplog.at_level(logging.WARNING), open_device(small_onnx, **options) as device:
         assert [record.getMessage() for record in caplog.records] == [
             "without cpu_int8 for small: no INT8 here"
         ]
@@ -109,7 +116,7 @@ def test_an_engine_that_cannot_be_built_leaves_its_accelerator_out(
         assert outcome.kind is FailureKind.INVALID
     broken[0, 0] = NetworkError("no FP32 either")
     with pytest.raises(OptionError, match=r"small cannot be served here.*no FP32 either"):
-        open_device(small_onnx, **QUICK)
+        open_device(small_onnx, **options)
 
 
 @pytest.mark.parametrize("runtime", ["simulated", "onnxruntime"])
@@ -117,7 +124,8 @@ def test_three_networks_are_more_than_can_be_listed(
     runtime: str, small_onnx: Path, other_onnx: Path
 ) -> None:
     paths = [small_onnx, other_onnx, small_onnx]
-    with open_device(paths, runtime=runtime, rate_ips=[math.inf, 20.0, math.inf]) as device:
+    rates = [math.inf, 20.0, math.inf]
+    with open_device(paths, runtime=runtime, rate_ips=rates, allow_uncalibrated=True) as device:
         assert not device.space.enumerable
         assert device.space.workload.names == ("small", "other", "small_2")
         problem = device.problem(Objective((500.0, 500.0, 500.0)))

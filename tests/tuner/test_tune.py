@@ -122,7 +122,8 @@ def test_three_networks_share_this_computer(small_onnx: Path, other_onnx: Path) 
     result = tune("--network", small_onnx, other_onnx, small_onnx, "--measurements", 3)
     assert result.returncode == 0, result.stderr
     assert "  small_2: " in result.stdout
-    assert result.stderr == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("without cpu_int8 for small, other, small_2: INT8 needs samples")
 
 
 def test_the_shipped_policy_is_whole() -> None:
@@ -218,7 +219,7 @@ def test_what_cannot_be_tuned_gets_one_sentence(small_onnx: Path, tmp_path: Path
         (("--network", dynamic(tmp_path / "dynamic.onnx")), "dynamic"),
         (
             ("--network", fixed(tmp_path / "fixed.onnx")),
-            "the batch is not the one the network was exported with",
+            "the batch is not the only one",
         ),
         (("--network", small_onnx, "--p99-ms", 1, 2), "2 values for 1 tenants"),
         (

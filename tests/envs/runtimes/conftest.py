@@ -33,7 +33,7 @@ def expected(factory: StreamedFactory, samples: list[np.ndarray]) -> np.ndarray:
     """Return the answers of the graph and of its quantised copy, [accelerator, sample, class]."""
     sessions = [
         onnxruntime.InferenceSession(
-            str(factory.path(0, accelerator)), providers=["CPUExecutionProvider"]
+            str(factory.file(0, accelerator).path), providers=["CPUExecutionProvider"]
         )
         for accelerator in (0, 1)
     ]

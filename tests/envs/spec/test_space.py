@@ -171,9 +171,7 @@ def test_an_accelerator_without_an_engine_is_not_offered() -> None:
     assert "net0 on cpu_fp32" in reason(world, UNAVAILABLE)
     assert (world.catalogue[:, 0, 0] == 0).all()
     assert world.default() == Configuration.of(rows[1])
-    with pytest.raises(
-        ConfigurationError, match="no engine, or none with right answers, for net0 on cpu_fp32"
-    ):
+    with pytest.raises(ConfigurationError, match="none with right answers, for net0 on cpu_fp32"):
         world.check(Configuration.of(rows[0]))
     nowhere = replace(world, unavailable=frozenset({(0, 0), (0, 1)}))
     for ask in (nowhere.default, lambda: nowhere.catalogue):
