@@ -89,7 +89,9 @@ def folder(
     """Work in a folder with what the README takes for granted: two networks and a client."""
     shutil.copy(small_onnx, tmp_path / "a.onnx")
     shutil.copy(other_onnx, tmp_path / "b.onnx")
-    (tmp_path / "app.py").write_text("import threading\ndef main(submit):\n    threading.Event().wait()\n")
+    (tmp_path / "app.py").write_text(
+        "import threading\ndef main(submit):\n    threading.Event().wait()\n"
+    )
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from envs.runtimes.onnxruntime.quantization import quantized
 from onnx import TensorProto, helper, numpy_helper
 
+from envs.accuracy.store import quantized
 from envs.errors import NetworkError
 from envs.graph.layers import read_network_and_layers
 from envs.graph.onnx_file import MAX_CALLS

@@ -7,8 +7,8 @@ from typing import Any
 
 import onnx
 import pytest
-from envs.runtimes.tensorrt.precision import to_fp16
 
+from envs.accuracy.half import to_fp16
 from envs.errors import ConfigurationError, NetworkError
 from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from envs.runtimes.tensorrt.precision import QDQ_OPSET, demand_fp32, quantize, to_fp16
 
+from envs.accuracy.half import demand_fp32, to_fp16
 from envs.catalog.architectures import build as architecture
 from envs.errors import NetworkError
 from envs.graph.reading import read_network
 from envs.runtimes.tensorrt.graph import for_dla, with_batch
-from envs.runtimes.tensorrt.ranges import activation_ranges
+from envs.runtimes.tensorrt.ranges import QDQ_OPSET, activation_ranges, quantize
 from envs.spec import Network
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, tail, values
 

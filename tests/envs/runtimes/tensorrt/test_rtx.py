@@ -7,12 +7,13 @@ from typing import Any
 
 import onnx
 import pytest
-from envs.runtimes.tensorrt.precision import quantize, to_fp16
 
+from envs.accuracy.half import to_fp16
 from envs.catalog.architectures import build as architecture
 from envs.graph.reading import read_network
 from envs.runtimes.tensorrt.build import build
 from envs.runtimes.tensorrt.graph import for_dla
+from envs.runtimes.tensorrt.ranges import quantize
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import ConfigurationFailed, FailureKind, Kind, Network

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from envs.runtimes.onnxruntime.quantization import quantized
 
+from envs.accuracy.store import quantized
 from envs.catalog.architectures import write
 from envs.errors import NetworkError, StorageError
 from envs.graph.reading import read_network
