@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from envs.errors import NetworkError
+from envs.graph.equivalents import einsum_contracted, plain
 from envs.graph.onnx_file import subgraphs
 
 Shapes = dict[str, tuple[int, ...]]
@@ -14,7 +15,10 @@ Shapes = dict[str, tuple[int, ...]]
 FP32_BYTES = 4
 
 #: Operators that multiply and accumulate.
-MULTIPLYING = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+MULTIPLYING = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "Attention"})
+
+#: Those that multiply matrices.
+PRODUCTS = frozenset({"Gemm", "MatMul", "Einsum", "Attention"})
 
 RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
@@ -56,7 +60,7 @@ def needed_tensors(graph: Any, nodes: list[Any]) -> set[str]:
     results = {name for node in nodes for name in node.output if name} & read
     operands = {
         name
-        for node in nodes
+        for node in map(plain, nodes)
         if node.op_type in MULTIPLYING | RECURRENT
         for name in node.input[:3]
         if name
@@ -89,28 +93,36 @@ def macs(node: Any, shapes: Shapes) -> int:
     Raises:
         NetworkError: they depend on the data, or a shape is unknown.
     """
-    if any(inner.op_type in MULTIPLYING for graph in subgraphs(node) for inner in graph.node):
+    if any(
+        plain(inner).op_type in MULTIPLYING for graph in subgraphs(node) for inner in graph.node
+    ):
         raise NetworkError(
             f"{node.op_type} {node.name!r} runs layers inside a branch or loop, "
             "so that their cost depends on the data"
         )
+    node = plain(node)
     if node.op_type not in MULTIPLYING or node.domain not in ("", "ai.onnx"):
         return 0
-    for name in node.input[:2]:
+    for name in filter(None, node.input[:2]):
         if name not in shapes:
             raise NetworkError(f"the shape of tensor {name!r} is unknown")
-    left, right, result = shapes[node.input[0]], shapes[node.input[1]], shapes[node.output[0]]
+    read, result = [shapes[name] for name in node.input[:2] if name], shapes[node.output[0]]
+    left = read[0]
     # Weights [out, channels / groups, *kernel]: each result is a sum over all but the first axis.
     if node.op_type == "Conv":
-        return math.prod(result) * math.prod(right[1:])
+        return math.prod(result) * math.prod(read[1][1:])
     # Weights [channels, out / groups, *kernel]: each input is multiplied by all but the first axis.
     if node.op_type == "ConvTranspose":
-        return math.prod(left) * math.prod(right[1:])
-    if node.op_type == "Gemm" and any(
-        attribute.name == "transA" and attribute.i for attribute in node.attribute
-    ):
-        return math.prod(result) * left[0]
-    return math.prod(result) * left[-1]
+        return math.prod(left) * math.prod(read[1][1:])
+    if node.op_type == "Einsum":
+        if len(node.input) < 2:
+            return 0
+        return math.prod(result) * einsum_contracted(node, [shapes[name] for name in node.input])
+    # Queries [..., length, width] and keys: products with the keys, then with the values.
+    if node.op_type == "Attention":
+        return (math.prod(left) + math.prod(result)) * read[-1][-2]
+    is_turned = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+    return math.prod(result) * left[-2 if is_turned else -1]
 
 
 def weight_bytes(graph: Any, float_types: frozenset[int]) -> int:

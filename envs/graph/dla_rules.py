@@ -24,7 +24,7 @@ def supports(step: Operation) -> bool:
     """Return True if a DLA runs this operation; free operations become part of their neighbours."""
     if step.op_type in FREE:
         return True
-    rule = _RULES.get(step.op_type)
+    rule = None if step.foreign else _RULES.get(step.op_type)
     return rule is not None and rule(step)
 
 

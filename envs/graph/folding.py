@@ -94,8 +94,13 @@ def runtime_shapes(model: Any, names: list[str]) -> Shapes:
         LoadingError: ONNX Runtime cannot load the model.
         DependencyError: onnxruntime is not installed.
     """
-    asked = _with_outputs(_without_weights(model), names)
-    return known_shapes(_loaded(asked, fold=False).graph.output)
+    session = _loaded(_with_outputs(_without_weights(model), names))
+    # An unknown number of axes looks like a single number there: neither is taken.
+    return {
+        output.name: tuple(output.shape)
+        for output in session.get_outputs()
+        if output.shape and all(isinstance(size, int) for size in output.shape)
+    }
 
 
 def known_shapes(values: Any) -> Shapes:
@@ -126,7 +131,11 @@ def _constants(model: Any) -> dict[str, Any]:
     results = {name for node in model.graph.node for name in node.output if name}
     conditions = [node.input[0] for node in model.graph.node if node.op_type == "If"]
     # ONNX Runtime keeps what it calculated for a condition only if it is an output.
-    saved = _loaded(_with_outputs(_without_weights(model), conditions), fold=True)
+    asked = _with_outputs(_without_weights(model), conditions)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "folded.onnx"
+        _loaded(asked, target)
+        saved = optional_import("onnx", "networks").load(str(target))
     return {each.name: each for each in saved.graph.initializer if each.name in results}
 
 
@@ -195,29 +204,26 @@ def has_values(tensor: Any) -> bool:
     )
 
 
-def _loaded(model: Any, fold: bool) -> Any:
-    """Return the ModelProto that ONNX Runtime makes of a model."""
-    onnx = optional_import("onnx", "networks")
+def _loaded(model: Any, folded: Path | None = None) -> Any:
+    """Return a session of ONNX Runtime; it writes the folded model, if it is told where."""
     onnxruntime = optional_import("onnxruntime", "networks")
     levels = onnxruntime.GraphOptimizationLevel
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised; without this they are printed too
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.graph_optimization_level = levels.ORT_ENABLE_BASIC if fold else levels.ORT_DISABLE_ALL
-    options.add_session_config_entry(
-        "optimization.constant_folding_max_output_size_in_bytes", str(MAX_FOLDED_BYTES)
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "saved.onnx"
-        options.optimized_model_filepath = str(target)
-        try:
-            # From memory, so that it looks for no other file.
-            onnxruntime.InferenceSession(
-                model.SerializeToString(),
-                options,
-                providers=["CPUExecutionProvider"],
-                disabled_optimizers=OTHER_OPTIMIZERS,
-            )
-        except Exception as error:  # the errors of ONNX Runtime have no common base
-            raise LoadingError(one_line(error, 400)) from error
-        return onnx.load(str(target))
+    options.graph_optimization_level = levels.ORT_DISABLE_ALL
+    if folded is not None:
+        options.graph_optimization_level = levels.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(folded)
+        options.add_session_config_entry(
+            "optimization.constant_folding_max_output_size_in_bytes", str(MAX_FOLDED_BYTES)
+        )
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(),  # from memory, so that it looks for no other file
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=OTHER_OPTIMIZERS,
+        )
+    except Exception as error:  # the errors of ONNX Runtime have no common base
+        raise LoadingError(one_line(error, 400)) from error

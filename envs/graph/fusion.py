@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.graph.cost import MULTIPLYING, RECURRENT, SHAPE_ONLY, computed_nodes, macs
+from envs.graph.equivalents import plain
 from envs.graph.shapes import ShapedGraph
 from envs.optional import optional_import
 
@@ -75,6 +76,7 @@ class Operation:
         is_activation: for each input, True if it depends on the network's input, else a weight.
         output_shape: shape of the first output.
         macs: multiply-accumulates at the batch of the shapes.
+        foreign: True if it stands for a quantised or fused operator of ONNX Runtime's own.
     """
 
     op_type: str
@@ -85,6 +87,7 @@ class Operation:
     is_activation: tuple[bool, ...]
     output_shape: Shape
     macs: int
+    foreign: bool = False
 
     def shape_of(self, position: int) -> Shape:
         """Return the shape of an input; () if it is unknown."""
@@ -100,19 +103,23 @@ def operations(graph: ShapedGraph) -> list[Operation]:
     value = optional_import("onnx.helper", "networks").get_attribute_value
     nodes = computed_nodes(graph.graph, graph.inputs)
     activations = {*graph.inputs, *(name for node in nodes for name in node.output if name)}
-    return [
-        Operation(
-            op_type=_full_op_type(node),
-            attributes={attribute.name: value(attribute) for attribute in node.attribute},
-            reads=tuple(dict.fromkeys(name for name in node.input if name in activations)),
-            outputs=tuple(filter(None, node.output)),
-            input_shapes=tuple(graph.shapes.get(name) for name in node.input),
-            is_activation=tuple(name in activations for name in node.input),
-            output_shape=graph.shapes[next(filter(None, node.output))],
-            macs=macs(node, graph.shapes) + _recurrent_macs(node, graph.shapes),
+    steps = []
+    for node in nodes:
+        simple = plain(node)
+        steps.append(
+            Operation(
+                op_type=_full_op_type(simple),
+                attributes={attribute.name: value(attribute) for attribute in simple.attribute},
+                reads=tuple(dict.fromkeys(name for name in node.input if name in activations)),
+                outputs=tuple(filter(None, node.output)),
+                input_shapes=tuple(graph.shapes.get(name) for name in simple.input),
+                is_activation=tuple(name in activations for name in simple.input),
+                output_shape=graph.shapes[next(filter(None, node.output))],
+                macs=macs(node, graph.shapes) + _recurrent_macs(node, graph.shapes),
+                foreign=simple is not node,
+            )
         )
-        for node in nodes
-    ]
+    return steps
 
 
 def _full_op_type(node: Any) -> str:

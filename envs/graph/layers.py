@@ -8,7 +8,7 @@ import numpy as np
 
 from envs.errors import NetworkError
 from envs.graph import dla_rules
-from envs.graph.cost import MULTIPLYING, RECURRENT
+from envs.graph.cost import MULTIPLYING, PRODUCTS, RECURRENT
 from envs.graph.fusion import NORMALIZING, Operation, fuse, operations
 from envs.graph.layer_table import LAYER_KINDS, LayerTable
 from envs.graph.reading import describe, read_graph
@@ -99,7 +99,7 @@ def _kind(head: Operation) -> str:
         return "pool"
     if head.op_type not in MULTIPLYING:
         return "elementwise"
-    if head.op_type in ("Gemm", "MatMul"):
+    if head.op_type in PRODUCTS:
         return "matmul"
     if head.attributes.get("group", 1) == 1:
         return "conv"

@@ -78,6 +78,8 @@ def shape_graph(model: Any, path: Path) -> ShapedGraph:
     if model.functions:
         model = optional_import("onnx.inliner", "networks").inline_local_functions(model)
     kind, quantised = float_type(model), bool(number_types(model).quantised)
+    if quantised:  # its weights are integers
+        float_types |= {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
     load_weights(model, path, MAX_KEPT_ELEMENTS)
     _drop_values(model, float_types, drop_output_batch=fixed_batch is None)
     constant = _constant_outputs(model.graph, names)
