@@ -2,19 +2,14 @@
 
 import hashlib
 import math
-import re
 import threading
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from envs.errors import NetworkError, one_line
-from envs.files import sha256_of
+from envs.graph.external_data import digest_of, files_of, load_tensors
 from envs.optional import optional_import
-
-#: A location with this text makes ONNX Runtime read the offset as a memory address (onnxruntime,
-#: tensorprotoutils.h); older versions accept it from a file.
-MEMORY = "_ORT_MEM_ADDR_"
 
 #: Most nodes after every call of a local function is replaced, and how deep calls may go: a few
 #: functions that each call the next ten times make more nodes than any memory holds.
@@ -68,7 +63,7 @@ def open_model(path: Path) -> tuple[Any, str, bytes | None]:
     _refuse_training(model, path)
     external = external_files(model, path)
     for location in external:
-        digest.update(_digest(location, path))
+        digest.update(digest_of(location, path))
     return model, digest.hexdigest(), None if external else content
 
 
@@ -84,29 +79,13 @@ def read_whole(path: Path) -> Any:
 
 
 def load_weights(model: Any, path: Path, max_elements: float = math.inf) -> None:
-    """Take weights that lie in other files into a ModelProto.
+    """Take weights that lie in other files into a ModelProto; `load_tensors` says more."""
+    load_tensors(_tensors(model), path, max_elements)
 
-    Args:
-        model: the ModelProto, from `open_model`, which has checked where its weights lie.
-        path: its file.
-        max_elements: a tensor with more elements stays where it is.
 
-    Raises:
-        NetworkError: such a file cannot be read.
-    """
-    for tensor in _tensors(model):
-        if not tensor.external_data or math.prod(tensor.dims) > max_elements:
-            continue
-        entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
-        target = _target(entries.get("location", ""), path)
-        try:
-            with target.open("rb") as file:
-                file.seek(int(entries.get("offset", "0")))
-                tensor.raw_data = file.read(int(entries.get("length", "0")) or -1)
-        except OSError as error:
-            raise _unreadable(target, path, error) from error
-        tensor.ClearField("external_data")
-        tensor.ClearField("data_location")
+def external_files(model: Any, path: Path) -> list[Path]:
+    """Return the files that hold weights of a ModelProto; `files_of` says more."""
+    return files_of(_tensors(model), path)
 
 
 def check_model(model: Any, path: Path, content: bytes | None = None) -> None:
@@ -223,65 +202,6 @@ def _refuse_training(model: Any, path: Path) -> None:
         )
 
 
-def external_files(model: Any, path: Path) -> list[Path]:
-    """Return the files that hold the model's weights, sorted; all must lie in its folder.
-
-    As ONNX Runtime takes them (onnxruntime 1.31): a location is relative to the folder that the
-    path names, and may be a link; where it ends must lie below that folder, or below the folder in
-    which the model itself lies if its path is a link.
-
-    Raises:
-        NetworkError: a file lies elsewhere, is missing, or is too short.
-    """
-    folders = [path.parent.resolve(), path.resolve().parent]
-    found = set()
-    for tensor in _tensors(model):
-        for entry in tensor.external_data:
-            if entry.key != "location":
-                continue
-            # protobuf returns bytes for a text that is not UTF-8, here and in names of nodes.
-            location = str(entry.value)
-            posix, windows = PurePosixPath(location), PureWindowsPath(location)
-            target = _target(location, path)
-            unsafe = (
-                posix.anchor
-                or windows.root
-                or ".." in (*posix.parts, *windows.parts)
-                or "\0" in location
-                or MEMORY in location
-            )
-            if unsafe or not any(target.resolve().is_relative_to(folder) for folder in folders):
-                raise NetworkError(
-                    f"{path} keeps weights outside its own folder ({location!r}): "
-                    "put them beside it and save it again"
-                )
-            if not target.is_file():
-                raise NetworkError(
-                    f"{path} needs the file of weights {location!r}, which is missing: "
-                    "copy it beside the model"
-                )
-            found.add(target)
-            _check_extent(tensor, target, path)
-    return sorted(found)
-
-
-def _target(location: str, path: Path) -> Path:
-    return path.parent.resolve() / location
-
-
-def _check_extent(tensor: Any, target: Path, path: Path) -> None:
-    entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
-    offset, length = (entries.get(key, "0") for key in ("offset", "length"))
-    is_valid = len(entries) == len(tensor.external_data) and all(
-        re.fullmatch("[0-9]{1,18}", number) for number in (offset, length)
-    )
-    if not is_valid or int(offset) + int(length) > target.stat().st_size:
-        raise NetworkError(
-            f"{path} looks for weights beyond the end of {target.name!r}: "
-            "copy that file again, or export both again"
-        )
-
-
 def _tensors(model: Any) -> Iterator[Any]:
     for graph in every_graph(model):
         attributes = [attribute for node in graph.node for attribute in node.attribute]
@@ -296,17 +216,3 @@ def _tensors(model: Any) -> Iterator[Any]:
         yield from getattr(graph, "initializer", ())
         for tensor in sparse:
             yield from (tensor.values, tensor.indices)
-
-
-def _digest(location: Path, path: Path) -> bytes:
-    try:
-        return sha256_of(location)
-    except OSError as error:
-        raise _unreadable(location, path, error) from error
-
-
-def _unreadable(location: Path, path: Path, error: OSError) -> NetworkError:
-    return NetworkError(
-        f"{path} needs {location.name}, which cannot be read ({error.strerror or error}): "
-        "make it readable"
-    )
