@@ -9,6 +9,7 @@ from envs.errors import OptionError
 from envs.optional import optional_import
 from tuner.console import exit_code, show_log
 from tuner.options import shipped
+from tuner.overrides import quoted_overrides
 
 CONF = shipped("conf")
 
@@ -50,6 +51,8 @@ def _run(config_name: str, options: type[Options], task: Callable[[Options], int
             key = name.replace("-", "_")
             raise OptionError(f"{argument}: write {key}={value or 'VALUE'} (see --help)")
 
+    sys.argv[1:] = quoted_overrides(sys.argv[1:], _parser(hydra.errors))
+
     def main(config: Any) -> None:
         # Hydra would report an error of the task in two lines, so it only sees the exit.
         if code := exit_code(lambda: task(_options_of(config, omegaconf))):
@@ -67,6 +70,20 @@ def _run(config_name: str, options: type[Options], task: Callable[[Options], int
         first = dict.fromkeys(each.splitlines()[0].rstrip(".") for each in lines if each)
         raise OptionError(f"{': '.join(first)} (see --help)") from error
     return 0
+
+
+def _parser(errors: Any) -> Callable[[str], bool]:
+    """Return a function that tells whether Hydra reads an override as one value."""
+    grammar = optional_import("hydra.core.override_parser.overrides_parser", "train")
+    parser = grammar.OverridesParser.create()
+
+    def parses(override: str) -> bool:
+        try:
+            return not parser.parse_override(override).is_sweep_override()
+        except errors.HydraException:
+            return False
+
+    return parses
 
 
 def _writable(node: Any, conf: Any) -> Any:

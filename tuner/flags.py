@@ -64,6 +64,7 @@ def read_flags(
         allow_abbrev=False,
     )
     flags = _add_flags(parser, parser, kind, hidden, {})
+    arguments = [_named_file(each, flags) for each in arguments]
     for argument in arguments:
         _check_old_style(argument, flags)
     given, unknown = parser.parse_known_args(arguments)
@@ -150,8 +151,24 @@ def _built(kind: type[Options], given: dict[str, Any], hidden: Collection[str]) 
     return kind(**values)
 
 
+def _named_file(argument: str, flags: dict[str, str]) -> str:
+    """Return `./-x.onnx` for the file `-x.onnx`, which is no flag."""
+    known = argument.split("=")[0] in (*flags.values(), "-h", "--help")
+    return f"./{argument}" if argument[:1] == "-" and not known and is_file(argument) else argument
+
+
+def is_file(name: str) -> bool:
+    """Return True if there is a file of that name; any text may be asked for."""
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long, or with a zero byte
+        return False
+
+
 def _check_old_style(argument: str, flags: dict[str, str]) -> None:
     """Raise OptionError for `group.name=value` and for `[a,b]`, as earlier versions took them."""
+    if is_file(argument):
+        return
     key, equals, value = argument.partition("=")
     if argument.startswith("[") and argument.endswith("]"):
         words = shlex.join(each.strip() for each in argument[1:-1].split(","))
