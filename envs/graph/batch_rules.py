@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import NetworkError
-from envs.graph.cost import RECURRENT, Shapes
+from envs.graph.cost import RECURRENT, Shapes, needed_nodes
 from envs.graph.onnx_file import every_graph
 
 #: Names of inputs that carry something from one call to the next.
@@ -124,7 +124,7 @@ def check_recurrent(graph: Any, single: Shapes, doubled: Shapes, path: Path) -> 
     Raises:
         NetworkError: there is one; samples of a batch would be steps of one sequence.
     """
-    for node in graph.node:
+    for node in needed_nodes(graph):
         if node.op_type not in RECURRENT or any(
             attribute.name == "layout" and attribute.i for attribute in node.attribute
         ):

@@ -101,7 +101,8 @@ def check_model(model: Any, path: Path, content: bytes | None = None) -> None:
     """
     checker = optional_import("onnx.checker", "networks")
     try:
-        checker.check_model(_checkable(model, path) if content is None else content)
+        is_whole = content is not None and all(map(_has_shape, model.graph.output))
+        checker.check_model(content if is_whole else _checkable(model, path))
     except (checker.ValidationError, RuntimeError, ValueError) as error:
         raise NetworkError(
             f"{path} is not a valid ONNX model ({one_line(error)}): export it again"
@@ -109,9 +110,10 @@ def check_model(model: Any, path: Path, content: bytes | None = None) -> None:
 
 
 def _checkable(model: Any, path: Path) -> bytes:
-    """Return the model with inputs in place of weights in other files.
+    """Return the model as the checker takes it, which is stricter than ONNX Runtime.
 
-    `open_model` has checked those files; the checker takes no links, which ONNX Runtime takes.
+    Inputs take the place of weights in other files, which the checker refuses if they are links
+    (`open_model` has checked them), and outputs without a shape get one.
     """
     onnx = optional_import("onnx", "networks")
     copy = type(model)()
@@ -126,7 +128,15 @@ def _checkable(model: Any, path: Path) -> bytes:
     del copy.graph.initializer[:]
     copy.graph.initializer.extend(kept)
     load_weights(copy, path)  # of constants and branches, which are few
+    for value in copy.graph.output:
+        if not _has_shape(value):
+            value.type.tensor_type.shape.SetInParent()
     return bytes(copy.SerializeToString())
+
+
+def _has_shape(value: Any) -> bool:
+    is_tensor = value.type.WhichOneof("value") == "tensor_type"
+    return not is_tensor or value.type.tensor_type.HasField("shape")
 
 
 def graphs(graph: Any) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from envs.errors import NetworkError, one_line
 from envs.graph.batch_rules import check_batch, check_outputs, check_recurrent, served_inputs
-from envs.graph.cost import Shapes, computed_nodes, needed_nodes, needed_tensors, reads
+from envs.graph.cost import RECURRENT, Shapes, computed_nodes, needed_nodes, needed_tensors, reads
 from envs.graph.folding import LoadingError, folded, known_shapes, runtime_shapes
 from envs.graph.number_types import float_type, number_types
 from envs.graph.onnx_file import load_weights
@@ -96,9 +96,10 @@ def shape_graph(model: Any, path: Path) -> ShapedGraph:
         batched = [output.name for output in single.output if output.name not in shared]
         reason = check_outputs(shapes, others, batched, path)
     else:
-        shared = {
-            name for name in _constant_outputs(single, names) if shapes[name][:1] != (fixed_batch,)
-        }
+        constants = _constant_outputs(single, names)
+        shared = {name for name in constants if shapes[name][:1] != (fixed_batch,)}
+        if fixed_batch > 1:
+            _check_fixed_recurrent(model, names, fixed_batch, shapes, path)
     return ShapedGraph(
         graph=single,
         shapes=shapes,
@@ -130,9 +131,27 @@ def _drop_values(model: Any, float_types: frozenset[int], drop_output_batch: boo
             for field in ("raw_data", "float_data", "int32_data", "double_data"):
                 weight.ClearField(field)
     del model.graph.value_info[:]
-    for value in model.graph.output if drop_output_batch else ():
+    if drop_output_batch:
+        _forget_output_batch(model)
+
+
+def _forget_output_batch(model: Any) -> None:
+    for value in model.graph.output:
         if value.type.tensor_type.shape.dim:
             value.type.tensor_type.shape.dim[0].Clear()
+
+
+def _check_fixed_recurrent(
+    model: Any, inputs: list[str], batch: int, shapes: Shapes, path: Path
+) -> None:
+    """Refuse a recurrent layer along the first axis, as far as the file fits another size of it."""
+    if not any(node.op_type in RECURRENT for node in model.graph.node):
+        return
+    graph, others = model.graph, shapes
+    _forget_output_batch(model)
+    with contextlib.suppress(NetworkError):
+        graph, others = _shaped(model, inputs, 2 * batch, path, fold=False)
+    check_recurrent(graph, shapes, others, path)
 
 
 def _constant_outputs(graph: Any, inputs: list[str]) -> set[str]:
