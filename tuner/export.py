@@ -27,21 +27,25 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Optional
 
+from envs.accuracy.samples import Samples, read_samples
 from envs.errors import ConfigurationError, OptionError
+from envs.graph.binding import bound, parse_shapes, parse_values
 from envs.spec import available_cores, workload_of
 from tuner.exports.answers import Slot, placed, read_answer, read_slots
+from tuner.exports.calibrated import calibrated
 from tuner.exports.calibration import assigned
+from tuner.exports.checks import check_batches, check_no_cpu, check_ranges, check_types
 from tuner.exports.deepstream import export_deepstream
 from tuner.exports.engines import BuildOptions
 from tuner.exports.facts import read_for_export
 from tuner.exports.folder import Files, check_free, write_folder
 from tuner.exports.models import Model, models_of
 from tuner.exports.policy_onnx import export_policy
-from tuner.exports.readme import listed
+from tuner.exports.readme import listed, warnings
 from tuner.exports.triton import export_triton
 from tuner.exports.trtexec import export_trtexec
 from tuner.flags import run
-from tuner.options import ServeOptions, cache_folder, existing, reference_bundle, versions
+from tuner.options import ServeOptions, reference_bundle, versions
 from tuner.policy.bundle import load_bundle
 
 logger = logging.getLogger(__name__)
@@ -52,7 +56,9 @@ TARGETS = ("triton", "deepstream", "trtexec", "policy")
 PLACED = re.compile(r"(?:(.+):)?(\w+)=(\d+)x(\d+)", re.DOTALL)
 
 #: Options of serving that an export does not have.
-HIDDEN = frozenset(each.name for each in fields(ServeOptions)) - {"network", "cores"}
+HIDDEN = frozenset(each.name for each in fields(ServeOptions)) - {
+    *("network", "samples", "allow_uncalibrated", "shape", "fix", "cores", "cache")
+}
 
 
 @dataclass(frozen=True)
@@ -107,18 +113,18 @@ def export(options: ExportCommand) -> None:
     check_free(out, options.overwrite)  # before the work, not after it
     manifest: dict[str, Any] = {"target": options.target, "versions": versions()}
     if options.target == "policy":
-        if options.calibration:
-            raise OptionError("calibration has no meaning for target=policy: leave it out")
+        _refuse_calibration(options)
         bundle = load_bundle(options.bundle or reference_bundle())
         write_folder(out, export_policy(bundle), manifest, options.overwrite)
         print(f"wrote {out}: policy.onnx")
         return
     build = build_options(options)
     models = configured(options)
-    shared = assigned(options.calibration, len(options.serve.network), models, build)
-    build = replace(build, calibration=shared)
+    build = with_ranges(options, models, build)
     files = files_of(options, models, build)
     write_folder(out, files, manifest | described(models, build), options.overwrite)
+    for warning in warnings(models, build):
+        logger.warning("%s", warning)
     print(
         f"wrote {out}: {len(models)} {'model' if len(models) == 1 else 'models'}\n{listed(models)}"
         f"\nwhat to do with it is in {out / 'README.txt'}"
@@ -128,6 +134,8 @@ def export(options: ExportCommand) -> None:
 def build_options(options: ExportCommand) -> BuildOptions:
     """Return the build options; OptionError names a wrong one."""
     given, networks = options.calibration, options.serve.network
+    if given and options.serve.samples:
+        raise OptionError("calibration and samples are both given: leave one out")
     if len(given) > len(networks):
         raise OptionError(
             f"calibration has {len(given)} files for {len(networks)} networks: give one for each"
@@ -141,6 +149,47 @@ def build_options(options: ExportCommand) -> BuildOptions:
     )
 
 
+def _refuse_calibration(options: ExportCommand) -> None:
+    for key, value in (("calibration", options.calibration), ("samples", options.serve.samples)):
+        if value:
+            raise OptionError(f"{key} has no meaning for target=policy: leave it out")
+
+
+def with_ranges(options: ExportCommand, models: list[Model], build: BuildOptions) -> BuildOptions:
+    """Return the build options with the INT8 ranges of every model that needs some.
+
+    Raises:
+        OptionError: a calibration file would not be used, samples do not fit their network, or a
+            model has neither.
+        NetworkError: an accelerator cannot run a file, a network cannot be quantised, or its
+            batches are no batches.
+    """
+    serve = options.serve
+    if options.target != "triton":
+        check_no_cpu(str(options.target), models)
+    check_types(models, build)
+    files = assigned(options.calibration, len(serve.network), models, build)
+    build = replace(build, calibration=files)
+    samples = read_all_samples(serve.samples or [], models)
+    check_batches(models, samples)
+    wanting = [model for model in models if build.needs_ranges(model)]
+    if samples and not wanting:
+        logger.warning("samples calibrate INT8, and no model of this configuration needs that")
+    if not samples:
+        check_ranges(models, build, serve.allow_uncalibrated)
+    ranges = calibrated(wanting, samples, build.strongly_typed, serve.cache_path)
+    return replace(build, calibrated=ranges)
+
+
+def read_all_samples(files: Sequence[str], models: list[Model]) -> list[Samples | None]:
+    """Return the samples of each tenant, [T]; None for one that no model serves."""
+    networks = {model.position: model.network for model in models}
+    return [
+        read_samples(file, networks[tenant]) if tenant in networks else None
+        for tenant, file in enumerate(files)
+    ]
+
+
 def configured(options: ExportCommand) -> list[Model]:
     """Return the models of the configuration that was given, checked."""
     if (options.answer is None) == (options.configuration is None):
@@ -148,7 +197,10 @@ def configured(options: ExportCommand) -> list[Model]:
             "give either answer, a file that python -m tuner.tune wrote, or configuration"
         )
     slots = given_slots(options)
-    paths = existing(options.serve.network)
+    serve = options.serve
+    serve.check()
+    shapes, values = parse_shapes(serve.shape or []), parse_values(serve.fix or [])
+    paths = [bound(path, shapes, values, serve.cache_path) for path in serve.paths]
     read = [read_for_export(path) for path in paths]
     space, configuration = placed(slots, workload_of([network for network, _ in read]))
     return models_of(space, configuration, paths, [facts for _, facts in read])
@@ -192,7 +244,7 @@ def files_of(options: ExportCommand, models: list[Model], build: BuildOptions) -
             build,
             options.max_wait_ms,
             options.serve.cores or available_cores(),
-            cache_folder(),
+            options.serve.cache_path,
         )
     return (
         export_deepstream(models, build)
@@ -214,10 +266,21 @@ def described(models: list[Model], build: BuildOptions) -> dict[str, Any]:
                 "precision": build.precision(model),
                 "instances": model.instances,
                 "batch": model.batch,
+                "calibration": described_ranges(model, build),
             }
             for model in models
         ],
+        "warnings": warnings(models, build),
     }
+
+
+def described_ranges(model: Model, build: BuildOptions) -> str:
+    """Return where the INT8 ranges of a model come from; empty if it needs none."""
+    if not build.needs_ranges(model):
+        return ""
+    if model.name in build.calibrated:
+        return build.calibrated[model.name].describe()
+    return f"{build.calibration_of(model.position)}" if build.has_ranges(model) else "invented data"
 
 
 if __name__ == "__main__":

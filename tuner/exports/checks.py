@@ -4,12 +4,18 @@ Sources: TensorRT documentation, "Working with Quantized Types" (symmetric INT8 
 with DLA" (FP16 and INT8 alone), "Support Matrix" (BF16 from TensorRT 9 on).
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 
+from envs.accuracy.batching import batched
+from envs.accuracy.reference import session_of
+from envs.accuracy.samples import Samples
 from envs.errors import NetworkError, OptionError
 from envs.graph.number_types import QDQ
 from tuner.exports.engines import BuildOptions
 from tuner.exports.models import Model
+
+logger = logging.getLogger(__name__)
 
 
 def check_no_cpu(target: str, models: Iterable[Model]) -> None:
@@ -28,6 +34,51 @@ def check_types(models: Iterable[Model], build: BuildOptions) -> None:
         reason = _refusal(model, build)
         if reason:
             raise NetworkError(f"{str(model.path)!r}: {reason}")
+
+
+def check_ranges(models: Iterable[Model], build: BuildOptions, allow_uncalibrated: bool) -> None:
+    """Raise an OptionError if an INT8 model has no calibration, unless that is allowed."""
+    for model in models:
+        if allow_uncalibrated or build.has_ranges(model):
+            continue
+        remedies = ["--samples FILE with inputs of the network"]
+        if model.dla_core is not None:
+            remedies.append("--dla-precision fp16")
+        remedies.append("--allow-uncalibrated for INT8 that is right for speed, wrong for answers")
+        raise OptionError(
+            f"samples: {model.tenant!a} on {model.accelerator.name} is INT8 and nothing calibrates"
+            f" it: give {', or '.join(remedies)}"
+        )
+
+
+def check_batches(models: Sequence[Model], samples: Sequence[Samples | None]) -> None:
+    """Check that batches of each network are batches, and that this processor can load its own.
+
+    Args:
+        models: all models.
+        samples: [T] of the user, or empty.
+
+    Raises:
+        NetworkError: answers depend on what else is in the batch, or a network for a processor
+            cannot be loaded.
+    """
+    for position in sorted({model.position for model in models}):
+        found = [model for model in models if model.position == position]
+        first, is_hosted = found[0], any(model.on_cpu for model in found)
+        is_batched = any(model.batch > 1 for model in found) and first.facts.free_batch
+        if first.facts.unshaped or not (is_hosted or is_batched):
+            continue
+        try:
+            session = session_of(first.path, str(first.path))
+        except NetworkError as error:
+            if is_hosted:
+                raise
+            logger.warning("nobody checked that batches of %s are batches: %s", first.path, error)
+            continue
+        given = samples[position] if samples else None
+        reason = batched(first.path, first.network, session, given) if is_batched else ""
+        if reason:
+            raise NetworkError(f"{first.path}: {reason}: export it with a batch of 1")
 
 
 def _refusal(model: Model, build: BuildOptions) -> str:

@@ -9,7 +9,7 @@ from tuner.exports.checks import check_no_cpu, check_types
 from tuner.exports.engines import BuildOptions
 from tuner.exports.folder import Files
 from tuner.exports.models import Model
-from tuner.exports.readme import advice, listed, page
+from tuner.exports.readme import advice, listed, page, ranges
 from tuner.exports.trtexec import calibration_name, original, script, sources
 
 #: By precision; nvinfer has no mode for BF16.
@@ -24,7 +24,7 @@ CHANNELS = (1, 3, 4)
 
 def properties(model: Model, build: BuildOptions, unique_id: int) -> dict[str, str | int]:
     """Return the group [property] of one instance; nvinfer reads paths relative to the file."""
-    precision, calibration = build.precision(model), build.calibration_of(model.position)
+    precision, calibration = build.precision(model), calibration_name(model, build)
     if precision not in MODES:
         raise NetworkError(
             f"{str(model.path)!r}: it holds BF16, for which nvinfer has no network-mode: export it"
@@ -47,8 +47,8 @@ def properties(model: Model, build: BuildOptions, unique_id: int) -> dict[str, s
     }
     if model.dla_core is not None:
         found |= {"enable-dla": 1, "use-dla-core": model.dla_core}
-    if build.needs_ranges(model) and calibration and not build.strongly_typed:
-        found["int8-calib-file"] = calibration_name(model, calibration)
+    if calibration and not build.strongly_typed:
+        found["int8-calib-file"] = calibration
     return found
 
 
@@ -101,6 +101,7 @@ def _readme(models: list[Model], build: BuildOptions) -> str:
         "DeepStream nvinfer files of a tuned configuration, written by python -m tuner.export"
         " --target deepstream.",
         listed(models),
+        *ranges(models, build),
         "1. Build the engines.",
         "     ./build.sh",
         *advice(models, build),

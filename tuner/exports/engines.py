@@ -4,11 +4,13 @@ Sources: the enumerations of the published bindings of TensorRT 8.6.1, 10.3.0, 1
 TensorRT documentation, "Migrating from TensorRT 10.x to 11.x".
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from envs.errors import NetworkError, OptionError
 from envs.spec import Kind, TensorSpec
+from tuner.exports.calibrated import Calibration
 from tuner.exports.models import Model
 
 #: Versions of TensorRT whose command lines differ: 8.6 has no 64-bit integers, 11 takes precision
@@ -33,9 +35,10 @@ class BuildOptions:
         tensor_precision: of the Tensor Cores; the CUDA cores compute in FP32 without TF32.
         dla_precision: of the DLAs.
         workspace_mib: the most scratch memory a kernel may ask for.
-        calibration: for each tenant the source of INT8 ranges: the cache of a calibrator, or for 11
-            a .npy or .npz file of inputs; None for ranges that are right for measuring speed and
-            wrong for everything else.
+        calibration: for each tenant the user's own source of INT8 ranges: the cache of a
+            calibrator, or for 11 a .npy or .npz file of inputs; None where there is none.
+        calibrated: INT8 ranges that were measured here, by the name of the model. A model without
+            any has made-up ones, which are right for measuring speed and wrong for answers.
     """
 
     tensorrt: str = "10"
@@ -43,6 +46,7 @@ class BuildOptions:
     dla_precision: str = "int8"
     workspace_mib: int = 1024
     calibration: tuple[Path | None, ...] = ()
+    calibrated: Mapping[str, Calibration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.tensorrt not in VERSIONS:
@@ -123,6 +127,11 @@ class BuildOptions:
     def needs_ranges(self, model: Model) -> bool:
         """Return True if a model computes in INT8 and its file has no INT8 ranges inside."""
         return self.precision(model) == "int8" and not model.facts.types.quantised
+
+    def has_ranges(self, model: Model) -> bool:
+        """Return True unless a model computes in INT8 with made-up ranges."""
+        given = self.calibration_of(model.position) and not model.on_cpu
+        return not self.needs_ranges(model) or bool(given) or model.name in self.calibrated
 
     def _wanted(self, model: Model) -> str:
         if model.accelerator.kind is Kind.DLA:

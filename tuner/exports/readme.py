@@ -15,6 +15,9 @@ DLA_VERSIONS = {
     "11": " DLAs need 11.4.1 or later on an AGX Orin.",
 }
 
+#: The agreement with FP32 below which an export warns; the default of `min_agreement`.
+MIN_AGREEMENT = 0.99
+
 
 def listed(models: list[Model]) -> str:
     """Return the models as lines of a table."""
@@ -57,15 +60,9 @@ def advice(models: list[Model], build: BuildOptions) -> list[str]:
         " have fewer SMs), with nothing else running. Engines belong to one version of TensorRT and"
         " one GPU: build them again after an update."
     ]
-    if any(
-        build.needs_ranges(model) and build.calibration_of(model.position) is None
-        for model in models
+    if build.strongly_typed and not all(
+        build.typed_by_file(model) or model.name in build.calibrated for model in models
     ):
-        parts.append(
-            "INT8 without calibration data has made-up ranges: right for speed, wrong for results."
-            " Export again with --calibration FILE."
-        )
-    if build.strongly_typed and not all(build.typed_by_file(model) for model in models):
         parts.append(
             "TensorRT 11 takes the precision from the network, so build.sh first converts it with"
             " NVIDIA's Model Optimizer (pip install 'nvidia-modelopt[onnx]>=0.47'). The files in"
@@ -81,3 +78,34 @@ def advice(models: list[Model], build: BuildOptions) -> list[str]:
             " runs on the DLA as a whole is one ForeignNode and reformats."
         )
     return parts
+
+
+def ranges(models: list[Model], build: BuildOptions) -> list[str]:
+    """Return where the INT8 ranges of an export come from, and a warning about made-up ones."""
+    parts = warnings(models, build)
+    found = [
+        f"  {model.name}: {build.calibrated[model.name].describe()}"
+        for model in models
+        if model.name in build.calibrated
+    ]
+    if found:
+        parts += ["INT8 ranges were measured on samples of the user:", "\n".join(found)]
+    return parts
+
+
+def warnings(models: list[Model], build: BuildOptions) -> list[str]:
+    """Return warnings about INT8 models that may give wrong answers."""
+    found = []
+    if names := [model.name for model in models if not build.has_ranges(model)]:
+        found.append(
+            "These INT8 engines were calibrated on invented data: right for speed, wrong for"
+            f" answers: {', '.join(names)}. Export again with --samples FILE."
+        )
+    for model in models:
+        made = build.calibrated.get(model.name)
+        if made and not made.agreement.keeps(MIN_AGREEMENT):
+            found.append(
+                f"{model.name} gives other answers than FP32: agreement"
+                f" {made.agreement.describe()}. Use FP16 or FP32, or give more samples."
+            )
+    return found

@@ -20,7 +20,7 @@ from tuner.exports.checks import check_types
 from tuner.exports.engines import BuildOptions, engine_dtype
 from tuner.exports.folder import Content, Files
 from tuner.exports.models import Model, dla_outputs, network_of
-from tuner.exports.readme import advice, listed, page
+from tuner.exports.readme import advice, listed, page, ranges
 from tuner.exports.trtexec import script, sources
 
 #: Triton's types by NumPy's names.
@@ -193,7 +193,10 @@ def export_triton(
 
 def _graph(model: Model, build: BuildOptions, cache: Path) -> Content:
     if build.needs_ranges(model):
-        return partial(shutil.copyfile, quantized(model.path, model.network, cache).path)
+        made = build.calibrated.get(model.name)
+        file = made.file if made else quantized(model.path, model.network, cache).path
+        assert file is not None, "a processor's calibration has a file"
+        return partial(shutil.copyfile, file)
     return network_of(model.path)
 
 
@@ -202,6 +205,7 @@ def _readme(models: list[Model], engines: list[Model], build: BuildOptions) -> s
         "A Triton model repository of a tuned configuration, written by python -m tuner.export"
         " --target triton.",
         listed(models),
+        *ranges(models, build),
     ]
     if engines:
         parts += [

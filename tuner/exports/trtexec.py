@@ -12,12 +12,17 @@ from functools import partial
 from pathlib import Path
 
 from envs.errors import NetworkError
+from envs.runtimes.tensorrt.graph import save
 from envs.spec import Kind
+from tuner.exports.calibrated import cache_text
 from tuner.exports.checks import check_no_cpu, check_types
 from tuner.exports.engines import ARRAYS, BuildOptions, engine_dtype
 from tuner.exports.folder import Files
 from tuner.exports.models import Model, dla_network_of, network_of
-from tuner.exports.readme import advice, listed, page
+from tuner.exports.readme import advice, listed, page, ranges
+
+#: The version in a calibration cache, unless trtexec says another: of JetPack 6.0 and 6.1.
+CACHE_VERSIONS = {"8.6": 8602, "10": 100300}
 
 
 def arguments(model: Model, build: BuildOptions, plan: str) -> list[str]:
@@ -63,23 +68,27 @@ def layers(model: Model) -> str:
     return f"layers/{model.name}.json"
 
 
-def calibration_name(model: Model, file: Path) -> str:
-    """Return the name of calibration data inside the folder; a cache gets a suffix."""
-    return f"calibration/{model.graph}{file.suffix if file.suffix in ARRAYS else '.cache'}"
+def calibration_name(model: Model, build: BuildOptions) -> str | None:
+    """Return the name of an engine's calibration data inside the folder; None if it has none."""
+    if not build.needs_ranges(model):
+        return None
+    if model.name in build.calibrated:
+        # Each graph for a DLA has tensors of its own.
+        stem = Path(original(model)).stem + (".dla" if model.dla_core is not None else "")
+        return None if build.strongly_typed else f"calibration/{stem}.cache"
+    file = build.calibration_of(model.position)
+    suffix = file.suffix if file and file.suffix in ARRAYS else ".cache"
+    return f"calibration/{model.graph}{suffix}" if file else None
 
 
 def _precision(model: Model, build: BuildOptions) -> list[str]:
     words = build.flags(model)
     if model.accelerator.kind is Kind.CUDA_CORES:
         words.append("--noTF32")
-    file = _calibration(model, build)
-    if file and not build.strongly_typed:
-        words.append(f"--calib={calibration_name(model, file)}")
+    name = calibration_name(model, build)
+    if name and not build.strongly_typed:
+        words.append(f"--calib={name}")
     return words
-
-
-def _calibration(model: Model, build: BuildOptions) -> Path | None:
-    return build.calibration_of(model.position) if build.needs_ranges(model) else None
 
 
 def _shapes(model: Model) -> list[str]:
@@ -103,10 +112,10 @@ def _shapes(model: Model) -> list[str]:
 def preparation(model: Model, build: BuildOptions) -> list[str]:
     """Return the command of NVIDIA's Model Optimizer that writes `source` for TensorRT 11.
 
-    It is empty where the original serves.
+    It is empty where the original serves, or a graph that was quantised here.
     """
     target = source(model, build)
-    if target == original(model):
+    if target == original(model) or model.name in build.calibrated:
         return []
     command = ["python3", "-m"]
     if build.precision(model) == "fp16":
@@ -126,10 +135,8 @@ def preparation(model: Model, build: BuildOptions) -> list[str]:
     ]
     if model.dla_core is not None:
         command += ["--target_dla"]  # gives every tensor a scale; one without would leave the DLA
-    file = _calibration(model, build)
-    return (
-        [*command, f"--calibration_data_path={calibration_name(model, file)}"] if file else command
-    )
+    name = calibration_name(model, build)
+    return [*command, f"--calibration_data_path={name}"] if name else command
 
 
 def script(models: list[Model], build: BuildOptions, plans: dict[str, str]) -> str:
@@ -153,6 +160,7 @@ def script(models: list[Model], build: BuildOptions, plans: dict[str, str]) -> s
         'cd -- "$(dirname -- "$0")"',
         "TRTEXEC=${TRTEXEC:-$(command -v trtexec || echo /usr/src/tensorrt/bin/trtexec)}",
         f"mkdir -p {shlex.join(folders)}",
+        *_caches(models, build),
         *(
             f"[ -f {shlex.quote(target)} ] || {shlex.join(command)}"
             for target, command in prepared.items()
@@ -166,6 +174,35 @@ def script(models: list[Model], build: BuildOptions, plans: dict[str, str]) -> s
     return "\n".join(lines) + "\n"
 
 
+def _caches(models: list[Model], build: BuildOptions) -> list[str]:
+    """Return lines of the script that make sure that TensorRT uses the calibration caches.
+
+    It ignores a cache of another version without an error (NVIDIA/Deep-Learning-Accelerator-SW,
+    issue 26). trtexec prints its version first, as [TensorRT v100300].
+    """
+    made, given = set[str](), set[str]()
+    for model in models:
+        name = None if build.strongly_typed else calibration_name(model, build)
+        if name:
+            (made if model.name in build.calibrated else given).add(name)
+    lines = [
+        "VERSION=$(\"$TRTEXEC\" --help 2>&1 | sed -n 's/.*\\[TensorRT v\\([0-9]*\\)\\].*/\\1/p'"
+        " | head -n 1)",
+    ]
+    for name in sorted(made):
+        edit = 'sed -i "1s/TRT-[0-9]*-/TRT-$VERSION-/"'
+        lines.append(f'[ -z "$VERSION" ] || {edit} {name}')
+    for name in sorted(given):
+        lines += [
+            f'if [ -n "$VERSION" ] && ! head -n 1 {name} | grep -q "TRT-$VERSION-"; then',
+            f'    echo "{name} is of another version of TensorRT than $VERSION, which would not use'
+            ' it: calibrate with this version" >&2',
+            "    exit 1",
+            "fi",
+        ]
+    return lines if made or given else []
+
+
 def sources(models: list[Model], build: BuildOptions) -> Files:
     """Return the ONNX files and calibration data that `script` reads."""
     files: Files = {}
@@ -173,9 +210,14 @@ def sources(models: list[Model], build: BuildOptions) -> Files:
         files[original(model)] = (
             network_of(model.path) if model.dla_core is None else dla_network_of(model)
         )
-        file = _calibration(model, build)
-        if file:
-            files[calibration_name(model, file)] = partial(shutil.copyfile, file)
+        name, file = calibration_name(model, build), build.calibration_of(model.position)
+        calibrated = build.calibrated.get(model.name)
+        if calibrated and build.strongly_typed:
+            files[source(model, build)] = partial(save, calibrated.graph)
+        elif name and calibrated:
+            files[name] = cache_text(calibrated.scales or {}, CACHE_VERSIONS[build.tensorrt])
+        elif name and file:
+            files[name] = partial(shutil.copyfile, file)
     return files
 
 
@@ -193,5 +235,5 @@ def export_trtexec(models: list[Model], build: BuildOptions) -> Files:
     return {
         **sources(models, build),
         "build.sh": script(models, build, plans),
-        "README.txt": page(title, listed(models), *advice(models, build)),
+        "README.txt": page(title, listed(models), *ranges(models, build), *advice(models, build)),
     }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from envs.accuracy.preparation import opset_of
-from envs.accuracy.quantization import TENSORRT, int8_copy
+from envs.accuracy.quantization import TENSORRT, Int8Copy, int8_copy
 from envs.accuracy.samples import Samples
 from envs.optional import optional_import
 from envs.spec import Network
@@ -43,8 +43,12 @@ def quantize(model: Any, network: Network, samples: Samples) -> Any:
         NetworkError: the graph is quantised already, or cannot be.
         DependencyError: onnxruntime is not installed.
     """
+    return with_new_opset(int8_copy(model, at_batch_of(model, network), samples, TENSORRT))
+
+
+def with_new_opset(copy: Int8Copy) -> Any:
+    """Return the graph of an INT8 copy at an opset whose scales may be FP16."""
     converter = optional_import("onnx.version_converter", "networks")
-    copy = int8_copy(model, at_batch_of(model, network), samples, TENSORRT)
     return converter.convert_version(copy.model, max(QDQ_OPSET, opset_of(copy.model)))
 
 

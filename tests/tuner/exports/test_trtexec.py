@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,22 +16,13 @@ from hypothesis import strategies as st
 from envs.errors import NetworkError, OptionError
 from envs.graph.reading import read_network
 from envs.spec import TensorSpec, workload_of
+from tests.tuner.exports.recorder import run
 from tests.tuner.exports.samples import NASTY, configured, models, network, write_relu
 from tuner.exports.answers import Slot, placed
 from tuner.exports.engines import BuildOptions
 from tuner.exports.folder import write_folder
 from tuner.exports.models import Model, models_of, safe_names
 from tuner.exports.trtexec import arguments, export_trtexec, preparation, script
-
-#: Stands in for trtexec: writes its arguments, NUL-separated, and makes the plan.
-RECORDER = f"""#!{sys.executable}
-import os, sys
-with open(os.environ["RECORD"], "ab") as file:
-    file.write(b"\\0".join(map(os.fsencode, sys.argv[1:])) + b"\\0\\0")
-[plan] = [each.partition("=")[2] for each in sys.argv if each.startswith("--saveEngine=")]
-open(plan, "w").close()
-"""
-
 
 #: Options of NVIDIA's Model Optimizer (nvidia-modelopt 0.47.0, modelopt/onnx/*/__main__.py) that
 #: are of use here. NVIDIA's page on strongly typed networks for DLA also gives `--target_dla` to
@@ -205,22 +195,6 @@ def test_an_input_that_trtexec_cannot_name_is_refused(name: str) -> None:
 def test_a_processor_has_no_engines(target: str) -> None:
     with pytest.raises(OptionError, match=f"the configuration uses {target}: give --target triton"):
         export_trtexec(models((target, 1, 1)), BuildOptions())
-
-
-def run(folder: Path, environment: dict[str, str] | None = None) -> list[list[str]]:
-    """Return the arguments that the script's trtexec was given, call by call."""
-    recorder, record = folder.parent / "recorder", folder.parent / "record"
-    recorder.write_text(RECORDER)
-    recorder.chmod(0o755)
-    record.unlink(missing_ok=True)
-    environment = {"PATH": "/usr/bin:/bin", "TRTEXEC": str(recorder), "RECORD": str(record)} | (
-        environment or {}
-    )
-    told = subprocess.run(
-        [folder / "build.sh"], cwd="/", env=environment, capture_output=True, timeout=60
-    )
-    assert told.returncode == 0, told.stderr
-    return [call.decode().split("\0") for call in record.read_bytes().split(b"\0\0")[:-1]]
 
 
 @pytest.mark.parametrize("name", [name for name in NASTY if name and not set(name) & set(",'")])

@@ -1,0 +1,183 @@
+"""INT8 ranges that are measured here, on samples of the user.
+
+A cache for trtexec holds a scale for each quantised tensor: its range by 127, as the hexadecimal
+digits of a float (NVIDIA/Deep-Learning-Accelerator-SW, tools/qdq-translator).
+"""
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envs.accuracy.half import to_fp16
+from envs.accuracy.judging import Examined, Judge, examine
+from envs.accuracy.quantization import TENSORRT, Int8Copy, int8_copy
+from envs.accuracy.reference import Array, answers_of, session_of
+from envs.accuracy.samples import Samples
+from envs.accuracy.store import quantized
+from envs.graph.onnx_file import read_whole
+from envs.optional import optional_import
+from envs.runtimes.tensorrt.graph import for_dla
+from envs.runtimes.tensorrt.ranges import at_batch_of, with_new_opset
+from envs.spec import Agreement, Network
+from tuner.exports.models import Model
+
+#: Operators whose inputs and outputs must have one scale, or no DLA takes them in INT8 (TensorRT
+#: documentation, "DLA Supported Layers and Restrictions").
+TIED = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Concat"})
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The INT8 ranges of one model.
+
+    Attributes:
+        origin: the file of the samples.
+        method: how the ranges were found.
+        samples: how many calibrated.
+        agreement: of the INT8 copy, run on this processor, with FP32 on other samples of the file.
+        scales: of each quantised tensor, by name, for an engine.
+        graph: the INT8 graph with its weights, for an engine of a strongly typed TensorRT.
+        file: the INT8 graph for a processor.
+    """
+
+    origin: str
+    method: str
+    samples: int
+    agreement: Agreement
+    scales: Mapping[str, float] | None = None
+    graph: Any = None
+    file: Path | None = None
+
+    def describe(self) -> str:
+        """Return it as text, such as `entropy on 64 samples of digits.npz, agreement ...`."""
+        return (
+            f"{self.method} on {self.samples} samples of {self.origin!a}, agreement with FP32"
+            f" {self.agreement.describe()}"
+        )
+
+
+def calibrated(
+    models: Iterable[Model], samples: Sequence[Samples | None], typed: bool, cache: Path
+) -> dict[str, Calibration]:
+    """Return the calibration of each model, by its name; a model without samples has none.
+
+    The samples that calibrate are those that calibrate when the network is tuned with the same
+    file.
+
+    Args:
+        models: those that need ranges.
+        samples: [T].
+        typed: True for a TensorRT that takes the precision from the graph.
+        cache: folder of quantised graphs for processors.
+
+    Raises:
+        NetworkError: a network cannot be quantised.
+    """
+    examined: dict[int, Examined] = {}
+    copies: dict[tuple[int, int | None], Int8Copy] = {}
+    found = {}
+    for model in models:
+        given = samples[model.position] if samples else None
+        if given is None:
+            continue
+        if model.position not in examined:
+            examined[model.position] = examine(model.path, model.network, given)
+        seen = examined[model.position]
+        calibrating = given.split()[0]
+        if model.on_cpu:
+            served = quantized(model.path, model.network, cache, calibrating)
+            agreed = _agreement(seen, served.path, model.network)
+            found[model.name] = Calibration(
+                given.origin, served.calibration, served.calibrated_on, agreed, file=served.path
+            )
+            continue
+        key = (model.position, model.batch if model.dla_core is not None else None)
+        if key not in copies:
+            copies[key] = _copy_of(model, calibrating)
+        copy = copies[key]
+        network = at_batch_of(copy.model, model.network)
+        found[model.name] = Calibration(
+            given.origin,
+            copy.method,
+            len(calibrating),
+            _agreement(seen, copy.model.SerializeToString(), network),
+            scales_of(copy.model),
+            to_fp16(with_new_opset(copy)) if typed else None,
+        )
+    return found
+
+
+def _copy_of(model: Model, samples: Samples) -> Int8Copy:
+    graph = read_whole(model.path)
+    if model.dla_core is not None:
+        graph = for_dla(graph, model.batch).model
+    return int8_copy(graph, at_batch_of(graph, model.network), samples, TENSORRT)
+
+
+def _agreement(seen: Examined, made: Path | bytes, network: Network) -> Agreement:
+    """Return how far the answers of an INT8 graph are those of the file."""
+    session = session_of(made, f"the INT8 copy of {network.name}")
+
+    def run(samples: Samples) -> list[Array]:
+        # The graph for a DLA may give [n, features, 1, 1] for [n, features].
+        shapes = [spec.shape for spec in network.outputs if not spec.shared]
+        answers = answers_of(session, network, samples)
+        return [
+            each.reshape(len(each), *shape) for each, shape in zip(answers, shapes, strict=True)
+        ]
+
+    return Judge([seen]).agreement(0, run)
+
+
+def scales_of(model: Any) -> dict[str, float]:
+    """Return the scale of each activation that a graph quantises, by the name of the tensor.
+
+    Tensors around a pool or a concatenation get one scale, the largest.
+    """
+    to_array = optional_import("onnx.numpy_helper", "networks").to_array
+    weights = {weight.name: weight for weight in model.graph.initializer}
+    outputs = {output.name for output in model.graph.output}
+    results = {
+        node.input[0]: node.output[0]
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear"
+    }
+    scales, tensors = dict[str, float](), dict[str, str]()
+    for node in model.graph.node:
+        if node.op_type != "QuantizeLinear" or node.input[0] in weights:
+            continue
+        result = results.get(node.output[0], "")
+        # The quantiser gives the tensor before a quantised output another name.
+        name = result if result in outputs else node.input[0]
+        scales[name] = float(to_array(weights[node.input[1]]))
+        tensors |= {node.input[0]: name, result: name}
+    tied = [
+        [tensors[each] for each in (*node.input, *node.output) if each in tensors]
+        for node in model.graph.node
+        if node.op_type in TIED
+    ]
+    while any(_tie(names, scales) for names in tied):
+        pass
+    return scales
+
+
+def _tie(names: list[str], scales: dict[str, float]) -> bool:
+    """Give all of them the largest of their scales; return True if that changed one."""
+    largest = max((scales[name] for name in names), default=0.0)
+    smaller = [name for name in names if scales[name] < largest]
+    scales |= dict.fromkeys(smaller, largest)
+    return bool(smaller)
+
+
+def cache_text(scales: Mapping[str, float], version: int) -> bytes:
+    """Return a calibration cache of TensorRT for trtexec.
+
+    Args:
+        scales: by name of the tensor.
+        version: of TensorRT, as 8601 or 100300.
+    """
+    lines = [f"TRT-{version}-EntropyCalibration2"]
+    lines += [f"{name}: {struct.pack('>f', scale).hex()}" for name, scale in scales.items()]
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
