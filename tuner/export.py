@@ -200,7 +200,7 @@ def configured(options: ExportCommand) -> list[Model]:
     serve = options.serve
     serve.check()
     shapes, values = parse_shapes(serve.shape or []), parse_values(serve.fix or [])
-    paths = [bound(path, shapes, values, serve.cache_path) for path in serve.paths]
+    paths = [bound(path, shapes, values, serve.cache_path) for path in map(Path, serve.network)]
     read = [read_for_export(path) for path in paths]
     space, configuration = placed(slots, workload_of([network for network, _ in read]))
     return models_of(space, configuration, paths, [facts for _, facts in read])
