@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from envs.accuracy.samples import Samples
+from envs.accuracy.judging import Examined
 from envs.arrays import Placements
 from envs.catalog.boards import board
 from envs.errors import NetworkError, OptionError
@@ -103,7 +104,7 @@ def _replayed(serve: ServeOptions) -> Parts:
         logger.warning("%s", told)
     layers = None
     if serve.network:
-        networks, layers = _read(serve)
+        networks, layers = _read(serve.files())
         trace.check_networks(networks)
     space, candidates = recorded(trace, serve)
     return Parts(
@@ -118,8 +119,9 @@ def _simulated(serve: ServeOptions) -> Parts:
     module = board(serve.board or "agx_orin_64")
     device = device_of(module.name, serve.mode or next(iter(module.power_modes)))
     device = _narrowed(device, serve)
-    networks, layers = _read(serve)
-    examined = examined_networks(serve, serve.paths, networks)
+    paths = serve.files()
+    networks, layers = _read(paths)
+    examined = examined_networks(serve, paths, networks)
     space = serve.space(device, [each.network for each in examined])
     space = without(space, no_choice(space, examined, serve.allow_uncalibrated))
     space = replace(space, unjudged=unjudged_pairs(space, examined))
@@ -135,8 +137,9 @@ def _simulated(serve: ServeOptions) -> Parts:
 def _onnxruntime(serve: ServeOptions, demands: Demands) -> Parts:
     device = _narrowed(local_computer(cores=serve.cores), serve)
 
-    def factory_of(space: ConfigurationSpace, samples: list[Samples | None]) -> OnnxEngineFactory:
-        return OnnxEngineFactory(space, serve.paths, serve.cache_path, samples)
+    def factory_of(space: ConfigurationSpace, examined: list[Examined]) -> OnnxEngineFactory:
+        paths, samples = [each.path for each in examined], [each.calibrating for each in examined]
+        return OnnxEngineFactory(space, paths, serve.cache_path, samples)
 
     return _live(serve, device, factory_of, lambda factory: factory.prepare(), demands)
 
@@ -154,12 +157,14 @@ def _tensorrt(serve: ServeOptions, demands: Demands) -> Parts:
         logger.warning("without DLAs: the builder of this TensorRT counts none")
     made: list[TensorRTEngineFactory] = []
 
-    def factory_of(
-        space: ConfigurationSpace, samples: list[Samples | None]
-    ) -> TensorRTEngineFactory:
-        cache = serve.cache_path / "tensorrt"
+    def factory_of(space: ConfigurationSpace, examined: list[Examined]) -> TensorRTEngineFactory:
         factory = TensorRTEngineFactory(
-            space, serve.paths, cache, bindings=bindings, cuda=cuda, samples=samples
+            space,
+            [each.path for each in examined],
+            serve.cache_path / "tensorrt",
+            bindings=bindings,
+            cuda=cuda,
+            samples=[each.calibrating for each in examined],
         )
         made.append(factory)
         return factory
@@ -171,7 +176,7 @@ def _tensorrt(serve: ServeOptions, demands: Demands) -> Parts:
 def _live(
     serve: ServeOptions,
     device: DeviceSpec,
-    factory_of: Callable[[ConfigurationSpace, list[Samples | None]], Factory],
+    factory_of: Callable[[ConfigurationSpace, list[Examined]], Factory],
     prepare: Callable[[Factory], Mapping[tuple[int, int], NetworkError]],
     demands: Demands,
 ) -> Parts:
@@ -180,12 +185,13 @@ def _live(
     Args:
         serve: the options.
         device: to serve on.
-        factory_of: makes the factory of engines for a space, and [T] samples to calibrate on.
+        factory_of: makes the factory of engines for a space and its [T] networks.
         prepare: builds the engines of a factory, and returns why others cannot be built.
         demands: to check before anything is built.
     """
     on_gpu = serve.runtime == "tensorrt"
-    networks, layers = _read(serve)
+    paths = serve.files()
+    networks, layers = _read(paths)
     space = serve.space(device, networks)
     space.default()  # an empty space fails here, before a network is run
     engines = _precisions(device)
@@ -199,11 +205,11 @@ def _live(
         )
         if demands.needs_model:
             models_of(space, layers, serve.board, mode, engines)(rates_of(space))
-        examined = examined_networks(serve, serve.paths, networks)
+        examined = examined_networks(serve, paths, networks)
         space = serve.space(device, [each.network for each in examined])
         space = without(space, no_choice(space, examined, serve.allow_uncalibrated))
         space.default()
-        factory = factory_of(space, [each.calibrating for each in examined])
+        factory = factory_of(space, examined)
         undo.callback(factory.close)
         space = without(space, prepare(factory))
         space = replace(space, unjudged=unjudged_pairs(space, examined))
@@ -255,8 +261,8 @@ def _narrowed(device: DeviceSpec, serve: ServeOptions) -> DeviceSpec:
     return device if serve.precisions is None else device.with_precisions(serve.precisions)
 
 
-def _read(serve: ServeOptions) -> tuple[list[Network], tuple[LayerTable, ...]]:
-    read = [read_network_and_layers(path) for path in serve.paths]
+def _read(paths: Sequence[Path]) -> tuple[list[Network], tuple[LayerTable, ...]]:
+    read = [read_network_and_layers(path) for path in paths]
     return [network for network, _ in read], tuple(table for _, table in read)
 
 

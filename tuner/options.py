@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from envs.errors import NetworkError, OptionError
+from envs.graph.binding import all_bound
 from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.spec import (
@@ -46,8 +47,6 @@ BELONGS_TO = {
     "rate_ips": ("onnxruntime", "tensorrt", "simulated"),
     "weight": ("onnxruntime", "tensorrt", "simulated"),
     "samples": ("onnxruntime", "tensorrt", "simulated"),
-    "shape": ("onnxruntime", "tensorrt", "simulated"),
-    "fix": ("onnxruntime", "tensorrt", "simulated"),
     "max_total_instances": ("onnxruntime", "tensorrt", "simulated"),
 }
 
@@ -176,10 +175,15 @@ class ServeOptions:
             self.max_total_instances,
         )
 
-    @property
-    def paths(self) -> list[Path]:
-        """Return the ONNX files."""
-        return [Path(path) for path in self.network]
+    def files(self) -> list[Path]:
+        """Return the ONNX files, or copies of them with the sizes and values that were asked for.
+
+        Raises:
+            OptionError: no network has an input that `shape` or `fix` names.
+            NetworkError: a file cannot be read.
+        """
+        paths = [Path(path) for path in self.network]
+        return all_bound(paths, self.shape or (), self.fix or (), self.cache_path)
 
     @property
     def cache_path(self) -> Path:

@@ -5,7 +5,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,44 @@ def bound(
     _set_values(model, tensors)
     _write(_without_branches(model) if tensors else model, path, target)
     return target
+
+
+def all_bound(
+    paths: Sequence[Path], shapes: Sequence[str], values: Sequence[str], cache: Path
+) -> list[Path]:
+    """Return the files of several networks, bound by the options `shape` and `fix`.
+
+    Each name counts for every file that has an input of that name.
+
+    Args:
+        paths: ONNX files.
+        shapes: texts of the option `shape`, see `parse_shapes`.
+        values: texts of the option `fix`, see `parse_values`.
+        cache: the folder for copies.
+
+    Raises:
+        OptionError: no file has an input of a name; besides the errors of `bound`.
+    """
+    sizes, numbers = parse_shapes(list(shapes)), parse_values(list(values))
+    if not sizes and not numbers:
+        return list(paths)
+    named = [{str(value.name) for value in served_inputs(open_model(path)[0])} for path in paths]
+    for option, given in (("shape", sizes), ("fix", numbers)):
+        for name in given:
+            if not any(name in each for each in named):
+                inputs = ", ".join(sorted(set().union(*named)))
+                raise OptionError(
+                    f"{option}={name}: no network has an input of this name; there are {inputs}"
+                )
+    return [
+        bound(
+            path,
+            {name: size for name, size in sizes.items() if name in inputs},
+            {name: number for name, number in numbers.items() if name in inputs},
+            cache,
+        )
+        for path, inputs in zip(paths, named, strict=True)
+    ]
 
 
 def _parted(option: str, texts: list[str], example: str) -> list[tuple[str, str, str]]:

@@ -1,5 +1,6 @@
 """Read an ONNX file as a graph with shapes, and describe it as a network."""
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from envs.graph.onnx_file import check_model, open_model
 from envs.graph.shapes import ShapedGraph, file_in_errors, shape_graph
 from envs.optional import optional_import
 from envs.spec import Network, TensorSpec
+
+logger = logging.getLogger(__name__)
 
 
 def read_network(path: str | Path, name: str | None = None) -> Network:
@@ -38,6 +41,8 @@ def describe(graph: ShapedGraph, sha256: str, path: Path, name: str | None = Non
         total_macs = sum(macs(node, shapes) for node in nodes)
     peak = peak_bytes(nodes, shapes, graph.inputs, {output.name for output in outputs})
     inputs = {value.name: value for value in graph.graph.input}
+    if graph.single_reason:
+        logger.warning("%s is served at batch 1 only: %s", path, graph.single_reason)
     return Network(
         name=path.stem if name is None else name,
         sha256=sha256,
