@@ -1,11 +1,17 @@
 """An answer of tuning as text: its table, the reasons of failed windows, and sentences."""
 
-import math
 from collections.abc import Iterable
 
 from envs.errors import printable
 from envs.problems.problem import Problem
-from envs.spec import Configuration, Failure, Measurement, Outcome, TenantMeasurement
+from envs.spec import (
+    UNCALIBRATED,
+    Configuration,
+    Failure,
+    Measurement,
+    Outcome,
+    TenantMeasurement,
+)
 from tuner.tuning import FEW_REQUESTS, Answer, few_requests
 
 #: What can be done about a 99th percentile over few requests.
@@ -72,8 +78,8 @@ def _by_tenant(problem: Problem, outcome: Outcome, agreed: bool) -> list[list[st
 
 
 def has_agreement(tenant: TenantMeasurement) -> bool:
-    """Return True if the agreement with FP32 was measured."""
-    return not math.isnan(tenant.agreement)
+    """Return True if the agreement with FP32 was measured; FP32 itself needs no sample."""
+    return tenant.agreement_samples > 0
 
 
 def notes(answer: Answer) -> list[str]:
@@ -123,9 +129,9 @@ def answer_lines(answer: Answer) -> list[str]:
         line = f"  {name}: {each.throughput_ips:.1f} inferences/s, {latency}"
         if has_agreement(each):
             line += f", agreement {each.agreement:.3f} with FP32"
-            if not math.isnan(each.agreement_samples):
-                line += f" on {each.agreement_samples:.0f} samples"
+            line += f" on {each.agreement_samples:.0f} samples"
         lines.append(line)
+    lines += _about_answers(answer)
     if not answer.complete:
         lines.append("  stopped before it was confirmed: it was the best in one window")
     elif answer.networks:
@@ -138,6 +144,21 @@ def answer_lines(answer: Answer) -> list[str]:
         lines.append(
             f"  caution: something else used the computer in {disturbed} of {len(windows)} windows"
         )
+    return lines
+
+
+def _about_answers(answer: Answer) -> list[str]:
+    """Return how far each accelerator that serves agrees with FP32, and which nobody judged."""
+    space, agreements = answer.problem.space, answer.problem.agreements
+    names, accelerators = space.workload.names, space.device.accelerator_names
+    lines = []
+    for tenant, column, _, _ in answer.configuration.slots():
+        found = agreements.get((tenant, column))
+        if found is not None and found.samples:
+            lines.append(f"  {names[tenant]} on {accelerators[column]}: {found.describe()}")
+    used = space.uncalibrated(answer.configuration)
+    if used:
+        lines.append(f"  caution: {UNCALIBRATED}: {', '.join(used)}")
     return lines
 
 

@@ -35,8 +35,9 @@ from types import FrameType
 from typing import Any, Optional
 
 from envs.errors import ClientEnded, OptionError
-from envs.spec import Failure
+from envs.spec import UNCALIBRATED, Failure
 from envs.telemetry.power_mode import read_power_mode
+from tuner.api import check_request
 from tuner.control.build import Assembled, controller_of
 from tuner.control.client import ClientThread, client_at
 from tuner.control.controller import Controller, ControlOptions
@@ -47,6 +48,7 @@ from tuner.control.metrics import Metrics
 from tuner.device import Device, open_device
 from tuner.flags import run
 from tuner.options import ServeOptions, cache_folder, reference_bundle
+from tuner.tuning import FEWEST
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,10 @@ def deploy(options: DeployCommand) -> int:
     """Open the device, put a controller on it, and serve until it is stopped."""
     if not options.period_s > 0 or (options.periods is not None and options.periods < 1):
         raise OptionError("period_s and periods must be above zero")
+    p99_ms, networks = limits_given(options)["p99_ms"], len(options.serve.network)
+    check_request(FEWEST, options.period_s, p99_ms, options.power_w, networks)
     client = client_of(options)
+    journal = Journal(options.journal)
     serving = replace(options.serve.serving, timeout_s=options.period_s, outside=bool(client))
     serve = replace(options.serve, serving=serving)
     with DeviceLock(options.lock), contextlib.ExitStack() as stack:
@@ -115,7 +120,6 @@ def deploy(options: DeployCommand) -> int:
         if options.dry_run:
             print(plan(device, made))
             return 0
-        journal = Journal(options.journal)
         metrics = None
         if options.metrics_port is not None:
             metrics = Metrics(options.metrics_port, device.space)
@@ -195,7 +199,11 @@ def notify(state: str) -> None:
 def limits_given(options: DeployCommand) -> dict[str, Any]:
     """Return the limits of the command line as data."""
     p99 = options.p99_ms[0] if options.p99_ms and len(options.p99_ms) == 1 else options.p99_ms
-    return {"p99_ms": p99, "power_w": options.power_w}
+    return {
+        "p99_ms": p99,
+        "power_w": options.power_w,
+        "min_agreement": options.serve.min_agreement,
+    }
 
 
 def plan(device: Device, made: Assembled) -> str:
@@ -205,11 +213,19 @@ def plan(device: Device, made: Assembled) -> str:
         made.guard.good,
         device.space,
     )
+    answers = [
+        f"{space.workload.names[tenant]} on {space.device.accelerator_names[column]}:"
+        f" {found.describe()}"
+        for (tenant, column), found in sorted(device.agreements.items())
+        if found.samples
+    ]
     count = space.combinations if device.candidates is None else len(device.candidates)
     return "\n".join(
         [
             f"device: {space.device.name} ({device.runtime.origin.value})",
             f"limits: {made.limits.objective.describe(space.workload.names)}",
+            *(f"agreement with FP32, {each}" for each in answers),
+            *(f"caution: {UNCALIBRATED}: {each}" for each in space.uncalibrated()),
             f"configurations: {count:,}",
             f"safe default: {space.describe(made.guard.safe)}",
             f"last good: {space.describe(good) if good else 'none kept'}",

@@ -54,7 +54,8 @@ class Device(Closing):
 
     def problem(self, objective: Objective) -> Problem:
         """Return the problem of finding the best configuration here for an objective."""
-        return problem_of(self.model, objective, self.candidates)
+        problem = problem_of(self.model, objective, self.candidates)
+        return replace(problem, agreements=self.agreements)
 
     def configuration(self, given: Configuration | Given) -> Configuration:
         """Return a configuration from `{"cpu_fp32": (2, 4)}`, (instances, batch) by accelerator.
@@ -88,6 +89,22 @@ class Device(Closing):
             A Measurement, or a Failure where the configuration cannot be served.
         """
         return try_configuration(self.runtime, self.configuration(given), window_s)
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what is known of the answers, as data for JSON, for what is kept of this device.
+
+        `agreements` has them by network and accelerator; `uncalibrated` names the pairs that serve
+        although nobody judged their answers.
+        """
+        space, found = self.space, dict[str, dict[str, Any]]()
+        for (tenant, column), each in self.agreements.items():
+            row = found.setdefault(space.workload.names[tenant], {})
+            row[space.device.accelerator_names[column]] = each.to_dict()
+        return {
+            "agreements": found,
+            "min_agreement": self.min_agreement,
+            "uncalibrated": space.uncalibrated(),
+        }
 
     def close(self) -> None:
         """Stop all instances and release the device; a second call does nothing."""

@@ -25,6 +25,7 @@ from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.device_model import model_for
 from envs.simulator.machine import device_of
 from envs.spec import (
+    UNCALIBRATED,
     Agreement,
     Agreements,
     ConfigurationSpace,
@@ -231,13 +232,8 @@ def _judged(
     """Return the space without the pairs whose answers are not right, and what was measured."""
     agreements, errors = judged(space, judge_pair)
     space = without(space, errors | below(space, agreements, limit))
-    for tenant, column in sorted(space.unjudged):
-        logger.warning(
-            "%s on %s is uncalibrated: its INT8 ranges come from invented inputs, which is right"
-            " for speed and wrong for answers",
-            space.workload.names[tenant],
-            space.device.accelerator_names[column],
-        )
+    if unjudged := space.uncalibrated():
+        logger.warning("%s: %s", UNCALIBRATED, ", ".join(unjudged))
     return space, agreements
 
 

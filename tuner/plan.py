@@ -24,20 +24,20 @@ class PlanOptions:
     Attributes:
         kind: `grid` (every valid configuration), `lhs` (a Latin hypercube over the knobs) or
             `random`.
-        samples: at most so many configurations of `lhs` and `random`.
+        count: at most so many configurations of `lhs` and `random`.
         seed: of `lhs` and `random`.
     """
 
     kind: str = field(default="grid", metadata={"flag": "--plan"})
-    samples: int = 64
+    count: int = 64
     seed: int = 0
 
     def check(self) -> None:
         """Raise OptionError for a wrong value."""
         if self.kind not in PLANS:
             raise OptionError(f"plan={self.kind!r} must be {', '.join(PLANS[:-1])} or {PLANS[-1]}")
-        if self.samples < 1:
-            raise OptionError(f"samples={self.samples} must be at least 1")
+        if self.count < 1:
+            raise OptionError(f"count={self.count} must be at least 1")
         if self.seed < 0:
             raise OptionError(f"seed={self.seed} must not be below zero")
 
@@ -60,17 +60,17 @@ def planned(
         if candidates is None and not space.enumerable:
             raise OptionError(
                 f"a grid would have up to {space.combinations:,} configurations: choose some of"
-                " them with --plan lhs --samples 100, or give fewer batches and instances"
+                " them with --plan lhs --count 100, or give fewer batches and instances"
             )
         rows = space.catalogue if candidates is None else candidates
         return [Configuration.of(row) for row in rows]
     rng = np.random.default_rng(options.seed)
     if candidates is not None:
-        rows = candidates[rng.permutation(len(candidates))[: options.samples]]
+        rows = candidates[rng.permutation(len(candidates))[: options.count]]
         return [Configuration.of(row) for row in rows]
-    chosen = _drawn(space, options.samples, _unit_points(space.knobs, options, rng))
+    chosen = _drawn(space, options.count, _unit_points(space.knobs, options, rng))
     configurations = [space.default(), *(Configuration.of(row) for row in chosen)]
-    return list(dict.fromkeys(configurations))[: options.samples]
+    return list(dict.fromkeys(configurations))[: options.count]
 
 
 def _unit_points(
@@ -93,7 +93,11 @@ def _drawn(
     """
     draw, before = wanted, -1
     while True:
-        placements = space.decode((draw_unit(draw) * len(space.options)).astype(np.int64))
+        choices = zip(space.knob_options, draw_unit(draw).T, strict=True)
+        # Each knob is drawn from its own settings: an accelerator that is no choice has one.
+        placements = space.decode(
+            np.stack([each[(unit * len(each)).astype(np.int64)] for each, unit in choices], axis=1)
+        )
         placements = placements[judge(space, placements) == VALID]
         first = np.sort(np.unique(space.codes(placements), return_index=True)[1])
         if len(first) >= wanted or len(first) == before or draw > MAX_DRAWS:

@@ -1,8 +1,8 @@
 """Measure configurations and write a Parquet trace: python -m tuner.record.
 
-  python -m tuner.record --network my.onnx --out traces/my.parquet
+  python -m tuner.record --network my.onnx --out traces/my.parquet --samples inputs.npz
   python -m tuner.record --network my.onnx --out traces/gpu.parquet --runtime tensorrt
-  python -m tuner.record --network my.onnx --out traces/part.parquet --plan lhs --samples 40
+  python -m tuner.record --network my.onnx --out traces/part.parquet --plan lhs --count 40
   python -m tuner.record --network a.onnx b.onnx --out traces/two.parquet --max-total-instances 4
 
 The same command continues a recording that was stopped. Leave the computer alone meanwhile:
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from envs.errors import RuntimeFault
 from envs.runtimes.recording import RecordOptions, record
-from envs.spec import Configuration, Measurement, Outcome
+from envs.spec import UNCALIBRATED, Configuration, Measurement, Outcome
 from envs.traces.schema import check_names, configuration_of, outcome_of
 from envs.traces.writer import TraceWriter, check_new
 from tuner.answer_text import failures
@@ -74,10 +74,14 @@ def record_trace(options: RecordCommand) -> None:
             "origin": device.runtime.origin.value,
             "machine": space.device.to_dict(),
             "versions": versions(),
+            "answers": device.provenance(),
+            "samples": options.serve.samples,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "command": shlex.join(["python", *sys.orig_argv[1:]]),
         }
         with TraceWriter(out, space, provenance) as writer:
+            if unjudged := space.uncalibrated():
+                print(f"caution: {UNCALIBRATED}: {', '.join(unjudged)}", file=sys.stderr)
             print(
                 f"recording {len(configurations)} configurations of"
                 f" {', '.join(space.workload.names)} on {space.device.name}"

@@ -97,6 +97,16 @@ class Answer:
             f" {self.latency_quantity} {self.p99_ms:.1f} ms ({self.origin})"
         )
 
+    def _agreements(self) -> dict[str, Any]:
+        """Return the agreement of every pair that serves, by network and accelerator."""
+        space, known = self.problem.space, self.problem.agreements
+        found: dict[str, dict[str, Any]] = {}
+        for tenant, column, _, _ in self.configuration.slots():
+            if (tenant, column) in known:
+                row = found.setdefault(space.workload.names[tenant], {})
+                row[space.device.accelerator_names[column]] = known[tenant, column].to_dict()
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as data for JSON, as `python -m tuner.export` reads it."""
         space, networks = self.problem.space, list(self.networks.values())
@@ -119,6 +129,8 @@ class Answer:
             "few_requests": [few_requests(self.outcome, each) for each in networks] or None,
             "agreement": [finite(each.agreement) for each in networks] or None,
             "agreement_samples": [finite(each.agreement_samples) for each in networks] or None,
+            "agreements": self._agreements(),
+            "uncalibrated": space.uncalibrated(self.configuration),
             "latency_quantity": self.latency_quantity,
             "power_w": finite(self.power_w),
             "measurements": len(self.tried),

@@ -10,7 +10,14 @@ from envs.arrays import Placements
 from envs.belief.prior import Prior, prior_of
 from envs.problems.world import default_of
 from envs.simulator.device_model import DeviceModel
-from envs.spec import Configuration, ConfigurationSpace, Objective, Outcome, judge_measurement
+from envs.spec import (
+    Agreements,
+    Configuration,
+    ConfigurationSpace,
+    Objective,
+    Outcome,
+    judge_measurement,
+)
 
 Made = TypeVar("Made")
 
@@ -33,6 +40,7 @@ class Problem:
         model: a model of the device and its networks; None without one.
         open: True if the candidates are a sample of a space too large to list, so that every other
             valid configuration may be tried as well.
+        agreements: how far answers are those of FP32, by (tenant, accelerator), for reports.
         shared: what tuners of the same problem make once; nothing in it depends on a seed or was
             measured.
     """
@@ -44,6 +52,7 @@ class Problem:
     seed: int = 0
     model: DeviceModel | None = None
     open: bool = False
+    agreements: Agreements = field(default_factory=dict, repr=False, compare=False)
     shared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def judge(self, outcome: Outcome) -> tuple[float, float]:
@@ -120,4 +129,6 @@ def shortlist_problem(
     )
     start = default or Configuration.of(prior.placements[0])
     shared: dict[str, Any] = {"prior": prior}
-    return Problem(model.space, prior.placements, objective, start, 0, model, True, shared)
+    return Problem(
+        model.space, prior.placements, objective, start, model=model, open=True, shared=shared
+    )

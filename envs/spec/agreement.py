@@ -24,7 +24,8 @@ class Agreement:
         quantity: what `value` is: `equal classes` (the share of samples whose largest of C numbers
             has the same place) for one output [N, C], else `cosine similarity` (of all outputs the
             worst, with the mean over the samples).
-        samples: the number of samples behind it.
+        samples: the number of samples behind it; 0 for the network as it is, which all others are
+            compared with.
         snr_db: the signal-to-noise ratio of the worst output; infinite for equal answers, NaN
             where it was not measured.
         synthetic: True if the samples were invented, not given.
@@ -54,6 +55,8 @@ class Agreement:
         """Return it as text, such as `0.991 (equal classes, 448 samples, SNR 31 dB)`."""
         if not self.measured:
             return "not measured"
+        if not self.samples:
+            return f"{self.value:.4g} ({self.quantity})"
         made = "invented samples" if self.synthetic else "samples"
         parts = [self.quantity, f"{self.samples} {made}"]
         if math.isfinite(self.snr_db):
@@ -70,6 +73,11 @@ class Agreement:
             for key, value in data.items()
         }
 
+
+#: What every output says of accelerators that the user allowed without samples.
+UNCALIBRATED = (
+    "uncalibrated INT8, with ranges from invented inputs, right for speed and wrong for answers"
+)
 
 #: Of an accelerator whose answers were not compared.
 NOT_MEASURED = Agreement(math.nan)

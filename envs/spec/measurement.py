@@ -62,7 +62,8 @@ class TenantMeasurement:
         requests: answered in the window; NaN where nobody published their number.
         agreement: how far the answers are those of FP32: the worst of the accelerators that serve
             the tenant (`envs.spec.Agreement`); NaN where it was not measured.
-        agreement_samples: the number of samples behind it; NaN where it was not measured.
+        agreement_samples: the number of samples behind it; 0 for the network as it is, NaN where it
+            was not measured.
     """
 
     throughput_ips: float

@@ -260,6 +260,20 @@ class ConfigurationSpace:
             parts[tenant].append(f"{names[accelerator]} {instances}x{batch}")
         return [" + ".join(part) or "none" for part in parts]
 
+    def uncalibrated(self, configuration: Configuration | None = None) -> list[str]:
+        """Return the pairs whose answers nobody judged, such as `resnet50 on dla0`.
+
+        Args:
+            configuration: only those that it uses; None for all of the space.
+        """
+        used = (
+            self.unjudged
+            if configuration is None
+            else {(tenant, accelerator) for tenant, accelerator, _, _ in configuration.slots()}
+        )
+        names, accelerators = self.workload.names, self.device.accelerator_names
+        return [f"{names[t]} on {accelerators[a]}" for t, a in sorted(self.unjudged & used)]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the space as plain data that JSON can hold; `from_dict` reads it."""
         data: dict[str, Any] = {

@@ -101,7 +101,17 @@ def test_bad_input_is_one_sentence(
     small_onnx: Path, tmp_path: Path, more: tuple[str, ...], sentence: str
 ) -> None:
     result = call(
-        "deploy", "--network", small_onnx, *SIMULATED, *places(tmp_path), *more, "--periods", "1"
+        "deploy",
+        "--network",
+        small_onnx,
+        *SIMULATED,
+        *places(tmp_path),
+        *more,
+        "--periods",
+        "1",
+        "--accelerators",
+        "cuda",
+        "tensor",
     )
     assert result.returncode == 2
     assert sentence in result.stderr

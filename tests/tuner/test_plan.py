@@ -54,5 +54,5 @@ def test_a_space_too_large_to_enumerate_can_be_sampled() -> None:
 def test_wrong_plans_are_named() -> None:
     with pytest.raises(OptionError, match="plan='all'"):
         planned(WORLD, PlanOptions("all"))
-    with pytest.raises(OptionError, match="samples=0"):
+    with pytest.raises(OptionError, match="count=0"):
         planned(WORLD, PlanOptions("random", 0))

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 def command(small_onnx: Path, out: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "tuner.record", "--network", str(small_onnx), "--out", str(out)),
-        *("--max-instances", "2", "--batches", "1", "4", "--cores", "1"),
+        *("--max-instances", "4", "--batches", "1", "2", "4", "8", "--cores", "1"),
         *("--window-s", "0.05", "--attempts", "1", "--warmup-s", "0.02"),
     ]
 
@@ -120,13 +120,13 @@ def test_ctrl_c_leaves_a_partial_trace_that_works(
 
 
 SMALL = ("--max-instances", 1, "--batches", 1, 4)
-TRACE = ("--runtime", "replayed", "--trace", "resnet50", "--plan", "random", "--samples", 9)
+TRACE = ("--runtime", "replayed", "--trace", "resnet50", "--plan", "random", "--count", 9)
 
 
 @pytest.mark.parametrize(
     ("arguments", "origin", "rows"),
     [
-        (("--network", "NET", *SMALL, "--runtime", "simulated"), "simulated", 80),
+        (("--network", "NET", *SMALL, "--runtime", "simulated"), "simulated", 8),
         (TRACE, "replayed", 9),
         (("--network", "NET", *SMALL, "--runtime", "tensorrt", "--plan", "random"), "measured", 5),
     ],
@@ -143,7 +143,7 @@ def test_every_runtime_is_recorded_and_its_origin_is_said(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     out = tmp_path / "t.parquet"
     given = [small_onnx if each == "NET" else each for each in arguments]
-    more = ("--samples", rows, "--attempts", 1, "--window-s", 0.05, "--warmup-s", 0.02)
+    more = ("--count", rows, "--attempts", 1, "--window-s", 0.05, "--warmup-s", 0.02)
     with stand_ins():
         result = call("record", *given, *more, "--out", out)
     assert result.returncode == 0, result.stderr
@@ -173,7 +173,7 @@ def test_a_large_space_is_recorded_by_samples(
     result = call("record", *given, "--out", out)
     assert result.returncode == 2
     assert "choose some of them with --plan lhs" in result.stderr
-    result = call("record", *given, "--out", out, "--plan", "lhs", "--samples", 20)
+    result = call("record", *given, "--out", out, "--plan", "lhs", "--count", 20)
     assert result.returncode == 0, result.stderr
     assert len(read_trace(out).rows) == 20
 

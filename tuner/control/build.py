@@ -70,6 +70,7 @@ def controller_of(
             rates_ips,
             good,
             thresholds,
+            device.agreements,
         )
     except BundleError as error:
         _log.warning("serving without a policy: %s", error)
@@ -80,6 +81,14 @@ def controller_of(
     )
     guard = Guard(space, safe, good, thresholds.cooldown_periods)
     controller = Controller(
-        runtime, decider, guard, limits, last_good, options, power_mode, device.remarks
+        runtime,
+        decider,
+        guard,
+        limits,
+        last_good,
+        options,
+        power_mode,
+        device.remarks,
+        device.agreements,
     )
     return Assembled(controller, limits, last_good, guard, decider)

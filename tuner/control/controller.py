@@ -7,17 +7,26 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from envs.errors import ObjectiveError, RuntimeFault, StorageError, require_positive
+from envs.errors import (
+    ConfigurationError,
+    ObjectiveError,
+    RuntimeFault,
+    StorageError,
+    require_positive,
+)
 from envs.runtimes.protocol import Runtime, try_configuration
 from envs.spec import (
     MAX_VIOLATION,
+    Agreements,
     Configuration,
     Failure,
     FailureKind,
     Measurement,
     Outcome,
     judge_measurement,
+    narrowed,
 )
 from tuner.control.decider import Decider
 from tuner.control.events import Event, EventKind
@@ -57,6 +66,8 @@ class Controller:
             safe default serve.
         power_mode: returns the name of the power mode; called once a period.
         remarks: returns what there is to say of the instances that serve; each is reported once.
+        agreements: with FP32, by (tenant, accelerator); the limit on them may be raised while
+            serving, and lowered again to what it was at the start.
     """
 
     def __init__(
@@ -69,7 +80,9 @@ class Controller:
         options: ControlOptions,
         power_mode: Callable[[], str] = lambda: "",
         remarks: Callable[[], list[str]] = list,
+        agreements: Agreements = MappingProxyType({}),
     ) -> None:
+        self._agreements = agreements
         self._runtime, self._guard, self._limits = runtime, guard, limits
         self._last_good, self._options, self._remarks = last_good, options, remarks
         self._monitors = Monitors(runtime.space.workload, options.thresholds, power_mode)
@@ -221,6 +234,18 @@ class Controller:
                 self._react(monitors.arrivals.update(outcome))
             self._react(monitors.heat.update(outcome))
 
+    def _narrow(self) -> None:
+        """Let only accelerators serve that keep the limit on agreement; all, if none does."""
+        limit = self._limits.objective.min_agreement
+        space = narrowed(self._runtime.space, self._agreements, limit)
+        try:
+            space.default()
+        except ConfigurationError as error:
+            text = f"nothing that can serve keeps min_agreement={limit:g}: {error}"
+            self._events.append(Event(EventKind.LIMITS_REFUSED, text))
+            return
+        self._guard.narrow(space)
+
     def _react(self, event: Event | None) -> None:
         """Report an event, and do what follows from it.
 
@@ -239,6 +264,7 @@ class Controller:
         self._events.append(event)
         ask, guard, still_good = self._policy.ask, self._guard, True
         if event.kind is EventKind.LIMITS_CHANGED:
+            self._narrow()
             self._monitors.failures.retry = None
             ask(lambda policy: policy.set_objective(self._limits.objective), None)
             still_good = ask(lambda policy: guard.good in policy.good_configurations(), True)

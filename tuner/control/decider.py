@@ -1,10 +1,12 @@
 """Decide what to measure next, and what to serve, while conditions change."""
 
 import logging
+from dataclasses import replace
+from types import MappingProxyType
 
 from envs.arrays import Placements
 from envs.problems.problem import WIDE, shortlist_problem
-from envs.spec import Configuration, Objective, Outcome
+from envs.spec import Agreements, Configuration, Objective, Outcome, narrowed
 from tuner.model_at import ModelAt
 from tuner.policy.bundle import Bundle
 from tuner.policy.online_tuner import OnlineTuner
@@ -24,6 +26,7 @@ class Decider:
         possible: [N, T, A, 2], what can be served; None for every valid configuration.
         first: what to measure first, such as the last good configuration of an earlier run; None
             to follow the model.
+        agreements: with FP32, by (tenant, accelerator); one below the limit is no choice.
 
     Attributes:
         safe: the configuration with the most throughput among those that are sure to keep the
@@ -41,7 +44,9 @@ class Decider:
         rates_ips: tuple[float, ...],
         first: Configuration | None = None,
         thresholds: Thresholds = DEFAULT_THRESHOLDS,
+        agreements: Agreements = MappingProxyType({}),
     ) -> None:
+        self._agreements = agreements
         self._bundle, self._model_at, self._possible = bundle, model_at, possible
         self._objective, self._rates_ips, self._first = objective, rates_ips, first
         self._thresholds = thresholds
@@ -140,6 +145,9 @@ class Decider:
         model = self._model_at(self._rates_ips)
         if self._bundle.twin is not None:
             model = self._bundle.twin.informed(model)
+        space = narrowed(model.space, self._agreements, self._objective.min_agreement)
+        if space != model.space:
+            model = replace(model, space=space)
         recalled = int(self._thresholds.recalled_share * WIDE)
         measured = [
             *([self._first] if self._first else []),

@@ -144,6 +144,11 @@ class Guard:
         self.good = self.good if still_good else None
         self.safe = safe if not self.refusal(safe) else self.safe
 
+    def narrow(self, space: ConfigurationSpace) -> None:
+        """Let through only what is valid in another space from now on, of the same shape."""
+        self._space = space
+        self._checked.clear()
+
     def refusal(self, configuration: Configuration) -> str:
         """Return why a configuration may not be served; empty if it may."""
         if configuration not in self._checked:

@@ -8,7 +8,7 @@ from envs.errors import ObjectiveError
 from envs.files import parse_json, read_small
 from envs.spec import Objective
 
-KEYS = ("p99_ms", "power_w")
+KEYS = ("p99_ms", "power_w", "min_agreement")
 
 
 class Limits:
@@ -18,8 +18,9 @@ class Limits:
         given: from the command line; what the file does not name stays as given.
         names: of the tenants.
         has_power: True if power is measured; a limit on it is refused otherwise.
-        path: of a file such as `{"p99_ms": 20, "power_w": 15}`, where `p99_ms` may be a list, or
-            an object with a number for each tenant. It need not exist yet; None for no file.
+        path: of a file such as `{"p99_ms": 20, "power_w": 15, "min_agreement": 0.99}`, where
+            `p99_ms` may be a list, or an object with a number for each tenant. It need not exist
+            yet; None for no file.
 
     Attributes:
         objective: the limits.
@@ -77,7 +78,7 @@ class Limits:
         unknown = sorted(set(data) - set(KEYS)) if isinstance(data, dict) else ["(no object)"]
         if unknown:
             raise ObjectiveError(
-                f"{path} has {unknown[0]!r:.80}, which is no limit: give {' and '.join(KEYS)}; "
+                f"{path} has {unknown[0]!r:.80}, which is no limit: give {', '.join(KEYS)}; "
                 "the limits stay as they are"
             )
         return dict(data)
@@ -92,8 +93,6 @@ class Limits:
                     f"there are {', '.join(self._names)}"
                 )
             p99 = [p99.get(name, math.inf) for name in self._names]
-        objective = Objective.from_dict(
-            {"p99_ms": p99, "power_w": data.get("power_w")}, len(self._names)
-        )
+        objective = Objective.from_dict(data | {"p99_ms": p99}, len(self._names))
         objective.check_measurable(self._has_power, "no power sensor works here")
         return objective

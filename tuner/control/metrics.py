@@ -49,6 +49,9 @@ class Metrics:
             "Samples behind the agreement; NaN where it was not measured",
             "tenant",
         )
+        self._uncalibrated = metric(
+            "Gauge", "uncalibrated", "1 where INT8 serves whose answers nobody judged", "tenant"
+        )
         self._power_w = metric(
             "Gauge", "power_watts", "Of the last period; NaN where none is measured"
         )
@@ -109,6 +112,9 @@ class Metrics:
                 result.agreement_samples if result else math.nan
             )
             self._limit_s.labels(name).set(period.objective.p99_ms[tenant] / 1e3)
+            used = {slot[:2] for slot in period.configuration.slots()}
+            unjudged = any(owner == tenant for owner, _ in self._space.unjudged & used)
+            self._uncalibrated.labels(name).set(float(unjudged))
             if outcome:
                 self._show_instances(name, period.configuration.placements[tenant])
         self._power_w.set(outcome.power_w if outcome else math.nan)

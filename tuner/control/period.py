@@ -45,7 +45,12 @@ class Period:
             "phase": self.phase.value,
             "configuration": space.describe(self.configuration),
             "placements": self.configuration.array().tolist(),
-            "limits": {"p99_ms": list(self.objective.p99_ms), "power_w": self.objective.power_w},
+            "uncalibrated": space.uncalibrated(self.configuration),
+            "limits": {
+                "p99_ms": list(self.objective.p99_ms),
+                "power_w": self.objective.power_w,
+                "min_agreement": self.objective.min_agreement,
+            },
             "kept": self.kept,
             "violation": self.violation,
             "decision_us": self.decision_us,

@@ -43,7 +43,7 @@ def test_a_line_says_what_was_served_and_what_it_gave_and_nothing_that_is_no_jso
     assert data["power_w"] is None, "no sensor, no number"
     assert data["tenants"]["net0"]["agreement"] is None, "it was not compared with FP32"
     assert data["memory_mib"] == respond(SPACE, GOOD).memory_mib
-    assert data["limits"] == {"p99_ms": [50.0], "power_w": None}
+    assert data["limits"] == {"p99_ms": [50.0], "power_w": None, "min_agreement": 0.0}
     assert (data["period"], data["phase"], data["origin"], data["events"]) == (
         3,
         "holding",
