@@ -43,6 +43,14 @@ def declared(value: Any) -> tuple[int | str | None, ...] | None:
     )
 
 
+def forget_negative_sizes(model: Any) -> None:
+    """Clear the dimensions of inputs and outputs that an exporter has written as -1: free ones."""
+    for value in (*model.graph.input, *model.graph.output):
+        for size in value.type.tensor_type.shape.dim:
+            if size.HasField("dim_value") and size.dim_value < 0:
+                size.Clear()
+
+
 def as_text(shape: Iterable[int | str | None]) -> str:
     """Return a shape for a sentence, such as [batch, 3, ?]."""
     return f"[{', '.join('?' if size is None else str(size) for size in shape)}]"

@@ -13,7 +13,7 @@ import numpy as np
 
 from envs.errors import NetworkError, OptionError
 from envs.files import replacing
-from envs.graph.batch_rules import as_text, declared, served_inputs
+from envs.graph.batch_rules import as_text, declared, forget_negative_sizes, served_inputs
 from envs.graph.folding import LoadingError, folded
 from envs.graph.onnx_file import every_graph, external_files, load_weights, open_model
 from envs.optional import optional_import
@@ -114,9 +114,10 @@ def bound(
     target = cache / "bound" / hashlib.sha256(key.encode()).hexdigest()[:32] / path.name
     if target.is_file() and not target.is_symlink():
         return target
+    apart = _load_if_small(model, path)
     _set_sizes(model, inputs, changes, values)
     _set_values(model, tensors)
-    _write(_without_branches(model) if tensors else model, path, target)
+    _write(_without_branches(model) if tensors else model, path, target, apart)
     return target
 
 
@@ -250,6 +251,7 @@ def _set_sizes(
                 if axis and size.dim_param in same:
                     size.dim_value = same[size.dim_param]
     del model.graph.value_info[:]
+    forget_negative_sizes(model)
 
 
 def _set_values(model: Any, tensors: list[Any]) -> None:
@@ -273,17 +275,21 @@ def _without_branches(model: Any) -> Any:
         return model
 
 
-def _write(model: Any, path: Path, target: Path) -> None:
+def _load_if_small(model: Any, path: Path) -> list[Path]:
+    """Take the weights in other files into the model; return those files if they are too large."""
     files = external_files(model, path)
-    size = model.ByteSize() + sum(file.stat().st_size for file in files)
-    if size <= MAX_MESSAGE_BYTES:
-        load_weights(model, path)
-    else:
-        for file in files:
-            beside = target.parent / file.relative_to(path.parent.resolve())
-            beside.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(beside) as copy, file.open("rb") as source:
-                shutil.copyfileobj(source, copy)
+    if model.ByteSize() + sum(file.stat().st_size for file in files) > MAX_MESSAGE_BYTES:
+        return files
+    load_weights(model, path)
+    return []
+
+
+def _write(model: Any, path: Path, target: Path, apart: list[Path]) -> None:
+    """Write the copy, after the files of weights that stay beside it."""
+    for file in apart:
+        beside = target.parent / file.relative_to(path.parent.resolve())
+        with replacing(beside) as copy, file.open("rb") as source:
+            shutil.copyfileobj(source, copy)
     try:
         content = model.SerializeToString()
     except ValueError as error:

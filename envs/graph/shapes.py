@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import NetworkError, one_line
-from envs.graph.batch_rules import check_batch, check_outputs, check_recurrent, served_inputs
+from envs.graph.batch_rules import (
+    check_batch,
+    check_outputs,
+    check_recurrent,
+    forget_negative_sizes,
+    served_inputs,
+)
 from envs.graph.cost import RECURRENT, Shapes, computed_nodes, needed_nodes, needed_tensors, reads
 from envs.graph.folding import LoadingError, folded, known_shapes, runtime_shapes
 from envs.graph.number_types import float_type, number_types
@@ -131,6 +137,7 @@ def _drop_values(model: Any, float_types: frozenset[int], drop_output_batch: boo
             for field in ("raw_data", "float_data", "int32_data", "double_data"):
                 weight.ClearField(field)
     del model.graph.value_info[:]
+    forget_negative_sizes(model)
     if drop_output_batch:
         _forget_output_batch(model)
 
