@@ -14,7 +14,7 @@ import numpy as np
 from envs.errors import NetworkError, OptionError
 from envs.files import replacing
 from envs.graph.batch_rules import as_text, declared, forget_negative_sizes, served_inputs
-from envs.graph.folding import LoadingError, folded
+from envs.graph.folding import MAX_KEPT_ELEMENTS, LoadingError, folded
 from envs.graph.onnx_file import every_graph, external_files, load_weights, open_model
 from envs.optional import optional_import
 
@@ -276,9 +276,13 @@ def _without_branches(model: Any) -> Any:
 
 
 def _load_if_small(model: Any, path: Path) -> list[Path]:
-    """Take the weights in other files into the model; return those files if they are too large."""
+    """Take the weights in other files into the model.
+
+    If they are too large together, only small ones are taken; then return their files.
+    """
     files = external_files(model, path)
     if model.ByteSize() + sum(file.stat().st_size for file in files) > MAX_MESSAGE_BYTES:
+        load_weights(model, path, MAX_KEPT_ELEMENTS)
         return files
     load_weights(model, path)
     return []

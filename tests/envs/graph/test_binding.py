@@ -191,6 +191,25 @@ def test_weights_beside_the_file_are_put_into_the_copy(tmp_path: Path) -> None:
     assert sorted(each.name for each in copy.parent.iterdir()) == ["net.onnx"]
 
 
+def test_weights_that_are_too_large_are_copied_beside_the_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("envs.graph.binding.MAX_MESSAGE_BYTES", 100)
+    path = resizable(tmp_path / "net.onnx")
+    model = onnx.load(path)
+    model.graph.initializer.append(held("table", 300, 300))
+    model.graph.node.append(node("ReduceMax", ["table"], ["largest"], keepdims=0))
+    model.graph.node.append(node("Add", ["y", "largest"], ["z"]))
+    model.graph.output[0].name = "z"
+    onnx.save(model, path, save_as_external_data=True, size_threshold=0, location="net.data")
+    copy = bound(path, {"images": (1, 3, 4, 4)}, {"rate": 1}, tmp_path / "cache")
+    assert sorted(each.name for each in copy.parent.iterdir()) == ["net.data", "net.onnx"]
+    (tmp_path / "net.data").unlink()
+    assert read_network(copy).weight_bytes > 4 * 300 * 300
+    feed = {"images": np.ones((2, 3, 4, 4), np.float32), "bias": np.ones((2, 1, 4, 1), np.float32)}
+    assert run(copy, feed).shape == (2, 2, 4, 4)
+
+
 def packaged(package: str) -> Iterator[Path]:
     """Yield the ONNX files inside an installed package, without importing it."""
     spec = importlib.util.find_spec(package)
