@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tuner
@@ -89,6 +90,8 @@ def folder(
     """Work in a folder with what the README takes for granted: two networks and a client."""
     shutil.copy(small_onnx, tmp_path / "a.onnx")
     shutil.copy(other_onnx, tmp_path / "b.onnx")
+    pictures = np.random.default_rng(0).standard_normal((24, 3, 48, 48), np.float32)
+    np.savez(tmp_path / "inputs.npz", input=pictures)
     (tmp_path / "app.py").write_text(
         "import threading\ndef main(submit):\n    threading.Event().wait()\n"
     )

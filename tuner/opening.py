@@ -216,7 +216,14 @@ def _live(
         space = replace(space, unjudged=unjudged_pairs(space, examined))
         judge_pair = judge_engines(space, examined, factory)
         space, agreements = _judged(space, judge_pair, serve.min_agreement)
-        runtime = ServingRuntime(space, factory, sensor, serve.serving, agreements=agreements)
+        runtime = ServingRuntime(
+            space,
+            factory,
+            sensor,
+            serve.serving,
+            agreements=agreements,
+            samples=[each.calibrating for each in examined],
+        )
         undo.pop_all()
     return Parts(
         runtime,

@@ -1,6 +1,7 @@
 """Load of a tenant. The generators are clients of `submit`, as any other program is."""
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -8,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from envs.accuracy.samples import Samples, invented
 from envs.arrays import NamedArrays
 from envs.errors import RuntimeFault
 from envs.runtimes.serving.instance import Instance
@@ -42,16 +44,14 @@ class Load(Protocol):
 
 
 def sample_pool(network: Network, seed: int, count: int = POOL) -> list[Sample]:
-    """Return seeded random samples for a network: normal numbers, 0 or 1 for integer inputs."""
-    rng = np.random.default_rng(seed)
+    """Return seeded random samples for a network, see `envs.accuracy.samples.invented`."""
+    return pool_of(invented(network, count, seed))
 
-    def draw(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        kind = np.dtype(dtype)
-        return (
-            rng.standard_normal(shape) if kind.kind == "f" else rng.integers(0, 2, shape)
-        ).astype(kind)
 
-    return [tuple(draw(spec.shape, spec.dtype) for spec in network.inputs) for _ in range(count)]
+def pool_of(samples: Samples, count: int | None = None) -> list[Sample]:
+    """Return samples as requests; only the first `count` if given."""
+    rows = zip(*samples.arrays.values(), strict=True)
+    return [tuple(row) for row in itertools.islice(rows, count)]
 
 
 class ClosedLoop:

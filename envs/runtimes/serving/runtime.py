@@ -2,17 +2,27 @@
 
 import math
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import MappingProxyType
 
+from envs.accuracy.samples import Samples
 from envs.arrays import NamedArrays
 from envs.errors import ConfigurationError, RuntimeFault
 from envs.runtimes.protocol import Closing, Transition
 from envs.runtimes.serving.engine import EngineFactory, StreamEngine
 from envs.runtimes.serving.inputs import InputCheck, Inputs
 from envs.runtimes.serving.instance import Instance, Slot, call_all, failure_of
-from envs.runtimes.serving.load import ClosedLoop, Load, OutsideLoad, PoissonLoad, sample_pool
+from envs.runtimes.serving.load import (
+    POOL,
+    ClosedLoop,
+    Load,
+    OutsideLoad,
+    PoissonLoad,
+    pool_of,
+    sample_pool,
+)
 from envs.runtimes.serving.measuring import MeasuredService, ServingOptions
 from envs.runtimes.serving.placement import match, slots_of
 from envs.runtimes.serving.process_memory import give_back
@@ -48,6 +58,7 @@ class ServingRuntime(Closing):
         options: how to serve and measure.
         poll_s: how long the thread of the streams sleeps between two queries of their events.
         agreements: with FP32, by (tenant, accelerator), which every measurement carries.
+        samples: [T], which generated load sends; None, for a tenant or at all, for invented ones.
     """
 
     origin = Origin.MEASURED
@@ -60,6 +71,7 @@ class ServingRuntime(Closing):
         options: ServingOptions,
         poll_s: float = POLL_S,
         agreements: Agreements = MappingProxyType({}),
+        samples: Sequence[Samples | None] | None = None,
     ) -> None:
         self._space = space
         self._agreements = agreements
@@ -74,7 +86,10 @@ class ServingRuntime(Closing):
         self._inputs = InputCheck(self._tenants, space.workload.names)
         self._queues = [RequestQueue(options.max_wait_ms / 1e3) for _ in self._tenants]
         self._pools = [
-            sample_pool(tenant.network, options.seed + i) for i, tenant in enumerate(self._tenants)
+            sample_pool(tenant.network, options.seed + i) if given is None else pool_of(given, POOL)
+            for i, (tenant, given) in enumerate(
+                zip(self._tenants, samples or [None] * len(self._tenants), strict=True)
+            )
         ]
         self._alive = [0] * len(self._tenants)
         self._max_waiting = [options.max_waiting] * len(self._tenants)
