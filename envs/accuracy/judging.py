@@ -13,6 +13,7 @@ import numpy as np
 
 from envs.accuracy.agreement import agreement
 from envs.accuracy.batching import batched
+from envs.accuracy.quantization import SAID_MACS
 from envs.accuracy.reference import Array, answers_of, session_of
 from envs.accuracy.samples import Samples, invented, positive
 from envs.spec import Agreement, Network
@@ -106,6 +107,13 @@ class Judge:
         """Return how far what `run` computes agrees with FP32."""
         examined = self._examined[tenant]
         if tenant not in self._expected:
+            if examined.network.macs * len(examined.judging) > SAID_MACS:
+                logger.info(
+                    "judging the answers of %s on %d %ssamples",
+                    examined.network.name,
+                    len(examined.judging),
+                    "invented " * examined.judging.synthetic,
+                )
             self._expected[tenant] = answers_of(
                 examined.session, examined.network, examined.judging
             )

@@ -28,6 +28,9 @@ QUANTISED = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
 )
 
+#: Multiply-accumulates of FP32 that take more than about a second: it is said then.
+SAID_MACS = 5e10
+
 #: Agreement from which no other way to quantise the end of the network is tried.
 GOOD_ENOUGH = 0.999
 
@@ -98,6 +101,8 @@ def int8_copy(model: Any, network: Network, samples: Samples, scheme: Scheme) ->
         DependencyError: onnxruntime is not installed.
     """
     check_not_quantised(model, network.name)
+    if network.macs * len(samples) > SAID_MACS:
+        logger.info("calibrating INT8 for %s on %d samples", network.name, len(samples))
     with tempfile.TemporaryDirectory(prefix="orin-tuner-") as folder:
         graph = prepare(model, network, Path(folder))
         session = session_of(graph.path, network.name)

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 from envs.runtimes.recording import RecordOptions, measure_undisturbed
@@ -61,8 +62,14 @@ def check_live(trace: Trace, comparison: Comparison, options: LiveOptions) -> tu
 
 
 def serve_options_of(trace: Trace, networks: list[str]) -> ServeOptions:
-    """Return the options that serve these ONNX files as the trace was recorded."""
+    """Return the options that serve these ONNX files as the trace was recorded.
+
+    The samples that calibrated INT8 then are used again where their files are still there. Only
+    speed is compared, so that INT8 serves without them too.
+    """
     space = trace.space
+    samples = [str(each) for each in trace.metadata.get("samples") or ()]
+    there = len(samples) == len(networks) and all(Path(each).exists() for each in samples)
     on_gpu = trace.metadata.get("runtime") == "tensorrt"
     tenants = space.workload.tenants
     open_loop = any(math.isfinite(tenant.rate_ips) for tenant in tenants)
@@ -73,6 +80,9 @@ def serve_options_of(trace: Trace, networks: list[str]) -> ServeOptions:
         weight=list(space.workload.weights),
         accelerators=list(space.device.accelerator_names),
         cores=None if on_gpu else min(space.device.cores, available_cores()),
+        samples=samples if there else None,
+        min_agreement=0.0,
+        allow_uncalibrated=True,
         max_instances=space.max_instances,
         batches=list(space.batches),
         max_total_instances=space.max_total_instances,
