@@ -27,7 +27,8 @@ def agreement(
 
     For one output [N, C] of at least two floating-point numbers it is the share of samples whose
     largest number has the same place; else the cosine similarity of each output, the mean over the
-    samples, of which the worst counts. For whole numbers and truth values it is the share of equal
+    samples, of which the worst counts. One number a sample has a sign and no direction: its cosine
+    is that of all samples together. For whole numbers and truth values it is the share of equal
     ones. An output [N, channels, places] with large and small channels counts as two (`apart`).
 
     Args:
@@ -41,7 +42,9 @@ def agreement(
     snr_db = min(_snr_db(*pair) for pair in pairs)
     if len(pairs) == 1 and reference[0].ndim == 2 and _has_classes(reference[0]):
         if not synthetic:
-            value = float(np.mean(_classes(reference[0]) == _classes(answers[0])))
+            value = 0.0
+            if reference[0].shape == answers[0].shape:
+                value = float(np.mean(_classes(reference[0]) == _classes(answers[0])))
             return Agreement(value, CLASSES, count, snr_db, synthetic)
         pairs = [(_centred(reference[0]), _centred(answers[0]))]
     value = min(
@@ -62,7 +65,7 @@ def apart(output: npt.NDArray[Any]) -> list[tuple[Any, ...]]:
         return [(...,)]
     axis = 1 if output.shape[1] <= output.shape[2] else 2
     sizes = np.abs(np.nan_to_num(output.astype(np.float32))).max(axis=(0, 3 - axis))
-    large = sizes * APART > sizes.max()
+    large = sizes > sizes.max() / APART
     if large.all() or not sizes[~large].any():
         return [(...,)]
     before = (slice(None),) * axis
@@ -100,12 +103,14 @@ def _similarity(reference: npt.NDArray[Any], answers: npt.NDArray[Any]) -> float
     if reference.dtype.kind in "iub":
         return float(np.mean(reference == answers))
     first, second = _rows(reference), _rows(answers)
+    if first.shape[1] == 1:
+        first, second = first.T, second.T
     # NaN and infinity in both, at the same place, are the same answer.
     same = (first == second) | (np.isnan(first) & np.isnan(second))
     first, second = (np.where(same & ~np.isfinite(each), 0.0, each) for each in (first, second))
-    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     equal = (first == second).all(axis=1)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
         cosines = np.where(equal, 1.0, (first * second).sum(axis=1) / norms)
     return float(np.clip(np.nan_to_num(cosines, nan=0.0), 0.0, 1.0).mean())
 
@@ -116,7 +121,8 @@ def _snr_db(reference: npt.NDArray[Any], answers: npt.NDArray[Any]) -> float:
         return -math.inf
     first, second = _rows(reference), _rows(answers)
     known = np.isfinite(first)
-    noise = float(((second - first)[known] ** 2).sum()) if known.any() else 0.0
+    with np.errstate(invalid="ignore"):
+        noise = float(((second - first)[known] ** 2).sum())
     signal = float((first[known] ** 2).sum())
     if not math.isfinite(noise):
         return -math.inf

@@ -11,6 +11,7 @@ import numpy as np
 from envs.accuracy.reference import Array, reason_of, session_of
 from envs.accuracy.samples import Samples, invented, positive
 from envs.errors import NetworkError
+from envs.graph.onnx_file import every_graph, open_model, read_whole
 from envs.optional import optional_import
 from envs.spec import Network
 
@@ -41,13 +42,30 @@ def batched(path: Path, network: Network, session: Any, samples: Samples | None)
         return ""
     names = [spec.name for spec in network.outputs if not spec.shared]
     pair = _pair(network, session, samples, names)
-    if _same(network, *_together_and_alone(session, names, network, pair)):
+    if scaled := _scaled_by_batch(path):
+        return (
+            f"answers depend on what else is in the batch: {scaled} finds one scale for all samples"
+        )
+    together, alone = _together_and_alone(session, names, network, pair)
+    if _same(network, together, alone):
         return ""
+    if not _same(network, together, _run(session, names, network, pair)):
+        return "answers are random, so that nobody can tell whether they depend on the batch"
     where = _first_mixing(path, network, pair)
     return (
         f"answers depend on what else is in the batch{where}: two samples together have others"
         " than alone"
     )
+
+
+def _scaled_by_batch(path: Path) -> str:
+    """Return a node that quantises by the largest number of a whole batch; empty if none does."""
+    model, _, _ = open_model(path)
+    for graph in every_graph(model):
+        for node in graph.node:
+            if node.op_type.startswith("DynamicQuantize"):
+                return f"{node.op_type} {(node.name or node.output[0])!r}"
+    return ""
 
 
 def _pair(network: Network, session: Any, samples: Samples | None, names: list[str]) -> Samples:
@@ -77,12 +95,15 @@ def _together_and_alone(
 ) -> tuple[list[Array], list[Array]]:
     """Return the results of both samples in one batch, and of each alone, put together.
 
-    A result without a batch, which may stand inside a network, is taken from the first alone.
+    A result without a batch, which may stand inside a network, is taken from one of them alone, the
+    second if the first has the result of both.
     """
     together = _run(session, names, network, pair)
     alone = [_run(session, names, network, pair.take(np.array([row]))) for row in range(2)]
     return together, [
-        first if first.shape == both.shape else np.concatenate([first, second])
+        (second if np.array_equal(first, both) else first)
+        if first.shape == both.shape
+        else np.concatenate([first, second])
         for both, first, second in zip(together, *alone, strict=True)
     ]
 
@@ -111,7 +132,7 @@ def _first_mixing(path: Path, network: Network, pair: Samples) -> str:
     """Return the first node whose results differ, as text; empty where it cannot be found."""
     onnx = optional_import("onnx", "networks")
     try:
-        model = onnx.load(str(path))
+        model = read_whole(path)
         watched = _watched(onnx, model)
         session = session_of(watched.SerializeToString(), network.name, plain=True)
         names = [output.name for output in session.get_outputs()]

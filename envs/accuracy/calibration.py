@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from envs.accuracy.samples import Samples
-from envs.arrays import NamedArrays
+from envs.arrays import FloatArray, NamedArrays
 from envs.errors import DependencyError, NetworkError, one_line
 from envs.optional import optional_import
 from envs.spec import Network
@@ -36,6 +36,9 @@ HELD_BYTES = 1 << 28
 #: A network's tensors together are about this many times the largest sum alive at once.
 ALL_TENSORS = 16
 
+#: Severities of what ONNX Runtime writes: the one that it starts with, and fatal errors only.
+WARNINGS, NOTHING = 2, 4
+
 Limits = dict[str, tuple[float, float]]
 
 
@@ -43,6 +46,8 @@ def ranges_of(
     prepared: Path, network: Network, samples: Samples, method: str, symmetric: bool
 ) -> Limits:
     """Return the range (low, high) of every floating-point tensor, by name.
+
+    It is infinite where a tensor has numbers that are not finite.
 
     Args:
         prepared: the graph to be quantised; another file is written beside it.
@@ -52,7 +57,7 @@ def ranges_of(
         symmetric: True for ranges around 0.
 
     Raises:
-        NetworkError: the graph does not run, or gives numbers that are not finite.
+        NetworkError: the graph does not run, or the library finds no ranges.
     """
     library = optional_import("onnxruntime.quantization.calibrate", "networks")
     name, options = METHODS[method]
@@ -73,11 +78,12 @@ def ranges_of(
         raise NetworkError(
             f"{network.name} cannot be calibrated by {method} ({one_line(error)})"
         ) from error
-    return {
-        tensor: (float(np.min(data.lowest)), float(np.max(data.highest)))
-        for tensor, data in found.items()
-        if math.isfinite(np.min(data.lowest)) and math.isfinite(np.max(data.highest))
-    }
+    return {tensor: _limit(data.lowest, data.highest) for tensor, data in found.items()}
+
+
+def _limit(lowest: FloatArray, highest: FloatArray) -> tuple[float, float]:
+    low, high = float(np.min(lowest)), float(np.max(highest))
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else (-math.inf, math.inf)
 
 
 def _groups(samples: Samples, network: Network) -> Iterator[list[NamedArrays]]:
@@ -109,11 +115,13 @@ class _Reader:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Hide the quantiser's output, which is about options that no user can set."""
+    runtime = optional_import("onnxruntime", "networks")
     root, before = logging.getLogger(), logging.root.manager.disable
     # It calls `logging.warning`, which adds a handler to a root logger without one, for good.
     handler = logging.NullHandler()
     root.addHandler(handler)
     logging.disable(logging.CRITICAL)
+    runtime.set_default_logger_severity(NOTHING)
     try:
         with (
             contextlib.redirect_stdout(io.StringIO()),
@@ -122,5 +130,6 @@ def quiet() -> Iterator[None]:
         ):
             yield
     finally:
+        runtime.set_default_logger_severity(WARNINGS)
         logging.disable(before)
         root.removeHandler(handler)

@@ -16,7 +16,7 @@ from envs.accuracy.quantization import TENSORRT, int8_copy
 from envs.accuracy.reference import answers_of, session_of
 from envs.errors import StorageError
 from envs.files import parse_json, read_small, write_text
-from envs.optional import optional_import
+from envs.graph.onnx_file import read_whole
 from envs.spec import Agreement
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def emulated(
     path = cache / f"agreement-{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
     if (kept := _kept(path)) is not None:
         return kept
-    model = optional_import("onnx", "networks").load(str(examined.path))
+    model = read_whole(examined.path)
     if precision == "fp16":
         made, method, count = to_fp16(model), "", 0
     else:

@@ -16,6 +16,7 @@ from envs.accuracy.batching import batched
 from envs.accuracy.quantization import SAID_MACS
 from envs.accuracy.reference import Array, answers_of, session_of
 from envs.accuracy.samples import Samples, invented, positive
+from envs.errors import NetworkError
 from envs.spec import Agreement, Network
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,12 @@ def examine(path: Path, network: Network, samples: Samples | None) -> Examined:
         NetworkError: ONNX Runtime cannot load or run it; the message has its reason.
         DependencyError: onnxruntime is not installed.
     """
+    for spec in network.inputs:
+        if spec.dtype == "bfloat16":
+            raise NetworkError(
+                f"{path} has the input {spec.name!r} of bfloat16, of which ONNX Runtime takes no"
+                " arrays from Python: export it with inputs of float32 or float16"
+            )
     session = session_of(path, str(path))
     reason = batched(path, network, session, samples)
     if reason:

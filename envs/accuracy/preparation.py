@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from envs.accuracy.calibration import quiet
 from envs.errors import DependencyError, NetworkError, one_line
 from envs.optional import optional_import
@@ -36,7 +38,7 @@ class PreparedGraph:
 def prepare(model: Any, network: Network, folder: Path) -> PreparedGraph:
     """Write a copy of a graph in which the quantiser finds what it needs.
 
-    Weights leave the inputs, biases [1, N] become [N], an old opset is converted, constants are
+    Weights leave the inputs, biases of Gemm become [N], an old opset is converted, constants are
     folded, and every node has a name.
 
     Args:
@@ -103,19 +105,25 @@ def _converted(onnx: Any, model: Any) -> Any:
 
 
 def _flatten_biases(onnx: Any, model: Any) -> None:
-    """Make [N] of biases [1, N] of Gemm: the quantiser takes no other."""
+    """Make [N] of biases [1, N] and of single numbers of Gemm: the quantiser takes no other."""
     weights = {weight.name: weight for weight in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type != "Gemm" or len(node.input) < 3:
             continue
-        bias = weights.get(node.input[2])
-        if bias is not None and len(bias.dims) > 1 and math.prod(bias.dims) == bias.dims[-1]:
-            values = onnx.numpy_helper.to_array(bias).reshape(-1)
-            name = f"{bias.name}/flat"
-            if name not in weights:
-                weights[name] = onnx.numpy_helper.from_array(values.copy(), name)
-                model.graph.initializer.append(weights[name])
-            node.input[2] = name
+        factor, bias = (weights.get(name) for name in node.input[1:3])
+        if bias is None or factor is None or len(factor.dims) != 2:
+            continue
+        transposed = any(each.name == "transB" and each.i for each in node.attribute)
+        length = factor.dims[0 if transposed else 1]
+        if list(bias.dims) == [length] or math.prod(bias.dims) not in (1, length):
+            continue
+        values = onnx.numpy_helper.to_array(bias).reshape(-1)
+        name = f"{bias.name}/flat{length}"
+        if name not in weights:
+            flat = np.array(np.broadcast_to(values, length))
+            weights[name] = onnx.numpy_helper.from_array(flat, name)
+            model.graph.initializer.append(weights[name])
+        node.input[2] = name
 
 
 def _name_nodes(model: Any) -> None:

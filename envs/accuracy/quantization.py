@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from envs.accuracy.preparation import prepare
 from envs.accuracy.reference import Array, answers_of, session_of
 from envs.accuracy.samples import Samples
 from envs.errors import DependencyError, NetworkError, one_line
-from envs.graph.cost import MULTIPLYING
+from envs.graph.cost import MULTIPLYING, RECURRENT
 from envs.graph.onnx_file import every_graph
 from envs.optional import optional_import
 from envs.spec import Agreement, Network
@@ -85,9 +86,10 @@ class Int8Copy:
 def int8_copy(model: Any, network: Network, samples: Samples, scheme: Scheme) -> Int8Copy:
     """Return the INT8 copy that agrees best with the network on the samples that calibrate.
 
-    Every method of calibration is tried; where the best is not good enough, also with the end of
-    the network in floating point, and where one scale cannot hold an output, only so. Each copy is
-    loaded and run before it counts. With invented samples only the first way that runs is taken.
+    Every method of calibration is tried; where the best is not good enough, also with a part of the
+    network in floating point (`_kept_float`), and where one scale cannot hold an output, only so.
+    Each copy is loaded and run before it counts, and has at least one layer in INT8. With invented
+    samples only the first way that runs is taken.
 
     Args:
         model: an FP32 ModelProto with its weights inside.
@@ -108,7 +110,13 @@ def int8_copy(model: Any, network: Network, samples: Samples, scheme: Scheme) ->
         session = session_of(graph.path, network.name)
         expected = answers_of(session, network, samples)
         _demand_finite(expected, network, samples)
-        return _best(graph.path, network, samples, scheme, expected, graph.per_channel)
+        try:
+            return _best(graph.path, network, samples, scheme, expected, graph.per_channel)
+        except NetworkError:
+            if not graph.per_channel:
+                raise
+        # The quantiser finds no channels in some weights, such as those of one dimension.
+        return _best(graph.path, network, samples, scheme, expected, per_channel=False)
 
 
 def _best(
@@ -123,7 +131,7 @@ def _best(
     limits: dict[str, Limits] = {}
     found: list[Int8Copy] = []
     errors: list[str] = []
-    for excluded in _ends(prepared, any(len(apart(each)) > 1 for each in expected)):
+    for excluded in _kept_float(prepared, any(len(apart(each)) > 1 for each in expected)):
         for method in methods:
             try:
                 if method not in limits:
@@ -131,6 +139,7 @@ def _best(
                         prepared, network, samples, method, not scheme.unsigned
                     )
                 made = _quantised(prepared, limits[method], scheme, per_channel, excluded)
+                _demand_int8_layer(made)
                 answers = answers_of(
                     session_of(made.SerializeToString(), f"the INT8 copy of {network.name}"),
                     network,
@@ -175,8 +184,26 @@ def check_not_quantised(model: Any, name: str) -> None:
         )
 
 
-def _ends(prepared: Path, wide: bool) -> Iterator[list[str]]:
-    """Yield names of nodes that stay in floating point: none, the end, the last layers as well.
+def _demand_int8_layer(model: Any) -> None:
+    """Raise NetworkError if no layer reads quantised numbers: the copy would be an FP32 network."""
+    read = {
+        name
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear"
+        for name in node.output
+    }
+    if not any(
+        node.op_type in MULTIPLYING | RECURRENT and read & set(node.input)
+        for node in model.graph.node
+    ):
+        raise NetworkError("it has no layer that the quantiser can compute in INT8")
+
+
+def _kept_float(prepared: Path, wide: bool) -> Iterator[list[str]]:
+    """Yield names of nodes that stay in floating point.
+
+    In this order: none; the end; all that is no layer, since one scale cannot hold a sum with a
+    mask of -10,000; the end and the last layers; all that is no layer, and the last layers.
 
     Args:
         prepared: the graph.
@@ -196,12 +223,19 @@ def _ends(prepared: Path, wide: bool) -> Iterator[list[str]]:
         else:
             behind.append(node.name)
             waiting += node.input
-    if not wide:
-        yield []
-    if behind:
-        yield behind
-    if layers:
-        yield [*behind, *layers]
+    others = [node.name for node in graph.node if node.op_type not in MULTIPLYING | RECURRENT]
+    ways = [[], behind, others, [*behind, *layers], [*others, *layers]]
+    yielded: list[set[str]] = [set()] if wide else []
+    for names in ways:
+        if set(names) not in yielded:
+            yielded.append(set(names))
+            yield names
+
+
+def _without_range(graph: Any, limits: Limits) -> list[str]:
+    """Return names of nodes at tensors without a finite range, such as sums with a mask of -inf."""
+    endless = {name for name, limit in limits.items() if not np.isfinite(limit).all()}
+    return [node.name for node in graph.node if endless & {*node.input, *node.output}]
 
 
 def _quantised(
@@ -223,19 +257,21 @@ def _quantised(
         {
             name: (np.array(low, np.float32), np.array(high, np.float32))
             for name, (low, high) in limits.items()
+            if math.isfinite(low) and math.isfinite(high)
         },
     )
+    graph = onnx.load(str(prepared))
     try:
         with quiet():
             made = quantizer(
-                onnx.load(str(prepared)),
+                graph,
                 per_channel,
                 scheme.seven_bits,
                 kinds.QInt8,
                 kinds.QUInt8 if scheme.unsigned else kinds.QInt8,
                 ranges,
                 [],
-                excluded,
+                [*excluded, *_without_range(graph.graph, limits)],
                 sorted({*registry.QLinearOpsRegistry, *registry.QDQRegistry}),
                 {
                     "ActivationSymmetric": not scheme.unsigned,
@@ -244,6 +280,7 @@ def _quantised(
                 },
             )
             made.quantize_model()
+            made.model.topological_sort()  # ONNX's checker, and other readers, demand it
             return made.model.model
     except (OSError, DependencyError):
         raise

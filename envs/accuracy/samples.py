@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ FEWEST = 2
 #: The samples in use fill at most this much memory; an .npz file, which is read as a whole, four
 #: times as much.
 MAX_BYTES = 1 << 30
+
+#: The first bytes of an .npy file (numpy.lib.format).
+MAGIC = b"\x93NUMPY"
 
 Array = npt.NDArray[Any]
 
@@ -166,22 +169,51 @@ def _arrays_of(path: Path, network: Network) -> Mapping[str, Array]:
         files = sorted(path.glob("*.npy"))
         if not files:
             raise ValueError("the folder has no .npy file")
-        arrays = {each.stem: _load(each) for each in files}
         names = {spec.name for spec in network.inputs}
-        if names <= arrays.keys() or len(names) > 1:
-            return arrays
-        rank = len(network.inputs[0].shape)
-        rows = [each if each.ndim > rank else each[None] for each in arrays.values()]
-        if len({each.shape[1:] for each in rows}) > 1:
-            raise ValueError("its files have different shapes")
-        return {path.name: np.concatenate(rows)}
+        if len(names) > 1 or names <= {each.stem for each in files}:
+            return {each.stem: _load(each) for each in files if each.stem in names}
+        return {path.name: _gathered(files, len(network.inputs[0].shape))}
     if path.suffix == ".npy":
         return {path.stem: _load(path)}
+    _demand_plain(path)
     return read_arrays(path, 4 * MAX_BYTES)
 
 
+def _gathered(files: Sequence[Path], rank: int) -> Array:
+    """Return the samples in files as one array, of as many files as are in use.
+
+    Args:
+        files: each has one sample, or several along one more axis.
+        rank: of one sample.
+    """
+    order = np.random.default_rng(0).permutation(len(files))
+    rows = list[Array]()
+    for position in order:
+        if sum(map(len, rows)) >= CALIBRATING + JUDGING or _bytes(rows) >= MAX_BYTES:
+            break
+        array = _load(files[position])
+        rows.append(np.array(array if array.ndim > rank else array[None]))
+        if rows[-1].shape[1:] != rows[0].shape[1:]:
+            raise ValueError("its files have different shapes")
+    return np.concatenate(rows)
+
+
+def _bytes(rows: Sequence[Array]) -> int:
+    return sum(each.nbytes for each in rows)
+
+
 def _load(path: Path) -> Array:
+    _demand_plain(path)
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise ValueError(f"{path.name} is no .npy file")
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _demand_plain(path: Path) -> None:
+    """Raise ValueError for a pipe or a device, which may have no end."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is no plain file")
 
 
 def _matched(path: Path, arrays: Mapping[str, Array], network: Network) -> dict[str, Array]:

@@ -13,7 +13,7 @@ from envs.accuracy.quantization import PROCESSOR, int8_copy
 from envs.accuracy.samples import Samples, invented, positive
 from envs.errors import NetworkError, StorageError
 from envs.files import parse_json, read_small, sha256_of
-from envs.graph.onnx_file import open_model
+from envs.graph.onnx_file import open_model, read_whole
 from envs.optional import optional_import
 from envs.spec import Network, local_computer
 
@@ -71,7 +71,7 @@ def quantized(
     if (kept := _kept(target)) is not None:
         return kept
     _check(path, network)
-    model = optional_import("onnx", "networks").load(str(path))
+    model = read_whole(path)
     if samples is None:
         found, method, count = _uncalibrated(model, network), UNCALIBRATED, INVENTED
     else:
