@@ -156,6 +156,17 @@ BENCHMARKS = (
         short=_options("--networks mobilenet_v2 --pairs 3 --window 1"),
     ),
     Benchmark(
+        "answers",
+        "answers",
+        "Trains small networks, serves their test samples through what tuning chose, and counts "
+        "right answers against FP32. Agreement of the Orin's accelerators is that of copies which "
+        "this computer runs.",
+        "measured and simulated",
+        short=_options(
+            "--networks digits_0_255 digits_bytes cancer_raw cancer_folded signals detector"
+        ),
+    ),
+    Benchmark(
         "controlling",
         "controlling",
         "Measures how long a service takes to start, and how long the policy takes to decide while "
