@@ -1,5 +1,6 @@
 """Talk to people in a terminal: errors, warnings, a progress bar, and tables."""
 
+import io
 import logging
 import re
 import sys
@@ -36,7 +37,13 @@ class _StandardError(logging.Handler):
 
 
 def show_log() -> None:
-    """Show messages of this project on standard error: of `tuner` all, of `envs` warnings."""
+    """Show messages of this project on standard error: of `tuner` all, of `envs` warnings.
+
+    Letters that the terminal's encoding does not have are shown as `\\u043d`, and end nothing.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.getLogger("tuner").setLevel(logging.INFO)
     for name, level in (("tuner", logging.INFO), ("envs", logging.WARNING)):
         logger = logging.getLogger(name)

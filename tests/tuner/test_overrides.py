@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ NAMES = [
     *("#1.onnx", "new  two.onnx", "~.onnx", "plain.onnx", "network=1.onnx", "(z),(w).onnx"),
 ]
 
+ROOT = Path(__file__).parents[2]
 GRAMMAR = OverridesParser.create()
 
 
@@ -163,3 +166,15 @@ def test_training_takes_a_list_of_them(
     assert result.returncode == 0, result.stderr
     kept = yaml.safe_load((tmp_path / "läufe" / "config.yaml").read_text())
     assert kept["network"] == names
+
+
+def test_a_terminal_without_the_letters_shows_their_codes(small_onnx: Path, tmp_path: Path) -> None:
+    shutil.copy(small_onnx, tmp_path / "наборы.onnx")
+    command = (
+        *(sys.executable, "-m", "tuner.tune", "--network", "наборы.onnx", "--measurements", "3"),
+        *("--runtime", "simulated", "--batches", "1", "--max-instances", "1"),
+    )
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+    assert result.returncode == 0, result.stderr
+    assert rb"answer: \u043d\u0430\u0431\u043e\u0440\u044b: " in result.stdout
