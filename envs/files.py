@@ -38,10 +38,11 @@ HEADER_BYTES = 1 << 17
 
 
 @contextlib.contextmanager
-def replacing(path: Path, remedy: str = REMEDY) -> Iterator[IO[bytes]]:
+def replacing(path: Path, remedy: str = REMEDY, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """Open a temporary file that replaces `path` when the block ends without an error.
 
-    A link called `path`, or called like the temporary file, is replaced and not followed.
+    A link called `path`, or called like the temporary file, is replaced and not followed. The file
+    gets the permissions `mode`, less those that the process's mask forbids.
 
     Raises:
         StorageError: the file cannot be written; the message ends with `remedy`.
@@ -50,7 +51,7 @@ def replacing(path: Path, remedy: str = REMEDY) -> Iterator[IO[bytes]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)  # a killed process with the same process id left it
-        with part.open("xb") as file:
+        with open(part, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

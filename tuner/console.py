@@ -37,9 +37,9 @@ class _StandardError(logging.Handler):
 
 
 def show_log() -> None:
-    """Show messages of this project on standard error: of `tuner` all, of `envs` warnings.
+    r"""Show messages of this project on standard error: of `tuner` all, of `envs` warnings.
 
-    Letters that the terminal's encoding does not have are shown as `\\u043d`, and end nothing.
+    Letters that the terminal's encoding does not have are shown as `\u043d`, and end nothing.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -23,6 +23,8 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import contextlib
+import logging
+import re
 import signal
 import socket
 import sys
@@ -35,6 +37,7 @@ from types import FrameType
 from typing import Any, Optional
 
 from envs.errors import ClientEnded, OptionError
+from envs.files import check_writable
 from envs.spec import UNCALIBRATED, Failure
 from envs.telemetry.power_mode import read_power_mode
 from tuner.api import check_request
@@ -43,12 +46,15 @@ from tuner.control.client import ClientThread, client_at
 from tuner.control.controller import Controller, ControlOptions
 from tuner.control.events import Event, EventKind
 from tuner.control.journal import Journal
+from tuner.control.kept_samples import KeptSamples
 from tuner.control.lock import DeviceLock, usual_lock
 from tuner.control.metrics import Metrics
 from tuner.device import Device, open_device
 from tuner.flags import run
 from tuner.options import ServeOptions, cache_folder, reference_bundle
 from tuner.tuning import FEWEST
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,9 @@ class DeployCommand:
         limits: a JSON file with limits, read once a period.
         client: MODULE:FUNCTION that brings the requests: it is called in a thread with
             submit(network, inputs) -> Future; by default load is generated.
+        keep_samples: keep N of the inputs that --client really sent, by chance, in FILE.npz for
+            --samples: at the end, and once a minute. They stay in memory too, at most 1 GiB; only
+            you may read the file. With several networks each has a file, FILE-NETWORK.npz.
         bundle: the policy; by default the one that comes with the project.
         period_s: length of a control period.
         periods: stop after so many; by default go on until SIGTERM.
@@ -76,6 +85,9 @@ class DeployCommand:
     power_w: Optional[float] = None
     limits: Optional[Path] = None
     client: Optional[str] = field(default=None, metadata={"metavar": "MODULE:FUNCTION"})
+    keep_samples: Optional[list[str]] = field(
+        default=None, metadata={"nargs": 2, "metavar": ("N", "FILE")}
+    )
     bundle: Optional[Path] = None
     period_s: float = ControlOptions.period_s
     periods: Optional[int] = None
@@ -102,11 +114,11 @@ def deploy(options: DeployCommand) -> int:
         raise OptionError("period_s and periods must be above zero")
     p99_ms, networks = limits_given(options)["p99_ms"], len(options.serve.network)
     check_request(FEWEST, options.period_s, p99_ms, options.power_w, networks)
-    client = client_of(options)
-    journal = Journal(options.journal)
+    client, keeping = client_of(options), keeping_of(options)
     serving = replace(options.serve.serving, timeout_s=options.period_s, outside=bool(client))
     serve = replace(options.serve, serving=serving)
     with DeviceLock(options.lock), contextlib.ExitStack() as stack:
+        journal = None if options.dry_run else Journal(options.journal)
         device = stack.enter_context(open_device(serve, power_w=options.power_w, needs_model=True))
         made = controller_of(
             device,
@@ -117,14 +129,20 @@ def deploy(options: DeployCommand) -> int:
             ControlOptions(options.period_s),
             read_power_mode,
         )
-        if options.dry_run:
+        if journal is None:
             print(plan(device, made))
             return 0
         metrics = None
         if options.metrics_port is not None:
             metrics = Metrics(options.metrics_port, device.space)
             stack.callback(metrics.close)
-        return serve_periods(made.controller, device, journal, metrics, client, options)
+        samples = None
+        if keeping is not None:
+            samples = KeptSamples(*keeping, device.space.workload, serving.seed)
+            device.runtime.watch_answers(samples.add)  # type: ignore[attr-defined]
+            stack.callback(lambda: _log.info("kept %s", samples.describe()))
+            stack.callback(samples.write)
+        return serve_periods(made.controller, device, journal, metrics, client, samples, options)
 
 
 class Stop:
@@ -150,6 +168,7 @@ def serve_periods(
     journal: Journal,
     metrics: Metrics | None,
     client: ClientThread | None,
+    samples: KeptSamples | None,
     options: DeployCommand,
 ) -> int:
     """Serve until SIGTERM, SIGINT, or for as many periods as the options say.
@@ -174,6 +193,8 @@ def serve_periods(
             metrics.show(period, journal.lost)
         if ended and not stop.requested:
             raise ClientEnded(f"the client {ended}; nothing brings requests, so the service stops")
+        if samples:
+            samples.write_if_due()
         notify("WATCHDOG=1" if count else "READY=1\nWATCHDOG=1")
         count += 1
         if client is not None and count == 1:
@@ -251,6 +272,22 @@ def client_of(options: DeployCommand) -> ClientThread | None:
             " would give"
         )
     return ClientThread(found, name)
+
+
+def keeping_of(options: DeployCommand) -> tuple[int, Path] | None:
+    """Return how many samples to keep, and in which file; OptionError where that makes no sense."""
+    if options.keep_samples is None:
+        return None
+    count, path = options.keep_samples[0], Path(options.keep_samples[1])
+    if not re.fullmatch(r"[1-9]\d{0,8}", count) or path.suffix != ".npz":
+        raise OptionError(
+            f"--keep-samples {count} {path}: give a whole number above zero and a file .npz, as in"
+            " --keep-samples 500 samples.npz"
+        )
+    if options.client is None:
+        raise OptionError("--keep-samples needs --client: load that is generated here is no sample")
+    check_writable(path, "choose another file for --keep-samples")
+    return int(count), path
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def _kind_of(each: Field[Any], value_type: Any, texts: dict[str, str]) -> dict[s
     several = get_origin(value_type) is list
     one = get_args(value_type)[0] if several else value_type
     unit = next((word for end, word in UNITS.items() if each.name.endswith(end)), TYPES[one])
-    more = {"nargs": "+"} if several else {}
+    more = {"nargs": each.metadata.get("nargs", "+")} if several else {}
     return {"type": one, "metavar": each.metadata.get("metavar", unit), "help": text, **more}
 
 

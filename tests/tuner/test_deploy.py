@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.commands import call
@@ -114,8 +115,12 @@ def test_bad_input_is_one_sentence(
         "tensor",
     )
     assert result.returncode == 2
-    assert sentence in result.stderr
-    assert result.stderr.count("\n") == 1
+    *others, last = result.stderr.splitlines()
+    assert sentence in last
+    assert last.startswith("error: ")
+    # The port is only tried when the device is open, and that says what it does without.
+    assert all(line.startswith("without dla0, dla1") for line in others)
+    assert bool(others) == ("--metrics-port" in more)
 
 
 def test_a_network_is_needed_and_must_exist(tmp_path: Path) -> None:
@@ -273,3 +278,60 @@ def test_a_client_that_ends_ends_the_service_and_its_last_words_are_kept(
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     assert len(lines) == 2
     assert lines[-1]["events"][-1] == {"kind": "client_ended", "text": said}
+
+
+SENDER = """
+import numpy as np
+
+
+def main(submit):
+    image, futures = np.zeros((3, 48, 48), np.float32), []
+    for number in range(1, 101):
+        image[:] = number
+        submit("small", image).result()
+    raise SystemExit("all sent")
+"""
+
+
+def test_requests_that_were_really_served_are_kept_as_samples(
+    small_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sender.py").write_text(SENDER)
+    monkeypatch.syspath_prepend(tmp_path)
+    kept = tmp_path / "samples.npz"
+    result = call(
+        *("deploy", "--network", small_onnx, "--p99-ms", 500, "--rate-ips", 40, *ONE),
+        *("--client", "sender:main", "--keep-samples", 30, kept, "--journal", tmp_path / "j"),
+        *("--period-s", 0.5, "--periods", 100, *places(tmp_path)),
+    )
+    assert result.returncode == 4, result.stderr
+    assert f"kept 30 of 100 answered requests in {kept}\n" in result.stderr
+    with np.load(kept, allow_pickle=False) as found:
+        [(_, images)] = found.items()
+    assert images.shape == (30, 3, 48, 48)
+    numbers = images[:, 0, 0, 0]
+    assert len(set(numbers.tolist())) == 30
+    assert set(numbers.tolist()) <= set(range(1, 101))
+    assert (images == numbers[:, None, None, None]).all()
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--keep-samples", "5", "FOLDER/s.npz"), "needs --client: load that is generated here"),
+        (("--keep-samples", "0", "FOLDER/s.npz"), "give a whole number above zero"),
+        (("--keep-samples", "5", "FOLDER/s.npy"), "and a file .npz"),
+        (("--keep-samples", "5"), "--keep-samples: expected 2 arguments"),
+        (("--client", "json:dumps", "--keep-samples", "5", "FOLDER/no/s.npz"), "no folder FOLDER/"),
+    ],
+)
+def test_what_cannot_be_kept_is_one_sentence(
+    small_onnx: Path, tmp_path: Path, more: tuple[str, ...], sentence: str
+) -> None:
+    given = [each.replace("FOLDER", str(tmp_path)) for each in more]
+    result = call(
+        *("deploy", "--network", small_onnx, "--rate-ips", 40, *given, *ONE, *places(tmp_path))
+    )
+    assert result.returncode == 2
+    assert sentence.replace("FOLDER", str(tmp_path)) in result.stderr
+    assert result.stderr.count("\n") == 1

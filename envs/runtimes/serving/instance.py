@@ -23,6 +23,9 @@ from envs.spec import ConfigurationFailed, Failure, FailureKind, Network
 
 logger = logging.getLogger(__name__)
 
+#: Gets a tenant and requests of it that are about to be answered.
+Answering = Callable[[int, Sequence[Request]], None]
+
 
 class BatchRecord(NamedTuple):
     """One batch that was served.
@@ -62,6 +65,8 @@ class Instance(ABC):
         log: batches that were served since the window's owner set it to a list; None to log none.
         error: the error of its engine, if any; the instance then serves no more.
         busy_since_s: when the current batch began; None between batches.
+        answering: called with the tenant and its requests just before they get their answers, when
+            their inputs are still unchanged; it must not raise. None to call nothing.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Instance(ABC):
         self.log: list[BatchRecord] | None = None
         self.error: Exception | None = None
         self.busy_since_s: float | None = None
+        self.answering: Answering | None = None
         self._network = network
         self._output_names = [spec.name for spec in network.outputs]
         self._queue = queue
@@ -165,6 +171,8 @@ class Instance(ABC):
         if not requests:
             return
         end_s = clock()
+        if self.answering is not None:
+            self.answering(self.slot.tenant, requests)
         call_all(
             [
                 partial(request.future.set_result, answer)

@@ -13,7 +13,7 @@ from envs.errors import ConfigurationError, RuntimeFault
 from envs.runtimes.protocol import Closing, Transition
 from envs.runtimes.serving.engine import EngineFactory, StreamEngine
 from envs.runtimes.serving.inputs import InputCheck, Inputs
-from envs.runtimes.serving.instance import Instance, Slot, call_all, failure_of
+from envs.runtimes.serving.instance import Answering, Instance, Slot, call_all, failure_of
 from envs.runtimes.serving.load import (
     POOL,
     ClosedLoop,
@@ -96,6 +96,7 @@ class ServingRuntime(Closing):
         self._apply_s = math.nan
         self._closed = False
         self._lock = threading.Lock()
+        self._answering: Answering | None = None
 
     @property
     def space(self) -> ConfigurationSpace:
@@ -143,6 +144,15 @@ class ServingRuntime(Closing):
                 )
             self._queues[position].put(request)
         return request.future
+
+    def watch_answers(self, answering: Answering) -> None:
+        """Call `answering(tenant, requests)` just before requests get their answers.
+
+        It is called in the threads that serve: it must be quick, and must not raise.
+        """
+        self._answering = answering
+        for instance in self._instances:
+            instance.answering = answering
 
     def apply(self, configuration: Configuration) -> Transition:
         """Change by difference: keep every instance whose tenant, accelerator and threads stay.
@@ -255,9 +265,13 @@ class ServingRuntime(Closing):
     def _load(self, slot: Slot) -> Instance:
         engine = self._factory.load(slot.tenant, slot.accelerator, slot.threads)
         network, queue = self._tenants[slot.tenant].network, self._queues[slot.tenant]
+        instance: Instance
         if isinstance(engine, StreamEngine):
-            return StreamInstance(slot, engine, network, queue, self._on_lost, self._driver)
-        return ThreadInstance(slot, engine, network, queue, self._on_lost)
+            instance = StreamInstance(slot, engine, network, queue, self._on_lost, self._driver)
+        else:
+            instance = ThreadInstance(slot, engine, network, queue, self._on_lost)
+        instance.answering = self._answering
+        return instance
 
     def _loads(self) -> list[Load]:
         clients, seed = self._requests_held(), self._options.seed
