@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from envs.accuracy.samples import read_samples
 from envs.errors import OptionError, StorageError
 from envs.files import read_arrays
 from envs.runtimes.serving.queue import Request
@@ -69,6 +70,7 @@ def test_the_file_holds_the_inputs_by_name_and_is_private(tmp_path: Path) -> Non
         assert (found["image/x:0"] == np.arange(3)[:, None, None]).all()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert set(read_arrays(path, 1 << 20)) == {"image/x:0", "file"}
+    assert len(read_samples(path, network("net"))) == 3, "as --samples reads it"
     offer(kept, range(3, 300))
     kept.write()
     with np.load(path, allow_pickle=False) as found:
