@@ -25,30 +25,26 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import contextlib
 import logging
 import re
-import signal
-import socket
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, Optional
 
-from envs.errors import ClientEnded, OptionError
+from envs.errors import OptionError
 from envs.files import check_writable
-from envs.spec import UNCALIBRATED, Failure
+from envs.spec import UNCALIBRATED
 from envs.telemetry.power_mode import read_power_mode
 from tuner.api import check_request
 from tuner.control.build import Assembled, controller_of
 from tuner.control.client import ClientThread, client_at
-from tuner.control.controller import Controller, ControlOptions
-from tuner.control.events import Event, EventKind
+from tuner.control.controller import ControlOptions
 from tuner.control.journal import Journal
 from tuner.control.kept_samples import KeptSamples
 from tuner.control.lock import DeviceLock, usual_lock
 from tuner.control.metrics import Metrics
+from tuner.control.service import Service
 from tuner.device import Device, open_device
 from tuner.flags import run
 from tuner.options import ServeOptions, cache_folder, reference_bundle
@@ -142,79 +138,17 @@ def deploy(options: DeployCommand) -> int:
             device.runtime.watch_answers(samples.add)  # type: ignore[attr-defined]
             stack.callback(lambda: _log.info("kept %s", samples.describe()))
             stack.callback(samples.write)
-        return serve_periods(made.controller, device, journal, metrics, client, samples, options)
-
-
-class Stop:
-    """Tells that SIGTERM or SIGINT came; a plain flag, since a signal may come at any time."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-
-    def rest(self, until_s: float) -> None:
-        """Wait, unless it is time to go."""
-        while not self.requested and (left_s := until_s - time.monotonic()) > 0:
-            time.sleep(min(left_s, 0.1))
-
-
-def serve_periods(
-    controller: Controller,
-    device: Device,
-    journal: Journal,
-    metrics: Metrics | None,
-    client: ClientThread | None,
-    samples: KeptSamples | None,
-    options: DeployCommand,
-) -> int:
-    """Serve until SIGTERM, SIGINT, or for as many periods as the options say.
-
-    A period that ends early, because of a failure or because nothing is really served, is waited
-    out.
-
-    Raises:
-        ClientEnded: the client returned or raised, so that no more requests will come; the event is
-            in the journal.
-    """
-    stop, count = Stop(), 0
-    while not stop.requested and (options.periods is None or count < options.periods):
-        began_s = time.monotonic()
-        period = controller.step()
-        ended = client.last_words() if client and client.ended else ""
-        if ended:
-            event = Event(EventKind.CLIENT_ENDED, ended)
-            period = replace(period, events=(*period.events, event))
-        journal.write(period.as_dict(device.space))
-        if metrics:
-            metrics.show(period, journal.lost)
-        if ended and not stop.requested:
-            raise ClientEnded(f"the client {ended}; nothing brings requests, so the service stops")
-        if samples:
-            samples.write_if_due()
-        notify("WATCHDOG=1" if count else "READY=1\nWATCHDOG=1")
-        count += 1
-        if client is not None and count == 1:
-            client.start(device.runtime.submit)  # type: ignore[attr-defined]
-        if options.periods is None or isinstance(period.outcome, Failure):
-            stop.rest(began_s + options.period_s)
-    return 0
-
-
-def notify(state: str) -> None:
-    """Tell systemd that the loop is alive, where it wants to know (sd_notify)."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with (
-            contextlib.suppress(OSError),
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
-        ):
-            sender.sendto(
-                state.encode(), "\0" + address[1:] if address.startswith("@") else address
-            )
+        Service(
+            made.controller,
+            device,
+            journal,
+            metrics,
+            client,
+            samples,
+            options.period_s,
+            options.periods,
+        ).serve()
+        return 0
 
 
 def limits_given(options: DeployCommand) -> dict[str, Any]:

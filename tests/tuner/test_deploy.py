@@ -115,12 +115,8 @@ def test_bad_input_is_one_sentence(
         "tensor",
     )
     assert result.returncode == 2
-    *others, last = result.stderr.splitlines()
-    assert sentence in last
-    assert last.startswith("error: ")
-    # The port is only tried when the device is open, and that says what it does without.
-    assert all(line.startswith("without dla0, dla1") for line in others)
-    assert bool(others) == ("--metrics-port" in more)
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_network_is_needed_and_must_exist(tmp_path: Path) -> None:

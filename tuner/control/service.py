@@ -1,0 +1,108 @@
+"""The service: one control period after the other, and signs of life for systemd."""
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass, replace
+from types import FrameType
+
+from envs.errors import ClientEnded
+from envs.spec import Failure
+from tuner.control.client import ClientThread
+from tuner.control.controller import Controller
+from tuner.control.events import Event, EventKind
+from tuner.control.journal import Journal
+from tuner.control.kept_samples import KeptSamples
+from tuner.control.metrics import Metrics
+from tuner.device import Device
+
+
+class Stop:
+    """Tells that SIGTERM or SIGINT came; a plain flag, since a signal may come at any time."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+
+    def rest(self, until_s: float) -> None:
+        """Wait, unless it is time to go."""
+        while not self.requested and (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, 0.1))
+
+
+@dataclass(frozen=True)
+class Service:
+    """A device that serves under control.
+
+    Attributes:
+        controller: of the device.
+        device: what serves.
+        journal: gets a line a period.
+        metrics: for Prometheus; None for none.
+        client: brings the requests; None where load is generated.
+        samples: keeps what the client sent; None to keep nothing.
+        period_s: length of a period.
+        periods: stop after so many; None to go on until SIGTERM or SIGINT.
+    """
+
+    controller: Controller
+    device: Device
+    journal: Journal
+    metrics: Metrics | None
+    client: ClientThread | None
+    samples: KeptSamples | None
+    period_s: float
+    periods: int | None
+
+    def serve(self) -> None:
+        """Serve until SIGTERM, SIGINT, or for as many periods as are wanted.
+
+        A period that ends early, because of a failure or because nothing is really served, is
+        waited out.
+
+        Raises:
+            ClientEnded: the client returned or raised, so that no more requests will come; the
+                event is in the journal.
+        """
+        stop, count = Stop(), 0
+        while not stop.requested and (self.periods is None or count < self.periods):
+            began_s = time.monotonic()
+            period = self.controller.step()
+            ended = self.client.last_words() if self.client and self.client.ended else ""
+            if ended:
+                event = Event(EventKind.CLIENT_ENDED, ended)
+                period = replace(period, events=(*period.events, event))
+            self.journal.write(period.as_dict(self.device.space))
+            if self.metrics:
+                self.metrics.show(period, self.journal.lost)
+            if ended and not stop.requested:
+                raise ClientEnded(
+                    f"the client {ended}; nothing brings requests, so the service stops"
+                )
+            if self.samples:
+                self.samples.write_if_due()
+            notify("WATCHDOG=1" if count else "READY=1\nWATCHDOG=1")
+            count += 1
+            if self.client is not None and count == 1:
+                self.client.start(self.device.runtime.submit)  # type: ignore[attr-defined]
+            if self.periods is None or isinstance(period.outcome, Failure):
+                stop.rest(began_s + self.period_s)
+
+
+def notify(state: str) -> None:
+    """Tell systemd that the loop is alive, where it wants to know (sd_notify)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+        ):
+            sender.sendto(
+                state.encode(), "\0" + address[1:] if address.startswith("@") else address
+            )
