@@ -10,25 +10,29 @@ import contextlib
 import io
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from envs.accuracy.samples import Samples
-from envs.arrays import FloatArray, NamedArrays
+from envs.arrays import NamedArrays
 from envs.errors import DependencyError, NetworkError, one_line
 from envs.optional import optional_import
 from envs.spec import Network
 
-#: Methods, and the options of their calibrators in ONNX Runtime. 512 bins take a tenth of the time
-#: of the 2,048 that TensorRT's entropy calibrator has.
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "minmax": ("MinMax", {}),
-    "entropy": ("Entropy", {"num_bins": 512}),
-    "percentile": ("Percentile", {"percentile": 99.99}),
-}
+METHODS = ("minmax", "entropy", "percentile")
+
+#: Samples of the histograms that entropy and percentile are computed from; min-max looks at all.
+HISTOGRAM_SAMPLES = 32
+
+#: Bins of a histogram, and how many of them entropy takes for one: its time grows with their
+#: square.
+BINS, MERGED_BINS = 2048, 8
+
+#: Percentage of the numbers of a tensor that the percentile method keeps.
+PERCENTILE = 99.99
 
 #: Bytes of tensors that are held at once while histograms are collected.
 HELD_BYTES = 1 << 28
@@ -43,47 +47,92 @@ Limits = dict[str, tuple[float, float]]
 
 
 def ranges_of(
-    prepared: Path, network: Network, samples: Samples, method: str, symmetric: bool
-) -> Limits:
-    """Return the range (low, high) of every floating-point tensor, by name.
+    prepared: Path, network: Network, samples: Samples, methods: Sequence[str]
+) -> dict[str, Limits]:
+    """Return the range (low, high) of every floating-point tensor by name, for each method.
 
-    It is infinite where a tensor has numbers that are not finite.
+    It is infinite where a tensor has numbers that are not finite. A method that finds no ranges is
+    left out, except for min-max.
 
     Args:
         prepared: the graph to be quantised; another file is written beside it.
         network: gives the batch that the graph is fixed to, and what one sample fills.
         samples: to run.
-        method: one of `METHODS`.
-        symmetric: True for ranges around 0.
+        methods: some of `METHODS`, min-max among them.
 
     Raises:
-        NetworkError: the graph does not run, or the library finds no ranges.
+        NetworkError: the graph does not run.
     """
-    library = optional_import("onnxruntime.quantization.calibrate", "networks")
-    name, options = METHODS[method]
     try:
         with quiet():
-            calibrator = library.create_calibrator(
-                prepared,
-                augmented_model_path=str(prepared.with_name("watched.onnx")),
-                calibrate_method=getattr(library.CalibrationMethod, name),
-                extra_options=options | {"symmetric": symmetric},
-            )
-            for feeds in _groups(samples, network):
-                calibrator.collect_data(_Reader(feeds))
-            found = calibrator.compute_data()
+            found = {"minmax": _min_max(prepared, network, samples)}
     except (OSError, DependencyError):
         raise
     except Exception as error:  # the library's errors have no common base
-        raise NetworkError(
-            f"{network.name} cannot be calibrated by {method} ({one_line(error)})"
-        ) from error
-    return {tensor: _limit(data.lowest, data.highest) for tensor, data in found.items()}
+        raise NetworkError(f"{network.name} cannot be calibrated ({one_line(error)})") from error
+    if len(methods) > 1:
+        with contextlib.suppress(ValueError, IndexError, FloatingPointError), quiet():
+            found |= _from_histograms(prepared, network, samples, methods)
+    return found
 
 
-def _limit(lowest: FloatArray, highest: FloatArray) -> tuple[float, float]:
-    low, high = float(np.min(lowest)), float(np.max(highest))
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else (-math.inf, math.inf)
+def _min_max(prepared: Path, network: Network, samples: Samples) -> Limits:
+    calibrator = _calibrator(prepared, "MinMax")
+    for feeds in _groups(samples, network):
+        calibrator.collect_data(_Reader(feeds))
+    return _limits({name: data.range_value for name, data in calibrator.compute_data().items()})
+
+
+def _from_histograms(
+    prepared: Path, network: Network, samples: Samples, methods: Sequence[str]
+) -> dict[str, Limits]:
+    """Return the ranges of the methods that need histograms, which are collected once."""
+    calibrator = _calibrator(prepared, "Entropy", num_bins=BINS)
+    for feeds in _groups(samples.take(slice(HISTOGRAM_SAMPLES)), network):
+        calibrator.collect_data(_Reader(feeds))
+    collector, found = calibrator.collector, {}
+    collector.percentile = PERCENTILE
+    for method in ("percentile", "entropy"):
+        if method in methods:
+            collector.method = method
+            if method == "entropy":
+                histograms = collector.histogram_dict
+                histograms |= {name: _merged(each) for name, each in histograms.items()}
+            found[method] = _limits(collector.compute_collection_result())
+    return found
+
+
+def _calibrator(prepared: Path, name: str, **options: Any) -> Any:
+    library = optional_import("onnxruntime.quantization.calibrate", "networks")
+    return library.create_calibrator(
+        prepared,
+        augmented_model_path=str(prepared.with_name("watched.onnx")),
+        calibrate_method=getattr(library.CalibrationMethod, name),
+        extra_options=options,
+    )
+
+
+def _merged(histogram: Any) -> Any:
+    """Return a histogram (counts, edges, ...) with fewer bins; empty ones fill up both ends."""
+    counts, edges, *rest = histogram
+    lacking = -len(counts) % (2 * MERGED_BINS)
+    width, side = edges[1] - edges[0], lacking // 2
+    counts = np.pad(counts, side)
+    first = edges[0] - side * width
+    merged = counts.reshape(-1, MERGED_BINS).sum(axis=1)
+    bounds = first + width * MERGED_BINS * np.arange(len(merged) + 1)
+    return (merged, bounds.astype(edges.dtype), *rest)
+
+
+def _limits(found: Mapping[str, Any]) -> Limits:
+    """Return ranges as numbers; infinite where a tensor has numbers that are not finite."""
+    limits = {
+        name: (float(np.min(low)), float(np.max(high))) for name, (low, high, *_) in found.items()
+    }
+    return {
+        name: each if all(map(math.isfinite, each)) else (-math.inf, math.inf)
+        for name, each in limits.items()
+    }
 
 
 def _groups(samples: Samples, network: Network) -> Iterator[list[NamedArrays]]:

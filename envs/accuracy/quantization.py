@@ -128,16 +128,12 @@ def _best(
     per_channel: bool,
 ) -> Int8Copy:
     methods = INVENTED_METHODS if samples.synthetic else tuple(METHODS)
-    limits: dict[str, Limits] = {}
+    limits = ranges_of(prepared, network, samples, methods)
     found: list[Int8Copy] = []
     errors: list[str] = []
     for excluded in _kept_float(prepared, any(len(apart(each)) > 1 for each in expected)):
-        for method in methods:
+        for method in limits:
             try:
-                if method not in limits:
-                    limits[method] = ranges_of(
-                        prepared, network, samples, method, not scheme.unsigned
-                    )
                 made = _quantised(prepared, limits[method], scheme, per_channel, excluded)
                 _demand_int8_layer(made)
                 answers = answers_of(
@@ -151,17 +147,26 @@ def _best(
             judged = agreement(expected, answers, len(samples), samples.synthetic)
             found.append(Int8Copy(made, method, limits[method], judged))
             logger.debug("%s %s %s: %s", network.name, method, len(excluded), judged.describe())
-        if found and (samples.synthetic or max(map(_worth, found))[0] >= GOOD_ENOUGH):
+        if found and (
+            samples.synthetic or max(each.agreement.value for each in found) >= GOOD_ENOUGH
+        ):
             break
     if not found:
         raise NetworkError(
             f"{network.name} cannot be quantised ({errors[0]}): serve it in FP32 or FP16"
         )
-    return max(found, key=_worth)
+    best = max(each.agreement.value for each in found)
+    level = [each for each in found if each.agreement.value >= best - _noise(best, len(samples))]
+    return max(level, key=lambda each: each.agreement.snr_db)
 
 
-def _worth(copy: Int8Copy) -> tuple[float, float]:
-    return copy.agreement.value, copy.agreement.snr_db
+def _noise(share: float, samples: int) -> float:
+    """Return the standard error of an agreement over so many samples.
+
+    Copies that differ by less are level: the one with less noise is the better one, since a class
+    more or less is luck.
+    """
+    return math.sqrt(max(share * (1 - share), 1 / samples) / samples) if samples else 0.0
 
 
 def _demand_finite(expected: list[Array], network: Network, samples: Samples) -> None:
