@@ -156,7 +156,8 @@ def _best(
             f"{network.name} cannot be quantised ({errors[0]}): serve it in FP32 or FP16"
         )
     best = max(each.agreement.value for each in found)
-    level = [each for each in found if each.agreement.value >= best - _noise(best, len(samples))]
+    least = best - _noise(best, len(samples))
+    level = [each for each in found if each.agreement.value >= least]
     return max(level, key=lambda each: each.agreement.snr_db)
 
 
