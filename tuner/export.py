@@ -14,9 +14,10 @@ r"""Write a tuned configuration for other servers: python -m tuner.export.
 
 --configuration says ACCELERATOR=INSTANCESxBATCH, with several networks NETWORK:ACCELERATOR=...
 Accelerators: cuda (FP32 without TF32), tensor (--tensor-precision), dla0 and dla1
-(--dla-precision); for Triton also cpu_fp32 and cpu_int8. --tensorrt is the version on the board:
-8.6 (JetPack 6.0), 10 (JetPack 6.1 and later) or 11 (JetPack 7.2.2 and later). The folder gets a
-README.txt with the next steps.
+(--dla-precision); for Triton also cpu_fp32 and cpu_int8. A file in FP16 or BF16 stays so, and a
+quantised file is INT8. Any other INT8 needs --samples FILE, inputs that calibrate it, or
+--calibration. --tensorrt is the version on the board: 8.6 (JetPack 6.0), 10 (JetPack 6.1 and later)
+or 11 (JetPack 7.2.2 and later). The folder gets a README.txt with the next steps.
 """
 
 import logging
@@ -32,7 +33,7 @@ from envs.errors import ConfigurationError, OptionError
 from envs.graph.binding import bound, parse_shapes, parse_values
 from envs.spec import available_cores, workload_of
 from tuner.exports.answers import Slot, placed, read_answer, read_slots
-from tuner.exports.calibrated import calibrated
+from tuner.exports.calibrated import calibrated, translated
 from tuner.exports.calibration import assigned
 from tuner.exports.checks import check_batches, check_no_cpu, check_ranges, check_types
 from tuner.exports.deepstream import export_deepstream
@@ -75,8 +76,8 @@ class ExportCommand:
         tensor_precision: of the Tensor Cores: fp16 or int8.
         dla_precision: of the DLAs: int8 or fp16.
         workspace_mib: scratch memory that a kernel may use.
-        calibration: for INT8 a calibration cache for each network; for TensorRT 11 a .npy or .npz
-            file of inputs.
+        calibration: instead of samples a calibration cache for each network with INT8 engines; for
+            TensorRT 11 a .npy or .npz file of inputs for NVIDIA's Model Optimizer.
         max_wait_ms: how long Triton lets a request wait for its batch to fill.
         bundle: the policy for --target policy; by default the one that comes with the project.
         overwrite: replace an older export there.
@@ -178,6 +179,8 @@ def with_ranges(options: ExportCommand, models: list[Model], build: BuildOptions
     if not samples:
         check_ranges(models, build, serve.allow_uncalibrated)
     ranges = calibrated(wanting, samples, build.strongly_typed, serve.cache_path)
+    if not build.strongly_typed:
+        ranges |= translated(models)
     return replace(build, calibrated=ranges)
 
 
@@ -276,10 +279,10 @@ def described(models: list[Model], build: BuildOptions) -> dict[str, Any]:
 
 def described_ranges(model: Model, build: BuildOptions) -> str:
     """Return where the INT8 ranges of a model come from; empty if it needs none."""
-    if not build.needs_ranges(model):
-        return ""
     if model.name in build.calibrated:
         return build.calibrated[model.name].describe()
+    if not build.needs_ranges(model):
+        return ""
     return f"{build.calibration_of(model.position)}" if build.has_ranges(model) else "invented data"
 
 

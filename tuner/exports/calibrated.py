@@ -1,10 +1,5 @@
-"""INT8 ranges that are measured here, on samples of the user.
+"""INT8 ranges that are known here: measured on samples, or those of a quantised file."""
 
-A cache for trtexec holds a scale for each quantised tensor: its range by 127, as the hexadecimal
-digits of a float (NVIDIA/Deep-Learning-Accelerator-SW, tools/qdq-translator).
-"""
-
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +16,8 @@ from envs.optional import optional_import
 from envs.runtimes.tensorrt.graph import for_dla
 from envs.runtimes.tensorrt.ranges import at_batch_of, with_new_opset
 from envs.spec import Agreement, Network
+from envs.spec.agreement import NOT_MEASURED
+from tuner.exports.implicit import without_qdq
 from tuner.exports.models import Model
 
 #: Operators whose inputs and outputs must have one scale, or no DLA takes them in INT8 (TensorRT
@@ -33,12 +30,13 @@ class Calibration:
     """The INT8 ranges of one model.
 
     Attributes:
-        origin: the file of the samples.
+        origin: the file of the samples, or the quantised file.
         method: how the ranges were found.
         samples: how many calibrated.
         agreement: of the INT8 copy, run on this processor, with FP32 on other samples of the file.
         scales: of each quantised tensor, by name, for an engine.
-        graph: the INT8 graph with its weights, for an engine of a strongly typed TensorRT.
+        graph: with its weights, for an engine that is not built from the file: the INT8 graph for a
+            strongly typed TensorRT, or a quantised file in floating point.
         file: the INT8 graph for a processor.
     """
 
@@ -52,6 +50,8 @@ class Calibration:
 
     def describe(self) -> str:
         """Return it as text, such as `entropy on 64 samples of digits.npz, agreement ...`."""
+        if not self.samples:
+            return f"the quantised nodes of {self.origin!a}"
         return (
             f"{self.method} on {self.samples} samples of {self.origin!a}, agreement with FP32"
             f" {self.agreement.describe()}"
@@ -106,6 +106,29 @@ def calibrated(
             scales_of(copy.model),
             to_fp16(with_new_opset(copy)) if typed else None,
         )
+    return found
+
+
+def translated(models: Iterable[Model]) -> dict[str, Calibration]:
+    """Return the scales of quantised files for DLAs before TensorRT 11, by name of the model.
+
+    A file that cannot be translated is left out, and its quantised nodes run on the GPU.
+    """
+    found = {}
+    for model in models:
+        if not model.facts.types.quantised or model.dla_core is None:
+            continue
+        quantised = read_whole(model.path)
+        plain = without_qdq(quantised)
+        if plain is not None:
+            found[model.name] = Calibration(
+                origin=str(model.path),
+                method="",
+                samples=0,
+                agreement=NOT_MEASURED,
+                scales=scales_of(quantised),
+                graph=for_dla(plain, model.batch).model,
+            )
     return found
 
 
@@ -169,15 +192,3 @@ def _tie(names: list[str], scales: dict[str, float]) -> bool:
     smaller = [name for name in names if scales[name] < largest]
     scales |= dict.fromkeys(smaller, largest)
     return bool(smaller)
-
-
-def cache_text(scales: Mapping[str, float], version: int) -> bytes:
-    """Return a calibration cache of TensorRT for trtexec.
-
-    Args:
-        scales: by name of the tensor.
-        version: of TensorRT, as 8601 or 100300.
-    """
-    lines = [f"TRT-{version}-EntropyCalibration2"]
-    lines += [f"{name}: {struct.pack('>f', scale).hex()}" for name, scale in scales.items()]
-    return ("\n".join(lines) + "\n").encode("utf-8", "replace")

@@ -5,12 +5,13 @@ and nvdsinfer_context.h (network-mode 0 FP32, 1 INT8, 2 FP16; network-type 100 i
 """
 
 from envs.errors import NetworkError, OptionError
+from tuner.exports.caches import calibration_name
 from tuner.exports.checks import check_no_cpu, check_types
 from tuner.exports.engines import BuildOptions
 from tuner.exports.folder import Files
 from tuner.exports.models import Model
 from tuner.exports.readme import advice, listed, page, ranges
-from tuner.exports.trtexec import calibration_name, original, script, sources
+from tuner.exports.trtexec import original, script, sources
 
 #: By precision; nvinfer has no mode for BF16.
 MODES = {"fp32": 0, "int8": 1, "fp16": 2}

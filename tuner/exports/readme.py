@@ -89,7 +89,7 @@ def ranges(models: list[Model], build: BuildOptions) -> list[str]:
         if model.name in build.calibrated
     ]
     if found:
-        parts += ["INT8 ranges were measured on samples of the user:", "\n".join(found)]
+        parts += ["INT8 ranges:", "\n".join(found)]
     return parts
 
 
@@ -103,7 +103,7 @@ def warnings(models: list[Model], build: BuildOptions) -> list[str]:
         )
     for model in models:
         made = build.calibrated.get(model.name)
-        if made and not made.agreement.keeps(MIN_AGREEMENT):
+        if made and made.agreement.measured and not made.agreement.keeps(MIN_AGREEMENT):
             found.append(
                 f"{model.name} gives other answers than FP32: agreement"
                 f" {made.agreement.describe()}. Use FP16 or FP32, or give more samples."

@@ -7,22 +7,18 @@ line); TensorRT Model Optimizer, "ONNX Quantization".
 """
 
 import shlex
-import shutil
 from functools import partial
 from pathlib import Path
 
 from envs.errors import NetworkError
 from envs.runtimes.tensorrt.graph import save
 from envs.spec import Kind
-from tuner.exports.calibrated import cache_text
+from tuner.exports.caches import cache_files, calibration_name, version_lines
 from tuner.exports.checks import check_no_cpu, check_types
-from tuner.exports.engines import ARRAYS, BuildOptions, engine_dtype
+from tuner.exports.engines import BuildOptions, engine_dtype
 from tuner.exports.folder import Files
 from tuner.exports.models import Model, dla_network_of, network_of
 from tuner.exports.readme import advice, listed, page, ranges
-
-#: The version in a calibration cache, unless trtexec says another: of JetPack 6.0 and 6.1.
-CACHE_VERSIONS = {"8.6": 8602, "10": 100300}
 
 
 def arguments(model: Model, build: BuildOptions, plan: str) -> list[str]:
@@ -66,19 +62,6 @@ def original(model: Model) -> str:
 def layers(model: Model) -> str:
     """Return the file that says where each layer of a DLA engine runs."""
     return f"layers/{model.name}.json"
-
-
-def calibration_name(model: Model, build: BuildOptions) -> str | None:
-    """Return the name of an engine's calibration data inside the folder; None if it has none."""
-    if not build.needs_ranges(model):
-        return None
-    if model.name in build.calibrated:
-        # Each graph for a DLA has tensors of its own.
-        stem = Path(original(model)).stem + (".dla" if model.dla_core is not None else "")
-        return None if build.strongly_typed else f"calibration/{stem}.cache"
-    file = build.calibration_of(model.position)
-    suffix = file.suffix if file and file.suffix in ARRAYS else ".cache"
-    return f"calibration/{model.graph}{suffix}" if file else None
 
 
 def _precision(model: Model, build: BuildOptions) -> list[str]:
@@ -160,7 +143,7 @@ def script(models: list[Model], build: BuildOptions, plans: dict[str, str]) -> s
         'cd -- "$(dirname -- "$0")"',
         "TRTEXEC=${TRTEXEC:-$(command -v trtexec || echo /usr/src/tensorrt/bin/trtexec)}",
         f"mkdir -p {shlex.join(folders)}",
-        *_caches(models, build),
+        *version_lines(models, build),
         *(
             f"[ -f {shlex.quote(target)} ] || {shlex.join(command)}"
             for target, command in prepared.items()
@@ -174,50 +157,20 @@ def script(models: list[Model], build: BuildOptions, plans: dict[str, str]) -> s
     return "\n".join(lines) + "\n"
 
 
-def _caches(models: list[Model], build: BuildOptions) -> list[str]:
-    """Return lines of the script that make sure that TensorRT uses the calibration caches.
-
-    It ignores a cache of another version without an error (NVIDIA/Deep-Learning-Accelerator-SW,
-    issue 26). trtexec prints its version first, as [TensorRT v100300].
-    """
-    made, given = set[str](), set[str]()
-    for model in models:
-        name = None if build.strongly_typed else calibration_name(model, build)
-        if name:
-            (made if model.name in build.calibrated else given).add(name)
-    lines = [
-        "VERSION=$(\"$TRTEXEC\" --help 2>&1 | sed -n 's/.*\\[TensorRT v\\([0-9]*\\)\\].*/\\1/p'"
-        " | head -n 1)",
-    ]
-    for name in sorted(made):
-        edit = 'sed -i "1s/TRT-[0-9]*-/TRT-$VERSION-/"'
-        lines.append(f'[ -z "$VERSION" ] || {edit} {name}')
-    for name in sorted(given):
-        lines += [
-            f'if [ -n "$VERSION" ] && ! head -n 1 {name} | grep -q "TRT-$VERSION-"; then',
-            f'    echo "{name} is of another version of TensorRT than $VERSION, which would not use'
-            ' it: calibrate with this version" >&2',
-            "    exit 1",
-            "fi",
-        ]
-    return lines if made or given else []
-
-
 def sources(models: list[Model], build: BuildOptions) -> Files:
     """Return the ONNX files and calibration data that `script` reads."""
-    files: Files = {}
+    files = cache_files(models, build)
     for model in models:
-        files[original(model)] = (
-            network_of(model.path) if model.dla_core is None else dla_network_of(model)
-        )
-        name, file = calibration_name(model, build), build.calibration_of(model.position)
-        calibrated = build.calibrated.get(model.name)
-        if calibrated and build.strongly_typed:
-            files[source(model, build)] = partial(save, calibrated.graph)
-        elif name and calibrated:
-            files[name] = cache_text(calibrated.scales or {}, CACHE_VERSIONS[build.tensorrt])
-        elif name and file:
-            files[name] = partial(shutil.copyfile, file)
+        made = build.calibrated.get(model.name)
+        graph = None if made is None else made.graph
+        if graph is not None and build.strongly_typed:
+            files[source(model, build)] = partial(save, graph)
+        if graph is not None and not build.strongly_typed:
+            files[original(model)] = partial(save, graph)
+        elif model.dla_core is not None:
+            files[original(model)] = dla_network_of(model)
+        else:
+            files[original(model)] = network_of(model.path)
     return files
 
 
