@@ -30,7 +30,6 @@ from typing import Any, Optional
 
 from envs.accuracy.samples import Samples, read_samples
 from envs.errors import ConfigurationError, OptionError
-from envs.graph.binding import bound, parse_shapes, parse_values
 from envs.spec import available_cores, workload_of
 from tuner.exports.answers import Slot, placed, read_answer, read_slots
 from tuner.exports.calibrated import calibrated, translated
@@ -202,8 +201,7 @@ def configured(options: ExportCommand) -> list[Model]:
     slots = given_slots(options)
     serve = options.serve
     serve.check()
-    shapes, values = parse_shapes(serve.shape or []), parse_values(serve.fix or [])
-    paths = [bound(path, shapes, values, serve.cache_path) for path in map(Path, serve.network)]
+    paths = serve.files()
     read = [read_for_export(path) for path in paths]
     space, configuration = placed(slots, workload_of([network for network, _ in read]))
     return models_of(space, configuration, paths, [facts for _, facts in read])
