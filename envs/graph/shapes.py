@@ -231,21 +231,33 @@ def _forget_unread(graph: Any, shapes: Shapes) -> None:
 
 
 def _infer(model: Any, batch: int, path: Path) -> Shapes:
-    """Return all shapes that the inference of ONNX knows."""
-    onnx = optional_import("onnx", "networks")
+    """Return all shapes that the inference of ONNX knows.
+
+    Where the shapes of the outputs that the file declares do not fit, they are forgotten, as ONNX
+    Runtime does with a warning.
+    """
     try:
-        graph = onnx.shape_inference.infer_shapes(
-            model, check_type=True, strict_mode=True, data_prop=True
-        ).graph
-    except (
-        onnx.shape_inference.InferenceError,
-        onnx.checker.ValidationError,
-        RuntimeError,
-        ValueError,
-    ) as error:
+        return _inferred(model)
+    except MemoryError:
+        raise NetworkError(
+            f"{path} has shapes whose calculation needs more memory than there is: export it again"
+        ) from None
+    except Exception as error:  # the errors of ONNX have no common base
+        for value in model.graph.output:
+            value.type.tensor_type.ClearField("shape")
+        with contextlib.suppress(Exception):
+            return _inferred(model)
         raise NetworkError(
             f"{path} does not fit together at batch {batch} ({one_line(error)}): export it again"
         ) from error
+
+
+def _inferred(model: Any) -> Shapes:
+    graph = (
+        optional_import("onnx.shape_inference", "networks")
+        .infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+        .graph
+    )
     shapes = {weight.name: tuple(weight.dims) for weight in graph.initializer}
     return shapes | known_shapes((*graph.input, *graph.value_info, *graph.output))
 

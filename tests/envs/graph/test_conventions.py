@@ -209,6 +209,14 @@ def test_operators_of_onnx_runtime_have_its_shapes(tmp_path: Path) -> None:
     assert read_network(path).macs == 5 * 8 * 8 + 2 * 5 * 8 * 5
 
 
+def test_declared_shapes_of_outputs_that_are_wrong_are_ignored(tmp_path: Path) -> None:
+    """ONNX Runtime warns about them and goes on."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"]), helper.make_node("Relu", ["x"], ["z"])]
+    outputs = [tensor("y", ["N", 7]), tensor("z", ["N", 4, 1])]
+    path = saved(tmp_path / "net.onnx", nodes, [tensor("x", ["N", 4])], outputs, [held("w", 4, 5)])
+    assert [spec.shape for spec in read_network(path).outputs] == [(5,), (4,)]
+
+
 def test_scikit_learn_is_read_without_zipmap_and_named_with_it(tmp_path: Path) -> None:
     x = RNG.normal(size=(40, 4)).astype(np.float32)
     fitted = LogisticRegression().fit(x, x[:, 0] > 0)
