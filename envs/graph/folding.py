@@ -140,15 +140,18 @@ def _constants(model: Any) -> dict[str, Any]:
 
 
 def _replace(graph: Any, constants: dict[str, Any]) -> None:
-    nodes = []
+    helper = optional_import("onnx.helper", "networks")
+    nodes, outputs = [], {output.name for output in graph.output}
     for node in graph.node:
         names = list(filter(None, node.output))
-        if not all(name in constants for name in names):
+        if node.op_type == "Constant" or not all(name in constants for name in names):
             nodes.append(node)
-        elif node.op_type != "Constant":  # its value is in the file already
-            graph.initializer.extend(constants[name] for name in names)
-        else:
-            nodes.append(node)
+            continue
+        for name in names:
+            if name in outputs:  # no inference gives a weight that is an output its shape
+                nodes.append(helper.make_node("Constant", [], [name], value=constants[name]))
+            else:
+                graph.initializer.append(constants[name])
     del graph.node[:]
     graph.node.extend(nodes)
 
@@ -171,7 +174,7 @@ def _without_weights(model: Any) -> Any:
     graph = lean.graph
     weights = {weight.name: weight for weight in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
-    constants = {name: tensor for node in graph.node for name, tensor in _value_of(node)}
+    constants = {name: tensor for node in graph.node for name, tensor in value_of(node)}
     large = {
         name: tensor
         for name, tensor in (weights | constants).items()
@@ -190,7 +193,7 @@ def _without_weights(model: Any) -> Any:
     return lean
 
 
-def _value_of(node: Any) -> Iterator[tuple[str, Any]]:
+def value_of(node: Any) -> Iterator[tuple[str, Any]]:
     """Yield the name and TensorProto of a Constant."""
     for attribute in node.attribute if node.op_type == "Constant" else ():
         if attribute.name == "value":

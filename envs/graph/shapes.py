@@ -16,7 +16,7 @@ from envs.graph.batch_rules import (
     served_inputs,
 )
 from envs.graph.cost import RECURRENT, Shapes, computed_nodes, needed_nodes, needed_tensors, reads
-from envs.graph.folding import LoadingError, folded, known_shapes, runtime_shapes
+from envs.graph.folding import LoadingError, folded, known_shapes, runtime_shapes, value_of
 from envs.graph.number_types import float_type, number_types
 from envs.graph.onnx_file import load_weights
 from envs.graph.unknown_shapes import shape_error
@@ -169,10 +169,9 @@ def _constant_outputs(graph: Any, inputs: list[str]) -> set[str]:
 
 def _value(graph: Any, name: str) -> bytes | None:
     """Return the value of a constant; None if it was not calculated, for it depends on weights."""
-    for tensor in graph.initializer:
-        if tensor.name == name:
-            return bytes(tensor.SerializeToString(deterministic=True))
-    return None
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    tensors |= {each: tensor for node in graph.node for each, tensor in value_of(node)}
+    return tensors[name].SerializeToString(deterministic=True) if name in tensors else None
 
 
 def _shaped(

@@ -7,6 +7,7 @@ the same numbers. A softmax, or another operator that a DLA does not take, stays
 GPU.
 """
 
+import contextlib
 import copy
 import math
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any
 
 from envs.errors import NetworkError, one_line
 from envs.graph.dla_rules import CONV_KERNEL, POOL_WINDOW
+from envs.graph.folding import LoadingError, folded
 from envs.graph.onnx_file import read_whole
 from envs.optional import optional_import
 from envs.runtimes.tensorrt.flatten import Tail
@@ -61,6 +63,9 @@ def with_batch(model: Any, batch: int) -> Prepared:
     for value in result.graph.input:
         value.type.tensor_type.shape.dim[0].Clear()
         value.type.tensor_type.shape.dim[0].dim_value = batch
+    if any(node.op_type == "Shape" for node in result.graph.node):
+        with contextlib.suppress(LoadingError):  # an operator that only TensorRT knows
+            result = folded(result)
     _forget_shapes(result)
     shapes_of(result)  # raises if the graph does not fit together at this batch
     return Prepared(result, [f"the batch is {batch}, fixed"])
@@ -181,8 +186,10 @@ def _axes(node: Any, graph: Any) -> list[int]:
 def _forget_shapes(model: Any) -> None:
     """Drop every shape except those of the inputs, and infer those of the outputs."""
     del model.graph.value_info[:]
+    weights = {weight.name for weight in model.graph.initializer}
     for value in model.graph.output:
-        value.type.tensor_type.ClearField("shape")
+        if value.name not in weights:
+            value.type.tensor_type.ClearField("shape")
     inferred = (
         optional_import("onnx.shape_inference", "networks")
         .infer_shapes(model, data_prop=True)

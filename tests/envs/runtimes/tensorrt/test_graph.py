@@ -242,6 +242,24 @@ def test_fixed_batch_alone_changes_nothing_else() -> None:
     same(model, prepared.model, values(3, 3, 48, 48))
 
 
+def test_a_flattening_by_calculated_shapes_passes_too() -> None:
+    """PyTorch's x.view(x.size(0), -1): Shape, Gather, Concat, Reshape; a constant goes along."""
+    nodes = [
+        NODE("Shape", ["x"], ["s"]),
+        NODE("Gather", ["s", "zero"], ["n"]),
+        NODE("Concat", ["n", "rest"], ["target"], axis=0),
+        NODE("Reshape", ["x", "target"], ["f"]),
+        NODE("Gemm", ["f", "w"], ["y"]),
+    ]
+    weights = {"zero": np.array([0]), "rest": np.array([-1]), "w": values(100, 3)}
+    model = tail(nodes, weights, (3,))
+    prepared = for_dla(model, 2)
+    assert kinds(prepared.model) == ["Conv"]
+    same(model, prepared.model, values(2, 4, 5, 5))
+    model.graph.output.append(helper.make_tensor_value_info("s", TensorProto.INT64, [4]))
+    assert for_dla(model, 2).model.graph.output[1].name == "s"
+
+
 def test_a_batch_inside_the_graph_is_one_sentence() -> None:
     model = tail([NODE("Add", ["x", "c"], ["y"])], {"c": values(3, 4, 5, 5)}, (4, 5, 5))
     with pytest.raises(NetworkError, match="does not fit together with a fixed batch"):
