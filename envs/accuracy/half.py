@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.accuracy.quantization import QUANTISED, check_not_quantised
+from envs.accuracy.quantization import QUANTISED
 from envs.errors import NetworkError
+from envs.graph.number_types import TYPED, number_types
 from envs.graph.onnx_file import every_graph
 from envs.optional import optional_import
 
@@ -15,50 +16,28 @@ from envs.optional import optional_import
 #: regions and factors of a resize.
 KEPT_FLOAT = {"Resize": (1, 2), "Upsample": (1,)}
 
-#: Operators whose result type is an attribute.
-TYPED = {"Cast": "to", "RandomNormal": "dtype", "RandomUniform": "dtype", "EyeLike": "dtype"}
+#: Names in messages of the types that are not FP32.
+NAMES = {"float16": "FP16", "bfloat16": "BF16"}
 
 HALF_MAX = float(np.finfo(np.float16).max)
 HALF_MIN = np.finfo(np.float16).smallest_subnormal
 
 
 def demand_fp32(model: Any) -> None:
-    """Raise NetworkError if a part of the graph is FP16 or quantised.
+    """Raise NetworkError if a part of the graph is FP16, BF16 or quantised.
 
     A strongly typed TensorRT would run that part on Tensor Cores.
     """
-    check_not_quantised(model, "the network")
-    kinds = optional_import("onnx", "networks").TensorProto
-    for graph in every_graph(model):
-        tensors = [
-            *getattr(graph, "initializer", ()),
-            *(
-                attribute.t
-                for node in graph.node
-                for attribute in node.attribute
-                if attribute.HasField("t")
-            ),
-        ]
-        # The inputs and outputs of a function are names without types.
-        ends = [
-            value.type.tensor_type.elem_type
-            for value in (*graph.input, *graph.output)
-            if not isinstance(value, str)
-        ]
-        casts = [
-            attribute.i
-            for node in graph.node
-            for attribute in node.attribute
-            if attribute.name == TYPED.get(node.op_type)
-        ]
-        if {kinds.FLOAT16, kinds.BFLOAT16} & {
-            *(tensor.data_type for tensor in tensors),
-            *ends,
-            *casts,
-        }:
-            raise NetworkError(
-                "a part of the network is FP16, which is no FP32 on CUDA cores: give the FP32 file"
-            )
+    types = number_types(model)
+    if types.quantised:
+        raise NetworkError(
+            "the file is an INT8 network, which is no FP32 on CUDA cores: give the FP32 file"
+        )
+    if types.halves:
+        names = " and ".join(NAMES[each] for each in sorted(types.halves))
+        raise NetworkError(
+            f"a part of the network is {names}, which is no FP32 on CUDA cores: give the FP32 file"
+        )
 
 
 def to_fp16(model: Any, ends: bool = False) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from envs.accuracy.agreement import agreement, apart
 from envs.accuracy.calibration import METHODS, Limits, quiet, ranges_of
 from envs.accuracy.preparation import prepare
 from envs.accuracy.reference import Array, answers_of, session_of
-from envs.accuracy.samples import Samples
+from envs.accuracy.samples import Samples, invented, positive
 from envs.errors import DependencyError, NetworkError, one_line
 from envs.graph.cost import MULTIPLYING, RECURRENT
 from envs.graph.onnx_file import every_graph
@@ -75,12 +75,18 @@ class Int8Copy:
         method: of the calibration, see `METHODS`.
         limits: the range of every floating-point tensor, by name.
         agreement: with FP32 on the samples that calibrated.
+        excluded: the nodes of the prepared graph that stay in floating point, by name.
+        floating: the tensors that these nodes give, by name.
+        per_channel: True if weights have a scale for each channel.
     """
 
     model: Any
     method: str
     limits: Limits
     agreement: Agreement
+    excluded: tuple[str, ...] = ()
+    floating: tuple[str, ...] = ()
+    per_channel: bool = True
 
 
 def int8_copy(model: Any, network: Network, samples: Samples, scheme: Scheme) -> Int8Copy:
@@ -119,6 +125,44 @@ def int8_copy(model: Any, network: Network, samples: Samples, scheme: Scheme) ->
         return _best(graph.path, network, samples, scheme, expected, per_channel=False)
 
 
+def uncalibrated_copy(model: Any, network: Network, count: int, scheme: Scheme) -> Int8Copy:
+    """Return a copy whose ranges come from invented samples: normal numbers, or pictures.
+
+    It is right for measuring speed and wrong for answers. Numbers in [0, 1) are taken where normal
+    ones give NaN. The errors are those of `int8_copy`.
+    """
+    try:
+        return int8_copy(model, network, invented(network, count), scheme)
+    except NetworkError:
+        return int8_copy(model, network, positive(network, count), scheme)
+
+
+def copy_of_ranges(
+    model: Any,
+    network: Network,
+    limits: Limits,
+    scheme: Scheme,
+    excluded: Sequence[str] = (),
+    per_channel: bool = True,
+) -> Any:
+    """Return an INT8 copy by ranges that another batch of the same graph was calibrated to.
+
+    Args:
+        model: an FP32 ModelProto with its weights inside.
+        network: its name in errors.
+        limits, excluded, per_channel: of an `Int8Copy`.
+        scheme: how to quantise.
+
+    Raises:
+        NetworkError: the graph cannot be quantised.
+    """
+    check_not_quantised(model, network.name)
+    with tempfile.TemporaryDirectory(prefix="orin-tuner-") as folder:
+        graph = prepare(model, network, Path(folder))
+        per_channel = per_channel and graph.per_channel
+        return _quantised(graph.path, limits, scheme, per_channel, list(excluded))
+
+
 def _best(
     prepared: Path,
     network: Network,
@@ -145,7 +189,12 @@ def _best(
                 errors.append(str(error))
                 continue
             judged = agreement(expected, answers, len(samples), samples.synthetic)
-            found.append(Int8Copy(made, method, limits[method], judged))
+            floating = _given_by(prepared, excluded)
+            found.append(
+                Int8Copy(
+                    made, method, limits[method], judged, tuple(excluded), floating, per_channel
+                )
+            )
             logger.debug("%s %s %s: %s", network.name, method, len(excluded), judged.describe())
         if found and (
             samples.synthetic or max(each.agreement.value for each in found) >= GOOD_ENOUGH
@@ -242,6 +291,14 @@ def _without_range(graph: Any, limits: Limits) -> list[str]:
     """Return names of nodes at tensors without a finite range, such as sums with a mask of -inf."""
     endless = {name for name, limit in limits.items() if not np.isfinite(limit).all()}
     return [node.name for node in graph.node if endless & {*node.input, *node.output}]
+
+
+def _given_by(prepared: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the tensors that these nodes give."""
+    graph = optional_import("onnx", "networks").load(str(prepared)).graph
+    return tuple(
+        output for node in graph.node if node.name in set(names) for output in node.output if output
+    )
 
 
 def _quantised(

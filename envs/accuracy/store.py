@@ -9,8 +9,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from envs.accuracy.quantization import PROCESSOR, int8_copy
-from envs.accuracy.samples import Samples, invented, positive
+from envs.accuracy.quantization import PROCESSOR, int8_copy, uncalibrated_copy
+from envs.accuracy.samples import Samples
 from envs.errors import NetworkError, StorageError
 from envs.files import parse_json, read_small, sha256_of
 from envs.graph.onnx_file import open_model, read_whole
@@ -73,11 +73,13 @@ def quantized(
     _check(path, network)
     model = read_whole(path)
     if samples is None:
-        found, method, count = _uncalibrated(model, network), UNCALIBRATED, INVENTED
+        copy = uncalibrated_copy(model, network, INVENTED, PROCESSOR)
+        method, count = UNCALIBRATED, INVENTED
     else:
         copy = int8_copy(model, network, samples, PROCESSOR)
-        found, method, count = copy.model.SerializeToString(), copy.method, len(samples)
-    del model
+        method, count = copy.method, len(samples)
+    found: bytes = copy.model.SerializeToString()
+    del model, copy
     notes = {"calibration": method, "calibrated_on": count}
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -94,16 +96,6 @@ def quantized(
             "give a folder with room"
         ) from error
     return ServedFile(target, method, count)
-
-
-def _uncalibrated(model: object, network: Network) -> bytes:
-    """Return a copy calibrated on normal numbers, or on numbers in [0, 1) where those give NaN."""
-    try:
-        copy = int8_copy(model, network, invented(network, INVENTED), PROCESSOR)
-    except NetworkError:
-        copy = int8_copy(model, network, positive(network, INVENTED), PROCESSOR)
-    content: bytes = copy.model.SerializeToString()
-    return content
 
 
 def _check(path: Path, network: Network) -> None:

@@ -104,7 +104,7 @@ def calibrated(
             len(calibrating),
             _agreement(seen, copy.model.SerializeToString(), network),
             scales_of(copy.model),
-            to_fp16(with_new_opset(copy)) if typed else None,
+            to_fp16(with_new_opset(copy.model)) if typed else None,
         )
     return found
 

@@ -2,17 +2,19 @@
 
 import errno
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from envs.accuracy.half import to_fp16
-from envs.accuracy.samples import Samples, invented
 from envs.errors import NetworkError, StorageError, one_line
+from envs.graph.number_types import number_types
+from envs.graph.onnx_file import open_model
+from envs.runtimes.tensorrt.checks import by_ranges
+from envs.runtimes.tensorrt.dequantised import dequantised
 from envs.runtimes.tensorrt.graph import for_dla, read, save, with_batch
 from envs.runtimes.tensorrt.log import Step
-from envs.runtimes.tensorrt.ranges import quantize, set_ranges
+from envs.runtimes.tensorrt.ranges import Calibration, quantize, set_ranges, with_new_opset
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import ConfigurationFailed, Failure, FailureKind, Network
@@ -44,10 +46,9 @@ def build(
     network: Network,
     spec: EngineSpec,
     options: BuildOptions,
-    ranges: Mapping[str, float] | None = None,
+    calibration: Calibration | None = None,
     timings: bytes = b"",
     step: Step | None = None,
-    samples: Samples | None = None,
 ) -> Built:
     """Build one engine, in seconds to minutes.
 
@@ -59,11 +60,9 @@ def build(
         network: the network.
         spec: the specification of the engine.
         options: how hard to try.
-        ranges: largest magnitude of each tensor, by name; needed for INT8 unless the file decides
-            the types.
+        calibration: of the graph as it is parsed; needed for INT8 unless the file is quantised.
         timings: of earlier builds on this device.
         step: is called while the builder works, where TensorRT supports it.
-        samples: to calibrate on where the file decides the types; invented ones if None.
 
     Raises:
         ConfigurationFailed: BUILD_FAILED, with the last errors in the builder's log.
@@ -71,9 +70,7 @@ def build(
     """
     try:
         with bindings.ignore_deprecations():
-            return _build(
-                bindings, path, network, spec, options, ranges or {}, timings, step, samples
-            )
+            return _build(bindings, path, network, spec, options, calibration, timings, step)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(
@@ -91,27 +88,31 @@ def _build(
     network: Network,
     spec: EngineSpec,
     options: BuildOptions,
-    ranges: Mapping[str, float],
+    calibration: Calibration | None,
     timings: bytes,
     step: Step | None,
-    samples: Samples | None,
 ) -> Built:
     bindings.lines.clear()
     builder = bindings.builder()
     if spec.on_dla:
         _check_dla(builder, bindings, spec)
+    if spec.calibrated and calibration is None:
+        reason = "the ranges of its tensors are missing, without which nothing can be INT8"
+        raise failed(network, spec, reason)
     with tempfile.TemporaryDirectory(prefix="orin-tuner-") as folder:
         try:
-            source, changes = _source(bindings, path, network, spec, options, Path(folder), samples)
+            source = _source(bindings, path, network, spec, calibration, Path(folder))
         except NetworkError as error:
             raise failed(network, spec, str(error)) from error
         parsed = bindings.network(builder)
         parser = bindings.parser(parsed)
-        errors = bindings.parse(parser, str(source))
+        errors = bindings.parse(parser, str(source.path))
     if errors:
         raise failed(network, spec, f"the parser refuses the file: {'; '.join(errors[:2])}")
     config = builder.create_builder_config()
-    scales = _configure(bindings, builder, parsed, config, spec, options, ranges, network)
+    scales = _configure(
+        bindings, builder, parsed, config, spec, options, source.calibration, network
+    )
     cache = bindings.timing_cache(config, timings)
     monitor = bindings.watch(config, step) if step is not None else None
     plan = builder.build_serialized_network(parsed, config)
@@ -121,7 +122,7 @@ def _build(
         raise failed(network, spec, bindings.lines.errors() or "the builder does not say why")
     return Built(
         bytes(plan),
-        {"changes": changes, "scales": scales},
+        {"changes": source.changes, "scales": scales},
         bytes(cache.serialize()) if cache is not None else b"",
     )
 
@@ -143,11 +144,6 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(cause, MemoryError if isinstance(error, NetworkError) else RAISED)
 
 
-def needs_ranges(bindings: Bindings, spec: EngineSpec) -> bool:
-    """Return True if such an engine is quantised by ranges and not by its file."""
-    return spec.precision == "int8" and not bindings.strongly_typed
-
-
 def _check_dla(builder: Any, bindings: Bindings, spec: EngineSpec) -> None:
     engine, reason = f"no engine for {spec.label} at batch {spec.batch}", ""
     if int(builder.num_DLA_cores) == 0:
@@ -161,34 +157,49 @@ def _check_dla(builder: Any, bindings: Bindings, spec: EngineSpec) -> None:
         raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, f"{engine}: {reason}"))
 
 
+@dataclass(frozen=True)
+class _Source:
+    """What is parsed: a file, its differences from the user's, and ranges to set on tensors."""
+
+    path: Path
+    changes: list[str]
+    calibration: Calibration | None = None
+
+
 def _source(
     bindings: Bindings,
     path: Path,
     network: Network,
     spec: EngineSpec,
-    options: BuildOptions,
+    calibration: Calibration | None,
     folder: Path,
-    samples: Samples | None,
-) -> tuple[Path, list[str]]:
-    """Return the file to parse, the user's own if nothing has to change, and the changes."""
+) -> _Source:
+    """Return the file to parse, which is the user's own if nothing has to change."""
     typed = bindings.strongly_typed and spec.precision != "fp32"
-    if not (spec.static or typed):
-        return path, []
+    # A DLA has no FP32, so that what is left of it in a file becomes FP16.
+    halved = typed and (spec.on_dla or not spec.own_types)
+    as_ranges = spec.own_types and by_ranges(number_types(open_model(path)[0]), spec, bindings)
+    if not (spec.static or halved or as_ranges):
+        return _Source(path, [], calibration)
     model, changes = read(path), list[str]()
+    if as_ranges:
+        model, calibration = dequantised(model)
+        changes.append("quantised nodes became ranges of tensors, which TensorRT takes instead")
     if spec.static:
         prepared = (for_dla if spec.on_dla else with_batch)(
             model, network.fixed_batch or spec.batch
         )
-        model, changes = prepared.model, prepared.changes
-    if typed and spec.precision == "int8":
-        model = quantize(model, network, samples or invented(network, options.samples))
+        model, changes = prepared.model, [*changes, *prepared.changes]
+    if typed and spec.calibrated and calibration is not None:
+        model = quantize(model, network, calibration)
         changes.append("weights and activations are quantised by nodes in the graph")
-    if typed:
+    if halved:
+        model = with_new_opset(model) if network.quantised else model
         model = to_fp16(model, ends=spec.native_io)
         ends = "inputs and outputs included" if spec.native_io else "with casts at both ends"
         changes.append(f"the rest computes in FP16, {ends}")
     save(model, folder / "prepared.onnx")
-    return folder / "prepared.onnx", changes
+    return _Source(folder / "prepared.onnx", changes, None if typed else calibration)
 
 
 def _configure(
@@ -198,7 +209,7 @@ def _configure(
     config: Any,
     spec: EngineSpec,
     options: BuildOptions,
-    ranges: Mapping[str, float],
+    calibration: Calibration | None,
     network: Network,
 ) -> dict[str, float]:
     """Configure the builder; return the scales of INT8 inputs and outputs."""
@@ -206,13 +217,11 @@ def _configure(
     if spec.on_dla:
         bindings.set_dla(config)
     bindings.set_precision(config, spec)
-    if needs_ranges(bindings, spec):
-        if not ranges:
-            reason = "the ranges of its tensors are missing, without which nothing can be INT8"
-            raise failed(network, spec, reason)
-        set_ranges(trt, parsed, ranges)
+    if calibration is not None and not bindings.strongly_typed:
+        set_ranges(trt, parsed, calibration)
     if spec.native_io:
-        scales = bindings.set_native_io(parsed, spec.precision)
+        shared = [each.name for each in network.outputs if each.shared]
+        scales = bindings.set_native_io(parsed, spec.precision, shared)
     config.builder_optimization_level = options.level
     config.max_aux_streams = 0  # an instance is one stream: TensorRT must not open more
     # The inspector has to say where the layers run.

@@ -5,18 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from envs.accuracy.half import demand_fp32
-from envs.accuracy.samples import Samples, invented
+from envs.accuracy.samples import Samples
 from envs.errors import NetworkError
 from envs.graph.onnx_file import open_model
-from envs.runtimes.tensorrt.build import build, failed, may_pass, needs_ranges
+from envs.runtimes.tensorrt.build import build, failed, may_pass
 from envs.runtimes.tensorrt.cache import EngineCache
+from envs.runtimes.tensorrt.calibrations import Calibrations
+from envs.runtimes.tensorrt.checks import check_types
 from envs.runtimes.tensorrt.cuda import Cuda
-from envs.runtimes.tensorrt.graph import for_dla, read
 from envs.runtimes.tensorrt.inspect import PlacedLayers, placed_layers
 from envs.runtimes.tensorrt.lane import LoadedPlan
 from envs.runtimes.tensorrt.log import Step
-from envs.runtimes.tensorrt.ranges import activation_ranges
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity, spec_of
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import ConfigurationFailed, ConfigurationSpace, Kind, Network
@@ -42,9 +41,15 @@ class EnginePlans:
         cuda: Cuda,
         samples: Sequence[Samples | None] | None = None,
     ) -> None:
-        self._samples = samples or [None] * len(paths)
         self._space, self._paths, self._options = space, paths, options
         self._bindings, self._cuda, self.cache = bindings, cuda, cache
+        self._calibrations = Calibrations(
+            paths,
+            [tenant.network for tenant in space.workload.tenants],
+            samples or [None] * len(paths),
+            options.samples,
+            cache,
+        )
         self._runtimes: dict[int | None, Any] = {}
         self.host = self._describe_host()
         self.loaded: dict[tuple[int, int, int], LoadedPlan] = {}
@@ -55,9 +60,9 @@ class EnginePlans:
 
     def spec(self, tenant: int, accelerator: int, batch: int) -> EngineSpec:
         """Return the specification of the engine for this batch size."""
-        fixed = self.network(tenant).fixed_batch is not None
-        static = fixed or not self._bindings.shares_profiles
-        return spec_of(self._space.device.accelerators[accelerator], batch, self._options, static)
+        network, used = self.network(tenant), self._space.device.accelerators[accelerator]
+        static = network.fixed_batch is not None or not self._bindings.shares_profiles
+        return spec_of(used, network, batch, self._options, static)
 
     def build(
         self, tenant: int, accelerator: int, batch: int, step: Step | None = None
@@ -68,7 +73,8 @@ class EnginePlans:
             ConfigurationFailed: it cannot be built; a build that was refused is not tried again.
         """
         network, spec = self.network(tenant), self.spec(tenant, accelerator, batch)
-        wanted = identity(network.sha256, spec, self.host, self._options)
+        calibration = self._calibrations.identity(tenant, spec.on_dla) if spec.calibrated else None
+        wanted = identity(network.sha256, spec, self.host, self._options, calibration)
         if (kept := self.cache.load(wanted)) is not None:
             return kept
         if (reason := self.cache.failure(wanted)) is not None:
@@ -79,7 +85,7 @@ class EnginePlans:
         except NetworkError as error:  # not remembered: the file may be restored
             raise failed(network, spec, str(error)) from error
         try:
-            ranges = self._ranges(tenant, spec) if needs_ranges(self._bindings, spec) else None
+            ranges = self._calibrations.of(tenant, spec.on_dla) if spec.calibrated else None
             with self._cuda.current():
                 built = build(
                     self._bindings,
@@ -90,7 +96,6 @@ class EnginePlans:
                     ranges,
                     self.cache.timings(self.host),
                     step,
-                    self._samples[tenant],
                 )
         except NetworkError as error:
             if not may_pass(error):
@@ -130,10 +135,11 @@ class EnginePlans:
 
     def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
         """Return how an INT8 engine was calibrated: the method, and the number of samples."""
-        given, spec = self._samples[tenant], self.spec(tenant, accelerator, 1)
-        if spec.precision != "int8" or self.network(tenant).quantised:
+        spec = self.spec(tenant, accelerator, 1)
+        if not spec.calibrated:
             return "", 0
-        return ("uncalibrated", self._options.samples) if given is None else ("best", len(given))
+        found = self._calibrations.of(tenant, spec.on_dla)
+        return found.method, found.samples
 
     def unload_unused(self) -> None:
         """Unload the DLA plans without users: a core holds 16 loadables only."""
@@ -156,7 +162,7 @@ class EnginePlans:
         return BuildHost(version, facts.name, capability, facts.sm, mode)
 
     def _check_file(self, tenant: int, spec: EngineSpec) -> None:
-        """Raise NetworkError if the file has changed, or is not FP32 where it must be.
+        """Raise NetworkError if the file has changed, or has other types than it needs.
 
         Nothing outside its folder is read.
         """
@@ -166,23 +172,7 @@ class EnginePlans:
                 f"{self._paths[tenant]} has changed since it was read as "
                 f"{self.network(tenant).name}: read it again"
             )
-        if spec.precision == "fp32":
-            demand_fp32(model)
-
-    def _ranges(self, tenant: int, spec: EngineSpec) -> dict[str, float]:
-        """Return the ranges of the graph as it will be parsed; kept for all batch sizes."""
-        network, given = self.network(tenant), self._samples[tenant]
-        source = given.sha256 if given is not None else self._options.samples
-        name = f"ranges-{network.sha256}-{'dla' if spec.on_dla else 'gpu'}-{source}"
-        ranges = self.cache.load_json(name)
-        if ranges is None:
-            model = read(self._paths[tenant])
-            if spec.on_dla:
-                model = for_dla(model, network.fixed_batch or 1).model
-            samples = given or invented(network, self._options.samples)
-            ranges = activation_ranges(model, network, samples)
-            self.cache.keep_json(name, ranges)
-        return {key: float(value) for key, value in ranges.items()}
+        check_types(model, self.network(tenant), spec, self._bindings)
 
     def _layers(self, engine: Any, spec: EngineSpec) -> PlacedLayers | None:
         with contextlib.suppress(ValueError):

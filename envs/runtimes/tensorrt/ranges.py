@@ -1,13 +1,23 @@
-"""The ranges that implicit INT8 scales by: measured on the processor, then set on the tensors."""
+"""INT8 for TensorRT: ranges found on the processor, as nodes in the graph or set on tensors."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from envs.accuracy.preparation import opset_of
-from envs.accuracy.quantization import TENSORRT, Int8Copy, int8_copy
+from envs.accuracy.quantization import (
+    TENSORRT,
+    Int8Copy,
+    copy_of_ranges,
+    int8_copy,
+    uncalibrated_copy,
+)
 from envs.accuracy.samples import Samples
+from envs.accuracy.store import UNCALIBRATED
+from envs.files import check_fields
 from envs.optional import optional_import
 from envs.spec import Network
 
@@ -15,41 +25,98 @@ from envs.spec import Network
 QDQ_OPSET = 19
 
 
-def activation_ranges(model: Any, network: Network, samples: Samples) -> dict[str, float]:
-    """Return the largest magnitude of every FP32 tensor over samples, by name, above zero.
+@dataclass(frozen=True)
+class Calibration:
+    """How a graph is quantised.
 
-    The ranges are those of the INT8 copy that agrees best with FP32.
+    Attributes:
+        method: how its ranges were found, see `envs.accuracy.calibration.METHODS`; `uncalibrated`
+            for invented samples.
+        samples: how many samples calibrated.
+        agreement: of the INT8 copy with FP32 on these samples, on the processor.
+        ranges: largest magnitude of each FP32 tensor, by name, above zero.
+        excluded: names of nodes that stay in floating point.
+        floating: names of the tensors that these nodes give.
+    """
+
+    method: str
+    samples: int
+    agreement: float
+    ranges: Mapping[str, float]
+    excluded: tuple[str, ...] = ()
+    floating: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as data for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Calibration":
+        """Return what `to_dict` wrote; KeyError, TypeError or ValueError for anything else."""
+        ranges = {str(name): float(limit) for name, limit in data["ranges"].items()}
+        if not ranges or not all(0 < limit < math.inf for limit in ranges.values()):
+            raise ValueError("ranges must be above zero")
+        names = {key: tuple(map(str, data[key])) for key in ("excluded", "floating")}
+        found = cls(**data | names | {"ranges": ranges})
+        check_fields(found)
+        return found
+
+
+def calibrate(model: Any, network: Network, samples: Samples | int) -> Calibration:
+    """Return how a graph is quantised best, as judged on the processor.
+
+    Args:
+        model: an FP32 graph.
+        network: gives the inputs.
+        samples: to calibrate on, or a number of invented ones.
 
     Raises:
-        NetworkError: the graph is quantised already, or does not run.
+        NetworkError: the graph is quantised already, does not run, or cannot be quantised.
         DependencyError: onnxruntime is not installed.
     """
-    copy = int8_copy(model, at_batch_of(model, network), samples, TENSORRT)
-    magnitudes = {name: max(map(abs, limits)) for name, limits in copy.limits.items()}
-    return {name: limit if 0 < limit < math.inf else 1.0 for name, limit in magnitudes.items()}
+    network = at_batch_of(model, network)
+    if isinstance(samples, int):
+        copy, count = uncalibrated_copy(model, network, samples, TENSORRT), samples
+    else:
+        copy, count = int8_copy(model, network, samples, TENSORRT), len(samples)
+    return Calibration(
+        UNCALIBRATED if isinstance(samples, int) else copy.method,
+        count,
+        copy.agreement.value,
+        _magnitudes(copy),
+        copy.excluded,
+        copy.floating,
+    )
 
 
-def quantize(model: Any, network: Network, samples: Samples) -> Any:
+def _magnitudes(copy: Int8Copy) -> dict[str, float]:
+    limits = {name: max(map(abs, each)) for name, each in copy.limits.items()}
+    return {name: limit if 0 < limit < math.inf else 1.0 for name, limit in limits.items()}
+
+
+def quantize(model: Any, network: Network, calibration: Calibration) -> Any:
     """Return a copy with symmetric INT8 quantisation of weights and activations.
 
     TensorRT reads it as its developer guide says ("Explicit Quantization").
 
     Args:
-        model: an FP32 graph.
-        network: gives the inputs of the calibration.
-        samples: to calibrate on.
+        model: an FP32 graph, at any batch.
+        network: its name in errors.
+        calibration: of this graph.
 
     Raises:
         NetworkError: the graph is quantised already, or cannot be.
         DependencyError: onnxruntime is not installed.
     """
-    return with_new_opset(int8_copy(model, at_batch_of(model, network), samples, TENSORRT))
+    limits = {name: (-limit, limit) for name, limit in calibration.ranges.items()}
+    return with_new_opset(copy_of_ranges(model, network, limits, calibration.excluded, TENSORRT))
 
 
-def with_new_opset(copy: Int8Copy) -> Any:
-    """Return the graph of an INT8 copy at an opset whose scales may be FP16."""
+def with_new_opset(model: Any) -> Any:
+    """Return a graph with quantised nodes at an opset whose scales may be FP16."""
     converter = optional_import("onnx.version_converter", "networks")
-    return converter.convert_version(copy.model, max(QDQ_OPSET, opset_of(copy.model)))
+    version = opset_of(model)
+    return model if version >= QDQ_OPSET else converter.convert_version(model, QDQ_OPSET)
 
 
 def at_batch_of(model: Any, network: Network) -> Network:
@@ -60,32 +127,33 @@ def at_batch_of(model: Any, network: Network) -> Network:
     return replace(network, fixed_batch=batch or None)
 
 
-def set_ranges(trt: Any, network: Any, ranges: Mapping[str, float]) -> None:
+def set_ranges(trt: Any, network: Any, calibration: Calibration) -> None:
     """Give every tensor of an INetworkDefinition a symmetric range, without a calibrator.
 
-    A tensor whose name was not measured gets the range of the tensor before it. All inputs and
-    outputs of a pool or a concatenation get one range, the largest: otherwise no DLA takes it in
-    INT8, and the GPU gets it without an error (TensorRT documentation, "DLA Supported Layers and
-    Restrictions").
+    A constant gets its own range. Another tensor whose name was not measured gets the range of the
+    tensor before it. What stays in floating point gets none: TensorRT then computes the layers that
+    give and read it in FP16 or FP32. All inputs and outputs of a pool or a concatenation get one
+    range, the largest: otherwise no DLA takes it in INT8, and the GPU gets it without an error
+    (TensorRT documentation, "DLA Supported Layers and Restrictions").
     """
+    ranges = calibration.ranges
     median = sorted(ranges.values())[len(ranges) // 2]
+    floating = set(calibration.floating)
     layers = [network.get_layer(position) for position in range(network.num_layers)]
     for position in range(network.num_inputs):
         _set_range(network.get_input(position), ranges, median)
     for layer in layers:
-        inputs = [layer.get_input(position) for position in range(layer.num_inputs)]
-        before = next(
-            (tensor for tensor in inputs if tensor is not None and tensor.dynamic_range), None
-        )
-        default = (
-            before.dynamic_range[1]
-            if before is not None and layer.type != trt.LayerType.CONCATENATION
-            else median
-        )
+        default = _default(trt, layer, floating, median)
         for position in range(layer.num_outputs):
-            _set_range(layer.get_output(position), ranges, default)
+            tensor = layer.get_output(position)
+            if tensor is None or tensor.name in floating:
+                continue
+            if default is None and tensor.name not in ranges:
+                floating.add(tensor.name)
+            else:
+                _set_range(tensor, ranges, median if default is None else default)
     tied = [
-        _tensors_of(layer)
+        _ranged(layer)
         for layer in layers
         if layer.type in (trt.LayerType.POOLING, trt.LayerType.CONCATENATION)
     ]
@@ -94,16 +162,41 @@ def set_ranges(trt: Any, network: Any, ranges: Mapping[str, float]) -> None:
         pass
 
 
-def _tensors_of(layer: Any) -> list[Any]:
+def _default(trt: Any, layer: Any, floating: set[str], median: float) -> float | None:
+    """Return the range of a layer's outputs that were not measured; None for floating point."""
+    if layer.type == trt.LayerType.CONSTANT:
+        return largest_constant(trt, layer)
+    inputs = [layer.get_input(position) for position in range(layer.num_inputs)]
+    first = next((tensor for tensor in inputs if tensor is not None), None)
+    if first is not None and first.name in floating:
+        return None
+    before = next((each for each in inputs if each is not None and each.dynamic_range), None)
+    if before is None or layer.type == trt.LayerType.CONCATENATION:
+        return median
+    return float(before.dynamic_range[1])
+
+
+def largest_constant(trt: Any, layer: Any) -> float:
+    """Return the largest magnitude in a constant layer, above zero."""
+    # TensorRT gives every layer as an ILayer, which does not show its weights.
+    layer.__class__ = trt.IConstantLayer
+    weights = layer.weights
+    values = np.asarray(weights.numpy() if hasattr(weights, "numpy") else weights)
+    largest = float(np.abs(values.astype(np.float64)).max(initial=0.0))
+    return largest if 0 < largest < math.inf else 1.0
+
+
+def _ranged(layer: Any) -> list[Any]:
+    """Return the inputs and outputs that have a range."""
     tensors = [layer.get_input(position) for position in range(layer.num_inputs)] + [
         layer.get_output(position) for position in range(layer.num_outputs)
     ]
-    return [tensor for tensor in tensors if tensor is not None]
+    return [tensor for tensor in tensors if tensor is not None and tensor.dynamic_range]
 
 
 def _tie(tensors: list[Any]) -> bool:
     """Give all of them the largest of their ranges; return True if that changed one."""
-    limit = max(tensor.dynamic_range[1] for tensor in tensors)
+    limit = max((tensor.dynamic_range[1] for tensor in tensors), default=0.0)
     smaller = [tensor for tensor in tensors if tensor.dynamic_range[1] < limit]
     for tensor in smaller:
         tensor.dynamic_range = (-limit, limit)

@@ -5,15 +5,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from envs.errors import OptionError, require_positive
-from envs.spec import Accelerator, Kind
+from envs.spec import Accelerator, Kind, Network
 
-#: Precisions by the kind of accelerator. A DLA has no FP32. CUDA cores mean FP32: TensorRT has no
-#: option for FP16 on CUDA cores.
+#: Precisions by the kind of accelerator. A DLA has no FP32 and no BF16. CUDA cores mean FP32:
+#: TensorRT has no option for FP16 on CUDA cores.
 PRECISIONS = {
     Kind.CUDA_CORES: ("fp32",),
-    Kind.TENSOR_CORES: ("fp16", "int8"),
+    Kind.TENSOR_CORES: ("fp16", "bf16", "int8"),
     Kind.DLA: ("int8", "fp16"),
 }
+
+#: Precisions by the type of a file that is not FP32.
+HALVES = {"float16": "fp16", "bfloat16": "bf16"}
 
 #: The names of these kinds in messages.
 LABELS = {Kind.CUDA_CORES: "cuda", Kind.TENSOR_CORES: "tensor", Kind.DLA: "dla"}
@@ -24,17 +27,13 @@ class BuildOptions:
     """Options of building engines.
 
     Attributes:
-        tensor_precision: of Tensor Cores: fp16 or int8.
-        dla_precision: of DLAs: int8, or fp16, which is several times slower there.
         dla_io: `native` gives the DLA inputs in its own formats, so that no kernel on the GPU
             reformats them; `linear` gives FP32, which costs such kernels.
         level: the builder's optimisation level, 0 to 5.
         workspace_mib: scratch memory that a kernel may use.
-        samples: random samples that INT8 ranges are measured on.
+        samples: random samples that INT8 ranges are measured on where nobody gave any.
     """
 
-    tensor_precision: str = "fp16"
-    dla_precision: str = "int8"
     dla_io: str = "native"
     level: int = 3
     workspace_mib: int = 1024
@@ -42,16 +41,8 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         require_positive("tensorrt", self, "workspace_mib", "samples")
-        allowed = {
-            "tensor_precision": PRECISIONS[Kind.TENSOR_CORES],
-            "dla_precision": PRECISIONS[Kind.DLA],
-            "dla_io": ("native", "linear"),
-        }
-        for key, values in allowed.items():
-            if getattr(self, key) not in values:
-                raise OptionError(
-                    f"tensorrt.{key}={getattr(self, key)} must be one of {', '.join(values)}"
-                )
+        if self.dla_io not in ("native", "linear"):
+            raise OptionError(f"tensorrt.dla_io={self.dla_io} must be one of native, linear")
         if not 0 <= self.level <= 5:
             raise OptionError(f"tensorrt.level={self.level} must lie in 0..5")
 
@@ -63,10 +54,12 @@ class EngineSpec:
     Attributes:
         kind: of the accelerator. Both DLA cores run the same plan: the core is chosen when the
             plan is loaded (NvInferRuntime.h, IRuntime::setDLACore).
-        precision: `fp32`, `fp16` or `int8`.
+        precision: `fp32`, `fp16`, `bf16` or `int8`.
         batch: the largest batch that it runs; the only one if `static`.
         static: whether it runs full batches only, as every DLA engine does.
         native_io: whether inputs and outputs are in the DLA's own type and formats.
+        own_types: whether the file has these types already: it is quantised, FP16 or BF16, so that
+            nothing is calibrated and no type is changed unless a DLA needs it.
     """
 
     kind: Kind
@@ -74,6 +67,7 @@ class EngineSpec:
     batch: int
     static: bool
     native_io: bool = False
+    own_types: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS[self.kind]:
@@ -88,40 +82,48 @@ class EngineSpec:
         return self.kind is Kind.DLA
 
     @property
+    def calibrated(self) -> bool:
+        """True if its ranges come from samples."""
+        return self.precision == "int8" and not self.own_types
+
+    @property
     def label(self) -> str:
         """The name of its accelerator in messages."""
         return LABELS[self.kind]
 
 
 def spec_of(
-    accelerator: Accelerator, batch: int, options: BuildOptions, static: bool
+    accelerator: Accelerator, network: Network, batch: int, options: BuildOptions, static: bool
 ) -> EngineSpec:
-    """Return the engine that serves an accelerator at a batch size.
+    """Return the engine that serves a network on an accelerator at a batch size.
+
+    It has the precision of the accelerator, unless the file has types of its own: a quantised file
+    is INT8 on Tensor Cores and on a DLA, and a BF16 file is BF16 on Tensor Cores.
 
     Args:
         accelerator: on the GPU, or a DLA.
+        network: the network.
         batch: the largest batch.
-        options: choose the precision.
+        options: the formats of inputs and outputs of a DLA.
         static: asks for an engine that runs full batches only.
 
     Raises:
         OptionError: TensorRT does not drive this accelerator.
     """
-    kind = accelerator.kind
+    kind, precision = accelerator.kind, accelerator.precision
     if kind not in PRECISIONS:
         raise OptionError(
             f"TensorRT drives no accelerator {accelerator.name!r}: "
             "choose from cuda, tensor, dla0, dla1"
         )
-    on_dla = kind is Kind.DLA
-    precision = {
-        Kind.CUDA_CORES: "fp32",
-        Kind.TENSOR_CORES: options.tensor_precision,
-        Kind.DLA: options.dla_precision,
-    }[kind]
-    return EngineSpec(
-        kind, precision, batch, static or on_dla, on_dla and options.dla_io == "native"
-    )
+    on_dla, own = kind is Kind.DLA, False
+    if kind is not Kind.CUDA_CORES and network.quantised:
+        precision, own = "int8", True
+    elif precision == "fp16" and network.float_type in HALVES:
+        precision = precision if on_dla else HALVES[network.float_type]
+        own = HALVES[network.float_type] == precision
+    native = on_dla and options.dla_io == "native"
+    return EngineSpec(kind, precision, batch, static or on_dla, native, own)
 
 
 @dataclass(frozen=True)
@@ -148,21 +150,30 @@ class BuildHost:
 
 
 def identity(
-    network_sha256: str, spec: EngineSpec, host: BuildHost, options: BuildOptions
+    network_sha256: str,
+    spec: EngineSpec,
+    host: BuildHost,
+    options: BuildOptions,
+    calibration: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return everything that an engine depends on, ready for JSON.
 
     Two engines with the same identity are interchangeable.
+
+    Args:
+        network_sha256: of the file.
+        spec: the specification of the engine.
+        host: the computer.
+        options: how hard the builder tries.
+        calibration: everything that INT8 ranges depend on, the samples among it; it matters to an
+            engine whose ranges come from samples.
     """
     return {
         "network": network_sha256,
         "engine": asdict(spec) | {"kind": spec.kind.value},
         "host": host.to_dict(),
-        "options": {
-            "level": options.level,
-            "workspace_mib": options.workspace_mib,
-            "samples": options.samples if spec.precision == "int8" else 0,
-        },
+        "options": {"level": options.level, "workspace_mib": options.workspace_mib},
+        "calibration": calibration if spec.calibrated else None,
     }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from envs.errors import DependencyError, one_line
@@ -68,6 +68,11 @@ class Bindings:
         return not hasattr(self.trt.BuilderFlag, "INT8")
 
     @property
+    def has_bf16(self) -> bool:
+        """True if BF16 is one of its types: from 9 on."""
+        return hasattr(self.trt.DataType, "BF16")
+
+    @property
     def shares_profiles(self) -> bool:
         """True if several contexts may use one optimisation profile at once.
 
@@ -116,6 +121,9 @@ class Bindings:
             self._drop_vendor_tactics(config)
         if spec.precision == "fp32" or self.strongly_typed:
             return
+        if spec.precision == "bf16":
+            config.set_flag(flags.BF16)
+            return
         # FP16 also with INT8: a layer without a range would otherwise stay FP32, which no DLA runs.
         config.set_flag(flags.FP16)
         if spec.precision == "int8":
@@ -130,30 +138,35 @@ class Bindings:
         config.DLA_core = 0
         config.set_flag(self.trt.BuilderFlag.GPU_FALLBACK)
 
-    def set_native_io(self, network: Any, precision: str) -> dict[str, float]:
+    def set_native_io(
+        self, network: Any, precision: str, shared: Collection[str] = ()
+    ) -> dict[str, float]:
         """Let inputs and outputs have the DLA's own type and formats, so that nothing reformats.
 
         Only those with the three dimensions that these formats need, and that are FP32 in the
-        file (FP16 where the file decides the types).
+        file (FP16 where the file decides the types). One without a range is FP16.
+
+        Args:
+            network: an INetworkDefinition whose ranges are set.
+            precision: of the engine.
+            shared: outputs without a batch, which stay as they are.
 
         Returns:
             The scales of INT8 inputs and outputs, by name.
         """
         trt, scales = self.trt, {}
-        as_int8 = precision == "int8" and not self.strongly_typed
-        kind, form = (
-            (trt.DataType.INT8, trt.TensorFormat.CHW32)
-            if as_int8
-            else (trt.DataType.HALF, trt.TensorFormat.CHW16)
-        )
         given = trt.DataType.HALF if self.strongly_typed else trt.DataType.FLOAT
         inputs = [network.get_input(position) for position in range(network.num_inputs)]
         outputs = [network.get_output(position) for position in range(network.num_outputs)]
         for tensor in inputs + outputs:
-            if tensor.dtype != given or len(tensor.shape) < 3:
+            if tensor.dtype != given or len(tensor.shape) < 3 or tensor.name in shared:
                 continue
+            as_int8 = (
+                precision == "int8" and not self.strongly_typed and tensor.dynamic_range is not None
+            )
+            form = trt.TensorFormat.CHW32 if as_int8 else trt.TensorFormat.CHW16
             if not self.strongly_typed:
-                tensor.dtype = kind
+                tensor.dtype = trt.DataType.INT8 if as_int8 else trt.DataType.HALF
             tensor.allowed_formats = 1 << int(trt.TensorFormat.DLA_LINEAR) | 1 << int(form)
             if as_int8:
                 scales[tensor.name] = float(tensor.dynamic_range[1]) / 127

@@ -13,16 +13,8 @@ from typing import Any
 from envs.optional import optional_import
 from tests.standins.tensorrt.engines import Runtime
 from tests.standins.tensorrt.names import NAMES, Named, World
-
-LAYER_TYPES = {
-    "Conv": "CONVOLUTION",
-    "MaxPool": "POOLING",
-    "AveragePool": "POOLING",
-    "GlobalAveragePool": "POOLING",
-    "Concat": "CONCATENATION",
-}
-#: TensorRT's names by the numbers of ONNX's element types (onnx.proto, TensorProto.DataType).
-DTYPES = {1: "FLOAT", 10: "HALF", 7: "INT64", 3: "INT8"}
+from tests.standins.tensorrt.network import ConstantLayer, Network
+from tests.standins.tensorrt.numerics import as_built
 
 
 def fake_module(version: str, dla_cores: int = 0) -> Any:
@@ -40,75 +32,6 @@ def fake_module(version: str, dla_cores: int = 0) -> Any:
         elif name in _MAKERS:
             setattr(module, name, _MAKERS[name](world))
     return module
-
-
-class _Tensor(Named, kind="ITensor"):
-    def __init__(self, world: World, name: str, dtype: Any, shape: tuple[int, ...]) -> None:
-        super().__init__(
-            world, name=name, dtype=dtype, shape=shape, dynamic_range=None, allowed_formats=1
-        )
-
-
-class _Layer(Named, kind="ILayer"):
-    def __init__(self, world: World, kind: Any, inputs: list[Any], outputs: list[Any]) -> None:
-        super().__init__(world, type=kind, _inputs=inputs, _outputs=outputs)
-        self._put(num_inputs=len(inputs), num_outputs=len(outputs))
-
-    def get_input(self, position: int) -> Any:
-        return self._inputs[position]
-
-    def get_output(self, position: int) -> Any:
-        return self._outputs[position]
-
-
-class _Network(Named, kind="INetworkDefinition"):
-    def _read(self, model: Any) -> None:
-        world, weights = self._world, {each.name for each in model.graph.initializer}
-        inferred = optional_import("onnx", "networks").shape_inference.infer_shapes(model).graph
-        kinds = {
-            each.name: each for each in (*inferred.input, *inferred.value_info, *inferred.output)
-        }
-        made: dict[str, _Tensor] = {}
-
-        def tensor(name: str) -> Any:
-            if name in weights or name not in kinds:
-                return None
-            if name not in made:
-                kind = kinds[name].type.tensor_type
-                shape = tuple(
-                    size.dim_value if size.HasField("dim_value") else -1 for size in kind.shape.dim
-                )
-                made[name] = _Tensor(
-                    world,
-                    name,
-                    getattr(world.enums["DataType"], DTYPES.get(kind.elem_type, "FLOAT")),
-                    shape,
-                )
-            return made[name]
-
-        inputs = [tensor(each.name) for each in model.graph.input if each.name not in weights]
-        outputs = [tensor(each.name) for each in model.graph.output]
-        layer = world.enums["LayerType"]
-        layers = [
-            _Layer(
-                world,
-                getattr(layer, LAYER_TYPES.get(node.op_type, "ACTIVATION")),
-                [tensor(n) for n in node.input],
-                [tensor(n) for n in node.output],
-            )
-            for node in model.graph.node
-        ]
-        self._put(_model=model, _inputs=inputs, _outputs=outputs, _layers=layers)
-        self._put(num_inputs=len(inputs), num_outputs=len(outputs), num_layers=len(layers))
-
-    def get_input(self, position: int) -> Any:
-        return self._inputs[position]
-
-    def get_output(self, position: int) -> Any:
-        return self._outputs[position]
-
-    def get_layer(self, position: int) -> Any:
-        return self._layers[position]
 
 
 class _Parser(Named, kind="OnnxParser"):
@@ -212,7 +135,7 @@ class _Builder(Named, kind="Builder"):
         assert flags == 1 or not self._world.version.startswith("8."), (
             "explicit batch has to be asked for"
         )
-        self._world.networks.append(_Network(self._world))
+        self._world.networks.append(Network(self._world))
         return self._world.networks[-1]
 
     def create_builder_config(self) -> Any:
@@ -253,7 +176,16 @@ class _Builder(Named, kind="Builder"):
                 else None
             )
         header = {"version": world.version, "dla": on_dla, "ends": ends}
-        return json.dumps(header).encode() + b"\n" + bytes(network._model.SerializeToString())
+        ranges = {}
+        if world.has("ITensor", "dynamic_range"):
+            ranges = {
+                tensor.name: tensor.dynamic_range[1]
+                for layer in network._layers
+                for tensor in (*layer._inputs, *layer._outputs)
+                if tensor is not None and tensor.dynamic_range
+            }
+        model = as_built(network._model, {flag.name for flag in config._flags}, ranges)
+        return json.dumps(header).encode() + b"\n" + bytes(model.SerializeToString())
 
 
 def _maker(kind: Any) -> Any:
@@ -270,5 +202,6 @@ _MAKERS: dict[str, Any] = {
     "Runtime": _maker(Runtime),
     "OnnxParser": _maker(_Parser),
     "ILogger": _logger,
+    "IConstantLayer": lambda world: ConstantLayer,
     "IProgressMonitor": lambda world: type("IProgressMonitor", (), {}),
 }

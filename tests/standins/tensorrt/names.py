@@ -16,6 +16,11 @@ import numpy as np
 
 NAMES: dict[str, Any] = json.loads((Path(__file__).parent / "names.json").read_text())
 VERSIONS = tuple(NAMES)
+# The names of this class are those of ILayer and two more (docstring of IConstantLayer in
+# tensorrt-cu12-bindings 10.3.0).
+for _names in NAMES.values():
+    _names["classes"]["IConstantLayer"] = [*_names["classes"]["ILayer"], "shape", "weights"]
+    _names["module"].append("IConstantLayer")
 
 #: NumPy's types by TensorRT's names.
 NUMPY = {"FLOAT": np.float32, "HALF": np.float16, "INT64": np.int64, "INT8": np.int8}

@@ -10,7 +10,7 @@ import pytest
 from envs.errors import StorageError
 from envs.runtimes.tensorrt import build as build_module
 from envs.runtimes.tensorrt.build import build
-from envs.runtimes.tensorrt.ranges import activation_ranges
+from envs.runtimes.tensorrt.ranges import calibrate
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import ConfigurationFailed, FailureKind, Kind, Network
@@ -40,14 +40,15 @@ def test_what_is_concatenated_or_pooled_has_one_range_in_int8(tmp_path: Path) ->
 
     onnx.save(tail(nodes, kernels, (4, 5, 5)), path)
     module = fake_module("10.3.0", 2)
-    ranges = activation_ranges(onnx.load(str(path)), read_network(path), 1)
+    calibration = calibrate(onnx.load(str(path)), read_network(path), 1)
+    ranges = calibration.ranges
     build(
         Bindings(module),
         path,
         read_network(path),
         EngineSpec(Kind.DLA, "int8", 2, True),
         BuildOptions(),
-        ranges,
+        calibration,
     )
     layers = module.world.networks[-1]._layers
     found = {layer.get_output(0).name: layer.get_output(0).dynamic_range[1] for layer in layers}

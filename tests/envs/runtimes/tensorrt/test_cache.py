@@ -64,14 +64,15 @@ def test_nothing_else_finds_it(kept: EngineCache, other: dict[str, Any]) -> None
     assert kept.load(other) is None
 
 
-def test_number_of_samples_matters_to_int8_alone() -> None:
+def test_samples_matter_to_engines_that_they_calibrate() -> None:
+    first, second = {"samples": "ab" * 32}, {"samples": "cd" * 32}
     half = EngineSpec(Kind.TENSOR_CORES, "fp16", 4, False)
-    assert identity(NETWORK, half, HOST, OPTIONS) == identity(
-        NETWORK, half, HOST, BuildOptions(samples=9)
-    )
-    assert identity(NETWORK, SPEC, HOST, OPTIONS) != identity(
-        NETWORK, SPEC, HOST, BuildOptions(samples=9)
-    )
+    own = EngineSpec(Kind.TENSOR_CORES, "int8", 4, False, own_types=True)
+    for spec in (half, own):
+        found = [identity(NETWORK, spec, HOST, OPTIONS, each) for each in (first, second)]
+        assert found[0] == found[1]
+    found = [identity(NETWORK, SPEC, HOST, OPTIONS, each) for each in (first, second)]
+    assert found[0] != found[1]
 
 
 @settings(deadline=None, max_examples=40)

@@ -69,7 +69,7 @@ def test_answers_are_those_of_the_network(
 def test_every_form_at_the_border_of_a_dla_is_filled_and_read(
     small: tuple[Path, Network], tmp_path: Path, border: str, precision: str
 ) -> None:
-    world = World(small, tmp_path / "engines", dla_precision=precision)
+    world = World(small, tmp_path / "engines", precisions={"dla0": precision})
     world.module.world.border = border
     engine = world.engine(DLA0, 4)
     form = engine._lanes[4]._layouts_in[0].form

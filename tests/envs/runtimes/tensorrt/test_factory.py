@@ -13,6 +13,7 @@ from envs.errors import ConfigurationError, NetworkError
 from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
+from envs.runtimes.tensorrt import calibrations as calibrations_module
 from envs.runtimes.tensorrt import plans as plans_module
 from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
 from envs.runtimes.tensorrt.graph import with_batch
@@ -124,7 +125,7 @@ def test_ranges_that_memory_was_too_short_for_are_found_the_next_time(
         raise NetworkError("small cannot be run to find its INT8 ranges") from cause
 
     with monkeypatch.context() as patch:
-        patch.setattr(plans_module, "activation_ranges", broke)
+        patch.setattr(calibrations_module, "calibrate", broke)
         impossible = world.factory.prepare()
         assert impossible
     assert set(world.again().prepare()) == (set() if again else set(impossible))
@@ -178,9 +179,9 @@ def test_a_plan_that_cannot_be_loaded_is_a_failed_build(world: World) -> None:
 
 def test_ranges_are_found_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    real = plans_module.activation_ranges
+    real = calibrations_module.calibrate
     monkeypatch.setattr(
-        plans_module, "activation_ranges", lambda *arguments: calls.append(1) or real(*arguments)
+        calibrations_module, "calibrate", lambda *arguments: calls.append(1) or real(*arguments)
     )
     world.factory.prepare()
     world.again().prepare()
@@ -210,7 +211,7 @@ def test_a_file_in_half_precision_is_refused_for_cuda_alone(
         tmp_path / "engines",
         version,
         batches=(1,),
-        dla_precision="fp16",
+        precisions={"dla0": "fp16", "dla1": "fp16"},
     )
     impossible = world.factory.prepare()
     assert set(impossible) == {(0, CUDA)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,10 @@ def test_int8_on_tensor_cores_comes_close(
     space: ConfigurationSpace, small: tuple[Path, Network], engines: Path
 ) -> None:
     """By ranges, or from 11 on by the file. The ranges come from four random samples only."""
-    factory = TensorRTEngineFactory(
-        space, [small[0]], engines, BuildOptions(level=1, tensor_precision="int8")
-    )
-    engine = loaded(factory, index_of(space, "tensor"), 4)
+    index = index_of(space, "tensor")
+    space = replace(space, device=space.device.with_precisions(["fp32", "int8"]))
+    factory = TensorRTEngineFactory(space, [small[0]], engines, BuildOptions(level=1))
+    engine = loaded(factory, index, 4)
     images = values(4, 3, 64, 64)
     expected = run(onnx.load(str(small[0])), images)[0]
     found = served(engine, images)

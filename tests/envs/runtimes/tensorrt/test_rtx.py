@@ -13,7 +13,7 @@ from envs.catalog.architectures import build as architecture
 from envs.graph.reading import read_network
 from envs.runtimes.tensorrt.build import build
 from envs.runtimes.tensorrt.graph import for_dla
-from envs.runtimes.tensorrt.ranges import quantize
+from envs.runtimes.tensorrt.ranges import calibrate, quantize
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import ConfigurationFailed, FailureKind, Kind, Network
@@ -59,7 +59,8 @@ def test_builds_at_every_precision(
         bindings,
         *resnet,
         spec,
-        BuildOptions(samples=1),
+        BuildOptions(),
+        calibrate(onnx.load(str(resnet[0])), resnet[1], 1) if spec.calibrated else None,
         step=lambda phase, done, total: phases.append(phase),
     )
     sizes = {"fp32": 4, "fp16": 2, "int8": 1}
@@ -113,12 +114,9 @@ def test_int8_graphs_whose_ends_are_half_parse_and_build(
 ) -> None:
     """As a DLA of TensorRT 11 gets them: without casts at both ends, nothing runs on the GPU."""
     path = tmp_path / "half.onnx"
-    onnx.save(
-        to_fp16(
-            quantize(for_dla(onnx.load(str(resnet[0])), 2).model, resnet[1], tmp_path, 1), ends=True
-        ),
-        path,
-    )
+    model = for_dla(onnx.load(str(resnet[0])), 2).model
+    int8 = quantize(model, resnet[1], calibrate(model, resnet[1], 1))
+    onnx.save(to_fp16(int8, ends=True), path)
     network = bindings.network(bindings.builder())
     parser = bindings.parser(network)
     assert bindings.parse(parser, str(path)) == []

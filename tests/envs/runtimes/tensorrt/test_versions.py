@@ -6,14 +6,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from envs.errors import DependencyError
-from envs.runtimes.tensorrt.build import Built, build, needs_ranges
-from envs.runtimes.tensorrt.ranges import activation_ranges
+from envs.runtimes.tensorrt.build import Built, build
+from envs.runtimes.tensorrt.graph import for_dla
+from envs.runtimes.tensorrt.ranges import calibrate
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec, spec_of
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
-from envs.spec import ConfigurationFailed, FailureKind, Kind, Network, accelerator
+from envs.spec import ConfigurationFailed, FailureKind, Kind, Network
+from tests.envs.runtimes.tensorrt.worlds import at
 from tests.standins.tensorrt.module import fake_module
 from tests.standins.tensorrt.names import NAMES, VERSIONS
 
@@ -27,20 +30,17 @@ def made(
     name: str,
     options: BuildOptions | None = None,
     cores: int = 2,
+    precision: str | None = None,
 ) -> tuple[Built, Any, Any]:
     """Build at batch 2; return the engine, the builder's configuration, and the module."""
     module, options = fake_module(version, cores), options or BuildOptions(samples=1)
     bindings = Bindings(module)
-    spec = spec_of(accelerator(name), 2, options, static=False)
-    ranges = None
-    if needs_ranges(bindings, spec):
-        import onnx
-
-        from envs.runtimes.tensorrt.graph import for_dla
-
+    spec = spec_of(at(name, precision), small[1], 2, options, static=False)
+    calibration = None
+    if spec.calibrated:
         model = onnx.load(str(small[0]))
-        ranges = activation_ranges(for_dla(model, 1).model if spec.on_dla else model, small[1], 1)
-    built = build(bindings, *small, spec, options, ranges)
+        calibration = calibrate(for_dla(model, 1).model if spec.on_dla else model, small[1], 1)
+    built = build(bindings, *small, spec, options, calibration)
     return built, module.world.configs[-1], module
 
 
@@ -77,9 +77,7 @@ class TestEveryVersion:
     def test_int8_is_by_ranges_or_by_the_file(
         self, version: str, small: tuple[Path, Network]
     ) -> None:
-        built, config, module = made(
-            version, small, "tensor", BuildOptions(tensor_precision="int8", samples=1)
-        )
+        built, config, module = made(version, small, "tensor", precision="int8")
         tensors = [layer.get_output(0) for layer in module.world.networks[-1]._layers]
         if TYPED[version]:
             assert "quantised by nodes" in built.notes["changes"][0]

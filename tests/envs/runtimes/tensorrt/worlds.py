@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from envs.accuracy.samples import Samples
 from envs.runtimes.tensorrt.cuda import Cuda
 from envs.runtimes.tensorrt.engine import TensorRTEngine
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.versions import Bindings
-from envs.spec import ConfigurationSpace, DeviceSpec, Network, accelerator, workload_of
+from envs.spec import (
+    Accelerator,
+    ConfigurationSpace,
+    DeviceSpec,
+    Network,
+    accelerator,
+    workload_of,
+)
 from tests.standins.tensorrt import stand_ins
 
 CUDA, TENSOR, DLA0, DLA1 = range(4)
+
+
+def at(name: str, precision: str | None = None) -> Accelerator:
+    """Return an accelerator at a precision, its own if none is given."""
+    found = accelerator(name)
+    widths = {"fp32": 4, "fp16": 2, "int8": 1}
+    return replace(found, weight_bytes=widths[precision or found.precision])
 
 
 class World:
@@ -26,12 +43,16 @@ class World:
         version: str = "10.3.0",
         batches: tuple[int, ...] = (1, 4),
         accelerators: tuple[str, ...] = ("cuda", "tensor", "dla0", "dla1"),
+        precisions: Mapping[str, str] | None = None,
+        samples: Samples | None = None,
         **options: Any,
     ) -> None:
         self.path, self.network = small
+        self.samples = samples
         with stand_ins(version) as modules:
             self.module, self.driver, self.cuda = modules.tensorrt, modules.driver, Cuda()
-        device = DeviceSpec("Orin", tuple(accelerator(name) for name in accelerators), 8, 30_000.0)
+        used = tuple(at(name, (precisions or {}).get(name)) for name in accelerators)
+        device = DeviceSpec("Orin", used, 8, 30_000.0)
         self.space = ConfigurationSpace(device, workload_of([self.network]), 2, batches)
         self.cache = cache
         self.options = BuildOptions(samples=1, **options)
@@ -40,7 +61,13 @@ class World:
     def again(self) -> TensorRTEngineFactory:
         """Return another factory on the same cache."""
         return TensorRTEngineFactory(
-            self.space, [self.path], self.cache, self.options, Bindings(self.module), self.cuda
+            self.space,
+            [self.path],
+            self.cache,
+            self.options,
+            Bindings(self.module),
+            self.cuda,
+            samples=[self.samples],
         )
 
     @property
