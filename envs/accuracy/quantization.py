@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from envs.accuracy.agreement import agreement, apart
-from envs.accuracy.calibration import METHODS, Limits, quiet, ranges_of
+from envs.accuracy.calibration import METHODS, Limits, ranges_of
 from envs.accuracy.preparation import prepare
+from envs.accuracy.quantizer import floating, quantised, without_range
 from envs.accuracy.reference import Array, answers_of, session_of
 from envs.accuracy.samples import Samples, invented, positive
-from envs.errors import DependencyError, NetworkError, one_line
+from envs.errors import NetworkError
 from envs.graph.cost import MULTIPLYING, RECURRENT
 from envs.graph.onnx_file import every_graph
 from envs.optional import optional_import
@@ -76,7 +76,7 @@ class Int8Copy:
         limits: the range of every floating-point tensor, by name.
         agreement: with FP32 on the samples that calibrated.
         excluded: the nodes of the prepared graph that stay in floating point, by name.
-        floating: the tensors that these nodes give, by name.
+        floating: the tensors that these nodes give and no other reads in INT8, by name.
         per_channel: True if weights have a scale for each channel.
     """
 
@@ -150,8 +150,10 @@ def copy_of_ranges(
     Args:
         model: an FP32 ModelProto with its weights inside.
         network: its name in errors.
-        limits, excluded, per_channel: of an `Int8Copy`.
+        limits: of an `Int8Copy`.
         scheme: how to quantise.
+        excluded: of the same copy.
+        per_channel: of the same copy.
 
     Raises:
         NetworkError: the graph cannot be quantised.
@@ -160,7 +162,7 @@ def copy_of_ranges(
     with tempfile.TemporaryDirectory(prefix="orin-tuner-") as folder:
         graph = prepare(model, network, Path(folder))
         per_channel = per_channel and graph.per_channel
-        return _quantised(graph.path, limits, scheme, per_channel, list(excluded))
+        return quantised(graph.path, limits, scheme, per_channel, list(excluded))
 
 
 def _best(
@@ -178,7 +180,8 @@ def _best(
     for excluded in _kept_float(prepared, any(len(apart(each)) > 1 for each in expected)):
         for method in limits:
             try:
-                made = _quantised(prepared, limits[method], scheme, per_channel, excluded)
+                kept = [*excluded, *without_range(prepared, limits[method])]
+                made = quantised(prepared, limits[method], scheme, per_channel, kept)
                 _demand_int8_layer(made)
                 answers = answers_of(
                     session_of(made.SerializeToString(), f"the INT8 copy of {network.name}"),
@@ -189,10 +192,15 @@ def _best(
                 errors.append(str(error))
                 continue
             judged = agreement(expected, answers, len(samples), samples.synthetic)
-            floating = _given_by(prepared, excluded)
             found.append(
                 Int8Copy(
-                    made, method, limits[method], judged, tuple(excluded), floating, per_channel
+                    made,
+                    method,
+                    limits[method],
+                    judged,
+                    tuple(kept),
+                    floating(prepared, made, kept),
+                    per_channel,
                 )
             )
             logger.debug("%s %s %s: %s", network.name, method, len(excluded), judged.describe())
@@ -285,67 +293,3 @@ def _kept_float(prepared: Path, wide: bool) -> Iterator[list[str]]:
         if set(names) not in yielded:
             yielded.append(set(names))
             yield names
-
-
-def _without_range(graph: Any, limits: Limits) -> list[str]:
-    """Return names of nodes at tensors without a finite range, such as sums with a mask of -inf."""
-    endless = {name for name, limit in limits.items() if not np.isfinite(limit).all()}
-    return [node.name for node in graph.node if endless & {*node.input, *node.output}]
-
-
-def _given_by(prepared: Path, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the tensors that these nodes give."""
-    graph = optional_import("onnx", "networks").load(str(prepared)).graph
-    return tuple(
-        output for node in graph.node if node.name in set(names) for output in node.output if output
-    )
-
-
-def _quantised(
-    prepared: Path, limits: Limits, scheme: Scheme, per_channel: bool, excluded: list[str]
-) -> Any:
-    """Return the prepared graph with quantise and dequantise nodes.
-
-    Raises:
-        NetworkError: the library cannot quantise it.
-    """
-    library = optional_import("onnxruntime.quantization", "networks")
-    calibrate = optional_import("onnxruntime.quantization.calibrate", "networks")
-    registry = optional_import("onnxruntime.quantization.registry", "networks")
-    quantizer = optional_import("onnxruntime.quantization.qdq_quantizer", "networks").QDQQuantizer
-    onnx = optional_import("onnx", "networks")
-    kinds = library.QuantType
-    ranges = calibrate.TensorsData(
-        library.CalibrationMethod.MinMax,
-        {
-            name: (np.array(low, np.float32), np.array(high, np.float32))
-            for name, (low, high) in limits.items()
-            if math.isfinite(low) and math.isfinite(high)
-        },
-    )
-    graph = onnx.load(str(prepared))
-    try:
-        with quiet():
-            made = quantizer(
-                graph,
-                per_channel,
-                scheme.seven_bits,
-                kinds.QInt8,
-                kinds.QUInt8 if scheme.unsigned else kinds.QInt8,
-                ranges,
-                [],
-                [*excluded, *_without_range(graph.graph, limits)],
-                sorted({*registry.QLinearOpsRegistry, *registry.QDQRegistry}),
-                {
-                    "ActivationSymmetric": not scheme.unsigned,
-                    "WeightSymmetric": True,
-                    "QuantizeBias": scheme.bias,
-                },
-            )
-            made.quantize_model()
-            made.model.topological_sort()  # ONNX's checker, and other readers, demand it
-            return made.model.model
-    except (OSError, DependencyError):
-        raise
-    except Exception as error:  # the library's errors have no common base
-        raise NetworkError(f"onnxruntime's quantiser refuses it: {one_line(error)}") from error

@@ -36,7 +36,8 @@ class Calibration:
         agreement: of the INT8 copy with FP32 on these samples, on the processor.
         ranges: largest magnitude of each FP32 tensor, by name, above zero.
         excluded: names of nodes that stay in floating point.
-        floating: names of the tensors that these nodes give.
+        floating: names of the tensors that stay in floating point.
+        per_channel: True if weights have a scale for each channel.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Calibration:
     ranges: Mapping[str, float]
     excluded: tuple[str, ...] = ()
     floating: tuple[str, ...] = ()
+    per_channel: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as data for JSON."""
@@ -86,12 +88,13 @@ def calibrate(model: Any, network: Network, samples: Samples | int) -> Calibrati
         _magnitudes(copy),
         copy.excluded,
         copy.floating,
+        copy.per_channel,
     )
 
 
 def _magnitudes(copy: Int8Copy) -> dict[str, float]:
     limits = {name: max(map(abs, each)) for name, each in copy.limits.items()}
-    return {name: limit if 0 < limit < math.inf else 1.0 for name, limit in limits.items()}
+    return {name: limit or 1.0 for name, limit in limits.items() if math.isfinite(limit)}
 
 
 def quantize(model: Any, network: Network, calibration: Calibration) -> Any:
@@ -109,7 +112,9 @@ def quantize(model: Any, network: Network, calibration: Calibration) -> Any:
         DependencyError: onnxruntime is not installed.
     """
     limits = {name: (-limit, limit) for name, limit in calibration.ranges.items()}
-    return with_new_opset(copy_of_ranges(model, network, limits, calibration.excluded, TENSORRT))
+    found = calibration
+    made = copy_of_ranges(model, network, limits, TENSORRT, found.excluded, found.per_channel)
+    return with_new_opset(made)
 
 
 def with_new_opset(model: Any) -> Any:
