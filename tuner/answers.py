@@ -134,8 +134,11 @@ def judge_engines(
         if used.kind is Kind.CPU and (used.precision == "fp32" or network.quantised):
             return judge.same(tenant)
         engine = factory.load(tenant, column, space.device.cores)
+        batches = space.batches_of(tenant, column)
         try:
-            found = judge.agreement(tenant, lambda given: outputs_of(engine, network, given))
+            found = judge.agreement(
+                tenant, lambda given: outputs_of(engine, network, given, batches)
+            )
         finally:
             engine.close()
         method, count = factory.calibration(tenant, column)

@@ -134,6 +134,16 @@ class ConfigurationSpace:
             for accelerator in range(accelerators)
         )
 
+    def batches_of(self, tenant: int, accelerator: int) -> tuple[int, ...]:
+        """Return the batch sizes that a tenant may have on an accelerator, ascending."""
+        fixed = self.workload.tenants[tenant].network.fixed_batch
+        largest = self.device.accelerators[accelerator].max_batch
+        return tuple(
+            batch
+            for batch in self.batches
+            if fixed in (None, batch) and (largest is None or batch <= largest)
+        )
+
     @property
     def combinations(self) -> int:
         """Return how many settings of all knobs there are, before the judge looks at them."""

@@ -1,5 +1,6 @@
 """Run an engine over samples, to judge its answers before it serves."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -9,25 +10,45 @@ from envs.accuracy.reference import Array, joined
 from envs.accuracy.samples import Samples
 from envs.runtimes.serving.engine import STOP_TIMEOUT_S, Arrays, Engine, StreamEngine
 from envs.runtimes.serving.queue import clock
-from envs.spec import Network
+from envs.spec import ConfigurationFailed, Network
 
 
-def outputs_of(engine: Engine | StreamEngine, network: Network, samples: Samples) -> list[Array]:
+def outputs_of(
+    engine: Engine | StreamEngine, network: Network, samples: Samples, batches: Sequence[int] = (1,)
+) -> list[Array]:
     """Return what an engine computes: one array [n, ...] for each output that depends on inputs.
 
-    Samples run one after another, or in batches where the network has a fixed one.
+    Args:
+        engine: just loaded.
+        network: what it computes.
+        samples: to run.
+        batches: the sizes that may serve, ascending; the first that the engine has is run, full
+            each time, since some engines take no less.
 
     Raises:
+        ConfigurationFailed: the engine has none of these sizes.
         TimeoutError: an engine with a stream of its own does not finish.
     """
-    batch = network.fixed_batch or 1
-    if isinstance(engine, StreamEngine) and hasattr(engine, "buffers"):
-        engine.buffers(batch)
+    batch = _first(engine, batches)
     parts: list[Sequence[Array]] = []
-    for feed in samples.feeds(batch, exact=network.fixed_batch is not None):
+    for feed in samples.feeds(batch, exact=True):
         inputs = [np.ascontiguousarray(feed[spec.name]) for spec in network.inputs]
         parts.append([np.array(each) for each in _run(engine, inputs)])
     return joined(network, parts, len(samples))
+
+
+def _first(engine: Engine | StreamEngine, batches: Sequence[int]) -> int:
+    """Return the first size that an engine has; each is an engine of its own in TensorRT."""
+    if not batches:
+        raise ValueError("it may serve no batch size")
+    if not hasattr(engine, "buffers"):
+        return batches[0]
+    for batch in batches[:-1]:
+        with contextlib.suppress(ConfigurationFailed):
+            engine.buffers(batch)
+            return batch
+    engine.buffers(batches[-1])
+    return batches[-1]
 
 
 def _run(engine: Engine | StreamEngine, inputs: Arrays) -> Arrays:

@@ -173,11 +173,8 @@ class TensorRTEngineFactory:
         for tenant, accelerator in itertools.product(range(tenants), range(accelerators)):
             if (tenant, accelerator) in self._space.unavailable:
                 continue
-            fixed = self.plans.network(tenant).fixed_batch
-            largest = self._space.device.accelerators[accelerator].max_batch
-            for batch in self._space.batches:
-                if (fixed is None or batch == fixed) and (largest is None or batch <= largest):
-                    yield tenant, accelerator, batch
+            for batch in self._space.batches_of(tenant, accelerator):
+                yield tenant, accelerator, batch
 
     def _describe(self, tenant: int, accelerator: int, batch: int) -> str:
         name = self._space.device.accelerators[accelerator].name

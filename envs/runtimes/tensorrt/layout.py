@@ -70,7 +70,14 @@ class Layout:
         return math.prod(self.buffer_shape) * np.dtype(self.dtype).itemsize
 
     def write(self, buffer: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
-        """Put values [n, ...] into the first n of `buffer` [batch, ...]; leave padding alone."""
+        """Put values [n, ...] into the first n of `buffer` [batch, ...]; leave padding alone.
+
+        What is too large for FP16 becomes infinite, as in the engine.
+        """
+        with np.errstate(over="ignore"):
+            self._write(buffer, values)
+
+    def _write(self, buffer: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
         target = buffer[: len(values)]
         if self.scale is not None:
             values = np.clip(np.rint(values / self.scale), -127, 127)
