@@ -76,7 +76,8 @@ class Agreement:
 
 #: What every output says of accelerators that the user allowed without samples.
 UNCALIBRATED = (
-    "uncalibrated INT8, with ranges from invented inputs, right for speed and wrong for answers"
+    "uncalibrated INT8, as far as is known: nobody compared its answers with FP32, so that it is"
+    " right for speed alone"
 )
 
 #: Of an accelerator whose answers were not compared.

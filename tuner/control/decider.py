@@ -7,6 +7,7 @@ from types import MappingProxyType
 from envs.arrays import Placements
 from envs.problems.problem import WIDE, shortlist_problem
 from envs.spec import Agreements, Configuration, Objective, Outcome, narrowed
+from envs.spec.validity import VALID, judge
 from tuner.model_at import ModelAt
 from tuner.policy.bundle import Bundle
 from tuner.policy.online_tuner import OnlineTuner
@@ -149,10 +150,13 @@ class Decider:
         if space != model.space:
             model = replace(model, space=space)
         recalled = int(self._thresholds.recalled_share * WIDE)
-        measured = [
+        before = [
             *([self._first] if self._first else []),
             *self._history.windows.configurations()[-recalled:],
         ]
+        # What was measured may be no choice any more: the limit on agreement was raised.
+        measured = [each for each in before if judge(space, each.array()[None])[0] == VALID]
+        self._first = self._first if self._first in measured else None
         problem = shortlist_problem(model, self._objective, self._possible, measured=measured)
         self.safe = problem.default
         self._tuner = OnlineTuner(self._bundle, problem, self._history, self._thresholds)
