@@ -54,7 +54,7 @@ def session_of(source: Path | bytes, name: str, plain: bool = False) -> Any:
 
 def reason_of(error: BaseException) -> str:
     """Return the reason in an error of ONNX Runtime, without its codes and source lines."""
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", one_line(error, 400))
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", one_line(error, 8000))
     text = re.sub(r"^Load model from .*? failed:", "", text)
     text = re.sub(r"\S*\.(cc|h):\d+ .*?\) (?=[A-Z][a-z])", "", text)
     return text[:200].strip()

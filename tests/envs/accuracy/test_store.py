@@ -115,7 +115,7 @@ def test_logits_stay_close_at_every_batch(fp32: tuple[Path, Network], int8: Path
     for batch in (1, 3, 8):
         (exact,), (rounded,) = (run.run(None, {"input": images[:batch]}) for run in (before, after))
         assert rounded.shape == (batch, 1000)
-        assert np.corrcoef(exact.ravel(), rounded.ravel())[0, 1] > 0.8
+        assert np.corrcoef(exact.ravel(), rounded.ravel())[0, 1] > 0.7
 
 
 def test_is_faster_with_one_thread(fp32: tuple[Path, Network], int8: Path) -> None:

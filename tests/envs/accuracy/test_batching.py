@@ -1,0 +1,223 @@
+"""Networks that mix the samples of a batch are found, and the node is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from envs.accuracy.judging import examine
+from envs.accuracy.samples import Samples
+from envs.errors import NetworkError
+from tests.envs.accuracy.graphs import convolution, given, model, node, random, saved
+
+ROW, PICTURE = {"x": ["n", 6]}, {"x": ["n", 3, 4, 4]}
+ONES, ZEROS = np.ones(3, np.float32), np.zeros(3, np.float32)
+
+
+def same_shape(*nodes: Any, **weights: Any) -> Any:
+    return model(nodes, ROW, {"y": ["n", 6]}, weights)
+
+
+MIXING = {
+    "ReduceMean_m": same_shape(
+        node("ReduceMean", "x", "m", axes=[0], keepdims=1), node("Sub", "x m", "y")
+    ),
+    "ReduceMax_m": same_shape(node("ReduceMax", "x", "m", keepdims=0), node("Div", "x m", "y")),
+    "Softmax_y": same_shape(node("Softmax", "x", "y", axis=0)),
+    "CumSum_s": same_shape(node("CumSum", "x a", "s"), node("Relu", "s", "y"), a=np.array(0)),
+    "MatMul_g": same_shape(
+        node("Transpose", "x", "t", perm=[1, 0]),
+        node("MatMul", "t x", "g"),
+        node("MatMul", "x g", "y"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_the_node_that_mixes_samples_is_named(tmp_path: Path, name: str) -> None:
+    path, network = saved(tmp_path, MIXING[name])
+    examined = examine(path, network, None)
+    assert examined.network.fixed_batch == 1
+    assert f"{name!r} mixes them" in examined.single_because
+    assert examined.single_because.startswith("answers depend on what else is in the batch")
+
+
+def test_samples_of_the_user_are_what_is_put_together(tmp_path: Path) -> None:
+    """The largest number of a batch is 1 for invented bytes nearly always, but not for these."""
+    path, network = saved(tmp_path, MIXING["ReduceMax_m"])
+    ramp = np.linspace(1, 2, 48, dtype=np.float32).reshape(8, 6)
+    assert examine(path, network, given(x=ramp)).network.fixed_batch == 1
+
+
+def test_dynamic_quantisation_finds_one_scale_for_a_whole_batch(tmp_path: Path) -> None:
+    plain = model(
+        [node("MatMul", "x v", "h"), node("Relu", "h", "r"), node("MatMul", "r u", "y")],
+        ROW,
+        {"y": ["n", 4]},
+        {"v": random(6, 32), "u": random(32, 4, seed=1)},
+    )
+    path, _ = saved(tmp_path, plain)
+    quantize_dynamic(str(path), str(tmp_path / "q.onnx"), weight_type=QuantType.QInt8)
+    path, network = saved(tmp_path, onnx.load(str(tmp_path / "q.onnx")), "dynamic")
+    examined = examine(path, network, None)
+    assert examined.network.fixed_batch == 1
+    assert "DynamicQuantizeLinear" in examined.single_because
+    assert "one scale for all samples" in examined.single_because
+
+
+@pytest.mark.parametrize("operator", ["RandomNormalLike", "RandomUniformLike"])
+def test_random_answers_are_told_as_such(tmp_path: Path, operator: str) -> None:
+    path, network = saved(tmp_path, same_shape(node(operator, "x", "r"), node("Add", "x r", "y")))
+    examined = examine(path, network, None)
+    assert examined.network.fixed_batch == 1
+    assert examined.single_because.startswith("answers are random")
+
+
+LSTM = {"w": random(1, 32, 4), "r": random(1, 32, 8, seed=1, scale=0.3), "a": np.array([1])}
+ORDINARY = {
+    "normalised": model(
+        [node("BatchNormalization", "x s b m v", "y")],
+        PICTURE,
+        {"y": ["n", 3, 4, 4]},
+        {"s": ONES, "b": ZEROS, "m": ZEROS, "v": ONES},
+    ),
+    "layer_norm": same_shape(node("LayerNormalization", "x s", "y"), s=np.ones(6, np.float32)),
+    "instance_norm": model(
+        [node("InstanceNormalization", "x s b", "y")],
+        PICTURE,
+        {"y": ["n", 3, 4, 4]},
+        {"s": ONES, "b": ZEROS},
+    ),
+    "attention": model(
+        [
+            node("MatMul", "x q", "a"),
+            node("Transpose", "x", "t", perm=[0, 2, 1]),
+            node("MatMul", "a t", "s"),
+            node("Softmax", "s", "p", axis=-1),
+            node("MatMul", "p x", "y"),
+        ],
+        {"x": ["n", 5, 6]},
+        {"y": ["n", 5, 6]},
+        {"q": random(6, 6)},
+    ),
+    "lstm": model(
+        [
+            node("Transpose", "x", "t", perm=[1, 0, 2]),
+            node("LSTM", "t w r", "h", hidden_size=8),
+            node("Squeeze", "h a", "s"),
+            node("Transpose", "s", "y", perm=[1, 0, 2]),
+        ],
+        {"x": ["n", 5, 4]},
+        {"y": ["n", 5, 8]},
+        LSTM,
+    ),
+    "classifier": convolution(),
+    "old softmax": model([node("Softmax", "x", "y", axis=1)], ROW, {"y": ["n", 6]}, opset=9, ir=4),
+    "dropout": same_shape(node("Dropout", "x", "y mask")),
+    "log": same_shape(node("Log", "x", "y")),
+    "never finite": same_shape(node("Sub", "x x", "z"), node("Div", "z z", "y")),
+    "classes": model(
+        [node("ArgMax", "x", "y", axis=1, keepdims=0)],
+        ROW,
+        {"y": ["n"]},
+        kinds={"y": TensorProto.INT64},
+    ),
+    "truth": model(
+        [node("Greater", "x o", "y")],
+        ROW,
+        {"y": ["n", 6]},
+        {"o": np.float32(0)},
+        kinds={"y": TensorProto.BOOL},
+    ),
+    "double": model(
+        [node("Relu", "x", "y")],
+        ROW,
+        {"y": ["n", 6]},
+        kinds=dict.fromkeys("xy", TensorProto.DOUBLE),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_ordinary_networks_keep_their_batches(tmp_path: Path, name: str) -> None:
+    path, network = saved(tmp_path, ORDINARY[name])
+    examined = examine(path, network, None)
+    assert (examined.network.fixed_batch, examined.single_because) == (None, "")
+    assert examined.judging.synthetic
+    assert examined.calibrating is None
+
+
+def test_a_constant_output_belongs_to_every_request(tmp_path: Path) -> None:
+    made = model(
+        [node("Relu", "x", "y"), node("Identity", "w", "anchors")],
+        ROW,
+        {"y": ["n", 6], "anchors": [7, 4]},
+        {"w": random(7, 4)},
+    )
+    path, network = saved(tmp_path, made)
+    assert [each.shared for each in network.outputs] == [False, True]
+    assert examine(path, network, None).single_because == ""
+
+
+def test_a_fixed_batch_needs_no_check(tmp_path: Path) -> None:
+    path, network = saved(
+        tmp_path, model([node("Softmax", "x", "y", axis=0)], {"x": [4, 6]}, {"y": [4, 6]})
+    )
+    assert examine(path, network, None).network.fixed_batch == 4
+
+
+def test_log_of_noise_is_judged_on_positive_numbers(tmp_path: Path) -> None:
+    path, network = saved(tmp_path, ORDINARY["log"])
+    assert examine(path, network, None).judging.arrays["x"].min() >= 0
+
+
+def test_samples_are_split(tmp_path: Path) -> None:
+    path, network = saved(tmp_path, convolution())
+    samples: Samples = given(x=random(100, 3, 8, 8))
+    examined = examine(path, network, samples)
+    assert examined.calibrating is not None
+    assert (len(examined.calibrating), len(examined.judging)) == (50, 50)
+    assert not examined.judging.synthetic
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (convolution(ir=14), r"cannot load .*net\.onnx \(Unsupported model IR version: 14"),
+        (
+            model(
+                [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)],
+                ROW,
+                {"y": ["n", 6]},
+                opset=19,
+                ir=10,
+                kinds={"x": TensorProto.BFLOAT16},
+            ),
+            "has the input 'x' of bfloat16",
+        ),
+        (
+            model(
+                [node("Relu", "x", "y")],
+                ROW,
+                {"y": ["n", 6]},
+                opset=19,
+                ir=10,
+                kinds=dict.fromkeys("xy", TensorProto.INT16),
+            ),
+            "cannot load",
+        ),
+    ],
+)
+def test_what_cannot_be_loaded_is_refused_with_the_reason(
+    tmp_path: Path, made: Any, words: str
+) -> None:
+    path, network = saved(tmp_path, made)
+    with pytest.raises(NetworkError, match=words) as caught:
+        examine(path, network, None)
+    assert str(caught.value).isprintable()
