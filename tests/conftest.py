@@ -15,6 +15,7 @@ from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
 from envs.spec import ConfigurationSpace, local_computer, workload_of
 from envs.traces.reader import Trace
+from tests.envs.accuracy.digits import Digits, make
 from tests.worlds import space, write_trace
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ def other_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("networks") / "other.onnx"
     onnx.save(build("squeezenet1_1", image_size=32, classes=5), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    """Return a trained network whose INT8 copy is wrong unless it is calibrated."""
+    return make(tmp_path_factory.mktemp("digits"))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,9 +60,17 @@ def make(folder: Path, seed: int = 0) -> Digits:
             optimiser.step()
     torch.set_num_threads(threads)
     path, samples = folder / "digits.onnx", folder / "digits.npz"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter that is not torch's newest
+        _export(whole, given[:1], path)
+    np.savez(samples, x=pictures[:TAUGHT], y=digits.target[:TAUGHT])
+    return Digits(path, samples, pictures[TAUGHT:], digits.target[TAUGHT:])
+
+
+def _export(network: torch.nn.Module, example: torch.Tensor, path: Path) -> None:
     torch.onnx.export(
-        whole.eval(),
-        (given[:1],),
+        network.eval(),
+        (example,),
         str(path),
         input_names=["image"],
         output_names=["scores"],
@@ -69,8 +78,6 @@ def make(folder: Path, seed: int = 0) -> Digits:
         opset_version=17,
         dynamo=False,
     )
-    np.savez(samples, x=pictures[:TAUGHT], y=digits.target[:TAUGHT])
-    return Digits(path, samples, pictures[TAUGHT:], digits.target[TAUGHT:])
 
 
 def right(session: Any, digits: Digits) -> float:
