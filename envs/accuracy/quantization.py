@@ -22,7 +22,7 @@ from envs.errors import NetworkError
 from envs.graph.cost import MULTIPLYING, RECURRENT
 from envs.graph.onnx_file import every_graph
 from envs.optional import optional_import
-from envs.spec import Agreement, Network
+from envs.spec import CLASSES, Agreement, Network
 
 logger = logging.getLogger(__name__)
 
@@ -213,14 +213,14 @@ def _best(
         raise NetworkError(
             f"{network.name} cannot be quantised ({errors[0]}): serve it in FP32 or FP16"
         )
-    best = max(each.agreement.value for each in found)
-    least = best - _noise(best, len(samples))
+    best = max((each.agreement for each in found), key=lambda each: each.value)
+    least = best.value - (_noise(best.value, best.samples) if best.quantity == CLASSES else 0)
     level = [each for each in found if each.agreement.value >= least]
     return max(level, key=lambda each: each.agreement.snr_db)
 
 
 def _noise(share: float, samples: int) -> float:
-    """Return the standard error of an agreement over so many samples.
+    """Return the standard error of a share of equal classes over so many samples.
 
     Copies that differ by less are level: the one with less noise is the better one, since a class
     more or less is luck.

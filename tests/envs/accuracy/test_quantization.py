@@ -415,7 +415,7 @@ def test_a_copy_that_cannot_be_loaded_is_never_returned(
         made.graph.node[0].op_type = "NoSuchOperator"
         return made
 
-    monkeypatch.setattr(quantization, "_quantised", broken)
+    monkeypatch.setattr(quantization, "quantised", broken)
     monkeypatch.setattr(quantization, "_demand_int8_layer", lambda made: None)
     path, network = saved(tmp_path, convolution())
     with pytest.raises(NetworkError, match=r"net cannot be quantised .*NoSuchOperator"):
