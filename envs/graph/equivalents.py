@@ -12,6 +12,7 @@ EQUIVALENTS: dict[tuple[str, str], tuple[str, tuple[int, ...]]] = {
     ("", "QLinearMatMul"): ("MatMul", (0, 3)),
     ("com.microsoft", "QGemm"): ("Gemm", (0, 3, 6)),
     ("com.microsoft", "FusedConv"): ("Conv", (0, 1, 2)),
+    ("com.microsoft.nchwc", "Conv"): ("Conv", (0, 1, 2)),
     ("com.microsoft", "FusedGemm"): ("Gemm", (0, 1, 2)),
     ("com.microsoft", "FusedMatMul"): ("MatMul", (0, 1)),
     ("com.microsoft", "MultiHeadAttention"): ("Attention", (0, 1, 2)),

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from envs.errors import NetworkError
 from envs.graph.layers import read_network_and_layers
+from envs.graph.reading import read_network
 from envs.spec import Network
 from tests.envs.graph.torch_modules import MODULES, Calling, Made
 
@@ -25,7 +28,7 @@ from tests.envs.graph.torch_modules import MODULES, Calling, Made
 FIRST_OPSET = {"scaled_attention": 14, "multihead": 14, "encoder": 14, "mask": 14, "einsum": 12}
 
 #: PyTorch counts no recurrent layers, and `macs` does not either: the table of layers does.
-RECURRENT = {"lstm", "lstm_two_ways", "gru"}
+RECURRENT = {"lstm", "lstm_two_ways", "gru", "zero_state", "time_inside"}
 
 #: Kinds of graphs that the newer exporter writes in another way; each takes a second.
 BY_DYNAMO = [
@@ -56,19 +59,16 @@ def made(name: str) -> Made:
     return module.eval(), inputs
 
 
-def export(name: str, path: Path, opset: int | None) -> Path:
-    """Export with the older exporter, or with the newer one if `opset` is None."""
+def export(name: str, path: Path, opset: int | None, dynamo: bool = False) -> Path:
+    """Export with one of the two exporters."""
     module, inputs = made(name)
     names = [f"input{position}" for position in range(len(inputs))]
-    how: dict[str, Any] = {"dynamo": False, "opset_version": opset}
-    if opset is None:
+    how: dict[str, Any] = {"dynamo": dynamo, "opset_version": opset}
+    if dynamo:
         batch = torch.export.Dim("batch", min=1, max=64)
         sizes = tuple({0: batch} for _ in inputs)
         # A forward with *inputs takes one tuple of shapes.
-        how = {
-            "dynamo": True,
-            "dynamic_shapes": (sizes,) if isinstance(module, Calling) else sizes,
-        }
+        how["dynamic_shapes"] = (sizes,) if isinstance(module, Calling) else sizes
     else:
         how["dynamic_axes"] = {each: {0: "batch"} for each in names}
     with quiet():
@@ -121,4 +121,25 @@ def test_files_of_the_older_exporter_are_read(tmp_path: Path, name: str, opset: 
 
 @pytest.mark.parametrize("name", BY_DYNAMO)
 def test_files_of_the_newer_exporter_are_read(tmp_path: Path, name: str) -> None:
-    check(name, export(name, tmp_path / "net.onnx", None))
+    check(name, export(name, tmp_path / "net.onnx", None, dynamo=True))
+
+
+def test_attention_as_one_operator_is_counted(tmp_path: Path) -> None:
+    """ONNX has it since opset 23."""
+    path = export("multihead", tmp_path / "net.onnx", 23, dynamo=True)
+    assert "Attention" in {node.op_type for node in onnx.load(path).graph.node}
+    check("multihead", path)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_time_before_the_batch_is_refused(tmp_path: Path, name: str) -> None:
+    """PyTorch's own order, [time, batch, features], with a free first axis."""
+    layer = torch.nn.LSTM(8, 6) if name == "lstm" else torch.nn.GRU(8, 6)
+    module = Calling(lambda m, x: m[0](x)[0], layer).eval()
+    path, axes = tmp_path / "net.onnx", {"x": {0: "time"}}
+    with quiet():
+        torch.onnx.export(
+            module, (torch.rand(5, 1, 8),), path, dynamo=False, input_names=["x"], dynamic_axes=axes
+        )
+    with pytest.raises(NetworkError, match=f"^{path}: {name.upper()} .* its first axis is time"):
+        read_network(path)

@@ -296,6 +296,68 @@ def rolled_windows() -> Made:
     return Calling(forward, nn.Linear(3, 6)), images()
 
 
+def unfold() -> Made:
+    return Calling(
+        lambda m, x: m[0](functional.unfold(x, 3, padding=1).transpose(1, 2)), nn.Linear(27, 4)
+    ), images()
+
+
+def masked_mean() -> Made:
+    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+        kept = (x.abs().sum(-1) > 1).float().unsqueeze(-1)
+        return (m[0](x) * kept).sum(1) / kept.sum(1).clamp(min=1)
+
+    return Calling(forward, nn.Linear(8, 4)), sequence()
+
+
+def positions() -> Made:
+    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(x.size(1)).unsqueeze(0).expand(x.size(0), -1)
+        return m[0](x) + m[1](places)
+
+    return Calling(forward, nn.Linear(8, 4), nn.Embedding(10, 4)), sequence()
+
+
+def repeated() -> Made:
+    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+        rows = m[0](x).unsqueeze(1).repeat(1, 4, 1, 1).flatten(0, 1)
+        return rows.view(x.size(0), 4, -1)
+
+    return Calling(forward, nn.Linear(8, 4)), sequence()
+
+
+def zero_state() -> Made:
+    return Calling(
+        lambda m, x: m[0](x, torch.zeros(1, x.size(0), 6))[1].squeeze(0),
+        nn.GRU(8, 6, batch_first=True),
+    ), sequence()
+
+
+def time_inside() -> Made:
+    """Time comes first inside alone, so that the batch is a batch."""
+    return Calling(
+        lambda m, x: m[0](x.transpose(0, 1))[0].transpose(0, 1), nn.LSTM(8, 6)
+    ), sequence()
+
+
+def unrolled() -> Made:
+    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+        state = torch.zeros(x.size(0), 8)
+        for step in range(x.size(1)):
+            state = torch.tanh(m[0](x[:, step]) + state)
+        return state
+
+    return Calling(forward, nn.Linear(8, 8)), sequence()
+
+
+def best_rows() -> Made:
+    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+        rows = m[0](x).squeeze(-1).topk(3, 1).indices.unsqueeze(-1)
+        return torch.gather(x, 1, rows.expand(-1, -1, x.size(2)))
+
+    return Calling(forward, nn.Linear(8, 1)), sequence()
+
+
 MODULES: dict[str, Callable[[], Made]] = {
     each.__name__: each
     for each in (
@@ -304,6 +366,7 @@ MODULES: dict[str, Callable[[], Made]] = {
         *(interpolate, pixel_shuffle, adaptive_pool, depthwise, transposed, embedding),
         *(squeeze_excite, einsum, top_k, split_and_cat, mask, dropout, residual, conv1d, conv3d),
         *(activations, detector, anchors, several_outputs, several_inputs, bytes_in),
-        *(rolled_windows,),
+        *(rolled_windows, unfold, masked_mean, positions, repeated, zero_state, time_inside),
+        *(unrolled, best_rows),
     )
 }
