@@ -11,13 +11,13 @@ from envs.accuracy.quantization import TENSORRT, Int8Copy, int8_copy
 from envs.accuracy.reference import Array, answers_of, session_of
 from envs.accuracy.samples import Samples
 from envs.accuracy.store import quantized
+from envs.errors import NetworkError
 from envs.graph.onnx_file import read_whole
-from envs.optional import optional_import
+from envs.runtimes.tensorrt.dequantised import dequantised
 from envs.runtimes.tensorrt.graph import for_dla
 from envs.runtimes.tensorrt.ranges import at_batch_of, with_new_opset
 from envs.spec import Agreement, Network
 from envs.spec.agreement import NOT_MEASURED
-from tuner.exports.implicit import without_qdq
 from tuner.exports.models import Model
 
 #: Operators whose inputs and outputs must have one scale, or no DLA takes them in INT8 (TensorRT
@@ -103,32 +103,38 @@ def calibrated(
             copy.method,
             len(calibrating),
             _agreement(seen, copy.model.SerializeToString(), network),
-            scales_of(copy.model),
+            {} if typed else _scales_in(copy.model),
             to_fp16(with_new_opset(copy.model)) if typed else None,
         )
     return found
 
 
 def translated(models: Iterable[Model]) -> dict[str, Calibration]:
-    """Return the scales of quantised files for DLAs before TensorRT 11, by name of the model.
+    """Return the scales of quantised files that TensorRT before 11 takes without their nodes.
 
-    A file that cannot be translated is left out, and its quantised nodes run on the GPU.
+    These are the files for DLAs, and those with zero points; by name of the model.
+
+    Raises:
+        NetworkError: a file is quantised in a way that no scale can hold.
     """
     found = {}
     for model in models:
-        if not model.facts.types.quantised or model.dla_core is None:
+        types = model.facts.types
+        on_dla = model.dla_core is not None
+        if model.on_cpu or not types.quantised or not (on_dla or types.asymmetric):
             continue
-        quantised = read_whole(model.path)
-        plain = without_qdq(quantised)
-        if plain is not None:
-            found[model.name] = Calibration(
-                origin=str(model.path),
-                method="",
-                samples=0,
-                agreement=NOT_MEASURED,
-                scales=scales_of(quantised),
-                graph=for_dla(plain, model.batch).model,
-            )
+        try:
+            plain, ranges = dequantised(read_whole(model.path))
+        except NetworkError as error:
+            raise NetworkError(f"{model.path}: {error}") from error
+        found[model.name] = Calibration(
+            origin=str(model.path),
+            method="",
+            samples=0,
+            agreement=NOT_MEASURED,
+            scales=scales_of(plain, ranges.ranges),
+            graph=for_dla(plain, model.batch).model if on_dla else plain,
+        )
     return found
 
 
@@ -154,30 +160,19 @@ def _agreement(seen: Examined, made: Path | bytes, network: Network) -> Agreemen
     return Judge([seen]).agreement(0, run)
 
 
-def scales_of(model: Any) -> dict[str, float]:
-    """Return the scale of each activation that a graph quantises, by the name of the tensor.
+def _scales_in(quantised: Any) -> dict[str, float]:
+    plain, ranges = dequantised(quantised)
+    return scales_of(plain, ranges.ranges)
+
+
+def scales_of(model: Any, ranges: Mapping[str, float]) -> dict[str, float]:
+    """Return the scale of each tensor with a range, by name.
 
     Tensors around a pool or a concatenation get one scale, the largest.
     """
-    to_array = optional_import("onnx.numpy_helper", "networks").to_array
-    weights = {weight.name: weight for weight in model.graph.initializer}
-    outputs = {output.name for output in model.graph.output}
-    results = {
-        node.input[0]: node.output[0]
-        for node in model.graph.node
-        if node.op_type == "DequantizeLinear"
-    }
-    scales, tensors = dict[str, float](), dict[str, str]()
-    for node in model.graph.node:
-        if node.op_type != "QuantizeLinear" or node.input[0] in weights:
-            continue
-        result = results.get(node.output[0], "")
-        # The quantiser gives the tensor before a quantised output another name.
-        name = result if result in outputs else node.input[0]
-        scales[name] = float(to_array(weights[node.input[1]]))
-        tensors |= {node.input[0]: name, result: name}
+    scales = {name: limit / 127 for name, limit in ranges.items()}
     tied = [
-        [tensors[each] for each in (*node.input, *node.output) if each in tensors]
+        [name for name in (*node.input, *node.output) if name in scales]
         for node in model.graph.node
         if node.op_type in TIED
     ]

@@ -96,10 +96,10 @@ def _refusal(model: Model, build: BuildOptions) -> str:
         return (
             f"TensorRT has no {min(others)}: quantise it with QuantizeLinear and DequantizeLinear"
         )
-    if types.asymmetric:
+    if types.asymmetric and build.strongly_typed:
         return (
             "it is quantised to unsigned numbers, or with zero points other than 0, which TensorRT"
-            " does not take: quantise it to symmetric INT8"
+            f" {build.tensorrt} does not take: quantise it to symmetric INT8"
         )
     if "bfloat16" in types.halves and build.tensorrt == "8.6":
         return "it holds BF16, which TensorRT 8.6 does not have: export it in FP16 or FP32"

@@ -17,6 +17,7 @@ from envs.graph.reading import read_network
 from envs.spec import workload_of
 from tests.tuner.exports.typed import write_integer, write_mixed, write_qdq, write_typed
 from tuner.exports.answers import Slot, placed
+from tuner.exports.calibrated import translated
 from tuner.exports.deepstream import export_deepstream
 from tuner.exports.engines import BuildOptions
 from tuner.exports.models import Model, models_of
@@ -130,7 +131,17 @@ def test_an_accelerator_that_cannot_run_the_file_is_refused(
 def test_zero_points_that_tensorrt_does_not_take(point: Any, tmp_path: Path) -> None:
     found = models(write_qdq(tmp_path / "net.onnx", point), "tensor")
     with pytest.raises(NetworkError, match="quantise it to symmetric INT8"):
-        export_trtexec(found, BuildOptions())
+        export_trtexec(found, BuildOptions("11"))
+    # Earlier versions get the file without its quantised nodes, and a cache.
+    ranges = translated(found)
+    files = export_trtexec(found, BuildOptions("10", calibrated=ranges))
+    assert b"\npicture: " in bytes(files["calibration/net.cache"])  # type: ignore[arg-type]
+    assert "--calib=calibration/net.cache" in str(files["build.sh"])
+    write = files["networks/net.onnx"]
+    assert callable(write)
+    write(tmp_path / "plain.onnx")
+    kinds = {node.op_type for node in onnx.load(tmp_path / "plain.onnx").graph.node}
+    assert not kinds & {"QuantizeLinear", "DequantizeLinear"}
 
 
 def test_operators_that_tensorrt_does_not_have(tmp_path: Path) -> None:
