@@ -212,6 +212,11 @@ def given_slots(options: ExportCommand) -> list[Slot]:
     if options.answer is None:
         return read_slots([slot_of(text) for text in options.configuration or []], "configuration")
     answer = read_answer(options.answer)
+    if not answer.complete:
+        logger.warning(
+            "caution: tuning was stopped before the configuration in %s was confirmed",
+            options.answer,
+        )
     if not answer.limits_kept:
         logger.warning(
             "caution: the configuration in %s did not keep its limits when it was measured",

@@ -148,7 +148,7 @@ def test_the_default_is_not_compared_with_itself() -> None:
 def test_agreement_is_shown_where_it_was_measured() -> None:
     def measure(configuration: Configuration) -> Outcome:
         if configuration == WORLD.default():
-            return changed(configuration, agreement=math.nan)
+            return changed(configuration, agreement=math.nan, agreement_samples=math.nan)
         found = {"agreement": 0.9957, "agreement_samples": 448, "throughput_ips": 1e6}
         return changed(configuration, **found)
 
@@ -160,7 +160,11 @@ def test_agreement_is_shown_where_it_was_measured() -> None:
     data = json.loads(json.dumps(answer.to_dict(), allow_nan=False))
     assert (data["agreement"], data["agreement_samples"]) == ([0.9957], [448])
 
-    plain = answer_of(lambda each: changed(each, agreement=math.nan), WORLD.default(), ROWS[0])
+    plain = answer_of(
+        lambda each: changed(each, agreement=math.nan, agreement_samples=math.nan),
+        WORLD.default(),
+        ROWS[0],
+    )
     head, rows = answer_table(plain)
     assert "agreement" not in " ".join(head)
     assert {len(row) for row in rows} == {len(head)}

@@ -133,6 +133,18 @@ def test_an_answer_that_kept_no_limits_is_exported_with_a_word(
     assert "did not keep its limits" in result.stderr
 
 
+def test_an_answer_that_nothing_confirmed_is_exported_with_a_word(
+    small_onnx: Path, tmp_path: Path
+) -> None:
+    answer = write_answer(tmp_path / "answer.json", ("small", "cuda", 1, 1))
+    data = json.loads(answer.read_text()) | {"complete": False}
+    answer.write_text(json.dumps(data))
+    given = ("--answer", answer, "--network", small_onnx, "--out", tmp_path / "out")
+    result = export("--target", "trtexec", *given)
+    assert result.returncode == 0
+    assert "tuning was stopped before the configuration" in result.stderr
+
+
 def test_overwrite(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert export("--target", "policy", "--out", out).returncode == 0

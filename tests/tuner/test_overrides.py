@@ -128,7 +128,7 @@ def test_the_commands_take_them(
     assert result.returncode == 0, result.stderr
     assert f"answer: {stem}: " in result.stdout
     recorded = call(
-        *("record", *network, *board, "--plan", "random", "--samples", 12),
+        *("record", *network, *board, "--plan", "random", "--count", 12),
         *("--out", f"{stem}.parquet"),
     )
     assert recorded.returncode == 0, recorded.stderr

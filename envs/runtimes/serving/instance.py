@@ -247,6 +247,13 @@ def call_all(callbacks: Sequence[Callable[[], None]]) -> None:
         raise stop
 
 
+def refuse(waiting: Sequence[Request], error: ConfigurationFailed) -> None:
+    """Give an error to the requests whose answers are still wanted."""
+    call_all(
+        [partial(request.future.set_exception, error) for request in waiting if request.begin()]
+    )
+
+
 def no_answer(timeout_s: float) -> TimeoutError:
     """Return the error of an engine that hangs."""
     return TimeoutError(f"no answer within {timeout_s:g} s")

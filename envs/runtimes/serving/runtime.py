@@ -13,7 +13,7 @@ from envs.errors import ConfigurationError, RuntimeFault
 from envs.runtimes.protocol import Closing, Transition
 from envs.runtimes.serving.engine import EngineFactory, StreamEngine
 from envs.runtimes.serving.inputs import InputCheck, Inputs
-from envs.runtimes.serving.instance import Answering, Instance, Slot, call_all, failure_of
+from envs.runtimes.serving.instance import Answering, Instance, Slot, failure_of, refuse
 from envs.runtimes.serving.load import (
     POOL,
     ClosedLoop,
@@ -227,7 +227,7 @@ class ServingRuntime(Closing):
             ]
         for position, waiting in stranded:
             reason = f"every instance of {self._tenants[position].name} was lost"
-            _refuse(waiting, ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, reason)))
+            refuse(waiting, ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, reason)))
 
     def _count_alive(self) -> None:
         """Count the instances of each tenant that serve; called under the lock after changes."""
@@ -239,7 +239,7 @@ class ServingRuntime(Closing):
         with self._lock:
             self._count_alive()
             waiting = [] if self._alive[tenant] else self._queues[tenant].drain()
-        _refuse(waiting, instance.loss())
+        refuse(waiting, instance.loss())
 
     def _create(self, slots: list[Slot], kept: dict[Instance, Slot]) -> list[Instance]:
         """Load the missing instances and prove the batches of the kept ones: all, or none."""
@@ -297,9 +297,3 @@ class ServingRuntime(Closing):
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeFault("the runtime is closed")
-
-
-def _refuse(waiting: list[Request], error: ConfigurationFailed) -> None:
-    call_all(
-        [partial(request.future.set_exception, error) for request in waiting if request.begin()]
-    )
