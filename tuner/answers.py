@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -121,6 +121,9 @@ class JudgedFactory(EngineFactory, Protocol):
 
     def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
         """Return the method and the number of samples; an empty method where nothing was."""
+
+    def unload(self, pairs: Collection[Pair]) -> None:
+        """Unload the engines of pairs (tenant, accelerator) that will not serve."""
 
 
 def judge_engines(

@@ -216,6 +216,7 @@ def _live(
         space = replace(space, unjudged=unjudged_pairs(space, examined))
         judge_pair = judge_engines(space, examined, factory)
         space, agreements = _judged(space, judge_pair, serve.min_agreement)
+        factory.unload(space.unavailable)
         runtime = ServingRuntime(
             space,
             factory,

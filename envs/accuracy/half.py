@@ -162,7 +162,10 @@ def _cast_ends(onnx: Any, graph: Any, float32: int, float16: int) -> None:
 
 
 def rename(graph: Any, old: str, new: str, outputs: bool = True) -> None:
-    """Rename a tensor where nodes read it, and where they give it unless `outputs` is False."""
+    """Rename a tensor where nodes read it, and where it is made unless `outputs` is False."""
+    for weight in graph.initializer if outputs else ():
+        if weight.name == old:
+            weight.name = new
     for node in graph.node:
         for names in (node.input, node.output) if outputs else (node.input,):
             for position, name in enumerate(names):

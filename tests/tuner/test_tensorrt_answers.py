@@ -98,6 +98,8 @@ def test_int8_that_one_scale_cannot_hold_is_left_out_with_its_number(
         value = float(told[0].split("only to ")[1].split(" ")[0])
         assert value == pytest.approx(1 / CLASSES, abs=0.1)
         assert device.space.unavailable == {(0, 1), (0, 2), (0, 3)}
+        factory = device.runtime._factory
+        assert {plan.spec.label for plan in factory.plans.loaded.values()} == {"cuda"}
         assert isinstance(device.measure({"cuda": (1, 1)}, window_s=0.1), Measurement)
 
 

@@ -1,7 +1,7 @@
 """Engines of ONNX Runtime: `cpu_fp32` serves the graph itself, `cpu_int8` a quantised copy."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,9 @@ class OnnxEngineFactory:
             raise ConfigurationFailed(
                 failure_of(error, f"ONNX Runtime cannot load {path.name}")
             ) from error
+
+    def unload(self, pairs: Collection[tuple[int, int]]) -> None:
+        """Do nothing: engines of one graph share nothing."""
 
     def close(self) -> None:
         """Do nothing: the factory holds nothing beyond the engines."""

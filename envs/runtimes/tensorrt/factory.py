@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,10 @@ class TensorRTEngineFactory:
         )
         self._engines.append((tenant, accelerator, engine))
         return engine
+
+    def unload(self, pairs: Collection[tuple[int, int]]) -> None:
+        """Unload the plans of pairs (tenant, accelerator) that will not serve."""
+        self.plans.unload(pairs)
 
     def placements(self) -> list[tuple[str, str, dict[int, PlacedLayers]]]:
         """List every loaded instance: tenant, accelerator, and its layers by batch size.

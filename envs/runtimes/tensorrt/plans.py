@@ -1,7 +1,7 @@
 """Plans of a workload's engines: built once, kept on disk, loaded once."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,13 @@ class EnginePlans:
         with contextlib.suppress(Exception), self._cuda.current():
             for key, plan in list(self.loaded.items()):
                 if plan.spec.on_dla and plan.users == 0:
+                    del self.loaded[key]
+
+    def unload(self, pairs: Collection[tuple[int, int]]) -> None:
+        """Unload the plans of pairs (tenant, accelerator) that have no users."""
+        with contextlib.suppress(Exception), self._cuda.current():
+            for key, plan in list(self.loaded.items()):
+                if key[:2] in pairs and plan.users == 0:
                     del self.loaded[key]
 
     def close(self) -> None:

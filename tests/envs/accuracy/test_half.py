@@ -123,6 +123,17 @@ def test_what_is_half_or_quantised_is_no_fp32(tmp_path: Path) -> None:
         demand_fp32(int8_copy(model, network, invented(network, 2), TENSORRT).model)
 
 
+def test_a_weight_that_is_an_output_keeps_its_type() -> None:
+    model = product()
+    model.graph.output.append(onnx.helper.make_tensor_value_info("w", FLOAT, [8, 4, 1, 1]))
+    half = to_fp16(model)
+    onnx.checker.check_model(half, full_check=True)
+    images = values(2, 4, 5, 5)
+    for exact, rounded in zip(run(model, images), run(half, images), strict=True):
+        assert rounded.dtype == np.float32
+        np.testing.assert_allclose(rounded, exact, atol=0.02)
+
+
 def test_control_flow_is_refused() -> None:
     branch = onnx.helper.make_graph(
         [NODE("Relu", ["x"], ["b"])],
