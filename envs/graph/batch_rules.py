@@ -107,8 +107,8 @@ def check_outputs(single: Shapes, doubled: Shapes, outputs: list[str], path: Pat
         path: the file's name in errors.
 
     Returns:
-        The reason why only a batch of 1 can be served: an output has the same shape for two
-        requests as for one, so that it mixes them; None if every output has the batch in front.
+        The reason why only a batch of 1 can be served, that an output has the same shape for two
+        requests as for one; None if every output has the batch in front.
 
     Raises:
         NetworkError: the batch changes another axis of an output than the first.
@@ -118,8 +118,8 @@ def check_outputs(single: Shapes, doubled: Shapes, outputs: list[str], path: Pat
         one, two = single[name], doubled[name]
         if one == two:
             reason = reason or (
-                f"output {name!r} has no batch ({as_text(one)} for any number of requests), so that"
-                " it mixes the requests of a batch"
+                f"output {name!r} is one for the whole batch ({as_text(one)} for any number of "
+                "requests)"
             )
         elif one[:1] != (1,) or two != (2, *one[1:]):
             raise NetworkError(f"{path}: {_misplaced(name, one, two)}")
@@ -189,6 +189,7 @@ def described(node: Any) -> str:
 def _refuse_states(
     shapes: dict[str, tuple[int | str | None, ...] | None], model: Any, path: Path
 ) -> None:
+    """Refuse an input whose batch is on another axis than the first, as those of states are."""
     initial = {
         name
         for graph in every_graph(model)
@@ -196,21 +197,28 @@ def _refuse_states(
         if node.op_type in RECURRENT
         for name in node.input[5:7]
     }
-    suspects = {name for name in shapes if name in initial or STATE_NAME.search(str(name))}
-    others = {shape[0] for name, shape in shapes.items() if shape and name not in suspects}
-    free = {size for size in others if not isinstance(size, int)}
-    symbols = {size for size in free if size}
+    suspects = {
+        name
+        for name, shape in shapes.items()
+        if name in initial or (shape and len(shape) > 2 and STATE_NAME.search(str(name)))
+    }
+    firsts = {shape[0] for name, shape in shapes.items() if shape and name not in suspects}
+    batches = {first for first in firsts if isinstance(first, str)}
     for name, shape in shapes.items():
         if not shape:
             continue
-        known = isinstance(shape[0], int)
-        apart = (not free if not known else shape[0] not in others) and bool(others)
-        batched_later = known and any(size in symbols for size in shape[1:])
-        if (name in suspects and apart) or (batched_later and name not in others):
+        known, later = isinstance(shape[0], int), not batches.isdisjoint(shape[1:])
+        is_apart = bool(firsts) and shape[0] not in firsts
+        if name in suspects and is_apart and (known or later):
             raise NetworkError(
                 f"{path}: input {name!r} {as_text(shape)} is a state without the batch in front, "
                 "which a caller carries from one request to the next: requests are independent "
                 "here, so export the network without it, or with the batch in front"
+            )
+        if known and later:
+            raise NetworkError(
+                f"{path}: input {name!r} {as_text(shape)} has the batch behind its first "
+                "dimension: export it as [batch, ...]"
             )
 
 

@@ -52,11 +52,11 @@ def computed_nodes(graph: Any, inputs: list[str]) -> list[Any]:
 def needed_tensors(graph: Any, nodes: list[Any]) -> set[str]:
     """Return the tensors whose shapes the cost of these nodes depends on.
 
-    These are the results that are read, and the operands of layers. Results that nobody reads (the
-    mask of a Dropout, the last state of an LSTM) need no shape.
+    These are the outputs, the results that are read, and the operands of layers. Results that
+    nobody reads (the mask of a Dropout, the last state of an LSTM) need no shape.
     """
+    outputs = {output.name for output in graph.output}
     read = {name for node in nodes for name in reads(node)}
-    read |= {output.name for output in graph.output}
     results = {name for node in nodes for name in node.output if name} & read
     operands = {
         name
@@ -65,7 +65,7 @@ def needed_tensors(graph: Any, nodes: list[Any]) -> set[str]:
         for name in node.input[:3]
         if name
     }
-    return results | operands
+    return results | operands | outputs
 
 
 def reads(node: Any) -> Iterator[str]:

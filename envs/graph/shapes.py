@@ -90,20 +90,15 @@ def shape_graph(model: Any, path: Path) -> ShapedGraph:
     _drop_values(model, float_types, drop_output_batch=fixed_batch is None)
     constant = _constant_outputs(model.graph, names)
     single, shapes = _shaped(model, names, fixed_batch or 1, path, fold=bool(constant))
-    shared, reason = set(), None
     if fixed_batch is None:
-        doubled, others = _shaped(model, names, 2, path, fold=bool(constant))
+        doubled = _, others = _shaped(model, names, 2, path, fold=bool(constant))
         check_recurrent(single, shapes, others, path)
-        shared = {
-            name
-            for name in _constant_outputs(single, names)
-            if shapes[name] == others[name] and _value(single, name) == _value(doubled, name)
-        }
+        shared = _shared(names, (single, shapes), doubled)
         batched = [output.name for output in single.output if output.name not in shared]
         reason = check_outputs(shapes, others, batched, path)
     else:
-        constants = _constant_outputs(single, names)
-        shared = {name for name in constants if shapes[name][:1] != (fixed_batch,)}
+        constants, reason = _constant_outputs(single, names), None
+        shared = frozenset(name for name in constants if shapes[name][:1] != (fixed_batch,))
         if fixed_batch > 1:
             _check_fixed_recurrent(model, names, fixed_batch, shapes, path)
     return ShapedGraph(
@@ -114,7 +109,7 @@ def shape_graph(model: Any, path: Path) -> ShapedGraph:
         float_types=float_types,
         float_type=kind,
         quantised=quantised,
-        shared=frozenset(shared),
+        shared=shared,
         single_reason=reason,
     )
 
@@ -165,6 +160,18 @@ def _constant_outputs(graph: Any, inputs: list[str]) -> set[str]:
     """Return the outputs that depend on weights or shapes alone."""
     computed = {name for node in computed_nodes(graph, inputs) for name in node.output}
     return {output.name for output in graph.output} - computed - set(inputs)
+
+
+def _shared(
+    inputs: list[str], single: tuple[Any, Shapes], doubled: tuple[Any, Shapes]
+) -> frozenset[str]:
+    """Return the constant outputs that are the same at both batch sizes."""
+    (graph, shapes), (other, others) = single, doubled
+    return frozenset(
+        name
+        for name in _constant_outputs(graph, inputs)
+        if shapes[name] == others[name] and _value(graph, name) == _value(other, name)
+    )
 
 
 def _value(graph: Any, name: str) -> bytes | None:

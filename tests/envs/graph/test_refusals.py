@@ -188,6 +188,14 @@ def test_an_output_with_many_rows_for_each_request(tmp_path: Path) -> None:
         ),
         ([tensor("x", [1, 4]), tensor("cell", [2, 1, 8])], "input 'cell' [2, 1, 8] is a state"),
         (
+            [tensor("x", ["N", 4]), tensor("points", [3, "N"])],
+            "input 'points' [3, N] has the batch behind its first dimension",
+        ),
+        (
+            [tensor("x", ["N", 4]), tensor("c", [1, 10])],
+            "the first dimensions of its inputs differ (x [N, 4], c [1, 10])",
+        ),
+        (
             [tensor("x", ["N", 4]), tensor("rate", [], INT64)],
             "input 'rate' is a scalar, which has no shape with a batch in front: "
             "give its value (fix=rate:VALUE)",
@@ -256,7 +264,10 @@ def test_an_answer_that_mixes_the_batch_is_served_alone_with_the_reason(tmp_path
     graph, _ = read_graph(path)
     assert graph.fixed_batch == 1
     assert graph.single_reason is not None
-    assert "output 'mean' has no batch ([6] for any number of requests)" in graph.single_reason
+    assert (
+        "output 'mean' is one for the whole batch ([6] for any number of requests)"
+        in graph.single_reason
+    )
     assert read_network(path).outputs[1] == TensorSpec("mean", (6,), "float32")
 
 
@@ -283,6 +294,14 @@ def test_outputs_that_do_not_depend_on_the_inputs_are_shared(tmp_path: Path) -> 
         ((6, 6), True),
         ((300, 200), True),
     ]
+
+
+def test_a_constant_output_with_as_many_rows_as_its_data_give(tmp_path: Path) -> None:
+    nodes = [node("Relu", ["x"], ["y"]), node("NonZero", ["table"], ["places"])]
+    outputs = [tensor("y", ["N", 4]), tensor("places", [2, "k"], INT64)]
+    table = held("table", 300, 300)  # too large to be folded
+    path = saved(tmp_path / "c.onnx", nodes, [tensor("x", ["N", 4])], outputs, [table])
+    assert "NonZero (node 'places') gives as many rows" in refusal(path)
 
 
 def test_a_constant_that_changes_with_the_batch_is_not_shared(tmp_path: Path) -> None:
