@@ -168,28 +168,29 @@ def _with_outputs(model: Any, names: list[str]) -> Any:
 def _without_weights(model: Any) -> Any:
     """Return a copy whose large weights are inputs, so that their values are not needed."""
     onnx = optional_import("onnx", "networks")
-    lean = type(model)()
-    lean.CopyFrom(model)
-    lean.ir_version = min(max(lean.ir_version, MIN_IR_VERSION), MAX_IR_VERSION)
-    graph = lean.graph
+    graph = model.graph
     weights = {weight.name: weight for weight in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
     constants = {name: tensor for node in graph.node for name, tensor in value_of(node)}
     large = {
         name: tensor
         for name, tensor in (weights | constants).items()
         if not has_values(tensor) or math.prod(tensor.dims) > MAX_KEPT_ELEMENTS
     }
-    inputs += [
+    lean = type(model)(
+        ir_version=min(max(model.ir_version, MIN_IR_VERSION), MAX_IR_VERSION),
+        opset_import=model.opset_import,
+        functions=model.functions,
+    )
+    lean.graph.name = graph.name
+    lean.graph.node.extend(node for node in graph.node if large.keys().isdisjoint(node.output))
+    lean.graph.initializer.extend(each for name, each in weights.items() if name not in large)
+    lean.graph.sparse_initializer.extend(graph.sparse_initializer)
+    lean.graph.input.extend(value for value in graph.input if value.name not in weights)
+    lean.graph.input.extend(
         onnx.helper.make_tensor_value_info(name, tensor.data_type, list(tensor.dims))
         for name, tensor in large.items()
-    ]
-    kept = [weight for name, weight in weights.items() if name not in large]
-    nodes = [node for node in graph.node if large.keys().isdisjoint(node.output)]
-    del graph.input[:], graph.initializer[:], graph.node[:]
-    graph.input.extend(inputs)
-    graph.initializer.extend(kept)
-    graph.node.extend(nodes)
+    )
+    lean.graph.output.extend(graph.output)
     return lean
 
 
