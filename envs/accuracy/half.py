@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from envs.accuracy.quantization import QUANTISED
 from envs.errors import NetworkError
+from envs.graph.editing import rename
 from envs.graph.number_types import TYPED, number_types
 from envs.graph.onnx_file import every_graph
 from envs.optional import optional_import
@@ -159,15 +160,3 @@ def _cast_ends(onnx: Any, graph: Any, float32: int, float16: int) -> None:
     nodes = [*first, *graph.node, *last]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def rename(graph: Any, old: str, new: str, outputs: bool = True) -> None:
-    """Rename a tensor where nodes read it, and where it is made unless `outputs` is False."""
-    for weight in graph.initializer if outputs else ():
-        if weight.name == old:
-            weight.name = new
-    for node in graph.node:
-        for names in (node.input, node.output) if outputs else (node.input,):
-            for position, name in enumerate(names):
-                if name == old:
-                    names[position] = new

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from envs.accuracy.calibration import quiet
+from envs.accuracy.single import to_fp32
 from envs.errors import DependencyError, NetworkError, one_line
+from envs.graph.number_types import number_types
 from envs.optional import optional_import
 from envs.spec import Network
 
@@ -38,8 +40,8 @@ class PreparedGraph:
 def prepare(model: Any, network: Network, folder: Path) -> PreparedGraph:
     """Write a copy of a graph in which the quantiser finds what it needs.
 
-    Weights leave the inputs, biases of Gemm become [N], an old opset is converted, constants are
-    folded, and every node has a name.
+    What is FP16 or BF16 becomes FP32, weights leave the inputs, biases of Gemm become [N], an old
+    opset is converted, constants are folded, and every node has a name.
 
     Args:
         model: a ModelProto with its weights inside.
@@ -53,7 +55,7 @@ def prepare(model: Any, network: Network, folder: Path) -> PreparedGraph:
     preprocess = optional_import(
         "onnxruntime.quantization.shape_inference", "networks"
     ).quant_pre_process
-    graph = copy.deepcopy(model)
+    graph = to_fp32(model) if number_types(model).halves else copy.deepcopy(model)
     _separate_weights(graph)
     graph = _converted(onnx, graph)
     _flatten_biases(onnx, graph)

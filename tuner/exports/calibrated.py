@@ -10,6 +10,7 @@ from envs.accuracy.judging import Examined, Judge, examine
 from envs.accuracy.quantization import TENSORRT, Int8Copy, int8_copy
 from envs.accuracy.reference import Array, answers_of, session_of
 from envs.accuracy.samples import Samples
+from envs.accuracy.single import SUFFIX
 from envs.accuracy.store import quantized
 from envs.errors import NetworkError
 from envs.graph.onnx_file import read_whole
@@ -162,7 +163,9 @@ def _agreement(seen: Examined, made: Path | bytes, network: Network) -> Agreemen
 
 def _scales_in(quantised: Any) -> dict[str, float]:
     plain, ranges = dequantised(quantised)
-    return scales_of(plain, ranges.ranges)
+    found = scales_of(plain, ranges.ranges)
+    # The inputs and outputs of an FP16 file have the scales of their FP32 twins.
+    return {name.removesuffix(SUFFIX): scale for name, scale in found.items()}
 
 
 def scales_of(model: Any, ranges: Mapping[str, float]) -> dict[str, float]:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.accuracy.half import rename
 from envs.errors import NetworkError
+from envs.graph.editing import rename
 from envs.graph.number_types import QDQ
 from envs.optional import optional_import
 from envs.runtimes.tensorrt.ranges import Calibration

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.accuracy.half import rename
+from envs.graph.editing import rename
 from envs.optional import optional_import
 
 Shape = tuple[int, ...]

@@ -16,6 +16,7 @@ from envs.accuracy.quantization import (
     uncalibrated_copy,
 )
 from envs.accuracy.samples import Samples
+from envs.accuracy.single import SUFFIX
 from envs.accuracy.store import UNCALIBRATED
 from envs.files import check_fields
 from envs.optional import optional_import
@@ -94,6 +95,10 @@ def calibrate(model: Any, network: Network, samples: Samples | int) -> Calibrati
 
 def _magnitudes(copy: Int8Copy) -> dict[str, float]:
     limits = {name: max(map(abs, each)) for name, each in copy.limits.items()}
+    # The inputs and outputs of an FP16 file have the ranges of their FP32 twins.
+    limits |= {
+        name.removesuffix(SUFFIX): limit for name, limit in limits.items() if name.endswith(SUFFIX)
+    }
     return {name: limit or 1.0 for name, limit in limits.items() if math.isfinite(limit)}
 
 

@@ -257,3 +257,24 @@ def test_the_bytes_of_a_cache() -> None:
     assert cache_bytes({"in put": 1.0}, 8602) == (
         b"TRT-8602-EntropyCalibration2\nin put: 3f800000\n"
     )
+
+
+@pytest.mark.parametrize("version", ["10", "11"])
+def test_a_half_network_is_calibrated_as_well(version: str, samples: Path, tmp_path: Path) -> None:
+    path, out = write_typed(tmp_path / "half.onnx", "float16"), tmp_path / "x" / "out"
+    places = ("--configuration", "tensor=1x4", "dla0=1x2", "--tensorrt", version)
+    result = export(out, path, *TRTEXEC, *places, "--samples", samples)
+    assert result.returncode == 0, result.stderr
+    tensor, dla = run(out)
+    if version == "10":
+        assert {"--int8", "--fp16", "--calib=calibration/half.cache"} <= set(tensor)
+        found = scales(out / "calibration" / "half.cache")
+        assert found["picture"] == pytest.approx(4 / 127, rel=1e-3)
+        assert not any(name.endswith("/float") for name in found)
+        return
+    for words in (tensor, dla):
+        graph = onnx.load(out / words[0].removeprefix("--onnx=")).graph
+        ends = (*graph.input, *graph.output)
+        assert {each.type.tensor_type.elem_type for each in ends} == {TensorProto.FLOAT16}
+        assert "QuantizeLinear" in {node.op_type for node in graph.node}
+        assert not [each for each in graph.initializer if each.data_type == TensorProto.FLOAT]
