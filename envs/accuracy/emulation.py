@@ -45,7 +45,8 @@ def emulated(
     network, samples = examined.network, examined.calibrating
     if precision == "fp32" or (network.quantised and precision == "int8"):
         return judge.same(tenant)
-    key = f"{FORMAT} {network.sha256} {precision} {examined.judging.sha256}"
+    calibrating = samples.sha256 if samples is not None and precision == "int8" else ""
+    key = f"{FORMAT} {network.sha256} {precision} {examined.judging.sha256} {calibrating}"
     path = cache / f"agreement-{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
     if (kept := _kept(path)) is not None:
         return kept
@@ -68,6 +69,9 @@ def _kept(path: Path) -> Agreement | None:
         data: dict[str, Any] = parse_json(read_small(path))
         if data["snr_db"] is None:
             data["snr_db"] = math.inf
+        value, samples = data["value"], data["samples"]
+        if type(value) not in (int, float) or not 0 <= value <= 1 or type(samples) is not int:
+            return None
         return Agreement(**data)
     except (OSError, ValueError, KeyError, TypeError):
         return None

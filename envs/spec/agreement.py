@@ -102,7 +102,7 @@ def with_agreement(
             if owner == tenant
         ]
         if used and all(each.measured for each in used):
-            worst = min(used, key=lambda each: each.value)
+            worst = min(used, key=lambda each: (each.value, -each.samples))
             measured = replace(
                 measured, agreement=worst.value, agreement_samples=float(worst.samples)
             )
