@@ -11,6 +11,7 @@ import numpy as np
 from envs.arrays import BoolArray, Placements
 from envs.errors import NetworkError, OptionError
 from envs.spec import Agreement, ConfigurationSpace, Network
+from envs.spec.device import check_precisions
 from envs.spec.validity import VALID, judge
 from envs.traces.reader import Trace
 from tuner.answers import Pair, below, without
@@ -79,6 +80,8 @@ def _not_wanted(
             raise OptionError(
                 f"the recording has no accelerator {name!r}: choose from {', '.join(names)}"
             )
+    if serve.precisions is not None:
+        check_precisions(serve.precisions)
     found: dict[Pair, NetworkError] = {}
     for column, (name, precision) in enumerate(zip(names, precisions, strict=True)):
         if serve.accelerators is not None and name not in serve.accelerators:

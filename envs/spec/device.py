@@ -91,6 +91,15 @@ def accelerator(name: str) -> Accelerator:
         ) from None
 
 
+def check_precisions(allowed: Sequence[str]) -> None:
+    """Raise OptionError if these are not some of the names of precisions, each once."""
+    known = PRECISIONS.values()
+    if not allowed or not set(allowed) <= set(known) or len(set(allowed)) < len(allowed):
+        raise OptionError(
+            f"precisions={list(allowed)} must name some of {', '.join(known)}, each once"
+        )
+
+
 @dataclass(frozen=True)
 class DeviceSpec:
     """A device: the hardware that instances share.
@@ -123,11 +132,7 @@ class DeviceSpec:
         Raises:
             OptionError: a precision is unknown, or no accelerator is left.
         """
-        known = PRECISIONS.values()
-        if not allowed or not set(allowed) <= set(known) or len(set(allowed)) < len(allowed):
-            raise OptionError(
-                f"precisions={list(allowed)} must name some of {', '.join(known)}, each once"
-            )
+        check_precisions(allowed)
         kept = []
         for each in self.accelerators:
             possible = (each.weight_bytes, *CHOICES.get(each.kind, ()))
