@@ -105,7 +105,7 @@ def _replayed(serve: ServeOptions) -> Parts:
         logger.warning("%s", told)
     layers = None
     if serve.network:
-        networks, layers = _read(serve.files())
+        networks, layers = _read(serve, serve.files())
         trace.check_networks(networks)
     space, candidates = recorded(trace, serve)
     return Parts(
@@ -121,7 +121,7 @@ def _simulated(serve: ServeOptions) -> Parts:
     device = device_of(module.name, serve.mode or next(iter(module.power_modes)))
     device = _narrowed(device, serve)
     paths = serve.files()
-    networks, layers = _read(paths)
+    networks, layers = _read(serve, paths)
     examined = examined_networks(serve, paths, networks)
     space = serve.space(device, [each.network for each in examined])
     space = without(space, no_choice(space, examined, serve.allow_uncalibrated))
@@ -192,7 +192,7 @@ def _live(
     """
     on_gpu = serve.runtime == "tensorrt"
     paths = serve.files()
-    networks, layers = _read(paths)
+    networks, layers = _read(serve, paths)
     space = serve.space(device, networks)
     space.default()  # an empty space fails here, before a network is run
     engines = _precisions(device)
@@ -265,8 +265,15 @@ def _narrowed(device: DeviceSpec, serve: ServeOptions) -> DeviceSpec:
     return device if serve.precisions is None else device.with_precisions(serve.precisions)
 
 
-def _read(paths: Sequence[Path]) -> tuple[list[Network], tuple[LayerTable, ...]]:
-    read = [read_network_and_layers(path) for path in paths]
+def _read(
+    serve: ServeOptions, paths: Sequence[Path]
+) -> tuple[list[Network], tuple[LayerTable, ...]]:
+    read = []
+    for path, given in zip(paths, serve.network, strict=True):
+        try:
+            read.append(read_network_and_layers(path))
+        except NetworkError as error:  # the user knows the file, not its copy with bound inputs
+            raise NetworkError(str(error).replace(str(path), given)) from error
     return [network for network, _ in read], tuple(table for _, table in read)
 
 
