@@ -84,7 +84,7 @@ def calibrated(
         if given is None:
             continue
         if model.position not in examined:
-            examined[model.position] = examine(model.path, model.network, given)
+            examined[model.position] = _examined(model, given)
         seen = examined[model.position]
         calibrating = given.split()[0]
         if model.on_cpu:
@@ -137,6 +137,18 @@ def translated(models: Iterable[Model]) -> dict[str, Calibration]:
             graph=for_dla(plain, model.batch).model if on_dla else plain,
         )
     return found
+
+
+def _examined(model: Model, samples: Samples) -> Examined:
+    try:
+        return examine(model.path, model.network, samples)
+    except NetworkError as error:
+        if not model.facts.unshaped:
+            raise
+        raise NetworkError(
+            f"{model.path}: {model.facts.unshaped}, and no INT8 ranges can be measured here: use"
+            " --tensor-precision fp16, or give --calibration FILE"
+        ) from error
 
 
 def _copy_of(model: Model, samples: Samples) -> Int8Copy:

@@ -14,6 +14,7 @@ from tritonclient.grpc import model_config_pb2
 
 from envs.errors import NetworkError
 from envs.spec import workload_of
+from tests.commands import call
 from tuner.exports.answers import Slot, placed
 from tuner.exports.deepstream import export_deepstream
 from tuner.exports.engines import BuildOptions
@@ -127,3 +128,17 @@ def test_an_output_without_a_batch_is_served_without_batching(tmp_path: Path) ->
         ]
     assert "--maxShapes=images:4x3x8x8" in str(files["build.sh"])
     assert "dims begin with -1" in str(files["README.txt"])
+
+
+def test_no_ranges_of_a_plugin_can_be_measured(tmp_path: Path) -> None:
+    path = write_plugin(tmp_path / "yolo.onnx", COUNT, BOXES)
+    np.save(tmp_path / "x.npy", np.zeros((8, 3, 8, 8), np.float32))
+    given = ("--target", "trtexec", "--network", path, "--out", tmp_path / "out")
+    int8 = ("--configuration", "tensor=1x4", "--tensor-precision", "int8")
+    result = call("export", *given, *int8, "--samples", tmp_path / "x.npy")
+    assert result.returncode == 2
+    assert "MyNms_TRT of domain TRT" in result.stderr
+    assert "no INT8 ranges can be measured here" in result.stderr
+    result = call("export", *given, *int8, "--allow-uncalibrated")
+    assert result.returncode == 0, result.stderr
+    assert "--int8 --fp16" in (tmp_path / "out" / "build.sh").read_text()
