@@ -37,8 +37,13 @@ def session_of(source: Path | bytes, name: str, plain: bool = False) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = available_cores()
     options.log_severity_level = 4
+    levels = ort.GraphOptimizationLevel
+    if isinstance(source, bytes):
+        # Copies in FP16 of some networks (attention with a free batch) end the process while
+        # onnxruntime 1.31.1 changes their layout, which is the level above this one.
+        options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
     if plain:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = levels.ORT_DISABLE_ALL
     try:
         return ort.InferenceSession(
             source if isinstance(source, bytes) else str(source),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.accuracy.half import demand_fp32
+from envs.accuracy.half import NAMES, demand_fp32
 from envs.errors import NetworkError
 from envs.graph.number_types import QDQ, NumberTypes, number_types
-from envs.runtimes.tensorrt.spec import EngineSpec
+from envs.runtimes.tensorrt.spec import HALVES, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import Kind, Network
 
@@ -35,6 +35,11 @@ def check_types(model: Any, network: Network, spec: EngineSpec, bindings: Bindin
             f"the file is quantised with zero points or unsigned numbers, of which"
             f" TensorRT {bindings.version} has none: quantise it symmetrically, or give the FP32"
             " file"
+        )
+    if spec.calibrated and network.float_type in HALVES:
+        raise NetworkError(
+            f"the file is {NAMES[network.float_type]}, of which no INT8 engine is made here: give"
+            " the FP32 file, or choose --precisions fp16"
         )
     if spec.kind is Kind.DLA and "bfloat16" in types.halves:
         raise NetworkError("a part of the network is BF16, which no DLA has: give the FP32 file")

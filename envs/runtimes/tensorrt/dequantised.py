@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,13 @@ from envs.graph.editing import rename
 from envs.graph.number_types import QDQ
 from envs.optional import optional_import
 from envs.runtimes.tensorrt.ranges import Calibration
+
+#: Operators that TensorRT fuses with the layer before (developer guide, "Layer Fusion").
+FUSED = frozenset({"BatchNormalization", "Clip", "LeakyRelu", "Relu"})
+#: Operators whose results are numbers of their input.
+SAME = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+#: Operators whose results have no larger magnitude than their input.
+BOUNDED = frozenset({"AveragePool", "GlobalAveragePool", "LeakyRelu", "MaxPool", "Relu"})
 
 Array = npt.NDArray[Any]
 
@@ -57,7 +65,23 @@ def dequantised(model: Any) -> tuple[Any, Calibration]:
     graph.node.extend(kept)
     _restore_outputs(graph, instead, ranges)
     del graph.value_info[:]
-    return result, Calibration("", 0, math.nan, ranges)
+    _spread(graph, ranges)
+    return result, Calibration("", 0, math.nan, ranges, complete=False)
+
+
+def _spread(graph: Any, ranges: dict[str, float]) -> None:
+    """Give ranges to the tensors beside those that have one, where that is right.
+
+    TensorRT fuses an activation with the layer before it, whose own result is then never rounded.
+    """
+    readers = Counter(name for node in graph.node for name in node.input)
+    for node in reversed(graph.node):
+        source = node.input[0] if node.input else ""
+        if node.op_type in FUSED | SAME and readers[source] == 1 and node.output[0] in ranges:
+            ranges.setdefault(source, ranges[node.output[0]])
+    for node in graph.node:
+        if node.op_type in BOUNDED | SAME and node.input[0] in ranges:
+            ranges.setdefault(node.output[0], ranges[node.input[0]])
 
 
 def _constants(graph: Any) -> dict[str, Array]:

@@ -51,6 +51,7 @@ class EnginePlans:
             cache,
         )
         self._runtimes: dict[int | None, Any] = {}
+        self._failed: dict[str, str] = {}
         self.host = self._describe_host()
         self.loaded: dict[tuple[int, int, int], LoadedPlan] = {}
 
@@ -77,6 +78,9 @@ class EnginePlans:
         wanted = identity(network.sha256, spec, self.host, self._options, calibration)
         if (kept := self.cache.load(wanted)) is not None:
             return kept
+        key = self.cache.key(wanted)
+        if key in self._failed:  # the other DLA core runs the same plan
+            raise failed(network, spec, self._failed[key])
         if (reason := self.cache.failure(wanted)) is not None:
             hint = "remembered from an earlier build: remove its .failed.json to try again"
             raise failed(network, spec, f"{reason} ({hint})")
@@ -99,11 +103,13 @@ class EnginePlans:
                 )
         except NetworkError as error:
             if not may_pass(error):
+                self._failed[key] = str(error)
                 self.cache.remember_failure(wanted, str(error))
             raise failed(network, spec, str(error)) from error
         except ConfigurationFailed as error:
             if not may_pass(error):
-                self.cache.remember_failure(wanted, error.failure.reason.split(": ", 1)[-1])
+                self._failed[key] = error.failure.reason.split(": ", 1)[-1]
+                self.cache.remember_failure(wanted, self._failed[key])
             raise
         self.cache.keep(wanted, built.plan, built.notes)
         if built.timings:

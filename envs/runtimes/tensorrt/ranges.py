@@ -39,6 +39,8 @@ class Calibration:
         excluded: names of nodes that stay in floating point.
         floating: names of the tensors that stay in floating point.
         per_channel: True if weights have a scale for each channel.
+        complete: True if every tensor was measured; False for ranges of a quantised file, in which
+            tensors without one stay in floating point.
     """
 
     method: str
@@ -48,6 +50,7 @@ class Calibration:
     excluded: tuple[str, ...] = ()
     floating: tuple[str, ...] = ()
     per_channel: bool = True
+    complete: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as data for JSON."""
@@ -138,7 +141,7 @@ def at_batch_of(model: Any, network: Network) -> Network:
 
 
 def set_ranges(trt: Any, network: Any, calibration: Calibration) -> None:
-    """Give every tensor of an INetworkDefinition a symmetric range, without a calibrator.
+    """Give the tensors of an INetworkDefinition symmetric ranges, without a calibrator.
 
     A constant gets its own range. Another tensor whose name was not measured gets the range of the
     tensor before it. What stays in floating point gets none: TensorRT then computes the layers that
@@ -151,9 +154,15 @@ def set_ranges(trt: Any, network: Any, calibration: Calibration) -> None:
     floating = set(calibration.floating)
     layers = [network.get_layer(position) for position in range(network.num_layers)]
     for position in range(network.num_inputs):
-        _set_range(network.get_input(position), ranges, median)
+        tensor = network.get_input(position)
+        if calibration.complete or tensor.name in ranges:
+            _set_range(tensor, ranges, median)
+        else:
+            floating.add(tensor.name)
     for layer in layers:
-        default = _default(trt, layer, floating, median)
+        constant = layer.type == trt.LayerType.CONSTANT
+        known = calibration.complete or constant
+        default = _default(trt, layer, floating, median) if known else None
         for position in range(layer.num_outputs):
             tensor = layer.get_output(position)
             if tensor is None or tensor.name in floating:

@@ -1,7 +1,7 @@
 """What an engine of the stand-in computes: FP16 or INT8, as a builder was told.
 
 INT8 by ranges: where the inputs and outputs of a convolution or a product have ranges, its inputs
-are rounded to 255 steps of their range, and its weights to 255 steps for each tensor. Everything
+are rounded to 255 steps of their range, and its weights to 255 steps for each channel. Everything
 else is FP32. A network that has types of its own stays as it is.
 """
 
@@ -53,7 +53,7 @@ def _rounded(model: Any, ranges: Mapping[str, float]) -> Any:
         if node.op_type in PRODUCTS and {*activations, *node.output} <= ranges.keys():
             for position, name in enumerate(node.input[:2]):
                 if name in weights:
-                    _round_weight(onnx, weights[name])
+                    _round_weight(onnx, node, weights[name])
                     continue
                 rounded = f"{name}/rounded"
                 if rounded not in made:
@@ -80,8 +80,12 @@ def _rounded(model: Any, ranges: Mapping[str, float]) -> Any:
     return result
 
 
-def _round_weight(onnx: Any, tensor: Any) -> None:
+def _round_weight(onnx: Any, node: Any, tensor: Any) -> None:
     values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
-    step = max(float(np.abs(values).max(initial=0.0)), 1e-12) / 127
+    axis = {"Conv": 0, "ConvTranspose": 1}.get(node.op_type, values.ndim - 1)
+    if any(each.name == "transB" and each.i for each in node.attribute):
+        axis = 0
+    others = tuple(each for each in range(values.ndim) if each != axis)
+    step = np.maximum(np.abs(values).max(axis=others, keepdims=True), 1e-12) / 127
     rounded = (np.rint(values / step) * step).astype(np.float32)
     tensor.CopyFrom(onnx.numpy_helper.from_array(rounded, tensor.name))

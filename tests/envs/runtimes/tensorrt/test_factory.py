@@ -87,6 +87,7 @@ def test_a_failed_build_masks_its_choice_until_it_is_forgotten(world: World) -> 
     assert set(impossible) == {(0, accelerator) for accelerator in range(4)}
     assert isinstance(impossible[0, CUDA], NetworkError)
     assert "no implementation" in str(impossible[0, DLA0])
+    assert str(impossible[0, DLA1]) == str(impossible[0, DLA0]), "one reason for the same plan"
     build.fail_build = ""
     builds = world.builds
     factory = world.again()

@@ -129,6 +129,39 @@ def test_ranges_and_weights_of_a_quantised_file_are_read_off_it() -> None:
     assert kernel.ravel().tolist() == [1.5, -8.0]
 
 
+def test_what_has_no_range_in_a_quantised_file_stays_in_floating_point(tmp_path: Path) -> None:
+    """The output is a hundred times as large as the input; the input's range would cut it off."""
+    nodes = [
+        NODE("QuantizeLinear", ["x", "step", "zero"], ["q"]),
+        NODE("DequantizeLinear", ["q", "step", "zero"], ["d"]),
+        NODE("Conv", ["d", "w"], ["c"]),
+        NODE("Relu", ["c"], ["r"]),
+        NODE("QuantizeLinear", ["r", "wide", "zero"], ["rq"]),
+        NODE("DequantizeLinear", ["rq", "wide", "zero"], ["rd"]),
+        NODE("Conv", ["rd", "v"], ["y"]),
+    ]
+    weights = {
+        "step": np.float32(0.04),
+        "wide": np.float32(0.1),
+        "zero": np.int8(0),
+        "w": values(4, 4, 1, 1),
+        "v": 100 * values(4, 4, 1, 1),
+    }
+    path = tmp_path / "qdq.onnx"
+    onnx.save(tail(nodes, weights, (4, 5, 5)), path)
+    world = World((path, read_network(path)), tmp_path / "c", accelerators=("dla0",), batches=(2,))
+    engine, images = world.engine(0, 2), values(2, 4, 5, 5)
+    tensors = {
+        tensor.name: tensor.dynamic_range and tensor.dynamic_range[1]
+        for layer in world.module.world.networks[-1]._layers
+        for tensor in (*layer._inputs, *layer._outputs)
+        if tensor is not None
+    }
+    assert tensors == pytest.approx({"x": 5.08, "c": 12.7, "r": 12.7, "y": None})
+    expected, found = run(onnx.load(str(path)), images)[0], served(engine, images)
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.999
+
+
 def test_a_file_that_computes_in_integers_is_refused_with_the_operator(
     small: tuple[Path, Network],
 ) -> None:
@@ -147,10 +180,15 @@ def test_a_file_in_half_precision_is_built_as_it_is(
     network = read_network(path)
     assert network.float_type == "float16"
     world = World(
-        (path, network), tmp_path / "engines", version, (4,), accelerators=("cuda", "tensor")
+        (path, network),
+        tmp_path / "engines",
+        version,
+        (4,),
+        accelerators=("cuda", "tensor", "dla0"),
     )
     impossible = world.factory.prepare()
-    assert set(impossible) == {(0, CUDA)}
+    assert set(impossible) == {(0, CUDA), (0, DLA0)}
+    assert "the file is FP16, of which no INT8 engine is made here" in str(impossible[0, DLA0])
     assert "a part of the network is FP16" in str(impossible[0, CUDA])
     images = values(4, 3, 64, 64).astype(np.float16)
     expected = run(onnx.load(str(path)), images)[0]
