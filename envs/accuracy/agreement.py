@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,10 @@ from envs.arrays import FloatArray
 from envs.spec import CLASSES, COSINE, Agreement
 
 Outputs = Sequence[npt.NDArray[Any]]
+Pair = tuple[FloatArray, FloatArray]
+
+#: Numbers that are compared at once.
+BLOCK = 1 << 22
 
 #: Channels of an output whose magnitudes are further apart are compared in two parts: boxes in
 #: pixels beside scores would hide scores that were lost. One INT8 scale leaves the smaller ones
@@ -59,14 +63,19 @@ def apart(output: npt.NDArray[Any]) -> list[tuple[Any, ...]]:
     """Return the index of an output, or of its large and its small channels.
 
     Only outputs [N, channels, places] and [N, places, channels] of floating-point numbers have
-    channels here; the shorter axis holds them.
+    channels here; the shorter axis holds them. Probabilities are never apart: those of classes that
+    the samples do not have are small, and no answer depends on them.
     """
     if output.ndim != 3 or output.dtype.kind != "f" or not output.size:
         return [(...,)]
     axis = 1 if output.shape[1] <= output.shape[2] else 2
-    sizes = np.abs(np.nan_to_num(output.astype(np.float32))).max(axis=(0, 3 - axis))
+    ends = [
+        np.abs(np.nan_to_num(end(output, axis=(0, 3 - axis))))
+        for end in (np.fmin.reduce, np.fmax.reduce)
+    ]
+    sizes = np.maximum(*ends).astype(np.float64)
     large = sizes > sizes.max() / APART
-    if large.all() or not sizes[~large].any():
+    if sizes.max() <= APART or large.all() or not sizes[~large].any():
         return [(...,)]
     before = (slice(None),) * axis
     return [(*before, np.flatnonzero(large)), (*before, np.flatnonzero(~large))]
@@ -102,9 +111,20 @@ def _similarity(reference: npt.NDArray[Any], answers: npt.NDArray[Any]) -> float
         return 1.0
     if reference.dtype.kind in "iub":
         return float(np.mean(reference == answers))
-    first, second = _rows(reference), _rows(answers)
-    if first.shape[1] == 1:
-        first, second = first.T, second.T
+    if math.prod(reference.shape[1:]) == 1:
+        return float(_cosines(_rows(reference).T, _rows(answers).T).mean())
+    return float(np.concatenate([_cosines(*each) for each in _blocks(reference, answers)]).mean())
+
+
+def _blocks(reference: npt.NDArray[Any], answers: npt.NDArray[Any]) -> Iterator[Pair]:
+    """Yield both as [n, numbers] for some samples at a time, so that copies stay small."""
+    count = max(1, BLOCK // math.prod(reference.shape[1:]))
+    for start in range(0, len(reference), count):
+        yield _rows(reference[start : start + count]), _rows(answers[start : start + count])
+
+
+def _cosines(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Return the cosine similarity of each row, from 0 on; 0 for what is not finite."""
     # NaN and infinity in both, at the same place, are the same answer.
     same = (first == second) | (np.isnan(first) & np.isnan(second))
     first, second = (np.where(same & ~np.isfinite(each), 0.0, each) for each in (first, second))
@@ -112,18 +132,19 @@ def _similarity(reference: npt.NDArray[Any], answers: npt.NDArray[Any]) -> float
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
         cosines = np.where(equal, 1.0, (first * second).sum(axis=1) / norms)
-    return float(np.clip(np.nan_to_num(cosines, nan=0.0), 0.0, 1.0).mean())
+    return np.clip(np.nan_to_num(cosines, nan=0.0), 0.0, 1.0)
 
 
 def _snr_db(reference: npt.NDArray[Any], answers: npt.NDArray[Any]) -> float:
     """Return the signal-to-noise ratio in decibels: infinite for equal answers, -inf for NaN."""
     if reference.shape != answers.shape:
         return -math.inf
-    first, second = _rows(reference), _rows(answers)
-    known = np.isfinite(first)
-    with np.errstate(invalid="ignore"):
-        noise = float(((second - first)[known] ** 2).sum())
-    signal = float((first[known] ** 2).sum())
+    noise = signal = 0.0
+    for first, second in _blocks(reference, answers) if reference.size else ():
+        known = np.isfinite(first)
+        with np.errstate(invalid="ignore", over="ignore"):
+            noise += float(((second - first)[known] ** 2).sum())
+        signal += float((first[known] ** 2).sum())
     if not math.isfinite(noise):
         return -math.inf
     if noise == 0:

@@ -14,7 +14,7 @@ import numpy as np
 from envs.accuracy.agreement import agreement
 from envs.accuracy.batching import batched
 from envs.accuracy.quantization import SAID_MACS
-from envs.accuracy.reference import Array, answers_of, session_of
+from envs.accuracy.reference import Array, answers_of, compared, session_of
 from envs.accuracy.samples import Samples, invented, positive
 from envs.errors import NetworkError
 from envs.spec import Agreement, Network
@@ -81,7 +81,8 @@ def examine(path: Path, network: Network, samples: Samples | None) -> Examined:
         return Examined(path, network, reason, None, _invented(network, session), session)
     calibrating, judging = samples.split()
     most = max(FEWEST_JUDGING, int(JUDGED_MACS / max(network.macs, 1)))
-    return Examined(path, network, reason, calibrating, judging.take(slice(most)), session)
+    judging = compared(network, judging.take(slice(most)))
+    return Examined(path, network, reason, calibrating, judging, session)
 
 
 def _invented(network: Network, session: Any) -> Samples:

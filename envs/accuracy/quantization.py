@@ -16,7 +16,7 @@ from envs.accuracy.agreement import agreement, apart
 from envs.accuracy.calibration import METHODS, Limits, ranges_of
 from envs.accuracy.preparation import prepare
 from envs.accuracy.quantizer import floating, quantised, without_range
-from envs.accuracy.reference import Array, answers_of, session_of
+from envs.accuracy.reference import Array, answers_of, compared, session_of
 from envs.accuracy.samples import Samples, invented, positive
 from envs.errors import NetworkError
 from envs.graph.cost import MULTIPLYING, RECURRENT
@@ -115,7 +115,7 @@ def int8_copy(model: Any, network: Network, samples: Samples, scheme: Scheme) ->
     with tempfile.TemporaryDirectory(prefix="orin-tuner-") as folder:
         graph = prepare(model, network, Path(folder))
         session = session_of(graph.path, network.name)
-        expected = answers_of(session, network, samples)
+        expected = answers_of(session, network, compared(network, samples))
         _demand_finite(expected, network, samples)
         try:
             return _best(graph.path, network, samples, scheme, expected, graph.per_channel)
@@ -176,6 +176,7 @@ def _best(
 ) -> Int8Copy:
     methods = INVENTED_METHODS if samples.synthetic else tuple(METHODS)
     limits = ranges_of(prepared, network, samples, methods)
+    samples = compared(network, samples)
     found: list[Int8Copy] = []
     errors: list[str] = []
     for excluded in _kept_float(prepared, any(len(apart(each)) > 1 for each in expected)):

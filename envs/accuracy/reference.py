@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,12 @@ from envs.accuracy.samples import Samples
 from envs.errors import NetworkError, one_line
 from envs.optional import optional_import
 from envs.spec import Network, available_cores
+
+#: The outputs of all samples that are compared fill at most this much memory.
+OUTPUT_BYTES = 1 << 28
+
+#: At least so many samples are compared, however large the outputs are.
+FEWEST = 16
 
 Array = npt.NDArray[Any]
 
@@ -63,6 +70,12 @@ def reason_of(error: BaseException) -> str:
     text = re.sub(r"^Load model from .*? failed:", "", text)
     text = re.sub(r"\S*\.(cc|h):\d+ .*?\) (?=[A-Z][a-z])", "", text)
     return text[:200].strip()
+
+
+def compared(network: Network, samples: Samples) -> Samples:
+    """Return the first of the samples, as many as have outputs that fit into `OUTPUT_BYTES`."""
+    row_bytes = 4 * sum(math.prod(spec.shape) for spec in network.outputs if not spec.shared)
+    return samples.take(slice(max(FEWEST, OUTPUT_BYTES // max(row_bytes, 1))))
 
 
 def answers_of(session: Any, network: Network, samples: Samples) -> list[Array]:

@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from envs.accuracy.agreement import agreement, apart
 from envs.spec import CLASSES, COSINE
+from tests.security.attacks import little_memory
 
 NAN, INF = math.nan, math.inf
 
@@ -154,6 +155,36 @@ def test_scores_that_were_lost_are_not_hidden_by_boxes(turned: bool) -> None:
 )
 def test_other_outputs_are_one_part(output: Any) -> None:
     assert apart(output) == [(...,)]
+
+
+def test_rare_classes_are_not_compared_on_their_own() -> None:
+    """Of 30 classes of each place the samples have three; no answer depends on the others."""
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((4, 40, 30)) + np.where(np.arange(30) < 3, 12, 0)
+    first = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    second = np.round(first * 255) / 255  # one step of eight bits is more than they have
+    pair = first.astype(np.float32), second.astype(np.float32)
+    assert apart(pair[0]) == [(...,)]
+    assert agreement([pair[0]], [pair[1]], 4).value > 0.999
+
+
+def test_large_outputs_are_compared_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    first = rng.standard_normal((7, 5, 6)).astype(np.float32)
+    second = first + 0.1 * rng.standard_normal((7, 5, 6)).astype(np.float32)
+    first[2, 1, 1] = np.nan
+    whole = agreement([first], [second], 7)
+    for block in (1, 30, 70, 1000):
+        monkeypatch.setattr("envs.accuracy.agreement.BLOCK", block)
+        pieces = agreement([first], [second], 7)
+        assert pieces.value == pytest.approx(whole.value)
+        assert pieces.snr_db == pytest.approx(whole.snr_db)
+
+
+def test_many_answers_take_little_more_memory() -> None:
+    outputs = np.ones((64, 1 << 20), np.float32)
+    with little_memory(600):
+        assert agreement([outputs, outputs], [outputs, outputs], 64).value == 1
 
 
 @pytest.mark.parametrize("noise", [1.0, 0.1, 0.01])

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from envs.accuracy.judging import examine
+from envs.accuracy.quantization import PROCESSOR, int8_copy
 from envs.accuracy.samples import Samples
 from envs.errors import NetworkError
 from tests.envs.accuracy.graphs import convolution, given, model, node, random, saved
@@ -184,6 +185,20 @@ def test_samples_are_split(tmp_path: Path) -> None:
     assert examined.calibrating is not None
     assert (len(examined.calibrating), len(examined.judging)) == (50, 50)
     assert not examined.judging.synthetic
+
+
+def test_fewer_samples_judge_where_outputs_are_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, network = saved(tmp_path, convolution())
+    monkeypatch.setattr("envs.accuracy.reference.OUTPUT_BYTES", 20 * 20)  # a row has 5 numbers
+    examined = examine(path, network, given(x=random(100, 3, 8, 8)))
+    assert examined.calibrating is not None
+    assert (len(examined.calibrating), len(examined.judging)) == (50, 20)
+    copy = int8_copy(onnx.load(str(path)), network, examined.calibrating, PROCESSOR)
+    assert copy.agreement.samples == 20
+    monkeypatch.setattr("envs.accuracy.reference.OUTPUT_BYTES", 1)
+    assert len(examine(path, network, given(x=random(100, 3, 8, 8))).judging) == 16
 
 
 @pytest.mark.parametrize(
