@@ -132,7 +132,7 @@ def _cosines(first: FloatArray, second: FloatArray) -> FloatArray:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
         cosines = np.where(equal, 1.0, (first * second).sum(axis=1) / norms)
-    return np.clip(np.nan_to_num(cosines, nan=0.0), 0.0, 1.0)
+    return np.asarray(np.clip(np.nan_to_num(cosines, nan=0.0), 0.0, 1.0))
 
 
 def _snr_db(reference: npt.NDArray[Any], answers: npt.NDArray[Any]) -> float:

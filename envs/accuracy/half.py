@@ -53,11 +53,12 @@ def to_fp16(model: Any, ends: bool = False) -> Any:
         NetworkError: the graph has control flow, whose subgraphs would need the same.
     """
     onnx = optional_import("onnx", "networks")
-    if len(list(every_graph(model))) > 1:
-        raise NetworkError(
-            "a graph with control flow or local functions has no FP16 copy here: export it without"
-        )
-    result = copy.deepcopy(model)
+    if model.functions:
+        result = optional_import("onnx.inliner", "networks").inline_local_functions(model)
+    else:
+        result = copy.deepcopy(model)
+    if len(list(every_graph(result))) > 1:
+        raise NetworkError("a graph with control flow has no FP16 copy here: export it without")
     float32, float16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
     kept = {
         node.input[position]

@@ -148,3 +148,21 @@ def test_control_flow_is_refused() -> None:
     )
     with pytest.raises(NetworkError, match="control flow"):
         to_fp16(model)
+
+
+def test_local_functions_are_inlined() -> None:
+    body = onnx.helper.make_function(
+        "local",
+        "Double",
+        ["a"],
+        ["b"],
+        [NODE("Add", ["a", "a"], ["b"])],
+        [onnx.helper.make_opsetid("", 17)],
+    )
+    model = tail([NODE("Double", ["c"], ["y"], domain="local")], {}, (4, 5, 5))
+    model.functions.append(body)
+    model.opset_import.append(onnx.helper.make_opsetid("local", 1))
+    made = to_fp16(model)
+    assert not made.functions
+    assert "Add" in {node.op_type for node in made.graph.node}
+    assert model.functions
