@@ -87,7 +87,7 @@ def scenes() -> Data:
     The labels [n, 5] are the class (square, disc, triangle), and the centre and size [pixels].
     """
     rng = np.random.default_rng(2)
-    count = 3200
+    count = 2600
     kinds = rng.integers(0, SCENE_CLASSES, count)
     width, height = rng.uniform(8, 16, (2, count))
     x = rng.uniform(width / 2, SCENE_PIXELS - width / 2)
@@ -105,4 +105,4 @@ def scenes() -> Data:
     bright = rng.uniform(0.5, 0.9, (count, 1, 1))
     pictures = np.clip(inside * bright + rng.normal(0.1, 0.05, inside.shape), 0, 1)
     labels = np.stack([kinds, x, y, width, height], axis=1).astype(np.float32)
-    return parted(pictures[:, None].astype(np.float32), labels, 2200, 400)
+    return parted(pictures[:, None].astype(np.float32), labels, 1600, 400)

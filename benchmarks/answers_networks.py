@@ -106,7 +106,7 @@ class Detector(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            *_block(1, 8), *_block(8, 16, 2), *_block(16, 32, 2), *_block(32, 32)
+            *_block(1, 16, 2), *_block(16, 32, 2), *_block(32, 32), *_block(32, 32)
         )
         self.head = nn.Conv2d(32, 4 + SCENE_CLASSES, 1)
         places = torch.arange(GRID) * STRIDE + STRIDE / 2
@@ -314,7 +314,7 @@ def _signals(folder: Path) -> Trained:
 
 def _detector(folder: Path) -> Trained:
     data, network = scenes(), Detector()
-    _train(network, data.train, _box_loss, 14)
+    _train(network, data.train, _box_loss, 8)
     path = folder / "detector.onnx"
     convention = "pictures 0..1, one output [n, 7, 64] of boxes and scores"
     found = Trained("detector", convention, path, data.samples, data.test, right_box)

@@ -266,6 +266,7 @@ def killed(name: str, number: int, folder: Path, period_s: float) -> Result:
             "4",
             "--max-instances",
             "2",
+            "--allow-uncalibrated",
         ),
     ]
     first = subprocess.Popen([*command, "--journal", str(folder / "first.jsonl")])
