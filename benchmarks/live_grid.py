@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
-from benchmarks.setup import add_bundle_option, network_files
+from benchmarks.setup import add_bundle_option, invented_samples, network_files
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem import Problem
 from envs.runtimes.protocol import Runtime, try_configuration
@@ -154,10 +155,15 @@ def main() -> int:
     figures: list[Figure] = []
     rows = []
     for path in network_files(given.networks):
-        # Speed is measured, and these networks have no training: their answers do not matter.
-        with open_device(
-            path, max_instances=given.instances, batches=given.batches, allow_uncalibrated=True
-        ) as device:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            open_device(
+                path,
+                max_instances=given.instances,
+                batches=given.batches,
+                **invented_samples(path, Path(folder)),
+            ) as device,
+        ):
             name = device.space.workload.names[0]
             count, found = answers_of(device, name, given)
         figures += figures_of(name, count, found, given.measurements)

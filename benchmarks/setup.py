@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from benchmarks.figures import ROOT
+from envs.accuracy.samples import invented
 from envs.catalog.architectures import write
+from envs.graph.reading import read_network
 from envs.problems.draw_options import DrawOptions
 from envs.problems.simulated_world import SimulatedWorld
 from tuner.console import progress_bar
@@ -27,6 +32,17 @@ def network_file(name: str) -> Path:
 def network_files(names: list[str]) -> list[Path]:
     """Return an ONNX file for each name: a path of the user's own, or an architecture's name."""
     return [Path(name) if Path(name).suffix else network_file(name) for name in names]
+
+
+def invented_samples(path: Path, folder: Path) -> dict[str, Any]:
+    """Return options of `open_device` for a network without training, whose answers do not matter.
+
+    INT8 is calibrated on invented samples, which are written into `folder`. No agreement is asked
+    for, so that INT8 may serve beside FP32, as it does where its answers agree.
+    """
+    file = folder / f"{path.stem}.npz"
+    np.savez(file, **invented(read_network(path), 4).arrays)
+    return {"samples": [str(file)], "min_agreement": 0.0}
 
 
 def add_bundle_option(arguments: argparse.ArgumentParser) -> None:

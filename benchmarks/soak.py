@@ -26,7 +26,7 @@ import numpy as np
 import onnx
 
 from benchmarks.figures import Figure, figure, parser, report
-from benchmarks.setup import add_bundle_option
+from benchmarks.setup import add_bundle_option, invented_samples
 from benchmarks.soak_phases import PLACES, Grid, Phase, measured
 from envs.catalog.architectures import build
 from envs.errors import BundleError
@@ -110,13 +110,12 @@ def served_phases(given: argparse.Namespace, folder: Path) -> list[Phase]:
     # A period takes warm-up and change as well as its window.
     periods = max(12, round(60 * given.minutes / len(PLACES) / (1.2 * given.period_s)))
     serving = ServingOptions(timeout_s=30.0)
-    # The network has no training: its answers do not matter.
     with open_device(
         folder / "small.onnx",
         max_instances=2,
         batches=[1, 2, 4],
         serving=serving,
-        allow_uncalibrated=True,
+        **invented_samples(folder / "small.onnx", folder),
     ) as device:
         grid = Grid(device, given.period_s, given.windows)
         journal = Journal(given.journal or folder / "journal")

@@ -28,7 +28,7 @@ def test_a_users_program_is_served_across_reconfigurations(small_onnx: Path, cac
     lines = result.stdout.splitlines()
     assert [line.split(" (")[0] for line in lines] == [
         "small: cpu_fp32 1x1",
-        "small: cpu_fp32 1x4 + cpu_int8 1x4",
+        "small: cpu_int8 1x4",
         "small: cpu_int8 2x4",
     ]
     assert all("classes [" in line for line in lines)
