@@ -179,8 +179,9 @@ def _best(
     samples = compared(network, samples)
     found: list[Int8Copy] = []
     errors: list[str] = []
+    tried = list(limits)
     for excluded in _kept_float(prepared, any(len(apart(each)) > 1 for each in expected)):
-        for method in limits:
+        for method in tried:
             try:
                 kept = [*excluded, *without_range(prepared, limits[method])]
                 made = quantised(prepared, limits[method], scheme, per_channel, kept)
@@ -210,10 +211,16 @@ def _best(
             samples.synthetic or max(each.agreement.value for each in found) >= GOOD_ENOUGH
         ):
             break
+        if found:  # each try takes seconds where a graph has a thousand nodes
+            tried = [_best_of(found).method]
     if not found:
         raise NetworkError(
             f"{network.name} cannot be quantised ({errors[0]}): serve it in FP32 or FP16"
         )
+    return _best_of(found)
+
+
+def _best_of(found: Sequence[Int8Copy]) -> Int8Copy:
     best = max((each.agreement for each in found), key=lambda each: each.value)
     least = best.value - (_noise(best.value, best.samples) if best.quantity == CLASSES else 0)
     level = [each for each in found if each.agreement.value >= least]

@@ -78,9 +78,10 @@ def folded(model: Any) -> Any:
     result = type(model)()
     result.CopyFrom(model)
     for _ in range(MAX_NESTED_BRANCHES):
-        _replace(result.graph, _constants(result))
+        _replace(result.graph, _conditions(result))
         if not inline_branches(result.graph):
             break
+    _replace(result.graph, _constants(_without_weights(result)))
     remove_unused(result.graph)
     return result
 
@@ -126,12 +127,28 @@ def remove_unused(graph: Any) -> None:
     graph.initializer.extend(weights)
 
 
-def _constants(model: Any) -> dict[str, Any]:
-    """Return the TensorProtos by name that ONNX Runtime makes of the results of nodes."""
+def _conditions(model: Any) -> dict[str, Any]:
+    """Return the TensorProtos by name that the conditions of branches are, where they are constant.
+
+    ONNX Runtime is given nothing else: where it knows a condition it takes the branch itself, and
+    some versions crash over that (1.31.1 over that of silero-vad 6).
+    """
     results = {name for node in model.graph.node for name in node.output if name}
     conditions = [node.input[0] for node in model.graph.node if node.op_type == "If"]
-    # ONNX Runtime keeps what it calculated for a condition only if it is an output.
-    asked = _with_outputs(_without_weights(model), conditions)
+    if results.isdisjoint(conditions):
+        return {}
+    lean = _without_weights(model)
+    del lean.graph.output[:]
+    asked = _with_outputs(lean, [name for name in conditions if name in results])
+    nodes = needed_nodes(asked.graph)
+    del asked.graph.node[:]
+    asked.graph.node.extend(nodes)
+    return _constants(asked)
+
+
+def _constants(asked: Any) -> dict[str, Any]:
+    """Return the TensorProtos by name that ONNX Runtime makes of the results of nodes."""
+    results = {name for node in asked.graph.node for name in node.output if name}
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "folded.onnx"
         _loaded(asked, target)
