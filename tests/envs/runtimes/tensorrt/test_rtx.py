@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -12,11 +13,16 @@ from envs.accuracy.half import to_fp16
 from envs.catalog.architectures import build as architecture
 from envs.graph.reading import read_network
 from envs.runtimes.tensorrt.build import build
+from envs.runtimes.tensorrt.dequantised import dequantised
 from envs.runtimes.tensorrt.graph import for_dla
-from envs.runtimes.tensorrt.ranges import calibrate, quantize
-from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
+from envs.runtimes.tensorrt.ranges import calibrate, largest_constant, quantize
+from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec, spec_of
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import ConfigurationFailed, FailureKind, Kind, Network
+from tests.envs.runtimes.tensorrt.test_calibrations import detector, given
+from tests.envs.runtimes.tensorrt.test_graph import NODE, tail, values
+from tests.envs.runtimes.tensorrt.test_own_types import with_anchors
+from tests.envs.runtimes.tensorrt.worlds import at
 from tests.standins.tensorrt.names import NAMES
 
 
@@ -142,3 +148,49 @@ def test_a_damaged_plan_is_none_and_not_a_crash(bindings: Bindings) -> None:
     except Exception as error:
         pytest.skip(f"no runtime without a driver: {error}")
     assert runtime.deserialize_cuda_engine(b"no plan at all" * 100) is None
+
+
+def test_a_constant_layer_shows_its_weights(bindings: Bindings, tmp_path: Path) -> None:
+    """Layers are given as ILayer, which has no weights: the class has to be assigned."""
+    nodes = [NODE("Conv", ["x", "w"], ["c"]), NODE("Add", ["c", "large"], ["y"])]
+    weights = {"w": values(4, 4, 1, 1), "large": np.full((4, 1, 1), -5000, np.float32)}
+    path = tmp_path / "constant.onnx"
+    onnx.save(tail(nodes, weights, (4, 5, 5)), path)
+    network = bindings.network(bindings.builder())
+    parser = bindings.parser(network)
+    assert bindings.parse(parser, str(path)) == []
+    layers = [network.get_layer(position) for position in range(network.num_layers)]
+    (constant,) = [each for each in layers if each.type == bindings.trt.LayerType.CONSTANT]
+    assert largest_constant(bindings.trt, constant) == 5000
+
+
+def test_a_quantised_file_builds_as_it_is_and_without_its_nodes_parses(
+    bindings: Bindings, resnet: tuple[Path, Network], tmp_path: Path
+) -> None:
+    model = onnx.load(str(resnet[0]))
+    int8 = quantize(model, resnet[1], calibrate(model, resnet[1], 1))
+    path = tmp_path / "quantised.onnx"
+    onnx.save(int8, path)
+    network = read_network(path)
+    spec = spec_of(at("tensor"), network, 2, BuildOptions(), static=False)
+    built = build(bindings, path, network, spec, BuildOptions())
+    assert built.notes["changes"] == []
+    assert len(built.plan) < 0.5 * resnet[1].weight_bytes
+    plain, calibration = dequantised(int8)
+    onnx.save(for_dla(plain, 2).model, path)
+    parsed = bindings.network(bindings.builder())
+    parser = bindings.parser(parsed)
+    assert bindings.parse(parser, str(path)) == []
+    layers = [parsed.get_layer(position) for position in range(parsed.num_layers)]
+    names = {layer.get_output(0).name for layer in layers}
+    assert len(names - calibration.ranges.keys()) <= 2, "the names of tensors are those of the file"
+
+
+@pytest.mark.parametrize("made", [detector, with_anchors])
+def test_graphs_with_ends_in_floating_point_and_constant_outputs_build_in_int8(
+    bindings: Bindings, tmp_path: Path, made: Any
+) -> None:
+    path, network = made(tmp_path)
+    calibration = calibrate(onnx.load(str(path)), network, given(network, 16))
+    spec = EngineSpec(Kind.TENSOR_CORES, "int8", 2, False)
+    assert build(bindings, path, network, spec, BuildOptions(), calibration).plan
