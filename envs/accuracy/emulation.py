@@ -67,10 +67,12 @@ def emulated(
 def _kept(path: Path) -> Agreement | None:
     try:
         data: dict[str, Any] = parse_json(read_small(path))
-        if data["snr_db"] is None:
-            data["snr_db"] = math.inf
         value, samples = data["value"], data["samples"]
         if type(value) not in (int, float) or not 0 <= value <= 1 or type(samples) is not int:
+            return None
+        if data["snr_db"] is None:  # JSON has no infinity
+            data["snr_db"] = math.inf if value == 1 else -math.inf
+        if not isinstance(data["snr_db"], (int, float)):
             return None
         return Agreement(**data)
     except (OSError, ValueError, KeyError, TypeError):

@@ -292,7 +292,7 @@ def test_agreement_of_a_simulated_board_is_kept(
     digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = BOARD | {"samples": [str(digits.samples)], "cache": str(tmp_path)}
-    options |= {"accelerators": ["cuda", "tensor", "dla0"], "precisions": ["fp32", "int8"]}
+    options |= {"accelerators": ["cuda", "tensor"], "precisions": ["fp32", "int8"]}
 
     def found() -> dict[tuple[int, int], Any]:
         with open_device(digits.path, **options) as device:
@@ -304,11 +304,10 @@ def test_agreement_of_a_simulated_board_is_kept(
     files = sorted(tmp_path.glob("agreement-*.json"))
     contents = [path.read_bytes() for path in files]
     assert files
-    for damaged in (b"", b"{", b"[]", b"{}", b'{"value": "x", "snr_db": 1}', b"\xff"):
-        for path in files:
-            path.write_bytes(damaged)
-        assert found() == first
-        assert [path.read_bytes() for path in files] == contents
+    for path in files:
+        path.write_bytes(path.read_bytes()[:30])
+    assert found() == first
+    assert [path.read_bytes() for path in files] == contents
 
     def never(*arguments: object) -> None:
         raise AssertionError("it was kept")
@@ -317,17 +316,27 @@ def test_agreement_of_a_simulated_board_is_kept(
     assert found() == first
 
 
-@pytest.mark.parametrize("value", ['"0.5"', "7", "-1", "NaN", "true"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"[]", b"{}", b"null", b"\xff"),
+        *(b'{"value": %s, "snr_db": 9, "samples": 5}' % v for v in (b'"0.5"', b"7", b"-1", b"NaN")),
+        b'{"value": true, "snr_db": 9, "samples": 5}',
+        b'{"value": 0.5, "snr_db": 9, "samples": "many"}',
+        b'{"value": 0.5, "snr_db": "9", "samples": 5}',
+        b'{"value": 0.5, "snr_db": 9, "samples": 5, "more": 1}',
+        b'{"value": 0.5}',
+    ],
+)
 def test_a_kept_agreement_that_is_no_agreement_is_found_again(
-    digits: Digits, tmp_path: Path, value: str
+    digits: Digits, tmp_path: Path, content: bytes
 ) -> None:
     options = BOARD | {"samples": [str(digits.samples)], "cache": str(tmp_path)}
     options |= {"accelerators": ["tensor"], "precisions": ["fp16"]}
     with open_device(digits.path, **options) as device:
         first = dict(device.agreements)
     (path,) = tmp_path.glob("agreement-*.json")
-    data = json.loads(path.read_text())
-    path.write_text(json.dumps(data | {"value": json.loads(value)}))
+    path.write_bytes(content)
     with open_device(digits.path, **options) as device:
         assert dict(device.agreements) == first
 
@@ -379,18 +388,16 @@ def test_optimize_takes_samples(digits: Digits) -> None:
     answer = tuner.optimize(
         digits.path,
         samples=[str(digits.samples)],
+        accelerators=["cpu_int8"],
         p99_ms=1000,
         measurements=3,
-        window_s=0.05,
+        window_s=0.2,
         **QUICK,
     )
-    assert answer.limits_kept
     data = answer.to_dict()
     assert data["agreement"][0] >= 0.99
-    assert data["agreement_samples"][0] in (0, 512)
-    assert {used: each["samples"] for used, each in data["agreements"]["digits"].items()}[
-        "cpu_int8"
-    ] == 512
+    assert data["agreement_samples"] == [512]
+    assert data["agreements"]["digits"]["cpu_int8"]["samples"] == 512
 
 
 def test_every_runtime_judges_by_the_same_samples(digits: Digits) -> None:
