@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from envs.accuracy.half import to_fp16
 from envs.accuracy.judging import Examined, Judge
 from envs.accuracy.quantization import TENSORRT, int8_copy
 from envs.accuracy.reference import answers_of, session_of
+from envs.accuracy.rounding import rounded_to_fp16
 from envs.errors import StorageError
 from envs.files import parse_json, read_small, write_text
 from envs.graph.onnx_file import read_whole
@@ -22,7 +22,7 @@ from envs.spec import Agreement
 logger = logging.getLogger(__name__)
 
 #: Part of the key of what is kept: another one wherever agreement is computed otherwise.
-FORMAT = 1
+FORMAT = 2
 
 
 def emulated(
@@ -52,7 +52,7 @@ def emulated(
         return kept
     model = read_whole(examined.path)
     if precision == "fp16":
-        made, method, count = to_fp16(model), "", 0
+        made, method, count = rounded_to_fp16(model), "", 0
     else:
         assert samples is not None, "INT8 without samples is not judged"
         copy = int8_copy(model, network, samples, TENSORRT)
