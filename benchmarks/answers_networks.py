@@ -314,7 +314,7 @@ def _signals(folder: Path) -> Trained:
 
 def _detector(folder: Path) -> Trained:
     data, network = scenes(), Detector()
-    _train(network, data.train, _box_loss, 8)
+    _train(network, data.train, _box_loss, 14)
     path = folder / "detector.onnx"
     convention = "pictures 0..1, one output [n, 7, 64] of boxes and scores"
     found = Trained("detector", convention, path, data.samples, data.test, right_box)
