@@ -73,7 +73,7 @@ def examine(path: Path, network: Network, samples: Samples | None) -> Examined:
                 f"{path} has the input {spec.name!r} of bfloat16, of which ONNX Runtime takes no"
                 " arrays from Python: export it with inputs of float32 or float16"
             )
-    session = session_of(path, str(path))
+    session = session_of(path, str(path), halves=network.float_type != "float32")
     reason = batched(path, network, session, samples)
     if reason:
         network = replace(network, fixed_batch=1)

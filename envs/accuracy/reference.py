@@ -28,13 +28,14 @@ Array = npt.NDArray[Any]
 ROWS = 8
 
 
-def session_of(source: Path | bytes, name: str, plain: bool = False) -> Any:
+def session_of(source: Path | bytes, name: str, plain: bool = False, halves: bool = False) -> Any:
     """Return a session of ONNX Runtime on this processor.
 
     Args:
         source: an ONNX file, or a serialised model without external data.
         name: the file's name in errors.
         plain: True to run every node as it stands, without fusing.
+        halves: True if the file is FP16 or BF16.
 
     Raises:
         NetworkError: ONNX Runtime cannot load it; the message has its reason.
@@ -45,10 +46,8 @@ def session_of(source: Path | bytes, name: str, plain: bool = False) -> Any:
     options.intra_op_num_threads = available_cores()
     options.log_severity_level = 4
     levels = ort.GraphOptimizationLevel
-    if isinstance(source, bytes):
-        # Copies in FP16 of some networks (attention with a free batch) end the process while
-        # onnxruntime 1.31.1 changes their layout, which is the level above this one.
-        options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
+    if halves or isinstance(source, bytes):
+        options.graph_optimization_level = level_for_halves(ort)
     if plain:
         options.graph_optimization_level = levels.ORT_DISABLE_ALL
     try:
@@ -62,6 +61,15 @@ def session_of(source: Path | bytes, name: str, plain: bool = False) -> Any:
             f"ONNX Runtime {ort.__version__} cannot load {name} ({reason_of(error)}):"
             " export it for this version, or install a newer onnxruntime"
         ) from error
+
+
+def level_for_halves(ort: Any) -> Any:
+    """Return the level of optimisation at which networks in FP16 can be loaded.
+
+    Some of them (attention with a free batch) end the process while onnxruntime 1.31.1 changes
+    their layout, which is the level above this one.
+    """
+    return ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
 
 
 def reason_of(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from envs.accuracy.reference import level_for_halves
 from envs.accuracy.samples import Samples
 from envs.accuracy.store import ServedFile, quantized
 from envs.errors import ConfigurationError, NetworkError, TunerError
@@ -20,12 +21,16 @@ from envs.spec import ConfigurationFailed, ConfigurationSpace
 class OnnxEngine:
     """One session with its own threads."""
 
-    def __init__(self, path: Path, threads: int, inputs: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, threads: int, inputs: Sequence[str], halves: bool = False
+    ) -> None:
         ort = optional_import("onnxruntime", "deploy")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        if halves:
+            options.graph_optimization_level = level_for_halves(ort)
         # A thread that spins while it waits would take a core from another instance.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._inputs = tuple(inputs)
@@ -105,7 +110,8 @@ class OnnxEngineFactory:
         network = self._space.workload.tenants[tenant].network
         path = self.file(tenant, accelerator).path
         try:
-            return OnnxEngine(path, threads, [spec.name for spec in network.inputs])
+            names = [spec.name for spec in network.inputs]
+            return OnnxEngine(path, threads, names, network.float_type != "float32")
         except Exception as error:  # the errors of ONNX Runtime have no common base
             raise ConfigurationFailed(
                 failure_of(error, f"ONNX Runtime cannot load {path.name}")

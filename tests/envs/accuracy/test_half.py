@@ -9,6 +9,7 @@ import pytest
 
 from envs.accuracy.half import demand_fp32, to_fp16
 from envs.accuracy.quantization import TENSORRT, int8_copy
+from envs.accuracy.reference import session_of
 from envs.accuracy.samples import invented
 from envs.catalog.architectures import build as architecture
 from envs.errors import NetworkError
@@ -166,3 +167,37 @@ def test_local_functions_are_inlined() -> None:
     assert not made.functions
     assert "Add" in {node.op_type for node in made.graph.node}
     assert model.functions
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_attention_with_a_free_batch_loads_in_half_precision(tmp_path: Path) -> None:
+    """At its highest level of optimisation onnxruntime 1.31.1 ends the process instead."""
+    torch = pytest.importorskip("torch")
+
+    class Token(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = torch.nn.Conv2d(3, 16, 4, 4)
+            self.token = torch.nn.Parameter(torch.zeros(1, 1, 16))
+            self.layer = torch.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+            self.head = torch.nn.Linear(16, 5)
+
+        def forward(self, x: Any) -> Any:
+            x = self.patches(x).flatten(2).transpose(1, 2)
+            x = torch.cat([self.token.expand(x.size(0), -1, -1), x], dim=1)
+            return self.head(self.layer(x)[:, 0])
+
+    path = tmp_path / "token.onnx"
+    torch.onnx.export(
+        Token().eval(),
+        (torch.zeros(1, 3, 16, 16),),
+        str(path),
+        dynamo=False,
+        opset_version=17,
+        input_names=["x"],
+        output_names=["y"],
+        dynamic_axes={"x": {0: "batch"}, "y": {0: "batch"}},
+    )
+    half = to_fp16(onnx.load(str(path)))
+    images = {"x": np.zeros((2, 3, 16, 16), np.float32)}
+    assert session_of(half.SerializeToString(), "token").run(None, images)[0].shape == (2, 5)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.accuracy.reference import level_for_halves
 from envs.optional import optional_import
 from tests.standins.tensorrt.names import NUMPY, Named, World
 
@@ -67,8 +68,7 @@ class _Engine(Named, kind="ICudaEngine"):
         model = optional_import("onnx", "networks").ModelProto.FromString(content)
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 3
-        # See `envs.accuracy.reference.session_of`.
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.graph_optimization_level = level_for_halves(ort)
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         super().__init__(world, _header=header, _model=model, _session=session, _core=core)
         self._put(device_memory_size=4096, device_memory_size_v2=4096)
