@@ -260,7 +260,7 @@ def test_the_service_continues_with_damaged_files_in_its_folder(
         "--period-s",
         0.01,
     ]
-    with untouched(tmp_path, (folder,)):
+    with untouched(tmp_path, (folder, tmp_path / "cache")):
         result = call("deploy", *given)
     assert result.returncode == 0, result.stderr
     assert "serving without a policy" in result.stderr

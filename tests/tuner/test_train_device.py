@@ -74,7 +74,8 @@ def test_a_recording_can_be_the_runtime(trace: Trace, tmp_path: Path) -> None:
 def test_wrong_options_get_one_sentence(
     small_onnx: Path, tmp_path: Path, more: tuple[str, ...], sentence: str
 ) -> None:
-    told = train(tmp_path / "run", *BOARD, f"network=[{small_onnx}]", *more)
+    board = (*BOARD, "accelerators=[cuda,tensor]")
+    told = train(tmp_path / "run", *board, f"network=[{small_onnx}]", *more)
     assert told.returncode == 2
     assert sentence in told.stderr
     assert told.stderr.count("\n") == 1

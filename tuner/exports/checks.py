@@ -69,7 +69,8 @@ def check_batches(models: Sequence[Model], samples: Sequence[Samples | None]) ->
         if first.facts.unshaped or not (is_hosted or is_batched):
             continue
         try:
-            session = session_of(first.path, str(first.path))
+            halves = first.network.float_type != "float32"
+            session = session_of(first.path, str(first.path), halves=halves)
         except NetworkError as error:
             if is_hosted:
                 raise
