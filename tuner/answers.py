@@ -12,6 +12,7 @@ from envs.accuracy.emulation import emulated
 from envs.accuracy.judging import Examined, Judge, examine
 from envs.accuracy.samples import read_samples
 from envs.errors import NetworkError, OptionError, TunerError, one_line
+from envs.graph.number_types import integer_operators
 from envs.runtimes.serving.engine import EngineFactory
 from envs.runtimes.serving.judging import outputs_of
 from envs.spec import Agreement, ConfigurationSpace, Kind, Network
@@ -56,14 +57,20 @@ def no_choice(
     """Return why a network is no choice on an accelerator, before any engine is built.
 
     An INT8 accelerator needs samples to calibrate on, and a network that is quantised already
-    cannot compute in FP32.
+    cannot compute in FP32, nor on a board with operators that compute in INT8 themselves.
     """
     errors = {}
     for tenant, each in enumerate(examined):
+        others = integer_operators(each.path) if each.network.quantised else []
         for column, accelerator in enumerate(space.device.accelerators):
             fp32 = accelerator.precision == "fp32"
             if each.network.quantised and fp32:
                 errors[tenant, column] = NetworkError("the file is an INT8 network already")
+            elif others and accelerator.kind is not Kind.CPU:
+                errors[tenant, column] = NetworkError(
+                    f"TensorRT has no {others[0]}: quantise it with QuantizeLinear and"
+                    " DequantizeLinear"
+                )
             elif _uncalibrated(space, tenant, column, each) and not allow_uncalibrated:
                 errors[tenant, column] = NetworkError(
                     "INT8 needs samples to calibrate on: give --samples FILE, or"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from envs.accuracy.reference import Array, reason_of, session_of
 from envs.accuracy.samples import Samples, invented, positive
-from envs.errors import NetworkError
+from envs.errors import NetworkError, OptionError
 from envs.graph.onnx_file import every_graph, open_model, read_whole
 from envs.optional import optional_import
 from envs.spec import Network
@@ -21,6 +22,10 @@ ROUNDING = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 5e-2}
 
 #: Of a quantised network: two steps of eight bits.
 ROUNDING_QUANTISED = 2e-2
+
+#: Samples of a batch that is compared with each alone; the multiply-accumulates that this may take,
+#: and the numbers that may be compared: about a second.
+MANY, MANY_MACS, MANY_NUMBERS = 8, 5e10, 5e7
 
 #: The largest share of whole numbers (classes, places) that rounding may change.
 ROUNDED_SHARE = 0.05
@@ -37,6 +42,7 @@ def batched(path: Path, network: Network, session: Any, samples: Samples | None)
 
     Raises:
         NetworkError: it cannot be run.
+        OptionError: it cannot be run with one of the user's samples.
     """
     if network.fixed_batch is not None:
         return ""
@@ -47,10 +53,11 @@ def batched(path: Path, network: Network, session: Any, samples: Samples | None)
             f"answers depend on what else is in the batch: {scaled} finds one scale for all samples"
         )
     together, alone = _together_and_alone(session, names, network, pair)
-    if _same(network, together, alone):
+    if not _same(network, together, alone):
+        if not _same(network, together, _run(session, names, network, pair)):
+            return "answers are random, so that nobody can tell whether they depend on the batch"
+    elif _same(network, *_many(session, names, network, samples)):
         return ""
-    if not _same(network, together, _run(session, names, network, pair)):
-        return "answers are random, so that nobody can tell whether they depend on the batch"
     where = _first_mixing(path, network, pair)
     return (
         f"answers depend on what else is in the batch{where}: two samples together have others"
@@ -80,10 +87,44 @@ def _pair(network: Network, session: Any, samples: Samples | None, names: list[s
     return candidates[0]
 
 
+def _many(
+    session: Any, names: list[str], network: Network, samples: Samples | None
+) -> tuple[list[Array], list[Array]]:
+    """Return the results of several samples in one batch, and of each alone.
+
+    A branch that the sum of a batch decides may be the right one for two samples by chance. Large
+    networks, which would take long, get fewer samples or none.
+    """
+    numbers = sum(math.prod(spec.shape) for spec in network.outputs)
+    count = min(
+        MANY, int(MANY_MACS / max(2 * network.macs, 1)), int(MANY_NUMBERS / max(numbers, 1))
+    )
+    if count <= 2:
+        return [], []
+    several = invented(network, count, seed=1)
+    if samples is not None and len(samples) > 2:
+        chosen = samples.take(np.linspace(0, len(samples) - 1, count).astype(int))
+        if any((each != each[:1]).any() for each in chosen.arrays.values()):
+            several = chosen
+    alone = [
+        _run(session, names, network, several.take(np.array([row]))) for row in range(len(several))
+    ]
+    together = _run(session, names, network, several)
+    return together, [np.concatenate(each) for each in zip(*alone, strict=True)]
+
+
 def _run(session: Any, names: list[str], network: Network, samples: Samples) -> list[Array]:
     try:
         return [np.asarray(each) for each in session.run(names, samples.arrays)]
     except Exception as error:  # the errors of ONNX Runtime have no common base
+        if samples.origin and len(samples) > 1:  # a sample that cannot be run alone says so first
+            for row in range(len(samples)):
+                _run(session, names, network, samples.take(np.array([row])))
+        if samples.origin and len(samples) == 1:
+            raise OptionError(
+                f"samples={samples.origin}: {network.name} cannot be run with a sample"
+                f" ({reason_of(error)}): give inputs as your program gives them"
+            ) from error
         raise NetworkError(
             f"{network.name} cannot be run at a batch of {len(samples)} ({reason_of(error)}):"
             " export it so that its first dimension is free, or with a fixed batch"

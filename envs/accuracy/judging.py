@@ -15,7 +15,14 @@ from envs.accuracy.agreement import agreement
 from envs.accuracy.batching import batched
 from envs.accuracy.quantization import SAID_MACS
 from envs.accuracy.reference import Array, answers_of, compared, session_of
-from envs.accuracy.samples import Samples, invented, positive
+from envs.accuracy.samples import (
+    FEWEST,
+    MAX_BYTES,
+    Samples,
+    invented,
+    positive,
+    sample_bytes,
+)
 from envs.errors import NetworkError
 from envs.spec import Agreement, Network
 
@@ -86,11 +93,11 @@ def examine(path: Path, network: Network, samples: Samples | None) -> Examined:
 
 
 def _invented(network: Network, session: Any) -> Samples:
-    """Return invented samples that give finite answers, if some do."""
+    """Return invented samples that give finite answers, if some do; a few of them are run."""
     most = max(FEWEST_JUDGING, int(JUDGED_MACS / max(network.macs, 1)))
-    count = min(INVENTED, most)
+    count = min(INVENTED, most, max(FEWEST, MAX_BYTES // max(sample_bytes(network), 1)))
     first = invented(network, count)
-    answers = answers_of(session, network, first)
+    answers = answers_of(session, network, first.take(slice(FEWEST)))
     finite = all(np.isfinite(each).all() for each in answers if each.dtype.kind == "f")
     return first if finite else positive(network, count)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -118,6 +119,11 @@ def _random(rng: np.random.Generator, spec: TensorSpec, count: int) -> Array:
         low, high = (limits.min, limits.max + 1) if limits else (0, 2)
         return rng.integers(low, high, shape).astype(dtype)
     return rng.standard_normal(shape, dtype=np.float32).astype(dtype)
+
+
+def sample_bytes(network: Network) -> int:
+    """Return the size of one sample of a network [bytes]."""
+    return sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in network.inputs)
 
 
 def read_samples(path: str | Path, network: Network) -> Samples:

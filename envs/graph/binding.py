@@ -221,8 +221,9 @@ def _tensor(value: Any, number: float | int) -> Any:
             f"{option}: this input has free dimensions ({as_text(shape or ())}), so that one "
             "number does not say what it holds: name its shape, or export the network without it"
         )
-    array = np.full(sizes, number).astype(dtype)
-    if math.isfinite(number) and not np.all(array == number) and dtype.kind not in "fV":
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond 64 bits numpy takes no whole number
+        array = np.full(sizes, number if abs(number) < 2**63 else float(number)).astype(dtype)
+    if dtype.kind not in "fV" and not (math.isfinite(number) and np.all(array == number)):
         raise OptionError(f"{option}: this input holds {dtype.name}, which has no such number")
     return onnx.numpy_helper.from_array(array, value.name)
 

@@ -3,9 +3,10 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from envs.graph.onnx_file import every_graph
+from envs.graph.onnx_file import every_graph, open_model
 from envs.optional import optional_import
 
 #: Nodes that convert to and from INT8, which every runtime takes.
@@ -56,6 +57,12 @@ def number_types(model: Any) -> NumberTypes:
         quantised |= found
         asymmetric = asymmetric or (bool(found) and _is_asymmetric(graph))
     return NumberTypes(frozenset(halves), frozenset(quantised), asymmetric)
+
+
+def integer_operators(path: Path) -> list[str]:
+    """Return the operators in an ONNX file that compute in INT8 themselves, sorted."""
+    model, _, _ = open_model(path)
+    return sorted(number_types(model).quantised - QDQ)
 
 
 def float_type(model: Any) -> str:

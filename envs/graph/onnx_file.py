@@ -1,6 +1,7 @@
 """Open ONNX files from any source; refuse damaged, unsafe and training files with one sentence."""
 
 import hashlib
+import heapq
 import math
 import threading
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ def open_model(path: Path) -> tuple[Any, str, bytes | None]:
     """Return a ModelProto without its external data, the SHA-256 of all its files, and its content.
 
     The content is that of the file, for `check_model`; None if part of the model lies in other
-    files.
+    files, or if its nodes had to be put in order.
 
     Raises:
         NetworkError: the file is missing, is not an ONNX file, was made for training, or refers to
@@ -61,10 +62,57 @@ def open_model(path: Path) -> tuple[Any, str, bytes | None]:
         raise NetworkError(f"{path} is not an ONNX file, or is cut short: copy or export it again")
     _refuse_endless(model, path)
     _refuse_training(model, path)
+    is_sorted = in_order(model)
     external = external_files(model, path)
     for location in external:
         digest.update(digest_of(location, path))
-    return model, digest.hexdigest(), None if external else content
+    return model, digest.hexdigest(), content if is_sorted and not external else None
+
+
+def in_order(model: Any) -> bool:
+    """Put each node behind those that it reads from; return False if some were not.
+
+    ONNX demands it and ONNX Runtime does not: its converter to FP16 appends casts of the inputs.
+    A graph with a loop is left as it is, for the checker.
+    """
+    nodes = list(model.graph.node)
+    made = {name for node in nodes for name in node.output if name}
+    missing = [made & set(_read(node)) for node in nodes]
+    ready, seen = list[int](), set[str]()
+    for position, node in enumerate(nodes):
+        if missing[position] <= seen:
+            seen.update(node.output)
+            ready.append(position)
+    if len(ready) == len(nodes):
+        return True
+    readers: dict[str, list[int]] = {}
+    for position, names in enumerate(missing):
+        for name in names:
+            readers.setdefault(name, []).append(position)
+    waiting = [position for position, names in enumerate(missing) if not names]
+    heapq.heapify(waiting)
+    order = list[int]()
+    while waiting:  # the first in the file of those that can come next
+        order.append(position := heapq.heappop(waiting))
+        for name in nodes[position].output:
+            for reader in readers.pop(name, ()):
+                missing[reader].discard(name)
+                if not missing[reader]:
+                    heapq.heappush(waiting, reader)
+    if len(order) < len(nodes):
+        return True
+    del model.graph.node[:]
+    model.graph.node.extend([nodes[position] for position in order])
+    return False
+
+
+def _read(node: Any) -> Iterator[str]:
+    """Yield the names that a node reads, also inside its graphs."""
+    yield from node.input
+    for inner in subgraphs(node):
+        for each in inner.node:
+            yield from each.input
+        yield from (output.name for output in inner.output)
 
 
 def read_whole(path: Path) -> Any:

@@ -11,6 +11,7 @@ from envs.graph.cost import SHAPE_ONLY, computed_nodes, macs, peak_bytes, weight
 from envs.graph.number_types import float_type, number_types
 from envs.graph.onnx_file import check_model, open_model
 from envs.graph.shapes import ShapedGraph, file_in_errors, shape_graph
+from envs.graph.unknown_shapes import refuse_unknown
 from envs.optional import optional_import
 from envs.spec import Network, TensorSpec
 
@@ -110,6 +111,7 @@ def read_graph(path: Path) -> tuple[ShapedGraph, str]:
     model, sha256, content = open_model(path)
     # Before the checker, whose message would only say that the model is invalid.
     check_batch(model, path)
+    refuse_unknown(model, path)
     check_model(model, path, content)
     del content
     return shape_graph(model, path), sha256

@@ -6,11 +6,22 @@ from typing import Any
 
 from envs.errors import NetworkError
 from envs.graph.batch_rules import described
+from envs.graph.onnx_file import every_graph
+from envs.optional import optional_import
 
 #: Operators whose results have as many rows as the data give.
 RAGGED = frozenset({"NonZero", "NonMaxSuppression", "Unique", "Compress", "StringSplit"})
 
 CONTROL_FLOW = frozenset({"Loop", "If", "Scan"})
+
+#: Both names of ONNX's own operators.
+ONNX_DOMAINS = ("", "ai.onnx")
+
+#: What can be done about an operator that only another runtime knows.
+REMEDY = (
+    "serve the network without it, or export it for TensorRT, which needs no shapes "
+    "(python -m tuner.export --target trtexec)"
+)
 
 #: ONNX Runtime's message for an operator that it does not have: `domain:Type(version)`.
 _UNKNOWN_OPERATOR = re.compile(r"(\S*?):?(\w+)\(-?\d+\) is not a registered function/op")
@@ -43,8 +54,7 @@ def shape_error(node: Any, path: Path, loading_error: str | None, model: Any) ->
                 path,
                 f"ONNX Runtime does not know the operator {described(unknown)}, so that its cost "
                 "is not known",
-                "serve the network without it, or export it for TensorRT, which needs no shapes "
-                "(python -m tuner.export --target trtexec)",
+                REMEDY,
             )
         if node.op_type not in RAGGED | CONTROL_FLOW:
             return UnknownShapeError(
@@ -54,6 +64,29 @@ def shape_error(node: Any, path: Path, loading_error: str | None, model: Any) ->
                 "export it again",
             )
     return UnknownShapeError(path, *_reason(node))
+
+
+def refuse_unknown(model: Any, path: Path) -> None:
+    """Refuse an operator that claims to be one of ONNX and is none, such as a plugin of TensorRT.
+
+    ONNX's checker would call the whole file invalid.
+
+    Raises:
+        UnknownShapeError: there is one.
+    """
+    defs = optional_import("onnx.defs", "networks")
+    own = {function.name for function in model.functions if function.domain in ONNX_DOMAINS}
+    for graph in every_graph(model):
+        for node in graph.node:
+            is_plain = node.domain in ONNX_DOMAINS and node.op_type not in own
+            # Protobuf returns bytes for a text that is not UTF-8: the checker refuses that.
+            if is_plain and isinstance(node.op_type, str) and not defs.has(node.op_type):
+                raise UnknownShapeError(
+                    path,
+                    f"ONNX has no operator {described(node)}, which stands in its own domain"
+                    " ai.onnx, so that its cost is not known",
+                    REMEDY,
+                )
 
 
 def _reason(node: Any) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 import tuner
 from envs.accuracy.store import quantized
@@ -405,3 +406,35 @@ def test_every_runtime_judges_by_the_same_samples(digits: Digits) -> None:
     with stand_ins(), open_device(digits.path, runtime="tensorrt", **options) as device:
         assert all(each.samples == 512 for each in device.agreements.values())
         assert all(each.value >= 0.98 for each in device.agreements.values())
+
+
+@pytest.mark.parametrize("opset", [13, 19])
+def test_a_quantised_file_of_any_opset_runs_on_tensor_cores(
+    tmp_path: Path, opset: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before opset 19 its scales are FP32, so that no copy of it is FP16."""
+    scale, zero = np.float32(0.05), np.int8(0)
+    nodes = [
+        node("QuantizeLinear", "x s z", "q"),
+        node("DequantizeLinear", "q s z", "d"),
+        node("DequantizeLinear", "w s z", "v"),
+        node("MatMul", "d v", "y"),
+    ]
+    weights = {"s": scale, "z": zero, "w": np.arange(-24, 24, dtype=np.int8).reshape(8, 6)}
+    made = model(nodes, {"x": ["n", 8]}, {"y": ["n", 6]}, weights, opset=opset)
+    path, _ = saved(tmp_path, made, "qdq")
+    with open_device(path, **BOARD) as board:
+        names = board.space.device.accelerator_names
+        assert {names[column] for _, column in board.space.unavailable} == {"cuda"}
+    assert not any("cannot load" in each for each in caplog.messages)
+
+
+def test_operators_that_compute_in_int8_run_on_processors_alone(
+    digits: Digits, tmp_path: Path
+) -> None:
+    path = tmp_path / "dynamic.onnx"
+    quantize_dynamic(digits.path, path, weight_type=QuantType.QInt8)
+    with open_device(path, **QUICK | {"batches": [1]}) as device:
+        assert device.space.unavailable == {FP32}
+    with pytest.raises(OptionError, match="TensorRT has no ConvInteger"):
+        open_device(path, **BOARD)

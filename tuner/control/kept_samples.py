@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import random
 import threading
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from envs.accuracy.samples import sample_bytes
 from envs.errors import OptionError, StorageError
 from envs.files import check_writable, replacing
 from envs.runtimes.serving.queue import Request, Sample
@@ -132,11 +132,6 @@ class KeptSamples:
         if not self._failed:
             _log.warning("%s", text)
         self._failed = True
-
-
-def sample_bytes(network: Network) -> int:
-    """Return the size of one sample of a network [bytes]."""
-    return sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in network.inputs)
 
 
 def write_samples(path: Path, network: Network, samples: Sequence[Sample]) -> None:

@@ -13,9 +13,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from envs.accuracy.judging import examine
 from envs.accuracy.quantization import PROCESSOR, int8_copy
-from envs.accuracy.samples import Samples
-from envs.errors import NetworkError
-from tests.envs.accuracy.graphs import convolution, given, model, node, random, saved
+from envs.accuracy.samples import Samples, sample_bytes
+from envs.errors import NetworkError, OptionError
+from tests.envs.accuracy.graphs import FLOAT, convolution, given, model, node, random, saved
 
 ROW, PICTURE = {"x": ["n", 6]}, {"x": ["n", 3, 4, 4]}
 ONES, ZEROS = np.ones(3, np.float32), np.zeros(3, np.float32)
@@ -236,3 +236,57 @@ def test_what_cannot_be_loaded_is_refused_with_the_reason(
     with pytest.raises(NetworkError, match=words) as caught:
         examine(path, network, None)
     assert str(caught.value).isprintable()
+
+
+def branching() -> Any:
+    """Return a network whose branch the sum of a whole batch decides."""
+    then = helper.make_graph(
+        [node("Relu", "h", "t")], "t", [], [helper.make_tensor_value_info("t", FLOAT, ["n", 4])]
+    )
+    other = helper.make_graph(
+        [node("Neg", "h", "e")], "e", [], [helper.make_tensor_value_info("e", FLOAT, ["n", 4])]
+    )
+    nodes = [
+        node("MatMul", "x w", "h"),
+        node("ReduceSum", "h", "s", keepdims=0),
+        node("Greater", "s zero", "c"),
+        node("If", "c", "y", then_branch=then, else_branch=other),
+    ]
+    weights = {"w": random(6, 4), "zero": np.float32(0)}
+    return model(nodes, ROW, {"y": ["n", 4]}, weights)
+
+
+def test_a_branch_that_the_sum_of_a_batch_decides(tmp_path: Path) -> None:
+    """Two samples have the same branch by chance; eight of them do not."""
+    path, network = saved(tmp_path, branching())
+    assert "depend on what else is in the batch" in examine(path, network, None).single_because
+
+
+def test_equal_samples_of_the_user_do_not_hide_that_they_are_mixed(tmp_path: Path) -> None:
+    mixing = same_shape(node("ReduceMean", "x", "m", axes=[0], keepdims=1), node("Mul", "x m", "y"))
+    path, network = saved(tmp_path, mixing)
+    equal = np.repeat(random(1, 6), 20, axis=0)
+    assert examine(path, network, given(x=equal)).network.fixed_batch == 1
+
+
+def test_samples_that_cannot_be_run_are_told_from_a_batch_that_cannot(tmp_path: Path) -> None:
+    made = model(
+        [node("Gather", "table x", "r"), node("ReduceMean", "r", "y", axes=[1], keepdims=0)],
+        {"x": ["n", 3]},
+        {"y": ["n", 4]},
+        {"table": random(10, 4)},
+        kinds={"x": TensorProto.INT64},
+    )
+    path, network = saved(tmp_path, made)
+    beyond = np.full((8, 3), 99, np.int64)
+    with pytest.raises(OptionError, match=r"samples=given\.npz: .*out of data bounds"):
+        examine(path, network, given(x=beyond))
+    assert examine(path, network, given(x=beyond % 10)).single_because == ""
+
+
+def test_invented_samples_of_a_large_network_fit_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, network = saved(tmp_path, convolution())
+    monkeypatch.setattr("envs.accuracy.judging.MAX_BYTES", 5 * sample_bytes(network))
+    assert len(examine(path, network, None).judging) == 5

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from envs.errors import DependencyError, NetworkError
+from envs.graph.onnx_file import open_model
 from envs.graph.reading import read_network
 from envs.optional import optional_import
 from envs.spec import Network, TensorSpec
@@ -242,10 +243,10 @@ def test_damage_never_ends_in_anything_but_a_sentence(tmp_path: Path, seed: int)
 
 
 def test_model_that_fails_the_checker_is_refused(tmp_path: Path) -> None:
-    unknown = save(
-        tmp_path, [node("Rely", ["x"], ["y"])], [value("x", ["n", 2])], [value("y", ["n", 2])]
+    invalid = save(
+        tmp_path, [node("Relu", ["x", "x"], ["y"])], [value("x", ["n", 2])], [value("y", ["n", 2])]
     )
-    assert "is not a valid ONNX model" in refusal(unknown)
+    assert "is not a valid ONNX model" in refusal(invalid)
     misfit = save(
         tmp_path,
         [node("MatMul", ["x", "w"], ["y"])],
@@ -405,3 +406,28 @@ def test_missing_package_is_told_from_a_broken_one(
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(DependencyError, match="installed but cannot be loaded"):
         optional_import("broken_package", "networks")
+
+
+def test_nodes_need_no_order(tmp_path: Path) -> None:
+    """ONNX Runtime's converter to FP16 appends the casts of inputs."""
+    make, float32 = onnx.helper.make_node, onnx.TensorProto.FLOAT
+    nodes = [
+        make("MatMul", ["c", "w"], ["h"], name="late"),
+        make("Relu", ["h"], ["y"], name="last"),
+        make("Cast", ["x"], ["c"], to=float32, name="first"),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "net",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT16, ["n", 4])],
+        [onnx.helper.make_tensor_value_info("y", float32, ["n", 3])],
+        [onnx.numpy_helper.from_array(np.ones((4, 3), np.float32), "w")],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    network = read_network(tmp_path / "net.onnx")
+    assert (network.macs, network.fixed_batch) == (12, None)
+    ordered, _, content = open_model(tmp_path / "net.onnx")
+    assert [each.name for each in ordered.graph.node] == ["first", "late", "last"]
+    assert content is None

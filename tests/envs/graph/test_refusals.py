@@ -14,6 +14,7 @@ from envs.graph.layers import read_network_and_layers
 from envs.graph.reading import read_declared, read_graph, read_network
 from envs.spec import TensorSpec
 from tests.envs.graph.test_conventions import held, runs, saved, tensor, whole
+from tuner.exports.facts import read_for_export
 
 node = helper.make_node
 INT64, BOOL = TensorProto.INT64, TensorProto.BOOL
@@ -376,3 +377,18 @@ def test_a_quantised_file_counts_its_integer_layers(tmp_path: Path) -> None:
     assert network.quantised
     assert network.macs == 6 * 36 * 27
     assert network.weight_bytes == 4 * (6 * 27 + 1 + 1)  # in FP32, with the scale and zero point
+
+
+def test_an_operator_without_a_domain_that_onnx_does_not_have(tmp_path: Path) -> None:
+    """TensorRT's plugins often stand in the domain of ONNX, as graphsurgeon writes them."""
+    path = saved(
+        tmp_path / "p.onnx",
+        [node("Relu", ["x"], ["r"]), node("EfficientIdxNMS_TRT", ["r"], ["y"], name="nms")],
+        [tensor("x", ["N", 8, 4])],
+        [tensor("y", ["N", 10])],
+        [],
+    )
+    message = refusal(path)
+    assert "ONNX has no operator EfficientIdxNMS_TRT (node 'nms')" in message
+    assert "python -m tuner.export --target trtexec" in message
+    assert read_for_export(path)[1].unshaped.startswith("ONNX has no operator")
