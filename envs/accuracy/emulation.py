@@ -14,7 +14,7 @@ from envs.accuracy.judging import Examined, Judge
 from envs.accuracy.quantization import TENSORRT, int8_copy
 from envs.accuracy.reference import answers_of, session_of
 from envs.accuracy.rounding import rounded_to_fp16
-from envs.errors import NetworkError, StorageError
+from envs.errors import StorageError
 from envs.files import parse_json, read_small, write_text
 from envs.graph.onnx_file import read_whole
 from envs.spec import Agreement
@@ -30,8 +30,7 @@ def emulated(
 ) -> Agreement:
     """Return the agreement of a network at a precision, from a copy that this processor runs.
 
-    It is kept in the cache, since making an INT8 copy takes seconds to minutes. A quantised file is
-    judged as it is where it has no copy in FP16: before opset 19 all scales are FP32.
+    It is kept in the cache, since making an INT8 copy takes seconds to minutes.
 
     Args:
         judge: knows the answers of FP32.
@@ -58,12 +57,7 @@ def emulated(
         assert samples is not None, "INT8 without samples is not judged"
         copy = int8_copy(model, network, samples, TENSORRT)
         made, method, count = copy.model, copy.method, len(samples)
-    try:
-        session = session_of(made.SerializeToString(), f"the {precision} copy of {network.name}")
-    except NetworkError:
-        if network.quantised:
-            return judge.same(tenant)
-        raise
+    session = session_of(made.SerializeToString(), f"the {precision} copy of {network.name}")
     found = judge.agreement(tenant, lambda given: answers_of(session, network, given))
     found = replace(found, calibration=method, calibrated_on=count)
     _keep(path, found)
