@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from envs.accuracy.judging import Examined, Judge
-from envs.accuracy.quantization import TENSORRT, int8_copy
+from envs.accuracy.quantization import int8_copy
 from envs.accuracy.reference import answers_of, session_of
 from envs.accuracy.rounding import rounded_to_fp16
+from envs.accuracy.schemes import TENSORRT
 from envs.errors import StorageError
 from envs.files import parse_json, read_small, write_text
 from envs.graph.onnx_file import read_whole

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.accuracy.quantization import QUANTISED
 from envs.errors import NetworkError
 from envs.graph.editing import rename
-from envs.graph.number_types import TYPED, number_types
+from envs.graph.number_types import QDQ, TYPED, number_types
 from envs.graph.onnx_file import every_graph
 from envs.optional import optional_import
 
@@ -120,9 +119,7 @@ def _keep_scales_positive(onnx: Any, graph: Any) -> None:
 
     Training leaves channels with such scales where they are dead.
     """
-    scales = {
-        node.input[1] for node in graph.node if node.op_type in QUANTISED and len(node.input) > 1
-    }
+    scales = {node.input[1] for node in graph.node if node.op_type in QDQ and len(node.input) > 1}
     for weight in graph.initializer:
         if weight.name in scales and weight.data_type == onnx.TensorProto.FLOAT16:
             values = onnx.numpy_helper.to_array(weight)

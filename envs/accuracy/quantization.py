@@ -18,17 +18,14 @@ from envs.accuracy.preparation import prepare
 from envs.accuracy.quantizer import floating, quantised, without_range
 from envs.accuracy.reference import Array, answers_of, compared, session_of
 from envs.accuracy.samples import Samples, invented, positive
+from envs.accuracy.schemes import Scheme
 from envs.errors import NetworkError
 from envs.graph.cost import MULTIPLYING, RECURRENT
-from envs.graph.onnx_file import every_graph
+from envs.graph.number_types import number_types
 from envs.optional import optional_import
 from envs.spec import CLASSES, Agreement, Network
 
 logger = logging.getLogger(__name__)
-
-QUANTISED = frozenset(
-    {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
-)
 
 #: Multiply-accumulates of FP32 that take more than about a second: it is said then.
 SAID_MACS = 5e10
@@ -38,33 +35,6 @@ GOOD_ENOUGH = 0.999
 
 #: Ranges of invented samples need no care.
 INVENTED_METHODS = ("minmax",)
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """How numbers are quantised for one kind of engine.
-
-    Attributes:
-        name: part of the keys of caches.
-        unsigned: True for unsigned activations with a zero point; False for signed ones around 0.
-        seven_bits: True for weights of seven bits.
-        bias: True for quantised biases.
-    """
-
-    name: str
-    unsigned: bool
-    seven_bits: bool
-    bias: bool
-
-
-#: Unsigned activations and signed weights with a scale for each output channel: on x86 processors
-#: onnxruntime has fast kernels for that pair only (onnxruntime documentation, "Quantize ONNX
-#: models"). Seven bits of weight: with eight, processors without VNNI overflow their 16-bit sums,
-#: and the file may be copied to one.
-PROCESSOR = Scheme("processor", unsigned=True, seven_bits=True, bias=True)
-
-#: TensorRT has no zero points, and no quantised biases (developer guide, "Explicit Quantization").
-TENSORRT = Scheme("tensorrt", unsigned=False, seven_bits=False, bias=False)
 
 
 @dataclass(frozen=True)
@@ -250,7 +220,7 @@ def _demand_finite(expected: list[Array], network: Network, samples: Samples) ->
 
 def check_not_quantised(model: Any, name: str) -> None:
     """Raise NetworkError, which names `name`, if the graph has quantised nodes."""
-    if any(node.op_type in QUANTISED for graph in every_graph(model) for node in graph.node):
+    if number_types(model).quantised:
         raise NetworkError(
             f"{name} is quantised already: give the FP32 file, from which the INT8 one is made here"
         )

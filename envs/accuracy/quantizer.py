@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from envs.accuracy.calibration import Limits, quiet
+from envs.accuracy.schemes import Scheme
 from envs.errors import DependencyError, NetworkError, one_line
 from envs.optional import optional_import
-
-if TYPE_CHECKING:
-    from envs.accuracy.quantization import Scheme
 
 
 def without_range(prepared: Path, limits: Limits) -> list[str]:

@@ -9,8 +9,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from envs.accuracy.quantization import PROCESSOR, int8_copy, uncalibrated_copy
+from envs.accuracy.quantization import int8_copy, uncalibrated_copy
 from envs.accuracy.samples import Samples
+from envs.accuracy.schemes import PROCESSOR
 from envs.errors import NetworkError, StorageError
 from envs.files import parse_json, read_small, sha256_of
 from envs.graph.onnx_file import open_model, read_whole

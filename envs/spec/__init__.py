@@ -10,6 +10,7 @@ from envs.spec.agreement import (
     narrowed,
     with_agreement,
 )
+from envs.spec.checks import MAX_BATCH
 from envs.spec.device import (
     ACCELERATORS,
     Accelerator,
@@ -42,7 +43,7 @@ from envs.spec.objective import (
     verdict_of,
     worst_margin,
 )
-from envs.spec.space import MAX_BATCH, Configuration, ConfigurationSpace
+from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import Tenant, Workload, fair_weights, workload_of
 
 __all__ = [

@@ -18,21 +18,15 @@ import numpy.typing as npt
 from envs.arrays import IntArray, Placements, Rows
 from envs.errors import ConfigurationError, OptionError
 from envs.files import check_fields
+from envs.spec.checks import MAX_BATCH, check_space
 from envs.spec.configuration import Configuration as Configuration
 from envs.spec.default import default_placements
 from envs.spec.device import DeviceSpec
 from envs.spec.validity import UNAVAILABLE, UNSERVED, VALID, judge, reason
 from envs.spec.workload import Workload
 
-#: The largest batch a DLA takes (NVIDIA, TensorRT developer guide, "Working with DLA"); no
-#: accelerator is offered a larger one.
-MAX_BATCH = 4096
-
 #: Enumerating more than this many combinations at once would fill the memory of a small computer.
 MAX_COMBINATIONS = 4_000_000
-
-#: A knob has at most this many options: arrays of instances are 16 bits wide.
-MAX_OPTIONS = 32_000
 
 #: Multiplies the codes of a space whose settings do not fit into 63 bits (see `codes`): an odd
 #: number without a pattern, 2^64 over the golden ratio.
@@ -63,36 +57,7 @@ class ConfigurationSpace:
     unjudged: frozenset[tuple[int, int]] = frozenset()
 
     def __post_init__(self) -> None:
-        tenants, accelerators = self.shape
-        if self.max_instances < 1:
-            raise OptionError(f"max_instances={self.max_instances} must be at least 1")
-        if self.max_total_instances is not None and self.max_total_instances < tenants:
-            raise OptionError(
-                f"max_total_instances={self.max_total_instances} is below the number of tenants,"
-                f" {tenants}"
-            )
-        if (
-            not self.batches
-            or min(self.batches) < 1
-            or max(self.batches) > MAX_BATCH
-            or list(self.batches) != sorted(set(self.batches))
-        ):
-            raise OptionError(
-                f"batches={list(self.batches)} must be ascending whole numbers from 1 to"
-                f" {MAX_BATCH}"
-            )
-        if self.max_instances * len(self.batches) > MAX_OPTIONS:
-            raise OptionError(
-                f"max_instances={self.max_instances} with {len(self.batches)} batch sizes is above"
-                f" {MAX_OPTIONS:,} choices: lower it"
-            )
-        pairs = {(t, a) for t in range(tenants) for a in range(accelerators)}
-        for key in ("unavailable", "unjudged"):
-            if not getattr(self, key) <= pairs:
-                raise OptionError(
-                    f"{key}={sorted(getattr(self, key))} must be pairs (tenant, accelerator) below"
-                    f" {self.shape}"
-                )
+        check_space(self)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from envs.accuracy.half import to_fp16
 from envs.accuracy.judging import Examined, Judge, examine
-from envs.accuracy.quantization import TENSORRT, Int8Copy, int8_copy
+from envs.accuracy.quantization import Int8Copy, int8_copy
 from envs.accuracy.reference import Array, answers_of, session_of
 from envs.accuracy.samples import Samples
+from envs.accuracy.schemes import TENSORRT
 from envs.accuracy.single import SUFFIX
 from envs.accuracy.store import quantized
 from envs.errors import NetworkError

@@ -9,13 +9,13 @@ import numpy as np
 
 from envs.accuracy.preparation import opset_of
 from envs.accuracy.quantization import (
-    TENSORRT,
     Int8Copy,
     copy_of_ranges,
     int8_copy,
     uncalibrated_copy,
 )
 from envs.accuracy.samples import Samples
+from envs.accuracy.schemes import TENSORRT
 from envs.accuracy.single import SUFFIX
 from envs.accuracy.store import UNCALIBRATED
 from envs.files import check_fields

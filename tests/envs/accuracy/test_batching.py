@@ -12,8 +12,9 @@ from onnx import TensorProto, helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from envs.accuracy.judging import examine
-from envs.accuracy.quantization import PROCESSOR, int8_copy
+from envs.accuracy.quantization import int8_copy
 from envs.accuracy.samples import Samples, sample_bytes
+from envs.accuracy.schemes import PROCESSOR
 from envs.errors import NetworkError, OptionError
 from tests.envs.accuracy.graphs import FLOAT, convolution, given, model, node, random, saved
 

@@ -8,9 +8,10 @@ import onnx
 import pytest
 
 from envs.accuracy.half import demand_fp32, to_fp16
-from envs.accuracy.quantization import TENSORRT, int8_copy
+from envs.accuracy.quantization import int8_copy
 from envs.accuracy.reference import session_of
 from envs.accuracy.samples import invented
+from envs.accuracy.schemes import TENSORRT
 from envs.catalog.architectures import build as architecture
 from envs.errors import NetworkError
 from envs.graph.reading import read_network

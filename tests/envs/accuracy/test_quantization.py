@@ -13,9 +13,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from envs.accuracy import quantization
-from envs.accuracy.quantization import PROCESSOR, TENSORRT, Int8Copy, Scheme, int8_copy
+from envs.accuracy.quantization import Int8Copy, int8_copy
 from envs.accuracy.reference import answers_of, session_of
 from envs.accuracy.samples import Samples, invented, read_samples
+from envs.accuracy.schemes import PROCESSOR, TENSORRT, Scheme
 from envs.accuracy.store import quantized
 from envs.errors import NetworkError
 from envs.graph.onnx_file import read_whole

@@ -11,8 +11,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from envs.accuracy.half import to_fp16
-from envs.accuracy.quantization import PROCESSOR, TENSORRT, int8_copy
+from envs.accuracy.quantization import int8_copy
 from envs.accuracy.samples import invented
+from envs.accuracy.schemes import PROCESSOR, TENSORRT
 from envs.accuracy.single import to_fp32
 from envs.catalog.architectures import build
 from envs.errors import NetworkError

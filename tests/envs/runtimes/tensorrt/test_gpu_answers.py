@@ -10,7 +10,8 @@ import onnx
 import pytest
 
 from envs.accuracy.agreement import agreement
-from envs.accuracy.quantization import PROCESSOR, int8_copy
+from envs.accuracy.quantization import int8_copy
+from envs.accuracy.schemes import PROCESSOR
 from envs.graph.reading import read_network
 from envs.runtimes.serving.judging import outputs_of
 from envs.runtimes.tensorrt.device import jetson_device

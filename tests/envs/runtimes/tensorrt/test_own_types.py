@@ -11,8 +11,9 @@ import onnx
 import pytest
 
 from envs.accuracy.half import to_fp16
-from envs.accuracy.quantization import PROCESSOR, int8_copy
+from envs.accuracy.quantization import int8_copy
 from envs.accuracy.samples import invented
+from envs.accuracy.schemes import PROCESSOR
 from envs.errors import NetworkError
 from envs.graph.reading import read_network
 from envs.runtimes.tensorrt import calibrations as calibrations_module
