@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -49,17 +50,28 @@ class Examined:
         path: its ONNX file.
         network: with a fixed batch of 1 where larger batches would give wrong answers.
         single_because: why; empty where they are right.
-        calibrating: samples for INT8 ranges; None where nobody gave any.
-        judging: samples for the agreement, invented ones where nobody gave any.
+        samples: of the user; None where nobody gave any.
         session: of ONNX Runtime, in FP32.
     """
 
     path: Path
     network: Network
     single_because: str
-    calibrating: Samples | None
-    judging: Samples
+    samples: Samples | None
     session: Any
+
+    @functools.cached_property
+    def calibrating(self) -> Samples | None:
+        """Return samples for INT8 ranges; None where nobody gave any."""
+        return None if self.samples is None else self.samples.split()[0]
+
+    @functools.cached_property
+    def judging(self) -> Samples:
+        """Return samples for the agreement, invented ones where nobody gave any."""
+        if self.samples is None:
+            return _invented(self.network, self.session)
+        most = max(FEWEST_JUDGING, int(JUDGED_MACS / max(self.network.macs, 1)))
+        return compared(self.network, self.samples.split()[1].take(slice(most)))
 
 
 def examine(path: Path, network: Network, samples: Samples | None) -> Examined:
@@ -84,12 +96,7 @@ def examine(path: Path, network: Network, samples: Samples | None) -> Examined:
     reason = batched(path, network, session, samples)
     if reason:
         network = replace(network, fixed_batch=1)
-    if samples is None:
-        return Examined(path, network, reason, None, _invented(network, session), session)
-    calibrating, judging = samples.split()
-    most = max(FEWEST_JUDGING, int(JUDGED_MACS / max(network.macs, 1)))
-    judging = compared(network, judging.take(slice(most)))
-    return Examined(path, network, reason, calibrating, judging, session)
+    return Examined(path, network, reason, samples, session)
 
 
 def _invented(network: Network, session: Any) -> Samples:
