@@ -216,3 +216,21 @@ def test_it_lies_between_0_and_1_whatever_the_numbers_are(first: Any, second: An
             assert 0 <= agreement(outputs, answers, 3, synthetic).value <= 1
             assert agreement(outputs, outputs, 3, synthetic).value == pytest.approx(1)
             assert agreement(answers, answers, 3, synthetic).value <= 1
+
+
+@pytest.mark.parametrize("shape", [(40,), (40, 1), (40, 1, 1)])
+def test_one_number_a_sample_is_compared_less_its_mean(shape: tuple[int, ...]) -> None:
+    """Temperatures: the mean of all of them, for each, is no answer."""
+    numbers = np.linspace(296, 304, 40, dtype=np.float32).reshape(shape)
+    mean = np.full_like(numbers, 300)
+    assert agreement([numbers], [mean], 40).value == 0.0
+    assert agreement([numbers], [numbers + 8], 40).value < 0.5
+    assert agreement([numbers], [numbers + 0.02], 40).value > 0.99
+    assert agreement([numbers], [mean], 40, synthetic=True).value > 0.99
+
+
+def test_probabilities_and_equal_numbers_have_no_mean_to_take_off() -> None:
+    sure = np.linspace(0.996, 0.999, 40, dtype=np.float32)[:, None]
+    assert agreement([sure], [np.ones_like(sure)], 40).value > 0.99
+    level = np.full((40, 1), 7, np.float32)
+    assert agreement([level], [level * np.float32(1.001)], 40).value > 0.99
