@@ -19,6 +19,8 @@ def optional_import(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # Ctrl-C while it was loaded
+            raise error.__cause__ from None
         # A package that is installed and broken (a missing shared library) is not missing.
         if (
             isinstance(error, ModuleNotFoundError)

@@ -129,7 +129,7 @@ def answer_lines(answer: Answer) -> list[str]:
         line = f"  {name}: {each.throughput_ips:.1f} inferences/s, {latency}"
         if has_agreement(each):
             line += f", agreement {each.agreement:.3f} with FP32"
-            line += f" on {each.agreement_samples:.0f} samples"
+            line += f" on {each.agreement_samples:.0f} sample{'s' * (each.agreement_samples != 1)}"
         lines.append(line)
     lines += _about_answers(answer)
     if not answer.complete:

@@ -15,7 +15,7 @@ from envs.errors import NetworkError, OptionError, TunerError, one_line
 from envs.graph.number_types import integer_operators
 from envs.runtimes.serving.engine import EngineFactory
 from envs.runtimes.serving.judging import outputs_of
-from envs.spec import Agreement, ConfigurationSpace, Kind, Network
+from envs.spec import CLASSES, Agreement, ConfigurationSpace, Kind, Network
 from tuner.options import ServeOptions
 
 logger = logging.getLogger(__name__)
@@ -181,6 +181,27 @@ def below(
         for pair, each in agreements.items()
         if not each.keeps(limit)
     }
+
+
+def warn_of_few(
+    space: ConfigurationSpace, agreements: Mapping[Pair, Agreement], limit: float
+) -> None:
+    """Warn once for each network whose classes are those of too few samples to tell the limit."""
+    enough = round(1 / (1 - limit)) if limit < 1 else 0
+    few = {
+        tenant: each.samples
+        for (tenant, _), each in agreements.items()
+        if each.quantity == CLASSES and each.keeps(limit) and 0 < each.samples < enough
+    }
+    for tenant, samples in few.items():
+        logger.warning(
+            "%s is judged by %d sample%s, too few to tell an agreement of %g from 1: give %d",
+            space.workload.names[tenant],
+            samples,
+            "s"[: samples != 1],
+            limit,
+            2 * enough,
+        )
 
 
 def without(space: ConfigurationSpace, errors: Mapping[Pair, NetworkError]) -> ConfigurationSpace:

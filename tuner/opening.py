@@ -49,6 +49,7 @@ from tuner.answers import (
     judged,
     no_choice,
     unjudged_pairs,
+    warn_of_few,
     without,
 )
 from tuner.model_at import ModelAt, models_of, rates_of
@@ -240,6 +241,7 @@ def _judged(
     """Return the space without the pairs whose answers are not right, and what was measured."""
     agreements, errors = judged(space, judge_pair)
     space = without(space, errors | below(space, agreements, limit))
+    warn_of_few(space, agreements, limit)
     if unjudged := space.uncalibrated():
         logger.warning("%s: %s", UNCALIBRATED, ", ".join(unjudged))
     return space, agreements

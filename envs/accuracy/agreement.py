@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.arrays import FloatArray
-from envs.spec import CLASSES, COSINE, Agreement
+from envs.spec import CLASSES, COSINE, EQUAL, Agreement
 
 Outputs = Sequence[npt.NDArray[Any]]
 Pair = tuple[FloatArray, FloatArray]
@@ -35,8 +35,9 @@ def agreement(
     For one output [N, C] of at least two floating-point numbers it is the share of samples whose
     largest number has the same place; else the cosine similarity of each output, the mean over the
     samples, of which the worst counts. One number a sample has a sign and no direction: its cosine
-    is that of all samples together, less the mean of the reference (`_less_mean`). For whole numbers and truth values it is the share of equal
-    ones. An output [N, channels, places] with large and small channels counts as two (`apart`).
+    is that of all samples together, less the mean of the reference (`_less_mean`). For whole
+    numbers and truth values it is the share of equal ones. An output [N, channels, places] with
+    large and small channels counts as two (`apart`).
 
     Args:
         reference: one array [N, ...] an output.
@@ -61,7 +62,8 @@ def agreement(
         for first, second in pairs
         for part in apart(first)
     )
-    return Agreement(value, COSINE, count, snr_db, synthetic)
+    whole = all(each.dtype.kind in "iub" for each in reference)
+    return Agreement(value, EQUAL if whole else COSINE, count, snr_db, synthetic)
 
 
 def apart(output: npt.NDArray[Any]) -> list[tuple[Any, ...]]:

@@ -120,6 +120,8 @@ def file_in_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except NetworkError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
         raise NetworkError(
             f"{path}: {error}; export it with fixed shapes and without control flow"
         ) from None

@@ -3,6 +3,7 @@
 from envs.spec.agreement import (
     CLASSES,
     COSINE,
+    EQUAL,
     NOT_MEASURED,
     UNCALIBRATED,
     Agreement,
@@ -50,6 +51,7 @@ __all__ = [
     "ACCELERATORS",
     "CLASSES",
     "COSINE",
+    "EQUAL",
     "MAX_BATCH",
     "MAX_VIOLATION",
     "NOT_MEASURED",

@@ -12,7 +12,7 @@ from envs.spec.measurement import Measurement
 from envs.spec.space import ConfigurationSpace
 
 #: The quantities that an agreement can be.
-CLASSES, COSINE = "equal classes", "cosine similarity"
+CLASSES, COSINE, EQUAL = "equal classes", "cosine similarity", "equal numbers"
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,9 @@ class Agreement:
     Attributes:
         value: between 0 and 1; NaN where it was not measured.
         quantity: what `value` is: `equal classes` (the share of samples whose largest of C numbers
-            has the same place) for one output [N, C], else `cosine similarity` (of all outputs the
-            worst, with the mean over the samples).
+            has the same place) for one output [N, C], `equal numbers` (their share) where all
+            outputs are whole numbers, else `cosine similarity` (of all outputs the worst, with the
+            mean over the samples).
         samples: the number of samples behind it; 0 for the network as it is, which all others are
             compared with.
         snr_db: the signal-to-noise ratio of the worst output; infinite for equal answers, NaN
@@ -57,7 +58,7 @@ class Agreement:
             return "not measured"
         if not self.samples:
             return f"{self.value:.4g} ({self.quantity})"
-        made = "invented samples" if self.synthetic else "samples"
+        made = f"{'invented ' * self.synthetic}sample{'s' * (self.samples != 1)}"
         parts = [self.quantity, f"{self.samples} {made}"]
         if math.isfinite(self.snr_db):
             parts.append(f"SNR {self.snr_db:.0f} dB")

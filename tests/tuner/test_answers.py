@@ -438,3 +438,17 @@ def test_operators_that_compute_in_int8_run_on_processors_alone(
         assert device.space.unavailable == {FP32}
     with pytest.raises(OptionError, match="TensorRT has no ConvInteger"):
         open_device(path, **BOARD)
+
+
+def test_few_samples_are_named(
+    digits: Digits, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = dict(np.load(digits.samples))
+    for count in (12, 200):
+        np.savez(tmp_path / f"{count}.npz", **{name: each[:count] for name, each in held.items()})
+        with open_device(digits.path, **QUICK, samples=[str(tmp_path / f"{count}.npz")]) as device:
+            assert INT8 in device.agreements
+    lines = [each for each in caplog.messages if "too few" in each]
+    assert lines == [
+        "digits is judged by 6 samples, too few to tell an agreement of 0.99 from 1: give 200"
+    ]

@@ -234,3 +234,9 @@ def test_probabilities_and_equal_numbers_have_no_mean_to_take_off() -> None:
     assert agreement([sure], [np.ones_like(sure)], 40).value > 0.99
     level = np.full((40, 1), 7, np.float32)
     assert agreement([level], [level * np.float32(1.001)], 40).value > 0.99
+
+
+def test_whole_numbers_are_called_what_they_are() -> None:
+    classes = np.arange(10)
+    assert agreement([classes], [classes], 10).describe() == "1 (equal numbers, 10 samples)"
+    assert agreement([classes, classes / 3], [classes, classes / 3], 10).quantity == COSINE
