@@ -17,6 +17,9 @@ from tuner.model_at import ModelAt, rates_of
 from tuner.opening import Demands, open_parts
 from tuner.options import ServeOptions
 
+#: Fields of `ServeOptions` that are lists of texts.
+TEXT_LISTS = frozenset({"network", "accelerators", "precisions", "samples", "shape", "fix"})
+
 #: (instances, batch) by accelerator for one network; by network, then accelerator, for several.
 Given = Mapping[str, Any]
 
@@ -147,6 +150,8 @@ def serve_options(
 ) -> ServeOptions:
     """Return options from ONNX files and fields of `ServeOptions` by name.
 
+    One file or name will do where a field is a list of them, as in `samples="inputs.npz"`.
+
     Raises:
         OptionError: there is no such field.
     """
@@ -159,7 +164,15 @@ def serve_options(
     for name in options:
         if name not in names:
             raise OptionError(f"there is no option {name!r}: choose from {', '.join(names)}")
-    return replace(base, **options)
+    return replace(base, **{name: _listed(name, value) for name, value in options.items()})
+
+
+def _listed(name: str, value: Any) -> Any:
+    """Return a list of texts where an option takes one, also of a single text or path."""
+    if name not in TEXT_LISTS or value is None:
+        return value
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    return [str(each) for each in (value if several else [value])]
 
 
 def _position(kind: str, name: str, names: Sequence[str]) -> int:

@@ -24,7 +24,7 @@ from tests.commands import call
 from tests.envs.accuracy.digits import Digits
 from tests.envs.accuracy.graphs import convolution, model, node, random, saved
 from tests.standins.tensorrt import stand_ins
-from tuner.device import Device, open_device
+from tuner.device import Device, open_device, serve_options
 
 QUICK: dict[str, Any] = {"max_instances": 1, "batches": [1, 4], "cores": 1}
 BOARD: dict[str, Any] = {"runtime": "simulated", "max_instances": 1, "batches": [1, 4]}
@@ -452,3 +452,12 @@ def test_few_samples_are_named(
     assert lines == [
         "digits is judged by 6 samples, too few to tell an agreement of 0.99 from 1: give 200"
     ]
+
+
+def test_one_file_or_name_is_a_list_of_one(digits: Digits) -> None:
+    for samples in (str(digits.samples), digits.samples, [digits.samples], (str(digits.samples),)):
+        serve = serve_options(digits.path, samples=samples, precisions="int8", shape="x:1x1x8x8")
+        assert serve.samples == [str(digits.samples)]
+        assert (serve.precisions, serve.shape, serve.fix) == (["int8"], ["x:1x1x8x8"], None)
+    with opened(digits, samples=digits.samples, accelerators="cpu_int8") as device:
+        assert set(device.agreements) == {(0, 0)}
