@@ -56,7 +56,8 @@ def no_choice(
 ) -> dict[Pair, NetworkError]:
     """Return why a network is no choice on an accelerator, before any engine is built.
 
-    An INT8 accelerator needs samples to calibrate on, and a network that is quantised already
+    An INT8 accelerator needs samples to calibrate on, a processor a file that ONNX Runtime can load
+    (some in BF16 it cannot), and a network that is quantised already
     cannot compute in FP32, nor on a board with operators that compute in INT8 themselves.
     """
     errors = {}
@@ -66,6 +67,8 @@ def no_choice(
             fp32 = accelerator.precision == "fp32"
             if each.network.quantised and fp32:
                 errors[tenant, column] = NetworkError("the file is an INT8 network already")
+            elif each.unloadable and fp32 and accelerator.kind is Kind.CPU:
+                errors[tenant, column] = NetworkError(each.unloadable)
             elif others and accelerator.kind is not Kind.CPU:
                 errors[tenant, column] = NetworkError(
                     f"TensorRT has no {others[0]}: quantise it with QuantizeLinear and"

@@ -24,7 +24,9 @@ from envs.accuracy.samples import (
     positive,
     sample_bytes,
 )
+from envs.accuracy.single import to_fp32
 from envs.errors import NetworkError
+from envs.graph.onnx_file import read_whole
 from envs.spec import Agreement, Network
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,8 @@ class Examined:
         single_because: why; empty where they are right.
         samples: of the user; None where nobody gave any.
         session: of ONNX Runtime, in FP32.
+        unloadable: why ONNX Runtime cannot load the file itself, so that the session has a copy of
+            it in FP32; empty where it can.
     """
 
     path: Path
@@ -59,6 +63,7 @@ class Examined:
     single_because: str
     samples: Samples | None
     session: Any
+    unloadable: str = ""
 
     @functools.cached_property
     def calibrating(self) -> Samples | None:
@@ -92,11 +97,28 @@ def examine(path: Path, network: Network, samples: Samples | None) -> Examined:
                 f"{path} has the input {spec.name!r} of bfloat16, of which ONNX Runtime takes no"
                 " arrays from Python: export it with inputs of float32 or float16"
             )
-    session = session_of(path, str(path), halves=network.float_type != "float32")
+    session, unloadable = _reference(path, network)
     reason = batched(path, network, session, samples)
     if reason:
         network = replace(network, fixed_batch=1)
-    return Examined(path, network, reason, samples, session)
+    return Examined(path, network, reason, samples, session, unloadable)
+
+
+def _reference(path: Path, network: Network) -> tuple[Any, str]:
+    """Return the session that answers are compared with, and why it is not one of the file.
+
+    For processors ONNX Runtime has few operators in BF16, whose numbers are all in FP32.
+    """
+    try:
+        return session_of(path, str(path), halves=network.float_type != "float32"), ""
+    except NetworkError as error:
+        if network.float_type != "bfloat16":
+            raise
+        try:
+            copy = to_fp32(read_whole(path)).SerializeToString()
+            return session_of(copy, f"the FP32 copy of {path}"), str(error)
+        except (NetworkError, ValueError):
+            raise error from None
 
 
 def _invented(network: Network, session: Any) -> Samples:

@@ -461,3 +461,25 @@ def test_one_file_or_name_is_a_list_of_one(digits: Digits) -> None:
         assert (serve.precisions, serve.shape, serve.fix) == (["int8"], ["x:1x1x8x8"], None)
     with opened(digits, samples=digits.samples, accelerators="cpu_int8") as device:
         assert set(device.agreements) == {(0, 0)}
+
+
+def test_a_file_in_bf16_runs_on_boards_and_as_int8(digits: Digits, tmp_path: Path) -> None:
+    """ONNX Runtime has no MatMul in BF16 for processors."""
+    kind = onnx.TensorProto.BFLOAT16
+    nodes = [
+        node("Cast", "x", "h", to=kind),
+        node("MatMul", "h w", "p"),
+        node("Cast", "p", "y", to=onnx.TensorProto.FLOAT),
+    ]
+    made = model(nodes, {"x": ["n", 8]}, {"y": ["n", 6]})
+    weight = onnx.helper.make_tensor("w", kind, [8, 6], random(8, 6).ravel())
+    made.graph.initializer.append(weight)
+    path, _ = saved(tmp_path, made, "bf16")
+    np.save(tmp_path / "x.npy", random(64, 8))
+    with open_device(path, **BOARD) as board:
+        assert (0, board.space.device.accelerator_names.index("tensor")) in board.agreements
+    with pytest.raises(OptionError, match=r"cannot load .*MatMul"):
+        open_device(path, **QUICK)
+    with open_device(path, **QUICK, samples=str(tmp_path / "x.npy"), min_agreement=0.5) as device:
+        assert device.space.unavailable == {FP32}
+        assert isinstance(device.measure({"cpu_int8": (1, 4)}, window_s=0.05), Measurement)
