@@ -57,7 +57,7 @@ def read_flags(
         OptionError: a flag is unknown, written as `name=value`, or has a wrong value.
     """
     parser = Parser(
-        prog=next(iter(re.findall(r"python -m [\w.]+", about)), None),
+        prog=next(iter(re.findall(r"python -m [\w.]*\w", about)), None),
         usage="%(prog)s [--flag value ...]",
         description=about,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -2,6 +2,7 @@ r"""Find the configuration with the most throughput within your limits: python -
 
   python -m tuner.tune --network my.onnx --p99-ms 50              on the processor of this computer
   python -m tuner.tune --network my.onnx --p99-ms 50 --runtime tensorrt      on its GPU and DLAs
+  python -m tuner.tune --network my.onnx --p99-ms 50 --samples inputs.npz    allows INT8, judged
   python -m tuner.tune --network a.onnx b.onnx --p99-ms 50 20     two networks with a limit each
   python -m tuner.tune --network my.onnx --p99-ms 20 --power-w 30 \
       --runtime simulated --board agx_orin_64                     in the model of a board
