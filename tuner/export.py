@@ -39,6 +39,7 @@ from tuner.exports.deepstream import export_deepstream
 from tuner.exports.engines import BuildOptions
 from tuner.exports.facts import read_for_export
 from tuner.exports.folder import Files, check_free, write_folder
+from tuner.exports.judged import judged_halves
 from tuner.exports.models import Model, models_of
 from tuner.exports.policy_onnx import export_policy
 from tuner.exports.readme import listed, warnings
@@ -57,7 +58,8 @@ PLACED = re.compile(r"(?:(.+):)?(\w+)=(\d+)x(\d+)", re.DOTALL)
 
 #: Options of serving that an export does not have.
 HIDDEN = frozenset(each.name for each in fields(ServeOptions)) - {
-    *("network", "samples", "allow_uncalibrated", "shape", "fix", "cores", "cache")
+    *("network", "samples", "allow_uncalibrated"),
+    *("shape", "fix", "cores", "cache"),
 }
 
 
@@ -180,7 +182,8 @@ def with_ranges(options: ExportCommand, models: list[Model], build: BuildOptions
     ranges = calibrated(wanting, samples, build.strongly_typed, serve.cache_path)
     if not build.strongly_typed:
         ranges |= translated(models)
-    return replace(build, calibrated=ranges)
+    halves = judged_halves(models, build, samples, serve.cache_path)
+    return replace(build, calibrated=ranges, halves=halves)
 
 
 def read_all_samples(files: Sequence[str], models: list[Model]) -> list[Samples | None]:

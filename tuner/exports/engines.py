@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from envs.errors import NetworkError, OptionError
-from envs.spec import Kind, TensorSpec
+from envs.spec import Agreement, Kind, TensorSpec
 from tuner.exports.calibrated import Calibration
 from tuner.exports.models import Model
 
@@ -39,6 +39,7 @@ class BuildOptions:
             calibrator, or for 11 a .npy or .npz file of inputs; None where there is none.
         calibrated: INT8 ranges that were measured here, by the name of the model. A model without
             any has made-up ones, which are right for measuring speed and wrong for answers.
+        halves: agreement with FP32 of the models in FP16, by name.
     """
 
     tensorrt: str = "10"
@@ -47,6 +48,7 @@ class BuildOptions:
     workspace_mib: int = 1024
     calibration: tuple[Path | None, ...] = ()
     calibrated: Mapping[str, Calibration] = field(default_factory=dict)
+    halves: Mapping[str, Agreement] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.tensorrt not in VERSIONS:

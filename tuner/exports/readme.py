@@ -5,6 +5,7 @@ Names from files appear as Python writes them, so that none breaks a line.
 
 import textwrap
 
+from envs.spec import NOT_MEASURED
 from tuner.exports.engines import BuildOptions
 from tuner.exports.models import Model
 
@@ -94,7 +95,7 @@ def ranges(models: list[Model], build: BuildOptions) -> list[str]:
 
 
 def warnings(models: list[Model], build: BuildOptions) -> list[str]:
-    """Return warnings about INT8 models that may give wrong answers."""
+    """Return warnings about models that may give wrong answers."""
     found = []
     if names := [model.name for model in models if not build.has_ranges(model)]:
         found.append(
@@ -103,9 +104,11 @@ def warnings(models: list[Model], build: BuildOptions) -> list[str]:
         )
     for model in models:
         made = build.calibrated.get(model.name)
-        if made and made.agreement.measured and not made.agreement.keeps(MIN_AGREEMENT):
+        agreement = made.agreement if made else build.halves.get(model.name, NOT_MEASURED)
+        if agreement.measured and not agreement.keeps(MIN_AGREEMENT):
+            remedy = "Use FP16 or FP32, or give more samples" if made else "Use FP32"
             found.append(
                 f"{model.name} gives other answers than FP32: agreement"
-                f" {made.agreement.describe()}. Use FP16 or FP32, or give more samples."
+                f" {agreement.describe()}. {remedy}."
             )
     return found
