@@ -42,7 +42,7 @@ def examined_networks(
     ]
     found = []
     for path, network, given in zip(paths, networks, samples, strict=True):
-        examined = examine(path, network, given)
+        examined = examine(path, network, given, serve.cache_path)
         if examined.single_because:
             logger.warning(
                 "%s is served at batch 1 only: %s", network.name, examined.single_because

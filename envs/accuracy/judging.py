@@ -6,7 +6,7 @@ import functools
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from envs.accuracy.samples import (
     sample_bytes,
 )
 from envs.accuracy.single import to_fp32
+from envs.accuracy.verdicts import keep_verdict, kept_verdict, verdict_path
 from envs.errors import NetworkError
 from envs.graph.onnx_file import read_whole
 from envs.spec import Agreement, Network
@@ -53,17 +54,22 @@ class Examined:
         network: with a fixed batch of 1 where larger batches would give wrong answers.
         single_because: why; empty where they are right.
         samples: of the user; None where nobody gave any.
-        session: of ONNX Runtime, in FP32.
         unloadable: why ONNX Runtime cannot load the file itself, so that the session has a copy of
             it in FP32; empty where it can.
+        loaded: a session of ONNX Runtime, in FP32, if there is one already.
     """
 
     path: Path
     network: Network
     single_because: str
     samples: Samples | None
-    session: Any
     unloadable: str = ""
+    loaded: Any = field(default=None, repr=False, compare=False)
+
+    @functools.cached_property
+    def session(self) -> Any:
+        """Return the session of ONNX Runtime that answers are compared with, in FP32."""
+        return self.loaded or _reference(self.path, self.network)[0]
 
     @functools.cached_property
     def calibrating(self) -> Samples | None:
@@ -79,13 +85,17 @@ class Examined:
         return compared(self.network, self.samples.split()[1].take(slice(most)))
 
 
-def examine(path: Path, network: Network, samples: Samples | None) -> Examined:
+def examine(
+    path: Path, network: Network, samples: Samples | None, cache: Path | None = None
+) -> Examined:
     """Load a network on this processor, and find out whether its batches are batches.
 
     Args:
         path: the file that the network was read from.
         network: its description.
         samples: of its user; None where there are none.
+        cache: folder that keeps what was found out: the next call with the same network and samples
+            loads nothing. None to keep nothing.
 
     Raises:
         NetworkError: ONNX Runtime cannot load or run it; the message has its reason.
@@ -97,11 +107,16 @@ def examine(path: Path, network: Network, samples: Samples | None) -> Examined:
                 f"{path} has the input {spec.name!r} of bfloat16, of which ONNX Runtime takes no"
                 " arrays from Python: export it with inputs of float32 or float16"
             )
-    session, unloadable = _reference(path, network)
-    reason = batched(path, network, session, samples)
+    known = None if cache is None else verdict_path(cache, network, samples)
+    reason = None if known is None else kept_verdict(known)
+    session, unloadable = (None, "") if reason is not None else _reference(path, network)
+    if reason is None:
+        reason = batched(path, network, session, samples)
+        if known is not None and not unloadable:
+            keep_verdict(known, reason)
     if reason:
         network = replace(network, fixed_batch=1)
-    return Examined(path, network, reason, samples, session, unloadable)
+    return Examined(path, network, reason, samples, unloadable, session)
 
 
 def _reference(path: Path, network: Network) -> tuple[Any, str]:

@@ -291,3 +291,25 @@ def test_invented_samples_of_a_large_network_fit_into_memory(
     path, network = saved(tmp_path, convolution())
     monkeypatch.setattr("envs.accuracy.judging.MAX_BYTES", 5 * sample_bytes(network))
     assert len(examine(path, network, None).judging) == 5
+
+
+def test_what_was_found_out_is_kept_and_a_damaged_file_is_found_out_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = model([node("Softmax", "x", "y", axis=0)], ROW, {"y": ["n", 6]})
+    (path, network), cache = saved(tmp_path, made), tmp_path / "cache"
+    first = examine(path, network, None, cache)
+    assert first.network.fixed_batch == 1
+    (kept,) = cache.iterdir()
+    with monkeypatch.context() as patched:
+        patched.setattr("envs.accuracy.judging.session_of", lambda *given, **more: 1 / 0)
+        again = examine(path, network, None, cache)
+    assert (again.network, again.single_because) == (first.network, first.single_because)
+    assert again.session.get_inputs()[0].name == "x"
+    for damage in ("", "[]", '{"single_because": 3}', "{"):
+        kept.write_text(damage)
+        assert examine(path, network, None, cache).single_because == first.single_because
+    kept.unlink()
+    other = examine(path, network, given(x=random(10, 6)), cache)
+    assert other.single_because
+    assert len(list(cache.iterdir())) == 1, "other samples have a verdict of their own"
