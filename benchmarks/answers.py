@@ -49,7 +49,7 @@ TOGETHER = 256
 
 @dataclass
 class Served:
-    """What one configuration answered.
+    """Record what one configuration answered.
 
     Attributes:
         accuracy: share of right answers.
@@ -64,7 +64,7 @@ class Served:
 
 @dataclass
 class Found:
-    """What was found for a network.
+    """Record what was found for a network.
 
     Attributes:
         fp32: share of right answers of the file itself.

@@ -1,1 +1,1 @@
-"""Are the answers right? Samples, calibration, and the agreement of accelerators with FP32."""
+"""Find out whether answers are right: samples, calibration, and agreement with FP32."""

@@ -1,4 +1,4 @@
-"""How far two runs of a network agree, output by output; pure functions."""
+"""Compare two runs of a network, output by output; pure functions."""
 
 from __future__ import annotations
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +13,10 @@ from envs.accuracy.quantization import int8_copy
 from envs.accuracy.reference import answers_of, session_of
 from envs.accuracy.rounding import rounded_to_fp16
 from envs.accuracy.schemes import TENSORRT
-from envs.errors import StorageError
-from envs.files import parse_json, read_small, write_text
+from envs.accuracy.verdicts import keep
+from envs.files import parse_json, read_small
 from envs.graph.onnx_file import read_whole
 from envs.spec import Agreement
-
-logger = logging.getLogger(__name__)
 
 #: Part of the key of what is kept: another one wherever agreement is computed otherwise.
 FORMAT = 2
@@ -61,7 +57,7 @@ def emulated(
     session = session_of(made.SerializeToString(), f"the {precision} copy of {network.name}")
     found = judge.agreement(tenant, lambda given: answers_of(session, network, given))
     found = replace(found, calibration=method, calibrated_on=count)
-    _keep(path, found)
+    keep(path, found.to_dict())
     return found
 
 
@@ -78,10 +74,3 @@ def _kept(path: Path) -> Agreement | None:
         return Agreement(**data)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _keep(path: Path, found: Agreement) -> None:
-    try:
-        write_text(path, json.dumps(found.to_dict()))
-    except StorageError as error:  # the next run finds out again
-        logger.debug("%s", error)

@@ -1,11 +1,11 @@
-"""How numbers are quantised: for processors, and for TensorRT."""
+"""Describe how numbers are quantised for processors and for TensorRT."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """How numbers are quantised for one kind of engine.
+    """Describe how numbers are quantised for one kind of engine.
 
     Attributes:
         name: part of the keys of caches.

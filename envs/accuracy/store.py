@@ -14,7 +14,7 @@ from envs.accuracy.samples import Samples
 from envs.accuracy.schemes import PROCESSOR
 from envs.errors import NetworkError, StorageError
 from envs.files import parse_json, read_small, sha256_of
-from envs.graph.onnx_file import open_model, read_whole
+from envs.graph.onnx_file import MAX_MESSAGE_BYTES, open_model, read_whole
 from envs.optional import optional_import
 from envs.spec import Network, local_computer
 
@@ -23,9 +23,6 @@ INVENTED = 16
 
 #: How the ranges were found, of a copy that was calibrated on invented samples.
 UNCALIBRATED = "uncalibrated"
-
-#: A ModelProto cannot be serialised beyond 2 GiB; a little less leaves room for the nodes.
-MAX_MESSAGE_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True)

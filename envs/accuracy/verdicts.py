@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from envs.accuracy.samples import Samples
 from envs.errors import StorageError
@@ -35,8 +36,13 @@ def kept_verdict(path: Path) -> str | None:
 
 
 def keep_verdict(path: Path, reason: str) -> None:
-    """Keep a verdict; where that is impossible, the next start finds it out again."""
+    """Keep a verdict, see `keep`."""
+    keep(path, {"single_because": reason})
+
+
+def keep(path: Path, data: dict[str, Any]) -> None:
+    """Keep what was found out; where that is impossible, the next start finds it out again."""
     try:
-        write_text(path, json.dumps({"single_because": reason}))
+        write_text(path, json.dumps(data))
     except StorageError as error:
         logger.debug("%s", error)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,58 +13,19 @@ import numpy as np
 from envs.errors import NetworkError, OptionError
 from envs.files import replacing
 from envs.graph.batch_rules import as_text, declared, forget_negative_sizes, served_inputs
+from envs.graph.binding_options import parse_shapes, parse_values
 from envs.graph.folding import MAX_KEPT_ELEMENTS, LoadingError, folded
-from envs.graph.onnx_file import every_graph, external_files, load_weights, open_model
+from envs.graph.onnx_file import (
+    MAX_MESSAGE_BYTES,
+    every_graph,
+    external_files,
+    load_weights,
+    open_model,
+)
 from envs.optional import optional_import
 
 #: Part of the key of a copy: raise it when copies are made in another way.
 VERSION = 1
-
-#: A protobuf message has at most 2 GiB; a little less leaves room for the nodes.
-MAX_MESSAGE_BYTES = 2_000_000_000
-
-_SIZES = re.compile(r"[1-9][0-9]{0,8}([xX][1-9][0-9]{0,8})*")
-
-
-def parse_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the option `shape` by name of the input.
-
-    Args:
-        texts: such as `images:1x3x640x640`; a name may contain a colon.
-
-    Raises:
-        OptionError: a text has another form, or an input is named twice.
-    """
-    shapes = {}
-    for text, name, sizes in _parted("shape", texts, "images:1x3x640x640"):
-        if not _SIZES.fullmatch(sizes):
-            raise OptionError(
-                f"shape={text}: {sizes!r} are not sizes: write shape=INPUT:SIZExSIZE, "
-                "for example shape=images:1x3x640x640"
-            )
-        shapes[name] = tuple(map(int, sizes.lower().split("x")))
-    return shapes
-
-
-def parse_values(texts: list[str]) -> dict[str, float | int]:
-    """Return the values of the option `fix` by name of the input.
-
-    Args:
-        texts: such as `sr:16000`; `true` and `false` are 1 and 0. A name may contain a colon.
-
-    Raises:
-        OptionError: a text has another form, or an input is named twice.
-    """
-    values: dict[str, float | int] = {}
-    for text, name, written in _parted("fix", texts, "sr:16000"):
-        try:
-            values[name] = _number(written)
-        except ValueError:
-            raise OptionError(
-                f"fix={text}: {written!r} is not a number: write fix=INPUT:NUMBER, "
-                "for example fix=sr:16000"
-            ) from None
-    return values
 
 
 def bound(
@@ -157,27 +117,6 @@ def all_bound(
         )
         for path, inputs in zip(paths, named, strict=True)
     ]
-
-
-def _parted(option: str, texts: list[str], example: str) -> list[tuple[str, str, str]]:
-    """Return (text, name, rest) of each option; the last colon ends the name."""
-    parted = []
-    for text in texts:
-        name, colon, rest = str(text).rpartition(":")
-        if not (name and colon and rest):
-            raise OptionError(f"{option}={text} names no input: for example {option}={example}")
-        parted.append((str(text), name, rest.strip()))
-    names = [name for _, name, _ in parted]
-    for name in names:
-        if names.count(name) > 1:
-            raise OptionError(f"{option}: input {name!r} is named twice: name it once")
-    return parted
-
-
-def _number(text: str) -> float | int:
-    if text.lower() in ("true", "false"):
-        return int(text.lower() == "true")
-    return int(text) if re.fullmatch("[+-]?[0-9]+", text) else float(text)
 
 
 def _sizes(

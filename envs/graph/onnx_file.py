@@ -12,6 +12,9 @@ from envs.errors import NetworkError, one_line
 from envs.graph.external_data import digest_of, files_of, load_tensors
 from envs.optional import optional_import
 
+#: A ModelProto cannot be serialised beyond 2 GiB; a little less leaves room for the nodes.
+MAX_MESSAGE_BYTES = 2_000_000_000
+
 #: Most nodes after every call of a local function is replaced, and how deep calls may go: a few
 #: functions that each call the next ten times make more nodes than any memory holds.
 MAX_NODES, MAX_CALLS = 200_000, 64

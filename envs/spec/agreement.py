@@ -17,7 +17,7 @@ CLASSES, COSINE, EQUAL = "equal classes", "cosine similarity", "equal numbers"
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the answers of one network on one accelerator are those of FP32.
+    """Say how far the answers of a network on an accelerator are those of FP32.
 
     Attributes:
         value: between 0 and 1; NaN where it was not measured.

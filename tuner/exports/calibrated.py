@@ -85,7 +85,7 @@ def calibrated(
         if given is None:
             continue
         if model.position not in examined:
-            examined[model.position] = _examined(model, given)
+            examined[model.position] = _examined(model, given, cache)
         seen = examined[model.position]
         calibrating = given.split()[0]
         if model.on_cpu:
@@ -140,9 +140,9 @@ def translated(models: Iterable[Model]) -> dict[str, Calibration]:
     return found
 
 
-def _examined(model: Model, samples: Samples) -> Examined:
+def _examined(model: Model, samples: Samples, cache: Path) -> Examined:
     try:
-        return examine(model.path, model.network, samples)
+        return examine(model.path, model.network, samples, cache)
     except NetworkError as error:
         if not model.facts.unshaped:
             raise

@@ -46,7 +46,7 @@ def judged_halves(
         model = next(each for each in halves if each.position == position)
         given = samples[position] if samples else None
         try:
-            examined = examine(model.path, model.network, given)
+            examined = examine(model.path, model.network, given, cache)
             found[position] = emulated(Judge([examined]), 0, examined, "fp16", cache)
         except NetworkError as error:
             logger.warning("nobody judged the FP16 answers of %s: %s", model.path, error)

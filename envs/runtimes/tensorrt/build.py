@@ -159,7 +159,7 @@ def _check_dla(builder: Any, bindings: Bindings, spec: EngineSpec) -> None:
 
 @dataclass(frozen=True)
 class _Source:
-    """What is parsed: a file, its differences from the user's, and ranges to set on tensors."""
+    """Name what is parsed: a file, its differences from the user's, and ranges to set."""
 
     path: Path
     changes: list[str]

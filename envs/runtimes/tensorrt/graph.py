@@ -17,14 +17,11 @@ from typing import Any
 from envs.errors import NetworkError, one_line
 from envs.graph.dla_rules import CONV_KERNEL, POOL_WINDOW
 from envs.graph.folding import LoadingError, folded
-from envs.graph.onnx_file import read_whole
+from envs.graph.onnx_file import MAX_MESSAGE_BYTES, read_whole
 from envs.optional import optional_import
 from envs.runtimes.tensorrt.flatten import Tail
 
 Shape = tuple[int, ...]
-
-#: A ModelProto cannot be serialised beyond 2 GiB; a little less leaves room for the nodes.
-MAX_MESSAGE_BYTES = 2_000_000_000
 
 
 @dataclass

@@ -28,7 +28,7 @@ QDQ_OPSET = 19
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a graph is quantised.
+    """Describe how a graph is quantised.
 
     Attributes:
         method: how its ranges were found, see `envs.accuracy.calibration.METHODS`; `uncalibrated`

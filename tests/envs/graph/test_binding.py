@@ -14,7 +14,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from envs.errors import NetworkError, OptionError
-from envs.graph.binding import bound, parse_shapes, parse_values
+from envs.graph.binding import bound
+from envs.graph.binding_options import parse_shapes, parse_values
 from envs.graph.reading import read_network
 from envs.spec import TensorSpec
 from tests.envs.graph.test_conventions import held, saved, tensor

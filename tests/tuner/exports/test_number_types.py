@@ -174,11 +174,11 @@ def test_triton_serves_a_quantised_file_as_it_is(
 def test_types_and_modes_of_the_servers(tmp_path: Path) -> None:
     (model,) = models(write_typed(tmp_path / "half.onnx", "float16"), "tensor")
     config = config_of(model, BuildOptions(), 5.0, 1)
-    assert [each["data_type"] for each in (*config["input"], *config["output"])] == [  # type: ignore[misc,index,union-attr]
+    assert [each["data_type"] for each in (*config["input"], *config["output"])] == [
         "TYPE_FP16"
     ] * 2
     (model,) = models(FILES["bfloat16"](tmp_path / "brain.onnx"), "cuda")
-    assert config_of(model, BuildOptions(), 5.0, 1)["input"][0]["data_type"] == "TYPE_BF16"  # type: ignore[index]
+    assert config_of(model, BuildOptions(), 5.0, 1)["input"][0]["data_type"] == "TYPE_BF16"
     found = models(write_mixed(tmp_path / "mixed.onnx"), "cuda")
     assert "network-mode=2" in str(export_deepstream(found, BuildOptions())["mixed_cuda_0.txt"])
     found = models(write_qdq(tmp_path / "qdq.onnx"), "tensor", "dla1")
