@@ -5,12 +5,15 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from envs.catalog.boards import board, board_like, board_names, mode_like
+from envs.catalog.boards import board, board_names
+from envs.catalog.identify import identify, is_jetson
+from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable
 from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.generic_gpu import generic_machine, remark_on
 from envs.simulator.known_layers import known_layers
-from envs.simulator.machine import machine_of
-from envs.spec import ConfigurationSpace, Kind, Workload
+from envs.simulator.machine import Machine, machine_of
+from envs.spec import ConfigurationSpace, DeviceSpec, Kind, Workload
 
 #: The device model at arrival rates [T], infinite for a closed loop.
 ModelAt = Callable[[tuple[float, ...]], DeviceModel]
@@ -36,8 +39,9 @@ def models_of(
     like: str | None = None,
     power_mode: Callable[[], str] | None = None,
     engines: Mapping[str, Any] = MappingProxyType({}),
+    mode: str | None = None,
 ) -> ModelAt:
-    """Return the models of a plain computer, of a board, or of the board that a device is like.
+    """Return the models of a plain computer, a board, a device like one, or a GPU of its own.
 
     Args:
         space: to choose from.
@@ -46,17 +50,74 @@ def models_of(
         power_mode: returns the present power mode, which may change while the device serves; None
             for the mode in the description of the device.
         engines: how they are built, see `model_for`.
+        mode: the power mode that the user names, which `power_mode` then cannot change.
     """
     tables = layers or tuple(known_layers(tenant.network) for tenant in space.workload.tenants)
     device = space.device
-    modules = {board(name).module for name in board_names()}
-    if device.name in modules or all(each.kind is Kind.CPU for each in device.accelerators):
+    if modelled_by_name(device):
         return lambda rates_ips: model_for(at_rates(space, rates_ips), tables, **engines)
 
     def model_at(rates_ips: tuple[float, ...]) -> DeviceModel:
-        module = board(like) if like else board_like(device.name, device.memory_mib)
-        mode = mode_like(module, power_mode() if power_mode else device.power_mode)
-        machine = machine_of(module.name, mode.name, **engines)
+        present = power_mode() if power_mode else None
+        machine = machine_like(device, like, mode, present, engines)
         return DeviceModel(machine, at_rates(space, rates_ips), tables)
 
     return model_at
+
+
+def modelled_by_name(device: DeviceSpec) -> bool:
+    """Return True for a plain computer, and for a board that has its name in the catalogue."""
+    modules = {board(name).module for name in board_names()}
+    return device.name in modules or all(each.kind is Kind.CPU for each in device.accelerators)
+
+
+def machine_like(
+    device: DeviceSpec,
+    like: str | None,
+    mode: str | None,
+    present: str | None,
+    engines: Mapping[str, Any],
+) -> Machine:
+    """Return the machine of a device: of the board it is, or is said to be, or of its GPU alone.
+
+    Args:
+        device: as it describes itself.
+        like: the board that the user names.
+        mode: the power mode that the user names.
+        present: the power mode as the device names it now.
+        engines: how they are built, see `model_for`.
+
+    Raises:
+        OptionError: a name is unknown, or nothing is like this device.
+    """
+    if like is None and not is_jetson(device) and device.hardware is not None:
+        return generic_machine(device.hardware, engines.get("precision", "int8"))
+    found = identify(device, like, mode, present)
+    return machine_of(found.board.name, found.mode.name, **engines)
+
+
+def remarks_on(device: DeviceSpec, like: str | None = None, mode: str | None = None) -> list[str]:
+    """Return what is guessed of a device, a sentence each; none if nothing is.
+
+    A device that is like nothing can be measured all the same: the reason is returned then.
+
+    Args:
+        device: as it describes itself.
+        like: the board that the user names.
+        mode: the power mode that the user names.
+
+    Raises:
+        OptionError: a name is unknown.
+    """
+    if modelled_by_name(device):
+        return []
+    try:
+        if like is None and not is_jetson(device) and device.hardware is not None:
+            generic_machine(device.hardware)
+            return [remark_on(device.hardware)]
+        remark = identify(device, like, mode).remark
+    except OptionError as error:
+        if like is None and mode is None:
+            return [str(error)]
+        raise
+    return [remark] if remark else []

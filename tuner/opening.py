@@ -52,7 +52,7 @@ from tuner.answers import (
     warn_of_few,
     without,
 )
-from tuner.model_at import ModelAt, models_of, rates_of
+from tuner.model_at import ModelAt, models_of, rates_of, remarks_on
 from tuner.options import ServeOptions
 from tuner.recorded_answers import recorded
 
@@ -154,7 +154,10 @@ def _tensorrt(serve: ServeOptions, demands: Demands) -> Parts:
     from envs.runtimes.tensorrt.versions import load_bindings
 
     bindings, cuda = load_bindings(), Cuda()
-    device = _narrowed(jetson_device(bindings, cuda), serve)
+    device = jetson_device(bindings, cuda)
+    for guess in remarks_on(device, serve.board, serve.mode):
+        logger.warning("%s", guess)
+    device = _narrowed(device, serve)
     if not any(each.kind is Kind.DLA for each in device.accelerators):
         logger.warning("without DLAs: the builder of this TensorRT counts none")
     made: list[TensorRTEngineFactory] = []
@@ -197,7 +200,7 @@ def _live(
     space = serve.space(device, networks)
     space.default()  # an empty space fails here, before a network is run
     engines = _precisions(device)
-    mode = (lambda: serve.mode or read_power_mode()) if on_gpu else None
+    mode = read_power_mode if on_gpu else None
     with contextlib.ExitStack() as undo:
         sensor = probe_sensor(serve.sensor, on_gpu=on_gpu)
         undo.callback(sensor.close)
@@ -206,7 +209,7 @@ def _live(
             sensor.has_power, "no power is measured here (a sensor is missing or unreadable)"
         )
         if demands.needs_model:
-            models_of(space, layers, serve.board, mode, engines)(rates_of(space))
+            models_of(space, layers, serve.board, mode, engines, serve.mode)(rates_of(space))
         examined = examined_networks(serve, paths, networks)
         space = serve.space(device, [each.network for each in examined])
         space = without(space, no_choice(space, examined, serve.allow_uncalibrated))
@@ -229,7 +232,7 @@ def _live(
         undo.pop_all()
     return Parts(
         runtime,
-        models_of(space, layers, serve.board, mode, engines),
+        models_of(space, layers, serve.board, mode, engines, serve.mode),
         agreements=agreements,
         min_agreement=serve.min_agreement,
     )

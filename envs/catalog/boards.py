@@ -5,7 +5,6 @@ would double them.
 """
 
 import json
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -113,39 +112,6 @@ def power_mode(board: Board, name: str) -> PowerMode:
             f"choose from {', '.join(board.power_modes)}"
         )
     return board.power_modes[name]
-
-
-def board_like(label: str, memory_mib: float) -> Board:
-    """Return the board that matches a name from a device tree.
-
-    Args:
-        label: the name in the device tree.
-        memory_mib: memory, which decides between boards of one family.
-
-    Raises:
-        OptionError: the catalog has no board of that family.
-    """
-    matches = [each for each in map(board, board_names()) if _family(each) in label]
-    if not matches:
-        raise OptionError(
-            f"{label!r} is not a board of the catalog: "
-            f"say which of {', '.join(board_names())} it is most like"
-        )
-    return min(matches, key=lambda each: (-len(_family(each)), abs(each.memory_mib - memory_mib)))
-
-
-def _family(board: Board) -> str:
-    return board.module.removeprefix("Jetson ").split(" (")[0].rsplit(" ", 2)[0]
-
-
-def mode_like(board: Board, name: str) -> PowerMode:
-    """Return the power mode by name, else one with the same watts, else the largest."""
-    modes = board.power_modes
-    if name in modes:
-        return modes[name]
-    watts = re.search(r"\d+W", name)
-    matches = [each for each in modes.values() if watts and each.name.startswith(watts.group())]
-    return matches[0] if matches else next(iter(modes.values()))
 
 
 @cache

@@ -84,11 +84,7 @@ def machine_of(
     Raises:
         OptionError: board, mode or precision is unknown; the message names the key.
     """
-    for key, value in (("precision", precision), ("dla_precision", dla_precision)):
-        if value not in PRECISION_BYTES:
-            raise OptionError(
-                f"device.{key}={value!r} is unknown: choose from {', '.join(PRECISION_BYTES)}"
-            )
+    check_widths(precision=precision, dla_precision=dla_precision)
     module = board(name)
     return _machine(
         module,
@@ -97,6 +93,15 @@ def machine_of(
         PRECISION_BYTES[dla_precision],
         dla_native,
     )
+
+
+def check_widths(**given: str) -> None:
+    """Raise OptionError, naming the key, if an engine cannot have this precision."""
+    for key, value in given.items():
+        if value not in PRECISION_BYTES:
+            raise OptionError(
+                f"device.{key}={value!r} is unknown: choose from {', '.join(PRECISION_BYTES)}"
+            )
 
 
 def _machine(

@@ -22,6 +22,7 @@ from envs.spec.device import (
     local_computer,
     processor_name,
 )
+from envs.spec.hardware import Hardware
 from envs.spec.measurement import (
     ConfigurationFailed,
     Failure,
@@ -65,6 +66,7 @@ __all__ = [
     "DeviceSpec",
     "Failure",
     "FailureKind",
+    "Hardware",
     "Kind",
     "Measurement",
     "MeasurementBatch",

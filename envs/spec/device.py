@@ -12,6 +12,7 @@ from typing import Any
 
 from envs.errors import OptionError
 from envs.files import check_fields
+from envs.spec.hardware import Hardware
 
 
 class Kind(str, Enum):
@@ -110,6 +111,8 @@ class DeviceSpec:
         cores: processor cores that this process may use.
         memory_mib: memory that instances may fill.
         power_mode: the power mode it was described in.
+        hardware: the GPU and the processor in numbers; None for a plain computer, for a board of
+            the catalogue, and in recordings of earlier versions.
     """
 
     name: str
@@ -117,6 +120,7 @@ class DeviceSpec:
     cores: int
     memory_mib: float
     power_mode: str = "default"
+    hardware: Hardware | None = None
 
     @property
     def accelerator_names(self) -> tuple[str, ...]:
@@ -148,6 +152,9 @@ class DeviceSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return the device as plain data that JSON can hold; `from_dict` reads it."""
         data = asdict(self) | {"accelerators": list(self.accelerator_names)}
+        del data["hardware"]
+        if self.hardware is not None:
+            data["hardware"] = self.hardware.to_dict()
         chosen = {
             each.name: each.precision
             for each in self.accelerators
@@ -171,6 +178,8 @@ class DeviceSpec:
             for name in data["accelerators"]
         )
         fields = {key: value for key, value in data.items() if key != "precisions"}
+        if "hardware" in fields:
+            fields["hardware"] = Hardware.from_dict(fields["hardware"])
         device = cls(**fields | {"accelerators": accelerators})
         check_fields(device)
         if not device.accelerators or len(set(device.accelerators)) < len(device.accelerators):

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from envs.telemetry.clock_limits import gpu_devfreq
 from envs.telemetry.sysfs import read_number, read_text
 
 #: Counters of over-current alarms since the board started: `event` on Orin, `irq` on Xavier; oc1 is
@@ -104,11 +105,9 @@ def _package_counters(root: Path) -> dict[str, Path]:
 
 
 def _clock_files(root: Path) -> dict[str, tuple[Path, int]]:
-    # The GPU is 17000000.ga10b in JetPack 5, 17000000.gpu from JetPack 6 on.
     found = {}
-    for device in _sorted(root / "sys/class/devfreq", "*.*"):
-        if device.suffix in (".gpu", ".ga10b", ".gv11b"):
-            found["gpu"] = (device / "cur_freq", 1)
+    if (gpu := gpu_devfreq(root)) is not None:
+        found["gpu"] = (gpu / "cur_freq", 1)
     for policy in _sorted(root / "sys/devices/system/cpu/cpufreq", "policy*"):
         found[f"cpu{policy.name.removeprefix('policy')}"] = (policy / "scaling_cur_freq", 1000)
     memory = root / "sys/kernel/debug/bpmp/debug/clk/emc/rate"

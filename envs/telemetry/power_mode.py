@@ -1,7 +1,9 @@
-"""Read the power mode of a Jetson from the files of `nvpmodel`."""
+"""Read the power mode of a Jetson from the files of `nvpmodel`, or else from what it sets."""
 
 import re
 from pathlib import Path
+
+from envs.telemetry.clock_limits import gpu_limit_mhz
 
 UNKNOWN = "unknown"
 
@@ -9,13 +11,16 @@ UNKNOWN = "unknown"
 def read_power_mode(root: Path = Path("/")) -> str:
     """Return the name of the power mode without `MODE_`, such as `MAXN` or `30W`.
 
-    A mode without a name gives its number; no mode gives `unknown`. nvpmodel writes `pmode:0002`
-    into var/lib/nvpmodel/status; etc/nvpmodel.conf names the modes.
+    A mode without a name gives its number. Without nvpmodel's status, as in many a container, the
+    highest clock of the GPU stands for the mode, such as `612 MHz`; without that too it is
+    `unknown`. nvpmodel writes `pmode:0002` into var/lib/nvpmodel/status; etc/nvpmodel.conf names
+    the modes.
     """
     status = _text(root / "var/lib/nvpmodel/status")
     found = re.search(r"pmode:\s*(\d+)", status)
     if found is None:
-        return UNKNOWN
+        mhz = gpu_limit_mhz(root)
+        return f"{mhz:g} MHz" if mhz > 0 else UNKNOWN
     number = int(found.group(1))
     for mode, name in re.findall(
         r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", _text(root / "etc/nvpmodel.conf")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from envs.spec import Failure, FailureKind, Kind, Measurement, Objective, Origin
 from envs.telemetry.none import NoSensor
 from envs.traces.reader import Trace, read_trace
 from tests.standins.tensorrt import stand_ins
+from tests.standins.tensorrt.driver import ORIN
 from tests.worlds import space, write_trace
 from tuner.device import Device, open_device
 from tuner.model_at import at_rates, rates_of
@@ -87,8 +89,9 @@ def test_a_gpu_and_its_dlas_are_accelerators(small_onnx: Path) -> None:
 
 
 def test_a_gpu_that_is_like_no_board_can_be_measured_and_has_no_model(small_onnx: Path) -> None:
-    sentence = "'Orin' is not a board of the catalog"
-    with stand_ins() as modules:
+    sentence = "'NVIDIA Thor' is not a board of the catalog"
+    thor = replace(ORIN, name="NVIDIA Thor", capability=(11, 0))
+    with stand_ins(gpu=thor) as modules:
         with open_device(small_onnx, runtime="tensorrt", **QUICK) as device:
             assert isinstance(device.measure({"cuda": (1, 1)}, window_s=0.1), Measurement)
             with pytest.raises(OptionError, match=sentence):

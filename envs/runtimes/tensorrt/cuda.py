@@ -8,6 +8,7 @@ Jetson while a kernel runs (CUDA for Tegra application note).
 
 import contextlib
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,6 +38,12 @@ class GpuFacts:
         sm: multiprocessors that are on; on a Jetson this follows the power mode.
         memory_mib: memory of the GPU; on a Jetson that of the module.
         integrated: whether it shares the memory of the processor.
+        clock_mhz: highest clock of the GPU; NaN, as below, where the driver does not tell.
+        memory_clock_mhz: highest clock of its memory. On an Orin the driver gives the highest clock
+            of the GPU in the present power mode instead.
+        bus_width_bits: width of the path to its memory; wrong on an Orin.
+        l2_mib: L2 cache.
+        driver_version: such as 12060 for CUDA 12.6; 0 where it is not known.
     """
 
     name: str
@@ -44,6 +51,11 @@ class GpuFacts:
     sm: int
     memory_mib: float
     integrated: bool
+    clock_mhz: float = math.nan
+    memory_clock_mhz: float = math.nan
+    bus_width_bits: float = math.nan
+    l2_mib: float = math.nan
+    driver_version: int = 0
 
 
 class Cuda:
@@ -79,7 +91,24 @@ class Cuda:
             sm=int(of(attribute.MULTIPROCESSOR_COUNT)),
             memory_mib=self._device.total_memory() / 2**20,
             integrated=bool(of(attribute.INTEGRATED)),
+            clock_mhz=self._number("CLOCK_RATE") / 1e3,
+            memory_clock_mhz=self._number("MEMORY_CLOCK_RATE") / 1e3,
+            bus_width_bits=self._number("GLOBAL_MEMORY_BUS_WIDTH"),
+            l2_mib=self._number("L2_CACHE_SIZE") / 2**20,
+            driver_version=int(self._driver.get_driver_version()),
         )
+
+    def _number(self, attribute: str) -> float:
+        """Return an attribute of the GPU; NaN where this driver or this pycuda has none."""
+        try:
+            name = getattr(self._driver.device_attribute, attribute)
+            return float(self._device.get_attribute(name)) or math.nan
+        except Exception:  # errors of pycuda have no type without its import
+            return math.nan
+
+    def free_mib(self) -> float:
+        """Return the memory that the driver could still give [MiB]."""
+        return float(self._driver.mem_get_info()[0] / 2**20)
 
     def stream(self) -> Any:
         """Return a stream that does not wait for the default one, which would serialise instances.

@@ -15,9 +15,7 @@ from envs.catalog.boards import (
     Board,
     PowerMode,
     board,
-    board_like,
     board_names,
-    mode_like,
     power_mode,
 )
 from envs.errors import OptionError
@@ -271,31 +269,3 @@ def test_boards_travel_to_other_processes() -> None:
     assert isinstance(copied, Board)
     assert isinstance(copied.power_modes["MAXN"], PowerMode)
     assert copied == board("agx_orin_64")
-
-
-@pytest.mark.parametrize(
-    ("label", "memory_mib", "mode", "expected"),
-    [
-        ("NVIDIA Jetson AGX Orin Developer Kit", 62_800, "30W", ("agx_orin_64", "30W")),
-        ("NVIDIA Jetson AGX Orin Developer Kit", 30_600, "MAXN", ("agx_orin_32", "MAXN")),
-        (
-            "NVIDIA Jetson Orin NX Engineering Reference Developer Kit",
-            15_500,
-            "MAXN_SUPER",
-            ("orin_nx_16", "MAXN_SUPER"),
-        ),
-        ("NVIDIA Orin Nano Developer Kit", 7_600, "15W", ("orin_nano_8", "15W")),
-        ("NVIDIA Jetson Xavier NX Developer Kit", 7_700, "15W_6CORE", ("xavier_nx", "15W")),
-        ("Jetson AGX Xavier", 31_000, "unknown", ("agx_xavier", "MAXN")),
-    ],
-)
-def test_a_board_is_found_by_what_it_calls_itself(
-    label: str, memory_mib: float, mode: str, expected: tuple[str, str]
-) -> None:
-    found = board_like(label, memory_mib)
-    assert (found.name, mode_like(found, mode).name) == expected
-
-
-def test_an_unknown_board_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"NVIDIA H100.*say which of agx_orin_64"):
-        board_like("NVIDIA H100", 80_000)

@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from envs.runtimes.tensorrt.cuda import GpuFacts
 
-#: The GPU of a Jetson AGX Orin.
-ORIN = GpuFacts("Orin", (8, 7), 16, 30_000.0, True)
+#: The GPU of a Jetson AGX Orin of 32 GB in MAXN, as `deviceQuery` prints it (its memory clock is
+#: the highest clock of the GPU in the power mode). CUDA 12.6.
+ORIN = GpuFacts("Orin", (8, 7), 16, 30_000.0, True, 1300.0, 1300.0, 128.0, 4.0, 12060)
 
 
 class Memory:
@@ -25,6 +26,7 @@ class Memory:
     def __init__(self, owner: FakeDriver, size: int) -> None:
         self._owner, self._bytes, self._freed = owner, (ctypes.c_char * size)(), False
         owner.live += 1
+        owner.used_mib += size / 2**20
 
     def __int__(self) -> int:
         assert not self._freed, "memory was used after it was freed"
@@ -35,6 +37,7 @@ class Memory:
         assert not self._freed, "freed twice"
         self._freed = True
         self._owner.live -= 1
+        self._owner.used_mib -= ctypes.sizeof(self._bytes) / 2**20
 
 
 class Stream:
@@ -70,15 +73,25 @@ class FakeDriver:
 
     Attributes:
         live: pieces of device memory that are not freed.
+        used_mib: what the live pieces hold together.
         left_mib: the largest piece that can be had.
         depth: contexts that are current in any thread.
     """
 
     MemoryError = type("MemoryError", (Exception,), {})
-    device_attribute = SimpleNamespace(MULTIPROCESSOR_COUNT="sm", INTEGRATED="integrated")
 
     def __init__(self, facts: GpuFacts = ORIN) -> None:
         self.live, self.left_mib, self.depth = 0, float("inf"), 0
+        self.used_mib = 0.0
+        #: Each attribute takes its number from the facts.
+        self.device_attribute = SimpleNamespace(
+            MULTIPROCESSOR_COUNT=lambda facts: facts.sm,
+            INTEGRATED=lambda facts: facts.integrated,
+            CLOCK_RATE=lambda facts: facts.clock_mhz * 1e3,
+            MEMORY_CLOCK_RATE=lambda facts: facts.memory_clock_mhz * 1e3,
+            GLOBAL_MEMORY_BUS_WIDTH=lambda facts: facts.bus_width_bits,
+            L2_CACHE_SIZE=lambda facts: facts.l2_mib * 2**20,
+        )
         self._facts, self._streams = facts, 0
 
     def init(self) -> None:
@@ -92,9 +105,19 @@ class FakeDriver:
             retain_primary_context=lambda: context,
             name=lambda: facts.name,
             compute_capability=lambda: facts.capability,
-            get_attribute=lambda attribute: getattr(facts, attribute),
+            get_attribute=lambda attribute: attribute(facts),
             total_memory=lambda: int(facts.memory_mib * 2**20),
         )
+
+    def get_driver_version(self) -> int:
+        """Return the version of CUDA that the driver is made for."""
+        return self._facts.driver_version
+
+    def mem_get_info(self) -> tuple[int, int]:
+        """Return the bytes of the GPU's memory that are free, and all of them."""
+        self._check()
+        total = self._facts.memory_mib * 2**20
+        return int(total - self.used_mib * 2**20), int(total)
 
     def Stream(self, flags: int) -> Any:  # noqa: N802
         """Return a new stream."""
