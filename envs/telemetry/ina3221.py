@@ -6,16 +6,20 @@ in{1,2,3}_label, in*_input in mV, curr*_input in mA and shunt*_resistor in uOhm.
 that rails are found by their labels.
 """
 
+import logging
 import math
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from envs.errors import SensorError
 from envs.telemetry.board import BoardFiles
 from envs.telemetry.protocol import BoardSample
-from envs.telemetry.rails import STEPS_W, module_rails, sample_of_rails, step_w
+from envs.telemetry.rails import OF_MONITOR, STEPS_W, module_rails, sample_of_rails, step_w
 from envs.telemetry.sysfs import folders, need_number, read_number, read_text, refusal
+
+logger = logging.getLogger(__name__)
 
 NAME = "ina3221"
 DRIVER = Path("sys/bus/i2c/drivers/ina3221")
@@ -23,9 +27,10 @@ DRIVER = Path("sys/bus/i2c/drivers/ina3221")
 
 @dataclass(frozen=True)
 class Channel:
-    """One rail of one monitor."""
+    """One rail of one monitor, which is named by its bus and address."""
 
     rail: str
+    monitor: str
     volts: Path
     amperes: Path
     watts: Path | None
@@ -85,20 +90,33 @@ class Ina3221Sensor:
 
 
 def _find_channels(root: Path) -> list[Channel]:
-    chips = [
-        chip
+    found = [
+        channel
         for device in folders(NAME, root / DRIVER)
         for chip in folders(NAME, device / "hwmon", "hwmon")
-    ]
-    return [
-        channel
-        for chip in chips
         for number in (1, 2, 3)
-        if (channel := _channel(chip, number)) is not None
+        if (channel := _channel(device.name, chip, number)) is not None
     ]
+    counts = Counter(channel.rail for channel in found)
+    if doubled := sorted(rail for rail, count in counts.items() if count > 1):
+        monitors = sorted({channel.monitor for channel in found if channel.rail in doubled})
+        logger.warning(
+            "%s: the monitors %s have rails of the same name (%s), so that the power of the module"
+            " is not known: each rail is kept by itself, and a power limit cannot be kept",
+            NAME,
+            ", ".join(monitors),
+            ", ".join(doubled),
+        )
+    return [_told_apart(channel) if counts[channel.rail] > 1 else channel for channel in found]
 
 
-def _channel(chip: Path, number: int) -> Channel | None:
+def _told_apart(channel: Channel) -> Channel:
+    """Return a channel whose rail bears the name of its monitor, and of its input file."""
+    number = channel.volts.name.removeprefix("in").removesuffix("_input")
+    return replace(channel, rail=f"{channel.rail}{OF_MONITOR}{channel.monitor}.{number}")
+
+
+def _channel(monitor: str, chip: Path, number: int) -> Channel | None:
     """Return one of the three channels; None if it is not connected or switched off.
 
     A channel that is not connected has no label or `NC`; one that is off answers ENODATA.
@@ -115,6 +133,7 @@ def _channel(chip: Path, number: int) -> Channel | None:
     shunt_uohm = read_number(chip / f"shunt{number}_resistor") or 0
     return Channel(
         rail,
+        monitor,
         chip / f"in{number}_input",
         chip / f"curr{number}_input",
         watts if watts.exists() else None,

@@ -34,12 +34,19 @@ STEPS_W = {
 }
 
 
+#: Between the name of a rail and its monitor, where several monitors have a rail of that name.
+OF_MONITOR = "@"
+
+
 def module_rails(names: Iterable[str]) -> tuple[str, ...]:
     """Return the rails whose sum is the module's power; () if the set of rails is not known.
 
-    A guessed sum could count a rail twice.
+    A guessed sum could count a rail twice. So there is none where two monitors have a rail of the
+    same name: one of them may measure a part of the other.
     """
     rails = set(names)
+    if any(OF_MONITOR in rail for rail in rails):
+        return ()
     for rail in INPUTS:
         if rail in rails:
             return (rail,)

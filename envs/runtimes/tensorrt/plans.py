@@ -13,13 +13,13 @@ from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.calibrations import Calibrations
 from envs.runtimes.tensorrt.checks import check_types
 from envs.runtimes.tensorrt.cuda import Cuda
+from envs.runtimes.tensorrt.host import describe_host
 from envs.runtimes.tensorrt.inspect import PlacedLayers, placed_layers
 from envs.runtimes.tensorrt.lane import LoadedPlan
 from envs.runtimes.tensorrt.log import Step
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity, spec_of
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import ConfigurationFailed, ConfigurationSpace, Kind, Network
-from envs.telemetry.power_mode import read_power_mode
 
 
 class EnginePlans:
@@ -169,10 +169,7 @@ class EnginePlans:
 
     def _describe_host(self) -> BuildHost:
         with self._cuda.current():
-            facts = self._cuda.facts()
-        capability = "{}.{}".format(*facts.capability)
-        version, mode = self._bindings.version, read_power_mode()
-        return BuildHost(version, facts.name, capability, facts.sm, mode)
+            return describe_host(self._bindings.version, self._cuda.facts())
 
     def _check_file(self, tenant: int, spec: EngineSpec) -> None:
         """Raise NetworkError if the file has changed, or has other types than it needs.

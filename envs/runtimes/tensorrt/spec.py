@@ -135,7 +135,11 @@ class BuildHost:
         gpu: name of the GPU.
         capability: its compute capability, such as `8.7`.
         sm: multiprocessors that are on. On a Jetson this follows the power mode.
-        power_mode: the power mode in which tactics were timed; `unknown` where there is none.
+        power_mode: the power mode in which tactics were timed, or the highest clock that it allows;
+            `unknown` where there is neither.
+        l4t: release of Jetson Linux, which sets clocks; empty on any other computer.
+        dla_compiler: a digest of the library that compiles a DLA's loadables; empty without one.
+        cuda_driver: version of CUDA that the driver is made for, such as 12060.
     """
 
     tensorrt: str
@@ -143,6 +147,9 @@ class BuildHost:
     capability: str
     sm: int
     power_mode: str
+    l4t: str = ""
+    dla_compiler: str = ""
+    cuda_driver: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 
@@ -67,6 +68,31 @@ def test_unknown_rails_are_kept_and_never_summed(tmp_path: Path) -> None:
     assert not sensor.has_power
     assert math.isnan(sample.total_w)
     assert sample.rails_w == pytest.approx({"GPU": 1.9, "CPU": 1.14, "SOC": 2.66})
+
+
+def test_rails_of_the_same_name_are_both_kept_and_give_no_total(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A carrier board has a monitor of its own, whose rail is called like one of the module's."""
+    root = trees.agx_orin_jetpack5(tmp_path)
+    trees.monitor(root, "7-0040", "hwmon9", {1: ("VIN_SYS_5V0", 5000, 2000)}, 5000)
+    with caplog.at_level(logging.WARNING):
+        sensor = Ina3221Sensor(root)
+    (record,) = caplog.records
+    assert "monitors 1-0040, 7-0040 have rails of the same name (VIN_SYS_5V0)" in record.message
+    assert not sensor.has_power
+    sample = sensor.read()
+    assert math.isnan(sample.total_w)
+    assert sample.total_rails == ()
+    assert sample.rails_w == pytest.approx(
+        {
+            "VDD_GPU_SOC": 1.9952,
+            "VDD_CPU_CV": 0.0,
+            "VIN_SYS_5V0@1-0040.3": 2.524,
+            "VIN_SYS_5V0@7-0040.1": 10.0,
+            "VDDQ_VDD2_1V8AO": 1.0912,
+        }
+    )
 
 
 def test_a_power_file_is_preferred(tmp_path: Path) -> None:

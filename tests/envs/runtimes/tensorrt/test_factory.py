@@ -14,6 +14,7 @@ from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.tensorrt import calibrations as calibrations_module
+from envs.runtimes.tensorrt import host as host_module
 from envs.runtimes.tensorrt import plans as plans_module
 from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
 from envs.runtimes.tensorrt.graph import with_batch
@@ -165,7 +166,7 @@ def test_another_power_mode_builds_engines_of_its_own(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.engine(CUDA, 1)
-    monkeypatch.setattr(plans_module, "read_power_mode", lambda: "30W")
+    monkeypatch.setattr(host_module, "read_power_mode", lambda root: "30W")
     world.factory = world.again()
     world.engine(CUDA, 1)
     assert world.builds == 2
