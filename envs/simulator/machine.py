@@ -6,9 +6,9 @@ from envs.catalog.boards import Board, PowerMode, board, power_mode
 from envs.errors import OptionError
 from envs.spec import DeviceSpec, accelerator
 
-#: Memory that the operating system and the CUDA context keep [MiB]: 1 GiB of headroom, 0.5 GiB of
-#: CUDA libraries (log lines in NVIDIA/TensorRT issue 2217), and the JetPack desktop.
-RESERVED_MIB = 2560.0
+#: Memory that the operating system keeps [MiB]: 1 GiB of headroom, and the JetPack desktop. What
+#: CUDA takes is counted with the instances (`CUDA_MIB` of `envs.spec.memory`).
+RESERVED_MIB = 2048.0
 
 #: GPU power grows with the square of the voltage. The stress maxima of the GPU rail of an AGX Orin
 #: in its four power modes (NVIDIA developer forum, topic 323456) fit

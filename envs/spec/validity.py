@@ -12,18 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from envs.arrays import BoolArray, FloatArray, IntArray, Rows
+from envs.arrays import BoolArray, IntArray, Rows
+from envs.spec.memory import memory_mib as memory_mib
 
 if TYPE_CHECKING:
     from envs.spec.space import ConfigurationSpace
 
 VALID = 0
 UNAVAILABLE, OUTSIDE, UNSERVED, TOTAL, FIXED_BATCH, LOADABLES, MEMORY, PRECISIONS = range(1, 9)
-
-#: Memory that one instance takes beside its weights and activations (runtime, arena, threads).
-#: Measured on ONNX Runtime 1.31 with a network of 1.2 million parameters: 25 to 40 MiB a session;
-#: rounded up.
-INSTANCE_MIB = 48.0
 
 
 def judge(space: ConfigurationSpace, placements: IntArray) -> npt.NDArray[np.int8]:
@@ -54,21 +50,6 @@ def judge(space: ConfigurationSpace, placements: IntArray) -> npt.NDArray[np.int
     for code in sorted(faults, reverse=True):  # lower codes overwrite higher ones
         codes[faults[code]] = code
     return codes
-
-
-def memory_mib(space: ConfigurationSpace, placements: IntArray) -> FloatArray:
-    """Return an estimate [N] of the memory that configurations [N, T, A, 2] fill, in MiB.
-
-    It counts weights and peak activations at the precision of each accelerator.
-    """
-    instances, batch = placements[..., 0].astype(np.float64), placements[..., 1].astype(np.float64)
-    networks = [tenant.network for tenant in space.workload.tenants]
-    weights = np.array([float(network.weight_bytes) for network in networks])[:, None]
-    activations = np.array([float(network.activation_bytes) for network in networks])[:, None]
-    share = np.array([each.weight_bytes / 4 for each in space.device.accelerators])
-    each = INSTANCE_MIB + (weights + activations * batch) * share / 2**20
-    filled: FloatArray = (instances * each).sum(axis=(1, 2))
-    return filled
 
 
 def _unavailable(space: ConfigurationSpace, instances: Rows) -> BoolArray:
