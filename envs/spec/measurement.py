@@ -87,7 +87,10 @@ class Measurement:
         origin: measured, replayed or simulated.
         power_w: mean over the window of the rail or rails that `sensor` calls the total.
         energy_j: over the window.
-        memory_mib: resident memory of the serving process at the end of the window.
+        memory_mib: resident memory of the serving process at the end of the window. It lacks what
+            the GPU's driver allocated for the process.
+        gpu_free_mib: what the GPU's driver could still give then.
+        available_mib: what the whole computer had left then without swapping.
         overlap: share of the window in which every instance was working.
         foreign_share: share of the cores' time that other processes used.
         disturbed: True if that share is too large to trust the window.
@@ -111,6 +114,8 @@ class Measurement:
     power_w: float = math.nan
     energy_j: float = math.nan
     memory_mib: float = math.nan
+    gpu_free_mib: float = math.nan
+    available_mib: float = math.nan
     overlap: float = math.nan
     foreign_share: float = math.nan
     disturbed: bool = False

@@ -35,11 +35,15 @@ TENANT_QUANTITIES = tuple(field.name for field in fields(TenantMeasurement))
 
 #: Quantities of a tenant that recordings of earlier versions lack, and nobody publishes.
 LATER_QUANTITIES = ("agreement", "agreement_samples")
+
+#: Quantities of a window that recordings of earlier versions lack.
+LATER_OF_WINDOW = ("gpu_free_mib", "available_mib")
 WINDOW_QUANTITIES = (
     "window_s",
     "power_w",
     "energy_j",
     "memory_mib",
+    *LATER_OF_WINDOW,
     "overlap",
     "foreign_share",
     "apply_s",
@@ -101,7 +105,9 @@ def number_columns(space: ConfigurationSpace) -> list[str]:
 
 def later_columns(space: ConfigurationSpace) -> list[str]:
     """Return the columns that a recording of an earlier version lacks: nothing was read there."""
-    return [f"{tenant}.{each}" for tenant in space.workload.names for each in LATER_QUANTITIES]
+    return [
+        f"{tenant}.{each}" for tenant in space.workload.names for each in LATER_QUANTITIES
+    ] + list(LATER_OF_WINDOW)
 
 
 def extra_columns(space: ConfigurationSpace, present: Iterable[str]) -> list[str]:

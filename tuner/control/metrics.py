@@ -56,6 +56,12 @@ class Metrics:
             "Gauge", "power_watts", "Of the last period; NaN where none is measured"
         )
         self._power_limit_w = metric("Gauge", "power_limit_watts", "Infinite for no limit")
+        self._free_bytes = metric(
+            "Gauge",
+            "memory_free_bytes",
+            "After the last period, as the GPU's driver and as the system (MemAvailable) tell it",
+            "told_by",
+        )
         self._instances = metric("Gauge", "instances", "Serving now", "tenant", "accelerator")
         self._batch = metric(
             "Gauge",
@@ -118,6 +124,11 @@ class Metrics:
             if outcome:
                 self._show_instances(name, period.configuration.placements[tenant])
         self._power_w.set(outcome.power_w if outcome else math.nan)
+        for told_by, mib in (
+            ("driver", outcome.gpu_free_mib if outcome else math.nan),
+            ("system", outcome.available_mib if outcome else math.nan),
+        ):
+            self._free_bytes.labels(told_by).set(mib * 2**20)
         self._power_limit_w.set(period.objective.power_w)
         self._periods.labels(period.phase.value).inc()
         self._broken.inc(not period.kept)

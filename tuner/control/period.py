@@ -87,6 +87,8 @@ def _measured(outcome: Measurement, names: tuple[str, ...]) -> dict[str, Any]:
         "temperature_c": outcome.temperature_c,
         "throttled": list(outcome.throttled),
         "memory_mib": outcome.memory_mib,
+        "gpu_free_mib": outcome.gpu_free_mib,
+        "available_mib": outcome.available_mib,
         "apply_s": outcome.apply_s,
         "window_s": outcome.window_s,
         "disturbed": outcome.disturbed,

@@ -69,7 +69,11 @@ class StreamEngine(Protocol):
 
 
 class EngineFactory(Protocol):
-    """Loads engines, in the thread that applies a configuration."""
+    """Loads engines, in the thread that applies a configuration.
+
+    One method is optional: `free_mib() -> float` returns the memory that the device's driver could
+    still give; NaN where it does not tell.
+    """
 
     def load(self, tenant: int, accelerator: int, threads: int) -> Engine | StreamEngine:
         """Load an engine; ConfigurationFailed where that is impossible."""

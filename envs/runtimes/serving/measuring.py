@@ -3,9 +3,10 @@
 `window` has the arithmetic.
 """
 
+import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from envs.errors import RuntimeFault, require_positive
@@ -17,6 +18,7 @@ from envs.runtimes.serving.queue import clock
 from envs.runtimes.serving.window import overlap, tenant_measurement
 from envs.spec import ConfigurationFailed, Failure, FailureKind, Measurement, Origin, Tenant
 from envs.telemetry.meter import PowerMeter
+from envs.telemetry.system_memory import available_mib
 
 
 @dataclass
@@ -74,6 +76,7 @@ class MeasuredService:
         loads: [T] the load of each tenant.
         meter: of power.
         options: how to measure.
+        free_mib: returns the memory that the device's driver could still give.
     """
 
     instances: Sequence[Instance]
@@ -81,6 +84,7 @@ class MeasuredService:
     loads: Sequence[Load]
     meter: PowerMeter
     options: ServingOptions
+    free_mib: Callable[[], float] = lambda: math.nan
 
     def measure(self, window_s: float, apply_s: float) -> Measurement:
         """Take a window of at least `window_s`.
@@ -112,7 +116,7 @@ class MeasuredService:
                 time.sleep(length_s)
                 end_s, after = clock(), read_cpu()
             power = self.meter.window()
-            memory_mib = resident_mib()
+            own_mib, gpu_free_mib, system_mib = resident_mib(), self.free_mib(), available_mib()
             self._finish(start_s, end_s)
             seen = [len(instance.log or ()) for instance in self.instances]
             late = [load.unanswered(start_s, end_s) for load in self.loads]
@@ -154,7 +158,9 @@ class MeasuredService:
             origin=Origin.MEASURED,
             power_w=power.mean_w,
             energy_j=power.mean_w * (end_s - start_s),
-            memory_mib=memory_mib,
+            memory_mib=own_mib,
+            gpu_free_mib=gpu_free_mib,
+            available_mib=system_mib,
             overlap=overlap(logs, start_s, end_s),
             foreign_share=foreign,
             disturbed=foreign > DISTURBED_SHARE,

@@ -190,7 +190,12 @@ class ServingRuntime(Closing):
         if not self._instances:
             raise RuntimeFault("measure: apply a configuration first")
         service = MeasuredService(
-            self._instances, self._tenants, self._loads(), self._meter, self._options
+            self._instances,
+            self._tenants,
+            self._loads(),
+            self._meter,
+            self._options,
+            getattr(self._factory, "free_mib", lambda: math.nan),
         )
         measured = service.measure(window_s, self._apply_s)
         assert self._applied is not None, "instances stand for an applied configuration"

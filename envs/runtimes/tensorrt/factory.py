@@ -164,6 +164,10 @@ class TensorRTEngineFactory:
             for tenant, accelerator, engine in self._engines
         ]
 
+    def free_mib(self) -> float:
+        """Return the memory that the driver could still give; NaN where it does not tell."""
+        return self.plans.free_mib()
+
     def close(self) -> None:
         """Unload every plan; the engines have been closed before."""
         self.plans.close()

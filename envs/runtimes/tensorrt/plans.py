@@ -1,6 +1,7 @@
 """Plans of a workload's engines: built once, kept on disk, loaded once."""
 
 import contextlib
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,12 @@ class EnginePlans:
             for key, plan in list(self.loaded.items()):
                 if key[:2] in pairs and plan.users == 0:
                     del self.loaded[key]
+
+    def free_mib(self) -> float:
+        """Return the memory that the driver could still give; NaN where it does not tell."""
+        with contextlib.suppress(Exception), self._cuda.current():
+            return self._cuda.free_mib()
+        return math.nan
 
     def close(self) -> None:
         """Unload every plan; the engines have been closed before."""

@@ -17,7 +17,9 @@ from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.versions import load_bindings
 from envs.spec import Configuration, ConfigurationSpace, Measurement, workload_of
 from envs.telemetry.none import NoSensor
+from envs.telemetry.system_memory import total_mib
 from tests.standins.tensorrt import stand_ins
+from tests.standins.tensorrt.driver import ORIN
 
 
 @pytest.mark.parametrize(("version", "cores"), [("8.6.1", 2), ("10.3.0", 2), ("11.4.0", 0)])
@@ -37,6 +39,9 @@ def test_inside_the_block_a_network_is_served_on_gpu_and_dla_without_either(
             measured = runtime.measure(0.1)
             assert isinstance(measured, Measurement)
             assert measured.throughput_ips[0] > 0
+            left_mib = ORIN.memory_mib - modules.driver.used_mib
+            assert measured.gpu_free_mib == pytest.approx(left_mib, abs=1)
+            assert 0 < measured.available_mib <= total_mib()
             image = np.zeros((3, 48, 48), np.float32)
             assert runtime.submit(0, image).result(30)
         assert modules.driver.live == 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from envs.errors import TraceError
 from envs.spec import Configuration, Failure, FailureKind, Measurement, Origin
 from envs.traces.reader import Trace, built_in_traces, find_trace, read_trace
-from envs.traces.schema import METADATA_KEY
+from envs.traces.schema import METADATA_KEY, outcome_of, row_of
 from tests.worlds import network, respond, space, write_trace
 
 
@@ -35,6 +36,20 @@ def test_written_rows_are_read_back(tmp_path: Path) -> None:
         assert outcome.origin is Origin.REPLAYED, "a replayed number is never labelled as measured"
         assert outcome.tenants == respond(world, configuration).tenants
         assert math.isnan(outcome.power_w)
+
+
+def test_what_was_left_of_the_memory_is_read_back_and_not_known_of_earlier_recordings() -> None:
+    world = space()
+    configuration = Configuration.of(world.catalogue[0])
+    measured = replace(respond(world, configuration), gpu_free_mib=70.0, available_mib=900.0)
+    replayed = outcome_of(world, row_of(world, configuration, measured, 1, 0.0))
+    assert isinstance(replayed, Measurement)
+    assert (replayed.gpu_free_mib, replayed.available_mib) == (70.0, 900.0)
+    earlier = read_trace(find_trace(built_in_traces()[0]))
+    first = outcome_of(earlier.space, next(row for row in earlier.rows if not row["failure"]))
+    assert isinstance(first, Measurement)
+    assert math.isnan(first.gpu_free_mib)
+    assert math.isnan(first.available_mib)
 
 
 def test_a_configuration_without_a_record_is_a_typed_failure(tmp_path: Path) -> None:

@@ -92,6 +92,14 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
             Metrics(port, SPACE)
 
 
+def test_what_is_left_of_the_memory_is_told_twice(metrics: Metrics) -> None:
+    found = replace(respond(SPACE, GOOD), gpu_free_mib=100.0, available_mib=300.0)
+    metrics.show(replace(period(GOOD, True), outcome=found), 0)
+    told = scraped(metrics)
+    assert told["orin_tuner_memory_free_bytes", "driver"] == 100 * 2**20
+    assert told["orin_tuner_memory_free_bytes", "system"] == 300 * 2**20
+
+
 def test_agreement_is_a_metric_and_not_a_number_where_it_was_not_measured(
     metrics: Metrics,
 ) -> None:

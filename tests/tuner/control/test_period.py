@@ -36,13 +36,14 @@ def period(outcome: Outcome | None = None, kept: bool = True) -> Period:
 def test_a_line_says_what_was_served_and_what_it_gave_and_nothing_that_is_no_json() -> None:
     outcome = respond(SPACE, GOOD)
     tenant = replace(outcome.tenants[0], agreement=math.nan, agreement_samples=math.nan)
-    outcome = replace(outcome, tenants=(tenant,))
+    outcome = replace(outcome, tenants=(tenant,), available_mib=9000.0)
     data = json.loads(json.dumps(period(outcome).as_dict(SPACE), allow_nan=False))
     assert data["configuration"] == SPACE.describe(GOOD)
     assert data["tenants"]["net0"]["p99_ms"] == respond(SPACE, GOOD).tenants[0].p99_ms
     assert data["power_w"] is None, "no sensor, no number"
     assert data["tenants"]["net0"]["agreement"] is None, "it was not compared with FP32"
     assert data["memory_mib"] == respond(SPACE, GOOD).memory_mib
+    assert (data["gpu_free_mib"], data["available_mib"]) == (None, 9000.0)
     assert data["limits"] == {"p99_ms": [50.0], "power_w": None, "min_agreement": 0.0}
     assert (data["period"], data["phase"], data["origin"], data["events"]) == (
         3,
