@@ -112,7 +112,9 @@ def test_building_is_said_and_what_is_left_out(small_onnx: Path) -> None:
             *("--measurements", 3, "--cache", small_onnx.parent / "none_yet"),
         )
     assert result.returncode == 0, result.stderr
-    first, *lines = result.stderr.splitlines()
+    guess, first, *lines = result.stderr.splitlines()
+    assert guess.startswith("guessed the power mode, which nothing names here: a GPU with 16 ")
+    assert guess.endswith("give --mode if that is wrong")
     assert first == "without DLAs: the builder of this TensorRT counts none"
     assert lines[0] == "building engine 1 of 4: small on cuda, fp32, batch 1"
     assert len(lines) == 4
