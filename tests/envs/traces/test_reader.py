@@ -45,7 +45,7 @@ def test_what_was_left_of_the_memory_is_read_back_and_not_known_of_earlier_recor
     replayed = outcome_of(world, row_of(world, configuration, measured, 1, 0.0))
     assert isinstance(replayed, Measurement)
     assert (replayed.gpu_free_mib, replayed.available_mib) == (70.0, 900.0)
-    earlier = read_trace(find_trace(built_in_traces()[0]))
+    earlier = read_trace(find_trace("resnet50"))
     first = outcome_of(earlier.space, next(row for row in earlier.rows if not row["failure"]))
     assert isinstance(first, Measurement)
     assert math.isnan(first.gpu_free_mib)
