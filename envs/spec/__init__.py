@@ -31,6 +31,7 @@ from envs.spec.measurement import (
     MeasurementBatch,
     Origin,
     Outcome,
+    Place,
     TenantMeasurement,
 )
 from envs.spec.network import Network, TensorSpec
@@ -75,6 +76,7 @@ __all__ = [
     "Objectives",
     "Origin",
     "Outcome",
+    "Place",
     "Tenant",
     "TenantMeasurement",
     "TensorSpec",

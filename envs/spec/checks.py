@@ -48,3 +48,10 @@ def check_space(space: ConfigurationSpace) -> None:
                 f"{key}={sorted(getattr(space, key))} must be pairs (tenant, accelerator) below"
                 f" {space.shape}"
             )
+    for key in ("unavailable_batches", "blocks"):
+        given = getattr(space, key)
+        if not all(each[:2] in pairs and each[2] >= 1 for each in given):
+            raise OptionError(
+                f"{key}={sorted(given)} must be (tenant, accelerator) below {space.shape} and a"
+                " number from 1 on"
+            )

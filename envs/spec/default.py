@@ -22,10 +22,10 @@ def default_placements(space: ConfigurationSpace) -> Placements:
     """
     tenants, accelerators = space.shape
     alone = np.zeros((tenants, accelerators, tenants, accelerators, 2), dtype=np.int16)
-    for tenant, each in enumerate(space.workload.tenants):
-        fixed = each.network.fixed_batch
-        batch = fixed if fixed in space.batches else space.batches[0]
-        alone[tenant, range(accelerators), tenant, range(accelerators)] = (1, batch)
+    for tenant in range(tenants):
+        for column in range(accelerators):
+            batches = space.batches_of(tenant, column) or space.batches
+            alone[tenant, column, tenant, column] = (1, batches[0])
     possible = (space.encode(alone) >= 0).all(axis=-1)
     memory = memory_mib(space, alone.reshape(-1, *space.shape, 2)).reshape(space.shape)
 

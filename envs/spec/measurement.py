@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Union
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -33,13 +33,29 @@ class FailureKind(str, Enum):
     INSTANCE_LOST = "instance_lost"
 
 
+class Place(NamedTuple):
+    """An instance in a configuration, by the indices of tenant and accelerator, and its batch."""
+
+    tenant: int
+    accelerator: int
+    batch: int
+
+
 @dataclass(frozen=True)
 class Failure:
-    """A configuration that could not be measured; its tuning cost counts all the same."""
+    """A configuration that could not be measured; its tuning cost counts all the same.
+
+    Attributes:
+        kind: for programs.
+        reason: for people; it names the tenant, the accelerator and the batch where one failed.
+        cost_s: seconds that were spent.
+        place: the instance that failed; None where no single one did.
+    """
 
     kind: FailureKind
     reason: str
     cost_s: float = 0.0
+    place: Optional[Place] = None
 
 
 class ConfigurationFailed(TunerError):

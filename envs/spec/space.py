@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ MAX_COMBINATIONS = 4_000_000
 #: number without a pattern, 2^64 over the golden ratio.
 HASH_MULTIPLIER = 0x9E37_79B9_7F4A_7C15
 
+#: Fields that name pairs, or pairs with a number, which stand apart; most spaces have none.
+APART = ("unavailable", "unjudged", "unavailable_batches", "blocks")
+
 
 @dataclass(frozen=True)
 class ConfigurationSpace:
@@ -46,6 +50,10 @@ class ConfigurationSpace:
         unjudged: pairs whose answers were never compared with FP32 and that the user allowed all
             the same. A tenant that uses one is served at that precision alone, so that equal
             requests have equal answers.
+        unavailable_batches: (tenant, accelerator, batch) that cannot be served, where other batch
+            sizes of the pair can.
+        blocks: (tenant, accelerator, count), the loadables that one engine takes on a DLA where
+            they are more than one.
     """
 
     device: DeviceSpec
@@ -55,6 +63,8 @@ class ConfigurationSpace:
     max_total_instances: int | None = None
     unavailable: frozenset[tuple[int, int]] = frozenset()
     unjudged: frozenset[tuple[int, int]] = frozenset()
+    unavailable_batches: frozenset[tuple[int, int, int]] = frozenset()
+    blocks: frozenset[tuple[int, int, int]] = frozenset()
 
     def __post_init__(self) -> None:
         check_space(self)
@@ -94,10 +104,15 @@ class ConfigurationSpace:
         return tuple(
             fitting[accelerator][:1]
             if (tenant, accelerator) in self.unavailable
-            else fitting[accelerator]
+            else self._with_batches(fitting[accelerator], tenant, accelerator)
             for tenant in range(tenants)
             for accelerator in range(accelerators)
         )
+
+    def _with_batches(self, options: Rows, tenant: int, accelerator: int) -> Rows:
+        """Return the options whose batch the pair can have."""
+        gone = [b for t, a, b in self.unavailable_batches if (t, a) == (tenant, accelerator)]
+        return options[~np.isin(self.options[options, 1], gone)] if gone else options
 
     def batches_of(self, tenant: int, accelerator: int) -> tuple[int, ...]:
         """Return the batch sizes that a tenant may have on an accelerator, ascending."""
@@ -106,8 +121,21 @@ class ConfigurationSpace:
         return tuple(
             batch
             for batch in self.batches
-            if fixed in (None, batch) and (largest is None or batch <= largest)
+            if fixed in (None, batch)
+            and (largest is None or batch <= largest)
+            and (tenant, accelerator, batch) not in self.unavailable_batches
         )
+
+    def without_batches(self, places: Collection[tuple[int, int, int]]) -> ConfigurationSpace:
+        """Return the space without these (tenant, accelerator, batch).
+
+        A pair that has no batch size left is unavailable.
+        """
+        gone = self.unavailable_batches | {tuple(each) for each in places}
+        space = replace(self, unavailable_batches=frozenset(gone))
+        pairs = {(tenant, accelerator) for tenant, accelerator, _ in gone}
+        empty = {pair for pair in pairs if not space.batches_of(*pair)}
+        return replace(space, unavailable=space.unavailable | empty)
 
     @property
     def combinations(self) -> int:
@@ -167,6 +195,8 @@ class ConfigurationSpace:
         most, largest = self._knob_limits
         offered = (instances >= 1) & (instances <= most) & (batch <= largest)
         offered &= sizes[position] == batch
+        for tenant, accelerator, size in self.unavailable_batches:
+            offered[..., tenant, accelerator] &= batch[..., tenant, accelerator] != size
         option = np.where(offered, option, np.where((instances == 0) & (batch == 0), 0, -1))
         return option.reshape(*placements.shape[:-3], self.knobs)
 
@@ -258,24 +288,22 @@ class ConfigurationSpace:
             "batches": list(self.batches),
             "max_total_instances": self.max_total_instances,
         }
-        for key in ("unavailable", "unjudged"):
+        for key in APART:
             if pairs := getattr(self, key):
                 data[key] = [list(pair) for pair in sorted(pairs)]
         return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ConfigurationSpace:
-        """Return the space that `to_dict` wrote, with or without pairs that stand apart.
+        """Return the space that `to_dict` wrote, with or without what stands apart.
 
         Raises:
             ValueError, TypeError, KeyError, TunerError: the data is something else.
         """
-        pairs = {
-            key: [tuple(pair) for pair in data.get(key, ())] for key in ("unavailable", "unjudged")
-        }
+        pairs = {key: [tuple(pair) for pair in data.get(key, ())] for key in APART}
         numbers = [each for group in pairs.values() for pair in group for each in pair]
         if not all(type(each) is int for each in (*data["batches"], *numbers)):
-            raise ValueError("batches, unavailable and unjudged must hold whole numbers")
+            raise ValueError(f"batches, {', '.join(APART)} must hold whole numbers")
         space = cls(
             DeviceSpec.from_dict(data["device"]),
             Workload.from_dict(data["workload"]),

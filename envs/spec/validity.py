@@ -37,7 +37,7 @@ def judge(space: ConfigurationSpace, placements: IntArray) -> npt.NDArray[np.int
     total = instances.sum(axis=(1, 2))
     limit = space.max_total_instances
     faults = {
-        UNAVAILABLE: _unavailable(space, instances),
+        UNAVAILABLE: _unavailable(space, instances, batch),
         OUTSIDE: (space.encode(placements) < 0).any(axis=1),
         UNSERVED: (instances.sum(axis=2) == 0).any(axis=1),
         TOTAL: total > limit if limit is not None else np.zeros(len(total), bool),
@@ -52,11 +52,15 @@ def judge(space: ConfigurationSpace, placements: IntArray) -> npt.NDArray[np.int
     return codes
 
 
-def _unavailable(space: ConfigurationSpace, instances: Rows) -> BoolArray:
+def _unavailable(space: ConfigurationSpace, instances: Rows, batch: Rows) -> BoolArray:
     pairs = np.zeros(space.shape, dtype=bool)
     for pair in space.unavailable:
         pairs[pair] = True
-    return np.asarray(((instances > 0) & pairs).any(axis=(1, 2)))
+    used = instances > 0
+    broken = np.asarray((used & pairs).any(axis=(1, 2)))
+    for tenant, accelerator, size in space.unavailable_batches:
+        broken |= used[:, tenant, accelerator] & (batch[:, tenant, accelerator] == size)
+    return broken
 
 
 def _mixed_precisions(space: ConfigurationSpace, instances: Rows) -> BoolArray:
@@ -103,6 +107,16 @@ def reason(space: ConfigurationSpace, code: int) -> str:
     pairs, unjudged = (
         ", ".join(f"{names[t]} on {accelerators[a]}" for t, a in sorted(each))
         for each in (space.unavailable, space.unjudged)
+    )
+    pairs = ", ".join(
+        [
+            *([pairs] if pairs else []),
+            *(
+                f"{names[t]} on {accelerators[a]} at batch {b}"
+                for t, a, b in sorted(space.unavailable_batches)
+                if (t, a) not in space.unavailable
+            ),
+        ]
     )
     return {
         VALID: "valid",

@@ -184,7 +184,8 @@ class MeasuredService:
             if instance.error is not None:
                 name = self.tenants[instance.slot.tenant].name
                 reason = f"an instance of {name} was lost: {instance.error}"
-                raise ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, reason))
+                place = instance.slot.place
+                raise ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, reason, place=place))
 
     def _warm_up(self, window_s: float) -> float:
         """Wait until every saturated instance has served a batch; return the window's length."""

@@ -267,3 +267,32 @@ def test_describe_says_where_what_runs() -> None:
     assert (
         space().describe(Configuration((((1, 4), (2, 1)),))) == "net0: cpu_fp32 1x4 + cpu_int8 2x1"
     )
+
+
+def test_a_batch_that_cannot_be_served_is_left_out_of_every_answer() -> None:
+    whole = space(tenants=2, max_instances=2, batches=(1, 2, 4), max_total_instances=None)
+    narrowed = whole.without_batches([(0, 1, 2)])
+    listed = {tuple(each.reshape(-1)) for each in narrowed.catalogue}
+    all_of_it = {tuple(each.reshape(-1)) for each in whole.catalogue}
+    uses = [each for each in whole.catalogue if tuple(each[0, 1]) in ((1, 2), (2, 2))]
+    assert listed == all_of_it - {tuple(each.reshape(-1)) for each in uses}
+    assert uses
+    assert narrowed.batches_of(0, 1) == tuple(b for b in whole.batches if b != 2)
+    assert narrowed.batches_of(1, 1) == whole.batches
+    with pytest.raises(ConfigurationError, match="on cpu_int8 at batch 2"):
+        narrowed.check(Configuration.of(uses[0]))
+    assert ConfigurationSpace.from_dict(narrowed.to_dict()) == narrowed
+
+
+def test_a_pair_without_any_batch_size_is_unavailable() -> None:
+    whole = space(tenants=2, max_instances=2, batches=(1, 2, 4), max_total_instances=None)
+    narrowed = whole.without_batches([(0, 0, batch) for batch in whole.batches])
+    assert narrowed.unavailable == {(0, 0)}
+    assert narrowed.default().array()[0, 1].tolist() == [1, whole.batches[0]]
+
+
+def test_the_default_takes_the_smallest_batch_that_is_left() -> None:
+    whole = space(tenants=2, max_instances=2, batches=(1, 2, 4), max_total_instances=None)
+    first, second, *_ = whole.batches
+    narrowed = whole.without_batches([(0, 0, first)])
+    assert narrowed.default().array()[0, 0].tolist() == [1, second]
