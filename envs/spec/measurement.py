@@ -31,6 +31,7 @@ class FailureKind(str, Enum):
     TIMED_OUT = "timed_out"
     THROTTLED = "throttled"
     INSTANCE_LOST = "instance_lost"
+    WRONG_ANSWERS = "wrong_answers"
 
 
 class Place(NamedTuple):
@@ -50,12 +51,14 @@ class Failure:
         reason: for people; it names the tenant, the accelerator and the batch where one failed.
         cost_s: seconds that were spent.
         place: the instance that failed; None where no single one did.
+        fitted: where memory ended, the instances that there was memory for; None elsewhere.
     """
 
     kind: FailureKind
     reason: str
     cost_s: float = 0.0
     place: Optional[Place] = None
+    fitted: Optional[int] = None
 
 
 class ConfigurationFailed(TunerError):

@@ -1,6 +1,8 @@
 """The seam to engines: a loaded network that computes batches."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +13,17 @@ STOP_TIMEOUT_S = 30.0
 
 #: One array per input or output, in the network's order.
 Arrays = Sequence[npt.NDArray[np.generic]]
+
+
+class Progress(Protocol):
+    """The progress of a build."""
+
+    def describe(self) -> str:
+        """Return it as one line: what is built, the phase, how long it took and may still take."""
+
+
+#: Called now and then while an engine is built.
+Step = Callable[[Progress], None]
 
 
 class Engine(Protocol):
@@ -80,3 +93,35 @@ class EngineFactory(Protocol):
 
     def close(self) -> None:
         """Release everything; the engines have been closed before."""
+
+
+class BuildingFactory(EngineFactory, Protocol):
+    """A factory whose engines are built before they can be loaded.
+
+    Methods may be called from two threads: one builds, the other loads and serves.
+    """
+
+    def build(
+        self, tenant: int, accelerator: int, batch: int, step: Step | None = None
+    ) -> None:
+        """Build one engine, unless it is there; it may take minutes.
+
+        Args:
+            tenant, accelerator, batch: where it will serve.
+            step: is called while the engine is built.
+
+        Raises:
+            ConfigurationFailed: it cannot be built.
+        """
+
+    def built(self, tenant: int, accelerator: int, batch: int) -> bool:
+        """Return True if `build` has nothing to do."""
+
+    def blocks(self, tenant: int, accelerator: int) -> int:
+        """Return how many loadables of a DLA one engine takes; 1 where that is not known."""
+
+    def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
+        """Return how INT8 was calibrated: the method (empty for none) and the number of samples."""
+
+    def unload(self, pairs: Collection[tuple[int, int]]) -> None:
+        """Unload the engines of pairs (tenant, accelerator) that will not serve."""

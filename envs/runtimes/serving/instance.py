@@ -19,7 +19,7 @@ import numpy as np
 from envs.arrays import NamedArrays
 from envs.runtimes.serving.engine import STOP_TIMEOUT_S, Arrays
 from envs.runtimes.serving.queue import Request, RequestQueue, clock
-from envs.spec import ConfigurationFailed, Failure, FailureKind, Network
+from envs.spec import ConfigurationFailed, Failure, FailureKind, Network, Place
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,11 @@ class Slot:
     def engine_key(self) -> tuple[int, int, int]:
         """Everything that the engine depends on."""
         return self.tenant, self.accelerator, self.threads
+
+    @property
+    def place(self) -> Place:
+        """Return it without its threads."""
+        return Place(self.tenant, self.accelerator, self.batch)
 
 
 class Instance(ABC):

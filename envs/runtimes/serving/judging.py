@@ -37,6 +37,18 @@ def outputs_of(
     return joined(network, parts, len(samples))
 
 
+def prove(engine: Engine | StreamEngine, network: Network, batch: int) -> None:
+    """Run one batch of zeros, so that nothing serves that cannot run.
+
+    Raises:
+        ConfigurationFailed, TimeoutError: there is no such engine, or it does not finish.
+    """
+    if isinstance(engine, StreamEngine) and hasattr(engine, "buffers"):
+        engine.buffers(batch)
+    shapes = [((batch, *spec.shape), spec.dtype) for spec in network.inputs]
+    _run(engine, [np.zeros(shape, dtype) for shape, dtype in shapes])
+
+
 def _first(engine: Engine | StreamEngine, batches: Sequence[int]) -> int:
     """Return the first size that an engine has; each is an engine of its own in TensorRT."""
     if not batches:

@@ -2,8 +2,10 @@
 
 import math
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
@@ -27,6 +29,7 @@ from envs.runtimes.serving.measuring import MeasuredService, ServingOptions
 from envs.runtimes.serving.placement import match, slots_of
 from envs.runtimes.serving.process_memory import give_back
 from envs.runtimes.serving.queue import QueueFull, Request, RequestQueue, clock
+from envs.runtimes.serving.readiness import Readiness, placed, places_of
 from envs.runtimes.serving.streams import POLL_S, StreamDriver, StreamInstance
 from envs.runtimes.serving.threads import ThreadInstance
 from envs.spec import (
@@ -59,6 +62,8 @@ class ServingRuntime(Closing):
         poll_s: how long the thread of the streams sleeps between two queries of their events.
         agreements: with FP32, by (tenant, accelerator), which every measurement carries.
         samples: [T], which generated load sends; None, for a tenant or at all, for invented ones.
+        readiness: makes the engines ready that a configuration needs; None where they all are.
+        reserve: a configuration outside the space that serves when nothing else can; None for none.
     """
 
     origin = Origin.MEASURED
@@ -72,8 +77,10 @@ class ServingRuntime(Closing):
         poll_s: float = POLL_S,
         agreements: Agreements = MappingProxyType({}),
         samples: Sequence[Samples | None] | None = None,
+        readiness: Readiness | None = None,
+        reserve: Configuration | None = None,
     ) -> None:
-        self._space = space
+        self._space, self._readiness, self._reserve = space, readiness, reserve
         self._agreements = agreements
         self._applied: Configuration | None = None
         self._factory = factory
@@ -161,11 +168,8 @@ class ServingRuntime(Closing):
             ConfigurationFailed: it is invalid or cannot be loaded; the old one stays live.
         """
         self._check_open()
-        try:
-            self._space.check(configuration)
-        except ConfigurationError as error:
-            raise ConfigurationFailed(Failure(FailureKind.INVALID, str(error))) from None
         began_s = clock()
+        self._check(configuration)
         kept, missing = match(self._instances, slots_of(configuration, self._space.device))
         created = self._create(missing, kept)
         removed = [instance for instance in self._instances if instance not in kept]
@@ -197,7 +201,13 @@ class ServingRuntime(Closing):
             self._options,
             getattr(self._factory, "free_mib", lambda: math.nan),
         )
-        measured = service.measure(window_s, self._apply_s)
+        began_s = time.monotonic()
+        try:
+            measured = service.measure(window_s, self._apply_s)
+        except ConfigurationFailed as error:
+            raise ConfigurationFailed(placed(self._space, error.failure)) from error
+        if self._readiness is not None and self._readiness.busy_since(began_s):
+            measured = replace(measured, disturbed=True)
         assert self._applied is not None, "instances stand for an applied configuration"
         return with_agreement(measured, self._applied, self._agreements)
 
@@ -210,12 +220,25 @@ class ServingRuntime(Closing):
         for queue in self._queues:
             for request in queue.drain():
                 request.future.cancel()
+        if self._readiness is not None:
+            self._readiness.close()
         for instance in self._instances:
             instance.stop()
         self._instances = []
         self._driver.close()
         self._factory.close()
         self._sensor.close()
+
+    def _check(self, configuration: Configuration) -> None:
+        """Raise ConfigurationFailed unless a configuration is valid and its engines are ready."""
+        if configuration == self._reserve:
+            return
+        try:
+            self._space.check(configuration)
+        except ConfigurationError as error:
+            raise ConfigurationFailed(Failure(FailureKind.INVALID, str(error))) from None
+        for place in places_of(configuration) if self._readiness is not None else ():
+            self._readiness.make_ready(place)
 
     def _switch(self, instances: list[Instance]) -> None:
         with self._lock:
@@ -257,15 +280,25 @@ class ServingRuntime(Closing):
             for instance, slot in kept.items():
                 instance.prove(slot.batch)
         except BaseException as error:
+            held = len(self._instances) + sum(each.error is None for each in created)
             for instance in created:
                 instance.stop()
-            if isinstance(error, ConfigurationFailed) or not isinstance(error, Exception):
+            if not isinstance(error, Exception):
                 raise
             # Whatever failed (disk, driver, threads), the instances that serve go on.
-            raise ConfigurationFailed(
-                failure_of(error, f"{self._tenants[slot.tenant].network.name} cannot be loaded")
-            ) from error
+            raise ConfigurationFailed(self._failure(error, slot, held)) from error
         return created
+
+    def _failure(self, error: Exception, slot: Slot, held: int) -> Failure:
+        """Return the failure of an instance that was to be created beside `held` others."""
+        found = (
+            error.failure
+            if isinstance(error, ConfigurationFailed)
+            else failure_of(error, f"{self._tenants[slot.tenant].network.name} cannot be loaded")
+        )
+        if found.kind is FailureKind.OUT_OF_MEMORY:
+            found = replace(found, fitted=held)
+        return placed(self._space, found, slot.place)
 
     def _load(self, slot: Slot) -> Instance:
         engine = self._factory.load(slot.tenant, slot.accelerator, slot.threads)

@@ -1,0 +1,296 @@
+"""Which instances may serve: their engines are built, judged and proven, each once.
+
+The start needs one engine. The others are made ready in the background while it serves, or when a
+configuration asks for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from envs.runtimes.serving.engine import BuildingFactory, Progress
+from envs.runtimes.serving.instance import failure_of
+from envs.runtimes.serving.judging import prove
+from envs.spec import (
+    Agreement,
+    Agreements,
+    Configuration,
+    ConfigurationFailed,
+    ConfigurationSpace,
+    Failure,
+    FailureKind,
+    Kind,
+    Place,
+)
+
+logger = logging.getLogger(__name__)
+
+#: Engines that took longer than this are worth a line.
+WORTH_TELLING_S = 2.0
+
+
+class News(NamedTuple):
+    """Something that was found out about a place.
+
+    Attributes:
+        ready: True if it may serve from now on, False if it cannot.
+        text: one sentence.
+    """
+
+    ready: bool
+    text: str
+
+
+class Readiness:
+    """Makes places ready: (tenant, accelerator, batch) with an engine that gives right answers.
+
+    Thread-safe. One place is made ready at a time, by the thread that asks or in the background.
+
+    Args:
+        space: of everything that may serve.
+        factory: builds and loads the engines.
+        judge: compares the engine of a place with FP32.
+        limit: the least agreement.
+        each_batch: whether each batch size is another engine; else one proof counts for all.
+        show: gets the progress of builds.
+
+    Attributes:
+        agreements: with FP32, by (tenant, accelerator); more are added while places are judged.
+        version: a number that grows with each change of what may serve.
+    """
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        factory: BuildingFactory,
+        judge: Callable[[Place], Agreement],
+        limit: float,
+        each_batch: bool = True,
+        show: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        self._space, self._factory, self._judge = space, factory, judge
+        self._limit, self._each_batch, self._show = limit, each_batch, show
+        self._found: dict[tuple[int, int], Agreement] = {}
+        self._ready: set[Place] = set()
+        self._refused: dict[Place, Failure] = {}
+        self._news: deque[News] = deque()
+        self._working, self._lock = threading.Lock(), threading.Lock()
+        self._queue: deque[Place] = deque()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._busy_until_s = 0.0
+        self.agreements: Agreements = MappingProxyType(self._found)
+        self.version = 0
+
+    @property
+    def known(self) -> ConfigurationSpace:
+        """Return the space without what cannot serve; what is not ready yet counts as possible."""
+        return self._without(self._refused)
+
+    @property
+    def offered(self) -> ConfigurationSpace:
+        """Return the space of what is ready."""
+        return self._without(set(self.places()) - self._ready)
+
+    @property
+    def refused(self) -> Mapping[Place, Failure]:
+        """Return why places cannot serve."""
+        return MappingProxyType(self._refused)
+
+    def places(self) -> list[Place]:
+        """Return every place of the space, the smallest batches first."""
+        tenants, accelerators = self._space.shape
+        pairs = itertools.product(range(accelerators), range(tenants))
+        of_pairs = [
+            [Place(tenant, column, batch) for batch in self._space.batches_of(tenant, column)]
+            for column, tenant in pairs
+            if (tenant, column) not in self._space.unavailable
+        ]
+        by_batch = itertools.zip_longest(*of_pairs)
+        return [place for row in by_batch for place in row if place is not None]
+
+    def firsts(self) -> list[Place]:
+        """Return one place of each pair: its smallest batch."""
+        seen: dict[tuple[int, int], Place] = {}
+        for place in self.places():
+            seen.setdefault(place[:2], place)
+        return list(seen.values())
+
+    def missing(self, configuration: Configuration) -> list[Place]:
+        """Return the places of a configuration that are not ready."""
+        return [place for place in places_of(configuration) if place not in self._ready]
+
+    def busy_since(self, start_s: float) -> bool:
+        """Return True if something was built or proven after `start_s`, on the monotonic clock."""
+        return self._working.locked() or self._busy_until_s > start_s
+
+    def make_ready(self, place: Place) -> None:
+        """Build, judge and prove a place, unless that has been done.
+
+        Raises:
+            ConfigurationFailed: it cannot serve; the reason is kept, so that nothing is tried
+                again.
+        """
+        with self._working:
+            if place in self._ready:
+                return
+            if place in self._refused:
+                raise ConfigurationFailed(self._refused[place])
+            began_s = time.monotonic()
+            try:
+                self._build_and_prove(place)
+            except Exception as error:  # the errors of drivers have no common base
+                failure = self._failure(error, place)
+                with self._lock:
+                    self._refused[place] = failure
+                    self._tell(News(False, failure.reason))
+                raise ConfigurationFailed(failure) from error
+            finally:
+                self._busy_until_s = time.monotonic()
+            with self._lock:
+                self._ready |= {place} if self._each_batch else set(self._of_pair(place))
+                took_s = time.monotonic() - began_s
+                text = f"{self.describe(place)} is ready after {took_s:.0f} s"
+                self._tell(News(True, text) if took_s > WORTH_TELLING_S else None)
+
+    def go_on(self, order: Iterable[Place]) -> None:
+        """Make these places ready in the background, in this order, and then all others."""
+        with self._lock:
+            self._queue = deque(dict.fromkeys([*order, *self.places()]))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="engines", daemon=True)
+            self._thread.start()
+
+    def try_again(self) -> None:
+        """Forget what was refused, so that it is tried again."""
+        with self._lock:
+            again = list(self._refused)
+            self._refused.clear()
+            self.version += 1
+        if self._thread is not None and again:
+            self._thread = None
+            self.go_on(again)
+
+    def news(self) -> list[News]:
+        """Return what was found out since the last call."""
+        with self._lock:
+            told, self._news = list(self._news), deque()
+        return told
+
+    def close(self) -> None:
+        """Let the background end; a build that is under way is left to itself."""
+        self._stopping.set()
+
+    def describe(self, place: Place) -> str:
+        """Return a place as text: `resnet50 on dla0 at batch 4`."""
+        return describe_place(self._space, place)
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            with self._lock:
+                if not self._queue:
+                    return
+                place = self._queue.popleft()
+            with contextlib.suppress(ConfigurationFailed):  # it is in the news
+                self.make_ready(place)
+
+    def _build_and_prove(self, place: Place) -> None:
+        tenant, column, batch = place
+        pair, network = (tenant, column), self._space.workload.tenants[tenant].network
+        self._factory.build(tenant, column, batch, self._show)
+        if pair in self._found or pair in self._space.unjudged:
+            self._prove(place)
+        else:
+            self._found[pair] = self._judge(place)
+        found = self._found.get(pair)
+        if found is not None and not found.keeps(self._limit):
+            reason = (
+                f"{network.name} on {self._accelerator(place).name}: its answers agree with FP32"
+                f" only to {found.describe()}, below min_agreement={self._limit:g}"
+            )
+            raise ConfigurationFailed(Failure(FailureKind.WRONG_ANSWERS, reason, place=place))
+
+    def _prove(self, place: Place) -> None:
+        tenant, column, batch = place
+        engine = self._factory.load(tenant, column, self._space.device.cores)
+        hung = False
+        try:
+            prove(engine, self._space.workload.tenants[tenant].network, batch)
+        except TimeoutError:
+            hung = True  # taking away memory that it works on would crash
+            raise
+        finally:
+            if not hung:
+                engine.close()
+
+    def _failure(self, error: Exception, place: Place) -> Failure:
+        if isinstance(error, ConfigurationFailed):
+            found = error.failure
+        else:
+            late = isinstance(error, TimeoutError)
+            kind = FailureKind.TIMED_OUT if late else FailureKind.BUILD_FAILED
+            found = failure_of(error, "it cannot run one batch", kind)
+        return placed(self._space, found, place)
+
+    def _tell(self, news: News | None) -> None:
+        """Keep news, under the lock, and let the version grow."""
+        self.version += 1
+        if news is not None:
+            self._news.append(news)
+            logger.log(logging.INFO if news.ready else logging.WARNING, "%s", news.text)
+
+    def _of_pair(self, place: Place) -> list[Place]:
+        return [each for each in self.places() if each[:2] == place[:2]]
+
+    def _without(self, places: Iterable[Place]) -> ConfigurationSpace:
+        with self._lock:
+            gone = list(places)
+        space = self._space.without_batches(gone)
+        blocks = {
+            (tenant, column, self._factory.blocks(tenant, column))
+            for tenant, column in {place[:2] for place in self._ready}
+            if self._space.device.accelerators[column].kind is Kind.DLA
+        }
+        return replace(space, blocks=frozenset(each for each in blocks if each[2] > 1))
+
+    def _accelerator(self, place: Place) -> Any:
+        return self._space.device.accelerators[place.accelerator]
+
+
+def places_of(configuration: Configuration) -> list[Place]:
+    """Return the places that a configuration uses."""
+    return [
+        Place(tenant, column, batch) for tenant, column, _, batch in configuration.slots()
+    ]
+
+
+def describe_place(space: ConfigurationSpace, place: Place) -> str:
+    """Return a place as text: `resnet50 on dla0 at batch 4`."""
+    name = space.device.accelerator_names[place.accelerator]
+    return f"{space.workload.names[place.tenant]} on {name} at batch {place.batch}"
+
+
+def placed(space: ConfigurationSpace, failure: Failure, place: Place | None = None) -> Failure:
+    """Return a failure that names its place in its reason.
+
+    Args:
+        space: has the names.
+        failure: it may have a place already.
+        place: where it failed, if it has none; None where nobody knows.
+    """
+    place = failure.place or place
+    if place is None:
+        return failure
+    names = space.workload.names[place.tenant], space.device.accelerator_names[place.accelerator]
+    named = all(name in failure.reason for name in names)
+    reason = failure.reason if named else f"{describe_place(space, place)}: {failure.reason}"
+    return replace(failure, reason=reason, place=place)
