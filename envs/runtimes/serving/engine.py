@@ -101,13 +101,13 @@ class BuildingFactory(EngineFactory, Protocol):
     Methods may be called from two threads: one builds, the other loads and serves.
     """
 
-    def build(
-        self, tenant: int, accelerator: int, batch: int, step: Step | None = None
-    ) -> None:
+    def build(self, tenant: int, accelerator: int, batch: int, step: Step | None = None) -> None:
         """Build one engine, unless it is there; it may take minutes.
 
         Args:
-            tenant, accelerator, batch: where it will serve.
+            tenant: to serve.
+            accelerator: where.
+            batch: the largest that it will run.
             step: is called while the engine is built.
 
         Raises:

@@ -268,9 +268,7 @@ class Readiness:
 
 def places_of(configuration: Configuration) -> list[Place]:
     """Return the places that a configuration uses."""
-    return [
-        Place(tenant, column, batch) for tenant, column, _, batch in configuration.slots()
-    ]
+    return [Place(tenant, column, batch) for tenant, column, _, batch in configuration.slots()]
 
 
 def describe_place(space: ConfigurationSpace, place: Place) -> str:
