@@ -71,3 +71,16 @@ class Hardware:
             raise ValueError("the name of the GPU is not printable text")
         _ = found.generation
         return found
+
+
+def lasting(space: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a space without what may differ at the next start.
+
+    That is the memory that is free, and clocks that are told beside the power mode.
+
+    Args:
+        space: as `ConfigurationSpace.to_dict` wrote it.
+    """
+    passing = ("memory_mib", "hardware")
+    device = {key: value for key, value in space["device"].items() if key not in passing}
+    return space | {"device": device}

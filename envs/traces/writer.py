@@ -22,6 +22,7 @@ from envs.errors import StorageError, TraceError
 from envs.files import parse_json, replacing
 from envs.optional import optional_import
 from envs.spec import Configuration, ConfigurationSpace, Outcome
+from envs.spec.hardware import lasting
 from envs.traces.schema import (
     FORMAT,
     METADATA_KEY,
@@ -160,8 +161,7 @@ class TraceWriter:
             header, *rows = (parse_json(line) for line in whole.splitlines())
         except ValueError as error:
             raise TraceError(foreign) from error
-        ours = json.loads(json.dumps({key: self._header.get(key) for key in IDENTITY}))
-        if not isinstance(header, dict) or {key: header.get(key) for key in IDENTITY} != ours:
+        if not isinstance(header, dict) or _identity(header) != _identity(self._header):
             raise TraceError(
                 f"{self._journal} belongs to another recording "
                 "(device, networks, options or versions differ): "
@@ -192,6 +192,14 @@ class TraceWriter:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, size)
             raise _cannot_write(self._journal, error) from error
+
+
+def _identity(header: dict[str, Any]) -> Any:
+    """Return what must be equal in all runs of a recording, as it is after a way through JSON."""
+    kept = {key: header.get(key) for key in IDENTITY}
+    with contextlib.suppress(KeyError, TypeError, AttributeError):  # of another program
+        kept["space"] = lasting(header["space"])
+    return json.loads(json.dumps(kept))
 
 
 def write_parquet(

@@ -8,6 +8,7 @@ import numpy as np
 from envs.errors import ConfigurationError
 from envs.files import parse_json, read_small, replacing
 from envs.spec import Configuration, ConfigurationSpace
+from envs.spec.hardware import lasting
 
 FILE = "last_good.json"
 
@@ -24,10 +25,7 @@ class LastGood:
     def __init__(self, folder: Path, space: ConfigurationSpace) -> None:
         self._path = folder / FILE
         self._space = space
-        data = space.to_dict()
-        # What is free, and the clocks that stand for a mode without a name, differ at each start.
-        del data["device"]["memory_mib"]
-        data["device"].pop("hardware", None)
+        data = lasting(space.to_dict())
         for tenant in data["workload"]["tenants"]:
             tenant.pop("rate_ips"), tenant.pop("weight")
         self._identity = json.loads(json.dumps(data))

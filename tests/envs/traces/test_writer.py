@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from envs.errors import StorageError, TraceError
-from envs.spec import Configuration
+from envs.spec import Configuration, Hardware
 from envs.traces.reader import read_trace
 from envs.traces.writer import TraceWriter, write_parquet
 from tests.worlds import respond, space
@@ -151,6 +152,17 @@ def test_a_journal_of_another_recording_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.parquet.journal").write_text("not json\n")
     with pytest.raises(TraceError, match="not a journal"):
         TraceWriter(path, WORLD, FACTS)
+
+
+def test_a_recording_goes_on_when_another_part_of_the_memory_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write_some(path, 2)
+    hardware = Hardware("Orin", "8.7", 8, True, 30_000.0, 612.0)
+    device = replace(WORLD.device, memory_mib=9_000.0, hardware=hardware)
+    with TraceWriter(path, replace(WORLD, device=device), FACTS) as writer:
+        assert len(writer.rows) == 2
+    with pytest.raises(TraceError, match="belongs to another recording"):
+        TraceWriter(path, replace(WORLD, device=replace(device, power_mode="15W")), FACTS)
 
 
 def test_a_complete_trace_is_not_overwritten(tmp_path: Path) -> None:
