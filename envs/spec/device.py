@@ -41,7 +41,8 @@ class Accelerator:
         kind: the sort of hardware.
         resource: the hardware it draws on; accelerators with the same resource share it.
         weight_bytes: bytes of one weight or activation here (4 for FP32, 1 for INT8).
-        max_loadables: instances it can hold at once over all tenants; None for no such limit.
+        max_loadables: loadables it can hold at once over all tenants, see
+            `ConfigurationSpace.blocks`; None for no such limit.
         max_instances, max_batch: limits for one tenant here, whatever the space allows elsewhere;
             None for no limit of its own.
     """

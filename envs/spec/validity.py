@@ -86,13 +86,21 @@ def _wrong_batch(space: ConfigurationSpace, instances: Rows, batch: Rows) -> Boo
 
 
 def _too_many_loadables(space: ConfigurationSpace, instances: Rows) -> BoolArray:
+    """Return where the plans that are loaded take more loadables than an accelerator holds.
+
+    Each block of a plan that runs on a DLA is one loadable (NVIDIA, TensorRT developer guide,
+    "Working with DLA"). All instances of a tenant there share the loadables of one plan.
+    """
+    blocks = np.ones(space.shape, dtype=np.int64)
+    for tenant, accelerator, count in space.blocks:
+        blocks[tenant, accelerator] = count
     limits = np.array(
         [
             np.inf if each.max_loadables is None else each.max_loadables
             for each in space.device.accelerators
         ]
     )
-    broken: BoolArray = (instances.sum(axis=1) > limits).any(axis=1)
+    broken: BoolArray = (((instances > 0) * blocks).sum(axis=1) > limits).any(axis=1)
     return broken
 
 
@@ -127,7 +135,8 @@ def reason(space: ConfigurationSpace, code: int) -> str:
         TOTAL: f"more than {space.max_total_instances} instances in total (max_total_instances)",
         FIXED_BATCH: f"the batch is not the only one that the network can be served with ({fixed});"
         " export it with a symbolic batch, or set batches",
-        LOADABLES: "more instances than an accelerator holds loadables",
+        LOADABLES: "the engines take more loadables than an accelerator holds: each block of layers"
+        " on a DLA is one",
         MEMORY: f"the instances do not fit into {space.device.memory_mib:.0f} MiB of memory",
         PRECISIONS: f"the answers of {unjudged} were never compared with FP32, so that no other"
         " precision may serve beside them",

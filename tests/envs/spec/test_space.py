@@ -110,11 +110,18 @@ def test_a_network_with_an_impossible_batch_is_named() -> None:
 def test_a_dla_core_holds_sixteen_loadables_of_all_tenants() -> None:
     device = DeviceSpec("orin", (accelerator("tensor"), accelerator("dla0")), 12, 60_000)
     world = ConfigurationSpace(
-        device, Workload(tuple(Tenant(name, network(name)) for name in "abcdef")), 4, (1,)
+        device,
+        Workload(tuple(Tenant(name, network(name)) for name in "abcdef")),
+        4,
+        (1,),
+        blocks=frozenset({(0, 1, 7), (1, 1, 5), (2, 1, 5)}),
     )
-    sixteen = [[(0, 0), (count, 1)] for count in (3, 3, 3, 3, 3, 1)]
-    eighteen = [[(0, 0), (3, 1)]] * 6
-    assert judge(world, np.array([sixteen, eighteen])).tolist() == [VALID, LOADABLES]
+    every = [[(0, 0), (3, 1)]] * 6  # 7 + 5 + 5 + 3 loadables, however many instances share them
+    without_a = [[(1, 1), (0, 0)], *every[1:]]
+    assert judge(world, np.array([every, without_a])).tolist() == [LOADABLES, VALID]
+    plain = replace(world, blocks=frozenset())
+    assert judge(plain, np.array([every])).tolist() == [VALID]
+    assert "more loadables" in reason(world, LOADABLES)
 
 
 def test_a_tenant_has_three_instances_on_a_dla_at_most_and_small_batches() -> None:
