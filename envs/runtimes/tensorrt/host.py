@@ -1,5 +1,6 @@
 """The computer that plans are bound to: the versions of everything that compiles or runs them."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -56,10 +57,17 @@ def dla_compiler(root: Path = Path("/")) -> str:
     """Return the first digits of the SHA-256 of the DLA's compiler; empty where there is none."""
     for path in DLA_COMPILERS:
         try:
-            return sha256_of(root / path).hex()[:16]
+            facts = (root / path).stat()
+            return _digest(root / path, facts.st_size, facts.st_mtime_ns)
         except OSError:
             continue
     return ""
+
+
+@functools.lru_cache(maxsize=8)
+def _digest(path: Path, size: int, changed_ns: int) -> str:
+    """Return the digest of a file, which is read again if its size or its time has changed."""
+    return sha256_of(path).hex()[:16]
 
 
 def _text(path: Path) -> str:

@@ -278,7 +278,11 @@ def test_out_of_memory_is_typed_and_the_old_configuration_serves_on(
 def test_the_gpu_is_described(space: ConfigurationSpace) -> None:
     cuda = Cuda()
     with cuda.current():
-        facts = cuda.facts()
+        facts, free_mib = cuda.facts(), cuda.free_mib()
     assert facts.sm >= 1
+    assert facts.clock_mhz > 100
+    assert facts.l2_mib > 0
+    assert facts.driver_version >= 11_000
+    assert 0 < free_mib <= facts.memory_mib
     assert facts.memory_mib > 1000
     assert "cuda" in space.device.accelerator_names

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from envs.catalog.identify import identify
 from envs.graph.reading import read_network
 from envs.runtimes.tensorrt.device import jetson_device
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
@@ -100,3 +101,15 @@ def test_a_smaller_batch_has_an_engine_of_its_own(
     assert engine._lanes[1]._plan.spec.batch == 1
     assert one_ms > 0
     engine.close()
+
+
+def test_the_guess_from_hardware_is_the_board_and_mode_that_the_system_names() -> None:
+    """In a container without the device tree and without nvpmodel the guess is all there is."""
+    device = jetson_device()
+    named = identify(device)
+    if named.remark:
+        pytest.skip(f"the system names none: {named.remark}")
+    hardware = device.hardware
+    assert hardware is not None
+    guess = identify(replace(device, name=hardware.gpu, power_mode="default"))
+    assert (guess.board.name, guess.mode.name) == (named.board.name, named.mode.name)
