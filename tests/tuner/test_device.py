@@ -20,6 +20,7 @@ from envs.errors import (
 )
 from envs.problems.problem import Problem
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
+from envs.simulator.machine import machine_of
 from envs.spec import Failure, FailureKind, Kind, Measurement, Objective, Origin
 from envs.telemetry.none import NoSensor
 from envs.traces.reader import Trace, read_trace
@@ -86,6 +87,19 @@ def test_a_gpu_and_its_dlas_are_accelerators(small_onnx: Path) -> None:
         ) as device,
     ):
         assert [each.kind for each in device.space.device.accelerators] == [Kind.DLA]
+
+
+def test_a_container_on_a_board_in_30_w_is_modelled_there_and_the_guess_is_said(
+    small_onnx: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_30_w = replace(ORIN, sm=8, memory_mib=62_841.0, memory_clock_mhz=612.0)
+    with (
+        stand_ins(gpu=in_30_w),
+        caplog.at_level(logging.WARNING),
+        open_device(small_onnx, runtime="tensorrt", **QUICK) as device,
+    ):
+        assert device.model.machine == machine_of("agx_orin_64", "30W", precision="fp16")
+    assert "agx_orin_64 in 30W best" in caplog.text
 
 
 def test_a_gpu_that_is_like_no_board_can_be_measured_and_has_no_model(small_onnx: Path) -> None:

@@ -48,6 +48,8 @@ def test_where_nvpmodel_is_not_visible_the_clock_that_it_allows_stands_for_the_m
 ) -> None:
     write(tmp_path / f"sys/class/devfreq/{name}/max_freq", 930_750_000)
     assert read_power_mode(tmp_path) == "930.75 MHz"
+    write(tmp_path / f"sys/class/devfreq/{name}/max_freq", 306_000_000)  # it is hot
+    assert read_power_mode(tmp_path) == "930.75 MHz"
     write(tmp_path / "var/lib/nvpmodel/status", "pmode:0002")
     assert read_power_mode(tmp_path) == "2"
 
