@@ -27,6 +27,10 @@ SUBMISSION = "mlperf"
 MEMORY_SHARE = 0.95
 
 
+#: Doublings of the memory by which a device is another one than the board that it is taken for.
+OTHER_MEMORY = 0.5
+
+
 class Identified(NamedTuple):
     """A board in a power mode.
 
@@ -63,6 +67,19 @@ def identify(
             catalogue is like the device.
     """
     boards, guessed = _boards(device, like)
+    found = _identify(device, boards, guessed, mode, present)
+    if like is None and _memory_distance(found.board, device) > OTHER_MEMORY:
+        other = (
+            f"the catalogue has no such board with {_total_mib(device):,.0f} MiB: the model takes"
+            f" {found.board.name}; give --board if another one is more like it"
+        )
+        return found._replace(remark="; ".join(filter(None, (found.remark, other))))
+    return found
+
+
+def _identify(
+    device: DeviceSpec, boards: list[Board], guessed: bool, mode: str | None, present: str | None
+) -> Identified:
     if mode is not None:
         having = [each for each in boards if mode in each.power_modes]
         boards = having or boards[:1]
@@ -126,8 +143,12 @@ def _has_sm(each: Board, hardware: Hardware) -> bool:
 
 
 def _memory_distance(each: Board, device: DeviceSpec) -> float:
-    total = device.hardware.memory_mib if device.hardware else device.memory_mib / 0.9
-    return _distance(total, MEMORY_SHARE * each.memory_mib)
+    return _distance(_total_mib(device), MEMORY_SHARE * each.memory_mib)
+
+
+def _total_mib(device: DeviceSpec) -> float:
+    """Return all memory of a device; earlier recordings hold nine tenths of it."""
+    return device.hardware.memory_mib if device.hardware else device.memory_mib / 0.9
 
 
 def _distance(told: float, expected: float) -> float:

@@ -119,7 +119,20 @@ def test_a_board_is_found_by_what_it_calls_itself(
 def test_the_first_developer_kit_has_the_memory_of_one_board_and_the_gpu_of_another() -> None:
     kit = Hardware("Orin", "8.7", 16, True, 30_623.0, 1300.5, 1300.5)
     found = identify(device(kit, "NVIDIA Jetson AGX Orin Developer Kit", "MAXN"))
-    assert (found.board.name, found.remark) == ("agx_orin_64", "")
+    assert found.board.name == "agx_orin_64"
+    assert found.remark == (
+        "the catalogue has no such board with 30,623 MiB: the model takes agx_orin_64;"
+        " give --board if another one is more like it"
+    )
+
+
+def test_a_smaller_board_of_a_family_is_not_taken_for_a_larger_one_without_a_word() -> None:
+    nx_8 = Hardware("Orin", "8.7", 8, True, 7_620.0, 765.0, 765.0)
+    found = identify(device(nx_8, "NVIDIA Jetson Orin NX Engineering Reference", "20W"))
+    assert (found.board.name, found.mode.name) == ("orin_nx_16", "15W")
+    assert "whose watts are nearest" in found.remark
+    assert "no such board with 7,620 MiB: the model takes orin_nx_16" in found.remark
+    assert identify(device(nx_8), "orin_nx_16", "15W").remark == ""
 
 
 @pytest.mark.parametrize(
