@@ -158,7 +158,7 @@ def test_a_service_that_can_never_start_stays_down(unit: configparser.ConfigPars
     names = ("TimeoutStartSec", "TimeoutStopSec", "RestartSec")
     longest = sum(seconds(service[name]) for name in names)
     burst, interval = int(limits["StartLimitBurst"]), seconds(limits["StartLimitIntervalSec"])
-    assert 1 < burst
+    assert burst > 1
     assert burst * longest < interval, "the slowest loop reaches the limit too"
     assert burst * (seconds(service["WatchdogSec"]) + longest) < interval
     assert service["Restart"] == "on-failure"
