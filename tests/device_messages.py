@@ -1,0 +1,268 @@
+"""Scenarios that make the real code say what docs/on-device.md quotes.
+
+A scenario gets a `Here` and leaves in it everything that was printed, logged, or written into a
+journal. `...` in a message stands for anything on the same line.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.faults import FAULTS, NO_POLICY, one
+from envs.errors import TunerError
+from envs.telemetry.ina3221 import Ina3221Sensor
+from tests.commands import CommandResult, call
+from tests.envs.telemetry.rights import closed_to_others
+from tests.envs.telemetry.trees import agx_orin_jetpack6
+from tests.standins.tensorrt import StandIns, stand_ins
+from tests.standins.tensorrt.engines import _Inspector
+from tests.standins.tensorrt.module import _Builder
+from tests.tuner.control.monitors.windows import SERVING, WINDOW
+from tuner.control.lock import DeviceLock
+from tuner.control.monitors.drift import DriftMonitor
+from tuner.control.monitors.heat import HeatMonitor, PowerModeMonitor
+from tuner.policy.thresholds import DEFAULT_THRESHOLDS
+
+#: One small network, and one instance of batch 1 an accelerator.
+ON_GPU = ("--runtime", "tensorrt", "--network", "my.onnx", "--p99-ms", "60000")
+SMALL = ("--max-instances", "1", "--batches", "1")
+PLACES = ("--folder", "kept", "--lock", "lock")
+DRY = (*ON_GPU, *SMALL, *PLACES, "--dry-run")
+
+
+@dataclass
+class Here:
+    """A folder with a network `my.onnx`, and what was said in it.
+
+    Attributes:
+        folder: the current one.
+        patch: changes that end with the test.
+        said: lines that were printed, logged, or are events.
+    """
+
+    folder: Path
+    patch: pytest.MonkeyPatch
+    said: list[str] = field(default_factory=list)
+
+    def run(self, verb: str, *arguments: object) -> CommandResult:
+        """Run a command, and keep what it says."""
+        result = call(verb, *arguments)
+        self.keep(result.stderr)
+        self.keep(result.stdout)
+        return result
+
+    def keep(self, text: str) -> None:
+        """Keep lines; of a line of the journal keep what it says to people."""
+        for line in text.splitlines():
+            self.said.append(line)
+            if line.startswith("{"):
+                period = json.loads(line)
+                self.said += [f"{each['kind']}: {each['text']}" for each in period["events"]]
+                self.said.append(f"{period.get('failure')}: {period.get('reason')}")
+
+    def raised(self, task: Callable[[], Any]) -> None:
+        """Keep the error of a task."""
+        with pytest.raises(TunerError) as caught:
+            task()
+        self.said.append(str(caught.value))
+
+
+def says(here: Here, message: str) -> bool:
+    """Return True if a line that was said has this message in it."""
+    pattern = re.escape(message).replace(r"\.\.\.", ".*")
+    return any(re.search(pattern, line) for line in here.said)
+
+
+def serve(here: Here, *more: object, periods: int = 4, change: Any = None, **made: Any) -> StandIns:
+    """Serve on stand-ins for some periods; `change` gets the stand-ins before that."""
+    with stand_ins(**made) as modules:
+        if change:
+            change(modules)
+        given = (*ON_GPU, *SMALL, *PLACES, "--period-s", 0.2, "--periods", periods, *more)
+        here.run("deploy", *given)
+    return modules
+
+
+def no_dla(here: Here) -> None:
+    with stand_ins("10.16.1", 0):
+        here.run("deploy", *DRY)
+
+
+def plain_dry_run(here: Here) -> None:
+    with stand_ins():
+        here.run("deploy", *DRY)
+
+
+def no_pycuda(here: Here) -> None:
+    with stand_ins():
+        here.patch.setitem(sys.modules, "pycuda.driver", None)
+        here.run("deploy", *DRY)
+
+
+def no_compiler_of_the_dla(here: Here) -> None:
+    """TensorRT's module is there, and one of its libraries is not."""
+    package = here.folder / "site" / "tensorrt"
+    package.mkdir(parents=True)
+    text = "libnvdla_compiler.so: cannot open shared object file: No such file or directory"
+    (package / "__init__.py").write_text(f"raise ImportError({text!r})\n")
+    here.patch.syspath_prepend(package.parent)
+    with stand_ins():
+        del sys.modules["tensorrt"]
+        here.run("deploy", *DRY)
+        sys.modules["tensorrt"] = None  # type: ignore[assignment]  # stand_ins takes it away
+
+
+def no_gpu(here: Here) -> None:
+    with stand_ins() as modules:
+
+        def refuse() -> None:
+            raise RuntimeError("cuInit failed: no CUDA-capable device is detected")
+
+        here.patch.setattr(modules.driver, "init", refuse)
+        here.run("deploy", *DRY)
+
+
+def closed_sensor(here: Here) -> None:
+    agx_orin_jetpack6(here.folder / "board")
+    with closed_to_others(here.folder / "board" / "sys"):
+        here.raised(lambda: Ina3221Sensor(here.folder / "board"))
+
+
+def no_sensor(here: Here) -> None:
+    with stand_ins():
+        here.run("deploy", *DRY, "--power-w", 30, "--sensor", "none")
+
+
+def two_controllers(here: Here) -> None:
+    with stand_ins(), DeviceLock(here.folder / "lock"):
+        here.run("deploy", *DRY)
+
+
+def damaged_plans(here: Here) -> None:
+    cache = here.folder / "cache" / "orin-tuner" / "tensorrt"
+    with stand_ins():
+        here.run("deploy", *DRY)
+        for plan in cache.glob("*.plan"):
+            plan.write_bytes(plan.read_bytes()[:-1] + b"?")
+        here.run("deploy", *DRY)
+    here.said += [path.name for path in cache.iterdir()]
+
+
+def full_disk(here: Here) -> None:
+    def full(*given: Any, **more: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    here.patch.setattr("envs.runtimes.tensorrt.cache.os.replace", full)
+    with stand_ins():
+        here.run("deploy", *DRY)
+
+
+def refused_builds(here: Here) -> None:
+    """The builder takes no network for a DLA."""
+
+    def refuse(builder: Any, network: Any, config: Any) -> Any:
+        world = builder._world
+        on_dla = config.default_device_type == world.enums["DeviceType"].DLA
+        world.fail_build = "DLA Node compilation Failed." if on_dla else ""
+        return real(builder, network, config)
+
+    real = _Builder.build_serialized_network
+    here.patch.setattr(_Builder, "build_serialized_network", refuse)
+    serve(here, "--allow-uncalibrated")
+
+
+def hot(here: Here) -> None:
+    heat = HeatMonitor(DEFAULT_THRESHOLDS)
+    for temperature_c in (50.0, 66.0):
+        event = heat.update(replace(WINDOW, temperature_c=temperature_c))
+    assert event is not None
+    here.said.append(event.text)
+
+
+def other_mode(here: Here) -> None:
+    modes = iter(["30W", "50W"])
+    event = PowerModeMonitor(lambda: next(modes)).update()
+    assert event is not None
+    here.said.append(event.text)
+
+
+def drifted(here: Here) -> None:
+    drift = DriftMonitor(DEFAULT_THRESHOLDS)
+    for _ in range(9):
+        event = drift.update(SERVING, WINDOW, kept=False, was_good=True, surprising=True)
+    assert event is not None
+    here.said.append(event.text)
+
+
+def fault(name: str) -> Callable[[Here], None]:
+    """Return the scenario of a fault in the model of a board."""
+    found = next(each for each in (*FAULTS, NO_POLICY) if each.name == name)
+
+    def scenario(here: Here) -> None:
+        one("simulated", found, here.folder, 1.0)
+        here.keep((here.folder / "journal.jsonl").read_text())
+
+    scenario.__name__ = name
+    return scenario
+
+
+def fallen_back(here: Here) -> None:
+    """Two blocks run on a DLA, and a softmax between them on the GPU."""
+
+    def information(inspector: Any, form: Any) -> str:
+        told = json.loads(real(inspector, form))
+        if inspector._engine._header["dla"]:
+            softmax = {"Name": "Softmax_9", "LayerType": "CaskSoftMaxV2"}
+            told["Layers"] += [softmax, "{ForeignNode[Conv_10...Conv_20]}"]
+        return json.dumps(told)
+
+    real = _Inspector.get_engine_information
+    here.patch.setattr(_Inspector, "get_engine_information", information)
+    serve(here, "--allow-uncalibrated")
+
+
+#: What the page quotes, by the scenario in which the code says it.
+SCENARIOS: dict[Callable[[Here], None], tuple[str, ...]] = {
+    no_dla: ("without DLAs: the builder of this TensorRT counts none",),
+    plain_dry_run: (
+        "without dla0, dla1 for my: INT8 needs samples to calibrate on: give --samples FILE, or"
+        " --allow-uncalibrated if the answers do not matter",
+        "guessed the board and its power mode, which nothing names here: ...",
+    ),
+    no_pycuda: ("pycuda.driver is not installed: ...",),
+    no_compiler_of_the_dla: ("libnvdla_compiler.so: cannot open shared object file",),
+    no_gpu: (
+        "no GPU can be used (...): look at `nvidia-smi`, or on a Jetson at the group `video`",
+    ),
+    closed_sensor: ("ina3221: ... may not be read by this user: ...",),
+    no_sensor: ("no power is measured here (a sensor is missing or unreadable)",),
+    two_controllers: (
+        "another controller (process ...) runs on this device: stop it first, or wait for it (...)",
+    ),
+    damaged_plans: ("...plan.damaged",),
+    full_disk: (
+        "cannot keep an engine in ... (No space left on device): give a folder with room",
+    ),
+    refused_builds: ("no int8 engine of my for dla at batch 1: ...",),
+    fallen_back: ("my on dla0, batch 1: 2 blocks on the DLA and 1 layers on the GPU: Softmax_9",),
+    hot: ("temperature changed from 50 to 66 C",),
+    other_mode: ("power mode changed from 30W to 50W",),
+    drifted: ("what kept the limits before does so no more: measuring anew",),
+    fault("an instance dies"): ("instance_lost: ...",),
+    fault("the sensor is gone"): (
+        "the power sensor (...) gives nothing...: serving the safe default until it does",
+    ),
+    fault("a file of limits that cannot be read"): (
+        "... cannot be read as JSON (...): the limits stay as they are",
+    ),
+    fault("the bundle is cut short"): ("serving without a policy: ...",),
+}
