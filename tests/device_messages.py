@@ -22,7 +22,7 @@ from envs.errors import TunerError
 from envs.telemetry.ina3221 import Ina3221Sensor
 from tests.commands import CommandResult, call
 from tests.envs.telemetry.rights import closed_to_others
-from tests.envs.telemetry.trees import agx_orin_jetpack6
+from tests.envs.telemetry.trees import agx_orin_jetpack6, monitor
 from tests.standins.tensorrt import StandIns, stand_ins
 from tests.standins.tensorrt.engines import _Inspector
 from tests.standins.tensorrt.module import _Builder
@@ -137,6 +137,18 @@ def closed_sensor(here: Here) -> None:
         here.raised(lambda: Ina3221Sensor(here.folder / "board"))
 
 
+def doubled_rails(here: Here) -> None:
+    agx_orin_jetpack6(here.folder)
+    monitor(here.folder, "7-0040", "hwmon9", {1: ("VIN_SYS_5V0", 5000, 2000)}, 5000)
+    Ina3221Sensor(here.folder)
+
+
+def mode_of_ones_own(here: Here) -> None:
+    here.patch.setattr("envs.runtimes.tensorrt.device.read_power_mode", lambda root: "20W")
+    with stand_ins():
+        here.run("deploy", *DRY, "--board", "agx_orin_64")
+
+
 def no_sensor(here: Here) -> None:
     with stand_ins():
         here.run("deploy", *DRY, "--power-w", 30, "--sensor", "none")
@@ -239,19 +251,19 @@ SCENARIOS: dict[Callable[[Here], None], tuple[str, ...]] = {
         "guessed the board and its power mode, which nothing names here: ...",
     ),
     no_pycuda: ("pycuda.driver is not installed: ...",),
-    no_compiler_of_the_dla: ("libnvdla_compiler.so: cannot open shared object file",),
+    no_compiler_of_the_dla: ("TensorRT cannot be imported: ...",),
     no_gpu: (
         "no GPU can be used (...): look at `nvidia-smi`, or on a Jetson at the group `video`",
     ),
     closed_sensor: ("ina3221: ... may not be read by this user: ...",),
+    doubled_rails: ("ina3221: the monitors ... have rails of the same name (VIN_SYS_5V0)",),
+    mode_of_ones_own: ("no power mode '20W'",),
     no_sensor: ("no power is measured here (a sensor is missing or unreadable)",),
     two_controllers: (
         "another controller (process ...) runs on this device: stop it first, or wait for it (...)",
     ),
     damaged_plans: ("...plan.damaged",),
-    full_disk: (
-        "cannot keep an engine in ... (No space left on device): give a folder with room",
-    ),
+    full_disk: ("cannot keep an engine in ... (No space left on device): give a folder with room",),
     refused_builds: ("no int8 engine of my for dla at batch 1: ...",),
     fallen_back: ("my on dla0, batch 1: 2 blocks on the DLA and 1 layers on the GPU: Softmax_9",),
     hot: ("temperature changed from 50 to 66 C",),

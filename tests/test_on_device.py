@@ -15,8 +15,6 @@ import pytest
 from tests.device_messages import SCENARIOS, SMALL, Here, says
 from tests.standins.tensorrt import stand_ins
 from tests.test_docs import FLAGS, ROOT, blocks, commands
-from tuner.networks import main as networks
-from tuner.record import RecordCommand
 
 PAGE = ROOT / "docs" / "on-device.md"
 TEXT = PAGE.read_text(encoding="utf-8")
