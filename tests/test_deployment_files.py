@@ -6,6 +6,7 @@ import configparser
 import fnmatch
 import importlib
 import json
+import os
 import re
 import shlex
 import shutil
@@ -69,6 +70,33 @@ def test_all_packages_of_the_project_are_copied_with_what_they_are_built_from() 
     assert sources == folders | files | {"pyproject.toml", "constraints.txt"}
     for extras in re.findall(r"\.\[([\w,]+)\]", " ".join(of("RUN"))):
         assert set(extras.split(",")) <= set(project["project"]["optional-dependencies"])
+
+
+def test_what_is_copied_is_enough_to_tune(small_onnx: Path, tmp_path: Path) -> None:
+    """The image's command and user's folder, with this Python in place of the image's."""
+    image, work = tmp_path / "opt", tmp_path / "work"
+    work.mkdir()
+    image.mkdir()
+    for each in of("COPY"):
+        *sources, target = each.split()
+        for source in sources:
+            place = image / target / (source if target == "./" else "")
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, place, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / source, place)
+    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(image), "PYTHONSAFEPATH": "1"}
+    given = ("--runtime", "simulated", "--network", str(small_onnx), "--p99-ms", "50")
+    result = subprocess.run(
+        [sys.executable, *json.loads(of("ENTRYPOINT")[0])[1:], "tune", *given],
+        cwd=work,
+        env=variables | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "answer: " in result.stdout
 
 
 def test_every_base_has_a_version_and_is_said_with_the_cuda_that_it_has() -> None:
