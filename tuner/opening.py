@@ -57,7 +57,8 @@ from tuner.options import ServeOptions
 from tuner.recorded_answers import recorded
 
 if TYPE_CHECKING:
-    from envs.runtimes.tensorrt.factory import BuildProgress, TensorRTEngineFactory
+    from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
+    from envs.runtimes.tensorrt.progress import BuildProgress
 
 logger = logging.getLogger(__name__)
 

@@ -92,7 +92,7 @@ def _build(
     timings: bytes,
     step: Step | None,
 ) -> Built:
-    bindings.lines.clear()
+    bindings.lines.clear(builds=True)
     builder = bindings.builder()
     if spec.on_dla:
         _check_dla(builder, bindings, spec)

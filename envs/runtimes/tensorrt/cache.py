@@ -44,6 +44,19 @@ class EngineCache:
         """Return the name of the engine with this identity: 64 hexadecimal digits."""
         return hashlib.sha256(canonical({"format": FORMAT, **identity})).hexdigest()
 
+    def has(self, identity: dict[str, Any]) -> bool:
+        """Return True if there is a whole plan, by its manifest and its size; it is not read."""
+        key = self.key(identity)
+        manifest = self._read_json(f"{key}.json")
+        if manifest is None or manifest.get("identity") != identity:
+            return False
+        try:
+            status = os.lstat(self._folder / f"{key}.plan")
+        except OSError:
+            return False
+        size = manifest.get("size", status.st_size)  # older manifests do not have it
+        return stat.S_ISREG(status.st_mode) and 0 < status.st_size == size
+
     def load(self, identity: dict[str, Any]) -> tuple[bytes, dict[str, Any]] | None:
         """Return the plan and its notes, or None if it has to be built.
 
@@ -70,7 +83,13 @@ class EngineCache:
         """Keep a plan, and forget a failure of its build; others see it once it is complete."""
         key = self.key(identity)
         self._write(f"{key}.plan", plan)
-        manifest = {"format": FORMAT, "identity": identity, "sha256": _sha256(plan), "notes": notes}
+        manifest = {
+            "format": FORMAT,
+            "identity": identity,
+            "sha256": _sha256(plan),
+            "size": len(plan),
+            "notes": notes,
+        }
         self._write(f"{key}.json", json.dumps(manifest, indent=1).encode())
         with contextlib.suppress(FileNotFoundError):
             (self._folder / f"{key}.failed.json").unlink()

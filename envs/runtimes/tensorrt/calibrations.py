@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ FORMAT = 1
 class Calibrations:
     """Finds ranges by network, graph and samples; all batch sizes and both DLAs share them.
 
+    Thread-safe.
+
     Args:
         paths: [T] ONNX files.
         networks: [T].
@@ -42,6 +45,7 @@ class Calibrations:
         self._paths, self._networks, self._samples = paths, networks, samples
         self._invented, self._cache = invented, cache
         self._found: dict[str, Calibration | NetworkError] = {}
+        self._lock = threading.Lock()
 
     def identity(self, tenant: int, on_dla: bool) -> dict[str, Any]:
         """Return everything that the ranges depend on, ready for JSON."""
@@ -61,12 +65,13 @@ class Calibrations:
             NetworkError: there is none; it is not tried again by this object.
         """
         key = hashlib.sha256(canonical(self.identity(tenant, on_dla))).hexdigest()
-        if key not in self._found:
-            try:
-                self._found[key] = self._kept_or_made(f"calibration-{key}", tenant, on_dla)
-            except NetworkError as error:
-                self._found[key] = error
-        found = self._found[key]
+        with self._lock:
+            if key not in self._found:
+                try:
+                    self._found[key] = self._kept_or_made(f"calibration-{key}", tenant, on_dla)
+                except NetworkError as error:
+                    self._found[key] = error
+            found = self._found[key]
         if isinstance(found, NetworkError):
             raise found
         return found

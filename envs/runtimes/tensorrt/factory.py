@@ -3,42 +3,23 @@
 import contextlib
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from envs.accuracy.samples import Samples
 from envs.errors import ConfigurationError, NetworkError
+from envs.runtimes.tensorrt.builds import EngineBuilds
 from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.cuda import Cuda, can_capture
 from envs.runtimes.tensorrt.engine import TensorRTEngine
 from envs.runtimes.tensorrt.inspect import PlacedLayers
 from envs.runtimes.tensorrt.lane import Lane
 from envs.runtimes.tensorrt.plans import EnginePlans
+from envs.runtimes.tensorrt.progress import BuildProgress
 from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
 from envs.spec import ConfigurationFailed, ConfigurationSpace
-
-
-@dataclass(frozen=True)
-class BuildProgress:
-    """The progress of `prepare`.
-
-    Attributes:
-        done: engines that are built.
-        total: engines to build.
-        what: the current engine, such as `resnet50 on dla, int8, batch 4`; empty at the end.
-        phase: the builder's name of the current phase; empty if it has none.
-        phase_done: finished steps of that phase.
-        phase_total: steps of that phase.
-    """
-
-    done: int
-    total: int
-    what: str
-    phase: str = ""
-    phase_done: int = 0
-    phase_total: int = 0
 
 
 class TensorRTEngineFactory:
@@ -56,7 +37,8 @@ class TensorRTEngineFactory:
         samples: [T], to calibrate INT8 on; None, for a tenant or at all, for invented ones.
 
     Attributes:
-        plans: of the engines.
+        builds: makes engines exist on disk.
+        plans: of the engines, in memory.
     """
 
     def __init__(
@@ -78,7 +60,7 @@ class TensorRTEngineFactory:
         self._cuda = cuda or Cuda()
         self._bindings = bindings or load_bindings()
         self._graphs = graphs and can_capture()
-        self.plans = EnginePlans(
+        self.builds = EngineBuilds(
             space,
             [Path(path) for path in paths],
             EngineCache(cache),
@@ -87,7 +69,45 @@ class TensorRTEngineFactory:
             self._cuda,
             samples,
         )
+        self.plans = EnginePlans(self.builds, space.device, self._bindings, self._cuda)
         self._engines: list[tuple[int, int, TensorRTEngine]] = []
+
+    def build(
+        self,
+        tenant: int,
+        accelerator: int,
+        batch: int,
+        step: Callable[[BuildProgress], None] | None = None,
+    ) -> None:
+        """Build one engine, unless it is there; it may take minutes.
+
+        Args:
+            tenant: to serve.
+            accelerator: where.
+            batch: the largest that it will run.
+            step: is called while the engine is built.
+
+        Raises:
+            ConfigurationFailed: it cannot be built.
+        """
+        if self.built(tenant, accelerator, batch):
+            return
+        name = self._describe(tenant, accelerator, batch)
+
+        def tell(phase: str, done: int, total: int) -> None:
+            if step is not None:
+                step(BuildProgress(name, phase, done, total))
+
+        tell("", 0, 0)
+        self.builds.make(tenant, accelerator, batch, tell)
+
+    def built(self, tenant: int, accelerator: int, batch: int) -> bool:
+        """Return True if `build` has nothing to do."""
+        return self.builds.built(tenant, accelerator, batch)
+
+    def blocks(self, tenant: int, accelerator: int) -> int:
+        """Return how many loadables of a DLA one engine takes; 1 where that is not known."""
+        return self.plans.blocks(tenant, accelerator)
 
     def prepare(
         self, progress: Callable[[BuildProgress], None] | None = None
@@ -103,22 +123,16 @@ class TensorRTEngineFactory:
         errors: dict[tuple[int, int], ConfigurationFailed] = {}
         possible = set()
         for position, (tenant, accelerator, batch) in enumerate(engines):
-            name = self._describe(tenant, accelerator, batch)
 
-            def step(
-                phase: str, done: int, total: int, position: int = position, name: str = name
-            ) -> None:
+            def step(at: BuildProgress, position: int = position) -> None:
                 if progress is not None:
-                    progress(BuildProgress(position, len(engines), name, phase, done, total))
+                    progress(replace(at, done=position, total=len(engines)))
 
-            step("", 0, 0)
             try:
-                self.plans.build(tenant, accelerator, batch, step)
+                self.build(tenant, accelerator, batch, step)
                 possible.add((tenant, accelerator))
             except ConfigurationFailed as error:
                 errors[tenant, accelerator] = error
-        if progress is not None:
-            progress(BuildProgress(len(engines), len(engines), ""))
         self._preload(engines)
         return {
             pair: NetworkError(error.failure.reason)
@@ -128,19 +142,19 @@ class TensorRTEngineFactory:
 
     def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
         """Return how an INT8 engine was calibrated: the method, and the number of samples."""
-        return self.plans.calibration(tenant, accelerator)
+        return self.builds.calibration(tenant, accelerator)
 
     def load(self, tenant: int, accelerator: int, threads: int) -> TensorRTEngine:
         """Return an engine whose contexts are made when it learns its batch sizes.
 
         `threads` is ignored: a GPU needs none.
         """
-        network = self.plans.network(tenant)
-        graphs = self._graphs and not self.plans.spec(tenant, accelerator, 1).on_dla
+        network = self.builds.network(tenant)
+        graphs = self._graphs and not self.builds.spec(tenant, accelerator, 1).on_dla
 
         def lane_of(batch: int, stream: Any) -> Lane:
-            plan = self.plans.load(tenant, accelerator, batch)
-            return Lane(self._bindings, self._cuda, plan, network, stream, graphs)
+            with self.plans.in_use(tenant, accelerator, batch) as plan:
+                return Lane(self._bindings, self._cuda, plan, network, stream, graphs)
 
         engine = TensorRTEngine(
             self._cuda, network, lane_of, self.plans.unload_unused, lambda: self._forget(engine)
@@ -186,7 +200,7 @@ class TensorRTEngineFactory:
 
     def _describe(self, tenant: int, accelerator: int, batch: int) -> str:
         name = self._space.device.accelerators[accelerator].name
-        precision = self.plans.spec(tenant, accelerator, batch).precision
+        precision = self.builds.spec(tenant, accelerator, batch).precision
         return f"{self._space.workload.names[tenant]} on {name}, {precision}, batch {batch}"
 
     def _preload(self, engines: list[tuple[int, int, int]]) -> None:
@@ -197,10 +211,13 @@ class TensorRTEngineFactory:
         """
         free_bytes = self._space.device.memory_mib * 2**20 / 4
         for tenant, accelerator, batch in engines:
-            if free_bytes > 0 and not self.plans.spec(tenant, accelerator, batch).on_dla:
+            if free_bytes > 0 and not self.builds.spec(tenant, accelerator, batch).on_dla:
                 # A plan that cannot be loaded raises again when a configuration needs it.
-                with contextlib.suppress(ConfigurationFailed):
-                    free_bytes -= self.plans.load(tenant, accelerator, batch).size
+                with (
+                    contextlib.suppress(ConfigurationFailed),
+                    self.plans.in_use(tenant, accelerator, batch) as plan,
+                ):
+                    free_bytes -= plan.size
 
     def _forget(self, engine: TensorRTEngine) -> None:
         self._engines = [each for each in self._engines if each[2] is not engine]

@@ -1,7 +1,8 @@
 """A lane: an execution context of a plan with its own buffers, on its instance's stream."""
 
 import contextlib
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class LoadedPlan:
         scales: of INT8 inputs and outputs, by name.
         layers: its placed layers; None if the engine does not report them.
         size: bytes of the plan.
-        users: lanes that use it.
+        users: lanes that use it, and whoever is about to make one.
     """
 
     engine: Any
@@ -35,6 +36,17 @@ class LoadedPlan:
     layers: PlacedLayers | None
     size: int
     users: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def hold(self) -> None:
+        """Count one user more; the plan is not unloaded meanwhile."""
+        with self._lock:
+            self.users += 1
+
+    def release(self) -> None:
+        """Count one user less."""
+        with self._lock:
+            self.users -= 1
 
 
 class Lane:
@@ -64,7 +76,7 @@ class Lane:
         self._released: list[Any] = []
         self._graph: CapturedGraph | None = None
         self._closed = False
-        plan.users += 1
+        plan.hold()
         bindings.lines.clear()
         try:
             self._batch = network.fixed_batch or plan.spec.batch
@@ -136,7 +148,7 @@ class Lane:
         self._released = []
         if not self._closed:
             self._closed = True
-            self._plan.users -= 1
+            self._plan.release()
 
     def _layout(self, spec: TensorSpec) -> Layout:
         engine, trt = self._plan.engine, self._bindings.trt

@@ -10,31 +10,47 @@ Step = Callable[[str, int, int], None]
 
 
 class LogLines:
-    """The last lines that TensorRT logged, oldest first.
+    """The last lines that TensorRT logged, oldest first, apart for each thread that asks for them.
 
-    It is thread-safe, since the builder logs from threads of its own.
+    The builder also logs from threads of its own, which never ask: those lines belong to the
+    thread that began the last build. So a build in one thread and a load in another one do not
+    take each other's errors for their own.
     """
 
     def __init__(self, limit: int = 400) -> None:
-        self._lines: deque[tuple[str, str]] = deque(maxlen=limit)
-        self._lock = threading.Lock()
+        self._limit, self._lock = limit, threading.Lock()
+        self._local = threading.local()
+        self._others: deque[tuple[str, str]] = deque(maxlen=limit)
+        self._builder: int | None = None
 
     def add(self, severity: str, text: str) -> None:
         """Append a line."""
+        own: deque[tuple[str, str]] | None = getattr(self._local, "lines", None)
         with self._lock:
-            self._lines.append((severity, text))
+            (self._others if own is None else own).append((severity, text))
 
-    def clear(self) -> None:
-        """Forget every line."""
+    def clear(self, builds: bool = False) -> None:
+        """Forget the lines of this thread.
+
+        Args:
+            builds: gives it the lines of the builder's threads from now on.
+        """
         with self._lock:
-            self._lines.clear()
+            self._local.lines = deque(maxlen=self._limit)
+            if builds:
+                self._builder = threading.get_ident()
+            if self._builder in (None, threading.get_ident()):
+                self._others.clear()
 
     def errors(self, last: int = 3) -> str:
-        """Return the last errors on one line; an empty string if there are none."""
+        """Return the last errors of this thread on one line; an empty string if there are none."""
         with self._lock:
+            own = list(getattr(self._local, "lines", ()))
+            if self._builder in (None, threading.get_ident()):
+                own = [*self._others, *own]
             found = [
                 " ".join(text.split())
-                for severity, text in self._lines
+                for severity, text in own
                 if severity in ("ERROR", "INTERNAL_ERROR")
             ]
         return "; ".join(dict.fromkeys(found[-last:]))

@@ -225,7 +225,7 @@ def test_engines_are_built_once_and_found_again(
 ) -> None:
     assert engine_factory.prepare() == {}
     if not serves_with_rtx():  # which times nothing
-        assert engine_factory.plans.cache.timings(engine_factory.plans.host)
+        assert engine_factory.builds.cache.timings(engine_factory.builds.host)
     monkeypatch.setattr(plans_module, "build", lambda *arguments: pytest.fail("it was built again"))
     again = TensorRTEngineFactory(space, [small[0]], engines, BuildOptions(level=1))
     assert again.prepare() == {}

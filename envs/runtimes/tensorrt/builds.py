@@ -1,0 +1,174 @@
+"""Builds of a workload's engines: each once, kept on disk, one at a time."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from envs.accuracy.samples import Samples
+from envs.errors import NetworkError
+from envs.graph.onnx_file import open_model
+from envs.runtimes.tensorrt.build import Built, build, failed, may_pass
+from envs.runtimes.tensorrt.cache import EngineCache
+from envs.runtimes.tensorrt.calibrations import Calibrations
+from envs.runtimes.tensorrt.checks import check_types
+from envs.runtimes.tensorrt.cuda import Cuda
+from envs.runtimes.tensorrt.host import describe_host
+from envs.runtimes.tensorrt.log import Step
+from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity, spec_of
+from envs.runtimes.tensorrt.versions import Bindings
+from envs.spec import ConfigurationFailed, ConfigurationSpace, Network
+
+
+class EngineBuilds:
+    """Makes engines exist on disk, by (tenant, accelerator, batch).
+
+    Thread-safe: one engine is built at a time, and nobody waits for the build of another one.
+
+    Attributes:
+        cache: plans on disk.
+        host: the computer that they are built for.
+    """
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        paths: Sequence[Path],
+        cache: EngineCache,
+        options: BuildOptions,
+        bindings: Bindings,
+        cuda: Cuda,
+        samples: Sequence[Samples | None] | None = None,
+    ) -> None:
+        self._space, self._paths, self._options = space, paths, options
+        self._bindings, self._cuda, self.cache = bindings, cuda, cache
+        self._calibrations = Calibrations(
+            paths,
+            [tenant.network for tenant in space.workload.tenants],
+            samples or [None] * len(paths),
+            options.samples,
+            cache,
+        )
+        self._failed: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self.host = self._describe_host()
+
+    def network(self, tenant: int) -> Network:
+        """Return a tenant's network."""
+        return self._space.workload.tenants[tenant].network
+
+    def spec(self, tenant: int, accelerator: int, batch: int) -> EngineSpec:
+        """Return the specification of the engine for this batch size."""
+        network, used = self.network(tenant), self._space.device.accelerators[accelerator]
+        static = network.fixed_batch is not None or not self._bindings.shares_profiles
+        return spec_of(used, network, batch, self._options, static)
+
+    def identity(self, tenant: int, accelerator: int, batch: int) -> dict[str, Any]:
+        """Return everything that the engine for this batch size depends on, ready for JSON."""
+        spec = self.spec(tenant, accelerator, batch)
+        calibration = self._calibrations.identity(tenant, spec.on_dla) if spec.calibrated else None
+        sha256 = self.network(tenant).sha256
+        return identity(sha256, spec, self.host, self._options, calibration)
+
+    def built(self, tenant: int, accelerator: int, batch: int) -> bool:
+        """Return True if the engine is there, as far as its size tells."""
+        return self.cache.has(self.identity(tenant, accelerator, batch))
+
+    def make(
+        self, tenant: int, accelerator: int, batch: int, step: Step | None = None
+    ) -> dict[str, Any]:
+        """Build an engine unless it is there; return its identity.
+
+        Raises:
+            ConfigurationFailed: it cannot be built; a build that was refused is not tried again.
+        """
+        wanted = self.identity(tenant, accelerator, batch)
+        if not self.cache.has(wanted):
+            with self._lock:
+                if not self.cache.has(wanted):  # another thread may have built it meanwhile
+                    self._build(tenant, self.spec(tenant, accelerator, batch), wanted, step)
+        return wanted
+
+    def read(self, tenant: int, accelerator: int, batch: int) -> tuple[bytes, dict[str, Any]]:
+        """Return a plan and its notes; a damaged one is built again.
+
+        Raises:
+            ConfigurationFailed: it cannot be built, or not be read again.
+        """
+        wanted = self.identity(tenant, accelerator, batch)
+        for _ in range(2):
+            if (kept := self.cache.load(wanted)) is not None:
+                return kept
+            self.make(tenant, accelerator, batch)
+        reason = "its file is damaged whenever it is read: check the disk"
+        raise failed(self.network(tenant), self.spec(tenant, accelerator, batch), reason)
+
+    def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
+        """Return how an INT8 engine was calibrated: the method, and the number of samples."""
+        spec = self.spec(tenant, accelerator, 1)
+        if not spec.calibrated:
+            return "", 0
+        found = self._calibrations.of(tenant, spec.on_dla)
+        return found.method, found.samples
+
+    def _build(
+        self, tenant: int, spec: EngineSpec, wanted: dict[str, Any], step: Step | None
+    ) -> None:
+        """Build and keep an engine, or remember why that failed."""
+        network, key = self.network(tenant), self.cache.key(wanted)
+        if key in self._failed:  # the other DLA core runs the same plan
+            raise failed(network, spec, self._failed[key])
+        if (reason := self.cache.failure(wanted)) is not None:
+            hint = "remembered from an earlier build: remove its .failed.json to try again"
+            raise failed(network, spec, f"{reason} ({hint})")
+        try:
+            self._check_file(tenant, spec)
+        except NetworkError as error:  # not remembered: the file may be restored
+            raise failed(network, spec, str(error)) from error
+        try:
+            built = self._run_builder(tenant, spec, step)
+        except NetworkError as error:
+            self._remember(wanted, error, str(error))
+            raise failed(network, spec, str(error)) from error
+        except ConfigurationFailed as error:
+            self._remember(wanted, error, error.failure.reason.split(": ", 1)[-1])
+            raise
+        self.cache.keep(wanted, built.plan, built.notes)
+        if built.timings:
+            self.cache.keep_timings(self.host, built.timings)
+
+    def _run_builder(self, tenant: int, spec: EngineSpec, step: Step | None) -> Built:
+        ranges = self._calibrations.of(tenant, spec.on_dla) if spec.calibrated else None
+        with self._cuda.current():
+            return build(
+                self._bindings,
+                self._paths[tenant],
+                self.network(tenant),
+                spec,
+                self._options,
+                ranges,
+                self.cache.timings(self.host),
+                step,
+            )
+
+    def _remember(self, wanted: dict[str, Any], error: Exception, reason: str) -> None:
+        if not may_pass(error):
+            self._failed[self.cache.key(wanted)] = reason
+            self.cache.remember_failure(wanted, reason)
+
+    def _check_file(self, tenant: int, spec: EngineSpec) -> None:
+        """Raise NetworkError if the file has changed, or has other types than it needs.
+
+        Nothing outside its folder is read.
+        """
+        model, sha256, _ = open_model(self._paths[tenant])
+        if sha256 != self.network(tenant).sha256:
+            raise NetworkError(
+                f"{self._paths[tenant]} has changed since it was read as "
+                f"{self.network(tenant).name}: read it again"
+            )
+        check_types(model, self.network(tenant), spec, self._bindings)
+
+    def _describe_host(self) -> BuildHost:
+        with self._cuda.current():
+            return describe_host(self._bindings.version, self._cuda.facts())
