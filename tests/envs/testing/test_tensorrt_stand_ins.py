@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from envs.spec import Configuration, ConfigurationSpace, Measurement, workload_o
 from envs.telemetry.none import NoSensor
 from envs.telemetry.system_memory import total_mib
 from tests.standins.tensorrt import stand_ins
+from tests.standins.tensorrt.child import environment
 from tests.standins.tensorrt.driver import ORIN
 
 
@@ -55,3 +57,30 @@ def test_the_block_leaves_the_modules_as_they_were(monkeypatch: pytest.MonkeyPat
     assert sys.modules["tensorrt"] is None
     with pytest.raises(DependencyError, match="TensorRT cannot be imported"):
         load_bindings()
+
+
+def test_a_child_process_runs_on_stand_ins_that_fail_as_its_environment_says() -> None:
+    program = "\n".join(
+        [
+            "import tensorrt, pycuda.driver as driver",
+            "print(tensorrt.__version__, tensorrt.world.dla_cores, tensorrt.world.faults.submit)",
+            "driver.Device(0).retain_primary_context().push()",
+            "driver.mem_alloc(8), driver.mem_alloc(8)",
+        ]
+    )
+    faults = {"submit": ["dla1"], "memory_pieces": 1}
+    variables = environment("8.6.1", 1, faults)
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=False
+    )
+    assert run.stdout == "8.6.1 1 ('dla1',)\n"
+    assert run.stderr.endswith("MemoryError: cuMemAlloc failed: out of memory\n")
+    broken = environment(faults={"import_error": "libnvdla_compiler.so: cannot open"})
+    run = subprocess.run(
+        [sys.executable, "-c", "import tensorrt"],
+        env=broken,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stderr.endswith("ImportError: libnvdla_compiler.so: cannot open\n")

@@ -15,6 +15,7 @@ from typing import Any
 
 from envs.runtimes.tensorrt.cuda import GpuFacts
 from tests.standins.tensorrt.driver import ORIN, FakeDriver
+from tests.standins.tensorrt.faults import Faults
 from tests.standins.tensorrt.module import fake_module
 
 
@@ -30,10 +31,31 @@ class StandIns:
     tensorrt: Any
     driver: FakeDriver
 
+    @property
+    def faults(self) -> Faults:
+        """Return what fails; change it at any time."""
+        return self.driver.faults
+
+
+def made(
+    version: str = "10.3.0",
+    dla_cores: int = 2,
+    gpu: GpuFacts = ORIN,
+    faults: Faults | None = None,
+) -> StandIns:
+    """Return both modules; see `stand_ins`."""
+    faults = faults or Faults()
+    found = StandIns(fake_module(version, dla_cores, faults), FakeDriver(gpu, faults))
+    found.tensorrt.world.live = lambda: found.driver.live
+    return found
+
 
 @contextlib.contextmanager
 def stand_ins(
-    version: str = "10.3.0", dla_cores: int = 2, gpu: GpuFacts = ORIN
+    version: str = "10.3.0",
+    dla_cores: int = 2,
+    gpu: GpuFacts = ORIN,
+    faults: Faults | None = None,
 ) -> Iterator[StandIns]:
     """Let `tensorrt` and `pycuda.driver` be stand-ins until the block ends.
 
@@ -44,15 +66,16 @@ def stand_ins(
         version: of TensorRT, one of `tests.standins.tensorrt.names.VERSIONS`.
         dla_cores: how many DLA cores this TensorRT can use.
         gpu: the GPU's name, compute capability and memory.
+        faults: what fails; nothing by default.
     """
-    made = StandIns(fake_module(version, dla_cores), FakeDriver(gpu))
-    modules: dict[str, Any] = {"tensorrt": made.tensorrt, "pycuda.driver": made.driver}
+    found = made(version, dla_cores, gpu, faults)
+    modules: dict[str, Any] = {"tensorrt": found.tensorrt, "pycuda.driver": found.driver}
     # Without cuda-python no CUDA graph is captured: a stand-in stream cannot be.
     modules |= {"cuda.bindings.runtime": None, "cuda.cudart": None}
     before = {name: sys.modules[name] for name in modules if name in sys.modules}
     sys.modules.update(modules)
     try:
-        yield made
+        yield found
     finally:
         for name in modules:
             del sys.modules[name]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.runtimes.tensorrt.cuda import GpuFacts
+from tests.standins.tensorrt.faults import ILLEGAL, NO_MEMORY, Faults
 
 #: The GPU of a Jetson AGX Orin of 32 GB in MAXN, as `deviceQuery` prints it (its memory clock is
 #: the highest clock of the GPU in the power mode). CUDA 12.6.
@@ -43,25 +44,32 @@ class Memory:
 class Stream:
     """A stream whose work is done as soon as it is enqueued."""
 
-    def __init__(self, handle: int) -> None:
-        self.handle = handle
+    def __init__(self, handle: int, call: Callable[[str], None]) -> None:
+        self.handle, self._call = handle, call
 
     def synchronize(self) -> None:
         """Return at once."""
+        self._call("cuStreamSynchronize")
 
 
 class Event:
     """An event that has always happened, 1.5 ms after any other."""
 
+    def __init__(self, call: Callable[[str], None]) -> None:
+        self._call = call
+
     def record(self, stream: Stream) -> None:
         """Do nothing."""
+        self._call("cuEventRecord")
 
     def query(self) -> bool:
         """Return True."""
+        self._call("cuEventQuery")
         return True
 
     def synchronize(self) -> None:
         """Return at once."""
+        self._call("cuEventSynchronize")
 
     def time_till(self, other: Event) -> float:
         """Return 1.5 ms."""
@@ -76,11 +84,17 @@ class FakeDriver:
         used_mib: what the live pieces hold together.
         left_mib: the largest piece that can be had.
         depth: contexts that are current in any thread.
+        faults: what fails.
     """
 
-    MemoryError = type("MemoryError", (Exception,), {})
+    # Like pycuda's own, which have `Error` in common.
+    Error = type("Error", (Exception,), {})
+    MemoryError = type("MemoryError", (Error,), {})
+    LogicError = type("LogicError", (Error,), {})
+    RuntimeError = type("RuntimeError", (Error,), {})
 
-    def __init__(self, facts: GpuFacts = ORIN) -> None:
+    def __init__(self, facts: GpuFacts = ORIN, faults: Faults | None = None) -> None:
+        self.faults = faults or Faults()
         self.live, self.left_mib, self.depth = 0, float("inf"), 0
         self.used_mib = 0.0
         #: Each attribute takes its number from the facts.
@@ -95,7 +109,9 @@ class FakeDriver:
         self._facts, self._streams = facts, 0
 
     def init(self) -> None:
-        """Do nothing."""
+        """Do nothing; raise where there is no GPU."""
+        if self.faults.no_gpu:
+            raise self.RuntimeError("cuInit failed: no CUDA-capable device is detected")
 
     def Device(self, ordinal: int) -> Any:  # noqa: N802  # pycuda's own name
         """Return the GPU."""
@@ -115,50 +131,55 @@ class FakeDriver:
 
     def mem_get_info(self) -> tuple[int, int]:
         """Return the bytes of the GPU's memory that are free, and all of them."""
-        self._check()
+        self._call("cuMemGetInfo")
         total = self._facts.memory_mib * 2**20
         return int(total - self.used_mib * 2**20), int(total)
 
     def Stream(self, flags: int) -> Any:  # noqa: N802
         """Return a new stream."""
-        self._check()
+        self._call("cuStreamCreate")
         self._streams += 1
-        return Stream(self._streams)
+        return Stream(self._streams, self._call)
 
     def Event(self) -> Any:  # noqa: N802
         """Return a new event."""
-        self._check()
-        return Event()
+        self._call("cuEventCreate")
+        return Event(self._call)
 
     def pagelocked_empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Return host memory."""
-        self._check()
+        self._call("cuMemHostAlloc")
+        if self.faults.memory_ended("pagelocked", self.live):
+            raise self.MemoryError(f"cuMemHostAlloc failed: {NO_MEMORY}")
         return np.empty(shape, dtype)
 
     def mem_alloc(self, size: int) -> Memory:
         """Return device memory; MemoryError where `left_mib` is less."""
-        self._check()
-        if size / 2**20 > self.left_mib:
-            raise self.MemoryError("cuMemAlloc failed: out of memory")
+        self._call("cuMemAlloc")
+        if size / 2**20 > self.left_mib or self.faults.memory_ended("mem_alloc", self.live):
+            raise self.MemoryError(f"cuMemAlloc failed: {NO_MEMORY}")
         return Memory(self, size)
 
     def memcpy_htod_async(self, target: Memory, source: npt.NDArray[Any], stream: Any) -> None:
         """Copy to the device."""
-        self._check()
+        self._call("cuMemcpyHtoDAsync")
         assert source.flags.c_contiguous
         ctypes.memmove(int(target), source.ctypes.data, source.nbytes)
 
     def memcpy_dtoh_async(self, target: npt.NDArray[Any], source: Memory, stream: Any) -> None:
         """Copy to the host."""
-        self._check()
+        self._call("cuMemcpyDtoHAsync")
         assert target.flags.c_contiguous
         ctypes.memmove(target.ctypes.data, int(source), target.nbytes)
 
     def _nest(self, change: int) -> None:
         self.depth += change
 
-    def _check(self) -> None:
+    def _call(self, name: str) -> None:
+        """Check that a call may be made; once the GPU is broken, every call fails."""
         assert self.depth, "the context is not current"
+        if self.faults.broken:
+            raise self.LogicError(f"{name} failed: {ILLEGAL}")
 
 
 class RecordedGraph:

@@ -14,6 +14,7 @@ import numpy as np
 
 from envs.accuracy.reference import level_for_halves
 from envs.optional import optional_import
+from tests.standins.tensorrt.faults import ILLEGAL, NO_LOADABLE, NO_MEMORY, NO_SUBMIT, OTHER_RELEASE
 from tests.standins.tensorrt.names import NUMPY, Named, World
 
 
@@ -32,10 +33,11 @@ class Runtime(Named, kind="Runtime"):
         except ValueError:
             header = {}
         if header.get("version") != self._world.version:
-            self._world.logger.log(
-                self._world.enums["Severity"].ERROR,
-                "The engine plan file is not compatible with this version of TensorRT",
-            )
+            self._world.log("The engine plan file is not compatible with this version of TensorRT")
+            return None
+        if header["release"] != self._world.faults.release and self._world.faults.on:
+            self._world.faults.note("release", "dla" if header["dla"] else "gpu")
+            self._world.log(OTHER_RELEASE)
             return None
         return _Engine(self._world, header, content, self.DLA_core)
 
@@ -108,12 +110,26 @@ class _Engine(Named, kind="ICudaEngine"):
     def create_engine_inspector(self) -> Any:
         return _Inspector(self._world, self)
 
+    @property
+    def _place(self) -> str:
+        return f"dla{self._core}" if self._header["dla"] else "gpu"
+
     def create_execution_context(self, strategy: Any) -> Any:
         assert strategy.name == "USER_MANAGED"
-        return _Context(self._world, self)
+        return self._new_context()
 
     def create_execution_context_without_device_memory(self) -> Any:
-        return _Context(self._world, self)
+        return self._new_context()
+
+    def _new_context(self) -> Any:
+        world, faults = self._world, self._world.faults
+        if faults.refuses("context", self._place):
+            world.log(NO_LOADABLE)
+            return None
+        if faults.memory_ended("context", world.live()):
+            world.log(NO_MEMORY)
+            return None
+        return _Context(world, self)
 
 
 class _Context(Named, kind="IExecutionContext"):
@@ -155,6 +171,15 @@ class _Context(Named, kind="IExecutionContext"):
         assert self._scratch, "no activation memory"
         assert stream, "not on the default stream"
         engine, feed = self._engine, {}
+        world = self._world
+        if world.faults.breaks():
+            world.log(
+                f"[checkMacros.cpp::catchCudaError::212] Error Code 1: Cuda Runtime ({ILLEGAL})"
+            )
+            return False
+        if world.faults.refuses("submit", engine._place):
+            world.log(NO_SUBMIT)
+            return False
         dynamic = any(-1 in each["shape"] for each in engine._header["ends"].values())
         assert not dynamic or self._profile == 0
         for value in engine._session.get_inputs():

@@ -12,14 +12,15 @@ from typing import Any
 
 from envs.optional import optional_import
 from tests.standins.tensorrt.engines import Runtime
+from tests.standins.tensorrt.faults import Faults
 from tests.standins.tensorrt.names import NAMES, Named, World
 from tests.standins.tensorrt.network import ConstantLayer, Network
 from tests.standins.tensorrt.numerics import as_built
 
 
-def fake_module(version: str, dla_cores: int = 0) -> Any:
+def fake_module(version: str, dla_cores: int = 0, faults: Faults | None = None) -> Any:
     """Return the module of `version`, on a computer with that many DLA cores."""
-    world = World(version, dla_cores)
+    world = World(version, dla_cores, faults or Faults())
     names = NAMES[version]
     module = SimpleNamespace(
         __name__="tensorrt_rtx" if version.startswith("rtx") else "tensorrt",
@@ -147,18 +148,17 @@ class _Builder(Named, kind="Builder"):
     def build_serialized_network(self, network: Any, config: Any) -> bytes | None:
         world = self._world
         if world.fail_build:
-            world.logger.log(world.enums["Severity"].ERROR, world.fail_build)
+            world.log(world.fail_build)
             return None
         monitor = (
             config.progress_monitor if world.has("IBuilderConfig", "progress_monitor") else None
         )
-        if monitor is not None:
-            monitor.phase_start("Building Engine", "", 2)
-            for position in range(2):
-                assert monitor.step_complete("Building Engine", position)
-            monitor.phase_finish("Building Engine")
         dynamic = any(-1 in tensor.shape for tensor in network._inputs)
         on_dla = config.default_device_type == world.enums["DeviceType"].DLA
+        world.builds += 1
+        if why := world.faults.builds("dla" if on_dla else "gpu", monitor):
+            world.log(why)
+            return None
         assert not (dynamic and on_dla), "a DLA takes no dynamic shapes"
         assert bool(config._profiles) == dynamic
         ends = {
@@ -176,6 +176,7 @@ class _Builder(Named, kind="Builder"):
                 else None
             )
         header = {"version": world.version, "dla": on_dla, "ends": ends}
+        header["release"] = world.faults.release
         ranges = {}
         if world.has("ITensor", "dynamic_range"):
             ranges = {

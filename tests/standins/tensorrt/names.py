@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import enum
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tests.standins.tensorrt.faults import Faults
 
 NAMES: dict[str, Any] = json.loads((Path(__file__).parent / "names.json").read_text())
 VERSIONS = tuple(NAMES)
@@ -32,13 +35,18 @@ class World:
     Attributes:
         configs, networks, contexts: every builder configuration, network and execution context
             that was made.
+        builds: how often an engine was built, or was to be built.
+        faults: what fails.
+        live: returns how many pieces of device memory are not freed.
         fail_build: the error that the builder logs while it gives no plan; empty to build.
         border: the format that the builder chooses for inputs and outputs of a DLA where it may.
         logger: the logger that was handed to TensorRT last.
     """
 
-    def __init__(self, version: str, dla_cores: int) -> None:
+    def __init__(self, version: str, dla_cores: int, faults: Faults) -> None:
         self.version, self.dla_cores = version, dla_cores
+        self.faults, self.builds = faults, 0
+        self.live: Callable[[], int] = lambda: 0
         self.enums: dict[str, Any] = {
             name: enum.IntEnum(name, members) for name, members in NAMES[version]["enums"].items()
         }
@@ -48,6 +56,10 @@ class World:
         self.fail_build = ""
         self.border = "CHW32"
         self.logger: Any = None
+
+    def log(self, error: str) -> None:
+        """Hand an error to the logger."""
+        self.logger.log(self.enums["Severity"].ERROR, error)
 
     def has(self, kind: str, name: str) -> bool:
         """Return True if the class `kind` has a member called `name` in this version."""

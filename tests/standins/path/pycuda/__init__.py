@@ -1,0 +1,1 @@
+"""Take the place of pycuda in a child process."""
