@@ -23,7 +23,8 @@ NO_SUBMIT = (
 NO_LOADABLE = "[dlaUtils.cpp::deserialize::171] Error Code 1: DLA (Failure to load program.)"
 #: The form of TensorRT 10 (yuvraj108c/ComfyUI-Dwpose-Tensorrt issue 5).
 OTHER_RELEASE = (
-    "IRuntime::deserializeCudaEngine: Error Code 1: Serialization (Serialization assertion stdVersionRead =="
+    "IRuntime::deserializeCudaEngine: Error Code 1: Serialization (Serialization assertion"
+    " stdVersionRead =="
     " kSERIALIZATION_VERSION failed.Version tag does not match. Note: Current Version: 239,"
     " Serialized Engine Version: 236)"
 )
