@@ -129,7 +129,7 @@ def _build(
 
 def failed(network: Network, spec: EngineSpec, why: str) -> ConfigurationFailed:
     """Return the failure of a build as that of a configuration."""
-    engine = f"no {spec.precision} engine of {network.name} for {spec.label} at batch {spec.batch}"
+    engine = f"no {spec.precision} engine of {network.name} for {spec.label} at {spec.batches}"
     return ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, f"{engine}: {why}"))
 
 
@@ -232,9 +232,11 @@ def _configure(
         raise failed(network, spec, reason)
     if not spec.static:
         bindings.share_profiles(config)
-        profile = builder.create_optimization_profile()
-        for spec_in in network.inputs:
-            smallest, largest = (1, *spec_in.shape), (spec.batch, *spec_in.shape)
-            profile.set_shape(spec_in.name, smallest, largest, largest)
-        config.add_optimization_profile(profile)
+        for size in spec.profiles or (spec.batch,):
+            profile = builder.create_optimization_profile()
+            for spec_in in network.inputs:
+                smallest, largest = (1, *spec_in.shape), (size, *spec_in.shape)
+                profile.set_shape(spec_in.name, smallest, largest, largest)
+            if config.add_optimization_profile(profile) < 0:
+                raise failed(network, spec, f"the profile of batch {size} is refused")
     return scales

@@ -61,7 +61,8 @@ class EngineBuilds:
         """Return the specification of the engine for this batch size."""
         network, used = self.network(tenant), self._space.device.accelerators[accelerator]
         static = network.fixed_batch is not None or not self._bindings.shares_profiles
-        return spec_of(used, network, batch, self._options, static)
+        batches = self._space.batches_of(tenant, accelerator)
+        return spec_of(used, network, batch, self._options, static, batches)
 
     def identity(self, tenant: int, accelerator: int, batch: int) -> dict[str, Any]:
         """Return everything that the engine for this batch size depends on, ready for JSON."""

@@ -200,8 +200,8 @@ class TensorRTEngineFactory:
 
     def _describe(self, tenant: int, accelerator: int, batch: int) -> str:
         name = self._space.device.accelerators[accelerator].name
-        precision = self.builds.spec(tenant, accelerator, batch).precision
-        return f"{self._space.workload.names[tenant]} on {name}, {precision}, batch {batch}"
+        spec = self.builds.spec(tenant, accelerator, batch)
+        return f"{self._space.workload.names[tenant]} on {name}, {spec.precision}, {spec.batches}"
 
     def _preload(self, engines: list[tuple[int, int, int]]) -> None:
         """Load GPU plans while nothing serves, as many as fit into a quarter of the memory.

@@ -89,7 +89,7 @@ class Lane:
                 layout.name: self._memory(layout.size)
                 for layout in (*self._layouts_in, *self._layouts_out)
             }
-            size = bindings.scratch_bytes(plan.engine)
+            size = bindings.scratch_bytes(plan.engine, plan.spec.profile)
             self._scratch = self._memory(size), size
             self._context = self._new_context()
             self._sample = self._context  # runs smaller batches
@@ -193,13 +193,14 @@ class Lane:
             raise MemoryError(
                 f"no execution context: {self._bindings.lines.errors() or 'out of memory'}"
             )
-        self._bindings.set_scratch(context, int(self._scratch[0]), self._scratch[1])
+        # Each profile needs memory of its own size, so that it is chosen first.
         if not self._plan.spec.static and not context.set_optimization_profile_async(
-            0, self._stream.handle
+            self._plan.spec.profile, self._stream.handle
         ):
             raise RuntimeError(
                 f"the optimisation profile cannot be used: {self._bindings.lines.errors()}"
             )
+        self._bindings.set_scratch(context, int(self._scratch[0]), self._scratch[1])
         for name, memory in self._device.items():
             if not context.set_tensor_address(name, int(memory)):
                 raise RuntimeError(

@@ -97,6 +97,8 @@ class EnginePlans:
     def _load(self, tenant: int, accelerator: int, batch: int) -> LoadedPlan:
         """Return the loaded plan of an engine that was built, under the lock."""
         key = (tenant, accelerator, batch)
+        if key not in self.loaded and (same := self._of_other_batch(*key)) is not None:
+            self.loaded[key] = same
         if key not in self.loaded:
             plan, notes = self._builds.read(*key)
             spec = self._builds.spec(*key)
@@ -114,6 +116,14 @@ class EnginePlans:
                 count = max(self.blocks(tenant, accelerator), len(layers.dla))
                 self._blocks[tenant, spec.kind] = count
         return self.loaded[key]
+
+    def _of_other_batch(self, tenant: int, accelerator: int, batch: int) -> LoadedPlan | None:
+        """Return the engine with a profile for this batch size that is loaded for another one."""
+        spec = self._builds.spec(tenant, accelerator, batch)
+        for key, plan in self.loaded.items():
+            if key[:2] == (tenant, accelerator) and spec.profiles and plan.spec.built == spec.built:
+                return LoadedPlan(plan.engine, spec, plan.scales, plan.layers, plan.size)
+        return None
 
     def _layers(self, engine: Any, spec: EngineSpec) -> PlacedLayers | None:
         with contextlib.suppress(ValueError):

@@ -1,7 +1,8 @@
 """Build specifications: accelerator, precision and batch, and how hard the builder tries."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from envs.errors import OptionError, require_positive
@@ -60,6 +61,8 @@ class EngineSpec:
         native_io: whether inputs and outputs are in the DLA's own type and formats.
         own_types: whether the file has these types already: it is quantised, FP16 or BF16, so that
             nothing is calibrated and no type is changed unless a DLA needs it.
+        profiles: the largest batch of each of its optimisation profiles, ascending; empty if it has
+            one profile at most. All of them are one engine, whose weights are there once.
     """
 
     kind: Kind
@@ -68,6 +71,7 @@ class EngineSpec:
     static: bool
     native_io: bool = False
     own_types: bool = False
+    profiles: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS[self.kind]:
@@ -87,13 +91,34 @@ class EngineSpec:
         return self.precision == "int8" and not self.own_types
 
     @property
+    def profile(self) -> int:
+        """The index of the optimisation profile that runs `batch`."""
+        return sum(size < self.batch for size in self.profiles)
+
+    @property
+    def built(self) -> "EngineSpec":
+        """The specification of the whole engine: with profiles, its batch is the largest."""
+        return replace(self, batch=self.profiles[-1]) if self.profiles else self
+
+    @property
+    def batches(self) -> str:
+        """The batch sizes that it was built for, in messages."""
+        sizes = ", ".join(map(str, self.profiles))
+        return f"batches {sizes}" if self.profiles else f"batch {self.batch}"
+
+    @property
     def label(self) -> str:
         """The name of its accelerator in messages."""
         return LABELS[self.kind]
 
 
 def spec_of(
-    accelerator: Accelerator, network: Network, batch: int, options: BuildOptions, static: bool
+    accelerator: Accelerator,
+    network: Network,
+    batch: int,
+    options: BuildOptions,
+    static: bool,
+    batches: Sequence[int] = (),
 ) -> EngineSpec:
     """Return the engine that serves a network on an accelerator at a batch size.
 
@@ -106,6 +131,8 @@ def spec_of(
         batch: the largest batch.
         options: the formats of inputs and outputs of a DLA.
         static: asks for an engine that runs full batches only.
+        batches: every size that will be wanted here; an engine that is not static has a profile for
+            each.
 
     Raises:
         OptionError: TensorRT does not drive this accelerator.
@@ -123,7 +150,13 @@ def spec_of(
         precision = precision if on_dla else HALVES[network.float_type]
         own = HALVES[network.float_type] == precision
     native = on_dla and options.dla_io == "native"
-    return EngineSpec(kind, precision, batch, static or on_dla, native, own)
+    static = static or on_dla
+    sizes = (
+        ()
+        if static
+        else tuple(sorted({batch, *batches} if batch > max(batches, default=0) else set(batches)))
+    )
+    return EngineSpec(kind, precision, batch, static, native, own, sizes if len(sizes) > 1 else ())
 
 
 @dataclass(frozen=True)
@@ -177,7 +210,7 @@ def identity(
     """
     return {
         "network": network_sha256,
-        "engine": asdict(spec) | {"kind": spec.kind.value},
+        "engine": asdict(spec.built) | {"kind": spec.kind.value, "profiles": list(spec.profiles)},
         "host": host.to_dict(),
         "options": {"level": options.level, "workspace_mib": options.workspace_mib},
         "calibration": calibration if spec.calibrated else None,

@@ -246,8 +246,13 @@ class Bindings:
             return engine.create_execution_context(strategies.USER_MANAGED)
         return engine.create_execution_context_without_device_memory()
 
-    def scratch_bytes(self, engine: Any) -> int:
-        """Return the activation memory that one context of `engine` needs."""
+    def scratch_bytes(self, engine: Any, profile: int = 0) -> int:
+        """Return the activation memory that one context of `engine` needs in a profile.
+
+        8.6 tells only what the largest profile needs.
+        """
+        if hasattr(engine, "get_device_memory_size_for_profile_v2"):
+            return int(engine.get_device_memory_size_for_profile_v2(profile))
         size = (
             engine.device_memory_size_v2
             if hasattr(engine, "device_memory_size_v2")

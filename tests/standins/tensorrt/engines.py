@@ -73,7 +73,13 @@ class _Engine(Named, kind="ICudaEngine"):
         options.graph_optimization_level = level_for_halves(ort)
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         super().__init__(world, _header=header, _model=model, _session=session, _core=core)
-        self._put(device_memory_size=4096, device_memory_size_v2=4096)
+        largest = 4096 * max(1, len(header["profiles"]))
+        self._put(device_memory_size=largest, device_memory_size_v2=largest)
+        self._put(num_optimization_profiles=max(1, len(header["profiles"])))
+
+    def get_device_memory_size_for_profile_v2(self, position: int) -> int:
+        assert 0 <= position < self.num_optimization_profiles
+        return 4096 * (position + 1)
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._header["ends"][name]["shape"])
@@ -147,17 +153,18 @@ class _Context(Named, kind="IExecutionContext"):
         self._put(_scratch=address)
 
     def set_device_memory(self, address: int, size: int) -> None:
-        assert size == 4096
+        assert size == 4096 * ((self._profile or 0) + 1), "memory for another profile"
         self._put(_scratch=address)
 
     def set_optimization_profile_async(self, position: int, stream: int) -> bool:
         self._put(_profile=position)
         self._shapes.clear()
-        return position == 0
+        return 0 <= position < self._engine.num_optimization_profiles
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        smallest, _, largest = self._engine._header["profiles"][self._profile][name]
         self._shapes[name] = shape
-        return True
+        return all(a <= b <= c for a, b, c in zip(smallest, shape, largest, strict=True))
 
     def get_tensor_strides(self, name: str) -> tuple[int, ...]:
         shape = self._engine._buffer(name, self._engine.get_tensor_shape(name))
@@ -181,7 +188,7 @@ class _Context(Named, kind="IExecutionContext"):
             world.log(NO_SUBMIT)
             return False
         dynamic = any(-1 in each["shape"] for each in engine._header["ends"].values())
-        assert not dynamic or self._profile == 0
+        assert not dynamic or self._profile is not None
         for value in engine._session.get_inputs():
             shape = self._shapes.get(value.name) or engine.get_tensor_shape(value.name)
             feed[value.name] = self._read(

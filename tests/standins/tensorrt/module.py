@@ -177,6 +177,7 @@ class _Builder(Named, kind="Builder"):
             )
         header = {"version": world.version, "dla": on_dla, "ends": ends}
         header["release"] = world.faults.release
+        header["profiles"] = [profile._shapes for profile in config._profiles]
         ranges = {}
         if world.has("ITensor", "dynamic_range"):
             ranges = {

@@ -26,7 +26,7 @@ def test_one_engine_is_built_and_no_other(world: World) -> None:
     factory.build(0, DLA0, 4, lambda at: told.append(at.describe()))
     assert [factory.built(0, DLA1, batch) for batch in (1, 4)] == [False, True]
     assert world.builds == 1
-    assert told[0] == "building small on dla0, fp16, batch 4"
+    assert told[0] == "building small on dla0, int8, batch 4"
     assert told[-1].endswith("Building Engine 2 of 2")
     factory.build(0, DLA1, 4, lambda at: told.append("again"))
     assert world.builds == 1

@@ -46,7 +46,7 @@ def test_each_graph_is_calibrated_once_for_all_sizes_and_runs(
     made = {"version": version, "precisions": INT8, "samples": given(small[1])}
     world = World(small, tmp_path / "engines", **made)
     assert world.factory.prepare() == {}
-    assert world.builds == 6
+    assert world.builds == 4
     assert calls == ["batch", "1"], "one graph for the GPU and one for both DLAs"
     again = World(small, tmp_path / "engines", **made)
     assert again.factory.prepare() == {}
