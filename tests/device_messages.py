@@ -251,7 +251,9 @@ SCENARIOS: dict[Callable[[Here], None], tuple[str, ...]] = {
         "guessed the board and its power mode, which nothing names here: ...",
     ),
     no_pycuda: ("pycuda.driver is not installed: ...",),
-    no_compiler_of_the_dla: ("TensorRT cannot be imported: ...",),
+    no_compiler_of_the_dla: (
+        "TensorRT is installed but cannot be loaded (libnvdla_compiler.so: ...): ...",
+    ),
     no_gpu: (
         "no GPU can be used (...): look at `nvidia-smi`, or on a Jetson at the group `video`",
     ),

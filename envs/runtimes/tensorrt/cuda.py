@@ -6,6 +6,8 @@ and memory is pinned or on the device. It is never managed memory, which a CPU m
 Jetson while a kernel runs (CUDA for Tegra application note).
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import math
@@ -18,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.errors import DependencyError, one_line
-from envs.optional import optional_import
+from envs.runtimes.tensorrt.driver_calls import THREAD_LOCAL, driver_calls
+from envs.runtimes.tensorrt.loading import load_native
 
 #: CU_STREAM_NON_BLOCKING. pycuda has no name for it; its default waits for the default stream.
 NON_BLOCKING = 1
@@ -26,6 +29,11 @@ NON_BLOCKING = 1
 #: Hardware queues. With the driver's default of 8, more streams than that wait for each other
 #: (NVIDIA/Deep-Learning-Accelerator-SW, FAQ, recommends 32).
 QUEUES = 32
+
+_REBUILD = (
+    "build it again for this Python and CUDA: "
+    "`pip install --force-reinstall --no-cache-dir --no-binary pycuda 'orin-tuner[jetson]'`"
+)
 
 
 @dataclass(frozen=True)
@@ -59,14 +67,18 @@ class GpuFacts:
 
 
 class Cuda:
-    """One GPU. Every method except `current` needs the context to be current in its thread."""
+    """One GPU. Every method except `current` needs the context to be current in its thread.
+
+    Attributes:
+        driver: the module `pycuda.driver`.
+    """
 
     def __init__(self, ordinal: int = 0) -> None:
-        self._driver = optional_import("pycuda.driver", "jetson")
+        self.driver = _pycuda()
         # The driver reads this when the context is made.
         os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", str(QUEUES))
         try:
-            self._device, self._context = _primary(self._driver, ordinal)
+            self._device, self._context = _primary(self.driver, ordinal)
         except Exception as error:  # errors of pycuda, or RuntimeError without a driver
             raise DependencyError(
                 f"no GPU can be used ({one_line(error)}): look at `nvidia-smi`, "
@@ -84,7 +96,7 @@ class Cuda:
 
     def facts(self) -> GpuFacts:
         """Return the GPU's properties."""
-        attribute, of = self._driver.device_attribute, self._device.get_attribute
+        attribute, of = self.driver.device_attribute, self._device.get_attribute
         return GpuFacts(
             name=str(self._device.name()),
             capability=tuple(self._device.compute_capability()),
@@ -95,20 +107,20 @@ class Cuda:
             memory_clock_mhz=self._number("MEMORY_CLOCK_RATE") / 1e3,
             bus_width_bits=self._number("GLOBAL_MEMORY_BUS_WIDTH"),
             l2_mib=self._number("L2_CACHE_SIZE") / 2**20,
-            driver_version=int(self._driver.get_driver_version()),
+            driver_version=int(self.driver.get_driver_version()),
         )
 
     def _number(self, attribute: str) -> float:
         """Return an attribute of the GPU; NaN where this driver or this pycuda has none."""
         try:
-            name = getattr(self._driver.device_attribute, attribute)
+            name = getattr(self.driver.device_attribute, attribute)
             return float(self._device.get_attribute(name)) or math.nan
         except Exception:  # errors of pycuda have no type without its import
             return math.nan
 
     def free_mib(self) -> float:
         """Return the memory that the driver could still give [MiB]."""
-        return float(self._driver.mem_get_info()[0] / 2**20)
+        return float(self.driver.mem_get_info()[0] / 2**20)
 
     def stream(self) -> Any:
         """Return a stream that does not wait for the default one, which would serialise instances.
@@ -116,32 +128,32 @@ class Cuda:
         All have the same priority: pycuda cannot set one, no knob of a configuration needs it, and
         it has no effect on a DLA (NVIDIA/TensorRT issue 3556).
         """
-        return self._driver.Stream(NON_BLOCKING)
+        return self.driver.Stream(NON_BLOCKING)
 
     def event(self) -> Any:
         """Return an event that takes times."""
-        return self._driver.Event()
+        return self.driver.Event()
 
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Return zeroed host memory that is copied without staging."""
-        array: npt.NDArray[Any] = self._driver.pagelocked_empty(shape, np.dtype(dtype))
+        array: npt.NDArray[Any] = self.driver.pagelocked_empty(shape, np.dtype(dtype))
         array.fill(0)
         return array
 
     def memory(self, size: int) -> Any:
         """Allocate memory on the device, at least one byte; MemoryError if there is none."""
         try:
-            return self._driver.mem_alloc(max(1, size))
-        except self._driver.MemoryError as error:
+            return self.driver.mem_alloc(max(1, size))
+        except self.driver.MemoryError as error:
             raise MemoryError(f"the GPU has no {size / 2**20:.0f} MiB left") from error
 
     def to_device(self, target: Any, source: npt.NDArray[Any], stream: Any) -> None:
         """Enqueue a copy to the device."""
-        self._driver.memcpy_htod_async(target, source, stream)
+        self.driver.memcpy_htod_async(target, source, stream)
 
     def to_host(self, target: npt.NDArray[Any], source: Any, stream: Any) -> None:
         """Enqueue a copy to the host."""
-        self._driver.memcpy_dtoh_async(target, source, stream)
+        self.driver.memcpy_dtoh_async(target, source, stream)
 
 
 @functools.cache
@@ -160,53 +172,75 @@ def _primary(driver: Any, ordinal: int) -> tuple[Any, Any]:
 class CapturedGraph:
     """Work that `enqueue` puts on a stream, launched as one from then on.
 
-    This needs cuda-python, since pycuda cannot capture. The capture is local to this thread:
-    otherwise calls of other threads on the default stream would fail meanwhile (CUDA error 906).
+    The capture is local to this thread: otherwise calls of other threads on the default stream
+    would fail meanwhile (CUDA error 906).
     """
 
     def __init__(self, stream: int, enqueue: Callable[[], None]) -> None:
-        self._runtime, self._stream = _cudart(), stream
-        mode = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        self._call("cudaStreamBeginCapture", stream, mode)
+        self._calls, self._stream = driver_calls(_pycuda()), stream
+        self._calls.call("cuStreamBeginCapture_v2", stream, THREAD_LOCAL)
         enqueued = False
         try:
             enqueue()
             enqueued = True
         finally:
-            graph = self._call("cudaStreamEndCapture", stream)
+            graph = self._calls.made("cuStreamEndCapture", stream)
             if not enqueued:
-                self._call("cudaGraphDestroy", graph)
+                self._calls.call("cuGraphDestroy", graph)
         try:
-            self._executable = self._call("cudaGraphInstantiate", graph, 0)
+            self._executable = self._calls.instantiated(graph)
         finally:
-            self._call("cudaGraphDestroy", graph)
+            self._calls.call("cuGraphDestroy", graph)
 
     def launch(self) -> None:
         """Enqueue the work again."""
-        self._call("cudaGraphLaunch", self._executable, self._stream)
+        self._calls.call("cuGraphLaunch", self._executable, self._stream)
 
     def close(self) -> None:
         """Release the graph."""
-        self._call("cudaGraphExecDestroy", self._executable)
-
-    def _call(self, name: str, *arguments: Any) -> Any:
-        error, *results = getattr(self._runtime, name)(*arguments)
-        if int(error) != 0:
-            raise RuntimeError(f"{name} failed: {error}")
-        return results[0] if results else None
+        self._calls.call("cuGraphExecDestroy", self._executable)
 
 
-def can_capture() -> bool:
-    """Return True if cuda-python is installed."""
+def capture_refusal(cuda: Cuda | None = None) -> str:
+    """Capture a copy to the GPU and back, launch it, and look at what it copied.
+
+    Args:
+        cuda: the GPU; the first one if not given.
+
+    Returns:
+        Why that failed; empty if CUDA graphs work here.
+    """
     try:
-        _cudart()
-    except DependencyError:
-        return False
-    return True
+        gpu = cuda or Cuda()
+        driver_calls(gpu.driver)
+        with gpu.current():
+            return _try_capture(gpu)
+    except Exception as error:  # pycuda's errors have no other common base
+        return one_line(error)
 
 
-def _cudart() -> Any:
-    """Return the API of cuda-python: `cuda.bindings.runtime` from 12.8 on, before `cuda.cudart`."""
-    with contextlib.suppress(DependencyError):
-        return optional_import("cuda.bindings.runtime", "jetson")
-    return optional_import("cuda.cudart", "jetson")
+def _try_capture(cuda: Cuda) -> str:
+    stream = cuda.stream()
+    sent, received = cuda.pinned((4,), np.int32), cuda.pinned((4,), np.int32)
+    memory = cuda.memory(sent.nbytes)
+
+    def enqueue() -> None:
+        cuda.to_device(memory, sent, stream)
+        cuda.to_host(received, memory, stream)
+
+    try:
+        graph = CapturedGraph(stream.handle, enqueue)
+        try:
+            sent[:] = range(1, 5)  # after the capture, so that only a launch can copy it
+            graph.launch()
+            stream.synchronize()
+        finally:
+            graph.close()
+        return "" if (sent == received).all() else "a captured copy gave wrong values"
+    finally:
+        for piece in (memory, sent.base, received.base):
+            piece.free()
+
+
+def _pycuda() -> Any:
+    return load_native("pycuda.driver", "pycuda", _REBUILD)

@@ -11,7 +11,7 @@ from envs.accuracy.samples import Samples
 from envs.errors import ConfigurationError, NetworkError
 from envs.runtimes.tensorrt.builds import EngineBuilds
 from envs.runtimes.tensorrt.cache import EngineCache
-from envs.runtimes.tensorrt.cuda import Cuda, can_capture
+from envs.runtimes.tensorrt.cuda import Cuda, capture_refusal
 from envs.runtimes.tensorrt.engine import TensorRTEngine
 from envs.runtimes.tensorrt.inspect import PlacedLayers
 from envs.runtimes.tensorrt.lane import Lane
@@ -39,6 +39,7 @@ class TensorRTEngineFactory:
     Attributes:
         builds: makes engines exist on disk.
         plans: of the engines, in memory.
+        graphs_refused: why there are no CUDA graphs here; empty if there are, or none are wanted.
     """
 
     def __init__(
@@ -59,7 +60,8 @@ class TensorRTEngineFactory:
         self._space = space
         self._cuda = cuda or Cuda()
         self._bindings = bindings or load_bindings()
-        self._graphs = graphs and can_capture()
+        self.graphs_refused = capture_refusal(self._cuda) if graphs else ""
+        self._graphs = graphs and not self.graphs_refused
         self.builds = EngineBuilds(
             space,
             [Path(path) for path in paths],

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from envs.errors import DependencyError, one_line
-from envs.optional import optional_import
+from envs.runtimes.tensorrt.loading import load_native
 from envs.runtimes.tensorrt.log import LogLines, Step, logger_for, monitor_for
 from envs.runtimes.tensorrt.spec import EngineSpec
 
@@ -31,16 +31,24 @@ DTYPES = {
 }
 
 
+_REINSTALL = (
+    "on a Jetson run `sudo apt install --reinstall python3-libnvinfer`, on a desktop GPU "
+    "`pip install --force-reinstall tensorrt`"
+)
+
+
 def load_bindings() -> Bindings:
-    """Return the TensorRT of this computer; DependencyError where there is none."""
+    """Return the TensorRT of this computer; DependencyError with the reason where there is none."""
     try:
-        return Bindings(optional_import("tensorrt", "jetson"))
-    except DependencyError:
-        raise DependencyError(
-            "TensorRT cannot be imported: on a Jetson it belongs to the system's Python, so make "
-            "the environment with `python3 -m venv --system-site-packages`; on a desktop GPU "
-            "run `pip install tensorrt`"
-        ) from None
+        return Bindings(load_native("tensorrt", "TensorRT", _REINSTALL))
+    except DependencyError as error:
+        if error.__cause__ is not None:
+            raise
+    raise DependencyError(
+        "TensorRT cannot be imported: on a Jetson it belongs to the system's Python, so make "
+        "the environment with `python3 -m venv --system-site-packages`; on a desktop GPU "
+        "run `pip install tensorrt`"
+    )
 
 
 class Bindings:

@@ -11,7 +11,7 @@ from envs.errors import DependencyError
 from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.runtimes.tensorrt.cuda import can_capture
+from envs.runtimes.tensorrt.cuda import capture_refusal
 from envs.runtimes.tensorrt.device import jetson_device
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
@@ -53,7 +53,7 @@ def test_the_block_leaves_the_modules_as_they_were(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with stand_ins():
         assert load_bindings().version == "10.3.0"
-        assert not can_capture()
+        assert "not the real one" in capture_refusal()
     assert sys.modules["tensorrt"] is None
     with pytest.raises(DependencyError, match="TensorRT cannot be imported"):
         load_bindings()

@@ -2,7 +2,7 @@
 
 Inside `stand_ins()` the whole of `envs.runtimes.tensorrt` works, on the processor, with the
 names and rules of the TensorRT version that was chosen. Whatever it measures says nothing about
-a board. Needs onnx and onnxruntime.
+a board, and no CUDA graph is captured. Needs onnx and onnxruntime.
 """
 
 from __future__ import annotations
@@ -70,8 +70,6 @@ def stand_ins(
     """
     found = made(version, dla_cores, gpu, faults)
     modules: dict[str, Any] = {"tensorrt": found.tensorrt, "pycuda.driver": found.driver}
-    # Without cuda-python no CUDA graph is captured: a stand-in stream cannot be.
-    modules |= {"cuda.bindings.runtime": None, "cuda.cudart": None}
     before = {name: sys.modules[name] for name in modules if name in sys.modules}
     sys.modules.update(modules)
     try:

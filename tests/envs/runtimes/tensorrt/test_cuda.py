@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from ctypes.util import find_library
 from types import SimpleNamespace
 from typing import Any
@@ -8,9 +10,9 @@ from typing import Any
 import pytest
 
 from envs.errors import DependencyError
-from envs.optional import optional_import
 from envs.runtimes.tensorrt import cuda as cuda_module
-from envs.runtimes.tensorrt.cuda import CapturedGraph, Cuda, _cudart, can_capture
+from envs.runtimes.tensorrt.cuda import CapturedGraph, Cuda, capture_refusal
+from envs.runtimes.tensorrt.driver_calls import DriverCalls
 
 
 def test_without_a_gpu_the_error_says_what_is_missing() -> None:
@@ -44,7 +46,7 @@ def test_there_is_one_context_a_process_and_it_is_current_for_a_moment(
 ) -> None:
     """If it were released in between, everything that TensorRT has loaded would be lost."""
     driver = Driver()
-    monkeypatch.setattr(cuda_module, "optional_import", lambda module, extra: driver)
+    monkeypatch.setattr(cuda_module, "load_native", lambda *names: driver)
     monkeypatch.setenv("CUDA_DEVICE_MAX_CONNECTIONS", "")  # so that it is put back
     monkeypatch.delenv("CUDA_DEVICE_MAX_CONNECTIONS")
     first, second = Cuda(), Cuda()
@@ -53,19 +55,20 @@ def test_there_is_one_context_a_process_and_it_is_current_for_a_moment(
     assert driver.calls == ["init with 32 queues", "retain", "push", "push", "pop", "pop"]
 
 
-class Runtime:
-    """The API of cuda-python for captures; every call succeeds except `failing`."""
-
-    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)  # noqa: N815  # NVIDIA's own name
+class Library:
+    """A loaded libcuda with the functions for captures; every call succeeds except `failing`."""
 
     def __init__(self, failing: str = "") -> None:
         self.calls: list[str] = []
         self._failing = failing
 
     def __getattr__(self, name: str) -> Any:
-        def call(*arguments: Any) -> tuple[Any, ...]:
+        def call(*arguments: Any) -> int:
+            if name == "cuGetErrorString":
+                arguments[1]._obj.value = b"operation not permitted"
+                return 0
             self.calls.append(name)
-            return (901,) if name == self._failing else (0, f"result of {name}")
+            return 800 if name == self._failing else 0
 
         return call
 
@@ -73,65 +76,42 @@ class Runtime:
 @pytest.mark.parametrize(
     ("failing", "calls"),
     [
-        ("", ["BeginCapture", "EndCapture", "Instantiate", "Destroy"]),
-        ("enqueue", ["BeginCapture", "EndCapture", "Destroy"]),
-        ("cudaStreamEndCapture", ["BeginCapture", "EndCapture"]),
-        ("cudaGraphInstantiate", ["BeginCapture", "EndCapture", "Instantiate", "Destroy"]),
+        ("", ["BeginCapture_v2", "EndCapture", "InstantiateWithFlags", "Destroy"]),
+        ("enqueue", ["BeginCapture_v2", "EndCapture", "Destroy"]),
+        ("cuStreamBeginCapture_v2", ["BeginCapture_v2"]),
+        ("cuStreamEndCapture", ["BeginCapture_v2", "EndCapture"]),
+        (
+            "cuGraphInstantiateWithFlags",
+            ["BeginCapture_v2", "EndCapture", "InstantiateWithFlags", "Destroy"],
+        ),
     ],
 )
 def test_a_capture_always_ends_and_leaves_no_graph_behind(
     monkeypatch: pytest.MonkeyPatch, failing: str, calls: list[str]
 ) -> None:
-    runtime = Runtime(failing)
-    monkeypatch.setattr(cuda_module, "_cudart", lambda: runtime)
+    library = Library(failing)
+    monkeypatch.setattr(cuda_module, "load_native", lambda *names: None)
+    monkeypatch.setattr(cuda_module, "driver_calls", lambda driver: DriverCalls(library))
 
     def enqueue() -> None:
         if failing == "enqueue":
-            raise RuntimeError("not permitted while a stream captures")
+            raise RuntimeError("operation not permitted while a stream captures")
 
     if failing:
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RuntimeError, match="operation not permitted"):
             CapturedGraph(7, enqueue)
     else:
         CapturedGraph(7, enqueue)
     assert [
-        name.removeprefix("cudaStream").removeprefix("cudaGraph") for name in runtime.calls
+        name.removeprefix("cuStream").removeprefix("cuGraph") for name in library.calls
     ] == calls
 
 
-def test_cuda_python_is_optional() -> None:
-    try:
-        optional_import("cuda.bindings.runtime", "cuda")
-    except DependencyError:
-        assert not can_capture()
-        with pytest.raises(DependencyError, match=r"pip install 'orin-tuner\[jetson\]'"):
-            CapturedGraph(1, lambda: None)
-    else:
-        assert can_capture()
+def test_a_driver_without_graphs_is_a_reason() -> None:
+    with pytest.raises(RuntimeError, match="has no cuStreamBeginCapture_v2"):
+        DriverCalls(ctypes.CDLL(None))
 
 
-def test_the_names_that_capturing_needs_are_in_cuda_python() -> None:
-    if not can_capture():
-        pytest.skip("cuda-python is not installed: pip install 'orin-tuner[jetson]'")
-    runtime = _cudart()
-    for name in (
-        "cudaStreamBeginCapture",
-        "cudaStreamEndCapture",
-        "cudaGraphInstantiate",
-        "cudaGraphLaunch",
-        "cudaGraphDestroy",
-        "cudaGraphExecDestroy",
-    ):
-        assert callable(getattr(runtime, name))
-    assert runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal is not None
-
-
-def test_a_capture_without_a_driver_is_an_error_and_not_a_crash() -> None:
-    if not can_capture():
-        pytest.skip("cuda-python is not installed: pip install 'orin-tuner[jetson]'")
-    if find_library("cuda"):
-        pytest.skip("there is a driver here")
-    enqueued: list[int] = []
-    with pytest.raises(RuntimeError, match="cudaStreamBeginCapture failed"):
-        CapturedGraph(0, lambda: enqueued.append(1))
-    assert not enqueued
+def test_without_a_gpu_there_is_a_reason_for_no_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycuda.driver", None)
+    assert capture_refusal().startswith("pycuda")

@@ -30,8 +30,8 @@ def world(small: tuple[Path, Network], tmp_path: Path) -> World:
 
 @pytest.fixture
 def graphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behave as if cuda-python were installed."""
-    monkeypatch.setattr(factory_module, "can_capture", lambda: True)
+    """Behave as if a stand-in stream could be captured."""
+    monkeypatch.setattr(factory_module, "capture_refusal", lambda cuda: "")
     monkeypatch.setattr(lane_module, "CapturedGraph", RecordedGraph)
 
 
