@@ -223,6 +223,7 @@ def _try_capture(cuda: Cuda) -> str:
     stream = cuda.stream()
     sent, received = cuda.pinned((4,), np.int32), cuda.pinned((4,), np.int32)
     memory = cuda.memory(sent.nbytes)
+    pieces: list[Any] = [memory, sent.base, received.base]
 
     def enqueue() -> None:
         cuda.to_device(memory, sent, stream)
@@ -238,7 +239,7 @@ def _try_capture(cuda: Cuda) -> str:
             graph.close()
         return "" if (sent == received).all() else "a captured copy gave wrong values"
     finally:
-        for piece in (memory, sent.base, received.base):
+        for piece in pieces:
             piece.free()
 
 
