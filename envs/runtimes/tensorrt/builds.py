@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ class EngineBuilds:
             cache,
         )
         self._failed: dict[str, str] = {}
+        #: Why a DLA's own formats cannot be used, by (tenant, accelerator).
+        self._linear: dict[tuple[int, int], str] = {}
         self._lock = threading.Lock()
         self.host = self._describe_host()
 
@@ -62,7 +65,23 @@ class EngineBuilds:
         network, used = self.network(tenant), self._space.device.accelerators[accelerator]
         static = network.fixed_batch is not None or not self._bindings.shares_profiles
         batches = self._space.batches_of(tenant, accelerator)
-        return spec_of(used, network, batch, self._options, static, batches)
+        spec = spec_of(used, network, batch, self._options, static, batches)
+        if (tenant, accelerator) in self._linear:
+            spec = replace(spec, native_io=False)
+        return spec
+
+    def refuse_native(self, tenant: int, accelerator: int, reason: str) -> None:
+        """Build without the DLA's own formats from now on, since they cannot be filled here."""
+        self._linear[tenant, accelerator] = reason
+
+    def remarks(self) -> list[str]:
+        """Return where a DLA's own formats were wanted but cannot be used."""
+        names, accelerators = self._space.workload.names, self._space.device.accelerator_names
+        return [
+            f"{names[tenant]} on {accelerators[accelerator]} has linear inputs and outputs: "
+            f"{reason}"
+            for (tenant, accelerator), reason in list(self._linear.items())
+        ]
 
     def identity(self, tenant: int, accelerator: int, batch: int) -> dict[str, Any]:
         """Return everything that the engine for this batch size depends on, ready for JSON."""

@@ -6,6 +6,7 @@ One of them works at a time.
 import contextlib
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from envs.runtimes.serving.engine import Arrays
@@ -15,8 +16,27 @@ from envs.runtimes.tensorrt.lane import Lane
 from envs.spec import Network
 
 
+@dataclass(frozen=True)
+class LaneBatch:
+    """A batch in the pinned memory of a lane.
+
+    Attributes:
+        lane: runs it.
+        count: its samples.
+        place: the lane's set of host memory that it lies in.
+    """
+
+    lane: Lane
+    count: int
+    place: int
+
+
 class TensorRTEngine:
     """One instance. A batch runs on the smallest lane that takes it.
+
+    Where inputs or outputs have another type or layout in memory than the network's (`converts`),
+    its lanes have two sets of host memory: one is filled and read in a thread of the instance's own
+    (`convert`, `answers`) while the other is on the device.
 
     Args:
         cuda: the GPU.
@@ -25,6 +45,11 @@ class TensorRTEngine:
             engine of that size.
         dropped: called when lanes have been closed, so that unused plans can be unloaded.
         released: called when everything has been released.
+        converts: whether its lanes have two sets of host memory.
+        where: its accelerator, for remarks.
+
+    Attributes:
+        converts: see above.
     """
 
     def __init__(
@@ -34,11 +59,15 @@ class TensorRTEngine:
         lane_of: Callable[[int, Any], Lane],
         dropped: Callable[[], None],
         released: Callable[[], None],
+        converts: bool = False,
+        where: str = "",
     ) -> None:
         self._cuda, self._network, self._lane_of = cuda, network, lane_of
         self._dropped, self._released = dropped, released
+        self.converts, self._where = converts, where
+        self._place = 0
         self._lanes: dict[int, Lane] = {}
-        self._at_work: tuple[Lane, int] | None = None
+        self._at_work: LaneBatch | None = None
         self._closed = False
         with cuda.current():
             self._stream = cuda.stream()
@@ -68,16 +97,50 @@ class TensorRTEngine:
                 self._lanes.pop(other).close()
         self._dropped()
 
-    def launch(self, inputs: Arrays) -> None:
-        """Enqueue copies and one batch [b, ...]."""
+    def remarks(self) -> list[str]:
+        """Return what the user should know of how it runs, each once."""
+        lanes = [lane for _, lane in sorted(self._lanes.items())]
+        found = [
+            f"no CUDA graphs for {self._network.name} on {self._where}: {lane.graph_refused}"
+            for lane in lanes
+            if lane.graph_refused
+        ]
+        found += [
+            f"{name} of {self._network.name} on {self._where} is linear: it has {size} dimensions"
+            for lane in lanes
+            for name, size in lane.linear
+        ]
+        return list(dict.fromkeys(found))
+
+    @property
+    def takes(self) -> list[tuple[str, float | None]]:
+        """The type of each input in memory, and the value of one step if that stands for reals."""
+        return self._lanes[max(self._lanes)].takes
+
+    def convert(self, inputs: Arrays) -> LaneBatch:
+        """Write inputs [b, ...] to pinned memory; with `converts`, the other set than before."""
         count = len(inputs[0])
         lane = self._lane(count)
-        lane.write(inputs)
+        if self.converts:
+            self._place = 1 - self._place
+        lane.write(inputs, self._place)
+        return LaneBatch(lane, count, self._place)
+
+    def launch_converted(self, batch: LaneBatch) -> None:
+        """Enqueue copies and a converted batch."""
         with self._cuda.current():
             self._start.record(self._stream)
-            lane.launch(count)
+            batch.lane.launch(batch.count, batch.place)
             self._end.record(self._stream)
-        self._at_work = lane, count
+        self._at_work = batch
+
+    def answers(self, batch: LaneBatch) -> Arrays:
+        """Return the outputs [b, ...] of a batch that is done."""
+        return batch.lane.read(batch.count, batch.place)
+
+    def launch(self, inputs: Arrays) -> None:
+        """Enqueue copies and one batch [b, ...]."""
+        self.launch_converted(self.convert(inputs))
 
     def done(self) -> bool:
         """Return True if the batch has finished."""
@@ -88,10 +151,10 @@ class TensorRTEngine:
         """Wait for the outputs [b, ...]."""
         if self._at_work is None:
             raise RuntimeError("nothing was launched")
-        (lane, count), self._at_work = self._at_work, None
+        batch, self._at_work = self._at_work, None
         with self._cuda.current():
             self._end.synchronize()
-        return lane.read(count)
+        return self.answers(batch)
 
     def elapsed_ms(self) -> float:
         """Return the device time of the last batch, copies included; NaN if unknown."""

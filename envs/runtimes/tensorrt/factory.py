@@ -9,12 +9,14 @@ from typing import Any
 
 from envs.accuracy.samples import Samples
 from envs.errors import ConfigurationError, NetworkError
+from envs.runtimes.tensorrt.build import failed
 from envs.runtimes.tensorrt.builds import EngineBuilds
 from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.cuda import Cuda, capture_refusal
 from envs.runtimes.tensorrt.engine import TensorRTEngine
 from envs.runtimes.tensorrt.inspect import PlacedLayers
 from envs.runtimes.tensorrt.lane import Lane
+from envs.runtimes.tensorrt.layout import LayoutError
 from envs.runtimes.tensorrt.plans import EnginePlans
 from envs.runtimes.tensorrt.progress import BuildProgress
 from envs.runtimes.tensorrt.spec import BuildOptions
@@ -73,6 +75,8 @@ class TensorRTEngineFactory:
         )
         self.plans = EnginePlans(self.builds, space.device, self._bindings, self._cuda)
         self._engines: list[tuple[int, int, TensorRTEngine]] = []
+        #: By tenant, of INT8 inputs and outputs by name; all its engines share one calibration.
+        self._scales: dict[int, dict[str, float]] = {}
 
     def build(
         self,
@@ -151,15 +155,35 @@ class TensorRTEngineFactory:
 
         `threads` is ignored: a GPU needs none.
         """
-        network = self.builds.network(tenant)
-        graphs = self._graphs and not self.builds.spec(tenant, accelerator, 1).on_dla
+        network, spec = self.builds.network(tenant), self.builds.spec(tenant, accelerator, 1)
+        graphs = self._graphs and not spec.on_dla
+
+        def lane_on(batch: int, stream: Any) -> Lane:
+            with self.plans.in_use(tenant, accelerator, batch) as plan:
+                places = 2 if spec.native_io else 1
+                lane = Lane(self._bindings, self._cuda, plan, network, stream, graphs, places)
+                self._scales.setdefault(tenant, {}).update(plan.scales)
+                return lane
 
         def lane_of(batch: int, stream: Any) -> Lane:
-            with self.plans.in_use(tenant, accelerator, batch) as plan:
-                return Lane(self._bindings, self._cuda, plan, network, stream, graphs)
+            try:
+                return lane_on(batch, stream)
+            except LayoutError as error:
+                wanted = self.builds.spec(tenant, accelerator, batch)
+                if not wanted.native_io:
+                    raise failed(network, wanted, str(error)) from error
+                self.builds.refuse_native(tenant, accelerator, str(error))
+                self.plans.forget(tenant, accelerator, batch)
+                return lane_on(batch, stream)
 
         engine = TensorRTEngine(
-            self._cuda, network, lane_of, self.plans.unload_unused, lambda: self._forget(engine)
+            self._cuda,
+            network,
+            lane_of,
+            self.plans.unload_unused,
+            lambda: self._forget(engine),
+            spec.native_io,
+            self._space.device.accelerators[accelerator].name,
         )
         self._engines.append((tenant, accelerator, engine))
         return engine
@@ -179,6 +203,17 @@ class TensorRTEngineFactory:
             (names[tenant], accelerators[accelerator], engine.layers)
             for tenant, accelerator, engine in self._engines
         ]
+
+    def input_scales(self, tenant: int) -> dict[str, float]:
+        """Return the value of one step of each input that is INT8 in some engine of a tenant."""
+        known = self._scales.get(tenant, {})
+        inputs = [spec.name for spec in self.builds.network(tenant).inputs]
+        return {name: known[name] for name in inputs if name in known}
+
+    def remarks(self) -> list[str]:
+        """Return what the user should know of how the loaded instances run, each once."""
+        found = [remark for _, _, engine in list(self._engines) for remark in engine.remarks()]
+        return list(dict.fromkeys([*self.builds.remarks(), *found]))
 
     def free_mib(self) -> float:
         """Return the memory that the driver could still give; NaN where it does not tell."""

@@ -1,6 +1,7 @@
 """A lane: an execution context of a plan with its own buffers, on its instance's stream."""
 
 import contextlib
+import math
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from envs.errors import one_line
 from envs.runtimes.serving.engine import Arrays
 from envs.runtimes.tensorrt.cuda import CapturedGraph, Cuda
 from envs.runtimes.tensorrt.inspect import PlacedLayers
-from envs.runtimes.tensorrt.layout import DLA_LINEAR, Layout
+from envs.runtimes.tensorrt.layout import Layout, LayoutError, linear_strides
 from envs.runtimes.tensorrt.spec import EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import Network, TensorSpec
@@ -54,12 +56,25 @@ class Lane:
 
     With CUDA graphs a full batch is one launch, copies included. A graph is bound to the shapes and
     the state of the context that it was captured from (TensorRT developer guide, "CUDA Graphs"), so
-    that smaller batches run on a second context with the same memory.
+    that smaller batches run on a second context with the same memory, which is proven here too.
+
+    Args:
+        bindings: TensorRT.
+        cuda: the GPU, whose context is current.
+        plan: the engine.
+        network: the network that it computes.
+        stream: of the instance.
+        graphs: whether a full batch should be one launch.
+        places: sets of host memory; with two, one is filled while the other is on the device.
 
     Attributes:
-        inputs: pinned memory [batch, ...] of each input, in its layout.
+        inputs: pinned memory of each input in its layout, by place.
         gathering: arrays [batch, ...] of each input in the network's own layout, in which batches
             are put together; the same memory as `inputs` where the layouts agree.
+        graph_refused: why there is no CUDA graph; empty if there is one, or none was wanted.
+
+    Raises:
+        LayoutError: TensorRT tells a layout that no memory can have.
     """
 
     def __init__(
@@ -70,32 +85,34 @@ class Lane:
         network: Network,
         stream: Any,
         graphs: bool,
+        places: int = 1,
     ) -> None:
         self._bindings, self._cuda, self._network = bindings, cuda, network
         self._plan, self._stream = plan, stream
         self._released: list[Any] = []
+        self._device: dict[str, Any] = {}
         self._graph: CapturedGraph | None = None
         self._closed = False
+        self.graph_refused = ""
         plan.hold()
         bindings.lines.clear()
         try:
             self._batch = network.fixed_batch or plan.spec.batch
-            self._layouts_in = [self._layout(each) for each in network.inputs]
-            self._layouts_out = [self._layout(each) for each in network.outputs]
-            self.inputs = [self._pinned(layout) for layout in self._layouts_in]
-            self.gathering = self._gathering()
-            self._outputs = [self._pinned(layout) for layout in self._layouts_out]
-            self._device = {
-                layout.name: self._memory(layout.size)
-                for layout in (*self._layouts_in, *self._layouts_out)
-            }
             size = bindings.scratch_bytes(plan.engine, plan.spec.profile)
             self._scratch = self._memory(size), size
-            self._context = self._new_context()
-            self._sample = self._context  # runs smaller batches
-            self._set_batch(self._context, self._batch)
-            self._check_strides()
-            # The first launch loads the kernels, which must not happen during a capture.
+            self._context = self._sample = self._new_context()
+            self._layouts_in = [self._layout(each) for each in network.inputs]
+            self._layouts_out = [self._layout(each) for each in network.outputs]
+            self.inputs = [[self._pinned(each) for each in self._layouts_in] for _ in range(places)]
+            self._outputs = [
+                [self._pinned(each) for each in self._layouts_out] for _ in range(places)
+            ]
+            self.gathering = self._gathering()
+            for layout in (*self._layouts_in, *self._layouts_out):
+                self._device[layout.name] = self._memory(layout.size)
+            self._connect(self._context)
+            # The first launch loads the kernels, which must not happen during a capture, nor while
+            # requests wait.
             self._enqueue(self._context, self._batch)
             stream.synchronize()
             if graphs:
@@ -109,31 +126,50 @@ class Lane:
         """The placed layers; None if the engine does not report them."""
         return self._plan.layers
 
-    def write(self, inputs: Arrays) -> None:
-        """Put inputs [n, ...] into pinned memory, unless they are there already."""
-        for layout, buffer, values in zip(self._layouts_in, self.inputs, inputs, strict=True):
-            if not (layout.plain and values.ctypes.data == buffer.ctypes.data):
-                layout.write(buffer, values)
+    @property
+    def linear(self) -> list[tuple[str, int]]:
+        """Names and dimensions of what has no format of the DLA because it is not of four.
 
-    def launch(self, count: int) -> None:
+        Empty where no such formats were asked for. Shared outputs stay as they are in any case.
+        """
+        shared = {spec.name for spec in self._network.outputs if spec.shared}
+        return [
+            (layout.name, len(layout.shape))
+            for layout in (*self._layouts_in, *self._layouts_out)
+            if self._plan.spec.native_io and len(layout.shape) != 4 and layout.name not in shared
+        ]
+
+    @property
+    def takes(self) -> list[tuple[str, float | None]]:
+        """The type of each input in memory, and the value of one step if that stands for reals."""
+        return [(layout.dtype, layout.scale) for layout in self._layouts_in]
+
+    def write(self, inputs: Arrays, place: int = 0) -> None:
+        """Put inputs [n, ...] into pinned memory, unless they are there already."""
+        for layout, memory, values in zip(
+            self._layouts_in, self.inputs[place], inputs, strict=True
+        ):
+            if not (layout.plain and values.ctypes.data == memory.ctypes.data):
+                layout.write(memory, values)
+
+    def launch(self, count: int, place: int = 0) -> None:
         """Enqueue copies and the engine for `count` samples; the context has to be current."""
         if self._graph is not None and count == self._batch:
             self._graph.launch()
             return
-        if not self._plan.spec.static:
-            self._set_batch(self._sample, count)
-        self._enqueue(self._sample, self._batch if self._plan.spec.static else count)
+        self._set_batch(self._sample, count)
+        self._enqueue(self._sample, count, place)
 
-    def read(self, count: int) -> list[npt.NDArray[Any]]:
+    def read(self, count: int, place: int = 0) -> list[npt.NDArray[Any]]:
         """Return a copy of the outputs [count, ...] of the finished batch."""
         result = []
-        for layout, buffer, spec in zip(
-            self._layouts_out, self._outputs, self._network.outputs, strict=True
+        for layout, memory, spec in zip(
+            self._layouts_out, self._outputs[place], self._network.outputs, strict=True
         ):
             if layout.shape[:1] == (self._batch,) and not spec.shared:
-                result.append(layout.read(buffer, count, spec.dtype).reshape(count, *spec.shape))
+                result.append(layout.read(memory, count, spec.dtype).reshape(count, *spec.shape))
             else:  # a constant, or one result of a network with a fixed batch for all of it
-                result.append(layout.read(buffer, None, spec.dtype))
+                result.append(layout.read(memory, None, spec.dtype))
         return result
 
     def close(self) -> None:
@@ -151,43 +187,47 @@ class Lane:
             self._plan.release()
 
     def _layout(self, spec: TensorSpec) -> Layout:
-        engine, trt = self._plan.engine, self._bindings.trt
-        shape = tuple(engine.get_tensor_shape(spec.name))
+        """Ask TensorRT how a tensor lies in memory; it answers for the context's batch.
+
+        Where an engine has several profiles it answers for the first one, but only engines with
+        one batch size may have another format than the linear one.
+        """
+        engine, name = self._plan.engine, spec.name
+        shape = tuple(engine.get_tensor_shape(name))
         shape = (self._batch, *shape[1:]) if shape and shape[0] == -1 else shape
-        form = engine.get_tensor_format(spec.name)
-        names = {
-            getattr(trt.TensorFormat, name): name
-            for name in ("LINEAR", DLA_LINEAR, "CHW16", "CHW32")
-            if hasattr(trt.TensorFormat, name)
-        }
-        dtype = self._bindings.dtype(engine.get_tensor_dtype(spec.name))
-        return Layout(
-            spec.name, shape, dtype, names.get(form, str(form)), self._plan.scales.get(spec.name)
-        )
+        form = self._bindings.format_name(engine.get_tensor_format(name))
+        dtype = self._bindings.dtype(engine.get_tensor_dtype(name))
+        packed = int(engine.get_tensor_vectorized_dim(name))
+        components = 1 if packed == -1 else int(engine.get_tensor_components_per_element(name))
+        width = int(engine.get_tensor_bytes_per_component(name))
+        if packed != -1 and width != np.dtype(dtype).itemsize:
+            raise LayoutError(f"{name} is {dtype}, but TensorRT tells {width} bytes a number")
+        strides = self._strides(name)
+        if strides is None and form == "LINEAR":
+            strides = linear_strides(shape)  # the definition of that format
+        described = str(engine.get_tensor_format_desc(name))
+        scale = self._plan.scales.get(name) if dtype == "int8" else None
+        return Layout(name, shape, dtype, strides or (), packed, components, form, scale, described)
+
+    def _strides(self, name: str) -> tuple[int, ...] | None:
+        """Return the strides that the context tells; None if it tells none."""
+        try:
+            return tuple(int(stride) for stride in self._context.get_tensor_strides(name))
+        except ValueError:  # its Dims have the length -1, which Python does not allow
+            return None
 
     def _gathering(self) -> list[npt.NDArray[Any]]:
         return [
-            buffer
+            memory[: math.prod(layout.shape)].reshape(layout.shape)
             if layout.plain and layout.dtype == spec.dtype
             else np.zeros((self._batch, *spec.shape), spec.dtype)
-            for layout, buffer, spec in zip(
-                self._layouts_in, self.inputs, self._network.inputs, strict=True
+            for layout, memory, spec in zip(
+                self._layouts_in, self.inputs[0], self._network.inputs, strict=True
             )
         ]
 
-    def _check_strides(self) -> None:
-        """Raise RuntimeError if the rows of DLA_LINEAR are not as far apart as documented."""
-        for layout in (*self._layouts_in, *self._layouts_out):
-            if layout.form == DLA_LINEAR:
-                strides = tuple(self._context.get_tensor_strides(layout.name))
-                pitch = layout.buffer_shape[-1]
-                if len(strides) > 1 and strides[-2] != pitch:
-                    raise RuntimeError(
-                        f"rows of {layout.name} are {strides[-2]} elements apart, not {pitch}: "
-                        "build with BuildOptions(dla_io='linear')"
-                    )
-
     def _new_context(self) -> Any:
+        """Return a context for full batches, with the addresses of all memory that there is."""
         context = self._bindings.context(self._plan.engine)
         if context is None:
             raise MemoryError(
@@ -201,12 +241,16 @@ class Lane:
                 f"the optimisation profile cannot be used: {self._bindings.lines.errors()}"
             )
         self._bindings.set_scratch(context, int(self._scratch[0]), self._scratch[1])
+        self._set_batch(context, self._batch)
+        self._connect(context)
+        return context
+
+    def _connect(self, context: Any) -> None:
         for name, memory in self._device.items():
             if not context.set_tensor_address(name, int(memory)):
                 raise RuntimeError(
                     f"no address can be set for {name}: {self._bindings.lines.errors()}"
                 )
-        return context
 
     def _set_batch(self, context: Any, count: int) -> None:
         if self._plan.spec.static:
@@ -217,38 +261,46 @@ class Lane:
                     f"a batch of {count} does not fit the engine: {self._bindings.lines.errors()}"
                 )
 
-    def _enqueue(self, context: Any, count: int) -> None:
-        for layout, buffer in zip(self._layouts_in, self.inputs, strict=True):
-            self._cuda.to_device(self._device[layout.name], self._part(buffer, count), self._stream)
+    def _enqueue(self, context: Any, count: int, place: int = 0) -> None:
+        for layout, memory in zip(self._layouts_in, self.inputs[place], strict=True):
+            part = self._part(layout, memory, count)
+            self._cuda.to_device(self._device[layout.name], part, self._stream)
         if not context.execute_async_v3(self._stream.handle):
             reason = self._bindings.lines.errors() or "TensorRT does not say why"
             raise RuntimeError(f"the batch was not enqueued: {reason}")
-        for layout, buffer, spec in zip(
-            self._layouts_out, self._outputs, self._network.outputs, strict=True
+        for layout, memory, spec in zip(
+            self._layouts_out, self._outputs[place], self._network.outputs, strict=True
         ):
-            part = buffer if spec.shared else self._part(buffer, count)
+            part = memory if spec.shared else self._part(layout, memory, count)
             self._cuda.to_host(part, self._device[layout.name], self._stream)
 
-    def _part(self, buffer: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
-        return buffer if self._plan.spec.static else buffer[:count]
+    def _part(self, layout: Layout, memory: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+        return memory if self._plan.spec.static else memory[: layout.part(count)]
 
     def _capture(self) -> None:
-        """Make a full batch one launch, except for networks that synchronise inside."""
+        """Make a full batch one launch, except for networks that synchronise inside.
+
+        Smaller batches then run on another context, whose kernels are loaded at once.
+        """
         try:
             self._graph = CapturedGraph(
                 self._stream.handle, lambda: self._enqueue(self._context, self._batch)
             )
         except Exception as error:  # pycuda's errors have no other common base
-            self._bindings.lines.add("WARNING", f"no CUDA graph: {error}")
+            self.graph_refused = one_line(error)
             # A context that failed in a capture cannot be used any more.
             self._context = self._sample = self._new_context()
-            self._set_batch(self._context, self._batch)
+            self._enqueue(self._sample, self._batch)
+            self._stream.synchronize()
             return
         if not self._plan.spec.static and self._batch > 1:
             self._sample = self._new_context()
+            self._set_batch(self._sample, 1)
+            self._enqueue(self._sample, 1)
+            self._stream.synchronize()
 
     def _pinned(self, layout: Layout) -> npt.NDArray[Any]:
-        array = self._cuda.pinned(layout.buffer_shape, layout.dtype)
+        array = self._cuda.pinned((layout.scalars,), layout.dtype)
         self._released.append(array.base)
         return array
 

@@ -82,6 +82,11 @@ class EnginePlans:
                 if key[:2] in pairs and plan.users == 0:
                     del self.loaded[key]
 
+    def forget(self, tenant: int, accelerator: int, batch: int) -> None:
+        """Let the next user load another plan; who has this one keeps it."""
+        with self._lock, self._cuda.current():
+            self.loaded.pop((tenant, accelerator, batch), None)
+
     def free_mib(self) -> float:
         """Return the memory that the driver could still give; NaN where it does not tell."""
         with contextlib.suppress(Exception), self._cuda.current():

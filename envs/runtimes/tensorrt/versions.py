@@ -151,8 +151,10 @@ class Bindings:
     ) -> dict[str, float]:
         """Let inputs and outputs have the DLA's own type and formats, so that nothing reformats.
 
-        Only those with the three dimensions that these formats need, and that are FP32 in the
-        file (FP16 where the file decides the types). One without a range is FP16.
+        Only those of four dimensions [N, C, H, W], for which these formats are made: they pack the
+        third dimension from the end, which is the batch of a tensor of three (NvInferRuntime.h,
+        TensorFormat). And only those that are FP32 in the file (FP16 where the file decides the
+        types). One without a range is FP16.
 
         Args:
             network: an INetworkDefinition whose ranges are set.
@@ -167,7 +169,7 @@ class Bindings:
         inputs = [network.get_input(position) for position in range(network.num_inputs)]
         outputs = [network.get_output(position) for position in range(network.num_outputs)]
         for tensor in inputs + outputs:
-            if tensor.dtype != given or len(tensor.shape) < 3 or tensor.name in shared:
+            if tensor.dtype != given or len(tensor.shape) != 4 or tensor.name in shared:
                 continue
             as_int8 = (
                 precision == "int8" and not self.strongly_typed and tensor.dynamic_range is not None
@@ -283,6 +285,10 @@ class Bindings:
             if hasattr(self.trt.DataType, name)
         }
         return names[kind]
+
+    def format_name(self, form: Any) -> str:
+        """Return TensorRT's name of a format, such as `CHW32`."""
+        return str(getattr(form, "name", form))
 
     def _made(self, name: str, make: Any) -> Any:
         try:

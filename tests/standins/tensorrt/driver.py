@@ -6,6 +6,7 @@ A stream does at once whatever it is given. Every call checks that a context is 
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -21,11 +22,26 @@ from tests.standins.tensorrt.faults import ILLEGAL, NO_MEMORY, Faults
 ORIN = GpuFacts("Orin", (8, 7), 16, 30_000.0, True, 1300.0, 1300.0, 128.0, 4.0, 12060)
 
 
+#: Bytes of each live piece of device memory, by its address.
+_SIZES: weakref.WeakValueDictionary[int, Memory] = weakref.WeakValueDictionary()
+
+
+def check_inside(address: int, size: int) -> None:
+    """Assert that `size` bytes were allocated at the address of a piece of device memory.
+
+    Memory of another driver is not known here.
+    """
+    piece = _SIZES.get(address)
+    assert piece is None or size <= piece.size, f"{size} bytes in memory of {piece.size}"
+
+
 class Memory:
     """A piece of device memory; asserts that it is freed once and not used afterwards."""
 
     def __init__(self, owner: FakeDriver, size: int) -> None:
         self._owner, self._bytes, self._freed = owner, (ctypes.c_char * size)(), False
+        self.size = size
+        _SIZES[ctypes.addressof(self._bytes)] = self
         owner.live += 1
         owner.used_mib += size / 2**20
 
@@ -164,12 +180,14 @@ class FakeDriver:
         """Copy to the device."""
         self._call("cuMemcpyHtoDAsync")
         assert source.flags.c_contiguous
+        check_inside(int(target), source.nbytes)
         ctypes.memmove(int(target), source.ctypes.data, source.nbytes)
 
     def memcpy_dtoh_async(self, target: npt.NDArray[Any], source: Memory, stream: Any) -> None:
         """Copy to the host."""
         self._call("cuMemcpyDtoHAsync")
         assert target.flags.c_contiguous
+        check_inside(int(source), target.nbytes)
         ctypes.memmove(target.ctypes.data, int(source), target.nbytes)
 
     def _nest(self, change: int) -> None:

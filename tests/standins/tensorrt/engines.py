@@ -14,6 +14,7 @@ import numpy as np
 
 from envs.accuracy.reference import level_for_halves
 from envs.optional import optional_import
+from tests.standins.tensorrt.driver import check_inside
 from tests.standins.tensorrt.faults import ILLEGAL, NO_LOADABLE, NO_MEMORY, NO_SUBMIT, OTHER_RELEASE
 from tests.standins.tensorrt.names import NUMPY, Named, World
 
@@ -101,17 +102,44 @@ class _Engine(Named, kind="ICudaEngine"):
             allowed[0],
         )
 
-    def _buffer(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the memory of a tensor."""
-        form, size = (
-            self.get_tensor_format(name).name,
-            np.dtype(NUMPY[self._header["ends"][name]["dtype"]]).itemsize,
+    def get_tensor_vectorized_dim(self, name: str) -> int:
+        shape, form = self.get_tensor_shape(name), self.get_tensor_format(name).name
+        return len(shape) - 3 if form in VECTORS else -1
+
+    def get_tensor_components_per_element(self, name: str) -> int:
+        return VECTORS.get(self.get_tensor_format(name).name, -1)
+
+    def get_tensor_bytes_per_component(self, name: str) -> int:
+        return -1 if self.get_tensor_vectorized_dim(name) == -1 else self._item(name)
+
+    def get_tensor_format_desc(self, name: str) -> str:
+        return f"stand-in for {self.get_tensor_format(name).name}"
+
+    def _item(self, name: str) -> int:
+        return int(np.dtype(NUMPY[self._header["ends"][name]["dtype"]]).itemsize)
+
+    def _strides(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Distances in elements, each of as many numbers as the format has components."""
+        lengths, axis = list(shape), self.get_tensor_vectorized_dim(name)
+        if axis != -1:
+            lengths[axis] = -(-lengths[axis] // self.get_tensor_components_per_element(name))
+        if self.get_tensor_format(name).name == "DLA_LINEAR":
+            row = self._world.pitch_bytes // self._item(name)
+            lengths[-1] = -(-lengths[-1] // row) * row
+        return tuple(int(np.prod(lengths[at + 1 :])) for at in range(len(lengths)))
+
+    def _view(self, name: str, shape: tuple[int, ...], address: int) -> Any:
+        """The memory of a tensor by the places of its numbers: [components, ...] where packed."""
+        strides, item, axis = self._strides(name, shape), self._item(name), -1
+        lengths, width = list(shape), 1
+        if (axis := self.get_tensor_vectorized_dim(name)) != -1:
+            width = self.get_tensor_components_per_element(name)
+            lengths[axis] = -(-lengths[axis] // width)
+        count = max(n * stride for n, stride in zip(lengths, strides, strict=True)) if shape else 1
+        memory = _memory(address, count * width * item, NUMPY[self._header["ends"][name]["dtype"]])
+        return np.lib.stride_tricks.as_strided(
+            memory, (width, *lengths), (item, *(stride * width * item for stride in strides))
         )
-        if form == "DLA_LINEAR":
-            return (*shape[:-1], -(-shape[-1] * size // 64) * 64 // size)
-        if form.startswith("CHW"):
-            return (shape[0], -(-shape[1] // int(form[3:])), *shape[2:], int(form[3:]))
-        return shape
 
     def create_engine_inspector(self) -> Any:
         return _Inspector(self._world, self)
@@ -167,8 +195,15 @@ class _Context(Named, kind="IExecutionContext"):
         return all(a <= b <= c for a, b, c in zip(smallest, shape, largest, strict=True))
 
     def get_tensor_strides(self, name: str) -> tuple[int, ...]:
-        shape = self._engine._buffer(name, self._engine.get_tensor_shape(name))
-        return tuple(int(np.prod(shape[axis + 1 :])) for axis in range(len(shape)))
+        if name in self._engine._world.told_strides:
+            return self._engine._world.told_strides[name]
+        shape = self._engine.get_tensor_shape(name)
+        if -1 in shape:
+            counts = {given[0] for given in self._shapes.values()}
+            if len(counts) != 1:  # TensorRT gives Dims of length -1
+                raise ValueError("__len__() should return >= 0")
+            shape = (counts.pop(), *shape[1:])
+        return tuple(self._engine._strides(name, shape))
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self._addresses[name] = address
@@ -201,38 +236,35 @@ class _Context(Named, kind="IExecutionContext"):
         return True
 
     def _read(self, name: str, shape: tuple[int, ...], half: Any) -> Any:
-        end, form = self._engine._header["ends"][name], self._engine.get_tensor_format(name).name
-        values = _memory(
-            self._addresses[name], self._engine._buffer(name, shape), NUMPY[end["dtype"]]
-        )
-        if form == "DLA_LINEAR":
-            values = values[..., : shape[-1]]
-        elif form.startswith("CHW"):
-            width = int(form[3:])
-            values = np.stack(
-                [values[:, c // width, ..., c % width] for c in range(shape[1])], axis=1
-            )
+        end, axis = self._engine._header["ends"][name], self._engine.get_tensor_vectorized_dim(name)
+        view = self._engine._view(name, shape, self._addresses[name])
+        values = view[0]
+        if axis != -1:
+            index = np.arange(shape[axis])
+            blocks = np.moveaxis(view, axis + 1, 0)[index // len(view), index % len(view)]
+            values = np.moveaxis(blocks, 0, axis)
         if end["range"] is not None and end["dtype"] == "INT8":
             return values * np.float32(end["range"] / 127)
-        return values.astype(half if end["dtype"] == "HALF" else values.dtype)
+        return np.array(values, half if end["dtype"] == "HALF" else values.dtype)
 
     def _write(self, name: str, values: Any) -> None:
-        end, form = self._engine._header["ends"][name], self._engine.get_tensor_format(name).name
-        target = _memory(
-            self._addresses[name], self._engine._buffer(name, values.shape), NUMPY[end["dtype"]]
-        )
+        end, axis = self._engine._header["ends"][name], self._engine.get_tensor_vectorized_dim(name)
+        view = self._engine._view(name, values.shape, self._addresses[name])
         if end["dtype"] == "INT8":
             values = np.clip(np.rint(values / np.float32(end["range"] / 127)), -127, 127)
-        if form == "DLA_LINEAR":
-            target[..., : values.shape[-1]] = values
-        elif form.startswith("CHW"):
-            width = int(form[3:])
-            for channel in range(values.shape[1]):
-                target[:, channel // width, ..., channel % width] = values[:, channel]
-        else:
-            target[...] = values
+        if axis == -1:
+            view[0][...] = values
+            return
+        index = np.arange(values.shape[axis])
+        blocks = np.moveaxis(view, axis + 1, 0)
+        blocks[index // len(view), index % len(view)] = np.moveaxis(values, axis, 0)
 
 
-def _memory(address: int, shape: tuple[int, ...], dtype: Any) -> Any:
-    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    return np.frombuffer((ctypes.c_char * size).from_address(address), dtype=dtype).reshape(shape)
+#: How many numbers along the third dimension from the end are adjacent (NvInferRuntime.h).
+VECTORS = {"CHW16": 16, "CHW32": 32}
+
+
+def _memory(address: int, size: int, dtype: Any) -> Any:
+    """Return memory at an address; assert that all of it was allocated, as far as is known."""
+    check_inside(address, size)
+    return np.frombuffer((ctypes.c_char * size).from_address(address), dtype=dtype)

@@ -40,6 +40,8 @@ class World:
         live: returns how many pieces of device memory are not freed.
         fail_build: the error that the builder logs while it gives no plan; empty to build.
         border: the format that the builder chooses for inputs and outputs of a DLA where it may.
+        pitch_bytes: rows of DLA_LINEAR begin at multiples of this.
+        told_strides: by tensor, strides that contexts tell instead of the true ones.
         logger: the logger that was handed to TensorRT last.
     """
 
@@ -55,6 +57,8 @@ class World:
         self.contexts: list[Any] = []
         self.fail_build = ""
         self.border = "CHW32"
+        self.pitch_bytes = 64
+        self.told_strides: dict[str, tuple[int, ...]] = {}
         self.logger: Any = None
 
     def log(self, error: str) -> None:

@@ -147,7 +147,9 @@ def test_an_output_that_one_scale_cannot_hold_stays_in_floating_point(
         assert (found != expected).any()
 
 
-def test_floating_tensors_get_no_range_and_a_dla_gives_them_in_fp16(tmp_path: Path) -> None:
+def test_floating_tensors_get_no_range_and_a_dla_gives_those_of_three_dimensions_in_fp32(
+    tmp_path: Path,
+) -> None:
     path, network = detector(tmp_path)
     world = World(
         (path, network), tmp_path / "c", accelerators=("dla0",), samples=given(network, 16)
@@ -157,12 +159,12 @@ def test_floating_tensors_get_no_range_and_a_dla_gives_them_in_fp16(tmp_path: Pa
     outputs = {layer.get_output(0).name: layer.get_output(0) for layer in parsed._layers}
     assert outputs["y"].dynamic_range is None
     assert outputs["r"].dynamic_range is not None
-    assert outputs["y"].dtype.name == "HALF"
+    assert outputs["y"].dtype.name == "FLOAT"
     (image,) = parsed._inputs
     assert image.dtype.name == "INT8"
     (engine,) = [each[2] for each in world.factory._engines]
     (layout,) = engine._lanes[1]._layouts_out
-    assert (layout.dtype, layout.scale) == ("float16", None)
+    assert (layout.dtype, layout.form, layout.scale) == ("float32", "LINEAR", None)
 
 
 def test_a_constant_has_its_own_range(tmp_path: Path) -> None:

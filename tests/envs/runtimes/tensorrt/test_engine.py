@@ -83,7 +83,7 @@ def test_native_dla_engines_take_int8_in_their_own_format(world: World) -> None:
     engine = world.engine(DLA0, 4)
     (lane,) = engine._lanes.values()
     (layout,) = lane._layouts_in
-    assert (layout.form, layout.dtype, layout.buffer_shape) == ("CHW32", "int8", (4, 1, 64, 64, 32))
+    assert (layout.form, layout.dtype, layout.size) == ("CHW32", "int8", 4 * 1 * 64 * 64 * 32)
     assert layout.scale is not None
     assert lane.gathering[0].shape == (4, 3, 64, 64)
     assert lane.gathering[0].dtype == np.float32
@@ -94,7 +94,7 @@ def test_batches_can_be_put_together_where_they_are_copied_from(world: World) ->
     (buffer,) = engine.buffers(4)
     images = values(4, 3, 64, 64)
     buffer[:] = images
-    assert buffer.ctypes.data == engine._lanes[4].inputs[0].ctypes.data
+    assert buffer.ctypes.data == engine._lanes[4].inputs[0][0].ctypes.data
     np.testing.assert_array_equal(served(engine, buffer[:2]), served(engine, images[:2]))
     assert engine.buffers(1)[0] is buffer  # never less than before
 
@@ -138,6 +138,7 @@ def test_full_batches_are_one_launch_and_others_run_beside(world: World, graphs:
         served(engine, values(count, 3, 64, 64))
     assert graph.launches == 2
     captured, beside = world.module.world.contexts
+    assert (captured._runs, beside._runs) == (3, 2), "each was proven once before it served"
     assert captured._shapes == {"input": (4, 3, 64, 64)}  # never changed after the capture
     assert beside._shapes == {"input": (2, 3, 64, 64)}
     assert captured._scratch == beside._scratch
@@ -167,6 +168,8 @@ def test_a_capture_that_fails_leaves_an_engine_that_works(
         world.factory = world.again()
         engine = world.engine(CUDA, 4)
         assert not engine._lanes[4]._graph
+        assert engine._lanes[4].graph_refused == str(error)
+        assert engine.remarks() == [f"no CUDA graphs for {world.network.name} on cuda: {error}"]
         assert served(engine, values(3, 3, 64, 64)).shape == (3, 10)
 
 
