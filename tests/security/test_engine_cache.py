@@ -18,7 +18,7 @@ from tests.security.attacks import Payload, little_memory, refused, untouched
 
 HOST = BuildHost("10.3.0", "Orin", "8.7", 16, "MAXN")
 IDENTITY = identity("ab" * 32, EngineSpec(Kind.DLA, "int8", 4, True, True), HOST, BuildOptions())
-ENDINGS = ("plan", "json", "failed.json")
+ENDINGS = ("plan", "json", "failed.json", "building")
 
 
 @pytest.fixture
@@ -42,6 +42,8 @@ def test_no_file_is_read_or_written_through_a_link(
     cache.keep_timings(HOST, b"timings")
     if ending == "failed.json":
         cache.remember_failure(IDENTITY, "no memory")
+    if ending == "building":
+        cache.keep_mark(IDENTITY, {"pid": 1})
     path = named(cache, tmp_path, ending)
     outside = tmp_path / "outside"
     outside.write_bytes(path.read_bytes())  # even a link to the right content
@@ -51,6 +53,7 @@ def test_no_file_is_read_or_written_through_a_link(
     found = {
         "timing": lambda: cache.timings(HOST),
         "failed.json": lambda: cache.failure(IDENTITY),
+        "building": lambda: cache.mark(IDENTITY),
     }.get(ending, lambda: cache.load(IDENTITY))()
     assert not found
     path.unlink(missing_ok=True)
@@ -58,6 +61,7 @@ def test_no_file_is_read_or_written_through_a_link(
     cache.keep(IDENTITY, b"other", {})
     cache.keep_timings(HOST, b"other")
     cache.remember_failure(IDENTITY, "other")
+    cache.keep_mark(IDENTITY, {"pid": 2})
     assert outside.read_bytes() == before
     assert not path.is_symlink()
 
@@ -71,6 +75,7 @@ def test_the_target_of_a_dangling_link_is_not_created(cache: EngineCache, tmp_pa
         assert cache.load(IDENTITY) is None
         cache.keep(IDENTITY, b"plan", {})
         cache.remember_failure(IDENTITY, "why")
+        cache.keep_mark(IDENTITY, {"pid": 2})
     assert cache.load(IDENTITY) == (b"plan", {})
 
 

@@ -13,7 +13,7 @@ from envs.graph.onnx_file import open_model
 from envs.runtimes.tensorrt.checks import by_ranges
 from envs.runtimes.tensorrt.dequantised import dequantised
 from envs.runtimes.tensorrt.graph import for_dla, read, save, with_batch
-from envs.runtimes.tensorrt.log import Step
+from envs.runtimes.tensorrt.progress import BuildWatch, TookTooLong
 from envs.runtimes.tensorrt.ranges import Calibration, quantize, set_ranges, with_new_opset
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
@@ -48,7 +48,7 @@ def build(
     options: BuildOptions,
     calibration: Calibration | None = None,
     timings: bytes = b"",
-    step: Step | None = None,
+    watch: BuildWatch | None = None,
 ) -> Built:
     """Build one engine, in seconds to minutes.
 
@@ -62,15 +62,16 @@ def build(
         options: how hard to try.
         calibration: of the graph as it is parsed; needed for INT8 unless the file is quantised.
         timings: of earlier builds on this device.
-        step: is called while the builder works, where TensorRT supports it.
+        watch: follows the builder and can end it, where TensorRT supports it.
 
     Raises:
         ConfigurationFailed: BUILD_FAILED, with the last errors in the builder's log.
+        TookTooLong: the watch ended it.
         StorageError: there is no room for a copy of the graph, or a file cannot be read or written.
     """
     try:
         with bindings.ignore_deprecations():
-            return _build(bindings, path, network, spec, options, calibration, timings, step)
+            return _build(bindings, path, network, spec, options, calibration, timings, watch)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(
@@ -90,12 +91,12 @@ def _build(
     options: BuildOptions,
     calibration: Calibration | None,
     timings: bytes,
-    step: Step | None,
+    watch: BuildWatch | None,
 ) -> Built:
     bindings.lines.clear(builds=True)
     builder = bindings.builder()
     if spec.on_dla:
-        _check_dla(builder, bindings, spec)
+        _check_dla(builder, bindings, network, spec)
     if spec.calibrated and calibration is None:
         reason = "the ranges of its tensors are missing, without which nothing can be INT8"
         raise failed(network, spec, reason)
@@ -114,10 +115,12 @@ def _build(
         bindings, builder, parsed, config, spec, options, source.calibration, network
     )
     cache = bindings.timing_cache(config, timings)
-    monitor = bindings.watch(config, step) if step is not None else None
+    monitor = bindings.watch(config, watch) if watch is not None else None
     plan = builder.build_serialized_network(parsed, config)
     # Both had to live until now: the builder calls the monitor, and the parser owns the weights.
     del monitor, parser
+    if plan is None and watch is not None and watch.late:
+        raise TookTooLong(watch.why_late())
     if plan is None:
         raise failed(network, spec, bindings.lines.errors() or "the builder does not say why")
     return Built(
@@ -144,17 +147,15 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(cause, MemoryError if isinstance(error, NetworkError) else RAISED)
 
 
-def _check_dla(builder: Any, bindings: Bindings, spec: EngineSpec) -> None:
-    engine, reason = f"no engine for {spec.label} at batch {spec.batch}", ""
+def _check_dla(builder: Any, bindings: Bindings, network: Network, spec: EngineSpec) -> None:
     if int(builder.num_DLA_cores) == 0:
         reason = (
             f"TensorRT {bindings.version} finds no DLA here (10.8 to 11.3 have none, "
             "nor has Orin Nano): use cuda and tensor alone"
         )
-    elif spec.batch > int(builder.max_DLA_batch_size):
-        reason = f"a DLA takes at most {builder.max_DLA_batch_size}"
-    if reason:
-        raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, f"{engine}: {reason}"))
+        raise failed(network, spec, reason)
+    if spec.batch > int(builder.max_DLA_batch_size):
+        raise failed(network, spec, f"a DLA takes at most {builder.max_DLA_batch_size}")
 
 
 @dataclass(frozen=True)

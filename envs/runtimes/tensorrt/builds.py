@@ -1,7 +1,9 @@
 """Builds of a workload's engines: each once, kept on disk, one at a time."""
 
+import contextlib
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,13 @@ from envs.runtimes.tensorrt.calibrations import Calibrations
 from envs.runtimes.tensorrt.checks import check_types
 from envs.runtimes.tensorrt.cuda import Cuda
 from envs.runtimes.tensorrt.host import describe_host
-from envs.runtimes.tensorrt.log import Step
+from envs.runtimes.tensorrt.markers import marked, why_dangerous
+from envs.runtimes.tensorrt.progress import BuildProgress, BuildWatch, Step, TookTooLong
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity, spec_of
+from envs.runtimes.tensorrt.times import BuildTimes
 from envs.runtimes.tensorrt.versions import Bindings
-from envs.spec import ConfigurationFailed, ConfigurationSpace, Network
+from envs.runtimes.tensorrt.worker import BuildWorker
+from envs.spec import ConfigurationFailed, ConfigurationSpace, Network, Place
 
 
 class EngineBuilds:
@@ -53,6 +58,7 @@ class EngineBuilds:
         self._failed: dict[str, str] = {}
         #: Why a DLA's own formats cannot be used, by (tenant, accelerator).
         self._linear: dict[tuple[int, int], str] = {}
+        self._worker, self._times = BuildWorker(), BuildTimes(cache)
         self._lock = threading.Lock()
         self.host = self._describe_host()
 
@@ -104,9 +110,9 @@ class EngineBuilds:
         """
         wanted = self.identity(tenant, accelerator, batch)
         if not self.cache.has(wanted):
-            with self._lock:
+            with self._lock, self.at(Place(tenant, accelerator, batch)):
                 if not self.cache.has(wanted):  # another thread may have built it meanwhile
-                    self._build(tenant, self.spec(tenant, accelerator, batch), wanted, step)
+                    self._build(Place(tenant, accelerator, batch), wanted, step)
         return wanted
 
     def read(self, tenant: int, accelerator: int, batch: int) -> tuple[bytes, dict[str, Any]]:
@@ -131,22 +137,40 @@ class EngineBuilds:
         found = self._calibrations.of(tenant, spec.on_dla)
         return found.method, found.samples
 
-    def _build(
-        self, tenant: int, spec: EngineSpec, wanted: dict[str, Any], step: Step | None
-    ) -> None:
-        """Build and keep an engine, or remember why that failed."""
-        network, key = self.network(tenant), self.cache.key(wanted)
-        if key in self._failed:  # the other DLA core runs the same plan
-            raise failed(network, spec, self._failed[key])
-        if (reason := self.cache.failure(wanted)) is not None:
-            hint = "remembered from an earlier build: remove its .failed.json to try again"
-            raise failed(network, spec, f"{reason} ({hint})")
+    @contextlib.contextmanager
+    def at(self, place: Place) -> Iterator[None]:
+        """Let failures in the block name their place; they name the kind of accelerator already."""
         try:
-            self._check_file(tenant, spec)
+            yield
+        except ConfigurationFailed as error:
+            label = self.spec(*place).label
+            name = self._space.device.accelerators[place.accelerator].name
+            reason = error.failure.reason.replace(f" for {label} at ", f" for {name} at ", 1)
+            failure = replace(error.failure, reason=reason, place=place)
+            raise ConfigurationFailed(failure) from error.__cause__
+
+    def describe(self, place: Place) -> str:
+        """Return an engine as text: `resnet50 on dla0, int8, batch 4`."""
+        name = self._space.device.accelerators[place.accelerator].name
+        spec = self.spec(*place)
+        return f"{self.network(place.tenant).name} on {name}, {spec.precision}, {spec.batches}"
+
+    def _build(self, place: Place, wanted: dict[str, Any], step: Step | None) -> None:
+        """Build and keep an engine, or remember why that failed."""
+        network, spec, key = self.network(place.tenant), self.spec(*place), self.cache.key(wanted)
+        if reason := self._known_failure(wanted):
+            raise failed(network, spec, reason)
+        try:
+            self._check_file(place.tenant, spec)
         except NetworkError as error:  # not remembered: the file may be restored
             raise failed(network, spec, str(error)) from error
+        began_s = time.monotonic()
         try:
-            built = self._run_builder(tenant, spec, step)
+            with marked(self.cache, wanted):
+                built = self._run_builder(place, spec, step)
+        except TookTooLong as error:  # only this process remembers it: the next one has other work
+            self._failed[key] = str(error)
+            raise failed(network, spec, str(error)) from error
         except NetworkError as error:
             self._remember(wanted, error, str(error))
             raise failed(network, spec, str(error)) from error
@@ -154,22 +178,50 @@ class EngineBuilds:
             self._remember(wanted, error, error.failure.reason.split(": ", 1)[-1])
             raise
         self.cache.keep(wanted, built.plan, built.notes)
+        self._times.keep(network.sha256, spec, time.monotonic() - began_s)
         if built.timings:
             self.cache.keep_timings(self.host, built.timings)
 
-    def _run_builder(self, tenant: int, spec: EngineSpec, step: Step | None) -> Built:
-        ranges = self._calibrations.of(tenant, spec.on_dla) if spec.calibrated else None
-        with self._cuda.current():
-            return build(
-                self._bindings,
-                self._paths[tenant],
-                self.network(tenant),
-                spec,
-                self._options,
-                ranges,
-                self.cache.timings(self.host),
-                step,
+    def _known_failure(self, wanted: dict[str, Any]) -> str:
+        """Return why an engine cannot be built, as far as that is known; empty if it may be."""
+        key = self.cache.key(wanted)
+        if key in self._failed:  # the other DLA core runs the same plan
+            return self._failed[key]
+        if (reason := self.cache.failure(wanted)) is not None:
+            return (
+                f"{reason} (remembered from an earlier build: remove its .failed.json to try again)"
             )
+        if left := self._worker.left:
+            return (
+                f"the build of {left} went past its limit and cannot be ended, so that nothing"
+                " else is built: start again"
+            )
+        return why_dangerous(self.cache, wanted)
+
+    def _run_builder(self, place: Place, spec: EngineSpec, step: Step | None) -> Built:
+        network = self.network(place.tenant)
+        what, ranges = self.describe(place), None
+        if step is not None:
+            step(BuildProgress(what, "INT8 ranges" if spec.calibrated else ""))
+        if spec.calibrated:
+            ranges = self._calibrations.of(place.tenant, spec.on_dla)
+        usual_s = self._times.usual_s(network.sha256, spec)
+        watch = BuildWatch(what, self._options.limit_s, usual_s)
+
+        def work() -> Built:
+            with self._cuda.current():
+                return build(
+                    self._bindings,
+                    self._paths[place.tenant],
+                    network,
+                    spec,
+                    self._options,
+                    ranges,
+                    self.cache.timings(self.host),
+                    watch,
+                )
+
+        return self._worker.run(work, watch, step, self._bindings.has_monitor)
 
     def _remember(self, wanted: dict[str, Any], error: Exception, reason: str) -> None:
         if not may_pass(error):

@@ -1,7 +1,8 @@
 """Engines on disk: found by everything they depend on, and checked before they are used.
 
 `KEY.plan` is a plan. `KEY.json` has its identity and its checksum. `KEY.failed.json` remembers a
-build that failed. A name in the folder that is a link is never followed, and nothing is unpickled.
+build that failed, and `KEY.building` one that runs. A name in the folder that is a link is never
+followed, and nothing is unpickled.
 """
 
 import contextlib
@@ -108,6 +109,23 @@ class EngineCache:
             f"{self.key(identity)}.failed.json",
             json.dumps({"identity": identity, "reason": reason}, indent=1).encode(),
         )
+
+    def mark(self, identity: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what `keep_mark` kept, or None."""
+        return self._read_json(self.mark_path(identity).name)
+
+    def keep_mark(self, identity: dict[str, Any], mark: dict[str, Any]) -> None:
+        """Mark an engine as being built."""
+        self._write(self.mark_path(identity).name, json.dumps(mark).encode())
+
+    def remove_mark(self, identity: dict[str, Any]) -> None:
+        """Remove the mark of an engine that is not being built any more."""
+        with contextlib.suppress(OSError):
+            self.mark_path(identity).unlink()
+
+    def mark_path(self, identity: dict[str, Any]) -> Path:
+        """Return the file that marks an engine as being built."""
+        return self._folder / f"{self.key(identity)}.building"
 
     def timings(self, host: BuildHost) -> bytes:
         """Return the builder's earlier timings on this device; empty if there are none."""

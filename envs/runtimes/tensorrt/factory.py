@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from envs.runtimes.tensorrt.inspect import PlacedLayers
 from envs.runtimes.tensorrt.lane import Lane
 from envs.runtimes.tensorrt.layout import LayoutError
 from envs.runtimes.tensorrt.plans import EnginePlans
-from envs.runtimes.tensorrt.progress import BuildProgress
+from envs.runtimes.tensorrt.progress import BuildProgress, Step
 from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
 from envs.spec import ConfigurationFailed, ConfigurationSpace
@@ -83,7 +83,7 @@ class TensorRTEngineFactory:
         tenant: int,
         accelerator: int,
         batch: int,
-        step: Callable[[BuildProgress], None] | None = None,
+        step: Step | None = None,
     ) -> None:
         """Build one engine, unless it is there; it may take minutes.
 
@@ -96,16 +96,7 @@ class TensorRTEngineFactory:
         Raises:
             ConfigurationFailed: it cannot be built.
         """
-        if self.built(tenant, accelerator, batch):
-            return
-        name = self._describe(tenant, accelerator, batch)
-
-        def tell(phase: str, done: int, total: int) -> None:
-            if step is not None:
-                step(BuildProgress(name, phase, done, total))
-
-        tell("", 0, 0)
-        self.builds.make(tenant, accelerator, batch, tell)
+        self.builds.make(tenant, accelerator, batch, step)
 
     def built(self, tenant: int, accelerator: int, batch: int) -> bool:
         """Return True if `build` has nothing to do."""
@@ -115,9 +106,7 @@ class TensorRTEngineFactory:
         """Return how many loadables of a DLA one engine takes; 1 where that is not known."""
         return self.plans.blocks(tenant, accelerator)
 
-    def prepare(
-        self, progress: Callable[[BuildProgress], None] | None = None
-    ) -> dict[tuple[int, int], NetworkError]:
+    def prepare(self, progress: Step | None = None) -> dict[tuple[int, int], NetworkError]:
         """Build every engine, and load those of the GPU, so that nothing waits for them later.
 
         Returns:
@@ -234,11 +223,6 @@ class TensorRTEngineFactory:
                 continue
             for batch in self._space.batches_of(tenant, accelerator):
                 yield tenant, accelerator, batch
-
-    def _describe(self, tenant: int, accelerator: int, batch: int) -> str:
-        name = self._space.device.accelerators[accelerator].name
-        spec = self.builds.spec(tenant, accelerator, batch)
-        return f"{self._space.workload.names[tenant]} on {name}, {spec.precision}, {spec.batches}"
 
     def _preload(self, engines: list[tuple[int, int, int]]) -> None:
         """Load GPU plans while nothing serves, as many as fit into a quarter of the memory.

@@ -2,11 +2,9 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
-#: Called with a phase of the build, the steps that are done, and the steps in total.
-Step = Callable[[str, int, int], None]
+from envs.runtimes.tensorrt.progress import BuildWatch
 
 
 class LogLines:
@@ -78,22 +76,20 @@ def logger_for(trt: Any, lines: LogLines) -> Any:
     return Logger()
 
 
-def monitor_for(trt: Any, step: Step) -> Any:
-    """Return an IProgressMonitor that calls `step`."""
-    totals: dict[str, int] = {}
+def monitor_for(trt: Any, watch: BuildWatch) -> Any:
+    """Return an IProgressMonitor that tells `watch`, and ends the build when it says so."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
 
         def phase_start(self, phase: str, parent: str, steps: int) -> None:
-            totals[phase] = steps
+            watch.started(phase, steps)
 
         def step_complete(self, phase: str, position: int) -> bool:
-            step(phase, position + 1, totals.get(phase, 0))
-            return True  # False would end the build
+            return watch.stepped(phase, position)  # False ends the build
 
         def phase_finish(self, phase: str) -> None:
-            totals.pop(phase, None)
+            watch.finished(phase)
 
     return Monitor()

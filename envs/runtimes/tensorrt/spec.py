@@ -33,15 +33,18 @@ class BuildOptions:
         level: the builder's optimisation level, 0 to 5.
         workspace_mib: scratch memory that a kernel may use.
         samples: random samples that INT8 ranges are measured on where nobody gave any.
+        limit_s: the longest that one build may take. A DLA's compiler may need many minutes for a
+            large network; one that needs more than this probably hangs.
     """
 
     dla_io: str = "native"
     level: int = 3
     workspace_mib: int = 1024
     samples: int = 4
+    limit_s: float = 1800.0
 
     def __post_init__(self) -> None:
-        require_positive("tensorrt", self, "workspace_mib", "samples")
+        require_positive("tensorrt", self, "workspace_mib", "samples", "limit_s")
         if self.dla_io not in ("native", "linear"):
             raise OptionError(f"tensorrt.dla_io={self.dla_io} must be one of native, linear")
         if not 0 <= self.level <= 5:

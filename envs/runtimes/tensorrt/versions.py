@@ -16,7 +16,8 @@ from typing import Any
 
 from envs.errors import DependencyError, one_line
 from envs.runtimes.tensorrt.loading import load_native
-from envs.runtimes.tensorrt.log import LogLines, Step, logger_for, monitor_for
+from envs.runtimes.tensorrt.log import LogLines, logger_for, monitor_for
+from envs.runtimes.tensorrt.progress import BuildWatch
 from envs.runtimes.tensorrt.spec import EngineSpec
 
 #: NumPy's names of TensorRT's types; `trt.nptype` of 8.5 fails with NumPy from 1.24 on.
@@ -224,15 +225,20 @@ class Bindings:
             warnings.simplefilter("ignore", DeprecationWarning)
             yield
 
-    def watch(self, config: Any, step: Step) -> Any:
-        """Call `step` while the builder works, where this TensorRT can.
+    @property
+    def has_monitor(self) -> bool:
+        """True if its builder tells its progress and can be ended: from 10 on."""
+        return hasattr(self.trt, "IProgressMonitor")
+
+    def watch(self, config: Any, watch: BuildWatch) -> Any:
+        """Let `watch` follow the builder, where this TensorRT can.
 
         Returns:
             An object that must be kept until the build ends.
         """
-        if not hasattr(self.trt, "IProgressMonitor"):
+        if not self.has_monitor:
             return None
-        config.progress_monitor = monitor = monitor_for(self.trt, step)
+        config.progress_monitor = monitor = monitor_for(self.trt, watch)
         return monitor
 
     def runtime(self, dla_core: int | None) -> Any:

@@ -26,8 +26,7 @@ def test_one_engine_is_built_and_no_other(world: World) -> None:
     factory.build(0, DLA0, 4, lambda at: told.append(at.describe()))
     assert [factory.built(0, DLA1, batch) for batch in (1, 4)] == [False, True]
     assert world.builds == 1
-    assert told[0] == "building small on dla0, int8, batch 4"
-    assert told[-1].endswith("Building Engine 2 of 2")
+    assert told[0] == "building small on dla0, int8, batch 4: INT8 ranges"
     factory.build(0, DLA1, 4, lambda at: told.append("again"))
     assert world.builds == 1
     assert "again" not in told
@@ -90,6 +89,16 @@ def test_a_plan_that_is_about_to_be_used_is_not_unloaded(world: World) -> None:
         assert list(plans.loaded.values()) == [plan]
     plans.unload_unused()
     assert not plans.loaded
+
+
+def test_a_failure_names_its_place(world: World) -> None:
+    world.module.world.fail_build = "Error Code 10: no implementation"
+    for accelerator, where in ((CUDA, "cuda at batches 1, 4"), (DLA1, "dla1 at batch 4")):
+        with pytest.raises(ConfigurationFailed) as caught:
+            world.factory.build(0, accelerator, 4)
+        failure = caught.value.failure
+        assert failure.place == (0, accelerator, 4)
+        assert f"engine of small for {where}: Error Code 10" in failure.reason
 
 
 def in_thread(work: Any) -> Any:

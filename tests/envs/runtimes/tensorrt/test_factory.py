@@ -65,15 +65,11 @@ def test_prepare_builds_everything_once_and_tells_how_far_it_is(world: World) ->
     told: list[BuildProgress] = []
     assert world.factory.prepare(told.append) == {}
     assert world.builds == 4  # cuda, tensor, and DLA plans of two sizes for both cores
-    assert [each.what for each in told if not each.phase][:2] == [
+    assert [each.what for each in told][:2] == [
         "small on cuda, fp32, batches 1, 4",
         "small on tensor, fp16, batches 1, 4",
     ]
     assert (told[-1].done, told[-1].total) == (5, 8), "the other DLA core runs the same plan"
-    assert any(
-        (each.phase, each.phase_done, each.phase_total) == ("Building Engine", 2, 2)
-        for each in told
-    )
     assert {plan.spec.label for plan in world.factory.plans.loaded.values()} == {
         "cuda",
         "tensor",
@@ -89,7 +85,8 @@ def test_a_failed_build_masks_its_choice_until_it_is_forgotten(world: World) -> 
     assert set(impossible) == {(0, accelerator) for accelerator in range(4)}
     assert isinstance(impossible[0, CUDA], NetworkError)
     assert "no implementation" in str(impossible[0, DLA0])
-    assert str(impossible[0, DLA1]) == str(impossible[0, DLA0]), "one reason for the same plan"
+    of_other_core = str(impossible[0, DLA0]).replace("dla0", "dla1")
+    assert str(impossible[0, DLA1]) == of_other_core, "one reason for the same plan"
     build.fail_build = ""
     builds = world.builds
     factory = world.again()
@@ -147,7 +144,7 @@ def test_one_size_that_fails_masks_no_accelerator(
     monkeypatch.setattr(builds_module, "build", some)
     assert world.factory.prepare() == {}
     engine = world.engine(DLA0, 1)
-    with pytest.raises(ConfigurationFailed, match="dla at batch 4: too large"):
+    with pytest.raises(ConfigurationFailed, match="dla0 at batch 4: too large"):
         engine.buffers(4)
     assert served(engine, values(1, 3, 64, 64)).shape == (
         1,

@@ -15,6 +15,7 @@ from envs.graph.reading import read_network
 from envs.runtimes.tensorrt.build import build
 from envs.runtimes.tensorrt.dequantised import dequantised
 from envs.runtimes.tensorrt.graph import for_dla
+from envs.runtimes.tensorrt.progress import BuildWatch
 from envs.runtimes.tensorrt.ranges import calibrate, largest_constant, quantize
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec, spec_of
 from envs.runtimes.tensorrt.versions import Bindings
@@ -60,14 +61,13 @@ def test_its_names_are_those_that_were_captured(rtx: Any) -> None:
 def test_builds_at_every_precision(
     bindings: Bindings, resnet: tuple[Path, Network], spec: EngineSpec
 ) -> None:
-    phases: list[str] = []
     built = build(
         bindings,
         *resnet,
         spec,
         BuildOptions(),
         calibrate(onnx.load(str(resnet[0])), resnet[1], 1) if spec.calibrated else None,
-        step=lambda phase, done, total: phases.append(phase),
+        watch=BuildWatch("resnet"),
     )
     sizes = {"fp32": 4, "fp16": 2, "int8": 1}
     assert len(built.plan) > 0.8 * resnet[1].weight_bytes * sizes[spec.precision] / 4

@@ -12,6 +12,7 @@ import pytest
 from envs.errors import DependencyError
 from envs.runtimes.tensorrt.build import Built, build
 from envs.runtimes.tensorrt.graph import for_dla
+from envs.runtimes.tensorrt.progress import BuildWatch
 from envs.runtimes.tensorrt.ranges import calibrate
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec, spec_of
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
@@ -164,15 +165,20 @@ class TestEveryVersion:
         self, version: str, small: tuple[Path, Network]
     ) -> None:
         steps: list[tuple[str, int, int]] = []
-        build(
-            Bindings(fake_module(version)),
-            *small,
-            EngineSpec(Kind.CUDA_CORES, "fp32", 1, False),
-            BuildOptions(),
-            step=lambda *told: steps.append(told),
-        )
-        there = "IProgressMonitor" in NAMES[version]["module"]
-        assert steps == ([("Building Engine", 1, 2), ("Building Engine", 2, 2)] if there else [])
+
+        class Watch(BuildWatch):
+            def stepped(self, phase: str, position: int) -> bool:
+                going_on = super().stepped(phase, position)
+                at = self.progress()
+                steps.append((at.phase, at.phase_done, at.phase_total))
+                return going_on
+
+        bindings = Bindings(fake_module(version))
+        spec = EngineSpec(Kind.CUDA_CORES, "fp32", 1, False)
+        build(bindings, *small, spec, BuildOptions(), watch=Watch())
+        assert bindings.has_monitor == ("IProgressMonitor" in NAMES[version]["module"])
+        told = [("Building Engine", 1, 2), ("Building Engine", 2, 2)]
+        assert steps == (told if bindings.has_monitor else [])
 
     def test_timings_go_on_and_damaged_ones_are_dropped(
         self, version: str, small: tuple[Path, Network]

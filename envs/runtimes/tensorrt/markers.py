@@ -1,0 +1,72 @@
+"""Marks of builds that run: a build that killed its process is known at the next start.
+
+A builder may take more memory than there is, and then the kernel ends the whole process. Without a
+mark on the disk the service would start, build the same engine, and end again, for ever.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from envs.runtimes.tensorrt.cache import EngineCache
+
+#: How often a build may end its process before it is not tried any more.
+TRIES = 2
+
+
+@contextlib.contextmanager
+def marked(cache: EngineCache, identity: dict[str, Any]) -> Iterator[None]:
+    """Mark an engine as being built until the block ends, or the process ends by itself."""
+    tries = _dead_tries(cache, identity)
+    mark = {"process": _process(os.getpid()), "pid": os.getpid(), "tries": tries + 1}
+    cache.keep_mark(identity, mark)
+
+    def remove() -> None:
+        cache.remove_mark(identity)
+
+    # A user who stops the process during a build says nothing about the build.
+    atexit.register(remove)
+    try:
+        yield
+    finally:
+        atexit.unregister(remove)
+        remove()
+
+
+def why_dangerous(cache: EngineCache, identity: dict[str, Any]) -> str:
+    """Return why an engine must not be built any more; empty if it may be."""
+    if _dead_tries(cache, identity) < TRIES:
+        return ""
+    return (
+        f"the process ended {TRIES} times while it was built, probably because memory was short:"
+        f" remove {cache.mark_path(identity)} to try again"
+    )
+
+
+def _dead_tries(cache: EngineCache, identity: dict[str, Any]) -> int:
+    """Return how often a process ended while it built this engine."""
+    mark = cache.mark(identity) or {}
+    pid, tries = mark.get("pid"), mark.get("tries")
+    if not isinstance(pid, int) or not isinstance(tries, int) or pid <= 0 or tries <= 0:
+        return 0
+    alive = mark.get("process") == _process(pid)
+    return tries - 1 if alive else tries
+
+
+def _process(pid: int) -> str:
+    """Return what tells a process from a later one with its number: its start time and the boot.
+
+    The start time is the 22nd field of /proc/PID/stat (proc(5)); the second one, the name, may
+    contain blanks and brackets. Empty if there is no such process.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return f"{fields.rpartition(')')[2].split()[19]} {boot}"
+    except (OSError, IndexError):
+        return ""
