@@ -95,3 +95,9 @@ class ClientEnded(TunerError):
     """The program that brings the requests has ended, so that nothing is left to serve."""
 
     exit_code = 4
+
+
+class StartAnew(RuntimeFault):
+    """Nothing can be measured in this process any more, but perhaps in a new one."""
+
+    exit_code = 5

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from envs.accuracy.emulation import emulated
 from envs.accuracy.judging import Examined, Judge, examine
 from envs.accuracy.samples import read_samples
 from envs.errors import NetworkError, OptionError, TunerError, one_line
 from envs.graph.number_types import integer_operators
-from envs.runtimes.serving.engine import EngineFactory
+from envs.runtimes.serving.engine import BuildingFactory
 from envs.runtimes.serving.judging import outputs_of
-from envs.spec import CLASSES, Agreement, ConfigurationSpace, Kind, Network
+from envs.spec import CLASSES, Agreement, ConfigurationSpace, Kind, Network, Place, below_limit
 from tuner.options import ServeOptions
 
 logger = logging.getLogger(__name__)
@@ -126,38 +125,28 @@ def judged(
     return agreements, errors
 
 
-class JudgedFactory(EngineFactory, Protocol):
-    """A factory that knows how its INT8 engines were calibrated."""
-
-    def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
-        """Return the method and the number of samples; an empty method where nothing was."""
-
-    def unload(self, pairs: Collection[Pair]) -> None:
-        """Unload the engines of pairs (tenant, accelerator) that will not serve."""
-
-
 def judge_engines(
-    space: ConfigurationSpace, examined: Sequence[Examined], factory: JudgedFactory
-) -> Callable[[int, int], Agreement]:
-    """Return a function that loads the engine of a pair and compares it with FP32."""
+    space: ConfigurationSpace, examined: Sequence[Examined], factory: BuildingFactory
+) -> Callable[[Place], Agreement]:
+    """Return a function that loads the engine of a place and compares it with FP32."""
     judge = Judge(examined)
 
-    def judge_pair(tenant: int, column: int) -> Agreement:
+    def judge_place(place: Place) -> Agreement:
+        tenant, column, batch = place
         network, used = examined[tenant].network, space.device.accelerators[column]
         if used.kind is Kind.CPU and (used.precision == "fp32" or network.quantised):
             return judge.same(tenant)
         engine = factory.load(tenant, column, space.device.cores)
-        batches = space.batches_of(tenant, column)
         try:
             found = judge.agreement(
-                tenant, lambda given: outputs_of(engine, network, given, batches)
+                tenant, lambda given: outputs_of(engine, network, given, (batch,))
             )
         finally:
             engine.close()
         method, count = factory.calibration(tenant, column)
         return replace(found, calibration=method, calibrated_on=count)
 
-    return judge_pair
+    return judge_place
 
 
 def judge_copies(
@@ -178,9 +167,7 @@ def below(
 ) -> dict[Pair, NetworkError]:
     """Return why the pairs that break the limit on agreement are no choice."""
     return {
-        pair: NetworkError(
-            f"its answers agree with FP32 only to {each.describe()}, below min_agreement={limit:g}"
-        )
+        pair: NetworkError(below_limit(each, limit))
         for pair, each in agreements.items()
         if not each.keeps(limit)
     }

@@ -13,7 +13,9 @@ thread, for as long as the service is to last. The limits in --limits are read o
 needs numpy and the runtime, neither torch nor gymnasium nor hydra.
 
 Exit code 0: it was stopped, or served for --periods. 2: it cannot serve, and one sentence says why.
-4: the client returned or raised; its last words are an event in the journal (client_ended).
+4: the client returned or raised; its last words are an event in the journal (client_ended). 5: a
+new process may serve again what this one cannot any more; after two such ends it goes on with what
+works.
 """
 
 import os
@@ -29,12 +31,13 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
 from envs.errors import OptionError
 from envs.files import check_writable
-from envs.spec import UNCALIBRATED
+from envs.spec import UNCALIBRATED, ConfigurationSpace
 from envs.telemetry.power_mode import read_power_mode
 from tuner.api import check_request
 from tuner.control.build import Assembled, controller_of
@@ -42,12 +45,14 @@ from tuner.control.client import ClientThread, client_at
 from tuner.control.controller import ControlOptions
 from tuner.control.journal import Journal
 from tuner.control.kept_samples import KeptSamples
+from tuner.control.limits import Limits
 from tuner.control.lock import DeviceLock, usual_lock
 from tuner.control.metrics import Metrics
 from tuner.control.service import Service
 from tuner.device import Device, open_device
 from tuner.flags import run
 from tuner.options import ServeOptions, cache_folder, reference_bundle
+from tuner.parts import FIRST
 from tuner.tuning import FEWEST
 
 _log = logging.getLogger(__name__)
@@ -115,7 +120,16 @@ def deploy(options: DeployCommand) -> int:
     serve = replace(options.serve, serving=serving)
     with DeviceLock(options.lock), contextlib.ExitStack() as stack:
         journal = None if options.dry_run else Journal(options.journal)
-        device = stack.enter_context(open_device(serve, power_w=options.power_w, needs_model=True))
+        device = stack.enter_context(
+            open_device(
+                serve,
+                power_w=options.power_w,
+                needs_model=True,
+                engines=FIRST,
+                reserve=True,
+                check=partial(check_limits, options),
+            )
+        )
         made = controller_of(
             device,
             limits_given(options),
@@ -161,6 +175,11 @@ def limits_given(options: DeployCommand) -> dict[str, Any]:
     }
 
 
+def check_limits(options: DeployCommand, space: ConfigurationSpace, has_power: bool) -> None:
+    """Raise what is wrong with the limits, before an engine is built."""
+    Limits(limits_given(options), space.workload.names, has_power, options.limits)
+
+
 def plan(device: Device, made: Assembled) -> str:
     """Describe the device, the limits and the first configurations."""
     first, good, space = (
@@ -174,6 +193,9 @@ def plan(device: Device, made: Assembled) -> str:
         for (tenant, column), found in sorted(device.agreements.items())
         if found.samples
     ]
+    readiness = device.readiness
+    left = 0 if readiness is None else len(readiness.places()) - len(readiness.ready)
+    building = f" ({left} engines are made ready while it serves)" if left else ""
     count = space.combinations if device.candidates is None else len(device.candidates)
     return "\n".join(
         [
@@ -181,8 +203,13 @@ def plan(device: Device, made: Assembled) -> str:
             f"limits: {made.limits.objective.describe(space.workload.names)}",
             *(f"agreement with FP32, {each}" for each in answers),
             *(f"caution: {UNCALIBRATED}: {each}" for each in space.uncalibrated()),
-            f"configurations: {count:,}",
+            f"configurations: {count:,}{building}",
             f"safe default: {space.describe(made.guard.safe)}",
+            *(
+                [f"last resort: {space.describe(device.reserve)}"]
+                if device.reserve is not None
+                else []
+            ),
             f"last good: {space.describe(good) if good else 'none kept'}",
             f"first measurement: {space.describe(first) if first else 'none'}",
         ]

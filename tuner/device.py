@@ -11,11 +11,13 @@ from envs.arrays import Placements
 from envs.errors import OptionError
 from envs.problems.problem import Problem, problem_of
 from envs.runtimes.protocol import Closing, Runtime, try_configuration
+from envs.runtimes.serving.readiness import Readiness
 from envs.simulator.device_model import WINDOW_S, DeviceModel
 from envs.spec import Agreements, Configuration, ConfigurationSpace, Objective, Outcome
 from tuner.model_at import ModelAt, rates_of
-from tuner.opening import Demands, open_parts
+from tuner.opening import open_parts
 from tuner.options import ServeOptions
+from tuner.parts import PAIRS, Demands, nothing_more
 
 #: Fields of `ServeOptions` that are lists of texts.
 TEXT_LISTS = frozenset({"network", "accelerators", "precisions", "samples", "shape", "fix"})
@@ -36,6 +38,8 @@ class Device(Closing):
         remarks: gives sentences about the instances that serve now.
         agreements: how far answers are those of FP32, by (tenant, accelerator).
         min_agreement: the limit on it.
+        readiness: tells which engines are ready; None where all of them are.
+        reserve: a configuration outside the space that serves when nothing else can; None for none.
     """
 
     runtime: Runtime
@@ -44,6 +48,8 @@ class Device(Closing):
     remarks: Callable[[], list[str]] = list
     agreements: Agreements = field(default_factory=dict)
     min_agreement: float = 0.0
+    readiness: Readiness | None = None
+    reserve: Configuration | None = None
 
     @property
     def space(self) -> ConfigurationSpace:
@@ -120,6 +126,9 @@ def open_device(
     *,
     power_w: float | None = None,
     needs_model: bool = False,
+    engines: str = PAIRS,
+    reserve: bool = False,
+    check: Callable[[ConfigurationSpace, bool], None] = nothing_more,
     **options: Any,
 ) -> Device:
     """Open the device that options describe: check, read, build, and make ready to measure.
@@ -134,6 +143,10 @@ def open_device(
             no power is measured.
         needs_model: refuse a device without a model before engines are built; otherwise only
             `Device.model` refuses it, since measuring needs no model.
+        engines: which of TensorRT are ready at the return: `first` (one that serves), `pairs` (one
+            of each network on each accelerator) or `all`; others are built when they are needed.
+        reserve: let the processor's cores serve where nothing else can.
+        check: gets the space, and whether power is measured, before engines are built.
         options: fields of `ServeOptions` by name.
 
     Raises:
@@ -142,7 +155,7 @@ def open_device(
     """
     serve = serve_options(networks, **options)
     serve.check()
-    return Device(*open_parts(serve, Demands(power_w, needs_model)))
+    return Device(*open_parts(serve, Demands(power_w, needs_model, engines, reserve, check)))
 
 
 def serve_options(

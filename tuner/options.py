@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Optional
 
-from envs.errors import NetworkError, OptionError
+from envs.errors import NetworkError, OptionError, require_positive
 from envs.graph.binding import all_bound
 from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions
@@ -16,6 +16,7 @@ from envs.spec import (
     ACCELERATORS,
     ConfigurationSpace,
     DeviceSpec,
+    Kind,
     Network,
     accelerator,
     fair_weights,
@@ -43,6 +44,10 @@ BELONGS_TO = {
     "board": ("simulated", "tensorrt"),
     "mode": ("simulated", "tensorrt"),
     "trace": ("replayed",),
+    "dla_precision": ("simulated", "tensorrt"),
+    "tensor_precision": ("simulated", "tensorrt"),
+    "dla_io": ("simulated", "tensorrt"),
+    "build_limit_s": ("tensorrt",),
     "cores": ("onnxruntime",),
     "rate_ips": ("onnxruntime", "tensorrt", "simulated"),
     "weight": ("onnxruntime", "tensorrt", "simulated"),
@@ -69,6 +74,13 @@ class ServeOptions:
         accelerators: the accelerators to use; by default all of the device.
         precisions: the precisions to use, of fp32, fp16 and int8; by default that of each
             accelerator.
+        dla_precision: of engines for a DLA, int8 or fp16; by default int8.
+        tensor_precision: of engines for Tensor Cores, fp16 or int8; by default fp16.
+        dla_io: `native` gives a DLA inputs in its own formats, `linear` lets kernels on the GPU
+            convert them; by default native.
+        build_all: build every engine before the start; by default those that the start needs, and
+            the others while it serves or when they are asked for.
+        build_limit_s: the longest that one engine may take to build; by default half an hour.
         samples: inputs of each network, to calibrate INT8 on and to judge answers by: an .npz or
             .npy file, or a folder of .npy files, one a network.
         min_agreement: the least agreement of answers with FP32; an accelerator below it is no
@@ -96,6 +108,11 @@ class ServeOptions:
     weight: Optional[list[float]] = None
     accelerators: Optional[list[str]] = None
     precisions: Optional[list[str]] = None
+    dla_precision: Optional[str] = None
+    tensor_precision: Optional[str] = None
+    dla_io: Optional[str] = None
+    build_all: bool = False
+    build_limit_s: Optional[float] = None
     samples: Optional[list[str]] = field(default=None, metadata={"metavar": "FILE"})
     min_agreement: float = 0.99
     allow_uncalibrated: bool = False
@@ -154,9 +171,14 @@ class ServeOptions:
         _check_given(self.network)
         names = self.accelerators or ["cpu_fp32"]
         device = DeviceSpec("device", tuple(accelerator(name) for name in names), 1, math.inf)
+        every = DeviceSpec("device", tuple(ACCELERATORS.values()), 1, math.inf)
         if self.precisions is not None:
-            every = DeviceSpec("device", tuple(ACCELERATORS.values()), 1, math.inf)
             (device if self.accelerators else every).with_precisions(self.precisions)
+        chosen = {Kind.DLA: self.dla_precision, Kind.TENSOR_CORES: self.tensor_precision}
+        every.with_chosen({kind: each for kind, each in chosen.items() if each is not None})
+        if self.dla_io not in (None, "native", "linear"):
+            raise OptionError(f"dla_io={self.dla_io} must be one of native, linear")
+        require_positive("serve", self, "build_limit_s")
         if self.accelerators == [] or len(set(names)) != len(names):
             raise OptionError(
                 f"accelerators={self.accelerators} must name at least one, and each once"
@@ -174,6 +196,11 @@ class ServeOptions:
             tuple(self.batches),
             self.max_total_instances,
         )
+
+    def build_options(self) -> dict[str, Any]:
+        """Return the options of building TensorRT engines that were given, by name."""
+        given = {"dla_io": self.dla_io, "limit_s": self.build_limit_s}
+        return {key: value for key, value in given.items() if value is not None}
 
     def files(self) -> list[Path]:
         """Return the ONNX files, or copies of them with the sizes and values that were asked for.

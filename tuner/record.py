@@ -27,6 +27,7 @@ from tuner.console import progress_bar
 from tuner.device import Device, open_device
 from tuner.flags import run
 from tuner.options import ServeOptions, versions
+from tuner.parts import ALL
 from tuner.plan import PlanOptions, planned
 from tuner.tuning import labelled
 
@@ -63,7 +64,7 @@ def record_trace(options: RecordCommand) -> None:
         check_names(options.serve.unread_space())
     out = options.out
     check_new(out)
-    with open_device(options.serve) as device:
+    with open_device(options.serve, engines=ALL) as device:
         space = device.space
         configurations = planned(space, options.plan, device.candidates)
         provenance = {

@@ -8,6 +8,7 @@ from envs.spec.agreement import (
     UNCALIBRATED,
     Agreement,
     Agreements,
+    below_limit,
     narrowed,
     with_agreement,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "Workload",
     "accelerator",
     "available_cores",
+    "below_limit",
     "fair_weights",
     "judge_measurement",
     "local_computer",

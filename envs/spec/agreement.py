@@ -111,6 +111,13 @@ def with_agreement(
     return replace(measurement, tenants=tuple(tenants))
 
 
+def below_limit(agreement: Agreement, limit: float) -> str:
+    """Return why an accelerator whose answers agree less than that is no choice."""
+    return (
+        f"its answers agree with FP32 only to {agreement.describe()}, below min_agreement={limit:g}"
+    )
+
+
 def narrowed(space: ConfigurationSpace, agreements: Agreements, limit: float) -> ConfigurationSpace:
     """Return the space without the pairs whose agreement was measured below a limit."""
     below = {pair for pair, each in agreements.items() if each.measured and not each.keeps(limit)}

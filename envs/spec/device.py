@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -64,6 +64,14 @@ class Accelerator:
     def on_gpu(self) -> bool:
         """Return True if it draws on the GPU."""
         return self.kind in (Kind.CUDA_CORES, Kind.TENSOR_CORES)
+
+    @property
+    def start_rank(self) -> int:
+        """Return its place in the order in which a start tries accelerators: GPU, processor, DLA.
+
+        A DLA is the likeliest to refuse.
+        """
+        return 0 if self.on_gpu else 1 if self.kind is Kind.CPU else 2
 
 
 #: Every accelerator by name. A DLA core holds 16 loadables at once (NVIDIA, TensorRT developer
@@ -127,6 +135,27 @@ class DeviceSpec:
     def accelerator_names(self) -> tuple[str, ...]:
         """Return the names of the accelerators, [A]."""
         return tuple(each.name for each in self.accelerators)
+
+    def with_chosen(self, chosen: Mapping[Kind, str]) -> DeviceSpec:
+        """Return the device with another precision for some kinds of accelerators.
+
+        Raises:
+            OptionError: a kind cannot compute at that precision.
+        """
+        names = {Kind.DLA: "dla_precision", Kind.TENSOR_CORES: "tensor_precision"}
+        for kind, wanted in chosen.items():
+            own = {each.weight_bytes for each in ACCELERATORS.values() if each.kind is kind}
+            known = [PRECISIONS[width] for width in sorted({*own, *CHOICES.get(kind, ())})]
+            if wanted not in known:
+                raise OptionError(
+                    f"{names.get(kind, kind.value)}={wanted} must be one of {', '.join(known)}"
+                )
+        widths = {name: width for width, name in PRECISIONS.items()}
+        accelerators = tuple(
+            replace(each, weight_bytes=widths[chosen[each.kind]]) if each.kind in chosen else each
+            for each in self.accelerators
+        )
+        return replace(self, accelerators=accelerators)
 
     def with_precisions(self, allowed: Sequence[str]) -> DeviceSpec:
         """Return the device with the accelerators that can compute at one of these precisions.

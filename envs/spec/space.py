@@ -131,7 +131,7 @@ class ConfigurationSpace:
 
         A pair that has no batch size left is unavailable.
         """
-        gone = self.unavailable_batches | {tuple(each) for each in places}
+        gone = self.unavailable_batches.union(places)
         space = replace(self, unavailable_batches=frozenset(gone))
         pairs = {(tenant, accelerator) for tenant, accelerator, _ in gone}
         empty = {pair for pair in pairs if not space.batches_of(*pair)}

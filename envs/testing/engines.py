@@ -4,6 +4,7 @@
 engines can be made to fail while it serves.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Mapping
@@ -12,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from envs.runtimes.serving.engine import Arrays, Engine, StreamEngine
+from envs.runtimes.serving.engine import Arrays, BuildingFactory, Engine, StreamEngine
 from envs.runtimes.serving.queue import clock
+from envs.spec import ConfigurationFailed, ConfigurationSpace
 
 
 class ScriptedEngine:
@@ -133,3 +135,24 @@ class ScriptedFactory:
         """Close the factory that is wrapped."""
         if self.inner is not None:
             self.inner.close()
+
+
+def build_every(
+    factory: BuildingFactory, space: ConfigurationSpace
+) -> dict[tuple[int, int], ConfigurationFailed]:
+    """Build every engine of a space.
+
+    Returns:
+        The last failure of each pair (tenant, accelerator) that no batch size could be built for.
+    """
+    errors: dict[tuple[int, int], ConfigurationFailed] = {}
+    built = set()
+    tenants, accelerators = space.shape
+    for pair in itertools.product(range(tenants), range(accelerators)):
+        for batch in space.batches_of(*pair) if pair not in space.unavailable else ():
+            try:
+                factory.build(*pair, batch)
+                built.add(pair)
+            except ConfigurationFailed as error:
+                errors[pair] = error
+    return {pair: error for pair, error in errors.items() if pair not in built}

@@ -2,17 +2,21 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from envs.belief.prior import starting_configuration
 from envs.errors import BundleError
+from envs.spec import Configuration, Objective
 from tuner.control.controller import Controller, ControlOptions
 from tuner.control.decider import Decider
+from tuner.control.failed_before import FailedBefore
 from tuner.control.guard import Guard
+from tuner.control.ladder import Ladder, rungs_of
 from tuner.control.last_good import LastGood
 from tuner.control.limits import Limits
+from tuner.control.offer import Offer
 from tuner.device import Device
 from tuner.policy.bundle import load_bundle
 
@@ -48,7 +52,7 @@ def controller_of(
         given: limits, see `Limits`.
         limits_path: of the file that may change them; None for no file.
         bundle: of the policy.
-        folder: keeps the last good configuration.
+        folder: keeps the last good configuration, and what failed in the process before.
         options: how to control.
         power_mode: returns the name of the power mode.
 
@@ -60,6 +64,14 @@ def controller_of(
     objective, last_good = limits.objective, LastGood(folder, space)
     good = last_good.load()
     rates_ips = tuple(tenant.rate_ips for tenant in space.workload.tenants)
+    offer = Offer(space, thresholds, device.readiness, device.agreements)
+    ladder = Ladder(rungs_of(space, device.candidates), device.reserve, offer.ready)
+    failed_before = FailedBefore.of(folder, space)
+    if failed_before.dropped:
+        offer.drop(failed_before.dropped)
+        if offer.space(objective.min_agreement) is None and failed_before.may_restart:
+            offer.restore()  # a new process is what may help
+    offered = offer.space(objective.min_agreement) or space
     decider = None
     try:
         decider = Decider(
@@ -70,16 +82,11 @@ def controller_of(
             rates_ips,
             good,
             thresholds,
-            device.agreements,
+            offered,
         )
     except BundleError as error:
         _log.warning("serving without a policy: %s", error)
-    safe = (
-        decider.safe
-        if decider
-        else starting_configuration(device.model_at(rates_ips), objective, device.candidates)
-    )
-    guard = Guard(space, safe, good, thresholds.cooldown_periods)
+    guard = Guard(space, ladder, good, thresholds.cooldown_periods)
     controller = Controller(
         runtime,
         decider,
@@ -87,8 +94,22 @@ def controller_of(
         limits,
         last_good,
         options,
+        offer,
+        failed_before,
         power_mode,
         device.remarks,
-        device.agreements,
+        _wanted(device, objective, good),
     )
     return Assembled(controller, limits, last_good, guard, decider)
+
+
+def _wanted(
+    device: Device, objective: Objective, good: Configuration | None
+) -> list[Configuration]:
+    """Return the configurations whose engines are wanted first: the last good, the promising."""
+    if device.readiness is None:
+        return []
+    model = device.model
+    model = replace(model, space=device.readiness.known)
+    promising = starting_configuration(model, objective, device.candidates)
+    return [*([good] if good else []), promising]

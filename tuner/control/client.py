@@ -49,6 +49,10 @@ class ClientThread:
         """Return True if the client has returned or raised: no more requests will come."""
         return self._ended.is_set()
 
+    def ends_within(self, timeout_s: float) -> bool:
+        """Wait; return True if the client ends meanwhile."""
+        return self._ended.wait(timeout_s)
+
     def last_words(self) -> str:
         """Return how the client ended, such as `app:main ended: ValueError: no camera (...)`."""
         if self.error is None:

@@ -3,38 +3,32 @@
 The policy proposes it, the guard lets it through, and a measurement judges it.
 """
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
-from envs.errors import (
-    ConfigurationError,
-    ObjectiveError,
-    RuntimeFault,
-    StorageError,
-    require_positive,
-)
+from envs.errors import ObjectiveError, RuntimeFault, StartAnew, StorageError, require_positive
 from envs.runtimes.protocol import Runtime, try_configuration
 from envs.spec import (
     MAX_VIOLATION,
-    Agreements,
     Configuration,
     Failure,
     FailureKind,
     Measurement,
     Outcome,
     judge_measurement,
-    narrowed,
 )
 from tuner.control.decider import Decider
 from tuner.control.events import Event, EventKind
+from tuner.control.failed_before import FailedBefore
 from tuner.control.guard import Choice, Guard, Phase
 from tuner.control.last_good import LastGood
 from tuner.control.limits import Limits
 from tuner.control.monitors import Monitors
 from tuner.control.monitors.arrivals import is_idle, without_idle
+from tuner.control.offer import Offer
 from tuner.control.optional_policy import OptionalPolicy
 from tuner.control.period import Period
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS, Thresholds
@@ -66,8 +60,7 @@ class Controller:
             safe default serve.
         power_mode: returns the name of the power mode; called once a period.
         remarks: returns what there is to say of the instances that serve; each is reported once.
-        agreements: with FP32, by (tenant, accelerator); the limit on them may be raised while
-            serving, and lowered again to what it was at the start.
+        wanted: configurations whose engines are made ready first, once something serves.
     """
 
     def __init__(
@@ -78,11 +71,14 @@ class Controller:
         limits: Limits,
         last_good: LastGood,
         options: ControlOptions,
+        offer: Offer,
+        failed_before: FailedBefore,
         power_mode: Callable[[], str] = lambda: "",
         remarks: Callable[[], list[str]] = list,
-        agreements: Agreements = MappingProxyType({}),
+        wanted: Sequence[Configuration] = (),
     ) -> None:
-        self._agreements = agreements
+        self._offer, self._failed_before, self._wanted = offer, failed_before, wanted
+        self._offered = offer.space(limits.objective.min_agreement)
         self._runtime, self._guard, self._limits = runtime, guard, limits
         self._last_good, self._options, self._remarks = last_good, options, remarks
         self._monitors = Monitors(runtime.space.workload, options.thresholds, power_mode)
@@ -92,14 +88,21 @@ class Controller:
         self._began_s = time.monotonic()
         self._number = 0
         self._serving: Configuration | None = None
+        self._on_reserve = False
+        if self._offered is not None:
+            guard.narrow(self._offered)
         self._idle = False  # no request came in the last window
 
     def step(self) -> Period:
         """Run one control period: look at conditions, decide, serve and measure, judge, learn.
 
+        Where the configuration that should serve cannot, others are tried in the same period, down
+        to the processor's cores.
+
         Raises:
-            RuntimeFault: nothing could be measured for `Thresholds.failed_periods` periods in a
-                row: start the process anew.
+            StartAnew: nothing that should serve did for `Thresholds.failed_periods` periods in a
+                row, and a new process may help.
+            RuntimeFault: nothing serves, and new processes have not helped.
         """
         self._number += 1
         self._events.clear()
@@ -108,17 +111,14 @@ class Controller:
         deciding_s = time.perf_counter()
         choice = self._choose()
         decision_us = 1e6 * (time.perf_counter() - deciding_s)
-        outcome = self._serve(choice.configuration)
+        outcome, score, violation = self._try(choice)
+        tried = {choice.configuration}
+        while (fallback := self._fallback(choice, outcome, tried)) is not None:
+            choice = Choice(fallback, Phase.SAFE)
+            outcome, score, violation = self._try(choice)
+            tried.add(fallback)
         self._report_remarks()
-        score, violation = self._judge(choice, outcome)
-        kept = violation <= 0
-        self._learn(choice, outcome, kept)
-        if self._monitors.failures.hopeless:
-            raise RuntimeFault(
-                "nothing could be measured for "
-                f"{self._options.thresholds.failed_periods} periods in a row "
-                f"({self._events[-1].text}): start anew"
-            )
+        self._end_period(choice, outcome)
         return Period(
             self._number,
             began_s,
@@ -126,14 +126,68 @@ class Controller:
             choice.configuration,
             outcome,
             self._limits.objective,
-            kept,
+            violation <= 0,
             score,
             violation,
             decision_us,
             tuple(self._events),
         )
 
+    def _try(self, choice: Choice) -> tuple[Outcome, float, float]:
+        """Serve, judge and learn; return the outcome, the score and the violation."""
+        outcome = self._serve(choice.configuration)
+        score, violation = self._judge(choice, outcome)
+        self._learn(choice, outcome, violation <= 0)
+        return outcome, score, violation
+
+    def _fallback(
+        self, choice: Choice, outcome: Outcome, tried: set[Configuration]
+    ) -> Configuration | None:
+        """Return what to serve in the same period, since what should serve cannot."""
+        experiment = choice.phase is Phase.SEARCHING
+        if not isinstance(outcome, Failure) or self._monitors.failures.retry is not None:
+            return None
+        if experiment and self._serving is not None:  # what served before is live
+            return None
+        return self._guard.fallback(tried)
+
+    def _end_period(self, choice: Choice, outcome: Outcome) -> None:
+        """Note what served, and start anew where that may help.
+
+        Raises:
+            StartAnew, RuntimeFault: see `step`.
+        """
+        measured, failures = isinstance(outcome, Measurement), self._monitors.failures
+        on_reserve = choice.configuration == self._guard.ladder.reserve
+        failures.period_ended(measured and not on_reserve)
+        if measured and not on_reserve and self._failed_before.restarts:
+            self._failed_before.forget()
+        if measured and self._wanted:
+            self._offer.go_on(self._wanted)
+            self._wanted = ()
+        if measured and on_reserve and not self._on_reserve:
+            self._events.append(
+                Event(EventKind.LAST_RESORT, "the processor's cores serve: nothing else can now")
+            )
+        self._on_reserve = on_reserve and measured
+        for event in self._offer.period_ended():
+            self._guard.ladder.restore()
+            self._events.append(event)
+        if not failures.hopeless:
+            return
+        last, periods = self._events[-1:], self._options.thresholds.failed_periods
+        what = f"nothing that should serve did for {periods} periods in a row"
+        why = f"{what} ({last[0].text})" if last else what
+        if self._failed_before.may_restart:
+            with contextlib.suppress(StorageError):
+                self._failed_before.starting_anew(self._offer.dropped)
+                raise StartAnew(f"{why}: start anew")
+        if not measured:
+            raise RuntimeFault(f"{why}, and new processes did not help: look at the events before")
+
     def _look_at_conditions(self) -> None:
+        self._events += self._offer.news()
+        self._follow_offer()
         try:
             if self._limits.refresh():
                 names = self._runtime.space.workload.names
@@ -145,12 +199,16 @@ class Controller:
 
     def _choose(self) -> Choice:
         guard, failures = self._guard, self._monitors.failures
+        if self._serving is None and failures.failed is None:
+            return self._first_choice()
         if self._monitors.power.unreadable:
             safe_failed = failures.failed == guard.safe
             return Choice(guard.good if safe_failed and guard.good else guard.safe, Phase.SAFE)
         if failures.retry is not None:  # the same again, which starts the lost instance anew
             return Choice(failures.retry, Phase.RETURNED)
         ask, serving = self._policy.ask, self._serving
+        if guard.ladder.exhausted:  # the policy's space has nothing that works
+            return Choice(guard.safe, Phase.SAFE)
         choice = guard.choose(
             None if self._idle else ask(lambda policy: policy.experiment(), None),
             lambda: ask(lambda policy: policy.good_configurations(serving), []),
@@ -160,6 +218,16 @@ class Controller:
             text = f"the policy's proposal was refused: {choice.refused}"
             self._react(Event(EventKind.PROPOSAL_REFUSED, text))
         return choice
+
+    def _first_choice(self) -> Choice:
+        """Return what serves first: the last good configuration if it can at once, or a small one.
+
+        What grows from there is an experiment.
+        """
+        good, guard = self._guard.good, self._guard
+        if good is not None and self._offer.ready(good) and not guard.refusal(good):
+            return Choice(good, Phase.RETURNED)
+        return Choice(guard.safe, Phase.SAFE)
 
     def _serve(self, configuration: Configuration) -> Outcome:
         """Apply and measure; any error of a driver is a failure of this period."""
@@ -178,6 +246,7 @@ class Controller:
         """Return (score, violation); a limit on a power that cannot be read counts as broken."""
         searching = choice.phase is Phase.SEARCHING
         self._react(self._monitors.failures.update(choice.configuration, outcome, searching))
+        self._events += self._offer.record(choice.configuration, outcome)
         score, violation = 0.0, MAX_VIOLATION
         if isinstance(outcome, Measurement):
             objective, power = self._limits.objective, self._monitors.power
@@ -201,6 +270,8 @@ class Controller:
                 self._guard.record(configuration, kept=False)
             return
         self._guard.record(configuration, kept, failed)
+        if configuration == self._guard.ladder.reserve:
+            return
         self._look_for_drift(configuration, outcome, kept)
         self._policy.ask(lambda policy: policy.tell(configuration, outcome), None)
         if kept:
@@ -231,20 +302,28 @@ class Controller:
             self._react(gone)
         else:
             if self._policy.decider is not None:
-                self._react(monitors.arrivals.update(outcome))
+                self._react(monitors.arrivals.update(outcome, kept))
             self._react(monitors.heat.update(outcome))
 
-    def _narrow(self) -> None:
+    def _follow_offer(self) -> None:
+        """Let the guard and the policy choose from what is offered now; all, if nothing is left."""
+        offered = self._offer.space(self._limits.objective.min_agreement)
+        if offered is not None and offered != self._offered:
+            self._offered = offered
+            self._guard.narrow(offered)
+            self._policy.ask(lambda policy: policy.offer(offered), None)
+
+    def _follow_limits(self) -> None:
         """Let only accelerators serve that keep the limit on agreement; all, if none does."""
-        limit = self._limits.objective.min_agreement
-        space = narrowed(self._runtime.space, self._agreements, limit)
-        try:
-            space.default()
-        except ConfigurationError as error:
-            text = f"nothing that can serve keeps min_agreement={limit:g}: {error}"
+        objective = self._limits.objective
+        offered = self._offer.space(objective.min_agreement)
+        if offered is None:
+            text = f"nothing that can serve keeps min_agreement={objective.min_agreement:g}"
             self._events.append(Event(EventKind.LIMITS_REFUSED, text))
-            return
-        self._guard.narrow(space)
+        else:
+            self._offered = offered
+            self._guard.narrow(offered)
+        self._policy.ask(lambda policy: policy.set_objective(objective, offered), None)
 
     def _react(self, event: Event | None) -> None:
         """Report an event, and do what follows from it.
@@ -264,9 +343,8 @@ class Controller:
         self._events.append(event)
         ask, guard, still_good = self._policy.ask, self._guard, True
         if event.kind is EventKind.LIMITS_CHANGED:
-            self._narrow()
+            self._follow_limits()
             self._monitors.failures.retry = None
-            ask(lambda policy: policy.set_objective(self._limits.objective), None)
             still_good = ask(lambda policy: guard.good in policy.good_configurations(), True)
         elif event.kind is EventKind.ARRIVALS_CHANGED:
             ask(lambda policy: policy.set_rates(self._monitors.arrivals.rates_ips), None)
@@ -282,5 +360,4 @@ class Controller:
         else:
             return
         self._monitors.drift.clear()
-        policy = self._policy.decider
-        guard.conditions_changed(still_good, guard.safe if policy is None else policy.safe)
+        guard.conditions_changed(still_good)

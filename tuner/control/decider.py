@@ -2,11 +2,10 @@
 
 import logging
 from dataclasses import replace
-from types import MappingProxyType
 
 from envs.arrays import Placements
 from envs.problems.problem import WIDE, shortlist_problem
-from envs.spec import Agreements, Configuration, Objective, Outcome, narrowed
+from envs.spec import Configuration, ConfigurationSpace, Objective, Outcome
 from envs.spec.validity import VALID, judge
 from tuner.model_at import ModelAt
 from tuner.policy.bundle import Bundle
@@ -15,6 +14,9 @@ from tuner.policy.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from tuner.policy.window_history import DeviceHistory
 
 _log = logging.getLogger(__name__)
+
+#: Fields of a space by which the one that may be chosen from differs from that of the model.
+NARROWING = ("unavailable", "unavailable_batches", "blocks", "max_total_instances")
 
 
 class Decider:
@@ -27,14 +29,11 @@ class Decider:
         possible: [N, T, A, 2], what can be served; None for every valid configuration.
         first: what to measure first, such as the last good configuration of an earlier run; None
             to follow the model.
-        agreements: with FP32, by (tenant, accelerator); one below the limit is no choice.
-
-    Attributes:
-        safe: the configuration with the most throughput among those that are sure to keep the
-            limits, by the model alone; renewed with the limits and the rates.
+        offered: the space of what may be chosen now, see `Offer`; None for that of the model.
     """
 
     _tuner: OnlineTuner
+    _is_offered: bool  # whether the first configuration may be chosen now
 
     def __init__(
         self,
@@ -45,9 +44,9 @@ class Decider:
         rates_ips: tuple[float, ...],
         first: Configuration | None = None,
         thresholds: Thresholds = DEFAULT_THRESHOLDS,
-        agreements: Agreements = MappingProxyType({}),
+        offered: ConfigurationSpace | None = None,
     ) -> None:
-        self._agreements = agreements
+        self._offered = offered
         self._bundle, self._model_at, self._possible = bundle, model_at, possible
         self._objective, self._rates_ips, self._first = objective, rates_ips, first
         self._thresholds = thresholds
@@ -69,7 +68,7 @@ class Decider:
         tuner = self._tuner
         if tuner.left <= 0 or self._vain_searches >= self._thresholds.searches_until_settled:
             return self._recheck()
-        if self._first is not None and self._first not in self._measured:
+        if self._first is not None and self._first not in self._measured and self._is_offered:
             return self._first
         # While nothing is known to keep the limits, the safest configuration comes first; later it
         # comes where the policy would wait.
@@ -120,9 +119,21 @@ class Decider:
         """Return True if a broken limit is farther off than windows scatter."""
         return self._tuner.is_surprising(configuration, outcome)
 
-    def set_objective(self, objective: Objective) -> None:
-        """Change the limits: measurements still count, and are judged by the new ones."""
-        self._objective = objective
+    def set_objective(
+        self, objective: Objective, offered: ConfigurationSpace | None = None
+    ) -> None:
+        """Change the limits: measurements still count, and are judged by the new ones.
+
+        Args:
+            objective: the new limits.
+            offered: the space that may be chosen from under them; None for the same as before.
+        """
+        self._objective, self._offered = objective, offered or self._offered
+        self._renew()
+
+    def offer(self, offered: ConfigurationSpace) -> None:
+        """Change the space that may be chosen from; measurements still count."""
+        self._offered = offered
         self._renew()
 
     def set_rates(self, rates_ips: tuple[float, ...]) -> None:
@@ -146,17 +157,20 @@ class Decider:
         model = self._model_at(self._rates_ips)
         if self._bundle.twin is not None:
             model = self._bundle.twin.informed(model)
-        space = narrowed(model.space, self._agreements, self._objective.min_agreement)
-        if space != model.space:
+        space = model.space
+        if (offered := self._offered) is not None:
+            space = replace(space, **{name: getattr(offered, name) for name in NARROWING})
             model = replace(model, space=space)
+        possible = self._possible
+        if possible is not None:
+            possible = possible[judge(space, possible) == VALID]
         recalled = int(self._thresholds.recalled_share * WIDE)
         before = [
             *([self._first] if self._first else []),
             *self._history.windows.configurations()[-recalled:],
         ]
-        # What was measured may be no choice any more: the limit on agreement was raised.
+        # What was measured, or should be, may be no choice now.
         measured = [each for each in before if judge(space, each.array()[None])[0] == VALID]
-        self._first = self._first if self._first in measured else None
-        problem = shortlist_problem(model, self._objective, self._possible, measured=measured)
-        self.safe = problem.default
+        self._is_offered = self._first in measured
+        problem = shortlist_problem(model, self._objective, possible, measured=measured)
         self._tuner = OnlineTuner(self._bundle, problem, self._history, self._thresholds)

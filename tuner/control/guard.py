@@ -1,11 +1,12 @@
 """The guard between what proposes and the device: which configuration may serve next."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from envs.errors import ConfigurationError
 from envs.spec import Configuration, ConfigurationSpace
+from tuner.control.ladder import Ladder
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS
 
 
@@ -44,7 +45,7 @@ class Guard:
     configuration that came closest serves.
 
     Args:
-        safe: served when nothing is known.
+        ladder: what serves when nothing is known.
         good: known from an earlier run to keep the limits; None for nothing.
         cooldown: periods without experiments after a limit was broken.
     """
@@ -52,19 +53,29 @@ class Guard:
     def __init__(
         self,
         space: ConfigurationSpace,
-        safe: Configuration,
+        ladder: Ladder,
         good: Configuration | None = None,
         cooldown: int = DEFAULT_THRESHOLDS.cooldown_periods,
     ) -> None:
-        space.check(safe)
-        self._space = space
+        self._space, self.ladder = space, ladder
         self._checked: dict[Configuration, str] = {}  # to check takes as long as to choose
-        self.safe = safe
         self.good = good if good is not None and not self.refusal(good) else None
         self._cooldown = cooldown
         self._cooldown_left = 0
         self._broken: Configuration | None = None
         self._failed = False
+
+    @property
+    def safe(self) -> Configuration:
+        """Return the safe default, or what takes its place after it failed."""
+        return self.ladder.current
+
+    def fallback(self, tried: Collection[Configuration]) -> Configuration | None:
+        """Return what to serve at once after these failed; None if nothing is left."""
+        good = self.good
+        if good is not None and good not in tried and not self.refusal(good):
+            return good
+        return self.ladder.next_of(tried)
 
     def choose(
         self,
@@ -125,6 +136,9 @@ class Guard:
             kept: True if every limit was kept, by measurement.
             failed: True if it could not be measured.
         """
+        self.ladder.record(configuration, failed)
+        if configuration == self.ladder.reserve:
+            return
         if kept:
             self.good = configuration
             return
@@ -133,16 +147,14 @@ class Guard:
         if configuration == self.good:
             self.good = None
 
-    def conditions_changed(self, still_good: bool, safe: Configuration) -> None:
+    def conditions_changed(self, still_good: bool) -> None:
         """Take note of other conditions: experiments are allowed at once.
 
         Args:
             still_good: True if the last good configuration still counts as good.
-            safe: the safe default under the new conditions.
         """
         self._cooldown_left = 0
         self.good = self.good if still_good else None
-        self.safe = safe if not self.refusal(safe) else self.safe
 
     def narrow(self, space: ConfigurationSpace) -> None:
         """Let through only what is valid in another space from now on, of the same shape."""

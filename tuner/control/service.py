@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from envs.errors import ClientEnded
-from envs.spec import Failure
+from envs.spec import Failure, Measurement
 from tuner.control.client import ClientThread
 from tuner.control.controller import Controller
 from tuner.control.events import Event, EventKind
@@ -17,6 +17,9 @@ from tuner.control.journal import Journal
 from tuner.control.kept_samples import KeptSamples
 from tuner.control.metrics import Metrics
 from tuner.device import Device
+
+#: A client that ends so soon has not begun [s].
+BEGINS_S = 0.2
 
 
 class Stop:
@@ -64,16 +67,20 @@ class Service:
         """Serve until SIGTERM, SIGINT, or for as many periods as are wanted.
 
         A period that ends early, because of a failure or because nothing is really served, is
-        waited out.
+        waited out. The client begins, and systemd is told READY, once something serves.
 
         Raises:
             ClientEnded: the client returned or raised, so that no more requests will come; the
                 event is in the journal.
+            StartAnew, RuntimeFault: see `Controller.step`.
         """
-        stop, count = Stop(), 0
+        stop, count, ready = Stop(), 0, False
         while not stop.requested and (self.periods is None or count < self.periods):
             began_s = time.monotonic()
             period = self.controller.step()
+            if not ready and isinstance(period.outcome, Measurement):
+                self._begin()
+                ready = True
             ended = self.client.last_words() if self.client and self.client.ended else ""
             if ended:
                 event = Event(EventKind.CLIENT_ENDED, ended)
@@ -87,12 +94,17 @@ class Service:
                 )
             if self.samples:
                 self.samples.write_if_due()
-            notify("WATCHDOG=1" if count else "READY=1\nWATCHDOG=1")
+            notify("WATCHDOG=1")
             count += 1
-            if self.client is not None and count == 1:
-                self.client.start(self.device.runtime.submit)  # type: ignore[attr-defined]
             if self.periods is None or isinstance(period.outcome, Failure):
                 stop.rest(began_s + self.period_s)
+
+    def _begin(self) -> None:
+        """Start the client; tell systemd that the service is ready, unless the client ends."""
+        if self.client is not None:
+            self.client.start(self.device.runtime.submit)  # type: ignore[attr-defined]
+        if self.client is None or not self.client.ends_within(BEGINS_S):
+            notify("READY=1")
 
 
 def notify(state: str) -> None:

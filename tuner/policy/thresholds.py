@@ -49,6 +49,10 @@ class Thresholds:
     #: Periods in a row without any measurement after which a new process is the better try (a
     #: broken CUDA context stays broken). Assumed.
     failed_periods: int = 10
+    #: Failures of an accelerator in a row after which it is no choice. Assumed.
+    drop_after_failures: int = 3
+    #: Periods after which what is no choice is tried again. Assumed.
+    retry_periods: int = 600
     #: Periods without experiments after a broken limit. Chosen by: faults.
     cooldown_periods: int = 3
 

@@ -1,6 +1,5 @@
 """Engines of ONNX Runtime: `cpu_fp32` serves the graph itself, `cpu_int8` a quantised copy."""
 
-import itertools
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ import numpy.typing as npt
 from envs.accuracy.reference import level_for_halves
 from envs.accuracy.samples import Samples
 from envs.accuracy.store import ServedFile, quantized
-from envs.errors import ConfigurationError, NetworkError, TunerError
+from envs.errors import ConfigurationError, TunerError
 from envs.optional import optional_import
-from envs.runtimes.serving.engine import Arrays
+from envs.runtimes.serving.engine import Arrays, Step
 from envs.runtimes.serving.instance import failure_of
-from envs.spec import ConfigurationFailed, ConfigurationSpace
+from envs.spec import ConfigurationFailed, ConfigurationSpace, Failure, FailureKind
 
 
 class OnnxEngine:
@@ -88,22 +87,24 @@ class OnnxEngineFactory:
         file = self.file(tenant, accelerator)
         return file.calibration, file.calibrated_on
 
-    def prepare(self) -> dict[tuple[int, int], NetworkError]:
-        """Quantise now, so that no measurement waits for it.
+    def build(self, tenant: int, accelerator: int, batch: int, step: Step | None = None) -> None:
+        """Quantise now, so that no measurement waits for it; all batch sizes share the graph.
 
-        Returns:
-            Why a tenant cannot be served on an accelerator, by (tenant, accelerator).
+        Raises:
+            ConfigurationFailed: it cannot be quantised, or the copy cannot be kept.
         """
-        impossible = {}
-        tenants, accelerators = self._space.shape
-        for tenant, accelerator in itertools.product(range(tenants), range(accelerators)):
-            if (tenant, accelerator) in self._space.unavailable:
-                continue
-            try:
-                self.file(tenant, accelerator)
-            except TunerError as error:  # also if the copy cannot be kept: FP32 can still serve
-                impossible[tenant, accelerator] = NetworkError(str(error))
-        return impossible
+        try:
+            self.file(tenant, accelerator)
+        except TunerError as error:
+            raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, str(error))) from error
+
+    def built(self, tenant: int, accelerator: int, batch: int) -> bool:
+        """Return True if the graph is served as it is."""
+        return self._space.device.accelerators[accelerator].precision != "int8"
+
+    def blocks(self, tenant: int, accelerator: int) -> int:
+        """Return 1: there is no DLA."""
+        return 1
 
     def load(self, tenant: int, accelerator: int, threads: int) -> OnnxEngine:
         """Load a session; ConfigurationFailed where that is impossible."""

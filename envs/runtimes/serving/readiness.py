@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from envs.runtimes.serving.engine import BuildingFactory, Progress
 from envs.runtimes.serving.instance import failure_of
@@ -30,9 +29,8 @@ from envs.spec import (
     FailureKind,
     Kind,
     Place,
+    below_limit,
 )
-
-logger = logging.getLogger(__name__)
 
 #: Engines that took longer than this are worth a line.
 WORTH_TELLING_S = 2.0
@@ -43,10 +41,12 @@ class News(NamedTuple):
 
     Attributes:
         ready: True if it may serve from now on, False if it cannot.
+        place: that it is about.
         text: one sentence.
     """
 
     ready: bool
+    place: Place
     text: str
 
 
@@ -102,14 +102,20 @@ class Readiness:
         return self._without(set(self.places()) - self._ready)
 
     @property
+    def ready(self) -> frozenset[Place]:
+        """Return the places that may serve."""
+        return frozenset(self._ready)
+
+    @property
     def refused(self) -> Mapping[Place, Failure]:
         """Return why places cannot serve."""
         return MappingProxyType(self._refused)
 
     def places(self) -> list[Place]:
-        """Return every place of the space, the smallest batches first."""
-        tenants, accelerators = self._space.shape
-        pairs = itertools.product(range(accelerators), range(tenants))
+        """Return every place of the space: the smallest batches first, DLAs last."""
+        devices = self._space.device.accelerators
+        columns = sorted(range(len(devices)), key=lambda each: devices[each].start_rank)
+        pairs = itertools.product(columns, range(self._space.shape[0]))
         of_pairs = [
             [Place(tenant, column, batch) for batch in self._space.batches_of(tenant, column)]
             for column, tenant in pairs
@@ -151,8 +157,9 @@ class Readiness:
             except Exception as error:  # the errors of drivers have no common base
                 failure = self._failure(error, place)
                 with self._lock:
-                    self._refused[place] = failure
-                    self._tell(News(False, failure.reason))
+                    for each in [place] if self._each_batch else self._of_pair(place):
+                        self._refused[each] = failure
+                    self._tell(News(False, place, failure.reason))
                 raise ConfigurationFailed(failure) from error
             finally:
                 self._busy_until_s = time.monotonic()
@@ -160,7 +167,7 @@ class Readiness:
                 self._ready |= {place} if self._each_batch else set(self._of_pair(place))
                 took_s = time.monotonic() - began_s
                 text = f"{self.describe(place)} is ready after {took_s:.0f} s"
-                self._tell(News(True, text) if took_s > WORTH_TELLING_S else None)
+                self._tell(News(True, place, text) if took_s > WORTH_TELLING_S else None)
 
     def go_on(self, order: Iterable[Place]) -> None:
         """Make these places ready in the background, in this order, and then all others."""
@@ -205,7 +212,7 @@ class Readiness:
 
     def _build_and_prove(self, place: Place) -> None:
         tenant, column, batch = place
-        pair, network = (tenant, column), self._space.workload.tenants[tenant].network
+        pair = (tenant, column)
         self._factory.build(tenant, column, batch, self._show)
         if pair in self._found or pair in self._space.unjudged:
             self._prove(place)
@@ -213,11 +220,8 @@ class Readiness:
             self._found[pair] = self._judge(place)
         found = self._found.get(pair)
         if found is not None and not found.keeps(self._limit):
-            reason = (
-                f"{network.name} on {self._accelerator(place).name}: its answers agree with FP32"
-                f" only to {found.describe()}, below min_agreement={self._limit:g}"
-            )
-            raise ConfigurationFailed(Failure(FailureKind.WRONG_ANSWERS, reason, place=place))
+            reason = below_limit(found, self._limit)
+            raise ConfigurationFailed(Failure(FailureKind.WRONG_ANSWERS, reason))
 
     def _prove(self, place: Place) -> None:
         tenant, column, batch = place
@@ -246,7 +250,6 @@ class Readiness:
         self.version += 1
         if news is not None:
             self._news.append(news)
-            logger.log(logging.INFO if news.ready else logging.WARNING, "%s", news.text)
 
     def _of_pair(self, place: Place) -> list[Place]:
         return [each for each in self.places() if each[:2] == place[:2]]
@@ -261,9 +264,6 @@ class Readiness:
             if self._space.device.accelerators[column].kind is Kind.DLA
         }
         return replace(space, blocks=frozenset(each for each in blocks if each[2] > 1))
-
-    def _accelerator(self, place: Place) -> Any:
-        return self._space.device.accelerators[place.accelerator]
 
 
 def places_of(configuration: Configuration) -> list[Place]:

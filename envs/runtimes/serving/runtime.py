@@ -237,8 +237,9 @@ class ServingRuntime(Closing):
             self._space.check(configuration)
         except ConfigurationError as error:
             raise ConfigurationFailed(Failure(FailureKind.INVALID, str(error))) from None
-        for place in places_of(configuration) if self._readiness is not None else ():
-            self._readiness.make_ready(place)
+        if self._readiness is not None:
+            for place in places_of(configuration):
+                self._readiness.make_ready(place)
 
     def _switch(self, instances: list[Instance]) -> None:
         with self._lock:

@@ -26,12 +26,20 @@ class ArrivalsMonitor:
         self._thresholds = thresholds
         self._suspected = False
 
-    def update(self, outcome: Measurement) -> Event | None:
+    def update(self, outcome: Measurement, kept: bool = True) -> Event | None:
         """Return an event if arrivals changed; the rates of this window are assumed from then on.
 
-        A large change is believed at once, a smaller one in the second window in a row.
+        A large change is believed at once, a smaller one in the second window in a row. Fewer
+        answers than expected show fewer arrivals only where the limits were kept: a configuration
+        that is too small answers fewer than arrive.
+
+        Args:
+            outcome: of the period.
+            kept: True if it kept every limit.
         """
         observed = self._observed_ips(outcome)
+        if not kept:
+            observed = tuple(map(max, observed, self.rates_ips))
         pairs = [
             (now, assumed)
             for now, assumed in zip(observed, self.rates_ips, strict=True)

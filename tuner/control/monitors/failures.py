@@ -14,7 +14,6 @@ class FailureMonitor:
     Attributes:
         retry: what to start again once, after an accident; None for nothing.
         failed: what could not be measured in the last period; None if it was measured.
-        hopeless: True if nothing could be measured for so long that a new process is due.
     """
 
     def __init__(self, thresholds: Thresholds) -> None:
@@ -25,8 +24,12 @@ class FailureMonitor:
 
     @property
     def hopeless(self) -> bool:
-        """True after `Thresholds.failed_periods` failures in a row."""
+        """Return True after `Thresholds.failed_periods` such periods: a new process is due."""
         return self._in_a_row >= self._most
+
+    def period_ended(self, served: bool) -> None:
+        """Count periods in a row in which nothing served that should."""
+        self._in_a_row = 0 if served else self._in_a_row + 1
 
     def update(
         self, configuration: Configuration, outcome: Outcome, experiment: bool
@@ -40,9 +43,9 @@ class FailureMonitor:
         """
         retried, self.retry = self.retry is not None, None
         if not isinstance(outcome, Failure):
-            self.failed, self._in_a_row = None, 0
+            self.failed = None
             return None
-        self.failed, self._in_a_row = configuration, self._in_a_row + 1
+        self.failed = configuration
         if outcome.kind in ACCIDENTS and not retried and not experiment:
             self.retry = configuration
         return Event(EventKind.MEASUREMENT_FAILED, f"{outcome.kind.value}: {outcome.reason}")

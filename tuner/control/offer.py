@@ -1,0 +1,171 @@
+"""What may be chosen now: what is ready, less the accelerators that failed again and again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from envs.errors import ConfigurationError
+from envs.runtimes.serving.readiness import News, Readiness, describe_place, places_of
+from envs.spec import (
+    Agreements,
+    Configuration,
+    ConfigurationSpace,
+    Failure,
+    FailureKind,
+    Outcome,
+    Place,
+    narrowed,
+)
+from tuner.control.events import Event, EventKind
+from tuner.policy.thresholds import Thresholds
+
+Pair = tuple[int, int]
+
+
+class Offer:
+    """The space that the policy and the guard may choose from; it narrows with failures.
+
+    Args:
+        space: of the runtime.
+        thresholds: how many failures are too many, and how long it takes to try again.
+        readiness: tells which engines are ready; None where all of them are.
+        agreements: with FP32, by (tenant, accelerator).
+
+    Attributes:
+        dropped: pairs (tenant, accelerator) that are no choice after failures, with the reason.
+        most_instances: so many fit into the memory; None where memory never ended.
+    """
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        thresholds: Thresholds,
+        readiness: Readiness | None,
+        agreements: Agreements,
+    ) -> None:
+        self._space, self._thresholds = space, thresholds
+        self._readiness, self._agreements = readiness, agreements
+        self.dropped: dict[Pair, str] = {}
+        self.most_instances: int | None = None
+        self._failures: dict[int, list[Place]] = {}  # by accelerator, since it last worked
+        self._fitted: list[int] = []
+        self._periods_left = 0
+        self._known: tuple[object, ConfigurationSpace | None] | None = None
+
+    def space(self, min_agreement: float) -> ConfigurationSpace | None:
+        """Return the space; None if nothing in it can serve every tenant."""
+        version = None if self._readiness is None else self._readiness.version
+        key = (version, min_agreement, frozenset(self.dropped), self.most_instances)
+        if self._known is None or self._known[0] != key:
+            self._known = key, self._narrowed(min_agreement)
+        return self._known[1]
+
+    def ready(self, configuration: Configuration) -> bool:
+        """Return True if every engine of a configuration is ready."""
+        return self._readiness is None or not self._readiness.missing(configuration)
+
+    def go_on(self, first: Iterable[Configuration]) -> None:
+        """Let engines be made ready in the background: those of some configurations first."""
+        if self._readiness is not None:
+            self._readiness.go_on([place for each in first for place in places_of(each)])
+
+    def news(self) -> list[Event]:
+        """Return events for what was found out in the background."""
+        if self._readiness is None:
+            return []
+        events = []
+        for each in self._readiness.news():
+            events.append(Event(_kind_of(each), each.text))
+            if not each.ready:
+                events += self._count(each.place, each.text)
+        return events
+
+    def record(self, configuration: Configuration, outcome: Outcome) -> list[Event]:
+        """Learn from a period; return events for what is no choice any more."""
+        if not isinstance(outcome, Failure):
+            for _, column, _, _ in configuration.slots():
+                self._failures.pop(column, None)
+            return []
+        if outcome.kind is FailureKind.OUT_OF_MEMORY and outcome.fitted:
+            return self._memory_ended(outcome.fitted)
+        return [] if outcome.place is None else self._count(outcome.place, outcome.reason)
+
+    def period_ended(self) -> list[Event]:
+        """Try again what was dropped, after a long while."""
+        if not self.dropped and self.most_instances is None:
+            return []
+        self._periods_left -= 1
+        return [] if self._periods_left > 0 else [self.restore()]
+
+    def restore(self) -> Event:
+        """Try everything again; return the event that says so."""
+        names = ", ".join(sorted({self._name(pair) for pair in self.dropped})) or "more instances"
+        self.dropped.clear()
+        self.most_instances = None
+        self._fitted.clear()
+        self._failures.clear()
+        if self._readiness is not None:
+            self._readiness.try_again()
+        return Event(
+            EventKind.ACCELERATOR_TRIED_AGAIN, f"after a long while {names} may serve again"
+        )
+
+    def drop(self, pairs: dict[Pair, str], most_instances: int | None = None) -> None:
+        """Let pairs be no choice for a long while, and no more instances than fitted."""
+        self.dropped |= pairs
+        self.most_instances = most_instances
+        self._periods_left = self._thresholds.retry_periods
+
+    def _count(self, place: Place, reason: str) -> list[Event]:
+        """Count a failure; drop the accelerator for those tenants that met it too often."""
+        failures = self._failures.setdefault(place.accelerator, [])
+        failures.append(place)
+        if len(failures) < self._thresholds.drop_after_failures:
+            return []
+        owners = Counter((each.tenant, each.accelerator) for each in failures)
+        new = {pair: reason for pair in owners if pair not in self.dropped}
+        self._failures[place.accelerator] = []
+        if not new:
+            return []
+        self.drop(new, self.most_instances)
+        names = ", ".join(self._name(pair) for pair in sorted(new))
+        text = f"{names}: no choice after {len(failures)} failures, the last one {reason}"
+        return [Event(EventKind.ACCELERATOR_DROPPED, text)]
+
+    def _memory_ended(self, fitted: int) -> list[Event]:
+        """Allow only as many instances as there was memory for, once that happened twice."""
+        self._fitted.append(fitted)
+        most = max(self._fitted)
+        if len(self._fitted) < 2 or self.most_instances == most:
+            return []
+        self.drop({}, most)
+        text = (
+            f"memory ended again beside {most} instances: no more of them until it is tried again"
+        )
+        return [Event(EventKind.MEMORY_ENDED, text)]
+
+    def _narrowed(self, min_agreement: float) -> ConfigurationSpace | None:
+        space = self._space if self._readiness is None else self._readiness.offered
+        space = narrowed(space, self._agreements, min_agreement)
+        most, tenants = self.most_instances, space.shape[0]
+        if most is not None:
+            most = max(tenants, min(most, space.max_total_instances or most))
+        space = replace(
+            space,
+            unavailable=space.unavailable | set(self.dropped),
+            max_total_instances=space.max_total_instances if most is None else most,
+        )
+        try:
+            space.default()
+        except ConfigurationError:
+            return None
+        return space
+
+    def _name(self, pair: Pair) -> str:
+        return describe_place(self._space, Place(*pair, 1)).removesuffix(" at batch 1")
+
+
+def _kind_of(news: News) -> EventKind:
+    return EventKind.ENGINE_READY if news.ready else EventKind.ENGINE_REFUSED
