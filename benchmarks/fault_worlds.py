@@ -180,7 +180,8 @@ class LiveWorld:
             local_computer(), workload_of([network], [rate_ips]), 2, (1, 2, 4)
         )
         self.factory = BrokenFactory(OnnxEngineFactory(space, [self.path], self.cache))
-        self.factory._factory.prepare()
+        for batch in space.batches:
+            self.factory._factory.build(0, 1, batch)
         self.sensor = BrokenSensor()
         self.runtime = ServingRuntime(
             space,

@@ -100,6 +100,8 @@ def _tensorrt(serve: ServeOptions, demands: Demands) -> Parts:
             samples=[each.calibrating for each in examined],
         )
         made.append(factory)
+        if not demands.reserve:
+            return factory
         return WithProcessor(factory, _onnx_factory(serve)(space, examined), space)
 
     try:
@@ -167,6 +169,7 @@ def _live(
             space = without(space, refused)
         except OptionError as error:
             raise NothingServes(str(error)) from error
+        space = replace(space, unjudged=space.unjudged - space.unavailable)
         _tell(space, readiness, serve.min_agreement)
         factory.unload(space.unavailable)
         reserve = reserve_of(space, examined) if demands.reserve and on_gpu else None

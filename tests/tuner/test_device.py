@@ -21,7 +21,15 @@ from envs.errors import (
 from envs.problems.problem import Problem
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.simulator.machine import machine_of
-from envs.spec import Failure, FailureKind, Kind, Measurement, Objective, Origin
+from envs.spec import (
+    ConfigurationFailed,
+    Failure,
+    FailureKind,
+    Kind,
+    Measurement,
+    Objective,
+    Origin,
+)
 from envs.telemetry.none import NoSensor
 from envs.traces.reader import Trace, read_trace
 from tests.standins.tensorrt import stand_ins
@@ -119,8 +127,13 @@ def test_a_gpu_that_is_like_no_board_can_be_measured_and_has_no_model(small_onnx
 def test_an_engine_that_cannot_be_built_leaves_its_accelerator_out(
     small_onnx: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = {(0, 1): NetworkError("no INT8 here")}
-    monkeypatch.setattr(OnnxEngineFactory, "prepare", lambda factory: broken)
+    broken = {1: "no INT8 here"}
+
+    def build(factory: object, tenant: int, column: int, batch: int, step: object) -> None:
+        if column in broken:
+            raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, broken[column]))
+
+    monkeypatch.setattr(OnnxEngineFactory, "build", build)
     options = QUICK | {"allow_uncalibrated": True}
     with caplog.at_level(logging.WARNING), open_device(small_onnx, **options) as device:
         assert [record.getMessage() for record in caplog.records] == [
@@ -131,7 +144,7 @@ def test_an_engine_that_cannot_be_built_leaves_its_accelerator_out(
         outcome = device.measure({"cpu_int8": (1, 1)})
         assert isinstance(outcome, Failure)
         assert outcome.kind is FailureKind.INVALID
-    broken[0, 0] = NetworkError("no FP32 either")
+    broken[0] = "no FP32 either"
     with pytest.raises(OptionError, match=r"small cannot be served here.*no FP32 either"):
         open_device(small_onnx, **options)
 
@@ -240,10 +253,10 @@ def test_a_wrong_option_is_found_before_anything_is_built(
     small_onnx: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def build(factory: object) -> None:
+    def build(factory: object, *place: object) -> None:
         raise AssertionError("nothing may be built")
 
-    monkeypatch.setattr(OnnxEngineFactory, "prepare", build)
+    monkeypatch.setattr(OnnxEngineFactory, "build", build)
     networks = () if options.get("runtime") == "replayed" else small_onnx
     with pytest.raises(error, match=sentence):
         open_device(networks, **options)
@@ -252,11 +265,11 @@ def test_a_wrong_option_is_found_before_anything_is_built(
 def test_a_power_limit_that_nobody_can_read_is_found_before_anything_is_built(
     small_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build(factory: object) -> None:
+    def build(factory: object, *place: object) -> None:
         raise AssertionError("nothing may be built")
 
-    monkeypatch.setattr(OnnxEngineFactory, "prepare", build)
-    monkeypatch.setattr("tuner.opening.probe_sensor", lambda kind, on_gpu: NoSensor())
+    monkeypatch.setattr(OnnxEngineFactory, "build", build)
+    monkeypatch.setattr("tuner.live.probe_sensor", lambda kind, on_gpu: NoSensor())
     with pytest.raises(ObjectiveError, match="a power limit of 10 W cannot be kept"):
         open_device(small_onnx, power_w=10)
 

@@ -107,9 +107,8 @@ def _wanted(
     device: Device, objective: Objective, good: Configuration | None
 ) -> list[Configuration]:
     """Return the configurations whose engines are wanted first: the last good, the promising."""
-    if device.readiness is None:
-        return []
     model = device.model
-    model = replace(model, space=device.readiness.known)
+    if device.readiness is not None:
+        model = replace(model, space=device.readiness.known)
     promising = starting_configuration(model, objective, device.candidates)
     return [*([good] if good else []), promising]

@@ -60,7 +60,8 @@ class Controller:
             safe default serve.
         power_mode: returns the name of the power mode; called once a period.
         remarks: returns what there is to say of the instances that serve; each is reported once.
-        wanted: configurations whose engines are made ready first, once something serves.
+        wanted: configurations whose engines are made ready first, once something serves; the last
+            of them is tried where there is no policy.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Controller:
         wanted: Sequence[Configuration] = (),
     ) -> None:
         self._offer, self._failed_before, self._wanted = offer, failed_before, wanted
+        self._promised = wanted[-1] if wanted else None
         self._offered = offer.space(limits.objective.min_agreement)
         self._runtime, self._guard, self._limits = runtime, guard, limits
         self._last_good, self._options, self._remarks = last_good, options, remarks
@@ -210,7 +212,7 @@ class Controller:
         if guard.ladder.exhausted:  # the policy's space has nothing that works
             return Choice(guard.safe, Phase.SAFE)
         choice = guard.choose(
-            None if self._idle else ask(lambda policy: policy.experiment(), None),
+            None if self._idle else ask(lambda policy: policy.experiment(), self._without_policy()),
             lambda: ask(lambda policy: policy.good_configurations(serving), []),
             lambda: ask(lambda policy: policy.least_violating(), None),
         )
@@ -218,6 +220,15 @@ class Controller:
             text = f"the policy's proposal was refused: {choice.refused}"
             self._react(Event(EventKind.PROPOSAL_REFUSED, text))
         return choice
+
+    def _without_policy(self) -> Configuration | None:
+        """Return what the model promises, once: nothing else is tried without a policy."""
+        if self._policy.decider is not None or self._promised is None:
+            return None
+        if not self._offer.ready(self._promised):
+            return None
+        promised, self._promised = self._promised, None
+        return promised
 
     def _first_choice(self) -> Choice:
         """Return what serves first: the last good configuration if it can at once, or a small one.

@@ -263,7 +263,11 @@ class Readiness:
             for tenant, column in {place[:2] for place in self._ready}
             if self._space.device.accelerators[column].kind is Kind.DLA
         }
-        return replace(space, blocks=frozenset(each for each in blocks if each[2] > 1))
+        return replace(
+            space,
+            unjudged=space.unjudged - space.unavailable,
+            blocks=frozenset(each for each in blocks if each[2] > 1),
+        )
 
 
 def places_of(configuration: Configuration) -> list[Place]:

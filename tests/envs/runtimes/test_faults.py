@@ -28,7 +28,7 @@ from envs.spec import (
     workload_of,
 )
 from envs.telemetry.none import NoSensor
-from envs.testing.engines import ScriptedEngine, ScriptedFactory
+from envs.testing.engines import ScriptedEngine, ScriptedFactory, build_every
 
 SAMPLE = np.zeros((3, 48, 48), np.float32)
 ENDS_A_THREAD = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -74,7 +74,7 @@ def test_where_the_quantised_copy_cannot_be_kept_the_graph_itself_serves(
     occupied = tmp_path / "cache"
     occupied.write_text("a file, where the folder should be")
     factory = OnnxEngineFactory(live_space, [small_onnx], occupied)
-    impossible = factory.prepare()
+    impossible = build_every(factory, live_space)
     assert set(impossible) == {(0, 1)}
     assert "give a folder with room" in str(impossible[0, 1])
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:

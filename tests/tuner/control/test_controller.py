@@ -57,8 +57,9 @@ def test_limits_in_the_file_hold_from_the_start_and_a_wrong_file_is_an_error_the
 ) -> None:
     (tmp_path / "limits.json").write_text('{"p99_ms": 3}')
     campaign = Campaign(SimulatedWorld(tmp_path, 1.0), tmp_path, 1.0)
-    first = campaign.period()
-    assert (first.objective.p99_ms, first.kept, first.events) == ((3.0,), True, ())
+    first, second = campaign.period(), campaign.period()
+    assert (first.objective.p99_ms, first.phase, first.events) == ((3.0,), Phase.SAFE, ())
+    assert (second.objective.p99_ms, second.kept) == ((3.0,), True)
     campaign.close()
     (tmp_path / "limits.json").write_text('{"p99_ms": -3}')
     with pytest.raises(ObjectiveError, match="above zero"):
@@ -92,9 +93,14 @@ def test_a_policy_that_fails_is_left_out(
     assert all(period.kept for period in periods)
 
 
-def test_without_a_policy_the_safe_default_serves(tmp_path: Path) -> None:
+def test_without_a_policy_the_safe_default_serves_and_then_what_the_model_promises(
+    tmp_path: Path,
+) -> None:
     cut = tmp_path / "cut.bundle"
     cut.write_bytes(REFERENCE_BUNDLE.read_bytes()[:500])
     campaign = Campaign(SimulatedWorld(tmp_path, 1.0), tmp_path, 1.0, cut)
-    assert all(campaign.period().kept for _ in range(3))
+    first, *others = [campaign.period() for _ in range(4)]
+    assert (first.phase, first.configuration.total_instances) == (Phase.SAFE, 1)
+    assert all(period.kept for period in others)
+    assert {period.configuration for period in others} == {others[0].configuration}
     campaign.close()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from envs.spec import Configuration
 from tests.worlds import space
 from tuner.control.guard import Choice, Guard, Phase
+from tuner.control.ladder import Ladder
 
 SPACE = space()
 VALID = [Configuration.of(row) for row in SPACE.catalogue[::7]]
@@ -16,7 +17,7 @@ SAFE, GOOD, OTHER, NEW = VALID[:4]
 
 
 def guard(good: Configuration | None = None, cooldown: int = 2) -> Guard:
-    return Guard(SPACE, SAFE, good, cooldown)
+    return Guard(SPACE, Ladder([SAFE]), good, cooldown)
 
 
 def test_nothing_is_known_the_safe_default_serves() -> None:

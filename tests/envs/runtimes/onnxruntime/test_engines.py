@@ -13,6 +13,7 @@ from envs.accuracy.store import UNCALIBRATED
 from envs.errors import ConfigurationError
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.spec import ConfigurationFailed, ConfigurationSpace, local_computer, workload_of
+from envs.testing.engines import build_every
 from tests.envs.accuracy.graphs import convolution, given, model, node, random, saved
 
 FP32, INT8 = 0, 1
@@ -42,7 +43,7 @@ def test_fp32_serves_the_file_itself(tmp_path: Path) -> None:
 def test_each_tenant_calibrates_on_its_own_samples(tmp_path: Path) -> None:
     pictures = given(x=random(6, 3, 8, 8))
     made, _ = factory(tmp_path, convolution(), convolution(), samples=[pictures, None])
-    assert made.prepare() == {}
+    assert build_every(made, made._space) == {}
     method, count = made.calibration(0, INT8)
     assert method in ("minmax", "entropy", "percentile")
     assert count == 6
@@ -56,7 +57,7 @@ def test_each_tenant_calibrates_on_its_own_samples(tmp_path: Path) -> None:
 
 def test_what_has_no_int8_copy_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     made, _ = factory(tmp_path, RELU, convolution())
-    errors = made.prepare()
+    errors = build_every(made, made._space)
     assert list(errors) == [(0, INT8)]
     assert "net0 cannot be quantised" in str(errors[0, INT8])
     assert "serve it in FP32" in str(errors[0, INT8])
@@ -65,7 +66,7 @@ def test_what_has_no_int8_copy_is_named_and_the_others_go_on(tmp_path: Path) -> 
 def test_a_cache_that_cannot_be_written_leaves_fp32(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("no folder")
     made, _ = factory(tmp_path, convolution())
-    assert "cannot keep the INT8 graph" in str(made.prepare()[0, INT8])
+    assert "cannot keep the INT8 graph" in str(build_every(made, made._space)[0, INT8])
     made.load(0, FP32, 1).close()
 
 
