@@ -9,6 +9,7 @@ from envs.errors import ConfigurationError
 from envs.files import parse_json, read_small, replacing
 from envs.spec import Configuration, ConfigurationSpace
 from envs.spec.hardware import lasting
+from envs.spec.space import APART
 
 FILE = "last_good.json"
 
@@ -26,6 +27,8 @@ class LastGood:
         self._path = folder / FILE
         self._space = space
         data = lasting(space.to_dict())
+        for what_is_ready in APART:  # which is another at each start
+            data.pop(what_is_ready, None)
         for tenant in data["workload"]["tenants"]:
             tenant.pop("rate_ips"), tenant.pop("weight")
         self._identity = json.loads(json.dumps(data))
