@@ -13,7 +13,15 @@ from envs.simulator.known_layers import known_layers
 from envs.simulator.machine import Machine, machine_of, plain_machine
 from envs.simulator.parameters import NAMES, ParameterSet, drawn, nominal
 from envs.simulator.response import Response, respond
-from envs.simulator.tables import COSTS, DLA, POSITIONS, Contexts, contexts_of, position_of
+from envs.simulator.tables import (
+    COSTS,
+    DLA,
+    POSITIONS,
+    Contexts,
+    contexts_of,
+    is_modelled,
+    position_of,
+)
 from envs.simulator.unknowns import Unknowns
 from envs.spec import ConfigurationSpace, Kind, MeasurementBatch
 
@@ -155,12 +163,19 @@ class DeviceModel:
         return contexts
 
     def slots(self, placements: IntArray) -> tuple[Rows, Rows]:
-        """Return instances and batch levels [N, T, X] of placements [N, T, A, 2]."""
+        """Return instances and batch levels [N, T, X] of placements [N, T, A, 2].
+
+        The processor's cores of a board, which serve when nothing else can, are not modelled.
+        """
         shape = (len(placements), self.space.shape[0], POSITIONS)
         instances, levels = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        positions = [position_of(each) for each in self.space.device.accelerators]
-        instances[:, :, positions] = placements[..., 0]
-        levels[:, :, positions] = np.searchsorted(self.space.batches, placements[..., 1])
+        accelerators, plain = self.space.device.accelerators, self.machine.plain
+        columns = [
+            column for column, each in enumerate(accelerators) if is_modelled(each, plain=plain)
+        ]
+        positions = [position_of(accelerators[column]) for column in columns]
+        instances[:, :, positions] = placements[:, :, columns, 0]
+        levels[:, :, positions] = np.searchsorted(self.space.batches, placements[:, :, columns, 1])
         return instances, np.minimum(levels, len(self.space.batches) - 1)
 
     def response(self, contexts: Contexts, placements: IntArray) -> Response:

@@ -49,6 +49,11 @@ def position_of(accelerator: Accelerator) -> int:
     return _FIRST[accelerator.resource] + second
 
 
+def is_modelled(accelerator: Accelerator, *, plain: bool) -> bool:
+    """Return True unless it is the processor of a board, whose model has the GPU and the DLAs."""
+    return plain or accelerator.resource != "cpu"
+
+
 @dataclass(frozen=True)
 class Contexts:
     """C contexts of T tenants; see `Contexts.scalars` for the fields without a description.
@@ -222,6 +227,8 @@ def _table(
     gpu_w = parameters.gpu_w * machine.gpu_power_scale
     for tenant, layers in enumerate(networks):
         for accelerator in accelerators:
+            if not is_modelled(accelerator, plain=machine.plain):
+                continue
             cost = batch_cost(accelerator, machine, layers, sizes, parameters)
             waiting_s = parameters.poll_share[:, None] * (cost.gpu_s + cost.dla_s)
             busy_s = cost.host_s + waiting_s * (not machine.plain)

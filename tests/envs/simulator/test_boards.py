@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,3 +127,19 @@ def test_more_instances_never_shorten_the_tail(board_mode: tuple[str, str], seed
     instances[:, 0, rng.integers(accelerators)] = np.arange(1, 5)
     found = respond(model.drawn(rng, 1), np.zeros(4, dtype=np.int64), instances, levels)
     assert (np.diff(found.p99_ms[:, 0]) >= -1e-4 * found.p99_ms[:-1, 0]).all()
+
+
+def test_the_cores_of_a_board_change_nothing_for_its_gpu() -> None:
+    """They are in a space to serve when nothing else can, and take no place of the GPU."""
+    device = device_of("agx_orin_64", "MAXN")
+    with_cores = replace(device, accelerators=(*device.accelerators, ACCELERATORS["cpu_fp32"]))
+    layers = reference_network("resnet50")
+    answers = []
+    for each in (device, with_cores):
+        space = ConfigurationSpace(each, workload_of([described(layers)]), 2, (1, 4))
+        model = DeviceModel(machine_of("agx_orin_64", "MAXN"), space, (layers,))
+        placements = np.zeros((1, *space.shape, 2), dtype=np.int16)
+        placements[0, 0, :2] = ((1, 1), (2, 4))
+        answers.append(model.logarithms(model.nominal(), placements))
+    np.testing.assert_array_equal(*answers)
+    assert np.isfinite(answers[0]).all()
