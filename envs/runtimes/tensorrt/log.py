@@ -57,7 +57,10 @@ class LogLines:
 def logger_for(trt: Any, lines: LogLines) -> Any:
     """Return an ILogger that writes to `lines`.
 
-    TensorRT keeps the first logger of a process for good, so that there should be one only.
+    TensorRT keeps the first logger of a process for good, so that there should be one only. Its
+    bindings hand every line to Python, verbose ones too: only `trt.Logger` filters before, and it
+    prints its lines instead of giving them away (pyCore.cpp, PyLogger and DefaultLogger). So those
+    that are not kept are dropped by one look-up.
     """
     severities = {
         getattr(trt.ILogger.Severity, name): name

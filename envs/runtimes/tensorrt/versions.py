@@ -10,6 +10,7 @@ cores.
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -65,6 +66,7 @@ class Bindings:
         self.trt = module
         self.lines = LogLines()
         self.logger = logger_for(module, self.lines)
+        self._lock, self._has_plugins = threading.Lock(), False
 
     @property
     def version(self) -> str:
@@ -296,7 +298,15 @@ class Bindings:
         """Return TensorRT's name of a format, such as `CHW32`."""
         return str(getattr(form, "name", form))
 
+    def _register_plugins(self) -> None:
+        """Register TensorRT's own plugins, which parser and plans may need; RTX has none."""
+        with self._lock:
+            if not self._has_plugins and hasattr(self.trt, "init_libnvinfer_plugins"):
+                self.trt.init_libnvinfer_plugins(self.logger, "")
+            self._has_plugins = True
+
     def _made(self, name: str, make: Any) -> Any:
+        self._register_plugins()
         try:
             return make(self.logger)
         except (TypeError, RuntimeError) as error:  # pybind11: TypeError if a factory gave null

@@ -245,3 +245,21 @@ def test_names_in_the_captured_lists_agree_with_what_is_known() -> None:
         for version in VERSIONS
         if not TYPED[version]
     )
+
+
+def test_plugins_are_registered_once_before_anything_is_made() -> None:
+    module, calls = fake_module("10.3.0"), list[tuple[object, str]]()
+    module.init_libnvinfer_plugins = lambda logger, space: calls.append((logger, space))
+    bindings = Bindings(module)
+    bindings.runtime(None)
+    bindings.builder()
+    assert calls == [(bindings.logger, "")]
+
+
+def test_verbose_lines_are_dropped_and_errors_are_kept() -> None:
+    module = fake_module("10.3.0")
+    bindings = Bindings(module)
+    for name in ("VERBOSE", "INFO", "ERROR"):
+        bindings.logger.log(getattr(module.ILogger.Severity, name), f"of {name}")
+    assert bindings.lines.errors() == "of ERROR"
+    assert [severity for severity, _ in bindings.lines._others] == ["INFO", "ERROR"]
