@@ -100,6 +100,19 @@ class EngineBuilds:
         """Return True if the engine is there, as far as its size tells."""
         return self.cache.has(self.identity(tenant, accelerator, batch))
 
+    def usable(self, tenant: int, accelerator: int, batch: int) -> dict[str, Any] | None:
+        """Return the identity of the engine, or of one that serves until it is built, or None.
+
+        That one was built in another power mode, with as many multiprocessors.
+        """
+        wanted = self.identity(tenant, accelerator, batch)
+        return wanted if self.cache.has(wanted) else self.cache.similar(wanted)
+
+    def refresh_host(self) -> bool:
+        """Read the power mode and the multiprocessors again; return True if they have changed."""
+        before, self.host = self.host, self._describe_host()
+        return self.host != before
+
     def make(
         self, tenant: int, accelerator: int, batch: int, step: Step | None = None
     ) -> dict[str, Any]:
@@ -115,17 +128,22 @@ class EngineBuilds:
                     self._build(Place(tenant, accelerator, batch), wanted, step)
         return wanted
 
-    def read(self, tenant: int, accelerator: int, batch: int) -> tuple[bytes, dict[str, Any]]:
-        """Return a plan and its notes; a damaged one is built again.
+    def read(
+        self, tenant: int, accelerator: int, batch: int
+    ) -> tuple[bytes, dict[str, Any], dict[str, Any]]:
+        """Return a plan, its notes and its identity; a damaged one is built again.
+
+        It is the plan of another power mode as long as there is no other.
 
         Raises:
             ConfigurationFailed: it cannot be built, or not be read again.
         """
-        wanted = self.identity(tenant, accelerator, batch)
-        for _ in range(2):
-            if (kept := self.cache.load(wanted)) is not None:
-                return kept
-            self.make(tenant, accelerator, batch)
+        for _ in range(3):
+            found = self.usable(tenant, accelerator, batch)
+            if found is None:
+                found = self.make(tenant, accelerator, batch)
+            if (kept := self.cache.load(found)) is not None:
+                return (*kept, found)
         reason = "its file is damaged whenever it is read: check the disk"
         raise failed(self.network(tenant), self.spec(tenant, accelerator, batch), reason)
 

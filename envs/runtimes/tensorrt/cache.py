@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import StorageError
-from envs.runtimes.tensorrt.spec import BuildHost, canonical
+from envs.runtimes.tensorrt.spec import BuildHost, canonical, without_mode
 
 #: Increased whenever the engines that older versions kept must not be used any more.
 FORMAT = 3
 
 #: No plan is as large as this; a larger file is not read.
 MAX_BYTES = 16 << 30
+
+#: The names of manifests.
+_MANIFEST = re.compile(r"[0-9a-f]{64}\.json")
 
 
 class EngineCache:
@@ -57,6 +60,32 @@ class EngineCache:
             return False
         size = manifest.get("size", status.st_size)  # older manifests do not have it
         return stat.S_ISREG(status.st_mode) and 0 < status.st_size == size
+
+    def similar(self, identity: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the identity of a kept engine that differs in the power mode alone, or None.
+
+        It runs here as well, since the multiprocessors and all versions are the same; only its
+        kernels were chosen at other clocks. The newest one is returned. No plan is read.
+        """
+        try:
+            names = os.listdir(self._folder)
+        except OSError:
+            return None
+        found = []
+        for name in names:
+            if not _MANIFEST.fullmatch(name):
+                continue
+            kept = (self._read_json(name) or {}).get("identity")
+            if (
+                isinstance(kept, dict)
+                and kept != identity
+                and without_mode(kept) == without_mode(identity)
+                and name == f"{self.key(kept)}.json"
+                and self.has(kept)
+            ):
+                with contextlib.suppress(OSError):
+                    found.append((os.lstat(self._folder / name).st_mtime_ns, name, kept))
+        return max(found, key=lambda each: each[:2])[2] if found else None
 
     def load(self, identity: dict[str, Any]) -> tuple[bytes, dict[str, Any]] | None:
         """Return the plan and its notes, or None if it has to be built.

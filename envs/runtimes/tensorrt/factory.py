@@ -85,7 +85,7 @@ class TensorRTEngineFactory:
         batch: int,
         step: Step | None = None,
     ) -> None:
-        """Build one engine, unless it is there; it may take minutes.
+        """Build one engine, unless it or one of another power mode is there; it may take minutes.
 
         Args:
             tenant: to serve.
@@ -96,11 +96,37 @@ class TensorRTEngineFactory:
         Raises:
             ConfigurationFailed: it cannot be built.
         """
+        if self.builds.usable(tenant, accelerator, batch) is None:
+            self.renew(tenant, accelerator, batch, step)
+
+    def renew(self, tenant: int, accelerator: int, batch: int, step: Step | None = None) -> None:
+        """Build the engine of this power mode, also where one of another mode serves.
+
+        Instances that are made from then on use it.
+
+        Raises:
+            ConfigurationFailed: it cannot be built.
+        """
         self.builds.make(tenant, accelerator, batch, step)
 
     def built(self, tenant: int, accelerator: int, batch: int) -> bool:
         """Return True if `build` has nothing to do."""
-        return self.builds.built(tenant, accelerator, batch)
+        return self.builds.usable(tenant, accelerator, batch) is not None
+
+    def borrowed(self, tenant: int, accelerator: int, batch: int) -> str:
+        """Return the power mode whose engine serves until `renew` has built the own one.
+
+        It has the same multiprocessors, so that it runs; its kernels were chosen at other clocks.
+        Empty if nothing has to be renewed.
+        """
+        return self.plans.borrowed(tenant, accelerator, batch)
+
+    def refresh_host(self) -> bool:
+        """Read the power mode again; return True if engines of another one are wanted from now on.
+
+        What is loaded goes on serving, and counts as borrowed.
+        """
+        return self.builds.refresh_host()
 
     def blocks(self, tenant: int, accelerator: int) -> int:
         """Return how many loadables of a DLA one engine takes; 1 where that is not known."""

@@ -29,6 +29,7 @@ class LoadedPlan:
         scales: of INT8 inputs and outputs, by name.
         layers: its placed layers; None if the engine does not report them.
         size: bytes of the plan.
+        host: the computer and the power mode that it was built for (`BuildHost.to_dict`).
         users: lanes that use it, and whoever is about to make one.
     """
 
@@ -37,6 +38,7 @@ class LoadedPlan:
     scales: dict[str, float]
     layers: PlacedLayers | None
     size: int
+    host: dict[str, Any]
     users: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

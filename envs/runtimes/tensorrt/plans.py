@@ -1,9 +1,11 @@
 """Plans in memory: each is loaded once, and shared by the instances that run it."""
 
 import contextlib
+import logging
 import math
 import threading
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 from envs.runtimes.tensorrt.build import failed
@@ -14,6 +16,8 @@ from envs.runtimes.tensorrt.lane import LoadedPlan
 from envs.runtimes.tensorrt.spec import EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import DeviceSpec, Kind
+
+logger = logging.getLogger(__name__)
 
 
 class EnginePlans:
@@ -49,12 +53,13 @@ class EnginePlans:
             ConfigurationFailed: it cannot be built or loaded.
         """
         with self._lock:
-            plan = self.loaded.get((tenant, accelerator, batch))
+            plan = self._loaded(tenant, accelerator, batch)
             if plan is not None:
                 plan.hold()
         if plan is None:
             # A build takes minutes, in which other threads load and unload.
-            self._builds.make(tenant, accelerator, batch)
+            if self._builds.usable(tenant, accelerator, batch) is None:
+                self._builds.make(tenant, accelerator, batch)
             with self._lock:
                 plan = self._load(tenant, accelerator, batch)
                 plan.hold()
@@ -62,6 +67,17 @@ class EnginePlans:
             yield plan
         finally:
             plan.release()
+
+    def borrowed(self, tenant: int, accelerator: int, batch: int) -> str:
+        """Return the power mode whose plan serves until the own one is built; empty if none."""
+        plan, wanted = self.loaded.get((tenant, accelerator, batch)), self._builds.host
+        if plan is not None:
+            built_for = plan.host
+        elif (found := self._builds.usable(tenant, accelerator, batch)) is not None:
+            built_for = found["host"]
+        else:
+            return ""
+        return "" if built_for == wanted.to_dict() else str(built_for["power_mode"])
 
     def blocks(self, tenant: int, accelerator: int) -> int:
         """Return how many loadables of a DLA the largest plan takes; 1 where that is not known."""
@@ -105,29 +121,57 @@ class EnginePlans:
         if key not in self.loaded and (same := self._of_other_batch(*key)) is not None:
             self.loaded[key] = same
         if key not in self.loaded:
-            plan, notes = self._builds.read(*key)
+            plan, notes, identity = self._builds.read(*key)
             spec = self._builds.spec(*key)
             self._bindings.lines.clear()
             with self._cuda.current():
                 engine = self._runtime(accelerator).deserialize_cuda_engine(plan)
+                if engine is None and identity["host"] != self._builds.host.to_dict():
+                    self._builds.make(*key)  # what was borrowed does not run here
+                    return self._load(*key)
                 if engine is None:
                     reason = self._bindings.lines.errors() or "TensorRT does not say why"
                     network = self._builds.network(tenant)
                     raise failed(network, spec, f"the engine cannot be loaded: {reason}")
                 layers = self._layers(engine, spec)
                 scales = dict(notes.get("scales", {}))
-                self.loaded[key] = LoadedPlan(engine, spec, scales, layers, len(plan))
+                host = identity["host"]
+                self.loaded[key] = LoadedPlan(engine, spec, scales, layers, len(plan), host)
+            if mode := self.borrowed(*key):
+                logger.warning(
+                    "%s on %s: its engine of power mode %s serves until that of %s is built",
+                    self._builds.network(tenant).name,
+                    self._device.accelerators[accelerator].name,
+                    mode,
+                    self._builds.host.power_mode,
+                )
             if layers is not None and spec.on_dla:
                 count = max(self.blocks(tenant, accelerator), len(layers.dla))
                 self._blocks[tenant, spec.kind] = count
         return self.loaded[key]
 
+    def _loaded(self, tenant: int, accelerator: int, batch: int) -> LoadedPlan | None:
+        """Return a plan in memory, unless it is of another power mode and the own one is built."""
+        key = (tenant, accelerator, batch)
+        plan = self.loaded.get(key)
+        other = plan is not None and plan.host != self._builds.host.to_dict()
+        if not (other and self._builds.built(*key)):
+            return plan
+        with self._cuda.current():  # lanes that use it keep it alive
+            del plan, self.loaded[key]
+        return None
+
     def _of_other_batch(self, tenant: int, accelerator: int, batch: int) -> LoadedPlan | None:
         """Return the engine with a profile for this batch size that is loaded for another one."""
         spec = self._builds.spec(tenant, accelerator, batch)
-        for key, plan in self.loaded.items():
-            if key[:2] == (tenant, accelerator) and spec.profiles and plan.spec.built == spec.built:
-                return LoadedPlan(plan.engine, spec, plan.scales, plan.layers, plan.size)
+        for key, plan in list(self.loaded.items()):
+            if (
+                key[:2] == (tenant, accelerator)
+                and spec.profiles
+                and plan.spec.built == spec.built
+                and self._loaded(*key) is plan
+            ):
+                return replace(plan, spec=spec, users=0, _lock=threading.Lock())
         return None
 
     def _layers(self, engine: Any, spec: EngineSpec) -> PlacedLayers | None:

@@ -220,6 +220,15 @@ def identity(
     }
 
 
+def without_mode(identity: dict[str, Any]) -> dict[str, Any]:
+    """Return the identity of an engine without the power mode in which it was built."""
+    host = identity.get("host")
+    if not isinstance(host, dict):
+        return identity
+    left = {name: value for name, value in host.items() if name != "power_mode"}
+    return {**identity, "host": left}
+
+
 def canonical(data: dict[str, Any]) -> bytes:
     """Return JSON with sorted keys and no spaces."""
     return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()

@@ -15,7 +15,6 @@ from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.tensorrt import builds as builds_module
 from envs.runtimes.tensorrt import calibrations as calibrations_module
-from envs.runtimes.tensorrt import host as host_module
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.graph import with_batch
 from envs.runtimes.tensorrt.progress import BuildProgress
@@ -158,16 +157,6 @@ def test_a_damaged_engine_is_built_again(world: World) -> None:
         plan.write_bytes(plan.read_bytes()[:-1])
     assert world.again().prepare() == {}
     assert world.builds == 8
-
-
-def test_another_power_mode_builds_engines_of_its_own(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.engine(CUDA, 1)
-    monkeypatch.setattr(host_module, "read_power_mode", lambda root: "30W")
-    world.factory = world.again()
-    world.engine(CUDA, 1)
-    assert world.builds == 2
 
 
 def test_a_plan_that_cannot_be_loaded_is_a_failed_build(world: World) -> None:
