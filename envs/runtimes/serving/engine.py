@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +79,36 @@ class StreamEngine(Protocol):
 
         Not called while a batch is launched.
         """
+
+
+class ConvertingEngine(StreamEngine, Protocol):
+    """A StreamEngine whose device takes other types or layouts than the network's.
+
+    Its instance has a thread that converts, while the driver's thread launches. Two batches exist
+    at most: one is converted, or its answers are read, while the other is on the device. `convert`
+    and `answers` are called in the one thread, `launch_converted` and `done` in the other;
+    `launch` and `result`, which are both, while there is no other batch.
+
+    Attributes:
+        converts: True.
+        takes: the type of each input in memory, and the value of one step where INT8 numbers
+            stand for real ones; such arrays are taken as they are.
+    """
+
+    converts: bool
+
+    @property
+    def takes(self) -> Sequence[tuple[str, float | None]]:
+        """The types of the inputs in memory."""
+
+    def convert(self, inputs: Arrays) -> Any:
+        """Write inputs [b, ...] to memory that the device reads; return the batch."""
+
+    def launch_converted(self, batch: Any) -> None:
+        """Enqueue a converted batch and record an event; returns at once."""
+
+    def answers(self, batch: Any) -> Arrays:
+        """Return the outputs [b, ...] of a batch that is done; later ones leave them alone."""
 
 
 class EngineFactory(Protocol):

@@ -173,8 +173,18 @@ class Instance(ABC):
         """Answer the current requests, unless they got the error of an abandoned instance."""
         answers = self._answers(outputs, len(self._current))
         requests = self._take_current()
-        if not requests:
-            return
+        if requests:
+            self._give(requests, answers, start_s, device_s)
+            self.busy_since_s = None
+
+    def _give(
+        self,
+        requests: list[Request],
+        answers: list[NamedArrays],
+        start_s: float,
+        device_s: float,
+    ) -> None:
+        """Give requests their answers, and log the batch."""
         end_s = clock()
         if self.answering is not None:
             self.answering(self.slot.tenant, requests)
@@ -189,7 +199,6 @@ class Instance(ABC):
         if (log := self.log) is not None:
             arrivals_s = tuple(request.arrival_s for request in requests)
             log.append(BatchRecord(start_s, end_s, arrivals_s, device_s))
-        self.busy_since_s = None
 
     def _lose(self, error: Exception) -> None:
         """Stop serving after an error; tell the current requests and the runtime."""

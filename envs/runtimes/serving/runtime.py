@@ -13,6 +13,7 @@ from envs.accuracy.samples import Samples
 from envs.arrays import NamedArrays
 from envs.errors import ConfigurationError, RuntimeFault
 from envs.runtimes.protocol import Closing, Transition
+from envs.runtimes.serving.converting import stream_instance
 from envs.runtimes.serving.engine import EngineFactory, StreamEngine
 from envs.runtimes.serving.inputs import InputCheck, Inputs
 from envs.runtimes.serving.instance import Answering, Instance, Slot, failure_of, refuse
@@ -30,7 +31,7 @@ from envs.runtimes.serving.placement import match, slots_of
 from envs.runtimes.serving.process_memory import give_back
 from envs.runtimes.serving.queue import QueueFull, Request, RequestQueue, clock
 from envs.runtimes.serving.readiness import Readiness, placed, places_of
-from envs.runtimes.serving.streams import POLL_S, StreamDriver, StreamInstance
+from envs.runtimes.serving.streams import POLL_S, StreamDriver
 from envs.runtimes.serving.threads import ThreadInstance
 from envs.spec import (
     Agreements,
@@ -306,7 +307,7 @@ class ServingRuntime(Closing):
         network, queue = self._tenants[slot.tenant].network, self._queues[slot.tenant]
         instance: Instance
         if isinstance(engine, StreamEngine):
-            instance = StreamInstance(slot, engine, network, queue, self._on_lost, self._driver)
+            instance = stream_instance(slot, engine, network, queue, self._on_lost, self._driver)
         else:
             instance = ThreadInstance(slot, engine, network, queue, self._on_lost)
         instance.answering = self._answering

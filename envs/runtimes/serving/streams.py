@@ -130,6 +130,9 @@ class StreamInstance(Instance):
             self._lose(self.error)
         return True
 
+    def feed_ahead(self) -> None:
+        """Take a batch ahead where another one is launched; here there is no room for it."""
+
     def collect(self) -> None:
         """Answer the launched batch if the device has finished it."""
         if not self.in_flight or self.busy_since_s is None:
@@ -219,7 +222,7 @@ class StreamDriver:
 
     It sleeps until something happens while no batch is launched, and `poll_s` at a time while one
     is. It also runs the callbacks of futures (`add_done_callback`), so that a slow callback delays
-    the next batch of every instance.
+    the next batch of every instance; those of an instance with a converter run there.
     """
 
     def __init__(self, poll_s: float = POLL_S) -> None:
@@ -273,6 +276,8 @@ class StreamDriver:
         for instance in instances:
             instance.collect()
         fed = [instance for instance in instances if instance.feed()]
+        for instance in instances:  # what is left when nobody could launch it
+            instance.feed_ahead()
         gone = [instance for instance in instances if instance.retire()]
         if fed or gone:
             with self._changing:
