@@ -110,7 +110,7 @@ def _tensorrt(serve: ServeOptions, demands: Demands) -> Parts:
         if not demands.reserve:
             raise
         return _on_processor(serve, demands, error)
-    return live._replace(remarks=lambda: _fallbacks(made[0]))
+    return live._replace(remarks=lambda: [*made[0].remarks(), *_fallbacks(made[0])])
 
 
 class NothingServes(OptionError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -166,8 +167,8 @@ def test_windows_count_no_time_twice(runtime: ServingRuntime, mixed: SomeConvert
     instance.log = log = []
     wait([runtime.submit(0, SAMPLE) for _ in range(40)], 20)
     until(lambda: len(log) == 40)
-    assert all(a.end_s <= b.start_s for a, b in zip(log, log[1:], strict=False))
-    assert all(0 < record.device_s for record in log)
+    assert all(a.end_s <= b.start_s for a, b in itertools.pairwise(log))
+    assert all(record.device_s > 0 for record in log)
 
 
 def test_an_error_in_a_conversion_loses_its_instance_with_the_reason(
