@@ -17,6 +17,7 @@ from envs.runtimes.tensorrt.calibrations import Calibrations
 from envs.runtimes.tensorrt.checks import check_types
 from envs.runtimes.tensorrt.cuda import Cuda
 from envs.runtimes.tensorrt.host import describe_host
+from envs.runtimes.tensorrt.loadables import Loadables
 from envs.runtimes.tensorrt.markers import marked, why_dangerous
 from envs.runtimes.tensorrt.progress import BuildProgress, BuildWatch, Step, TookTooLong
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity, spec_of
@@ -59,6 +60,7 @@ class EngineBuilds:
         #: Why a DLA's own formats cannot be used, by (tenant, accelerator).
         self._linear: dict[tuple[int, int], str] = {}
         self._worker, self._times = BuildWorker(), BuildTimes(cache)
+        self._loadables = Loadables(cache)
         self._lock = threading.Lock()
         self.host = self._describe_host()
 
@@ -146,6 +148,23 @@ class EngineBuilds:
                 return (*kept, found)
         reason = "its file is damaged whenever it is read: check the disk"
         raise failed(self.network(tenant), self.spec(tenant, accelerator, batch), reason)
+
+    def loadables(self, place: Place) -> int:
+        """Return how many loadables of a DLA an engine takes; 1 where it was never loaded."""
+        return self._loadables.count(
+            self.network(place.tenant).sha256, self.spec(*place), self.host
+        )
+
+    def keep_loadables(self, place: Place, count: int) -> None:
+        """Remember how many loadables of a DLA an engine takes."""
+        sha256 = self.network(place.tenant).sha256
+        self._loadables.keep(sha256, self.spec(*place), self.host, count)
+
+    def most_loadables(self, tenant: int, accelerator: int) -> int:
+        """Return how many loadables the largest engine of a pair takes; 1 where none is known."""
+        sizes = self._space.batches_of(tenant, accelerator)
+        counts = [self.loadables(Place(tenant, accelerator, batch)) for batch in sizes]
+        return max(counts, default=1) or 1
 
     def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
         """Return how an INT8 engine was calibrated: the method, and the number of samples."""

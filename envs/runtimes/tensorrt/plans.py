@@ -15,7 +15,7 @@ from envs.runtimes.tensorrt.inspect import PlacedLayers, placed_layers
 from envs.runtimes.tensorrt.lane import LoadedPlan
 from envs.runtimes.tensorrt.spec import EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
-from envs.spec import DeviceSpec, Kind
+from envs.spec import ConfigurationFailed, DeviceSpec, FailureKind, Kind, Place
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,6 @@ class EnginePlans:
         self._builds, self._device = builds, device
         self._bindings, self._cuda = bindings, cuda
         self._runtimes: dict[int | None, Any] = {}
-        self._blocks: dict[tuple[int, Kind], int] = {}
         self._lock = threading.RLock()
         self.loaded: dict[tuple[int, int, int], LoadedPlan] = {}
 
@@ -60,7 +59,7 @@ class EnginePlans:
             # A build takes minutes, in which other threads load and unload.
             if self._builds.usable(tenant, accelerator, batch) is None:
                 self._builds.make(tenant, accelerator, batch)
-            with self._lock:
+            with self._lock, self._builds.at(Place(tenant, accelerator, batch)):
                 plan = self._load(tenant, accelerator, batch)
                 plan.hold()
         try:
@@ -81,8 +80,7 @@ class EnginePlans:
 
     def blocks(self, tenant: int, accelerator: int) -> int:
         """Return how many loadables of a DLA the largest plan takes; 1 where that is not known."""
-        kind = self._device.accelerators[accelerator].kind
-        return self._blocks.get((tenant, kind), 1)
+        return self._builds.most_loadables(tenant, accelerator)
 
     def unload_unused(self) -> None:
         """Unload the DLA plans without users: a core holds 16 loadables only."""
@@ -123,6 +121,8 @@ class EnginePlans:
         if key not in self.loaded:
             plan, notes, identity = self._builds.read(*key)
             spec = self._builds.spec(*key)
+            if spec.on_dla:
+                self._check_room(Place(*key))
             self._bindings.lines.clear()
             with self._cuda.current():
                 engine = self._runtime(accelerator).deserialize_cuda_engine(plan)
@@ -145,10 +145,36 @@ class EnginePlans:
                     mode,
                     self._builds.host.power_mode,
                 )
-            if layers is not None and spec.on_dla:
-                count = max(self.blocks(tenant, accelerator), len(layers.dla))
-                self._blocks[tenant, spec.kind] = count
+            if layers is not None and layers.dla:
+                self._builds.keep_loadables(Place(*key), len(layers.dla))
         return self.loaded[key]
+
+    def _check_room(self, place: Place) -> None:
+        """Raise ConfigurationFailed if the DLA core of a plan does not hold its loadables as well.
+
+        TensorRT would fail with an error that does not say why, or break what runs there.
+        """
+        self.unload_unused()
+        core, most = self._core(place.accelerator), self._most(place.accelerator)
+        there = sum(
+            self._builds.loadables(Place(*key)) for key in self.loaded if self._core(key[1]) == core
+        )
+        wanted = self._builds.loadables(place)
+        if there + wanted > most:
+            network, spec = self._builds.network(place.tenant), self._builds.spec(*place)
+            reason = (
+                f"it takes {wanted} loadables, and of the {most} that {core} holds {there} are"
+                " taken: use fewer networks or batch sizes there"
+            )
+            failure = failed(network, spec, reason).failure
+            raise ConfigurationFailed(replace(failure, kind=FailureKind.INVALID))
+
+    def _core(self, accelerator: int) -> str:
+        return self._device.accelerators[accelerator].resource
+
+    def _most(self, accelerator: int) -> float:
+        most = self._device.accelerators[accelerator].max_loadables
+        return math.inf if most is None else most
 
     def _loaded(self, tenant: int, accelerator: int, batch: int) -> LoadedPlan | None:
         """Return a plan in memory, unless it is of another power mode and the own one is built."""

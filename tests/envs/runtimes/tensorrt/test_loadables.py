@@ -1,0 +1,73 @@
+"""A DLA core holds so many loadables, over the stand-ins."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envs.runtimes.tensorrt import plans as plans_module
+from envs.runtimes.tensorrt.cache import EngineCache
+from envs.runtimes.tensorrt.inspect import PlacedLayers
+from envs.runtimes.tensorrt.loadables import NAME, Loadables
+from envs.runtimes.tensorrt.spec import BuildHost, EngineSpec
+from envs.spec import ConfigurationFailed, FailureKind, Kind, Network
+from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, DLA1, World
+
+HOST = BuildHost("10.3.0", "Orin", "8.7", 16, "MAXN")
+SPEC = EngineSpec(Kind.DLA, "int8", 4, True, True)
+
+
+@pytest.fixture
+def world(small: tuple[Path, Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Make a world in which each engine of a DLA has six blocks there."""
+
+    def six(text: str, on_dla: bool) -> PlacedLayers:
+        return PlacedLayers(tuple(map(str, range(6))) if on_dla else (), (), ())
+
+    monkeypatch.setattr(plans_module, "placed_layers", six)
+    return World(small, tmp_path / "engines", batches=(1, 2, 4))
+
+
+def test_a_core_that_is_full_gets_no_further_plan(world: World) -> None:
+    for batch in (1, 2, 4):  # their numbers are known after their first load
+        world.engine(DLA0, batch).close()
+    assert world.factory.blocks(0, DLA1) == 6
+    factory = world.factory = world.again()
+    assert factory.blocks(0, DLA0) == 6, "kept beside the engines"
+    first, second = world.engine(DLA0, 1), world.engine(DLA0, 2)
+    with pytest.raises(ConfigurationFailed) as caught:
+        world.engine(DLA0, 4)
+    failure = caught.value.failure
+    assert failure.kind is FailureKind.INVALID
+    assert failure.place == (0, DLA0, 4)
+    assert "engine of small for dla0 at batch 4: it takes 6 loadables" in failure.reason
+    assert "of the 16 that dla0 holds 12 are taken" in failure.reason
+    world.engine(DLA1, 4).close()  # the other core has room
+    world.engine(CUDA, 1)  # and so has the GPU
+    second.close()
+    world.engine(DLA0, 4)
+    first.close()
+
+
+def test_the_number_is_of_a_network_a_form_and_a_compiler_but_not_of_a_power_mode(
+    tmp_path: Path,
+) -> None:
+    Loadables(EngineCache(tmp_path)).keep("ab" * 32, SPEC, HOST, 5)
+    again = Loadables(EngineCache(tmp_path))
+    assert again.count("ab" * 32, SPEC, replace(HOST, power_mode="30W")) == 5
+    assert again.count("cd" * 32, SPEC, HOST) == 1
+    assert again.count("ab" * 32, replace(SPEC, native_io=False), HOST) == 1
+    assert again.count("ab" * 32, SPEC, replace(HOST, dla_compiler="other")) == 1
+    assert again.count("ab" * 32, EngineSpec(Kind.TENSOR_CORES, "fp16", 4, False), HOST) == 0
+
+
+@pytest.mark.parametrize("count", [0, -3, 17, 2.5, "5", None])
+def test_a_number_that_cannot_be_is_unknown(tmp_path: Path, count: Any) -> None:
+    Loadables(EngineCache(tmp_path)).keep("ab" * 32, SPEC, HOST, 5)
+    file = tmp_path / f"{NAME}.json"
+    file.write_text(json.dumps(dict.fromkeys(json.loads(file.read_text()), count)))
+    assert Loadables(EngineCache(tmp_path)).count("ab" * 32, SPEC, HOST) == 1
