@@ -190,6 +190,14 @@ BENCHMARKS = (
         short=_options("--period-s 0.5"),
     ),
     Benchmark(
+        "device_faults",
+        "device_faults",
+        "Lets a Jetson say no, as stand-ins for TensorRT and CUDA and as the model, and looks at "
+        "the next control periods and restarts. Nothing of it ran on a GPU.",
+        "simulated",
+        short=_options("--only alone always 3 kill sticks libnvdla"),
+    ),
+    Benchmark(
         "soak",
         "soak",
         "Serves a network under limits that change, and looks at broken limits, memory, and "

@@ -12,6 +12,7 @@ python -m benchmarks.device_faults --worlds standins --only memory
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
@@ -19,14 +20,30 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import onnx
 
 from benchmarks.device_fault_cases import CASES, Case, board_files
+from benchmarks.device_fault_models import MODEL_CASES, ModelCase, play
 from benchmarks.device_service import Place, Process, lines, run_service, serves
 from benchmarks.figures import figure, parser, report
 from envs.catalog.architectures import build
 from tuner.console import progress_bar, table
+
+WORLDS = ("standins", "simulated")
+#: A client that writes how many engines the stand-in for TensorRT has built at its first answer.
+COUNTING = """
+from pathlib import Path
+import numpy as np
+import tensorrt
+def main(submit):
+    for number in range(10**6):
+        submit("small", np.zeros((3, 64, 64), np.float32)).result(60)
+        if number == 0:
+            Path("built").write_text(str(tensorrt.world.builds))
+"""
+AnyCase = TypeVar("AnyCase", Case, ModelCase)
 
 #: Periods within which something valid must be served, and restarts at most.
 PERIODS, RESTARTS = 3, 2
@@ -83,6 +100,26 @@ def on_standins(case: Case, folder: Path) -> Result:
     processes = run_service(place, options, standins, case.after, case.act, case.heals)
     struck = {line["what"] for line in lines(place.log)}
     return judged(case, processes, struck)
+
+
+def on_model(case: ModelCase) -> Result:
+    """Let a fault meet the controller on the model of a board."""
+    with tempfile.TemporaryDirectory() as folder:
+        served, struck = play(case, Path(folder))
+    gap = max(len(run) for run in "".join("-+"[each] for each in served).split("+"))
+    wrong = "" if gap < PERIODS else f"{gap} periods without anything valid"
+    met = struck > 0 or bool(case.modes)
+    return Result("simulated", case.name, gap + 1 if any(served) else 0, "", 0, wrong, met)
+
+
+def engines_at_start(folder: Path) -> int:
+    """Count the engines that were built when the first request of a new service was answered."""
+    place = Place(folder, folder / "root")
+    onnx.save(build("squeezenet1_1", image_size=64, classes=10), place.network)
+    board_files(place.root)
+    (folder / "app.py").write_text(COUNTING)
+    run_service(place, (*OPTIONS, "--client", "app:main", "--rate-ips", "50", "--periods", "4"))
+    return int((folder / "built").read_text())
 
 
 def judged(case: Case, processes: Sequence[Process], struck: set[str]) -> Result:
@@ -153,16 +190,23 @@ def main() -> int:
     """Run the benchmark and return its exit code."""
     arguments = parser(__doc__)
     arguments.add_argument("--only", nargs="+", help="faults with one of these texts in their name")
+    arguments.add_argument("--worlds", nargs="+", choices=WORLDS, default=WORLDS)
     arguments.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="services at a time"
     )
     given = arguments.parse_args()
-    cases = [
-        each for each in CASES if not given.only or any(text in each.name for text in given.only)
-    ]
-    with progress_bar("letting devices say no", len(cases)) as advance:
+    cases = chosen(CASES if "standins" in given.worlds else (), given.only)
+    in_model = chosen(MODEL_CASES if "simulated" in given.worlds else (), given.only)
+    with progress_bar("letting devices say no", len(cases) + len(in_model)) as advance:
         results = campaign(cases, given.jobs, advance)
+        for case in in_model:
+            results.append(on_model(case))
+            advance(case.name)
     show(results)
+    built = math.nan
+    if "standins" in given.worlds:
+        with tempfile.TemporaryDirectory() as folder:
+            built = engines_at_start(Path(folder))
     good = 100 * sum(each.good for each in results) / len(results)
     figures = [
         figure("device faults played through", len(results), "faults", ">= 25"),
@@ -173,8 +217,14 @@ def main() -> int:
             "restarts",
             f"<= {RESTARTS}",
         ),
+        figure("engines built before the first request is answered", built, "engines", "<= 1"),
     ]
     return report(figures, given.json)
+
+
+def chosen(cases: Sequence[AnyCase], texts: Sequence[str] | None) -> list[AnyCase]:
+    """Return the faults that have one of these texts in their name; all without texts."""
+    return [each for each in cases if not texts or any(text in each.name for text in texts)]
 
 
 def show(results: Sequence[Result]) -> None:
