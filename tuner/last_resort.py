@@ -40,6 +40,22 @@ class WithProcessor:
         """Return True if `build` has nothing to do."""
         return self._gpu.built(tenant, accelerator, batch)
 
+    def borrowed(self, tenant: int, accelerator: int, batch: int) -> str:
+        """Return the power mode whose engine serves until the own one is built; empty if none."""
+        if self._space.device.accelerators[accelerator].kind is Kind.CPU:
+            return ""
+        found: str = getattr(self._gpu, "borrowed", lambda *place: "")(tenant, accelerator, batch)
+        return found
+
+    def renew(self, tenant: int, accelerator: int, batch: int, step: Step | None = None) -> None:
+        """Build the engine of the present power mode."""
+        self._gpu.renew(tenant, accelerator, batch, step)  # type: ignore[attr-defined]
+
+    def refresh_host(self) -> bool:
+        """Read the power mode again; return True if engines of another one are wanted."""
+        changed: bool = getattr(self._gpu, "refresh_host", lambda: False)()
+        return changed
+
     def blocks(self, tenant: int, accelerator: int) -> int:
         """Return how many loadables of a DLA one engine takes."""
         return self._gpu.blocks(tenant, accelerator)

@@ -367,6 +367,8 @@ class Controller:
             EventKind.TEMPERATURE_CHANGED,
             EventKind.DEVICE_CHANGED,
         ):
+            if event.kind is EventKind.POWER_MODE_CHANGED:
+                self._offer.power_mode_changed()
             ask(lambda policy: policy.forget(), None)
         else:
             return

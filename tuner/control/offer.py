@@ -71,6 +71,11 @@ class Offer:
         if self._readiness is not None:
             self._readiness.go_on([place for each in first for place in places_of(each)])
 
+    def power_mode_changed(self) -> None:
+        """Let engines of the present power mode be built while the others go on serving."""
+        if self._readiness is not None:
+            self._readiness.refresh()
+
     def news(self) -> list[Event]:
         """Return events for what was found out in the background."""
         if self._readiness is None:

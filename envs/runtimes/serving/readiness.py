@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from envs.runtimes.serving.engine import BuildingFactory, Progress
 from envs.runtimes.serving.instance import failure_of
@@ -88,6 +88,7 @@ class Readiness:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._busy_until_s = 0.0
+        self._renewed: set[Place] = set()
         self.agreements: Agreements = MappingProxyType(self._found)
         self.version = 0
 
@@ -173,7 +174,7 @@ class Readiness:
         """Make these places ready in the background, in this order, and then all others."""
         with self._lock:
             self._queue = deque(dict.fromkeys([*order, *self.places()]))
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._work, name="engines", daemon=True)
             self._thread.start()
 
@@ -186,6 +187,13 @@ class Readiness:
         if self._thread is not None and again:
             self._thread = None
             self.go_on(again)
+
+    def refresh(self) -> None:
+        """Build engines of the present power mode in the background, if it is another one now."""
+        changed = getattr(self._factory, "refresh_host", None)
+        if changed is not None and changed():
+            self._renewed.clear()
+            self.go_on(())
 
     def news(self) -> list[News]:
         """Return what was found out since the last call."""
@@ -204,11 +212,42 @@ class Readiness:
     def _work(self) -> None:
         while not self._stopping.is_set():
             with self._lock:
-                if not self._queue:
-                    return
-                place = self._queue.popleft()
-            with contextlib.suppress(ConfigurationFailed):  # it is in the news
-                self.make_ready(place)
+                place = self._queue.popleft() if self._queue else None
+            if place is not None:
+                with contextlib.suppress(ConfigurationFailed):  # it is in the news
+                    self.make_ready(place)
+            elif (borrowed := self._next_borrowed()) is not None:
+                self._renew(borrowed)
+            else:
+                return
+
+    def _next_borrowed(self) -> Place | None:
+        """Return a place that is served by an engine of another power mode, or None."""
+        mode_of = getattr(self._factory, "borrowed", lambda *place: "")
+        for place in self.places():
+            if place in self._ready and place not in self._renewed and mode_of(*place):
+                return place
+        return None
+
+    def _renew(self, place: Place) -> None:
+        """Build the engine of a place that is served by one of another power mode, and prove it."""
+        self._renewed.add(place)
+        with self._working:
+            renew: Any = self._factory
+            try:
+                renew.renew(*place, self._show)
+                self._prove(place)
+            except Exception as error:  # the errors of drivers have no common base
+                failure = self._failure(error, place)
+                text = f"{failure.reason}; the engine of another power mode goes on serving"
+                with self._lock:
+                    self._tell(News(True, place, text))
+            else:
+                text = f"{self.describe(place)} has an engine of the present power mode"
+                with self._lock:
+                    self._tell(News(True, place, text))
+            finally:
+                self._busy_until_s = time.monotonic()
 
     def _build_and_prove(self, place: Place) -> None:
         tenant, column, batch = place

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from envs.runtimes.serving.readiness import Readiness
 from envs.runtimes.tensorrt import host as host_module
 from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity
-from envs.spec import Kind, Network
+from envs.spec import Agreement, ConfigurationSpace, Kind, Network, Place
 from tests.envs.runtimes.tensorrt.test_graph import values
 from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, World, served
 
@@ -147,3 +148,36 @@ def test_a_manifest_under_another_name_is_not_borrowed(tmp_path: Path) -> None:
     (tmp_path / f"{'1' * 64}.json").write_text(json.dumps({"identity": {"host": 3}}))
     (tmp_path / f"{'2' * 64}.json").write_text("[" * 10_000)
     assert cache.similar(other) is None
+
+
+def test_engines_are_renewed_in_the_background_while_the_old_ones_serve(modes: Modes) -> None:
+    modes.world.factory.build(0, CUDA, 1)
+    world = modes.restart("15W")
+    space = world.space.without_batches(
+        [place for place in all_places(world.space) if place[1] != CUDA]
+    )
+    agreement = Agreement(1.0)
+    readiness = Readiness(space, world.factory, lambda place: agreement, 0.9)
+    readiness.make_ready(Place(0, CUDA, 1))
+    assert world.builds == 1, "the engine of 30W serves at once"
+    for mode, builds in (("15W", 2), ("10W", 3), ("30W", 3)):
+        modes.mode = mode
+        readiness.refresh()
+        readiness.go_on(())
+        assert readiness._thread is not None
+        readiness._thread.join(60)
+        assert world.builds == builds
+        assert [world.factory.borrowed(0, CUDA, batch) for batch in (1, 4)] == ["", ""]
+    assert any("of the present power mode" in each.text for each in readiness.news())
+    assert not readiness.refused
+    readiness.close()
+
+
+def all_places(space: ConfigurationSpace) -> list[Place]:
+    tenants, columns = space.shape
+    return [
+        Place(tenant, column, batch)
+        for tenant in range(tenants)
+        for column in range(columns)
+        for batch in space.batches_of(tenant, column)
+    ]
