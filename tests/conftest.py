@@ -15,11 +15,12 @@ from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
 from envs.spec import ConfigurationSpace, local_computer, workload_of
 from envs.traces.reader import Trace
-from tests.envs.accuracy.digits import Digits, make
 from tests.worlds import space, write_trace
 
 if TYPE_CHECKING:
     from stable_baselines3 import PPO
+
+    from tests.envs.accuracy.digits import Digits
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +42,8 @@ def other_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
     """Return a trained network whose INT8 copy is wrong unless it is calibrated."""
+    from tests.envs.accuracy.digits import make
+
     return make(tmp_path_factory.mktemp("digits"))
 
 
