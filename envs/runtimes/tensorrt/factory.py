@@ -228,6 +228,9 @@ class TensorRTEngineFactory:
     def remarks(self) -> list[str]:
         """Return what the user should know of how the loaded instances run, each once."""
         found = [remark for _, _, engine in list(self._engines) for remark in engine.remarks()]
+        on_dla = [self.builds.spec(*engine[:2], 1).on_dla for engine in list(self._engines)]
+        if self.graphs_refused and not all(on_dla):
+            found.insert(0, f"no CUDA graphs: {self.graphs_refused}")
         return list(dict.fromkeys([*self.builds.remarks(), *found]))
 
     def free_mib(self) -> float:
