@@ -4,8 +4,9 @@ VENV ?= .venv
 # On a Jetson, TensorRT's Python module belongs to the system.
 VENV_OPTIONS ?= $(if $(wildcard /etc/nv_tegra_release),--system-site-packages)
 BIN := $(VENV)/bin
+DEVICE_VENV := $(VENV)-device
 
-.PHONY: help train test test-gpu test-jetson check results clean
+.PHONY: help train test test-names test-gpu test-jetson check results clean
 
 help:
 	@echo "make train     train a policy in the model of an AGX Orin and compare it with searches (3 minutes)"
@@ -13,6 +14,7 @@ help:
 	@echo "make check     only ruff, mypy --strict and the import contracts"
 	@echo "make results   a short form of every benchmark, into docs/results.md (20 minutes)"
 	@echo "make test-gpu, make test-jetson   only the tests that need a GPU, or a Jetson"
+	@echo "make test-names   compare TensorRT's names with its published modules (needs the network)"
 	@echo "make clean     remove the virtual environment and caches; runs/ and traces/ stay"
 	@echo "Times are for two cores; the first command also installs the packages."
 
@@ -36,14 +38,25 @@ test: check
 results: $(VENV)/ready
 	$(BIN)/python -m benchmarks.results --short
 
+# Downloads 8 MB once: the Python modules of every TensorRT version that is supported.
+test-names: $(VENV)/ready
+	$(BIN)/python -m tests.bindings.wheels
+	$(BIN)/python -m pytest tests/bindings -rs
+
 # pycuda needs nvcc. Where it cannot be installed, the tests that need it are skipped and say so.
 test-gpu: $(VENV)/ready
 	-$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[jetson]"
-	$(BIN)/python -m pytest -m gpu -rs
+	$(BIN)/python -m pytest -m gpu -rs tests/envs/runtimes
 
-test-jetson: $(VENV)/ready
-	-$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[jetson]"
-	$(BIN)/python -m pytest -m "gpu or jetson" -rs
+# No package for training. Warnings of the system's packages are shown, and fail no test.
+$(DEVICE_VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --system-site-packages $(DEVICE_VENV)
+	$(DEVICE_VENV)/bin/python -m pip install --quiet -c constraints.txt -e ".[tune,metrics]" hypothesis pytest pytest-timeout
+	touch $@
+
+test-jetson: $(DEVICE_VENV)/ready
+	-$(DEVICE_VENV)/bin/python -m pip install --quiet -c constraints.txt -e ".[jetson]"
+	$(DEVICE_VENV)/bin/python -m pytest -m "gpu or jetson" -rs -W default tests/envs/runtimes
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(DEVICE_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
