@@ -15,21 +15,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.faults import FAULTS, NO_POLICY, one
 from envs.errors import TunerError
+from envs.simulator.machine import device_of
+from envs.spec import Configuration, Failure, FailureKind, Place
 from envs.telemetry.ina3221 import Ina3221Sensor
 from tests.commands import CommandResult, call
 from tests.envs.telemetry.rights import closed_to_others
 from tests.envs.telemetry.trees import agx_orin_jetpack6, monitor
 from tests.standins.tensorrt import StandIns, stand_ins
 from tests.standins.tensorrt.engines import _Inspector
-from tests.standins.tensorrt.module import _Builder
+from tests.standins.tensorrt.faults import Faults
 from tests.tuner.control.monitors.windows import SERVING, WINDOW
+from tests.worlds import space
 from tuner.control.lock import DeviceLock
 from tuner.control.monitors.drift import DriftMonitor
 from tuner.control.monitors.heat import HeatMonitor, PowerModeMonitor
+from tuner.control.offer import Offer
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS
 
 #: One small network, and one instance of batch 1 an accelerator.
@@ -82,12 +87,12 @@ def says(here: Here, message: str) -> bool:
     return any(re.search(pattern, line) for line in here.said)
 
 
-def serve(here: Here, *more: object, periods: int = 4, change: Any = None, **made: Any) -> StandIns:
+def serve(here: Here, *more: object, periods: int = 6, change: Any = None, **made: Any) -> StandIns:
     """Serve on stand-ins for some periods; `change` gets the stand-ins before that."""
     with stand_ins(**made) as modules:
         if change:
             change(modules)
-        given = (*ON_GPU, *SMALL, *PLACES, "--period-s", 0.2, "--periods", periods, *more)
+        given = (*ON_GPU, *SMALL, *PLACES, "--period-s", 0.5, "--periods", periods, *more)
         here.run("deploy", *given)
     return modules
 
@@ -180,16 +185,40 @@ def full_disk(here: Here) -> None:
 
 def refused_builds(here: Here) -> None:
     """The builder takes no network for a DLA."""
+    serve(here, "--allow-uncalibrated", faults=Faults(build="fail", build_on=("dla",)))
 
-    def refuse(builder: Any, network: Any, config: Any) -> Any:
-        world = builder._world
-        on_dla = config.default_device_type == world.enums["DeviceType"].DLA
-        world.fail_build = "DLA Node compilation Failed." if on_dla else ""
-        return real(builder, network, config)
 
-    real = _Builder.build_serialized_network
-    here.patch.setattr(_Builder, "build_serialized_network", refuse)
-    serve(here, "--allow-uncalibrated")
+def long_builds(here: Here) -> None:
+    """A build for a DLA does not end."""
+    given = ("--allow-uncalibrated", "--build-limit-s", 1)
+    serve(here, *given, faults=Faults(build="hang", build_on=("dla",)))
+
+
+def refusing_dlas(here: Here) -> None:
+    """Engines for the DLAs are built, and run no batch."""
+    serve(here, "--allow-uncalibrated", faults=Faults(submit=("dla",)))
+
+
+def nothing_runs(here: Here) -> None:
+    """Neither the GPU nor a DLA runs a batch."""
+    serve(here, "--allow-uncalibrated", periods=2, faults=Faults(submit=("gpu", "dla")))
+
+
+def dropped(here: Here) -> None:
+    """A DLA fails again and again while it serves."""
+    board = replace(space(), device=device_of("agx_orin_64", "MAXN"))
+    offer = Offer(board, DEFAULT_THRESHOLDS, None, {})
+    [name] = board.workload.names
+    column = board.device.accelerator_names.index("dla0")
+    placements = np.zeros((*board.shape, 2), dtype=np.int16)
+    placements[0, column] = (1, 1)
+    failed = Failure(
+        FailureKind.INSTANCE_LOST, f"{name} on dla0 at batch 1: ...", place=Place(0, column, 1)
+    )
+    for _ in range(DEFAULT_THRESHOLDS.drop_after_failures):
+        events = offer.record(Configuration.of(placements), failed)
+    events.append(offer.restore())
+    here.said += [event.text.replace(name, "my") for event in events]
 
 
 def hot(here: Here) -> None:
@@ -266,7 +295,14 @@ SCENARIOS: dict[Callable[[Here], None], tuple[str, ...]] = {
     ),
     damaged_plans: ("...plan.damaged",),
     full_disk: ("cannot keep an engine in ... (No space left on device): give a folder with room",),
-    refused_builds: ("no int8 engine of my for dla at batch 1: ...",),
+    refused_builds: ("no int8 engine of my for dla0 at batch 1: ...",),
+    long_builds: ("the build took ... s (...), more than build_limit_s=...: ...",),
+    refusing_dlas: ("my on dla0 at batch 1: it cannot run one batch: ...",),
+    nothing_runs: ("my cannot be served here: ...: the processor's cores serve instead",),
+    dropped: (
+        "my on dla0: no choice after ... failures, the last one ...",
+        "after a long while my on dla0 may serve again",
+    ),
     fallen_back: ("my on dla0, batch 1: 2 blocks on the DLA and 1 layers on the GPU: Softmax_9",),
     hot: ("temperature changed from 50 to 66 C",),
     other_mode: ("power mode changed from 30W to 50W",),
