@@ -1,6 +1,7 @@
 """Builds of a workload's engines: each once, kept on disk, one at a time."""
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,8 @@ from envs.runtimes.tensorrt.times import BuildTimes
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.runtimes.tensorrt.worker import BuildWorker
 from envs.spec import ConfigurationFailed, ConfigurationSpace, Network, Place
+
+logger = logging.getLogger(__name__)
 
 
 class EngineBuilds:
@@ -59,6 +62,9 @@ class EngineBuilds:
         self._failed: dict[str, str] = {}
         #: Why a DLA's own formats cannot be used, by (tenant, accelerator).
         self._linear: dict[tuple[int, int], str] = {}
+        #: Pairs (tenant, accelerator) of which no engine for all batch sizes can be built: the
+        #: largest may need more memory than there is.
+        self._apart: set[tuple[int, int]] = set()
         self._worker, self._times = BuildWorker(), BuildTimes(cache)
         self._loadables = Loadables(cache)
         self._lock = threading.Lock()
@@ -72,7 +78,8 @@ class EngineBuilds:
         """Return the specification of the engine for this batch size."""
         network, used = self.network(tenant), self._space.device.accelerators[accelerator]
         static = network.fixed_batch is not None or not self._bindings.shares_profiles
-        batches = self._space.batches_of(tenant, accelerator)
+        apart = (tenant, accelerator) in self._apart
+        batches = () if apart else self._space.batches_of(tenant, accelerator)
         spec = spec_of(used, network, batch, self._options, static, batches)
         if (tenant, accelerator) in self._linear:
             spec = replace(spec, native_io=False)
@@ -120,15 +127,22 @@ class EngineBuilds:
     ) -> dict[str, Any]:
         """Build an engine unless it is there; return its identity.
 
+        If an engine for all batch sizes cannot be built, each size gets one of its own.
+
         Raises:
             ConfigurationFailed: it cannot be built; a build that was refused is not tried again.
         """
-        wanted = self.identity(tenant, accelerator, batch)
-        if not self.cache.has(wanted):
-            with self._lock, self.at(Place(tenant, accelerator, batch)):
-                if not self.cache.has(wanted):  # another thread may have built it meanwhile
-                    self._build(Place(tenant, accelerator, batch), wanted, step)
-        return wanted
+        place = Place(tenant, accelerator, batch)
+        try:
+            return self._make(place, step)
+        except ConfigurationFailed as error:
+            # A file that nobody can compute at any size is not tried once more for each.
+            whole = self.spec(*place).profiles and not self._worker.left
+            if not whole or isinstance(error.__cause__, NetworkError):
+                raise
+            logger.warning("%s; each batch size gets an engine of its own", error.failure.reason)
+        self._apart.add((tenant, accelerator))
+        return self._make(place, step)
 
     def read(
         self, tenant: int, accelerator: int, batch: int
@@ -173,6 +187,14 @@ class EngineBuilds:
             return "", 0
         found = self._calibrations.of(tenant, spec.on_dla)
         return found.method, found.samples
+
+    def _make(self, place: Place, step: Step | None) -> dict[str, Any]:
+        wanted = self.identity(*place)
+        if not self.cache.has(wanted):
+            with self._lock, self.at(place):
+                if not self.cache.has(wanted):  # another thread may have built it meanwhile
+                    self._build(place, wanted, step)
+        return wanted
 
     @contextlib.contextmanager
     def at(self, place: Place) -> Iterator[None]:

@@ -22,7 +22,7 @@ from envs.runtimes.tensorrt.progress import BuildProgress, BuildWatch
 from envs.runtimes.tensorrt.spec import EngineSpec
 from envs.runtimes.tensorrt.times import BuildTimes
 from envs.spec import ConfigurationFailed, Kind, Network
-from tests.envs.runtimes.tensorrt.worlds import CUDA, TENSOR, World
+from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, TENSOR, World
 from tests.standins.tensorrt import module as module_of_stand_ins
 
 
@@ -212,12 +212,12 @@ def test_the_factory_refuses_what_killed_it_and_says_the_file(
 ) -> None:
     world = World(small, tmp_path / "engines")
     cache = world.factory.builds.cache
-    wanted = world.factory.builds.identity(0, CUDA, 1)
+    wanted = world.factory.builds.identity(0, DLA0, 1)
     cache.keep_mark(wanted, {"pid": os.getpid(), "process": "1 before this boot", "tries": 2})
     with pytest.raises(ConfigurationFailed, match=r"remove .*\.building to try again"):
-        world.factory.build(0, CUDA, 1)
+        world.factory.build(0, DLA0, 1)
     cache.keep_mark(wanted, {"pid": os.getpid(), "process": "1 before this boot", "tries": 1})
-    world.factory.build(0, CUDA, 1)
+    world.factory.build(0, DLA0, 1)
     assert not list(world.cache.glob("*.building"))
 
 

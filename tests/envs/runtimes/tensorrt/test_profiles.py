@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import ConfigurationFailed, Kind, Network
 from tests.envs.runtimes.tensorrt.test_graph import values
 from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, World, at, served
+from tests.standins.tensorrt.module import _Builder as Builder
 
 
 @pytest.mark.parametrize("version", ["8.6.1", "10.3.0", "10.7.0", "11.4.0"])
@@ -69,15 +71,6 @@ def test_what_cannot_be_dynamic_is_one_engine_a_batch(
     assert not world.factory.built(0, CUDA, 4)
 
 
-def test_a_failed_engine_names_all_of_its_batches(
-    small: tuple[Path, Network], tmp_path: Path
-) -> None:
-    world = World(small, tmp_path / "engines", batches=(1, 4))
-    world.module.world.fail_build = "Error Code 10: no implementation"
-    with pytest.raises(ConfigurationFailed, match="engine of small for cuda at batches 1, 4: "):
-        world.factory.build(0, CUDA, 1)
-
-
 def test_a_plan_stays_one_while_another_batch_size_of_it_is_loaded(
     small: tuple[Path, Network], tmp_path: Path
 ) -> None:
@@ -104,3 +97,25 @@ def test_a_batch_beyond_the_space_gets_a_profile_too(small: tuple[Path, Network]
         == found[1].built
         == EngineSpec(Kind.CUDA_CORES, "fp32", 4, False, profiles=(1, 4))
     )
+
+
+def test_sizes_that_are_too_large_leave_an_engine_of_its_own_to_each_of_the_others(
+    small: tuple[Path, Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the builder finds no memory for the kernels of the largest batch."""
+    real = Builder.build_serialized_network
+
+    def little_memory(self: Any, network: Any, config: Any) -> Any:
+        sizes = [profile._shapes["input"][2][0] for profile in config._profiles]
+        return real(self, network, config) if max(sizes) < 4 else None
+
+    monkeypatch.setattr(Builder, "build_serialized_network", little_memory)
+    world = World(small, tmp_path / "engines", batches=(1, 2, 4))
+    for factory in (world.factory, world.again()):
+        world.factory = factory
+        engine = world.engine(CUDA, 1, 2)
+        assert [lane._plan.spec.profiles for lane in engine._lanes.values()] == [(), ()]
+        assert served(engine, values(2, 3, 64, 64)).shape == (2, 10)
+        with pytest.raises(ConfigurationFailed, match="for cuda at batch 4: "):
+            engine.buffers(4)
+    assert world.builds == 4, "the one for all sizes and that of 4 are not tried again"
