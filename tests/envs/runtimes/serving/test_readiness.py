@@ -1,0 +1,157 @@
+"""Readiness: each engine is built, judged and proven once, in the order of demand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.runtimes.serving.readiness import Readiness
+from envs.spec import (
+    Agreement,
+    Configuration,
+    ConfigurationFailed,
+    ConfigurationSpace,
+    Failure,
+    FailureKind,
+    Place,
+)
+from envs.testing.engines import ScriptedEngine
+from tests.worlds import space
+
+RIGHT, LOW = Agreement(1.0, "equal classes", 100), Agreement(0.5, "equal classes", 100)
+
+
+class Workshop:
+    """Builds engines that a test lets fail; it notes every call."""
+
+    def __init__(self, world: ConfigurationSpace) -> None:
+        self.built_places: list[Place] = []
+        self.proven: list[tuple[int, int]] = []
+        self.refuses: dict[Place, Exception] = {}
+        self.dead: set[tuple[int, int]] = set()
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def build(self, tenant: int, accelerator: int, batch: int, step: Any = None) -> None:
+        assert self.go_on.wait(10)
+        place = Place(tenant, accelerator, batch)
+        self.built_places.append(place)
+        if place in self.refuses:
+            raise self.refuses[place]
+
+    def built(self, tenant: int, accelerator: int, batch: int) -> bool:
+        return Place(tenant, accelerator, batch) in self.built_places
+
+    def blocks(self, tenant: int, accelerator: int) -> int:
+        return 1
+
+    def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
+        return "", 0
+
+    def unload(self, pairs: Collection[tuple[int, int]]) -> None:
+        raise AssertionError("nothing is unloaded here")
+
+    def load(self, tenant: int, accelerator: int, threads: int) -> ScriptedEngine:
+        self.proven.append((tenant, accelerator))
+        engine = ScriptedEngine()
+        engine.broken = (tenant, accelerator) in self.dead
+        return engine
+
+    def close(self) -> None:
+        raise AssertionError("the runtime closes it")
+
+
+WORLD = space(tenants=1, max_instances=2, batches=(1, 2))
+FIRST, LARGER, OTHER = Place(0, 0, 1), Place(0, 0, 2), Place(0, 1, 1)
+
+
+def made(workshop: Workshop, agreement: Agreement = RIGHT, **more: Any) -> Readiness:
+    return Readiness(WORLD, workshop, lambda place: agreement, 0.99, **more)
+
+
+def test_a_place_is_made_ready_once_and_only_that_is_offered() -> None:
+    workshop = Workshop(WORLD)
+    ready = made(workshop)
+    ready.make_ready(FIRST)
+    ready.make_ready(FIRST)
+    assert workshop.built_places == [FIRST]
+    assert ready.ready == {FIRST}
+    offered = ready.offered
+    assert {tuple(each[0, 0]) for each in offered.catalogue} == {(1, 1), (2, 1)}
+    assert not offered.catalogue[:, 0, 1].any()
+    assert ready.missing(Configuration((((1, 1), (1, 2)),))) == [Place(0, 1, 2)]
+    assert len(ready.known.catalogue) == len(WORLD.catalogue)
+
+
+def test_a_refusal_names_its_place_and_is_not_tried_again() -> None:
+    workshop = Workshop(WORLD)
+    workshop.refuses[OTHER] = RuntimeError("Failed to submit program to DLA engine")
+    ready = made(workshop)
+    for _ in range(2):
+        with pytest.raises(ConfigurationFailed) as raised:
+            ready.make_ready(OTHER)
+        failure = raised.value.failure
+        assert failure.place == OTHER
+        assert "net0 on cpu_int8 at batch 1: " in failure.reason
+        assert failure.reason.endswith("Failed to submit program to DLA engine")
+    assert workshop.built_places == [OTHER]
+    assert ready.known.batches_of(0, 1) == (2,)
+    ready.try_again()
+    del workshop.refuses[OTHER]
+    ready.make_ready(OTHER)
+    assert ready.known.batches_of(0, 1) == (1, 2)
+
+
+def test_an_engine_that_is_built_but_cannot_run_does_not_serve() -> None:
+    workshop = Workshop(WORLD)
+    ready = made(workshop)
+    ready.make_ready(FIRST)  # judged, which is a proof
+    workshop.dead.add((0, 0))
+    with pytest.raises(ConfigurationFailed, match="cannot run one batch"):
+        ready.make_ready(LARGER)
+    assert workshop.proven == [(0, 0)]
+    assert ready.offered.batches_of(0, 0) == (1,)
+
+
+def test_wrong_answers_refuse_every_batch_of_the_pair() -> None:
+    ready = made(Workshop(WORLD), LOW)
+    for place in (FIRST, LARGER):
+        with pytest.raises(ConfigurationFailed) as raised:
+            ready.make_ready(place)
+        assert raised.value.failure.kind is FailureKind.WRONG_ANSWERS
+        assert "below min_agreement=0.99" in raised.value.failure.reason
+
+
+def test_the_background_takes_what_is_wanted_first_and_then_all_others() -> None:
+    workshop = Workshop(WORLD)
+    workshop.go_on.clear()
+    workshop.refuses[LARGER] = ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, "no memory"))
+    ready = made(workshop)
+    ready.go_on([Place(0, 1, 2)])
+    assert not ready.ready
+    assert ready.busy_since(float("inf"))
+    workshop.go_on.set()
+    assert ready._thread is not None
+    ready._thread.join(10)
+    assert workshop.built_places[0] == Place(0, 1, 2)
+    assert set(workshop.built_places) == set(ready.places())
+    assert ready.ready == set(ready.places()) - {LARGER}
+    (told,) = ready.news()
+    assert (told.ready, told.place) == (False, LARGER)
+    assert ready.news() == []
+
+
+def test_where_all_batches_are_one_engine_one_proof_counts_for_all() -> None:
+    workshop = Workshop(WORLD)
+    ready = made(workshop, each_batch=False)
+    ready.make_ready(FIRST)
+    assert ready.ready == {FIRST, LARGER}
+    workshop.refuses[OTHER] = RuntimeError("no")
+    with pytest.raises(ConfigurationFailed):
+        ready.make_ready(OTHER)
+    assert ready.known.unavailable == {(0, 1)}
+    assert np.array_equal(ready.known.catalogue, ready.offered.catalogue)
