@@ -68,6 +68,11 @@ class WithProcessor:
         """Unload the engines of pairs that will not serve."""
         self._gpu.unload(pairs)
 
+    def input_scales(self, tenant: int) -> dict[str, float]:
+        """Return the value of one step of each input that is INT8 in some engine of a tenant."""
+        found: dict[str, float] = getattr(self._gpu, "input_scales", lambda tenant: {})(tenant)
+        return found
+
     def free_mib(self) -> float:
         """Return the memory that the driver of the GPU could still give; NaN if unknown."""
         told: float = getattr(self._gpu, "free_mib", lambda: float("nan"))()

@@ -185,7 +185,6 @@ class Readiness:
             self._refused.clear()
             self.version += 1
         if self._thread is not None and again:
-            self._thread = None
             self.go_on(again)
 
     def refresh(self) -> None:
