@@ -95,9 +95,11 @@ class KeptSamples:
         if self._failed:
             return
         try:
+            types = [spec.dtype for spec in self._networks[tenant].inputs]
             with self._lock:
                 for request in requests:
-                    self._reservoirs[tenant].offer(request.inputs)
+                    sample = tuple(request.values(at, dtype) for at, dtype in enumerate(types))
+                    self._reservoirs[tenant].offer(sample)
         except Exception as error:  # such as no memory: the request gets its answer all the same
             self._report(f"samples are not kept any more ({type(error).__name__}: {error})")
 

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from envs.runtimes.serving.engine import ConvertingEngine, StreamEngine
+import numpy as np
+import numpy.typing as npt
+
+from envs.runtimes.serving.engine import Arrays, ConvertingEngine, StreamEngine
 from envs.runtimes.serving.instance import Instance, Slot
 from envs.runtimes.serving.queue import Request, RequestQueue, clock
 from envs.runtimes.serving.streams import StreamDriver, StreamInstance
@@ -179,6 +182,19 @@ class ConvertingInstance(StreamInstance):
             batch.state = CONVERTED
         self._driver.wake()
 
+    def _stack(self, requests: list[Request]) -> Arrays:
+        """Return the inputs as one batch, unconverted where the engine takes what was given."""
+        specs, fixed = self._network.inputs, self._network.fixed_batch
+        given = [
+            {(array.dtype.name, scale) for array, scale in _of(requests, at)}
+            for at in range(len(specs))
+        ]
+        usual = [{(spec.dtype, None)} for spec in specs]
+        taken = [{each} for each in self._engine.takes]
+        if given == usual or given != taken or fixed not in (None, len(requests)):
+            return super()._stack(requests)
+        return [np.stack([array for array, _ in _of(requests, at)]) for at in range(len(specs))]
+
     def _launch(self) -> bool:
         batch = self._in(CONVERTED)
         if batch is None or self.error is not None or self._in(LAUNCHED) is not None:
@@ -237,6 +253,13 @@ class ConvertingInstance(StreamInstance):
             if batch.state != LAUNCHED:
                 self._drop(batch)
         self._driver.wake()
+
+
+def _of(requests: list[Request], at: int) -> list[tuple[npt.NDArray[Any], float | None]]:
+    """Return an input of each request, and the value of its steps."""
+    return [
+        (request.inputs[at], request.scales[at] if request.scales else None) for request in requests
+    ]
 
 
 def stream_instance(

@@ -234,13 +234,16 @@ class Instance(ABC):
         ]
 
     def _stack(self, requests: list[Request]) -> Arrays:
+        """Return the inputs of requests as one batch, in the network's types.
+
+        A network with a fixed batch runs a full one; its other rows are not read.
+        """
+        specs, buffers = self._network.inputs, self._buffers
         if len(requests) == 1 and self._network.fixed_batch in (None, 1):
-            return [array[None] for array in requests[0].inputs]
-        buffers = self._buffers
+            return [requests[0].values(at, spec.dtype)[None] for at, spec in enumerate(specs)]
         for row, request in enumerate(requests):
-            for buffer, array in zip(buffers, request.inputs, strict=True):
-                buffer[row] = array
-        # A network with a fixed batch runs a full one; its other rows are not read.
+            for at, (buffer, spec) in enumerate(zip(buffers, specs, strict=True)):
+                buffer[row] = request.values(at, spec.dtype)
         return [buffer[: self._network.fixed_batch or len(requests)] for buffer in buffers]
 
 

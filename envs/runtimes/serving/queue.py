@@ -30,15 +30,27 @@ class Request:
         future: of the outputs by name, without the batch dimension.
         arrival_s: when it was due; its latency counts from here.
         queued_s: when it entered the queue; its wait for a batch to fill counts from here.
+        scales: value of one step of each input whose INT8 numbers stand for real ones, None for
+            the others; empty if there are none.
     """
 
-    __slots__ = ("arrival_s", "future", "inputs", "queued_s")
+    __slots__ = ("arrival_s", "future", "inputs", "queued_s", "scales")
 
-    def __init__(self, inputs: Sample, arrival_s: float | None) -> None:
-        self.inputs = inputs
+    def __init__(
+        self, inputs: Sample, arrival_s: float | None, scales: tuple[float | None, ...] = ()
+    ) -> None:
+        self.inputs, self.scales = inputs, scales
         self.future: Future[NamedArrays] = Future()
         self.queued_s = clock()
         self.arrival_s = self.queued_s if arrival_s is None else arrival_s
+
+    def values(self, position: int, dtype: str) -> npt.NDArray[np.generic]:
+        """Return an input in a type of the network: value = scale * number for INT8 steps."""
+        array = self.inputs[position]
+        scale = self.scales[position] if self.scales else None
+        if scale is not None:
+            return np.multiply(array, np.float32(scale), dtype=np.float32).astype(dtype, copy=False)
+        return array if array.dtype == dtype else array.astype(dtype)
 
     def begin(self) -> bool:
         """Return True if the answer is still wanted; the request can no longer be cancelled."""

@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -29,7 +29,7 @@ from envs.runtimes.serving.load import (
 from envs.runtimes.serving.measuring import MeasuredService, ServingOptions
 from envs.runtimes.serving.placement import match, slots_of
 from envs.runtimes.serving.process_memory import give_back
-from envs.runtimes.serving.queue import QueueFull, Request, RequestQueue, clock
+from envs.runtimes.serving.queue import QueueFull, RequestQueue, clock
 from envs.runtimes.serving.readiness import Readiness, placed, places_of
 from envs.runtimes.serving.streams import POLL_S, StreamDriver
 from envs.runtimes.serving.threads import ThreadInstance
@@ -91,7 +91,7 @@ class ServingRuntime(Closing):
         self._driver = StreamDriver(poll_s)
         self._instances: list[Instance] = []
         self._tenants = space.workload.tenants
-        self._inputs = InputCheck(self._tenants, space.workload.names)
+        self._inputs = InputCheck(self._tenants, space.workload.names, self.input_scales)
         self._queues = [RequestQueue(options.max_wait_ms / 1e3) for _ in self._tenants]
         self._pools = [
             sample_pool(tenant.network, options.seed + i) if given is None else pool_of(given, POOL)
@@ -136,7 +136,7 @@ class ServingRuntime(Closing):
                 many requests wait already (QueueFull).
         """
         position = self._inputs.position(tenant)
-        request = Request(self._inputs.sample(position, inputs), arrival_s)
+        request = self._inputs.request(position, inputs, arrival_s)
         with self._lock:
             if self._closed:
                 raise RuntimeFault("submit: the runtime is closed")
@@ -152,6 +152,17 @@ class ServingRuntime(Closing):
                 )
             self._queues[position].put(request)
         return request.future
+
+    def input_scales(self, tenant: str | int) -> dict[str, float]:
+        """Return the inputs that may be given as INT8, by name: value = scale * number.
+
+        Empty until an engine that takes INT8 was loaded, which then needs no conversion.
+        """
+        position = self._inputs.position(tenant)
+        scales: Callable[[int], dict[str, float]] = getattr(
+            self._factory, "input_scales", lambda position: {}
+        )
+        return scales(position)
 
     def watch_answers(self, answering: Answering) -> None:
         """Call `answering(tenant, requests)` just before requests get their answers.

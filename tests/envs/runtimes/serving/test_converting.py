@@ -38,7 +38,7 @@ class Converting(Stream):
     """Converts for as long as a test wants; asserts who calls what, and how many batches exist."""
 
     converts = True
-    takes = (("float32", None),)
+    takes: tuple[tuple[str, float | None], ...] = (("float32", None),)
 
     def __init__(self, session: ScriptedEngine, inputs: tuple[TensorSpec, ...]) -> None:
         super().__init__(session, inputs)
@@ -78,11 +78,13 @@ class Converting(Stream):
 class SomeConvert(StreamedFactory):
     """Instances of the second accelerator convert."""
 
+    kind: type[Converting] = Converting
+
     def load(self, tenant: int, accelerator: int, threads: int) -> Stream:
         stream = super().load(tenant, accelerator, threads)
         if accelerator == 0:
             return stream
-        self.streams[-1] = Converting(
+        self.streams[-1] = self.kind(
             self.sessions[-1], self._space.workload.tenants[tenant].network.inputs
         )
         return self.streams[-1]

@@ -200,3 +200,34 @@ def test_linear_memory_that_contradicts_itself_is_a_clear_failure(
     with pytest.raises(ConfigurationFailed, match=r"input \[4, 3, 64, 64\].*1 strides"):
         world.engine(TENSOR, 4)
     assert world.driver.live - live <= 1, "the stream's own memory alone"
+
+
+def test_int8_inputs_are_given_by_the_scale_of_the_engine(
+    small: tuple[Path, Network], tmp_path: Path
+) -> None:
+    world = World(small, tmp_path / "engines", precisions={"dla0": "int8"})
+    assert world.factory.input_scales(0) == {}
+    engine = world.engine(DLA0, 4)
+    (scale,) = world.factory.input_scales(0).values()
+    assert engine.converts
+    assert engine.takes == [("int8", scale)]
+    steps = np.random.default_rng(0).integers(-127, 127, (4, 3, 64, 64)).astype(np.int8)
+    given = served(engine, steps)
+    np.testing.assert_array_equal(given, served(engine, steps * np.float32(scale)))
+    assert not world.engine(TENSOR, 4).converts
+
+
+def test_two_batches_lie_in_two_sets_of_memory(
+    small: tuple[Path, Network], tmp_path: Path
+) -> None:
+    """The second is converted before the first is launched, and their answers are their own."""
+    engine = World(small, tmp_path / "engines").engine(DLA0, 4)
+    images = [values(4, 3, 64, 64), values(2, 3, 64, 64) * 2]
+    alone = [served(engine, each) for each in images]
+    first, second = (engine.convert([each]) for each in images)
+    engine.launch_converted(first)
+    assert engine.done()
+    engine.launch_converted(second)
+    assert engine.done()
+    for batch, expected in zip((first, second), alone, strict=True):
+        np.testing.assert_array_equal(engine.answers(batch)[0], expected)
