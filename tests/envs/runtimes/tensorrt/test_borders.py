@@ -74,6 +74,11 @@ def every_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Bindings, "set_native_io", all_of_them)
 
 
+def linear(world: World) -> list[str]:
+    """Return the remarks on formats; others are of CUDA graphs, which the stand-in lacks."""
+    return [remark for remark in world.factory.remarks() if "linear" in remark]
+
+
 def agrees(world: World, engine: Any, count: int) -> None:
     images = values(count, 3, 8, 10)
     expected = run(onnx.load(str(world.path)), images)[0]
@@ -102,7 +107,7 @@ def test_only_four_dimensions_get_a_format_of_the_dla(
     ]
     size = len(shape) + 1
     remark = f"y of {world.network.name} on dla0 is linear: it has {size} dimensions"
-    assert world.factory.remarks() == ([remark] if native else [])
+    assert linear(world) == ([remark] if native else [])
     agrees(world, engine, 3)
 
 
@@ -177,7 +182,7 @@ def test_what_cannot_be_filled_is_built_again_with_linear_inputs_and_outputs(
     live = world.driver.live
     engine = world.engine(DLA0, 4)
     assert world.builds == 2
-    (remark,) = world.factory.remarks()
+    (remark,) = linear(world)
     assert remark.startswith(f"{world.network.name} on dla0 has linear inputs and outputs: ")
     assert "input [4, 3, 64, 64] lies in memory as CHW32 (stand-in for CHW32)" in remark
     assert why in remark
@@ -217,9 +222,7 @@ def test_int8_inputs_are_given_by_the_scale_of_the_engine(
     assert not world.engine(TENSOR, 4).converts
 
 
-def test_two_batches_lie_in_two_sets_of_memory(
-    small: tuple[Path, Network], tmp_path: Path
-) -> None:
+def test_two_batches_lie_in_two_sets_of_memory(small: tuple[Path, Network], tmp_path: Path) -> None:
     """The second is converted before the first is launched, and their answers are their own."""
     engine = World(small, tmp_path / "engines").engine(DLA0, 4)
     images = [values(4, 3, 64, 64), values(2, 3, 64, 64) * 2]
