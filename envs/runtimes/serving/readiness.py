@@ -147,6 +147,8 @@ class Readiness:
             ConfigurationFailed: it cannot serve; the reason is kept, so that nothing is tried
                 again.
         """
+        if place in self._ready:  # what serves does not wait for the build of something else
+            return
         with self._working:
             if place in self._ready:
                 return

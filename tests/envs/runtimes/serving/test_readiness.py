@@ -155,3 +155,18 @@ def test_where_all_batches_are_one_engine_one_proof_counts_for_all() -> None:
         ready.make_ready(OTHER)
     assert ready.known.unavailable == {(0, 1)}
     assert np.array_equal(ready.known.catalogue, ready.offered.catalogue)
+
+
+def test_what_is_ready_does_not_wait_for_a_build_in_the_background() -> None:
+    workshop = Workshop(WORLD)
+    ready = made(workshop)
+    ready.make_ready(FIRST)
+    workshop.go_on.clear()
+    ready.go_on([OTHER])
+    asks = threading.Thread(target=ready.make_ready, args=(FIRST,), daemon=True)
+    asks.start()
+    asks.join(5)
+    waits = asks.is_alive()
+    workshop.go_on.set()
+    ready.close()
+    assert not waits
