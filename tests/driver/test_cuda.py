@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,17 +89,19 @@ def test_memory_that_ends_is_a_memory_error_with_its_size(cuda: Cuda, stub: Stub
         memory.free()
 
 
+def _there_and_back(cuda: Cuda, memory: Any, sent: Any, received: Any, stream: Any) -> None:
+    cuda.to_device(memory, sent, stream)
+    cuda.to_host(received, memory, stream)
+
+
 def test_a_graph_copies_again_what_was_captured(cuda: Cuda, stub: Stub) -> None:
     before = stub.live
     with cuda.current():
         stream, memory = cuda.stream(), cuda.memory(16)
         sent, received = cuda.pinned((4,), np.int32), cuda.pinned((4,), np.int32)
 
-        def enqueue() -> None:
-            cuda.to_device(memory, sent, stream)
-            cuda.to_host(received, memory, stream)
-
-        graph = CapturedGraph(stream.handle, enqueue)
+        copies = partial(_there_and_back, cuda, memory, sent, received, stream)
+        graph = CapturedGraph(stream.handle, copies)
         for value in (7, 8):
             sent[:] = value
             assert not (received == value).any()
@@ -106,7 +110,7 @@ def test_a_graph_copies_again_what_was_captured(cuda: Cuda, stub: Stub) -> None:
         graph.close()
         for piece in (memory, sent.base, received.base):
             piece.free()
-        del stream, enqueue
+        del stream, copies
     assert stub.live == before
     assert stub.get("mistakes") == 0
 
