@@ -152,6 +152,11 @@ class EngineCache:
         with contextlib.suppress(OSError):
             self.mark_path(identity).unlink()
 
+    def marks(self) -> dict[Path, dict[str, Any]]:
+        """Return every mark that can be read, by its file."""
+        found = {path: self._read_json(path.name) for path in self._folder.glob("*.building")}
+        return {path: mark for path, mark in found.items() if mark is not None}
+
     def mark_path(self, identity: dict[str, Any]) -> Path:
         """Return the file that marks an engine as being built."""
         return self._folder / f"{self.key(identity)}.building"

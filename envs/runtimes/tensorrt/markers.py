@@ -1,7 +1,9 @@
 """Marks of builds that run: a build that killed its process is known at the next start.
 
 A builder may take more memory than there is, and then the kernel ends the whole process. Without a
-mark on the disk the service would start, build the same engine, and end again, for ever.
+mark on the disk the service would start, build the same engine, and end again, for ever. Engines
+for the DLAs of a computer count together, and so do those for its GPU: what ended two processes
+would end the next one with the batch size that comes next.
 """
 
 from __future__ import annotations
@@ -14,16 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from envs.runtimes.tensorrt.cache import EngineCache
+from envs.spec import Kind
 
-#: How often a build may end its process before it is not tried any more.
+#: How often builds for the GPU, or for the DLAs, may end their process before none is tried.
 TRIES = 2
 
 
 @contextlib.contextmanager
 def marked(cache: EngineCache, identity: dict[str, Any]) -> Iterator[None]:
     """Mark an engine as being built until the block ends, or the process ends by itself."""
-    tries = _dead_tries(cache, identity)
-    mark = {"process": _process(os.getpid()), "pid": os.getpid(), "tries": tries + 1}
+    tries = _dead_tries(cache.mark(identity) or {})
+    process = {"process": _process(os.getpid()), "pid": os.getpid(), "tries": tries + 1}
+    mark = process | {"like": _like(identity)}
     cache.keep_mark(identity, mark)
 
     def remove() -> None:
@@ -40,17 +44,31 @@ def marked(cache: EngineCache, identity: dict[str, Any]) -> Iterator[None]:
 
 def why_dangerous(cache: EngineCache, identity: dict[str, Any]) -> str:
     """Return why an engine must not be built any more; empty if it may be."""
-    if _dead_tries(cache, identity) < TRIES:
+    own, others = cache.mark_path(identity), cache.marks()
+    alike = {
+        path: _dead_tries(mark)
+        for path, mark in others.items()
+        if path == own or mark.get("like") == _like(identity)
+    }
+    ended = sum(alike.values())
+    if ended < TRIES:
         return ""
+    files = ", ".join(str(path) for path, tries in sorted(alike.items()) if tries)
+    what = "it was" if alike.get(own) == ended else "engines like it were"
     return (
-        f"the process ended {TRIES} times while it was built, probably because memory was short:"
-        f" remove {cache.mark_path(identity)} to try again"
+        f"the process ended {ended} times while {what} built, probably because memory was short:"
+        f" remove {files} to try again"
     )
 
 
-def _dead_tries(cache: EngineCache, identity: dict[str, Any]) -> int:
-    """Return how often a process ended while it built this engine."""
-    mark = cache.mark(identity) or {}
+def _like(identity: dict[str, Any]) -> dict[str, Any]:
+    """Return what engines have in common whose builds count together; ready for JSON."""
+    on_dla = identity.get("engine", {}).get("kind") == Kind.DLA.value
+    return {"on_dla": on_dla, "host": identity.get("host")}
+
+
+def _dead_tries(mark: dict[str, Any]) -> int:
+    """Return how often a process ended while it built the engine of a mark."""
     pid, tries = mark.get("pid"), mark.get("tries")
     if not isinstance(pid, int) or not isinstance(tries, int) or pid <= 0 or tries <= 0:
         return 0

@@ -226,3 +226,18 @@ def test_marks_that_somebody_spoilt_count_for_nothing(tmp_path: Path, mark: Any)
     cache = EngineCache(tmp_path)
     cache.mark_path(IDENTITY).write_text(json.dumps(mark))
     assert why_dangerous(cache, IDENTITY) == ""
+
+
+def test_what_ended_two_processes_on_a_dla_is_not_tried_at_other_batch_sizes(
+    small: tuple[Path, Network], tmp_path: Path
+) -> None:
+    world = World(small, tmp_path / "engines")
+    builds = world.factory.builds
+    dead = {"pid": os.getpid(), "process": "1 before this boot", "tries": 1}
+    host = builds.identity(0, DLA0, 1)["host"]
+    dead |= {"like": {"on_dla": True, "host": host}}
+    builds.cache.keep_mark(builds.identity(0, DLA0, 1), dead)
+    builds.cache.keep_mark(builds.identity(0, DLA0, 4), dead)
+    with pytest.raises(ConfigurationFailed, match="2 times while engines like it were built"):
+        world.factory.build(0, DLA0, 1)
+    world.factory.build(0, CUDA, 1)
