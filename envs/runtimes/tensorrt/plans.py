@@ -59,9 +59,12 @@ class EnginePlans:
             # A build takes minutes, in which other threads load and unload.
             if self._builds.usable(tenant, accelerator, batch) is None:
                 self._builds.make(tenant, accelerator, batch)
-            with self._lock, self._builds.at(Place(tenant, accelerator, batch)):
-                plan = self._load(tenant, accelerator, batch)
-                plan.hold()
+            plan = self._held(tenant, accelerator, batch)
+            if plan is None:
+                self._builds.make(tenant, accelerator, batch)
+                plan = self._held(tenant, accelerator, batch)
+            if plan is None:  # it was made just now, so that nothing is borrowed
+                raise RuntimeError("a plan of another power mode took the place of a new one")
         try:
             yield plan
         finally:
@@ -113,8 +116,16 @@ class EnginePlans:
             self.loaded.clear()
             self._runtimes.clear()
 
-    def _load(self, tenant: int, accelerator: int, batch: int) -> LoadedPlan:
-        """Return the loaded plan of an engine that was built, under the lock."""
+    def _held(self, tenant: int, accelerator: int, batch: int) -> LoadedPlan | None:
+        """Load a plan and count a user; None if one of another power mode does not run here."""
+        with self._lock, self._builds.at(Place(tenant, accelerator, batch)):
+            plan = self._load(tenant, accelerator, batch)
+            if plan is not None:
+                plan.hold()
+        return plan
+
+    def _load(self, tenant: int, accelerator: int, batch: int) -> LoadedPlan | None:
+        """Return the loaded plan of an engine that was built, under the lock; None as `_held`."""
         key = (tenant, accelerator, batch)
         if key not in self.loaded and (same := self._of_other_batch(*key)) is not None:
             self.loaded[key] = same
@@ -127,8 +138,7 @@ class EnginePlans:
             with self._cuda.current():
                 engine = self._runtime(accelerator).deserialize_cuda_engine(plan)
                 if engine is None and identity["host"] != self._builds.host.to_dict():
-                    self._builds.make(*key)  # what was borrowed does not run here
-                    return self._load(*key)
+                    return None
                 if engine is None:
                     reason = self._bindings.lines.errors() or "TensorRT does not say why"
                     network = self._builds.network(tenant)
