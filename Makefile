@@ -10,7 +10,7 @@ DEVICE_VENV := $(VENV)-device
 
 help:
 	@echo "make train     train a policy in the model of an AGX Orin and compare it with searches (3 minutes)"
-	@echo "make test      all checks and tests (6 minutes)"
+	@echo "make test      all checks and tests (9 minutes, of which 2 to build pycuda once)"
 	@echo "make check     only ruff, mypy --strict and the import contracts"
 	@echo "make results   a short form of every benchmark, into docs/results.md (20 minutes)"
 	@echo "make test-gpu, make test-jetson   only the tests that need a GPU, or a Jetson"

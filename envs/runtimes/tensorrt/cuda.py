@@ -9,6 +9,7 @@ Jetson while a kernel runs (CUDA for Tegra application note).
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import math
 import os
@@ -166,7 +167,10 @@ def _primary(driver: Any, ordinal: int) -> tuple[Any, Any]:
     """
     driver.init()
     device = driver.Device(ordinal)
-    return device, device.retain_primary_context()
+    context = device.retain_primary_context()
+    # Not at the end of the process either: one reference is never given back.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(context))
+    return device, context
 
 
 class CapturedGraph:

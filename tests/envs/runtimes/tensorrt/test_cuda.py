@@ -109,7 +109,7 @@ def test_a_capture_always_ends_and_leaves_no_graph_behind(
 
 def test_a_driver_without_graphs_is_a_reason() -> None:
     with pytest.raises(RuntimeError, match="has no cuStreamBeginCapture_v2"):
-        DriverCalls(ctypes.CDLL(None))
+        DriverCalls(ctypes.CDLL("libm.so.6"))
 
 
 def test_without_a_gpu_there_is_a_reason_for_no_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
