@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +88,39 @@ def _sensor_of_another_board(place: Place) -> None:
 
 def _served_before(place: Place) -> None:
     """Let a service of an earlier release build its engines."""
-    run_service(place, ("--p99-ms", "60000", "--period-s", "0.5", "--periods", "4"))
+    options = (
+        "--p99-ms",
+        "60000",
+        "--period-s",
+        "0.5",
+        "--periods",
+        "4",
+        "--batches",
+        "1",
+        "2",
+        "4",
+    )
+    run_service(place, options)
+    for path in (place.trigger, place.log, *place.folder.glob("journal*")):
+        path.unlink()
+
+
+#: Room for twenty instances: seven on the CUDA cores, seven on Tensor Cores, three on each DLA.
+ROOM = ("--batches", "1", "--max-instances", "7", "--build-all", "--dla-precision", "fp16")
+
+
+def _filled(place: Place) -> None:
+    """Let a service have kept a configuration of twenty instances as the last good one."""
+    run_service(
+        place,
+        ("--p99-ms", "60000", "--period-s", "0.5", "--periods", "2", *ROOM, "--allow-uncalibrated"),
+    )
+    kept = place.folder / "kept/last_good.json"
+    data = json.loads(kept.read_text())
+    # The processor, the last accelerator, stays the last resort.
+    full = [[7, 1], [7, 1], [3, 1], [3, 1]]
+    data["placements"] = [[*full, *row[len(full) :]] for row in data["placements"]]
+    kept.write_text(json.dumps(data))
     for path in (place.trigger, place.log, *place.folder.glob("journal*")):
         path.unlink()
 
@@ -187,9 +220,12 @@ def _refusals() -> list[Case]:
 def _memory() -> list[Case]:
     ends = [
         Case(
-            f"memory ends at lane {lane}",
+            f"memory ends at lane {lane} of twenty",
             {"memory_pieces": PIECES_OF_LANE * (lane - 1)},
-            options=("--max-instances", "6"),
+            options=ROOM,
+            prepare=_filled,
+            periods=6,
+            struck="memory",
         )
         for lane in LANES
     ]
