@@ -3,13 +3,12 @@
 The policy proposes it, the guard lets it through, and a measurement judges it.
 """
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from envs.errors import ObjectiveError, RuntimeFault, StartAnew, StorageError, require_positive
+from envs.errors import ObjectiveError, StorageError, require_positive
 from envs.runtimes.protocol import Runtime, try_configuration
 from envs.spec import (
     MAX_VIOLATION,
@@ -31,6 +30,7 @@ from tuner.control.monitors.arrivals import is_idle, without_idle
 from tuner.control.offer import Offer
 from tuner.control.optional_policy import OptionalPolicy
 from tuner.control.period import Period
+from tuner.control.recovery import Recovery
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS, Thresholds
 
 
@@ -78,7 +78,7 @@ class Controller:
         remarks: Callable[[], list[str]] = list,
         wanted: Sequence[Configuration] = (),
     ) -> None:
-        self._offer, self._failed_before, self._wanted = offer, failed_before, wanted
+        self._offer = offer
         self._promised = wanted[-1] if wanted else None
         self._offered = offer.space(limits.objective.min_agreement)
         self._runtime, self._guard, self._limits = runtime, guard, limits
@@ -90,7 +90,8 @@ class Controller:
         self._began_s = time.monotonic()
         self._number = 0
         self._serving: Configuration | None = None
-        self._on_reserve = False
+        failures = self._monitors.failures
+        self._recovery = Recovery(guard, offer, failures, failed_before, wanted)
         if self._offered is not None:
             guard.narrow(self._offered)
         self._idle = False  # no request came in the last window
@@ -102,9 +103,7 @@ class Controller:
         to the processor's cores.
 
         Raises:
-            StartAnew: nothing that should serve did for `Thresholds.failed_periods` periods in a
-                row, and a new process may help.
-            RuntimeFault: nothing serves, and new processes have not helped.
+            StartAnew, RuntimeFault: see `Recovery.period_ended`.
         """
         self._number += 1
         self._events.clear()
@@ -115,12 +114,13 @@ class Controller:
         decision_us = 1e6 * (time.perf_counter() - deciding_s)
         outcome, score, violation = self._try(choice)
         tried = {choice.configuration}
-        while (fallback := self._fallback(choice, outcome, tried)) is not None:
+        serving, recovery = self._serving is not None, self._recovery
+        while (fallback := recovery.fallback(choice, outcome, tried, serving)) is not None:
             choice = Choice(fallback, Phase.SAFE)
             outcome, score, violation = self._try(choice)
             tried.add(fallback)
         self._report_remarks()
-        self._end_period(choice, outcome)
+        self._events += recovery.period_ended(choice.configuration, outcome)
         return Period(
             self._number,
             began_s,
@@ -141,51 +141,6 @@ class Controller:
         score, violation = self._judge(choice, outcome)
         self._learn(choice, outcome, violation <= 0)
         return outcome, score, violation
-
-    def _fallback(
-        self, choice: Choice, outcome: Outcome, tried: set[Configuration]
-    ) -> Configuration | None:
-        """Return what to serve in the same period, since what should serve cannot."""
-        experiment = choice.phase is Phase.SEARCHING
-        if not isinstance(outcome, Failure) or self._monitors.failures.retry is not None:
-            return None
-        if experiment and self._serving is not None:  # what served before is live
-            return None
-        return self._guard.fallback(tried)
-
-    def _end_period(self, choice: Choice, outcome: Outcome) -> None:
-        """Note what served, and start anew where that may help.
-
-        Raises:
-            StartAnew, RuntimeFault: see `step`.
-        """
-        measured, failures = isinstance(outcome, Measurement), self._monitors.failures
-        on_reserve = choice.configuration == self._guard.ladder.reserve
-        failures.period_ended(measured and not on_reserve)
-        if measured and not on_reserve and self._failed_before.restarts:
-            self._failed_before.forget()
-        if measured and self._wanted:
-            self._offer.go_on(self._wanted)
-            self._wanted = ()
-        if measured and on_reserve and not self._on_reserve:
-            self._events.append(
-                Event(EventKind.LAST_RESORT, "the processor's cores serve: nothing else can now")
-            )
-        self._on_reserve = on_reserve and measured
-        for event in self._offer.period_ended():
-            self._guard.ladder.restore()
-            self._events.append(event)
-        if not failures.hopeless:
-            return
-        last, periods = self._events[-1:], self._options.thresholds.failed_periods
-        what = f"nothing that should serve did for {periods} periods in a row"
-        why = f"{what} ({last[0].text})" if last else what
-        if self._failed_before.may_restart:
-            with contextlib.suppress(StorageError):
-                self._failed_before.starting_anew(self._offer.dropped)
-                raise StartAnew(f"{why}: start anew")
-        if not measured:
-            raise RuntimeFault(f"{why}, and new processes did not help: look at the events before")
 
     def _look_at_conditions(self) -> None:
         self._events += self._offer.news()

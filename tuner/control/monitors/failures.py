@@ -13,6 +13,8 @@ class FailureMonitor:
 
     Attributes:
         retry: what to start again once, after an accident; None for nothing.
+        in_a_row: periods in which nothing served that should.
+        last_reason: of the last failure.
         failed: what could not be measured in the last period; None if it was measured.
     """
 
@@ -20,16 +22,16 @@ class FailureMonitor:
         self.retry: Configuration | None = None
         self.failed: Configuration | None = None
         self._most = thresholds.failed_periods
-        self._in_a_row = 0
+        self.in_a_row, self.last_reason = 0, ""
 
     @property
     def hopeless(self) -> bool:
         """Return True after `Thresholds.failed_periods` such periods: a new process is due."""
-        return self._in_a_row >= self._most
+        return self.in_a_row >= self._most
 
     def period_ended(self, served: bool) -> None:
         """Count periods in a row in which nothing served that should."""
-        self._in_a_row = 0 if served else self._in_a_row + 1
+        self.in_a_row = 0 if served else self.in_a_row + 1
 
     def update(
         self, configuration: Configuration, outcome: Outcome, experiment: bool
@@ -45,7 +47,7 @@ class FailureMonitor:
         if not isinstance(outcome, Failure):
             self.failed = None
             return None
-        self.failed = configuration
+        self.failed, self.last_reason = configuration, outcome.reason
         if outcome.kind in ACCIDENTS and not retried and not experiment:
             self.retry = configuration
         return Event(EventKind.MEASUREMENT_FAILED, f"{outcome.kind.value}: {outcome.reason}")
