@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,26 @@ from envs.runtimes.tensorrt.versions import load_bindings
 OLD_NUMPY = "module compiled against API version 0x10 but this version of numpy is 0xe"
 
 
+@pytest.fixture(autouse=True)
+def _modules() -> Iterator[None]:
+    """Forget what the tests imported; modules from before are there again."""
+    before = {each: sys.modules[each] for name in ("tensorrt", "pycuda") for each in _of(name)}
+    yield
+    for module in (*_of("tensorrt"), *_of("pycuda")):
+        del sys.modules[module]
+    sys.modules.update(before)
+
+
+def _of(name: str) -> list[str]:
+    return [each for each in sys.modules if each.partition(".")[0] == name]
+
+
 def _package(folder: Path, name: str, content: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a package of that name on the path, in whose place nothing else is imported."""
     (folder / name).mkdir()
     (folder / name / "__init__.py").write_text(content)
     monkeypatch.syspath_prepend(folder)
-    for module in [each for each in sys.modules if each.partition(".")[0] == name]:
+    for module in _of(name):
         monkeypatch.delitem(sys.modules, module)
 
 
