@@ -58,7 +58,7 @@ PLACED = re.compile(r"(?:(.+):)?(\w+)=(\d+)x(\d+)", re.DOTALL)
 
 #: Options of serving that an export does not have.
 HIDDEN = frozenset(each.name for each in fields(ServeOptions)) - {
-    *("network", "samples", "allow_uncalibrated"),
+    *("network", "samples", "allow_uncalibrated", "dla_precision", "tensor_precision"),
     *("shape", "fix", "cores", "cache"),
 }
 
@@ -74,8 +74,6 @@ class ExportCommand:
         configuration: instead of an answer: ACCELERATOR=INSTANCESxBATCH, as in tensor=2x8.
         serve: the networks, in the order they were tuned in.
         tensorrt: the version of TensorRT on the board: 8.6, 10 or 11.
-        tensor_precision: of the Tensor Cores: fp16 or int8.
-        dla_precision: of the DLAs: int8 or fp16.
         workspace_mib: scratch memory that a kernel may use.
         calibration: instead of samples a calibration cache for each network with INT8 engines; for
             TensorRT 11 a .npy or .npz file of inputs for NVIDIA's Model Optimizer.
@@ -90,8 +88,6 @@ class ExportCommand:
     configuration: Optional[list[str]] = field(default=None, metadata={"metavar": "A=NxB"})
     serve: ServeOptions = field(default_factory=ServeOptions)
     tensorrt: str = BuildOptions.tensorrt
-    tensor_precision: str = BuildOptions.tensor_precision
-    dla_precision: str = BuildOptions.dla_precision
     workspace_mib: int = BuildOptions.workspace_mib
     calibration: list[Path] = field(default_factory=list)
     max_wait_ms: float = 5.0
@@ -144,8 +140,8 @@ def build_options(options: ExportCommand) -> BuildOptions:
         )
     return BuildOptions(
         options.tensorrt,
-        options.tensor_precision,
-        options.dla_precision,
+        options.serve.tensor_precision or BuildOptions.tensor_precision,
+        options.serve.dla_precision or BuildOptions.dla_precision,
         options.workspace_mib,
         tuple(given),
     )
@@ -203,7 +199,8 @@ def configured(options: ExportCommand) -> list[Model]:
         )
     slots = given_slots(options)
     serve = options.serve
-    serve.check()
+    # The precisions are those of the exported engines, not of what runs here.
+    replace(serve, tensor_precision=None, dla_precision=None).check()
     paths = serve.files()
     read = [read_for_export(path) for path in paths]
     space, configuration = placed(slots, workload_of([network for network, _ in read]))
