@@ -64,7 +64,7 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a service.
+    """Tell what became of a service.
 
     Attributes:
         served_in: periods within which something valid was served after the fault, at worst; 0 if

@@ -50,7 +50,7 @@ class Stub:
 
     @property
     def live(self) -> dict[str, int]:
-        """What exists now, by kind."""
+        """Count what exists now, by kind."""
         return {name: self.get(f"live_{name}") for name in COUNTS}
 
     def run(self, stream: int, function: Callable[[], object]) -> int:

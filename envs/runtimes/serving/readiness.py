@@ -1,4 +1,4 @@
-"""Which instances may serve: their engines are built, judged and proven, each once.
+"""Decide which instances may serve: engines are built, judged and proven, each once.
 
 The start needs one engine. The others are made ready in the background while it serves, or when a
 configuration asks for them.

@@ -1,4 +1,4 @@
-"""How many loadables of a DLA each engine takes, kept from its first load on.
+"""Keep how many loadables of a DLA each engine takes, from its first load on.
 
 A plan does not tell before it is loaded, and a core that is full breaks what runs on it.
 """

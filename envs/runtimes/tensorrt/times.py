@@ -1,4 +1,4 @@
-"""How long builds took on this computer, to say how long the next one will take."""
+"""Remember how long builds took on this computer, to say how long the next one will take."""
 
 from __future__ import annotations
 

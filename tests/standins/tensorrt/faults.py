@@ -1,4 +1,4 @@
-"""What the stand-ins refuse, and where: tests change it at any time.
+"""Say what the stand-ins refuse, and where: tests change it at any time.
 
 The texts are those that the libraries really print, each with its source.
 """

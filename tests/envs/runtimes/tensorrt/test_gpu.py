@@ -152,7 +152,7 @@ def test_memory_comes_back(
     space: ConfigurationSpace,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What was allocated is freed; the driver agrees where its memory is not the system's too."""
+    """Check that what was allocated is freed; the driver agrees where it has its own memory."""
     cuda, on = engine_factory._cuda, index_of(space, "cuda")
     loaded(engine_factory, on, 4).close()
     pieces: list[Any] = []

@@ -102,7 +102,7 @@ def test_a_batch_beyond_the_space_gets_a_profile_too(small: tuple[Path, Network]
 def test_sizes_that_are_too_large_leave_an_engine_of_its_own_to_each_of_the_others(
     small: tuple[Path, Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where the builder finds no memory for the kernels of the largest batch."""
+    """Fail as a builder does that finds no memory for the kernels of the largest batch."""
     real = Builder.build_serialized_network
 
     def little_memory(self: Any, network: Any, config: Any) -> Any:
