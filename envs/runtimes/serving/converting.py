@@ -8,8 +8,6 @@ on the device, the other being converted, or its answers being read. The driver 
 from __future__ import annotations
 
 import math
-import queue
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from envs.runtimes.serving.engine import Arrays, ConvertingEngine, StreamEngine
+from envs.runtimes.serving.converter import Converter
+from envs.runtimes.serving.engine import Arrays, ConvertingEngine, StreamEngine, converts
 from envs.runtimes.serving.instance import Instance, Slot
 from envs.runtimes.serving.queue import Request, RequestQueue, clock
 from envs.runtimes.serving.streams import StreamDriver, StreamInstance
@@ -64,7 +63,7 @@ class ConvertingInstance(StreamInstance):
         #: In the order in which they were taken; changed under `_current_lock`.
         self._batches: list[_Batch] = []
         self._answered_s = -math.inf
-        self._converter = _Converter(self._end_of_converter)
+        self._converter = Converter(self._end_of_converter)
 
     def stop(self) -> None:
         """Finish the taken batches and release the engine, or abandon one that hangs."""
@@ -117,25 +116,20 @@ class ConvertingInstance(StreamInstance):
 
         One that hangs is dropped too, and never released.
         """
-        idle = not (self._batches or self._launched)
-        if not (self._stopping or self.error) or not (idle or self._hangs):
+        if not (self._stopping or self.error) or (self._busy and not self._hangs):
             return False
-        if idle:
+        if not self._busy:
             self._released.set()
         return True
-
-    def orphan(self) -> None:
-        """Lose the instance, since the driver has ended and nobody queries its events."""
-        reason = "the thread that drives it has ended"
-        self._lose(
-            TimeoutError(f"{reason} before its batch") if self._batches else RuntimeError(reason)
-        )
-        self.retire()
 
     def current_requests(self) -> list[Request]:
         """Return the requests of the batches that were taken."""
         with self._current_lock:
             return [request for batch in self._batches for request in batch.requests]
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._batches or self._launched)
 
     @property
     def _hangs(self) -> bool:
@@ -271,36 +265,6 @@ def stream_instance(
     driver: StreamDriver,
 ) -> StreamInstance:
     """Return an instance with a converter where the engine asks for one."""
-    if getattr(engine, "converts", False):
-        return ConvertingInstance(slot, engine, network, queue, lost, driver)  # type: ignore[arg-type]
+    if converts(engine):
+        return ConvertingInstance(slot, engine, network, queue, lost, driver)
     return StreamInstance(slot, engine, network, queue, lost, driver)
-
-
-class _Converter:
-    """A thread that does one thing after the other; it begins with the first one."""
-
-    def __init__(self, ended: Callable[[], None]) -> None:
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._ended = ended
-        self._thread: threading.Thread | None = None
-
-    def put(self, job: Callable[[], None]) -> None:
-        """Do this after what was put before."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="converter", daemon=True)
-            self._thread.start()
-        self._jobs.put(job)
-
-    def close(self) -> None:
-        """End the thread after what was put before."""
-        self._jobs.put(None)
-
-    def _work(self) -> None:
-        closed = False
-        try:
-            while (job := self._jobs.get()) is not None:
-                job()
-            closed = True
-        finally:
-            if not closed:
-                self._ended()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -109,6 +109,11 @@ class ConvertingEngine(StreamEngine, Protocol):
 
     def answers(self, batch: Any) -> Arrays:
         """Return the outputs [b, ...] of a batch that is done; later ones leave them alone."""
+
+
+def converts(engine: StreamEngine) -> TypeGuard[ConvertingEngine]:
+    """Return True if an engine asks for a thread that converts."""
+    return bool(getattr(engine, "converts", False))
 
 
 class EngineFactory(Protocol):

@@ -168,9 +168,14 @@ class StreamInstance(Instance):
         """Lose the instance, since the driver has ended and nobody queries its events."""
         reason = "the thread that drives it has ended"
         self._lose(
-            TimeoutError(f"{reason} before its batch") if self._launched else RuntimeError(reason)
+            TimeoutError(f"{reason} before its batch") if self._busy else RuntimeError(reason)
         )
         self.retire()
+
+    @property
+    def _busy(self) -> bool:
+        """True if there is a batch whose end only the driver would notice."""
+        return self._launched
 
     def _land(self) -> None:
         self._launched = False
