@@ -4,6 +4,8 @@ import math
 import re
 from pathlib import Path
 
+from envs.telemetry.memory_limit import left_mib
+
 
 def total_mib(root: Path = Path("/")) -> float:
     """Return all memory of the computer; NaN where the kernel does not tell."""
@@ -11,12 +13,14 @@ def total_mib(root: Path = Path("/")) -> float:
 
 
 def available_mib(root: Path = Path("/")) -> float:
-    """Return the memory that could be had without swapping; NaN where the kernel does not tell.
+    """Return the memory that this process could have without swapping; NaN where nobody tells.
 
     It counts page cache that the kernel would give up, which the GPU's driver does not
-    (`cudaMemGetInfo`, CUDA for Tegra application note).
+    (`cudaMemGetInfo`, CUDA for Tegra application note). Where a limit on this process leaves less,
+    as in a container, that is what it could have.
     """
-    return _entry("MemAvailable", root)
+    available, left = _entry("MemAvailable", root), left_mib(root)
+    return left if math.isnan(available) and math.isfinite(left) else min(available, left)
 
 
 def _entry(name: str, root: Path) -> float:

@@ -59,7 +59,8 @@ class Metrics:
         self._free_bytes = metric(
             "Gauge",
             "memory_free_bytes",
-            "After the last period, as the GPU's driver and as the system (MemAvailable) tell it",
+            "After the last period, as the GPU's driver and as the system tell it (MemAvailable, or"
+            " what a limit on this process leaves)",
             "told_by",
         )
         self._instances = metric("Gauge", "instances", "Serving now", "tenant", "accelerator")
