@@ -182,11 +182,9 @@ def check_limits(options: DeployCommand, space: ConfigurationSpace, has_power: b
 
 def plan(device: Device, made: Assembled) -> str:
     """Describe the device, the limits and the first configurations."""
-    first, good, space = (
-        made.decider.experiment() if made.decider else None,
-        made.guard.good,
-        device.space,
-    )
+    space, good = device.space, made.guard.good
+    first = made.controller.first_choice().configuration
+    proposed = made.decider.experiment() if made.decider else None
     answers = [
         f"{space.workload.names[tenant]} on {space.device.accelerator_names[column]}:"
         f" {found.describe()}"
@@ -211,7 +209,9 @@ def plan(device: Device, made: Assembled) -> str:
                 else []
             ),
             f"last good: {space.describe(good) if good else 'none kept'}",
-            f"first measurement: {space.describe(first) if first else 'none'}",
+            f"first measurement: {space.describe(first)}",
+            "the policy's first proposal, while nothing is measured:"
+            f" {space.describe(proposed) if proposed else 'none'}",
         ]
     )
 

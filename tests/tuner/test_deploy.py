@@ -57,6 +57,20 @@ def test_a_dry_run_says_what_would_be_served_and_serves_nothing(
     assert not (tmp_path / "kept").exists()
 
 
+def test_what_a_dry_run_says_is_measured_first_is_what_the_first_period_serves(
+    small_onnx: Path, tmp_path: Path
+) -> None:
+    """At first that is the safe default, and after a run the last good configuration."""
+    given = ("--network", small_onnx, *SIMULATED, *places(tmp_path))
+    for periods, same in (("12", "safe default"), ("1", "last good")):
+        said = call("deploy", *given, "--dry-run").stdout.splitlines()
+        lines = dict(line.split(": ", 1) for line in said)
+        served = call("deploy", *given, "--periods", periods).stdout.splitlines()
+        first = json.loads(served[0])["configuration"]
+        assert lines["first measurement"] == lines[same] == first
+        assert "the policy's first proposal, while nothing is measured" in lines
+
+
 def test_some_periods_are_some_lines_and_leave_the_last_good_configuration(
     small_onnx: Path, tmp_path: Path
 ) -> None:

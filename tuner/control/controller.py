@@ -135,6 +135,16 @@ class Controller:
             tuple(self._events),
         )
 
+    def first_choice(self) -> Choice:
+        """Return what serves first: the last good configuration if it can at once, or a small one.
+
+        What grows from there is an experiment.
+        """
+        good, guard = self._guard.good, self._guard
+        if good is not None and self._offer.ready(good) and not guard.refusal(good):
+            return Choice(good, Phase.RETURNED)
+        return Choice(guard.safe, Phase.SAFE)
+
     def _try(self, choice: Choice) -> tuple[Outcome, float, float]:
         """Serve, judge and learn; return the outcome, the score and the violation."""
         outcome = self._serve(choice.configuration)
@@ -157,7 +167,7 @@ class Controller:
     def _choose(self) -> Choice:
         guard, failures = self._guard, self._monitors.failures
         if self._serving is None and failures.failed is None:
-            return self._first_choice()
+            return self.first_choice()
         if self._monitors.power.unreadable:
             safe_failed = failures.failed == guard.safe
             return Choice(guard.good if safe_failed and guard.good else guard.safe, Phase.SAFE)
@@ -184,16 +194,6 @@ class Controller:
             return None
         promised, self._promised = self._promised, None
         return promised
-
-    def _first_choice(self) -> Choice:
-        """Return what serves first: the last good configuration if it can at once, or a small one.
-
-        What grows from there is an experiment.
-        """
-        good, guard = self._guard.good, self._guard
-        if good is not None and self._offer.ready(good) and not guard.refusal(good):
-            return Choice(good, Phase.RETURNED)
-        return Choice(guard.safe, Phase.SAFE)
 
     def _serve(self, configuration: Configuration) -> Outcome:
         """Apply and measure; any error of a driver is a failure of this period."""

@@ -49,9 +49,11 @@ class Thresholds:
     #: Periods in a row without any measurement after which a new process is the better try (a
     #: broken CUDA context stays broken). Assumed.
     failed_periods: int = 10
-    #: Failures of an accelerator in a row after which it is no choice. Assumed.
+    #: Failures of an accelerator in a row after which it is no choice. Assumed: the first may be
+    #: an accident and the second its aftermath; each further one would cost another period.
     drop_after_failures: int = 3
-    #: Periods after which what is no choice is tried again. Assumed.
+    #: Periods after which what is no choice is tried again. Assumed: half an hour of periods of
+    #: 3 s, in which `drop_after_failures` periods at most are lost again, 0.5 %.
     retry_periods: int = 600
     #: Periods without experiments after a broken limit. Chosen by: faults.
     cooldown_periods: int = 3
