@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from envs.errors import ObjectiveError, StorageError, require_positive
+from envs.errors import StorageError, require_positive
 from envs.runtimes.protocol import Runtime, try_configuration
 from envs.spec import (
     MAX_VIOLATION,
@@ -19,6 +19,7 @@ from envs.spec import (
     Outcome,
     judge_measurement,
 )
+from tuner.control.conditions import Conditions
 from tuner.control.decider import Decider
 from tuner.control.events import Event, EventKind
 from tuner.control.failed_before import FailedBefore
@@ -80,20 +81,20 @@ class Controller:
     ) -> None:
         self._offer = offer
         self._promised = wanted[-1] if wanted else None
-        self._offered = offer.space(limits.objective.min_agreement)
         self._runtime, self._guard, self._limits = runtime, guard, limits
         self._last_good, self._options, self._remarks = last_good, options, remarks
         self._monitors = Monitors(runtime.space.workload, options.thresholds, power_mode)
         self._events: list[Event] = []  # of this period
         self._policy = OptionalPolicy(decider, self._events.append)
+        self._conditions = Conditions(
+            runtime.space.workload, guard, self._policy, limits, offer, self._monitors, self._events
+        )
         self._reported_remarks: set[str] = set()
         self._began_s = time.monotonic()
         self._number = 0
         self._serving: Configuration | None = None
         failures = self._monitors.failures
         self._recovery = Recovery(guard, offer, failures, failed_before, wanted)
-        if self._offered is not None:
-            guard.narrow(self._offered)
         self._idle = False  # no request came in the last window
 
     def step(self) -> Period:
@@ -108,7 +109,7 @@ class Controller:
         self._number += 1
         self._events.clear()
         began_s = time.monotonic() - self._began_s
-        self._look_at_conditions()
+        self._conditions.look()
         deciding_s = time.perf_counter()
         choice = self._choose()
         decision_us = 1e6 * (time.perf_counter() - deciding_s)
@@ -152,18 +153,6 @@ class Controller:
         self._learn(choice, outcome, violation <= 0)
         return outcome, score, violation
 
-    def _look_at_conditions(self) -> None:
-        self._events += self._offer.news()
-        self._follow_offer()
-        try:
-            if self._limits.refresh():
-                names = self._runtime.space.workload.names
-                text = f"limits changed: {self._limits.objective.describe(names)}"
-                self._react(Event(EventKind.LIMITS_CHANGED, text))
-        except ObjectiveError as error:
-            self._react(Event(EventKind.LIMITS_REFUSED, str(error)))
-        self._react(self._monitors.power_mode.update())
-
     def _choose(self) -> Choice:
         guard, failures = self._guard, self._monitors.failures
         if self._serving is None and failures.failed is None:
@@ -183,7 +172,7 @@ class Controller:
         )
         if choice.refused:
             text = f"the policy's proposal was refused: {choice.refused}"
-            self._react(Event(EventKind.PROPOSAL_REFUSED, text))
+            self._conditions.react(Event(EventKind.PROPOSAL_REFUSED, text))
         return choice
 
     def _without_policy(self) -> Configuration | None:
@@ -206,17 +195,19 @@ class Controller:
         for remark in self._remarks():
             if remark not in self._reported_remarks:
                 self._reported_remarks.add(remark)
-                self._react(Event(EventKind.REMARK, remark))
+                self._conditions.react(Event(EventKind.REMARK, remark))
 
     def _judge(self, choice: Choice, outcome: Outcome) -> tuple[float, float]:
         """Return (score, violation); a limit on a power that cannot be read counts as broken."""
         searching = choice.phase is Phase.SEARCHING
-        self._react(self._monitors.failures.update(choice.configuration, outcome, searching))
+        self._conditions.react(
+            self._monitors.failures.update(choice.configuration, outcome, searching)
+        )
         self._events += self._offer.record(choice.configuration, outcome)
         score, violation = 0.0, MAX_VIOLATION
         if isinstance(outcome, Measurement):
             objective, power = self._limits.objective, self._monitors.power
-            self._react(power.update(outcome, limited=math.isfinite(objective.power_w)))
+            self._conditions.react(power.update(outcome, limited=math.isfinite(objective.power_w)))
             weights = self._runtime.space.workload.weights
             score, violation = judge_measurement(without_idle(outcome), objective, weights)
             violation = MAX_VIOLATION if power.unreadable else violation
@@ -238,94 +229,10 @@ class Controller:
         self._guard.record(configuration, kept, failed)
         if configuration == self._guard.ladder.reserve:
             return
-        self._look_for_drift(configuration, outcome, kept)
+        self._conditions.measured(configuration, outcome, kept)
         self._policy.ask(lambda policy: policy.tell(configuration, outcome), None)
         if kept:
             try:
                 self._last_good.keep(configuration)
             except StorageError as error:
-                self._react(Event(EventKind.NOT_STORED, str(error)))
-
-    def _look_for_drift(self, configuration: Configuration, outcome: Outcome, kept: bool) -> None:
-        """Notice that the device, its neighbours, arrivals or heat are not what was assumed."""
-        ask, monitors = self._policy.ask, self._monitors
-        was_good = not kept and ask(
-            lambda policy: configuration in policy.good_configurations(), False
-        )
-        surprising = was_good and ask(
-            lambda policy: policy.is_surprising(configuration, outcome), False
-        )
-        drifted = monitors.drift.update(
-            configuration, outcome, kept=kept, was_good=was_good, surprising=surprising
-        )
-        if isinstance(outcome, Failure):
-            return
-        gone = monitors.neighbour.update(outcome, kept)
-        if drifted is not None:
-            monitors.neighbour.device_changed(monitors.drift.most_broken, outcome)
-            self._react(drifted)
-        elif gone is not None:
-            self._react(gone)
-        else:
-            if self._policy.decider is not None:
-                self._react(monitors.arrivals.update(outcome, kept))
-            self._react(monitors.heat.update(outcome))
-
-    def _follow_offer(self) -> None:
-        """Let the guard and the policy choose from what is offered now; all, if nothing is left."""
-        offered = self._offer.space(self._limits.objective.min_agreement)
-        if offered is not None and offered != self._offered:
-            self._offered = offered
-            self._guard.narrow(offered)
-            self._policy.ask(lambda policy: policy.offer(offered), None)
-
-    def _follow_limits(self) -> None:
-        """Let only accelerators serve that keep the limit on agreement; all, if none does."""
-        objective = self._limits.objective
-        offered = self._offer.space(objective.min_agreement)
-        if offered is None:
-            text = f"nothing that can serve keeps min_agreement={objective.min_agreement:g}"
-            self._events.append(Event(EventKind.LIMITS_REFUSED, text))
-        else:
-            self._offered = offered
-            self._guard.narrow(offered)
-        self._policy.ask(lambda policy: policy.set_objective(objective, offered), None)
-
-    def _react(self, event: Event | None) -> None:
-        """Report an event, and do what follows from it.
-
-        - Limits changed: choose anew from what was measured. The last good configuration stays
-          good only if it keeps the new limits.
-        - Arrivals changed: forget what was measured, and decide for the new rates.
-        - Neighbour gone: forget, and measure first what served before it came.
-        - Power mode, temperature or device changed: forget.
-        - Power unreadable: `_choose` serves the safe default until it is readable.
-        - Measurement failed: `_choose` retries after an accident; the guard returns to what is
-          good or safe after others.
-        - All others: nothing.
-        """
-        if event is None:
-            return
-        self._events.append(event)
-        ask, guard, still_good = self._policy.ask, self._guard, True
-        if event.kind is EventKind.LIMITS_CHANGED:
-            self._follow_limits()
-            self._monitors.failures.retry = None
-            still_good = ask(lambda policy: guard.good in policy.good_configurations(), True)
-        elif event.kind is EventKind.ARRIVALS_CHANGED:
-            ask(lambda policy: policy.set_rates(self._monitors.arrivals.rates_ips), None)
-        elif event.kind is EventKind.NEIGHBOUR_GONE:
-            before = self._monitors.neighbour.take_served_before()
-            ask(lambda policy: policy.forget(before), None)
-        elif event.kind in (
-            EventKind.POWER_MODE_CHANGED,
-            EventKind.TEMPERATURE_CHANGED,
-            EventKind.DEVICE_CHANGED,
-        ):
-            if event.kind is EventKind.POWER_MODE_CHANGED:
-                self._offer.power_mode_changed()
-            ask(lambda policy: policy.forget(), None)
-        else:
-            return
-        self._monitors.drift.clear()
-        guard.conditions_changed(still_good)
+                self._conditions.react(Event(EventKind.NOT_STORED, str(error)))

@@ -1,7 +1,7 @@
 """Monitors: each watches one thing that may change under a controller, and reports it as an event.
 
 Each has its own state and an `update` that takes facts of a period and returns an event or None.
-What follows from an event is the controller's to decide.
+What follows from an event is decided in `tuner.control.conditions`.
 """
 
 from collections.abc import Callable
