@@ -1,0 +1,127 @@
+"""A tuner that believes the device model, learns from measurements, and chooses among proposals."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from envs.arrays import Floats, Rows, Single
+from envs.belief.assess import assess
+from envs.belief.features import PROPOSALS, observe
+from envs.belief.progress import Progress
+from envs.errors import BundleError
+from envs.problems.problem import Problem
+from envs.problems.problem_batch import batch_of
+from envs.spec import Configuration, MeasurementBatch, Outcome, log_score, worst_margin
+
+
+class BeliefTuner(ABC):
+    """Asks for the default configuration, then for one of the proposals that it is shown.
+
+    Once its budget is used up it asks for the best it found. A subclass chooses (`_choose`).
+
+    Args:
+        problem: to solve; it comes with a model of the device.
+        budget: measurements.
+
+    Raises:
+        BundleError: the problem has no model.
+    """
+
+    def __init__(self, problem: Problem, budget: int) -> None:
+        prior = problem.prior
+        if prior is None:
+            raise BundleError(
+                "the policy needs a model of the device and its networks: "
+                "give the problem one (envs.simulator.device_model.model_for)"
+            )
+        self._problem = problem
+        self._budget = budget
+        self._candidates = [Configuration.of(row) for row in prior.placements]
+        self._rows = {
+            configuration: position for position, configuration in enumerate(self._candidates)
+        }
+        self._batch = batch_of(problem.space, problem.objective, prior, prior.noise())
+        self._first = np.zeros(1, dtype=np.int64)
+        self._belief = self._batch.belief(self._first)
+        self._conditions = self._batch.conditions(self._first, self._budget)
+        self._progress = Progress.start(1, len(self._candidates))
+        self._assess()
+
+    @property
+    def left(self) -> int:
+        """Return the measurements of its budget that are left."""
+        return self._budget - int(self._progress.used[0])
+
+    @property
+    def broke(self) -> bool:
+        """Return True if the last measurement broke a limit."""
+        return bool(self._progress.broke[0])
+
+    def ask(self) -> Configuration:
+        """Return the configuration to measure next."""
+        progress = self._progress
+        if not progress.measured.any():
+            return self._problem.default
+        if self.left <= 0:
+            best = progress.best if progress.best[0] >= 0 else progress.closest
+            return self._candidates[int(best[0])]
+        observation, shown = self.observation()
+        return self._candidates[int(shown[self._choose(observation)])]
+
+    def observation(self) -> tuple[Single, Rows]:
+        """Return what is seen of the proposals, [P, F], and which candidates they are, [P]."""
+        proposals = min(PROPOSALS, len(self._candidates))
+        observations, shown = observe(self._assessment, self._conditions, self._progress, proposals)
+        return observations[0], shown[0]
+
+    def tell(self, configuration: Configuration, outcome: Outcome) -> None:
+        """Learn from a measurement, and charge it to the budget."""
+        row = self._rows.get(configuration)
+        if self.left > 0 and row is not None:
+            logs = self._logs(outcome)
+            self._take(row, logs, logs)
+            self._progress.used += 1
+
+    @abstractmethod
+    def _choose(self, observation: Single) -> int:
+        """Return which of the proposals to measure, of an observation [P, F]."""
+
+    def _assess(self) -> None:
+        self._assessment = assess(self._belief.mean, self._belief.variance, self._conditions)
+
+    def _take(self, row: int, logs: Single, own: Single) -> None:
+        """Learn from one more window, [Q] logarithms.
+
+        Args:
+            row: which candidate it measured.
+            logs: the window as it was, which is judged.
+            own: the part that this configuration alone accounts for, which is learned from.
+        """
+        self._learn(row, own, self._conditions.noise[0, :, row])
+        self._progress.broke[:] = self._judged(row, logs)[1] > 0
+        self._assess()
+
+    def _learn(self, row: int, logs: Single, noise: Single) -> None:
+        """Learn from [Q] logarithms and their variances."""
+        candidate = np.array([row])
+        self._belief.update(candidate, logs[None], noise[None])
+        score, margin = self._judged(row, logs)
+        self._progress.record(candidate, score, margin)
+
+    def _judged(self, row: int, logs: Single) -> tuple[Floats, Floats]:
+        """Return log score and worst margin, [1] each, of [Q] logarithms.
+
+        A tenant that received no request counts as it is believed to be; power that was not read
+        stays unread.
+        """
+        idle = ~np.isfinite(logs)
+        idle[-1] = False
+        if not idle[:-1].all():
+            logs = np.where(idle, self._belief.mean[0, :, row], logs)
+        score = log_score(logs[None, :, None], self._batch.weights)
+        return score[:, 0], worst_margin(logs[None, :, None], self._batch.limits)[:, 0]
+
+    def _logs(self, outcome: Outcome) -> Single:
+        """Return the logarithms [Q] of an outcome, NaN for what was not read."""
+        tenants = self._problem.space.shape[0]
+        return MeasurementBatch.of([outcome], tenants).logs[:, 0].astype(np.float32)
