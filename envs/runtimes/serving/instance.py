@@ -282,6 +282,6 @@ def failure_of(
     """Return a typed failure for an engine's error: `kind`, or out of memory if it says so."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     memory = isinstance(error, MemoryError) or any(
-        word in text.lower() for word in ("alloc", "out of memory")
+        word in text.lower() for word in ("alloc", "out of memory", "outofmemory")
     )
     return Failure(FailureKind.OUT_OF_MEMORY if memory else kind, f"{task}: {text}")

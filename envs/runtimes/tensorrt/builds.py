@@ -163,6 +163,15 @@ class EngineBuilds:
         reason = "its file is damaged whenever it is read: check the disk"
         raise failed(self.network(tenant), self.spec(tenant, accelerator, batch), reason)
 
+    def discard(self, identity: dict[str, Any]) -> None:
+        """Remove a plan that cannot be loaded."""
+        self.cache.discard(identity)
+
+    def give_up(self, identity: dict[str, Any], reason: str) -> None:
+        """Remove a plan, and do not build it any more in this process."""
+        self.cache.discard(identity)
+        self._failed[self.cache.key(identity)] = reason
+
     def loadables(self, place: Place) -> int:
         """Return how many loadables of a DLA an engine takes; 1 where it was never loaded."""
         return self._loadables.count(

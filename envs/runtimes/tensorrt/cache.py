@@ -124,6 +124,12 @@ class EngineCache:
         with contextlib.suppress(FileNotFoundError):
             (self._folder / f"{key}.failed.json").unlink()
 
+    def discard(self, identity: dict[str, Any]) -> None:
+        """Remove a plan."""
+        for end in ("json", "plan"):
+            with contextlib.suppress(OSError):
+                (self._folder / f"{self.key(identity)}.{end}").unlink()
+
     def failure(self, identity: dict[str, Any]) -> str | None:
         """Return why this build failed before, or None if it did not."""
         found = self._read_json(f"{self.key(identity)}.failed.json")

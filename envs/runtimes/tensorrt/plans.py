@@ -13,6 +13,7 @@ from envs.runtimes.tensorrt.builds import EngineBuilds
 from envs.runtimes.tensorrt.cuda import Cuda
 from envs.runtimes.tensorrt.inspect import PlacedLayers, placed_layers
 from envs.runtimes.tensorrt.lane import LoadedPlan
+from envs.runtimes.tensorrt.refusals import PlanRefused, not_loaded
 from envs.runtimes.tensorrt.spec import EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import ConfigurationFailed, DeviceSpec, FailureKind, Kind, Place
@@ -56,15 +57,7 @@ class EnginePlans:
             if plan is not None:
                 plan.hold()
         if plan is None:
-            # A build takes minutes, in which other threads load and unload.
-            if self._builds.usable(tenant, accelerator, batch) is None:
-                self._builds.make(tenant, accelerator, batch)
-            plan = self._held(tenant, accelerator, batch)
-            if plan is None:
-                self._builds.make(tenant, accelerator, batch)
-                plan = self._held(tenant, accelerator, batch)
-            if plan is None:  # it was made just now, so that nothing is borrowed
-                raise RuntimeError("a plan of another power mode took the place of a new one")
+            plan = self._held(Place(tenant, accelerator, batch))
         try:
             yield plan
         finally:
@@ -116,16 +109,44 @@ class EnginePlans:
             self.loaded.clear()
             self._runtimes.clear()
 
-    def _held(self, tenant: int, accelerator: int, batch: int) -> LoadedPlan | None:
-        """Load a plan and count a user; None if one of another power mode does not run here."""
-        with self._lock, self._builds.at(Place(tenant, accelerator, batch)):
-            plan = self._load(tenant, accelerator, batch)
-            if plan is not None:
-                plan.hold()
+    def _held(self, place: Place) -> LoadedPlan:
+        """Load a plan and count a user; build it where there is none that TensorRT takes.
+
+        A plan that was refused is removed. One of another power mode may take its place.
+        """
+        tried: list[dict[str, Any]] = []
+        # A build takes minutes, in which other threads load and unload: no lock is held.
+        while (found := self._builds.usable(*place)) is not None and found not in tried:
+            try:
+                return self._load_and_hold(place)
+            except PlanRefused as refusal:
+                tried.append(found)
+                self._builds.discard(refusal.identity)
+                logger.warning(
+                    "%s cannot be loaded and is removed: %s",
+                    self._builds.describe(place),
+                    refusal.reason,
+                )
+        self._builds.make(*place)
+        try:
+            plan = self._load_and_hold(place)
+        except PlanRefused as refusal:
+            reason = f"it cannot be loaded although it was just built: {refusal.reason}"
+            self._builds.give_up(refusal.identity, reason)
+            with self._builds.at(place):
+                spec = self._builds.spec(*place)
+                raise failed(self._builds.network(place.tenant), spec, reason) from None
         return plan
 
-    def _load(self, tenant: int, accelerator: int, batch: int) -> LoadedPlan | None:
-        """Return the loaded plan of an engine that was built, under the lock; None as `_held`."""
+    def _load_and_hold(self, place: Place) -> LoadedPlan:
+        """Load a plan that was built and count a user, or raise PlanRefused."""
+        with self._lock, self._builds.at(place):
+            plan = self._load(*place)
+            plan.hold()
+        return plan
+
+    def _load(self, tenant: int, accelerator: int, batch: int) -> LoadedPlan:
+        """Return the loaded plan of an engine that was built, under the lock."""
         key = (tenant, accelerator, batch)
         if key not in self.loaded and (same := self._of_other_batch(*key)) is not None:
             self.loaded[key] = same
@@ -137,12 +158,9 @@ class EnginePlans:
             self._bindings.lines.clear()
             with self._cuda.current():
                 engine = self._runtime(accelerator).deserialize_cuda_engine(plan)
-                if engine is None and identity["host"] != self._builds.host.to_dict():
-                    return None
                 if engine is None:
                     reason = self._bindings.lines.errors() or "TensorRT does not say why"
-                    network = self._builds.network(tenant)
-                    raise failed(network, spec, f"the engine cannot be loaded: {reason}")
+                    raise not_loaded(self._builds.network(tenant), spec, reason, identity)
                 layers = self._layers(engine, spec)
                 scales = dict(notes.get("scales", {}))
                 host = identity["host"]

@@ -122,10 +122,3 @@ def test_lines_of_a_load_are_not_those_of_a_build() -> None:
     assert in_thread(load) == "of the load"
     in_thread(lambda: lines.add("ERROR", "of a thread of the builder"))
     assert lines.errors() == "of a thread of the builder; of the build"
-
-
-def test_errors_of_the_loader_are_told_of_a_load(world: World) -> None:
-    world.factory.build(0, DLA0, 1)
-    world.module.world.version = "10.7.0"
-    with pytest.raises(ConfigurationFailed, match="not compatible with this version"):
-        world.engine(DLA0, 1)
