@@ -14,7 +14,8 @@ from tuner.control.offer import Pair
 FILE = "failed_before.json"
 MAX_BYTES = 1 << 20
 
-#: A process that could measure nothing starts anew so often, until one of them can.
+#: A process that could measure nothing starts anew so often, until one of them can. Assumed: once
+#: for a new CUDA context, without what had failed, and once more for what fails only then.
 MOST_RESTARTS = 2
 
 

@@ -140,7 +140,10 @@ class Offer:
         return [Event(EventKind.ACCELERATOR_DROPPED, text)]
 
     def _memory_ended(self, fitted: int) -> list[Event]:
-        """Allow only as many instances as there was memory for, once that happened twice."""
+        """Allow only as many instances as there was memory for, once that happened twice.
+
+        Twice is assumed: the first time another program may have held memory for a moment.
+        """
         self._fitted.append(fitted)
         most = max(self._fitted)
         if len(self._fitted) < 2 or self.most_instances == most:

@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.runtimes.serving.converter import Converter
+from envs.runtimes.serving.driver import StreamDriver
 from envs.runtimes.serving.engine import Arrays, ConvertingEngine, StreamEngine, converts
 from envs.runtimes.serving.instance import Instance, Slot
 from envs.runtimes.serving.queue import Request, RequestQueue, clock
-from envs.runtimes.serving.streams import StreamDriver, StreamInstance
+from envs.runtimes.serving.streams import StreamInstance
 from envs.spec import Network
 
 #: Batches of an instance at once: as many as its engine has sets of host memory.

@@ -14,6 +14,7 @@ from envs.arrays import NamedArrays
 from envs.errors import ConfigurationError, RuntimeFault
 from envs.runtimes.protocol import Closing, Transition
 from envs.runtimes.serving.converting import stream_instance
+from envs.runtimes.serving.driver import POLL_S, StreamDriver
 from envs.runtimes.serving.engine import EngineFactory, StreamEngine
 from envs.runtimes.serving.inputs import InputCheck, Inputs
 from envs.runtimes.serving.instance import Answering, Instance, Slot, failure_of, refuse
@@ -31,7 +32,6 @@ from envs.runtimes.serving.placement import match, slots_of
 from envs.runtimes.serving.process_memory import give_back
 from envs.runtimes.serving.queue import QueueFull, RequestQueue, clock
 from envs.runtimes.serving.readiness import Readiness, placed, places_of
-from envs.runtimes.serving.streams import POLL_S, StreamDriver
 from envs.runtimes.serving.threads import ThreadInstance
 from envs.spec import (
     Agreements,

@@ -15,12 +15,12 @@ import pytest
 
 from envs.graph.reading import read_network
 from envs.runtimes.serving.converting import ConvertingInstance
+from envs.runtimes.serving.driver import StreamDriver
 from envs.runtimes.serving.engine import Arrays
 from envs.runtimes.serving.instance import Slot
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.queue import Request, RequestQueue
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.runtimes.serving.streams import StreamDriver
 from envs.spec import ConfigurationFailed, FailureKind, TensorSpec
 from envs.telemetry.none import NoSensor
 from envs.testing.engines import ScriptedEngine

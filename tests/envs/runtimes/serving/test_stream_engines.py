@@ -14,10 +14,11 @@ import pytest
 
 from envs.graph.reading import read_network
 from envs.runtimes.onnxruntime.engines import OnnxEngine
+from envs.runtimes.serving.driver import StreamDriver
 from envs.runtimes.serving.engine import StreamEngine
 from envs.runtimes.serving.instance import Slot
 from envs.runtimes.serving.queue import Request, RequestQueue
-from envs.runtimes.serving.streams import StreamDriver, StreamInstance
+from envs.runtimes.serving.streams import StreamInstance
 from envs.spec import ConfigurationFailed, FailureKind, Network
 from envs.testing.engines import ScriptedEngine, WorkerEngine
 from tests.envs.runtimes.serving.streamed import Stream, StreamedFactory
