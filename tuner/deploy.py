@@ -27,12 +27,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import contextlib
 import logging
 import re
+import signal
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, Optional
 
 from envs.errors import OptionError
@@ -118,6 +120,29 @@ def deploy(options: DeployCommand) -> int:
     client, keeping = client_of(options), keeping_of(options)
     serving = replace(options.serve.serving, timeout_s=options.period_s, outside=bool(client))
     serve = replace(options.serve, serving=serving)
+    before = signal.signal(signal.SIGTERM, _stop_early)  # until the service has its own
+    try:
+        return _deploy(options, serve, client, keeping)
+    except StoppedEarly:
+        return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class StoppedEarly(BaseException):
+    """SIGTERM came before the service began: what is being built or loaded is given up."""
+
+
+def _stop_early(number: int, frame: FrameType | None) -> None:
+    raise StoppedEarly
+
+
+def _deploy(
+    options: DeployCommand,
+    serve: ServeOptions,
+    client: ClientThread | None,
+    keeping: tuple[int, Path] | None,
+) -> int:
     with DeviceLock(options.lock), contextlib.ExitStack() as stack:
         journal = None if options.dry_run else Journal(options.journal)
         device = stack.enter_context(
@@ -148,7 +173,7 @@ def deploy(options: DeployCommand) -> int:
             stack.callback(metrics.close)
         samples = None
         if keeping is not None:
-            samples = KeptSamples(*keeping, device.space.workload, serving.seed)
+            samples = KeptSamples(*keeping, device.space.workload, serve.serving.seed)
             device.runtime.watch_answers(samples.add)  # type: ignore[attr-defined]
             stack.callback(lambda: _log.info("kept %s", samples.describe()))
             stack.callback(samples.write)

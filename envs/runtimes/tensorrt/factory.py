@@ -17,6 +17,7 @@ from envs.runtimes.tensorrt.engine import TensorRTEngine
 from envs.runtimes.tensorrt.inspect import PlacedLayers
 from envs.runtimes.tensorrt.lane import Lane
 from envs.runtimes.tensorrt.layout import LayoutError
+from envs.runtimes.tensorrt.markers import remove_own_marks
 from envs.runtimes.tensorrt.plans import EnginePlans
 from envs.runtimes.tensorrt.progress import BuildProgress, Step
 from envs.runtimes.tensorrt.spec import BuildOptions
@@ -238,7 +239,11 @@ class TensorRTEngineFactory:
         return self.plans.free_mib()
 
     def close(self) -> None:
-        """Unload every plan; the engines have been closed before."""
+        """Unload every plan; the engines have been closed before.
+
+        A build that is under way is left to itself, and counts for nothing if its process ends.
+        """
+        remove_own_marks(self.builds.cache)
         self.plans.close()
 
     def _every_engine(self) -> Iterator[tuple[int, int, int]]:

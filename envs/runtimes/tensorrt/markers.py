@@ -42,6 +42,18 @@ def marked(cache: EngineCache, identity: dict[str, Any]) -> Iterator[None]:
         remove()
 
 
+def remove_own_marks(cache: EngineCache) -> None:
+    """Remove the marks of this process, which ends by itself while a thread of it still builds.
+
+    A process that ends by `os._exit`, since a builder cannot be interrupted, calls no exit handler.
+    """
+    own = _process(os.getpid())
+    for path, mark in cache.marks().items():
+        if mark.get("pid") == os.getpid() and mark.get("process") == own:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
 def why_dangerous(cache: EngineCache, identity: dict[str, Any]) -> str:
     """Return why an engine must not be built any more; empty if it may be."""
     own, others = cache.mark_path(identity), cache.marks()
