@@ -22,6 +22,7 @@ from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec import Configuration, ConfigurationSpace, Network, local_computer, workload_of
 from envs.telemetry.none import NoSensor
+from envs.testing.engines import build_every
 from tuner.console import progress_bar
 from tuner.options import cache_folder
 
@@ -104,7 +105,7 @@ def ratios(path: Path, pairs: int, window_s: float) -> list[tuple[str, list[floa
         for placements in CONFIGURATIONS:
             factory = KeepingFactory(space, [path], cache_folder())
             factory.engines = []
-            factory.prepare()
+            build_every(factory, space)
             configuration = Configuration((placements,))
             with ServingRuntime(space, factory, NoSensor(), ServingOptions()) as runtime:
                 runtime.apply(configuration)

@@ -1,14 +1,11 @@
 """Engines of TensorRT: their plans are shared by the instances that run them."""
 
-import contextlib
-import itertools
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from envs.accuracy.samples import Samples
-from envs.errors import ConfigurationError, NetworkError
+from envs.errors import ConfigurationError
 from envs.runtimes.tensorrt.build import failed
 from envs.runtimes.tensorrt.builds import EngineBuilds
 from envs.runtimes.tensorrt.cache import EngineCache
@@ -19,10 +16,10 @@ from envs.runtimes.tensorrt.lane import Lane
 from envs.runtimes.tensorrt.layout import LayoutError
 from envs.runtimes.tensorrt.markers import remove_own_marks
 from envs.runtimes.tensorrt.plans import EnginePlans
-from envs.runtimes.tensorrt.progress import BuildProgress, Step
+from envs.runtimes.tensorrt.progress import Step
 from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
-from envs.spec import ConfigurationFailed, ConfigurationSpace
+from envs.spec import ConfigurationSpace
 
 
 class TensorRTEngineFactory:
@@ -133,35 +130,6 @@ class TensorRTEngineFactory:
         """Return how many loadables of a DLA one engine takes; 1 where that is not known."""
         return self.plans.blocks(tenant, accelerator)
 
-    def prepare(self, progress: Step | None = None) -> dict[tuple[int, int], NetworkError]:
-        """Build every engine, and load those of the GPU, so that nothing waits for them later.
-
-        Returns:
-            Why a tenant cannot be served on an accelerator at any batch size, by (tenant,
-            accelerator). If only some sizes can be built, configurations with the others fail with
-            the reason.
-        """
-        engines = list(self._every_engine())
-        errors: dict[tuple[int, int], ConfigurationFailed] = {}
-        possible = set()
-        for position, (tenant, accelerator, batch) in enumerate(engines):
-
-            def step(at: BuildProgress, position: int = position) -> None:
-                if progress is not None:
-                    progress(replace(at, done=position, total=len(engines)))
-
-            try:
-                self.build(tenant, accelerator, batch, step)
-                possible.add((tenant, accelerator))
-            except ConfigurationFailed as error:
-                errors[tenant, accelerator] = error
-        self._preload(engines)
-        return {
-            pair: NetworkError(error.failure.reason)
-            for pair, error in errors.items()
-            if pair not in possible
-        }
-
     def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
         """Return how an INT8 engine was calibrated: the method, and the number of samples."""
         return self.builds.calibration(tenant, accelerator)
@@ -245,34 +213,6 @@ class TensorRTEngineFactory:
         """
         remove_own_marks(self.builds.cache)
         self.plans.close()
-
-    def _every_engine(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (tenant, accelerator, batch) of all engines that a configuration may need.
-
-        Both DLA cores are listed, although they run the same plans.
-        """
-        tenants, accelerators = self._space.shape
-        for tenant, accelerator in itertools.product(range(tenants), range(accelerators)):
-            if (tenant, accelerator) in self._space.unavailable:
-                continue
-            for batch in self._space.batches_of(tenant, accelerator):
-                yield tenant, accelerator, batch
-
-    def _preload(self, engines: list[tuple[int, int, int]]) -> None:
-        """Load GPU plans while nothing serves, as many as fit into a quarter of the memory.
-
-        Loading stalls the GPU for hundreds of ms (NVIDIA/TensorRT issue 2402). A DLA core holds 16
-        loadables only, so that its plans are loaded when they are used.
-        """
-        free_bytes = self._space.device.memory_mib * 2**20 / 4
-        for tenant, accelerator, batch in engines:
-            if free_bytes > 0 and not self.builds.spec(tenant, accelerator, batch).on_dla:
-                # A plan that cannot be loaded raises again when a configuration needs it.
-                with (
-                    contextlib.suppress(ConfigurationFailed),
-                    self.plans.in_use(tenant, accelerator, batch) as plan,
-                ):
-                    free_bytes -= plan.size
 
     def _forget(self, engine: TensorRTEngine) -> None:
         self._engines = [each for each in self._engines if each[2] is not engine]

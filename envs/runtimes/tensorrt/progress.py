@@ -20,8 +20,6 @@ class BuildProgress:
         phase_total: steps of that phase; 0 if it has none.
         elapsed_s: time since the build began.
         remaining_s: time that is left, if it takes as long as earlier builds; NaN if unknown.
-        done: engines before it.
-        total: engines to build; 0 if nobody knows.
     """
 
     what: str
@@ -30,8 +28,6 @@ class BuildProgress:
     phase_total: int = 0
     elapsed_s: float = 0.0
     remaining_s: float = math.nan
-    done: int = 0
-    total: int = 0
 
     def describe(self) -> str:
         """Return it as one line."""

@@ -21,6 +21,7 @@ from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.simulator.device_model import model_for
 from envs.spec import ConfigurationSpace, Origin, accelerator, workload_of
 from envs.telemetry.none import NoSensor
+from envs.testing.engines import build_every
 from envs.testing.runtime_contract import RuntimeContract
 from tests.envs.runtimes.hardware import missing_for_dla, missing_for_tensorrt
 from tests.envs.runtimes.serving.streamed import StreamedFactory
@@ -51,7 +52,7 @@ class TestTensorRT(RuntimeContract):
     def runtime(self, small_onnx: Path, tmp_path: Path) -> Runtime:
         small = small_onnx, read_network(small_onnx)
         world = World(small, tmp_path, accelerators=("cuda", "dla0"))
-        world.factory.prepare()
+        world.build_every()
         return serving(world.space, world.factory)
 
 
@@ -100,7 +101,7 @@ def tensorrt_on(names: tuple[str, ...], path: Path, cache: Path) -> Runtime:
     space = ConfigurationSpace(device, workload_of([read_network(path)]), 2, (1, 4))
     options = BuildOptions(level=1, samples=1)
     factory = TensorRTEngineFactory(space, [path], cache / "tensorrt", options)
-    assert factory.prepare() == {}
+    assert build_every(factory, space) == {}
     return serving(space, factory)
 
 

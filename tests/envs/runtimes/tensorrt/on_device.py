@@ -15,6 +15,7 @@ from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.spec import ConfigurationSpace
 from envs.telemetry.sensors import probe_sensor
+from envs.testing.engines import build_every
 
 #: Parts of the names of kernels that use Tensor Cores. The names are NVIDIA's and undocumented: a
 #: kernel without them may use Tensor Cores too.
@@ -36,7 +37,7 @@ TENSOR_CORE_NAMES = (
 
 def tensorrt_runtime(space: ConfigurationSpace, path: Path, cache: Path) -> ServingRuntime:
     factory = TensorRTEngineFactory(space, [path], cache, BuildOptions(level=1))
-    factory.prepare()
+    build_every(factory, space)
     return ServingRuntime(space, factory, probe_sensor(on_gpu=True), ServingOptions())
 
 

@@ -45,11 +45,11 @@ def test_each_graph_is_calibrated_once_for_all_sizes_and_runs(
 ) -> None:
     made = {"version": version, "precisions": INT8, "samples": given(small[1])}
     world = World(small, tmp_path / "engines", **made)
-    assert world.factory.prepare() == {}
+    assert world.build_every() == {}
     assert world.builds == 4
     assert calls == ["batch", "1"], "one graph for the GPU and one for both DLAs"
     again = World(small, tmp_path / "engines", **made)
-    assert again.factory.prepare() == {}
+    assert again.build_every() == {}
     assert (again.builds, len(calls)) == (0, 2)
     for accelerator in (TENSOR, DLA0, DLA1):
         method, count = again.factory.calibration(0, accelerator)
@@ -69,7 +69,7 @@ def test_other_samples_are_other_engines(small: tuple[Path, Network], tmp_path: 
             precisions=INT8,
             samples=samples,
         )
-        assert world.factory.prepare() == {}
+        assert world.build_every() == {}
         assert world.builds == builds
     assert world.factory.calibration(0, 0) == ("uncalibrated", 1)
 
@@ -78,7 +78,7 @@ def test_a_damaged_calibration_is_made_again(
     small: tuple[Path, Network], tmp_path: Path, calls: list[str]
 ) -> None:
     options: dict[str, Any] = {"accelerators": ("tensor",), "precisions": INT8, "batches": (1,)}
-    World(small, tmp_path, **options).factory.prepare()
+    World(small, tmp_path, **options).build_every()
     (kept,) = tmp_path.glob("calibration-*.json")
     for content in ("{}", kept.read_text()[:-9], '{"ranges": {"x": -1}}'):
         kept.write_text(content)
@@ -96,7 +96,7 @@ def test_what_cannot_be_calibrated_is_found_out_once(tmp_path: Path, calls: list
     onnx.save(tail(nodes, weights, (4, 5, 5)), path)
     network = read_network(path)
     world = World((path, network), tmp_path, precisions=INT8, samples=given(network))
-    impossible = world.factory.prepare()
+    impossible = world.build_every()
     assert set(impossible) == {(0, TENSOR), (0, DLA0), (0, DLA1)}
     assert "NaN or infinite numbers for the samples in samples.npz" in str(impossible[0, TENSOR])
     assert calls == ["batch", "1"]
@@ -136,7 +136,7 @@ def test_an_output_that_one_scale_cannot_hold_stays_in_floating_point(
     world = World(
         (path, network), tmp_path / "c", version, precisions=INT8, samples=given(network, 16)
     )
-    assert world.factory.prepare() == {}
+    assert world.build_every() == {}
     images = values(4, 4, 8, 8)
     expected = run(onnx.load(str(path)), images)[0]
     for accelerator in (TENSOR, DLA0):

@@ -191,7 +191,7 @@ def test_a_network_with_a_fixed_batch_is_built_for_it_alone(
     path = tmp_path / "fixed.onnx"
     onnx.save(with_batch(onnx.load(str(small[0])), 4).model, path)
     world = World((path, read_network(path)), tmp_path / "engines")
-    assert world.factory.prepare() == {}
+    assert world.build_every() == {}
     assert world.builds == 3
     images = values(4, 3, 64, 64)
     np.testing.assert_allclose(

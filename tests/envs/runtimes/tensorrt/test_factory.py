@@ -21,6 +21,7 @@ from envs.runtimes.tensorrt.progress import BuildProgress
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import Configuration, ConfigurationFailed, FailureKind, Network
 from envs.telemetry.sensors import probe_sensor
+from envs.testing.engines import build_every
 from tests.envs.runtimes.tensorrt.test_graph import values
 from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, DLA1, World, served
 
@@ -60,43 +61,35 @@ def test_a_dla_plan_goes_with_the_last_batch_of_its_size(world: World) -> None:
     assert served(first, values(4, 3, 64, 64)).shape == (4, 10)
 
 
-def test_prepare_builds_everything_once_and_tells_how_far_it_is(world: World) -> None:
+def test_every_engine_is_built_once(world: World) -> None:
     told: list[BuildProgress] = []
-    assert world.factory.prepare(told.append) == {}
+    world.factory.build(0, CUDA, 1, told.append)
+    assert told[0].what == "small on cuda, fp32, batches 1, 4"
+    assert world.build_every() == {}
     assert world.builds == 4  # cuda, tensor, and DLA plans of two sizes for both cores
-    assert [each.what for each in told][:2] == [
-        "small on cuda, fp32, batches 1, 4",
-        "small on tensor, fp16, batches 1, 4",
-    ]
-    assert (told[-1].done, told[-1].total) == (5, 8), "the other DLA core runs the same plan"
-    assert {plan.spec.label for plan in world.factory.plans.loaded.values()} == {
-        "cuda",
-        "tensor",
-    }  # loaded before anything serves
-    assert world.again().prepare() == {}
+    assert build_every(world.again(), world.space) == {}
     assert world.builds == 4
 
 
 def test_a_failed_build_masks_its_choice_until_it_is_forgotten(world: World) -> None:
     build = world.module.world
     build.fail_build = "Error Code 10: no implementation"
-    impossible = world.factory.prepare()
+    impossible = world.build_every()
     assert set(impossible) == {(0, accelerator) for accelerator in range(4)}
-    assert isinstance(impossible[0, CUDA], NetworkError)
     assert "no implementation" in str(impossible[0, DLA0])
     of_other_core = str(impossible[0, DLA0]).replace("dla0", "dla1")
     assert str(impossible[0, DLA1]) == of_other_core, "one reason for the same plan"
     build.fail_build = ""
     builds = world.builds
     factory = world.again()
-    assert set(factory.prepare()) == set(impossible)
+    assert set(build_every(factory, world.space)) == set(impossible)
     assert world.builds == builds
     with pytest.raises(ConfigurationFailed, match="remembered from an earlier build") as caught:
         factory.load(0, CUDA, 1).buffers(1)
     assert caught.value.failure.kind is FailureKind.BUILD_FAILED
     for failure in world.cache.glob("*.failed.json"):
         failure.unlink()
-    assert factory.prepare() == {}
+    assert build_every(factory, world.space) == {}
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
@@ -110,8 +103,8 @@ def test_a_build_that_broke_is_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(Bindings, "set_precision", broke)
-        assert set(world.factory.prepare()) == {(0, accelerator) for accelerator in range(4)}
-    assert world.again().prepare() == {}
+        assert set(world.build_every()) == {(0, accelerator) for accelerator in range(4)}
+    assert build_every(world.again(), world.space) == {}
 
 
 @pytest.mark.parametrize(
@@ -125,9 +118,9 @@ def test_ranges_that_memory_was_too_short_for_are_found_the_next_time(
 
     with monkeypatch.context() as patch:
         patch.setattr(calibrations_module, "calibrate", broke)
-        impossible = world.factory.prepare()
+        impossible = world.build_every()
         assert impossible
-    assert set(world.again().prepare()) == (set() if again else set(impossible))
+    assert set(build_every(world.again(), world.space)) == (set() if again else set(impossible))
 
 
 def test_one_size_that_fails_masks_no_accelerator(
@@ -141,7 +134,7 @@ def test_one_size_that_fails_masks_no_accelerator(
         return real(*arguments)
 
     monkeypatch.setattr(builds_module, "build", some)
-    assert world.factory.prepare() == {}
+    assert world.build_every() == {}
     engine = world.engine(DLA0, 1)
     with pytest.raises(ConfigurationFailed, match="dla0 at batch 4: too large"):
         engine.buffers(4)
@@ -152,10 +145,10 @@ def test_one_size_that_fails_masks_no_accelerator(
 
 
 def test_a_damaged_engine_is_built_again(world: World) -> None:
-    world.factory.prepare()
+    world.build_every()
     for plan in world.cache.glob("*.plan"):
         plan.write_bytes(plan.read_bytes()[:-1])
-    assert world.again().prepare() == {}
+    assert build_every(world.again(), world.space) == {}
     assert world.builds == 8
 
 
@@ -165,8 +158,8 @@ def test_ranges_are_found_once(world: World, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(
         calibrations_module, "calibrate", lambda *arguments: calls.append(1) or real(*arguments)
     )
-    world.factory.prepare()
-    world.again().prepare()
+    world.build_every()
+    build_every(world.again(), world.space)
     assert len(calls) == 1
 
 
@@ -176,9 +169,11 @@ def test_a_file_that_changed_is_refused(
     changed = tmp_path / "changed.onnx"
     onnx.save(with_batch(onnx.load(str(small[0])), 2).model, changed)
     world.path = changed
-    assert "has changed since it was read" in str(world.again().prepare()[0, CUDA])
+    assert "has changed since it was read" in str(build_every(world.again(), world.space)[0, CUDA])
     world.path = small[0]
-    assert world.again().prepare() == {}, "once the file is back, so are the engines"
+    assert build_every(world.again(), world.space) == {}, (
+        "once the file is back, so are the engines"
+    )
 
 
 @pytest.mark.parametrize("version", ["10.3.0", "11.4.0"])
@@ -195,7 +190,7 @@ def test_a_file_in_half_precision_is_refused_for_cuda_alone(
         batches=(1,),
         precisions={"dla0": "fp16", "dla1": "fp16"},
     )
-    impossible = world.factory.prepare()
+    impossible = world.build_every()
     assert set(impossible) == {(0, CUDA)}
     assert "give the FP32 file" in str(impossible[0, CUDA])
 
@@ -217,7 +212,7 @@ def test_number_of_files_is_checked(world: World) -> None:
 
 
 def test_serves_as_a_runtime_and_changes_by_difference(world: World) -> None:
-    world.factory.prepare()
+    world.build_every()
     with ServingRuntime(
         world.space,
         world.factory,

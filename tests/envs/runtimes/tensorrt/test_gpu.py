@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from envs.graph.reading import read_network
-from envs.runtimes.tensorrt import plans as plans_module
+from envs.runtimes.tensorrt import builds as builds_module
 from envs.runtimes.tensorrt.cuda import Cuda, capture_refusal
 from envs.runtimes.tensorrt.device import jetson_device
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
@@ -26,6 +26,7 @@ from envs.spec import (
     Network,
     workload_of,
 )
+from envs.testing.engines import build_every
 from tests.envs.runtimes.hardware import serves_with_rtx
 from tests.envs.runtimes.tensorrt.on_device import (
     index_of,
@@ -242,12 +243,14 @@ def test_engines_are_built_once_and_found_again(
     engines: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert engine_factory.prepare() == {}
+    assert build_every(engine_factory, space) == {}
     if not serves_with_rtx():  # which times nothing
         assert engine_factory.builds.cache.timings(engine_factory.builds.host)
-    monkeypatch.setattr(plans_module, "build", lambda *arguments: pytest.fail("it was built again"))
+    monkeypatch.setattr(
+        builds_module, "build", lambda *arguments: pytest.fail("it was built again")
+    )
     again = TensorRTEngineFactory(space, [small[0]], engines, BuildOptions(level=1))
-    assert again.prepare() == {}
+    assert build_every(again, space) == {}
     again.close()
 
 
@@ -257,7 +260,7 @@ def test_what_tensorrt_cannot_build_is_a_typed_failure_that_stays(tmp_path: Path
     space = ConfigurationSpace(jetson_device(), workload_of([read_network(path)]), 1, (1,))
     for remembered in (False, True):
         factory = TensorRTEngineFactory(space, [path], tmp_path / "engines", BuildOptions(level=1))
-        impossible = factory.prepare()
+        impossible = build_every(factory, space)
         assert set(impossible) == {(0, position) for position in range(space.shape[1])}
         assert ("remembered" in str(impossible[0, 0])) == remembered
         with pytest.raises(ConfigurationFailed) as caught:

@@ -62,7 +62,7 @@ def test_a_quantised_file_is_served_as_the_int8_network_that_it_is(
     path, network, symmetric = quantised
     assert network.quantised
     world = World((path, network), tmp_path / "engines", version, batches=(1, 4))
-    impossible = world.factory.prepare()
+    impossible = world.build_every()
     assert "the file is an INT8 network" in str(impossible.pop((0, CUDA)))
     if version == "11.4.0" and not symmetric:
         assert len(impossible) == 3
@@ -187,7 +187,7 @@ def test_a_file_in_half_precision_is_built_as_it_is(
         (4,),
         accelerators=("cuda", "tensor", "dla0"),
     )
-    impossible = world.factory.prepare()
+    impossible = world.build_every()
     assert set(impossible) == {(0, CUDA), (0, DLA0)}
     assert "the file is FP16, of which no INT8 engine is made here" in str(impossible[0, DLA0])
     assert "a part of the network is FP16" in str(impossible[0, CUDA])
@@ -250,7 +250,7 @@ def test_an_output_without_a_batch_is_given_whole_everywhere(
     assert [spec.shared for spec in network.outputs] == [False, True]
     precisions = {"tensor": precision, "dla0": precision}
     world = World((path, network), tmp_path / "engines", version, (2,), precisions=precisions)
-    assert world.factory.prepare() == {}
+    assert world.build_every() == {}
     for accelerator in (CUDA, TENSOR, DLA0):
         engine = world.engine(accelerator, 2)
         for count in (2, 1):

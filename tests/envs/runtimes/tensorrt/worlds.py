@@ -15,12 +15,14 @@ from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import (
     Accelerator,
+    ConfigurationFailed,
     ConfigurationSpace,
     DeviceSpec,
     Network,
     accelerator,
     workload_of,
 )
+from envs.testing.engines import build_every
 from tests.standins.tensorrt import stand_ins
 
 CUDA, TENSOR, DLA0, DLA1 = range(4)
@@ -73,6 +75,9 @@ class World:
     @property
     def builds(self) -> int:
         return len(self.module.world.configs)
+
+    def build_every(self) -> dict[tuple[int, int], ConfigurationFailed]:
+        return build_every(self.factory, self.space)
 
     def engine(self, accelerator: int, *batches: int) -> TensorRTEngine:
         engine = self.factory.load(0, accelerator, 1)
