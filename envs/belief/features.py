@@ -57,6 +57,10 @@ PROPOSALS = 24
 #: The cost of a broken limit, as a share of the best so far, where candidates are ranked.
 RISK = np.float32(0.1)
 
+#: An expected gain beyond this, a factor of 4.5, counts no more: what decides then is the chance to
+#: keep the limits.
+MAX_GAIN = np.float32(1.5)
+
 #: Puts a candidate that may not be chosen behind all others.
 EXCLUDED = np.float32(1e3)
 
@@ -87,7 +91,7 @@ def observe(
     above = score - reference[:, None]
     gain, better = expected_gain(above, assessment.spread)
     acquisition = np.maximum(np.log(gain) + assessment.log_chance, -14.0)
-    net = (np.expm1(np.minimum(gain, 1.5)) + RISK) * assessment.chance - RISK
+    net = net_gain(gain, assessment.chance, RISK)
     waiting = _waiting(assessment, progress)
     closed = (progress.measured & ~waiting) | ~conditions.present
     is_best = np.arange(score.shape[1]) == progress.best[:, None]
@@ -131,6 +135,19 @@ def expected_gain(above: Single, spread: Single) -> tuple[Single, Single]:
     better = 1.0 / (1.0 + np.exp(-LOGISTIC * np.clip(unit, -8.0, 8.0)))
     peak = PEAK * np.exp(-0.5 * np.minimum(unit * unit, 60.0))
     return np.maximum(unit * better + peak, 1e-6) * spread, better
+
+
+def net_gain(gain: Single, chance: Single, risk: Single | np.float32) -> Single:
+    """Return what measuring candidates is expected to gain, as a share of the best so far, [...].
+
+    A measurement that breaks a limit gains nothing and costs `risk`.
+
+    Args:
+        gain: [...], the expected improvement of the log score.
+        chance: [...], of keeping all limits.
+        risk: the cost of a broken limit, as a share of the best so far; it broadcasts.
+    """
+    return (np.expm1(np.minimum(gain, MAX_GAIN)) + risk) * chance - risk
 
 
 def _waiting(assessment: Assessment, progress: Progress) -> BoolArray:

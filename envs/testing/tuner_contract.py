@@ -38,9 +38,12 @@ class TunerContract:
     Attributes:
         knows_the_list_only: whether it never asks for a configuration that the problem does not
             list, not even where it may.
+        waits: whether it asks for a measured configuration again while nothing new is worth its
+            risk.
     """
 
     knows_the_list_only = False
+    waits = False
 
     def make_tuner(self, problem: Problem) -> Any:
         """Return a new tuner for `problem`."""
@@ -64,7 +67,7 @@ class TunerContract:
         assert set(problem.space.codes(np.stack([each.array() for each in asked]))) <= set(
             problem.space.codes(problem.candidates)
         )
-        assert len(set(asked)) == 9
+        assert self.waits or len(set(asked)) == 9
 
     def test_an_open_problem_takes_every_valid_configuration(self) -> None:
         """If the candidates are a sample, a tuner may ask for other valid ones, each once."""
@@ -73,7 +76,7 @@ class TunerContract:
         problem = open_problem()
         asked = run_search(self.make_tuner(problem), smooth, 9)
         assert asked[0] == problem.default
-        assert len(set(asked)) == 9
+        assert self.waits or len(set(asked)) == 9
         for configuration in asked:
             problem.space.check(configuration)
         measured = Configuration.of(problem.space.catalogue[len(problem.space.catalogue) // 2])
@@ -87,7 +90,7 @@ class TunerContract:
         problem = small_problem(small_space(tenants, total=4), keep=11)
         asked = run_search(self.make_tuner(problem), smooth, 14)
         everything = {Configuration.of(row) for row in problem.candidates}
-        assert set(asked[:11]) == everything
+        assert self.waits or set(asked[:11]) == everything
         assert set(asked[11:]) <= everything
 
     def test_a_single_candidate_is_asked_for_again(self) -> None:
@@ -113,7 +116,9 @@ class TunerContract:
     ) -> None:
         """The tuner continues to ask for new configurations."""
         problem = small_problem(small_space(), objective)
-        assert len(set(run_search(self.make_tuner(problem), world, 9))) == 9
+        asked = run_search(self.make_tuner(problem), world, 9)
+        assert len(asked) == 9
+        assert self.waits or len(set(asked)) == 9
 
     def test_a_measurement_it_did_not_ask_for_counts(self) -> None:
         """It is not asked for again; one from outside the space is ignored."""

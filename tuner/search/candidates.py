@@ -44,8 +44,7 @@ class CandidateSearch(ABC):
         self.instances, self.levels = self._index.instances, self._index.levels
         self.default_row = int(self.rows(problem.default.array()[None])[0])
         if self.default_row < 0:
-            default = problem.space.describe(problem.default)
-            raise ConfigurationError(f"the default ({default}) is not among the candidates: add it")
+            raise no_default(problem)
 
     def ask(self) -> Configuration:
         """Return the next configuration to measure."""
@@ -132,6 +131,12 @@ class CandidateSearch(ABC):
     def pick(self, rows: Rows) -> int:
         """Return one of these rows at random; the first one would favour low settings."""
         return int(self.rng.choice(rows))
+
+
+def no_default(problem: Problem) -> ConfigurationError:
+    """Return the error of a problem whose default is no candidate."""
+    default = problem.space.describe(problem.default)
+    return ConfigurationError(f"the default ({default}) is not among the candidates: add it")
 
 
 class OrderedSearch(CandidateSearch):
