@@ -11,8 +11,9 @@ from envs.runtimes.protocol import Transition
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
 from envs.simulator.thermal import Cooling, clock_at, temperature_after
-from envs.simulator.window import applying_s, simulated_window
+from envs.simulator.window import simulated_window
 from envs.spec import Agreements, Configuration, Measurement, Origin, with_agreement
+from envs.spec.change_cost import change_s
 
 
 class SimulatedRuntime(InstantRuntime):
@@ -62,11 +63,12 @@ class SimulatedRuntime(InstantRuntime):
     def apply(self, configuration: Configuration) -> Transition:
         """Let the time pass that loading the new instances would take."""
         self._check(configuration)
-        self._apply_s = applying_s(self._current, configuration)
+        before = None if self._current is None else self._current.array()
+        self._apply_s = float(change_s(self.space, before, configuration.array()))
         self._pass_time(self._apply_s)
-        before = {} if self._current is None else _counts(self._current)
-        kept = sum(min(count, before.get(key, 0)) for key, count in _counts(configuration).items())
-        removed = sum(before.values()) - kept
+        counts = {} if self._current is None else _counts(self._current)
+        kept = sum(min(count, counts.get(key, 0)) for key, count in _counts(configuration).items())
+        removed = sum(counts.values()) - kept
         self._current = configuration
         return Transition(kept, configuration.total_instances - kept, removed, self._apply_s)
 

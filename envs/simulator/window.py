@@ -1,4 +1,4 @@
-"""A window of measuring in the model: its noise, and the time to apply a configuration."""
+"""A window of measuring in the model, with its noise."""
 
 import numpy as np
 
@@ -7,11 +7,6 @@ from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
 from envs.simulator.response import Response
 from envs.spec import Configuration, Measurement, Origin, TenantMeasurement
 from envs.spec.validity import memory_mib
-
-#: Time to apply a configuration, for each engine whose accelerator or batch is new, and for each
-#: further instance that starts or stops. Both are assumptions, of the size that loading a TensorRT
-#: plan of some 50 MB from local flash takes; engines count as built before.
-ENGINE_S, INSTANCE_S = 1.5, 0.2
 
 #: Where p95 lies between p50 and p99: as for an exponential tail.
 P95_SHARE = float(np.log(20) / np.log(100))
@@ -70,16 +65,3 @@ def simulated_window(
         if model.has_power
         else {},
     )
-
-
-def applying_s(before: Configuration | None, after: Configuration) -> float:
-    """Return the seconds from one configuration to another, see `ENGINE_S`."""
-    slots = before.slots() if before else ()
-    old = {(tenant, accelerator): rest for tenant, accelerator, *rest in slots}
-    seconds = 0.0
-    for tenant, accelerator, count, batch in after.slots():
-        had, size = old.pop((tenant, accelerator), (0, 0))
-        seconds += (
-            INSTANCE_S * abs(count - had) if size == batch else ENGINE_S + INSTANCE_S * (count - 1)
-        )
-    return seconds + INSTANCE_S * sum(count for count, _ in old.values())

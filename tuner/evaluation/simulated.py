@@ -15,8 +15,9 @@ from envs.problems.problem import WIDE, Problem
 from envs.problems.sampling import sample_placements
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
-from envs.simulator.window import applying_s, simulated_window
+from envs.simulator.window import simulated_window
 from envs.spec import Configuration, Measurement, MeasurementBatch, Outcome
+from envs.spec.change_cost import change_s
 from envs.traces.reader import Trace
 from tuner.evaluation.cases import Case, Session
 from tuner.evaluation.reference import exhaustive, searched
@@ -114,15 +115,16 @@ class Windows:
 
     def session(self, seed: int) -> Session:
         """Begin a run with a device that serves nothing."""
-        before: list[Configuration] = []
+        before: list[Placements] = []
         counts: dict[Configuration, int] = {}
 
         def measure(configuration: Configuration) -> Outcome:
             repeat = counts.get(configuration, 0)
             counts[configuration] = repeat + 1
-            apply_s = applying_s(before[-1] if before else None, configuration)
-            before[:] = [configuration]
-            return self.measurement(configuration, seed, repeat, apply_s)
+            placements = configuration.array()
+            apply_s = change_s(self.model.space, before[-1] if before else None, placements)
+            before[:] = [placements]
+            return self.measurement(configuration, seed, repeat, float(apply_s))
 
         return measure
 

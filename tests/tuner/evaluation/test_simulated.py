@@ -21,7 +21,6 @@ from tuner.evaluation.report import write_report
 from tuner.evaluation.running import compare
 from tuner.evaluation.simulated import (
     MAX_LISTED,
-    applying_s,
     simulated_case,
     simulated_cases,
 )
@@ -107,18 +106,6 @@ def test_a_window_is_the_truth_with_a_little_noise_and_says_that_it_was_simulate
 def test_what_is_invalid_is_refused() -> None:
     with pytest.raises(Exception, match="instances must lie in"):
         case_of().session(0)(Configuration((((9, 1),) * 4,)))
-
-
-def test_applying_costs_engines_and_instances() -> None:
-    none, engine, instance = (0, 0), 1.5, 0.2
-    one, two, larger = (Configuration(((each, none),)) for each in ((1, 1), (3, 1), (3, 4)))
-    both = Configuration((((1, 1), (2, 4)),))
-    assert applying_s(None, one) == pytest.approx(engine)
-    assert applying_s(one, one) == 0
-    assert applying_s(one, two) == applying_s(two, one) == pytest.approx(2 * instance)
-    assert applying_s(two, larger) == pytest.approx(engine + 2 * instance)
-    assert applying_s(one, both) == pytest.approx(engine + instance)
-    assert applying_s(both, one) == pytest.approx(2 * instance)
 
 
 def test_the_reference_is_the_best_there_is() -> None:
