@@ -87,6 +87,7 @@ class Readiness:
         self._queue: deque[Place] = deque()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._active = False  # whether the thread will look at the queue again
         self._busy_until_s = 0.0
         self._renewed: set[Place] = set()
         self.agreements: Agreements = MappingProxyType(self._found)
@@ -176,7 +177,9 @@ class Readiness:
         """Make these places ready in the background, in this order, and then all others."""
         with self._lock:
             self._queue = deque(dict.fromkeys([*order, *self.places()]))
-        if self._thread is None or not self._thread.is_alive():
+            begin = not (self._active and self._thread is not None and self._thread.is_alive())
+            self._active = True
+        if begin:
             self._thread = threading.Thread(target=self._work, name="engines", daemon=True)
             self._thread.start()
 
@@ -220,7 +223,10 @@ class Readiness:
             elif (borrowed := self._next_borrowed()) is not None:
                 self._renew(borrowed)
             else:
-                return
+                with self._lock:
+                    if not self._queue:  # more may have come since it was looked at
+                        self._active = False
+                        return
 
     def _next_borrowed(self) -> Place | None:
         """Return a place that is served by an engine of another power mode, or None."""
@@ -253,11 +259,16 @@ class Readiness:
     def _build_and_prove(self, place: Place) -> None:
         tenant, column, batch = place
         pair = (tenant, column)
+        self._check_answers(pair)  # another batch size may have told already
         self._factory.build(tenant, column, batch, self._show)
         if pair in self._found or pair in self._space.unjudged:
             self._prove(place)
         else:
             self._found[pair] = self._judge(place)
+            self._check_answers(pair)
+
+    def _check_answers(self, pair: tuple[int, int]) -> None:
+        """Raise ConfigurationFailed if the answers of a pair were found wrong."""
         found = self._found.get(pair)
         if found is not None and not found.keeps(self._limit):
             reason = below_limit(found, self._limit)
@@ -296,11 +307,11 @@ class Readiness:
 
     def _without(self, places: Iterable[Place]) -> ConfigurationSpace:
         with self._lock:
-            gone = list(places)
+            gone, ready = list(places), list(self._ready)
         space = self._space.without_batches(gone)
         blocks = {
             (tenant, column, self._factory.blocks(tenant, column))
-            for tenant, column in {place[:2] for place in self._ready}
+            for tenant, column in {place[:2] for place in ready}
             if self._space.device.accelerators[column].kind is Kind.DLA
         }
         return replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -170,3 +170,50 @@ def test_what_is_ready_does_not_wait_for_a_build_in_the_background() -> None:
     workshop.go_on.set()
     ready.close()
     assert not waits
+
+
+def test_places_that_are_wanted_just_when_the_background_ends_are_made_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ready = made(Workshop(WORLD))
+    looked, go_on = threading.Event(), threading.Event()
+
+    def nothing_borrowed() -> None:
+        looked.set()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr(ready, "_next_borrowed", nothing_borrowed)
+    ready.go_on([])
+    assert looked.wait(10)  # the queue was empty
+    ready._ready.clear()
+    ready.go_on([])
+    go_on.set()
+    assert ready._thread is not None
+    ready._thread.join(10)
+    assert set(ready.places()) == ready.ready
+
+
+def test_the_space_may_be_read_while_places_become_ready() -> None:
+    class Pausing(set[Place]):
+        """Lets another thread add a place while this one is gone through in Python."""
+
+        def __iter__(self) -> Iterator[Place]:
+            for each in super().__iter__():
+                lock_is_free = ready._lock.acquire(blocking=False)
+                if lock_is_free:
+                    self.add(LARGER)
+                    ready._lock.release()
+                yield each
+
+    ready = made(Workshop(WORLD))
+    ready._ready = Pausing([FIRST, OTHER])
+    assert ready.offered.unavailable_batches
+
+
+def test_no_engine_is_built_for_a_pair_whose_answers_were_found_wrong() -> None:
+    workshop = Workshop(WORLD)
+    ready = made(workshop, LOW)
+    for place in (FIRST, LARGER):
+        with pytest.raises(ConfigurationFailed, match="below min_agreement"):
+            ready.make_ready(place)
+    assert workshop.built_places == [FIRST]
