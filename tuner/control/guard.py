@@ -98,7 +98,9 @@ class Guard:
         new = None if refused or experiment == broken else experiment
         if new is not None and broken is None and not self._cooldown_left:
             return Choice(new, Phase.SEARCHING)
-        good = None if self.good == broken else self.good
+        good = self.good
+        if good is not None and (good == broken or self.refusal(good)):
+            good = None
         fallback = self._first_allowed(good_configurations(), good, broken)
         if broken is not None and fallback is not None:
             return Choice(good or fallback, Phase.RETURNED, refused)

@@ -83,7 +83,8 @@ class Offer:
         events = []
         for each in self._readiness.news():
             events.append(Event(_kind_of(each), each.text))
-            if not each.ready:
+            works = each.place[:2] in {place[:2] for place in self._readiness.ready}
+            if not each.ready and not works:  # else one batch size is lost, not the accelerator
                 events += self._count(each.place, each.text)
         return events
 

@@ -16,7 +16,15 @@ from envs.runtimes.serving.load import Load
 from envs.runtimes.serving.process_memory import resident_mib
 from envs.runtimes.serving.queue import clock
 from envs.runtimes.serving.window import overlap, tenant_measurement
-from envs.spec import ConfigurationFailed, Failure, FailureKind, Measurement, Origin, Tenant
+from envs.spec import (
+    ConfigurationFailed,
+    Failure,
+    FailureKind,
+    Measurement,
+    Origin,
+    Place,
+    Tenant,
+)
 from envs.telemetry.meter import PowerMeter
 from envs.telemetry.system_memory import available_mib
 
@@ -197,9 +205,12 @@ class MeasuredService:
         ):
             self.check_alive()
             if clock() > began_s + options.timeout_s:
+                late = next((each for each in saturated if not each.log), None)
                 self._abandon(began_s + options.timeout_s / 2)
                 raise timed_out(
-                    f"no batch of every instance within {options.timeout_s:g} s", began_s
+                    f"no batch of every instance within {options.timeout_s:g} s",
+                    began_s,
+                    late.slot.place if late else None,
                 )
             time.sleep(0.005)
         if options.outside:
@@ -230,7 +241,8 @@ class MeasuredService:
                 self.check_alive()
                 if clock() > end_s + timeout_s:
                     self._abandon(end_s)
-                    raise timed_out(f"an instance has not answered for {timeout_s:g} s", start_s)
+                    reason = f"an instance has not answered for {timeout_s:g} s"
+                    raise timed_out(reason, start_s, instance.slot.place)
                 time.sleep(0.002)
         grace_s = end_s + (end_s - start_s)
         while clock() < grace_s and any(load.waits(start_s, end_s) for load in self.loads):
@@ -250,9 +262,9 @@ class MeasuredService:
                 time.sleep(0.002)
 
 
-def timed_out(reason: str, since_s: float) -> ConfigurationFailed:
-    """Return the error of something that took too long since `since_s`."""
-    return ConfigurationFailed(Failure(FailureKind.TIMED_OUT, reason, clock() - since_s))
+def timed_out(reason: str, since_s: float, place: Place | None) -> ConfigurationFailed:
+    """Return the error of something, at a place, that took too long since `since_s`."""
+    return ConfigurationFailed(Failure(FailureKind.TIMED_OUT, reason, clock() - since_s, place))
 
 
 def _no_request(tenant: Tenant, window_s: float, cost_s: float) -> ConfigurationFailed:

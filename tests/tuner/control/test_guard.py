@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,3 +85,11 @@ def test_what_serves_is_valid_and_a_broken_limit_is_left_at_once_for_anything_go
             assert choice.configuration != broken
         one.record(choice.configuration, kept)
         broken = None if kept else choice.configuration
+
+
+def test_what_was_good_does_not_return_when_it_is_no_choice_any_more() -> None:
+    one, alone = guard(GOOD), Configuration((((1, 1), (0, 0)),))
+    one.narrow(replace(SPACE, unavailable=frozenset({(0, 1)})))
+    one.record(NEW, kept=False)
+    assert one.refusal(GOOD)
+    assert one.choose(None, lambda: [alone], lambda: None) == Choice(alone, Phase.RETURNED)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from envs.runtimes.serving.readiness import Readiness
 from envs.simulator.machine import device_of
 from envs.spec import (
     Configuration,
+    ConfigurationFailed,
     ConfigurationSpace,
     Failure,
     FailureKind,
@@ -18,6 +21,7 @@ from envs.spec import (
     Workload,
 )
 from envs.testing.problems import measurement
+from tests.envs.runtimes.serving.test_readiness import RIGHT, Workshop
 from tests.worlds import network
 from tuner.control.events import Event, EventKind
 from tuner.control.failed_before import MOST_RESTARTS, FailedBefore
@@ -118,3 +122,21 @@ def test_a_damaged_file_of_restarts_counts_as_none(content: str, tmp_path: Path)
     FailedBefore.of(tmp_path, WORLD).path.write_text(content)
     found = FailedBefore.of(tmp_path, WORLD)
     assert (found.restarts, found.dropped) == (0, {})
+
+
+def test_batch_sizes_that_cannot_be_built_leave_the_one_that_serves() -> None:
+    world = replace(WORLD, batches=(1, 4, 8, 16))
+    workshop = Workshop(world)
+    for batch in (4, 8, 16):
+        failure = Failure(FailureKind.BUILD_FAILED, "no memory")
+        workshop.refuses[Place(0, TENSOR, batch)] = ConfigurationFailed(failure)
+    ready = Readiness(world, workshop, lambda place: RIGHT, 0.99)
+    for place in ready.places():
+        with contextlib.suppress(ConfigurationFailed):
+            ready.make_ready(place)
+    made = Offer(world, DEFAULT_THRESHOLDS, ready, {})
+    assert kinds(made.news()) == [EventKind.ENGINE_REFUSED] * 3
+    space = made.space(0.0)
+    assert space is not None
+    assert space.batches_of(0, TENSOR) == (1,)
+    assert not space.unavailable

@@ -58,6 +58,7 @@ def test_a_hanging_instance_times_out_and_is_replaced(live_space: ConfigurationS
             runtime.measure(0.3)
         assert error.value.failure.kind is FailureKind.TIMED_OUT
         assert error.value.failure.cost_s > 0.3
+        assert error.value.failure.place == (0, 0, 1), "so that its accelerator can be left out"
         began = time.perf_counter()
         assert runtime.apply(configuration((1, 1), (0, 0))).created == 1
         assert time.perf_counter() - began < 15, "nobody waits for the one that hangs"
