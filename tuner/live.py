@@ -171,6 +171,7 @@ def _live(
             raise NothingServes(str(error)) from error
         space = replace(space, unjudged=space.unjudged - space.unavailable)
         _tell(space, readiness, serve.min_agreement)
+        readiness.leave_out(refused)
         factory.unload(space.unavailable)
         reserve = reserve_of(space, examined) if demands.reserve and on_gpu else None
         runtime = ServingRuntime(

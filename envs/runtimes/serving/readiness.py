@@ -11,7 +11,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -132,6 +132,14 @@ class Readiness:
         for place in self.places():
             seen.setdefault(place[:2], place)
         return list(seen.values())
+
+    def leave_out(self, pairs: Collection[tuple[int, int]]) -> None:
+        """Build nothing for these (tenant, accelerator), and offer none of their batch sizes."""
+        with self._lock:
+            self._space = replace(self._space, unavailable=self._space.unavailable.union(pairs))
+            for place in [each for each in self._refused if each[:2] in pairs]:
+                del self._refused[place]
+            self.version += 1
 
     def missing(self, configuration: Configuration) -> list[Place]:
         """Return the places of a configuration that are not ready."""

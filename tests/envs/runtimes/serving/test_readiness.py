@@ -217,3 +217,20 @@ def test_no_engine_is_built_for_a_pair_whose_answers_were_found_wrong() -> None:
         with pytest.raises(ConfigurationFailed, match="below min_agreement"):
             ready.make_ready(place)
     assert workshop.built_places == [FIRST]
+
+
+def test_for_a_pair_that_is_left_out_nothing_is_built_or_offered() -> None:
+    workshop = Workshop(WORLD)
+    workshop.refuses[FIRST] = ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, "no memory"))
+    ready = made(workshop)
+    with pytest.raises(ConfigurationFailed):
+        ready.make_ready(FIRST)
+    ready.leave_out([FIRST[:2]])
+    ready.go_on([])
+    assert ready._thread is not None
+    ready._thread.join(10)
+    ready.try_again()
+    ready._thread.join(10)
+    assert LARGER not in workshop.built_places
+    assert workshop.built_places.count(FIRST) == 1
+    assert ready.offered.unavailable == {FIRST[:2]}
