@@ -51,7 +51,7 @@ class Offer:
         self.most_instances: int | None = None
         self._failures: dict[int, list[Place]] = {}  # by accelerator, since it last worked
         self._fitted: list[int] = []
-        self._periods_left = 0
+        self._periods_left = thresholds.retry_periods
         self._known: tuple[object, ConfigurationSpace | None] | None = None
 
     def space(self, min_agreement: float) -> ConfigurationSpace | None:
@@ -98,16 +98,22 @@ class Offer:
             return self._memory_ended(outcome.fitted)
         return [] if outcome.place is None else self._count(outcome.place, outcome.reason)
 
-    def period_ended(self) -> list[Event]:
-        """Try again what was dropped, after a long while."""
-        if not self.dropped and self.most_instances is None:
+    def period_ended(self, exhausted: bool = False) -> list[Event]:
+        """Try again what was dropped, after a long while.
+
+        Args:
+            exhausted: True if every small configuration has failed, whatever was dropped.
+        """
+        if not self.dropped and self.most_instances is None and not exhausted:
+            self._periods_left = self._thresholds.retry_periods
             return []
         self._periods_left -= 1
         return [] if self._periods_left > 0 else [self.restore()]
 
     def restore(self) -> Event:
         """Try everything again; return the event that says so."""
-        names = ", ".join(sorted({self._name(pair) for pair in self.dropped})) or "more instances"
+        limited = "what failed" if self.most_instances is None else "more instances"
+        names = ", ".join(sorted({self._name(pair) for pair in self.dropped})) or limited
         self.dropped.clear()
         self.most_instances = None
         self._fitted.clear()

@@ -64,7 +64,7 @@ class Recovery:
         """
         events, measured = list[Event](), isinstance(outcome, Measurement)
         on_reserve = configuration == self._guard.ladder.reserve
-        self._failures.period_ended(measured and not on_reserve)
+        self._failures.period_ended(measured and not on_reserve, measured)
         if measured and not on_reserve and self._failed_before.restarts:
             self._failed_before.forget()
         if measured and self._wanted:
@@ -74,14 +74,14 @@ class Recovery:
             text = "the processor's cores serve: nothing else can now"
             events.append(Event(EventKind.LAST_RESORT, text))
         self._on_reserve = on_reserve and measured
-        for event in self._offer.period_ended():
+        for event in self._offer.period_ended(self._guard.ladder.exhausted):
             self._guard.ladder.restore()
             events.append(event)
         if self._failures.hopeless:
-            self._give_up(outcome)
+            self._give_up()
         return events
 
-    def _give_up(self, outcome: Outcome) -> None:
+    def _give_up(self) -> None:
         """Start anew where that may help; go on with the last resort where it does not."""
         what = f"nothing that should serve did for {self._failures.in_a_row} periods in a row"
         why = f"{what} ({self._failures.last_reason})"
@@ -89,5 +89,5 @@ class Recovery:
             with contextlib.suppress(StorageError):  # without a note, restarts would be a loop
                 self._failed_before.starting_anew(self._offer.dropped)
                 raise StartAnew(f"{why}: start anew")
-        if isinstance(outcome, Failure):
+        if self._failures.nothing_serves:
             raise RuntimeFault(f"{why}, and new processes did not help: look at the journal")

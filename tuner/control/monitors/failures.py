@@ -14,6 +14,7 @@ class FailureMonitor:
     Attributes:
         retry: what to start again once, after an accident; None for nothing.
         in_a_row: periods in which nothing served that should.
+        nothing_in_a_row: periods in which nothing served at all.
         last_reason: of the last failure.
         failed: what could not be measured in the last period; None if it was measured.
     """
@@ -22,16 +23,27 @@ class FailureMonitor:
         self.retry: Configuration | None = None
         self.failed: Configuration | None = None
         self._most = thresholds.failed_periods
-        self.in_a_row, self.last_reason = 0, ""
+        self.in_a_row, self.nothing_in_a_row, self.last_reason = 0, 0, ""
 
     @property
     def hopeless(self) -> bool:
         """Return True after `Thresholds.failed_periods` such periods: a new process is due."""
         return self.in_a_row >= self._most
 
-    def period_ended(self, served: bool) -> None:
-        """Count periods in a row in which nothing served that should."""
+    @property
+    def nothing_serves(self) -> bool:
+        """Return True after as many periods in which not even the last resort served."""
+        return self.nothing_in_a_row >= self._most
+
+    def period_ended(self, served: bool, measured: bool) -> None:
+        """Count periods in a row: those in which nothing served that should, or nothing at all.
+
+        Args:
+            served: True if what should serve did.
+            measured: True if anything served, the last resort included.
+        """
         self.in_a_row = 0 if served else self.in_a_row + 1
+        self.nothing_in_a_row = 0 if measured else self.nothing_in_a_row + 1
 
     def update(
         self, configuration: Configuration, outcome: Outcome, experiment: bool
