@@ -120,5 +120,6 @@ def below_limit(agreement: Agreement, limit: float) -> str:
 
 def narrowed(space: ConfigurationSpace, agreements: Agreements, limit: float) -> ConfigurationSpace:
     """Return the space without the pairs whose agreement was measured below a limit."""
-    below = {pair for pair, each in agreements.items() if each.measured and not each.keeps(limit)}
+    known = list(agreements.items())  # more may be added meanwhile, by the thread that judges
+    below = {pair for pair, each in known if each.measured and not each.keeps(limit)}
     return replace(space, unavailable=space.unavailable | below) if below else space

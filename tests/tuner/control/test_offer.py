@@ -11,6 +11,7 @@ import pytest
 from envs.runtimes.serving.readiness import Readiness
 from envs.simulator.machine import device_of
 from envs.spec import (
+    Agreement,
     Configuration,
     ConfigurationFailed,
     ConfigurationSpace,
@@ -140,3 +141,18 @@ def test_batch_sizes_that_cannot_be_built_leave_the_one_that_serves() -> None:
     assert space is not None
     assert space.batches_of(0, TENSOR) == (1,)
     assert not space.unavailable
+
+
+def test_accelerators_may_be_judged_while_the_offer_is_narrowed() -> None:
+    agreements: dict[tuple[int, int], Agreement] = {}
+
+    class Judging(Agreement):
+        @property
+        def measured(self) -> bool:  # the other thread gets its turn between two of them
+            agreements[1, len(agreements)] = Agreement(1.0)
+            return True
+
+    agreements |= {(0, TENSOR): Judging(1.0), (0, DLA1): Judging(0.5)}
+    space = Offer(WORLD, DEFAULT_THRESHOLDS, None, agreements).space(0.9)
+    assert space is not None
+    assert space.unavailable == {(0, DLA1)}
