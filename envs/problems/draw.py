@@ -10,6 +10,7 @@ from envs.graph.layer_table import LayerTable
 from envs.problems.draw_devices import draw_board, draw_plain
 from envs.problems.draw_options import DrawOptions
 from envs.problems.limits import draw_objectives, uniforms_per_draw
+from envs.problems.misfits import Misfit, draw_misfit
 from envs.problems.sampling import limit_range, sample_placements
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
@@ -29,12 +30,14 @@ class DrawnProblem:
         model: the model of the device and its networks.
         objective: the limits.
         truth: one context.
+        misfit: how the truth departs from the model.
     """
 
     name: str
     model: DeviceModel
     objective: Objective
     truth: Contexts = field(repr=False)
+    misfit: Misfit = field(default_factory=Misfit)
 
 
 def draw_problem(options: DrawOptions, rng: np.random.Generator) -> DrawnProblem:
@@ -65,10 +68,11 @@ def _drawn(options: DrawOptions, rng: np.random.Generator) -> DrawnProblem:
     workload = _workload(tables, rng)
     space = ConfigurationSpace(device, workload, most, batches, total)
     model = DeviceModel(machine, space, tuple(tables))
-    truth = model.drawn(rng, 1, options.width)
+    misfit = draw_misfit(options, model, rng)
+    truth = misfit.apply(model.drawn(rng, 1, options.width * misfit.width))
     if rng.random() < options.open_loop:
         model, truth = _arriving(model, truth, rng)
-    return with_limits(name, model, truth, options.split, rng)
+    return replace(with_limits(name, model, truth, options.split, rng), misfit=misfit)
 
 
 def with_limits(

@@ -13,6 +13,7 @@ from envs.catalog.boards import board, board_names
 from envs.catalog.reference_networks import reference_names
 from envs.errors import OptionError
 from envs.problems.limits import SPLITS
+from envs.problems.misfits import kinds_of
 
 #: Boards and networks of comparisons; training draws from all others.
 HELD_OUT_BOARDS = ("agx_orin_32", "orin_nx_16")
@@ -57,6 +58,9 @@ class DrawOptions:
         small_spaces: share of problems in a small part of the space (fewer batch sizes and
             instances).
         width: of the parameters' uncertainty, 1 as in `envs.simulator.parameters`.
+        misfits: kinds in which a device may depart from its belief, by the names of
+            `envs.problems.misfits` or `train` or `held_out`; none of them where empty.
+        misfit_share: share of problems with one of these.
 
     Raises:
         OptionError: a value is impossible; the message names its key.
@@ -72,11 +76,13 @@ class DrawOptions:
     open_loop: float = 0.0
     small_spaces: float = 0.0
     width: float = 1.0
+    misfits: list[str] = field(default_factory=list)
+    misfit_share: float = 1.0
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise OptionError(f"draw.split={self.split!r} must be one of {', '.join(SPLITS)}")
-        for key in ("plain", "changed_boards", "open_loop", "small_spaces"):
+        for key in ("plain", "changed_boards", "open_loop", "small_spaces", "misfit_share"):
             if not 0.0 <= getattr(self, key) <= 1.0:
                 raise OptionError(f"draw.{key}={getattr(self, key)} must lie in 0..1")
         shares = list(self.tenants)
@@ -88,6 +94,7 @@ class DrawOptions:
             )
         if not self.width >= 0:
             raise OptionError(f"draw.width={self.width} must not be below zero")
+        kinds_of(self.misfits)
         self._check_names()
 
     def _check_names(self) -> None:

@@ -165,7 +165,8 @@ def simulated(
     sure = prior.sure(problem.objective) if options.split == "train" and start is None else ()
     if len(sure) and rng.random() < RANDOM_START_SHARE:
         prior = prior.starting_at(int(rng.choice(sure)))
-    others = model.drawn(rng, 3 * VARIANTS, options.width)
+    misfit = problem.misfit
+    others = misfit.apply(model.drawn(rng, 3 * VARIANTS, options.width * misfit.width))
     truths = Contexts.stack([problem.truth, disturbed(problem.truth, rng), others])
     outcomes = model.logarithms(truths, prior.placements)
     if model.unknowns is not None:  # what was recorded told how far configurations depart

@@ -1,0 +1,142 @@
+"""Misfits: ways, by name, in which a device departs from what is believed of it.
+
+The belief of every tuner comes from the device model with its uncertain parameters. A misfit makes
+the truth one that the model thinks all but impossible, or windows that tell of the truth in a way
+that the belief does not know. Some kinds are for training, the others only for comparisons, so that
+a comparison shows what a policy does about a misfit of a kind that it never saw.
+
+| kind | departs | from what was trained it differs in |
+| --- | --- | --- |
+| `departing_engines` | each engine's time by itself, spread 0.3 to 0.6 (the belief: 0.05) | |
+| `heavy_tails` | p99 of a window has outliers: tail weight 0.2 to 0.5 | |
+| `drift` | with each measurement 3 to 12 % of the way to a hot or shared device | |
+| `wider` | all parameters are twice as uncertain as believed | |
+| `far_worse` | one accelerator is 3 to 10 times slower | all engines of one accelerator at once |
+| `neighbour_bursts` | in 10 to 40 % of the windows the device is hot or shared | comes and goes |
+| `lagging_sensor` | 30 to 80 % of the power is that of the window before | power, of two windows |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from envs.arrays import FloatArray
+from envs.errors import OptionError
+from envs.simulator.device_model import DeviceModel, departed
+from envs.simulator.tables import DLA, POSITIONS, Contexts, is_modelled, position_of
+
+if TYPE_CHECKING:
+    from envs.problems.draw_options import DrawOptions
+
+#: Numbers of a misfit of windows: tail weight h of p99 (see `envs.simulator.tails`), drift a
+#: measurement as a share of the way from the first truth of a problem to the next, chance that the
+#: next truth answers a window, share of the power of the window before in what the sensor says.
+NUMBERS = ("tail", "drift", "burst", "lag")
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """How one device departs from its belief; the default is a device that does not.
+
+    Attributes:
+        kind: its name; empty for none.
+        numbers: [4], see `NUMBERS`.
+        width: factor on the uncertainty of all parameters of the truth.
+        log_times: [2, T, X, Z], what is added to the logarithm of the time that an engine takes on
+            the GPU (or the cores) and on a DLA; None for nothing.
+    """
+
+    kind: str = ""
+    numbers: FloatArray = field(default_factory=lambda: np.zeros(len(NUMBERS)), repr=False)
+    width: float = 1.0
+    log_times: FloatArray | None = field(default=None, repr=False)
+
+    def apply(self, truths: Contexts) -> Contexts:
+        """Return the truths [C] of a device with its engines as they really are."""
+        return truths if self.log_times is None else departed(truths, self.log_times[:, None], 1.0)
+
+
+#: Draws a misfit of one kind for a device.
+Drawing = Callable[[DeviceModel, np.random.Generator], Misfit]
+
+
+def _far_worse(model: DeviceModel, rng: np.random.Generator) -> Misfit:
+    """Draw one accelerator that is slow with every network; both DLA cores run the same engines."""
+    plain = model.machine.plain
+    kinds = {
+        min(position_of(each), DLA.start)
+        for each in model.space.device.accelerators
+        if is_modelled(each, plain=plain)
+    }
+    slow = int(rng.choice(sorted(kinds)))
+    log_times = np.zeros((2, model.space.shape[0], POSITIONS, len(model.space.batches)))
+    log_times[:, :, DLA if slow == DLA.start else slow] = rng.uniform(np.log(3.0), np.log(10.0))
+    return Misfit("far_worse", log_times=log_times)
+
+
+def _departing_engines(model: DeviceModel, rng: np.random.Generator) -> Misfit:
+    shape = (2, model.space.shape[0], POSITIONS, len(model.space.batches))
+    spread = rng.uniform(0.3, 0.6)
+    return Misfit("departing_engines", log_times=spread * rng.standard_normal(shape))
+
+
+def _wider(model: DeviceModel, rng: np.random.Generator) -> Misfit:
+    del model, rng
+    return Misfit("wider", width=2.0)
+
+
+def _of_windows(kind: str, number: str, lowest: float, highest: float) -> Drawing:
+    """Return what draws a misfit that is one number between two bounds."""
+
+    def draw(model: DeviceModel, rng: np.random.Generator) -> Misfit:
+        del model
+        numbers = np.zeros(len(NUMBERS))
+        numbers[NUMBERS.index(number)] = rng.uniform(lowest, highest)
+        return Misfit(kind, numbers)
+
+    return draw
+
+
+#: Kinds that training may draw, and kinds that only comparisons draw.
+TRAIN: dict[str, Drawing] = {
+    "departing_engines": _departing_engines,
+    "heavy_tails": _of_windows("heavy_tails", "tail", 0.2, 0.5),
+    "drift": _of_windows("drift", "drift", 0.03, 0.12),
+    "wider": _wider,
+}
+HELD_OUT: dict[str, Drawing] = {
+    "far_worse": _far_worse,
+    "neighbour_bursts": _of_windows("neighbour_bursts", "burst", 0.1, 0.4),
+    "lagging_sensor": _of_windows("lagging_sensor", "lag", 0.3, 0.8),
+}
+KINDS: dict[str, Drawing] = TRAIN | HELD_OUT
+
+#: Names of several kinds.
+GROUPS = {"train": tuple(TRAIN), "held_out": tuple(HELD_OUT)}
+
+
+def kinds_of(names: Sequence[str]) -> list[str]:
+    """Return the kinds that names of kinds or groups stand for, each once.
+
+    Raises:
+        OptionError: a name is neither.
+    """
+    wrong = [name for name in names if name not in KINDS and name not in GROUPS]
+    if wrong:
+        raise OptionError(
+            f"draw.misfits={list(names)}: {wrong[0]!r} must be one of "
+            f"{', '.join((*KINDS, *GROUPS))}"
+        )
+    return list(dict.fromkeys(kind for name in names for kind in GROUPS.get(name, (name,))))
+
+
+def draw_misfit(options: DrawOptions, model: DeviceModel, rng: np.random.Generator) -> Misfit:
+    """Draw the misfit of a device; most options have none, and then draw no random number."""
+    kinds = kinds_of(options.misfits)
+    if not kinds or rng.random() >= options.misfit_share:
+        return Misfit()
+    return KINDS[kinds[int(rng.integers(len(kinds)))]](model, rng)
