@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from envs.errors import ConfigurationError
-from envs.runtimes.serving.readiness import News, Readiness, describe_place, places_of
+from envs.runtimes.serving.places import describe_place, places_of
+from envs.runtimes.serving.readiness import News, Readiness
 from envs.spec import (
     Agreements,
     Configuration,

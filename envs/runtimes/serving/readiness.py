@@ -7,18 +7,17 @@ configuration asks for them.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from envs.runtimes.serving.acceptance import Acceptance
 from envs.runtimes.serving.engine import BuildingFactory, Progress
-from envs.runtimes.serving.instance import failure_of
-from envs.runtimes.serving.judging import prove
+from envs.runtimes.serving.places import all_places, describe_place, places_of
 from envs.spec import (
     Agreement,
     Agreements,
@@ -29,11 +28,14 @@ from envs.spec import (
     FailureKind,
     Kind,
     Place,
-    below_limit,
 )
 
 #: Engines that took longer than this are worth a line.
 WORTH_TELLING_S = 2.0
+
+#: The kind of failure of an engine that is right but does not fit beside what is loaded: a DLA core
+#: holds 16 loadables.
+FULL = FailureKind.INVALID
 
 
 class News(NamedTuple):
@@ -77,9 +79,9 @@ class Readiness:
         each_batch: bool = True,
         show: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
-        self._space, self._factory, self._judge = space, factory, judge
-        self._limit, self._each_batch, self._show = limit, each_batch, show
-        self._found: dict[tuple[int, int], Agreement] = {}
+        self._space, self._factory = space, factory
+        self._each_batch = each_batch
+        self._acceptance = Acceptance(space, factory, judge, limit, show)
         self._ready: set[Place] = set()
         self._refused: dict[Place, Failure] = {}
         self._news: deque[News] = deque()
@@ -90,7 +92,7 @@ class Readiness:
         self._active = False  # whether the thread will look at the queue again
         self._busy_until_s = 0.0
         self._renewed: set[Place] = set()
-        self.agreements: Agreements = MappingProxyType(self._found)
+        self.agreements: Agreements = MappingProxyType(self._acceptance.found)
         self.version = 0
 
     @property
@@ -115,16 +117,7 @@ class Readiness:
 
     def places(self) -> list[Place]:
         """Return every place of the space: the smallest batches first, DLAs last."""
-        devices = self._space.device.accelerators
-        columns = sorted(range(len(devices)), key=lambda each: devices[each].start_rank)
-        pairs = itertools.product(columns, range(self._space.shape[0]))
-        of_pairs = [
-            [Place(tenant, column, batch) for batch in self._space.batches_of(tenant, column)]
-            for column, tenant in pairs
-            if (tenant, column) not in self._space.unavailable
-        ]
-        by_batch = itertools.zip_longest(*of_pairs)
-        return [place for row in by_batch for place in row if place is not None]
+        return all_places(self._space)
 
     def firsts(self) -> list[Place]:
         """Return one place of each pair: its smallest batch."""
@@ -165,9 +158,9 @@ class Readiness:
                 raise ConfigurationFailed(self._refused[place])
             began_s = time.monotonic()
             try:
-                self._build_and_prove(place)
+                self._acceptance.make(place)
             except Exception as error:  # the errors of drivers have no common base
-                failure = self._failure(error, place)
+                failure = self._acceptance.failure(error, place)
                 with self._lock:
                     for each in [place] if self._each_batch else self._of_pair(place):
                         self._refused[each] = failure
@@ -197,6 +190,25 @@ class Readiness:
             again = list(self._refused)
             self._refused.clear()
             self.version += 1
+        if self._thread is not None and again:
+            self.go_on(again)
+
+    def left(self, places: Iterable[Place]) -> None:
+        """Forget refusals for a full accelerator where instances have left it.
+
+        Args:
+            places: of instances that serve no more.
+        """
+        resources = {self._resource(place) for place in places}
+        with self._lock:
+            again = [
+                place
+                for place, failure in self._refused.items()
+                if failure.kind is FULL and self._resource(place) in resources
+            ]
+            for place in again:
+                del self._refused[place]
+            self.version += bool(again)
         if self._thread is not None and again:
             self.go_on(again)
 
@@ -245,70 +257,22 @@ class Readiness:
         return None
 
     def _renew(self, place: Place) -> None:
-        """Build the engine of a place that is served by one of another power mode, and prove it."""
+        """Give a place that is served by an engine of another power mode one of its own."""
         self._renewed.add(place)
         with self._working:
-            renew: Any = self._factory
-            try:
-                renew.renew(*place, self._show)
-                self._prove(place)
-            except Exception as error:  # the errors of drivers have no common base
-                failure = self._failure(error, place)
-                text = f"{failure.reason}; the engine of another power mode goes on serving"
-                with self._lock:
-                    self._tell(News(True, place, text))
-            else:
-                text = f"{self.describe(place)} has an engine of the present power mode"
-                with self._lock:
-                    self._tell(News(True, place, text))
-            finally:
-                self._busy_until_s = time.monotonic()
-
-    def _build_and_prove(self, place: Place) -> None:
-        tenant, column, batch = place
-        pair = (tenant, column)
-        self._check_answers(pair)  # another batch size may have told already
-        self._factory.build(tenant, column, batch, self._show)
-        if pair in self._found or pair in self._space.unjudged:
-            self._prove(place)
-        else:
-            self._found[pair] = self._judge(place)
-            self._check_answers(pair)
-
-    def _check_answers(self, pair: tuple[int, int]) -> None:
-        """Raise ConfigurationFailed if the answers of a pair were found wrong."""
-        found = self._found.get(pair)
-        if found is not None and not found.keeps(self._limit):
-            reason = below_limit(found, self._limit)
-            raise ConfigurationFailed(Failure(FailureKind.WRONG_ANSWERS, reason))
-
-    def _prove(self, place: Place) -> None:
-        tenant, column, batch = place
-        engine = self._factory.load(tenant, column, self._space.device.cores)
-        hung = False
-        try:
-            prove(engine, self._space.workload.tenants[tenant].network, batch)
-        except TimeoutError:
-            hung = True  # taking away memory that it works on would crash
-            raise
-        finally:
-            if not hung:
-                engine.close()
-
-    def _failure(self, error: Exception, place: Place) -> Failure:
-        if isinstance(error, ConfigurationFailed):
-            found = error.failure
-        else:
-            late = isinstance(error, TimeoutError)
-            kind = FailureKind.TIMED_OUT if late else FailureKind.BUILD_FAILED
-            found = failure_of(error, "it cannot run one batch", kind)
-        return placed(self._space, found, place)
+            text = self._acceptance.renew(place)
+            with self._lock:
+                self._tell(News(True, place, text))
+            self._busy_until_s = time.monotonic()
 
     def _tell(self, news: News | None) -> None:
         """Keep news, under the lock, and let the version grow."""
         self.version += 1
         if news is not None:
             self._news.append(news)
+
+    def _resource(self, place: Place) -> str:
+        return self._space.device.accelerators[place.accelerator].resource
 
     def _of_pair(self, place: Place) -> list[Place]:
         return [each for each in self.places() if each[:2] == place[:2]]
@@ -327,31 +291,3 @@ class Readiness:
             unjudged=space.unjudged - space.unavailable,
             blocks=frozenset(each for each in blocks if each[2] > 1),
         )
-
-
-def places_of(configuration: Configuration) -> list[Place]:
-    """Return the places that a configuration uses."""
-    return [Place(tenant, column, batch) for tenant, column, _, batch in configuration.slots()]
-
-
-def describe_place(space: ConfigurationSpace, place: Place) -> str:
-    """Return a place as text: `resnet50 on dla0 at batch 4`."""
-    name = space.device.accelerator_names[place.accelerator]
-    return f"{space.workload.names[place.tenant]} on {name} at batch {place.batch}"
-
-
-def placed(space: ConfigurationSpace, failure: Failure, place: Place | None = None) -> Failure:
-    """Return a failure that names its place in its reason.
-
-    Args:
-        space: has the names.
-        failure: it may have a place already.
-        place: where it failed, if it has none; None where nobody knows.
-    """
-    place = failure.place or place
-    if place is None:
-        return failure
-    names = space.workload.names[place.tenant], space.device.accelerator_names[place.accelerator]
-    named = all(name in failure.reason for name in names)
-    reason = failure.reason if named else f"{describe_place(space, place)}: {failure.reason}"
-    return replace(failure, reason=reason, place=place)

@@ -1,37 +1,29 @@
 """A live runtime over any kind of engine: instances, their queues, load, and windows."""
 
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 
 from envs.accuracy.samples import Samples
 from envs.arrays import NamedArrays
 from envs.errors import ConfigurationError, RuntimeFault
 from envs.runtimes.protocol import Closing, Transition
+from envs.runtimes.serving.admission import Admission
 from envs.runtimes.serving.converting import stream_instance
 from envs.runtimes.serving.driver import POLL_S, StreamDriver
 from envs.runtimes.serving.engine import EngineFactory, StreamEngine
 from envs.runtimes.serving.inputs import InputCheck, Inputs
-from envs.runtimes.serving.instance import Answering, Instance, Slot, failure_of, refuse
-from envs.runtimes.serving.load import (
-    POOL,
-    ClosedLoop,
-    Load,
-    OutsideLoad,
-    PoissonLoad,
-    pool_of,
-    sample_pool,
-)
+from envs.runtimes.serving.instance import Answering, Instance, Slot, failure_of
 from envs.runtimes.serving.measuring import MeasuredService, ServingOptions
 from envs.runtimes.serving.placement import match, slots_of
+from envs.runtimes.serving.places import placed, places_of
 from envs.runtimes.serving.process_memory import give_back
-from envs.runtimes.serving.queue import QueueFull, RequestQueue, clock
-from envs.runtimes.serving.readiness import Readiness, placed, places_of
+from envs.runtimes.serving.queue import clock
+from envs.runtimes.serving.readiness import Readiness
+from envs.runtimes.serving.tenant_loads import TenantLoads
 from envs.runtimes.serving.threads import ThreadInstance
 from envs.spec import (
     Agreements,
@@ -42,6 +34,7 @@ from envs.spec import (
     FailureKind,
     Measurement,
     Origin,
+    Place,
     with_agreement,
 )
 from envs.telemetry.meter import PowerMeter
@@ -89,21 +82,11 @@ class ServingRuntime(Closing):
         self._meter = PowerMeter(sensor, options.power_interval_s)
         self._options = options
         self._driver = StreamDriver(poll_s)
-        self._instances: list[Instance] = []
         self._tenants = space.workload.tenants
         self._inputs = InputCheck(self._tenants, space.workload.names, self.input_scales)
-        self._queues = [RequestQueue(options.max_wait_ms / 1e3) for _ in self._tenants]
-        self._pools = [
-            sample_pool(tenant.network, options.seed + i) if given is None else pool_of(given, POOL)
-            for i, (tenant, given) in enumerate(
-                zip(self._tenants, samples or [None] * len(self._tenants), strict=True)
-            )
-        ]
-        self._alive = [0] * len(self._tenants)
-        self._max_waiting = [options.max_waiting] * len(self._tenants)
+        self._admission = Admission(self._tenants, options.max_wait_ms / 1e3, options.max_waiting)
+        self._loads = TenantLoads(self._tenants, samples, options.seed, options.outside)
         self._apply_s = math.nan
-        self._closed = False
-        self._lock = threading.Lock()
         self._answering: Answering | None = None
 
     @property
@@ -137,20 +120,7 @@ class ServingRuntime(Closing):
         """
         position = self._inputs.position(tenant)
         request = self._inputs.request(position, inputs, arrival_s)
-        with self._lock:
-            if self._closed:
-                raise RuntimeFault("submit: the runtime is closed")
-            if not self._alive[position]:
-                raise RuntimeFault(
-                    f"submit: no instance of {self._tenants[position].name} is alive, "
-                    "apply a configuration first"
-                )
-            if (waiting := len(self._queues[position])) >= self._max_waiting[position]:
-                raise QueueFull(
-                    f"submit: {waiting} requests wait already for {self._tenants[position].name}, "
-                    "ask less often or raise serving.max_waiting"
-                )
-            self._queues[position].put(request)
+        self._admission.submit(position, request)
         return request.future
 
     def input_scales(self, tenant: str | int) -> dict[str, float]:
@@ -170,7 +140,7 @@ class ServingRuntime(Closing):
         It is called in the threads that serve: it must be quick, and must not raise.
         """
         self._answering = answering
-        for instance in self._instances:
+        for instance in self._admission.instances:
             instance.answering = answering
 
     def apply(self, configuration: Configuration) -> Transition:
@@ -179,19 +149,22 @@ class ServingRuntime(Closing):
         Raises:
             ConfigurationFailed: it is invalid or cannot be loaded; the old one stays live.
         """
-        self._check_open()
+        self._admission.check_open()
         began_s = clock()
         self._check(configuration)
-        kept, missing = match(self._instances, slots_of(configuration, self._space.device))
+        before, slots = self._places(), slots_of(configuration, self._space.device)
+        kept, missing = match(self._admission.instances, slots)
         created = self._create(missing, kept)
-        removed = [instance for instance in self._instances if instance not in kept]
+        removed = [instance for instance in self._admission.instances if instance not in kept]
         for instance, slot in kept.items():
             instance.resize(slot)
-        self._switch([*kept, *created])
+        self._admission.serve([*kept, *created])
         for instance in removed:
             instance.stop()
         if removed:
             give_back()
+        if self._readiness is not None:
+            self._readiness.left(before - self._places())
         self._apply_s, self._applied = clock() - began_s, configuration
         return Transition(len(kept), len(created), len(removed), self._apply_s)
 
@@ -202,13 +175,13 @@ class ServingRuntime(Closing):
             ConfigurationFailed: an instance was lost, or did not answer in time.
             RuntimeFault: nothing was applied, or the runtime is closed.
         """
-        self._check_open()
-        if not self._instances:
+        self._admission.check_open()
+        if not self._admission.instances:
             raise RuntimeFault("measure: apply a configuration first")
         service = MeasuredService(
-            self._instances,
+            self._admission.instances,
             self._tenants,
-            self._loads(),
+            self._loads.of(self._admission, self.submit),
             self._meter,
             self._options,
             getattr(self._factory, "free_mib", lambda: math.nan),
@@ -225,18 +198,13 @@ class ServingRuntime(Closing):
 
     def close(self) -> None:
         """Cancel the requests that wait, stop the instances, close the factory and the sensor."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        for queue in self._queues:
-            for request in queue.drain():
-                request.future.cancel()
+        if not self._admission.close():
+            return
         if self._readiness is not None:
             self._readiness.close()
-        for instance in self._instances:
+        for instance in self._admission.instances:
             instance.stop()
-        self._instances = []
+        self._admission.serve([])
         self._driver.close()
         self._factory.close()
         self._sensor.close()
@@ -253,34 +221,8 @@ class ServingRuntime(Closing):
             for place in places_of(configuration):
                 self._readiness.make_ready(place)
 
-    def _switch(self, instances: list[Instance]) -> None:
-        with self._lock:
-            self._instances = instances
-            self._max_waiting = [
-                max(self._options.max_waiting, held) for held in self._requests_held()
-            ]
-            self._count_alive()
-            # The last instance of a tenant may have been lost before it was counted.
-            stranded = [
-                (position, self._queues[position].drain())
-                for position, alive in enumerate(self._alive)
-                if not alive
-            ]
-        for position, waiting in stranded:
-            reason = f"every instance of {self._tenants[position].name} was lost"
-            refuse(waiting, ConfigurationFailed(Failure(FailureKind.INSTANCE_LOST, reason)))
-
-    def _count_alive(self) -> None:
-        """Count the instances of each tenant that serve; called under the lock after changes."""
-        tenants = [instance.slot.tenant for instance in self._instances if instance.error is None]
-        self._alive = [tenants.count(position) for position in range(len(self._tenants))]
-
-    def _on_lost(self, instance: Instance) -> None:
-        tenant = instance.slot.tenant
-        with self._lock:
-            self._count_alive()
-            waiting = [] if self._alive[tenant] else self._queues[tenant].drain()
-        refuse(waiting, instance.loss())
+    def _places(self) -> set[Place]:
+        return {instance.slot.place for instance in self._admission.instances}
 
     def _create(self, slots: list[Slot], kept: dict[Instance, Slot]) -> list[Instance]:
         """Load the missing instances and prove the batches of the kept ones: all, or none."""
@@ -293,7 +235,7 @@ class ServingRuntime(Closing):
             for instance, slot in kept.items():
                 instance.prove(slot.batch)
         except BaseException as error:
-            held = len(self._instances) + sum(each.error is None for each in created)
+            held = len(self._admission.instances) + sum(each.error is None for each in created)
             for instance in created:
                 instance.stop()
             if not isinstance(error, Exception):
@@ -315,36 +257,12 @@ class ServingRuntime(Closing):
 
     def _load(self, slot: Slot) -> Instance:
         engine = self._factory.load(slot.tenant, slot.accelerator, slot.threads)
-        network, queue = self._tenants[slot.tenant].network, self._queues[slot.tenant]
+        network, admission = self._tenants[slot.tenant].network, self._admission
+        queue, lost = admission.queues[slot.tenant], admission.lost
         instance: Instance
         if isinstance(engine, StreamEngine):
-            instance = stream_instance(slot, engine, network, queue, self._on_lost, self._driver)
+            instance = stream_instance(slot, engine, network, queue, lost, self._driver)
         else:
-            instance = ThreadInstance(slot, engine, network, queue, self._on_lost)
+            instance = ThreadInstance(slot, engine, network, queue, lost)
         instance.answering = self._answering
         return instance
-
-    def _loads(self) -> list[Load]:
-        clients, seed = self._requests_held(), self._options.seed
-        loads: list[Load] = []
-        for i, tenant in enumerate(self._tenants):
-            send, pool = partial(self.submit, i), self._pools[i]
-            if self._options.outside:
-                own = [instance for instance in self._instances if instance.slot.tenant == i]
-                loads.append(OutsideLoad(self._queues[i], own))
-            elif tenant.closed_loop:
-                loads.append(ClosedLoop(send, pool, clients[i]))
-            else:
-                loads.append(PoissonLoad(send, pool, tenant.rate_ips, seed + i))
-        return loads
-
-    def _requests_held(self) -> list[int]:
-        """Return [T] how many requests the instances of each tenant work on at once."""
-        held = [0] * len(self._tenants)
-        for instance in self._instances:
-            held[instance.slot.tenant] += instance.slot.batch
-        return held
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise RuntimeFault("the runtime is closed")

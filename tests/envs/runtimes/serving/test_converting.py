@@ -165,7 +165,7 @@ def test_the_next_batch_is_converted_while_one_is_on_the_device(
 
 def test_windows_count_no_time_twice(runtime: ServingRuntime, mixed: SomeConvert) -> None:
     runtime.apply(configuration((0, 0), (1, 1)))
-    (instance,) = runtime._instances
+    (instance,) = runtime._admission.instances
     instance.log = log = []
     wait([runtime.submit(0, SAMPLE) for _ in range(40)], 20)
     until(lambda: len(log) == 40)
@@ -261,8 +261,8 @@ def test_a_callback_that_ends_the_converter_loses_its_instance_alone(
     stream.may_convert.clear()
     runtime.submit(0, SAMPLE).add_done_callback(leave)
     stream.may_convert.set()
-    until(lambda: runtime._instances[0].error is not None)
-    assert "the thread that converts for it has ended" in str(runtime._instances[0].error)
+    until(lambda: runtime._admission.instances[0].error is not None)
+    assert "the thread that converts for it has ended" in str(runtime._admission.instances[0].error)
     runtime.apply(configuration((1, 1), (0, 0)))
     assert stream.closed
     assert runtime.submit(0, SAMPLE).result(10)["logits"].shape == (10,)

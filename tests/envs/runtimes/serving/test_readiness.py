@@ -106,6 +106,30 @@ def test_a_refusal_names_its_place_and_is_not_tried_again() -> None:
     assert ready.known.batches_of(0, 1) == (1, 2)
 
 
+def test_what_did_not_fit_beside_others_may_serve_once_they_have_left() -> None:
+    workshop = Workshop(WORLD)
+    full = Failure(FailureKind.INVALID, "of the 16 that dla0 holds 12 are taken")
+    refusals = {
+        OTHER: ConfigurationFailed(full),
+        Place(0, 1, 2): RuntimeError("Failed to submit program to DLA engine"),
+        LARGER: ConfigurationFailed(full),
+    }
+    workshop.refuses = dict(refusals)
+    ready = made(workshop)
+    for place in refusals:
+        with pytest.raises(ConfigurationFailed):
+            ready.make_ready(place)
+    version = ready.version
+    ready.left([])
+    assert ready.version == version
+    ready.left([Place(0, 1, 2)])  # both accelerators of this world are one processor
+    assert set(ready.refused) == {Place(0, 1, 2)}, "it was refused for another reason"
+    assert ready.version > version
+    workshop.refuses.clear()
+    ready.make_ready(OTHER)
+    assert OTHER in ready.ready
+
+
 def test_an_engine_that_is_built_but_cannot_run_does_not_serve() -> None:
     workshop = Workshop(WORLD)
     ready = made(workshop)

@@ -1,0 +1,50 @@
+"""The places of a configuration or a space, and failures that name theirs."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+from envs.spec import Configuration, ConfigurationSpace, Failure, Place
+
+
+def places_of(configuration: Configuration) -> list[Place]:
+    """Return the places that a configuration uses."""
+    return [Place(tenant, column, batch) for tenant, column, _, batch in configuration.slots()]
+
+
+def all_places(space: ConfigurationSpace) -> list[Place]:
+    """Return every place of a space: the smallest batches first, DLAs last."""
+    devices = space.device.accelerators
+    columns = sorted(range(len(devices)), key=lambda each: devices[each].start_rank)
+    pairs = itertools.product(columns, range(space.shape[0]))
+    of_pairs = [
+        [Place(tenant, column, batch) for batch in space.batches_of(tenant, column)]
+        for column, tenant in pairs
+        if (tenant, column) not in space.unavailable
+    ]
+    by_batch = itertools.zip_longest(*of_pairs)
+    return [place for row in by_batch for place in row if place is not None]
+
+
+def describe_place(space: ConfigurationSpace, place: Place) -> str:
+    """Return a place as text: `resnet50 on dla0 at batch 4`."""
+    name = space.device.accelerator_names[place.accelerator]
+    return f"{space.workload.names[place.tenant]} on {name} at batch {place.batch}"
+
+
+def placed(space: ConfigurationSpace, failure: Failure, place: Place | None = None) -> Failure:
+    """Return a failure that names its place in its reason.
+
+    Args:
+        space: has the names.
+        failure: it may have a place already.
+        place: where it failed, if it has none; None where nobody knows.
+    """
+    place = failure.place or place
+    if place is None:
+        return failure
+    names = space.workload.names[place.tenant], space.device.accelerator_names[place.accelerator]
+    named = all(name in failure.reason for name in names)
+    reason = failure.reason if named else f"{describe_place(space, place)}: {failure.reason}"
+    return replace(failure, reason=reason, place=place)
