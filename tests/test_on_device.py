@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.device_messages import SCENARIOS, SMALL, Here, says
+from tests.device_messages import SCENARIOS
+from tests.device_scenarios.here import SMALL, Here, says
 from tests.standins.tensorrt import stand_ins
 from tests.test_docs import FLAGS, ROOT, blocks, commands
 
