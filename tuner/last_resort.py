@@ -51,6 +51,10 @@ class WithProcessor:
         """Build the engine of the present power mode."""
         self._gpu.renew(tenant, accelerator, batch, step)  # type: ignore[attr-defined]
 
+    def keep_borrowed(self, tenant: int, accelerator: int, batch: int, reason: str) -> None:
+        """Serve with the engine of another power mode again."""
+        self._gpu.keep_borrowed(tenant, accelerator, batch, reason)  # type: ignore[attr-defined]
+
     def refresh_host(self) -> bool:
         """Read the power mode again; return True if engines of another one are wanted."""
         changed: bool = getattr(self._gpu, "refresh_host", lambda: False)()

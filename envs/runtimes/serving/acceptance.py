@@ -8,7 +8,7 @@ from typing import Any
 from envs.runtimes.serving.engine import BuildingFactory, Progress
 from envs.runtimes.serving.instance import failure_of
 from envs.runtimes.serving.judging import prove
-from envs.runtimes.serving.places import describe_place, placed
+from envs.runtimes.serving.places import placed
 from envs.spec import (
     Agreement,
     ConfigurationFailed,
@@ -76,16 +76,23 @@ class Acceptance:
             if not hung:
                 engine.close()
 
-    def renew(self, place: Place) -> str:
-        """Build the engine of a place for the present power mode; return what came of it."""
-        renewing: Any = self._factory
+    def renew(self, place: Place) -> Failure | None:
+        """Build and prove the engine of the present power mode; return why it cannot serve.
+
+        The engine of another power mode then goes on serving, also new instances.
+        """
         try:
-            renewing.renew(*place, self._show)
-            self.prove(place)
+            self._build_anew(place)
         except Exception as error:  # the errors of drivers have no common base
-            reason = self.failure(error, place).reason
-            return f"{reason}; the engine of another power mode goes on serving"
-        return f"{describe_place(self._space, place)} has an engine of the present power mode"
+            return self.failure(error, place)
+        return None
+
+    def borrowed(self, place: Place) -> str:
+        """Return the power mode of the engine that serves until the own one is there, or ""."""
+        mode_of: Callable[[int, int, int], str] = getattr(
+            self._factory, "borrowed", lambda *place: ""
+        )
+        return mode_of(*place)
 
     def failure(self, error: Exception, place: Place) -> Failure:
         """Return why a place cannot serve, for an error of `make` or `prove`."""
@@ -96,6 +103,20 @@ class Acceptance:
             kind = FailureKind.TIMED_OUT if late else FailureKind.BUILD_FAILED
             found = failure_of(error, "it cannot run one batch", kind)
         return placed(self._space, found, place)
+
+    def _build_anew(self, place: Place) -> None:
+        factory: Any = self._factory
+        factory.renew(*place, self._show)
+        try:
+            self.prove(place)
+        except Exception as error:
+            failure = self.failure(error, place)
+            # Memory may be there once the old engine has gone.
+            if failure.kind is not FailureKind.OUT_OF_MEMORY:
+                factory.keep_borrowed(*place, failure.reason)
+            raise
+        if self.borrowed(place):
+            raise RuntimeError("the new engine could not be loaded")
 
     def _check_answers(self, pair: tuple[int, int]) -> None:
         """Raise ConfigurationFailed if the answers of a pair were found wrong."""

@@ -68,6 +68,7 @@ class Instance(ABC):
     Attributes:
         slot: the tenant, accelerator, threads and batch that it serves.
         log: batches that were served since the window's owner set it to a list; None to log none.
+        outdated: whether a newer engine has taken the place of its own.
         error: the error of its engine, if any; the instance then serves no more.
         busy_since_s: when the current batch began; None between batches.
         answering: called with the tenant and its requests just before they get their answers, when
@@ -79,6 +80,7 @@ class Instance(ABC):
     ) -> None:
         self.slot = slot
         self.log: list[BatchRecord] | None = None
+        self.outdated = False
         self.error: Exception | None = None
         self.busy_since_s: float | None = None
         self.answering: Answering | None = None

@@ -92,6 +92,7 @@ class Readiness:
         self._active = False  # whether the thread will look at the queue again
         self._busy_until_s = 0.0
         self._renewed: set[Place] = set()
+        self._outdated: set[Place] = set()
         self.agreements: Agreements = MappingProxyType(self._acceptance.found)
         self.version = 0
 
@@ -219,6 +220,15 @@ class Readiness:
             self._renewed.clear()
             self.go_on(())
 
+    def outdated(self) -> frozenset[Place]:
+        """Return the places that got another engine since the last call.
+
+        Instances that were created before keep theirs.
+        """
+        with self._lock:
+            found, self._outdated = frozenset(self._outdated), set()
+        return found
+
     def news(self) -> list[News]:
         """Return what was found out since the last call."""
         with self._lock:
@@ -250,9 +260,9 @@ class Readiness:
 
     def _next_borrowed(self) -> Place | None:
         """Return a place that is served by an engine of another power mode, or None."""
-        mode_of = getattr(self._factory, "borrowed", lambda *place: "")
+        borrowed = self._acceptance.borrowed
         for place in self.places():
-            if place in self._ready and place not in self._renewed and mode_of(*place):
+            if place in self._ready and place not in self._renewed and borrowed(place):
                 return place
         return None
 
@@ -260,8 +270,12 @@ class Readiness:
         """Give a place that is served by an engine of another power mode one of its own."""
         self._renewed.add(place)
         with self._working:
-            text = self._acceptance.renew(place)
+            failure = self._acceptance.renew(place)
+            text = f"{self.describe(place)} has an engine of the present power mode"
+            if failure is not None:
+                text = f"{failure.reason}; the engine of another power mode goes on serving"
             with self._lock:
+                self._outdated |= {place} if failure is None else set()
                 self._tell(News(True, place, text))
             self._busy_until_s = time.monotonic()
 

@@ -1,5 +1,6 @@
 """A live runtime over any kind of engine: instances, their queues, load, and windows."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -39,6 +40,8 @@ from envs.spec import (
 )
 from envs.telemetry.meter import PowerMeter
 from envs.telemetry.protocol import Sensor
+
+logger = logging.getLogger(__name__)
 
 
 class ServingRuntime(Closing):
@@ -146,15 +149,17 @@ class ServingRuntime(Closing):
     def apply(self, configuration: Configuration) -> Transition:
         """Change by difference: keep every instance whose tenant, accelerator and threads stay.
 
+        An instance whose engine was replaced meanwhile, after a change of the power mode, is
+        created anew, unless there is no room for two of them.
+
         Raises:
             ConfigurationFailed: it is invalid or cannot be loaded; the old one stays live.
         """
         self._admission.check_open()
         began_s = clock()
         self._check(configuration)
-        before, slots = self._places(), slots_of(configuration, self._space.device)
-        kept, missing = match(self._admission.instances, slots)
-        created = self._create(missing, kept)
+        before = self._places()
+        kept, created = self._change(slots_of(configuration, self._space.device))
         removed = [instance for instance in self._admission.instances if instance not in kept]
         for instance, slot in kept.items():
             instance.resize(slot)
@@ -223,6 +228,25 @@ class ServingRuntime(Closing):
 
     def _places(self) -> set[Place]:
         return {instance.slot.place for instance in self._admission.instances}
+
+    def _change(self, wanted: list[Slot]) -> tuple[dict[Instance, Slot], list[Instance]]:
+        """Return the instances that stay, with their slots, and new ones for all other slots."""
+        places = frozenset() if self._readiness is None else self._readiness.outdated()
+        instances = self._admission.instances
+        for instance in instances:
+            instance.outdated |= instance.slot.place in places
+        kept, missing = match(instances, wanted)
+        if not any(instance.outdated for instance in kept):
+            return kept, self._create(missing, kept)
+        try:
+            fewer, more = match([each for each in instances if not each.outdated], wanted)
+            return fewer, self._create(more, fewer)
+        except ConfigurationFailed as error:
+            logger.info("instances keep their older engines: %s", error)
+        created = self._create(missing, kept)
+        for instance in kept:
+            instance.outdated = False  # it is not tried again each time
+        return kept, created
 
     def _create(self, slots: list[Slot], kept: dict[Instance, Slot]) -> list[Instance]:
         """Load the missing instances and prove the batches of the kept ones: all, or none."""

@@ -123,11 +123,17 @@ class EngineBuilds:
         return self.host != before
 
     def make(
-        self, tenant: int, accelerator: int, batch: int, step: Step | None = None
+        self,
+        tenant: int,
+        accelerator: int,
+        batch: int,
+        step: Step | None = None,
+        may_split: bool = True,
     ) -> dict[str, Any]:
         """Build an engine unless it is there; return its identity.
 
-        If an engine for all batch sizes cannot be built, each size gets one of its own.
+        If an engine for all batch sizes cannot be built, each size gets one of its own, unless
+        `may_split` is False: one of another power mode for all sizes serves meanwhile.
 
         Raises:
             ConfigurationFailed: it cannot be built; a build that was refused is not tried again.
@@ -137,7 +143,7 @@ class EngineBuilds:
             return self._make(place, step)
         except ConfigurationFailed as error:
             # A file that nobody can compute at any size is not tried once more for each.
-            whole = self.spec(*place).profiles and not self._worker.left
+            whole = may_split and self.spec(*place).profiles and not self._worker.left
             if not whole or isinstance(error.__cause__, NetworkError):
                 raise
             logger.warning("%s; each batch size gets an engine of its own", error.failure.reason)

@@ -19,7 +19,7 @@ from envs.runtimes.tensorrt.plans import EnginePlans
 from envs.runtimes.tensorrt.progress import Step
 from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
-from envs.spec import ConfigurationSpace
+from envs.spec import ConfigurationSpace, Place
 
 
 class TensorRTEngineFactory:
@@ -95,7 +95,7 @@ class TensorRTEngineFactory:
             ConfigurationFailed: it cannot be built.
         """
         if self.builds.usable(tenant, accelerator, batch) is None:
-            self.renew(tenant, accelerator, batch, step)
+            self.builds.make(tenant, accelerator, batch, step)
 
     def renew(self, tenant: int, accelerator: int, batch: int, step: Step | None = None) -> None:
         """Build the engine of this power mode, also where one of another mode serves.
@@ -105,7 +105,14 @@ class TensorRTEngineFactory:
         Raises:
             ConfigurationFailed: it cannot be built.
         """
-        self.builds.make(tenant, accelerator, batch, step)
+        self.builds.make(tenant, accelerator, batch, step, may_split=False)
+
+    def keep_borrowed(self, tenant: int, accelerator: int, batch: int, reason: str) -> None:
+        """Serve with the engine of another power mode again: the one of `renew` does not work.
+
+        It is removed, and this process does not build it any more.
+        """
+        self.plans.keep_borrowed(Place(tenant, accelerator, batch), reason)
 
     def built(self, tenant: int, accelerator: int, batch: int) -> bool:
         """Return True if `build` has nothing to do."""

@@ -74,6 +74,24 @@ class EnginePlans:
             return ""
         return "" if built_for == wanted.to_dict() else str(built_for["power_mode"])
 
+    def keep_borrowed(self, place: Place, reason: str) -> None:
+        """Remove the own plan, which does not work, where one of another power mode serves.
+
+        Args:
+            place: that the plan was made for.
+            reason: why it does not work.
+        """
+        own, host = self._builds.spec(*place).built, self._builds.host.to_dict()
+        with self._lock, self._cuda.current():
+            gone = [
+                key
+                for key, plan in self.loaded.items()
+                if key[:2] == place[:2] and plan.spec.built == own and plan.host == host
+            ]
+            for key in gone:
+                del self.loaded[key]
+            self._builds.give_up(self._builds.identity(*place), reason)
+
     def blocks(self, tenant: int, accelerator: int) -> int:
         """Return how many loadables of a DLA the largest plan takes; 1 where that is not known."""
         return self._builds.most_loadables(tenant, accelerator)

@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 
+from envs.runtimes.serving import acceptance as acceptance_module
+from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.readiness import Readiness
+from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.tensorrt import host as host_module
 from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity
-from envs.spec import Agreement, ConfigurationSpace, Kind, Network, Place
+from envs.spec import Agreement, Configuration, ConfigurationSpace, Kind, Network, Place
+from envs.telemetry.none import NoSensor
 from tests.envs.runtimes.tensorrt.test_graph import values
 from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, World, served
 
@@ -171,6 +175,91 @@ def test_engines_are_renewed_in_the_background_while_the_old_ones_serve(modes: M
     assert any("of the present power mode" in each.text for each in readiness.news())
     assert not readiness.refused
     readiness.close()
+
+
+def renewed_to(mode: str, modes: Modes, readiness: Readiness) -> None:
+    modes.mode = mode
+    readiness.refresh()
+    readiness.go_on(())
+    assert readiness._thread is not None
+    readiness._thread.join(60)
+
+
+def on_cuda(world: World) -> tuple[ServingRuntime, Readiness]:
+    space = world.space.without_batches(
+        [place for place in all_places(world.space) if place[1] != CUDA]
+    )
+    readiness = Readiness(space, world.factory, lambda place: Agreement(1.0), 0.9)
+    options = ServingOptions(batches_per_window=1, requests_per_window=1)
+    runtime = ServingRuntime(space, world.factory, NoSensor(), options, readiness=readiness)
+    return runtime, readiness
+
+
+def modes_of(runtime: ServingRuntime) -> list[str]:
+    lanes = [lane for each in runtime._admission.instances for lane in each._engine._lanes.values()]
+    return [lane._plan.host["power_mode"] for lane in lanes]
+
+
+TWO = Configuration((((2, 1), (0, 0), (0, 0), (0, 0)),))
+
+
+def test_the_next_apply_creates_instances_of_renewed_engines_anew(modes: Modes) -> None:
+    world = modes.world
+    runtime, readiness = on_cuda(world)
+    with runtime:
+        runtime.apply(TWO)
+        assert modes_of(runtime) == ["30W", "30W"]
+        renewed_to("15W", modes, readiness)
+        change = runtime.apply(TWO)
+        assert (change.kept, change.created, change.removed) == (0, 2, 2)
+        assert modes_of(runtime) == ["15W", "15W"]
+        change = runtime.apply(TWO)
+        assert (change.kept, change.created, change.removed) == (2, 0, 0)
+        assert runtime.submit(0, values(3, 64, 64)).result(30)["logits"].shape == (10,)
+    assert world.driver.live == 0
+
+
+def test_instances_stay_where_there_is_no_room_for_new_ones_beside_them(modes: Modes) -> None:
+    world = modes.world
+    runtime, readiness = on_cuda(world)
+    with runtime:
+        runtime.apply(TWO)
+        renewed_to("15W", modes, readiness)
+        world.module.world.faults.memory_pieces = world.driver.live + 1
+        for _ in range(2):
+            change = runtime.apply(TWO)
+            assert (change.kept, change.created, change.removed) == (2, 0, 0)
+        assert modes_of(runtime) == ["30W", "30W"]
+        assert runtime.measure(0.2).throughput_ips[0] > 0
+
+
+def test_an_engine_that_fails_its_proof_leaves_the_borrowed_one_in_use(
+    modes: Modes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = modes.world
+    runtime, readiness = on_cuda(world)
+    real = acceptance_module.prove
+
+    def broken_in_15_watts(engine: Any, network: Network, batch: int) -> None:
+        real(engine, network, batch)
+        if engine._lanes[batch]._plan.host["power_mode"] == "15W":
+            raise RuntimeError("Cask convolution execution")
+
+    monkeypatch.setattr(acceptance_module, "prove", broken_in_15_watts)
+    with runtime:
+        runtime.apply(TWO)
+        renewed_to("15W", modes, readiness)
+        assert world.builds == 2
+        assert world.factory.borrowed(0, CUDA, 1) == "30W"
+        texts = [each.text for each in readiness.news()]
+        assert any("Cask convolution execution; the engine of another" in text for text in texts)
+        assert runtime.apply(TWO).kept == 2
+        assert runtime.apply(Configuration((((1, 4), (0, 0), (0, 0), (0, 0)),))).created == 0
+        new = world.engine(CUDA, 1)
+        assert [new._lanes[1]._plan.host["power_mode"], *modes_of(runtime)] == ["30W", "30W"]
+        new.close()
+        assert world.builds == 2, "this process does not build it again"
+    assert not readiness.refused
 
 
 def all_places(space: ConfigurationSpace) -> list[Place]:
