@@ -53,7 +53,7 @@ class Thresholds:
     #: an accident and the second its aftermath; each further one would cost another period.
     drop_after_failures: int = 3
     #: Periods after which what is no choice is tried again. Assumed: half an hour of periods of
-    #: 3 s, in which `drop_after_failures` periods at most are lost again, 0.5 %.
+    #: 3 s, of which an accelerator that still fails costs `drop_after_failures`, 0.5 %.
     retry_periods: int = 600
     #: Periods without experiments after a broken limit. Chosen by: faults.
     cooldown_periods: int = 3
