@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from benchmarks.device_service import Place, run_service
-from tests.envs.telemetry.trees import agx_orin_jetpack6, orin_nx, write
+from benchmarks.device_fault_places import (
+    ROOM,
+    client_that_dies,
+    filled,
+    mode_changes_twice,
+    no_board_files,
+    no_device_tree,
+    plans_damaged,
+    sensor_of_another_board,
+    served_before,
+)
+from benchmarks.device_service import Place
 
 #: Stand-ins of a lane of a network with one input and one output hold so many pieces of memory.
 PIECES_OF_LANE = 3
@@ -53,114 +61,6 @@ class Case:
     struck: str = ""
 
 
-def board_files(root: Path) -> None:
-    """Write the files of an AGX Orin of 32 GB in MAXN."""
-    agx_orin_jetpack6(root)
-    write(root / "proc/device-tree/model", "NVIDIA Jetson AGX Orin Developer Kit\0")
-    modes = "\n".join(
-        f"< POWER_MODEL ID={number} NAME={name} >"
-        for number, name in enumerate(("MAXN", "MODE_15W", "MODE_30W", "MODE_40W"))
-    )
-    write(root / "etc/nvpmodel.conf", modes)
-    set_mode(root, 0)
-
-
-def set_mode(root: Path, number: int) -> None:
-    """Write what nvpmodel writes when it changes the power mode."""
-    write(root / "var/lib/nvpmodel/status", f"pmode:{number:04d}")
-
-
-def _no_device_tree(place: Place) -> None:
-    (place.root / "proc/device-tree/model").unlink()
-
-
-def _no_board_files(place: Place) -> None:
-    place.root.rename(place.root.with_name("gone"))
-    place.root.mkdir()
-
-
-def _sensor_of_another_board(place: Place) -> None:
-    place.root.rename(place.root.with_name("gone"))
-    orin_nx(place.root)
-    write(place.root / "proc/device-tree/model", "NVIDIA Jetson AGX Orin Developer Kit\0")
-    set_mode(place.root, 0)
-
-
-def _served_before(place: Place) -> None:
-    """Let a service of an earlier release build its engines."""
-    options = (
-        "--p99-ms",
-        "60000",
-        "--period-s",
-        "0.5",
-        "--periods",
-        "4",
-        "--batches",
-        "1",
-        "2",
-        "4",
-    )
-    run_service(place, options)
-    for path in (place.trigger, place.log, *place.folder.glob("journal*")):
-        path.unlink()
-
-
-#: Room for twenty instances: seven on the CUDA cores, seven on Tensor Cores, three on each DLA.
-ROOM = ("--batches", "1", "--max-instances", "7", "--build-all", "--dla-precision", "fp16")
-
-
-def _filled(place: Place) -> None:
-    """Let a service have kept a configuration of twenty instances as the last good one."""
-    run_service(
-        place,
-        ("--p99-ms", "60000", "--period-s", "0.5", "--periods", "2", *ROOM, "--allow-uncalibrated"),
-    )
-    kept = place.folder / "kept/last_good.json"
-    data = json.loads(kept.read_text())
-    # The processor, the last accelerator, stays the last resort.
-    full = [[7, 1], [7, 1], [3, 1], [3, 1]]
-    data["placements"] = [[*full, *row[len(full) :]] for row in data["placements"]]
-    kept.write_text(json.dumps(data))
-    for path in (place.trigger, place.log, *place.folder.glob("journal*")):
-        path.unlink()
-
-
-def _plans_damaged(place: Place) -> None:
-    for path in (place.folder / "cache").rglob("*"):
-        if path.is_file() and path.stat().st_size > 1000:
-            path.write_bytes(path.read_bytes()[:1000])
-
-
-def _mode_changes_twice(place: Place) -> None:
-    set_mode(place.root, 2)
-    set_mode(place.root, 3)
-
-
-def _client(body: str) -> Callable[[Place], None]:
-    """Return what writes a client that serves for two seconds and then dies."""
-
-    def prepare(place: Place) -> None:
-        text = f"""
-            import os, pathlib, sys, time
-            import numpy as np
-
-            class Gone(BaseException):
-                pass
-
-            def main(submit):
-                first, began_s = not pathlib.Path("died").exists(), time.monotonic()
-                pathlib.Path("died").touch()
-                while not first or time.monotonic() - began_s < 2.0:
-                    submit("small", np.zeros((3, 64, 64), np.float32)).result(60)
-                    time.sleep(0.02)
-                {body}
-        """
-        unindented = "\n".join(line[12:] for line in text.splitlines())
-        (place.folder / "app.py").write_text(unindented + "\n")
-
-    return prepare
-
-
 CLIENT = ("--client", "app:main", "--rate-ips", "50")
 
 
@@ -175,7 +75,7 @@ def _clients() -> list[Case]:
         Case(
             f"the client {how}",
             options=CLIENT,
-            prepare=_client(body),
+            prepare=client_that_dies(body),
             code=code,
             says="app:main ended",
             periods=40,
@@ -183,7 +83,7 @@ def _clients() -> list[Case]:
         for how, (body, code) in dies.items()
     ]
     # The process is gone at once; systemd starts it again, and the second client goes on.
-    once = _client("os._exit(7)")
+    once = client_that_dies("os._exit(7)")
     return [*cases, Case("the client calls os._exit", options=CLIENT, prepare=once)]
 
 
@@ -223,7 +123,7 @@ def _memory() -> list[Case]:
             f"memory ends at lane {lane} of twenty",
             {"memory_pieces": PIECES_OF_LANE * (lane - 1)},
             options=ROOM,
-            prepare=_filled,
+            prepare=filled,
             periods=6,
             struck="memory",
         )
@@ -268,10 +168,10 @@ def _others() -> list[Case]:
         Case(
             "plans are of another release",
             {"release": "another"},
-            prepare=_served_before,
+            prepare=served_before,
             struck="release",
         ),
-        Case("plans on disk are damaged", after=4, act=_plans_damaged),
+        Case("plans on disk are damaged", after=4, act=plans_damaged),
         Case(
             "a CUDA error sticks, and is gone after a restart",
             {"sticky": True},
@@ -293,21 +193,21 @@ def _others() -> list[Case]:
             periods=16,
             struck="sticky",
         ),
-        Case("the sensor is of another board", prepare=_sensor_of_another_board),
+        Case("the sensor is of another board", prepare=sensor_of_another_board),
         Case(
             "a power limit, and the sensor is gone",
-            prepare=_no_board_files,
+            prepare=no_board_files,
             options=("--power-w", "30"),
             refused=True,
             says="power",
         ),
-        Case("no device tree", prepare=_no_device_tree),
-        Case("no files of the board at all", prepare=_no_board_files),
+        Case("no device tree", prepare=no_device_tree),
+        Case("no files of the board at all", prepare=no_board_files),
         Case(
             "the power mode changes twice while engines are built",
             {"build_s": 0.5},
             after=1,
-            act=_mode_changes_twice,
+            act=mode_changes_twice,
             periods=14,
             struck="build",
         ),

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.fault_runtime import FailingRuntime
 from benchmarks.setup import REFERENCE_BUNDLE
 from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
-from envs.runtimes.instant import InstantRuntime
 from envs.runtimes.protocol import Transition
 from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.device_model import model_for
@@ -59,7 +59,7 @@ class ModelCase:
     filled: bool = False
 
 
-class RefusingRuntime(InstantRuntime):
+class RefusingRuntime(FailingRuntime):
     """A simulated device that refuses instances, and says which one it was.
 
     Attributes:
@@ -67,15 +67,9 @@ class RefusingRuntime(InstantRuntime):
     """
 
     def __init__(self, inner: SimulatedRuntime, case: ModelCase) -> None:
-        super().__init__(inner.space)
-        self._inner, self._case, self._left = inner, case, case.times
-        self.origin = inner.origin
+        super().__init__(inner)
+        self._case, self._left = case, case.times
         self.on, self.struck = False, 0
-
-    @property
-    def has_power(self) -> bool:
-        """True: the model has power."""
-        return self._inner.has_power
 
     def apply(self, configuration: Configuration) -> Transition:
         """Apply a configuration, or refuse one of its instances."""

@@ -24,8 +24,9 @@ from typing import TypeVar
 
 import onnx
 
-from benchmarks.device_fault_cases import CASES, Case, board_files
+from benchmarks.device_fault_cases import CASES, Case
 from benchmarks.device_fault_models import MODEL_CASES, ModelCase, play
+from benchmarks.device_fault_places import board_files
 from benchmarks.device_service import Place, Process, lines, run_service, serves
 from benchmarks.figures import figure, parser, report
 from envs.catalog.architectures import build

@@ -9,23 +9,22 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Union
+from typing import Union
 
 import numpy as np
 import onnx
 
+from benchmarks.fault_client import Client
+from benchmarks.fault_runtime import FailingRuntime
 from envs.catalog.architectures import build
 from envs.catalog.reference_networks import reference_network
 from envs.graph.layers import read_network_and_layers
 from envs.problems.draw import described
-from envs.runtimes.instant import InstantRuntime
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.protocol import Transition
 from envs.runtimes.serving.engine import Arrays, Engine
-from envs.runtimes.serving.load import sample_pool
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
@@ -115,56 +114,6 @@ class BrokenEngine:
     def close(self) -> None:
         """Release it."""
         self._engine.close()
-
-
-class Client:
-    """A program that sends requests at a mean rate, whether or not they are answered.
-
-    It counts what became of every request that was accepted.
-    """
-
-    def __init__(self, runtime: ServingRuntime, rate_ips: float) -> None:
-        self._runtime = runtime
-        self.rate_ips = rate_ips
-        self._samples = sample_pool(runtime.space.workload.tenants[0].network, 0)
-        self._stop = threading.Event()
-        self.accepted: list[Future[Any]] = []
-        self.refused = 0
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
-        """Start to send requests."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop sending requests."""
-        self._stop.set()
-        self._thread.join()
-
-    def silent(self) -> int:
-        """Count the accepted requests that were never answered.
-
-        Requests that are still under way get ten seconds.
-        """
-        deadline = time.monotonic() + 10.0
-        while time.monotonic() < deadline and not all(future.done() for future in self.accepted):
-            time.sleep(0.01)
-        return sum(not future.done() for future in self.accepted)
-
-    def _run(self) -> None:
-        rng, due = np.random.default_rng(0), time.perf_counter()
-        while True:
-            due += rng.exponential(1.0 / self.rate_ips)
-            if self._stop.wait(max(0.0, due - time.perf_counter())):
-                return
-            try:
-                self.accepted.append(
-                    self._runtime.submit(
-                        0, self._samples[len(self.accepted) % len(self._samples)], due
-                    )
-                )
-            except Exception:
-                self.refused += 1  # the caller is told at once, so nothing is lost
 
 
 class LiveWorld:
@@ -273,21 +222,14 @@ class SimulatedWorld:
         return 0
 
 
-class BrokenRuntime(InstantRuntime):
+class BrokenRuntime(FailingRuntime):
     """A simulated device that fails when it is told to."""
 
     def __init__(self, inner: SimulatedRuntime) -> None:
-        super().__init__(inner.space)
-        self._inner = inner
-        self.origin = inner.origin
+        super().__init__(inner)
         self.faults: list[str] = []
         self.sensor_fault = ""
         self._lost = False
-
-    @property
-    def has_power(self) -> bool:
-        """True: the model has power."""
-        return self._inner.has_power
 
     def become(self, inner: SimulatedRuntime) -> None:
         """Replace the device; the new one serves what the one before served."""

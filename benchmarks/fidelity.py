@@ -30,8 +30,8 @@ from benchmarks.fidelity_tables import (
 )
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.fitting import Fit, fit
-from benchmarks.published import Row, published
 from benchmarks.published_clocks import triton_figures, tx2_figures
+from benchmarks.published_rows import Row, published
 from benchmarks.regimes import EAGER_BATCHES, eager_table, influences, native_table
 from envs.arrays import FloatArray
 from envs.simulator.parameters import FITTED, PARAMETERS

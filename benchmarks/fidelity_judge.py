@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.fidelity_sharing import sharing_figures
 from benchmarks.fidelity_tables import median_error, worst_error
 from benchmarks.figures import Figure, figure
-from benchmarks.published import Row
+from benchmarks.published_rows import Row
 from envs.arrays import FloatArray
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.published import Row
+from benchmarks.published_rows import Row
 from benchmarks.regimes import Influence
 from envs.arrays import FloatArray
 from envs.optional import optional_import

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from benchmarks.published import RESTING_GHZ, Parameters, Row, predict
+from benchmarks.published import RESTING_GHZ, Parameters, predict
+from benchmarks.published_rows import Row
 from envs.arrays import FloatArray
 from envs.simulator.parameters import NAMES, PARAMETERS, ParameterSet
 

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.published_rows import Row
 from envs.arrays import FloatArray
 from envs.catalog.boards import board, power_mode
 from envs.catalog.reference_networks import reference_network
@@ -26,7 +25,6 @@ from envs.spec import accelerator
 #: The positions of CUDA and Tensor Cores in the tables of the model.
 CUDA, TENSOR = position_of(accelerator("cuda")), position_of(accelerator("tensor"))
 
-PUBLISHED = Path(__file__).parent / "data" / "published.csv"
 
 #: Mean length of a SQuAD 1.1 question with its context [tokens]. NVIDIA's BERT computes no padding;
 #: the network of the catalogue has 384 tokens.
@@ -47,106 +45,12 @@ RESTING_LOAD = 0.94
 #: The resting clock of all unlocked runs, from which `fitting` starts.
 RESTING_GHZ = 0.7
 
-#: Rounds that state that the clocks of MaxQ were capped and not locked.
-CAPPED = ("MLPerf v2.1", "MLPerf v3.0")
 
 #: The memory's clock where a run does not state it: the one that v3.0 states for the same networks
 #: in all four scenarios.
 UNSTATED_EMC_MHZ = 2133.0
 
 Parameters = Mapping[str, ParameterSet]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One published number.
-
-    `run` says how it was measured. Texts are empty and numbers NaN where the source has none.
-    """
-
-    group: str
-    source: str
-    board: str
-    mode: str
-    gpu_mhz: float
-    dla_mhz: float
-    emc_mhz: float
-    cpu_mhz: float
-    cpu_cores: float
-    network: str
-    precision: str
-    software: str
-    run: str
-    gpu_instances: int
-    gpu_batch: int
-    dla_cores: int
-    dla_instances: int
-    dla_batch: int
-    quantity: str
-    value: float
-    spread: float
-    idle_w: float
-    note: str
-
-    @property
-    def architecture(self) -> str:
-        """The GPU's architecture."""
-        return board(self.board).gpu_architecture
-
-    @property
-    def steady(self) -> bool:
-        """True if the clocks are known.
-
-        That is so if the latency of equal inputs stayed within 10 % and the source states them all.
-        """
-        return not self.spread > 1.1 and "not stated" not in self.note
-
-    @property
-    def unlocked(self) -> bool:
-        """True if a governor chose the GPU's clock, below the cap.
-
-        In v2.0, latencies of two of MaxP's MultiStreams varied by 17 and 70 %, and ResNet-50 took
-        longer than with the GPU locked to 0.93 GHz.
-        """
-        if self.board != "agx_orin_64":
-            return False
-        return (self.source in CAPPED and self.note.startswith("MaxQ")) or (
-            self.source == "MLPerf v2.0" and not self.steady
-        )
-
-    @property
-    def label(self) -> str:
-        """The row in words."""
-        return " ".join(
-            filter(
-                None,
-                (
-                    self.source,
-                    self.board,
-                    self.network,
-                    self.mode if not self.note else "",
-                    self.note,
-                    self.run,
-                ),
-            )
-        )
-
-
-@cache
-def published() -> tuple[Row, ...]:
-    """Return all rows."""
-    with PUBLISHED.open(encoding="utf-8", newline="") as file:
-        return tuple(
-            Row(**{key: _read(key, text) for key, text in row.items()})
-            for row in csv.DictReader(file)
-        )  # type: ignore[arg-type]
-
-
-def _read(key: str, text: str) -> str | int | float:
-    kind = str(Row.__annotations__[key])
-    if kind == "float":
-        return float(text) if text else float("nan")
-    return int(text or 0) if kind == "int" else text
 
 
 def software(row: Row, parameters: ParameterSet) -> ParameterSet:

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.published import Row, answer, context, layers_of, machine
+from benchmarks.published import answer, context, layers_of, machine
+from benchmarks.published_rows import Row
 from envs.arrays import FloatArray
 from envs.graph.layer_table import LayerTable
 from envs.simulator.parameters import ParameterSet

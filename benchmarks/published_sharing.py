@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.published import Row, gpu_position, layers_of, machine, software
+from benchmarks.published import gpu_position, layers_of, machine, software
+from benchmarks.published_rows import Row
 from envs.arrays import FloatArray
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.response import Response, respond

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.published import Row
+from benchmarks.published_rows import Row
 from benchmarks.published_sharing import SERVER_HOST_US
 from benchmarks.questions_drawing import (
     SOFTWARE_COLOURS,

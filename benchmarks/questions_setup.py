@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.published import Row, layers_of, published
+from benchmarks.published import layers_of
+from benchmarks.published_rows import Row, published
 from envs.catalog.boards import board
 from envs.simulator.machine import machine_of
 from envs.simulator.parameters import SOFTWARE, nominal

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults import FAULTS, NO_POLICY, Fault, Result, killed, one
+from benchmarks.fault_restarts import Result, killed
+from benchmarks.faults import FAULTS, NO_POLICY, Fault, one
 
 LIVE = [
     fault

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from benchmarks.fitting import FREE, fit, ratios
-from benchmarks.published import layers_of, published
+from benchmarks.published import layers_of
 from benchmarks.published_clocks import triton_figures, tx2_figures
+from benchmarks.published_rows import published
 from benchmarks.regimes import eager_table, native_table, space
 from envs.catalog.reference_networks import reference_network
 from envs.simulator.parameters import PARAMETERS, ParameterSet, nominal
