@@ -67,25 +67,16 @@ class EngineCache:
         It runs here as well, since the multiprocessors and all versions are the same; only its
         kernels were chosen at other clocks. The newest one is returned. No plan is read.
         """
-        try:
-            names = os.listdir(self._folder)
-        except OSError:
-            return None
         found = []
-        for name in names:
-            if not _MANIFEST.fullmatch(name):
-                continue
-            kept = (self._read_json(name) or {}).get("identity")
-            if (
-                isinstance(kept, dict)
-                and kept != identity
-                and without_mode(kept) == without_mode(identity)
-                and name == f"{self.key(kept)}.json"
-                and self.has(kept)
-            ):
+        for name, kept in self._kept():
+            if kept != identity and without_mode(kept) == without_mode(identity) and self.has(kept):
                 with contextlib.suppress(OSError):
                     found.append((os.lstat(self._folder / name).st_mtime_ns, name, kept))
         return max(found, key=lambda each: each[:2])[2] if found else None
+
+    def identities(self) -> list[dict[str, Any]]:
+        """Return the identity of every plan that was built; no plan is read."""
+        return [kept for _, kept in self._kept()]
 
     def load(self, identity: dict[str, Any]) -> tuple[bytes, dict[str, Any]] | None:
         """Return the plan and its notes, or None if it has to be built.
@@ -185,6 +176,18 @@ class EngineCache:
     def load_json(self, name: str) -> dict[str, Any] | None:
         """Return what `keep_json` kept, or None."""
         return self._read_json(f"{_plain(name)}.json")
+
+    def _kept(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the name of each manifest that its identity belongs to, and that identity."""
+        try:
+            names = os.listdir(self._folder)
+        except OSError:
+            return
+        for name in names:
+            if _MANIFEST.fullmatch(name):
+                kept = (self._read_json(name) or {}).get("identity")
+                if isinstance(kept, dict) and name == f"{self.key(kept)}.json":
+                    yield name, kept
 
     def _timing_name(self, host: BuildHost) -> str:
         return f"{_sha256(canonical(asdict(host)))}.timing"

@@ -1,9 +1,11 @@
 """Marks of builds that run: a build that killed its process is known at the next start.
 
 A builder may take more memory than there is, and then the kernel ends the whole process. Without a
-mark on the disk the service would start, build the same engine, and end again, for ever. Engines
-for the DLAs of a computer count together, and so do those for its GPU: what ended two processes
-would end the next one with the batch size that comes next.
+mark on the disk the service would start, build the same engine, and end again, for ever. What
+ended two processes would end the next one with the batch size that comes next, so that engines of
+one network, kind of accelerator and precision count together. As long as no engine of the network
+was ever built for the GPU, all of its engines for the GPU count together, or a GPU that can build
+nothing would end two processes for each of its kinds; the same holds for the DLAs.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 from envs.runtimes.tensorrt.cache import EngineCache
 from envs.spec import Kind
 
-#: How often builds for the GPU, or for the DLAs, may end their process before none is tried.
+#: How often builds that are alike may end their process before none is tried.
 TRIES = 2
 
 
@@ -56,11 +58,12 @@ def remove_own_marks(cache: EngineCache) -> None:
 
 def why_dangerous(cache: EngineCache, identity: dict[str, Any]) -> str:
     """Return why an engine must not be built any more; empty if it may be."""
-    own, others = cache.mark_path(identity), cache.marks()
+    own, others, like = cache.mark_path(identity), cache.marks(), _like(identity)
+    built = any(_group(_like(kept)) == _group(like) for kept in cache.identities())
     alike = {
         path: _dead_tries(mark)
         for path, mark in others.items()
-        if path == own or mark.get("like") == _like(identity)
+        if path == own or _counts(mark.get("like"), like, built)
     }
     ended = sum(alike.values())
     if ended < TRIES:
@@ -75,8 +78,31 @@ def why_dangerous(cache: EngineCache, identity: dict[str, Any]) -> str:
 
 def _like(identity: dict[str, Any]) -> dict[str, Any]:
     """Return what engines have in common whose builds count together; ready for JSON."""
-    on_dla = identity.get("engine", {}).get("kind") == Kind.DLA.value
-    return {"on_dla": on_dla, "host": identity.get("host")}
+    engine = identity.get("engine") or {}
+    return {
+        "network": identity.get("network"),
+        "kind": engine.get("kind"),
+        "precision": engine.get("precision"),
+        "host": identity.get("host"),
+    }
+
+
+def _group(like: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the network, whether it runs on a DLA or the GPU, and the computer."""
+    return like.get("network"), like.get("kind") == Kind.DLA.value, like.get("host")
+
+
+def _counts(other: Any, like: dict[str, Any], built: bool) -> bool:
+    """Return True if a build counts together with another one.
+
+    Args:
+        other: what the other one is like, from its mark.
+        like: what this one is like.
+        built: whether an engine of the network was ever built for the GPU, or for a DLA.
+    """
+    if not isinstance(other, dict):
+        return False
+    return other == like if built else _group(other) == _group(like)
 
 
 def _dead_tries(mark: dict[str, Any]) -> int:

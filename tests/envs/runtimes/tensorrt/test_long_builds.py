@@ -22,7 +22,7 @@ from envs.runtimes.tensorrt.progress import BuildProgress, BuildWatch
 from envs.runtimes.tensorrt.spec import EngineSpec
 from envs.runtimes.tensorrt.times import BuildTimes
 from envs.spec import ConfigurationFailed, Kind, Network
-from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, TENSOR, World
+from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, DLA1, TENSOR, World
 from tests.standins.tensorrt import module as module_of_stand_ins
 
 
@@ -228,16 +228,44 @@ def test_marks_that_somebody_spoilt_count_for_nothing(tmp_path: Path, mark: Any)
     assert why_dangerous(cache, IDENTITY) == ""
 
 
-def test_what_ended_two_processes_on_a_dla_is_not_tried_at_other_batch_sizes(
+def ended_once(world: World, accelerator: int, batch: int) -> None:
+    cache, wanted = world.factory.builds.cache, world.factory.builds.identity(0, accelerator, batch)
+    with marked(cache, wanted):
+        mark = cache.mark(wanted)
+    assert mark is not None
+    cache.keep_mark(wanted, mark | {"process": "1 before this boot"})
+
+
+def test_what_ended_two_processes_is_not_tried_at_other_batch_sizes(
     small: tuple[Path, Network], tmp_path: Path
 ) -> None:
-    world = World(small, tmp_path / "engines")
+    world = World(small, tmp_path / "engines", batches=(1, 2, 4))
     builds = world.factory.builds
-    dead = {"pid": os.getpid(), "process": "1 before this boot", "tries": 1}
-    host = builds.identity(0, DLA0, 1)["host"]
-    dead |= {"like": {"on_dla": True, "host": host}}
-    builds.cache.keep_mark(builds.identity(0, DLA0, 1), dead)
-    builds.cache.keep_mark(builds.identity(0, DLA0, 4), dead)
-    with pytest.raises(ConfigurationFailed, match="2 times while engines like it were built"):
-        world.factory.build(0, DLA0, 1)
-    world.factory.build(0, CUDA, 1)
+    for batch in (1, 4):
+        ended_once(world, DLA0, batch)
+    for accelerator in (DLA0, DLA1):
+        with pytest.raises(ConfigurationFailed, match="2 times while engines like it were built"):
+            world.factory.build(0, accelerator, 2)
+    wanted = builds.identity(0, DLA0, 2)
+    assert why_dangerous(builds.cache, wanted)
+    assert not why_dangerous(builds.cache, wanted | {"network": "cd" * 32})
+    for accelerator in (CUDA, TENSOR):
+        world.factory.build(0, accelerator, 1)
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_a_precision_that_ends_processes_leaves_the_others_where_one_of_them_was_built(
+    small: tuple[Path, Network], tmp_path: Path, built: bool
+) -> None:
+    world = World(small, tmp_path / "engines")
+    if built:
+        world.factory.build(0, TENSOR, 1)
+    for _ in range(2):
+        ended_once(world, CUDA, 1)
+    mark = world.factory.builds.cache.mark(world.factory.builds.identity(0, CUDA, 1))
+    assert (mark or {})["tries"] == 2
+    with pytest.raises(ConfigurationFailed, match="the process ended 2 times"):
+        world.factory.build(0, CUDA, 1)
+    wanted = world.factory.builds.identity(0, TENSOR, 1)
+    fp16 = wanted | {"engine": wanted["engine"] | {"batch": 16}}
+    assert bool(why_dangerous(world.factory.builds.cache, fp16)) != built
