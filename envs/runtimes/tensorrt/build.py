@@ -13,6 +13,7 @@ from envs.graph.onnx_file import open_model
 from envs.runtimes.tensorrt.checks import by_ranges
 from envs.runtimes.tensorrt.dequantised import dequantised
 from envs.runtimes.tensorrt.graph import for_dla, read, save, with_batch
+from envs.runtimes.tensorrt.native_io import set_native_io
 from envs.runtimes.tensorrt.progress import BuildWatch, TookTooLong
 from envs.runtimes.tensorrt.ranges import Calibration, quantize, set_ranges, with_new_opset
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
@@ -222,7 +223,7 @@ def _configure(
         set_ranges(trt, parsed, calibration)
     if spec.native_io:
         shared = [each.name for each in network.outputs if each.shared]
-        scales = bindings.set_native_io(parsed, spec.precision, shared)
+        scales = set_native_io(bindings, parsed, spec.precision, shared)
     config.builder_optimization_level = options.level
     config.max_aux_streams = 0  # an instance is one stream: TensorRT must not open more
     # The inspector has to say where the layers run.

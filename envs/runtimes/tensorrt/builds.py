@@ -11,11 +11,10 @@ from typing import Any
 
 from envs.accuracy.samples import Samples
 from envs.errors import NetworkError
-from envs.graph.onnx_file import open_model
 from envs.runtimes.tensorrt.build import Built, build, failed, may_pass
 from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.calibrations import Calibrations
-from envs.runtimes.tensorrt.checks import check_types
+from envs.runtimes.tensorrt.checks import check_file
 from envs.runtimes.tensorrt.cuda import Cuda
 from envs.runtimes.tensorrt.host import describe_host
 from envs.runtimes.tensorrt.loadables import Loadables
@@ -169,10 +168,6 @@ class EngineBuilds:
         reason = "its file is damaged whenever it is read: check the disk"
         raise failed(self.network(tenant), self.spec(tenant, accelerator, batch), reason)
 
-    def discard(self, identity: dict[str, Any]) -> None:
-        """Remove a plan that cannot be loaded."""
-        self.cache.discard(identity)
-
     def give_up(self, identity: dict[str, Any], reason: str) -> None:
         """Remove a plan, and do not build it any more in this process."""
         self.cache.discard(identity)
@@ -235,7 +230,7 @@ class EngineBuilds:
         if reason := self._known_failure(wanted):
             raise failed(network, spec, reason)
         try:
-            self._check_file(place.tenant, spec)
+            check_file(self._paths[place.tenant], network, spec, self._bindings)
         except NetworkError as error:  # not remembered: the file may be restored
             raise failed(network, spec, str(error)) from error
         began_s = time.monotonic()
@@ -301,19 +296,6 @@ class EngineBuilds:
         if not may_pass(error):
             self._failed[self.cache.key(wanted)] = reason
             self.cache.remember_failure(wanted, reason)
-
-    def _check_file(self, tenant: int, spec: EngineSpec) -> None:
-        """Raise NetworkError if the file has changed, or has other types than it needs.
-
-        Nothing outside its folder is read.
-        """
-        model, sha256, _ = open_model(self._paths[tenant])
-        if sha256 != self.network(tenant).sha256:
-            raise NetworkError(
-                f"{self._paths[tenant]} has changed since it was read as "
-                f"{self.network(tenant).name}: read it again"
-            )
-        check_types(model, self.network(tenant), spec, self._bindings)
 
     def _describe_host(self) -> BuildHost:
         with self._cuda.current():

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from envs.accuracy.half import NAMES, demand_fp32
 from envs.errors import NetworkError
 from envs.graph.number_types import QDQ, NumberTypes, number_types
+from envs.graph.onnx_file import open_model
 from envs.runtimes.tensorrt.spec import HALVES, EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import Kind, Network
+
+
+def check_file(path: Path, network: Network, spec: EngineSpec, bindings: Bindings) -> None:
+    """Raise NetworkError if a file has changed, or has other types than an engine needs.
+
+    Nothing outside its folder is read.
+    """
+    model, sha256, _ = open_model(path)
+    if sha256 != network.sha256:
+        raise NetworkError(f"{path} has changed since it was read as {network.name}: read it again")
+    check_types(model, network, spec, bindings)
 
 
 def check_types(model: Any, network: Network, spec: EngineSpec, bindings: Bindings) -> None:

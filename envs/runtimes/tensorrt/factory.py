@@ -83,7 +83,7 @@ class TensorRTEngineFactory:
         batch: int,
         step: Step | None = None,
     ) -> None:
-        """Build one engine, unless it or one of another power mode is there; it may take minutes.
+        """Ensure that `load` finds an engine: build one unless there is one, even of another mode.
 
         Args:
             tenant: to serve.

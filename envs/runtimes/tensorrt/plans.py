@@ -12,7 +12,7 @@ from envs.runtimes.tensorrt.build import failed
 from envs.runtimes.tensorrt.builds import EngineBuilds
 from envs.runtimes.tensorrt.cuda import Cuda
 from envs.runtimes.tensorrt.inspect import PlacedLayers, placed_layers
-from envs.runtimes.tensorrt.lane import LoadedPlan
+from envs.runtimes.tensorrt.loaded import LoadedPlan
 from envs.runtimes.tensorrt.refusals import PlanRefused, not_loaded
 from envs.runtimes.tensorrt.spec import EngineSpec
 from envs.runtimes.tensorrt.versions import Bindings
@@ -139,7 +139,7 @@ class EnginePlans:
                 return self._load_and_hold(place)
             except PlanRefused as refusal:
                 tried.append(found)
-                self._builds.discard(refusal.identity)
+                self._builds.cache.discard(refusal.identity)
                 logger.warning(
                     "%s cannot be loaded and is removed: %s",
                     self._builds.describe(place),

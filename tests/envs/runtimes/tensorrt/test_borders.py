@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from envs.graph.reading import read_network
+from envs.runtimes.tensorrt import build as build_module
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import ConfigurationFailed, Network
 from tests.envs.runtimes.tensorrt.test_graph import NODE, run, values
@@ -42,7 +43,7 @@ def head_of(shape: tuple[int, ...], folder: Path) -> tuple[Path, Network]:
 @pytest.fixture
 def every_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let tensors of three and five dimensions have a DLA's formats, as TensorRT would."""
-    asked = Bindings.set_native_io
+    asked = build_module.set_native_io
 
     class Flat:
         """A tensor that says it has four dimensions."""
@@ -71,7 +72,7 @@ def every_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     def all_of_them(self: Bindings, network: Any, precision: str, shared: Any = ()) -> Any:
         return asked(self, Shown(network), precision, shared)
 
-    monkeypatch.setattr(Bindings, "set_native_io", all_of_them)
+    monkeypatch.setattr(build_module, "set_native_io", all_of_them)
 
 
 def linear(world: World) -> list[str]:

@@ -15,6 +15,7 @@ from envs.graph.reading import read_network
 from envs.runtimes.tensorrt.build import build
 from envs.runtimes.tensorrt.dequantised import dequantised
 from envs.runtimes.tensorrt.graph import for_dla
+from envs.runtimes.tensorrt.native_io import set_native_io
 from envs.runtimes.tensorrt.progress import BuildWatch
 from envs.runtimes.tensorrt.ranges import calibrate, largest_constant, quantize
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec, spec_of
@@ -127,7 +128,7 @@ def test_int8_graphs_whose_ends_are_half_parse_and_build(
     parser = bindings.parser(network)
     assert bindings.parse(parser, str(path)) == []
     assert {network.get_input(0).dtype, network.get_output(0).dtype} == {bindings.trt.DataType.HALF}
-    assert bindings.set_native_io(network, "int8") == {}
+    assert set_native_io(bindings, network, "int8") == {}
     own = 1 << int(bindings.trt.TensorFormat.DLA_LINEAR) | 1 << int(bindings.trt.TensorFormat.CHW16)
     assert [network.get_input(0).allowed_formats, network.get_output(0).allowed_formats] == [
         own,
