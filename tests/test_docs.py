@@ -15,6 +15,7 @@ import pytest
 import tuner
 from tests.commands import call
 from tuner.deploy import DeployCommand
+from tuner.episodes import EpisodesCommand
 from tuner.export import HIDDEN, TARGETS, ExportCommand
 from tuner.flags import read_flags
 from tuner.record import RecordCommand
@@ -144,6 +145,19 @@ def test_the_blocks_of_the_python_page_run(
     assert {"measured", "(simulated)"} <= set(capsys.readouterr().out.split())
 
 
+def test_the_offline_page_clones_its_teacher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    names: dict[str, object] = {}
+    for block in blocks(ROOT / "docs" / "offline.md", "python"):
+        exec(compile(block, "offline.md", "exec"), names)
+    told = re.findall(r"(clone|teacher|random) (\d\.\d+)", capsys.readouterr().out)
+    share = {name: float(value) for name, value in told}
+    assert share["clone"] > share["teacher"] - 0.02
+    assert share["teacher"] > share["random"] + 0.05
+
+
 def test_the_readme_has_at_most_1000_words() -> None:
     assert len(README.split()) <= 1000
 
@@ -162,6 +176,8 @@ def test_flags_in_the_pages_exist(page: Path) -> None:
         verb = verb.removeprefix("tuner.")
         if verb == "export":
             assert read_flags(ExportCommand, words, hidden=HIDDEN).target in TARGETS
+        elif verb == "episodes":
+            assert read_flags(EpisodesCommand, words).dataset, command
         elif verb in FLAGS:
             given = read_flags(FLAGS[verb], words)
             assert given.serve.network or given.serve.trace, command

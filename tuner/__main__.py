@@ -12,6 +12,7 @@ VERBS = {
     "networks": "write published networks as ONNX files, to try things with",
     "train": "train a policy",
     "evaluate": "compare tuners",
+    "episodes": "play episodes and write them as a Minari dataset",
 }
 
 

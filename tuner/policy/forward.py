@@ -23,17 +23,18 @@ class NumpyPolicy:
         self._trust[TRUSTED] = weights["trust"]
 
     def scores(self, observation: npt.NDArray[np.float32]) -> FloatArray:
-        """Return scores [P] of an observation [P, F]; -inf where a proposal may not be chosen."""
+        """Return scores [..., P] of observations [..., P, F]; -inf for what may not be chosen."""
         values = observation.astype(np.float64)
         (first, first_bias), (summary, summary_bias), (second, second_bias), (score, score_bias) = (
             self._layers
         )
         each = np.maximum(values @ first + first_bias, 0.0)
-        common = np.concatenate([each.mean(axis=0), each.max(axis=0)]) @ summary + summary_bias
+        pooled = [each.mean(axis=-2, keepdims=True), each.max(axis=-2, keepdims=True)]
+        common = np.concatenate(pooled, axis=-1) @ summary + summary_bias
         own = np.maximum(each @ second + second_bias + common, 0.0)
-        scores = (own @ score)[:, 0] + values @ self._trust + score_bias
-        return np.where(values[:, ALLOWED] > 0.5, scores, -np.inf)
+        scores = (own @ score)[..., 0] + values @ self._trust + score_bias
+        return np.where(values[..., ALLOWED] > 0.5, scores, -np.inf)
 
     def decide(self, observation: npt.NDArray[np.float32]) -> int:
-        """Return the number of the proposal to measure next."""
+        """Return the number of the proposal to measure next, for an observation [P, F]."""
         return int(self.scores(observation).argmax())
