@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
-from envs.spec import Configuration, ConfigurationSpace, Failure, Place
+from envs.spec import Configuration, ConfigurationSpace, Failure, Kind, Place
 
 
 def places_of(configuration: Configuration) -> list[Place]:
@@ -25,6 +26,42 @@ def all_places(space: ConfigurationSpace) -> list[Place]:
     ]
     by_batch = itertools.zip_longest(*of_pairs)
     return [place for row in by_batch for place in row if place is not None]
+
+
+def first_places(space: ConfigurationSpace) -> list[Place]:
+    """Return one place of each pair (tenant, accelerator) of a space: its smallest batch."""
+    seen: dict[tuple[int, int], Place] = {}
+    for place in all_places(space):
+        seen.setdefault(place[:2], place)
+    return list(seen.values())
+
+
+def without_places(
+    space: ConfigurationSpace,
+    gone: Collection[Place],
+    ready: Iterable[tuple[int, int]],
+    blocks_of: Callable[[int, int], int],
+) -> ConfigurationSpace:
+    """Return a space without places, that knows what the engines which are ready take on DLAs.
+
+    Args:
+        space: of everything.
+        gone: places that are no choice.
+        ready: pairs (tenant, accelerator) that have engines.
+        blocks_of: returns how many loadables an engine of a pair takes.
+    """
+    narrowed = space.without_batches(gone)
+    on_dla = [
+        (tenant, column)
+        for tenant, column in ready
+        if space.device.accelerators[column].kind is Kind.DLA
+    ]
+    blocks = {(tenant, column, blocks_of(tenant, column)) for tenant, column in on_dla}
+    return replace(
+        narrowed,
+        unjudged=narrowed.unjudged - narrowed.unavailable,
+        blocks=frozenset(each for each in blocks if each[2] > 1),
+    )
 
 
 def describe_place(space: ConfigurationSpace, place: Place) -> str:

@@ -17,7 +17,13 @@ from typing import NamedTuple
 
 from envs.runtimes.serving.acceptance import Acceptance
 from envs.runtimes.serving.engine import BuildingFactory, Progress
-from envs.runtimes.serving.places import all_places, describe_place, places_of
+from envs.runtimes.serving.places import (
+    all_places,
+    describe_place,
+    first_places,
+    places_of,
+    without_places,
+)
 from envs.spec import (
     Agreement,
     Agreements,
@@ -26,7 +32,6 @@ from envs.spec import (
     ConfigurationSpace,
     Failure,
     FailureKind,
-    Kind,
     Place,
 )
 
@@ -122,10 +127,7 @@ class Readiness:
 
     def firsts(self) -> list[Place]:
         """Return one place of each pair: its smallest batch."""
-        seen: dict[tuple[int, int], Place] = {}
-        for place in self.places():
-            seen.setdefault(place[:2], place)
-        return list(seen.values())
+        return first_places(self._space)
 
     def leave_out(self, pairs: Collection[tuple[int, int]]) -> None:
         """Build nothing for these (tenant, accelerator), and offer none of their batch sizes."""
@@ -293,15 +295,5 @@ class Readiness:
 
     def _without(self, places: Iterable[Place]) -> ConfigurationSpace:
         with self._lock:
-            gone, ready = list(places), list(self._ready)
-        space = self._space.without_batches(gone)
-        blocks = {
-            (tenant, column, self._factory.blocks(tenant, column))
-            for tenant, column in {place[:2] for place in ready}
-            if self._space.device.accelerators[column].kind is Kind.DLA
-        }
-        return replace(
-            space,
-            unjudged=space.unjudged - space.unavailable,
-            blocks=frozenset(each for each in blocks if each[2] > 1),
-        )
+            gone, ready = list(places), {place[:2] for place in self._ready}
+        return without_places(self._space, gone, ready, self._factory.blocks)
