@@ -40,7 +40,7 @@ class Case:
         prepare: changes the place before the service starts.
         heals: True if the fault is gone in the second process.
         periods: that a process serves.
-        code: the exit code of the last process where it could serve.
+        code: the exit code of the first process; None for any.
         refused: True if the service must not start; one sentence says why.
         says: a text that standard error or the journal must have.
         struck: what the log of the stand-ins must name, if the fault struck; empty for nothing.
@@ -55,7 +55,7 @@ class Case:
     prepare: Callable[[Place], object] = lambda place: None
     heals: bool = False
     periods: int = 10
-    code: int = 0
+    code: int | None = None
     refused: bool = False
     says: str = ""
     struck: str = ""

@@ -151,7 +151,9 @@ def judged(case: Case, processes: Sequence[Process], struck: set[str]) -> Result
             wrong.append(f"it never served: {last.sentence}")
         elif served_in == 0 or served_in > PERIODS:
             wrong.append(f"{gaps} periods without anything valid")
-        if last.code != case.code:
+        if case.code not in (None, processes[0].code):
+            wrong.append(f"the first process ended with {processes[0].code}")
+        if last.code != 0:
             wrong.append(f"it ended with {last.code}: {last.sentence}")
     sentence = "" if promised else last.sentence
     return Result("standins", case.name, served_in, sentence, restarts, "; ".join(wrong), met)

@@ -15,10 +15,10 @@ from typing import Any
 
 from tests.standins.tensorrt.child import environment
 
-#: Restarts at most: the limit of the unit in examples/.
-MOST_RESTARTS = 5
+#: Restarts at most: the unit in examples/ allows ten starts.
+MOST_RESTARTS = 9
 #: Exit codes after which systemd leaves the service down, as in the unit in examples/.
-STAYS_DOWN = frozenset({0, 2, 4})
+STAYS_DOWN = frozenset({0, 2})
 #: A process that runs longer than this is hung [s].
 LONGEST_S = 90.0
 
