@@ -81,8 +81,8 @@ def second_gain(case: Case) -> float:
     few = placements[placements[:, :, on_gpu, 0].sum(axis=(1, 2)) <= 1]
     weights = np.array(case.problem.space.workload.weights)
     verdicts = verdict_of(case.truth(few), weights, case.problem.objective)
-    kept = verdicts.score_ips[verdicts.violation <= 0]
-    return case.best.score_ips / float(kept.max()) if len(kept) else np.inf
+    kept = verdicts.score[verdicts.violation <= 0]
+    return case.best.score / float(kept.max()) if len(kept) else np.inf
 
 
 def counted(boards: list[str] | None, count: int, seed: int = 1000) -> dict[str, float]:

@@ -28,19 +28,19 @@ def roll_out(
         repeats: episodes of each problem.
         changes: share of the episodes in which conditions change on the way.
     """
-    rows, quantities, rng = (
+    rows, numbers, rng = (
         len(world.problems) * repeats,
-        world.problems.mean.shape[1],
+        world.problems.quantities + 1,
         np.random.default_rng(1),
     )
     episodes = Episodes(world, rows, BUDGET, changes=changes)
     uniforms = rng.random((rows, UNIFORMS))
     uniforms[:, 0] = (np.tile(np.arange(len(world.problems)), repeats) + 0.5) / len(world.problems)
     uniforms[:, 1] = 0.0
-    observation = episodes.reset(uniforms, rng.standard_normal((rows, quantities)))
+    observation = episodes.reset(uniforms, rng.standard_normal((rows, numbers)))
     yield episodes, ~episodes.kept[:, 0]
     while (episodes.used < BUDGET).all():
         observation, _, _, facts = episodes.step(
-            decide(observation), rng.standard_normal((rows, quantities))
+            decide(observation), rng.standard_normal((rows, numbers))
         )
         yield episodes, facts["violation"] > 0

@@ -120,7 +120,7 @@ class Phase:
     @property
     def served_ips(self) -> float:
         """Mean throughput of all periods; a period that broke the limit counts as 0."""
-        return float(np.mean([period.score_ips * period.kept for period in self.periods]))
+        return float(np.mean([period.score * period.kept for period in self.periods]))
 
     @cached_property
     def fixed(self) -> tuple[float, float]:
@@ -141,9 +141,9 @@ class Phase:
         It allows for how fast the computer was at the time.
         """
         windows = [
-            (at, period.configuration, period.score_ips)
+            (at, period.configuration, period.score)
             for at, period in enumerate(self.periods)
-            if period.score_ips > 0
+            if period.score > 0
         ]
         for rival, row in zip(self.rivals, self.rivals_ips, strict=True):
             windows += [

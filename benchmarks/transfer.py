@@ -166,7 +166,7 @@ def searched_over_exhaustive(count: int) -> float:
                 searched(model, truth, drawn.objective),
             )
             if best.exists:
-                least = min(least, found.score_ips / best.score_ips if found.exists else 0.0)
+                least = min(least, found.score / best.score if found.exists else 0.0)
             advance(drawn.name)
     return least
 

@@ -74,7 +74,7 @@ class RecordedBest(OrderedSearch):
     def _plan(self) -> Iterable[int]:
         weights = np.array(self.problem.space.workload.weights)
         verdict = verdict_of(self._part.batch, weights, self.problem.objective)
-        order = np.lexsort((-verdict.score_ips, verdict.violation))
+        order = np.lexsort((-verdict.score, verdict.violation))
         rows = self.rows(self._part.placements[order])
         return [int(row) for row in rows if row >= 0]
 

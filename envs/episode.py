@@ -1,24 +1,35 @@
 """Episodes of tuning, B at a time; the scalar environment is a batch of one."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, Floats, IntArray, Rows, Single
-from envs.belief.assess import assess
+from envs.belief.assess import LOGISTIC, assess
 from envs.belief.features import PROPOSALS, observe
-from envs.belief.progress import Progress
+from envs.belief.progress import Progress, mean_read
+from envs.belief.risk import BALANCED
 from envs.errors import ConfigurationError, OptionError
-from envs.problems.world import World
+from envs.problems.world import Asked, World
 from envs.spec import MAX_VIOLATION, log_score, worst_margin
 
 #: Measurements of an episode.
 BUDGET = 8
 
 #: Uniform numbers that one reset of a row takes: which problem, which variant of it, whether and
-#: when something changes, and what.
-UNIFORMS = 5
+#: when something changes, and what; the price of a broken limit, and the seconds there are.
+UNIFORMS = 8
+
+#: Between which prices of a broken limit episodes are drawn that have none given.
+DRAWN_RISKS = (0.01, 1.0)
+
+#: Between how many times the expected seconds of the budget's measurements the seconds are drawn.
+DRAWN_TIMES = (0.5, 4.0)
+
+#: Share of the episodes with drawn seconds that have no limit of them.
+UNLIMITED_TIME = 0.4
 
 #: Share of what was learned that is forgotten when conditions change.
 DOUBT = 0.5
@@ -32,15 +43,17 @@ class RewardOptions:
     """The reward of a step: the gain of the best so far, minus a price for a broken limit.
 
     The best so far is worth its share of the optimum; before a configuration kept the limits, it is
-    worth minus its violation. Where nobody knows the optimum (a live device), the best that is
-    believed before the first measurement stands for it.
+    worth minus its violation. What it truly gives counts where that is known: an answer that kept
+    its limits by luck is worth less. Where nobody knows the optimum (a live device), the best that
+    is believed before the first measurement stands for it.
+
+    Where the seconds are limited, a gain counts by the share of them that is left: so much longer
+    the better configuration serves.
 
     Attributes:
-        price: of a measurement that broke a limit, as a share of the optimum.
         violation_weight: worth of a violation of 1 (a logarithm).
     """
 
-    price: float = 0.05
     violation_weight: float = 0.1
 
 
@@ -54,6 +67,9 @@ class Episodes:
         reward: its weights.
         changes: share of episodes in which conditions change on the way: another variant of the
             truth, or other limits.
+        risk: the price of a broken limit, as a share of the optimum; None to draw one for each
+            episode.
+        budget_s: seconds of an episode, infinite for no limit; None to draw them for each episode.
     """
 
     def __init__(
@@ -63,6 +79,8 @@ class Episodes:
         budget: int,
         reward: RewardOptions | None = None,
         changes: float = 0.0,
+        risk: float | None = BALANCED,
+        budget_s: float | None = math.inf,
     ) -> None:
         if budget < 2:
             raise OptionError(
@@ -77,6 +95,8 @@ class Episodes:
         self.budget = budget
         self.reward = reward or RewardOptions()
         self.changes = changes
+        self.risk = risk
+        self.budget_s = budget_s
         self.proposals = min(PROPOSALS, self.problems.candidates)
         self._every = np.arange(rows)
         self.progress = Progress.start(rows, self.problems.candidates)
@@ -92,7 +112,7 @@ class Episodes:
 
         Args:
             uniforms: [B, UNIFORMS].
-            normals: [B, Q], the noise of the window.
+            normals: [B, Q + 1], the noise of the window, see `World.respond`.
 
         Returns:
             Observations [B, P, F].
@@ -107,8 +127,11 @@ class Episodes:
         self._change_at = np.where(uniforms[:, 2] < self.changes, when, self.budget + 1)
         self._change_to = uniforms[:, 4]
         self.belief = self.problems.belief(self.problem)
-        self.conditions = self.problems.conditions(self.problem, self.budget)
+        self.conditions = self.problems.conditions(
+            self.problem, self.budget, self._risks(uniforms[:, 5]), self._seconds(uniforms[:, 6:8])
+        )
         self.progress = Progress.start(self.rows, self.problems.candidates)
+        self._before = np.zeros(self.rows, dtype=np.int64)
         self.optimum = self._best_there_is(self._every, self.variant, self.conditions.limits)
         self.taken = np.full((self.rows, self.budget), -1, dtype=np.int64)
         self.log_score = np.full((self.rows, self.budget), -np.inf, dtype=np.float32)
@@ -121,6 +144,20 @@ class Episodes:
         self._value = self._worth()
         return self._observe()
 
+    def _risks(self, uniforms: Floats) -> FloatArray:
+        low, high = np.log(DRAWN_RISKS)
+        drawn = np.exp(low + (high - low) * uniforms)
+        return np.asarray(drawn if self.risk is None else np.full(self.rows, self.risk))
+
+    def _seconds(self, uniforms: Floats) -> FloatArray:
+        """Return the seconds of each episode, [B], from uniforms [B, 2]."""
+        if self.budget_s is not None:
+            return np.full(self.rows, self.budget_s)
+        low, high = np.log(DRAWN_TIMES)
+        usual = self.problems.window_s[self.problem] * self.budget
+        limited = usual * np.exp(low + (high - low) * uniforms[:, 1])
+        return np.asarray(np.where(uniforms[:, 0] < UNLIMITED_TIME, np.inf, limited))
+
     def step(
         self, actions: IntArray, normals: Floats
     ) -> tuple[Single, FloatArray, BoolArray, dict[str, Any]]:
@@ -128,7 +165,7 @@ class Episodes:
 
         Args:
             actions: [B], which proposal.
-            normals: [B, Q], the noise of the window.
+            normals: [B, Q + 1], the noise of the window, see `World.respond`.
 
         Returns:
             Observations [B, P, F], rewards [B], where the budget is used up [B], and facts, [B]
@@ -142,26 +179,47 @@ class Episodes:
             raise ConfigurationError(f"actions must lie in 0..{self.proposals - 1}")
         if (self.used >= self.budget).any():
             raise ConfigurationError("an episode's budget is used up: call reset() first")
-        candidates = self.shown[self._every, chosen]
+        candidates, left = self.shown[self._every, chosen], self.time_left()
         self._change(np.flatnonzero(self.used == self._change_at))
         score, margin, failed = self._measure(candidates, normals)
         value = self._worth()
-        rewards = value - self._value - self.reward.price * (margin > 0)
+        rewards = (value - self._value) * left - self.conditions.risk * (margin > 0) * (left > 0)
         self._value = value
         facts = {
-            "score_ips": np.exp(score),
+            "score": np.exp(score),
             "violation": np.clip(margin, 0.0, MAX_VIOLATION),
             "failed": failed,
             "share": self.share(),
+            "spent_s": self.progress.spent_s.copy(),
         }
         return self._observe(), rewards, self.used >= self.budget, facts
 
+    def time_left(self) -> FloatArray:
+        """Return the share of the seconds that is left, [B]; 1 where they are not limited."""
+        limit = self.conditions.budget_s
+        spent = self.progress.spent_s / np.where(np.isfinite(limit), limit, np.inf)
+        return np.asarray(np.clip(1.0 - spent, 0.0, 1.0))
+
     def share(self) -> FloatArray:
-        """Return the score of the best so far over that of the optimum, [B]; 0 for none."""
+        """Return the score of the best so far over that of the optimum, [B]; 0 for none.
+
+        Where the truth is known, it is the true score. One that truly breaks a limit counts less,
+        the surer a window would show it.
+        """
         gap = np.full(self.rows, -np.inf)
         found = self.progress.best >= 0
-        np.subtract(self.progress.best_score, self.optimum, out=gap, where=found)
-        return np.asarray(np.exp(np.minimum(gap, 1.0)))
+        if not self.problems.outcomes.shape[1]:
+            np.subtract(self.progress.best_score, self.optimum, out=gap, where=found)
+            return np.asarray(np.exp(np.minimum(gap, 1.0)))
+        best = np.maximum(self.progress.best, 0)
+        logs = self.problems.outcomes[self.problem, self.variant, :, best][:, :, None]
+        score = log_score(logs, self.conditions.weights, self.conditions.terms)[:, 0]
+        np.subtract(score, self.optimum, out=gap, where=found)
+        margin = worst_margin(logs, self.conditions.limits)[:, 0]
+        # No window tells a limit that is broken by less than its noise from one that is kept.
+        spread = np.sqrt(self.conditions.noise[:, self.problems.tenants :, 0].max(axis=1))
+        kept = 2.0 / (1.0 + np.exp(LOGISTIC * np.clip(margin / spread, 0.0, 8.0)))
+        return np.asarray(np.exp(np.minimum(gap, 1.0)) * kept)
 
     def _observe(self) -> Single:
         assessment = assess(self.belief.mean, self.belief.variance, self.conditions)
@@ -181,21 +239,29 @@ class Episodes:
         problem, truth = self.problem[rows], self.problems.outcomes
         logs = truth[problem, variant] if truth.shape[1] else self.problems.mean[problem]
         possible = (worst_margin(logs, limits) <= 0) & self.conditions.present[rows]
-        score = log_score(logs, self.conditions.weights[rows])
+        score = log_score(logs, self.conditions.weights[rows], self.conditions.terms[rows])
         return np.asarray(np.where(possible, score, -np.inf).max(axis=1), dtype=np.float32)
 
     def _measure(self, candidates: Rows, normals: Floats) -> tuple[Floats, Floats, BoolArray]:
         """Measure one candidate of each row: log score, worst margin and failed, [B] each."""
-        seen = self.world.respond(self.problem, self.variant, candidates, normals)
-        self.belief.update(candidates, seen, self.conditions.noise[:, :, 0])
-        score = log_score(seen[:, :, None], self.conditions.weights)[:, 0]
+        asked = Asked(self.problem, self.variant, candidates, self._before, self.used)
+        seen = self.world.respond(asked, normals)
+        progress, at = self.progress, (self._every, slice(None), candidates)
+        noise = self.conditions.noise[:, :, 0]
+        squares = (seen - self.belief.mean[at]) ** 2 / (self.belief.variance[at] + noise)
+        self.belief.update(candidates, seen, noise)
+        terms, weights = self.conditions.terms, self.conditions.weights
+        score = log_score(seen[:, :, None], weights, terms)[:, 0]
         margin = worst_margin(seen[:, :, None], self.conditions.limits)[:, 0]
-        progress, slot = self.progress, (self._every, self.progress.used)
+        slot = (self._every, progress.used)
         self.taken[slot], self.log_score[slot] = candidates, score
         self.kept[slot] = margin <= 0
         progress.record(candidates, score, margin)
+        progress.note_surprise(mean_read(squares))
+        progress.spent_s = progress.spent_s + self.conditions.cost_s[self._every, candidates]
         progress.used = progress.used + 1
         progress.broke = margin > 0
+        self._before = candidates
         return score, margin, np.asarray(np.isnan(seen).all(axis=1))
 
     def _change(self, rows: Rows) -> None:

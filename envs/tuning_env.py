@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from envs.arrays import BoolArray, FloatArray
 from envs.belief.features import ALLOWED, FEATURES
+from envs.belief.risk import parse_risk
 from envs.catalog.boards import board_names
 from envs.episode import BUDGET, UNIFORMS, Episodes, RewardOptions
 from envs.errors import OptionError, TraceError
@@ -69,9 +71,12 @@ class _Tuning:
         split: str,
         reward: RewardOptions | None,
         changes: float,
+        risk: float | str | None,
+        budget_s: float | None,
     ) -> None:
         self.world = world_named(world, split) if isinstance(world, str) else world
-        self.episodes = Episodes(self.world, rows, budget, reward, changes)
+        price = None if risk is None else parse_risk(risk)
+        self.episodes = Episodes(self.world, rows, budget, reward, changes, price, budget_s)
         self.observation_space = gym.spaces.Box(
             -BOUND, BOUND, (self.episodes.proposals, len(FEATURES)), dtype=np.float32
         )
@@ -86,7 +91,9 @@ class _Tuning:
         if objective is None:
             return self
         world, own = self.world.with_objective(objective), self.episodes
-        return _Tuning(world, own.rows, own.budget, "all", own.reward, own.changes)
+        return _Tuning(
+            world, own.rows, own.budget, "all", own.reward, own.changes, own.risk, own.budget_s
+        )
 
     def reset(self, generators: Sequence[np.random.Generator]) -> Observation:
         """Draw a problem for each row, from that row's generator, and measure its default."""
@@ -94,9 +101,9 @@ class _Tuning:
         return self.episodes.reset(uniforms, self.normals(generators))
 
     def normals(self, generators: Sequence[np.random.Generator]) -> FloatArray:
-        """Draw the noise of one window for each row, [B, Q]."""
-        quantities = self.episodes.problems.quantities
-        return np.stack([generator.standard_normal(quantities) for generator in generators])
+        """Draw the noise of one window for each row, [B, Q + 1]."""
+        numbers = self.episodes.problems.quantities + 1
+        return np.stack([generator.standard_normal(numbers) for generator in generators])
 
 
 class TuningEnv(gym.Env[Observation, np.int64]):
@@ -106,13 +113,14 @@ class TuningEnv(gym.Env[Observation, np.int64]):
     observation [P, F] describes each of the P proposals (`envs.belief.features`); an action chooses
     one of them to be applied and measured: the number of instances of each tenant on each
     accelerator, and their batch size. All are jointly valid (`envs.spec.validity`).
-    `action_masks()` marks those worth choosing: not what was measured already, except for the
-    configuration that keeps its limits most safely, since measuring that again is how to wait.
+    `action_masks()` marks those worth choosing: of what was measured already only what may change
+    the answer when it is measured again, and the configuration that keeps its limits most safely,
+    since measuring that again is how to wait.
     `proposals()` returns them as configurations.
 
     `reset(options={"objective": Objective(...)})` sets the objective, where the world is one device
-    (a trace, a runtime). The episode terminates when the budget is used up, and the observation
-    tells how much of it is left.
+    (a trace, a runtime). The episode terminates when the budget is used up, of measurements or of
+    seconds; the observation tells how much of it is left.
 
     Gymnasium makes it by name, without an import of its own:
 
@@ -120,14 +128,14 @@ class TuningEnv(gym.Env[Observation, np.int64]):
     >>> env = gymnasium.make("envs:Tuning-v0", world="resnet50", budget=8)  # a recording
     >>> observation, info = env.reset(seed=0)
     >>> observation.shape
-    (24, 24)
+    (24, 33)
     >>> action = int(env.unwrapped.action_masks().argmax())
     >>> observation, reward, terminated, truncated, info = env.step(action)
     >>> sorted(info)
-    ['failed', 'score_ips', 'share', 'violation']
+    ['failed', 'score', 'share', 'spent_s', 'violation']
     >>> many = gymnasium.make_vec("envs:Tuning-v0", num_envs=64, world="resnet50")
     >>> many.reset(seed=0)[0].shape
-    (64, 24, 24)
+    (64, 24, 33)
 
     Args:
         world: a world; or the name of a board, such as `agx_orin_64`, to draw problems in its
@@ -136,6 +144,9 @@ class TuningEnv(gym.Env[Observation, np.int64]):
         split: which boards, networks and limits are drawn: `train`, `held_out` or `all`.
         reward: its weights.
         changes: share of episodes in which conditions change on the way.
+        risk: the price of a broken limit, a word or a number, see `envs.belief.risk`; None to draw
+            one for each episode.
+        budget_s: seconds of an episode, infinite for no limit; None to draw them for each episode.
         render_mode: `ansi` or None.
     """
 
@@ -149,9 +160,11 @@ class TuningEnv(gym.Env[Observation, np.int64]):
         split: str = "train",
         reward: RewardOptions | None = None,
         changes: float = 0.0,
+        risk: float | str | None = "balanced",
+        budget_s: float | None = math.inf,
         render_mode: str | None = None,
     ) -> None:
-        self._whole = _Tuning(world, 1, budget, split, reward, changes)
+        self._whole = _Tuning(world, 1, budget, split, reward, changes, risk, budget_s)
         self._tuning = self._whole
         self.observation_space = self._tuning.observation_space
         self.action_space = self._tuning.action_space
@@ -186,7 +199,8 @@ class TuningEnv(gym.Env[Observation, np.int64]):
             np.array([action]), self._tuning.normals([self.np_random])
         )
         info = {name: values[0] for name, values in facts.items()}
-        return observations[0], float(rewards[0]), bool(terminated[0]), False, info
+        ended = bool(terminated[0]) or not self.episodes.time_left()[0]
+        return observations[0], float(rewards[0]), ended, False, info
 
     def proposals(self) -> list[Configuration]:
         """Return the configuration that each action measures."""
@@ -204,21 +218,22 @@ class TuningEnv(gym.Env[Observation, np.int64]):
         lines = [spec.objective.describe(spec.space.workload.names)]
         for slot in range(int(episodes.used[0])):
             configuration = Configuration.of(spec.placements[episodes.taken[0, slot]])
-            score_ips = np.exp(episodes.log_score[0, slot])
+            score, unit = np.exp(episodes.log_score[0, slot]), spec.objective.goal.unit
             kept = "kept" if episodes.kept[0, slot] else "broke a limit"
             described = spec.space.describe(configuration)
-            lines.append(f"{described}: {score_ips:.1f} inferences/s, {kept}")
+            lines.append(f"{described}: {score:.4g} {unit}, {kept}")
         return "\n".join(lines)
 
 
 class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
     """Many episodes in step, each row the same as a `TuningEnv` with that row's seed.
 
-    It resets in the step that ends an episode.
+    It resets in the step that ends an episode. All episodes end with the last measurement of their
+    budget; where the seconds of one are used up before, nothing that it still measures counts.
 
     Args:
         num_envs: rows; each has a problem of its own, with its own board, networks and limits.
-        world, budget, split, reward, changes: as of `TuningEnv`.
+        world, budget, split, reward, changes, risk, budget_s: as of `TuningEnv`.
         shared_noise: draw the randomness of all rows from one generator, that of row 0, in one go.
             It is faster; rows are then no longer the same as scalar environments of their own
             seeds.
@@ -235,9 +250,11 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         split: str = "train",
         reward: RewardOptions | None = None,
         changes: float = 0.0,
+        risk: float | str | None = "balanced",
+        budget_s: float | None = math.inf,
         shared_noise: bool = False,
     ) -> None:
-        self._whole = _Tuning(world, num_envs, budget, split, reward, changes)
+        self._whole = _Tuning(world, num_envs, budget, split, reward, changes, risk, budget_s)
         self._tuning = self._whole
         self._shared_noise = shared_noise
         self.num_envs = num_envs
@@ -296,6 +313,6 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
 
     def _normals(self) -> FloatArray:
         if self._shared_noise:
-            shape = (self.num_envs, self.episodes.problems.quantities)
+            shape = (self.num_envs, self.episodes.problems.quantities + 1)
             return self._generators[0].standard_normal(shape)
         return self._tuning.normals(self._generators)

@@ -1,4 +1,4 @@
-"""Assess candidates by the belief: their score, and their chance to keep the limits."""
+"""Assess candidates by the belief: their score by the goal, and their chance to keep the limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from envs.arrays import BoolArray, Floats, Single
+from envs.arrays import BoolArray, FloatArray, Floats, Single
+from envs.spec import signs
 
 #: The logistic function with this slope is within 0.01 of the normal distribution function.
 LOGISTIC = np.float32(1.702)
@@ -24,26 +25,36 @@ class Conditions(NamedTuple):
 
     Attributes:
         noise: [B, Q, M] variances of a window of each candidate.
-        limits: [B, Q] logarithms, infinite for no limit.
+        limits: [B, Q] logarithms, infinite for no limit, see `envs.spec.margins`.
         weights: [B, T], 0 for a tenant that is not there.
+        terms: [B, T + 2] of the score, see `envs.spec.Goal.terms`.
+        risk: [B], the price of a broken limit, see `envs.belief.risk`.
+        cost_s: [B, M] seconds that measuring each candidate is expected to take now.
+        window_s: [B], of which the window itself.
         present: [B, M], False for padding.
         extra_features: [B, G], what else is known before the first measurement.
         budget: measurements of a search.
+        budget_s: [B], seconds of a search, infinite where there is no limit.
     """
 
     noise: Single
     limits: Single
     weights: Single
+    terms: Single
+    risk: Single
+    cost_s: Single
+    window_s: Single
     present: BoolArray
     extra_features: Single
     budget: int
+    budget_s: FloatArray
 
 
 class Assessment(NamedTuple):
     """The believed score and limits of each candidate, [B, M] each.
 
     Attributes:
-        score, spread: mean and standard deviation of the log of the weighted throughput.
+        score, spread: mean and standard deviation of the log of the score.
         chance, log_chance: of a window that keeps all limits.
         excess, distance, limit_spread: of the limit most in danger: by how many standard deviations
             and by how much, in logarithms, the quantity is expected beyond it, and that deviation.
@@ -66,11 +77,20 @@ class Assessment(NamedTuple):
 
 def assess(mean: Single, variance: Single, conditions: Conditions) -> Assessment:
     """Assess the candidates of a belief, mean and variance [B, Q, M]."""
+    score, score_variance = believed_score(mean, variance, conditions.weights, conditions.terms)
+    limits, quantities = conditions.limits, mean.shape[1]
     tenants = conditions.weights.shape[1]
-    score, score_variance = believed_score(mean, variance, conditions.weights)
-    distance = mean[:, tenants:] - conditions.limits[:, tenants:, None]
-    limit_spread = np.sqrt(variance[:, tenants:] + conditions.noise[:, tenants:])
-    excess = np.clip(np.maximum(distance, -6.0) / limit_spread, -8.0, 8.0)
+    # Least rates are rare: without any of them their part of the work is left out.
+    some = slice(0 if np.isfinite(limits[:, :tenants]).any() else tenants, quantities)
+    limited = np.isfinite(limits)[:, some, None]
+    distance = np.where(
+        limited,
+        signs(quantities)[some, None]
+        * (mean[:, some] - np.where(limited, limits[:, some, None], np.float32(0.0))),
+        np.float32(-np.inf),
+    )
+    limit_spread = np.sqrt(variance[:, some] + conditions.noise[:, some])
+    excess = np.where(limited, np.clip(distance / limit_spread, -8.0, 8.0), np.float32(-np.inf))
     chance = chance_of_keeping(excess)
     log_chance = np.log(chance)
     reach = np.where(conditions.present, score + np.maximum(log_chance, -8.0), -1e3)
@@ -83,16 +103,30 @@ def assess(mean: Single, variance: Single, conditions: Conditions) -> Assessment
     return Assessment(score, np.sqrt(score_variance), chance, log_chance, *worst, promise)
 
 
-def believed_score(mean: Single, variance: Single, weights: Single) -> tuple[Single, Single]:
-    """Return mean and variance [B, M] of the log of the weighted throughput.
+def believed_score(
+    mean: Single, variance: Single, weights: Single, terms: Single
+) -> tuple[Single, Single]:
+    """Return mean and variance [B, M] of the log of the score.
 
-    Tenants count as independent.
+    Its quantities count as independent.
 
     Args:
         mean: [B, Q, M], of logarithms.
         variance: [B, Q, M], of the same.
         weights: [B, T].
+        terms: [B, T + 2], see `envs.spec.Goal.terms`.
     """
+    tenants = weights.shape[1]
+    served, doubt = _believed_throughput(mean, variance, weights)
+    if not terms[:, 1:].any():
+        return served, doubt
+    first, others = terms[:, :1], terms[:, 1:, None]
+    score = first * served + (others * mean[:, tenants:]).sum(axis=1)
+    return score, first**2 * doubt + (others**2 * variance[:, tenants:]).sum(axis=1)
+
+
+def _believed_throughput(mean: Single, variance: Single, weights: Single) -> tuple[Single, Single]:
+    """Return mean and variance [B, M] of the log of the weighted throughput."""
     tenants = weights.shape[1]
     if tenants == 1:
         return mean[:, 0] + np.log(weights), variance[:, 0]

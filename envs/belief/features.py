@@ -5,9 +5,10 @@ relative to the limits and to the best result so far. A policy that scores candi
 features has no knob of its own, so that boards with other accelerators, other batch sizes or more
 tenants are nothing new to it.
 
-A candidate that was measured may not be chosen again, with one exception: while nothing is worth
-trying, the device waits with the configuration that keeps its limits most safely, which need not be
-the best so far.
+A candidate that was measured may be chosen again where that may change the answer, up to
+MOST_WINDOWS times: the best so far, and one whose limit is too close to call. While nothing is
+worth trying, the device waits with the configuration that keeps its limits most safely, which need
+not be the best so far.
 """
 
 import numpy as np
@@ -15,12 +16,13 @@ import numpy as np
 from envs.arrays import BoolArray, Floats, Rows, Single
 from envs.belief.assess import CHANCE_WORTH, LOGISTIC, Assessment, Conditions
 from envs.belief.progress import Progress
+from envs.belief.risk import BALANCED
 
 #: Features of each candidate: the bounds they are kept within, and the factor they are then
 #: multiplied by.
 CANDIDATE_FEATURES = {
     "allowed": (0.0, 1.0, 1.0),
-    "measured": (0.0, 1.0, 1.0),
+    "windows": (0.0, 3.0, 1 / 3),
     "is_best": (0.0, 1.0, 1.0),
     "log_score_over_best": (-3.0, 3.0, 1.0),
     "score_spread": (0.0, 30.0, 1.0),
@@ -33,6 +35,8 @@ CANDIDATE_FEATURES = {
     "net_gain": (-1.0, 4.0, 1.0),
     "chance_better": (0.0, 1.0, 1.0),
     "log_score_over_promise": (-3.0, 1.0, 1.0),
+    "log_cost": (0.0, 5.0, 0.4),
+    "gain_per_second": (-1.0, 4.0, 1.0),
 }
 
 #: Features that all candidates have in common: of the search, then of the problem.
@@ -44,6 +48,13 @@ SEARCH_FEATURES = (
     "power_limited",
     "latency_limited",
     "last_broke",
+    "seconds_left",
+    "surprise",
+    "last_surprise",
+    "log_risk",
+    "rate_limited",
+    "goal_energy",
+    "goal_latency",
 )
 PROBLEM_FEATURES = ("two_tenants", "has_dla", "plain")
 
@@ -54,8 +65,9 @@ LOW, HIGH, SCALE = np.array(list(CANDIDATE_FEATURES.values()), dtype=np.float32)
 #: Candidates that are proposed for each decision.
 PROPOSALS = 24
 
-#: The cost of a broken limit, as a share of the best so far, where candidates are ranked.
-RISK = np.float32(0.1)
+#: Windows of one configuration at most, and how close to its limit, in standard deviations, a
+#: configuration must be to be measured again.
+MOST_WINDOWS, TOO_CLOSE = 3, np.float32(2.0)
 
 #: An expected gain beyond this, a factor of 4.5, counts no more: what decides then is the chance to
 #: keep the limits.
@@ -91,15 +103,20 @@ def observe(
     above = score - reference[:, None]
     gain, better = expected_gain(above, assessment.spread)
     acquisition = np.maximum(np.log(gain) + assessment.log_chance, -14.0)
-    net = net_gain(gain, assessment.chance, RISK)
+    net = net_gain(gain, assessment.chance, conditions.risk[:, None])
+    cost = conditions.cost_s / conditions.window_s[:, None]
     waiting = _waiting(assessment, progress)
-    closed = (progress.measured & ~waiting) | ~conditions.present
     is_best = np.arange(score.shape[1]) == progress.best[:, None]
-    shown = _shown(net + 1e-3 * acquisition, assessment.log_chance, closed, waiting, proposals)
+    again = is_best | (np.abs(assessment.excess) < TOO_CLOSE)
+    again &= progress.windows < MOST_WINDOWS
+    closed = (progress.measured & ~waiting & ~again) | ~conditions.present
+    # Half of the logarithm of the cost, so that neither the cheap nor the promising are left out.
+    promising = np.where(net > 0, net / np.sqrt(cost), net) + 1e-3 * acquisition
+    shown = _shown(promising, assessment.log_chance, closed, waiting, proposals)
 
     own = (
         ~closed,
-        progress.measured,
+        progress.windows,
         is_best,
         above,
         assessment.spread,
@@ -112,6 +129,8 @@ def observe(
         net,
         better,
         score - promise[:, None],
+        np.log(cost),
+        net / cost,
     )
     rows = np.arange(len(score))[:, None]
     picked = np.stack(own, dtype=np.float32)[:, rows, shown].transpose(1, 2, 0)  # [B, P, ...]
@@ -177,6 +196,8 @@ def _common(
 ) -> Single:
     """Return the features that all candidates of a row have in common, [B, ...]."""
     limited, tenants = np.isfinite(conditions.limits), conditions.weights.shape[1]
+    limited_time = np.isfinite(conditions.budget_s)
+    left_s = 1.0 - progress.spent_s / np.where(limited_time, conditions.budget_s, np.inf)
     search = (
         progress.used / conditions.budget,
         (conditions.budget - progress.used) / 8,
@@ -185,6 +206,18 @@ def _common(
         limited[:, -1],
         limited[:, tenants:-1].any(axis=1),
         progress.broke,
+        np.where(limited_time, np.clip(left_s, 0.0, 1.0), 1.0),
+        _log_surprise(progress.surprise),
+        _log_surprise(progress.last_surprise),
+        np.log(conditions.risk / BALANCED),
+        limited[:, :tenants].any(axis=1),
+        conditions.terms[:, -1] < 0,
+        (conditions.terms[:, 1:-1] < 0).any(axis=1),
     )
     own = np.array(search, dtype=np.float32).T
     return np.concatenate([own, conditions.extra_features], axis=1)
+
+
+def _log_surprise(surprise: Single) -> Single:
+    """Return the logarithm, about 0 where the belief is right, [B]; 0 before a measurement."""
+    return np.asarray(np.log(np.clip(np.where(np.isnan(surprise), 1.0, surprise), 0.05, 400.0)))

@@ -15,7 +15,7 @@ from envs.belief.score import PENALTY, score_and_violation
 from envs.belief.shortlist import candidate_pool
 from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
 from envs.simulator.tables import Contexts
-from envs.spec import Configuration, Objective
+from envs.spec import Configuration, Objective, margins
 
 #: Draws of the parameters that a shortlist must serve, and of those that a belief is made of: the
 #: latter estimate covariances, which takes more.
@@ -62,7 +62,7 @@ class Prior:
     def sure(self, objective: Objective) -> Rows:
         """Return the rows of the shortlist that are believed sure to keep the limits."""
         spread = np.sqrt(prior_variance(self.loadings[None], self.residual_variance[None]))
-        beyond = self.mean[None] - objective.log_limits[:, None]
+        beyond = margins(self.mean[None], objective.log_limits[None])
         chance = chance_of_keeping(np.clip(beyond / spread, -8.0, 8.0))
         return np.flatnonzero(chance[0] >= MIN_FEASIBLE_CHANCE)
 

@@ -29,13 +29,13 @@ def score_and_violation(
         objective: the limits.
 
     Returns:
-        The log of the weighted throughput, and the log of the worst measured over allowed: negative
-        inside the limits, -UNLIMITED where there are none.
+        The log of the score, and the worst margin: negative inside the limits, -UNLIMITED where
+        there are none.
     """
-    limits = objective.log_limits
+    limits, weights = objective.log_limits, np.array(model.space.workload.weights)
     if not model.has_power:
         limits[-1] = np.inf
-    score = log_score(logs, np.array(model.space.workload.weights))
+    score = log_score(logs, weights, objective.terms(weights))
     return score, np.maximum(worst_margin(logs, limits), -UNLIMITED)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from envs.arrays import FloatArray
 from envs.catalog.reference_networks import reference_network
 from envs.errors import ConfigurationError
 from envs.graph.layer_table import LayerTable
@@ -14,11 +15,24 @@ from envs.problems.misfits import Misfit, draw_misfit
 from envs.problems.sampling import limit_range, sample_placements
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
-from envs.spec import ConfigurationSpace, Network, Objective, Workload, log_score, workload_of
+from envs.spec import (
+    ConfigurationSpace,
+    Goal,
+    Network,
+    Objective,
+    Workload,
+    log_score,
+    workload_of,
+    worst_margin,
+)
 
 #: Batch sizes of a board and of a plain computer.
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 PLAIN_BATCHES = (1, 2, 4, 8)
+
+#: Share of the problems of other goals than throughput that have a least rate, and the share of
+#: arrivals that a configuration must serve to keep up with them.
+RATE_SHARE, KEPT_UP = 0.75, 0.95
 
 
 @dataclass(frozen=True)
@@ -72,7 +86,8 @@ def _drawn(options: DrawOptions, rng: np.random.Generator) -> DrawnProblem:
     truth = misfit.apply(model.drawn(rng, 1, options.width * misfit.width))
     if rng.random() < options.open_loop:
         model, truth = _arriving(model, truth, rng)
-    return replace(with_limits(name, model, truth, options.split, rng), misfit=misfit)
+    drawn = replace(with_limits(name, model, truth, options.split, rng), misfit=misfit)
+    return _with_goal(drawn, options.draw_goal(rng), rng)
 
 
 def with_limits(
@@ -84,6 +99,32 @@ def with_limits(
     limits = limit_range(model, truth, rng)
     objective = draw_objectives(limits, uniforms, split).row(0)
     return DrawnProblem(f"{name}, {' + '.join(workload.names)}", model, objective, truth)
+
+
+def _with_goal(drawn: DrawnProblem, goal: Goal, rng: np.random.Generator) -> DrawnProblem:
+    """Return the problem with another goal than throughput, mostly with a least rate.
+
+    The least rate is a share of what some configuration serves within the limits; of arrivals it is
+    nearly all. A device without a power sensor keeps its goal where energy was drawn.
+    """
+    model, objective = drawn.model, drawn.objective
+    if goal is Goal.THROUGHPUT or (goal is Goal.ENERGY and not model.has_power):
+        return drawn
+    objective, rates = replace(objective, goal=goal), _arrival_rates(model)
+    if rates is None and rng.random() < RATE_SHARE:
+        batch = model.batch(drawn.truth, sample_placements(model.space, rng, 200))
+        kept = np.flatnonzero(worst_margin(batch.logs, objective.log_limits) <= 0)
+        if len(kept):
+            rates = batch.throughput_ips[rng.choice(kept)] * rng.uniform(0.3, 0.95)
+    if rates is not None:
+        objective = replace(objective, min_rate_ips=tuple(map(float, rates)))
+    return replace(drawn, objective=objective)
+
+
+def _arrival_rates(model: DeviceModel) -> FloatArray | None:
+    """Return nearly all of the arrivals [T]; None for a closed loop."""
+    rates = np.array([tenant.rate_ips for tenant in model.space.workload.tenants])
+    return KEPT_UP * rates if np.isfinite(rates).all() else None
 
 
 def _arriving(

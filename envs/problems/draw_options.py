@@ -14,6 +14,7 @@ from envs.catalog.reference_networks import reference_names
 from envs.errors import OptionError
 from envs.problems.limits import SPLITS
 from envs.problems.misfits import kinds_of
+from envs.spec import Goal
 
 #: Boards and networks of comparisons; training draws from all others.
 HELD_OUT_BOARDS = ("agx_orin_32", "orin_nx_16")
@@ -61,6 +62,8 @@ class DrawOptions:
         misfits: kinds in which a device may depart from its belief, by the names of
             `envs.problems.misfits` or `train` or `held_out`; none of them where empty.
         misfit_share: share of problems with one of these.
+        goals: shares of problems by goal; they add up to 1. A least rate comes with most problems
+            of other goals than throughput.
 
     Raises:
         OptionError: a value is impossible; the message names its key.
@@ -78,6 +81,7 @@ class DrawOptions:
     width: float = 1.0
     misfits: list[str] = field(default_factory=list)
     misfit_share: float = 1.0
+    goals: dict[str, float] = field(default_factory=lambda: {Goal.THROUGHPUT.value: 1.0})
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -95,6 +99,12 @@ class DrawOptions:
         if not self.width >= 0:
             raise OptionError(f"draw.width={self.width} must not be below zero")
         kinds_of(self.misfits)
+        unknown = set(self.goals) - set(Goal)
+        if unknown or min(self.goals.values()) < 0 or not np.isclose(sum(self.goals.values()), 1.0):
+            raise OptionError(
+                f"draw.goals={dict(self.goals)} must be shares of problems with the goals"
+                f" {', '.join(Goal)}, which add up to 1"
+            )
         self._check_names()
 
     def _check_names(self) -> None:
@@ -125,6 +135,13 @@ class DrawOptions:
         several = np.cumsum(self.tenants[1:])
         place = int(np.searchsorted(several, rng.random(), side="right"))
         return place + 2 if place < len(several) else 1
+
+    def draw_goal(self, rng: np.random.Generator) -> Goal:
+        """Draw the goal of a problem."""
+        names = [name for name, share in self.goals.items() if share > 0]
+        if len(names) == 1:
+            return Goal(names[0])
+        return Goal(str(rng.choice(names, p=[self.goals[name] for name in names])))
 
     def board_choices(self) -> list[str]:
         """Return the boards to draw from."""

@@ -56,7 +56,7 @@ class Problem:
     shared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def judge(self, outcome: Outcome) -> tuple[float, float]:
-        """Return (score_ips, violation); a failure scores 0 with the largest violation."""
+        """Return (score, violation); a failure scores 0 with the largest violation."""
         return judge_measurement(outcome, self.objective, self.space.workload.weights)
 
     @property

@@ -13,8 +13,10 @@ from envs.belief.assess import Conditions
 from envs.belief.features import PROBLEM_FEATURES
 from envs.belief.gaussian import Belief, prior_variance
 from envs.belief.prior import Prior
+from envs.belief.risk import BALANCED
 from envs.errors import TraceError
 from envs.files import read_arrays, replacing
+from envs.simulator.device_model import WINDOW_S
 from envs.spec import ConfigurationSpace, Kind, Objective
 
 #: The believed logarithm of a quantity or candidate that a problem does not have; it is finite, and
@@ -23,6 +25,9 @@ PADDING = -30.0
 
 #: The variance of such a quantity, believed and of a window.
 PADDING_VARIANCE = 1e-4
+
+#: Numbers that say how the windows of a problem depart from what is believed of them.
+MISFITS = 4
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,11 @@ class ProblemBatch:
         present: [S, M], False where a problem has fewer candidates.
         limits: [S, Q] logarithms, infinite where nothing is limited (throughput never is).
         weights: [S, T], 0 for a tenant that a problem does not have.
+        terms: [S, T + 2] of the score, see `envs.spec.Goal.terms`.
         noise: [S, Q] variances of a window.
+        window_s: [S], the length of a window.
+        misfit: [S, 4], how windows depart from what is believed of them, see
+            `envs.problems.misfits`; zeros for not at all.
         extra_features: [S, G], `PROBLEM_FEATURES`.
         outcomes: [S, V, Q, M] true logarithms, NaN for a quantity that the problem does not have
             and in all of a failure; empty (V = 0) where nobody knows them.
@@ -47,7 +56,10 @@ class ProblemBatch:
     present: BoolArray
     limits: Single
     weights: Single
+    terms: Single
     noise: Single
+    window_s: Single
+    misfit: Single
     extra_features: Single
     outcomes: Single
 
@@ -84,15 +96,34 @@ class ProblemBatch:
             self.variance[rows],
         )
 
-    def conditions(self, rows: Rows, budget: int) -> Conditions:
-        """Return the conditions of searches for problems [B] with so many measurements."""
+    def conditions(
+        self,
+        rows: Rows,
+        budget: int,
+        risk: float | FloatArray = BALANCED,
+        budget_s: float | FloatArray = np.inf,
+    ) -> Conditions:
+        """Return the conditions of searches for problems [B].
+
+        Args:
+            rows: [B], which problems.
+            budget: measurements of a search.
+            risk: the price of a broken limit, or [B] of them.
+            budget_s: seconds of a search, or [B] of them.
+        """
+        window_s, each = self.window_s[rows], (len(rows),)
         return Conditions(
-            np.broadcast_to(self.noise[rows][:, :, None], (len(rows), *self.mean.shape[1:])),
-            self.limits[rows],
-            self.weights[rows],
-            self.present[rows],
-            self.extra_features[rows],
-            budget,
+            noise=np.broadcast_to(self.noise[rows][:, :, None], (*each, *self.mean.shape[1:])),
+            limits=self.limits[rows],
+            weights=self.weights[rows],
+            terms=self.terms[rows],
+            risk=np.broadcast_to(np.asarray(risk, dtype=np.float32), each),
+            cost_s=np.repeat(window_s[:, None], self.candidates, axis=1),
+            window_s=window_s,
+            present=self.present[rows],
+            extra_features=self.extra_features[rows],
+            budget=budget,
+            budget_s=np.broadcast_to(np.asarray(budget_s, dtype=np.float64), each),
         )
 
     def take(self, rows: IntArray) -> ProblemBatch:
@@ -137,6 +168,9 @@ class ProblemBatch:
             "limits": rows[:2],
             "noise": rows[:2],
             "weights": (problems, self.tenants),
+            "terms": (problems, self.tenants + 2),
+            "window_s": (problems,),
+            "misfit": (problems, MISFITS),
             "extra_features": (problems, len(PROBLEM_FEATURES)),
             "outcomes": (problems, variants, quantities, candidates),
         }
@@ -157,6 +191,8 @@ def batch_of(
     outcomes: FloatArray | None = None,
     size: int | None = None,
     tenants: int | None = None,
+    window_s: float = WINDOW_S,
+    misfit: FloatArray | None = None,
 ) -> ProblemBatch:
     """Return a batch of one problem, padded to `size` candidates and `tenants` tenants.
 
@@ -168,6 +204,8 @@ def batch_of(
         outcomes: [V, Q, M] logarithms of what the shortlist truly gives; None where nobody knows.
         size: M; as many as the shortlist has where not given.
         tenants: T; as many as the space has where not given.
+        window_s: length of a window.
+        misfit: [4]; zeros where not given.
     """
     own, count = space.shape[0], len(prior.placements)
     most, width = tenants or own, size or count
@@ -187,6 +225,7 @@ def batch_of(
     loadings = padded(prior.loadings.reshape(-1, 2 * own + 1, count), 0.0)
     weights = np.zeros((1, most), dtype=np.float32)
     weights[0, :own] = space.workload.weights
+    misfits = np.zeros(MISFITS) if misfit is None else misfit
     kinds = {accelerator.kind for accelerator in space.device.accelerators}
     return ProblemBatch(
         mean=padded(prior.mean, PADDING),
@@ -195,6 +234,9 @@ def batch_of(
         present=(np.arange(width) < count)[None],
         limits=of_quantities(objective.log_limits, np.inf),
         weights=weights,
+        terms=objective.terms(weights),
+        window_s=np.array([window_s], dtype=np.float32),
+        misfit=np.asarray(misfits, dtype=np.float32)[None],
         noise=of_quantities(noise, PADDING_VARIANCE),
         extra_features=np.array([[own > 1, Kind.DLA in kinds, kinds == {Kind.CPU}]], np.float32),
         outcomes=padded(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from envs.arrays import Floats, Placements, Rows, Single
+from envs.arrays import Floats, Placements, Single
 from envs.belief.prior import SHORTLIST, prior_of
 from envs.problems.problem_batch import ProblemBatch, batch_of
-from envs.problems.world import ProblemSpec, check_tenants, default_of
+from envs.problems.world import Asked, ProblemSpec, check_tenants, default_of
 from envs.runtimes.protocol import Runtime, try_configuration
 from envs.simulator.device_model import DeviceModel, model_for
 from envs.spec import Configuration, Failure, FailureKind, MeasurementBatch, Objective, Outcome
@@ -51,16 +51,18 @@ class RuntimeWorld:
             # The default is the most likely to work at all.
             prior = prior_of(self._model, objective, rng, candidates, start=default)
             noise = prior.noise(window_s)
-            parts.append(batch_of(self.space, objective, prior, noise, None, SHORTLIST))
+            parts.append(
+                batch_of(self.space, objective, prior, noise, None, SHORTLIST, window_s=window_s)
+            )
             specs.append(ProblemSpec(self.space, objective, prior.placements))
         self.problems = ProblemBatch.stack(parts)
         self.specs: Sequence[ProblemSpec] = specs
 
-    def respond(self, problems: Rows, variants: Rows, candidates: Rows, normals: Floats) -> Single:
+    def respond(self, asked: Asked, normals: Floats) -> Single:
         """Apply and measure each candidate in turn, see `World.respond`."""
         outcomes = [
             self._try(self.specs[problem].placements, row)
-            for problem, row in zip(problems, candidates, strict=True)
+            for problem, row in zip(asked.problem, asked.candidate, strict=True)
         ]
         return MeasurementBatch.of(outcomes, self.space.shape[0]).logs.T.astype(np.float32)
 

@@ -29,7 +29,7 @@ def useful_limits(model: DeviceModel, batch: MeasurementBatch) -> LimitRange:
     """
     every = LimitRange.of(batch)
     free = Objective((np.inf,) * model.space.shape[0])
-    best = int(verdict_of(batch, np.array(model.space.workload.weights), free).score_ips.argmax())
+    best = int(verdict_of(batch, np.array(model.space.workload.weights), free).score.argmax())
     p99 = tuple(
         (low, max(1.1 * float(most), low * 1.2))
         for (low, _), most in zip(every.p99_ms, batch.p99_ms[best], strict=True)

@@ -10,14 +10,15 @@ from functools import partial
 
 import numpy as np
 
-from envs.arrays import Floats, Rows, Single
+from envs.arrays import Floats, Single
+from envs.belief.assess import LOGISTIC
 from envs.belief.prior import SHORTLIST, prior_of
 from envs.belief.score import score_and_violation
 from envs.errors import ObjectiveError
 from envs.problems.draw import DrawnProblem, draw_problem
 from envs.problems.draw_options import DrawOptions
 from envs.problems.problem_batch import ProblemBatch, batch_of
-from envs.problems.world import ProblemSpec, World
+from envs.problems.world import Asked, ProblemSpec, World
 from envs.simulator.tables import Contexts
 from envs.spec import Configuration, Objective, Origin
 
@@ -35,6 +36,9 @@ RANDOM_START_SHARE = 0.6
 #: Truths of a simulated problem: as it was drawn, with a co-runner or hot, and of another device of
 #: its kind.
 VARIANTS = 3
+
+#: The largest logarithm by which a heavy tail stretches the noise of a window.
+LARGEST_TAIL = 3.0
 
 
 class SimulatedWorld:
@@ -72,11 +76,26 @@ class SimulatedWorld:
         world.problems, world.specs = problems, specs
         return world
 
-    def respond(self, problems: Rows, variants: Rows, candidates: Rows, normals: Floats) -> Single:
+    def respond(self, asked: Asked, normals: Floats) -> Single:
         """Add the noise of a window to the truth, see `World.respond`."""
-        true = self.problems.outcomes[problems, variants, :, candidates]
-        noise = np.sqrt(self.problems.noise[problems]) * normals
-        return np.asarray(true + noise, dtype=np.float32)
+        problems, at = self.problems, asked.problem
+        tail, drift, burst, lag = problems.misfit[at].T
+        variants = problems.outcomes.shape[1]
+        other = problems.outcomes[at, (asked.variant + 1) % variants, :, asked.candidate]
+        true = problems.outcomes[at, asked.variant, :, asked.candidate]
+        moved = np.minimum(drift * asked.step, 1.0)[:, None]
+        true = true + moved * (other - true)
+        # The logistic function stands for the normal distribution function.
+        chance = 1.0 / (1.0 + np.exp(-LOGISTIC * normals[:, -1]))
+        true = np.where((chance < burst)[:, None], other, true)
+        before = problems.outcomes[at, asked.variant, -1, asked.before]
+        lagged = np.log((1 - lag) * np.exp(true[:, -1]) + lag * np.exp(before))
+        true[:, -1] = np.where(lag > 0, lagged, true[:, -1])
+        scatter = normals[:, :-1].copy()
+        late = slice(problems.tenants, 2 * problems.tenants)
+        heavy = np.minimum(tail[:, None] * scatter[:, late] ** 2 / 2, LARGEST_TAIL)
+        scatter[:, late] *= np.exp(heavy)
+        return np.asarray(true + np.sqrt(problems.noise[at]) * scatter, dtype=np.float32)
 
     def with_objective(self, objective: Objective) -> World:
         """Raise an ObjectiveError: the limits of a simulated problem were drawn with it."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from envs.arrays import Floats, Rows, Single
+from envs.arrays import Floats, Single
 from envs.belief.prior import SHORTLIST, prior_of
 from envs.graph.layer_table import LayerTable
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem_batch import ProblemBatch, batch_of
-from envs.problems.world import ProblemSpec, check_tenants, starting_row
+from envs.problems.world import Asked, ProblemSpec, check_tenants, starting_row
 from envs.simulator.device_model import DeviceModel, model_for
 from envs.spec import Configuration, Objective, Origin
 from envs.traces.reader import Trace
@@ -71,9 +71,10 @@ class TraceWorld:
         self.problems = ProblemBatch.stack(parts)
         self.specs: Sequence[ProblemSpec] = specs
 
-    def respond(self, problems: Rows, variants: Rows, candidates: Rows, normals: Floats) -> Single:
+    def respond(self, asked: Asked, normals: Floats) -> Single:
         """Return recorded outcomes, see `World.respond`."""
-        return np.asarray(self.problems.outcomes[problems, variants, :, candidates])
+        outcomes = self.problems.outcomes
+        return np.asarray(outcomes[asked.problem, asked.variant, :, asked.candidate])
 
     def with_objective(self, objective: Objective) -> TraceWorld:
         """Return the same trace with a single problem: this objective."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -32,6 +32,24 @@ class ProblemSpec:
     placements: Placements
 
 
+class Asked(NamedTuple):
+    """One candidate of each of B problems, to be measured.
+
+    Attributes:
+        problem: [B], which problem.
+        variant: [B], which truth.
+        candidate: [B], which candidate.
+        before: [B], which was measured before; itself at first.
+        step: [B], measurements before.
+    """
+
+    problem: Rows
+    variant: Rows
+    candidate: Rows
+    before: Rows
+    step: Rows
+
+
 class World(Protocol):
     """Problems as arrays, and answers to measurements."""
 
@@ -50,14 +68,13 @@ class World(Protocol):
         """Return the space, objective and shortlist of each problem."""
         ...
 
-    def respond(self, problems: Rows, variants: Rows, candidates: Rows, normals: Floats) -> Single:
+    def respond(self, asked: Asked, normals: Floats) -> Single:
         """Measure one candidate of each of B problems.
 
         Args:
-            problems: [B], which problem.
-            variants: [B], which truth.
-            candidates: [B], which candidate.
-            normals: [B, Q] standard normal numbers for the noise of the window.
+            asked: which candidate of which problem.
+            normals: [B, Q + 1] standard normal numbers: for the noise of each quantity of the
+                window, and for what happens beside it.
 
         Returns:
             Logarithms [B, Q], NaN for what was not read, and in all of a failure.

@@ -23,6 +23,7 @@ from envs.spec.device import (
     local_computer,
     processor_name,
 )
+from envs.spec.goal import Goal
 from envs.spec.hardware import Hardware
 from envs.spec.measurement import (
     ConfigurationFailed,
@@ -44,6 +45,7 @@ from envs.spec.objective import (
     log_score,
     margins,
     rank,
+    signs,
     verdict_of,
     worst_margin,
 )
@@ -68,6 +70,7 @@ __all__ = [
     "DeviceSpec",
     "Failure",
     "FailureKind",
+    "Goal",
     "Hardware",
     "Kind",
     "Measurement",
@@ -93,6 +96,7 @@ __all__ = [
     "narrowed",
     "processor_name",
     "rank",
+    "signs",
     "verdict_of",
     "with_agreement",
     "workload_of",

@@ -1,4 +1,4 @@
-"""Objectives: as much throughput as the latency and power limits allow.
+"""Objectives: a goal, and limits on latency, power, throughput and agreement.
 
 One function judges (`margins`), one scores (`log_score`); both take logarithms [..., Q, N].
 Everything else in the project that judges or scores an outcome is a line on top of them. A limited
@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from envs.arrays import BoolArray, FloatArray, Floats
+from envs.arrays import BoolArray, FloatArray, Floats, Single
 from envs.errors import ObjectiveError
+from envs.spec.goal import Goal
 from envs.spec.measurement import Measurement, MeasurementBatch, Outcome
 
 #: The largest violation: the logarithm of measured over allowed, for a factor of about 20 and for
@@ -25,7 +26,7 @@ MAX_VIOLATION = 3.0
 
 @dataclass(frozen=True)
 class Objective:
-    """Maximise weighted throughput subject to limits on each tenant's p99 latency and on power.
+    """A goal, subject to limits on each tenant's p99 latency and throughput, and on power.
 
     Attributes:
         p99_ms: [T] limits, infinite for none.
@@ -33,6 +34,9 @@ class Objective:
         min_agreement: the least agreement of every answer with FP32, 0 for no limit. An
             accelerator below it is no choice (`envs.spec.narrowed`); a measurement below it breaks
             the limit.
+        goal: what is asked for within the limits.
+        min_rate_ips: [T], the least inferences a second of each tenant, 0 for no limit; empty for
+            no limit of any.
 
     Raises:
         ObjectiveError: a limit is not above zero, or an agreement not between 0 and 1.
@@ -41,8 +45,21 @@ class Objective:
     p99_ms: tuple[float, ...]
     power_w: float = math.inf
     min_agreement: float = 0.0
+    goal: Goal = Goal.THROUGHPUT
+    min_rate_ips: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.min_rate_ips) not in (0, len(self.p99_ms)):
+            raise ObjectiveError(
+                f"objective: min_rate_ips has {len(self.min_rate_ips)} values for"
+                f" {len(self.p99_ms)} tenants: give one for each"
+            )
+        for i, rate in enumerate(self.min_rate_ips):
+            if not 0 <= rate < math.inf:
+                raise ObjectiveError(
+                    f"objective: min_rate_ips of tenant {i + 1} is {rate}, it must be a finite"
+                    " number of at least 0 (0 for no limit)"
+                )
         named = [(f"p99_ms of tenant {i + 1}", limit) for i, limit in enumerate(self.p99_ms)]
         for key, value in [*named, ("power_w", self.power_w)]:
             if not value > 0:
@@ -58,16 +75,28 @@ class Objective:
 
     @property
     def log_limits(self) -> FloatArray:
-        """Return the logarithms [Q] of the limits, infinite for no limit."""
-        unlimited = [math.inf] * len(self.p99_ms)
-        return np.asarray(np.log([*unlimited, *self.p99_ms, self.power_w]))
+        """Return the logarithms [Q] of the limits, infinite for no limit.
+
+        Those of throughput are lower limits, all others upper ones, see `margins`.
+        """
+        return np.asarray(self.batch().log_limits[0])
 
     def batch(self) -> Objectives:
         """Return the objective as a batch of one."""
-        return Objectives(np.array([self.p99_ms]), np.array([self.power_w]))
+        rates = np.array([self.min_rate_ips]) if self.min_rate_ips else None
+        return Objectives(np.array([self.p99_ms]), np.array([self.power_w]), self.goal, rates)
+
+    def terms(self, weights: Floats) -> Floats:
+        """Return the terms [T + 2] of the score, see `Goal.terms`."""
+        return self.goal.terms(weights)
 
     def check_measurable(self, has_power: bool, why: str = "no power sensor was found") -> None:
-        """Raise an ObjectiveError if power is limited where none is measured."""
+        """Raise an ObjectiveError if power is limited or asked for where none is measured."""
+        if self.goal is Goal.ENERGY and not has_power:
+            raise ObjectiveError(
+                f"goal=energy needs the power of each configuration: {why}; choose"
+                " goal=throughput or goal=latency"
+            )
         if math.isfinite(self.power_w) and not has_power:
             raise ObjectiveError(
                 f"a power limit of {self.power_w:g} W cannot be kept: {why}; "
@@ -81,36 +110,60 @@ class Objective:
             for name, limit in zip(names, self.p99_ms, strict=True)
             if math.isfinite(limit)
         ]
+        parts += [
+            f"{name} >= {rate:g} inferences/s"
+            for name, rate in zip(names, self.min_rate_ips, strict=False)
+            if rate > 0
+        ]
         if math.isfinite(self.power_w):
             parts.append(f"power <= {self.power_w:g} W")
         if self.min_agreement > 0:
             parts.append(f"agreement >= {self.min_agreement:g}")
-        return "most throughput" + (f" with {', '.join(parts)}" if parts else ", no limit")
+        return self.goal.words + (f" with {', '.join(parts)}" if parts else ", no limit")
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], tenants: int) -> Objective:
         """Read an objective from options.
 
         Args:
-            data: `p99_ms`, one number for all tenants or a list of one each, `power_w` and
-                `min_agreement`; None for no limit.
+            data: `p99_ms` and `min_rate_ips`, one number for all tenants or a list of one each,
+                `power_w`, `min_agreement` (None for no limit) and `goal`.
             tenants: number of tenants.
 
         Raises:
             ObjectiveError: a value is not a limit, or there is not one limit per tenant.
         """
-        given = data.get("p99_ms")
-        limits = given if isinstance(given, (list, tuple)) else [given] * tenants
-        if len(limits) != tenants:
-            raise ObjectiveError(
-                f"p99_ms has {len(limits)} values for {tenants} tenants: give one for each, "
-                "or a single number for all"
-            )
+        rates = _each("min_rate_ips", data.get("min_rate_ips"), tenants)
+        p99_ms = _each("p99_ms", data.get("p99_ms"), tenants)
         return cls(
-            tuple(_limit("p99_ms", limit) for limit in limits),
+            tuple(
+                _limit("p99_ms", limit) for limit in _each("p99_ms", data.get("p99_ms"), tenants)
+            ),
             _limit("power_w", data.get("power_w")),
             _limit("min_agreement", data.get("min_agreement") or 0.0),
+            _goal(data.get("goal")),
+            tuple(_limit("min_rate_ips", rate or 0.0) for rate in rates) if any(rates) else (),
         )
+
+
+def _each(key: str, given: Any, tenants: int) -> list[Any]:
+    """Return one value for each tenant."""
+    values = list(given) if isinstance(given, (list, tuple)) else [given] * tenants
+    if len(values) != tenants:
+        raise ObjectiveError(
+            f"{key} has {len(values)} values for {tenants} tenants: give one for each, "
+            "or a single number for all"
+        )
+    return values
+
+
+def _goal(given: Any) -> Goal:
+    try:
+        return Goal(given or Goal.THROUGHPUT)
+    except ValueError:
+        raise ObjectiveError(
+            f"objective: goal={given!r:.80} is unknown: choose from {', '.join(Goal)}"
+        ) from None
 
 
 def _limit(key: str, given: Any) -> float:
@@ -124,10 +177,19 @@ def _limit(key: str, given: Any) -> float:
 
 @dataclass(frozen=True)
 class Objectives:
-    """A batch of objectives: p99_ms [B, T], power_w [B], infinite where there is no limit."""
+    """A batch of objectives with the same goal.
+
+    Attributes:
+        p99_ms: [B, T], infinite where there is no limit.
+        power_w: [B], the same.
+        goal: of all of them.
+        min_rate_ips: [B, T], 0 where there is no limit; None for none at all.
+    """
 
     p99_ms: FloatArray
     power_w: FloatArray
+    goal: Goal = Goal.THROUGHPUT
+    min_rate_ips: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.power_w)
@@ -135,30 +197,48 @@ class Objectives:
     @property
     def log_limits(self) -> FloatArray:
         """Return the logarithms [B, Q] of the limits, infinite for no limit."""
-        throughput = np.full_like(self.p99_ms, math.inf)
+        least = np.zeros_like(self.p99_ms) if self.min_rate_ips is None else self.min_rate_ips
+        least = np.where(least > 0, least, math.inf)
         return np.asarray(
-            np.log(np.concatenate([throughput, self.p99_ms, self.power_w[:, None]], axis=1))
+            np.log(np.concatenate([least, self.p99_ms, self.power_w[:, None]], axis=1))
         )
 
     def row(self, index: int) -> Objective:
         """Return one of the objectives."""
-        return Objective(tuple(self.p99_ms[index].tolist()), float(self.power_w[index]))
+        rates = () if self.min_rate_ips is None else tuple(self.min_rate_ips[index].tolist())
+        return Objective(
+            tuple(self.p99_ms[index].tolist()),
+            float(self.power_w[index]),
+            goal=self.goal,
+            min_rate_ips=rates if any(rates) else (),
+        )
 
 
 def margins(logs: Floats, limits: Floats) -> Floats:
     """Return how far each quantity is beyond its limit, [..., Q, N], negative inside.
+
+    Throughputs, the first T of Q = 2 T + 1 quantities, have lower limits; all others upper ones.
 
     Args:
         logs: [..., Q, N] logarithms, NaN for a quantity that was not read.
         limits: [..., Q] logarithms, infinite for no limit.
 
     Returns:
-        The logarithm of measured over allowed; MAX_VIOLATION for a limited quantity that was not
-        read, and -inf where there is no limit.
+        The logarithm of measured over allowed, or of the least over the measured throughput;
+        MAX_VIOLATION for a limited quantity that was not read, and -inf where there is no limit.
     """
     limited = np.isfinite(limits)[..., None]
-    beyond = logs - np.where(limited, limits[..., None], 0.0)
+    beyond = signs(limits.shape[-1])[:, None] * (
+        logs - np.where(limited, limits[..., None], 0.0).astype(logs.dtype)
+    )
     return np.where(limited, np.where(np.isnan(beyond), MAX_VIOLATION, beyond), -np.inf)
+
+
+def signs(quantities: int) -> Single:
+    """Return [Q]: -1 for a quantity with a lower limit, a throughput, and 1 for the others."""
+    values = np.ones(quantities, dtype=np.float32)
+    values[: (quantities - 1) // 2] = -1.0
+    return values
 
 
 def worst_margin(logs: Floats, limits: Floats) -> Floats:
@@ -167,15 +247,26 @@ def worst_margin(logs: Floats, limits: Floats) -> Floats:
     return np.where(failed, MAX_VIOLATION, margins(logs, limits).max(axis=-2))
 
 
-def log_score(logs: Floats, weights: Floats) -> Floats:
-    """Return the logarithm of the weighted throughput, [..., N]; -inf for a failure.
+def log_score(logs: Floats, weights: Floats, terms: Floats | None = None) -> Floats:
+    """Return the logarithm of the score, [..., N]; -inf for a failure.
+
+    It is -inf, too, where a quantity that the goal needs was not read.
 
     Args:
         logs: [..., Q, N] logarithms.
         weights: [..., T], 0 for a tenant that is not there.
+        terms: [..., T + 2], see `Goal.terms`; those of throughput where not given.
     """
+    tenants = weights.shape[-1]
     with np.errstate(divide="ignore"):
-        return np.log(_weighted(np.exp(logs[..., : weights.shape[-1], :]), weights))
+        served = np.log(_weighted(np.exp(logs[..., :tenants, :]), weights))
+    if terms is None or not terms[..., 1:].any():
+        return served
+    first, others = terms[..., :1], terms[..., 1:, None]
+    with np.errstate(invalid="ignore"):  # 0 times infinity, which is left out
+        score = np.where(first != 0, first * served, 0.0)
+        score = score + np.where(others != 0, others * logs[..., tenants:, :], 0.0).sum(axis=-2)
+    return np.asarray(np.where(np.isnan(score), -np.inf, score).astype(served.dtype))
 
 
 def _weighted(throughput_ips: Floats, weights: Floats) -> Floats:
@@ -190,11 +281,11 @@ class Verdict:
     """The scores of outcomes under an objective.
 
     Attributes:
-        score_ips: [N] weighted throughput, 0 for a failure.
+        score: [N], by the goal, in its unit; 0 for a failure.
         violation: [..., N] between 0, where every limit is kept, and MAX_VIOLATION.
     """
 
-    score_ips: FloatArray
+    score: FloatArray
     violation: FloatArray
 
     @property
@@ -213,27 +304,30 @@ def verdict_of(
         weights: [T] of the tenants' throughputs.
         limits: one objective, or many.
     """
-    score = np.asarray(_weighted(batch.throughput_ips.T, weights), dtype=np.float64)
+    if limits.goal is Goal.THROUGHPUT:
+        score = np.asarray(_weighted(batch.throughput_ips.T, weights), dtype=np.float64)
+    else:
+        score = np.exp(log_score(batch.logs, weights, limits.goal.terms(weights)))
     beyond = np.asarray(worst_margin(batch.logs, limits.log_limits), dtype=np.float64)
     return Verdict(score, np.clip(beyond, 0.0, MAX_VIOLATION))
 
 
-def rank(score_ips: FloatArray, violation: FloatArray) -> FloatArray:
+def rank(score: FloatArray, violation: FloatArray) -> FloatArray:
     """Return one number to maximise: any feasible outcome above all others, by its score.
 
     Among the infeasible the least violating is best.
     """
-    return np.where(violation <= 0, score_ips, -violation - 1e-6)
+    return np.where(violation <= 0, score, -violation - 1e-6)
 
 
 def judge_measurement(
     outcome: Outcome, objective: Objective, weights: tuple[float, ...]
 ) -> tuple[float, float]:
-    """Return (score_ips, violation) of one outcome; a failure has (0, MAX_VIOLATION)."""
+    """Return (score, violation) of one outcome; a failure has (0, MAX_VIOLATION)."""
     batch = MeasurementBatch.of([outcome], len(weights))
     found = verdict_of(batch, np.array(weights), objective)
     violation = max(float(found.violation[0]), _disagreement(outcome, objective.min_agreement))
-    return float(found.score_ips[0]), min(violation, MAX_VIOLATION)
+    return float(found.score[0]), min(violation, MAX_VIOLATION)
 
 
 def _disagreement(outcome: Outcome, limit: float) -> float:

@@ -34,7 +34,7 @@ def test_memory_is_compared_between_phases_with_the_same_limit() -> None:
     assert growth([phase(8.0, 160.0), phase(2.0, 190.0), phase(8.0, 168.0)]) == pytest.approx(1.05)
 
 
-def served(configuration: Configuration, score_ips: float) -> Period:
+def served(configuration: Configuration, score: float) -> Period:
     unread = Failure(FailureKind.BUILD_FAILED, "not read here")
     return Period(
         1,
@@ -44,7 +44,7 @@ def served(configuration: Configuration, score_ips: float) -> Period:
         unread,
         Objective((10.0,)),
         True,
-        score_ips,
+        score,
         0.0,
         0.0,
         (),

@@ -38,10 +38,10 @@ def test_the_best_of_the_recorded_rows_is_asked_for_right_after_the_default(
     run = run_tuner(RecordedBest(recorded.part, case.problem), case.problem, case.session(0), 4)
     judged = verdict_of(recorded.part.batch, np.ones(1), case.problem.objective)
     keeps = judged.violation <= 0
-    best = int(np.where(keeps, judged.score_ips, 0.0).argmax())
+    best = int(np.where(keeps, judged.score, 0.0).argmax())
     assert Configuration.of(run.placements[0]) == case.problem.default
     assert (run.placements[1] == recorded.part.placements[best]).all()
-    assert run.score_ips[1] == pytest.approx(judged.score_ips[best])
+    assert run.score[1] == pytest.approx(judged.score[best])
 
 
 def test_errors_are_relative_and_missing_where_nothing_was_read(

@@ -149,7 +149,7 @@ def test_vector_rows_are_scalar_episodes(world: World) -> None:
         assert rewards.tolist() == [row[1] for row in rows]
         assert terminated.tolist() == [row[2] for row in rows]
         assert not truncated.any()
-        for name in ("score_ips", "violation", "failed", "share"):
+        for name in ("score", "violation", "failed", "share"):
             assert infos[name].tolist() == [row[4][name] for row in rows]
         last = np.stack([row[0] for row in rows])
         if terminated.all():
@@ -212,7 +212,7 @@ def test_a_replayed_configuration_gives_what_was_recorded(
         facts = env.step(np.int64(place))[4]
         recorded = trace.outcome(configuration)
         assert isinstance(recorded, Measurement)
-        assert facts["score_ips"] == pytest.approx(float(recorded.throughput_ips[0]), rel=1e-5)
+        assert facts["score"] == pytest.approx(float(recorded.throughput_ips[0]), rel=1e-5)
 
 
 def test_a_runtime_and_the_trace_recorded_from_it_agree(trace: Trace) -> None:
@@ -228,7 +228,7 @@ def test_a_runtime_and_the_trace_recorded_from_it_agree(trace: Trace) -> None:
         for _ in range(7):
             common = [each for each in live.proposals() if each in replayed.proposals()]
             facts = [env.step(action_of(env, common[-1]))[4] for env in (live, replayed)]
-            assert facts[0]["score_ips"] == pytest.approx(facts[1]["score_ips"], rel=1e-6)
+            assert facts[0]["score"] == pytest.approx(facts[1]["score"], rel=1e-6)
             assert facts[0]["violation"] == pytest.approx(facts[1]["violation"], abs=1e-6)
             assert facts[0]["failed"] == facts[1]["failed"] == False  # noqa: E712 - NumPy's own
 
@@ -392,7 +392,7 @@ def test_power_that_was_not_read_breaks_its_limit(simulated_world: SimulatedWorl
     for _ in range(6):
         facts = env.step(np.zeros(6, dtype=np.int64))[4]
         assert (facts["violation"] == MAX_VIOLATION).all()
-        assert (facts["score_ips"] > 0).all()
+        assert (facts["score"] > 0).all()
         assert not facts["failed"].any()
         assert not facts["share"].any()
     assert not env.episodes.kept.any()

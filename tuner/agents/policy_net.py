@@ -16,15 +16,14 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 from torch.nn import functional
 
-from envs.belief.features import ALLOWED, FEATURES
+from envs.belief.features import ALLOWED
+from tuner.policy.forward import TRUSTED
 
 #: The score of a candidate that may not be chosen.
 MASKED = -1e8
-TRUSTED = [FEATURES.index("acquisition"), FEATURES.index("net_gain")]
-
-#: Weights that the score begins with: of the log of expected gain times chance, and of the gain net
-#: of the risk.
-TRUST = (1.0, 12.0)
+#: Weights that the score begins with: of the log of expected gain times chance, of the gain net of
+#: the risk, and of the same over the seconds that it takes.
+TRUST = (1.0, 6.0, 6.0)
 
 
 class CandidatePolicy(ActorCriticPolicy):

@@ -1,5 +1,6 @@
 """PPO of stable-baselines3 on a world: made, resumed, watched and saved."""
 
+import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.vec_env import VecEnv
 
-from envs.episode import BUDGET, RewardOptions
+from envs.belief.risk import parse_risk
+from envs.episode import BUDGET
 from envs.errors import OptionError, StorageError, TraceError, one_line, require_positive
 from envs.files import parse_json, replacing
 from envs.problems.world import World
@@ -26,6 +28,9 @@ from tuner.policy.bundle import load_bundle
 #: Policies to start from by name, beside paths of bundles.
 REFERENCE, SCRATCH = "reference", "scratch"
 
+#: Stands for a price of broken limits that is drawn for each episode.
+ANY_RISK = "any"
+
 
 @dataclass
 class AgentOptions:
@@ -35,7 +40,9 @@ class AgentOptions:
         steps: environment steps of the whole training. envs: episodes side by side.
         budget: measurements of an episode, the default configuration's included.
         episodes_per_update: of each environment, between two updates.
-        price: what a measurement that breaks a limit costs, as a share of the optimum's throughput.
+        risk: the price of a measurement that breaks a limit, a word or a number, see
+            `envs.belief.risk`; `any` draws one for each episode, so that the policy learns all.
+        timed: draw how many seconds each episode has, so that the policy learns what time is worth.
         changes: share of episodes in which conditions change on the way.
         gamma: discount of a measurement; low, because an answer after three measurements is worth
             more than the same after eight.
@@ -56,7 +63,8 @@ class AgentOptions:
     gamma: float = 0.7
     gae_lambda: float = 0.95
     hidden: int = 32
-    price: float = RewardOptions.price
+    risk: str = ANY_RISK
+    timed: bool = True
     changes: float = 0.0
     threads: int = 1
     start: Optional[str] = None
@@ -80,6 +88,8 @@ class AgentOptions:
                 f"agent.budget={self.budget} must be at least 2: the first measurement is that of"
                 " the default configuration"
             )
+        if self.risk != ANY_RISK:
+            parse_risk(self.risk, "agent.risk")
         for key in ("changes", "gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, key) <= 1.0:
                 raise OptionError(f"agent.{key}={getattr(self, key)} must lie in 0..1")
@@ -103,13 +113,13 @@ def on_twin(options: AgentOptions) -> AgentOptions:
 
 def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
     """Make the training environment; all its rows draw from one generator."""
-    reward = RewardOptions(price=options.price)
     env = TuningVectorEnv(
         options.envs,
         world,
         options.budget,
-        reward=reward,
         changes=options.changes,
+        risk=None if options.risk == ANY_RISK else options.risk,
+        budget_s=None if options.timed else math.inf,
         shared_noise=True,
     )
     return SB3TuningVecEnv(env, seed)

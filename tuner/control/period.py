@@ -18,7 +18,7 @@ class Period:
         number: from 1.
         began_s: time since the controller started, on the monotonic clock.
         kept: True if every limit was kept, by measurement.
-        score_ips: weighted throughput.
+        score: weighted throughput.
         violation: logarithm of measured over allowed; 0 or less if every limit was kept.
         decision_us: how long deciding took.
         events: what was noticed before or in this period.
@@ -31,7 +31,7 @@ class Period:
     outcome: Outcome
     objective: Objective
     kept: bool
-    score_ips: float
+    score: float
     violation: float
     decision_us: float
     events: tuple[Event, ...]

@@ -28,14 +28,14 @@ class Best:
 
     Attributes:
         configuration: the best one; where none is feasible, the least violating one.
-        score_ips: its score.
+        score: its score.
         violation: how far it breaks a limit, 0 where `exists`.
         exists: True if some configuration keeps all limits.
         method: `exhaustive`, or `searched` where the space is too large to look at all of it.
     """
 
     configuration: Configuration
-    score_ips: float
+    score: float
     violation: float
     exists: bool
     method: str

@@ -21,28 +21,28 @@ class Run:
 
     Attributes:
         placements: [measurements, T, A, 2], the configurations that were measured.
-        score_ips, violation: as `Problem.judge` gives them.
+        score, violation: as `Problem.judge` gives them.
         cost_s: time of each try; NaN where no time was recorded.
         energy_j: energy of each try; NaN where no power was measured, or no time.
         throughput_ips, p99_ms: [measurements, T], NaN where the configuration failed.
         decision_s: time the tuner took for each proposal, and to learn from the outcome before.
-        true_ips, true_violation: score and violation without noise where the truth is known, else
+        true_score, true_violation: score and violation without noise where the truth is known, else
             as measured.
     """
 
     placements: Placements
-    score_ips: FloatArray
+    score: FloatArray
     violation: FloatArray
     cost_s: FloatArray
     energy_j: FloatArray
     throughput_ips: FloatArray
     p99_ms: FloatArray
     decision_s: FloatArray
-    true_ips: FloatArray
+    true_score: FloatArray
     true_violation: FloatArray
 
     def __len__(self) -> int:
-        return len(self.score_ips)
+        return len(self.score)
 
     def first(self, count: int) -> Run:
         """Return the run up to `count` measurements."""

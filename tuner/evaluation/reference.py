@@ -25,10 +25,10 @@ def exhaustive(
     """Return the best of configurations [N, T, A, 2] by the truth."""
     batch = model.batch(truth, placements)
     verdicts = verdict_of(batch, np.array(model.space.workload.weights), objective)
-    row = int(rank(verdicts.score_ips, verdicts.violation).argmax())
+    row = int(rank(verdicts.score, verdicts.violation).argmax())
     return Best(
         Configuration.of(placements[row]),
-        float(verdicts.score_ips[row]),
+        float(verdicts.score[row]),
         float(verdicts.violation[row]),
         can_be_kept(batch, objective),
         "exhaustive",
@@ -40,9 +40,8 @@ def can_be_kept(batch: MeasurementBatch, objective: Objective) -> bool:
 
     See `envs.problems.simulated_world.DETECTABLE_SIGMAS`.
     """
-    tenants = batch.throughput_ips.shape[1]
-    spread = noise_spread(batch.throughput_ips)[:, tenants:]
-    beyond = margins(batch.logs, objective.log_limits)[tenants:]
+    spread = noise_spread(batch.throughput_ips)
+    beyond = margins(batch.logs, objective.log_limits)
     return bool((beyond <= -DETECTABLE_SIGMAS * spread.T).all(axis=0).any())
 
 

@@ -72,14 +72,14 @@ def run_tuner(
     true = judged if truth is None else verdict_of(truth(placements), weights, problem.objective)
     return Run(
         placements=placements,
-        score_ips=judged.score_ips,
+        score=judged.score,
         violation=judged.violation,
         cost_s=_cost_s(batch),
         energy_j=_energy_j(batch),
         throughput_ips=batch.throughput_ips,
         p99_ms=batch.p99_ms,
         decision_s=decision_s,
-        true_ips=true.score_ips,
+        true_score=true.score,
         true_violation=true.violation,
     )
 

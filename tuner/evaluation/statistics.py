@@ -94,12 +94,12 @@ def curves(comparison: Comparison, tuner: str) -> Curves:
     def stack(quantity: str) -> FloatArray:
         return np.array([[getattr(run, quantity) for run in row] for row in runs])
 
-    score, violation = stack("score_ips"), stack("violation")
+    score, violation = stack("score"), stack("violation")
     kept = violation <= 0
     answer = best_so_far(rank(score, violation))
     feasible = np.logical_or.accumulate(kept, axis=-1)
-    answer_ips = np.where(feasible, np.take_along_axis(stack("true_ips"), answer, axis=-1), 0.0)
-    optimum = np.array([each.score_ips for each in best])
+    answer_ips = np.where(feasible, np.take_along_axis(stack("true_score"), answer, axis=-1), 0.0)
+    optimum = np.array([each.score for each in best])
     scale = np.where(exists & (optimum > 0), optimum, np.nan)[:, None, None]
     lowest = np.minimum.accumulate(violation, axis=-1)
     necessary = np.array([each.violation for each in best])[:, None, None]

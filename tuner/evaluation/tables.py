@@ -77,7 +77,7 @@ def write_runs_csv(path: Path, comparison: Comparison) -> Path:
     header = ["tuner", "seed", "objective", "case"]
     header += [*(f"{name}.limit_p99_ms" for name in names), "limit_power_w"]
     header += ["measurement", "configuration"]
-    header += ["score_ips", "violation_log_ratio", "cost_s", "energy_j", "decision_s"]
+    header += ["score", "violation_log_ratio", "cost_s", "energy_j", "decision_s"]
     header += [f"{name}.{quantity}" for quantity in ("throughput_ips", "p99_ms") for name in names]
     return write_text(path, _csv(header, _run_rows(comparison, len(names))))
 
@@ -89,7 +89,7 @@ def _run_rows(comparison: Comparison, tenants: int) -> Iterable[list[object]]:
         missing = [""] * (tenants - len(limits.p99_ms))
         fixed: list[object] = [record.tuner, record.seed, record.case, case.name]
         fixed += [*map(_cell, limits.p99_ms), *missing, _cell(limits.power_w)]
-        numbers = (run.score_ips, run.violation, run.cost_s, run.energy_j, run.decision_s)
+        numbers = (run.score, run.violation, run.cost_s, run.energy_j, run.decision_s)
         for step in range(len(run)):
             configuration = case.space.describe(Configuration.of(run.placements[step]))
             row = [*fixed, step + 1, configuration, *(_cell(each[step]) for each in numbers)]

@@ -44,7 +44,7 @@ def representative(comparison: Comparison) -> int:
 def answer_after(run: Run, budget: int) -> int:
     """Return the position of the best measurement among the first `budget`."""
     steps = min(budget, len(run))
-    return int(rank(run.score_ips[:steps], run.violation[:steps]).argmax())
+    return int(rank(run.score[:steps], run.violation[:steps]).argmax())
 
 
 def tradeoff_plot(comparison: Comparison, trace: Trace, focus: str, budget: int = 3) -> str:
@@ -111,7 +111,7 @@ def _typical_run(comparison: Comparison, tuner: str, case: int, budget: int) -> 
     worth = []
     for run in runs:
         step = answer_after(run, budget)
-        worth.append(float(rank(run.score_ips[step], run.violation[step])))
+        worth.append(float(rank(run.score[step], run.violation[step])))
     return runs[int(np.argsort(worth, kind="stable")[(len(runs) - 1) // 2])]
 
 

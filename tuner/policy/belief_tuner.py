@@ -7,7 +7,8 @@ import numpy as np
 from envs.arrays import Floats, Rows, Single
 from envs.belief.assess import assess
 from envs.belief.features import PROPOSALS, observe
-from envs.belief.progress import Progress
+from envs.belief.progress import Progress, mean_read
+from envs.belief.risk import BALANCED
 from envs.errors import BundleError
 from envs.problems.problem import Problem
 from envs.problems.problem_batch import batch_of
@@ -22,12 +23,13 @@ class BeliefTuner(ABC):
     Args:
         problem: to solve; it comes with a model of the device.
         budget: measurements.
+        risk: the price of a broken limit, see `envs.belief.risk`.
 
     Raises:
         BundleError: the problem has no model.
     """
 
-    def __init__(self, problem: Problem, budget: int) -> None:
+    def __init__(self, problem: Problem, budget: int, risk: float = BALANCED) -> None:
         prior = problem.prior
         if prior is None:
             raise BundleError(
@@ -43,7 +45,7 @@ class BeliefTuner(ABC):
         self._batch = batch_of(problem.space, problem.objective, prior, prior.noise())
         self._first = np.zeros(1, dtype=np.int64)
         self._belief = self._batch.belief(self._first)
-        self._conditions = self._batch.conditions(self._first, self._budget)
+        self._conditions = self._batch.conditions(self._first, self._budget, risk)
         self._progress = Progress.start(1, len(self._candidates))
         self._assess()
 
@@ -80,11 +82,17 @@ class BeliefTuner(ABC):
         if self.left > 0 and row is not None:
             logs = self._logs(outcome)
             self._take(row, logs, logs)
-            self._progress.used += 1
+            self._spend(outcome)
 
     @abstractmethod
     def _choose(self, observation: Single) -> int:
         """Return which of the proposals to measure, of an observation [P, F]."""
+
+    def _spend(self, outcome: Outcome) -> None:
+        """Charge a measurement to the budget."""
+        cost_s = outcome.cost_s
+        self._progress.spent_s += cost_s if np.isfinite(cost_s) else self._batch.window_s
+        self._progress.used += 1
 
     def _assess(self) -> None:
         self._assessment = assess(self._belief.mean, self._belief.variance, self._conditions)
@@ -103,10 +111,12 @@ class BeliefTuner(ABC):
 
     def _learn(self, row: int, logs: Single, noise: Single) -> None:
         """Learn from [Q] logarithms and their variances."""
-        candidate = np.array([row])
-        self._belief.update(candidate, logs[None], noise[None])
+        candidate, belief = np.array([row]), self._belief
+        squares = (logs - belief.mean[0, :, row]) ** 2 / (belief.variance[0, :, row] + noise)
+        belief.update(candidate, logs[None], noise[None])
         score, margin = self._judged(row, logs)
         self._progress.record(candidate, score, margin)
+        self._progress.note_surprise(mean_read(squares[None]))
 
     def _judged(self, row: int, logs: Single) -> tuple[Floats, Floats]:
         """Return log score and worst margin, [1] each, of [Q] logarithms.
@@ -118,7 +128,7 @@ class BeliefTuner(ABC):
         idle[-1] = False
         if not idle[:-1].all():
             logs = np.where(idle, self._belief.mean[0, :, row], logs)
-        score = log_score(logs[None, :, None], self._batch.weights)
+        score = log_score(logs[None, :, None], self._batch.weights, self._batch.terms)
         return score[:, 0], worst_margin(logs[None, :, None], self._batch.limits)[:, 0]
 
     def _logs(self, outcome: Outcome) -> Single:

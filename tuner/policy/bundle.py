@@ -19,7 +19,7 @@ from envs.errors import BundleError, one_line
 from envs.files import parse_json, read_arrays, replacing
 from tuner.policy.device_twin import DeviceTwin
 
-FORMAT = 2
+FORMAT = 3
 
 #: Arrays and their shapes, F features and H hidden units.
 SHAPES: dict[str, tuple[str, ...]] = {
@@ -31,7 +31,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "second.bias": ("H",),
     "score.weight": ("1", "H"),
     "score.bias": ("1",),
-    "trust": ("2",),
+    "trust": ("3",),
 }
 
 #: A bundle has a few dozen KB; a file that claims to be much larger is no bundle.

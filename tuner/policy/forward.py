@@ -7,7 +7,7 @@ from envs.arrays import FloatArray
 from envs.belief.features import ALLOWED, FEATURES
 from tuner.policy.bundle import Bundle
 
-TRUSTED = [FEATURES.index("acquisition"), FEATURES.index("net_gain")]
+TRUSTED = [FEATURES.index(name) for name in ("acquisition", "net_gain", "gain_per_second")]
 
 
 class NumpyPolicy:

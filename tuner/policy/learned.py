@@ -1,6 +1,7 @@
 """The learned policy as a tuner."""
 
 from envs.arrays import Single
+from envs.belief.risk import BALANCED
 from envs.problems.problem import Problem
 from tuner.policy.belief_tuner import BeliefTuner
 from tuner.policy.bundle import Bundle
@@ -16,16 +17,17 @@ class LearnedTuner(BeliefTuner):
     Args:
         bundle: the policy.
         problem: to solve; it comes with a model of the device.
+        risk: the price of a broken limit, see `envs.belief.risk`.
 
     Raises:
         BundleError: the problem has no model.
     """
 
-    def __init__(self, bundle: Bundle, problem: Problem) -> None:
+    def __init__(self, bundle: Bundle, problem: Problem, risk: float = BALANCED) -> None:
         self._policy = NumpyPolicy(bundle)
         if bundle.twin is not None:
             problem = bundle.twin.informed_problem(problem)
-        super().__init__(problem, bundle.budget)
+        super().__init__(problem, bundle.budget, risk)
 
     def _choose(self, observation: Single) -> int:
         return self._policy.decide(observation)

@@ -5,7 +5,7 @@ import numpy as np
 from envs.arrays import Single
 from envs.belief.assess import worth_staying
 from envs.problems.problem import Problem
-from envs.spec import Configuration, Failure, Outcome
+from envs.spec import Configuration, Failure, Outcome, signs
 from tuner.policy.bundle import Bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.policy.thresholds import Thresholds
@@ -75,7 +75,7 @@ class OnlineTuner(LearnedTuner):
             self._history.windows.add(configuration, own)
             error.skip()
             self._take(row, window, own)
-            self._progress.used += 1
+            self._spend(outcome)
 
     def tell_again(self, configuration: Configuration, outcome: Outcome) -> None:
         """Learn from another window of a measured configuration; it does not count.
@@ -205,7 +205,7 @@ class OnlineTuner(LearnedTuner):
         mean, variance = self._belief.mean[0, :, row], self._belief.variance[0, :, row]
         error = self._logs(outcome) - self._history.error.expected - mean
         spread = np.sqrt(variance + self._conditions.noise[0, :, row])
-        beyond = error > self._thresholds.surprise_sigmas * spread
+        beyond = signs(len(error)) * error > self._thresholds.surprise_sigmas * spread
         return isinstance(outcome, Failure) or bool(
             (beyond & np.isfinite(self._batch.limits[0])).any()
         )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from envs.arrays import Single
-from envs.spec import Configuration
+from envs.spec import Configuration, signs
 from tuner.policy.noise_model import CarriedError, NoiseModel
 from tuner.policy.thresholds import Thresholds
 
@@ -56,7 +56,8 @@ class WindowHistory:
             limits: [Q], logarithms.
         """
         windows = self._windows.get(configuration, np.empty((0, len(limits)), np.float32))
-        kept = len(windows) - int((windows > limits).any(axis=1).sum())
+        beyond = np.isfinite(limits) & (signs(len(limits)) * (windows - limits) > 0)
+        kept = len(windows) - int(beyond.any(axis=1).sum())
         weight = self._thresholds.believed_windows
         count = weight + len(windows)
         chance = (weight * believed + kept) / count

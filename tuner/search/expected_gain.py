@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from envs.arrays import Single
-from envs.belief.features import ALLOWED, CANDIDATE_FEATURES, FEATURES, RISK, net_gain
+from envs.belief.features import ALLOWED, CANDIDATE_FEATURES, FEATURES, net_gain
+from envs.belief.risk import BALANCED
 from envs.problems.problem import Problem
 from envs.spec import Configuration
 from tuner.policy.belief_tuner import BeliefTuner
@@ -38,12 +39,12 @@ class ExpectedGainTuner(BeliefTuner):
         ConfigurationError: the default is not a candidate.
     """
 
-    def __init__(self, problem: Problem, risk: float = float(RISK)) -> None:
+    def __init__(self, problem: Problem, risk: float = BALANCED) -> None:
         model_of(problem)
         codes = problem.space.codes(problem.default.array()[None])
         if not (problem.open or np.isin(codes, problem.space.codes(problem.candidates)).all()):
             raise no_default(problem)
-        super().__init__(problem, ENDLESS)
+        super().__init__(problem, ENDLESS, risk)
         self.risk = risk
 
     def ask(self) -> Configuration:

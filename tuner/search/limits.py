@@ -8,8 +8,9 @@ from envs.spec import MAX_VIOLATION, MeasurementBatch, Objective, Outcome, margi
 def limit_margins(outcome: Outcome, objective: Objective) -> list[float]:
     """Return the logarithm of measured over allowed for each finite limit.
 
-    The tenants' latencies come first, then power. A value is negative inside the limit, so that a
-    model sees the limit coming, and MAX_VIOLATION for a quantity that was not read.
+    The tenants' least rates come first (the least over the measured), then latencies, then power.
+    A value is negative inside the limit, so that a model sees the limit coming, and MAX_VIOLATION
+    for a quantity that was not read.
     """
     limits = objective.log_limits
     logs = MeasurementBatch.of([outcome], len(objective.p99_ms)).logs

@@ -34,7 +34,7 @@ class Oracle(OrderedSearch):
     def _plan(self) -> Iterable[int]:
         weights = np.array(self.problem.space.workload.weights)
         found = verdict_of(self._batch, weights, self.problem.objective)
-        order: Iterable[int] = np.argsort(-rank(found.score_ips, found.violation), kind="stable")
+        order: Iterable[int] = np.argsort(-rank(found.score, found.violation), kind="stable")
         return order
 
 
@@ -50,7 +50,7 @@ def best_scores(
 
     Returns:
         best_index [B], the first one where several are equally good.
-        best_score_ips [B], of the least violating outcome where none is feasible.
+        best_score [B], of the least violating outcome where none is feasible.
         feasible_exists [B], True if an outcome keeps all limits.
     """
     best = np.zeros(len(objectives), dtype=np.int64)
@@ -61,7 +61,7 @@ def best_scores(
         chunk = slice(start, start + size)
         limits = Objectives(objectives.p99_ms[chunk], objectives.power_w[chunk])
         found = verdict_of(batch, weights, limits)
-        best[chunk] = rank(found.score_ips[None], found.violation).argmax(axis=1)
-        score[chunk] = found.score_ips[best[chunk]]
+        best[chunk] = rank(found.score[None], found.violation).argmax(axis=1)
+        score[chunk] = found.score[best[chunk]]
         feasible[chunk] = found.feasible.any(axis=1)
     return best, score, feasible

@@ -81,7 +81,7 @@ def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(
     world.runtime.become(Beside(model, slower(model, 0.3)))
     crowded = [saturated.period() for _ in range(16)]
     assert EventKind.DEVICE_CHANGED in kinds(crowded)
-    assert crowded[-1].score_ips < 0.9 * alone.score_ips
+    assert crowded[-1].score < 0.9 * alone.score
     world.runtime.become(SimulatedRuntime(model))
     after = [saturated.period() for _ in range(20)]
     gone = next(
@@ -90,7 +90,7 @@ def test_what_was_left_because_of_a_neighbour_serves_again_once_it_is_gone(
         if EventKind.NEIGHBOUR_GONE in kinds([period])
     )
     assert after[gone + 1].configuration == alone.configuration, "it is the first to be tried"
-    assert after[-1].score_ips > 0.97 * alone.score_ips
+    assert after[-1].score > 0.97 * alone.score
     assert after[-1].kept
 
 
@@ -104,7 +104,7 @@ def test_a_burst_of_two_periods_leaves_what_is_known(saturated: Campaign) -> Non
     world.runtime.become(SimulatedRuntime(model))
     after = [saturated.period() for _ in range(6)]
     assert EventKind.DEVICE_CHANGED not in kinds(burst + after)
-    assert after[-1].score_ips > 0.97 * alone.score_ips
+    assert after[-1].score > 0.97 * alone.score
 
 
 def test_each_change_of_a_long_run_is_one_event_in_its_period(campaign: Campaign) -> None:

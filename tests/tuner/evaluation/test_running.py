@@ -36,11 +36,11 @@ def test_a_run_counts_every_measurement_from_the_default_on(tmp_path):
     assert len(tuner.told) == 5
     assert Configuration.of(run.placements[0]) == problem.default
     assert len(set(map(Configuration.of, run.placements))) == 5
-    assert (run.true_ips == run.score_ips).all()
+    assert (run.true_score == run.score).all()
     assert (run.true_violation == run.violation).all()
     assert (run.cost_s == 3.0).all()
     first = trace.outcome(problem.default)
-    assert run.score_ips[0] == first.throughput_ips.sum()
+    assert run.score[0] == first.throughput_ips.sum()
     assert run.energy_j[0] == pytest.approx(first.power_w * 3.0)
     assert run.throughput_ips.shape == run.p99_ms.shape == (5, 1)
     assert (run.decision_s >= 0).all()
@@ -61,7 +61,7 @@ def test_a_failure_scores_nothing_costs_time_and_draws_the_mean_power(tmp_path):
     run = run_tuner(InOrder(problem), problem, trace.outcome, len(trace.rows))
     failed = np.isnan(run.throughput_ips[:, 0])
     assert failed.any()
-    assert (run.score_ips[failed] == 0).all()
+    assert (run.score[failed] == 0).all()
     assert (run.violation[failed] > 0).all()
     assert (run.cost_s[failed] == 1.0).all()
     assert np.isnan(run.energy_j).all()
@@ -74,7 +74,7 @@ def test_what_is_no_candidate_scores_nothing(tmp_path):
     tuner._queue[1] = Configuration((((2, 1), (2, 1)),))
     run = run_tuner(tuner, problem, trace.outcome, 2)
     assert Configuration.of(run.placements[1]) == tuner._queue[1]
-    assert run.score_ips[1] == 0
+    assert run.score[1] == 0
 
 
 def test_everybody_starts_from_the_default_or_the_fewest_recorded_instances(tmp_path):

@@ -33,14 +33,14 @@ def run_of(scores, violations, energy=1.0, true_scores=None, true_violations=Non
     numbers = np.array(scores, dtype=float)
     return Run(
         placements=np.ones((count, 1, 2, 2), dtype=np.int16),
-        score_ips=numbers,
+        score=numbers,
         violation=np.array(violations, dtype=float),
         cost_s=np.full(count, 2.0),
         energy_j=np.full(count, energy),
         throughput_ips=numbers[:, None],
         p99_ms=np.ones((count, 1)),
         decision_s=np.array([1.0, 2.0, 9.0, 3.0])[:count],
-        true_ips=numbers if true_scores is None else np.array(true_scores, dtype=float),
+        true_score=numbers if true_scores is None else np.array(true_scores, dtype=float),
         true_violation=np.array(
             violations if true_violations is None else true_violations, dtype=float
         ),

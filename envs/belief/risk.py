@@ -1,0 +1,39 @@
+"""The price of a broken limit, in words and numbers: how careful a search is."""
+
+from __future__ import annotations
+
+from envs.errors import OptionError
+
+#: Prices of a measurement that breaks a limit, as shares of the best score so far.
+RISKS = {"bold": 0.03, "balanced": 0.1, "careful": 0.3}
+
+#: The price of `balanced`, with which others are compared.
+BALANCED = RISKS["balanced"]
+
+#: The lowest and the highest price.
+LOWEST, HIGHEST = 0.003, 3.0
+
+
+def parse_risk(given: str | float, key: str = "risk") -> float:
+    """Return the price for a word of `RISKS` or a number.
+
+    Args:
+        given: as the user gave it.
+        key: the option's name, for messages.
+
+    Raises:
+        OptionError: it is neither a known word nor a number in LOWEST..HIGHEST.
+    """
+    if isinstance(given, str) and given in RISKS:
+        return RISKS[given]
+    try:
+        price = float(given)
+    except ValueError:
+        price = -1.0
+    if not LOWEST <= price <= HIGHEST:
+        words = ", ".join(f"{word} ({value:g})" for word, value in RISKS.items())
+        raise OptionError(
+            f"{key}={given} must be {words}, or a number in {LOWEST:g}..{HIGHEST:g}: the price of a"
+            " measurement that breaks a limit, as a share of the best score so far"
+        )
+    return price
