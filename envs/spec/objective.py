@@ -136,9 +136,7 @@ class Objective:
         rates = _each("min_rate_ips", data.get("min_rate_ips"), tenants)
         p99_ms = _each("p99_ms", data.get("p99_ms"), tenants)
         return cls(
-            tuple(
-                _limit("p99_ms", limit) for limit in _each("p99_ms", data.get("p99_ms"), tenants)
-            ),
+            tuple(_limit("p99_ms", limit) for limit in p99_ms),
             _limit("power_w", data.get("power_w")),
             _limit("min_agreement", data.get("min_agreement") or 0.0),
             _goal(data.get("goal")),

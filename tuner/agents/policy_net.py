@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from envs.belief.features import ALLOWED
-from tuner.policy.forward import TRUSTED
+from tuner.policy.bundle import TRUSTED
 
 #: The score of a candidate that may not be chosen.
 MASKED = -1e8

@@ -21,6 +21,9 @@ from tuner.policy.device_twin import DeviceTwin
 
 FORMAT = 3
 
+#: Features that a score adds by weights of its own, beside the network: the array `trust`.
+TRUSTED = [FEATURES.index(name) for name in ("acquisition", "net_gain", "gain_per_second")]
+
 #: Arrays and their shapes, F features and H hidden units.
 SHAPES: dict[str, tuple[str, ...]] = {
     "first.weight": ("H", "F"),
@@ -130,7 +133,7 @@ def _check(path: Path, bundle: Bundle) -> None:
             f"{path} is damaged: a budget of more than {MAX_BUDGET:,} measurements is no tuning"
         )
     hidden = bundle.weights["first.bias"].size
-    sizes = {"H": hidden, "2H": 2 * hidden, "F": len(FEATURES), "1": 1, "2": 2}
+    sizes = {"H": hidden, "2H": 2 * hidden, "F": len(FEATURES), "1": 1, "3": len(TRUSTED)}
     for name, shape in SHAPES.items():
         array = bundle.weights[name]
         if (

@@ -5,9 +5,7 @@ import numpy.typing as npt
 
 from envs.arrays import FloatArray
 from envs.belief.features import ALLOWED, FEATURES
-from tuner.policy.bundle import Bundle
-
-TRUSTED = [FEATURES.index(name) for name in ("acquisition", "net_gain", "gain_per_second")]
+from tuner.policy.bundle import TRUSTED, Bundle
 
 
 class NumpyPolicy:
