@@ -11,8 +11,7 @@ import numpy as np
 from envs.belief.features import ALLOWED, FEATURES
 from envs.optional import optional_import
 from tuner.exports.folder import Files
-from tuner.policy.bundle import Bundle
-from tuner.policy.forward import TRUSTED
+from tuner.policy.bundle import TRUSTED, Bundle
 
 OPSET, IR_VERSION = 17, 8
 
