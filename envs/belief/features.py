@@ -108,9 +108,9 @@ def observe(
     waiting = _waiting(assessment, progress)
     is_best = np.arange(score.shape[1]) == progress.best[:, None]
     again = is_best | (np.abs(assessment.excess) < TOO_CLOSE)
-    again &= progress.windows < MOST_WINDOWS
+    again &= (progress.windows < MOST_WINDOWS) & (progress.mean_score > -np.inf)
     closed = (progress.measured & ~waiting & ~again) | ~conditions.present
-    # Half of the logarithm of the cost, so that neither the cheap nor the promising are left out.
+    # The root of the cost, so that neither the cheap nor the promising are left out.
     promising = np.where(net > 0, net / np.sqrt(cost), net) + 1e-3 * acquisition
     shown = _shown(promising, assessment.log_chance, closed, waiting, proposals)
 

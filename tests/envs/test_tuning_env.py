@@ -19,6 +19,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 import envs.tuning_env
 from envs.belief.features import ALLOWED, FEATURES
 from envs.catalog.boards import board
+from envs.belief.risk import BALANCED
 from envs.episode import RewardOptions
 from envs.errors import ConfigurationError, ObjectiveError, OptionError
 from envs.problems.draw_options import HELD_OUT_NETWORKS, DrawOptions
@@ -258,7 +259,7 @@ def test_the_reward_on_paper(trace: Trace, limit: float) -> None:
     world = TraceWorld(trace, objectives=[Objective((limit,))])
     every = [respond(trace.space, Configuration.of(row)) for row in trace.placements]
     kept = [float(each.throughput_ips[0]) for each in every if each.p99_ms[0] <= limit]
-    env = TuningEnv(world, reward=RewardOptions(price=0.1, violation_weight=0.2))
+    env = TuningEnv(world, reward=RewardOptions(violation_weight=0.2))
     env.reset(seed=0)
     start = 20 / max(kept) if limit > 50 else -0.2 * np.log(50 / limit)
     for place, configuration in enumerate(env.proposals()):
@@ -374,10 +375,10 @@ def test_render_tells_the_episode(trace: Trace) -> None:
     assert text is not None
     heading, default, last = text.splitlines()
     assert "net0 p99 <= 40 ms" in heading
-    assert default == "net0: cpu_fp32 1x1: 20.0 inferences/s, broke a limit"
+    assert default == "net0: cpu_fp32 1x1: 20 inferences/s, broke a limit"
     told = respond(trace.space, chosen)
     assert last.startswith(trace.space.describe(chosen))
-    assert f"{told.throughput_ips[0]:.1f} inferences/s" in last
+    assert f"{told.throughput_ips[0]:.4g} inferences/s" in last
     assert last.endswith("kept" if told.p99_ms[0] <= 40 else "broke a limit")
 
 
@@ -412,7 +413,7 @@ def test_failures_of_a_runtime_are_measured_as_failures(tmp_path: Path) -> None:
             observation, reward, _, _, facts = env.step(action_of(env, configuration))
             assert facts["failed"]
             assert facts["violation"] > 0
-            assert reward == pytest.approx(-RewardOptions.price)
+            assert reward == pytest.approx(-BALANCED)
             assert observation in env.observation_space
             assert configuration not in {
                 each for each, free in zip(env.proposals(), env.action_masks(), strict=True) if free
@@ -460,7 +461,7 @@ def test_a_space_with_fewer_configurations_than_proposals(tmp_path: Path) -> Non
             assert not env.action_masks()[absent]
             _, reward, _, _, facts = env.step(absent)
             assert facts["failed"]
-            assert reward == pytest.approx(-RewardOptions.price)
+            assert reward == pytest.approx(-BALANCED)
             assert env.action_masks().sum() == 8, "that taught nothing"
 
 

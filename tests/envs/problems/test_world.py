@@ -16,7 +16,7 @@ from envs.problems.limits import BAND_RATIO, held_out_band
 from envs.problems.problem_batch import ProblemBatch
 from envs.problems.simulated_world import DETECTABLE_SIGMAS, VARIANTS, SimulatedWorld, disturbed
 from envs.problems.trace_world import TraceWorld
-from envs.problems.world import starting_row
+from envs.problems.world import Asked, starting_row
 from envs.spec import Configuration, Objective, worst_margin
 from envs.traces.reader import Trace
 
@@ -170,8 +170,9 @@ def test_power_is_limited_where_it_is_measured_alone(simulated_world: SimulatedW
 def test_noise_scatters_as_much_as_is_believed(simulated_world: SimulatedWorld) -> None:
     rng = np.random.default_rng(0)
     count, quantities = 4000, simulated_world.problems.mean.shape[1]
-    where = (np.full(count, 2), np.full(count, 1), np.full(count, 0))
-    seen = simulated_world.respond(*where, rng.standard_normal((count, quantities)))
+    zeros = np.zeros(count, dtype=np.int64)
+    asked = Asked(zeros + 2, zeros + 1, zeros, zeros, zeros)
+    seen = simulated_world.respond(asked, rng.standard_normal((count, quantities + 1)))
     true, noise = simulated_world.problems.outcomes[2, 1, :, 0], simulated_world.problems.noise[2]
     real = np.isfinite(true)
     assert np.allclose(
@@ -193,10 +194,9 @@ def test_a_disturbed_device_serves_less_and_later() -> None:
 
 
 def test_a_trace_has_no_noise(trace: Trace, trace_world: TraceWorld) -> None:
-    rows = np.arange(4)
-    seen = trace_world.respond(
-        np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64), rows, np.full((4, 3), 100.0)
-    )
+    rows, zeros = np.arange(4), np.zeros(4, dtype=np.int64)
+    asked = Asked(zeros, zeros, rows, zeros, zeros)
+    seen = trace_world.respond(asked, np.full((4, 4), 100.0))
     recorded = trace.batch.take(trace.find(trace_world.specs[0].placements[rows])).logs
     assert np.allclose(seen, recorded.T, equal_nan=True, atol=1e-6)
 

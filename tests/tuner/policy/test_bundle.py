@@ -205,7 +205,7 @@ def test_every_damaged_bundle_gets_one_sentence(bundle: Bundle, tmp_path: Path) 
         ): "damaged or no policy bundle",
         altered(
             bundle, tmp_path / "d", manifest=manifest(format=1)
-        ): "bundle format 1, this version reads 2",
+        ): "bundle format 1, this version reads 3",
         altered(
             bundle, tmp_path / "e", manifest=manifest(budget="many")
         ): "damaged or no policy bundle",

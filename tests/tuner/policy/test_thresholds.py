@@ -16,6 +16,6 @@ from tuner.policy.thresholds import DEFAULT_THRESHOLDS, Thresholds
 def test_a_threshold_says_who_chose_it_and_is_above_zero(name: str) -> None:
     comment = re.search(rf"((?:    #: .*\n)+)    {name}: ", inspect.getsource(Thresholds))
     assert comment is not None
-    assert "Chosen by:" in comment[1] or "Assumed." in comment[1]
+    assert "Chosen by:" in comment[1] or "Assumed" in comment[1]
     with pytest.raises(OptionError, match=rf"thresholds\.{name}=-1 must be above zero"):
         replace(DEFAULT_THRESHOLDS, **{name: -1})
