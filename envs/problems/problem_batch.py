@@ -16,6 +16,7 @@ from envs.belief.prior import Prior
 from envs.belief.risk import BALANCED
 from envs.errors import TraceError
 from envs.files import read_arrays, replacing
+from envs.problems.misfits import NUMBERS
 from envs.simulator.device_model import WINDOW_S
 from envs.spec import ConfigurationSpace, Kind, Objective
 
@@ -25,9 +26,6 @@ PADDING = -30.0
 
 #: The variance of such a quantity, believed and of a window.
 PADDING_VARIANCE = 1e-4
-
-#: Numbers that say how the windows of a problem depart from what is believed of them.
-MISFITS = 4
 
 
 @dataclass(frozen=True)
@@ -170,7 +168,7 @@ class ProblemBatch:
             "weights": (problems, self.tenants),
             "terms": (problems, self.tenants + 2),
             "window_s": (problems,),
-            "misfit": (problems, MISFITS),
+            "misfit": (problems, len(NUMBERS)),
             "extra_features": (problems, len(PROBLEM_FEATURES)),
             "outcomes": (problems, variants, quantities, candidates),
         }
@@ -225,7 +223,7 @@ def batch_of(
     loadings = padded(prior.loadings.reshape(-1, 2 * own + 1, count), 0.0)
     weights = np.zeros((1, most), dtype=np.float32)
     weights[0, :own] = space.workload.weights
-    misfits = np.zeros(MISFITS) if misfit is None else misfit
+    misfits = np.zeros(len(NUMBERS)) if misfit is None else misfit
     kinds = {accelerator.kind for accelerator in space.device.accelerators}
     return ProblemBatch(
         mean=padded(prior.mean, PADDING),

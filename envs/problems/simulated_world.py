@@ -199,7 +199,14 @@ def simulated(
         return None
     outcomes = outcomes[possible[:VARIANTS]]
     batch = batch_of(
-        model.space, problem.objective, prior, noise, outcomes, SHORTLIST, options.most_tenants
+        model.space,
+        problem.objective,
+        prior,
+        noise,
+        outcomes,
+        SHORTLIST,
+        options.most_tenants,
+        misfit=misfit.numbers,
     )
     return batch, ProblemSpec(model.space, problem.objective, prior.placements)
 

@@ -18,8 +18,8 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import envs.tuning_env
 from envs.belief.features import ALLOWED, FEATURES
-from envs.catalog.boards import board
 from envs.belief.risk import BALANCED
+from envs.catalog.boards import board
 from envs.episode import RewardOptions
 from envs.errors import ConfigurationError, ObjectiveError, OptionError
 from envs.problems.draw_options import HELD_OUT_NETWORKS, DrawOptions

@@ -122,7 +122,8 @@ def test_every_feature_stays_within_its_bound(seed: int, tenants: int, wild: flo
 
 def test_what_was_measured_may_be_chosen_again_to_wait_with_or_to_know_more() -> None:
     given_ = state()
-    given_.mean[:, 1:] = given_.conditions.limits[:, 1:, None] - 10.0  # far from every limit
+    limits = np.where(np.isfinite(given_.conditions.limits), given_.conditions.limits, 0.0)
+    given_.mean[:, 1:] = limits[:, 1:, None] - 10.0  # far from every limit
     given_.mean[:, 1:, 30:] += 10.0  # at the limits
     observation, shown = seen(given_)
     allowed, measured, is_best = (

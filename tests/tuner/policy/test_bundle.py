@@ -167,7 +167,7 @@ def altered(bundle: Bundle, path: Path, **changes: object) -> Path:
 
 
 def manifest(**changes: object) -> np.ndarray:
-    whole = {"format": 2, "budget": 8, "features": list(FEATURES), "provenance": {}} | changes
+    whole = {"format": 3, "budget": 8, "features": list(FEATURES), "provenance": {}} | changes
     return np.frombuffer(json.dumps(whole).encode(), dtype=np.uint8)
 
 
