@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from envs.belief.features import FEATURES
@@ -17,6 +18,7 @@ from envs.simulator.device_model import model_for
 from envs.traces.reader import Trace
 from tests.commands import CommandResult, call
 from tests.worlds import space, write_trace
+from tuner.agents.learning_curve import read_curve
 from tuner.agents.training import TWIN, AgentOptions, on_twin
 from tuner.policy.bundle import load_bundle
 
@@ -58,6 +60,7 @@ def test_train_on_a_trace_ends_in_a_report_and_a_bundle_whose_paths_it_prints(
         "provenance.json",
         "checkpoint.zip",
         "config.yaml",
+        "learning_curve.csv",
     ):
         assert (run / name).is_file(), name
     assert list((run / "tensorboard").rglob("events.*"))
@@ -194,6 +197,9 @@ def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(
     resumed = train(*on_trace(trace, run, steps + 2000))
     assert resumed.returncode == 0, resumed.stderr
     assert load_bundle(run / "policy.bundle").provenance["steps"] >= steps + 2000
+    rows = read_curve(run / "learning_curve.csv")
+    assert (np.diff(rows[:, 0]) == 896).all(), "a row for each update of 64 x 14 steps"
+    assert (np.diff(rows[:, 4]) >= 0).all()
 
 
 def test_a_run_of_another_trace_seed_or_agent_is_refused(

@@ -15,6 +15,7 @@ from envs.errors import OptionError
 from envs.files import parse_json, read_small, write_text
 from envs.problems.world import World
 from tuner.agents.export import bundle_of
+from tuner.agents.learning_curve import FILE, LearningCurve
 from tuner.agents.sources import ProblemSource, is_live
 from tuner.agents.training import (
     AgentOptions,
@@ -99,9 +100,10 @@ def train_in(
         if done < agent.steps:
             with progress_bar("training", agent.steps, completed=done) as advance:
                 every = 1 if is_live(world) else UPDATES_PER_CHECKPOINT
+                curve = LearningCurve(run / FILE, done)
                 model.learn(
                     agent.steps - done,
-                    callback=Watch(advance, checkpoint, every),
+                    callback=Watch(advance, curve, checkpoint, every),
                     reset_num_timesteps=not resumed,
                 )
     finally:  # Ctrl-C too: what was learned is kept, and the same run_dir goes on from here

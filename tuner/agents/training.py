@@ -20,6 +20,7 @@ from envs.files import parse_json, replacing
 from envs.problems.world import World
 from envs.tuning_env import TuningVectorEnv
 from tuner.agents.export import start_from
+from tuner.agents.learning_curve import LearningCurve
 from tuner.agents.policy_net import CandidatePolicy
 from tuner.agents.vec_env import SB3TuningVecEnv
 from tuner.options import reference_bundle
@@ -209,11 +210,26 @@ def resume_model(
 
 
 class Watch(BaseCallback):
-    """Moves the progress bar, and saves a checkpoint after every so many updates."""
+    """Moves the progress bar, adds to the learning curve, and saves a checkpoint now and then.
 
-    def __init__(self, advance: Callable[..., None], checkpoint: Path, every: int = 50) -> None:
+    Args:
+        advance: of the progress bar.
+        curve: gets a row for each update.
+        checkpoint: where the agent is saved.
+        every: updates between two checkpoints.
+    """
+
+    def __init__(
+        self,
+        advance: Callable[..., None],
+        curve: LearningCurve,
+        checkpoint: Path,
+        every: int = 50,
+    ) -> None:
         super().__init__()
         self._advance = advance
+        self._curve = curve
+        self._finished: list[dict[str, float]] = []
         self._checkpoint = checkpoint
         self._every = every
         self._shown = 0
@@ -223,12 +239,15 @@ class Watch(BaseCallback):
         self._shown = self.num_timesteps
 
     def _on_step(self) -> bool:
+        self._finished += [each["episode"] for each in self.locals["infos"] if "episode" in each]
         return True
 
     def _on_rollout_end(self) -> None:
-        returns = [episode["r"] for episode in self.model.ep_info_buffer or ()]
-        gain = f"gain per episode {sum(returns) / len(returns):.2f}" if returns else ""
-        self._advance(gain, self.num_timesteps - self._shown)
+        gains = [episode["r"] for episode in self._finished]
+        text = f"gain per episode {sum(gains) / len(gains):.2f}" if gains else ""
+        self._advance(text, self.num_timesteps - self._shown)
+        self._curve.add(self.num_timesteps, gains, [each["broke"] for each in self._finished])
+        self._finished = []
         self._shown = self.num_timesteps
         self._rollouts += 1
         if self._rollouts % self._every == 0:

@@ -11,7 +11,8 @@ from envs.tuning_env import TuningVectorEnv
 class SB3TuningVecEnv(VecEnv):
     """Wraps `TuningVectorEnv` as an SB3 `VecEnv`.
 
-    It seeds at the first reset, and reports each finished episode as `Monitor` does.
+    It seeds at the first reset, and reports each finished episode as `Monitor` does; `broke` is
+    the share of its measurements that broke a limit.
     """
 
     def __init__(self, env: TuningVectorEnv, seed: int) -> None:
@@ -19,6 +20,7 @@ class SB3TuningVecEnv(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self._seed: int | None = seed
         self._returns = np.zeros(env.num_envs)
+        self._broken = np.zeros(env.num_envs)
         self._lengths = 0
         self._actions = np.zeros(env.num_envs, dtype=np.int64)
         self._nothing: list[dict[str, Any]] = [{} for _ in range(env.num_envs)]
@@ -26,8 +28,7 @@ class SB3TuningVecEnv(VecEnv):
     def reset(self) -> np.ndarray:
         observations, _ = self.env.reset(seed=self._seed)
         self._seed = None  # later resets go on with the same generators
-        self._returns[:] = 0
-        self._lengths = 0
+        self._forget()
         return observations
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -36,6 +37,7 @@ class SB3TuningVecEnv(VecEnv):
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         observations, rewards, terminated, _, infos = self.env.step(self._actions)
         self._returns += rewards
+        self._broken += infos["violation"] > 0
         self._lengths += 1
         notes = self._nothing
         if terminated.all():
@@ -44,13 +46,24 @@ class SB3TuningVecEnv(VecEnv):
                 {
                     "terminal_observation": final[row],
                     "TimeLimit.truncated": False,
-                    "episode": {"r": float(gain), "l": self._lengths, "t": 0.0},
+                    "episode": {
+                        "r": float(gain),
+                        "l": self._lengths,
+                        "t": 0.0,
+                        "broke": float(broken) / self._lengths,
+                    },
                 }
-                for row, gain in enumerate(self._returns)
+                for row, (gain, broken) in enumerate(
+                    zip(self._returns, self._broken, strict=True)
+                )
             ]
-            self._returns[:] = 0
-            self._lengths = 0
+            self._forget()
         return observations, rewards.astype(np.float32), terminated, notes
+
+    def _forget(self) -> None:
+        self._returns[:] = 0
+        self._broken[:] = 0
+        self._lengths = 0
 
     def close(self) -> None:
         self.env.close()

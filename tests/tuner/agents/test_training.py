@@ -11,6 +11,7 @@ from envs.errors import OptionError, StorageError, TraceError
 from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
 from envs.tuning_env import TuningVectorEnv
+from tuner.agents.learning_curve import LearningCurve, read_curve
 from tuner.agents.training import (
     AgentOptions,
     LinearSchedule,
@@ -35,7 +36,7 @@ def test_finished_episodes_are_told_with_their_last_observation_and_what_they_ga
     observations, _ = twin.reset(seed=3)
     assert (env.reset() == observations).all()
     for _ in range(2):
-        gained = np.zeros(6)
+        gained, broken = np.zeros(6), np.zeros(6)
         for step in range(3):
             actions = np.full(6, step + 1)
             env.step_async(actions)
@@ -44,6 +45,7 @@ def test_finished_episodes_are_told_with_their_last_observation_and_what_they_ga
             assert (observations == expected).all()
             assert np.allclose(rewards, same)
             gained += same
+            broken += infos["violation"] > 0
             assert done.all() == (step == 2)
             assert notes == [{}] * 6 or step == 2
         assert all(
@@ -51,6 +53,7 @@ def test_finished_episodes_are_told_with_their_last_observation_and_what_they_ga
             for note, last in zip(notes, infos["final_obs"], strict=True)
         )
         assert np.allclose([note["episode"]["r"] for note in notes], gained)
+        assert np.allclose([note["episode"]["broke"] for note in notes], broken / 3)
         assert {note["episode"]["l"] for note in notes} == {3}
         assert not any(note["TimeLimit.truncated"] for note in notes), (
             "how much is left is observed, so the end is no surprise"
@@ -93,10 +96,13 @@ def test_a_checkpoint_goes_on_where_it_stopped(trace_world: TraceWorld, tmp_path
     env = make_env(trace_world, OPTIONS, 0)
     model = make_model(env, OPTIONS, 0, None)
     seen: list[int] = []
-    model.learn(
-        512, callback=Watch(lambda text, step: seen.append(step), tmp_path / "c.zip", every=1)
-    )
+    curve = LearningCurve(tmp_path / "curve.csv", 0)
+    watch = Watch(lambda text, step: seen.append(step), curve, tmp_path / "c.zip", every=1)
+    model.learn(512, callback=watch)
     assert sum(seen) == model.num_timesteps == 512
+    rows = read_curve(tmp_path / "curve.csv")
+    assert rows[:, :2].tolist() == [[256.0, 64.0], [512.0, 128.0]], "32 episodes of 4 steps, twice"
+    assert ((rows[:, 3] >= 0) & (rows[:, 3] <= 1)).all()
     assert (tmp_path / "c.zip").is_file(), "saved on the way"
     save_checkpoint(model, tmp_path / "c.zip")
     loaded = resume_model(tmp_path / "c.zip", make_env(trace_world, OPTIONS, 0), OPTIONS)
@@ -105,7 +111,7 @@ def test_a_checkpoint_goes_on_where_it_stopped(trace_world: TraceWorld, tmp_path
         assert (one == other).all()
     loaded.learn(256, reset_num_timesteps=False)
     assert loaded.num_timesteps == 768
-    assert [each.name for each in tmp_path.iterdir()] == ["c.zip"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["c.zip", "curve.csv"]
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "text", "missing"])
