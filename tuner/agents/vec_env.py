@@ -53,9 +53,7 @@ class SB3TuningVecEnv(VecEnv):
                         "broke": float(broken) / self._lengths,
                     },
                 }
-                for row, (gain, broken) in enumerate(
-                    zip(self._returns, self._broken, strict=True)
-                )
+                for row, (gain, broken) in enumerate(zip(self._returns, self._broken, strict=True))
             ]
             self._forget()
         return observations, rewards.astype(np.float32), terminated, notes

@@ -37,7 +37,7 @@ class Episode:
         actions: [budget - 1], which proposal was chosen.
         rewards: [budget - 1].
         infos: arrays [budget, ...] by name: `action_mask` (proposals that may be chosen), and of
-            each measurement `score_ips`, `kept` (no limit broken), `failed`, and `share` (of the
+            each measurement `score`, `kept` (no limit broken), `failed`, and `share` (of the
             optimum, the best so far). The first is the default configuration's, at the reset.
     """
 
@@ -98,7 +98,7 @@ def _play_together(
     observation, _ = env.reset(seed=seeds)
     started = env.episodes
     facts = {
-        "score_ips": [np.exp(started.log_score[:, 0])],
+        "score": [np.exp(started.log_score[:, 0])],
         "kept": [started.kept[:, 0]],
         "failed": [np.zeros(len(seeds), dtype=bool)],
         "share": [started.share()],
