@@ -12,6 +12,7 @@ from envs.belief.features import PROPOSALS, observe
 from envs.belief.progress import Progress, mean_read
 from envs.belief.risk import BALANCED
 from envs.errors import ConfigurationError, OptionError
+from envs.problems.loading import Loading
 from envs.problems.world import Asked, World
 from envs.spec import MAX_VIOLATION, log_score, worst_margin
 
@@ -19,8 +20,9 @@ from envs.spec import MAX_VIOLATION, log_score, worst_margin
 BUDGET = 8
 
 #: Uniform numbers that one reset of a row takes: which problem, which variant of it, whether and
-#: when something changes, and what; the price of a broken limit, and the seconds there are.
-UNIFORMS = 8
+#: when something changes, and what; the price of a broken limit, the seconds there are, and whether
+#: engines are built.
+UNIFORMS = 9
 
 #: Between which prices of a broken limit episodes are drawn that have none given.
 DRAWN_RISKS = (0.01, 1.0)
@@ -70,6 +72,7 @@ class Episodes:
         risk: the price of a broken limit, as a share of the optimum; None to draw one for each
             episode.
         budget_s: seconds of an episode, infinite for no limit; None to draw them for each episode.
+        builds: share of episodes in which no engine is built when they start.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Episodes:
         changes: float = 0.0,
         risk: float | None = BALANCED,
         budget_s: float | None = math.inf,
+        builds: float = 0.0,
     ) -> None:
         if budget < 2:
             raise OptionError(
@@ -89,6 +93,8 @@ class Episodes:
             )
         if not 0.0 <= changes <= 1.0:
             raise OptionError(f"changes={changes} must lie in 0..1")
+        if not 0.0 <= builds <= 1.0:
+            raise OptionError(f"builds={builds} must lie in 0..1")
         self.world = world
         self.problems = world.problems
         self.rows = rows
@@ -97,6 +103,7 @@ class Episodes:
         self.changes = changes
         self.risk = risk
         self.budget_s = budget_s
+        self.builds = builds
         self.proposals = min(PROPOSALS, self.problems.candidates)
         self._every = np.arange(rows)
         self.progress = Progress.start(rows, self.problems.candidates)
@@ -127,9 +134,10 @@ class Episodes:
         self._change_at = np.where(uniforms[:, 2] < self.changes, when, self.budget + 1)
         self._change_to = uniforms[:, 4]
         self.belief = self.problems.belief(self.problem)
-        self.conditions = self.problems.conditions(
-            self.problem, self.budget, self._risks(uniforms[:, 5]), self._seconds(uniforms[:, 6:8])
-        )
+        self.loading = Loading(self.problems, self.problem, uniforms[:, 8] < self.builds)
+        risks, seconds = self._risks(uniforms[:, 5]), self._seconds(uniforms[:, 6:8])
+        conditions = self.problems.conditions(self.problem, self.budget, risks, seconds)
+        self.conditions = conditions._replace(cost_s=self.loading.expected_s())
         self.progress = Progress.start(self.rows, self.problems.candidates)
         self._before = np.zeros(self.rows, dtype=np.int64)
         self.optimum = self._best_there_is(self._every, self.variant, self.conditions.limits)
@@ -154,7 +162,7 @@ class Episodes:
         if self.budget_s is not None:
             return np.full(self.rows, self.budget_s)
         low, high = np.log(DRAWN_TIMES)
-        usual = self.problems.window_s[self.problem] * self.budget
+        usual = self.problems.window_s[self.problem] * self.budget + self.loading.all_builds_s()
         limited = usual * np.exp(low + (high - low) * uniforms[:, 1])
         return np.asarray(np.where(uniforms[:, 0] < UNLIMITED_TIME, np.inf, limited))
 
@@ -258,7 +266,8 @@ class Episodes:
         self.kept[slot] = margin <= 0
         progress.record(candidates, score, margin)
         progress.note_surprise(mean_read(squares))
-        progress.spent_s = progress.spent_s + self.conditions.cost_s[self._every, candidates]
+        progress.spent_s = progress.spent_s + self.loading.measure(candidates)
+        self.conditions = self.conditions._replace(cost_s=self.loading.expected_s())
         progress.used = progress.used + 1
         progress.broke = margin > 0
         self._before = candidates

@@ -73,10 +73,11 @@ class _Tuning:
         changes: float,
         risk: float | str | None,
         budget_s: float | None,
+        builds: float,
     ) -> None:
         self.world = world_named(world, split) if isinstance(world, str) else world
         price = None if risk is None else parse_risk(risk)
-        self.episodes = Episodes(self.world, rows, budget, reward, changes, price, budget_s)
+        self.episodes = Episodes(self.world, rows, budget, reward, changes, price, budget_s, builds)
         self.observation_space = gym.spaces.Box(
             -BOUND, BOUND, (self.episodes.proposals, len(FEATURES)), dtype=np.float32
         )
@@ -92,7 +93,15 @@ class _Tuning:
             return self
         world, own = self.world.with_objective(objective), self.episodes
         return _Tuning(
-            world, own.rows, own.budget, "all", own.reward, own.changes, own.risk, own.budget_s
+            world,
+            own.rows,
+            own.budget,
+            "all",
+            own.reward,
+            own.changes,
+            own.risk,
+            own.budget_s,
+            own.builds,
         )
 
     def reset(self, generators: Sequence[np.random.Generator]) -> Observation:
@@ -147,6 +156,7 @@ class TuningEnv(gym.Env[Observation, np.int64]):
         risk: the price of a broken limit, a word or a number, see `envs.belief.risk`; None to draw
             one for each episode.
         budget_s: seconds of an episode, infinite for no limit; None to draw them for each episode.
+        builds: share of episodes in which no engine is built when they start.
         render_mode: `ansi` or None.
     """
 
@@ -162,9 +172,10 @@ class TuningEnv(gym.Env[Observation, np.int64]):
         changes: float = 0.0,
         risk: float | str | None = "balanced",
         budget_s: float | None = math.inf,
+        builds: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
-        self._whole = _Tuning(world, 1, budget, split, reward, changes, risk, budget_s)
+        self._whole = _Tuning(world, 1, budget, split, reward, changes, risk, budget_s, builds)
         self._tuning = self._whole
         self.observation_space = self._tuning.observation_space
         self.action_space = self._tuning.action_space
@@ -233,7 +244,7 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
 
     Args:
         num_envs: rows; each has a problem of its own, with its own board, networks and limits.
-        world, budget, split, reward, changes, risk, budget_s: as of `TuningEnv`.
+        world, budget, split, reward, changes, risk, budget_s, builds: as of `TuningEnv`.
         shared_noise: draw the randomness of all rows from one generator, that of row 0, in one go.
             It is faster; rows are then no longer the same as scalar environments of their own
             seeds.
@@ -252,9 +263,12 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         changes: float = 0.0,
         risk: float | str | None = "balanced",
         budget_s: float | None = math.inf,
+        builds: float = 0.0,
         shared_noise: bool = False,
     ) -> None:
-        self._whole = _Tuning(world, num_envs, budget, split, reward, changes, risk, budget_s)
+        self._whole = _Tuning(
+            world, num_envs, budget, split, reward, changes, risk, budget_s, builds
+        )
         self._tuning = self._whole
         self._shared_noise = shared_noise
         self.num_envs = num_envs

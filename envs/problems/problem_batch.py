@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from envs.arrays import BoolArray, FloatArray, Floats, IntArray, Rows, Single
+from envs.arrays import BoolArray, FloatArray, Floats, IntArray, Placements, Rows, Single
 from envs.belief.assess import Conditions
 from envs.belief.features import PROBLEM_FEATURES
 from envs.belief.gaussian import Belief, prior_variance
@@ -19,6 +20,7 @@ from envs.files import read_arrays, replacing
 from envs.problems.misfits import NUMBERS
 from envs.simulator.device_model import WINDOW_S
 from envs.spec import ConfigurationSpace, Kind, Objective
+from envs.spec.change_cost import BuildTimes, change_s, engines_of
 
 #: The believed logarithm of a quantity or candidate that a problem does not have; it is finite, and
 #: neither limited nor measured.
@@ -41,6 +43,12 @@ class ProblemBatch:
         terms: [S, T + 2] of the score, see `envs.spec.Goal.terms`.
         noise: [S, Q] variances of a window.
         window_s: [S], the length of a window.
+        change_s: [S, M + 1, M], the seconds from one candidate to another, where every engine is
+            built; from nothing in the last row.
+        engines: [S, M, E], which engines each candidate needs.
+        build_log_s: [S, E], the logarithm of the seconds that building each takes, as believed;
+            -inf for one that nobody builds.
+        build_s: [S, E], the seconds that it truly takes; 0 where nobody knows.
         misfit: [S, 4], how windows depart from what is believed of them, see
             `envs.problems.misfits`; zeros for not at all.
         extra_features: [S, G], `PROBLEM_FEATURES`.
@@ -57,6 +65,10 @@ class ProblemBatch:
     terms: Single
     noise: Single
     window_s: Single
+    change_s: Single
+    engines: BoolArray
+    build_log_s: Single
+    build_s: Single
     misfit: Single
     extra_features: Single
     outcomes: Single
@@ -130,10 +142,27 @@ class ProblemBatch:
 
     @classmethod
     def stack(cls, parts: list[ProblemBatch]) -> ProblemBatch:
-        """Join batches of the same shape."""
+        """Join batches of the same shape, whatever their numbers of engines."""
         names = [each.name for each in fields(cls)]
+        most = max(part.build_s.shape[1] for part in parts)
+        wide = [part._with_engines(most) for part in parts]
         return cls(
-            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+            **{name: np.concatenate([getattr(part, name) for part in wide]) for name in names}
+        )
+
+    def _with_engines(self, count: int) -> ProblemBatch:
+        """Return the same padded to so many engines, which nobody needs or builds."""
+        more = count - self.build_s.shape[1]
+
+        def padded(values: BoolArray | Single, fill: float) -> Any:
+            widths = [(0, 0)] * (values.ndim - 1) + [(0, more)]
+            return np.pad(values, widths, constant_values=fill)
+
+        return replace(
+            self,
+            engines=padded(self.engines, False),
+            build_log_s=padded(self.build_log_s, -np.inf),
+            build_s=padded(self.build_s, 0.0),
         )
 
     def save(self, path: str) -> None:
@@ -159,6 +188,7 @@ class ProblemBatch:
         """Raise a ValueError unless all arrays are of the same problems."""
         problems, quantities, candidates = rows = self.mean.shape
         rank, variants = self.loadings.shape[1], self.outcomes.shape[1]
+        engines = self.build_s.shape[1]
         shapes = {
             "residual_variance": rows,
             "loadings": (problems, rank, quantities * candidates),
@@ -168,13 +198,17 @@ class ProblemBatch:
             "weights": (problems, self.tenants),
             "terms": (problems, self.tenants + 2),
             "window_s": (problems,),
+            "change_s": (problems, candidates + 1, candidates),
+            "engines": (problems, candidates, engines),
+            "build_log_s": (problems, engines),
+            "build_s": (problems, engines),
             "misfit": (problems, len(NUMBERS)),
             "extra_features": (problems, len(PROBLEM_FEATURES)),
             "outcomes": (problems, variants, quantities, candidates),
         }
         for name, shape in {"mean": rows, **shapes}.items():
             array = getattr(self, name)
-            kind = np.bool_ if name == "present" else np.float32
+            kind = np.bool_ if name in ("present", "engines") else np.float32
             if array.shape != shape or array.dtype != kind:
                 raise ValueError(f"{name} does not fit the rest")
         if not self.mean.size or quantities != 2 * self.tenants + 1:
@@ -191,6 +225,7 @@ def batch_of(
     tenants: int | None = None,
     window_s: float = WINDOW_S,
     misfit: FloatArray | None = None,
+    rng: np.random.Generator | None = None,
 ) -> ProblemBatch:
     """Return a batch of one problem, padded to `size` candidates and `tenants` tenants.
 
@@ -204,6 +239,7 @@ def batch_of(
         tenants: T; as many as the space has where not given.
         window_s: length of a window.
         misfit: [4]; zeros where not given.
+        rng: draws how long builds truly take; None where nobody knows.
     """
     own, count = space.shape[0], len(prior.placements)
     most, width = tenants or own, size or count
@@ -234,6 +270,7 @@ def batch_of(
         weights=weights,
         terms=objective.terms(weights),
         window_s=np.array([window_s], dtype=np.float32),
+        **_costs(space, prior.placements, width, rng),
         misfit=np.asarray(misfits, dtype=np.float32)[None],
         noise=of_quantities(noise, PADDING_VARIANCE),
         extra_features=np.array([[own > 1, Kind.DLA in kinds, kinds == {Kind.CPU}]], np.float32),
@@ -241,3 +278,25 @@ def batch_of(
             np.zeros((0, 2 * own + 1, count)) if outcomes is None else outcomes, np.nan
         ),
     )
+
+
+def _costs(
+    space: ConfigurationSpace, placements: Placements, width: int, rng: np.random.Generator | None
+) -> dict[str, Any]:
+    """Return what changes and builds cost, by the names of `ProblemBatch`."""
+    count = len(placements)
+    change = np.zeros((1, width + 1, width), dtype=np.float32)
+    change[0, :count, :count] = change_s(space, placements[:, None], placements[None])
+    change[0, width, :count] = change_s(space, None, placements)
+    times = BuildTimes.of(space)
+    needed = engines_of(space, placements)
+    used = np.flatnonzero(needed.any(axis=0) & np.isfinite(times.log_s))
+    engines = np.zeros((1, width, len(used)), dtype=bool)
+    engines[0, :count] = needed[:, used]
+    truly = np.zeros(len(times.log_s)) if rng is None else times.draw(rng)
+    return {
+        "change_s": change,
+        "engines": engines,
+        "build_log_s": times.log_s[used][None].astype(np.float32),
+        "build_s": truly[used][None].astype(np.float32),
+    }

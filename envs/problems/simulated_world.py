@@ -207,6 +207,7 @@ def simulated(
         SHORTLIST,
         options.most_tenants,
         misfit=misfit.numbers,
+        rng=rng,
     )
     return batch, ProblemSpec(model.space, problem.objective, prior.placements)
 

@@ -43,6 +43,7 @@ class AgentOptions:
         episodes_per_update: of each environment, between two updates.
         risk: the price of a measurement that breaks a limit, a word or a number, see
             `envs.belief.risk`; `any` draws one for each episode, so that the policy learns all.
+        builds: share of episodes in which no engine is built when they start.
         timed: draw how many seconds each episode has, so that the policy learns what time is worth.
         changes: share of episodes in which conditions change on the way.
         gamma: discount of a measurement; low, because an answer after three measurements is worth
@@ -66,6 +67,7 @@ class AgentOptions:
     hidden: int = 32
     risk: str = ANY_RISK
     timed: bool = True
+    builds: float = 0.0
     changes: float = 0.0
     threads: int = 1
     start: Optional[str] = None
@@ -91,7 +93,7 @@ class AgentOptions:
             )
         if self.risk != ANY_RISK:
             parse_risk(self.risk, "agent.risk")
-        for key in ("changes", "gamma", "gae_lambda"):
+        for key in ("changes", "builds", "gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, key) <= 1.0:
                 raise OptionError(f"agent.{key}={getattr(self, key)} must lie in 0..1")
 
@@ -121,6 +123,7 @@ def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
         changes=options.changes,
         risk=None if options.risk == ANY_RISK else options.risk,
         budget_s=None if options.timed else math.inf,
+        builds=options.builds,
         shared_noise=True,
     )
     return SB3TuningVecEnv(env, seed)

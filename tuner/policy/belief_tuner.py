@@ -10,6 +10,7 @@ from envs.belief.features import PROPOSALS, observe
 from envs.belief.progress import Progress, mean_read
 from envs.belief.risk import BALANCED
 from envs.errors import BundleError
+from envs.problems.loading import Loading
 from envs.problems.problem import Problem
 from envs.problems.problem_batch import batch_of
 from envs.spec import Configuration, MeasurementBatch, Outcome, log_score, worst_margin
@@ -45,6 +46,7 @@ class BeliefTuner(ABC):
         self._batch = batch_of(problem.space, problem.objective, prior, prior.noise())
         self._first = np.zeros(1, dtype=np.int64)
         self._belief = self._batch.belief(self._first)
+        self._loading = Loading(self._batch, self._first, fresh=np.zeros(1, dtype=bool))
         self._conditions = self._batch.conditions(self._first, self._budget, risk)
         self._progress = Progress.start(1, len(self._candidates))
         self._assess()
@@ -81,20 +83,23 @@ class BeliefTuner(ABC):
         row = self._rows.get(configuration)
         if self.left > 0 and row is not None:
             logs = self._logs(outcome)
+            self._spend(row, outcome)
             self._take(row, logs, logs)
-            self._spend(outcome)
 
     @abstractmethod
     def _choose(self, observation: Single) -> int:
         """Return which of the proposals to measure, of an observation [P, F]."""
 
-    def _spend(self, outcome: Outcome) -> None:
-        """Charge a measurement to the budget."""
+    def _spend(self, row: int, outcome: Outcome) -> None:
+        """Charge the measurement of a candidate to the budget, and learn what it cost."""
         cost_s = outcome.cost_s
-        self._progress.spent_s += cost_s if np.isfinite(cost_s) else self._batch.window_s
+        took_s = cost_s if np.isfinite(cost_s) else float(self._conditions.cost_s[0, row])
+        self._loading.note(np.array([row]), np.array([took_s]))
+        self._progress.spent_s += took_s
         self._progress.used += 1
 
     def _assess(self) -> None:
+        self._conditions = self._conditions._replace(cost_s=self._loading.expected_s())
         self._assessment = assess(self._belief.mean, self._belief.variance, self._conditions)
 
     def _take(self, row: int, logs: Single, own: Single) -> None:

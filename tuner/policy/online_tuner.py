@@ -74,8 +74,8 @@ class OnlineTuner(LearnedTuner):
             own = window - error.expected
             self._history.windows.add(configuration, own)
             error.skip()
+            self._spend(row, outcome)
             self._take(row, window, own)
-            self._spend(outcome)
 
     def tell_again(self, configuration: Configuration, outcome: Outcome) -> None:
         """Learn from another window of a measured configuration; it does not count.
