@@ -116,7 +116,7 @@ def answers_of(device: Device, name: str, given: argparse.Namespace) -> tuple[in
         share = (
             in_turns(runtime, problem, (answer, best), given.window, given.turns) if answer else 0.0
         )
-        clear = bool(can_be_kept(batch, limits.row(index)))
+        clear = can_be_kept(batch, limits.row(index), plain=True)
         found.append(Answer(limits.p99_ms[index, 0], best, answer, share, broke, clear))
     return len(batch), found
 

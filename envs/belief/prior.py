@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +43,7 @@ class Prior:
         mean, residual_variance: [Q, M].
         loadings: [R, Q x M].
         throughput_ips: [T], the median over the shortlist by the fitted model.
+        processor_p99_ms: [T], the same of p99 where a processor serves; None for a board.
     """
 
     placements: Placements
@@ -50,6 +51,7 @@ class Prior:
     loadings: Floats
     residual_variance: Floats
     throughput_ips: FloatArray
+    processor_p99_ms: FloatArray | None = None
 
     def belief(self) -> Belief:
         """Return the belief as a batch of one."""
@@ -57,7 +59,7 @@ class Prior:
 
     def noise(self, window_s: float = WINDOW_S) -> FloatArray:
         """Return the variances [Q] that are expected of a window."""
-        return noise_spread(self.throughput_ips, window_s) ** 2
+        return noise_spread(self.throughput_ips, window_s, self.processor_p99_ms) ** 2
 
     def sure(self, objective: Objective) -> Rows:
         """Return the rows of the shortlist that are believed sure to keep the limits."""
@@ -70,12 +72,12 @@ class Prior:
         """Return the same with another row of the shortlist in the first place."""
         order = [row, *(each for each in range(len(self.placements)) if each != row)]
         loadings = self.loadings.reshape(len(self.loadings), *self.mean.shape)[:, :, order]
-        return Prior(
-            self.placements[order],
-            self.mean[:, order],
-            loadings.reshape(self.loadings.shape),
-            self.residual_variance[:, order],
-            self.throughput_ips,
+        return replace(
+            self,
+            placements=self.placements[order],
+            mean=self.mean[:, order],
+            loadings=loadings.reshape(self.loadings.shape),
+            residual_variance=self.residual_variance[:, order],
         )
 
 
@@ -114,9 +116,11 @@ def prior_of(
     samples = model.logarithms(model.drawn(rng, BELIEF_DRAWS), placements)
     mean, loadings, residual = factor(samples, DIRECTIONS)
     residual = residual + model.own_departures(placements)[1]
-    fitted = model.logarithms(model.nominal(), placements)[0, : model.space.shape[0]]
-    median = np.exp(np.median(fitted, axis=1))
-    prior = Prior(placements, mean, loadings, residual, median)
+    tenants = model.space.shape[0]
+    fitted = model.logarithms(model.nominal(), placements)[0, : 2 * tenants]
+    ips, p99_ms = np.split(np.exp(np.median(fitted, axis=1)), 2)
+    late = p99_ms if model.machine.plain else None
+    prior = Prior(placements, mean, loadings, residual, ips, late)
     return prior if start is not None else prior.starting_at(_surest(model, samples, objective))
 
 

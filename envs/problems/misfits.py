@@ -28,13 +28,15 @@ from envs.arrays import FloatArray
 from envs.errors import OptionError
 from envs.simulator.device_model import DeviceModel, departed
 from envs.simulator.tables import DLA, POSITIONS, Contexts, is_modelled, position_of
+from envs.simulator.tails import TAIL_WEIGHT
 
 if TYPE_CHECKING:
     from envs.problems.draw_options import DrawOptions
 
-#: Numbers of a misfit of windows: tail weight h of p99 (see `envs.simulator.tails`), drift a
-#: measurement as a share of the way from the first truth of a problem to the next, chance that the
-#: next truth answers a window, share of the power of the window before in what the sensor says.
+#: Numbers of a misfit of windows: tail weight h of p99 (`envs.simulator.tails` has the usual one),
+#: drift a measurement as a share of the way from the first truth of a problem to the next, chance
+#: that the next truth answers a window, share of the power of the window before in what the sensor
+#: says.
 NUMBERS = ("tail", "drift", "burst", "lag")
 
 
@@ -51,13 +53,19 @@ class Misfit:
     """
 
     kind: str = ""
-    numbers: FloatArray = field(default_factory=lambda: np.zeros(len(NUMBERS)), repr=False)
+    numbers: FloatArray = field(default_factory=lambda: _numbers(), repr=False)
     width: float = 1.0
     log_times: FloatArray | None = field(default=None, repr=False)
 
     def apply(self, truths: Contexts) -> Contexts:
         """Return the truths [C] of a device with its engines as they really are."""
         return truths if self.log_times is None else departed(truths, self.log_times[:, None], 1.0)
+
+
+def _numbers(**given: float) -> FloatArray:
+    """Return [4], those that are given and otherwise those of a device that is as believed."""
+    usual = {"tail": TAIL_WEIGHT}
+    return np.array([given.get(name, usual.get(name, 0.0)) for name in NUMBERS])
 
 
 #: Draws a misfit of one kind for a device.
@@ -94,9 +102,7 @@ def _of_windows(kind: str, number: str, lowest: float, highest: float) -> Drawin
 
     def draw(model: DeviceModel, rng: np.random.Generator) -> Misfit:
         del model
-        numbers = np.zeros(len(NUMBERS))
-        numbers[NUMBERS.index(number)] = rng.uniform(lowest, highest)
-        return Misfit(kind, numbers)
+        return Misfit(kind, _numbers(**{number: rng.uniform(lowest, highest)}))
 
     return draw
 

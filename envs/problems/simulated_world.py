@@ -20,6 +20,7 @@ from envs.problems.draw_options import DrawOptions
 from envs.problems.problem_batch import ProblemBatch, batch_of
 from envs.problems.world import Asked, ProblemSpec, World
 from envs.simulator.tables import Contexts
+from envs.simulator.tails import stretched
 from envs.spec import Configuration, Objective, Origin
 
 #: Problems that one process draws in one go.
@@ -36,9 +37,6 @@ RANDOM_START_SHARE = 0.6
 #: Truths of a simulated problem: as it was drawn, with a co-runner or hot, and of another device of
 #: its kind.
 VARIANTS = 3
-
-#: The largest logarithm by which a heavy tail stretches the noise of a window.
-LARGEST_TAIL = 3.0
 
 
 class SimulatedWorld:
@@ -93,8 +91,7 @@ class SimulatedWorld:
         true[:, -1] = np.where(lag > 0, lagged, true[:, -1])
         scatter = normals[:, :-1].copy()
         late = slice(problems.tenants, 2 * problems.tenants)
-        heavy = np.minimum(tail[:, None] * scatter[:, late] ** 2 / 2, LARGEST_TAIL)
-        scatter[:, late] *= np.exp(heavy)
+        scatter[:, late] = stretched(scatter[:, late], tail[:, None])
         return np.asarray(true + np.sqrt(problems.noise[at]) * scatter, dtype=np.float32)
 
     def with_objective(self, objective: Objective) -> World:

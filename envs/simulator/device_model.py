@@ -42,10 +42,17 @@ DISCREPANCY, PLAIN_DISCREPANCY = 0.01, 0.03
 
 #: Scatter of a long window, as standard deviations of the logarithms of throughput, 99th percentile
 #: and power (averaged over many readings of an INA3221, in steps of 0.4 W), and the addition for a
-#: window of a single request, which falls with the root of their number. Repeated windows of the
-#: recordings in `envs/traces/data` (100 to 300 requests) scatter by 1 % in throughput and 3 % in
-#: the percentile.
+#: window of a single request, which falls with the root of their number. Windows of ten seconds on
+#: an Orin Nano scatter by 0.4 % in throughput and 0.3 % in power (`benchmarks.tails`).
 NOISE, NOISE_OF_ONE = (0.004, 0.006, 0.012), (0.05, 0.3, 0.05)
+
+#: What is added to the scatter of p99 on a processor, whose threads everything else uses as well,
+#: where p99 is short, and the latency [ms] at which that has halved. By `benchmarks.tails`, p99 of
+#: 0.7 to 6 ms scatters by 11 to 18 % on two cores of an x86 computer; within a window, p99 below 30
+#: ms by 5 %, from 30 to 100 ms by 1 to 2 %. A board with TensorRT and locked clocks has nothing of
+#: the kind: p99 of 0.6 to 12 ms, in pairs of runs on an AGX Orin, differs by 0.2 to 0.7 % (MLPerf
+#: Inference v2.0, closed division, system Orin_TRT_MaxQ, single stream).
+NOISE_OF_SHORT, SHORT_MS = 0.12, 30.0
 
 #: Default length of a window [s].
 WINDOW_S = 3.0
@@ -78,6 +85,12 @@ class DeviceModel:
     def has_power(self) -> bool:
         """Return True if the device has power rails; a plain computer has none."""
         return not self.machine.plain
+
+    def noise_spread(
+        self, throughput_ips: FloatArray, p99_ms: FloatArray, window_s: float = WINDOW_S
+    ) -> FloatArray:
+        """Return the scatter of a window of this device, see `noise_spread`; p99_ms is [..., T]."""
+        return noise_spread(throughput_ips, window_s, p99_ms if self.machine.plain else None)
 
     def own_departures(self, placements: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return by how much configurations depart from the model with any parameters.
@@ -224,18 +237,27 @@ def logarithms(found: Response) -> FloatArray:
         )
 
 
-def noise_spread(throughput_ips: FloatArray, window_s: float = WINDOW_S) -> FloatArray:
+def noise_spread(
+    throughput_ips: FloatArray,
+    window_s: float | FloatArray = WINDOW_S,
+    processor_p99_ms: FloatArray | None = None,
+) -> FloatArray:
     """Return the scatter of a window as standard deviations [..., Q] of logarithms.
 
     Args:
         throughput_ips: [..., T].
-        window_s: length of the window.
+        window_s: length of the window, or [..., 1] of them.
+        processor_p99_ms: [..., T] where a processor serves, see `NOISE_OF_SHORT`; NaN counts as
+            long. None for a board.
     """
     requests = np.maximum(np.asarray(throughput_ips) * window_s, 4.0)
     late, served = (
         np.hypot(floor, one / np.sqrt(requests))
         for floor, one in zip(NOISE[1::-1], NOISE_OF_ONE[1::-1], strict=True)
     )
+    if processor_p99_ms is not None:
+        short = NOISE_OF_SHORT / (1.0 + np.asarray(processor_p99_ms) / SHORT_MS)
+        late = np.hypot(late, np.nan_to_num(short))
     power = np.hypot(NOISE[2], NOISE_OF_ONE[2] / np.sqrt(requests.sum(axis=-1, keepdims=True)))
     return np.concatenate([served, late, power], axis=-1)
 

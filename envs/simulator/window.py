@@ -3,8 +3,9 @@
 import numpy as np
 
 from envs.catalog.boards import RAILS
-from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
+from envs.simulator.device_model import WINDOW_S, DeviceModel
 from envs.simulator.response import Response
+from envs.simulator.tails import TAIL_WEIGHT, stretched
 from envs.spec import Configuration, Measurement, Origin, TenantMeasurement
 from envs.spec.validity import memory_mib
 
@@ -31,8 +32,10 @@ def simulated_window(
         window_s: length of the window.
     """
     tenants = found.throughput_ips.shape[1]
-    scatter = noise_spread(found.throughput_ips[0], window_s)
-    factors = np.exp(scatter * rng.standard_normal(2 * tenants + 1))
+    scatter = model.noise_spread(found.throughput_ips[0], found.p99_ms[0], window_s)
+    normals = rng.standard_normal(2 * tenants + 1)
+    normals[tenants:-1] = stretched(normals[tenants:-1], TAIL_WEIGHT)
+    factors = np.exp(scatter * normals)
     ips, p99 = found.throughput_ips[0] * factors[:tenants], found.p99_ms[0] * factors[tenants:-1]
     p50 = np.minimum(found.p50_ms[0] / factors[:tenants], p99)
     wide = np.exp(1.96 * scatter[tenants:-1])

@@ -30,17 +30,23 @@ def exhaustive(
         Configuration.of(placements[row]),
         float(verdicts.score[row]),
         float(verdicts.violation[row]),
-        can_be_kept(batch, objective),
+        can_be_kept(batch, objective, plain=model.machine.plain),
         "exhaustive",
     )
 
 
-def can_be_kept(batch: MeasurementBatch, objective: Objective) -> bool:
+def can_be_kept(batch: MeasurementBatch, objective: Objective, *, plain: bool) -> bool:
     """Return True if some configuration keeps all limits by so much that a window shows it.
 
     See `envs.problems.simulated_world.DETECTABLE_SIGMAS`.
+
+    Args:
+        batch: outcomes without noise.
+        objective: the limits.
+        plain: True for a plain computer, False for a board.
     """
-    spread = noise_spread(batch.throughput_ips)
+    late = batch.p99_ms if plain else None
+    spread = noise_spread(batch.throughput_ips, processor_p99_ms=late)
     beyond = margins(batch.logs, objective.log_limits)
     return bool((beyond <= -DETECTABLE_SIGMAS * spread.T).all(axis=0).any())
 

@@ -9,7 +9,7 @@ from envs.belief.local_search import search
 from envs.belief.score import score_and_violation
 from envs.errors import OptionError
 from envs.problems.problem import Problem
-from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
+from envs.simulator.device_model import WINDOW_S, DeviceModel
 from envs.spec import Measurement, MeasurementBatch, Outcome
 from tuner.search.candidates import OrderedSearch
 
@@ -74,7 +74,8 @@ class ModelRefit(ModelArgmax):
         self._belief.update(
             at[:1],
             MeasurementBatch.of([outcome], self.problem.space.shape[0]).logs.T,
-            noise_spread(outcome.throughput_ips, window_s) ** 2,
+            model_of(self.problem).noise_spread(outcome.throughput_ips, outcome.p99_ms, window_s)
+            ** 2,
         )
 
 

@@ -20,6 +20,7 @@ from envs.problems.misfits import (
 )
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import COSTS, Contexts
+from envs.simulator.tails import TAIL_WEIGHT
 
 AGX = DrawOptions(boards=["agx_orin_64"], networks=["resnet18"], modes=["MAXN"])
 GPU_S, DLA_S = COSTS.index("gpu_s"), COSTS.index("dla_s")
@@ -76,6 +77,10 @@ def test_engines_depart_by_themselves_and_all_truths_of_a_device_have_the_same()
     assert abs(others.mean()) < 0.05
 
 
+def test_a_device_that_is_as_believed_has_the_usual_tail_alone() -> None:
+    assert Misfit().numbers.tolist() == [TAIL_WEIGHT, 0.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize(
     ("kind", "number", "lowest", "highest"),
     [
@@ -96,7 +101,7 @@ def test_misfits_of_windows_are_one_number_and_leave_the_truth_alone(
     assert numbers[:, column].min() >= lowest
     assert numbers[:, column].max() <= highest
     assert np.ptp(numbers[:, column]) > (highest - lowest) / 2
-    assert (np.delete(numbers, column, axis=1) == 0).all()
+    assert (np.delete(numbers, column, axis=1) == np.delete(Misfit().numbers, column)).all()
     assert found[0].apply(truths) is truths
     assert found[0].width == 1.0
 

@@ -63,7 +63,9 @@ def test_a_recorded_configuration_is_believed_as_it_was_recorded_and_at_its_rate
     assert knowing.twin is not None
     informed = knowing.twin.informed(model)
     nominal = informed.logarithms(informed.nominal(), trace.placements)[0, :2]
-    assert np.abs(nominal - trace.batch.logs[:2]).max() < 0.02
+    ips, p99 = np.abs(nominal - trace.batch.logs[:2]).max(axis=1)
+    assert ips < 0.02
+    assert p99 < 0.06, "one window tells less of p99"
     space = at_rates(trace.space, (20.0,))
     other = knowing.twin.informed(replace(model, space=space)).unknowns
     assert other is not None
