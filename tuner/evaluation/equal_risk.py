@@ -1,0 +1,88 @@
+"""The price of a broken limit at which the untrained rule breaks as many limits as another tuner.
+
+A tuner that risks more finds more. A comparison says what a tuner knows only where both break
+limits equally often; the price is found on problems of the training split, not on those that are
+compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from envs.belief.risk import HIGHEST, LOWEST
+from envs.episode import BUDGET
+from envs.problems.world import World
+from tuner.evaluation.rollouts import Decide, play, rule_decides
+
+#: Halvings of the range of prices on a logarithmic scale: the last step is 0.7 % of the price.
+HALVINGS = 10
+
+
+@dataclass(frozen=True)
+class EqualRisk:
+    """The rule's price of a broken limit.
+
+    Attributes:
+        risk: the price, in LOWEST..HIGHEST; at an end of this range nothing in it breaks as many.
+        broken: share of the measurements of the other tuner that broke a limit.
+        rule_broken: the same of the rule at this price.
+        problems: on which both were found.
+    """
+
+    risk: float
+    broken: float
+    rule_broken: float
+    problems: int
+
+
+def equal_risk(
+    world: World,
+    decide: Decide,
+    repeats: int = 4,
+    changes: float = 0.0,
+    risk: float | None = None,
+    budget: int = BUDGET,
+) -> EqualRisk:
+    """Find the rule's price at which it breaks as many limits as a tuner on the same problems.
+
+    Args:
+        world: problems of the training split.
+        decide: the tuner.
+        repeats: episodes of each problem.
+        changes: share of the episodes in which conditions change on the way.
+        risk: the price that the tuner is told; None for the usual one.
+        budget: measurements of an episode.
+    """
+    episodes = partial(play, world, repeats=repeats, changes=changes, budget=budget)
+    told = {} if risk is None else {"risk": risk}
+    broken = episodes(decide, **told).broken_share
+
+    def of_rule(price: float) -> float:
+        return episodes(rule_decides(price), risk=price).broken_share
+
+    found, rule_broken = matching_price(of_rule, broken)
+    return EqualRisk(found, broken, rule_broken, len(world.problems))
+
+
+def matching_price(broken_at: Callable[[float], float], wanted: float) -> tuple[float, float]:
+    """Return the price at which a share of broken limits that falls with it is the wanted one.
+
+    Args:
+        broken_at: gives the share at a price.
+        wanted: the share.
+
+    Returns:
+        The price, and the share at it.
+    """
+    low, high = float(np.log(LOWEST)), float(np.log(HIGHEST))
+    tried: dict[float, float] = {}
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        tried[middle] = broken_at(float(np.exp(middle)))
+        low, high = (middle, high) if tried[middle] > wanted else (low, middle)
+    best = min(tried, key=lambda each: abs(tried[each] - wanted))
+    return float(np.exp(best)), tried[best]
