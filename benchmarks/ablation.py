@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from benchmarks.figures import Figure, figure, parser, report
-from benchmarks.rollouts import roll_out
 from benchmarks.setup import draw_world
 from envs.arrays import Single
 from envs.problems.draw_options import DrawOptions
@@ -27,6 +26,7 @@ from envs.problems.simulated_world import SimulatedWorld
 from tuner.agents.policy_net import CandidatePolicy
 from tuner.agents.training import AgentOptions, make_env, make_model
 from tuner.console import progress_bar, table
+from tuner.evaluation.rollouts import roll_out
 
 #: What is compared, with units.
 METRICS = (

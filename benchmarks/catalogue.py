@@ -71,6 +71,17 @@ BENCHMARKS = (
         "simulated",
     ),
     Benchmark(
+        "rule",
+        "rule",
+        "Compares the policy with the untrained rule, whose price of a broken limit is tuned so "
+        "that both break limits equally often: where the belief is right or wrong, where "
+        "conditions change, and for every goal.",
+        "simulated",
+        short=_options(
+            "--settings belief_right changing --prices 0.1 --problems 40 --training-problems 40"
+        ),
+    ),
+    Benchmark(
         "changing",
         "changing",
         "Changes the limits or the device in the middle of tuning, and looks at how soon the "

@@ -15,10 +15,10 @@ import sys
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
-from benchmarks.rollouts import roll_out
 from benchmarks.setup import add_bundle_option, draw_world
 from envs.problems.draw_options import DrawOptions
 from envs.problems.simulated_world import SimulatedWorld
+from tuner.evaluation.rollouts import roll_out
 from tuner.policy.bundle import load_bundle
 from tuner.policy.forward import NumpyPolicy
 

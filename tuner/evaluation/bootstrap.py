@@ -1,5 +1,6 @@
 """Bootstrap intervals of means over cases and seeds, and ties between tuners."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -44,18 +45,43 @@ def _resampling_weights(cases: int, seeds: int, seed: int) -> FloatArray:
     return np.asarray(counts.reshape(RESAMPLES, -1) / (cases * seeds))
 
 
-def ties(a: Floats, b: Floats, seed: int = 0) -> str:
-    """Return if `a` is 'better' or 'worse' than `b`, or a 'tie'.
+@dataclass(frozen=True)
+class Difference:
+    """By how much one tuner is better than another on the same problems.
 
-    The test is a paired bootstrap of the mean difference.
+    Attributes:
+        mean, low, high: of the difference, with its 95 % bootstrap interval.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """Return 'better', 'worse', or 'tie' where the interval contains zero."""
+        if self.low > 0:
+            return "better"
+        return "worse" if self.high < 0 else "tie"
+
+    def points(self) -> str:
+        """Return the difference of two shares in percentage points, with its interval."""
+        return f"{100 * self.mean:+.1f} ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+
+
+def difference(a: Floats, b: Floats, seed: int = 0) -> Difference:
+    """Return the paired difference of two tuners.
 
     Args:
         a: [cases, seeds] or [cases], results of a tuner; more is better.
         b: of another tuner on the same cases and seeds.
         seed: of the resampling.
     """
-    difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    _, low, high = interval(difference.reshape(len(a), -1, 1), seed)
-    if low[0] > 0:
-        return "better"
-    return "worse" if high[0] < 0 else "tie"
+    each = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    mean, low, high = interval(each.reshape(len(a), -1, 1), seed)
+    return Difference(float(mean[0]), float(low[0]), float(high[0]))
+
+
+def ties(a: Floats, b: Floats, seed: int = 0) -> str:
+    """Return if `a` is 'better' or 'worse' than `b`, or a 'tie', see `difference`."""
+    return difference(a, b, seed).verdict

@@ -76,7 +76,7 @@ def matching_price(broken_at: Callable[[float], float], wanted: float) -> tuple[
         wanted: the share.
 
     Returns:
-        The price, and the share at it.
+        The price, the lowest where several fit equally, and the share at it.
     """
     low, high = float(np.log(LOWEST)), float(np.log(HIGHEST))
     tried: dict[float, float] = {}
@@ -84,5 +84,5 @@ def matching_price(broken_at: Callable[[float], float], wanted: float) -> tuple[
         middle = (low + high) / 2
         tried[middle] = broken_at(float(np.exp(middle)))
         low, high = (middle, high) if tried[middle] > wanted else (low, middle)
-    best = min(tried, key=lambda each: abs(tried[each] - wanted))
+    best = min(tried, key=lambda each: (abs(tried[each] - wanted), each))
     return float(np.exp(best)), tried[best]
