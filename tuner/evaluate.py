@@ -6,45 +6,41 @@ python -m tuner.evaluate trace=resnet50 bundle=checkpoints/reference.bundle
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 
+from envs.belief.risk import BALANCED, parse_risk
 from envs.errors import OptionError, TraceError, require_positive
 from envs.problems.draw_options import DrawOptions
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
-from envs.problems.problem import Problem
-from envs.spec import Kind
+from envs.problems.world import World
 from envs.traces.reader import Trace, find_trace, read_trace
 from envs.traces.remark import remark
 from tuner.cli import run_command
 from tuner.console import progress_bar, table
 from tuner.evaluation.cases import TraceCases
 from tuner.evaluation.comparison import Comparison
+from tuner.evaluation.equal_risk import EqualRisk, equal_risk
+from tuner.evaluation.equal_risk import sentence as equal_risk_sentence
+from tuner.evaluation.factories import default_searches, factories_of, front_of
+from tuner.evaluation.front import FRONT_BUDGETS, RULE, FrontPoint, split_front
 from tuner.evaluation.live import LiveOptions, check_live
 from tuner.evaluation.live_check import LiveCheck
 from tuner.evaluation.report import write_report
+from tuner.evaluation.rollouts import policy_decides
 from tuner.evaluation.running import BUDGETS, compare
-from tuner.evaluation.sentences import headline, learning_sentence, origin_label
+from tuner.evaluation.sentences import headline, learning_sentence, origin_label, rule_sentence
 from tuner.evaluation.simulated import SimulatedCases, simulated_cases
 from tuner.evaluation.statistics import summaries
 from tuner.evaluation.tables import COLUMNS, text_rows, write_runs_csv, write_summary_csv
+from tuner.evaluation.training_problems import AnyCases, has_model, training_world
 from tuner.options import read_networks, versions
 from tuner.policy.bundle import Bundle, load_bundle
-from tuner.policy.learned import LearnedTuner
-from tuner.search.oracle import Oracle
-from tuner.search.protocol import Tuner
-from tuner.search.registry import make_search
-
-#: Searches to compare with everywhere, and the vendor's order on plain computers and on boards.
-SEARCHES = ("random", "hill_climb", "tpe", "gp", "gradient", "model_argmax", "model_refit")
-PLAIN_VENDOR, BOARD_VENDOR = ("vendor_default",), ("vendor_gpu", "vendor_gpu_dla")
-
-AnyCases = Union[TraceCases, SimulatedCases]
 
 
 @dataclass
@@ -58,6 +54,8 @@ class EvaluationOptions:
         seed: of the draw.
         tuners: beside the policy; None for those that fit.
         max_measurements: fewer measurements for tuners that take long to decide, by name.
+        risk: the price of a broken limit that the policy is told, in words or a number.
+        training_problems: on which the rule's price is found that breaks as many limits.
         jobs: processes.
     """
 
@@ -66,10 +64,13 @@ class EvaluationOptions:
     seed: int = 1000
     tuners: Optional[list[str]] = None
     max_measurements: dict[str, int] = field(default_factory=dict)
+    risk: Any = "balanced"
+    training_problems: int = 40
     jobs: int = 1
 
     def __post_init__(self) -> None:
-        require_positive("evaluation", self, "objectives", "seeds", "jobs")
+        require_positive("evaluation", self, "objectives", "seeds", "training_problems", "jobs")
+        parse_risk(self.risk, "evaluation.risk")
         if self.seed < 0 or any(count < 1 for count in self.max_measurements.values()):
             raise OptionError(
                 "evaluation.seed must not be below zero, and evaluation.max_measurements not below"
@@ -109,6 +110,7 @@ class Report:
     html: Path
     csv: Path
     live: tuple[LiveCheck, ...]
+    front: tuple[FrontPoint, ...] = ()
 
 
 def main(options: EvaluateCommand) -> int:
@@ -151,6 +153,7 @@ def evaluate(
     out: Path,
     live: LiveOptions | None = None,
     about: str = "",
+    training: World | None = None,
 ) -> Report:
     """Compare policy bundles with searches; write report.html and two CSV files into `out`.
 
@@ -161,25 +164,40 @@ def evaluate(
         out: the folder.
         live: the live check; None for none.
         about: a sentence for the report, on where the policies come from.
+        training: problems on which the rule's price of a broken limit is found; drawn where not
+            given.
 
     Raises:
         OptionError, TraceError, BundleError, StorageError: before the comparison, where possible.
     """
     trace = cases.trace
     bundles = {name: load_bundle(path) for name, path in policies.items()}
-    factories = factories_of(trace, bundles, options.tuners)
+    searches = options.tuners
+    if searches is None:
+        searches = default_searches(trace, has_model(cases))
+    risk, equal = parse_risk(options.risk), None
+    if bundles and RULE in searches:
+        equal = equal_to(next(iter(bundles.values())), cases, options, risk, training)
+    factories = factories_of(
+        trace, bundles, searches, risk, BALANCED if equal is None else equal.risk
+    )
     limits = dict(options.max_measurements) | {
         name: bundle.budget for name, bundle in bundles.items()
     }
+    if RULE in searches:
+        front = front_of(bundles)
+        factories |= front
+        limits |= dict.fromkeys(front, FRONT_BUDGETS[-1])
     live = live if live is not None and live.network else None
     if live is not None:
         if trace is None:
             raise OptionError("network: a simulated problem cannot be measured here; give a trace")
         trace.check_networks(read_networks(live.network))
     with progress_bar("comparing", len(cases)) as advance:
-        comparison = compare(
+        every = compare(
             factories, cases, range(options.seeds), BUDGETS, limits, advance, options.jobs
         )
+    comparison, points = split_front(every)
     provenance = {"versions": versions(), "command": shlex.join(["python", *sys.orig_argv[1:]])}
     if isinstance(cases, SimulatedCases):
         provenance["problems"] = {
@@ -189,15 +207,44 @@ def evaluate(
         }
     notes = [remark(trace)] if trace is not None else []
     notes += [learned_from(name, bundle, trace) for name, bundle in bundles.items()]
+    notes += [] if equal is None else [equal_risk_sentence(equal)]
     note = " ".join(filter(None, [*notes, about]))
-    html = write_report(out / "report.html", comparison, trace, provenance=provenance, note=note)
+    write = partial(
+        write_report, out / "report.html", comparison, trace, provenance=provenance, note=note
+    )
+    html = write(front=points)
     csv = write_summary_csv(out / "summary.csv", summaries(comparison))
     write_runs_csv(out / "runs.csv", comparison)
     checks: tuple[LiveCheck, ...] = ()
     if live is not None and trace is not None:
         checks = check_live(trace, comparison, live)
-        write_report(html, comparison, trace, provenance=provenance, live_checks=checks, note=note)
-    return Report(comparison, trace, html, csv, checks)
+        write(front=points, live_checks=checks)
+    return Report(comparison, trace, html, csv, checks, tuple(points))
+
+
+def equal_to(
+    bundle: Bundle,
+    cases: AnyCases,
+    options: EvaluationOptions,
+    risk: float,
+    training: World | None,
+) -> EqualRisk | None:
+    """Find the rule's price at which it breaks as many limits as a policy on training problems.
+
+    None on a device without a model, for which no problem can be drawn.
+    """
+    if training is None:
+        with progress_bar("drawing training problems", options.training_problems) as advance:
+            training = training_world(
+                cases,
+                bundle.twin,
+                options.training_problems,
+                options.jobs,
+                lambda new: advance("", new),
+            )
+    if training is None:
+        return None
+    return equal_risk(training, policy_decides(bundle), risk=risk, budget=bundle.budget)
 
 
 def learned_from(name: str, bundle: Bundle, trace: Trace | None) -> str:
@@ -221,26 +268,6 @@ def learned_from(name: str, bundle: Bundle, trace: Trace | None) -> str:
     )
 
 
-def factories_of(
-    trace: Trace | None, bundles: Mapping[str, Bundle], searches: list[str] | None
-) -> dict[str, Callable[[Problem], Tuner]]:
-    """Return a factory for each tuner; on a trace the oracle comes last."""
-    factories: dict[str, Callable[[Problem], Tuner]] = {
-        name: partial(LearnedTuner, bundle) for name, bundle in bundles.items()
-    }
-    if searches is None:
-        plain = trace is not None and all(
-            each.kind is Kind.CPU for each in trace.space.device.accelerators
-        )
-        searches = [*SEARCHES, *(PLAIN_VENDOR if plain else BOARD_VENDOR)]
-    factories |= {name: partial(make_search, name) for name in searches}
-    return factories if trace is None else factories | {"oracle": partial(_oracle, trace)}
-
-
-def _oracle(trace: Trace, problem: Problem) -> Tuner:
-    return Oracle(problem, trace.batch)
-
-
 #: The columns that fit a terminal; the report has them all.
 TERMINAL = tuple(
     column
@@ -255,6 +282,8 @@ def show(report: Report) -> None:
     focus = "policy" if "policy" in comparison.tuners else comparison.tuners[0]
     print(headline(comparison, focus))
     print(learning_sentence(comparison, trace, focus))
+    if said := rule_sentence(comparison, focus):
+        print(said)
     if trace is not None and (told := remark(trace)):
         print(told)
     every = summaries(comparison)

@@ -108,7 +108,7 @@ class TraceCases:
             self.trace.placements,
             objective,
             start,
-            model=self._model,
+            model=self.model,
         )
         row, score, exists = best_scores(self.trace.batch, weights, objective.batch())
         violation = verdict_of(self.trace.batch.take(row), weights, objective).violation
@@ -128,7 +128,7 @@ class TraceCases:
         )
 
     @cached_property
-    def _model(self) -> DeviceModel | None:
+    def model(self) -> DeviceModel | None:
         """The device model; None for a device that is not in the catalogue."""
         try:
             return trace_model(self.trace)

@@ -5,7 +5,7 @@ Shapes name their axes where no letter of `envs.arrays` fits: [cases, seeds, mea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -132,6 +132,11 @@ class Comparison:
         if len(served) == 1:
             return served.pop()
         return tuple(f"tenant{number + 1}" for number in range(max(map(len, served))))
+
+    def without(self, names: Collection[str]) -> Comparison:
+        """Return the comparison without some tuners."""
+        kept = tuple(record for record in self.records if record.tuner not in names)
+        return replace(self, records=kept)
 
     def runs(self, tuner: str) -> list[list[Run]]:
         """Return the runs of one tuner, a list for each case with a run for each seed."""

@@ -86,6 +86,11 @@ def to_svg(figure: Any, title: str) -> str:
     return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
 
 
+def inlined(part: str) -> str:
+    """Drop the namespaces of an SVG, which HTML does not need; the page then names no address."""
+    return re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", part) if part.startswith("<svg") else part
+
+
 def colours(tuners: Sequence[str], focus: str) -> dict[str, str]:
     """Return a colour for each tuner."""
     others = [tuner for tuner in tuners if tuner not in (focus, "oracle")]

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from envs.belief.risk import HIGHEST, LOWEST
+from envs.belief.risk import BALANCED, HIGHEST, LOWEST
 from envs.episode import BUDGET
 from envs.problems.world import World
 from tuner.evaluation.rollouts import Decide, play, rule_decides
@@ -44,7 +44,7 @@ def equal_risk(
     decide: Decide,
     repeats: int = 4,
     changes: float = 0.0,
-    risk: float | None = None,
+    risk: float = BALANCED,
     budget: int = BUDGET,
 ) -> EqualRisk:
     """Find the rule's price at which it breaks as many limits as a tuner on the same problems.
@@ -54,12 +54,11 @@ def equal_risk(
         decide: the tuner.
         repeats: episodes of each problem.
         changes: share of the episodes in which conditions change on the way.
-        risk: the price that the tuner is told; None for the usual one.
+        risk: the price of a broken limit that the tuner is told.
         budget: measurements of an episode.
     """
     episodes = partial(play, world, repeats=repeats, changes=changes, budget=budget)
-    told = {} if risk is None else {"risk": risk}
-    broken = episodes(decide, **told).broken_share
+    broken = episodes(decide, risk=risk).broken_share
 
     def of_rule(price: float) -> float:
         return episodes(rule_decides(price), risk=price).broken_share
@@ -86,3 +85,12 @@ def matching_price(broken_at: Callable[[float], float], wanted: float) -> tuple[
         low, high = (middle, high) if tried[middle] > wanted else (low, middle)
     best = min(tried, key=lambda each: (abs(tried[each] - wanted), each))
     return float(np.exp(best)), tried[best]
+
+
+def sentence(found: EqualRisk) -> str:
+    """Say how the price of the rule was found."""
+    return (
+        f"The rule expected gain takes a price of {found.risk:.2g} for a broken limit: on"
+        f" {found.problems} training problems it breaks {100 * found.rule_broken:.1f} % of its"
+        f" measurements then, the policy {100 * found.broken:.1f} %."
+    )

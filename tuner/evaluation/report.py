@@ -1,6 +1,5 @@
 """The report: one HTML file without a script, that needs no other file and no network."""
 
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -9,6 +8,9 @@ from typing import Any
 from envs.files import write_text
 from envs.traces.reader import Trace
 from tuner.evaluation.comparison import Comparison
+from tuner.evaluation.drawing import inlined
+from tuner.evaluation.front import FrontPoint
+from tuner.evaluation.front_section import front_section
 from tuner.evaluation.live_check import LiveCheck
 from tuner.evaluation.plots import cost_plot, outcome_plot, progress_plot
 from tuner.evaluation.report_parts import (
@@ -24,6 +26,7 @@ from tuner.evaluation.sentences import (
     headline,
     learning_sentence,
     origin_label,
+    rule_sentence,
     times,
 )
 from tuner.evaluation.statistics import NEAR_OPTIMUM
@@ -38,6 +41,7 @@ def write_report(
     focus: str = "policy",
     budget: int = 3,
     provenance: Mapping[str, Any] | None = None,
+    front: Sequence[FrontPoint] = (),
     live_checks: Sequence[LiveCheck] = (),
     note: str = "",
 ) -> Path:
@@ -50,6 +54,7 @@ def write_report(
         focus: the tuner that the report is about; the first one if there is none of this name.
         budget: measurements after which tuners are compared.
         provenance: versions and command, besides the metadata of the trace.
+        front: tuners at several prices of a broken limit; none for no such section.
         live_checks: configurations that were measured again.
         note: a remark that a reader needs to judge the comparison.
 
@@ -67,8 +72,9 @@ def write_report(
         f"<h1>{escape(title)}</h1>",
         f'<p class="quiet">{escape(setting(comparison, trace))} {escape(note)}</p>',
         key_figures(comparison, focus, budget),
-        f'<p class="verdict">{escape(learning_sentence(comparison, trace, focus))}</p>',
+        f'<p class="verdict">{escape(_verdict(comparison, trace, focus))}</p>',
         *_plots(comparison, trace, focus, budget),
+        *front_section(front, comparison, focus),
         *tables(comparison, focus, budget),
         *([] if trace else breakdowns(comparison, focus)),
         *(live_section(live_checks) if trace else []),
@@ -85,6 +91,12 @@ def write_report(
         "</body></html>",
     ]
     return write_text(path, "\n".join(page) + "\n")
+
+
+def _verdict(comparison: Comparison, trace: Trace | None, focus: str) -> str:
+    """Say what learning adds over the rule, and whether measuring everything would do as well."""
+    enumerating = learning_sentence(comparison, trace, focus)
+    return " ".join(filter(None, [rule_sentence(comparison, focus), enumerating]))
 
 
 def _plots(comparison: Comparison, trace: Trace | None, focus: str, budget: int) -> list[str]:
@@ -113,9 +125,4 @@ def _plots(comparison: Comparison, trace: Trace | None, focus: str, budget: int)
             "<h2>How much does tuning cost?</h2>",
             cost_plot(comparison, focus),
         ]
-    return [_inlined(part) for part in parts]
-
-
-def _inlined(part: str) -> str:
-    """Drop the namespaces of an SVG, which HTML does not need; the page then names no address."""
-    return re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", part) if part.startswith("<svg") else part
+    return [inlined(part) for part in parts]

@@ -88,10 +88,10 @@ def key_figures(comparison: Comparison, focus: str, budget: int) -> str:
 def tables(comparison: Comparison, focus: str, budget: int) -> list[str]:
     """Return the table after one budget, and after all of them."""
     every = summaries(comparison)
-    all_budgets = _table(*text_rows(comparison, every), focus)
+    all_budgets = html_table(*text_rows(comparison, every), focus)
     return [
         f"<h2>After {times(budget)}, in numbers</h2>",
-        _table(*text_rows(comparison, every, budget), focus),
+        html_table(*text_rows(comparison, every, budget), focus),
         f"<details><summary>All budgets</summary>{all_budgets}</details>",
     ]
 
@@ -112,11 +112,12 @@ def breakdowns(comparison: Comparison, focus: str) -> list[str]:
             for value, (count, shares) in breakdown(comparison, group, budget).items()
         ]
         title = f"After {times(budget)}, by board, network and number of tenants"
-        parts += [f"<h2>{title}</h2>", _table(headings, rows, focus)]
+        parts += [f"<h2>{title}</h2>", html_table(headings, rows, focus)]
     return parts
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], focus: str) -> str:
+def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]], focus: str) -> str:
+    """Return a table; rows of the tuner `focus` are marked."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = ""
     for row in rows:

@@ -7,8 +7,9 @@ import numpy as np
 
 from envs.traces.reader import Trace
 from envs.traces.remark import published_origin
-from tuner.evaluation.bootstrap import ties
+from tuner.evaluation.bootstrap import Difference, difference, ties
 from tuner.evaluation.comparison import Comparison
+from tuner.evaluation.front import RULE
 from tuner.evaluation.statistics import (
     NEAR_OPTIMUM,
     Summary,
@@ -17,6 +18,7 @@ from tuner.evaluation.statistics import (
     shares_at,
     summarize,
 )
+from tuner.search.registry import SEARCHES
 
 #: Tuners that know the outcomes and do not search for them.
 NO_COMPETITOR = ("oracle",)
@@ -148,6 +150,51 @@ def learning_sentence(comparison: Comparison, trace: Trace | None, focus: str) -
         measurements_to_reach(comparison, focus),
         cost_to_reach(comparison, focus)[0],
     )
+
+
+def rule_sentence(comparison: Comparison, focus: str) -> str:
+    """Say what a trained tuner adds over the untrained rule at equal risk, with intervals.
+
+    Empty where it is not compared with the rule, or where no case has a feasible configuration.
+    """
+    compared = {focus, RULE} <= set(comparison.tuners) and focus != RULE
+    if not compared or focus in SEARCHES or not comparison.exists.any():
+        return ""
+    longest = min(comparison.budgets[-1], comparison.budget(focus), comparison.budget(RULE))
+    budgets = sorted({min(budget, longest) for budget in (3, 8)})
+    gained = [
+        difference(shares_at(comparison, focus, budget), shares_at(comparison, RULE, budget))
+        for budget in budgets
+    ]
+    said = [
+        f"{_added(gap)} after {times(budget) if not number else budget}"
+        f" (95 %: {100 * gap.low:+.1f} to {100 * gap.high:+.1f} points)"
+        for number, (gap, budget) in enumerate(zip(gained, budgets, strict=True))
+    ]
+    ours, theirs = (
+        [summarize(comparison, tuner, budget) for budget in budgets] for tuner in (focus, RULE)
+    )
+    return (
+        f"Over the untrained rule at equal risk, learning adds {' and '.join(said)}:"
+        f" {_the(focus)} reaches {_shares(ours)} of the optimum, the rule {_shares(theirs)};"
+        f" {_percent(ours[-1].broken_share)} and {_percent(theirs[-1].broken_share)} of their"
+        " measurements broke a limit."
+    )
+
+
+def _added(gap: Difference) -> str:
+    """Return what learning adds in words: nothing where the interval contains zero."""
+    if gap.verdict == "tie":
+        return "nothing"
+    return (
+        f"{100 * gap.mean:.1f} points"
+        if gap.mean > 0
+        else f"a loss of {-100 * gap.mean:.1f} points"
+    )
+
+
+def _shares(found: list[Summary]) -> str:
+    return " and ".join(_percent(each.share_mean) for each in found)
 
 
 def origin_label(trace: Trace | None) -> str:
