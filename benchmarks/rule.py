@@ -33,8 +33,9 @@ from envs.problems.simulated_world import SimulatedWorld
 from tuner.console import progress_bar, table
 from tuner.evaluation.bootstrap import Difference, difference
 from tuner.evaluation.equal_risk import EqualRisk, equal_risk
-from tuner.evaluation.rollouts import Decide, Played, play, policy_decides, rule_decides
+from tuner.evaluation.rollouts import Decide, Played, play, policy_decides
 from tuner.policy.bundle import load_bundle
+from tuner.search.expected_gain import rule_choices
 
 #: Prices of a broken limit that the policy is told.
 PRICES = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -172,7 +173,7 @@ def compared(
         price,
         tuple(equal),
         tuple(play(held_out, each, risk=price, **told) for each in policies),
-        tuple(play(held_out, rule_decides(each.risk), risk=each.risk, **told) for each in equal),
+        tuple(play(held_out, rule_choices, risk=each.risk, **told) for each in equal),
     )
 
 

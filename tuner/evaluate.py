@@ -18,6 +18,8 @@ from envs.belief.risk import BALANCED, parse_risk
 from envs.errors import OptionError, TraceError, require_positive
 from envs.problems.draw_options import DrawOptions
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
+from envs.problems.problem_batch import ProblemBatch
+from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.world import World
 from envs.traces.reader import Trace, find_trace, read_trace
 from envs.traces.remark import remark
@@ -153,7 +155,7 @@ def evaluate(
     out: Path,
     live: LiveOptions | None = None,
     about: str = "",
-    training: World | None = None,
+    training: ProblemBatch | None = None,
 ) -> Report:
     """Compare policy bundles with searches; write report.html and two CSV files into `out`.
 
@@ -227,24 +229,23 @@ def equal_to(
     cases: AnyCases,
     options: EvaluationOptions,
     risk: float,
-    training: World | None,
+    training: ProblemBatch | None,
 ) -> EqualRisk | None:
     """Find the rule's price at which it breaks as many limits as a policy on training problems.
 
     None on a device without a model, for which no problem can be drawn.
     """
-    if training is None:
-        with progress_bar("drawing training problems", options.training_problems) as advance:
-            training = training_world(
-                cases,
-                bundle.twin,
-                options.training_problems,
-                options.jobs,
-                lambda new: advance("", new),
+    count = options.training_problems
+    if training is not None:
+        world: World | None = SimulatedWorld.of(training.take(np.arange(min(count, len(training)))))
+    else:
+        with progress_bar("drawing training problems", count) as advance:
+            world = training_world(
+                cases, bundle.twin, count, options.jobs, lambda new: advance("", new)
             )
-    if training is None:
+    if world is None:
         return None
-    return equal_risk(training, policy_decides(bundle), risk=risk, budget=bundle.budget)
+    return equal_risk(world, policy_decides(bundle), risk=risk, budget=bundle.budget)
 
 
 def learned_from(name: str, bundle: Bundle, trace: Trace | None) -> str:

@@ -173,7 +173,10 @@ def compare(source: ProblemSource, options: TrainCommand, bundle: Path) -> None:
     else:  # small parts of spaces are for learning quickly; whole ones are compared
         draw = replace(options.draw, small_spaces=0.0)
         cases = simulated_cases(draw, given.objectives, given.seed)
-    show(evaluate(cases, {"policy": bundle}, given, Path(options.run_dir), about=about))
+    run = Path(options.run_dir)
+    # On a recording the rule's price is found in the device model: its rows are what is compared.
+    training = None if isinstance(source, RecordedProblems) else source.world(run).problems
+    show(evaluate(cases, {"policy": bundle}, given, run, about=about, training=training))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,22 @@ def test_without_a_trace_problems_are_simulated_and_the_report_says_so(tmp_path:
         evaluate(cases, {}, options, tmp_path, LiveOptions(["some.onnx"]))
 
 
+def test_a_policy_is_compared_with_the_rule_at_equal_risk(
+    trace: Trace, policy: tuple[object, Path], tmp_path: Path
+) -> None:
+    options = EvaluationOptions(
+        objectives=4, seeds=1, tuners=["random", "expected_gain"], training_problems=3
+    )
+    report = evaluate(trace_cases(trace, options), {"policy": policy[1]}, options, tmp_path)
+    assert set(report.comparison.tuners) == {"policy", "random", "expected_gain", "oracle"}
+    assert {point.tuner for point in report.front} == {"policy", "expected_gain"}
+    text = report.html.read_text()
+    assert "on 3 training problems it breaks" in text
+    assert "Over the untrained rule at equal risk, learning adds" in text
+    with pytest.raises(OptionError, match=r"evaluation\.risk=reckless"):
+        EvaluationOptions(risk="reckless")
+
+
 def test_objectives_are_repeatable_and_held_out(trace: Trace) -> None:
     one, same = trace_cases(trace, QUICK).objectives, trace_cases(trace, QUICK).objectives
     other = trace_cases(trace, EvaluationOptions(objectives=6, seed=2)).objectives

@@ -16,7 +16,8 @@ import numpy as np
 from envs.belief.risk import BALANCED, HIGHEST, LOWEST
 from envs.episode import BUDGET
 from envs.problems.world import World
-from tuner.evaluation.rollouts import Decide, play, rule_decides
+from tuner.evaluation.rollouts import Decide, play
+from tuner.search.expected_gain import rule_choices
 
 #: Halvings of the range of prices on a logarithmic scale: the last step is 0.7 % of the price.
 HALVINGS = 10
@@ -61,7 +62,7 @@ def equal_risk(
     broken = episodes(decide, risk=risk).broken_share
 
     def of_rule(price: float) -> float:
-        return episodes(rule_decides(price), risk=price).broken_share
+        return episodes(rule_choices, risk=price).broken_share
 
     found, rule_broken = matching_price(of_rule, broken)
     return EqualRisk(found, broken, rule_broken, len(world.problems))

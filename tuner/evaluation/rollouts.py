@@ -13,7 +13,6 @@ from envs.episode import BUDGET, UNIFORMS, Episodes
 from envs.problems.world import World
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
-from tuner.search.expected_gain import net_gains
 
 #: Returns actions [B] for observations [B, P, F].
 Decide = Callable[[Single], Rows]
@@ -23,11 +22,6 @@ def policy_decides(bundle: Bundle) -> Decide:
     """Return the decisions of a learned policy."""
     policy = NumpyPolicy(bundle)
     return lambda seen: np.array([policy.decide(row) for row in seen])
-
-
-def rule_decides(risk: float) -> Decide:
-    """Return the decisions of the untrained rule at a price of a broken limit."""
-    return lambda seen: np.asarray(net_gains(seen, risk).argmax(axis=1))
 
 
 def roll_out(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.arrays import Single
-from envs.belief.features import ALLOWED, CANDIDATE_FEATURES, FEATURES, net_gain
+from envs.arrays import Rows, Single
+from envs.belief.features import ALLOWED, FEATURES
 from envs.belief.risk import BALANCED
 from envs.problems.problem import Problem
 from envs.spec import Configuration
@@ -17,8 +17,7 @@ from tuner.policy.belief_tuner import BeliefTuner
 from tuner.search.candidates import no_default
 from tuner.search.model_search import model_of
 
-GAIN, LOG_CHANCE = FEATURES.index("expected_gain"), FEATURES.index("log_chance_feasible")
-LOG_CHANCE_SCALE = np.float32(CANDIDATE_FEATURES["log_chance_feasible"][2])
+NET_GAIN = FEATURES.index("net_gain")
 
 #: More measurements than any tuning makes: the rule does not plan for a budget.
 ENDLESS = 2**31
@@ -45,7 +44,6 @@ class ExpectedGainTuner(BeliefTuner):
         if not (problem.open or np.isin(codes, problem.space.codes(problem.candidates)).all()):
             raise no_default(problem)
         super().__init__(problem, ENDLESS, risk)
-        self.risk = risk
 
     def ask(self) -> Configuration:
         """Return the configuration to measure next; a new one until the last one's outcome came."""
@@ -54,16 +52,16 @@ class ExpectedGainTuner(BeliefTuner):
         return configuration
 
     def _choose(self, observation: Single) -> int:
-        return int(net_gains(observation, self.risk).argmax())
+        return int(rule_choices(observation[None])[0])
 
 
-def net_gains(observations: Single, risk: float) -> Single:
-    """Return the net gain of proposals, [..., P]; -inf where one may not be chosen.
+def rule_choices(observations: Single) -> Rows:
+    """Return which proposal has the largest net gain of those that may be chosen, [B].
+
+    The price of a broken limit is that of the observations.
 
     Args:
-        observations: [..., P, F].
-        risk: the cost of a measurement that breaks a limit, as a share of the best so far.
+        observations: [B, P, F].
     """
-    chance = np.exp(observations[..., LOG_CHANCE] / LOG_CHANCE_SCALE)
-    gain = net_gain(observations[..., GAIN], chance, np.float32(risk))
-    return np.where(observations[..., ALLOWED] > 0.5, gain, -np.inf)
+    open_to = observations[..., ALLOWED] > 0.5
+    return np.asarray(np.where(open_to, observations[..., NET_GAIN], -np.inf).argmax(axis=1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs.belief.features import ALLOWED, CANDIDATE_FEATURES, FEATURES, RISK, net_gain
+from envs.belief.features import ALLOWED, FEATURES, net_gain
 from envs.errors import OptionError
 from envs.problems.draw_options import DrawOptions
 from envs.spec import Objective
@@ -13,18 +13,7 @@ from envs.testing.problems import run_search, small_problem, small_space, smooth
 from tests.tuner.search.worlds import line
 from tuner.evaluation.running import run_tuner
 from tuner.evaluation.simulated import simulated_cases
-from tuner.search.expected_gain import ExpectedGainTuner, net_gains
-
-
-def observation(gains: list[float], chances: list[float], allowed: list[float]) -> np.ndarray:
-    seen = np.zeros((len(gains), len(FEATURES)), dtype=np.float32)
-    for name, values in (
-        ("expected_gain", gains),
-        ("log_chance_feasible", np.log(chances).tolist()),
-        ("allowed", allowed),
-    ):
-        seen[:, FEATURES.index(name)] = np.array(values) * CANDIDATE_FEATURES[name][2]
-    return seen
+from tuner.search.expected_gain import ExpectedGainTuner, rule_choices
 
 
 def test_the_net_gain_is_the_gain_if_the_limits_are_kept_and_the_price_if_not() -> None:
@@ -33,23 +22,11 @@ def test_the_net_gain_is_the_gain_if_the_limits_are_kept_and_the_price_if_not() 
     assert net_gain(gain, np.float32(1.0), np.float32(3.0)) == pytest.approx(0.2)
 
 
-def test_a_low_price_takes_the_bold_proposal_and_a_high_one_the_safe_one() -> None:
-    seen = observation([np.log(1.5), np.log(1.1), np.log(3.0)], [0.6, 0.99, 1.0], [1, 1, 0])
-    assert net_gains(seen, 0.003).argmax() == 0
-    assert net_gains(seen, 3.0).argmax() == 1
-    assert np.isneginf(net_gains(seen, 0.1)[2])
-
-
-def test_it_ranks_as_the_feature_that_the_policy_sees() -> None:
-    problem = small_problem(small_space(), Objective((25.0,), 30.0))
-    tuner = ExpectedGainTuner(problem, float(RISK))
-    for _ in range(4):
-        asked = tuner.ask()
-        tuner.tell(asked, smooth(asked))
-        seen, _ = tuner.observation()
-        free = seen[:, ALLOWED] > 0.5
-        own, shown = net_gains(seen, float(RISK))[free], seen[free, FEATURES.index("net_gain")]
-        assert own == pytest.approx(shown, abs=2e-3)
+def test_it_chooses_the_largest_net_gain_of_those_that_may_be_chosen() -> None:
+    seen = np.zeros((2, 3, len(FEATURES)), dtype=np.float32)
+    seen[:, :, FEATURES.index("net_gain")] = [[0.2, 0.1, 0.5], [-0.3, -0.1, -0.2]]
+    seen[:, :, ALLOWED] = [[1, 1, 0], [1, 1, 1]]
+    assert rule_choices(seen).tolist() == [0, 1]
 
 
 def test_a_careful_rule_breaks_fewer_limits_than_a_bold_one() -> None:
