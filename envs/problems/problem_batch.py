@@ -38,7 +38,7 @@ class ProblemBatch:
         mean, residual_variance: [S, Q, M], the belief before the first measurement.
         loadings: [S, R, Q x M], of the same belief.
         present: [S, M], False where a problem has fewer candidates.
-        limits: [S, Q] logarithms, infinite where nothing is limited (throughput never is).
+        limits: [S, Q] logarithms, infinite where nothing is limited, see `envs.spec.margins`.
         weights: [S, T], 0 for a tenant that a problem does not have.
         terms: [S, T + 2] of the score, see `envs.spec.Goal.terms`.
         noise: [S, Q] variances of a window.
