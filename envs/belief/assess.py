@@ -12,8 +12,8 @@ from envs.spec import signs
 #: The logistic function with this slope is within 0.01 of the normal distribution function.
 LOGISTIC = np.float32(1.702)
 
-#: The worth of a chance of keeping the limits beside a logarithm of throughput, where it is chosen
-#: which configuration to stay with: 1 % counts as much as 30 % of throughput.
+#: The worth of a chance of keeping the limits beside the logarithm of a score, where it is chosen
+#: which configuration to stay with: 1 % counts as much as 30 % of the score.
 CHANCE_WORTH = np.float32(30.0)
 
 #: A chance beyond this is worth no more: one window in 200 may break a limit.

@@ -29,7 +29,7 @@ DIRECTIONS, SHORTLIST = 24, 80
 #: configurations as well.
 MARGINS = (0.0, 0.05, 0.1, 0.2, 0.4)
 
-#: Where limits can barely be kept, coming close matters more than throughput: a distance of
+#: Where limits can barely be kept, coming close matters more than the score: a distance of
 #: 1 / SAFETY counts as much as a factor of e.
 SAFETY = 30.0
 
@@ -99,7 +99,7 @@ def prior_of(
         candidates: [N, T, A, 2] to choose from; None for the whole space.
         size: of the shortlist, which is shorter only where the space has fewer configurations.
         start: the first measurement of every search. Where it is not given, the configuration with
-            the most throughput of those that are sure to keep the limits, whatever is uncertain.
+            the best score of those that are sure to keep the limits, whatever is uncertain.
         measured: configurations that were measured before, which the shortlist includes.
     """
     draws = model.drawn(rng, DRAWS)
@@ -133,7 +133,7 @@ def starting_configuration(
 
 
 def _surest(model: DeviceModel, samples: FloatArray, objective: Objective) -> int:
-    """Return the row with the most throughput of those that are sure enough to keep the limits.
+    """Return the row with the best score of those that are sure enough to keep the limits.
 
     Where none is, it is the one that comes closest: a device that serves already must not break a
     limit.

@@ -7,7 +7,7 @@ from envs.simulator.device_model import DeviceModel
 from envs.spec import Objective, log_score, worst_margin
 
 #: A penalty per unit of violation (a logarithm) that makes a broken limit cost more than any
-#: throughput could bring.
+#: score could bring.
 PENALTY = 6.0
 
 #: A further penalty of every violation (a logarithm): a limit that is broken by little would

@@ -18,7 +18,7 @@ class Period:
         number: from 1.
         began_s: time since the controller started, on the monotonic clock.
         kept: True if every limit was kept, by measurement.
-        score: weighted throughput.
+        score: by the goal, in its unit.
         violation: logarithm of measured over allowed; 0 or less if every limit was kept.
         decision_us: how long deciding took.
         events: what was noticed before or in this period.

@@ -64,7 +64,7 @@ def progress_plot(comparison: Comparison, focus: str) -> str:
         axes.set_axisbelow(True)
         axes.axhline(100 * NEAR_OPTIMUM, color=FAINT, lw=1, ls=(0, (4, 3)), zorder=1)
         axes.set_xlabel("measurements made")
-        axes.set_ylabel("throughput of best answer, % of optimum")
+        axes.set_ylabel("score of best answer, % of optimum")
         label_right(axes, labels)
         return to_svg(figure, "Share of the optimum against measurements")
 

@@ -25,7 +25,7 @@ class Curves:
 
     Attributes:
         exists: [cases], True if some configuration of the case is feasible.
-        share: throughput of the answer (the best as measured) over that of the best there is, both
+        share: score of the answer (the best as measured) over that of the best there is, both
             without noise where it is known, at most 1; 0 while no answer is feasible, NaN where
             no configuration is.
         overrun: True if the answer, without noise, breaks a limit by more than `OVERRUN`.
@@ -56,7 +56,7 @@ class Summary:
         tuner: its name.
         budget: number of measurements.
         cases: those with a feasible configuration, which all shares are about.
-        share_mean, share_low, share_high: throughput over that of the best there is, with its 95 %
+        share_mean, share_low, share_high: score over that of the best there is, with its 95 %
             bootstrap interval.
         share_p5: its 5th percentile over cases and seeds.
         feasible_share: share of the runs with a feasible answer.

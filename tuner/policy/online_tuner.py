@@ -36,7 +36,7 @@ class OnlineTuner(LearnedTuner):
     def good_configurations(self, current: Configuration | None = None) -> list[Configuration]:
         """Return the measured configurations that kept the limits, the best to serve first.
 
-        The best has the most throughput among those that are sure enough to keep the limits again.
+        The best has the highest score among those that are sure enough to keep the limits again.
         Those that are far less sure than the best are left out.
 
         Args:
@@ -61,7 +61,7 @@ class OnlineTuner(LearnedTuner):
     def safest(self) -> Configuration:
         """Return the candidate to serve by belief alone, measured or not.
 
-        It has the most throughput among those sure enough to keep the limits; if there is none, it
+        It has the highest score among those sure enough to keep the limits; if there is none, it
         is the one most likely to keep them.
         """
         return self._candidates[int(self._believed_worth.argmax())]
@@ -144,7 +144,7 @@ class OnlineTuner(LearnedTuner):
     def worth_measuring(self, configuration: Configuration) -> bool:
         """Return True if measuring it promises more than the best known configuration.
 
-        It may promise more throughput while it likely keeps the limits, or limits that are kept
+        It may promise a higher score while it likely keeps the limits, or limits that are kept
         more surely.
         """
         row, good = self._rows.get(configuration), self._good

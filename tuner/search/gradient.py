@@ -25,7 +25,7 @@ class GradientSearch(HillClimb):
     clocks of CPU, GPU and memory, cores, and the batch of inference. Here the knobs are the
     instances and the batch of each accelerator, the start is the default, as for every tuner, and
     the implementation is a new one after the paper's abstract. One step along each knob gives its
-    slope: the throughput gained over the share of the tightest limit used. Then every knob with a
+    slope: the score gained over the share of the tightest limit used. Then every knob with a
     gain is bisected, the steepest first, each from where the one before it led. That takes about 15
     measurements for one network. The search repeats this until no knob gains anything, and then
     continues as `HillClimb`.
@@ -75,7 +75,7 @@ class GradientSearch(HillClimb):
                 return
 
     def _slope(self, here: int, there: int) -> float:
-        """Return log throughput gained over log of the tightest limit used; 0 without a gain."""
+        """Return log score gained over log of the tightest limit used; 0 without a gain."""
         if not {here, there} <= self._measured.keys() or self.worth[there] <= self.worth[here]:
             return 0.0
         (score, margin), (new_score, new_margin) = self._measured[here], self._measured[there]
