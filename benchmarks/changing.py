@@ -18,13 +18,12 @@ from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.setup import add_bundle_option, draw_world
 from envs.problems.draw_options import DrawOptions
 from envs.problems.simulated_world import SimulatedWorld
-from tuner.evaluation.rollouts import roll_out
+from tuner.evaluation.rollouts import Decide, policy_decides, roll_out
 from tuner.policy.bundle import load_bundle
-from tuner.policy.forward import NumpyPolicy
 
 
 def outcomes(
-    policy: NumpyPolicy, world: SimulatedWorld, changes: float, repeats: int
+    decide: Decide, world: SimulatedWorld, changes: float, repeats: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Play episodes and say how each of them ended.
 
@@ -33,9 +32,7 @@ def outcomes(
         [B], and the share of the measurements that broke a limit [B].
     """
     broke, since, optimum = [], np.zeros(0), np.zeros(0)
-    for episodes, broken in roll_out(
-        world, lambda seen: np.array([policy.decide(row) for row in seen]), repeats, changes
-    ):
+    for episodes, broken in roll_out(world, decide, repeats, changes):
         broke.append(broken)
         since = (
             np.where(episodes.optimum != optimum, 1, since + 1)
@@ -64,9 +61,9 @@ def main() -> int:
     arguments.add_argument("--repeats", type=int, default=8)
     given = arguments.parse_args()
     world = draw_world(DrawOptions(split="held_out"), given.problems)
-    policy = NumpyPolicy(load_bundle(given.bundle))
-    still_share, _, still_broke = outcomes(policy, world, 0.0, given.repeats)
-    share, since, broke = outcomes(policy, world, 1.0, given.repeats)
+    decide = policy_decides(load_bundle(given.bundle))
+    still_share, _, still_broke = outcomes(decide, world, 0.0, given.repeats)
+    share, since, broke = outcomes(decide, world, 1.0, given.repeats)
     figures = figures_of("no change", still_share, still_broke)
     for least, most in ((2, 3), (4, 5)):
         some = (since >= least) & (since <= most)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.catalogue import Benchmark
 from benchmarks.figures import Figure
+from tuner.evaluation.bootstrap import Difference
+from tuner.evaluation.sentences import added_by_learning
 
 if TYPE_CHECKING:
     from benchmarks.results import Result
@@ -30,6 +32,7 @@ of the benchmark that takes a minute or two: its numbers scatter more.
 #: Tuners that the README's table shows, with the words for them there.
 README_TUNERS = {
     "policy": "**learned policy**",
+    "expected_gain": "untrained: expected gain at equal risk",
     "model_refit": "untrained: the model, refitted",
     "model_argmax": "untrained: the model",
     "gradient": "gradient search",
@@ -180,7 +183,20 @@ def readme_with_table(readme: str, transfer: Result) -> str:
     ]
     table = markdown_table(head, rows)
     note = f"`{transfer.command}`: {size}, commit `{transfer.commit}`."
-    return between_marks(readme, "table", f"{table}\n{note}")
+    parts = [f"{table}\n{note}", _over_the_rule(transfer)]
+    return between_marks(readme, "table", "\n\n".join(filter(None, parts)))
+
+
+def _over_the_rule(transfer: Result) -> str:
+    """Say what learning adds over the untrained rule; empty where that was not measured."""
+    values = {figure.name: figure.value / 100 for figure in transfer.figures}
+    gained = {}
+    for budget in (3, 8):
+        name = f"policy minus rule after {budget}, at equal risk"
+        if name in values:
+            ends = (values[f"{name}, {end} end of 95 %"] for end in ("lower", "upper"))
+            gained[budget] = Difference(values[name], *ends)
+    return f"{added_by_learning(gained)}." if gained else ""
 
 
 def between_marks(page: str, name: str, text: str) -> str:

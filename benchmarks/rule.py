@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,13 +168,13 @@ def compared(
     """
     training, held_out = worlds
     equal = [equal_risk(training, each, repeats, setting.changes, price) for each in policies]
-    told = {"repeats": repeats, "changes": setting.changes}
+    episodes = partial(play, held_out, repeats=repeats, changes=setting.changes)
     return Compared(
         setting.name,
         price,
         tuple(equal),
-        tuple(play(held_out, each, risk=price, **told) for each in policies),
-        tuple(play(held_out, rule_choices, risk=each.risk, **told) for each in equal),
+        tuple(episodes(each, risk=price) for each in policies),
+        tuple(episodes(rule_choices, risk=each.risk) for each in equal),
     )
 
 
@@ -219,10 +220,11 @@ def main() -> int:
         key = str(setting.draw)
         if key not in drawn:
             same = next(each.name for each in SETTINGS if str(each.draw) == key)
-            drawn[key] = tuple(
+            training, held_out = (
                 world_of(setting.options(split), count, given.keep, f"{same}_{split}")
                 for split, count in counts.items()
             )
+            drawn[key] = training, held_out
         with progress_bar(f"playing, {setting.name}", len(given.prices)) as advance:
             for price in given.prices:
                 found.append(compared(setting, price, policies, drawn[key], given.repeats))

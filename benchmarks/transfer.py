@@ -2,8 +2,9 @@
 
 Shares are after a few measurements. Every number is simulated. Problems are drawn from held-out
 boards, networks and bands of limits, and in each of them the device departs from the model in its
-own way. Tuners that decide fast are compared on all problems; those that decide slowly, and longer
-budgets, on the first few.
+own way. The untrained rule has the price of a broken limit at which it breaks as many limits as
+the policy on problems of the training split. Tuners that decide fast are compared on all problems;
+those that decide slowly, and longer budgets, on the first few.
 
 python -m benchmarks.transfer
 python -m benchmarks.transfer --quick
@@ -21,25 +22,26 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.figures import Figure, figure, parser, report
-from benchmarks.setup import add_bundle_option
-from envs.problems.draw import draw_problem
+from benchmarks.setup import add_bundle_option, draw_world
+from benchmarks.transfer_reference import CHECKED, searched_over_exhaustive
 from envs.problems.draw_options import DrawOptions
 from envs.problems.problem import Problem
-from envs.simulator.device_model import DeviceModel
-from envs.spec import ConfigurationSpace
 from tuner.console import progress_bar, table
+from tuner.evaluation.bootstrap import difference
 from tuner.evaluation.comparison import Comparison
-from tuner.evaluation.reference import exhaustive, searched
+from tuner.evaluation.equal_risk import equal_risk, sentence
+from tuner.evaluation.front import RULE
 from tuner.evaluation.report import write_report
+from tuner.evaluation.rollouts import policy_decides
 from tuner.evaluation.running import compare
+from tuner.evaluation.sentences import rule_sentence
 from tuner.evaluation.simulated import SimulatedCases, simulated_cases
-from tuner.evaluation.statistics import Summary, summarize
+from tuner.evaluation.statistics import Summary, shares_at, summarize
 from tuner.evaluation.tables import write_runs_csv
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
+from tuner.search.expected_gain import ExpectedGainTuner
 from tuner.search.protocol import Tuner
 from tuner.search.registry import make_search
 
@@ -49,20 +51,17 @@ FAST = (
     "gradient",
     "model_argmax",
     "model_refit",
+    RULE,
     "vendor_gpu",
     "vendor_gpu_dla",
 )
 
-#: The model as it is, and refitted after each measurement, without any training.
-UNTRAINED = ("model_argmax", "model_refit")
+#: The model as it is, refitted after each measurement, and the rule, all without any training.
+UNTRAINED = ("model_argmax", "model_refit", RULE)
 
 #: Goals of the policy by number of measurements: mean and 5th percentile of the share of the
 #: oracle, share with a feasible answer, and share of measurements that broke a limit.
 BARS = {3: (">= 95", ">= 80", ">= 99", ""), 8: (">= 98", ">= 90", ">= 99.5", "<= 5")}
-
-#: The oracle of large spaces is a search. It is compared with full enumeration in this many small
-#: two-tenant spaces.
-CHECKED, SMALL_BATCHES, SMALL_INSTANCES = 12, (1, 4), 2
 
 Factories = Mapping[str, Callable[[Problem], Tuner]]
 
@@ -94,15 +93,22 @@ def parts(cases: int, seeds: int, quick: bool) -> list[Part]:
 
 
 def run_parts(
-    every: Sequence[Part], problems: SimulatedCases, policy: Factories, budget: int, jobs: int
+    every: Sequence[Part],
+    problems: SimulatedCases,
+    policy: Factories,
+    budget: int,
+    rule_risk: float,
+    jobs: int,
 ) -> list[Comparison]:
     """Run one comparison for each part; the policy takes part in the first."""
     found = []
     for number, part in enumerate(every):
-        factories = {
+        factories: dict[str, Callable[[Problem], Tuner]] = {
             **(policy if number == 0 else {}),
             **{name: partial(make_search, name) for name in part.tuners},
         }
+        if RULE in factories:
+            factories[RULE] = partial(ExpectedGainTuner, risk=rule_risk)
         with progress_bar(
             f"up to {part.budgets[-1]} measurements, {part.cases} problems", part.cases
         ) as advance:
@@ -148,27 +154,20 @@ def figures_of(
     return summaries, figures
 
 
-def searched_over_exhaustive(count: int) -> float:
-    """Return the smallest share of the optimum that the oracle's search finds in small spaces.
-
-    It is 0 if the search misses that the limits can be kept.
-    """
-    rng, least = np.random.default_rng(0), 1.0
-    with progress_bar("checking the reference of large spaces", count) as advance:
-        for _ in range(count):
-            drawn = draw_problem(DrawOptions(split="held_out", tenants=[0.0, 1.0]), rng)
-            space = drawn.model.space
-            small = ConfigurationSpace(space.device, space.workload, SMALL_INSTANCES, SMALL_BATCHES)
-            model = DeviceModel(drawn.model.machine, small, drawn.model.networks)
-            truth = model.drawn(rng, 1)
-            best, found = (
-                exhaustive(model, truth, drawn.objective, small.catalogue),
-                searched(model, truth, drawn.objective),
-            )
-            if best.exists:
-                least = min(least, found.score / best.score if found.exists else 0.0)
-            advance(drawn.name)
-    return least
+def over_rule(comparison: Comparison) -> list[Figure]:
+    """Return what the policy adds over the rule at equal risk, which must not be a loss."""
+    figures = []
+    for budget in (3, 8):
+        gap = difference(
+            shares_at(comparison, "policy", budget), shares_at(comparison, RULE, budget)
+        )
+        name = f"policy minus rule after {budget}, at equal risk"
+        figures += [
+            figure(name, 100 * gap.mean, "points"),
+            figure(f"{name}, lower end of 95 %", 100 * gap.low, "points"),
+            figure(f"{name}, upper end of 95 %", 100 * gap.high, "points", ">= 0"),
+        ]
+    return figures
 
 
 def print_table(summaries: Sequence[Summary], comparison: Comparison) -> None:
@@ -207,12 +206,18 @@ def print_table(summaries: Sequence[Summary], comparison: Comparison) -> None:
     table(head, rows)
 
 
-def policy_of(path: Path | None) -> tuple[Factories, int]:
-    """Return the learned tuner and its budget; nothing without a bundle."""
-    if path is None:
-        return {}, 0
+def policy_of(path: Path) -> tuple[Factories, int]:
+    """Return the learned tuner and its budget."""
     bundle = load_bundle(path)
     return {"policy": partial(LearnedTuner, bundle)}, bundle.budget
+
+
+def price_of_rule(path: Path, draw: DrawOptions, count: int) -> float:
+    """Return the rule's price of a broken limit at which it breaks as many as the policy."""
+    world = draw_world(replace(draw, split="train"), count, title="drawing training problems")
+    found = equal_risk(world, policy_decides(load_bundle(path)))
+    print(sentence(found))
+    return found.risk
 
 
 def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
@@ -238,6 +243,9 @@ def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
         action="store_true",
         help="the policy beside the model without training, on all problems, and no search",
     )
+    arguments.add_argument(
+        "--training-problems", type=int, default=60, help="on which the price of the rule is found"
+    )
     arguments.add_argument("--jobs", type=int, default=2, help="processes")
     arguments.add_argument("--out", type=Path, default=Path("runs/transfer"))
     return arguments.parse_args()
@@ -251,15 +259,15 @@ def main() -> int:
     cases = given.cases or (20 if given.quick else 500)
     seeds = given.seeds or (2 if given.quick else 10)
     policy, budget = policy_of(given.bundle)
-    problems = simulated_cases(
-        DrawOptions(tenants=[1 - given.two_tenants, given.two_tenants]), cases, given.seed
-    )
+    draw = DrawOptions(tenants=[1 - given.two_tenants, given.two_tenants])
+    problems = simulated_cases(draw, cases, given.seed)
+    rule_risk = price_of_rule(given.bundle, draw, given.training_problems)
     every = parts(cases, seeds, given.quick)
     if given.policy_only:
         every = [Part(UNTRAINED, cases, seeds, (3, 8))]
     figures: list[Figure] = []
     for part, comparison in zip(
-        every, run_parts(every, problems, policy, budget, given.jobs), strict=True
+        every, run_parts(every, problems, policy, budget, rule_risk, given.jobs), strict=True
     ):
         if not comparison.exists.any():
             continue
@@ -267,6 +275,8 @@ def main() -> int:
         print_table(summaries, comparison)
         figures += found
         if part is every[0]:
+            print(rule_sentence(comparison, "policy"))
+            figures += over_rule(comparison)
             write_report(given.out / "report.html", comparison, None)
             write_runs_csv(given.out / "runs.csv", comparison)
     if given.two_tenants:

@@ -108,11 +108,20 @@ def test_the_readmes_table_comes_from_the_comparison() -> None:
         for budget in (3, 8)
         for metric in metrics
     ]
+    for budget, low in ((3, -0.5), (8, 0.25)):
+        gained = f"policy minus rule after {budget}, at equal risk"
+        found += [
+            Figure(gained, 1.0, "points"),
+            Figure(f"{gained}, lower end of 95 %", low, "points"),
+            Figure(f"{gained}, upper end of 95 %", 2.0, "points"),
+        ]
     shown = results.Result("transfer", False, "python x", "", "", "abc", "", 1.0, "", found)
     before = "# Title\n<!-- table: begin -->\nold\n<!-- table: end -->\nrest\n"
     after = results_page.readme_with_table(before, shown)
     assert "| **learned policy** | 93.0 | 93.0 | 98.0 | 98.0 |" in after
     assert "375 problems x 10 seeds, commit `abc`" in after
+    assert "adds nothing after 3 measurements (95 %: -0.5 to +2.0 points)" in after
+    assert "and 1.0 points after 8 (95 %: +0.2 to +2.0 points)." in after
     assert after.startswith("# Title\n")
     assert after.endswith("<!-- table: end -->\nrest\n")
     assert "old" not in after

@@ -1,6 +1,7 @@
 """Sentences of a report, which follow from its numbers alone."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,24 +163,31 @@ def rule_sentence(comparison: Comparison, focus: str) -> str:
         return ""
     longest = min(comparison.budgets[-1], comparison.budget(focus), comparison.budget(RULE))
     budgets = sorted({min(budget, longest) for budget in (3, 8)})
-    gained = [
-        difference(shares_at(comparison, focus, budget), shares_at(comparison, RULE, budget))
+    gained = {
+        budget: difference(
+            shares_at(comparison, focus, budget), shares_at(comparison, RULE, budget)
+        )
         for budget in budgets
-    ]
-    said = [
-        f"{_added(gap)} after {times(budget) if not number else budget}"
-        f" (95 %: {100 * gap.low:+.1f} to {100 * gap.high:+.1f} points)"
-        for number, (gap, budget) in enumerate(zip(gained, budgets, strict=True))
-    ]
+    }
     ours, theirs = (
         [summarize(comparison, tuner, budget) for budget in budgets] for tuner in (focus, RULE)
     )
     return (
-        f"Over the untrained rule at equal risk, learning adds {' and '.join(said)}:"
+        f"{added_by_learning(gained)}:"
         f" {_the(focus)} reaches {_shares(ours)} of the optimum, the rule {_shares(theirs)};"
         f" {_percent(ours[-1].broken_share)} and {_percent(theirs[-1].broken_share)} of their"
         " measurements broke a limit."
     )
+
+
+def added_by_learning(gained: Mapping[int, Difference]) -> str:
+    """Say what learning adds over the rule, by number of measurements; without a full stop."""
+    said = [
+        f"{_added(gap)} after {budget if number else times(budget)}"
+        f" (95 %: {100 * gap.low:+.1f} to {100 * gap.high:+.1f} points)"
+        for number, (budget, gap) in enumerate(gained.items())
+    ]
+    return f"Over the untrained rule at equal risk, learning adds {' and '.join(said)}"
 
 
 def _added(gap: Difference) -> str:

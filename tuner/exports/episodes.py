@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, Floats, Rows, Single
-from envs.belief.features import ALLOWED, FEATURES
+from envs.belief.features import ALLOWED
 from envs.errors import OptionError
 from envs.problems.world import World
 from envs.tuning_env import TuningVectorEnv
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
+from tuner.search.expected_gain import rule_choices
 
 #: Tuners that can play: a policy bundle, the rule without training, and chance.
 TUNERS = ("policy", "expected_gain", "random")
 
 #: Episodes that are played side by side.
 ROWS = 256
-
-NET_GAIN = FEATURES.index("net_gain")
 
 #: Returns the choices [B] for observations [B, P, F].
 Decide = Callable[[Single], Rows]
@@ -66,7 +65,7 @@ def decider(tuner: str, bundle: Bundle | None = None, seed: int = 0) -> Decide:
     if bundle is not None:
         return partial(_best, NumpyPolicy(bundle).scores)
     if tuner == "expected_gain":
-        return partial(_best, lambda observations: observations[..., NET_GAIN])
+        return rule_choices
     chance = np.random.default_rng(seed)
     return partial(_best, lambda observations: chance.random(observations.shape[:2]))
 
