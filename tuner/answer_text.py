@@ -12,6 +12,13 @@ from envs.spec import (
     Outcome,
     TenantMeasurement,
 )
+from tuner.goal_text import (
+    against_default,
+    rates_out_of_reach,
+    score_cell,
+    score_column,
+    score_lines,
+)
 from tuner.tuning import FEW_REQUESTS, Answer, few_requests
 
 #: What can be done about a 99th percentile over few requests.
@@ -38,6 +45,7 @@ def answer_table(answer: Answer) -> tuple[list[str], list[list[str]]]:
         f"{answer.latency_quantity} [ms]",
         *["agreement"] * agreed,
         "power [W]",
+        *score_column(problem),
         "limits",
         "",
     ]
@@ -56,11 +64,12 @@ def answer_table(answer: Answer) -> tuple[list[str], list[list[str]]]:
 
 
 def _whole(problem: Problem, outcome: Outcome) -> list[str]:
-    """Return the power, and `kept`, `broken` or `failed`."""
+    """Return the power, the score if it is of energy, and `kept`, `broken` or `failed`."""
+    score = score_cell(problem, outcome)
     if isinstance(outcome, Failure):
-        return ["-", "failed"]
+        return ["-", *score, "failed"]
     power = f"{outcome.power_w:.1f}" if outcome.power_w > 0 else "-"
-    return [power, "kept" if problem.judge(outcome)[1] <= 0 else "broken"]
+    return [power, *score, "kept" if problem.judge(outcome)[1] <= 0 else "broken"]
 
 
 def _by_tenant(problem: Problem, outcome: Outcome, agreed: bool) -> list[list[str]]:
@@ -131,6 +140,7 @@ def answer_lines(answer: Answer) -> list[str]:
             line += f", agreement {each.agreement:.3f} with FP32"
             line += f" on {each.agreement_samples:.0f} sample{'s' * (each.agreement_samples != 1)}"
         lines.append(line)
+    lines += score_lines(answer.problem, answer.outcome)
     lines += _about_answers(answer)
     if not answer.complete:
         lines.append("  stopped before it was confirmed: it was the best in one window")
@@ -171,8 +181,8 @@ def _against_default(answer: Answer) -> list[str]:
     default = 0.0 if outcome is None else problem.judge(outcome)[0]
     if not default > 0:
         return []
-    weighted = " (weighted throughput)" if len(problem.space.workload.names) > 1 else ""
-    return [f"  {problem.judge(answer.outcome)[0] / default:.2f} times the default{weighted}"]
+    ratio = problem.judge(answer.outcome)[0] / default
+    return [f"  {against_default(ratio, problem, answer.latency_quantity)}"] if ratio > 0 else []
 
 
 def nothing_measured(answer: Answer) -> str:
@@ -198,7 +208,9 @@ def infeasible(answer: Answer) -> str:
         failed = all(isinstance(each, Failure) for each in again)
         how = "could be measured again" if failed else "kept the limits when it was measured again"
         return f"no configuration {how} ({limits}); in one window alone these kept them: {kept}"
+    reason = rates_out_of_reach(problem, [outcome for _, outcome in answer.tried])
+    reason = f"{reason}; " if reason else ""
     return (
-        f"no configuration that was measured meets the limits ({limits}); the least violating one"
-        " is given above"
+        f"no configuration that was measured meets the limits ({limits}); {reason}the least"
+        " violating one is given above"
     )

@@ -1,16 +1,18 @@
 """Tune from Python: `optimize` finds the best configuration of a device within limits."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union, cast
 
+from envs.belief.risk import parse_risk
 from envs.errors import OptionError
 from envs.problems.problem import Problem
-from envs.runtimes.protocol import check_objective
+from envs.runtimes.protocol import UNMEASURED, check_objective
 from envs.simulator.device_model import WINDOW_S
-from envs.spec import Configuration, Objective, Outcome
+from envs.spec import Configuration, ConfigurationSpace, Goal, Objective, Outcome, parse_goal
 from tuner.device import Device, open_device, serve_options
+from tuner.objectives import Limits, asked, objective_of, remarks_on
 from tuner.options import ServeOptions, reference_bundle
 from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner
@@ -24,7 +26,10 @@ MEASUREMENTS = 8
 
 Progress = Callable[[Configuration, Outcome], object]
 TunerFactory = Callable[[Problem], Tuner]
-Limits = Union[float, Sequence[float], None]
+Risk = Union[str, float]
+
+#: The price of a broken limit while tuning, where nothing else is said: it serves nobody yet.
+RISK = "bold"
 
 
 def optimize(
@@ -33,6 +38,9 @@ def optimize(
     *,
     p99_ms: Limits = None,
     power_w: float | None = None,
+    goal: str = Goal.THROUGHPUT.value,
+    min_rate_ips: Limits = None,
+    risk: Risk | None = None,
     measurements: int = MEASUREMENTS,
     window_s: float = WINDOW_S,
     bundle: str | Path | None = None,
@@ -40,7 +48,7 @@ def optimize(
     progress: Progress | None = None,
     **options: Any,
 ) -> Answer:
-    """Find the configuration with the most throughput that keeps the limits.
+    """Find the configuration that is best by the goal and keeps the limits.
 
     Example:
         >>> answer = optimize("my.onnx", p99_ms=50)  # doctest: +SKIP
@@ -51,6 +59,12 @@ def optimize(
             that is open already, and stays open.
         p99_ms: limit on the 99th percentile of latency [ms]: one for all networks, or one each.
         power_w: limit on the power of the board [W]; needs a power sensor.
+        goal: `throughput` (most inferences a second), `energy` (fewest joules for an inference;
+            needs a power sensor) or `latency` (lowest p99).
+        min_rate_ips: the least inferences a second, for all networks or one each. With arrivals and
+            another goal than throughput it is by default 0.95 of them.
+        risk: how boldly to try what may break a limit: `bold` (the default), `balanced`, `careful`,
+            or the price of a broken limit as a share of the best score so far, in 0.003..3.
         measurements: at most so many, the confirmation included.
         window_s: length of each measurement [s].
         bundle: a policy bundle; by default the one that comes with the project.
@@ -65,30 +79,42 @@ def optimize(
     Raises:
         TunerError: one sentence that names the error and the remedy, before anything is measured.
     """
+    given = asked(p99_ms, power_w, goal, min_rate_ips)
     if isinstance(networks, Device):
         if options:
             raise OptionError(f"{', '.join(options)}: an open device has its options already")
         check_request(measurements, window_s)
-        make = _factory(tuner, bundle)
-        return _optimize(networks, p99_ms, power_w, measurements, window_s, make, progress)
+        make = _factory(tuner, bundle, risk)
+        return _optimize(networks, given, measurements, window_s, make, progress)
     serve = serve_options(networks, **options)
-    check_request(measurements, window_s, p99_ms, power_w, len(serve.network))
-    make = _factory(tuner, bundle)
-    with open_device(serve, power_w=power_w, needs_model=True) as device:
-        return _optimize(device, p99_ms, power_w, measurements, window_s, make, progress)
+    check_request(measurements, window_s, given, len(serve.network))
+    make = _factory(tuner, bundle, risk)
+
+    def check(space: ConfigurationSpace, has_power: bool) -> None:
+        objective_of(given, space.workload).check_measurable(has_power, UNMEASURED)
+
+    with open_device(serve, power_w=power_w, needs_model=True, check=check) as device:
+        return _optimize(device, given, measurements, window_s, make, progress)
 
 
 def check_request(
     measurements: int,
     window_s: float,
-    p99_ms: Limits = None,
-    power_w: float | None = None,
+    given: Mapping[str, Any] | None = None,
     networks: int = 0,
+    risk: Risk = RISK,
 ) -> None:
     """Check what `optimize` is asked for; limits only where the number of networks is known.
 
+    Args:
+        measurements: see `optimize`.
+        window_s: the same.
+        given: goal and limits, see `tuner.objectives.asked`.
+        networks: their number, 0 where a recording has them.
+        risk: see `optimize`.
+
     Raises:
-        OptionError, ObjectiveError: a number cannot be used.
+        OptionError, ObjectiveError: a value cannot be used.
     """
     if measurements < FEWEST:
         raise OptionError(
@@ -97,23 +123,26 @@ def check_request(
         )
     if not window_s > 0:
         raise OptionError(f"window_s={window_s} must be above zero")
-    if networks:
-        _objective(p99_ms, power_w, networks)
+    parse_risk(risk)
+    if given is not None:
+        parse_goal(given.get("goal"))
+        if networks:
+            Objective.from_dict(dict(given), networks)
 
 
 def _optimize(
     device: Device,
-    p99_ms: Limits,
-    power_w: float | None,
+    given: Mapping[str, Any],
     measurements: int,
     window_s: float,
     make: TunerFactory,
     progress: Progress | None,
 ) -> Answer:
-    objective = _objective(
-        p99_ms, power_w, len(device.space.workload.tenants), device.min_agreement
-    )
+    given = {**given, "min_agreement": device.min_agreement}
+    objective = objective_of(given, device.space.workload)
     check_objective(device.runtime, objective)
+    for remark in remarks_on(given, objective, device.space.workload):
+        _log.warning("%s", remark)
     problem = device.problem(objective)
 
     def measure(configuration: Configuration) -> Outcome:
@@ -125,32 +154,24 @@ def _optimize(
     return tune(make(problem), problem, measure, measurements)
 
 
-def _objective(
-    p99_ms: Limits, power_w: float | None, tenants: int, min_agreement: float = 0.0
-) -> Objective:
-    several = p99_ms is not None and not isinstance(p99_ms, (int, float, str))
-    limits = list(p99_ms) if several else p99_ms  # type: ignore[arg-type]
-    if isinstance(limits, list) and len(limits) == 1:
-        limits = limits[0]
-    given = {"p99_ms": limits, "power_w": power_w, "min_agreement": min_agreement}
-    return Objective.from_dict(given, tenants)
-
-
-def _factory(tuner: Tuner | TunerFactory | None, bundle: str | Path | None) -> TunerFactory:
+def _factory(
+    tuner: Tuner | TunerFactory | None, bundle: str | Path | None, risk: Risk | None
+) -> TunerFactory:
     """Return a function that makes the tuner of a problem; a wrong bundle is found here."""
     if tuner is None:
+        price = parse_risk(RISK if risk is None else risk)
         loaded = load_bundle(Path(bundle) if bundle else reference_bundle())
-        return lambda problem: _learned(loaded, problem)
-    if bundle is not None:
-        raise OptionError("give either a bundle or a tuner, not both")
+        return lambda problem: _learned(loaded, problem, price)
+    if bundle is not None or risk is not None:
+        raise OptionError("bundle and risk belong to the policy: leave them out with a tuner")
     if isinstance(tuner, type) or not hasattr(tuner, "ask"):
         return cast(TunerFactory, tuner)
     given = cast(Tuner, tuner)
     return lambda problem: given
 
 
-def _learned(bundle: Bundle, problem: Problem) -> LearnedTuner:
+def _learned(bundle: Bundle, problem: Problem, risk: float) -> LearnedTuner:
     """Return the tuner of a bundle, and say whether a recording it was trained on counts here."""
     if bundle.twin is not None and problem.model is not None:
         _log.info("%s", bundle.twin.remark(problem.model))
-    return LearnedTuner(bundle, problem)
+    return LearnedTuner(bundle, problem, risk)

@@ -4,9 +4,10 @@
   python -m tuner.deploy --network my.onnx --p99-ms 50 --runtime tensorrt    on the GPU and the DLAs
   python -m tuner.deploy --network my.onnx --p99-ms 50 --rate-ips 30 --client app:main
   python -m tuner.deploy --network my.onnx --limits limits.json       {"p99_ms": 20, "power_w": 15}
+  python -m tuner.deploy --network my.onnx --p99-ms 50 --rate-ips 30 --goal energy
 
 It finds a configuration with the few measurements of the policy, serves it, and watches: when
-arrivals, limits, the power mode or the temperature change, it decides again. Whatever goes wrong
+arrivals, goal, limits, the power mode or the temperature change, it decides again. Whatever goes wrong
 ends in a configuration that serves. One JSON line for each control period goes to standard output,
 or into --journal. With --client your program brings the requests: app.main(submit) runs in a
 thread, for as long as the service is to last. The limits in --limits are read once a period. It
@@ -39,7 +40,7 @@ from typing import Any, Optional
 
 from envs.errors import OptionError
 from envs.files import check_writable
-from envs.spec import UNCALIBRATED, ConfigurationSpace
+from envs.spec import UNCALIBRATED, ConfigurationSpace, Goal
 from envs.telemetry.power_mode import read_power_mode
 from tuner.api import check_request
 from tuner.control.build import Assembled, controller_of
@@ -47,12 +48,13 @@ from tuner.control.client import ClientThread, client_at
 from tuner.control.controller import ControlOptions
 from tuner.control.journal import Journal
 from tuner.control.kept_samples import KeptSamples
-from tuner.control.limits import Limits
+from tuner.control.limits import RISK, Limits
 from tuner.control.lock import DeviceLock, usual_lock
 from tuner.control.metrics import Metrics
 from tuner.control.service import Service
 from tuner.device import Device, open_device
 from tuner.flags import run
+from tuner.objectives import asked
 from tuner.options import ServeOptions, cache_folder, reference_bundle
 from tuner.parts import FIRST
 from tuner.tuning import FEWEST
@@ -67,7 +69,13 @@ class DeployCommand:
     Attributes:
         p99_ms: limit on the 99th percentile of latency: one for all networks, or one each.
         power_w: limit on the power of the board; needs a power sensor.
-        limits: a JSON file with limits, read once a period.
+        goal: throughput (most inferences a second), energy (fewest joules for an inference; needs a
+            power sensor) or latency (lowest p99).
+        min_rate_ips: the least inferences a second, one for all networks, or one each; by default
+            0.95 of the arrivals where the goal is energy or latency.
+        risk: how boldly to try what may break a limit: bold, balanced, careful, or its price as a
+            share of the best score so far, in 0.003..3.
+        limits: a JSON file with any of the options above and min_agreement, read once a period.
         client: MODULE:FUNCTION that brings the requests: it is called in a thread with
             submit(network, inputs) -> Future; by default load is generated.
         keep_samples: keep N of the inputs that --client really sent, by chance, in FILE.npz for
@@ -86,6 +94,9 @@ class DeployCommand:
 
     p99_ms: Optional[list[float]] = None
     power_w: Optional[float] = None
+    goal: str = Goal.THROUGHPUT.value
+    min_rate_ips: Optional[list[float]] = None
+    risk: str = RISK
     limits: Optional[Path] = None
     client: Optional[str] = field(default=None, metadata={"metavar": "MODULE:FUNCTION"})
     keep_samples: Optional[list[str]] = field(
@@ -115,8 +126,8 @@ def deploy(options: DeployCommand) -> int:
     """Open the device, put a controller on it, and serve until it is stopped."""
     if not options.period_s > 0 or (options.periods is not None and options.periods < 1):
         raise OptionError("period_s and periods must be above zero")
-    p99_ms, networks = limits_given(options)["p99_ms"], len(options.serve.network)
-    check_request(FEWEST, options.period_s, p99_ms, options.power_w, networks)
+    given, networks = limits_given(options), len(options.serve.network)
+    check_request(FEWEST, options.period_s, given, networks, options.risk)
     client, keeping = client_of(options), keeping_of(options)
     serving = replace(options.serve.serving, timeout_s=options.period_s, outside=bool(client))
     serve = replace(options.serve, serving=serving)
@@ -164,6 +175,8 @@ def _deploy(
             ControlOptions(options.period_s),
             read_power_mode,
         )
+        for remark in made.limits.remarks():
+            _log.warning("%s", remark)
         if journal is None:
             print(plan(device, made))
             return 0
@@ -191,18 +204,14 @@ def _deploy(
 
 
 def limits_given(options: DeployCommand) -> dict[str, Any]:
-    """Return the limits of the command line as data."""
-    p99 = options.p99_ms[0] if options.p99_ms and len(options.p99_ms) == 1 else options.p99_ms
-    return {
-        "p99_ms": p99,
-        "power_w": options.power_w,
-        "min_agreement": options.serve.min_agreement,
-    }
+    """Return goal, limits and risk of the command line as data."""
+    limits = (options.p99_ms, options.power_w, options.goal, options.min_rate_ips)
+    return asked(*limits, options.serve.min_agreement) | {"risk": options.risk}
 
 
 def check_limits(options: DeployCommand, space: ConfigurationSpace, has_power: bool) -> None:
     """Raise what is wrong with the limits, before an engine is built."""
-    Limits(limits_given(options), space.workload.names, has_power, options.limits)
+    Limits(limits_given(options), space.workload, has_power, options.limits)
 
 
 def plan(device: Device, made: Assembled) -> str:
@@ -223,7 +232,7 @@ def plan(device: Device, made: Assembled) -> str:
     return "\n".join(
         [
             f"device: {space.device.name} ({device.runtime.origin.value})",
-            f"limits: {made.limits.objective.describe(space.workload.names)}",
+            f"goal and limits: {made.limits.describe()}",
             *(f"agreement with FP32, {each}" for each in answers),
             *(f"caution: {UNCALIBRATED}: {each}" for each in space.uncalibrated()),
             f"configurations: {count:,}{building}",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from envs.accuracy.judging import Examined
 from envs.errors import NetworkError, OptionError
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
+from envs.runtimes.protocol import UNMEASURED
 from envs.runtimes.serving.engine import BuildingFactory, Progress
 from envs.runtimes.serving.readiness import Readiness
 from envs.runtimes.serving.runtime import ServingRuntime
@@ -139,9 +140,7 @@ def _live(
         sensor = probe_sensor(serve.sensor, on_gpu=on_gpu)
         undo.callback(sensor.close)
         limit = Objective((), math.inf if demands.power_w is None else demands.power_w)
-        limit.check_measurable(
-            sensor.has_power, "no power is measured here (a sensor is missing or unreadable)"
-        )
+        limit.check_measurable(sensor.has_power, UNMEASURED)
         if demands.needs_model:
             models_of(space, layers, serve.board, mode, engines, serve.mode)(rates_of(space))
         demands.check(space, sensor.has_power)

@@ -1,4 +1,4 @@
-r"""Find the configuration with the most throughput within your limits: python -m tuner.tune.
+r"""Find the configuration that is best by your goal within your limits: python -m tuner.tune.
 
   python -m tuner.tune --network my.onnx --p99-ms 50              on the processor of this computer
   python -m tuner.tune --network my.onnx --p99-ms 50 --runtime tensorrt      on its GPU and DLAs
@@ -6,6 +6,8 @@ r"""Find the configuration with the most throughput within your limits: python -
   python -m tuner.tune --network a.onnx b.onnx --p99-ms 50 20     two networks with a limit each
   python -m tuner.tune --network my.onnx --p99-ms 20 --power-w 30 \
       --runtime simulated --board agx_orin_64                     in the model of a board
+  python -m tuner.tune --network my.onnx --p99-ms 20 --goal energy --rate-ips 100 \
+      --runtime simulated --board agx_orin_64                     least power that keeps up
   python -m tuner.tune --runtime replayed --trace resnet50 --p99-ms 400      from a recording
 
 Exit code 0: the limits are kept. 2: an option or a network is wrong, or nothing could be measured,
@@ -25,11 +27,19 @@ from typing import Optional
 from envs.errors import NoFeasibleConfiguration, RuntimeFault
 from envs.files import check_writable, write_text
 from envs.simulator.device_model import WINDOW_S
-from envs.spec import Configuration, Outcome
-from tuner.answer_text import answer_lines, answer_table, infeasible, notes, nothing_measured
-from tuner.api import MEASUREMENTS, check_request, optimize
+from envs.spec import Configuration, Goal, Outcome
+from tuner.answer_text import (
+    answer_lines,
+    answer_table,
+    infeasible,
+    notes,
+    nothing_measured,
+)
+from tuner.api import MEASUREMENTS, RISK, check_request, optimize
 from tuner.console import progress_bar, table
 from tuner.flags import run
+from tuner.goal_text import brief
+from tuner.objectives import asked
 from tuner.options import ServeOptions
 from tuner.tuning import Answer, TuningStopped
 
@@ -41,6 +51,12 @@ class TuneCommand:
     Attributes:
         p99_ms: limit on the 99th percentile of latency: one for all networks, or one each.
         power_w: limit on the power of the board; needs a power sensor.
+        goal: throughput (most inferences a second), energy (fewest joules for an inference; needs a
+            power sensor) or latency (lowest p99).
+        min_rate_ips: the least inferences a second, one for all networks, or one each; by default
+            0.95 of the arrivals where the goal is energy or latency.
+        risk: how boldly to try what may break a limit: bold, balanced, careful, or its price as a
+            share of the best score so far, in 0.003..3.
         measurements: at most so many, the confirmation included.
         window_s: length of each measurement.
         bundle: the policy; by default the one that comes with the project.
@@ -50,6 +66,9 @@ class TuneCommand:
 
     p99_ms: Optional[list[float]] = None
     power_w: Optional[float] = None
+    goal: str = Goal.THROUGHPUT.value
+    min_rate_ips: Optional[list[float]] = None
+    risk: str = RISK
     measurements: int = MEASUREMENTS
     window_s: float = WINDOW_S
     bundle: Optional[Path] = None
@@ -65,8 +84,9 @@ def main(arguments: Sequence[str]) -> int:
 def tune(options: TuneCommand) -> int:
     """Tune, print the answer, and keep it; Ctrl-C leaves what was measured so far."""
     began_s = time.perf_counter()
-    request = (options.measurements, options.window_s, options.p99_ms, options.power_w)
-    check_request(*request, len(options.serve.network))  # all of it before a bar is drawn
+    given = asked(options.p99_ms, options.power_w, options.goal, options.min_rate_ips)
+    request = (options.measurements, options.window_s, given, len(options.serve.network))
+    check_request(*request, options.risk)  # all of it before a bar is drawn
     options.serve.check()
     if options.out:
         check_writable(options.out, "choose another --out")
@@ -88,12 +108,15 @@ def measured(options: TuneCommand) -> Answer:
     with progress_bar("measuring", options.measurements) as advance:
 
         def progress(configuration: Configuration, outcome: Outcome) -> None:
-            advance(str(configuration))
+            advance(f"{configuration}: {brief(outcome, options.goal)}")
 
         return optimize(
             options.serve,
             p99_ms=options.p99_ms,
             power_w=options.power_w,
+            goal=options.goal,
+            min_rate_ips=options.min_rate_ips,
+            risk=options.risk,
             measurements=options.measurements,
             window_s=options.window_s,
             bundle=options.bundle,

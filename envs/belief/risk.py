@@ -28,12 +28,17 @@ def parse_risk(given: str | float, key: str = "risk") -> float:
         return RISKS[given]
     try:
         price = float(given)
-    except ValueError:
+    except (TypeError, ValueError):
         price = -1.0
     if not LOWEST <= price <= HIGHEST:
         words = ", ".join(f"{word} ({value:g})" for word, value in RISKS.items())
         raise OptionError(
-            f"{key}={given} must be {words}, or a number in {LOWEST:g}..{HIGHEST:g}: the price of a"
-            " measurement that breaks a limit, as a share of the best score so far"
+            f"{key}={given!s:.80} must be {words}, or a number in {LOWEST:g}..{HIGHEST:g}: the price"
+            " of a measurement that breaks a limit, as a share of the best score so far"
         )
     return price
+
+
+def risk_in_words(price: float) -> str:
+    """Return the word of `RISKS` for a price, or the number where there is none."""
+    return next((word for word, value in RISKS.items() if value == price), f"{price:g}")

@@ -16,6 +16,7 @@ from envs.spec import (
     ConfigurationSpace,
     Objective,
     Outcome,
+    at_mean_arrivals,
     judge_measurement,
 )
 
@@ -57,7 +58,11 @@ class Problem:
 
     def judge(self, outcome: Outcome) -> tuple[float, float]:
         """Return (score, violation); a failure scores 0 with the largest violation."""
-        return judge_measurement(outcome, self.objective, self.space.workload.weights)
+        return judge_measurement(self.judged(outcome), self.objective, self.space.workload.weights)
+
+    def judged(self, outcome: Outcome) -> Outcome:
+        """Return the outcome as it is judged, see `envs.spec.at_mean_arrivals`."""
+        return at_mean_arrivals(outcome, self.space.workload.rates_ips)
 
     @property
     def prior(self) -> Prior | None:

@@ -95,9 +95,10 @@ def try_configuration(runtime: Runtime, configuration: Configuration, window_s: 
         return replace(error.failure, cost_s=error.failure.cost_s or time.perf_counter() - began_s)
 
 
+#: Why no power is measured, for messages.
+UNMEASURED = "no power is measured here (a sensor is missing or unreadable)"
+
+
 def check_objective(runtime: Runtime, objective: Objective) -> None:
     """Raise ObjectiveError if the objective limits a quantity that the runtime cannot measure."""
-    objective.check_measurable(
-        runtime.has_power,
-        "this runtime measures no power here (RAPL or a board sensor is missing or unreadable)",
-    )
+    objective.check_measurable(runtime.has_power, UNMEASURED)

@@ -12,6 +12,7 @@ from envs.spec.agreement import (
     narrowed,
     with_agreement,
 )
+from envs.spec.arrivals import KEPT_UP, at_mean_arrivals, keeping_up
 from envs.spec.checks import MAX_BATCH
 from envs.spec.device import (
     ACCELERATORS,
@@ -44,6 +45,7 @@ from envs.spec.objective import (
     judge_measurement,
     log_score,
     margins,
+    parse_goal,
     rank,
     signs,
     verdict_of,
@@ -57,6 +59,7 @@ __all__ = [
     "CLASSES",
     "COSINE",
     "EQUAL",
+    "KEPT_UP",
     "MAX_BATCH",
     "MAX_VIOLATION",
     "NOT_MEASURED",
@@ -86,14 +89,17 @@ __all__ = [
     "TensorSpec",
     "Workload",
     "accelerator",
+    "at_mean_arrivals",
     "available_cores",
     "below_limit",
     "fair_weights",
     "judge_measurement",
+    "keeping_up",
     "local_computer",
     "log_score",
     "margins",
     "narrowed",
+    "parse_goal",
     "processor_name",
     "rank",
     "signs",

@@ -78,7 +78,8 @@ class TenantMeasurement:
         p50_ms, p95_ms, p99_ms: percentiles of the latency.
         p99_low_ms, p99_high_ms: interval of the 99th percentile, a 95 % bootstrap over batches
             (the requests of one batch are answered together).
-        requests: answered in the window; NaN where nobody published their number.
+        requests: answered in the window, of arrivals at a rate those that were due in it, answered
+            or not; NaN where nobody published their number.
         agreement: how far the answers are those of FP32: the worst of the accelerators that serve
             the tenant (`envs.spec.Agreement`); NaN where it was not measured.
         agreement_samples: the number of samples behind it; 0 for the network as it is, NaN where it

@@ -139,7 +139,7 @@ class Objective:
             tuple(_limit("p99_ms", limit) for limit in p99_ms),
             _limit("power_w", data.get("power_w")),
             _limit("min_agreement", data.get("min_agreement") or 0.0),
-            _goal(data.get("goal")),
+            parse_goal(data.get("goal")),
             tuple(_limit("min_rate_ips", rate or 0.0) for rate in rates) if any(rates) else (),
         )
 
@@ -155,12 +155,13 @@ def _each(key: str, given: Any, tenants: int) -> list[Any]:
     return values
 
 
-def _goal(given: Any) -> Goal:
+def parse_goal(given: Any) -> Goal:
+    """Return the goal of that name; `throughput` for None. ObjectiveError for an unknown one."""
     try:
         return Goal(given or Goal.THROUGHPUT)
     except ValueError:
         raise ObjectiveError(
-            f"objective: goal={given!r:.80} is unknown: choose from {', '.join(Goal)}"
+            f"goal={given!s:.80} is unknown: choose from {', '.join(Goal)}"
         ) from None
 
 
@@ -200,6 +201,11 @@ class Objectives:
         return np.asarray(
             np.log(np.concatenate([least, self.p99_ms, self.power_w[:, None]], axis=1))
         )
+
+    def part(self, rows: slice) -> Objectives:
+        """Return some of the objectives."""
+        rates = None if self.min_rate_ips is None else self.min_rate_ips[rows]
+        return Objectives(self.p99_ms[rows], self.power_w[rows], self.goal, rates)
 
     def row(self, index: int) -> Objective:
         """Return one of the objectives."""

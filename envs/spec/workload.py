@@ -68,6 +68,11 @@ class Workload:
         """Return the weights of the tenants, [T]."""
         return tuple(tenant.weight for tenant in self.tenants)
 
+    @property
+    def rates_ips(self) -> tuple[float, ...]:
+        """Return the arrivals of the tenants, [T], infinite for a closed loop."""
+        return tuple(tenant.rate_ips for tenant in self.tenants)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the workload as plain data that JSON can hold; `from_dict` reads it."""
         return asdict(self)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from envs.errors import ObjectiveError, StorageError
-from envs.spec import Configuration
+from envs.spec import Configuration, workload_of
 from tests.commands import call
 from tests.security.attacks import Payload, little_memory, refused, untouched
-from tests.worlds import space
+from tests.worlds import network, space
 from tuner.control.guard import Guard
 from tuner.control.journal import Journal
 from tuner.control.last_good import FILE, LastGood
@@ -22,6 +22,8 @@ from tuner.control.limits import Limits
 from tuner.control.lock import DeviceLock
 
 SPACE = space()
+SERVED = workload_of([network("a"), network("b")])
+ALONE = workload_of([network("a")])
 GOOD = Configuration.of(SPACE.catalogue[5])
 
 #: Contents that are not JSON, or too large.
@@ -49,7 +51,7 @@ def test_invalid_limits_change_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "limits.json"
-    limits = Limits({"p99_ms": 50.0}, ("a", "b"), True, path)
+    limits = Limits({"p99_ms": 50.0}, SERVED, True, path)
     path.write_bytes(content)
     with untouched(tmp_path), little_memory(200), refused(r"limits\.json", ObjectiveError):
         limits.refresh()
@@ -85,7 +87,7 @@ def test_invalid_limits_change_nothing(
 )
 def test_limits_of_wrong_types_change_nothing(tmp_path: Path, data: dict[str, Any]) -> None:
     path = tmp_path / "limits.json"
-    limits = Limits({"p99_ms": 50.0}, ("a", "b"), True, path)
+    limits = Limits({"p99_ms": 50.0}, SERVED, True, path)
     path.write_text(json.dumps(data))
     with refused(".", ObjectiveError):
         limits.refresh()
@@ -94,7 +96,7 @@ def test_limits_of_wrong_types_change_nothing(tmp_path: Path, data: dict[str, An
 
 def test_a_pipe_a_device_or_a_folder_in_place_of_limits_does_not_hang(tmp_path: Path) -> None:
     names = ("pipe", "endless", "folder")
-    every = [Limits({"p99_ms": 50.0}, ("a",), True, tmp_path / name) for name in names]
+    every = [Limits({"p99_ms": 50.0}, ALONE, True, tmp_path / name) for name in names]
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "endless").symlink_to("/dev/zero")
     (tmp_path / "folder").mkdir()
@@ -107,7 +109,7 @@ def test_a_pipe_a_device_or_a_folder_in_place_of_limits_does_not_hang(tmp_path: 
 
 
 def test_a_file_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:
-    limits = Limits({"p99_ms": 50.0}, ("a",), True, tmp_path / "limits.json")
+    limits = Limits({"p99_ms": 50.0}, ALONE, True, tmp_path / "limits.json")
     for name in ("limits.json", FILE):
         with (tmp_path / name).open("wb") as file:
             file.truncate(1 << 30)  # takes no room on the disk

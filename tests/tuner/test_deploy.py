@@ -49,7 +49,7 @@ def test_a_dry_run_says_what_would_be_served_and_serves_nothing(
     for line in (
         "device: Jetson AGX Orin 64 GB",
         "(simulated)",
-        "limits: most throughput with small p99 <= 30 ms",
+        "goal and limits: most throughput with small p99 <= 30 ms",
         "safe default: small: ",
         "last good: none kept",
     ):

@@ -49,7 +49,7 @@ def controller_of(
 
     Args:
         device: to be controlled.
-        given: limits, see `Limits`.
+        given: goal, limits and risk, see `Limits`.
         limits_path: of the file that may change them; None for no file.
         bundle: of the policy.
         folder: keeps the last good configuration, and what failed in the process before.
@@ -60,10 +60,9 @@ def controller_of(
         ObjectiveError: the limits cannot be kept, or the file cannot be read.
     """
     space, runtime, thresholds = device.space, device.runtime, options.thresholds
-    limits = Limits(given, space.workload.names, runtime.has_power, limits_path)
+    limits = Limits(given, space.workload, runtime.has_power, limits_path)
     objective, last_good = limits.objective, LastGood(folder, space)
     good = last_good.load()
-    rates_ips = tuple(tenant.rate_ips for tenant in space.workload.tenants)
     offer = Offer(space, thresholds, device.readiness, device.agreements)
     ladder = Ladder(rungs_of(space, device.candidates), device.reserve, offer.ready)
     failed_before = FailedBefore.of(folder, space)
@@ -79,10 +78,11 @@ def controller_of(
             device.model_at,
             device.candidates,
             objective,
-            rates_ips,
+            space.workload.rates_ips,
             good,
             thresholds,
             offered,
+            limits.risk,
         )
     except BundleError as error:
         _log.warning("serving without a policy: %s", error)

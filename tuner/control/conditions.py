@@ -47,8 +47,7 @@ class Conditions:
         self._follow_offer()
         try:
             if self._limits.refresh():
-                names = self._workload.names
-                text = f"limits changed: {self._limits.objective.describe(names)}"
+                text = f"limits changed: {self._limits.describe()}"
                 self.react(Event(EventKind.LIMITS_CHANGED, text))
         except ObjectiveError as error:
             self.react(Event(EventKind.LIMITS_REFUSED, str(error)))
@@ -84,7 +83,8 @@ class Conditions:
 
         - Limits changed: choose anew from what was measured. The last good configuration stays
           good only if it keeps the new limits.
-        - Arrivals changed: forget what was measured, and decide for the new rates.
+        - Arrivals changed: forget what was measured, and decide for the new rates, with least rates
+          that fit them.
         - Neighbour gone: forget, and measure first what served before it came.
         - Power mode, temperature or device changed: forget.
         - Power unreadable: the controller serves the safe default until it is readable.
@@ -101,7 +101,9 @@ class Conditions:
             self._monitors.failures.retry = None
             still_good = ask(lambda policy: guard.good in policy.good_configurations(), True)
         elif event.kind is EventKind.ARRIVALS_CHANGED:
-            ask(lambda policy: policy.set_rates(self._monitors.arrivals.rates_ips), None)
+            rates_ips = self._monitors.arrivals.rates_ips
+            self._limits.arrivals_changed(rates_ips)
+            ask(lambda policy: policy.set_rates(rates_ips, self._limits.objective), None)
         elif event.kind is EventKind.NEIGHBOUR_GONE:
             before = self._monitors.neighbour.take_served_before()
             ask(lambda policy: policy.forget(before), None)
@@ -136,4 +138,5 @@ class Conditions:
         else:
             self._offered = offered
             self._guard.narrow(offered)
-        self._policy.ask(lambda policy: policy.set_objective(objective, offered), None)
+        risk = self._limits.risk
+        self._policy.ask(lambda policy: policy.set_objective(objective, offered, risk), None)

@@ -17,6 +17,7 @@ from envs.spec import (
     FailureKind,
     Measurement,
     Outcome,
+    at_mean_arrivals,
     judge_measurement,
 )
 from tuner.control.conditions import Conditions
@@ -209,7 +210,10 @@ class Controller:
             objective, power = self._limits.objective, self._monitors.power
             self._conditions.react(power.update(outcome, limited=math.isfinite(objective.power_w)))
             weights = self._runtime.space.workload.weights
-            score, violation = judge_measurement(without_idle(outcome), objective, weights)
+            rates_ips = self._monitors.arrivals.rates_ips
+            seen = without_idle(outcome, rates_ips)
+            judged = at_mean_arrivals(seen, rates_ips)
+            score, violation = judge_measurement(judged, objective, weights)
             violation = MAX_VIOLATION if power.unreadable else violation
         return score, violation
 

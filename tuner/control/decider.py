@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 
 from envs.arrays import Placements
+from envs.belief.risk import BALANCED
 from envs.problems.problem import WIDE, shortlist_problem
 from envs.spec import Configuration, ConfigurationSpace, Objective, Outcome
 from envs.spec.validity import VALID, judge
@@ -30,6 +31,7 @@ class Decider:
         first: what to measure first, such as the last good configuration of an earlier run; None
             to follow the model.
         offered: the space of what may be chosen now, see `Offer`; None for that of the model.
+        risk: the price of a broken limit, see `envs.belief.risk`.
     """
 
     _tuner: OnlineTuner
@@ -45,8 +47,9 @@ class Decider:
         first: Configuration | None = None,
         thresholds: Thresholds = DEFAULT_THRESHOLDS,
         offered: ConfigurationSpace | None = None,
+        risk: float = BALANCED,
     ) -> None:
-        self._offered = offered
+        self._offered, self._risk = offered, risk
         self._bundle, self._model_at, self._possible = bundle, model_at, possible
         self._objective, self._rates_ips, self._first = objective, rates_ips, first
         self._thresholds = thresholds
@@ -63,7 +66,7 @@ class Decider:
         """Return the configuration worth measuring next, or None.
 
         Once nothing is, or the policy's budget is used up, it returns from time to time what may
-        be faster than the one that serves.
+        be better than the one that serves.
         """
         tuner = self._tuner
         if tuner.left <= 0 or self._vain_searches >= self._thresholds.searches_until_settled:
@@ -120,15 +123,20 @@ class Decider:
         return self._tuner.is_surprising(configuration, outcome)
 
     def set_objective(
-        self, objective: Objective, offered: ConfigurationSpace | None = None
+        self,
+        objective: Objective,
+        offered: ConfigurationSpace | None = None,
+        risk: float | None = None,
     ) -> None:
-        """Change the limits: measurements still count, and are judged by the new ones.
+        """Change goal and limits: measurements still count, and are judged by the new ones.
 
         Args:
-            objective: the new limits.
+            objective: the new goal and limits.
             offered: the space that may be chosen from under them; None for the same as before.
+            risk: the price of a broken limit; None for the same as before.
         """
         self._objective, self._offered = objective, offered or self._offered
+        self._risk = self._risk if risk is None else risk
         self._renew()
 
     def offer(self, offered: ConfigurationSpace) -> None:
@@ -136,9 +144,14 @@ class Decider:
         self._offered = offered
         self._renew()
 
-    def set_rates(self, rates_ips: tuple[float, ...]) -> None:
-        """Change the assumed arrivals, [T]: measurements say little about new ones."""
-        self._rates_ips = rates_ips
+    def set_rates(self, rates_ips: tuple[float, ...], objective: Objective | None = None) -> None:
+        """Change the assumed arrivals, [T]: measurements say little about new ones.
+
+        Args:
+            rates_ips: the new ones.
+            objective: with least rates that fit them; None for the same as before.
+        """
+        self._rates_ips, self._objective = rates_ips, objective or self._objective
         self.forget()
 
     def forget(self, first: Configuration | None = None) -> None:
@@ -173,4 +186,5 @@ class Decider:
         measured = [each for each in before if judge(space, each.array()[None])[0] == VALID]
         self._is_offered = self._first in measured
         problem = shortlist_problem(model, self._objective, possible, measured=measured)
-        self._tuner = OnlineTuner(self._bundle, problem, self._history, self._thresholds)
+        history, thresholds = self._history, self._thresholds
+        self._tuner = OnlineTuner(self._bundle, problem, history, thresholds, self._risk)

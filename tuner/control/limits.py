@@ -1,29 +1,40 @@
 """Limits that can be changed while a device serves: a small JSON file, read once a period."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from envs.errors import ObjectiveError
+from envs.belief.risk import parse_risk, risk_in_words
+from envs.errors import ObjectiveError, OptionError
 from envs.files import parse_json, read_small
-from envs.spec import Objective
+from envs.spec import Objective, Workload
+from tuner.objectives import at_arrivals, objective_of, remarks_on
 
-KEYS = ("p99_ms", "power_w", "min_agreement")
+KEYS = ("p99_ms", "power_w", "min_agreement", "goal", "min_rate_ips", "risk")
+
+#: Limits that may name networks, each with a number of its own, and what the others have then.
+BY_NETWORK = {"p99_ms": math.inf, "min_rate_ips": 0.0}
+
+#: The price of a broken limit while serving, where nothing else is said: requests are answered.
+RISK = "careful"
 
 
 class Limits:
-    """The limits of now.
+    """The goal and the limits of now.
 
     Args:
         given: from the command line; what the file does not name stays as given.
-        names: of the tenants.
-        has_power: True if power is measured; a limit on it is refused otherwise.
-        path: of a file such as `{"p99_ms": 20, "power_w": 15, "min_agreement": 0.99}`, where
-            `p99_ms` may be a list, or an object with a number for each tenant. It need not exist
-            yet; None for no file.
+        workload: the tenants; with arrivals, they decide what the least rates can be.
+        has_power: True if power is measured; what needs it is refused otherwise.
+        path: of a file such as `{"p99_ms": 20, "power_w": 15, "goal": "energy"}`, see `KEYS`, where
+            `p99_ms` and `min_rate_ips` may be a list, or an object with a number for each tenant.
+            It need not exist yet; None for no file.
 
     Attributes:
-        objective: the limits.
+        given: the argument.
+        objective: goal and limits, which fit the arrivals of now.
+        risk: the price of a broken limit, see `envs.belief.risk`.
 
     Raises:
         ObjectiveError: the limits cannot be kept, or the file cannot be read.
@@ -32,16 +43,18 @@ class Limits:
     def __init__(
         self,
         given: dict[str, Any],
-        names: tuple[str, ...],
+        workload: Workload,
         has_power: bool,
         path: Path | None = None,
     ) -> None:
-        self._given = given
-        self._names = names
+        self.given = given
+        self._workload = workload
+        self._rates_ips = workload.rates_ips
         self._has_power = has_power
         self._path = path
         self._stamp: tuple[int, int, int] | None = None
-        self.objective = self._read(given)
+        self._own, self.risk = self._read(given)
+        self.objective = at_arrivals(self._own, self._rates_ips)
         self.refresh()  # what is wrong at the start is an error at the start
 
     def refresh(self) -> bool:
@@ -61,12 +74,26 @@ class Limits:
         if stamp == self._stamp:
             return False
         self._stamp = stamp
-        before, wanted = self.objective, self._given | self._content(self._path)
+        before, wanted = (self.objective, self.risk), self.given | self._content(self._path)
         try:
-            self.objective = self._read(wanted)
-        except ObjectiveError as error:
+            self._own, self.risk = self._read(wanted)
+        except (ObjectiveError, OptionError) as error:
             raise ObjectiveError(f"{self._path}: {error}") from None
-        return self.objective != before
+        self.objective = at_arrivals(self._own, self._rates_ips)
+        return (self.objective, self.risk) != before
+
+    def arrivals_changed(self, rates_ips: Sequence[float]) -> None:
+        """Assume other arrivals from now on, [T]; least rates above them follow."""
+        self._rates_ips = tuple(rates_ips)
+        self.objective = at_arrivals(self._own, self._rates_ips)
+
+    def describe(self) -> str:
+        """Return goal, limits and risk in words."""
+        return f"{self.objective.describe(self._workload.names)} (risk: {risk_in_words(self.risk)})"
+
+    def remarks(self) -> list[str]:
+        """Return what follows from the goal without being asked for, see `remarks_on`."""
+        return remarks_on(self.given, self.objective, self._workload)
 
     def _content(self, path: Path) -> dict[str, Any]:
         try:
@@ -83,16 +110,22 @@ class Limits:
             )
         return dict(data)
 
-    def _read(self, data: dict[str, Any]) -> Objective:
-        p99 = data.get("p99_ms")
-        if isinstance(p99, dict):
-            wrong = sorted(set(p99) - set(self._names))
-            if wrong:
-                raise ObjectiveError(
-                    f"p99_ms names {wrong[0]!r:.80}, which is no tenant: "
-                    f"there are {', '.join(self._names)}"
-                )
-            p99 = [p99.get(name, math.inf) for name in self._names]
-        objective = Objective.from_dict(data | {"p99_ms": p99}, len(self._names))
+    def _read(self, data: dict[str, Any]) -> tuple[Objective, float]:
+        """Return the objective as it was asked for, whatever arrives, and the risk."""
+        rows = {key: self._by_network(key, data.get(key), rest) for key, rest in BY_NETWORK.items()}
+        # At the arrivals of the command line a rate above them is a mistake; later they may fall.
+        objective_of(data | rows, self._workload)
+        objective = Objective.from_dict(data | rows, len(self._workload.tenants))
         objective.check_measurable(self._has_power, "no power sensor works here")
-        return objective
+        return objective, parse_risk(RISK if data.get("risk") is None else data["risk"])
+
+    def _by_network(self, key: str, given: Any, rest: float) -> Any:
+        if not isinstance(given, dict):
+            return given
+        names = self._workload.names
+        wrong = sorted(set(given) - set(names))
+        if wrong:
+            raise ObjectiveError(
+                f"{key} names {wrong[0]!r:.80}, which is no tenant: there are {', '.join(names)}"
+            )
+        return [given.get(name, rest) for name in names]

@@ -33,6 +33,17 @@ class Metrics:
         self._throughput_ips = metric(
             "Gauge", "throughput_inferences_per_second", "Of the last period", "tenant"
         )
+        self._least_ips = metric(
+            "Gauge", "throughput_limit_inferences_per_second", "0 for no limit", "tenant"
+        )
+        self._score = metric(
+            "Gauge",
+            "score",
+            "What the goal makes large, of the last period, in the unit of the label; 0 where"
+            " nothing was measured",
+            "goal",
+            "unit",
+        )
         self._p99_s = metric("Gauge", "latency_p99_seconds", "Of the last period", "tenant")
         self._limit_s = metric(
             "Gauge", "latency_p99_limit_seconds", "Infinite for no limit", "tenant"
@@ -119,11 +130,16 @@ class Metrics:
                 result.agreement_samples if result else math.nan
             )
             self._limit_s.labels(name).set(period.objective.p99_ms[tenant] / 1e3)
+            least = period.objective.min_rate_ips
+            self._least_ips.labels(name).set(least[tenant] if least else 0.0)
             used = {slot[:2] for slot in period.configuration.slots()}
             unjudged = any(owner == tenant for owner, _ in self._space.unjudged & used)
             self._uncalibrated.labels(name).set(float(unjudged))
             if outcome:
                 self._show_instances(name, period.configuration.placements[tenant])
+        goal = period.objective.goal
+        self._score.clear()  # the limits' file may have changed the goal
+        self._score.labels(goal.value, goal.unit).set(period.score)
         self._power_w.set(outcome.power_w if outcome else math.nan)
         for told_by, mib in (
             ("driver", outcome.gpu_free_mib if outcome else math.nan),

@@ -18,7 +18,7 @@ class Period:
         number: from 1.
         began_s: time since the controller started, on the monotonic clock.
         kept: True if every limit was kept, by measurement.
-        score: by the goal, in its unit.
+        score: by the goal of the objective, in its unit; 0 for a failure.
         violation: logarithm of measured over allowed; 0 or less if every limit was kept.
         decision_us: how long deciding took.
         events: what was noticed before or in this period.
@@ -46,11 +46,15 @@ class Period:
             "configuration": space.describe(self.configuration),
             "placements": self.configuration.array().tolist(),
             "uncalibrated": space.uncalibrated(self.configuration),
+            "goal": self.objective.goal.value,
             "limits": {
                 "p99_ms": list(self.objective.p99_ms),
                 "power_w": self.objective.power_w,
                 "min_agreement": self.objective.min_agreement,
+                "min_rate_ips": list(self.objective.min_rate_ips) or None,
             },
+            "score": self.score,
+            "score_unit": self.objective.goal.unit,
             "kept": self.kept,
             "violation": self.violation,
             "decision_us": self.decision_us,

@@ -138,5 +138,5 @@ class BeliefTuner(ABC):
 
     def _logs(self, outcome: Outcome) -> Single:
         """Return the logarithms [Q] of an outcome, NaN for what was not read."""
-        tenants = self._problem.space.shape[0]
-        return MeasurementBatch.of([outcome], tenants).logs[:, 0].astype(np.float32)
+        tenants, judged = self._problem.space.shape[0], self._problem.judged(outcome)
+        return MeasurementBatch.of([judged], tenants).logs[:, 0].astype(np.float32)

@@ -4,6 +4,7 @@ import numpy as np
 
 from envs.arrays import Single
 from envs.belief.assess import worth_staying
+from envs.belief.risk import BALANCED
 from envs.problems.problem import Problem
 from envs.spec import Configuration, Failure, Outcome, signs
 from tuner.policy.bundle import Bundle
@@ -17,13 +18,19 @@ class OnlineTuner(LearnedTuner):
 
     Args:
         history: windows of the device; those of this problem's candidates are learned from.
+        risk: the price of a broken limit, see `envs.belief.risk`.
     """
 
     def __init__(
-        self, bundle: Bundle, problem: Problem, history: DeviceHistory, thresholds: Thresholds
+        self,
+        bundle: Bundle,
+        problem: Problem,
+        history: DeviceHistory,
+        thresholds: Thresholds,
+        risk: float = BALANCED,
     ) -> None:
         self._history, self._thresholds = history, thresholds
-        super().__init__(bundle, problem)
+        super().__init__(bundle, problem, risk)
         self._assumed_noise = self._batch.noise[0]
         if history.windows:
             self._recall()

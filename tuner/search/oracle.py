@@ -59,8 +59,7 @@ def best_scores(
     size = max(1, CHUNK_NUMBERS // max(1, batch.logs.size))
     for start in range(0, len(objectives), size):
         chunk = slice(start, start + size)
-        limits = Objectives(objectives.p99_ms[chunk], objectives.power_w[chunk])
-        found = verdict_of(batch, weights, limits)
+        found = verdict_of(batch, weights, objectives.part(chunk))
         best[chunk] = rank(found.score[None], found.violation).argmax(axis=1)
         score[chunk] = found.score[best[chunk]]
         feasible[chunk] = found.feasible.any(axis=1)

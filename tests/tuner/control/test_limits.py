@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from envs.errors import ObjectiveError
+from envs.spec import Goal, workload_of
+from tests.worlds import network
 from tuner.control.limits import Limits
+
+SERVED = workload_of([network("a"), network("b")])
+ALONE = workload_of([network("a")])
 
 
 def rewritten(path: Path, text: str, stamp: int) -> None:
@@ -19,7 +24,7 @@ def rewritten(path: Path, text: str, stamp: int) -> None:
 
 def test_a_file_that_appears_and_changes_is_followed(tmp_path: Path) -> None:
     path = tmp_path / "limits.json"
-    limits = Limits({"p99_ms": 50.0}, ("a", "b"), True, path)
+    limits = Limits({"p99_ms": 50.0}, SERVED, True, path)
     assert not limits.refresh()
     rewritten(path, '{"p99_ms": {"b": 7}, "power_w": 20}', 1)
     assert limits.refresh()
@@ -52,7 +57,7 @@ def test_a_file_that_cannot_be_used_says_so_once_and_the_limits_stay(
     tmp_path: Path, text: str, words: str
 ) -> None:
     path = tmp_path / "limits.json"
-    limits = Limits({"p99_ms": 50.0}, ("a", "b"), True, path)
+    limits = Limits({"p99_ms": 50.0}, SERVED, True, path)
     path.write_text(text)
     with pytest.raises(ObjectiveError, match=words) as raised:
         limits.refresh()
@@ -63,8 +68,52 @@ def test_a_file_that_cannot_be_used_says_so_once_and_the_limits_stay(
 
 def test_a_limit_on_power_where_none_is_measured_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "limits.json"
-    limits = Limits({}, ("a",), False, path)
+    limits = Limits({}, ALONE, False, path)
     path.write_text('{"power_w": 10}')
     with pytest.raises(ObjectiveError, match="10 W cannot be kept"):
         limits.refresh()
     assert math.isinf(limits.objective.power_w)
+
+
+def test_the_file_changes_goal_least_rates_and_risk(tmp_path: Path) -> None:
+    path = tmp_path / "limits.json"
+    workload = workload_of([network("a"), network("b")], [100.0, 40.0])
+    limits = Limits({"p99_ms": 50.0, "risk": "careful"}, workload, True, path)
+    assert limits.objective.min_rate_ips == ()
+    rewritten(path, '{"goal": "energy"}', 1)
+    assert limits.refresh()
+    assert limits.objective.goal is Goal.ENERGY
+    assert limits.objective.min_rate_ips == (95.0, 38.0)
+    assert limits.describe().startswith("least energy for an inference with a p99 <= 50 ms")
+    limits.arrivals_changed((10.0, 40.0))
+    assert limits.objective.min_rate_ips == (9.5, 38.0), "nothing serves more than arrives"
+    rewritten(path, '{"goal": "energy", "min_rate_ips": {"b": 20}}', 2)
+    assert limits.refresh()
+    assert limits.objective.min_rate_ips == (9.5, 20.0)
+    rewritten(path, '{"goal": "energy", "min_rate_ips": {"b": 20}, "risk": "bold"}', 3)
+    assert limits.refresh(), "another risk alone is a change"
+    assert limits.risk == 0.03
+    assert limits.describe().endswith("(risk: bold)")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"goal": "speed"}', "goal=speed is unknown"),
+        ('{"goal": ["energy"]}', "is unknown"),
+        ('{"goal": "energy"}', "goal=energy needs the power of each configuration"),
+        ('{"risk": "none"}', "risk=none must be bold"),
+        ('{"risk": [1]}', "must be bold"),
+        ('{"min_rate_ips": {"c": 1}}', "'c', which is no tenant"),
+        ('{"min_rate_ips": 41}', "more than the 40 requests/s that arrive"),
+    ],
+)
+def test_a_goal_that_cannot_be_used_leaves_the_one_before(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    path = tmp_path / "limits.json"
+    limits = Limits({}, workload_of([network("a")], [40.0]), False, path)
+    path.write_text(text)
+    with pytest.raises(ObjectiveError, match=words):
+        limits.refresh()
+    assert limits.objective.goal is Goal.THROUGHPUT

@@ -1,6 +1,7 @@
 """Compare the requests that arrive with the rates that were assumed."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from envs.spec import Measurement, Workload
@@ -22,7 +23,7 @@ class ArrivalsMonitor:
     """
 
     def __init__(self, workload: Workload, thresholds: Thresholds) -> None:
-        self.rates_ips = tuple(tenant.rate_ips for tenant in workload.tenants)
+        self.rates_ips = workload.rates_ips
         self._thresholds = thresholds
         self._suspected = False
 
@@ -76,13 +77,27 @@ def is_idle(outcome: Measurement) -> bool:
     return not any(tenant.requests for tenant in outcome.tenants)
 
 
-def without_idle(outcome: Measurement) -> Measurement:
-    """Return the measurement with a p99 of 0 ms for tenants without requests: they are not late."""
+def without_idle(outcome: Measurement, rates_ips: Sequence[float]) -> Measurement:
+    """Return the measurement as if tenants without requests had served all of them at once.
+
+    They are not late, and keep up with their arrivals.
+
+    Args:
+        outcome: of the period.
+        rates_ips: [T], the assumed arrivals.
+    """
     if all(tenant.requests for tenant in outcome.tenants):
         return outcome
     return replace(
         outcome,
         tenants=tuple(
-            tenant if tenant.requests else replace(tenant, p99_ms=0.0) for tenant in outcome.tenants
+            tenant
+            if tenant.requests
+            else replace(
+                tenant,
+                p99_ms=0.0,
+                throughput_ips=tenant.throughput_ips if math.isinf(rate) else rate,
+            )
+            for tenant, rate in zip(outcome.tenants, rates_ips, strict=True)
         ),
     )

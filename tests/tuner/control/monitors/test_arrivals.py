@@ -60,4 +60,6 @@ def test_a_tenant_without_requests_is_not_late_and_the_others_are_learned_from()
     silent = replace(outcome.tenants[1], requests=0, throughput_ips=0.0, p99_ms=math.nan)
     quiet = replace(outcome, tenants=(outcome.tenants[0], silent))
     assert not is_idle(quiet)
-    assert without_idle(quiet).p99_ms.tolist() == [outcome.tenants[0].p99_ms, 0.0]
+    seen = without_idle(quiet, (math.inf, 30.0))
+    assert seen.p99_ms.tolist() == [outcome.tenants[0].p99_ms, 0.0]
+    assert seen.throughput_ips.tolist() == [outcome.tenants[0].throughput_ips, 30.0]
