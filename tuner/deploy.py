@@ -7,7 +7,7 @@
   python -m tuner.deploy --network my.onnx --p99-ms 50 --rate-ips 30 --goal energy
 
 It finds a configuration with the few measurements of the policy, serves it, and watches: when
-arrivals, goal, limits, the power mode or the temperature change, it decides again. Whatever goes wrong
+arrivals, goal, limits, power mode or temperature change, it decides again. Whatever goes wrong
 ends in a configuration that serves. One JSON line for each control period goes to standard output,
 or into --journal. With --client your program brings the requests: app.main(submit) runs in a
 thread, for as long as the service is to last. The limits in --limits are read once a period. It

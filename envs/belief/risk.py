@@ -33,8 +33,8 @@ def parse_risk(given: str | float, key: str = "risk") -> float:
     if not LOWEST <= price <= HIGHEST:
         words = ", ".join(f"{word} ({value:g})" for word, value in RISKS.items())
         raise OptionError(
-            f"{key}={given!s:.80} must be {words}, or a number in {LOWEST:g}..{HIGHEST:g}: the price"
-            " of a measurement that breaks a limit, as a share of the best score so far"
+            f"{key}={given!s:.80} must be {words}, or a number in {LOWEST:g}..{HIGHEST:g}: the"
+            " price of a measurement that breaks a limit, as a share of the best score so far"
         )
     return price
 

@@ -142,7 +142,7 @@ def test_the_default_is_not_compared_with_itself() -> None:
         WORLD.default(),
         ROWS[0],
     )
-    assert "  1.50 times the default" in answer_lines(answer)
+    assert "  1.50 times the default (throughput)" in answer_lines(answer)
 
 
 def test_agreement_is_shown_where_it_was_measured() -> None:

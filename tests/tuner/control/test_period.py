@@ -44,8 +44,9 @@ def test_a_line_says_what_was_served_and_what_it_gave_and_nothing_that_is_no_jso
     assert data["tenants"]["net0"]["agreement"] is None, "it was not compared with FP32"
     assert data["memory_mib"] == respond(SPACE, GOOD).memory_mib
     assert (data["gpu_free_mib"], data["available_mib"]) == (None, 9000.0)
-    assert data["limits"] == {"p99_ms": [50.0], "power_w": None, "min_agreement": 0.0, "min_rate_ips": None}
-        assert (data["goal"], data["score_unit"]) == ("throughput", "inferences/s")
+    limits = {"p99_ms": [50.0], "power_w": None, "min_agreement": 0.0, "min_rate_ips": None}
+    assert data["limits"] == limits
+    assert (data["goal"], data["score_unit"]) == ("throughput", "inferences/s")
     assert (data["period"], data["phase"], data["origin"], data["events"]) == (
         3,
         "holding",
