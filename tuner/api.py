@@ -162,8 +162,10 @@ def _factory(
         price = parse_risk(RISK if risk is None else risk)
         loaded = load_bundle(Path(bundle) if bundle else reference_bundle())
         return lambda problem: _learned(loaded, problem, price)
-    if bundle is not None or risk is not None:
-        raise OptionError("bundle and risk belong to the policy: leave them out with a tuner")
+    if bundle is not None:
+        raise OptionError("give either a bundle or a tuner, not both")
+    if risk is not None:
+        raise OptionError(f"risk={risk} belongs to the policy: leave it out with a tuner")
     if isinstance(tuner, type) or not hasattr(tuner, "ask"):
         return cast(TunerFactory, tuner)
     given = cast(Tuner, tuner)

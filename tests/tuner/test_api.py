@@ -201,6 +201,8 @@ def test_a_tuner_of_ones_own_is_asked_and_told(trace: Trace) -> None:
     assert len(seeded.tried) <= 6
     with pytest.raises(OptionError, match="either a bundle or a tuner"):
         tuner.optimize(tuner=Everything, bundle="x.bundle", **options)
+    with pytest.raises(OptionError, match="risk=bold belongs to the policy"):
+        tuner.optimize(tuner=Everything, risk="bold", **options)
 
 
 def test_an_answer_that_could_not_be_measured_says_so(small_onnx: Path) -> None:
