@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from envs.errors import TunerError
 from envs.optional import optional_import
+from tuner.stopping import stopped_by_sigterm
 
 #: Cells up to this length are never folded; in a console below `WIDE` the head above them is.
 WORD_WIDTH, WIDE = 10, 120
@@ -18,9 +19,13 @@ BAR_WIDTH = 16
 
 
 def exit_code(task: Callable[[], int | None]) -> int:
-    """Run a task and return its exit code; an error becomes one line on standard error."""
+    """Run a task and return its exit code; an error becomes one line on standard error.
+
+    SIGTERM ends it as Ctrl-C does.
+    """
     try:
-        return task() or 0
+        with stopped_by_sigterm():
+            return task() or 0
     except KeyboardInterrupt:
         print("interrupted; what was completed is kept", file=sys.stderr)
         return 130

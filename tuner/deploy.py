@@ -28,14 +28,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import contextlib
 import logging
 import re
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, Optional
 
 from envs.errors import OptionError
@@ -57,6 +54,7 @@ from tuner.flags import run
 from tuner.objectives import asked
 from tuner.options import ServeOptions, cache_folder, reference_bundle
 from tuner.parts import FIRST
+from tuner.stopping import StoppedEarly, leave
 from tuner.tuning import FEWEST
 
 _log = logging.getLogger(__name__)
@@ -131,21 +129,10 @@ def deploy(options: DeployCommand) -> int:
     client, keeping = client_of(options), keeping_of(options)
     serving = replace(options.serve.serving, timeout_s=options.period_s, outside=bool(client))
     serve = replace(options.serve, serving=serving)
-    before = signal.signal(signal.SIGTERM, _stop_early)  # until the service has its own
     try:
         return _deploy(options, serve, client, keeping)
-    except StoppedEarly:
+    except StoppedEarly:  # before the service began, which has handlers of its own
         return 0
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class StoppedEarly(BaseException):
-    """SIGTERM came before the service began: what is being built or loaded is given up."""
-
-
-def _stop_early(number: int, frame: FrameType | None) -> None:
-    raise StoppedEarly
 
 
 def _deploy(
@@ -286,11 +273,4 @@ def keeping_of(options: DeployCommand) -> tuple[int, Path] | None:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if threading.active_count() > 1:
-        # An instance that hung, or the user's client, is still inside native code: Python would
-        # abort (exit code 134) while it takes down what such a thread uses.
-        os._exit(code)
-    sys.exit(code)
+    leave(main(sys.argv[1:]))

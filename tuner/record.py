@@ -7,7 +7,7 @@
 
 The same command continues a recording that was stopped. Leave the computer alone meanwhile:
 windows that another program disturbed are taken again. A configuration that fails is a row too; the
-reasons stand at the end. Exit code 2 where every one failed, 130 after Ctrl-C.
+reasons stand at the end. Exit code 2 where every one failed, 130 after Ctrl-C or SIGTERM.
 """
 
 import shlex
@@ -29,6 +29,7 @@ from tuner.flags import run
 from tuner.options import ServeOptions, versions
 from tuner.parts import ALL
 from tuner.plan import PlanOptions, planned
+from tuner.stopping import leave
 from tuner.tuning import labelled
 
 #: So many configurations are named beside the reason of their failures.
@@ -136,4 +137,4 @@ def record_all(
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -12,7 +12,7 @@ r"""Find the configuration that is best by your goal within your limits: python 
 
 Exit code 0: the limits are kept. 2: an option or a network is wrong, or nothing could be measured,
 and one sentence says why. 3: nothing that was measured keeps the limits, and the configuration that
-came closest is printed. 130: Ctrl-C; the best so far is printed, and kept as incomplete.
+came closest is printed. 130: Ctrl-C or SIGTERM; the best so far is printed, and kept as incomplete.
 --out keeps the answer for python -m tuner.export.
 """
 
@@ -41,6 +41,7 @@ from tuner.flags import run
 from tuner.goal_text import brief
 from tuner.objectives import asked
 from tuner.options import ServeOptions
+from tuner.stopping import leave
 from tuner.tuning import Answer, TuningStopped
 
 
@@ -139,4 +140,4 @@ def show(answer: Answer, options: TuneCommand, began_s: float) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -87,8 +87,9 @@ def test_killed_again_and_again_it_ends_with_every_row_once(
     assert "exists already and is complete" in again.stderr
 
 
-def test_ctrl_c_leaves_a_partial_trace_that_works(
-    small_onnx: Path, tmp_path: Path, environment: dict[str, str]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_sigterm_leaves_a_partial_trace_that_works(
+    small_onnx: Path, tmp_path: Path, environment: dict[str, str], number: signal.Signals
 ) -> None:
     out = tmp_path / "part.parquet"
     journal = tmp_path / "part.parquet.journal"
@@ -107,7 +108,7 @@ def test_ctrl_c_leaves_a_partial_trace_that_works(
             journal.exists() and journal.read_bytes().count(b"\n") > 3
         ):
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.stderr is not None
         result = process.stderr.read()
     assert process.returncode == 130

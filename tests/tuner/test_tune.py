@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -304,10 +305,14 @@ def test_out_is_tried_before_anything_is_measured(small_onnx: Path, tmp_path: Pa
     assert list(folder.iterdir()) == []
 
 
-def test_ctrl_c_leaves_the_table_and_the_best_so_far(small_onnx: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_sigterm_leaves_the_table_and_the_best_so_far(
+    small_onnx: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     out = tmp_path / "answer.json"
     command = [
-        *(sys.executable, "-u", "-c", INTERRUPTED, "--network", str(small_onnx)),
+        *(sys.executable, "-u", "-c", INTERRUPTED.replace("SIGNAL", number.name)),
+        *("--network", str(small_onnx)),
         *("--window-s", "0.1", "--measurements", "8", "--out", str(out), *map(str, CPU)),
     ]
     result = subprocess.run(
@@ -328,7 +333,7 @@ def test_ctrl_c_leaves_the_table_and_the_best_so_far(small_onnx: Path, tmp_path:
     assert answer["configuration"][0]["accelerator"] == "cpu_fp32"
 
 
-#: The command, which gets a real SIGINT in the middle of its fourth window.
+#: The command, which gets a real signal in the middle of its fourth window.
 INTERRUPTED = """
 import os, signal, sys, threading
 from envs.runtimes.serving.runtime import ServingRuntime
@@ -340,7 +345,7 @@ measure, windows = ServingRuntime.measure, []
 def interrupted(runtime, window_s):
     windows.append(1)
     if len(windows) == 4:
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGNAL)).start()
         window_s = 30.0
     return measure(runtime, window_s)
 

@@ -70,7 +70,7 @@ def controller_of(
         offer.drop(failed_before.dropped)
         if offer.space(objective.min_agreement) is None and failed_before.may_restart:
             offer.restore()  # a new process is what may help
-    offered = offer.space(objective.min_agreement) or space
+    offered = offer.space(objective.min_agreement) or offer.ready_space
     decider = None
     try:
         decider = Decider(
@@ -87,6 +87,7 @@ def controller_of(
     except BundleError as error:
         _log.warning("serving without a policy: %s", error)
     guard = Guard(space, ladder, good, thresholds.cooldown_periods)
+    guard.narrow(offered)
     controller = Controller(
         runtime,
         decider,

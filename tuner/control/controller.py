@@ -159,8 +159,10 @@ class Controller:
         if self._serving is None and failures.failed is None:
             return self.first_choice()
         if self._monitors.power.unreadable:
-            safe_failed = failures.failed == guard.safe
-            return Choice(guard.good if safe_failed and guard.good else guard.safe, Phase.SAFE)
+            good = guard.good
+            if failures.failed == guard.safe and good is not None and not guard.refusal(good):
+                return Choice(good, Phase.SAFE)
+            return Choice(guard.safe, Phase.SAFE)
         if failures.retry is not None:  # the same again, which starts the lost instance anew
             return Choice(failures.retry, Phase.RETURNED)
         ask, serving = self._policy.ask, self._serving

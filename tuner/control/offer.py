@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from envs.errors import ConfigurationError
+from envs.runtimes.serving.news import News
 from envs.runtimes.serving.places import describe_place, places_of
-from envs.runtimes.serving.readiness import News, Readiness
+from envs.runtimes.serving.readiness import Readiness
 from envs.spec import (
     Agreements,
     Configuration,
@@ -63,6 +64,11 @@ class Offer:
             self._known = key, self._narrowed(min_agreement)
         return self._known[1]
 
+    @property
+    def ready_space(self) -> ConfigurationSpace:
+        """Return the space of what is ready, also of what failed or gives wrong answers."""
+        return self._space if self._readiness is None else self._readiness.offered
+
     def ready(self, configuration: Configuration) -> bool:
         """Return True if every engine of a configuration is ready."""
         return self._readiness is None or not self._readiness.missing(configuration)
@@ -85,7 +91,8 @@ class Offer:
         for each in self._readiness.news():
             events.append(Event(_kind_of(each), each.text))
             works = each.place[:2] in {place[:2] for place in self._readiness.ready}
-            if not each.ready and not works:  # else one batch size is lost, not the accelerator
+            # A failure of a period has been counted; where others work, one batch size is lost.
+            if not (each.ready or each.raised or works):
                 events += self._count(each.place, each.text)
         return events
 
@@ -163,8 +170,7 @@ class Offer:
         return [Event(EventKind.MEMORY_ENDED, text)]
 
     def _narrowed(self, min_agreement: float) -> ConfigurationSpace | None:
-        space = self._space if self._readiness is None else self._readiness.offered
-        space = narrowed(space, self._agreements, min_agreement)
+        space = narrowed(self.ready_space, self._agreements, min_agreement)
         most, tenants = self.most_instances, space.shape[0]
         if most is not None:
             most = max(tenants, min(most, space.max_total_instances or most))

@@ -17,6 +17,7 @@ from tuner.control.journal import Journal
 from tuner.control.kept_samples import KeptSamples
 from tuner.control.metrics import Metrics
 from tuner.device import Device
+from tuner.stopping import StoppedEarly
 
 #: A client that ends so soon has not begun [s].
 BEGINS_S = 0.2
@@ -32,6 +33,16 @@ class Stop:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
+
+    def waiting(self) -> None:
+        """Give a sign of life while an engine is built that nothing can serve without.
+
+        Raises:
+            StoppedEarly: it is time to go.
+        """
+        if self.requested:
+            raise StoppedEarly
+        notify("WATCHDOG=1")
 
     def rest(self, until_s: float) -> None:
         """Wait, unless it is time to go."""
@@ -67,14 +78,23 @@ class Service:
         """Serve until SIGTERM, SIGINT, or for as many periods as are wanted.
 
         A period that ends early, because of a failure or because nothing is really served, is
-        waited out. The client begins, and systemd is told READY, once something serves.
+        waited out. The client begins, and systemd is told READY, once something serves. If nothing
+        can serve without another engine, a period lasts until it is built: systemd gets signs of
+        life meanwhile, and a signal ends the build.
 
         Raises:
             ClientEnded: the client returned or raised, so that no more requests will come; the
                 event is in the journal.
             StartAnew, RuntimeFault: see `Controller.step`.
         """
-        stop, count, ready = Stop(), 0, False
+        stop = Stop()
+        if self.device.readiness is not None:
+            self.device.readiness.while_waiting(stop.waiting)
+        with contextlib.suppress(StoppedEarly):
+            self._serve(stop)
+
+    def _serve(self, stop: Stop) -> None:
+        count, ready = 0, False
         while not stop.requested and (self.periods is None or count < self.periods):
             began_s = time.monotonic()
             period = self.controller.step()

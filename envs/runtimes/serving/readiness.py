@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import NamedTuple
 
 from envs.runtimes.serving.acceptance import Acceptance
 from envs.runtimes.serving.engine import BuildingFactory, Progress
+from envs.runtimes.serving.news import News
 from envs.runtimes.serving.places import (
     all_places,
     describe_place,
@@ -24,6 +24,8 @@ from envs.runtimes.serving.places import (
     places_of,
     without_places,
 )
+from envs.runtimes.serving.renewals import Renewals
+from envs.runtimes.serving.turns import Turns
 from envs.spec import (
     Agreement,
     Agreements,
@@ -41,20 +43,6 @@ WORTH_TELLING_S = 2.0
 #: The kind of failure of an engine that is right but does not fit beside what is loaded: a DLA core
 #: holds 16 loadables.
 FULL = FailureKind.INVALID
-
-
-class News(NamedTuple):
-    """Something that was found out about a place.
-
-    Attributes:
-        ready: True if it may serve from now on, False if it cannot.
-        place: that it is about.
-        text: one sentence.
-    """
-
-    ready: bool
-    place: Place
-    text: str
 
 
 class Readiness:
@@ -86,18 +74,16 @@ class Readiness:
     ) -> None:
         self._space, self._factory = space, factory
         self._each_batch = each_batch
-        self._acceptance = Acceptance(space, factory, judge, limit, show)
+        self._lock, self._turns = threading.Lock(), Turns(show)
+        self._acceptance = Acceptance(space, factory, judge, limit, self._turns.progress)
+        self._renewals = Renewals(self._acceptance)
         self._ready: set[Place] = set()
         self._refused: dict[Place, Failure] = {}
         self._news: deque[News] = deque()
-        self._working, self._lock = threading.Lock(), threading.Lock()
         self._queue: deque[Place] = deque()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._active = False  # whether the thread will look at the queue again
-        self._busy_until_s = 0.0
-        self._renewed: set[Place] = set()
-        self._outdated: set[Place] = set()
         self.agreements: Agreements = MappingProxyType(self._acceptance.found)
         self.version = 0
 
@@ -143,7 +129,14 @@ class Readiness:
 
     def busy_since(self, start_s: float) -> bool:
         """Return True if something was built or proven after `start_s`, on the monotonic clock."""
-        return self._working.locked() or self._busy_until_s > start_s
+        return self._turns.busy_since(start_s)
+
+    def while_waiting(self, call: Callable[[], None]) -> None:
+        """Call this every few seconds in a thread that waits for an engine it has asked for.
+
+        What it raises ends the wait, and the build if that thread began it.
+        """
+        self._turns.waiting = call
 
     def make_ready(self, place: Place) -> None:
         """Build, judge and prove a place, unless that has been done.
@@ -154,7 +147,7 @@ class Readiness:
         """
         if place in self._ready:  # what serves does not wait for the build of something else
             return
-        with self._working:
+        with self._turns.one():
             if place in self._ready:
                 return
             if place in self._refused:
@@ -167,10 +160,10 @@ class Readiness:
                 with self._lock:
                     for each in [place] if self._each_batch else self._of_pair(place):
                         self._refused[each] = failure
-                    self._tell(News(False, place, failure.reason))
+                    self._tell(News(False, place, failure.reason, not self._turns.in_background))
                 raise ConfigurationFailed(failure) from error
             finally:
-                self._busy_until_s = time.monotonic()
+                self._turns.worked()
             with self._lock:
                 self._ready |= {place} if self._each_batch else set(self._of_pair(place))
                 took_s = time.monotonic() - began_s
@@ -185,6 +178,7 @@ class Readiness:
             self._active = True
         if begin:
             self._thread = threading.Thread(target=self._work, name="engines", daemon=True)
+            self._turns.background = self._thread
             self._thread.start()
 
     def try_again(self) -> None:
@@ -219,7 +213,7 @@ class Readiness:
         """Build engines of the present power mode in the background, if it is another one now."""
         changed = getattr(self._factory, "refresh_host", None)
         if changed is not None and changed():
-            self._renewed.clear()
+            self._renewals.again()
             self.go_on(())
 
     def outdated(self) -> frozenset[Place]:
@@ -228,8 +222,7 @@ class Readiness:
         Instances that were created before keep theirs.
         """
         with self._lock:
-            found, self._outdated = frozenset(self._outdated), set()
-        return found
+            return self._renewals.outdated()
 
     def news(self) -> list[News]:
         """Return what was found out since the last call."""
@@ -262,24 +255,19 @@ class Readiness:
 
     def _next_borrowed(self) -> Place | None:
         """Return a place that is served by an engine of another power mode, or None."""
-        borrowed = self._acceptance.borrowed
-        for place in self.places():
-            if place in self._ready and place not in self._renewed and borrowed(place):
-                return place
-        return None
+        return self._renewals.next_of(place for place in self.places() if place in self._ready)
 
     def _renew(self, place: Place) -> None:
         """Give a place that is served by an engine of another power mode one of its own."""
-        self._renewed.add(place)
-        with self._working:
-            failure = self._acceptance.renew(place)
+        with self._turns.one():
+            failure = self._renewals.renew(place)
             text = f"{self.describe(place)} has an engine of the present power mode"
             if failure is not None:
                 text = f"{failure.reason}; the engine of another power mode goes on serving"
             with self._lock:
-                self._outdated |= {place} if failure is None else set()
+                self._renewals.ended(place, failure)
                 self._tell(News(True, place, text))
-            self._busy_until_s = time.monotonic()
+            self._turns.worked()
 
     def _tell(self, news: News | None) -> None:
         """Keep news, under the lock, and let the version grow."""

@@ -11,19 +11,20 @@ from typing import Any
 
 from envs.accuracy.samples import Samples
 from envs.errors import NetworkError
-from envs.runtimes.tensorrt.build import Built, build, failed, may_pass
+from envs.runtimes.tensorrt.build import Built, build, failed
 from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.calibrations import Calibrations
 from envs.runtimes.tensorrt.checks import check_file
 from envs.runtimes.tensorrt.cuda import Cuda
+from envs.runtimes.tensorrt.failures import BuildFailures
 from envs.runtimes.tensorrt.host import describe_host
 from envs.runtimes.tensorrt.loadables import Loadables
-from envs.runtimes.tensorrt.markers import marked, why_dangerous
+from envs.runtimes.tensorrt.markers import marked
 from envs.runtimes.tensorrt.progress import BuildProgress, BuildWatch, Step, TookTooLong
 from envs.runtimes.tensorrt.spec import BuildHost, BuildOptions, EngineSpec, identity, spec_of
 from envs.runtimes.tensorrt.times import BuildTimes
 from envs.runtimes.tensorrt.versions import Bindings
-from envs.runtimes.tensorrt.worker import BuildWorker
+from envs.runtimes.tensorrt.worker import TICK_S, BuildWorker
 from envs.spec import ConfigurationFailed, ConfigurationSpace, Network, Place
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class EngineBuilds:
     Attributes:
         cache: plans on disk.
         host: the computer that they are built for.
+        step: is called every few seconds during a build, in the thread that waits for it.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class EngineBuilds:
             options.samples,
             cache,
         )
-        self._failed: dict[str, str] = {}
+        self._failures = BuildFailures(cache)
         #: Why a DLA's own formats cannot be used, by (tenant, accelerator).
         self._linear: dict[tuple[int, int], str] = {}
         #: Pairs (tenant, accelerator) of which no engine for all batch sizes can be built: the
@@ -68,6 +70,7 @@ class EngineBuilds:
         self._loadables = Loadables(cache)
         self._lock = threading.Lock()
         self.host = self._describe_host()
+        self.step: Step = lambda progress: None
 
     def network(self, tenant: int) -> Network:
         """Return a tenant's network."""
@@ -122,24 +125,22 @@ class EngineBuilds:
         return self.host != before
 
     def make(
-        self,
-        tenant: int,
-        accelerator: int,
-        batch: int,
-        step: Step | None = None,
-        may_split: bool = True,
+        self, tenant: int, accelerator: int, batch: int, may_split: bool = True
     ) -> dict[str, Any]:
-        """Build an engine unless it is there; return its identity.
+        """Build an engine unless it is there; return the identity of what is there then.
 
         If an engine for all batch sizes cannot be built, each size gets one of its own, unless
         `may_split` is False: one of another power mode for all sizes serves meanwhile.
+
+        If the power mode changes during the build, kernels are chosen at the clocks of both modes.
+        Then the engine counts as one of a third mode, and only where there is no other.
 
         Raises:
             ConfigurationFailed: it cannot be built; a build that was refused is not tried again.
         """
         place = Place(tenant, accelerator, batch)
         try:
-            return self._make(place, step)
+            return self._make(place)
         except ConfigurationFailed as error:
             # A file that nobody can compute at any size is not tried once more for each.
             whole = may_split and self.spec(*place).profiles and not self._worker.left
@@ -147,7 +148,7 @@ class EngineBuilds:
                 raise
             logger.warning("%s; each batch size gets an engine of its own", error.failure.reason)
         self._apart.add((tenant, accelerator))
-        return self._make(place, step)
+        return self._make(place)
 
     def read(
         self, tenant: int, accelerator: int, batch: int
@@ -171,7 +172,7 @@ class EngineBuilds:
     def give_up(self, identity: dict[str, Any], reason: str) -> None:
         """Remove a plan, and do not build it any more in this process."""
         self.cache.discard(identity)
-        self._failed[self.cache.key(identity)] = reason
+        self._failures.keep_here(identity, reason)
 
     def loadables(self, place: Place) -> int:
         """Return how many loadables of a DLA an engine takes; 1 where it was never loaded."""
@@ -198,13 +199,23 @@ class EngineBuilds:
         found = self._calibrations.of(tenant, spec.on_dla)
         return found.method, found.samples
 
-    def _make(self, place: Place, step: Step | None) -> dict[str, Any]:
+    def _make(self, place: Place) -> dict[str, Any]:
         wanted = self.identity(*place)
         if not self.cache.has(wanted):
-            with self._lock, self.at(place):
+            with self._alone(place), self.at(place):
                 if not self.cache.has(wanted):  # another thread may have built it meanwhile
-                    self._build(place, wanted, step)
+                    return self._build(place, wanted)
         return wanted
+
+    @contextlib.contextmanager
+    def _alone(self, place: Place) -> Iterator[None]:
+        """Wait until nothing else is built."""
+        while not self._lock.acquire(timeout=TICK_S):
+            self.step(BuildProgress(self.describe(place), "waits for another build"))
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @contextlib.contextmanager
     def at(self, place: Place) -> Iterator[None]:
@@ -224,54 +235,42 @@ class EngineBuilds:
         spec = self.spec(*place)
         return f"{self.network(place.tenant).name} on {name}, {spec.precision}, {spec.batches}"
 
-    def _build(self, place: Place, wanted: dict[str, Any], step: Step | None) -> None:
-        """Build and keep an engine, or remember why that failed."""
-        network, spec, key = self.network(place.tenant), self.spec(*place), self.cache.key(wanted)
-        if reason := self._known_failure(wanted):
+    def _build(self, place: Place, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Build and keep an engine, and return its identity, or remember why that failed."""
+        network, spec = self.network(place.tenant), self.spec(*place)
+        if reason := self._failures.why(wanted, self._worker.left):
             raise failed(network, spec, reason)
         try:
             check_file(self._paths[place.tenant], network, spec, self._bindings)
         except NetworkError as error:  # not remembered: the file may be restored
             raise failed(network, spec, str(error)) from error
-        began_s = time.monotonic()
+        began_s, host = time.monotonic(), self._describe_host()
         try:
             with marked(self.cache, wanted):
-                built = self._run_builder(place, spec, step)
+                built = self._run_builder(place, spec, host)
         except TookTooLong as error:  # only this process remembers it: the next one has other work
-            self._failed[key] = str(error)
+            self._failures.keep_here(wanted, str(error))
             raise failed(network, spec, str(error)) from error
         except NetworkError as error:
-            self._remember(wanted, error, str(error))
+            self._failures.keep(wanted, error, str(error))
             raise failed(network, spec, str(error)) from error
         except ConfigurationFailed as error:
-            self._remember(wanted, error, error.failure.reason.split(": ", 1)[-1])
+            self._failures.keep(wanted, error, error.failure.reason.split(": ", 1)[-1])
             raise
-        self.cache.keep(wanted, built.plan, built.notes)
         self._times.keep(network.sha256, spec, time.monotonic() - began_s)
-        if built.timings:
-            self.cache.keep_timings(self.host, built.timings)
+        after = self._describe_host()
+        if after != host and (other := self.usable(*place)) is not None:
+            return other
+        if after == host and built.timings:
+            self.cache.keep_timings(host, built.timings)
+        kept = wanted | {"host": host.followed_by(after).to_dict()}
+        self.cache.keep(kept, built.plan, built.notes)
+        return kept
 
-    def _known_failure(self, wanted: dict[str, Any]) -> str:
-        """Return why an engine cannot be built, as far as that is known; empty if it may be."""
-        key = self.cache.key(wanted)
-        if key in self._failed:  # the other DLA core runs the same plan
-            return self._failed[key]
-        if (reason := self.cache.failure(wanted)) is not None:
-            return (
-                f"{reason} (remembered from an earlier build: remove its .failed.json to try again)"
-            )
-        if left := self._worker.left:
-            return (
-                f"the build of {left} went past its limit and cannot be ended, so that nothing"
-                " else is built: start again"
-            )
-        return why_dangerous(self.cache, wanted)
-
-    def _run_builder(self, place: Place, spec: EngineSpec, step: Step | None) -> Built:
+    def _run_builder(self, place: Place, spec: EngineSpec, host: BuildHost) -> Built:
         network = self.network(place.tenant)
         what, ranges = self.describe(place), None
-        if step is not None:
-            step(BuildProgress(what, "INT8 ranges" if spec.calibrated else ""))
+        self.step(BuildProgress(what, "INT8 ranges" if spec.calibrated else ""))
         if spec.calibrated:
             ranges = self._calibrations.of(place.tenant, spec.on_dla)
         usual_s = self._times.usual_s(network.sha256, spec)
@@ -286,16 +285,11 @@ class EngineBuilds:
                     spec,
                     self._options,
                     ranges,
-                    self.cache.timings(self.host),
+                    self.cache.timings(host),
                     watch,
                 )
 
-        return self._worker.run(work, watch, step, self._bindings.has_monitor)
-
-    def _remember(self, wanted: dict[str, Any], error: Exception, reason: str) -> None:
-        if not may_pass(error):
-            self._failed[self.cache.key(wanted)] = reason
-            self.cache.remember_failure(wanted, reason)
+        return self._worker.run(work, watch, self.step, self._bindings.has_monitor)
 
     def _describe_host(self) -> BuildHost:
         with self._cuda.current():

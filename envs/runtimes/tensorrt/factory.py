@@ -89,13 +89,14 @@ class TensorRTEngineFactory:
             tenant: to serve.
             accelerator: where.
             batch: the largest that it will run.
-            step: is called while the engine is built.
+            step: is called while the engine is built, and from then on during every build.
 
         Raises:
             ConfigurationFailed: it cannot be built.
         """
         if self.builds.usable(tenant, accelerator, batch) is None:
-            self.builds.make(tenant, accelerator, batch, step)
+            self.builds.step = step or self.builds.step
+            self.builds.make(tenant, accelerator, batch)
 
     def renew(self, tenant: int, accelerator: int, batch: int, step: Step | None = None) -> None:
         """Build the engine of this power mode, also where one of another mode serves.
@@ -103,9 +104,14 @@ class TensorRTEngineFactory:
         Instances that are made from then on use it.
 
         Raises:
-            ConfigurationFailed: it cannot be built.
+            ConfigurationFailed: it cannot be built, or the power mode changed meanwhile.
         """
-        self.builds.make(tenant, accelerator, batch, step, may_split=False)
+        self.builds.step = step or self.builds.step
+        made = self.builds.make(tenant, accelerator, batch, may_split=False)
+        if made["host"] != self.builds.host.to_dict():
+            spec = self.builds.spec(tenant, accelerator, batch)
+            reason = "the power mode changed while it was built"
+            raise failed(self.builds.network(tenant), spec, reason)
 
     def keep_borrowed(self, tenant: int, accelerator: int, batch: int, reason: str) -> None:
         """Serve with the engine of another power mode again: the one of `renew` does not work.

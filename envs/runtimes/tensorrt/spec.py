@@ -1,5 +1,7 @@
 """Build specifications: accelerator, precision and batch, and how hard the builder tries."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -99,7 +101,7 @@ class EngineSpec:
         return sum(size < self.batch for size in self.profiles)
 
     @property
-    def built(self) -> "EngineSpec":
+    def built(self) -> EngineSpec:
         """The specification of the whole engine: with profiles, its batch is the largest."""
         return replace(self, batch=self.profiles[-1]) if self.profiles else self
 
@@ -190,6 +192,12 @@ class BuildHost:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
         return asdict(self)
+
+    def followed_by(self, after: BuildHost) -> BuildHost:
+        """Return the computer of a plan whose build began on this one and ended on `after`."""
+        if after == self:
+            return self
+        return replace(self, power_mode=f"{self.power_mode}, then {after.power_mode}")
 
 
 def identity(

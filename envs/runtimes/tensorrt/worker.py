@@ -60,7 +60,7 @@ class BuildWorker:
         self,
         work: Callable[[], Result],
         watch: BuildWatch,
-        step: Step | None,
+        step: Step,
         can_cancel: bool,
     ) -> Result:
         """Return what `work` returns in another thread; tell the progress meanwhile.
@@ -81,8 +81,7 @@ class BuildWorker:
                 if watch.elapsed_s >= limit_s:
                     self._left = watch.what, started.thread
                     raise TookTooLong(watch.why_late())
-                if step is not None:
-                    step(watch.progress())
+                step(watch.progress())
         except BaseException:  # also if this thread is interrupted
             watch.cancel()
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,15 +131,30 @@ def test_batch_sizes_that_cannot_be_built_leave_the_one_that_serves() -> None:
         failure = Failure(FailureKind.BUILD_FAILED, "no memory")
         workshop.refuses[Place(0, TENSOR, batch)] = ConfigurationFailed(failure)
     ready = Readiness(world, workshop, lambda place: RIGHT, 0.99)
-    for place in ready.places():
-        with contextlib.suppress(ConfigurationFailed):
-            ready.make_ready(place)
+    ready.go_on([])
+    assert ready._thread is not None
+    ready._thread.join(10)
     made = Offer(world, DEFAULT_THRESHOLDS, ready, {})
     assert kinds(made.news()) == [EventKind.ENGINE_REFUSED] * 3
     space = made.space(0.0)
     assert space is not None
     assert space.batches_of(0, TENSOR) == (1,)
     assert not space.unavailable
+
+
+def test_a_refusal_in_a_period_is_news_and_counts_once() -> None:
+    workshop = Workshop(WORLD)
+    workshop.refuses[Place(0, DLA1, 1)] = RuntimeError("Failed to submit program to DLA engine")
+    ready = Readiness(WORLD, workshop, lambda place: RIGHT, 0.99)
+    made, told = Offer(WORLD, DEFAULT_THRESHOLDS, ready, {}), list[list[EventKind]]()
+    for _ in range(3):
+        with pytest.raises(ConfigurationFailed) as raised:
+            ready.make_ready(Place(0, DLA1, 1))
+        events = made.record(SERVED, raised.value.failure) + made.news()
+        told.append(kinds(events))
+    refused, dropped = EventKind.ENGINE_REFUSED, EventKind.ACCELERATOR_DROPPED
+    assert told == [[refused], [], [dropped]]
+    assert "no choice after 3 failures" in events[0].text
 
 
 def test_accelerators_may_be_judged_while_the_offer_is_narrowed() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from envs.runtimes.serving import turns as turns_module
 from envs.runtimes.serving.readiness import Readiness
 from envs.spec import (
     Agreement,
@@ -194,6 +195,55 @@ def test_what_is_ready_does_not_wait_for_a_build_in_the_background() -> None:
     workshop.go_on.set()
     ready.close()
     assert not waits
+
+
+class Stop(BaseException):
+    pass
+
+
+def stops() -> None:
+    raise Stop
+
+
+def test_a_thread_that_waits_for_another_build_may_be_told_to_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns_module, "WAIT_S", 0.01)
+    workshop = Workshop(WORLD)
+    ready = made(workshop)
+    workshop.go_on.clear()
+    ready.go_on([OTHER])
+    ready.while_waiting(stops)
+    with pytest.raises(Stop):
+        ready.make_ready(FIRST)
+    workshop.go_on.set()
+    assert ready._thread is not None
+    ready._thread.join(10)
+    assert ready.ready == set(ready.places()), "what waited refuses nothing"
+
+
+def test_a_thread_that_builds_itself_may_be_told_to_stop_but_not_the_background() -> None:
+    class Slow(Workshop):
+        def build(self, tenant: int, accelerator: int, batch: int, step: Any = None) -> None:
+            step(Going())
+            super().build(tenant, accelerator, batch)
+
+    workshop, shown = Slow(WORLD), list[str]()
+    ready = made(workshop, show=lambda progress: shown.append(progress.describe()))
+    ready.while_waiting(stops)
+    with pytest.raises(Stop):
+        ready.make_ready(FIRST)
+    assert (workshop.built_places, dict(ready.refused), ready.news()) == ([], {}, [])
+    ready.go_on([])
+    assert ready._thread is not None
+    ready._thread.join(10)
+    assert ready.ready == set(ready.places())
+    assert shown == ["it is built"] * 5
+
+
+class Going:
+    def describe(self) -> str:
+        return "it is built"
 
 
 def test_places_that_are_wanted_just_when_the_background_ends_are_made_ready(

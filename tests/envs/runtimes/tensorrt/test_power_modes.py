@@ -20,6 +20,7 @@ from envs.spec import Agreement, Configuration, ConfigurationSpace, Kind, Networ
 from envs.telemetry.none import NoSensor
 from tests.envs.runtimes.tensorrt.test_graph import values
 from tests.envs.runtimes.tensorrt.worlds import CUDA, DLA0, World, served
+from tests.standins.tensorrt.faults import Faults
 
 HOST = BuildHost("10.3.0", "Orin", "8.7", 8, "30W", "36.4.3", "abc", 12060)
 SPEC = EngineSpec(Kind.TENSOR_CORES, "fp16", 4, False, profiles=(1, 4))
@@ -175,6 +176,70 @@ def test_engines_are_renewed_in_the_background_while_the_old_ones_serve(modes: M
     assert any("of the present power mode" in each.text for each in readiness.news())
     assert not readiness.refused
     readiness.close()
+
+
+def changing_builds(modes: Modes, monkeypatch: pytest.MonkeyPatch, *changes: str) -> None:
+    """Let the power mode change during each of the next builds."""
+    real, left = Faults.builds, list(changes)
+
+    def changing(faults: Faults, place: str, monitor: Any) -> str:
+        modes.mode = left.pop(0) if left else modes.mode
+        return real(faults, place, monitor)
+
+    monkeypatch.setattr(Faults, "builds", changing)
+
+
+def kept_modes(world: World) -> set[str]:
+    return {kept["host"]["power_mode"] for kept in world.factory.builds.cache.identities()}
+
+
+def test_an_engine_built_in_two_modes_serves_as_one_of_another_mode(
+    modes: Modes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, factory = modes.world, modes.world.factory
+    changing_builds(modes, monkeypatch, "15W")
+    factory.build(0, CUDA, 4)
+    assert kept_modes(world) == {"30W, then 15W"}
+    assert not list(world.cache.glob("*.timing")), "they are from both modes"
+    assert factory.built(0, CUDA, 4)
+    assert factory.refresh_host()
+    assert factory.borrowed(0, CUDA, 4) == "30W, then 15W"
+    assert served(world.engine(CUDA, 4), values(2, 3, 64, 64)).shape == (2, 10)
+    factory.renew(0, CUDA, 4)
+    assert world.builds == 2
+    assert kept_modes(world) == {"30W, then 15W", "15W"}
+
+
+def test_an_engine_of_a_mode_that_was_not_noticed_yet_is_one_of_that_mode(modes: Modes) -> None:
+    world, factory = modes.world, modes.world.factory
+    modes.mode = "15W"
+    factory.build(0, CUDA, 4)
+    assert kept_modes(world) == {"15W"}
+    assert factory.borrowed(0, CUDA, 4) == "15W"
+    assert factory.refresh_host()
+    assert factory.borrowed(0, CUDA, 4) == ""
+
+
+def test_a_renewal_during_which_the_mode_changes_is_made_again_for_the_new_mode(
+    modes: Modes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes.world.factory.build(0, CUDA, 1)
+    world = modes.restart("15W")
+    space = world.space.without_batches(
+        [place for place in all_places(world.space) if place != (0, CUDA, 1)]
+    )
+    readiness = Readiness(space, world.factory, lambda place: Agreement(1.0), 0.9)
+    readiness.make_ready(Place(0, CUDA, 1))
+    changing_builds(modes, monkeypatch, "10W")
+    readiness.go_on(())
+    assert readiness._thread is not None
+    readiness._thread.join(60)
+    assert kept_modes(world) == {"30W"}, "what serves is as good as one of two modes"
+    assert any("power mode changed while it was built" in each.text for each in readiness.news())
+    readiness.refresh()
+    readiness._thread.join(60)
+    assert kept_modes(world) == {"30W", "10W"}
+    assert not readiness.refused
 
 
 def renewed_to(mode: str, modes: Modes, readiness: Readiness) -> None:
