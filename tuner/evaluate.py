@@ -156,6 +156,7 @@ def evaluate(
     live: LiveOptions | None = None,
     about: str = "",
     training: ProblemBatch | None = None,
+    learning: str = "",
 ) -> Report:
     """Compare policy bundles with searches; write report.html and two CSV files into `out`.
 
@@ -168,6 +169,7 @@ def evaluate(
         about: a sentence for the report, on where the policies come from.
         training: problems on which the rule's price of a broken limit is found; drawn where not
             given.
+        learning: a plot for the report, of how the policy learned; empty for none.
 
     Raises:
         OptionError, TraceError, BundleError, StorageError: before the comparison, where possible.
@@ -212,7 +214,13 @@ def evaluate(
     notes += [] if equal is None else [equal_risk_sentence(equal)]
     note = " ".join(filter(None, [*notes, about]))
     write = partial(
-        write_report, out / "report.html", comparison, trace, provenance=provenance, note=note
+        write_report,
+        out / "report.html",
+        comparison,
+        trace,
+        provenance=provenance,
+        note=note,
+        learning=learning,
     )
     html = write(front=points)
     csv = write_summary_csv(out / "summary.csv", summaries(comparison))

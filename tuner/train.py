@@ -14,9 +14,12 @@ from tuner.device import open_device
 from tuner.evaluate import EvaluationOptions, evaluate, show, trace_cases
 from tuner.evaluation.simulated import simulated_cases
 from tuner.options import ServeOptions, plain
+from tuner.policy.bundle import Bundle, load_bundle
+from tuner.policy.forward import NumpyPolicy
 from tuner.twin_report import show_twin, twin_sentence
 
 try:
+    from tuner.agents.learning_curve import FILE, read_curve
     from tuner.agents.run import open_run, train_in
     from tuner.agents.sources import (
         DeviceProblems,
@@ -24,8 +27,10 @@ try:
         ProblemSource,
         RecordedProblems,
     )
-    from tuner.agents.training import AgentOptions, on_twin
+    from tuner.agents.training import AgentOptions, make_env, on_twin
     from tuner.agents.twin_problems import TwinProblems
+    from tuner.evaluation.importance import EPISODES, permutation_importance
+    from tuner.evaluation.learning_plot import learning_plot
 except ModuleNotFoundError as error:  # the only module that imports torch, and it is a command
     print(f"error: {error.name} is not installed: pip install 'orin-tuner[train]'", file=sys.stderr)
     sys.exit(DependencyError.exit_code)
@@ -106,7 +111,7 @@ def train(options: TrainCommand, stack: contextlib.ExitStack) -> tuple[ProblemSo
     if isinstance(source, TwinProblems):
         show_twin(source.report, source.trace.path.name)
     print(source.sentence)
-    chosen = on_twin(options.agent) if options.twin else options.agent
+    chosen = agent_of(options)
     agent = plain(chosen)
     agent.pop("steps")  # a run may be made longer
     identity = source.identity | {"problems": options.problems, "seed": options.seed}
@@ -123,6 +128,11 @@ def train(options: TrainCommand, stack: contextlib.ExitStack) -> tuple[ProblemSo
     finally:
         print(f"\npython -m tuner.train --config-dir {run} --config-name config goes on from here")
     return source, bundle
+
+
+def agent_of(options: TrainCommand) -> AgentOptions:
+    """Return the options of the agent, with what differs on a twin."""
+    return on_twin(options.agent) if options.twin else options.agent
 
 
 def source_of(options: TrainCommand, stack: contextlib.ExitStack) -> ProblemSource:
@@ -176,7 +186,27 @@ def compare(source: ProblemSource, options: TrainCommand, bundle: Path) -> None:
     run = Path(options.run_dir)
     # On a recording the rule's price is found in the device model: its rows are what is compared.
     training = None if isinstance(source, RecordedProblems) else source.world(run).problems
-    show(evaluate(cases, {"policy": bundle}, given, run, about=about, training=training))
+    drawn = drawn_learning(source, options, load_bundle(bundle))
+    show(
+        evaluate(
+            cases,
+            {"policy": bundle},
+            given,
+            run,
+            about=about,
+            training=training,
+            learning=drawn,
+        )
+    )
+
+
+def drawn_learning(source: ProblemSource, options: TrainCommand, bundle: Bundle) -> str:
+    """Return a plot of how the policy learned and of what it looks at, on training problems."""
+    run = Path(options.run_dir)
+    agent = replace(agent_of(options), envs=EPISODES)
+    env = make_env(source.world(run), agent, options.seed).env
+    importances = permutation_importance(NumpyPolicy(bundle), env, options.seed)
+    return learning_plot(read_curve(run / FILE), importances)
 
 
 if __name__ == "__main__":

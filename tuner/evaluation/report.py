@@ -16,6 +16,7 @@ from tuner.evaluation.plots import cost_plot, outcome_plot, progress_plot
 from tuner.evaluation.report_parts import (
     breakdowns,
     key_figures,
+    learning_section,
     live_section,
     provenance_section,
     setting,
@@ -44,6 +45,7 @@ def write_report(
     front: Sequence[FrontPoint] = (),
     live_checks: Sequence[LiveCheck] = (),
     note: str = "",
+    learning: str = "",
 ) -> Path:
     """Write the report in one step.
 
@@ -57,6 +59,7 @@ def write_report(
         front: tuners at several prices of a broken limit; none for no such section.
         live_checks: configurations that were measured again.
         note: a remark that a reader needs to judge the comparison.
+        learning: a plot of how the policy learned, see `learning_plot`; empty for none.
 
     Raises:
         StorageError: the file cannot be written.
@@ -75,6 +78,7 @@ def write_report(
         f'<p class="verdict">{escape(_verdict(comparison, trace, focus))}</p>',
         *_plots(comparison, trace, focus, budget),
         *front_section(front, comparison, focus),
+        *(learning_section(_inlined(learning)) if learning else []),
         *tables(comparison, focus, budget),
         *([] if trace else breakdowns(comparison, focus)),
         *(live_section(live_checks) if trace else []),

@@ -1,0 +1,43 @@
+"""The features of an observation in plain words, for plots and tables."""
+
+#: Words for each feature of `envs.belief.features.FEATURES`.
+FEATURE_WORDS = {
+    "allowed": "may be chosen",
+    "windows": "how often it was measured",
+    "is_best": "is the best so far",
+    "log_score_over_best": "expected score against the best so far",
+    "score_spread": "uncertainty of its score",
+    "log_chance_feasible": "chance that it keeps the limits",
+    "worst_margin": "distance to its tightest limit, in uncertainties",
+    "worst_distance": "distance to its tightest limit",
+    "worst_spread": "uncertainty at its tightest limit",
+    "expected_gain": "expected gain, limits left aside",
+    "acquisition": "expected gain times chance, as a logarithm",
+    "net_gain": "expected gain, net of the risk",
+    "chance_better": "chance that it beats the best so far",
+    "log_score_over_promise": "expected score against the best believed",
+    "log_cost": "seconds that measuring it takes",
+    "gain_per_second": "expected gain net of the risk, per second",
+    "used": "measurements used",
+    "left": "measurements left",
+    "has_best": "something kept the limits already",
+    "best_over_promise": "best so far against the best believed",
+    "power_limited": "there is a limit on power",
+    "latency_limited": "there is a limit on latency",
+    "last_broke": "the last measurement broke a limit",
+    "seconds_left": "seconds left",
+    "surprise": "how wrong the belief was so far",
+    "last_surprise": "how wrong the belief was last",
+    "log_risk": "price of a broken limit",
+    "rate_limited": "there is a least rate",
+    "goal_energy": "the goal is energy",
+    "goal_latency": "the goal is latency",
+    "two_tenants": "there are several networks",
+    "has_dla": "the device has DLAs",
+    "plain": "the device is a plain computer",
+}
+
+
+def words_of(feature: str) -> str:
+    """Return a feature in plain words; its name with spaces where the table has none."""
+    return FEATURE_WORDS.get(feature, feature.replace("_", " "))
