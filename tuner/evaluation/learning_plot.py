@@ -36,8 +36,9 @@ def learning_plot(curve: FloatArray, importances: Sequence[Importance]) -> str:
     """
     with style():
         figure = new_figure(9.6, 4.4)
-        _curve_panel(figure.add_axes((0.065, 0.125, 0.36, 0.76)), curve)
-        _importance_panel(figure.add_axes((0.745, 0.125, 0.205, 0.76)), importances[:SHOWN])
+        _curve_panel(figure.add_axes((0.065, 0.125, 0.35, 0.76)), curve)
+        looked_at = [each for each in importances if each.changed > 0][:SHOWN]
+        _importance_panel(figure.add_axes((0.74, 0.125, 0.18, 0.76)), looked_at)
         return to_svg(figure, "How the policy learned and what it looks at")
 
 
@@ -73,7 +74,7 @@ def _thinned(values: FloatArray) -> FloatArray:
 
 
 def _importance_panel(axes: Any, importances: Sequence[Importance]) -> None:
-    axes.set_title("What it looks at", x=-1.42)
+    axes.set_title("What it looks at", x=-1.53)
     rows = np.arange(len(importances))[::-1]
     lost = np.array([100 * each.lost for each in importances])
     spans = np.array(
@@ -88,3 +89,7 @@ def _importance_panel(axes: Any, importances: Sequence[Importance]) -> None:
     axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
     axes.set_xlabel("gain lost when shuffled, points")
+    beside = {"transform": axes.get_yaxis_transform(), "ha": "right", "fontsize": 9, "color": FAINT}
+    axes.text(1.38, len(rows) - 0.45, "choices\nchanged", va="bottom", **beside)
+    for row, each in zip(rows, importances, strict=True):
+        axes.text(1.38, row, f"{100 * each.changed:.0f} %", va="center", **beside)

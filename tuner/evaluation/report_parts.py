@@ -138,7 +138,8 @@ def learning_section(plot: str) -> list[str]:
         " each update, which is how much nearer to the optimum the best so far got, less the price"
         " of broken limits; and the share of their measurements that broke one. Right: how much"
         " gain the policy loses when it sees one feature of the proposals shuffled, with 95 %"
-        " bootstrap intervals; a feature that another one repeats loses little.</p>",
+        " bootstrap intervals, and how many of its choices change; a feature that another one"
+        " repeats loses little.</p>",
     ]
 
 
