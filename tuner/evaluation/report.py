@@ -78,7 +78,7 @@ def write_report(
         f'<p class="verdict">{escape(_verdict(comparison, trace, focus))}</p>',
         *_plots(comparison, trace, focus, budget),
         *front_section(front, comparison, focus),
-        *(learning_section(_inlined(learning)) if learning else []),
+        *learning_section(learning),
         *tables(comparison, focus, budget),
         *([] if trace else breakdowns(comparison, focus)),
         *(live_section(live_checks) if trace else []),

@@ -8,6 +8,7 @@ from typing import Any
 
 from envs.traces.reader import Trace
 from tuner.evaluation.comparison import Comparison
+from tuner.evaluation.drawing import inlined
 from tuner.evaluation.live_check import LiveCheck
 from tuner.evaluation.sentences import standing, times
 from tuner.evaluation.statistics import breakdown, summaries
@@ -130,10 +131,12 @@ def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]], focus: st
 
 
 def learning_section(plot: str) -> list[str]:
-    """Return the plot of how the policy learned and what it looks at, with what it shows."""
+    """Return the plot of how the policy learned, with what it shows; nothing without a plot."""
+    if not plot:
+        return []
     return [
         "<h2>How did the policy learn, and what does it look at?</h2>",
-        plot,
+        inlined(plot),
         '<p class="quiet">On the problems of the training. Left: the mean gain of the episodes of'
         " each update, which is how much nearer to the optimum the best so far got, less the price"
         " of broken limits; and the share of their measurements that broke one. Right: how much"
