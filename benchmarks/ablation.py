@@ -26,7 +26,7 @@ from envs.problems.simulated_world import SimulatedWorld
 from tuner.agents.policy_net import CandidatePolicy
 from tuner.agents.training import AgentOptions, make_env, make_model
 from tuner.console import progress_bar, table
-from tuner.evaluation.rollouts import roll_out
+from tuner.evaluation.rollouts import RollOut, roll_out
 
 #: What is compared, with units.
 METRICS = (
@@ -116,7 +116,7 @@ def compared(policy: CandidatePolicy, problems: ProblemBatch, repeats: int = 8) 
             return np.asarray(policy.scores(torch.as_tensor(observation)).argmax(dim=1))
 
     broke, found = [], {}
-    for episodes, broken in roll_out(SimulatedWorld.of(problems), decide, repeats):
+    for episodes, broken in roll_out(SimulatedWorld.of(problems), decide, RollOut(repeats)):
         broke.append(broken)
         found[int(episodes.used[0])] = (np.minimum(episodes.share(), 1.0), episodes.best >= 0)
     shares = [

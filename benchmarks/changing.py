@@ -18,7 +18,7 @@ from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.setup import add_bundle_option, draw_world
 from envs.problems.draw_options import DrawOptions
 from envs.problems.simulated_world import SimulatedWorld
-from tuner.evaluation.rollouts import Decide, policy_decides, roll_out
+from tuner.evaluation.rollouts import Decide, RollOut, policy_decides, roll_out
 from tuner.policy.bundle import load_bundle
 
 
@@ -32,7 +32,7 @@ def outcomes(
         [B], and the share of the measurements that broke a limit [B].
     """
     broke, since, optimum = [], np.zeros(0), np.zeros(0)
-    for episodes, broken in roll_out(world, decide, repeats, changes):
+    for episodes, broken in roll_out(world, decide, RollOut(repeats, changes)):
         broke.append(broken)
         since = (
             np.where(episodes.optimum != optimum, 1, since + 1)

@@ -1,10 +1,11 @@
 """Compare one policy bundle with the untrained rule, whose price is tuned for each setting.
 
 A setting is a kind of problem: the belief is right or wrong in one of several ways, conditions stay
-or change. In each setting, and for each price of a broken limit that the policy is told, the rule
-gets the price at which it breaks as many limits as the policy on problems of the training split.
-Both then play the same episodes on boards, networks and limits that no training drew. Shares are of
-the best configuration on the shortlist; every number is simulated.
+or change, engines are there or have to be built. In each setting, and for each price of a broken
+limit that the policy is told, the rule gets the price at which it breaks as many limits as the
+policy on problems of the training split, and where engines are built the power of the cost that
+serves it best there. Both then play the same episodes on boards, networks and limits that no
+training drew. Shares are of the best configuration on the shortlist; every number is simulated.
 
 With several bundles (other training seeds) each is compared with a rule of its own; the shares are
 the means of all.
@@ -18,17 +19,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
+from benchmarks.rule_settings import BUDGET_S, SETTINGS, Setting
 from benchmarks.setup import REFERENCE_BUNDLE, draw_world
+from envs.arrays import FloatArray
 from envs.problems.draw_options import DrawOptions
-from envs.problems.misfits import KINDS
 from envs.problems.problem_batch import ProblemBatch
 from envs.problems.simulated_world import SimulatedWorld
 from tuner.console import progress_bar, table
@@ -41,37 +43,23 @@ from tuner.search.expected_gain import rule_choices
 #: Prices of a broken limit that the policy is told.
 PRICES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
-#: Budgets at which the policy must not be behind.
-BUDGETS = range(2, 9)
+#: Powers of the cost that the rule may divide its net gain by, where costs differ.
+EXPONENTS = (0.0, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One kind of problem.
+class Rule:
+    """The rule as it was tuned to one bundle.
 
     Attributes:
-        name: in words.
-        draw: options of drawing its problems beside the usual ones.
-        changes: share of the episodes in which conditions change on the way.
+        equal: how its price was found.
+        exponent: the power of the cost.
+        played: its episodes on held-out problems.
     """
 
-    name: str
-    draw: dict[str, Any] = field(default_factory=dict)
-    changes: float = 0.0
-
-    def options(self, split: str) -> DrawOptions:
-        """Return the options to draw its problems with."""
-        return DrawOptions(split=split, **self.draw)
-
-
-SETTINGS = (
-    Setting("belief_right"),
-    Setting("changing", changes=1.0),
-    *(Setting(kind, {"misfits": [kind]}) for kind in KINDS),
-    Setting("two_tenants", {"tenants": [0.0, 1.0]}),
-    Setting("energy", {"goals": {"energy": 1.0}}),
-    Setting("latency", {"goals": {"latency": 1.0}}),
-)
+    equal: EqualRisk
+    exponent: float
+    played: Played
 
 
 @dataclass(frozen=True)
@@ -79,56 +67,55 @@ class Compared:
     """The policy against the rule in one setting, at one price that the policy is told.
 
     Attributes:
-        setting: its name.
+        setting: what is compared in.
         price: what the policy is told.
-        equal: how the rules' prices were found, one for each bundle.
-        policy, rule: the episodes of the bundles, and of the rule tuned to each.
+        policy: the episodes of each bundle.
+        rule: the rule tuned to each bundle.
+        blind: the rule that does not know costs, tuned to each; the same where costs do not differ.
     """
 
-    setting: str
+    setting: Setting
     price: float
-    equal: tuple[EqualRisk, ...]
     policy: tuple[Played, ...]
-    rule: tuple[Played, ...]
+    rule: tuple[Rule, ...]
+    blind: tuple[Rule, ...]
 
-    def after(self, *budgets: int) -> tuple[float, float, Difference]:
-        """Return the mean shares of policy and rule after these budgets, and their difference."""
-        steps = [budget - 1 for budget in budgets]
-        ours, theirs = (
-            np.mean([each.share[:, :, steps].mean(axis=2) for each in played], axis=0)
-            for played in (self.policy, self.rule)
-        )
+    def shares(self, played: Sequence[Played]) -> FloatArray:
+        """Return the shares [S, repeats, marks], the mean of all bundles."""
+        return np.asarray(np.mean([self.setting.marks(each) for each in played], axis=0))
+
+    @cached_property
+    def both(self) -> tuple[FloatArray, FloatArray]:
+        """The shares of policy and rule, [S, repeats, marks] each."""
+        return self.shares(self.policy), self.shares([each.played for each in self.rule])
+
+    def look(self, marks: slice) -> tuple[float, float, Difference]:
+        """Return the mean shares of policy and rule at some marks, and their difference."""
+        ours, theirs = (each[:, :, marks].mean(axis=2) for each in self.both)
         return float(ours.mean()), float(theirs.mean()), difference(ours, theirs)
 
     @property
     def broken(self) -> tuple[float, float]:
         """Return the shares of measurements that broke a limit, of policy and rule."""
-        ours, theirs = (
-            float(np.mean([each.broken_share for each in played]))
-            for played in (self.policy, self.rule)
-        )
-        return ours, theirs
+        ours = float(np.mean([each.broken_share for each in self.policy]))
+        return ours, float(np.mean([each.played.broken_share for each in self.rule]))
 
     def row(self) -> list[str]:
         """Return a row of the table."""
-        prices = ", ".join(f"{each.risk:.3g}" for each in self.equal)
-        cells = [self.setting, f"{self.price:g}", prices]
-        cells += ["{:.1f} / {:.1f}".format(*(100 * each for each in self.broken))]
-        for budgets in ((3,), (8,), tuple(BUDGETS)):
-            ours, theirs, gap = self.after(*budgets)
-            cells += [f"{100 * ours:.1f} / {100 * theirs:.1f}", f"{gap.points()}, {gap.verdict}"]
+        prices = ", ".join(f"{each.equal.risk:.2g}" for each in self.rule)
+        broke = "{:.1f} / {:.1f}".format(*(100 * each for each in self.broken))
+        cells = [self.setting.name.replace("_", " "), f"{self.price:g}", prices, broke]
+        for marks in self.setting.looks.values():
+            ours, theirs, gap = self.look(marks)
+            cells += [f"{100 * ours:.1f} / {100 * theirs:.1f}", f"{gap.points()} {gap.verdict}"]
         return cells
 
     def figures(self) -> list[Figure]:
         """Return the figures; those with a goal hold where the policy is not behind."""
-        start = f"{self.setting.replace('_', ' ')}, price {self.price:g}"
+        start = f"{self.setting.name.replace('_', ' ')}, price {self.price:g}"
         found = []
-        for words, budgets in (
-            ("after 3", (3,)),
-            ("after 8", (8,)),
-            ("in the mean of 2 to 8", BUDGETS),
-        ):
-            ours, theirs, gap = self.after(*budgets)
+        for words, marks in self.setting.looks.items():
+            ours, theirs, gap = self.look(marks)
             gained = f"{start}: policy minus rule {words}"
             found += [
                 figure(f"{start}: policy, share of the optimum {words}", 100 * ours, "%"),
@@ -137,17 +124,37 @@ class Compared:
                 figure(f"{gained}, lower end of 95 %", 100 * gap.low, "points"),
                 figure(f"{gained}, upper end of 95 %", 100 * gap.high, "points", ">= 0"),
             ]
-        gaps = [self.after(budget)[2] for budget in BUDGETS]
+        every = range(self.both[0].shape[2])
+        gaps = [self.look(slice(mark, mark + 1))[2] for mark in every]
         least, ahead = 100 * min(gap.high for gap in gaps), sum(gap.low > 0 for gap in gaps)
-        broke, price = self.broken, float(np.mean([each.risk for each in self.equal]))
+        broke, price = self.broken, float(np.mean([each.equal.risk for each in self.rule]))
         return [
             *found,
-            figure(f"{start}: least upper end of 2 to 8 measurements", least, "points", ">= 0"),
-            figure(f"{start}: measurements of 2 to 8 with the policy ahead", ahead, ""),
+            figure(f"{start}: least upper end of {len(every)} marks", least, "points", ">= 0"),
+            figure(f"{start}: marks of {len(every)} with the policy ahead", ahead, ""),
             figure(f"{start}: policy, measurements that broke a limit", 100 * broke[0], "%"),
             figure(f"{start}: rule, measurements that broke a limit", 100 * broke[1], "%"),
             figure(f"{start}: price of the rule", price, ""),
+            *(self._seconds(start) if self.setting.builds else []),
         ]
+
+    def _seconds(self, start: str) -> list[Figure]:
+        """Return the seconds to 95 % of the optimum, those that never get there at the end."""
+        took = {
+            "policy": self.policy,
+            "rule": [each.played for each in self.rule],
+            "rule that does not know costs": [each.played for each in self.blind],
+        }
+        median_s = {
+            name: float(np.median([np.minimum(each.seconds_to(0.95), BUDGET_S) for each in played]))
+            for name, played in took.items()
+        }
+        to = "median time to 95 % of the optimum"
+        figures = [figure(f"{start}: {name}, {to}", value, "s") for name, value in median_s.items()]
+        ratio = median_s["policy"] / median_s["rule that does not know costs"]
+        figures.append(figure(f"{start}: policy over the last, {to}", ratio, "", "<= 0.7"))
+        exponent = float(np.mean([each.exponent for each in self.rule]))
+        return [*figures, figure(f"{start}: power of the cost of the rule", exponent, "")]
 
 
 def compared(
@@ -157,25 +164,29 @@ def compared(
     worlds: tuple[SimulatedWorld, SimulatedWorld],
     repeats: int,
 ) -> Compared:
-    """Tune the rule's price on training problems, and play both on held-out ones.
+    """Tune the rule on training problems, and play both on held-out ones.
 
     Args:
-        setting: what changes on the way.
+        setting: what is compared in.
         price: of a broken limit, that the policies are told.
         policies: the bundles.
         worlds: problems of the training split, and held-out ones.
         repeats: episodes of each problem.
     """
-    training, held_out = worlds
-    equal = [equal_risk(training, each, repeats, setting.changes, price) for each in policies]
-    episodes = partial(play, held_out, repeats=repeats, changes=setting.changes)
-    return Compared(
-        setting.name,
-        price,
-        tuple(equal),
-        tuple(episodes(each, risk=price) for each in policies),
-        tuple(episodes(rule_choices, risk=each.risk) for each in equal),
-    )
+    (training, held_out), rounds = worlds, setting.rounds(repeats)
+    rules, blind = [], []
+    for decide in policies:
+        tried = []
+        for exponent in EXPONENTS if setting.builds else EXPONENTS[:1]:
+            rule = partial(rule_choices, cost_exponent=exponent)
+            equal = equal_risk(training, decide, rounds, price, rule)
+            known = setting.marks(play(training, rule, rounds, equal.risk)).mean()
+            found = Rule(equal, exponent, play(held_out, rule, rounds, equal.risk))
+            tried.append((float(known), found))
+        rules.append(max(tried, key=lambda each: each[0])[1])
+        blind.append(tried[0][1])
+    policy = tuple(play(held_out, decide, rounds, price) for decide in policies)
+    return Compared(setting, price, policy, tuple(rules), tuple(blind))
 
 
 def world_of(options: DrawOptions, count: int, keep: Path | None, name: str) -> SimulatedWorld:
@@ -229,12 +240,13 @@ def main() -> int:
             for price in given.prices:
                 found.append(compared(setting, price, policies, drawn[key], given.repeats))
                 advance(f"price {price:g}")
+    share = "policy / rule %"
     table(
         [
-            *("setting", "price told", "price of the rule", "broke, policy / rule %"),
-            *("after 3, policy / rule %", "difference, points"),
-            *("after 8, policy / rule %", "difference, points"),
-            *("mean of 2 to 8, policy / rule %", "difference, points"),
+            *("setting", "price", "price of the rule", f"broke, {share}"),
+            *(f"after 3 or 120 s, {share}", "difference, points"),
+            *(f"after 8 or 480 s, {share}", "difference, points"),
+            *(f"mean, {share}", "difference, points"),
         ],
         [each.row() for each in found],
     )

@@ -34,7 +34,7 @@ from tuner.evaluation.front import FRONT_BUDGETS, RULE, FrontPoint, split_front
 from tuner.evaluation.live import LiveOptions, check_live
 from tuner.evaluation.live_check import LiveCheck
 from tuner.evaluation.report import write_report
-from tuner.evaluation.rollouts import policy_decides
+from tuner.evaluation.rollouts import RollOut, policy_decides
 from tuner.evaluation.running import BUDGETS, compare
 from tuner.evaluation.sentences import headline, learning_sentence, origin_label, rule_sentence
 from tuner.evaluation.simulated import SimulatedCases, simulated_cases
@@ -253,7 +253,8 @@ def equal_to(
             )
     if world is None:
         return None
-    return equal_risk(world, policy_decides(bundle), risk=risk, budget=bundle.budget)
+    rounds = RollOut(budget=bundle.budget)
+    return equal_risk(world, policy_decides(bundle), rounds, risk)
 
 
 def learned_from(name: str, bundle: Bundle, trace: Trace | None) -> str:

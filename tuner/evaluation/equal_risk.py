@@ -14,9 +14,8 @@ from functools import partial
 import numpy as np
 
 from envs.belief.risk import BALANCED, HIGHEST, LOWEST
-from envs.episode import BUDGET
 from envs.problems.world import World
-from tuner.evaluation.rollouts import Decide, play
+from tuner.evaluation.rollouts import Decide, RollOut, play
 from tuner.search.expected_gain import rule_choices
 
 #: Halvings of the range of prices on a logarithmic scale: the last step is 0.7 % of the price.
@@ -43,26 +42,24 @@ class EqualRisk:
 def equal_risk(
     world: World,
     decide: Decide,
-    repeats: int = 4,
-    changes: float = 0.0,
+    options: RollOut | None = None,
     risk: float = BALANCED,
-    budget: int = BUDGET,
+    rule: Decide = rule_choices,
 ) -> EqualRisk:
     """Find the rule's price at which it breaks as many limits as a tuner on the same problems.
 
     Args:
         world: problems of the training split.
         decide: the tuner.
-        repeats: episodes of each problem.
-        changes: share of the episodes in which conditions change on the way.
+        options: how episodes are played.
         risk: the price of a broken limit that the tuner is told.
-        budget: measurements of an episode.
+        rule: the choices of the rule.
     """
-    episodes = partial(play, world, repeats=repeats, changes=changes, budget=budget)
+    episodes = partial(play, world, options=options or RollOut())
     broken = episodes(decide, risk=risk).broken_share
 
     def of_rule(price: float) -> float:
-        return episodes(rule_choices, risk=price).broken_share
+        return episodes(rule, risk=price).broken_share
 
     found, rule_broken = matching_price(of_rule, broken)
     return EqualRisk(found, broken, rule_broken, len(world.problems))

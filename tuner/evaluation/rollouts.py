@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -24,13 +25,27 @@ def policy_decides(bundle: Bundle) -> Decide:
     return lambda seen: np.asarray(policy.scores(seen).argmax(axis=1))
 
 
+@dataclass(frozen=True)
+class RollOut:
+    """How episodes are played.
+
+    Attributes:
+        repeats: episodes of each problem.
+        changes: share of the episodes in which conditions change on the way.
+        budget: measurements of an episode.
+        budget_s: seconds of an episode, infinite for no limit. What ends later does not count.
+        builds: share of the episodes in which no engine is built when they start.
+    """
+
+    repeats: int = 4
+    changes: float = 0.0
+    budget: int = BUDGET
+    budget_s: float = math.inf
+    builds: float = 0.0
+
+
 def roll_out(
-    world: World,
-    decide: Decide,
-    repeats: int,
-    changes: float = 0.0,
-    risk: float = BALANCED,
-    budget: int = BUDGET,
+    world: World, decide: Decide, options: RollOut, risk: float = BALANCED
 ) -> Iterator[tuple[Episodes, BoolArray]]:
     """Yield, after each measurement, the episodes and which of them broke a limit in it [B].
 
@@ -39,24 +54,26 @@ def roll_out(
     Args:
         world: the problems.
         decide: the tuner.
-        repeats: episodes of each problem.
-        changes: share of the episodes in which conditions change on the way.
+        options: how episodes are played.
         risk: the price of a broken limit that the tuner is told.
-        budget: measurements of an episode.
     """
-    problems = len(world.problems)
-    rows, numbers, rng = (
-        problems * repeats,
-        world.problems.quantities + 1,
-        np.random.default_rng(1),
+    problems, rng = len(world.problems), np.random.default_rng(1)
+    rows, numbers = problems * options.repeats, world.problems.quantities + 1
+    episodes = Episodes(
+        world,
+        rows,
+        options.budget,
+        changes=options.changes,
+        risk=risk,
+        budget_s=options.budget_s,
+        builds=options.builds,
     )
-    episodes = Episodes(world, rows, budget, changes=changes, risk=risk)
     uniforms = rng.random((rows, UNIFORMS))
-    uniforms[:, 0] = (np.tile(np.arange(problems), repeats) + 0.5) / problems
+    uniforms[:, 0] = (np.tile(np.arange(problems), options.repeats) + 0.5) / problems
     uniforms[:, 1] = 0.0
     observation = episodes.reset(uniforms, rng.standard_normal((rows, numbers)))
     yield episodes, ~episodes.kept[:, 0]
-    while (episodes.used < budget).all():
+    while (episodes.used < options.budget).all():
         observation, _, _, facts = episodes.step(
             decide(observation), rng.standard_normal((rows, numbers))
         )
@@ -70,32 +87,43 @@ class Played:
     Attributes:
         share: [S, repeats, measurements], of the best of the shortlist, by the best so far.
         broke: [S, repeats, measurements], True where a measurement broke a limit.
+        spent_s: [S, repeats, measurements], seconds since the episode began.
+        budget_s: seconds of an episode; measurements that ended later do not count.
     """
 
     share: FloatArray
     broke: BoolArray
+    spent_s: FloatArray
+    budget_s: float = math.inf
 
     @property
     def broken_share(self) -> float:
-        """Return the share of all measurements that broke a limit."""
-        return float(self.broke.mean())
+        """Return the share of the measurements that broke a limit."""
+        return float(self.broke[self.spent_s <= self.budget_s].mean())
+
+    def at(self, seconds: FloatArray) -> FloatArray:
+        """Return the shares [S, repeats, times] that were reached after some seconds [times]."""
+        done = (self.spent_s[..., None] <= seconds).sum(axis=2)
+        nothing = np.zeros_like(self.share[..., :1])
+        return np.take_along_axis(np.concatenate([nothing, self.share], axis=2), done, axis=2)
+
+    def seconds_to(self, share: float) -> FloatArray:
+        """Return the seconds [S, repeats] until a share was reached, infinite where it was not."""
+        late = np.where(self.share >= share, self.spent_s, math.inf).min(axis=2)
+        return np.asarray(np.where(late <= self.budget_s, late, math.inf))
 
 
-def play(
-    world: World,
-    decide: Decide,
-    repeats: int,
-    changes: float = 0.0,
-    risk: float = BALANCED,
-    budget: int = BUDGET,
-) -> Played:
+def play(world: World, decide: Decide, options: RollOut, risk: float = BALANCED) -> Played:
     """Play episodes to their end, see `roll_out`."""
-    shares, broke = [], []
-    for episodes, broken in roll_out(world, decide, repeats, changes, risk, budget):
+    shares, broke, spent_s = [], [], []
+    for episodes, broken in roll_out(world, decide, options, risk):
         shares.append(np.minimum(episodes.share(), 1.0))
         broke.append(broken)
-    shape = (budget, repeats, len(world.problems))
+        spent_s.append(episodes.progress.spent_s.copy())
+    shape = (options.budget, options.repeats, len(world.problems))
     return Played(
         np.stack(shares).reshape(shape).transpose(2, 1, 0),
         np.stack(broke).reshape(shape).transpose(2, 1, 0),
+        np.stack(spent_s).reshape(shape).transpose(2, 1, 0),
+        options.budget_s,
     )

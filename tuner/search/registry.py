@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from envs.errors import OptionError
 from envs.problems.problem import Problem
-from tuner.search.expected_gain import ExpectedGainTuner
+from tuner.search.expected_gain import ExpectedGainPerSecondTuner, ExpectedGainTuner
 from tuner.search.gradient import GradientSearch
 from tuner.search.hill_climb import HillClimb
 from tuner.search.model_search import ModelArgmax, ModelRefit
@@ -23,6 +23,7 @@ SEARCHES: dict[str, Callable[[Problem], Tuner]] = {
     "model_argmax": ModelArgmax,
     "model_refit": ModelRefit,
     "expected_gain": ExpectedGainTuner,
+    "expected_gain_per_second": ExpectedGainPerSecondTuner,
     "vendor_default": VendorDefault,
     "vendor_gpu": VendorGpu,
     "vendor_gpu_dla": VendorGpuDla,

@@ -13,7 +13,7 @@ from envs.testing.problems import run_search, small_problem, small_space, smooth
 from tests.tuner.search.worlds import line
 from tuner.evaluation.running import run_tuner
 from tuner.evaluation.simulated import simulated_cases
-from tuner.search.expected_gain import ExpectedGainTuner, rule_choices
+from tuner.search.expected_gain import LOG_COST_SCALE, ExpectedGainTuner, rule_choices
 
 
 def test_the_net_gain_is_the_gain_if_the_limits_are_kept_and_the_price_if_not() -> None:
@@ -27,6 +27,18 @@ def test_it_chooses_the_largest_net_gain_of_those_that_may_be_chosen() -> None:
     seen[:, :, FEATURES.index("net_gain")] = [[0.2, 0.1, 0.5], [-0.3, -0.1, -0.2]]
     seen[:, :, ALLOWED] = [[1, 1, 0], [1, 1, 1]]
     assert rule_choices(seen).tolist() == [0, 1]
+
+
+def test_what_takes_longer_is_worth_less_by_the_second() -> None:
+    seen = np.zeros((1, 3, len(FEATURES)), dtype=np.float32)
+    seen[0, :, FEATURES.index("net_gain")] = [0.4, 0.1, -0.1]
+    seen[0, :, FEATURES.index("log_cost")] = np.log([16.0, 1.0, 1.0]) * LOG_COST_SCALE
+    seen[0, :, ALLOWED] = 1
+    assert rule_choices(seen).tolist() == [0]
+    assert rule_choices(seen, 0.5).tolist() == [0], "0.4 over the root of 16 is still 0.1"
+    assert rule_choices(seen, 1.0).tolist() == [1]
+    seen[0, :2, FEATURES.index("net_gain")] = -0.2
+    assert rule_choices(seen, 1.0).tolist() == [2], "a loss is none the less for taking long"
 
 
 def test_a_careful_rule_breaks_fewer_limits_than_a_bold_one() -> None:
