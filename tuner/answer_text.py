@@ -12,8 +12,8 @@ from envs.spec import (
     Outcome,
     TenantMeasurement,
 )
+from tuner.confirmation_text import about_confirmation, about_search, remarks
 from tuner.goal_text import (
-    against_default,
     rates_out_of_reach,
     score_cell,
     score_column,
@@ -49,11 +49,9 @@ def answer_table(answer: Answer) -> tuple[list[str], list[list[str]]]:
         "limits",
         "",
     ]
-    rows = []
+    rows, last = [], remarks(answer)
     for number, (configuration, outcome) in enumerate(answer.tried, start=1):
-        note = "default" if configuration == problem.default else ""
-        note = "confirms" if number > answer.searched else note
-        whole = [str(number), *_whole(problem, outcome), note]
+        whole = [str(number), *_whole(problem, outcome), last[number - 1]]
         placed = space.describe_each(configuration)
         for name, place, found in zip(
             space.workload.names, placed, _by_tenant(problem, outcome, agreed), strict=True
@@ -128,9 +126,8 @@ def failures(tried: Tried, most: int | None = None) -> list[str]:
 def answer_lines(answer: Answer) -> list[str]:
     """Return the answer in words."""
     space = answer.problem.space
-    origin, device = answer.origin, space.device.name.split(" (")[0]
     called = "answer" if answer.complete else "best so far"
-    lines = [f"{called}: {space.describe(answer.configuration)} ({origin})"]
+    lines = [f"{called}: {space.describe(answer.configuration)} ({answer.origin})"]
     for name, each in answer.networks.items():
         latency = f"{answer.latency_quantity} {each.p99_ms:.1f} ms"
         if few_requests(answer.outcome, each):
@@ -142,12 +139,7 @@ def answer_lines(answer: Answer) -> list[str]:
         lines.append(line)
     lines += score_lines(answer.problem, answer.outcome)
     lines += _about_answers(answer)
-    if not answer.complete:
-        lines.append("  stopped before it was confirmed: it was the best in one window")
-    elif answer.networks:
-        lines.append(f"  confirmed by a second window, {origin} on {device}")
-    if answer.networks:
-        lines += _against_default(answer)
+    lines += [*about_search(answer), *about_confirmation(answer)]
     windows = [outcome for _, outcome in answer.tried]
     disturbed = sum(isinstance(each, Measurement) and each.disturbed for each in windows)
     if disturbed:
@@ -172,19 +164,6 @@ def _about_answers(answer: Answer) -> list[str]:
     return lines
 
 
-def _against_default(answer: Answer) -> list[str]:
-    """Compare the answer with the first window of the default, if that was measured."""
-    problem = answer.problem
-    if answer.configuration == problem.default:
-        return ["  it is the default configuration"]
-    outcome = next((each for tried, each in answer.tried if tried == problem.default), None)
-    default = 0.0 if outcome is None else problem.judge(outcome)[0]
-    if not default > 0:
-        return []
-    ratio = problem.judge(answer.outcome)[0] / default
-    return [f"  {against_default(ratio, problem, answer.latency_quantity)}"] if ratio > 0 else []
-
-
 def nothing_measured(answer: Answer) -> str:
     """Return why nothing could be measured; empty if at least one window was."""
     if any(isinstance(outcome, Measurement) for _, outcome in answer.tried):
@@ -204,7 +183,9 @@ def infeasible(answer: Answer) -> str:
     ]
     if once:
         kept = "; ".join(dict.fromkeys(map(str, once)))
-        again = [each for _, each in answer.tried[answer.searched :]]
+        again = [each.outcome for each in answer.confirmations]
+        if not again:
+            return f"no configuration kept the limits ({limits}) in all of its windows"
         failed = all(isinstance(each, Failure) for each in again)
         how = "could be measured again" if failed else "kept the limits when it was measured again"
         return f"no configuration {how} ({limits}); in one window alone these kept them: {kept}"

@@ -11,9 +11,11 @@ from envs.problems.problem import Problem
 from envs.runtimes.protocol import UNMEASURED, check_objective
 from envs.simulator.device_model import WINDOW_S
 from envs.spec import Configuration, ConfigurationSpace, Goal, Objective, Outcome, parse_goal
+from tuner.confirming import PAIRS
 from tuner.device import Device, open_device, serve_options
 from tuner.objectives import Limits, asked, objective_of, remarks_on
 from tuner.options import ServeOptions, reference_bundle
+from tuner.pairs import MOST_PAIRS
 from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Tuner
@@ -21,7 +23,7 @@ from tuner.tuning import FEWEST, Answer, tune
 
 _log = logging.getLogger(__name__)
 
-#: Measurements of `optimize`, the confirmation included, where nothing else is said.
+#: Measurements of the search of `optimize` at most, where nothing else is said.
 MEASUREMENTS = 8
 
 Progress = Callable[[Configuration, Outcome], object]
@@ -42,6 +44,7 @@ def optimize(
     min_rate_ips: Limits = None,
     risk: Risk | None = None,
     measurements: int = MEASUREMENTS,
+    pairs: int = PAIRS,
     window_s: float = WINDOW_S,
     bundle: str | Path | None = None,
     tuner: Tuner | TunerFactory | None = None,
@@ -65,7 +68,9 @@ def optimize(
             another goal than throughput it is by default 0.95 of them.
         risk: how boldly to try what may break a limit: `bold` (the default), `balanced`, `careful`,
             or the price of a broken limit as a share of the best score so far, in 0.003..3.
-        measurements: at most so many, the confirmation included.
+        measurements: of the search, at most; it ends when nothing more is worth measuring.
+        pairs: windows of the answer and of the default, in turns, that confirm the answer and give
+            the ratio of the two: at most so many of each; 0 to confirm nothing.
         window_s: length of each measurement [s].
         bundle: a policy bundle; by default the one that comes with the project.
         tuner: proposes configurations instead of the policy: an object with `ask` and `tell`, or a
@@ -83,18 +88,18 @@ def optimize(
     if isinstance(networks, Device):
         if options:
             raise OptionError(f"{', '.join(options)}: an open device has its options already")
-        check_request(measurements, window_s)
-        make = _factory(tuner, bundle, risk)
-        return _optimize(networks, given, measurements, window_s, make, progress)
+        check_request(measurements, window_s, pairs=pairs)
+        make, numbers = _factory(tuner, bundle, risk), (measurements, pairs, window_s)
+        return _optimize(networks, given, numbers, make, progress)
     serve = serve_options(networks, **options)
-    check_request(measurements, window_s, given, len(serve.network))
-    make = _factory(tuner, bundle, risk)
+    check_request(measurements, window_s, given, len(serve.network), pairs=pairs)
+    make, numbers = _factory(tuner, bundle, risk), (measurements, pairs, window_s)
 
     def check(space: ConfigurationSpace, has_power: bool) -> None:
         objective_of(given, space.workload).check_measurable(has_power, UNMEASURED)
 
     with open_device(serve, power_w=power_w, needs_model=True, check=check) as device:
-        return _optimize(device, given, measurements, window_s, make, progress)
+        return _optimize(device, given, numbers, make, progress)
 
 
 def check_request(
@@ -103,6 +108,7 @@ def check_request(
     given: Mapping[str, Any] | None = None,
     networks: int = 0,
     risk: Risk = RISK,
+    pairs: int = PAIRS,
 ) -> None:
     """Check what `optimize` is asked for; limits only where the number of networks is known.
 
@@ -112,15 +118,17 @@ def check_request(
         given: goal and limits, see `tuner.objectives.asked`.
         networks: their number, 0 where a recording has them.
         risk: see `optimize`.
+        pairs: the same.
 
     Raises:
         OptionError, ObjectiveError: a value cannot be used.
     """
     if measurements < FEWEST:
         raise OptionError(
-            f"measurements={measurements} must be at least {FEWEST}: the default, one more, and"
-            " the confirmation"
+            f"measurements={measurements} must be at least {FEWEST}: the default and one more"
         )
+    if not 0 <= pairs <= MOST_PAIRS:
+        raise OptionError(f"pairs={pairs} must lie in 0..{MOST_PAIRS}; 0 confirms nothing")
     if not window_s > 0:
         raise OptionError(f"window_s={window_s} must be above zero")
     parse_risk(risk)
@@ -133,11 +141,11 @@ def check_request(
 def _optimize(
     device: Device,
     given: Mapping[str, Any],
-    measurements: int,
-    window_s: float,
+    numbers: tuple[int, int, float],
     make: TunerFactory,
     progress: Progress | None,
 ) -> Answer:
+    measurements, pairs, window_s = numbers
     given = {**given, "min_agreement": device.min_agreement}
     objective = objective_of(given, device.space.workload)
     check_objective(device.runtime, objective)
@@ -151,7 +159,7 @@ def _optimize(
             progress(configuration, outcome)
         return outcome
 
-    return tune(make(problem), problem, measure, measurements)
+    return tune(make(problem), problem, measure, measurements, pairs)
 
 
 def _factory(

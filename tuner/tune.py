@@ -36,6 +36,7 @@ from tuner.answer_text import (
     nothing_measured,
 )
 from tuner.api import MEASUREMENTS, RISK, check_request, optimize
+from tuner.confirming import PAIRS
 from tuner.console import progress_bar, table
 from tuner.flags import run
 from tuner.goal_text import brief
@@ -58,7 +59,9 @@ class TuneCommand:
             0.95 of the arrivals where the goal is energy or latency.
         risk: how boldly to try what may break a limit: bold, balanced, careful, or its price as a
             share of the best score so far, in 0.003..3.
-        measurements: at most so many, the confirmation included.
+        measurements: of the search, at most; it ends when nothing more is worth measuring.
+        pairs: windows of the answer and of the default, in turns, that confirm the answer and give
+            the ratio of the two: at most so many of each; 0 to confirm nothing.
         window_s: length of each measurement.
         bundle: the policy; by default the one that comes with the project.
         out: a JSON file for the answer.
@@ -71,6 +74,7 @@ class TuneCommand:
     min_rate_ips: Optional[list[float]] = None
     risk: str = RISK
     measurements: int = MEASUREMENTS
+    pairs: int = PAIRS
     window_s: float = WINDOW_S
     bundle: Optional[Path] = None
     out: Optional[Path] = None
@@ -87,7 +91,7 @@ def tune(options: TuneCommand) -> int:
     began_s = time.perf_counter()
     given = asked(options.p99_ms, options.power_w, options.goal, options.min_rate_ips)
     request = (options.measurements, options.window_s, given, len(options.serve.network))
-    check_request(*request, options.risk)  # all of it before a bar is drawn
+    check_request(*request, options.risk, options.pairs)  # all of it before a bar is drawn
     options.serve.check()
     if options.out:
         check_writable(options.out, "choose another --out")
@@ -105,8 +109,8 @@ def tune(options: TuneCommand) -> int:
 
 
 def measured(options: TuneCommand) -> Answer:
-    """Return the answer; a bar shows how far the measurements are."""
-    with progress_bar("measuring", options.measurements) as advance:
+    """Return the answer; a bar shows how many of the most measurements are made."""
+    with progress_bar("measuring", options.measurements + 2 * options.pairs) as advance:
 
         def progress(configuration: Configuration, outcome: Outcome) -> None:
             advance(f"{configuration}: {brief(outcome, options.goal)}")
@@ -119,6 +123,7 @@ def measured(options: TuneCommand) -> Answer:
             min_rate_ips=options.min_rate_ips,
             risk=options.risk,
             measurements=options.measurements,
+            pairs=options.pairs,
             window_s=options.window_s,
             bundle=options.bundle,
             progress=progress,

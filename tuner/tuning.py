@@ -1,10 +1,11 @@
-"""Tune one problem: search with a few measurements, then confirm the answer with another one."""
+"""Tune one problem: search while it is worth it, then confirm the answer."""
 
 import math
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
+from envs.belief.features import MOST_WINDOWS
 from envs.problems.problem import Problem
 from envs.spec import (
     Configuration,
@@ -14,34 +15,36 @@ from envs.spec import (
     Origin,
     Outcome,
     TenantMeasurement,
-    rank,
 )
-from tuner.search.protocol import Tuner
-
-#: Measurements kept for confirmation: one of the best, and one of another should it fail.
-CONFIRMATIONS = 2
+from tuner.confirming import PAIRS, Confirmation, Measure, Tried, confirm_best, means_of
+from tuner.pairs import value
+from tuner.search.protocol import Finishing, Tuner
 
 #: A 99th percentile over fewer requests than this is hardly more than the slowest of them.
 FEW_REQUESTS = 20
 
-#: Fewer measurements than this cannot be divided into a search and a confirmation.
-FEWEST = 3
+#: Measurements of a search at least: the default, and one more.
+FEWEST = 2
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The configuration that tuning found, and the measurement that confirmed it.
+    """The configuration that tuning found, and the windows that confirmed it.
 
     Attributes:
         configuration: prints as its description, such as `cpu_fp32 2x4` (instances x batch).
-        outcome: of the measurement that confirmed it; the search has not seen it.
+        outcome: the mean of the windows that confirmed it, which the search has not seen; where
+            nothing confirmed it, that of its windows in the search.
         violation: of that outcome: the logarithm of measured over allowed; 0 where every limit is
             kept.
         tried: every configuration and its outcome, in the order of the measurements.
         searched: so many of them, the first ones, steered the search; the rest confirmed.
         problem: the device's configurations and the objective.
-        complete: False where tuning was stopped: nothing confirmed the answer then, and `outcome`
-            is that of the search.
+        planned: measurements that the search might have made.
+        ended: why it made fewer; empty where it made all of them.
+        confirmations: of the answer, and of those that failed theirs, in order; none where no pairs
+            were asked for.
+        complete: False where tuning was stopped before its end.
     """
 
     configuration: Configuration
@@ -50,12 +53,26 @@ class Answer:
     tried: list[tuple[Configuration, Outcome]]
     searched: int
     problem: Problem
+    planned: int = 0
+    ended: str = ""
+    confirmations: tuple[Confirmation, ...] = ()
     complete: bool = True
 
     @property
     def limits_kept(self) -> bool:
         """Return True if the confirmation kept every limit."""
         return self.violation <= 0
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """Return the windows that confirmed the answer; None where nothing did."""
+        own = (each for each in self.confirmations if each.configuration == self.configuration)
+        return next(own, None)
+
+    @property
+    def repeats(self) -> int:
+        """Return how many measurements of the search repeated a configuration."""
+        return self.searched - len({each for each, _ in self.tried[: self.searched]})
 
     @property
     def networks(self) -> dict[str, TenantMeasurement]:
@@ -107,6 +124,20 @@ class Answer:
                 row[space.device.accelerator_names[column]] = known[tenant, column].to_dict()
         return found
 
+    def _confirmed(self) -> dict[str, Any] | None:
+        """Return the confirmation as data for JSON; None where nothing confirmed the answer."""
+        if (found := self.confirmation) is None:
+            return None
+        ratio, failed = found.ratio, [e for e in self.confirmations if e is not found]
+        return {
+            "windows": len(found.own),
+            "seconds": finite(found.seconds),
+            "pairs": ratio.pairs if ratio else 0,
+            "times_the_default": ratio and ratio.times,
+            "interval_95": [ratio.low, ratio.high] if ratio and ratio.low > 0 else None,
+            "failed_before": [str(each.configuration) for each in failed],
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as data for JSON, as `python -m tuner.export` reads it."""
         space, networks = self.problem.space, list(self.networks.values())
@@ -134,6 +165,10 @@ class Answer:
             "latency_quantity": self.latency_quantity,
             "power_w": finite(self.power_w),
             "measurements": len(self.tried),
+            "searched": self.searched,
+            "repeats": self.repeats,
+            "ended": self.ended or None,
+            "confirmation": self._confirmed(),
             "complete": self.complete,
             "origin": self.origin,
         }
@@ -161,81 +196,72 @@ def few_requests(outcome: Outcome, tenant: TenantMeasurement) -> bool:
 def tune(
     tuner: Tuner,
     problem: Problem,
-    measure: Callable[[Configuration], Outcome],
+    measure: Measure,
     measurements: int,
+    pairs: int = PAIRS,
 ) -> Answer:
-    """Search with all but `CONFIRMATIONS` of the measurements, then confirm the best.
+    """Search with at most `measurements`, then confirm the best in turns with the default.
 
-    If it breaks a limit when it is measured again, the best of the rest is confirmed as well.
-    Search and answer are measured separately, because the luckiest of several windows overestimates
-    its configuration.
+    The search ends when its tuner says that nothing more is worth measuring. Search and answer are
+    measured separately, because the luckiest of several windows overestimates its configuration. An
+    answer that breaks a limit in the mean of its windows is no answer: the next best is confirmed.
 
     Args:
         tuner: proposes configurations.
         problem: judges outcomes.
         measure: measures a configuration.
-        measurements: at most so many.
+        measurements: of the search, at most.
+        pairs: of windows of an answer and of the default, at most; 0 to confirm nothing.
 
     Raises:
         TuningStopped: Ctrl-C came, and something has been measured.
     """
-    tried: list[tuple[Configuration, Outcome]] = []
-    searched = max(2, measurements - CONFIRMATIONS)
+    tried: Tried = []
+    searched: int | None = None
     try:
-        for _ in range(searched):
-            configuration = labelled(problem.space, tuner.ask())
-            outcome = measure(configuration)
-            tried.append((configuration, outcome))
-            tuner.tell(configuration, outcome)
-        return _confirm(problem, measure, measurements, tried)
+        ended = _search(tuner, problem, measure, measurements, tried)
+        searched = len(tried)
+        found = confirm_best(problem, measure, pairs, tried) if pairs else []
     except KeyboardInterrupt as stop:
         if not tried:
             raise
-        raise TuningStopped(_best_so_far(problem, tried, searched)) from stop
+        at = len(tried) if searched is None else searched
+        answer = Answer(*_best_so_far(problem, tried), tried, at, problem, measurements)
+        raise TuningStopped(replace(answer, complete=False)) from stop
+    best = _best_so_far(problem, tried)
+    if found:
+        chosen = max(found, key=lambda each: value(problem, each.outcome))
+        best = chosen.configuration, chosen.outcome, problem.judge(chosen.outcome)[1]
+    return Answer(*best, tried, searched, problem, measurements, ended, tuple(found))
 
 
-def _confirm(
-    problem: Problem,
-    measure: Callable[[Configuration], Outcome],
-    measurements: int,
-    tried: list[tuple[Configuration, Outcome]],
-) -> Answer:
-    """Measure the best that was tried again, and return the answer; `tried` grows."""
-    searched = len(tried)
-    worth = {configuration: value(problem, outcome) for configuration, outcome in tried}
-    confirmed: dict[Configuration, Outcome] = {}
-    while len(tried) < measurements:
-        choice = max(
-            (each for each in worth if each not in confirmed), key=worth.__getitem__, default=None
-        )
-        if choice is None or any(worth[each] > worth[choice] for each in confirmed):
-            break
-        confirmed[choice] = measure(choice)
-        tried.append((choice, confirmed[choice]))
-        worth[choice] = value(problem, confirmed[choice])
-        if worth[choice] >= 0:
-            break
-    best = max(confirmed, key=lambda each: worth[each])
-    violation = problem.judge(confirmed[best])[1]
-    return Answer(best, confirmed[best], violation, tried, searched, problem)
+def _best_so_far(problem: Problem, tried: Tried) -> tuple[Configuration, Outcome, float]:
+    """Return the best by the mean window of each configuration, that window, and its violation."""
+    means = means_of(tried)
+    best = max(means, key=lambda each: value(problem, means[each]))
+    return best, means[best], problem.judge(means[best])[1]
 
 
-def _best_so_far(
-    problem: Problem, tried: list[tuple[Configuration, Outcome]], searched: int
-) -> Answer:
-    """Return the best by the last window of each configuration, as an answer that is incomplete."""
-    last = dict(tried)
-    best = max(last, key=lambda each: value(problem, last[each]))
-    violation = problem.judge(last[best])[1]
-    return Answer(best, last[best], violation, tried, searched, problem, complete=False)
-
-
-def value(problem: Problem, outcome: Outcome) -> float:
-    """Return the value of an outcome: higher is better; below zero, a limit is broken."""
-    if isinstance(outcome, Failure):
-        return -1e9
-    score, violation = problem.judge(outcome)
-    return float(rank(score, violation))  # type: ignore[arg-type]
+def _search(
+    tuner: Tuner, problem: Problem, measure: Measure, measurements: int, tried: Tried
+) -> str:
+    """Measure what the tuner asks for, and return why it ended early; `tried` grows."""
+    counts: Counter[Configuration] = Counter()
+    for _ in range(measurements):
+        if isinstance(tuner, Finishing):
+            if ended := tuner.finished():
+                return ended
+            asked = tuner.ask_worthwhile()
+        else:
+            asked = tuner.ask()
+        configuration = labelled(problem.space, asked)
+        if counts[configuration] == MOST_WINDOWS:
+            return f"{configuration}, which is asked for again, was measured {MOST_WINDOWS} times"
+        counts[configuration] += 1
+        outcome = measure(configuration)
+        tried.append((configuration, outcome))
+        tuner.tell(configuration, outcome)
+    return ""
 
 
 def labelled(space: ConfigurationSpace, configuration: Configuration) -> Configuration:

@@ -100,7 +100,8 @@ def test_one_call_tunes_a_network_on_this_computer(small_onnx: Path) -> None:
     assert str(answer.configuration).startswith("cpu_")
     assert answer.throughput_ips > 0
     assert 0 < answer.p99_ms <= 500
-    assert 3 <= len(answer.tried) <= 4
+    assert 1 <= answer.searched <= 4
+    assert answer.confirmation is not None
     assert str(answer).startswith(
         f"{answer.configuration}: {answer.throughput_ips:.1f} inferences/s"
     )
@@ -164,7 +165,7 @@ def test_an_open_device_is_tuned_again_and_stays_open(small_onnx: Path) -> None:
     with tuner.open_device(small_onnx, **BOARD) as device:
         slow = tuner.optimize(device, p99_ms=100, measurements=4)
         fast = tuner.optimize(device, p99_ms=[2.0], measurements=4)
-        assert slow.throughput_ips >= fast.throughput_ips
+        assert slow.throughput_ips > 0.95 * fast.throughput_ips  # windows scatter
         assert isinstance(device.measure(fast.configuration), Measurement)
         with pytest.raises(OptionError, match="batches: an open device has its options already"):
             tuner.optimize(device, batches=[1])
@@ -189,16 +190,16 @@ class Everything:
 def test_a_tuner_of_ones_own_is_asked_and_told(trace: Trace) -> None:
     options = {"runtime": "replayed", "trace": str(trace.path), "measurements": 6}
     by_class = tuner.optimize(tuner=Everything, **options)
-    assert [each for each, _ in by_class.tried[:4]] == [
-        Configuration.of(row) for row in trace.placements[:4]
+    assert [each for each, _ in by_class.tried[:6]] == [
+        Configuration.of(row) for row in trace.placements[:6]
     ]
     with tuner.open_device(runtime="replayed", trace=str(trace.path)) as device:
         given = Everything(device.problem(by_class.problem.objective))
         again = tuner.optimize(device, tuner=given, measurements=6)
         assert [each for each, _ in again.tried] == [each for each, _ in by_class.tried]
-        assert len(given.result) == 4
+        assert len(given.result) == again.searched == 6
     seeded = tuner.optimize(tuner=lambda problem: RandomSearch(problem), **options)
-    assert len(seeded.tried) <= 6
+    assert seeded.searched == 6
     with pytest.raises(OptionError, match="either a bundle or a tuner"):
         tuner.optimize(tuner=Everything, bundle="x.bundle", **options)
     with pytest.raises(OptionError, match="risk=bold belongs to the policy"):
@@ -238,7 +239,7 @@ def test_what_it_keeps_can_be_exported(small_onnx: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "error", "sentence"),
     [
-        ({"measurements": 2}, OptionError, "measurements=2 must be at least 3"),
+        ({"measurements": 1}, OptionError, "measurements=1 must be at least 2"),
         ({"window_s": 0}, OptionError, "window_s=0 must be above zero"),
         ({"bundle": "nowhere.bundle"}, BundleError, "there is no policy bundle nowhere.bundle"),
         ({"p99_ms": -1}, ObjectiveError, "a limit must be above zero"),

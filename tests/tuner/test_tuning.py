@@ -10,6 +10,8 @@ import pytest
 from envs.problems.problem import Problem
 from envs.spec import Configuration, Failure, FailureKind, Measurement, Objective, Outcome
 from tests.worlds import respond, space
+from tuner.answer_text import answer_lines, answer_table
+from tuner.confirming import FEWEST_PAIRS
 from tuner.search.oracle import Oracle
 from tuner.search.random_search import RandomSearch
 from tuner.tuning import Answer, TuningStopped, tune
@@ -36,21 +38,23 @@ def run(
 @pytest.mark.parametrize("measurements", [3, 5, 8])
 def test_it_keeps_its_budget_and_confirms_its_answer(measurements: int) -> None:
     answer, counts = run(100.0, measurements)
-    assert sum(counts.values()) == len(answer.tried) <= measurements
-    assert counts[answer.configuration] == 2, "once to find it, once to confirm it"
+    assert sum(counts.values()) == len(answer.tried)
+    assert answer.searched == measurements
+    assert counts[answer.configuration] == 1 + FEWEST_PAIRS, "once to find it, then to confirm it"
     assert answer.violation == 0
     best = max(
         problem(100.0).judge(outcome)[0]
         for _, outcome in answer.tried
         if problem(100.0).judge(outcome)[1] <= 0
     )
-    assert problem(100.0).judge(answer.outcome)[0] == best
+    assert problem(100.0).judge(answer.outcome)[0] == pytest.approx(best)
 
 
 def test_a_limit_that_nothing_meets_gives_the_least_violating() -> None:
     answer, _ = run(1.0)
     assert answer.violation > 0
-    assert answer.violation == min(problem(1.0).judge(outcome)[1] for _, outcome in answer.tried)
+    least = min(problem(1.0).judge(outcome)[1] for _, outcome in answer.tried)
+    assert answer.violation == pytest.approx(least)
 
 
 def test_a_lucky_window_is_found_out_and_the_next_best_is_confirmed() -> None:
@@ -74,10 +78,11 @@ def test_a_lucky_window_is_found_out_and_the_next_best_is_confirmed() -> None:
             return replace(honest, tenants=(replace(honest.tenants[0], p99_ms=50.0),))
         return honest
 
-    answer = tune(Scripted(), objective, measure, 6)
+    answer = tune(Scripted(), objective, measure, 5)
+    default = WORLD.default()
     assert [configuration for configuration, _ in answer.tried[answer.searched :]] == [
-        lucky,
-        searched[2],
+        *(lucky, default, lucky),
+        *(searched[2], default) * FEWEST_PAIRS,
     ]
     assert answer.configuration == searched[2]
     assert answer.violation == 0
@@ -103,7 +108,7 @@ def test_an_oracle_needs_two() -> None:
     batch = MeasurementBatch.of(
         [respond(WORLD, Configuration.of(row)) for row in WORLD.catalogue], 1
     )
-    answer = tune(Oracle(objective, batch), objective, lambda each: respond(WORLD, each), 3)
+    answer = tune(Oracle(objective, batch), objective, lambda each: respond(WORLD, each), 2)
     assert answer.configuration == answer.tried[1][0]
 
 
@@ -138,3 +143,38 @@ def test_a_stop_before_any_measurement_leaves_nothing() -> None:
     with pytest.raises(KeyboardInterrupt) as stopped:
         tune(RandomSearch(objective), objective, measure, 8)
     assert not isinstance(stopped.value, TuningStopped)
+
+
+class Repeating:
+    """Asks for the default only, and has enough after a given number of measurements."""
+
+    def __init__(self, enough: int | None) -> None:
+        self.enough, self.told = enough, 0
+
+    def ask(self) -> Configuration:
+        return WORLD.default()
+
+    def tell(self, configuration: Configuration, outcome: Outcome) -> None:
+        self.told += 1
+
+    ask_worthwhile = ask
+
+    def finished(self) -> str:
+        return "that is enough" if self.told == self.enough else ""
+
+
+def test_a_search_ends_when_its_tuner_has_enough_and_says_why() -> None:
+    answer = tune(Repeating(2), problem(100.0), lambda each: respond(WORLD, each), 8, 0)
+    assert (answer.searched, answer.repeats) == (2, 1)
+    lines = answer_lines(answer)
+    assert "  stopped after 2 of 8 measurements: that is enough" in lines
+    assert "  1 of the 2 measurements of the search repeated a configuration" in lines
+    data = answer.to_dict()
+    assert (data["searched"], data["repeats"], data["ended"]) == (2, 1, "that is enough")
+    assert [row[-1] for row in answer_table(answer)[1]] == ["default", "repeats 1"]
+
+
+def test_nothing_is_measured_more_than_three_times_before_the_confirmation() -> None:
+    answer = tune(Repeating(None), problem(100.0), lambda each: respond(WORLD, each), 8, 0)
+    assert answer.searched == 3
+    assert answer.ended == "cpu_fp32 1x1, which is asked for again, was measured 3 times"

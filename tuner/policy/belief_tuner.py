@@ -14,6 +14,7 @@ from envs.problems.loading import Loading
 from envs.problems.problem import Problem
 from envs.problems.problem_batch import batch_of
 from envs.spec import Configuration, MeasurementBatch, Outcome, log_score, worst_margin
+from tuner.policy.ending import reason_to_end, without_waiting
 
 
 class BeliefTuner(ABC):
@@ -71,6 +72,27 @@ class BeliefTuner(ABC):
             return self._candidates[int(best[0])]
         observation, shown = self.observation()
         return self._candidates[int(shown[self._choose(observation)])]
+
+    def finished(self) -> str:
+        """Return why nothing more is worth measuring; empty while something is."""
+        if not self._progress.measured.any():
+            return ""
+        if self.left <= 0:
+            return f"the policy plans no more than {self._budget}"
+        return reason_to_end(self.observation()[0], self._has_best)
+
+    def ask_worthwhile(self) -> Configuration:
+        """Return the configuration to measure next; unlike `ask`, never one only to wait."""
+        if self.finished() or not self._progress.measured.any():
+            return self.ask()
+        observation, shown = self.observation()
+        choice = self._choose(observation)
+        choice = self._choose(without_waiting(observation, choice, self._has_best))
+        return self._candidates[int(shown[choice])]
+
+    @property
+    def _has_best(self) -> bool:
+        return bool(self._progress.best[0] >= 0)
 
     def observation(self) -> tuple[Single, Rows]:
         """Return what is seen of the proposals, [P, F], and which candidates they are, [P]."""

@@ -1,6 +1,6 @@
 """The tuner seam: anything that proposes configurations from earlier outcomes."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from envs.spec import Configuration, Outcome
 
@@ -13,3 +13,14 @@ class Tuner(Protocol):
 
     def tell(self, configuration: Configuration, outcome: Outcome) -> None:
         """Learn the outcome of a configuration."""
+
+
+@runtime_checkable
+class Finishing(Tuner, Protocol):
+    """A tuner that says when nothing more is worth measuring."""
+
+    def finished(self) -> str:
+        """Return why nothing more is worth measuring, as part of a sentence; empty otherwise."""
+
+    def ask_worthwhile(self) -> Configuration:
+        """Return the next configuration to measure; an old one where that may change the answer."""
