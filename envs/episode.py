@@ -106,7 +106,7 @@ class Episodes:
         self.builds = builds
         self.proposals = min(PROPOSALS, self.problems.candidates)
         self._every = np.arange(rows)
-        self.progress = Progress.start(rows, self.problems.candidates)
+        self.progress = self._start()
         self.progress.used[:] = budget  # nothing to continue before the first reset
 
     @property
@@ -138,7 +138,7 @@ class Episodes:
         risks, seconds = self._risks(uniforms[:, 5]), self._seconds(uniforms[:, 6:8])
         conditions = self.problems.conditions(self.problem, self.budget, risks, seconds)
         self.conditions = conditions._replace(cost_s=self.loading.expected_s())
-        self.progress = Progress.start(self.rows, self.problems.candidates)
+        self.progress = self._start()
         self._before = np.zeros(self.rows, dtype=np.int64)
         self.optimum = self._best_there_is(self._every, self.variant, self.conditions.limits)
         self.taken = np.full((self.rows, self.budget), -1, dtype=np.int64)
@@ -185,9 +185,18 @@ class Episodes:
         chosen = np.asarray(actions).astype(np.int64)
         if chosen.min() < 0 or chosen.max() >= self.proposals:
             raise ConfigurationError(f"actions must lie in 0..{self.proposals - 1}")
+        self._check_budget()
+        return self._next(self.shown[self._every, chosen], normals)
+
+    def _check_budget(self) -> None:
         if (self.used >= self.budget).any():
             raise ConfigurationError("an episode's budget is used up: call reset() first")
-        candidates, left = self.shown[self._every, chosen], self.time_left()
+
+    def _next(
+        self, candidates: Rows, normals: Floats
+    ) -> tuple[Single, FloatArray, BoolArray, dict[str, Any]]:
+        """Measure one candidate of each row, [B]; return what `step` does."""
+        left = self.time_left()
         self._change(np.flatnonzero(self.used == self._change_at))
         score, margin, failed = self._measure(candidates, normals)
         value = self._worth()
@@ -215,12 +224,11 @@ class Episodes:
         the surer a window would show it.
         """
         gap = np.full(self.rows, -np.inf)
-        found = self.progress.best >= 0
-        if not self.problems.outcomes.shape[1]:
+        found, true = self.progress.best >= 0, self._truth_of_best()
+        if true is None:
             np.subtract(self.progress.best_score, self.optimum, out=gap, where=found)
             return np.asarray(np.exp(np.minimum(gap, 1.0)))
-        best = np.maximum(self.progress.best, 0)
-        logs = self.problems.outcomes[self.problem, self.variant, :, best][:, :, None]
+        logs = true[:, :, None]
         score = log_score(logs, self.conditions.weights, self.conditions.terms)[:, 0]
         np.subtract(score, self.optimum, out=gap, where=found)
         margin = worst_margin(logs, self.conditions.limits)[:, 0]
@@ -228,6 +236,16 @@ class Episodes:
         spread = np.sqrt(self.conditions.noise[:, self.problems.tenants :, 0].max(axis=1))
         kept = 2.0 / (1.0 + np.exp(LOGISTIC * np.clip(margin / spread, 0.0, 8.0)))
         return np.asarray(np.exp(np.minimum(gap, 1.0)) * kept)
+
+    def _start(self) -> Progress:
+        return Progress.start(self.rows, self.problems.candidates)
+
+    def _truth_of_best(self) -> Single | None:
+        """Return what the best so far truly gives, [B, Q]; None where nobody knows."""
+        if not self.problems.outcomes.shape[1]:
+            return None
+        best = np.maximum(self.progress.best, 0)
+        return np.asarray(self.problems.outcomes[self.problem, self.variant, :, best])
 
     def _observe(self) -> Single:
         assessment = assess(self.belief.mean, self.belief.variance, self.conditions)
@@ -252,12 +270,9 @@ class Episodes:
 
     def _measure(self, candidates: Rows, normals: Floats) -> tuple[Floats, Floats, BoolArray]:
         """Measure one candidate of each row: log score, worst margin and failed, [B] each."""
-        asked = Asked(self.problem, self.variant, candidates, self._before, self.used)
-        seen = self.world.respond(asked, normals)
-        progress, at = self.progress, (self._every, slice(None), candidates)
-        noise = self.conditions.noise[:, :, 0]
-        squares = (seen - self.belief.mean[at]) ** 2 / (self.belief.variance[at] + noise)
-        self.belief.update(candidates, seen, noise)
+        seen = self._respond(candidates, normals)
+        squares = self._learn(candidates, seen)
+        progress = self.progress
         terms, weights = self.conditions.terms, self.conditions.weights
         score = log_score(seen[:, :, None], weights, terms)[:, 0]
         margin = worst_margin(seen[:, :, None], self.conditions.limits)[:, 0]
@@ -266,12 +281,29 @@ class Episodes:
         self.kept[slot] = margin <= 0
         progress.record(candidates, score, margin)
         progress.note_surprise(mean_read(squares))
-        progress.spent_s = progress.spent_s + self.loading.measure(candidates)
-        self.conditions = self.conditions._replace(cost_s=self.loading.expected_s())
+        progress.spent_s = progress.spent_s + self._cost_s(candidates)
         progress.used = progress.used + 1
         progress.broke = margin > 0
         self._before = candidates
         return score, margin, np.asarray(np.isnan(seen).all(axis=1))
+
+    def _respond(self, candidates: Rows, normals: Floats) -> Single:
+        """Measure one candidate of each row: logarithms [B, Q]."""
+        asked = Asked(self.problem, self.variant, candidates, self._before, self.used)
+        return self.world.respond(asked, normals)
+
+    def _learn(self, candidates: Rows, seen: Single) -> Single:
+        """Update the belief; return the squared errors over their variances, [B, Q]."""
+        at, noise = (self._every, slice(None), candidates), self.conditions.noise[:, :, 0]
+        squares = (seen - self.belief.mean[at]) ** 2 / (self.belief.variance[at] + noise)
+        self.belief.update(candidates, seen, noise)
+        return np.asarray(squares)
+
+    def _cost_s(self, candidates: Rows) -> FloatArray:
+        """Return the seconds that the measurement of each row takes, [B], which changes them."""
+        took_s = self.loading.measure(candidates)
+        self.conditions = self.conditions._replace(cost_s=self.loading.expected_s())
+        return took_s
 
     def _change(self, rows: Rows) -> None:
         """Change conditions in some rows, whose measurements no longer hold.

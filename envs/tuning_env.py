@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import gymnasium as gym
 import numpy as np
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 Observation = npt.NDArray[np.float32]
 
+#: What an environment takes: the number of a proposal, or one number for each knob.
+Action = TypeVar("Action")
+
 #: Features are logarithms of ratios, spreads and shares; all of them lie within this.
 BOUND = 30.0
 
@@ -47,7 +51,7 @@ def world_named(name: str, split: str = "train", problems: int = 64, seed: int =
         OptionError: the name is neither.
     """
     if name in board_names():
-        return SimulatedWorld(DrawOptions(boards=[name], split=split), problems, seed)
+        return SimulatedWorld(DrawOptions(boards=[name], split=split), problems, seed, whole=True)
     try:
         path = find_trace(name)
     except TraceError as error:
@@ -60,8 +64,21 @@ def world_named(name: str, split: str = "train", problems: int = 64, seed: int =
     return TraceWorld(trace, split, problems, seed)
 
 
-class _Tuning:
-    """Shared by both environments: the world, the spaces, the draws of problems and noise."""
+def box(bound: float, shape: tuple[int, ...]) -> gym.Space[Observation]:
+    """Return the space of observations of a shape within -bound .. bound."""
+    return cast(gym.Space[Observation], gym.spaces.Box(-bound, bound, shape, dtype=np.float32))
+
+
+class Tuning:
+    """Shared by all environments: the world, the spaces, the draws of problems and noise.
+
+    Attributes:
+        world: whose problems are tuned.
+        episodes: of so many rows.
+        observation_space, action_space: of one row.
+    """
+
+    kind: type[Episodes] = Episodes
 
     def __init__(
         self,
@@ -77,13 +94,15 @@ class _Tuning:
     ) -> None:
         self.world = world_named(world, split) if isinstance(world, str) else world
         price = None if risk is None else parse_risk(risk)
-        self.episodes = Episodes(self.world, rows, budget, reward, changes, price, budget_s, builds)
-        self.observation_space = gym.spaces.Box(
-            -BOUND, BOUND, (self.episodes.proposals, len(FEATURES)), dtype=np.float32
-        )
-        self.action_space = gym.spaces.Discrete(self.episodes.proposals)
+        self.episodes = self.kind(self.world, rows, budget, reward, changes, price, budget_s, builds)
+        self.observation_space, self.action_space = self._spaces()
 
-    def with_options(self, options: dict[str, Any] | None) -> _Tuning:
+    def _spaces(self) -> tuple[gym.Space[Observation], gym.Space[Any]]:
+        """Return the spaces of observations and of actions."""
+        proposals = self.episodes.proposals
+        return box(BOUND, (proposals, len(FEATURES))), gym.spaces.Discrete(proposals)
+
+    def with_options(self, options: dict[str, Any] | None) -> Tuning:
         """Return the same under the objective of a reset's options; itself where there is none."""
         unknown = set(options or {}) - {"objective"}
         if unknown:
@@ -92,7 +111,7 @@ class _Tuning:
         if objective is None:
             return self
         world, own = self.world.with_objective(objective), self.episodes
-        return _Tuning(
+        return type(self)(
             world,
             own.rows,
             own.budget,
@@ -115,7 +134,80 @@ class _Tuning:
         return np.stack([generator.standard_normal(numbers) for generator in generators])
 
 
-class TuningEnv(gym.Env[Observation, np.int64]):
+class SingleEnv(gym.Env[Observation, Action]):
+    """One episode at a time, whatever an action is: see `TuningEnv` and `KnobsEnv`."""
+
+    # Gymnasium's own convention.
+    metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012
+
+    kind: type[Tuning] = Tuning
+
+    def __init__(
+        self,
+        world: World | str = "agx_orin_64",
+        budget: int = BUDGET,
+        split: str = "train",
+        reward: RewardOptions | None = None,
+        changes: float = 0.0,
+        risk: float | str | None = "balanced",
+        budget_s: float | None = math.inf,
+        builds: float = 0.0,
+        render_mode: str | None = None,
+    ) -> None:
+        self._whole = self.kind(world, 1, budget, split, reward, changes, risk, budget_s, builds)
+        self._tuning = self._whole
+        self.observation_space = self._tuning.observation_space
+        self.action_space = self._tuning.action_space
+        self.render_mode = render_mode
+
+    @property
+    def episodes(self) -> Episodes:
+        """Return the state of the episode, a batch of one."""
+        return self._tuning.episodes
+
+    @property
+    def spec_of_problem(self) -> ProblemSpec:
+        """Return space, objective and shortlist of the problem at hand."""
+        return self._tuning.world.specs[int(self.episodes.problem[0])]
+
+    @abstractmethod
+    def describe(self, slot: int) -> str:
+        """Return what was measured as text, slot 0 being the default."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Draw a problem and measure its default; `options` may give an objective."""
+        super().reset(seed=seed)
+        self._tuning = self._whole.with_options(options)
+        observations = self._tuning.reset([self.np_random])
+        return observations[0], {
+            "objective": self.spec_of_problem.objective,
+            "space": self.spec_of_problem.space,
+            "origin": self._tuning.world.origin.value,
+        }
+
+    def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Apply and measure what the action asks for."""
+        observations, rewards, terminated, facts = self.episodes.step(
+            np.array([action]), self._tuning.normals([self.np_random])
+        )
+        info = {name: values[0] for name, values in facts.items()}
+        ended = bool(terminated[0]) or not self.episodes.time_left()[0]
+        return observations[0], float(rewards[0]), ended, False, info
+
+    def render(self) -> str | None:
+        """Return the objective and the measurements so far, a line each."""
+        spec, episodes = self.spec_of_problem, self.episodes
+        lines = [spec.objective.describe(spec.space.workload.names)]
+        for slot in range(int(episodes.used[0])):
+            score, unit = np.exp(episodes.log_score[0, slot]), spec.objective.goal.unit
+            kept = "kept" if episodes.kept[0, slot] else "broke a limit"
+            lines.append(f"{self.describe(slot)}: {score:.4g} {unit}, {kept}")
+        return "\n".join(lines)
+
+
+class TuningEnv(SingleEnv[np.int64]):
     """One episode: find the best configuration of one problem within a budget of measurements.
 
     The device model proposes the candidates that may be the best, the most promising first. An
@@ -160,58 +252,10 @@ class TuningEnv(gym.Env[Observation, np.int64]):
         render_mode: `ansi` or None.
     """
 
-    # Gymnasium's own convention.
-    metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012
-
-    def __init__(
-        self,
-        world: World | str = "agx_orin_64",
-        budget: int = BUDGET,
-        split: str = "train",
-        reward: RewardOptions | None = None,
-        changes: float = 0.0,
-        risk: float | str | None = "balanced",
-        budget_s: float | None = math.inf,
-        builds: float = 0.0,
-        render_mode: str | None = None,
-    ) -> None:
-        self._whole = _Tuning(world, 1, budget, split, reward, changes, risk, budget_s, builds)
-        self._tuning = self._whole
-        self.observation_space = self._tuning.observation_space
-        self.action_space = self._tuning.action_space
-        self.render_mode = render_mode
-
-    @property
-    def episodes(self) -> Episodes:
-        """Return the state of the episode, a batch of one."""
-        return self._tuning.episodes
-
-    @property
-    def spec_of_problem(self) -> ProblemSpec:
-        """Return space, objective and shortlist of the problem at hand."""
-        return self._tuning.world.specs[int(self.episodes.problem[0])]
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Draw a problem and measure its default; `options` may give an objective."""
-        super().reset(seed=seed)
-        self._tuning = self._whole.with_options(options)
-        observations = self._tuning.reset([self.np_random])
-        return observations[0], {
-            "objective": self.spec_of_problem.objective,
-            "space": self.spec_of_problem.space,
-            "origin": self._tuning.world.origin.value,
-        }
-
-    def step(self, action: np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Apply and measure one of the proposals."""
-        observations, rewards, terminated, facts = self.episodes.step(
-            np.array([action]), self._tuning.normals([self.np_random])
-        )
-        info = {name: values[0] for name, values in facts.items()}
-        ended = bool(terminated[0]) or not self.episodes.time_left()[0]
-        return observations[0], float(rewards[0]), ended, False, info
+    def describe(self, slot: int) -> str:
+        """Return what was measured as text, slot 0 being the default."""
+        spec, row = self.spec_of_problem, self.episodes.taken[0, slot]
+        return spec.space.describe(Configuration.of(spec.placements[row]))
 
     def proposals(self) -> list[Configuration]:
         """Return the configuration that each action measures."""
@@ -223,21 +267,9 @@ class TuningEnv(gym.Env[Observation, np.int64]):
         """Return the proposals worth choosing, [P] (the convention of sb3-contrib)."""
         return np.asarray(self.episodes.last[0, :, ALLOWED] > 0.5)
 
-    def render(self) -> str | None:
-        """Return the objective and the measurements so far, a line each."""
-        spec, episodes = self.spec_of_problem, self.episodes
-        lines = [spec.objective.describe(spec.space.workload.names)]
-        for slot in range(int(episodes.used[0])):
-            configuration = Configuration.of(spec.placements[episodes.taken[0, slot]])
-            score, unit = np.exp(episodes.log_score[0, slot]), spec.objective.goal.unit
-            kept = "kept" if episodes.kept[0, slot] else "broke a limit"
-            described = spec.space.describe(configuration)
-            lines.append(f"{described}: {score:.4g} {unit}, {kept}")
-        return "\n".join(lines)
-
 
 class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
-    """Many episodes in step, each row the same as a `TuningEnv` with that row's seed.
+    """Many episodes in step, each row the same as a scalar environment with that row's seed.
 
     It resets in the step that ends an episode. All episodes end with the last measurement of their
     budget; where the seconds of one are used up before, nothing that it still measures counts.
@@ -253,6 +285,8 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
     # Gymnasium's own convention.
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
 
+    kind: type[Tuning] = Tuning
+
     def __init__(
         self,
         num_envs: int = 256,
@@ -266,7 +300,7 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         builds: float = 0.0,
         shared_noise: bool = False,
     ) -> None:
-        self._whole = _Tuning(
+        self._whole = self.kind(
             world, num_envs, budget, split, reward, changes, risk, budget_s, builds
         )
         self._tuning = self._whole
@@ -310,7 +344,7 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
     def step(
         self, actions: npt.NDArray[np.int64]
     ) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
-        """Measure one of the proposals of each row."""
+        """Measure what the action of each row asks for."""
         observations, rewards, terminated, facts = self.episodes.step(actions, self._normals())
         infos: dict[str, Any] = dict(facts)
         if terminated.all():  # all rows share the budget, so all end together

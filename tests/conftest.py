@@ -87,7 +87,10 @@ def two_tenant_world(two_tenant_trace: Trace) -> TraceWorld:
 def simulated_world() -> SimulatedWorld:
     """Return problems of a board and of computers, with one tenant and with two."""
     return SimulatedWorld(
-        DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, tenants=[0.6, 0.4], plain=0.3), 8, 0
+        DrawOptions(boards=["orin_nano_8"], small_spaces=1.0, tenants=[0.6, 0.4], plain=0.3),
+        8,
+        0,
+        whole=True,
     )
 
 

@@ -30,7 +30,10 @@ ROOMS = {
     "tuner.search",
 }
 
-LOOSE_MODULES = {"arrays", "episode", "errors", "files", "optional", "registration", "tuning_env"}
+LOOSE_MODULES = {
+    *("arrays", "episode", "errors", "files", "knobs_env", "knobs_episode"),
+    *("knobs_features", "optional", "registration", "tuning_env"),
+}
 
 #: conf/ and checkpoints/ stand at the top of the project and are installed inside the package.
 MAPPED_PACKAGES = {"tuner.conf", "tuner.checkpoints"}

@@ -215,6 +215,16 @@ class ProblemBatch:
             raise ValueError("there are no problems")
 
 
+def rows_of_quantities(own: int, tenants: int) -> list[int]:
+    """Return where the quantities of a problem lie among those of a batch with more tenants.
+
+    Args:
+        own: tenants of the problem.
+        tenants: T, of the batch.
+    """
+    return [*range(own), *range(tenants, tenants + own), 2 * tenants]
+
+
 def batch_of(
     space: ConfigurationSpace,
     objective: Objective,
@@ -243,8 +253,7 @@ def batch_of(
     """
     own, count = space.shape[0], len(prior.placements)
     most, width = tenants or own, size or count
-    quantities = 2 * most + 1
-    rows = [*range(own), *range(most, most + own), 2 * most]  # of this problem's quantities
+    quantities, rows = 2 * most + 1, rows_of_quantities(own, most)
 
     def padded(values: Floats, fill: float) -> Single:
         result = np.full((*values.shape[:-2], quantities, width), fill, dtype=np.float32)

@@ -9,7 +9,15 @@ import numpy as np
 from envs.arrays import Floats, Placements, Single
 from envs.belief.prior import SHORTLIST, prior_of
 from envs.problems.problem_batch import ProblemBatch, batch_of
-from envs.problems.world import Asked, ProblemSpec, check_tenants, default_of
+from envs.problems.world import (
+    Answer,
+    Asked,
+    ProblemSpec,
+    Trial,
+    answer_of,
+    check_tenants,
+    default_of,
+)
 from envs.runtimes.protocol import Runtime, try_configuration
 from envs.simulator.device_model import DeviceModel, model_for
 from envs.spec import Configuration, Failure, FailureKind, MeasurementBatch, Objective, Outcome
@@ -65,6 +73,11 @@ class RuntimeWorld:
             for problem, row in zip(asked.problem, asked.candidate, strict=True)
         ]
         return MeasurementBatch.of(outcomes, self.space.shape[0]).logs.T.astype(np.float32)
+
+    def measure(self, trial: Trial, normals: Floats) -> Answer | Failure:
+        """Apply and measure, see `World.measure`."""
+        outcome = try_configuration(self.runtime, trial.configuration, self._window_s)
+        return answer_of(outcome, self.space.shape[0], true=False)
 
     def _try(self, placements: Placements, row: int) -> Outcome:
         if row >= len(placements):  # a space with fewer configurations than are proposed

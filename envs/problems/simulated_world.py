@@ -10,18 +10,18 @@ from functools import partial
 
 import numpy as np
 
-from envs.arrays import Floats, Single
+from envs.arrays import Floats, Rows, Single
 from envs.belief.assess import LOGISTIC
 from envs.belief.prior import SHORTLIST, prior_of
 from envs.belief.score import score_and_violation
-from envs.errors import ObjectiveError
+from envs.errors import ObjectiveError, OptionError
 from envs.problems.draw import DrawnProblem, draw_problem
 from envs.problems.draw_options import DrawOptions
-from envs.problems.problem_batch import ProblemBatch, batch_of
-from envs.problems.world import Asked, ProblemSpec, World
+from envs.problems.problem_batch import ProblemBatch, batch_of, rows_of_quantities
+from envs.problems.world import Answer, Asked, ProblemSpec, Trial, Truth, World
 from envs.simulator.tables import Contexts
 from envs.simulator.tails import stretched
-from envs.spec import Configuration, Objective, Origin
+from envs.spec import Configuration, Failure, Objective, Origin
 
 #: Problems that one process draws in one go.
 PORTION = 20
@@ -48,6 +48,7 @@ class SimulatedWorld:
         seed: of the draws.
         jobs: processes.
         progress: called with the number of new problems, now and then.
+        whole: keep what is true of every configuration, 14 kB a problem, for `measure`.
     """
 
     origin = Origin.SIMULATED
@@ -59,8 +60,9 @@ class SimulatedWorld:
         seed: int,
         jobs: int = 1,
         progress: Callable[[int], object] | None = None,
+        whole: bool = False,
     ) -> None:
-        drawing = partial(_drawn, options)
+        drawing = partial(_drawn, options, whole)
         self.problems, specs = draw_together(drawing, count, seed, jobs, progress)
         self.specs: Sequence[ProblemSpec] = specs
 
@@ -76,17 +78,60 @@ class SimulatedWorld:
 
     def respond(self, asked: Asked, normals: Floats) -> Single:
         """Add the noise of a window to the truth, see `World.respond`."""
-        problems, at = self.problems, asked.problem
+        outcomes, at = self.problems.outcomes, asked.problem
+        other = outcomes[at, (asked.variant + 1) % outcomes.shape[1], :, asked.candidate]
+        true = outcomes[at, asked.variant, :, asked.candidate]
+        before = outcomes[at, asked.variant, -1, asked.before]
+        return self._windows(at, asked.step, true, other, before, normals)
+
+    def measure(self, trial: Trial, normals: Floats) -> Answer | Failure:
+        """Add the noise of a window to the truth of any configuration, see `World.measure`."""
+        spec = self.specs[trial.problem]
+        if spec.truth is None:
+            raise OptionError(
+                "this simulated world knows the truth of its shortlists alone: draw it with"
+                " whole=True to measure any configuration"
+            )
+        true = self._padded(spec, spec.truth.logs(trial.configuration))
+        again = trial.before == trial.configuration
+        before = true if again else self._padded(spec, spec.truth.logs(trial.before))
+        variant, other = trial.variant, (trial.variant + 1) % len(true)
+        seen = self._windows(
+            np.array([trial.problem]),
+            np.array([trial.step]),
+            true[[variant]],
+            true[[other]],
+            before[[variant], -1],
+            normals[None],
+        )
+        return Answer(seen[0], true)
+
+    def _padded(self, spec: ProblemSpec, logs: Single) -> Single:
+        """Return logarithms [V, Q] among those of the problem that has the most tenants."""
+        result = np.full((len(logs), self.problems.quantities), np.nan, dtype=np.float32)
+        result[:, rows_of_quantities(spec.space.shape[0], self.problems.tenants)] = logs
+        return result
+
+    def _windows(
+        self, at: Rows, step: Rows, true: Single, other: Single, before: Single, normals: Floats
+    ) -> Single:
+        """Add noise and misfits of windows to the truth.
+
+        Args:
+            at: [B], which problem.
+            step: [B], measurements before.
+            true: [B, Q], of the variant that holds.
+            other: [B, Q], of the next one.
+            before: [B], true power of what was measured before.
+            normals: [B, Q + 1].
+        """
+        problems = self.problems
         tail, drift, burst, lag = problems.misfit[at].T
-        variants = problems.outcomes.shape[1]
-        other = problems.outcomes[at, (asked.variant + 1) % variants, :, asked.candidate]
-        true = problems.outcomes[at, asked.variant, :, asked.candidate]
-        moved = np.minimum(drift * asked.step, 1.0)[:, None]
+        moved = np.minimum(drift * step, 1.0)[:, None]
         true = true + moved * (other - true)
         # The logistic function stands for the normal distribution function.
         chance = 1.0 / (1.0 + np.exp(-LOGISTIC * normals[:, -1]))
         true = np.where((chance < burst)[:, None], other, true)
-        before = problems.outcomes[at, asked.variant, -1, asked.before]
         lagged = np.log((1 - lag) * np.exp(true[:, -1]) + lag * np.exp(before))
         true[:, -1] = np.where(lag > 0, lagged, true[:, -1])
         scatter = normals[:, :-1].copy()
@@ -156,8 +201,8 @@ def _portion(task: tuple[Drawing, int, int, int]) -> tuple[ProblemBatch, list[Pr
     return ProblemBatch.stack([problem for problem, _ in made]), [spec for _, spec in made]
 
 
-def _drawn(options: DrawOptions, rng: np.random.Generator) -> Made | None:
-    return simulated(draw_problem(options, rng), options, rng)
+def _drawn(options: DrawOptions, whole: bool, rng: np.random.Generator) -> Made | None:
+    return simulated(draw_problem(options, rng), options, rng, whole=whole)
 
 
 def simulated(
@@ -165,6 +210,7 @@ def simulated(
     options: DrawOptions,
     rng: np.random.Generator,
     start: Configuration | None = None,
+    whole: bool = False,
 ) -> Made | None:
     """Return a problem and its variants as arrays.
 
@@ -175,6 +221,8 @@ def simulated(
         options: how it was drawn.
         rng: for the belief and the variants.
         start: the first measurement of every search; None for what is sure to keep the limits.
+        whole: keep what is true of every configuration. Not on a conditioned model, whose
+            configurations depart from it each by itself.
     """
     model = problem.model
     prior = prior_of(model, problem.objective, rng, start=start)
@@ -194,7 +242,9 @@ def simulated(
     possible = np.flatnonzero((violation <= -detectable).any(axis=1))
     if len(possible) < VARIANTS or possible[0] > 0:
         return None
-    outcomes = outcomes[possible[:VARIANTS]]
+    possible = possible[:VARIANTS]
+    outcomes = outcomes[possible]
+    truth = Truth(model, truths.take(possible)) if whole and model.unknowns is None else None
     batch = batch_of(
         model.space,
         problem.objective,
@@ -206,7 +256,7 @@ def simulated(
         misfit=misfit.numbers,
         rng=rng,
     )
-    return batch, ProblemSpec(model.space, problem.objective, prior.placements)
+    return batch, ProblemSpec(model.space, problem.objective, prior.placements, truth)
 
 
 def disturbed(truth: Contexts, rng: np.random.Generator) -> Contexts:

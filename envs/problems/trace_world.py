@@ -11,9 +11,17 @@ from envs.belief.prior import SHORTLIST, prior_of
 from envs.graph.layer_table import LayerTable
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem_batch import ProblemBatch, batch_of
-from envs.problems.world import Asked, ProblemSpec, check_tenants, starting_row
+from envs.problems.world import (
+    Answer,
+    Asked,
+    ProblemSpec,
+    Trial,
+    answer_of,
+    check_tenants,
+    starting_row,
+)
 from envs.simulator.device_model import DeviceModel, model_for
-from envs.spec import Configuration, Objective, Origin
+from envs.spec import Configuration, Failure, Objective, Origin
 from envs.traces.reader import Trace
 
 #: Variance that is believed of a recorded window.
@@ -75,6 +83,11 @@ class TraceWorld:
         """Return recorded outcomes, see `World.respond`."""
         outcomes = self.problems.outcomes
         return np.asarray(outcomes[asked.problem, asked.variant, :, asked.candidate])
+
+    def measure(self, trial: Trial, normals: Floats) -> Answer | Failure:
+        """Return a recorded outcome, a failure where there is none, see `World.measure`."""
+        outcome = self.trace.outcome(trial.configuration)
+        return answer_of(outcome, self.space.shape[0], true=True)
 
     def with_objective(self, objective: Objective) -> TraceWorld:
         """Return the same trace with a single problem: this objective."""

@@ -15,7 +15,35 @@ import numpy as np
 from envs.arrays import BoolArray, Floats, Placements, Rows, Single
 from envs.errors import ConfigurationError, ObjectiveError
 from envs.problems.problem_batch import ProblemBatch
-from envs.spec import Configuration, ConfigurationSpace, Objective, Origin
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.tables import Contexts
+from envs.spec import (
+    Configuration,
+    ConfigurationSpace,
+    Failure,
+    MeasurementBatch,
+    Objective,
+    Origin,
+    Outcome,
+)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The answer of the device model for any configuration of a simulated problem.
+
+    Attributes:
+        model: of the device.
+        contexts: V, the variants of what is true.
+    """
+
+    model: DeviceModel
+    contexts: Contexts
+
+    def logs(self, configuration: Configuration) -> Single:
+        """Return the true logarithms [V, Q] of a configuration."""
+        logs = self.model.logarithms(self.contexts, configuration.array()[None])
+        return logs[:, :, 0].astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -25,11 +53,14 @@ class ProblemSpec:
     Attributes:
         space, objective: of the problem.
         placements: [M, T, A, 2], the shortlist, whose rows are the candidates.
+        truth: what is true of every configuration; None where the world knows it of the shortlist
+            alone, or not at all.
     """
 
     space: ConfigurationSpace
     objective: Objective
     placements: Placements
+    truth: Truth | None = None
 
 
 class Asked(NamedTuple):
@@ -48,6 +79,35 @@ class Asked(NamedTuple):
     candidate: Rows
     before: Rows
     step: Rows
+
+
+class Trial(NamedTuple):
+    """Any valid configuration of one problem, to be measured.
+
+    Attributes:
+        problem, variant: which problem, and which truth.
+        configuration: valid in the space of the problem.
+        before: what was measured before; itself at first.
+        step: measurements before.
+    """
+
+    problem: int
+    variant: int
+    configuration: Configuration
+    before: Configuration
+    step: int
+
+
+class Answer(NamedTuple):
+    """What came of a trial.
+
+    Attributes:
+        seen: [Q] logarithms of the window, NaN for what was not read.
+        true: [V, Q] of each variant; empty (V = 0) where nobody knows.
+    """
+
+    seen: Single
+    true: Single
 
 
 class World(Protocol):
@@ -81,9 +141,32 @@ class World(Protocol):
         """
         ...
 
+    def measure(self, trial: Trial, normals: Floats) -> Answer | Failure:
+        """Measure any valid configuration of one problem, on its shortlist or not.
+
+        Args:
+            trial: what to measure.
+            normals: [Q + 1], those of one row of `respond`.
+
+        Returns:
+            What was seen and what is true; or why there is nothing.
+
+        Raises:
+            OptionError: the world knows nothing beyond its shortlists.
+        """
+        ...
+
     def with_objective(self, objective: Objective) -> World:
         """Return the same world with a single problem: this objective."""
         ...
+
+
+def answer_of(outcome: Outcome, tenants: int, *, true: bool) -> Answer | Failure:
+    """Return the answer that an outcome is, which counts as the truth or not."""
+    if isinstance(outcome, Failure):
+        return outcome
+    logs = MeasurementBatch.of([outcome], tenants).logs.T.astype(np.float32)
+    return Answer(logs[0], logs if true else logs[:0])
 
 
 def check_tenants(objective: Objective, space: ConfigurationSpace) -> None:

@@ -75,7 +75,8 @@ class SB3TuningVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
     ) -> list[Any]:
-        raise NotImplementedError("rows of a TuningVectorEnv are not environments of their own")
+        rows = getattr(self.env, method_name)(*method_args, **method_kwargs)  # of all rows at once
+        return [rows[row] for row in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
         return [False] * len(list(self._get_indices(indices)))

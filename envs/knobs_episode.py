@@ -1,0 +1,170 @@
+"""Episodes in which an action sets every knob by itself.
+
+There is no belief: what was asked and what came of it is all that an agent is shown.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from envs.arrays import BoolArray, FloatArray, Floats, IntArray, Rows, Single
+from envs.belief.progress import Progress
+from envs.belief.risk import BALANCED
+from envs.episode import Episodes, RewardOptions
+from envs.errors import OptionError
+from envs.knobs_features import Seen, describe, facts_of, names_of
+from envs.problems.world import Answer, ProblemSpec, Trial, World
+from envs.spec import Configuration, Failure, FailureKind
+from envs.spec.knob_layout import KnobLayout
+
+
+class KnobEpisodes(Episodes):
+    """B episodes over the problems of a world, whose actions are numbers of a `KnobLayout`.
+
+    What an action asks for is judged first (`envs.spec.validity`). An invalid combination is a
+    failure: nothing is applied, it takes one measurement of the budget and no time, and its price
+    is that of a broken limit, as for every other failure.
+
+    A candidate is here the first measurement of an episode that asked for the same configuration.
+
+    Args:
+        world, rows, budget, reward, changes, risk, budget_s: see `Episodes`.
+
+    Attributes:
+        layout: what the numbers of an action mean.
+        features: the names [F] of what an observation holds, in order.
+        asked: [B] lists, in the order of the measurements, of configurations, or failures where an
+            action asked for an invalid one.
+        failures: [B], why the last measurement gave nothing; None where it did.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        rows: int,
+        budget: int,
+        reward: RewardOptions | None = None,
+        changes: float = 0.0,
+        risk: float | None = BALANCED,
+        budget_s: float | None = math.inf,
+    ) -> None:
+        if not world.specs:
+            raise OptionError(
+                "actions=knobs needs the spaces of the problems, which a world made of arrays lacks"
+            )
+        super().__init__(world, rows, budget, reward, changes, risk, budget_s)
+        self.layout = KnobLayout.of([spec.space for spec in world.specs])
+        self.features = names_of(self.layout)
+        self._facts: dict[int, Single] = {}
+        self._masks: dict[int, BoolArray] = {}
+
+    def reset(self, uniforms: Floats, normals: Floats) -> Single:
+        """Start all episodes anew, see `Episodes.reset`; observations are [B, F]."""
+        self.asked: list[list[Configuration | Failure]] = [[] for _ in range(self.rows)]
+        self.failures: list[Failure | None] = [None] * self.rows
+        self._pending: list[Configuration | Failure] = []
+        shape = (self.rows, self.budget)
+        self._seen = Seen.start(*shape, self.problems.quantities, len(self.layout.sizes))
+        variants = self.problems.outcomes.shape[1]
+        self._true = np.full((*shape, variants, self.problems.quantities), np.nan, np.float32)
+        return super().reset(uniforms, normals)
+
+    def step(
+        self, actions: IntArray, normals: Floats
+    ) -> tuple[Single, FloatArray, BoolArray, dict[str, Any]]:
+        """Measure what the action of each row asks for.
+
+        Args:
+            actions: [B, 2 K], see `KnobLayout`.
+            normals: [B, Q + 1], the noise of the window, see `World.respond`.
+
+        Returns:
+            Observations [B, F], rewards [B], where the budget is used up [B], and facts, [B] each:
+            those of `Episodes.step`, and `failure`, a `Failure` or None.
+
+        Raises:
+            ConfigurationError: an action is none, or the budget is used up.
+        """
+        pending = [
+            self.layout.configuration(spec.space, action)
+            for spec, action in zip(self._row_specs(), actions, strict=True)
+        ]
+        self._check_budget()
+        self._pending = pending
+        candidates = [self._first(row, each) for row, each in enumerate(pending)]
+        observations, rewards, ended, facts = self._next(np.array(candidates), normals)
+        failures = np.empty(self.rows, dtype=object)
+        failures[:] = self.failures
+        return observations, rewards, ended, facts | {"failure": failures}
+
+    def masks(self, row: int) -> BoolArray:
+        """Return the options of a row's action that may be part of a valid configuration."""
+        problem = int(self.problem[row])
+        if problem not in self._masks:
+            self._masks[problem] = self.layout.masks(self.world.specs[problem].space)
+        return self._masks[problem]
+
+    def _first(self, row: int, asked: Configuration | Failure) -> int:
+        """Return the measurement that asked for the same configuration first; else this one."""
+        earlier = self.asked[row]
+        known = isinstance(asked, Configuration) and asked in earlier
+        return earlier.index(asked) if known else len(earlier)
+
+    def _start(self) -> Progress:
+        return Progress.start(self.rows, self.budget)
+
+    def _row_specs(self) -> list[ProblemSpec]:
+        return [self.world.specs[problem] for problem in self.problem]
+
+    def _respond(self, candidates: Rows, normals: Floats) -> Single:
+        """Measure what each row asks for, and note what came of it: logarithms [B, Q]."""
+        slot = int(self.used[0])  # all rows share the budget
+        specs = self._row_specs()
+        pending = self._pending or [Configuration.of(spec.placements[0]) for spec in specs]
+        for row, (spec, asked) in enumerate(zip(specs, pending, strict=True)):
+            found = asked if isinstance(asked, Failure) else self._try(row, asked, normals[row])
+            self.asked[row].append(asked)
+            self.failures[row] = found if isinstance(found, Failure) else None
+            if isinstance(found, Failure):
+                self._seen.failed[row, slot] = True
+                self._seen.invalid[row, slot] = found.kind is FailureKind.INVALID
+            else:
+                self._seen.logs[row, slot] = found.seen
+                self._true[row, candidates[row]] = found.true
+            if isinstance(asked, Configuration):
+                action = self.layout.action(spec.space, asked)
+                self._seen.knobs[row, slot] = self.layout.shares(action)
+        self._seen.latest[self._every, candidates] = slot
+        return np.asarray(self._seen.logs[:, slot])
+
+    def _try(self, row: int, configuration: Configuration, normals: Floats) -> Answer | Failure:
+        valid = [each for each in self.asked[row] if isinstance(each, Configuration)]
+        before = valid[-1] if valid else configuration
+        where = int(self.problem[row]), int(self.variant[row])
+        return self.world.measure(
+            Trial(*where, configuration, before, int(self.used[row])), normals
+        )
+
+    def _learn(self, candidates: Rows, seen: Single) -> Single:
+        return np.full(seen.shape, np.nan, dtype=np.float32)  # nothing was believed
+
+    def _cost_s(self, candidates: Rows) -> FloatArray:
+        nothing = self._seen.invalid[:, int(self.used[0])]
+        return np.where(nothing, 0.0, self.conditions.window_s)
+
+    def _truth_of_best(self) -> Single | None:
+        if not self.problems.outcomes.shape[1]:
+            return None
+        return np.asarray(self._true[self._every, np.maximum(self.progress.best, 0), self.variant])
+
+    def _observe(self) -> Single:
+        for row, problem in enumerate(self.problem.tolist()):
+            if problem not in self._facts:
+                masks = self.masks(row)
+                self._facts[problem] = facts_of(self.world.specs[problem], self.layout, masks)
+        facts = np.stack([self._facts[problem] for problem in self.problem.tolist()])
+        self.last = describe(self._seen, self.conditions, self.progress, self.time_left(), facts)
+        return self.last
