@@ -18,6 +18,7 @@ from envs.errors import OptionError
 from envs.knobs_features import Seen, describe, facts_of, names_of
 from envs.problems.world import Answer, ProblemSpec, Trial, World
 from envs.spec import Configuration, Failure, FailureKind
+from envs.spec.change_cost import BuildTimes, change_s, engines_of
 from envs.spec.knob_layout import KnobLayout
 
 
@@ -31,7 +32,9 @@ class KnobEpisodes(Episodes):
     A candidate is here the first measurement of an episode that asked for the same configuration.
 
     Args:
-        world, rows, budget, reward, changes, risk, budget_s: see `Episodes`.
+        world, rows, budget, reward, changes, risk, budget_s, builds: see `Episodes`. An engine
+            that is not there takes the seconds to build that are expected of it
+            (`envs.spec.change_cost`).
 
     Attributes:
         layout: what the numbers of an action mean.
@@ -50,16 +53,18 @@ class KnobEpisodes(Episodes):
         changes: float = 0.0,
         risk: float | None = BALANCED,
         budget_s: float | None = math.inf,
+        builds: float = 0.0,
     ) -> None:
         if not world.specs:
             raise OptionError(
                 "actions=knobs needs the spaces of the problems, which a world made of arrays lacks"
             )
-        super().__init__(world, rows, budget, reward, changes, risk, budget_s)
+        super().__init__(world, rows, budget, reward, changes, risk, budget_s, builds)
         self.layout = KnobLayout.of([spec.space for spec in world.specs])
         self.features = names_of(self.layout)
         self._facts: dict[int, Single] = {}
         self._masks: dict[int, BoolArray] = {}
+        self._build_s: dict[int, FloatArray] = {}
 
     def reset(self, uniforms: Floats, normals: Floats) -> Single:
         """Start all episodes anew, see `Episodes.reset`; observations are [B, F]."""
@@ -70,6 +75,9 @@ class KnobEpisodes(Episodes):
         self._seen = Seen.start(*shape, self.problems.quantities, len(self.layout.sizes))
         variants = self.problems.outcomes.shape[1]
         self._true = np.full((*shape, variants, self.problems.quantities), np.nan, np.float32)
+        self._built: list[BoolArray | None] = [
+            None if fresh else np.ones(1, dtype=bool) for fresh in uniforms[:, 8] < self.builds
+        ]
         return super().reset(uniforms, normals)
 
     def step(
@@ -141,19 +149,41 @@ class KnobEpisodes(Episodes):
         return np.asarray(self._seen.logs[:, slot])
 
     def _try(self, row: int, configuration: Configuration, normals: Floats) -> Answer | Failure:
-        valid = [each for each in self.asked[row] if isinstance(each, Configuration)]
-        before = valid[-1] if valid else configuration
+        before = self._standing(row, len(self.asked[row])) or configuration
         where = int(self.problem[row]), int(self.variant[row])
-        return self.world.measure(
-            Trial(*where, configuration, before, int(self.used[row])), normals
-        )
+        trial = Trial(*where, configuration, before, int(self.used[row]))
+        return self.world.measure(trial, normals)
+
+    def _standing(self, row: int, slot: int) -> Configuration | None:
+        """Return what was asked for last before a measurement, and was valid; None for nothing."""
+        valid = (each for each in self.asked[row][:slot][::-1] if isinstance(each, Configuration))
+        return next(valid, None)
 
     def _learn(self, candidates: Rows, seen: Single) -> Single:
         return np.full(seen.shape, np.nan, dtype=np.float32)  # nothing was believed
 
     def _cost_s(self, candidates: Rows) -> FloatArray:
-        nothing = self._seen.invalid[:, int(self.used[0])]
-        return np.where(nothing, 0.0, self.conditions.window_s)
+        slot = int(self.used[0])
+        return np.array([self._seconds_of(row, slot) for row in range(self.rows)])
+
+    def _seconds_of(self, row: int, slot: int) -> float:
+        """Return the seconds that a measurement took: window, change and builds."""
+        asked = self.asked[row][slot]
+        if isinstance(asked, Failure):
+            return 0.0
+        problem = int(self.problem[row])
+        space, after = self.world.specs[problem].space, asked.array()
+        before = self._standing(row, slot)
+        took_s = float(change_s(space, None if before is None else before.array(), after))
+        built = self._built[row]
+        if built is None or not built.all():
+            needed = engines_of(space, after)
+            there = np.zeros_like(needed) if built is None else built
+            if problem not in self._build_s:
+                self._build_s[problem] = BuildTimes.of(space).expected_s()
+            took_s += float(self._build_s[problem][needed & ~there].sum())
+            self._built[row] = there | needed
+        return float(self.conditions.window_s[row]) + took_s
 
     def _truth_of_best(self) -> Single | None:
         if not self.problems.outcomes.shape[1]:

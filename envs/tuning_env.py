@@ -94,7 +94,9 @@ class Tuning:
     ) -> None:
         self.world = world_named(world, split) if isinstance(world, str) else world
         price = None if risk is None else parse_risk(risk)
-        self.episodes = self.kind(self.world, rows, budget, reward, changes, price, budget_s, builds)
+        self.episodes = self.kind(
+            self.world, rows, budget, reward, changes, price, budget_s, builds
+        )
         self.observation_space, self.action_space = self._spaces()
 
     def _spaces(self) -> tuple[gym.Space[Observation], gym.Space[Any]]:

@@ -19,6 +19,7 @@ from envs.belief.risk import RISKS
 from envs.errors import ConfigurationError, ObjectiveError, OptionError
 from envs.knobs_env import KnobsEnv, KnobsVectorEnv
 from envs.problems.runtime_world import RuntimeWorld
+from envs.problems.sampling import sample_placements
 from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
 from envs.problems.world import Trial, World
@@ -148,7 +149,7 @@ def test_a_simulated_board_answers_beyond_its_shortlist(simulated_world: Simulat
     for problem, spec in enumerate(simulated_world.specs):
         assert spec.truth is not None
         quiet = np.zeros(simulated_world.problems.quantities + 1)
-        for row in spec.space.catalogue[rng.choice(len(spec.space.catalogue), 5)]:
+        for row in sample_placements(spec.space, rng, 5):
             configuration = Configuration.of(row)
             trial = Trial(problem, 1, configuration, configuration, 0)
             found = simulated_world.measure(trial, quiet)
@@ -260,6 +261,28 @@ def test_an_observation_on_paper(trace: Trace) -> None:
     assert (names["p99_1: limited"], names["power: limited"]) == (1, 0)
     assert names["ips_1: default"] == pytest.approx(np.log(20), abs=1e-5)
     assert (names["used"], names["left"]) == (0.5, 0.5)
+
+
+def test_seconds_are_those_of_window_change_and_builds(simulated_world: SimulatedWorld) -> None:
+    """An engine is built once; an invalid combination takes no time."""
+    built, fresh = (KnobsEnv(simulated_world, builds=builds, budget=5) for builds in (0.0, 1.0))
+    boards = 0
+    for seed in range(12):
+        spent = []
+        for env in (built, fresh):
+            env.reset(seed=seed)
+            spec = env.spec_of_problem
+            action = env.action_of(Configuration.of(spec.placements[0]))
+            nothing = np.zeros_like(action)
+            first = env.episodes.progress.spent_s[0]
+            after = [env.step(each)[4]["spent_s"] for each in (nothing, action)]
+            spent.append((first, after[0] - first, after[1] - after[0]))
+        assert spent[0][1] == spent[1][1] == 0.0
+        assert spent[0][2] == spent[1][2] == pytest.approx(3.0), "a window of what serves already"
+        board = spec.space.device.accelerator_names[0] != "cpu_fp32"
+        assert (spent[1][0] > spent[0][0] + 5.0) == board, "a processor builds nothing"
+        boards += board
+    assert 0 < boards < 12
 
 
 def test_an_objective_can_be_asked_for(
