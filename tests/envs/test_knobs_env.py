@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -63,11 +64,12 @@ def test_both_official_checks_pass(world: World) -> None:
     sb3_check(env)
 
 
-@every_world
+@pytest.mark.parametrize("world", ["two_tenant_world", "simulated_world"], indirect=True)
 def test_agents_of_other_libraries_run_on_it(world: World) -> None:
     env = gym.make("Tuning-v0", world=world, actions="knobs", budget=5)
-    PPO("MlpPolicy", env, n_steps=64, batch_size=64, seed=0, device="cpu").learn(256)
-    model = MaskablePPO("MlpPolicy", env, n_steps=64, batch_size=64, seed=0, device="cpu")
+    short: dict[str, Any] = {"n_steps": 128, "batch_size": 64, "n_epochs": 2, "device": "cpu"}
+    PPO("MlpPolicy", env, seed=0, **short).learn(256)
+    model = MaskablePPO("MlpPolicy", env, seed=0, **short)
     model.learn(256)
     observation, _ = env.reset(seed=1)
     knobs = env.unwrapped
