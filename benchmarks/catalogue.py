@@ -142,6 +142,13 @@ BENCHMARKS = (
         short=_options("--quick"),
     ),
     Benchmark(
+        "tails",
+        "tails",
+        "Tells from recorded windows of one configuration how much throughput and p99 scatter, and "
+        "how heavy the tail of p99 is.",
+        "measured, and published by others",
+    ),
+    Benchmark(
         "live_grid",
         "live_grid",
         "Measures every configuration of a small space on this computer, lets the policy tune live "

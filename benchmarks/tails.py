@@ -34,8 +34,8 @@ DATA = ROOT / "benchmarks" / "data" / "p99_windows.csv"
 LEVELS = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
 SIGMAS = np.array([NormalDist().inv_cdf((1 + level) / 2) for level in LEVELS])
 
-#: Series with fewer windows say nothing about tails.
-LEAST_WINDOWS = 20
+#: Series with fewer windows say nothing about scatter, and nothing about tails.
+LEAST_WINDOWS, LEAST_FOR_TAIL = 5, 20
 
 #: Bootstrap resamples of an interval of 90 %.
 RESAMPLES = 400
@@ -46,7 +46,8 @@ class Tail:
     """How the windows of one series scatter.
 
     Attributes:
-        sigma, weight: of the logarithm of p99, see the module.
+        sigma, weight: of the logarithm of p99, see the module. Of a few windows, sigma is the
+            standard deviation, and the weight and its interval are NaN.
         low, high: an interval of 90 % of the weight.
         throughput: scatter of the logarithm of the throughput; the middle half tells it.
     """
@@ -75,11 +76,13 @@ def fitted(logs: FloatArray) -> tuple[float, float]:
 def tail_of(windows: list[Window]) -> Tail:
     """Return how windows of one configuration scatter."""
     logs = np.log([each.p99_ms for each in windows])
+    quarter, upper = np.quantile(np.log([each.throughput_ips for each in windows]), [0.25, 0.75])
+    middle = float(upper - quarter) / (2 * SIGMAS[0])
+    if len(windows) < LEAST_FOR_TAIL:
+        return Tail(float(logs.std(ddof=1)), math.nan, math.nan, math.nan, middle)
     rng = np.random.default_rng(0)
     again = [fitted(rng.choice(logs, len(logs)))[1] for _ in range(RESAMPLES)]
     low, high = np.quantile(again, [0.05, 0.95])
-    quarter, upper = np.quantile(np.log([each.throughput_ips for each in windows]), [0.25, 0.75])
-    middle = float(upper - quarter) / (2 * SIGMAS[0])
     return Tail(*fitted(logs), float(low), float(high), middle)
 
 
@@ -109,6 +112,7 @@ def measured(windows: list[Window]) -> list[Figure]:
         numbers = [f"{_middle(those, 'p99_ms'):.2f}", f"{_middle(those, 'requests'):.0f}"]
         scatter = [f"{value:.3f}" for value in (tail.throughput, told_ips, tail.sigma, told)]
         weight = f"{tail.weight:.2f} ({tail.low:.2f} to {tail.high:.2f})"
+        weight = "too few windows" if math.isnan(tail.weight) else weight
         rows.append([name, str(len(those)), *numbers, *scatter, weight])
         figures += [
             figure(f"{name}: scatter of p99", 100 * tail.sigma, "%"),
@@ -132,7 +136,8 @@ def within(trace: str) -> list[Figure]:
         for below, above in ((0.0, 30.0), (30.0, 100.0), (100.0, math.inf)):
             chosen = (late >= below) & (late < above) & np.isfinite(spread)
             if chosen.sum() >= LEAST_WINDOWS:
-                where = f"p99 of {below:g} to {above:g} ms"
+                where = f"p99 of {below:g} ms and more"
+                where = where if math.isinf(above) else f"p99 of {below:g} to {above:g} ms"
                 label = f"{trace}, {name}, {where}: interval of p99 as a standard deviation"
                 figures.append(figure(label, 100 * float(np.median(spread[chosen])), "%"))
     return figures

@@ -48,10 +48,11 @@ NOISE, NOISE_OF_ONE = (0.004, 0.006, 0.012), (0.05, 0.3, 0.05)
 
 #: What is added to the scatter of p99 on a processor, whose threads everything else uses as well,
 #: where p99 is short, and the latency [ms] at which that has halved. By `benchmarks.tails`, p99 of
-#: 0.7 to 6 ms scatters by 11 to 18 % on two cores of an x86 computer; within a window, p99 below 30
-#: ms by 5 %, from 30 to 100 ms by 1 to 2 %. A board with TensorRT and locked clocks has nothing of
-#: the kind: p99 of 0.6 to 12 ms, in pairs of runs on an AGX Orin, differs by 0.2 to 0.7 % (MLPerf
-#: Inference v2.0, closed division, system Orin_TRT_MaxQ, single stream).
+#: 0.7 to 6 ms scatters by 12 to 21 % on two cores of an x86 computer, in six calm windows of each
+#: of three configurations; within a window, p99 below 30 ms by 5 %, from 30 to 100 ms by 1 to 2 %.
+#: A board with TensorRT and locked clocks has nothing of the kind: p99 of 0.6 to 12 ms, in pairs of
+#: runs on an AGX Orin, differs by 0.7 % at most (MLPerf Inference v2.0, closed division, system
+#: Orin_TRT_MaxQ).
 NOISE_OF_SHORT, SHORT_MS = 0.12, 30.0
 
 #: Default length of a window [s].
