@@ -2,12 +2,13 @@
 
 python -m tuner.evaluate
 python -m tuner.evaluate trace=resnet50 bundle=checkpoints/reference.bundle
+python -m tuner.evaluate trace=agx_orin_resnet50 goal=energy
 """
 
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Optional
@@ -21,6 +22,7 @@ from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem_batch import ProblemBatch
 from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.world import World
+from envs.spec import parse_goal
 from envs.traces.reader import Trace, find_trace, read_trace
 from envs.traces.remark import remark
 from tuner.cli import run_command
@@ -34,6 +36,7 @@ from tuner.evaluation.front import FRONT_BUDGETS, RULE, FrontPoint, split_front
 from tuner.evaluation.live import LiveOptions, check_live
 from tuner.evaluation.live_check import LiveCheck
 from tuner.evaluation.report import write_report
+from tuner.evaluation.report_parts import learned_from
 from tuner.evaluation.rollouts import RollOut, policy_decides
 from tuner.evaluation.running import BUDGETS, compare
 from tuner.evaluation.sentences import headline, learning_sentence, origin_label, rule_sentence
@@ -41,6 +44,7 @@ from tuner.evaluation.simulated import SimulatedCases, simulated_cases
 from tuner.evaluation.statistics import summaries
 from tuner.evaluation.tables import COLUMNS, text_rows, write_runs_csv, write_summary_csv
 from tuner.evaluation.training_problems import AnyCases, has_model, training_world
+from tuner.objectives import asked, objective_of
 from tuner.options import read_networks, versions
 from tuner.policy.bundle import Bundle, load_bundle
 
@@ -90,6 +94,9 @@ class EvaluateCommand:
         out: folder for the report and the figures.
         network: the ONNX files of the trace, to measure chosen configurations again, live.
         choices: number of configurations to measure live.
+        goal: throughput, energy or latency; by default throughput on a trace, and the shares of
+            draw.goals without one.
+        min_rate_ips: on a trace, the least inferences a second: a number, or a list, one a network.
         draw: which problems to simulate; always from boards, networks and limits that are held out.
         evaluation: how to compare.
     """
@@ -99,6 +106,8 @@ class EvaluateCommand:
     out: str = "runs/evaluate"
     network: list[str] = field(default_factory=list)
     choices: int = 5
+    goal: Optional[str] = None
+    min_rate_ips: Any = None
     draw: DrawOptions = field(default_factory=lambda: DrawOptions(split="held_out"))
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
 
@@ -119,21 +128,34 @@ def main(options: EvaluateCommand) -> int:
     """Compare, write the report and print its table."""
     cases: AnyCases
     if options.trace:
-        cases = trace_cases(read_trace(find_trace(options.trace)), options.evaluation)
+        given = asked(goal=options.goal, min_rate_ips=options.min_rate_ips)
+        cases = trace_cases(read_trace(find_trace(options.trace)), options.evaluation, given)
     else:
-        cases = simulated_cases(
-            options.draw, options.evaluation.objectives, options.evaluation.seed
-        )
+        draw = options.draw
+        if options.min_rate_ips is not None:
+            raise OptionError("min_rate_ips belongs to a trace: give trace=, or leave it out")
+        if options.goal is not None:
+            draw = replace(draw, goals={parse_goal(options.goal).value: 1.0})
+        cases = simulated_cases(draw, options.evaluation.objectives, options.evaluation.seed)
     policies = {"policy": Path(options.bundle)} if options.bundle else {}
     live = LiveOptions(options.network, options.choices)
     show(evaluate(cases, policies, options.evaluation, Path(options.out), live))
     return 0
 
 
-def trace_cases(trace: Trace, options: EvaluationOptions) -> TraceCases:
+def trace_cases(
+    trace: Trace, options: EvaluationOptions, given: Mapping[str, Any] | None = None
+) -> TraceCases:
     """Return a trace under objectives from the held-out limits.
 
+    Args:
+        trace: the recording.
+        options: how many objectives, and their seed.
+        given: the goal and the least rates of all of them, see `tuner.objectives.asked`; None for
+            throughput alone.
+
     Raises:
+        ObjectiveError: the goal cannot be judged on this trace.
         TraceError: its latencies differ too little to draw such limits.
     """
     uniforms = np.random.default_rng(options.seed).random(
@@ -145,7 +167,9 @@ def trace_cases(trace: Trace, options: EvaluationOptions) -> TraceCases:
             f"latencies in {trace.path.name} differ too little to draw limits that training has not"
             " seen: record more configurations"
         )
-    return TraceCases(trace, drawn)
+    same = objective_of(asked() if given is None else given, trace.space.workload)
+    rates = np.tile(same.min_rate_ips, (len(drawn), 1)) if same.min_rate_ips else None
+    return TraceCases(trace, replace(drawn, goal=same.goal, min_rate_ips=rates))
 
 
 def evaluate(
@@ -255,27 +279,6 @@ def equal_to(
         return None
     rounds = RollOut(budget=bundle.budget)
     return equal_risk(world, policy_decides(bundle), rounds, risk)
-
-
-def learned_from(name: str, bundle: Bundle, trace: Trace | None) -> str:
-    """Say what a policy was trained on; a search has seen the device model at most."""
-    source = bundle.provenance.get("trace") or {}
-    if not source:
-        where = "simulated problems of other boards, networks and limits"
-    elif (
-        trace is not None
-        and source.get("name") == trace.path.name
-        and source.get("started") == trace.metadata.get("started")
-    ):
-        where = "this very trace, with other limits"
-    else:
-        where = f"another trace, {source.get('name', 'unknown')}"
-    if bundle.twin is not None:
-        where = f"a twin of {where} (simulated), and is told what was recorded"
-    return (
-        f"The {name} was trained on {where}; the searches start from nothing, or (model_...) from"
-        " the device model."
-    )
 
 
 #: The columns that fit a terminal; the report has them all.

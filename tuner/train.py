@@ -8,11 +8,12 @@ from typing import Any, Optional
 
 from envs.errors import DependencyError, OptionError, StorageError, require_positive
 from envs.problems.draw_options import DrawOptions
-from envs.spec import Objective
+from envs.runtimes.protocol import check_objective
 from tuner.cli import run_command
 from tuner.device import open_device
 from tuner.evaluate import EvaluationOptions, evaluate, show, trace_cases
 from tuner.evaluation.simulated import simulated_cases
+from tuner.objectives import asked, objective_of
 from tuner.options import ServeOptions, plain
 from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.forward import NumpyPolicy
@@ -52,6 +53,10 @@ class TrainCommand(ServeOptions):
         p99_ms: with a runtime, the limit on latency to learn for [ms], or a list, one a network.
         power_w: with a runtime, the limit on power to learn for [W]. Without limits they are
             drawn around what the default configuration gives.
+        goal: with a runtime or a trace, the goal to learn for: throughput (the default), energy or
+            latency; for problems of the model see draw.goals.
+        min_rate_ips: with a runtime or a trace, the least inferences a second, or a list, one a
+            network; by default 0.95 of the arrivals where the goal is energy or latency.
         window_s: with a runtime, the length of a measurement [s].
         run_dir: the folder of the run; a stopped run continues in the same folder.
         seed: of everything that is drawn.
@@ -66,6 +71,8 @@ class TrainCommand(ServeOptions):
     twin: bool = False
     p99_ms: Any = None
     power_w: Optional[float] = None
+    goal: Optional[str] = None
+    min_rate_ips: Any = None
     window_s: float = 3.0
     run_dir: str = "runs/train"
     seed: int = 0
@@ -148,12 +155,15 @@ def source_of(options: TrainCommand, stack: contextlib.ExitStack) -> ProblemSour
         )
     if options.runtime != MODEL:
         device = stack.enter_context(open_device(options, power_w=options.power_w))
-        limits = {"p99_ms": options.p99_ms, "power_w": options.power_w}
-        Objective.from_dict(limits, device.space.shape[0])  # says what is wrong at once
+        limits = asked(options.p99_ms, options.power_w, options.goal, options.min_rate_ips)
+        objective = objective_of(limits, device.space.workload)  # says what is wrong at once
+        check_objective(device.runtime, objective)
         problems = min(options.problems, MAX_DEVICE_PROBLEMS)
         return DeviceProblems(device, options, limits, problems, options.seed, options.window_s)
-    for key in ("network", "board", "mode", "p99_ms", "power_w"):
-        if getattr(options, key) and not (key == "network" and options.twin):
+    of_trace = ("goal", "min_rate_ips") if options.trace and not options.twin else ()
+    for key in ("network", "board", "mode", "p99_ms", "power_w", "goal", "min_rate_ips"):
+        allowed = key in of_trace or (key == "network" and options.twin)
+        if getattr(options, key) and not allowed:
             raise OptionError(
                 f"{key} belongs to a device: give runtime=onnxruntime, tensorrt, simulated or"
                 " replayed, or choose problems of the model with draw="
@@ -162,7 +172,8 @@ def source_of(options: TrainCommand, stack: contextlib.ExitStack) -> ProblemSour
         drawn = (options.problems, options.seed, options.jobs)
         return TwinProblems(options.trace, options.network, *drawn)
     if options.trace:
-        return RecordedProblems(options.trace, options.problems, options.seed)
+        limits = asked(goal=options.goal, min_rate_ips=options.min_rate_ips)
+        return RecordedProblems(options.trace, options.problems, options.seed, limits)
     return DrawnProblems(options.draw, options.problems, options.seed, options.jobs)
 
 
@@ -179,7 +190,7 @@ def compare(source: ProblemSource, options: TrainCommand, bundle: Path) -> None:
     if isinstance(source, TwinProblems):
         about = f"The twin: {twin_sentence(source.report)}."
     if isinstance(source, RecordedProblems):
-        cases: Any = trace_cases(source.trace, given)
+        cases: Any = trace_cases(source.trace, given, source.limits)
     else:  # small parts of spaces are for learning quickly; whole ones are compared
         draw = replace(options.draw, small_spaces=0.0)
         cases = simulated_cases(draw, given.objectives, given.seed)

@@ -10,7 +10,16 @@ from dataclasses import replace
 import pytest
 
 from envs.problems.problem import Problem
-from envs.spec import Configuration, Failure, FailureKind, Measurement, Objective, Origin, Outcome
+from envs.spec import (
+    Configuration,
+    Failure,
+    FailureKind,
+    Goal,
+    Measurement,
+    Objective,
+    Origin,
+    Outcome,
+)
 from tests.worlds import respond, space
 from tuner.answer_text import (
     answer_lines,
@@ -20,6 +29,7 @@ from tuner.answer_text import (
     notes,
     nothing_measured,
 )
+from tuner.goal_text import brief
 from tuner.tuning import Answer, labelled, tune
 
 WORLD = space()
@@ -146,6 +156,45 @@ def test_the_default_is_not_compared_with_itself() -> None:
     )
     said = "  1.50 times the default (throughput; one pair has no interval)"
     assert said in answer_lines(answer)
+
+
+def scored(goal: Goal, *rates_ips: float) -> Answer:
+    """Tune with a default of 100/s, 10 ms and 20 W, and another of 150/s, 30 ms and 25 W."""
+    objective = Objective((1e4,), goal=goal, min_rate_ips=rates_ips)
+    problem = replace(PROBLEM, objective=objective, shared={})
+
+    def measure(configuration: Configuration) -> Outcome:
+        first = configuration == WORLD.default()
+        values = {"throughput_ips": 100.0, "p99_ms": 10.0}
+        if not first:
+            values = {"throughput_ips": 150.0, "p99_ms": 30.0}
+        return replace(changed(configuration, **values), power_w=20.0 if first else 25.0)
+
+    return tune(Scripted([WORLD.default(), ROWS[0]]), problem, measure, 4)
+
+
+def test_an_answer_tells_the_score_of_its_goal() -> None:
+    energy = scored(Goal.ENERGY)
+    head, rows = answer_table(energy)
+    assert [row[head.index("inferences/J")] for row in rows] == ["5.00", "6.00", "6.00"]
+    assert "  goal: 6.00 inferences/J, at 25.0 W" in answer_lines(energy)
+    assert "  1.20 times the default (inferences per joule)" in answer_lines(energy)
+    assert energy.to_dict()["score"] == pytest.approx(6.0)
+    assert energy.to_dict()["score_unit"] == "inferences/J"
+    latency = scored(Goal.LATENCY)
+    assert latency.configuration == WORLD.default(), "10 ms"
+    held = scored(Goal.LATENCY, 120.0)
+    assert "  3.00 times the default (p99; less is better)" in answer_lines(held)
+    assert "inferences/J" not in answer_table(held)[0]
+    assert brief(held.outcome, "latency") == "p99 30.0 ms"
+    assert brief(held.outcome, "energy") == "150.0 inferences/s, 25.0 W"
+    assert brief(held.outcome, "throughput") == "150.0 inferences/s, p99 30.0 ms"
+    assert brief(LOST, "energy") == "failed"
+
+
+def test_a_least_rate_out_of_reach_is_the_reason_that_is_given() -> None:
+    said = infeasible(scored(Goal.ENERGY, 200.0))
+    assert "net0 reached at most 150.0 of min_rate_ips=200" in said
 
 
 def test_agreement_is_shown_where_it_was_measured() -> None:

@@ -7,18 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.errors import OptionError, TraceError
+from envs.errors import ObjectiveError, OptionError, TraceError
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.recording import RecordOptions, record
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec import Configuration, ConfigurationSpace
+from envs.spec import Configuration, ConfigurationSpace, Goal
 from envs.telemetry.none import NoSensor
 from envs.traces.reader import Trace, read_trace
 from envs.traces.writer import TraceWriter
 from tuner.evaluate import EvaluateCommand, EvaluationOptions, evaluate, trace_cases
 from tuner.evaluation.live import LiveOptions
 from tuner.evaluation.simulated import simulated_cases
+from tuner.objectives import asked
 
 QUICK = EvaluationOptions(objectives=6, seeds=2, tuners=["random", "hill_climb"])
 
@@ -67,6 +68,17 @@ def test_objectives_are_repeatable_and_held_out(trace: Trace) -> None:
     other = trace_cases(trace, EvaluationOptions(objectives=6, seed=2)).objectives
     assert (one.p99_ms == same.p99_ms).all()
     assert not np.array_equal(one.p99_ms, other.p99_ms)
+
+
+def test_goal_and_least_rates_are_those_of_every_objective(trace: Trace) -> None:
+    found = trace_cases(trace, QUICK, asked(goal="latency", min_rate_ips=7.0)).objectives
+    assert found.goal is Goal.LATENCY
+    assert found.min_rate_ips is not None
+    assert found.min_rate_ips.tolist() == [[7.0]] * 6
+    same = trace_cases(trace, QUICK).objectives
+    assert np.array_equal(same.p99_ms, found.p99_ms)
+    with pytest.raises(ObjectiveError, match="recorded without a power sensor"):
+        trace_cases(trace, QUICK, asked(goal="energy"))
 
 
 def test_choices_are_run_live_again_and_another_network_is_refused(

@@ -81,3 +81,39 @@ def test_power_that_nobody_published_cannot_be_limited() -> None:
     result = call("tune", *given)
     assert result.returncode == 2
     assert "a power limit of 20 W cannot be kept" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("goal", "configuration", "score", "said"),
+    [
+        ("energy", ["dla0", "dla1"], 66.07, "  goal: 66.07 inferences/J, at 20.5 W"),
+        ("latency", ["tensor"], 1 / 1.01465, "lowest p99 latency with agreement >= 0.99"),
+    ],
+)
+def test_the_goal_decides_which_published_configuration_is_the_answer(
+    goal: str, configuration: list[str], score: float, said: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "answer.json"
+    given = ("--runtime", "replayed", "--trace", "agx_orin_resnet50", "--allow-uncalibrated")
+    result = call("tune", *given, "--goal", goal, "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert said in result.stdout.splitlines() or said in result.stdout
+    assert f"goal={goal} without min_rate_ips for resnet50: the smallest" in result.stderr
+    answer = json.loads(out.read_text())
+    assert [each["accelerator"] for each in answer["configuration"]] == configuration
+    assert answer["goal"] == goal
+    assert answer["score"] == pytest.approx(score, rel=1e-3)
+
+
+def test_a_least_rate_beyond_all_published_ones_is_the_reason() -> None:
+    given = ("--runtime", "replayed", "--trace", "agx_orin_resnet50", "--allow-uncalibrated")
+    result = call("tune", *given, "--min-rate-ips", 3000)
+    assert result.returncode == 3
+    assert "resnet50 reached at most 1351.5 of min_rate_ips=3000" in result.stderr
+
+
+def test_the_goal_energy_needs_watts() -> None:
+    given = ("--runtime", "replayed", "--trace", "orin_nano_yolo11n_pose_fp16", "--goal", "energy")
+    result = call("tune", *given)
+    assert result.returncode == 2
+    assert "goal=energy needs the power of each configuration" in result.stderr

@@ -43,6 +43,17 @@ def test_a_simulated_board_fine_tunes_the_reference_policy_and_goes_on(
     assert "holds a training with another world, seed or agent" in other.stderr
 
 
+def test_goal_and_least_rate_are_those_that_are_learned_for(
+    small_onnx: Path, tmp_path: Path
+) -> None:
+    given = (*BOARD, f"network=[{small_onnx}]", "accelerators=[cuda,tensor]", "goal=energy")
+    told = train(tmp_path / "run", *given, "rate_ips=[100]")
+    assert told.returncode == 0, told.stderr
+    refused = train(tmp_path / "other", *given, "rate_ips=[100]", "min_rate_ips=120")
+    assert refused.returncode == 2
+    assert "min_rate_ips=120 of small is more than the 100 requests/s" in refused.stderr
+
+
 def test_this_computer_answers_every_step(small_onnx: Path, tmp_path: Path) -> None:
     told = train(
         tmp_path / "run",
@@ -68,6 +79,7 @@ def test_a_recording_can_be_the_runtime(trace: Trace, tmp_path: Path) -> None:
         (("runtime=warp",), "runtime=warp is unknown"),
         (("runtime=model",), "network belongs to a device: give runtime=onnxruntime"),
         (("power_w=-1",), "power_w is -1"),
+        (("goal=speed",), "goal=speed is unknown: choose from throughput, energy, latency"),
         (("agent.start=nowhere.bundle",), "there is no policy bundle nowhere.bundle"),
     ],
 )

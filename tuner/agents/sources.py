@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from envs.traces.remark import remark
 from tuner.agents.training import AgentOptions
 from tuner.console import progress_bar
 from tuner.device import Device
+from tuner.objectives import asked, objective_of
 from tuner.options import ServeOptions, plain
 from tuner.policy.device_twin import DeviceTwin
 
@@ -75,12 +76,23 @@ class DrawnProblems:
 
 
 class RecordedProblems:
-    """Limits drawn on a recording (replayed)."""
+    """Limits drawn on a recording (replayed).
+
+    Args:
+        name: of the recording, by name or path.
+        problems, seed: of the draw.
+        limits: the goal and the least rates of all of them, see `tuner.objectives.asked`; None for
+            throughput alone.
+    """
 
     twin: DeviceTwin | None = None
 
-    def __init__(self, name: str, problems: int, seed: int) -> None:
+    def __init__(
+        self, name: str, problems: int, seed: int, limits: Mapping[str, Any] | None = None
+    ) -> None:
         self.trace: Trace = read_trace(find_trace(name))
+        self.limits = asked() if limits is None else limits
+        self._common = objective_of(self.limits, self.trace.space.workload)
         self.arguments = (problems, seed)
         path, served = self.trace.path, ", ".join(self.trace.space.workload.names)
         self.sentence = (
@@ -88,6 +100,8 @@ class RecordedProblems:
             f" measured on {self.trace.space.device.name}, replayed"
         )
         self.identity = {"trace_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        if self.limits != asked():
+            self.identity |= {"limits": plain(self.limits)}
         told = {key: self.trace.metadata.get(key) for key in ("machine", "started", "versions")}
         self.provenance = {"trace": {"name": path.name, **told}}
         if remark(self.trace):
@@ -96,7 +110,11 @@ class RecordedProblems:
 
     def world(self, run: Path) -> World:
         """Draw limits of the training split on the recording."""
-        return TraceWorld(self.trace, "train", *self.arguments)
+        problems, seed = self.arguments
+        around = LimitRange.of(self.trace.batch)
+        return TraceWorld(
+            self.trace, seed=seed, objectives=drawn_around(around, problems, seed, self._common)
+        )
 
 
 def kept_or_drawn(
@@ -119,8 +137,8 @@ class DeviceProblems:
     Args:
         device: it stays open as long as the world is used.
         options: how it was opened.
-        limits: `p99_ms` and `power_w` to learn for; where both are None, limits are drawn around
-            what the default configuration gives.
+        limits: goal and limits to learn for, see `tuner.objectives.asked`; where those on p99 and
+            power are None, limits are drawn around what the default configuration gives.
         problems: limits to draw.
         window_s: length of a measurement [s].
     """
@@ -146,10 +164,10 @@ class DeviceProblems:
 
     def world(self, run: Path) -> World:
         """Draw limits from the training split, and give the device for everything else."""
-        given = any(limit is not None for limit in self.limits.values())
-        tenants = self.device.space.shape[0]
-        objectives = [Objective.from_dict(self.limits, tenants)] if given else self._drawn()
+        given = any(self.limits[key] is not None for key in ("p99_ms", "power_w"))
         device = self.device
+        common = objective_of(self.limits, device.space.workload)
+        objectives = [common] if given else self._drawn(common)
         return RuntimeWorld(
             device.runtime, self.window_s, objectives, device.model, device.candidates
         )
@@ -189,15 +207,30 @@ class DeviceProblems:
             )
         return f"{steps} will take about {_duration(hours)}; stop it at any time, it goes on later"
 
-    def _drawn(self) -> list[Objective]:
+    def _drawn(self, common: Objective) -> list[Objective]:
         around = LimitRange.around(self.default[0].p99_ms, self.default[0].power_w)
-        rng = np.random.default_rng(self.seed)
-        uniforms = rng.random((self.problems, uniforms_per_draw(self.device.space.shape[0])))
-        drawn = draw_objectives(around, uniforms, "train")
-        objectives = [drawn.row(index) for index in range(self.problems)]
+        objectives = drawn_around(around, self.problems, self.seed, common)
         if self.device.runtime.has_power:
             return objectives
         return [replace(each, power_w=math.inf) for each in objectives]
+
+
+def drawn_around(around: LimitRange, count: int, seed: int, common: Objective) -> list[Objective]:
+    """Draw limits of the training split.
+
+    Args:
+        around: what the device gives.
+        count: objectives.
+        seed: of the draw.
+        common: has the goal and the least rates of all of them.
+    """
+    rng = np.random.default_rng(seed)
+    uniforms = rng.random((count, uniforms_per_draw(len(common.p99_ms))))
+    drawn = draw_objectives(around, uniforms, "train")
+    return [
+        replace(drawn.row(index), goal=common.goal, min_rate_ips=common.min_rate_ips)
+        for index in range(count)
+    ]
 
 
 def _duration(hours: float) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, Placements
-from envs.spec import Configuration, ConfigurationSpace, Objective
+from envs.spec import Configuration, ConfigurationSpace, Goal, Objective
 from tuner.evaluation.cases import Best, Case
 
 
@@ -119,6 +119,11 @@ class Comparison:
     def exists(self) -> BoolArray:
         """Return [cases], True where some configuration keeps the limits."""
         return np.array([case.best.exists for case in self.cases], dtype=bool)
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """Return the goals of the cases, each once."""
+        return tuple(dict.fromkeys(case.objective.goal for case in self.cases))
 
     @property
     def candidates(self) -> int:

@@ -13,6 +13,7 @@ from tuner.evaluation.live_check import LiveCheck
 from tuner.evaluation.sentences import standing, times
 from tuner.evaluation.statistics import breakdown, summaries
 from tuner.evaluation.tables import text_rows
+from tuner.policy.bundle import Bundle
 
 
 def setting(comparison: Comparison, trace: Trace | None) -> str:
@@ -43,7 +44,35 @@ def setting(comparison: Comparison, trace: Trace | None) -> str:
                 f" In {searched} of them the optimum was searched for, because the space is too"
                 " large to look at all of it."
             )
+    text = f"{text} {goals_sentence(comparison)}"
     return f"{text} Every tuner starts from the same configuration, and that measurement counts."
+
+
+def goals_sentence(comparison: Comparison) -> str:
+    """Say what is asked for, and in what unit scores are."""
+    named = [f"{goal.words} (score in {goal.unit})" for goal in comparison.goals]
+    return f"The goal is {', or '.join(named)}."
+
+
+def learned_from(name: str, bundle: Bundle, trace: Trace | None) -> str:
+    """Say what a policy was trained on; a search has seen the device model at most."""
+    source = bundle.provenance.get("trace") or {}
+    if not source:
+        where = "simulated problems of other boards, networks and limits"
+    elif (
+        trace is not None
+        and source.get("name") == trace.path.name
+        and source.get("started") == trace.metadata.get("started")
+    ):
+        where = "this very trace, with other limits"
+    else:
+        where = f"another trace, {source.get('name', 'unknown')}"
+    if bundle.twin is not None:
+        where = f"a twin of {where} (simulated), and is told what was recorded"
+    return (
+        f"The {name} was trained on {where}; the searches start from nothing, or (model_...) from"
+        " the device model."
+    )
 
 
 def agreement_sentence(trace: Trace) -> str:

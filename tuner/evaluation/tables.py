@@ -74,7 +74,8 @@ def write_runs_csv(path: Path, comparison: Comparison) -> Path:
     Tenants are numbered where cases serve different networks.
     """
     names = comparison.names
-    header = ["tuner", "seed", "objective", "case"]
+    header = ["tuner", "seed", "objective", "case", "goal", "score_unit"]
+    header += [*(f"{name}.min_rate_ips" for name in names)]
     header += [*(f"{name}.limit_p99_ms" for name in names), "limit_power_w"]
     header += ["measurement", "configuration"]
     header += ["score", "violation_log_ratio", "cost_s", "energy_j", "decision_s"]
@@ -88,6 +89,9 @@ def _run_rows(comparison: Comparison, tenants: int) -> Iterable[list[object]]:
         limits = case.objective
         missing = [""] * (tenants - len(limits.p99_ms))
         fixed: list[object] = [record.tuner, record.seed, record.case, case.name]
+        fixed += [limits.goal.value, limits.goal.unit]
+        least = limits.min_rate_ips or (math.inf,) * len(limits.p99_ms)
+        fixed += [*(_cell(rate or math.inf) for rate in least), *missing]
         fixed += [*map(_cell, limits.p99_ms), *missing, _cell(limits.power_w)]
         numbers = (run.score, run.violation, run.cost_s, run.energy_j, run.decision_s)
         for step in range(len(run)):

@@ -1,4 +1,4 @@
-"""Throughput against latency of everything recorded, with the answer of each tuner."""
+"""Throughput, or inferences per joule, against latency of everything recorded, with answers."""
 
 import itertools
 import math
@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from envs.arrays import BoolArray
-from envs.spec import rank, verdict_of
+from envs.arrays import BoolArray, FloatArray, Placements
+from envs.spec import Goal, MeasurementBatch, rank, verdict_of
 from envs.traces.reader import Trace
 from envs.traces.schema import P99, STAND_INS
-from tuner.evaluation.cases import Best
-from tuner.evaluation.comparison import Comparison, Run
+from tuner.evaluation.comparison import ComparedCase, Comparison, Run
 from tuner.evaluation.drawing import (
     ACCELERATOR_PALETTE,
     INK,
@@ -30,6 +29,12 @@ from tuner.evaluation.drawing import (
 
 #: More dots than this are drawn as one picture: the file would grow and show no more.
 MAX_VECTOR_DOTS = 3000
+
+#: What the plot has upwards, by goal.
+HEIGHTS = {
+    Goal.THROUGHPUT: "throughput, inferences/s",
+    Goal.ENERGY: "inferences per joule",
+}
 
 
 def representative(comparison: Comparison) -> int:
@@ -50,7 +55,8 @@ def answer_after(run: Run, budget: int) -> int:
 def tradeoff_plot(comparison: Comparison, trace: Trace, focus: str, budget: int = 3) -> str:
     """Plot throughput against p99 latency, a panel for each tenant, as SVG.
 
-    A dot is a recorded configuration; the forbidden side of the limit is shaded.
+    Where the goal is energy, the inferences per joule take the place of throughput. A dot is a
+    recorded configuration; the forbidden side of the limit is shaded.
     """
     index = representative(comparison)
     case = comparison.cases[index]
@@ -68,40 +74,66 @@ def tradeoff_plot(comparison: Comparison, trace: Trace, focus: str, budget: int 
             left, width = (0.075, 0.66) if columns == 1 else (0.055 + 0.5 * column, 0.31)
             bottom = (rows - 1 - row + 0.125) / rows
             axes = figure.add_axes((left, bottom, width, 0.76 / rows))
-            _dots(axes, trace, tenant, kept)
-            x, y = trace.batch.p99_ms[:, tenant], trace.batch.throughput_ips[:, tenant]
+            _dots(axes, trace, tenant, kept, case.objective.goal)
+            goal = case.objective.goal
+            x, y = trace.batch.p99_ms[:, tenant], _height(trace.batch, tenant, goal)
             _frame(axes, x, y, case.objective.p99_ms[tenant])
+            axes.set_ylabel(HEIGHTS.get(goal, HEIGHTS[Goal.THROUGHPUT]))
             latency = "p99 latency" if trace.latency == P99 else STAND_INS[trace.latency]
             axes.set_xlabel(f"{latency} of {literal(name)}, ms")
-            labels = [_optimum(axes, trace, case.best, tenant)]
-            labels += _answers(axes, runs, tenant, budget, colours(comparison.tuners, focus), focus)
+            labels = [_optimum(axes, trace, case, tenant)]
+            ink = colours(comparison.tuners, focus)
+            labels += _answers(axes, trace, case, runs, tenant, budget, ink, focus)
             label_right(axes, labels)
         return to_svg(figure, "Throughput and latency of all recorded configurations")
 
 
-def _optimum(axes: Any, trace: Trace, best: Best, tenant: int) -> Label:
-    row = int(trace.find(best.configuration.array()[None])[0])
-    x, y = trace.batch.p99_ms[row, tenant], trace.batch.throughput_ips[row, tenant]
-    axes.plot(x, y, "*", ms=17, color="white", mec=INK, mew=1.3, zorder=7)
-    title = "optimum" if best.exists else "least violating"
-    return Label((float(x), float(y)), f"{title} {y:,.0f}/s", INK, False)
+def _height(batch: MeasurementBatch, tenant: int, goal: Goal) -> FloatArray:
+    """Return what the plot has upwards, [B]: throughput, or inferences per joule."""
+    served = batch.throughput_ips[:, tenant]
+    return served / batch.power_w if goal is Goal.ENERGY else served
+
+
+def _point(trace: Trace, placements: Placements, tenant: int, goal: Goal) -> tuple[float, float]:
+    """Return where a recorded configuration stands, NaN for one that failed."""
+    batch = trace.batch.take(trace.find(placements[None])[:1])
+    return float(batch.p99_ms[0, tenant]), float(_height(batch, tenant, goal)[0])
+
+
+def _amount(value: float, goal: Goal) -> str:
+    return f"{value:,.1f}/J" if goal is Goal.ENERGY else f"{value:,.0f}/s"
+
+
+def _optimum(axes: Any, trace: Trace, case: ComparedCase, tenant: int) -> Label:
+    goal = case.objective.goal
+    point = _point(trace, case.best.configuration.array(), tenant, goal)
+    axes.plot(*point, "*", ms=17, color="white", mec=INK, mew=1.3, zorder=7)
+    title = "optimum" if case.best.exists else "least violating"
+    return Label(point, f"{title} {_amount(point[1], goal)}", INK, False)
 
 
 def _answers(
-    axes: Any, runs: dict[str, Run], tenant: int, budget: int, ink: dict[str, str], focus: str
+    axes: Any,
+    trace: Trace,
+    case: ComparedCase,
+    runs: dict[str, Run],
+    tenant: int,
+    budget: int,
+    ink: dict[str, str],
+    focus: str,
 ) -> list[Label]:
     """Draw the answer of each tuner, as a cross where it breaks a limit."""
-    labels = []
+    labels, goal = [], case.objective.goal
     for tuner, run in runs.items():
         step = answer_after(run, budget)
-        point = (float(run.p99_ms[step, tenant]), float(run.throughput_ips[step, tenant]))
+        point = _point(trace, run.placements[step], tenant, goal)
         if not np.isfinite(point).all():
             continue
         size, layer = (9, 9) if tuner == focus else (7, 8)
         broken = run.violation[step] > 0
         marker = "X" if broken else "o"
         axes.plot(*point, marker, ms=size, color=ink[tuner], mec="white", mew=1, zorder=layer)
-        text = f"{shown(tuner)} {point[1]:,.0f}/s" + (" \u2717" if broken else "")
+        text = f"{shown(tuner)} {_amount(point[1], goal)}" + (" \u2717" if broken else "")
         labels.append(Label(point, text, ink[tuner], tuner == focus))
     return labels
 
@@ -115,7 +147,7 @@ def _typical_run(comparison: Comparison, tuner: str, case: int, budget: int) -> 
     return runs[int(np.argsort(worth, kind="stable")[(len(runs) - 1) // 2])]
 
 
-def _dots(axes: Any, trace: Trace, tenant: int, kept: BoolArray) -> None:
+def _dots(axes: Any, trace: Trace, tenant: int, kept: BoolArray, goal: Goal) -> None:
     """Draw the recorded configurations, pale where they break a limit."""
     used = trace.placements[:, tenant, :, 0] > 0
     accelerators = trace.space.device.accelerator_names
@@ -126,7 +158,7 @@ def _dots(axes: Any, trace: Trace, tenant: int, kept: BoolArray) -> None:
         for position, name in enumerate(accelerators)
     ]
     groups.append((count > 1, "both" if len(accelerators) == 2 else "several", MIXED))
-    x, y = trace.batch.p99_ms[:, tenant], trace.batch.throughput_ips[:, tenant]
+    x, y = trace.batch.p99_ms[:, tenant], _height(trace.batch, tenant, goal)
     common: dict[str, Any] = {"lw": 0, "rasterized": len(x) > MAX_VECTOR_DOTS, "zorder": 3}
     for member, label, ink in groups:
         if not member.any():
@@ -151,4 +183,3 @@ def _frame(axes: Any, x: Any, y: Any, limit: float) -> None:
     axes.set_xlim(low, high)
     plain_ticks(axes.xaxis, round_numbers(low, high))
     axes.set_ylim(0, 1.1 * float(np.nanmax(y)))
-    axes.set_ylabel("throughput, inferences/s")

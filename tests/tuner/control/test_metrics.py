@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from envs.errors import StorageError
-from envs.spec import Configuration, Objective
+from envs.spec import Configuration, Goal, Objective
 from tests.worlds import respond, space
 from tuner.control.guard import Phase
 from tuner.control.metrics import Metrics
@@ -81,6 +81,19 @@ def test_a_scrape_shows_the_last_period_and_counts(metrics: Metrics) -> None:
     ):
         assert found[("orin_tuner_instances", *sorted(("net0", accelerator)))] == instances
         assert found[("orin_tuner_batch_size", *sorted(("net0", accelerator)))] == batch
+
+
+def test_a_score_names_its_goal_and_unit_and_another_goal_takes_its_place(metrics: Metrics) -> None:
+    shown = period(GOOD, True)
+    metrics.show(shown, 0)
+    assert scraped(metrics)["orin_tuner_score", "inferences/s", "throughput"] == 1.0
+    assert scraped(metrics)["orin_tuner_throughput_limit_inferences_per_second", "net0"] == 0.0
+    energy = Objective((50.0,), goal=Goal.ENERGY, min_rate_ips=(12.0,))
+    metrics.show(replace(shown, objective=energy, score=2.5), 0)
+    found = scraped(metrics)
+    assert found["orin_tuner_score", "energy", "inferences/J"] == 2.5
+    assert ("orin_tuner_score", "inferences/s", "throughput") not in found
+    assert found["orin_tuner_throughput_limit_inferences_per_second", "net0"] == 12.0
 
 
 def test_a_port_that_is_taken_is_one_sentence() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from envs.errors import StorageError
-from envs.spec import Objectives
+from envs.spec import Goal, Objectives
 from envs.traces.reader import Trace
 from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
 from tuner.evaluation.cases import TraceCases
@@ -228,3 +228,21 @@ def test_the_least_agreement_of_a_recording_is_told(trace: Trace, tmp_path: Path
     said = " Recorded answers agree with those of FP32: net0 at least 0.991 (on 40 samples)."
     assert agreement_sentence(replace(trace, rows=rows)) == said
     assert agreement_sentence(small_trace(tmp_path)) == ""
+
+
+def test_a_report_on_energy_speaks_of_joules_and_throughput_of_inferences(tmp_path: Path) -> None:
+    trace = small_trace(tmp_path, power=True)
+    texts = {}
+    for goal in (Goal.THROUGHPUT, Goal.ENERGY):
+        cases = TraceCases(trace, replace(limits(1, 40.0), goal=goal))
+        found = compare({"policy": backwards, "in_order": InOrder}, cases, (0,), (1, 3))
+        texts[goal] = report_text(found, trace)
+    energy, throughput = texts[Goal.ENERGY], texts[Goal.THROUGHPUT]
+    assert "The goal is least energy for an inference (score in inferences/J)." in energy
+    assert "inferences per joule" in energy
+    assert "throughput, inferences/s" not in energy
+    batch = trace.batch
+    per_joule = (batch.throughput_ips[:, 0] / batch.power_w)[batch.p99_ms[:, 0] <= 40.0]
+    assert f"optimum {per_joule.max():.1f}/J" in energy
+    assert "throughput, inferences/s" in throughput
+    assert "joule" not in throughput
