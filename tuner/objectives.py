@@ -94,7 +94,7 @@ def remarks_on(given: Mapping[str, Any], objective: Objective, workload: Workloa
     if least and not any(_list(given.get("min_rate_ips"))):
         remarks.append(
             f"goal={goal}: at least {KEPT_UP:g} of the arrivals must be served"
-            " (min_rate_ips asks for another rate)"
+            " (give min_rate_ips for another rate)"
         )
     return remarks
 
