@@ -69,6 +69,9 @@ def against_default(ratio: float, problem: Problem, latency: str = "p99") -> str
 def rates_out_of_reach(problem: Problem, outcomes: list[Outcome]) -> str:
     """Say which least rates no window reached, and the most that was measured; empty if none.
 
+    The search may have ended before it measured the fastest: what the model expects of that is said
+    as well, if the search asked the model.
+
     Args:
         problem: with the least rates.
         outcomes: of everything that was tried.
@@ -80,7 +83,11 @@ def rates_out_of_reach(problem: Problem, outcomes: list[Outcome]) -> str:
     for tenant, (name, rate) in enumerate(zip(names, rates, strict=False)):
         most = max((float(each.throughput_ips[tenant]) for each in measured), default=math.nan)
         if most < rate:
-            missed.append(f"{name} reached at most {most:.1f} of min_rate_ips={rate:g}")
+            said = f"{name} reached at most {most:.1f} of min_rate_ips={rate:g}"
+            if "prior" in problem.shared and problem.prior is not None:
+                believed_ips = math.exp(float(problem.prior.mean[tenant].max()))
+                said += f" (the device model expects {believed_ips:.0f} at most)"
+            missed.append(said)
     return f"too much is asked for: {', '.join(missed)}" if missed else ""
 
 
