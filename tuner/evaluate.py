@@ -20,8 +20,6 @@ from envs.errors import OptionError, TraceError, require_positive
 from envs.problems.draw_options import DrawOptions
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem_batch import ProblemBatch
-from envs.problems.simulated_world import SimulatedWorld
-from envs.problems.world import World
 from envs.spec import parse_goal
 from envs.traces.reader import Trace, find_trace, read_trace
 from envs.traces.remark import remark
@@ -29,7 +27,6 @@ from tuner.cli import run_command
 from tuner.console import progress_bar, table
 from tuner.evaluation.cases import TraceCases
 from tuner.evaluation.comparison import Comparison
-from tuner.evaluation.equal_risk import EqualRisk, equal_risk
 from tuner.evaluation.equal_risk import sentence as equal_risk_sentence
 from tuner.evaluation.factories import default_searches, factories_of, front_of
 from tuner.evaluation.front import FRONT_BUDGETS, RULE, FrontPoint, split_front
@@ -37,16 +34,15 @@ from tuner.evaluation.live import LiveOptions, check_live
 from tuner.evaluation.live_check import LiveCheck
 from tuner.evaluation.report import write_report
 from tuner.evaluation.report_parts import learned_from
-from tuner.evaluation.rollouts import RollOut, policy_decides
 from tuner.evaluation.running import BUDGETS, compare
 from tuner.evaluation.sentences import headline, learning_sentence, origin_label, rule_sentence
 from tuner.evaluation.simulated import SimulatedCases, simulated_cases
 from tuner.evaluation.statistics import summaries
 from tuner.evaluation.tables import COLUMNS, text_rows, write_runs_csv, write_summary_csv
-from tuner.evaluation.training_problems import AnyCases, has_model, training_world
+from tuner.evaluation.training_problems import AnyCases, equal_to, has_model
 from tuner.objectives import asked, objective_of
 from tuner.options import read_networks, versions
-from tuner.policy.bundle import Bundle, load_bundle
+from tuner.policy.bundle import load_bundle
 
 
 @dataclass
@@ -205,7 +201,8 @@ def evaluate(
         searches = default_searches(trace, has_model(cases))
     risk, equal = parse_risk(options.risk), None
     if bundles and RULE in searches:
-        equal = equal_to(next(iter(bundles.values())), cases, options, risk, training)
+        drawn = (options.training_problems, options.jobs, training)
+        equal = equal_to(next(iter(bundles.values())), cases, risk, *drawn)
     factories = factories_of(
         trace, bundles, searches, risk, BALANCED if equal is None else equal.risk
     )
@@ -254,31 +251,6 @@ def evaluate(
         checks = check_live(trace, comparison, live)
         write(front=points, live_checks=checks)
     return Report(comparison, trace, html, csv, checks, tuple(points))
-
-
-def equal_to(
-    bundle: Bundle,
-    cases: AnyCases,
-    options: EvaluationOptions,
-    risk: float,
-    training: ProblemBatch | None,
-) -> EqualRisk | None:
-    """Find the rule's price at which it breaks as many limits as a policy on training problems.
-
-    None on a device without a model, for which no problem can be drawn.
-    """
-    count = options.training_problems
-    if training is not None:
-        world: World | None = SimulatedWorld.of(training.take(np.arange(min(count, len(training)))))
-    else:
-        with progress_bar("drawing training problems", count) as advance:
-            world = training_world(
-                cases, bundle.twin, count, options.jobs, lambda new: advance("", new)
-            )
-    if world is None:
-        return None
-    rounds = RollOut(budget=bundle.budget)
-    return equal_risk(world, policy_decides(bundle), rounds, risk)
 
 
 #: The columns that fit a terminal; the report has them all.
