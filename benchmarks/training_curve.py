@@ -1,6 +1,4 @@
-"""Draw how a training went, as CSV and PNG, from the TensorBoard events of its run.
-
-The curve is the gain of an episode against environment steps.
+"""Copy the learning curve of a run, and draw it as PNG: the gain of an episode against steps.
 
 python -m benchmarks.training_curve runs/reference checkpoints/reference
 """
@@ -14,7 +12,9 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from envs.files import write_text
+from tuner.agents.learning_curve import FILE, read_curve
 
 
 def main() -> None:
@@ -25,23 +25,15 @@ def main() -> None:
     arguments.add_argument("run", type=Path)
     arguments.add_argument("out", type=Path, help="path without its ending")
     given = arguments.parse_args()
-    folder = max((given.run / "tensorboard").iterdir())
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    gains = events.Scalars("rollout/ep_rew_mean")
-    rows = [(each.step, each.wall_time - gains[0].wall_time, each.value) for each in gains]
-    given.out.with_suffix(".csv").write_text(
-        "steps,seconds,gain_per_episode\n" + "".join(f"{s},{t:.1f},{g:.4f}\n" for s, t, g in rows)
-    )
+    curve = read_curve(given.run / FILE)
+    write_text(given.out.with_suffix(".csv"), (given.run / FILE).read_text())
     figure, axes = pyplot.subplots(figsize=(7, 3.2), layout="constrained")
-    steps, values = [row[0] for row in rows], [row[2] for row in rows]
-    axes.plot(
-        steps, values, color="#bbbbbb", linewidth=0.8, label="update by update (200 episodes)"
-    )
+    steps, values = curve[:, 0].tolist(), curve[:, 2].tolist()
+    axes.plot(steps, values, color="#bbbbbb", linewidth=0.8, label="update by update")
     window = max(1, len(values) // 20)
     smooth = [
-        sum(values[max(0, i - window) : i + 1]) / len(values[max(0, i - window) : i + 1])
-        for i in range(len(values))
+        sum(group) / len(group)
+        for group in (values[max(0, end - window) : end] for end in range(1, len(values) + 1))
     ]
     axes.plot(steps, smooth, color="#c0392b", linewidth=2, label=f"mean of {window} updates")
     axes.set(

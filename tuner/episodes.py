@@ -34,6 +34,7 @@ class EpisodesCommand:
         episodes: how many.
         bundle: of the policy; by default the one that comes with the project.
         budget: measurements of an episode, that of the default configuration included.
+        risk: the price of a broken limit: bold, balanced, careful or a number.
         split: of networks and limits: train, held_out or all.
         seed: of the first episode; the others follow.
     """
@@ -44,6 +45,7 @@ class EpisodesCommand:
     episodes: int = 1000
     bundle: Optional[Path] = None
     budget: int = BUDGET
+    risk: str = "balanced"
     split: str = "train"
     seed: int = 0
 

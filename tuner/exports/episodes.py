@@ -80,20 +80,22 @@ def _best(scores: Callable[[Single], Floats], observations: Single) -> Rows:
     return np.asarray(allowed.argmax(axis=1))
 
 
-def play(world: World, decide: Decide, seeds: Sequence[int], budget: int) -> Iterator[Episode]:
+def play(
+    world: World, decide: Decide, seeds: Sequence[int], budget: int, risk: str = "balanced"
+) -> Iterator[Episode]:
     """Play one episode for each seed, and yield them in this order.
 
     Each is the one that `TuningEnv` gives after `reset(seed=seed)` and the same actions, to the
     bit.
     """
     for first in range(0, len(seeds), ROWS):
-        yield from _play_together(world, decide, seeds[first : first + ROWS], budget)
+        yield from _play_together(world, decide, seeds[first : first + ROWS], budget, risk)
 
 
 def _play_together(
-    world: World, decide: Decide, seeds: Sequence[int], budget: int
+    world: World, decide: Decide, seeds: Sequence[int], budget: int, risk: str
 ) -> Iterator[Episode]:
-    env = TuningVectorEnv(len(seeds), world, budget)
+    env = TuningVectorEnv(len(seeds), world, budget, risk=risk)
     observation, _ = env.reset(seed=seeds)
     started = env.episodes
     facts = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.belief.features import FEATURES
+from envs.belief.risk import parse_risk
 from envs.episode import BUDGET
 from envs.errors import OptionError, StorageError
 from envs.optional import optional_import
@@ -28,6 +29,7 @@ def write_episodes(
     *,
     bundle: Path | None = None,
     budget: int = BUDGET,
+    risk: str = "balanced",
     split: str = "train",
     seed: int = 0,
     advance: Callable[[], object] = lambda: None,
@@ -45,6 +47,7 @@ def write_episodes(
         episodes: how many.
         bundle: of `policy`; by default the one that comes with the project.
         budget: measurements of an episode, that of the default configuration included.
+        risk: the price of a broken limit that the tuner is told, see `envs.belief.risk`.
         split: which networks and limits are drawn: `train`, `held_out` or `all`.
         seed: of the first episode; the others follow.
         advance: called after each episode.
@@ -62,6 +65,7 @@ def write_episodes(
     from tuner.exports.episodes import decider, play  # imports Gymnasium
 
     path = _free_path(dataset)
+    parse_risk(risk)
     for key, value, least in (("episodes", episodes, 1), ("seed", seed, 0), ("budget", budget, 2)):
         if value < least:  # said before problems are drawn, which takes minutes
             raise OptionError(f"{key}={value} must be at least {least}")
@@ -69,9 +73,9 @@ def write_episodes(
     if bundle and policy is None:
         raise OptionError(f"bundle has no meaning for tuner={tuner}: leave it out")
     decide = decider(tuner, policy, seed)
-    env = gymnasium.make("envs:Tuning-v0", world=world, budget=budget, split=split)
+    env = gymnasium.make("envs:Tuning-v0", world=world, budget=budget, risk=risk, split=split)
     played, buffers = env.unwrapped.episodes.world, []
-    for episode in play(played, decide, range(seed, seed + episodes), budget):
+    for episode in play(played, decide, range(seed, seed + episodes), budget, risk):
         buffers.append(_buffer(episode))
         advance()
     told = {
@@ -79,6 +83,7 @@ def write_episodes(
         "world": world,
         "split": split,
         "budget": budget,
+        "risk": risk,
         "first_seed": seed,
         "features": list(FEATURES),
         "versions": versions(),

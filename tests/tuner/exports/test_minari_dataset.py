@@ -45,7 +45,9 @@ def replay(env: Any, seed: int, actions: np.ndarray) -> dict[str, np.ndarray]:
 def test_what_is_read_back_is_what_the_environment_gives_to_the_bit(
     trace: Trace, tuner: str
 ) -> None:
-    written = write_episodes("aa/paper-v0", str(trace.path), tuner, 5, budget=4, seed=11)
+    written = write_episodes(
+        "aa/paper-v0", str(trace.path), tuner, 5, budget=4, risk="0.5", seed=11
+    )
     read = minari.load_dataset("aa/paper-v0")
     assert written.total_episodes == read.total_episodes == 5
     assert read.total_steps == 5 * 3
@@ -71,6 +73,7 @@ def test_what_is_read_back_is_what_the_environment_gives_to_the_bit(
 def test_the_metadata_tell_the_origin_the_tuner_and_the_features(trace: Trace) -> None:
     told = write_episodes("aa/paper-v1", str(trace.path), "policy", 1).storage.metadata
     assert told["origin"] == "replayed"
+    assert told["risk"] == "balanced"
     assert told["algorithm_name"] == "policy"
     assert told["features"] == list(FEATURES)
     assert told["world"] == str(trace.path)
@@ -121,6 +124,7 @@ def test_the_command_says_what_it_wrote(trace: Trace, tmp_path: Path) -> None:
         ({"bundle": Path("my.bundle")}, "bundle has no meaning for tuner=expected_gain"),
         ({"episodes": 0}, "episodes=0 must be at least 1"),
         ({"budget": 1}, "budget=1 must be at least 2"),
+        ({"risk": "brave"}, "risk=brave must be bold"),
         ({"seed": -1}, "seed=-1 must be at least 0"),
         ({"split": "half"}, "split='half' must be one of"),
         ({"world": "mars"}, "world='mars' is neither a board"),
