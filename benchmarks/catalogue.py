@@ -82,6 +82,14 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "knobs",
+        "knobs",
+        "Trains agents that set every knob by themselves and one that chooses among proposals, for "
+        "the same number of environment steps, and compares them under held-out limits.",
+        "replayed and simulated",
+        short=_options("--steps 20000 --problems 24 --test 16"),
+    ),
+    Benchmark(
         "changing",
         "changing",
         "Changes the limits or the device in the middle of tuning, and looks at how soon the "
