@@ -15,6 +15,7 @@ from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.setup import add_bundle_option
 from envs.traces.reader import find_trace, read_trace
 from tuner.evaluate import EvaluationOptions, evaluate, show, trace_cases
+from tuner.evaluation.front import RULE
 from tuner.evaluation.statistics import summarize
 
 
@@ -52,7 +53,7 @@ def main() -> int:
     goals = {("policy", 3): (">= 97", ">= 90", ">= 99")} if given.trace == "resnet50" else {}
     figures: list[Figure] = []
     for budget in (3, 8):
-        for tuner in ("policy", "random", "hill_climb", "tpe", "gp"):
+        for tuner in ("policy", RULE, "random", "hill_climb", "tpe", "gp"):
             most = len(result.comparison.runs(tuner)[0][0])
             if budget > min(most, options.max_measurements.get(tuner, budget)):
                 continue
