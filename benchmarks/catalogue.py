@@ -98,6 +98,14 @@ BENCHMARKS = (
         short=_options("--problems 40 --repeats 4"),
     ),
     Benchmark(
+        "ending",
+        "ending",
+        "Lets searches end by themselves when nothing promises more than a small share, as tuning "
+        "does, and compares them with searches that use all of their measurements.",
+        "simulated",
+        short=_options("--problems 20"),
+    ),
+    Benchmark(
         "replay",
         "quality",
         "Replays a recording of ResNet-50 on two processor cores, which the policy has never seen, "

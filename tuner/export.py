@@ -212,9 +212,9 @@ def given_slots(options: ExportCommand) -> list[Slot]:
     if options.answer is None:
         return read_slots([slot_of(text) for text in options.configuration or []], "configuration")
     answer = read_answer(options.answer)
-    if not answer.complete:
+    if not answer.confirmed:
         logger.warning(
-            "caution: tuning was stopped before the configuration in %s was confirmed",
+            "caution: nothing confirmed the configuration in %s after its search",
             options.answer,
         )
     if not answer.limits_kept:

@@ -132,16 +132,17 @@ def test_an_answer_that_kept_no_limits_is_exported_with_a_word(
     assert "did not keep its limits" in result.stderr
 
 
+@pytest.mark.parametrize("unconfirmed", [{"complete": False}, {"confirmation": None}])
 def test_an_answer_that_nothing_confirmed_is_exported_with_a_word(
-    small_onnx: Path, tmp_path: Path
+    unconfirmed: dict[str, object], small_onnx: Path, tmp_path: Path
 ) -> None:
     answer = write_answer(tmp_path / "answer.json", ("small", "cuda", 1, 1))
-    data = json.loads(answer.read_text()) | {"complete": False}
+    data = json.loads(answer.read_text()) | unconfirmed
     answer.write_text(json.dumps(data))
     given = ("--answer", answer, "--network", small_onnx, "--out", tmp_path / "out")
     result = export("--target", "trtexec", *given)
     assert result.returncode == 0
-    assert "tuning was stopped before the configuration" in result.stderr
+    assert "nothing confirmed the configuration in" in result.stderr
 
 
 def test_overwrite(tmp_path: Path) -> None:

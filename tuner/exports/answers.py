@@ -44,7 +44,7 @@ class SavedAnswer(NamedTuple):
 
     slots: list[Slot]
     limits_kept: bool
-    complete: bool
+    confirmed: bool
 
 
 def read_answer(path: Path) -> SavedAnswer:
@@ -77,7 +77,7 @@ def read_answer(path: Path) -> SavedAnswer:
     return SavedAnswer(
         read_slots(found["configuration"], f"{path}: configuration"),
         found.get("limits_kept") is not False,
-        found.get("complete") is not False,
+        found.get("complete") is not False and found.get("confirmation", True) is not None,
     )
 
 

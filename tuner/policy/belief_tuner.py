@@ -68,8 +68,7 @@ class BeliefTuner(ABC):
         if not progress.measured.any():
             return self._problem.default
         if self.left <= 0:
-            best = progress.best if progress.best[0] >= 0 else progress.closest
-            return self._candidates[int(best[0])]
+            return self.answer
         observation, shown = self.observation()
         return self._candidates[int(shown[self._choose(observation)])]
 
@@ -82,13 +81,25 @@ class BeliefTuner(ABC):
         return reason_to_end(self.observation()[0], self._has_best)
 
     def ask_worthwhile(self) -> Configuration:
-        """Return the configuration to measure next; unlike `ask`, never one only to wait."""
-        if self.finished() or not self._progress.measured.any():
-            return self.ask()
+        """Return the configuration to measure next; unlike `ask`, never one only to wait.
+
+        Once it has finished it returns the best it found.
+        """
+        if not self._progress.measured.any():
+            return self._problem.default
+        if self.finished():
+            return self.answer
         observation, shown = self.observation()
         choice = self._choose(observation)
         choice = self._choose(without_waiting(observation, choice, self._has_best))
         return self._candidates[int(shown[choice])]
+
+    @property
+    def answer(self) -> Configuration:
+        """Return the best that kept the limits, or what came closest to them."""
+        progress = self._progress
+        best = progress.best if self._has_best else progress.closest
+        return self._candidates[int(best[0])]
 
     @property
     def _has_best(self) -> bool:
