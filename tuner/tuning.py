@@ -11,6 +11,7 @@ from envs.spec import (
     Configuration,
     ConfigurationSpace,
     Failure,
+    Goal,
     Measurement,
     Origin,
     Outcome,
@@ -109,8 +110,11 @@ class Answer:
         return next(found, "nothing could be measured")
 
     def __str__(self) -> str:
+        goal, score = self.problem.objective.goal, ""
+        if goal is Goal.ENERGY:
+            score = f" {self.problem.judge(self.outcome)[0]:.2f} {goal.unit},"
         return (
-            f"{self.configuration}: {self.throughput_ips:.1f} inferences/s,"
+            f"{self.configuration}:{score} {self.throughput_ips:.1f} inferences/s,"
             f" {self.latency_quantity} {self.p99_ms:.1f} ms ({self.origin})"
         )
 

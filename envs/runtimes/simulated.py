@@ -83,7 +83,7 @@ class SimulatedRuntime(InstantRuntime):
         self._power_w = float(response.power_w[0])
         self._pass_time(window_s)
         measurement = simulated_window(
-            self.model, current, response, self._rng, self._apply_s, window_s
+            self.model, current, response, truth.rate_ips[0], self._rng, self._apply_s, window_s
         )
         self._apply_s = 0.0
         return with_agreement(measurement, current, self._agreements)

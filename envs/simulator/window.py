@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from envs.arrays import FloatArray
 from envs.catalog.boards import RAILS
 from envs.simulator.device_model import WINDOW_S, DeviceModel
 from envs.simulator.response import Response
@@ -17,6 +18,7 @@ def simulated_window(
     model: DeviceModel,
     configuration: Configuration,
     found: Response,
+    arriving_ips: FloatArray,
     rng: np.random.Generator,
     apply_s: float,
     window_s: float = WINDOW_S,
@@ -27,6 +29,7 @@ def simulated_window(
         model: of the device.
         configuration: in service.
         found: its response, one row.
+        arriving_ips: [T], the requests that come, served or not; infinite for a closed loop.
         rng: source of the noise.
         apply_s: the time that applying it took.
         window_s: length of the window.
@@ -47,9 +50,9 @@ def simulated_window(
             p99_ms=float(late),
             p99_low_ms=float(late / each),
             p99_high_ms=float(late * each),
-            requests=int(rate * window_s),
+            requests=int((rate if np.isinf(arriving) else arriving) * window_s),
         )
-        for rate, half, late, each in zip(ips, p50, p99, wide, strict=True)
+        for rate, arriving, half, late, each in zip(ips, arriving_ips, p50, p99, wide, strict=True)
     ]
     power = float(found.power_w[0] * factors[-1]) if model.has_power else np.nan
     return Measurement(

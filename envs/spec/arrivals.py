@@ -18,19 +18,18 @@ def keeping_up(rates_ips: Sequence[float]) -> tuple[float, ...]:
 
 
 def at_mean_arrivals(outcome: Outcome, rates_ips: Sequence[float]) -> Outcome:
-    """Return a measured window as if exactly as many requests had come as do on average.
+    """Return a window as if exactly as many requests had come as do on average.
 
     In a window of three seconds at 30 requests/s, chance alone takes a fifth of them or adds it
     (Poisson). What tells one configuration from another is the share of the arrivals that it
     serves: the throughput becomes this share of the mean rate. A window without any request says
-    nothing and stays as it is. Simulated windows have no such chance in them, and recorded ones
-    stay as they were recorded.
+    nothing and stays as it is, and recorded windows stay as they were recorded.
 
     Args:
         outcome: of a configuration.
         rates_ips: [T], infinite for a closed loop, whose throughput stays as it is.
     """
-    if not isinstance(outcome, Measurement) or outcome.origin is not Origin.MEASURED:
+    if not isinstance(outcome, Measurement) or outcome.origin is Origin.REPLAYED:
         return outcome
     if all(map(math.isinf, rates_ips)):
         return outcome

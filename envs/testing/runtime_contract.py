@@ -148,7 +148,7 @@ class RuntimeContract:
             assert runtime.has_power == bool(np.isfinite(outcome.power_w))
             if not runtime.has_power:
                 limited = Objective((1e6,) * runtime.space.shape[0], 10.0)
-                with pytest.raises(ObjectiveError, match="measures no power"):
+                with pytest.raises(ObjectiveError, match="no power is measured"):
                     check_objective(runtime, limited)
 
 

@@ -181,6 +181,7 @@ def test_an_answer_tells_the_score_of_its_goal() -> None:
     assert "  1.20 times the default (inferences per joule; " in "\n".join(answer_lines(energy))
     assert energy.to_dict()["score"] == pytest.approx(6.0)
     assert energy.to_dict()["score_unit"] == "inferences/J"
+    assert ": 6.00 inferences/J, 150.0 inferences/s, p99 30.0 ms (" in str(energy)
     latency = scored(Goal.LATENCY)
     assert latency.configuration == WORLD.default(), "10 ms"
     held = scored(Goal.LATENCY, 120.0)

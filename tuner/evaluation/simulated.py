@@ -139,6 +139,7 @@ class Windows:
             self.model,
             configuration,
             self.model.response(self.context, placements[None]),
+            self.context.rate_ips[0],
             np.random.default_rng(np.random.SeedSequence(seeds)),
             apply_s,
         )

@@ -75,7 +75,7 @@ class Thresholds:
     #: Chance to keep the limits with which a new configuration may be measured although nothing
     #: says that it is faster: the model may be wrong. Chosen by: soak.
     safe_chance: float = 0.95
-    #: Log throughput by which such a configuration may be slower than the best. Chosen by: soak.
+    #: Log score by which such a configuration may be worse than the best. Chosen by: soak.
     safe_loss_log: float = 0.3
     #: Chance to keep the limits that is high enough to serve; a higher one is worth nothing more.
     #: Chosen by: offline soak.
@@ -92,7 +92,7 @@ class Thresholds:
     #: Ratio of learned to assumed variance of windows beyond which the belief is learned anew.
     #: Chosen by: offline soak.
     reweigh_ratio: float = 2.0
-    #: Log throughput that another configuration must gain over the one that serves: a window
+    #: Log score that another configuration must gain over the one that serves: a window
     #: cannot show a smaller gain, and a change disturbs. Assumed.
     change_gain_log: float = 0.03
 

@@ -10,7 +10,7 @@ from benchmarks.fault_worlds import SimulatedWorld
 from benchmarks.faults import REFERENCE_BUNDLE, Campaign
 from envs.errors import ObjectiveError
 from envs.spec import Configuration, Measurement
-from tests.tuner.control.campaigns import held, policy_of, write_limits
+from tests.tuner.control.campaigns import held, kinds, policy_of, write_limits
 from tuner.control.events import EventKind
 from tuner.control.guard import Phase
 
@@ -104,3 +104,19 @@ def test_without_a_policy_the_safe_default_serves_and_then_what_the_model_promis
     assert all(period.kept for period in others)
     assert {period.configuration for period in others} == {others[0].configuration}
     campaign.close()
+
+
+def test_with_the_goal_energy_the_least_power_that_keeps_up_is_held_and_follows_arrivals(
+    campaign: Campaign,
+) -> None:
+    write_limits(campaign, '{"goal": "energy"}', 1)
+    periods = [campaign.period() for _ in range(24)]
+    assert any("least energy for an inference" in each.text for each in periods[0].events)
+    (least,) = periods[-1].objective.min_rate_ips
+    served = {each.configuration: each.score for each in periods if each.kept}
+    assert periods[-1].score >= 0.97 * max(served.values()), "inferences per joule"
+    campaign.world.arrivals_times(0.5)
+    after = [campaign.period() for _ in range(16)]
+    assert EventKind.ARRIVALS_CHANGED in kinds(after)
+    assert after[-1].objective.min_rate_ips == pytest.approx((least / 2,), rel=0.05)
+    assert all(each.kept for each in after[-4:])
