@@ -231,14 +231,14 @@ class TuningEnv(SingleEnv[np.int64]):
     >>> env = gymnasium.make("envs:Tuning-v0", world="resnet50", budget=8)  # a recording
     >>> observation, info = env.reset(seed=0)
     >>> observation.shape
-    (24, 33)
+    (24, 35)
     >>> action = int(env.unwrapped.action_masks().argmax())
     >>> observation, reward, terminated, truncated, info = env.step(action)
     >>> sorted(info)
     ['failed', 'score', 'share', 'spent_s', 'violation']
     >>> many = gymnasium.make_vec("envs:Tuning-v0", num_envs=64, world="resnet50")
     >>> many.reset(seed=0)[0].shape
-    (64, 24, 33)
+    (64, 24, 35)
 
     Args:
         world: a world; or the name of a board, such as `agx_orin_64`, to draw problems in its

@@ -37,6 +37,8 @@ CANDIDATE_FEATURES = {
     "log_score_over_promise": (-3.0, 1.0, 1.0),
     "log_cost": (0.0, 5.0, 0.4),
     "gain_per_second": (-1.0, 4.0, 1.0),
+    "relative_gain": (-5.0, 0.0, 1.0),
+    "relative_gain_per_second": (-5.0, 0.0, 1.0),
 }
 
 #: Features that all candidates have in common: of the search, then of the problem.
@@ -72,6 +74,9 @@ MOST_WINDOWS, TOO_CLOSE = 3, np.float32(2.0)
 #: An expected gain beyond this, a factor of 4.5, counts no more: what decides then is the chance to
 #: keep the limits.
 MAX_GAIN = np.float32(1.5)
+
+#: A gain below this share of the best so far is no gain.
+LEAST_GAIN = np.float32(0.002)
 
 #: Puts a candidate that may not be chosen behind all others.
 EXCLUDED = np.float32(1e3)
@@ -131,6 +136,8 @@ def observe(
         score - promise[:, None],
         np.log(cost),
         net / cost,
+        _below_best(net, closed),
+        _below_best(np.where(net > 0, net / cost, net), closed),
     )
     rows = np.arange(len(score))[:, None]
     picked = np.stack(own, dtype=np.float32)[:, rows, shown].transpose(1, 2, 0)  # [B, P, ...]
@@ -167,6 +174,16 @@ def net_gain(gain: Single, chance: Single, risk: Single | np.float32) -> Single:
         risk: the cost of a broken limit, as a share of the best so far; it broadcasts.
     """
     return (np.expm1(np.minimum(gain, MAX_GAIN)) + risk) * chance - risk
+
+
+def _below_best(worth: Single, closed: BoolArray) -> Single:
+    """Return by how much each falls short of the best, as a share of the best's worth, [B, M].
+
+    Late in a search what is left to gain is small; whoever chooses at random by these shares still
+    chooses among what is nearly as good as the best.
+    """
+    best = np.where(closed, np.float32(-1.0), worth).max(axis=1, keepdims=True)
+    return (worth - best) / np.maximum(best, LEAST_GAIN)
 
 
 def _waiting(assessment: Assessment, progress: Progress) -> BoolArray:

@@ -22,7 +22,8 @@ from tuner.policy.device_twin import DeviceTwin
 FORMAT = 3
 
 #: Features that a score adds by weights of its own, beside the network: the array `trust`.
-TRUSTED = [FEATURES.index(name) for name in ("acquisition", "net_gain", "gain_per_second")]
+TRUSTED_NAMES = ("acquisition", "relative_gain", "relative_gain_per_second")
+TRUSTED = [FEATURES.index(name) for name in TRUSTED_NAMES]
 
 #: Arrays and their shapes, F features and H hidden units.
 SHAPES: dict[str, tuple[str, ...]] = {
