@@ -46,8 +46,7 @@ class AgentOptions:
         builds: share of episodes in which no engine is built when they start.
         timed: draw how many seconds each episode has, so that the policy learns what time is worth.
         changes: share of episodes in which conditions change on the way.
-        gamma: discount of a measurement; low, because an answer after three measurements is worth
-            more than the same after eight.
+        gamma: discount of a measurement; the prices of time and of broken limits say what matters.
         threads: of torch.
         start: a policy bundle to start from, `reference` for the one that comes with the project;
             its width replaces `hidden`. None starts from scratch; `scratch` does so on a twin too,
@@ -57,12 +56,12 @@ class AgentOptions:
     steps: int = 300_000
     envs: int = 512
     budget: int = BUDGET
-    episodes_per_update: int = 2
-    batch_size: int = 1792
+    episodes_per_update: int = 4
+    batch_size: int = 3584
     epochs: int = 4
     learning_rate: float = 1e-3
-    entropy: float = 0.003
-    gamma: float = 0.7
+    entropy: float = 0.0
+    gamma: float = 0.95
     gae_lambda: float = 0.95
     hidden: int = 32
     risk: str = ANY_RISK
