@@ -18,6 +18,8 @@ FEATURE_WORDS = {
     "log_score_over_promise": "expected score against the best believed",
     "log_cost": "seconds that measuring it takes",
     "gain_per_second": "expected gain net of the risk, per second",
+    "relative_gain": "expected gain against the largest one",
+    "relative_gain_per_second": "the same, per second",
     "used": "measurements used",
     "left": "measurements left",
     "has_best": "something kept the limits already",
