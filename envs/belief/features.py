@@ -183,7 +183,7 @@ def _below_best(worth: Single, closed: BoolArray) -> Single:
     chooses among what is nearly as good as the best.
     """
     best = np.where(closed, np.float32(-1.0), worth).max(axis=1, keepdims=True)
-    return (worth - best) / np.maximum(best, LEAST_GAIN)
+    return np.asarray((worth - best) / np.maximum(best, LEAST_GAIN))
 
 
 def _waiting(assessment: Assessment, progress: Progress) -> BoolArray:

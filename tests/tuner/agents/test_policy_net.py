@@ -36,7 +36,7 @@ def sample(count: int, proposals: int = 24, allowed: float = 0.5) -> torch.Tenso
 
 def test_training_starts_from_expected_gain_net_of_the_risk(net: CandidatePolicy) -> None:
     named = [FEATURES[place] for place in TRUSTED]
-    assert named == ["acquisition", "net_gain", "gain_per_second"]
+    assert named == ["acquisition", "relative_gain", "relative_gain_per_second"]
     obs = sample(200)
     with torch.no_grad():
         scores = net.scores(obs)
