@@ -4,7 +4,7 @@ Each tuner solves the same simulated problems, on boards, networks and limits th
 twice: with all measurements of its budget, and until nothing promises more than a small share
 (`tuner.policy.ending`), as `python -m tuner.tune` does. Problems without a configuration that keeps
 the limits are left out of the shares. An answer that truly breaks a limit by more than 5 %, which
-no window tells from noise, is worth nothing.
+no window tells from noise, is worth nothing; one that breaks it by less may exceed 100 %.
 
 python -m benchmarks.ending
 """

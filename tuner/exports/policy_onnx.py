@@ -63,7 +63,7 @@ def _constants(bundle: Bundle) -> dict[str, np.ndarray[Any, Any]]:
     found: dict[str, np.ndarray[Any, Any]] = {}
     for name, array in bundle.weights.items():
         found[name] = np.ascontiguousarray(array.T) if array.ndim == 2 else array
-    found["trust"] = bundle.weights["trust"].reshape(2, 1)
+    found["trust"] = bundle.weights["trust"].reshape(-1, 1)
     return found | {
         "trusted": np.array(TRUSTED, dtype=np.int64),
         "allowed": np.array(ALLOWED, dtype=np.int64),
