@@ -24,9 +24,10 @@ from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.setup import add_bundle_option
 from envs.belief.features import ALLOWED, FEATURES
 from envs.knobs_env import KnobsVectorEnv
+from envs.problems.named import world_named
 from envs.problems.world import World
 from envs.spec import FailureKind
-from envs.tuning_env import TuningVectorEnv, world_named
+from envs.tuning_env import TuningVectorEnv
 from tuner.agents.training import AgentOptions, make_env, make_model
 from tuner.agents.vec_env import SB3TuningVecEnv
 from tuner.policy.bundle import load_bundle

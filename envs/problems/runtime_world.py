@@ -8,7 +8,8 @@ import numpy as np
 
 from envs.arrays import Floats, Placements, Single
 from envs.belief.prior import SHORTLIST, prior_of
-from envs.problems.problem_batch import ProblemBatch, batch_of
+from envs.problems.batching import batch_of
+from envs.problems.problem_batch import ProblemBatch
 from envs.problems.world import (
     Answer,
     Asked,

@@ -15,9 +15,10 @@ from envs.belief.assess import LOGISTIC
 from envs.belief.prior import SHORTLIST, prior_of
 from envs.belief.score import score_and_violation
 from envs.errors import ObjectiveError, OptionError
+from envs.problems.batching import batch_of, rows_of_quantities
 from envs.problems.draw import DrawnProblem, draw_problem
 from envs.problems.draw_options import DrawOptions
-from envs.problems.problem_batch import ProblemBatch, batch_of, rows_of_quantities
+from envs.problems.problem_batch import ProblemBatch
 from envs.problems.world import Answer, Asked, ProblemSpec, Trial, Truth, World
 from envs.simulator.tables import Contexts
 from envs.simulator.tails import stretched

@@ -9,8 +9,9 @@ import numpy as np
 from envs.arrays import Floats, Single
 from envs.belief.prior import SHORTLIST, prior_of
 from envs.graph.layer_table import LayerTable
+from envs.problems.batching import batch_of
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
-from envs.problems.problem_batch import ProblemBatch, batch_of
+from envs.problems.problem_batch import ProblemBatch
 from envs.problems.world import (
     Answer,
     Asked,

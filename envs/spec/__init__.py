@@ -26,6 +26,16 @@ from envs.spec.device import (
 )
 from envs.spec.goal import Goal
 from envs.spec.hardware import Hardware
+from envs.spec.judging import (
+    MAX_VIOLATION,
+    judge_measurement,
+    log_score,
+    margins,
+    rank,
+    signs,
+    verdict_of,
+    worst_margin,
+)
 from envs.spec.measurement import (
     ConfigurationFailed,
     Failure,
@@ -38,19 +48,7 @@ from envs.spec.measurement import (
     TenantMeasurement,
 )
 from envs.spec.network import Network, TensorSpec
-from envs.spec.objective import (
-    MAX_VIOLATION,
-    Objective,
-    Objectives,
-    judge_measurement,
-    log_score,
-    margins,
-    parse_goal,
-    rank,
-    signs,
-    verdict_of,
-    worst_margin,
-)
+from envs.spec.objective import Objective, Objectives, parse_goal
 from envs.spec.space import Configuration, ConfigurationSpace
 from envs.spec.workload import Tenant, Workload, fair_weights, workload_of
 

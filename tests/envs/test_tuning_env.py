@@ -23,6 +23,7 @@ from envs.catalog.boards import board
 from envs.episode import RewardOptions
 from envs.errors import ConfigurationError, ObjectiveError, OptionError
 from envs.problems.draw_options import HELD_OUT_NETWORKS, DrawOptions
+from envs.problems.named import world_named
 from envs.problems.runtime_world import RuntimeWorld
 from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
@@ -38,7 +39,7 @@ from envs.spec import (
     Origin,
 )
 from envs.traces.reader import Trace
-from envs.tuning_env import TuningEnv, TuningVectorEnv, world_named
+from envs.tuning_env import TuningEnv, TuningVectorEnv
 from tests.worlds import respond, space, write_trace
 
 WORLDS = ("trace_world", "two_tenant_world", "simulated_world")

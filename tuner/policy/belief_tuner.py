@@ -10,9 +10,9 @@ from envs.belief.features import PROPOSALS, observe
 from envs.belief.progress import Progress, mean_read
 from envs.belief.risk import BALANCED
 from envs.errors import BundleError
+from envs.problems.batching import batch_of
 from envs.problems.loading import Loading
 from envs.problems.problem import Problem
-from envs.problems.problem_batch import batch_of
 from envs.spec import Configuration, MeasurementBatch, Outcome, log_score, worst_margin
 from tuner.policy.ending import reason_to_end, without_waiting
 

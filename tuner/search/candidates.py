@@ -23,7 +23,7 @@ class CandidateSearch(ABC):
     Attributes:
         candidates: [N, T, A, 2].
         spent: [N], True for a candidate that was proposed or measured.
-        worth: [N], the outcome as one number to maximise, see `envs.spec.objective.rank`; -inf
+        worth: [N], the outcome as one number to maximise, see `envs.spec.judging.rank`; -inf
             for a candidate without an outcome.
         instances, levels: [N, K], as in `CandidateIndex`.
 

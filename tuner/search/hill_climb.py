@@ -12,7 +12,7 @@ class HillClimb(CandidateSearch):
     A neighbour differs in one knob by one step (an instance, a batch size, a first instance at any
     batch), or exchanges the settings of a tenant on two accelerators, because the way there by
     single steps may lead through worse configurations. Candidates are compared by
-    `envs.spec.objective.rank`: those within the limits come first.
+    `envs.spec.judging.rank`: those within the limits come first.
 
     The search takes the first improvement: looking at all neighbours first would cost 5 to 25
     measurements a move. If every neighbour is spent, it continues with the nearest candidates that

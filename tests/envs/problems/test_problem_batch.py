@@ -10,7 +10,8 @@ from envs.belief.assess import assess
 from envs.belief.features import observe
 from envs.belief.prior import prior_of
 from envs.belief.progress import Progress
-from envs.problems.problem_batch import ProblemBatch, batch_of
+from envs.problems.batching import batch_of
+from envs.problems.problem_batch import ProblemBatch
 from envs.simulator.device_model import model_for
 from envs.spec import ConfigurationSpace, Objective, log_score, worst_margin
 from tests.worlds import space
