@@ -50,7 +50,7 @@ def altered(
 def manifest(**changes: Any) -> bytes:
     return text_array(
         json.dumps(
-            {"format": 2, "budget": 8, "features": list(FEATURES), "provenance": {}} | changes
+            {"format": 3, "budget": 8, "features": list(FEATURES), "provenance": {}} | changes
         ).encode()
     )
 
@@ -216,7 +216,7 @@ def test_archives_that_python_cannot_read_are_refused(tmp_path: Path) -> None:
             {"budget": budget}
             for budget in ("8", None, 8.5, [8], -3, 10**30, 1e400, float("nan"), {"a": 1})
         ),
-        *({"format": number} for number in ("2", None, [2], "\x1b]0;x\x07\n" * 50)),
+        *({"format": number} for number in ("3", None, [3], "\x1b]0;x\x07\n" * 50)),
         *({"features": value} for value in (None, 3, {"a": 1}, list(FEATURES) * 10_000, [[]])),
         *(
             {"provenance": value}

@@ -97,8 +97,8 @@ def test_a_checkpoint_is_not_unpickled(
     env = make_env(trace_world, OPTIONS, 0)
     with untouched(tmp_path):
         model = resume_model(path, env, OPTIONS)
-        model.learn(56, reset_num_timesteps=False)
-    assert model.num_timesteps == result["num_timesteps"] + 56
+        model.learn(112, reset_num_timesteps=False)
+    assert model.num_timesteps == result["num_timesteps"] + 112
     with pytest.raises(Exception):  # noqa: B017, PT011 (any error will do)
         PPO.load(path, env, device="cpu")
     assert (tmp_path / "ran").exists(), "the payload runs if it is unpickled"
@@ -273,7 +273,7 @@ CHANGES: dict[str, Callable[[np.ndarray, Path], bytes | None]] = {
     "one row less": lambda array, marker: array_bytes(array[1:]),
     "another type": lambda array, marker: array_bytes(array.astype(np.float64)),
     "text": lambda array, marker: array_bytes(np.array(["x"])),
-    "flat": lambda array, marker: array_bytes(array.ravel()),
+    "flat": lambda array, marker: array_bytes(array.ravel()[None]),
 }
 
 

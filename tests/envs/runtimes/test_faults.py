@@ -145,7 +145,7 @@ def test_a_window_that_failed_leaves_no_log_that_grows(live_space: Configuration
         factory.engines[1].broken = True
         with pytest.raises(ConfigurationFailed):
             runtime.measure(0.1)
-        assert [instance.log for instance in runtime._instances] == [None, None]
+        assert [instance.log for instance in runtime._admission.instances] == [None, None]
 
 
 @ENDS_A_THREAD

@@ -34,7 +34,6 @@ def test_inside_the_block_a_network_is_served_on_gpu_and_dla_without_either(
         assert device.accelerator_names == ("cuda", "tensor", "dla0", "dla1")[: 2 + cores]
         space = ConfigurationSpace(device, workload_of([read_network(small_onnx)]), 1, (1,))
         factory = TensorRTEngineFactory(space, [small_onnx], tmp_path, BuildOptions(samples=1))
-        assert factory.prepare() == {}
         options = ServingOptions(batches_per_window=1, requests_per_window=1)
         with ServingRuntime(space, factory, NoSensor(), options) as runtime:
             runtime.apply(Configuration((((1, 1),) * len(device.accelerators),)))

@@ -16,22 +16,22 @@ from tuner.evaluation.learning_plot import SHOWN, learning_plot
 from tuner.policy.bundle import TRUSTED, Bundle
 from tuner.policy.forward import NumpyPolicy
 
-NET_GAIN = FEATURES.index("net_gain")
+ACQUISITION = FEATURES.index("acquisition")
 
 
 def test_a_policy_that_looks_at_one_feature_loses_by_that_alone(
     simulated_world: SimulatedWorld, bundle: Bundle
 ) -> None:
     weights = {name: np.zeros_like(array) for name, array in bundle.weights.items()}
-    weights["trust"][TRUSTED.index(NET_GAIN)] = 1.0
+    weights["trust"][TRUSTED.index(ACQUISITION)] = 1.0
     env = TuningVectorEnv(64, simulated_world, 4, shared_noise=True)
     first, *others = permutation_importance(NumpyPolicy(replace(bundle, weights=weights)), env)
-    assert first.feature == "net_gain"
+    assert first.feature == "acquisition"
     assert first.changed > 0.5
     assert first.lost > first.low > 0.02
     assert first.low < first.lost < first.high
     assert all((each.lost, each.low, each.high, each.changed) == (0, 0, 0, 0) for each in others)
-    assert {each.feature for each in others} == set(FEATURES) - {"allowed", "net_gain"}
+    assert {each.feature for each in others} == set(FEATURES) - {"allowed", "acquisition"}
 
 
 @pytest.mark.parametrize("name", ["net_gain", "left"])

@@ -20,7 +20,7 @@ from tuner.policy.forward import NumpyPolicy
 def drawn(hidden: int, seed: int) -> Bundle:
     """Return a bundle whose weights are so large that every layer matters."""
     rng = np.random.default_rng(seed)
-    sizes = {"H": hidden, "2H": 2 * hidden, "F": len(FEATURES), "1": 1, "2": 2}
+    sizes = {"H": hidden, "2H": 2 * hidden, "F": len(FEATURES), "1": 1, "3": 3}
     weights = {
         name: (0.5 * rng.standard_normal([sizes[letter] for letter in shape])).astype(np.float32)
         for name, shape in SHAPES.items()

