@@ -229,7 +229,7 @@ BENCHMARKS = (
         "Lets a Jetson say no, as stand-ins for TensorRT and CUDA and as the model, and looks at "
         "the next control periods and restarts. Nothing of it ran on a GPU.",
         "simulated",
-        short=_options("--only alone always 3 kill sticks libnvdla"),
+        short=_options("--only alone always once 3 kill sticks libnvdla"),
     ),
     Benchmark(
         "soak",
