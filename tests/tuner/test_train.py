@@ -201,7 +201,7 @@ def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(
     assert resumed.returncode == 0, resumed.stderr
     assert load_bundle(run / "policy.bundle").provenance["steps"] >= steps + 2000
     rows = read_curve(run / "learning_curve.csv")
-    steps_between = np.diff(rows[:, 0])  # an update is 64 x 28 steps, the one cut off up to one more
+    steps_between = np.diff(rows[:, 0])  # an update is 64 x 28 steps; a cut one counts with it
     assert ((steps_between >= 1792) & (steps_between <= 2 * 1792)).all()
     assert (np.diff(rows[:, 4]) >= 0).all()
 
