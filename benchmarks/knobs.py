@@ -47,7 +47,7 @@ Decide = Callable[[TuningVectorEnv, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Played:
-    """What came of B episodes: [budget, B] each, the default's measurement first.
+    """Hold the results of B episodes: [budget, B] each, the default's measurement first.
 
     Attributes:
         share: of the optimum, the best so far.

@@ -1,4 +1,4 @@
-"""How much do windows of one configuration scatter, and how heavy are the tails of their p99?
+"""Measure how windows of one configuration scatter, and how heavy the tails of their p99 are.
 
 Windows of the same configuration, recorded one after another, are in `benchmarks/data`: those of
 plain networks on two cores of an x86 computer (`--record` adds some of this one), and those that
@@ -43,7 +43,7 @@ RESAMPLES = 400
 
 @dataclass(frozen=True)
 class Tail:
-    """How the windows of one series scatter.
+    """Describe how the windows of one series scatter.
 
     Attributes:
         sigma, weight: of the logarithm of p99, see the module. Of a few windows, sigma is the

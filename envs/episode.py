@@ -1,37 +1,23 @@
 """Episodes of tuning, B at a time; the scalar environment is a batch of one."""
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, Floats, IntArray, Rows, Single
-from envs.belief.assess import LOGISTIC, assess
+from envs.belief.assess import assess, normal_chance
 from envs.belief.features import PROPOSALS, observe
-from envs.belief.progress import Progress, mean_read
-from envs.belief.risk import BALANCED
-from envs.errors import ConfigurationError, OptionError
+from envs.belief.progress import Progress
+from envs.errors import ConfigurationError
+from envs.problems.episode_options import EpisodeOptions
 from envs.problems.loading import Loading
 from envs.problems.world import Asked, World
 from envs.spec import MAX_VIOLATION, log_score, worst_margin
-
-#: Measurements of an episode.
-BUDGET = 8
 
 #: Uniform numbers that one reset of a row takes: which problem, which variant of it, whether and
 #: when something changes, and what; the price of a broken limit, the seconds there are, and whether
 #: engines are built.
 UNIFORMS = 9
-
-#: Between which prices of a broken limit episodes are drawn that have none given.
-DRAWN_RISKS = (0.01, 1.0)
-
-#: Between how many times the expected seconds of the budget's measurements the seconds are drawn.
-DRAWN_TIMES = (0.5, 4.0)
-
-#: Share of the episodes with drawn seconds that have no limit of them.
-UNLIMITED_TIME = 0.4
 
 #: Share of what was learned that is forgotten when conditions change.
 DOUBT = 0.5
@@ -40,74 +26,25 @@ DOUBT = 0.5
 LIMIT_CHANGE = 0.3
 
 
-@dataclass(frozen=True)
-class RewardOptions:
-    """The reward of a step: the gain of the best so far, minus a price for a broken limit.
-
-    The best so far is worth its share of the optimum; before a configuration kept the limits, it is
-    worth minus its violation. What it truly gives counts where that is known: an answer that kept
-    its limits by luck is worth less. Where nobody knows the optimum (a live device), the best that
-    is believed before the first measurement stands for it.
-
-    Where the seconds are limited, a gain counts by the share of them that is left: so much longer
-    the better configuration serves.
-
-    Attributes:
-        violation_weight: worth of a violation of 1 (a logarithm).
-    """
-
-    violation_weight: float = 0.1
-
-
 class Episodes:
     """B episodes over the problems of a world.
 
     Args:
         world: problems, and what answers their measurements.
         rows: B.
-        budget: measurements of an episode, the first of which is the default's, at reset.
-        reward: its weights.
-        changes: share of episodes in which conditions change on the way: another variant of the
-            truth, or other limits.
-        risk: the price of a broken limit, as a share of the optimum; None to draw one for each
-            episode.
-        budget_s: seconds of an episode, infinite for no limit; None to draw them for each episode.
-        builds: share of episodes in which no engine is built when they start.
+        options: how they are played; the defaults where not given.
     """
 
-    def __init__(
-        self,
-        world: World,
-        rows: int,
-        budget: int,
-        reward: RewardOptions | None = None,
-        changes: float = 0.0,
-        risk: float | None = BALANCED,
-        budget_s: float | None = math.inf,
-        builds: float = 0.0,
-    ) -> None:
-        if budget < 2:
-            raise OptionError(
-                f"budget={budget} must be at least 2: "
-                "the first measurement is the default configuration's"
-            )
-        if not 0.0 <= changes <= 1.0:
-            raise OptionError(f"changes={changes} must lie in 0..1")
-        if not 0.0 <= builds <= 1.0:
-            raise OptionError(f"builds={builds} must lie in 0..1")
+    def __init__(self, world: World, rows: int, options: EpisodeOptions | None = None) -> None:
         self.world = world
         self.problems = world.problems
         self.rows = rows
-        self.budget = budget
-        self.reward = reward or RewardOptions()
-        self.changes = changes
-        self.risk = risk
-        self.budget_s = budget_s
-        self.builds = builds
+        self.options = options or EpisodeOptions()
+        self.budget = self.options.budget
         self.proposals = min(PROPOSALS, self.problems.candidates)
         self._every = np.arange(rows)
         self.progress = self._start()
-        self.progress.used[:] = budget  # nothing to continue before the first reset
+        self.progress.used[:] = self.budget  # nothing to continue before the first reset
 
     @property
     def used(self) -> Rows:
@@ -131,11 +68,13 @@ class Episodes:
         self.problem = np.minimum((uniforms[:, 0] * problems).astype(np.int64), problems - 1)
         self.variant = np.minimum((uniforms[:, 1] * variants).astype(np.int64), variants - 1)
         when = 2 + (uniforms[:, 3] * max(self.budget - 3, 1)).astype(np.int64)
-        self._change_at = np.where(uniforms[:, 2] < self.changes, when, self.budget + 1)
+        self._change_at = np.where(uniforms[:, 2] < self.options.changes, when, self.budget + 1)
         self._change_to = uniforms[:, 4]
         self.belief = self.problems.belief(self.problem)
-        self.loading = Loading(self.problems, self.problem, uniforms[:, 8] < self.builds)
-        risks, seconds = self._risks(uniforms[:, 5]), self._seconds(uniforms[:, 6:8])
+        self.loading = Loading(self.problems, self.problem, uniforms[:, 8] < self.options.builds)
+        usual_s = self.problems.window_s[self.problem] * self.budget + self.loading.all_builds_s()
+        risks = self.options.risks(uniforms[:, 5])
+        seconds = self.options.seconds(uniforms[:, 6:8], usual_s)
         conditions = self.problems.conditions(self.problem, self.budget, risks, seconds)
         self.conditions = conditions._replace(cost_s=self.loading.expected_s())
         self.progress = self._start()
@@ -149,22 +88,8 @@ class Episodes:
             raise ConfigurationError(
                 "the default configuration could not be measured: there is nothing to start from"
             )
-        self._value = self._worth()
+        self._value = self._worth(self.share())
         return self._observe()
-
-    def _risks(self, uniforms: Floats) -> FloatArray:
-        low, high = np.log(DRAWN_RISKS)
-        drawn = np.exp(low + (high - low) * uniforms)
-        return np.asarray(drawn if self.risk is None else np.full(self.rows, self.risk))
-
-    def _seconds(self, uniforms: Floats) -> FloatArray:
-        """Return the seconds of each episode, [B], from uniforms [B, 2]."""
-        if self.budget_s is not None:
-            return np.full(self.rows, self.budget_s)
-        low, high = np.log(DRAWN_TIMES)
-        usual = self.problems.window_s[self.problem] * self.budget + self.loading.all_builds_s()
-        limited = usual * np.exp(low + (high - low) * uniforms[:, 1])
-        return np.asarray(np.where(uniforms[:, 0] < UNLIMITED_TIME, np.inf, limited))
 
     def step(
         self, actions: IntArray, normals: Floats
@@ -199,23 +124,22 @@ class Episodes:
         left = self.time_left()
         self._change(np.flatnonzero(self.used == self._change_at))
         score, margin, failed = self._measure(candidates, normals)
-        value = self._worth()
+        share = self.share()
+        value = self._worth(share)
         rewards = (value - self._value) * left - self.conditions.risk * (margin > 0) * (left > 0)
         self._value = value
         facts = {
             "score": np.exp(score),
             "violation": np.clip(margin, 0.0, MAX_VIOLATION),
             "failed": failed,
-            "share": self.share(),
+            "share": share,
             "spent_s": self.progress.spent_s.copy(),
         }
         return self._observe(), rewards, self.used >= self.budget, facts
 
     def time_left(self) -> FloatArray:
         """Return the share of the seconds that is left, [B]; 1 where they are not limited."""
-        limit = self.conditions.budget_s
-        spent = self.progress.spent_s / np.where(np.isfinite(limit), limit, np.inf)
-        return np.asarray(np.clip(1.0 - spent, 0.0, 1.0))
+        return self.progress.time_left(self.conditions.budget_s)
 
     def share(self) -> FloatArray:
         """Return the score of the best so far over that of the optimum, [B]; 0 for none.
@@ -234,7 +158,7 @@ class Episodes:
         margin = worst_margin(logs, self.conditions.limits)[:, 0]
         # No window tells a limit that is broken by less than its noise from one that is kept.
         spread = np.sqrt(self.conditions.noise[:, self.problems.tenants :, 0].max(axis=1))
-        kept = 2.0 / (1.0 + np.exp(LOGISTIC * np.clip(margin / spread, 0.0, 8.0)))
+        kept = 2.0 * normal_chance(-np.clip(margin / spread, 0.0, 8.0))
         return np.asarray(np.exp(np.minimum(gap, 1.0)) * kept)
 
     def _start(self) -> Progress:
@@ -271,7 +195,7 @@ class Episodes:
     def _measure(self, candidates: Rows, normals: Floats) -> tuple[Floats, Floats, BoolArray]:
         """Measure one candidate of each row: log score, worst margin and failed, [B] each."""
         seen = self._respond(candidates, normals)
-        squares = self._learn(candidates, seen)
+        surprise = self._learn(candidates, seen)
         progress = self.progress
         terms, weights = self.conditions.terms, self.conditions.weights
         score = log_score(seen[:, :, None], weights, terms)[:, 0]
@@ -280,7 +204,7 @@ class Episodes:
         self.taken[slot], self.log_score[slot] = candidates, score
         self.kept[slot] = margin <= 0
         progress.record(candidates, score, margin)
-        progress.note_surprise(mean_read(squares))
+        progress.note_surprise(surprise)
         progress.spent_s = progress.spent_s + self._cost_s(candidates)
         progress.used = progress.used + 1
         progress.broke = margin > 0
@@ -293,11 +217,8 @@ class Episodes:
         return self.world.respond(asked, normals)
 
     def _learn(self, candidates: Rows, seen: Single) -> Single:
-        """Update the belief; return the squared errors over their variances, [B, Q]."""
-        at, noise = (self._every, slice(None), candidates), self.conditions.noise[:, :, 0]
-        squares = (seen - self.belief.mean[at]) ** 2 / (self.belief.variance[at] + noise)
-        self.belief.update(candidates, seen, noise)
-        return np.asarray(squares)
+        """Update the belief; return how surprising that was, [B], see `Belief.update`."""
+        return self.belief.update(candidates, seen, self.conditions.noise[:, :, 0])
 
     def _cost_s(self, candidates: Rows) -> FloatArray:
         """Return the seconds that the measurement of each row takes, [B], which changes them."""
@@ -328,11 +249,10 @@ class Episodes:
         self.conditions.limits[rows] = limits[possible]
         self.belief.doubt(rows, DOUBT)
         self.progress.forget(rows)
-        self._value[rows] = self._worth()[rows]
+        self._value[rows] = self._worth(self.share())[rows]
 
-    def _worth(self) -> FloatArray:
-        """Return the worth of the best so far, [B], in units of the reward."""
+    def _worth(self, share: FloatArray) -> FloatArray:
+        """Return the worth of the best so far, [B], in units of the reward, from its share [B]."""
         least = np.minimum(self.progress.least_margin, MAX_VIOLATION)
-        return np.where(
-            self.progress.best >= 0, self.share(), -self.reward.violation_weight * least
-        )
+        lacking = -self.options.reward.violation_weight * least
+        return np.where(self.progress.best >= 0, share, lacking)

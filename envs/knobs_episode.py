@@ -5,17 +5,16 @@ There is no belief: what was asked and what came of it is all that an agent is s
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, Floats, IntArray, Rows, Single
 from envs.belief.progress import Progress
-from envs.belief.risk import BALANCED
-from envs.episode import Episodes, RewardOptions
+from envs.episode import Episodes
 from envs.errors import OptionError
 from envs.knobs_features import Seen, describe, facts_of, names_of
+from envs.problems.episode_options import EpisodeOptions
 from envs.problems.world import Answer, ProblemSpec, Trial, World
 from envs.spec import Configuration, Failure, FailureKind
 from envs.spec.change_cost import BuildTimes, change_s, engines_of
@@ -32,9 +31,8 @@ class KnobEpisodes(Episodes):
     A candidate is here the first measurement of an episode that asked for the same configuration.
 
     Args:
-        world, rows, budget, reward, changes, risk, budget_s, builds: see `Episodes`. An engine
-            that is not there takes the seconds to build that are expected of it
-            (`envs.spec.change_cost`).
+        world, rows, options: see `Episodes`. An engine that is not there takes the seconds to
+            build that are expected of it (`envs.spec.change_cost`).
 
     Attributes:
         layout: what the numbers of an action mean.
@@ -44,22 +42,12 @@ class KnobEpisodes(Episodes):
         failures: [B], why the last measurement gave nothing; None where it did.
     """
 
-    def __init__(
-        self,
-        world: World,
-        rows: int,
-        budget: int,
-        reward: RewardOptions | None = None,
-        changes: float = 0.0,
-        risk: float | None = BALANCED,
-        budget_s: float | None = math.inf,
-        builds: float = 0.0,
-    ) -> None:
+    def __init__(self, world: World, rows: int, options: EpisodeOptions | None = None) -> None:
         if not world.specs:
             raise OptionError(
                 "actions=knobs needs the spaces of the problems, which a world made of arrays lacks"
             )
-        super().__init__(world, rows, budget, reward, changes, risk, budget_s, builds)
+        super().__init__(world, rows, options)
         self.layout = KnobLayout.of([spec.space for spec in world.specs])
         self.features = names_of(self.layout)
         self._facts: dict[int, Single] = {}
@@ -75,9 +63,8 @@ class KnobEpisodes(Episodes):
         self._seen = Seen.start(*shape, self.problems.quantities, len(self.layout.sizes))
         variants = self.problems.outcomes.shape[1]
         self._true = np.full((*shape, variants, self.problems.quantities), np.nan, np.float32)
-        self._built: list[BoolArray | None] = [
-            None if fresh else np.ones(1, dtype=bool) for fresh in uniforms[:, 8] < self.builds
-        ]
+        fresh = uniforms[:, 8] < self.options.builds
+        self._built: list[BoolArray | None] = [None if each else np.ones(1, bool) for each in fresh]
         return super().reset(uniforms, normals)
 
     def step(
@@ -160,7 +147,7 @@ class KnobEpisodes(Episodes):
         return next(valid, None)
 
     def _learn(self, candidates: Rows, seen: Single) -> Single:
-        return np.full(seen.shape, np.nan, dtype=np.float32)  # nothing was believed
+        return np.full(len(seen), np.nan, dtype=np.float32)  # nothing was believed
 
     def _cost_s(self, candidates: Rows) -> FloatArray:
         slot = int(self.used[0])

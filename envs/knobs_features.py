@@ -1,4 +1,4 @@
-"""What an agent sees that sets every knob: what was asked, what came of it, limits and facts."""
+"""Show an agent that sets every knob its measurements, the limits, and facts of the space."""
 
 from __future__ import annotations
 

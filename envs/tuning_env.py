@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -16,13 +15,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from envs.arrays import BoolArray, FloatArray
 from envs.belief.features import ALLOWED, FEATURES
 from envs.belief.risk import parse_risk
-from envs.episode import BUDGET, UNIFORMS, Episodes, RewardOptions
+from envs.episode import UNIFORMS, Episodes
 from envs.errors import OptionError
+from envs.problems.episode_options import BUDGET, EpisodeOptions, RewardOptions
 from envs.problems.named import world_named
 from envs.problems.world import ProblemSpec, World
 from envs.spec import Configuration
-
-logger = logging.getLogger(__name__)
 
 Observation = npt.NDArray[np.float32]
 
@@ -53,19 +51,11 @@ class Tuning:
         self,
         world: World | str,
         rows: int,
-        budget: int,
+        options: EpisodeOptions,
         split: str,
-        reward: RewardOptions | None,
-        changes: float,
-        risk: float | str | None,
-        budget_s: float | None,
-        builds: float,
     ) -> None:
         self.world = world_named(world, split) if isinstance(world, str) else world
-        price = None if risk is None else parse_risk(risk)
-        self.episodes = self.kind(
-            self.world, rows, budget, reward, changes, price, budget_s, builds
-        )
+        self.episodes = self.kind(self.world, rows, options)
         self.observation_space, self.action_space = self._spaces()
 
     def _spaces(self) -> tuple[gym.Space[Observation], gym.Space[Any]]:
@@ -82,17 +72,7 @@ class Tuning:
         if objective is None:
             return self
         world, own = self.world.with_objective(objective), self.episodes
-        return type(self)(
-            world,
-            own.rows,
-            own.budget,
-            "all",
-            own.reward,
-            own.changes,
-            own.risk,
-            own.budget_s,
-            own.builds,
-        )
+        return type(self)(world, own.rows, own.options, "all")
 
     def reset(self, generators: Sequence[np.random.Generator]) -> Observation:
         """Draw a problem for each row, from that row's generator, and measure its default."""
@@ -103,6 +83,19 @@ class Tuning:
         """Draw the noise of one window for each row, [B, Q + 1]."""
         numbers = self.episodes.problems.quantities + 1
         return np.stack([generator.standard_normal(numbers) for generator in generators])
+
+
+def _options(
+    budget: int,
+    reward: RewardOptions | None,
+    changes: float,
+    risk: float | str | None,
+    budget_s: float | None,
+    builds: float,
+) -> EpisodeOptions:
+    """Return the options of episodes as Gymnasium's users give them."""
+    price = None if risk is None else parse_risk(risk)
+    return EpisodeOptions(budget, reward or RewardOptions(), changes, price, budget_s, builds)
 
 
 class SingleEnv(gym.Env[Observation, Action]):
@@ -125,7 +118,8 @@ class SingleEnv(gym.Env[Observation, Action]):
         builds: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
-        self._whole = self.kind(world, 1, budget, split, reward, changes, risk, budget_s, builds)
+        options = _options(budget, reward, changes, risk, budget_s, builds)
+        self._whole = self.kind(world, 1, options, split)
         self._tuning = self._whole
         self.observation_space = self._tuning.observation_space
         self.action_space = self._tuning.action_space
@@ -271,9 +265,8 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
         builds: float = 0.0,
         shared_noise: bool = False,
     ) -> None:
-        self._whole = self.kind(
-            world, num_envs, budget, split, reward, changes, risk, budget_s, builds
-        )
+        options = _options(budget, reward, changes, risk, budget_s, builds)
+        self._whole = self.kind(world, num_envs, options, split)
         self._tuning = self._whole
         self._shared_noise = shared_noise
         self.num_envs = num_envs

@@ -16,8 +16,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Optional
 
-from envs.episode import BUDGET
 from envs.errors import OptionError
+from envs.problems.episode_options import BUDGET
 from tuner.console import progress_bar
 from tuner.exports.minari_dataset import write_episodes
 from tuner.flags import run

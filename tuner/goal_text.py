@@ -1,4 +1,4 @@
-"""What a goal's score is called, and how it is told to people."""
+"""Name the score of a goal, and tell it to people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which configurations of a recording have right answers: by the agreement that it holds."""
+"""Find the configurations of a recording with right answers, by the agreement that it holds."""
 
 from __future__ import annotations
 

@@ -136,6 +136,14 @@ def _believed_throughput(mean: Single, variance: Single, weights: Single) -> tup
     return np.log(total), np.maximum((shares**2 * variance[:, :tenants]).sum(axis=1), 1e-6)
 
 
+def normal_chance(value: Floats) -> Floats:
+    """Return the chance that a standard normal number is below a value, [...].
+
+    The normal distribution function is approximated by a logistic one, see LOGISTIC.
+    """
+    return np.asarray(1.0 / (1.0 + np.exp(-LOGISTIC * value)))
+
+
 def chance_of_keeping(excess: Floats) -> Floats:
     """Return the chance [B, M] that a window keeps all limits, which count as independent.
 

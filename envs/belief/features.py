@@ -14,7 +14,7 @@ not be the best so far.
 import numpy as np
 
 from envs.arrays import BoolArray, Floats, Rows, Single
-from envs.belief.assess import CHANCE_WORTH, LOGISTIC, Assessment, Conditions
+from envs.belief.assess import CHANCE_WORTH, Assessment, Conditions, normal_chance
 from envs.belief.progress import Progress
 from envs.belief.risk import BALANCED
 
@@ -151,14 +151,12 @@ def observe(
 def expected_gain(above: Single, spread: Single) -> tuple[Single, Single]:
     """Return the expected improvement, and the chance of one, [B, M] each.
 
-    The normal distribution function is approximated by a logistic one.
-
     Args:
         above: [B, M], by how much the expected log score is above the best so far.
         spread: [B, M], its standard deviation.
     """
     unit = above / spread
-    better = 1.0 / (1.0 + np.exp(-LOGISTIC * np.clip(unit, -8.0, 8.0)))
+    better = normal_chance(np.clip(unit, -8.0, 8.0))
     peak = PEAK * np.exp(-0.5 * np.minimum(unit * unit, 60.0))
     return np.maximum(unit * better + peak, 1e-6) * spread, better
 
@@ -213,8 +211,6 @@ def _common(
 ) -> Single:
     """Return the features that all candidates of a row have in common, [B, ...]."""
     limited, tenants = np.isfinite(conditions.limits), conditions.weights.shape[1]
-    limited_time = np.isfinite(conditions.budget_s)
-    left_s = 1.0 - progress.spent_s / np.where(limited_time, conditions.budget_s, np.inf)
     search = (
         progress.used / conditions.budget,
         (conditions.budget - progress.used) / 8,
@@ -223,7 +219,7 @@ def _common(
         limited[:, -1],
         limited[:, tenants:-1].any(axis=1),
         progress.broke,
-        np.where(limited_time, np.clip(left_s, 0.0, 1.0), 1.0),
+        progress.time_left(conditions.budget_s),
         _log_surprise(progress.surprise),
         _log_surprise(progress.last_surprise),
         np.log(conditions.risk / BALANCED),

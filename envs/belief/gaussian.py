@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.arrays import FloatArray, Floats, IntArray, Rows
+from envs.arrays import BoolArray, FloatArray, Floats, IntArray, Rows, Single
 
 #: Rows whose candidates are moved at a time: few enough that their arrays stay in the cache.
 BLOCK = 64
@@ -70,13 +70,17 @@ class Belief:
         learned = np.empty((len(mean), 0, loadings.shape[1]))
         return cls(mean.copy(), variance.copy(), residual_variance, loadings, which, learned)
 
-    def update(self, candidate: IntArray, seen: Floats, noise: Floats) -> None:
+    def update(self, candidate: IntArray, seen: Floats, noise: Floats) -> Single:
         """Condition each row on one window of one candidate.
 
         Args:
             candidate: [B], which of the M was measured.
             seen: [B, Q] logarithms; NaN for what was not read, which teaches nothing.
             noise: [B, Q] or [Q] variances of a window.
+
+        Returns:
+            How surprising each window was, [B]: the mean squared error over the variance that was
+            expected, about 1 where the belief is right; NaN where nothing was read.
         """
         at = (self._rows, slice(None), candidate)
         before, doubt, floor = self.mean[at], self.variance[at], self.residual_floor[at]
@@ -99,6 +103,7 @@ class Belief:
         self.mean[at] = np.where(read, before + weight * error, self.mean[at])
         self.variance[at] = np.where(read, known, self.variance[at])
         self.residual_floor[at] = np.where(read, np.minimum(floor, known), floor)
+        return _mean_read(error**2 / (doubt + noise), read)
 
     def _condition(
         self, candidate: IntArray, read: Floats, error: FloatArray, own_variance: Floats
@@ -161,3 +166,10 @@ def prior_variance(loadings: Floats, residual_variance: Floats) -> Floats:
     """Return the variance [B, Q, M] of loadings [B, R, Q x M] plus the residual [B, Q, M]."""
     along = np.einsum("brj,brj->bj", loadings, loadings)
     return np.asarray(along.reshape(residual_variance.shape) + residual_variance)
+
+
+def _mean_read(squares: Floats, read: BoolArray) -> Single:
+    """Return the mean [B] of values [B, Q] that were read; NaN where none was."""
+    count = read.sum(axis=1)
+    total = np.where(read, squares, 0.0).sum(axis=1)
+    return np.where(count, total / np.maximum(count, 1), np.nan).astype(np.float32)

@@ -90,12 +90,15 @@ class Progress:
         self.closest = np.where(closer, candidate, self.closest)
         self.least_margin = np.where(closer, margin, self.least_margin).astype(np.float32)
 
+    def time_left(self, budget_s: FloatArray) -> FloatArray:
+        """Return the share of the seconds [B] that is left, [B]; 1 where they are not limited."""
+        return np.asarray(np.clip(1.0 - self.spent_s / budget_s, 0.0, 1.0))
+
     def note_surprise(self, squares: Single) -> None:
         """Note how wrong the belief was.
 
         Args:
-            squares: [B], the mean squared error of the last measurement over its variance; NaN
-                where nothing was read.
+            squares: [B], of the last measurement, see `Belief.update`.
         """
         count = self.windows.sum(axis=1)  # this one included
         earlier = np.where(np.isnan(self.surprise), squares, self.surprise)
@@ -109,11 +112,3 @@ class Progress:
         for each in fields(self):
             if each.name not in ("used", "spent_s"):
                 getattr(self, each.name)[rows] = getattr(fresh, each.name)
-
-
-def mean_read(squares: Floats) -> Single:
-    """Return the mean [B] of values [B, Q] that were read, i.e. are no NaN; NaN where none was."""
-    read = np.isfinite(squares)
-    total = np.where(read, squares, 0.0).sum(axis=1)
-    count = read.sum(axis=1)
-    return np.where(count, total / np.maximum(count, 1), np.nan).astype(np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +20,6 @@ class Loading:
         problems: with their engines and what changes cost, see `ProblemBatch`.
         rows: [B], which problem is whose.
         fresh: [B], True where no engine is built yet; else all are.
-        built: [B, E], engines that are there, where it is known.
 
     Attributes:
         built: [B, E], engines that are there.
@@ -29,20 +27,12 @@ class Loading:
         times: what is believed of the seconds that builds take.
     """
 
-    def __init__(
-        self,
-        problems: ProblemBatch,
-        rows: Rows,
-        fresh: BoolArray,
-        built: BoolArray | None = None,
-    ) -> None:
+    def __init__(self, problems: ProblemBatch, rows: Rows, fresh: BoolArray) -> None:
         self._problems, self._problem = problems, rows
         log_s = problems.build_log_s[rows].astype(np.float64)
         none = np.zeros(len(rows))
         self.times = BuildTimes(log_s, COMMON_SD, OWN_SD, none, none)
         self.built = ~fresh[:, None] | ~np.isfinite(log_s)
-        if built is not None:
-            self.built |= built
         self.serving = np.full(len(rows), problems.candidates)
 
     def expected_s(self) -> Single:
@@ -63,14 +53,13 @@ class Loading:
 
         Its engines are built then, its builds tell how long others take, and it serves.
         """
-        every = np.arange(len(candidates))
         took_s = self._problems.window_s[self._problem] + self._changes_s(self.serving, candidates)
         new = self._missing(candidates)
         if new.any():
             build_s = self._problems.build_s[self._problem]
             took_s = took_s + np.where(new, build_s, 0.0).sum(axis=1)
             self._learn(new, build_s)
-        self.serving[every] = candidates
+        self.serving[:] = candidates
         return np.asarray(took_s, dtype=np.float64)
 
     def note(self, candidates: Rows, took_s: FloatArray) -> None:
@@ -88,7 +77,7 @@ class Loading:
             seen = new & (share > 0)[:, None]
             self._learn(seen, np.where(seen, expected * share[:, None], 1.0))
             self.built |= new
-        self.serving[np.arange(len(candidates))] = candidates
+        self.serving[:] = candidates
 
     def _changes_s(self, before: Rows, after: Rows | None = None) -> Single:
         """Return the seconds from one candidate to all others [B, M], or to one of them [B]."""
@@ -101,7 +90,5 @@ class Loading:
         return np.asarray(self._problems.engines[self._problem, candidates] & ~self.built)
 
     def _learn(self, new: BoolArray, build_s: FloatArray | Single) -> None:
-        known = replace(self.times, log_s=np.where(new, self.times.log_s, 0.0))
-        learned = known.after(new, np.asarray(build_s, dtype=np.float64))
-        self.times = replace(learned, log_s=self.times.log_s)
+        self.times = self.times.after(new, np.asarray(build_s, dtype=np.float64))
         self.built |= new

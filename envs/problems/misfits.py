@@ -42,7 +42,7 @@ NUMBERS = ("tail", "drift", "burst", "lag")
 
 @dataclass(frozen=True)
 class Misfit:
-    """How one device departs from its belief; the default is a device that does not.
+    """Describe how a device departs from its belief; the default is one that does not.
 
     Attributes:
         kind: its name; empty for none.

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from envs.arrays import Floats, Rows, Single
-from envs.belief.assess import LOGISTIC
+from envs.belief.assess import normal_chance
 from envs.belief.prior import SHORTLIST, prior_of
 from envs.belief.score import score_and_violation
 from envs.errors import ObjectiveError, OptionError
@@ -130,8 +130,7 @@ class SimulatedWorld:
         tail, drift, burst, lag = problems.misfit[at].T
         moved = np.minimum(drift * step, 1.0)[:, None]
         true = true + moved * (other - true)
-        # The logistic function stands for the normal distribution function.
-        chance = 1.0 / (1.0 + np.exp(-LOGISTIC * normals[:, -1]))
+        chance = normal_chance(normals[:, -1])
         true = np.where((chance < burst)[:, None], other, true)
         lagged = np.log((1 - lag) * np.exp(true[:, -1]) + lag * np.exp(before))
         true[:, -1] = np.where(lag > 0, lagged, true[:, -1])

@@ -99,7 +99,7 @@ class Trial(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of a trial.
+    """Hold the result of a trial.
 
     Attributes:
         seen: [Q] logarithms of the window, NaN for what was not read.

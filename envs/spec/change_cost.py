@@ -1,4 +1,4 @@
-"""What a change of configuration costs: the one table, with a source beside each number.
+"""Tell what a change of configuration costs: one table, with a source beside each number.
 
 An instance that starts or stops, an engine that is loaded and an engine that is built each take
 time. On a GPU one engine serves a network at every batch size, since it has a profile for each; a
@@ -172,7 +172,7 @@ def build_log_s(space: ConfigurationSpace) -> tuple[FloatArray, float, float]:
 
 @dataclass(frozen=True)
 class BuildTimes:
-    """How long builds are believed to take, learned from those that were seen.
+    """Estimate how long builds take, and learn from those that were seen.
 
     log seconds = log_s + common + own, where both are Gaussian with mean 0: `common` is the same
     for all engines of a device, `own` differs from one to the next. Seen builds tell `common`.

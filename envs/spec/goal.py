@@ -10,7 +10,7 @@ from envs.arrays import Floats
 
 
 class Goal(StrEnum):
-    """What an objective asks for; a score is larger for a better configuration under every goal.
+    """Name what an objective asks for; under every goal a better configuration scores higher.
 
     - `throughput`: most inferences a second, weighted over the tenants.
     - `energy`: fewest joules for an inference. With arrivals at a given rate that is the least

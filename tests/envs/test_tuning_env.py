@@ -20,9 +20,9 @@ import envs.tuning_env
 from envs.belief.features import ALLOWED, FEATURES
 from envs.belief.risk import BALANCED
 from envs.catalog.boards import board
-from envs.episode import RewardOptions
 from envs.errors import ConfigurationError, ObjectiveError, OptionError
 from envs.problems.draw_options import HELD_OUT_NETWORKS, DrawOptions
+from envs.problems.episode_options import RewardOptions
 from envs.problems.named import world_named
 from envs.problems.runtime_world import RuntimeWorld
 from envs.problems.simulated_world import SimulatedWorld

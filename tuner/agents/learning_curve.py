@@ -1,4 +1,4 @@
-"""How a training goes, as a CSV file with a row for each update of the policy."""
+"""Write how a training goes, as a CSV file with a row for each update of the policy."""
 
 import csv
 import time

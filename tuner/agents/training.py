@@ -14,9 +14,9 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.vec_env import VecEnv
 
 from envs.belief.risk import parse_risk
-from envs.episode import BUDGET
 from envs.errors import OptionError, StorageError, TraceError, one_line, require_positive
 from envs.files import parse_json, replacing
+from envs.problems.episode_options import BUDGET
 from envs.problems.world import World
 from envs.tuning_env import TuningVectorEnv
 from tuner.agents.export import start_from

@@ -13,7 +13,7 @@ from tuner.control.optional_policy import OptionalPolicy
 
 
 class Conditions:
-    """What is offered, the limits, and what the monitors watch; guard and policy follow them.
+    """Hold the space, the limits, and the state of the monitors; guard and policy follow them.
 
     Args:
         workload: the tenants.

@@ -1,4 +1,4 @@
-"""What failed in the process before this one: a small file, so that restarts are no loop."""
+"""Remember the failures of the process before this one, so that restarts are no loop."""
 
 from __future__ import annotations
 

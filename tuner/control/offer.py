@@ -1,4 +1,4 @@
-"""What may be chosen now: what is ready, less the accelerators that failed again and again."""
+"""Offer what may be chosen now: what is ready, less accelerators that failed again and again."""
 
 from __future__ import annotations
 

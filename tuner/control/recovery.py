@@ -1,4 +1,4 @@
-"""What follows when nothing that should serve can: the last resort, and a new process."""
+"""Recover when nothing that should serve can: by the last resort, then by a new process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found against how many limits break: tuners at several prices of a broken limit."""
+"""Set the share of the optimum against broken limits, for tuners at several prices of these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a policy looks at: how much worse it gets when it sees one feature shuffled."""
+"""Measure which features a policy looks at: how much worse it gets when one is shuffled."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ EPISODES = 512
 
 @dataclass(frozen=True)
 class Importance:
-    """What a policy loses without the right values of a feature.
+    """Hold what a policy loses without the right values of a feature.
 
     Attributes:
         feature: its name.

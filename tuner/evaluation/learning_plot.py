@@ -1,4 +1,4 @@
-"""How a policy learned, and what it looks at: one plot of two panels."""
+"""Plot how a policy learned, and which features it looks at, in two panels."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -10,7 +10,8 @@ import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, Rows, Single
 from envs.belief.risk import BALANCED
-from envs.episode import BUDGET, UNIFORMS, Episodes
+from envs.episode import UNIFORMS, Episodes
+from envs.problems.episode_options import BUDGET, EpisodeOptions
 from envs.problems.world import World
 from tuner.policy.bundle import Bundle
 from tuner.policy.forward import NumpyPolicy
@@ -27,7 +28,7 @@ def policy_decides(bundle: Bundle) -> Decide:
 
 @dataclass(frozen=True)
 class RollOut:
-    """How episodes are played.
+    """Say how episodes are played.
 
     Attributes:
         repeats: episodes of each problem.
@@ -59,15 +60,14 @@ def roll_out(
     """
     problems, rng = len(world.problems), np.random.default_rng(1)
     rows, numbers = problems * options.repeats, world.problems.quantities + 1
-    episodes = Episodes(
-        world,
-        rows,
+    played = EpisodeOptions(
         options.budget,
         changes=options.changes,
         risk=risk,
         budget_s=options.budget_s,
         builds=options.builds,
     )
+    episodes = Episodes(world, rows, played)
     uniforms = rng.random((rows, UNIFORMS))
     uniforms[:, 0] = (np.tile(np.arange(problems), options.repeats) + 0.5) / problems
     uniforms[:, 1] = 0.0
@@ -82,7 +82,7 @@ def roll_out(
 
 @dataclass(frozen=True)
 class Played:
-    """What episodes of one tuner gave.
+    """Hold what episodes of one tuner gave.
 
     Attributes:
         share: [S, repeats, measurements], of the best of the shortlist, by the best so far.

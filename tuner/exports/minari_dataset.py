@@ -9,9 +9,9 @@ from typing import Any
 
 from envs.belief.features import FEATURES
 from envs.belief.risk import parse_risk
-from envs.episode import BUDGET
 from envs.errors import OptionError, StorageError
 from envs.optional import optional_import
+from envs.problems.episode_options import BUDGET
 from tuner.options import reference_bundle, versions
 from tuner.policy.bundle import load_bundle
 

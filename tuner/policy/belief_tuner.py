@@ -7,7 +7,7 @@ import numpy as np
 from envs.arrays import Floats, Rows, Single
 from envs.belief.assess import assess
 from envs.belief.features import PROPOSALS, observe
-from envs.belief.progress import Progress, mean_read
+from envs.belief.progress import Progress
 from envs.belief.risk import BALANCED
 from envs.errors import BundleError
 from envs.problems.batching import batch_of
@@ -49,6 +49,7 @@ class BeliefTuner(ABC):
         self._belief = self._batch.belief(self._first)
         self._loading = Loading(self._batch, self._first, fresh=np.zeros(1, dtype=bool))
         self._conditions = self._batch.conditions(self._first, self._budget, risk)
+        self._expect_costs()
         self._progress = Progress.start(1, len(self._candidates))
         self._assess()
 
@@ -128,11 +129,14 @@ class BeliefTuner(ABC):
         cost_s = outcome.cost_s
         took_s = cost_s if np.isfinite(cost_s) else float(self._conditions.cost_s[0, row])
         self._loading.note(np.array([row]), np.array([took_s]))
+        self._expect_costs()
         self._progress.spent_s += took_s
         self._progress.used += 1
 
-    def _assess(self) -> None:
+    def _expect_costs(self) -> None:
         self._conditions = self._conditions._replace(cost_s=self._loading.expected_s())
+
+    def _assess(self) -> None:
         self._assessment = assess(self._belief.mean, self._belief.variance, self._conditions)
 
     def _take(self, row: int, logs: Single, own: Single) -> None:
@@ -149,12 +153,11 @@ class BeliefTuner(ABC):
 
     def _learn(self, row: int, logs: Single, noise: Single) -> None:
         """Learn from [Q] logarithms and their variances."""
-        candidate, belief = np.array([row]), self._belief
-        squares = (logs - belief.mean[0, :, row]) ** 2 / (belief.variance[0, :, row] + noise)
-        belief.update(candidate, logs[None], noise[None])
+        candidate = np.array([row])
+        surprise = self._belief.update(candidate, logs[None], noise[None])
         score, margin = self._judged(row, logs)
         self._progress.record(candidate, score, margin)
-        self._progress.note_surprise(mean_read(squares[None]))
+        self._progress.note_surprise(surprise)
 
     def _judged(self, row: int, logs: Single) -> tuple[Floats, Floats]:
         """Return log score and worst margin, [1] each, of [Q] logarithms.
