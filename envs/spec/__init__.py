@@ -14,6 +14,7 @@ from envs.spec.agreement import (
 )
 from envs.spec.arrivals import KEPT_UP, at_mean_arrivals, keeping_up
 from envs.spec.checks import MAX_BATCH
+from envs.spec.criticality import Criticality, parse_criticality
 from envs.spec.device import (
     ACCELERATORS,
     Accelerator,
@@ -68,6 +69,7 @@ __all__ = [
     "Configuration",
     "ConfigurationFailed",
     "ConfigurationSpace",
+    "Criticality",
     "DeviceSpec",
     "Failure",
     "FailureKind",
@@ -97,6 +99,7 @@ __all__ = [
     "log_score",
     "margins",
     "narrowed",
+    "parse_criticality",
     "parse_goal",
     "processor_name",
     "rank",

@@ -8,6 +8,7 @@ from typing import Any
 
 from envs.errors import OptionError
 from envs.files import check_fields
+from envs.spec.criticality import Criticality, parse_criticality
 from envs.spec.network import Network
 
 
@@ -21,14 +22,18 @@ class Tenant:
         rate_ips: mean arrival rate in inferences per second (Poisson); infinite for a closed loop
             that saturates the tenant.
         weight: factor on its inferences in the throughput that is maximised.
+        criticality: whether it keeps its limits, or takes what the critical tenants leave; its
+            name is taken as well.
     """
 
     name: str
     network: Network
     rate_ips: float = math.inf
     weight: float = 1.0
+    criticality: Criticality = Criticality.CRITICAL
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "criticality", parse_criticality(self.criticality))
         if not self.rate_ips > 0:
             raise OptionError(
                 f"tenant {self.name}: rate_ips={self.rate_ips} must be above zero"
@@ -69,13 +74,27 @@ class Workload:
         return tuple(tenant.weight for tenant in self.tenants)
 
     @property
+    def best_effort(self) -> tuple[bool, ...]:
+        """Return [T] True for each tenant that gives way to the critical ones."""
+        return tuple(tenant.criticality is Criticality.BEST_EFFORT for tenant in self.tenants)
+
+    @property
     def rates_ips(self) -> tuple[float, ...]:
         """Return the arrivals of the tenants, [T], infinite for a closed loop."""
         return tuple(tenant.rate_ips for tenant in self.tenants)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the workload as plain data that JSON can hold; `from_dict` reads it."""
-        return asdict(self)
+        """Return the workload as plain data that JSON can hold; `from_dict` reads it.
+
+        A critical tenant has no entry for its criticality, as in files from before there was any.
+        """
+        data = asdict(self)
+        for tenant in data["tenants"]:
+            if tenant["criticality"] is Criticality.CRITICAL:
+                del tenant["criticality"]
+            else:
+                tenant["criticality"] = str(tenant["criticality"])
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Workload:

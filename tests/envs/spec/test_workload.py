@@ -1,0 +1,35 @@
+import json
+
+import pytest
+
+from envs.errors import OptionError
+from envs.spec import Criticality, Tenant, Workload
+from tests.worlds import network
+
+
+def test_tenants_are_critical_unless_they_say_otherwise() -> None:
+    workload = Workload(
+        (Tenant("a", network("a")), Tenant("b", network("b"), criticality=Criticality.BEST_EFFORT))
+    )
+    assert workload.tenants[0].criticality is Criticality.CRITICAL
+    assert workload.best_effort == (False, True)
+
+
+def test_criticality_survives_json() -> None:
+    workload = Workload(
+        (Tenant("a", network("a")), Tenant("b", network("b"), criticality=Criticality.BEST_EFFORT))
+    )
+    assert Workload.from_dict(json.loads(json.dumps(workload.to_dict()))) == workload
+
+
+def test_a_critical_tenant_is_written_as_before_there_was_criticality() -> None:
+    data = Workload((Tenant("a", network("a")),)).to_dict()
+    assert set(data["tenants"][0]) == {"name", "network", "rate_ips", "weight"}
+    assert Workload.from_dict(data).tenants[0].criticality is Criticality.CRITICAL
+
+
+def test_an_unknown_criticality_is_named() -> None:
+    data = Workload((Tenant("a", network("a")),)).to_dict()
+    data["tenants"][0]["criticality"] = "urgent"
+    with pytest.raises(OptionError, match=r"criticality=urgent .*critical, best_effort"):
+        Workload.from_dict(data)
