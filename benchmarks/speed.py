@@ -106,7 +106,7 @@ def device_model(repeats: int = 7) -> list[Figure]:
     )
     model = DeviceModel(machine_of(BOARD, "MAXN"), space, (layers,))
     nominal, placements = model.nominal(), space.catalogue
-    instances, levels = model.slots(placements)
+    instances, levels, _ = model.slots(placements)
     rows = np.zeros(len(placements), dtype=np.int64)
     alone, whole = zip(
         *(

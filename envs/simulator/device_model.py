@@ -125,6 +125,7 @@ class DeviceModel:
             self.space.batches,
             parameters,
             [tenant.rate_ips for tenant in self.space.workload.tenants],
+            self.space.workload.best_effort,
         )
 
     def drawn(self, rng: np.random.Generator, count: int, width: float = 1.0) -> Contexts:
@@ -176,29 +177,37 @@ class DeviceModel:
             contexts, start = departed(contexts, own, spread * width), end
         return contexts
 
-    def slots(self, placements: IntArray) -> tuple[Rows, Rows]:
-        """Return instances and batch levels [N, T, X] of placements [N, T, A, 2].
+    def slots(self, placements: IntArray) -> tuple[Rows, Rows, Rows]:
+        """Return instances, batch levels and segments [N, T, X] of placements [N, T, A, 2].
 
         The processor's cores of a board, which serve when nothing else can, are not modelled.
         """
         shape = (len(placements), self.space.shape[0], POSITIONS)
         instances, levels = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        segments = np.ones(shape, dtype=np.int64)
         accelerators, plain = self.space.device.accelerators, self.machine.plain
-        columns = [
+        modelled = [
             column for column, each in enumerate(accelerators) if is_modelled(each, plain=plain)
         ]
+        columns = [column for column in modelled if accelerators[column].segments == 1]
         positions = [position_of(accelerators[column]) for column in columns]
         instances[:, :, positions] = placements[:, :, columns, 0]
         levels[:, :, positions] = np.searchsorted(self.space.batches, placements[:, :, columns, 1])
-        return instances, np.minimum(levels, len(self.space.batches) - 1)
+        for column in set(modelled).difference(columns):  # the same hardware, in several segments
+            at = position_of(accelerators[column])
+            used = placements[:, :, column, 0] > 0
+            instances[:, :, at] += placements[:, :, column, 0]
+            level = np.searchsorted(self.space.batches, placements[:, :, column, 1])
+            levels[:, :, at] = np.where(used, level, levels[:, :, at])
+            segments[:, :, at] = np.where(used, accelerators[column].segments, segments[:, :, at])
+        return instances, np.minimum(levels, len(self.space.batches) - 1), segments
 
     def response(self, contexts: Contexts, placements: IntArray) -> Response:
         """Return the response of each configuration in each context: C x N rows, N fastest."""
-        instances, levels = self.slots(placements)
         count = len(contexts)
         rows = np.repeat(np.arange(count), len(placements))
         return respond(
-            contexts, rows, np.tile(instances, (count, 1, 1)), np.tile(levels, (count, 1, 1))
+            contexts, rows, *(np.tile(each, (count, 1, 1)) for each in self.slots(placements))
         )
 
     def logarithms(self, contexts: Contexts, placements: IntArray) -> FloatArray:

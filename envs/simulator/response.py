@@ -10,8 +10,9 @@ import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, IntArray, Single
 from envs.simulator.arrivals import open_loop
+from envs.simulator.cycles import STEPS
+from envs.simulator.priority import crowding, unevenness, with_blocking
 from envs.simulator.sharing import (
-    STEPS,
     TINY,
     Phases,
     Scalars,
@@ -63,7 +64,13 @@ class Response:
         return total
 
 
-def respond(contexts: Contexts, rows: IntArray, instances: IntArray, levels: IntArray) -> Response:
+def respond(
+    contexts: Contexts,
+    rows: IntArray,
+    instances: IntArray,
+    levels: IntArray,
+    segments: IntArray | None = None,
+) -> Response:
     """Return the response of each row.
 
     Args:
@@ -71,6 +78,7 @@ def respond(contexts: Contexts, rows: IntArray, instances: IntArray, levels: Int
         rows: [B], which context.
         instances: [B, T, X].
         levels: [B, T, X], indices into `contexts.batches`; any where there is no instance.
+        segments: [B, T, X], in how many the networks of best effort run; 1 where not given.
 
     Raises:
         ConfigurationError: an instance stands on an accelerator that the device lacks.
@@ -78,34 +86,43 @@ def respond(contexts: Contexts, rows: IntArray, instances: IntArray, levels: Int
     parts = []
     for start in range(0, len(rows), CHUNK):
         some = slice(start, start + CHUNK)
-        parts.append(_respond(contexts, rows[some], instances[some], levels[some]))
+        cut = None if segments is None else segments[some]
+        served = served_of(contexts, rows[some], instances[some], levels[some], cut)
+        parts.append(_respond(contexts, rows[some], served))
     return Response(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
 def _respond(
-    contexts: Contexts, rows: IntArray, instances: IntArray, levels: IntArray
+    contexts: Contexts, rows: IntArray, served: Served
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, BoolArray]:
     """Return the fields of `Response` for a chunk of rows."""
     scalars = {name: values[rows] for name, values in contexts.scalars.items()}
     rate_ips = contexts.rate_ips[rows].T
     is_open = bool(np.isfinite(rate_ips).any())
-    served = served_of(contexts, rows, instances, levels)
     phases = phases_of(served, scalars)
     cycle_s, extra = cycles(served, phases)
     phases = with_contention(served, phases, cycle_s, scalars)
+    phases, blocked_s = with_blocking(served, phases, served.classes)
     cycle_s, extra = cycles(served, phases, extra, STEPS - 1)
     locked = launch_factor(served, cycle_s, scalars)
     if is_open:
         paced = _paced(served, phases, cycle_s, locked, rate_ips)
         phases = with_waits(served, phases, paced.round_s, scalars)
+        phases, blocked_s = with_blocking(
+            served, phases._replace(round_s=paced.round_s), served.classes
+        )
         paced = phases._replace(round_s=paced.round_s)
         cycle_s, extra = cycles(served, paced)
         locked = launch_factor(served, cycle_s, scalars)
     cycle_s = cycle_s * locked
     rails_w, share = rails_and_share(served.full, served.instances / cycle_s, scalars)
     throttle = share**-THROTTLE_EXPONENT
-    crowded = np.where(served.instances > 0, phases.stretch + extra, 0).max(axis=1)
-    queue_s = scalars["quantum_s"] * np.clip(crowded / phases.alone - 1, 0, 1)
+    if served.classes is None:
+        crowded = np.where(served.instances > 0, phases.stretch + extra, 0).max(axis=1)
+        crowded = crowded / phases.alone
+    else:
+        crowded = crowding(phases.stretch + extra, phases.alone, served, served.classes)
+    queue_s = scalars["quantum_s"] * np.clip(crowded - 1, 0, 1) + blocked_s
     found = _closed_loop(served, cycle_s * throttle, queue_s, scalars)
     if is_open:
         batch_s = phases.batch_s(extra) * locked * throttle
@@ -135,12 +152,7 @@ def _closed_loop(
     images = served.instances * served.sizes / cycle_s
     throughput = images.sum(axis=1)
     seen = (images >= SEEN_SHARE * throughput[:, None]) & (images > 0)
-    # Where three instances run on two cores, two of them share one: the slowest takes as long as
-    # if there were four. Boards have no such threads.
-    threads = scalars["threads"]
-    per_core = np.maximum(1, served.instances.sum(axis=(0, 1)) / np.maximum(threads, 1))
-    crowd = np.where(threads > 0, per_core, 1)
-    uneven = np.ceil(crowd - 1e-3) / crowd
+    uneven = unevenness(served.instances, scalars["threads"], served.classes)
     slowest = np.where(seen, cycle_s, 0).max(axis=1)
     p99 = slowest * (1 + scalars["tail"]) * uneven + queue_s
     p50 = np.minimum((images * cycle_s).sum(axis=1) / np.maximum(throughput, TINY), p99)

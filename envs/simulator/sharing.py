@@ -21,11 +21,16 @@ import numpy as np
 
 from envs.arrays import IntArray, Single
 from envs.errors import ConfigurationError
+from envs.simulator.cycles import STEPS, cycles_of
+from envs.simulator.priority import (
+    Classes,
+    classes_of,
+    cycles_by_class,
+    dla_round_s,
+    threads_by_class,
+    use_by_class,
+)
 from envs.simulator.tables import DLA, GPU, POSITIONS, Contexts
-
-#: Newton steps for the stretch; the third moves it by less than 0.1 % (a test compares the result
-#: with bisection).
-STEPS = 3
 
 TINY = np.float32(1e-30)
 
@@ -54,12 +59,14 @@ class Served(NamedTuple):
         sizes: [T, X, B] batch sizes; 0 where unused.
         full: the batches of these sizes.
         first: [T, X, B] indices into `Contexts.columns` of batches of the smallest size.
+        classes: critical tenants and best effort; None where all are critical.
     """
 
     instances: Single
     sizes: Single
     full: Batches
     first: IntArray
+    classes: Classes | None = None
 
 
 class Phases(NamedTuple):
@@ -74,7 +81,8 @@ class Phases(NamedTuple):
         round_s: [T, X, B] the shortest cycle, see `dla_round_s`.
         unused: [T, X, B], 1 where there is no instance, else 0.
         stretch: [T, X, B] the factor on the GPU's part before the GPU is full.
-        alone: [B] the stretch of an instance that has its share of the threads to itself.
+        alone: [B] the stretch of an instance that has its share of the threads to itself, or
+            [T, 1, B] by class.
         capacity: [B] of the GPU.
     """
 
@@ -94,7 +102,13 @@ class Phases(NamedTuple):
         return np.asarray(self.host_s + self.dla_s + self.gpu_s * (self.stretch + extra))
 
 
-def served_of(contexts: Contexts, rows: IntArray, instances: IntArray, levels: IntArray) -> Served:
+def served_of(
+    contexts: Contexts,
+    rows: IntArray,
+    instances: IntArray,
+    levels: IntArray,
+    segments: IntArray | None = None,
+) -> Served:
     """Return the instances in service, see `respond` for the arguments.
 
     Raises:
@@ -112,7 +126,11 @@ def served_of(contexts: Contexts, rows: IntArray, instances: IntArray, levels: I
             " the device's own space"
         )
     sizes = np.append(contexts.batches, 0).astype(np.float32)[level]
-    return Served(number, sizes, full, start + np.where(number > 0, 0, unused))
+    classes = classes_of(contexts, rows, segments)
+    if classes is not None:
+        more_s = (classes.segments - 1) * contexts.scalars["segment_s"][rows]
+        full = full._replace(host_s=full.host_s + more_s * (number > 0))
+    return Served(number, sizes, full, start + np.where(number > 0, 0, unused), classes)
 
 
 def batches_at(contexts: Contexts, indices: IntArray) -> Batches:
@@ -123,9 +141,12 @@ def batches_at(contexts: Contexts, indices: IntArray) -> Batches:
 def phases_of(served: Served, scalars: Scalars) -> Phases:
     """Return the phases before DRAM contention."""
     number, full = served.instances, served.full
-    threads = np.maximum(
-        np.float32(1), scalars["threads"] / np.maximum(number.sum(axis=(0, 1)), np.float32(1))
-    )
+    if served.classes is None:
+        threads = np.maximum(
+            np.float32(1), scalars["threads"] / np.maximum(number.sum(axis=(0, 1)), np.float32(1))
+        )
+    else:
+        threads = threads_by_class(number, served.classes, scalars)
     alone = threads ** -scalars["threads_exponent"]
     on_gpu = number[:, GPU].sum(axis=(0, 1))
     crowd = (1 + scalars["interference"] * np.maximum(on_gpu - 1, 0)) / scalars["clock"]
@@ -136,7 +157,7 @@ def phases_of(served: Served, scalars: Scalars) -> Phases:
         dla_s=dla_s,
         exclusive_s=full.exclusive_s * (crowd * threads * alone),
         switching_s=np.zeros_like(number),
-        round_s=dla_round_s(number * dla_s),
+        round_s=dla_round_s(number * dla_s, served.classes),
         unused=(number == 0).astype(np.float32),
         stretch=np.broadcast_to(alone, number.shape),
         alone=alone,
@@ -164,7 +185,10 @@ def with_waits(
     overlap = 4 * first * second / np.maximum(on_gpu * on_gpu, TINY)
     overlap = 1 + scalars["pipe_overlap"] * overlap
     stretch = np.broadcast_to(phases.alone, number.shape).copy()
-    others = np.maximum(on_gpu - own[:, GPU], 0) * board
+    found: Single = on_gpu
+    if served.classes is not None:
+        found = use_by_class((number * own)[:, GPU], served.classes)
+    others = np.maximum(found - own[:, GPU], 0) * board
     stretch[:, GPU] *= np.maximum(1, (1 + others) / overlap)
 
     held = full.host_s * scalars["launch_lock"]
@@ -189,40 +213,16 @@ def with_waits(
     )
 
 
-def dla_round_s(work_s: Single) -> Single:
-    """Return how long a DLA core takes for one batch of all instances on it, [T, X, B].
-
-    `work_s` is the DLA time of a batch of each; the result is 0 on the GPU.
-    """
-    rounds = np.zeros_like(work_s)
-    rounds[:, DLA] = work_s[:, DLA].sum(axis=0)
-    return rounds
-
-
 def cycles(
     served: Served, phases: Phases, start: Single | float = 0.0, steps: int = STEPS
 ) -> tuple[Single, Single]:
     """Return cycle times [T, X, B] and the extra stretch [B] at which the GPU is just full.
 
-    Newton's method on the reciprocal of the use, from `start`. The reciprocal is a straight line
-    where one kind of instance runs, so that one step solves that case.
+    With best effort beside critical tenants each class has an extra stretch, [T, 1, B].
     """
-    extra: Single | float = start
-    for step in range(steps + 1):
-        free_s = phases.batch_s(extra)
-        cycle_s = np.maximum(free_s, phases.round_s) + phases.unused
-        if step == steps:
-            break
-        use = served.instances * (phases.exclusive_s + phases.switching_s) / cycle_s
-        total = use.sum(axis=(0, 1))
-        steep = use * phases.gpu_s / cycle_s
-        falling = (steep * (free_s >= phases.round_s)).sum(axis=(0, 1))
-        # Where all instances wait for their DLA core, stretching the GPU's part changes nothing
-        # yet: step as if none of them did.
-        falling = np.where(falling > 0, falling, steep.sum(axis=(0, 1)))
-        more = total * (total / phases.capacity - 1) / np.maximum(falling, TINY)
-        extra = np.maximum(extra + more, 0)
-    return cycle_s, np.asarray(extra)
+    if served.classes is not None:
+        return cycles_by_class(served, phases, served.classes)
+    return cycles_of(served.instances, phases, start, steps)
 
 
 def with_contention(served: Served, phases: Phases, cycle_s: Single, scalars: Scalars) -> Phases:
@@ -243,7 +243,7 @@ def with_contention(served: Served, phases: Phases, cycle_s: Single, scalars: Sc
         gpu_s=phases.gpu_s * slower,
         dla_s=dla_s,
         exclusive_s=phases.exclusive_s * slower,
-        round_s=dla_round_s(served.instances * dla_s),
+        round_s=dla_round_s(served.instances * dla_s, served.classes),
     )
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from envs.arrays import FloatArray, IntArray, Single
+from envs.arrays import BoolArray, FloatArray, IntArray, Single
 from envs.graph.layer_table import LayerTable
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet
@@ -69,6 +69,8 @@ class Contexts:
         other_byte_s: [C], the DRAM traffic of such a process.
         rate_ips: [C, T] arrival rates, infinite for a closed loop.
         max_wait_s: [C], the longest that a request waits for its batch to fill.
+        best_effort: [C, T], True for tenants that give way to the others.
+        segment_s: [C], host time of each segment but the first of a network that runs in several.
         pipe_overlap, interference, launch_lock, slice_s, switch_s, contention_threshold,
             contention_slope, contention_plateau, byte_j, busy_soc_w, busy_sys_w, tail, quantum_s,
             threads_exponent: [C], the parameters of the same names (`byte_j` from
@@ -103,6 +105,8 @@ class Contexts:
     other_byte_s: FloatArray
     rate_ips: FloatArray
     max_wait_s: FloatArray
+    best_effort: BoolArray
+    segment_s: FloatArray
 
     @cached_property
     def columns(self) -> Single:
@@ -117,7 +121,7 @@ class Contexts:
     def scalars(self) -> dict[str, Single]:
         """Return every field that is one number a context, [C] each, in single precision."""
         names = [each.name for each in fields(self)]
-        for name in ("batches", "table", "rate_ips", "max_wait_s"):
+        for name in ("batches", "table", "rate_ips", "max_wait_s", "best_effort"):
             names.remove(name)
         return {name: getattr(self, name).astype(np.float32) for name in names}
 
@@ -158,6 +162,7 @@ def contexts_of(
     batches: Sequence[int],
     parameters: ParameterSet,
     rates_ips: Sequence[float] | None = None,
+    best_effort: Sequence[bool] | None = None,
 ) -> Contexts:
     """Return a context for each parameter set [C], all of the same machine and networks.
 
@@ -168,6 +173,7 @@ def contexts_of(
         batches: [Z], ascending.
         parameters: [C] sets.
         rates_ips: [T] arrival rates, infinite for a closed loop; all closed where not given.
+        best_effort: [T], True for tenants that give way to the others; none where not given.
     """
     count, sizes = len(parameters), np.array(batches, dtype=np.float64)
     plain = machine.plain
@@ -208,6 +214,8 @@ def contexts_of(
         other_byte_s=every(0.0),
         rate_ips=np.tile(rates, (count, 1)),
         max_wait_s=every(MAX_WAIT_S),
+        best_effort=np.tile(best_effort or [False] * len(networks), (count, 1)),
+        segment_s=parameters.host_us * 1e-6 * REFERENCE_CPU_GHZ / machine.cpu_ghz,
     )
 
 
@@ -227,8 +235,8 @@ def _table(
     gpu_w = parameters.gpu_w * machine.gpu_power_scale
     for tenant, layers in enumerate(networks):
         for accelerator in accelerators:
-            if not is_modelled(accelerator, plain=machine.plain):
-                continue
+            if accelerator.segments > 1 or not is_modelled(accelerator, plain=machine.plain):
+                continue  # segments have the costs of the whole, see `priority`
             cost = batch_cost(accelerator, machine, layers, sizes, parameters)
             waiting_s = parameters.poll_share[:, None] * (cost.gpu_s + cost.dla_s)
             busy_s = cost.host_s + waiting_s * (not machine.plain)

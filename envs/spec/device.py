@@ -32,6 +32,10 @@ PRECISIONS = {4: "fp32", 2: "fp16", 1: "int8"}
 CHOICES: dict[Kind, tuple[int, ...]] = {Kind.TENSOR_CORES: (1,), Kind.DLA: (2,)}
 
 
+#: Joins the name of an accelerator and the number of segments, as in `tensor_in_4`.
+IN = "_in_"
+
+
 @dataclass(frozen=True)
 class Accelerator:
     """Hardware on which an instance can run, at one precision.
@@ -45,6 +49,8 @@ class Accelerator:
             `ConfigurationSpace.blocks`; None for no such limit.
         max_instances, max_batch: limits for one tenant here, whatever the space allows elsewhere;
             None for no limit of its own.
+        segments: in how many parts, one after the other, a network runs here. Between two parts it
+            gives way to critical tenants, so that more than one part is for best effort alone.
     """
 
     name: str
@@ -54,11 +60,17 @@ class Accelerator:
     max_loadables: int | None = None
     max_instances: int | None = None
     max_batch: int | None = None
+    segments: int = 1
 
     @property
     def precision(self) -> str:
         """Return `fp32`, `fp16` or `int8`."""
         return PRECISIONS[self.weight_bytes]
+
+    @property
+    def whole(self) -> str:
+        """Return the name of the same accelerator where a network runs in one piece."""
+        return self.name.partition(IN)[0]
 
     @property
     def on_gpu(self) -> bool:
@@ -92,13 +104,15 @@ ACCELERATORS: dict[str, Accelerator] = {
 
 
 def accelerator(name: str) -> Accelerator:
-    """Return the accelerator called `name`; raise OptionError where there is none."""
-    try:
-        return ACCELERATORS[name]
-    except KeyError:
-        raise OptionError(
-            f"unknown accelerator {name!r}: choose from {', '.join(ACCELERATORS)}"
-        ) from None
+    """Return the accelerator called `name`; raise OptionError where there is none.
+
+    `tensor_in_4` is `tensor` where a network runs in 4 segments, see `Accelerator.segments`.
+    """
+    base, _, segments = name.partition(IN)
+    if base not in ACCELERATORS or (segments and not (segments.isdigit() and int(segments) > 1)):
+        raise OptionError(f"unknown accelerator {name!r}: choose from {', '.join(ACCELERATORS)}")
+    found = ACCELERATORS[base]
+    return replace(found, name=name, segments=int(segments)) if segments else found
 
 
 def check_precisions(allowed: Sequence[str]) -> None:
@@ -179,6 +193,19 @@ class DeviceSpec:
             )
         return replace(self, accelerators=tuple(kept))
 
+    def with_segments(self, counts: Sequence[int]) -> DeviceSpec:
+        """Return the device with each accelerator once more for each number of segments.
+
+        See `Accelerator.segments`; numbers above 1, such as (4, 16).
+        """
+        cut = tuple(
+            replace(each, name=f"{each.name}{IN}{count}", segments=count)
+            for count in counts
+            for each in self.accelerators
+            if each.segments == 1
+        )
+        return replace(self, accelerators=(*self.accelerators, *cut))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the device as plain data that JSON can hold; `from_dict` reads it."""
         data = asdict(self) | {"accelerators": list(self.accelerator_names)}
@@ -188,7 +215,7 @@ class DeviceSpec:
         chosen = {
             each.name: each.precision
             for each in self.accelerators
-            if each != ACCELERATORS[each.name]
+            if each.weight_bytes != accelerator(each.name).weight_bytes
         }
         return data | ({"precisions": chosen} if chosen else {})
 

@@ -103,11 +103,22 @@ class ConfigurationSpace:
         tenants, accelerators = self.shape
         return tuple(
             fitting[accelerator][:1]
-            if (tenant, accelerator) in self.unavailable
+            if (tenant, accelerator) in self.closed
             else self._with_batches(fitting[accelerator], tenant, accelerator)
             for tenant in range(tenants)
             for accelerator in range(accelerators)
         )
+
+    @functools.cached_property
+    def closed(self) -> frozenset[tuple[int, int]]:
+        """Return the pairs (tenant, accelerator) that no configuration uses.
+
+        Beside those that are `unavailable` these are critical tenants in several segments, which
+        would give way to themselves.
+        """
+        cut = [n for n, each in enumerate(self.device.accelerators) if each.segments > 1]
+        critical = [n for n, gives in enumerate(self.workload.best_effort) if not gives]
+        return self.unavailable.union((t, a) for t in critical for a in cut)
 
     def _with_batches(self, options: Rows, tenant: int, accelerator: int) -> Rows:
         """Return the options whose batch the pair can have."""
@@ -207,7 +218,7 @@ class ConfigurationSpace:
         instances = np.tile(
             [min(most, each.max_instances or most) for each in devices], (self.shape[0], 1)
         )
-        for pair in self.unavailable:
+        for pair in self.closed:
             instances[pair] = 0
         return instances, np.array([each.max_batch or MAX_BATCH for each in devices])
 

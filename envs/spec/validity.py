@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from envs.spec.space import ConfigurationSpace
 
 VALID = 0
-UNAVAILABLE, OUTSIDE, UNSERVED, TOTAL, FIXED_BATCH, LOADABLES, MEMORY, PRECISIONS = range(1, 9)
+UNAVAILABLE, OUTSIDE, UNSERVED, TOTAL, FIXED_BATCH, LOADABLES, MEMORY, PRECISIONS, SEGMENTS = range(
+    1, 10
+)
 
 
 def judge(space: ConfigurationSpace, placements: IntArray) -> npt.NDArray[np.int8]:
@@ -45,6 +47,7 @@ def judge(space: ConfigurationSpace, placements: IntArray) -> npt.NDArray[np.int
         LOADABLES: _too_many_loadables(space, instances),
         MEMORY: memory_mib(space, placements) > space.device.memory_mib,
         PRECISIONS: _mixed_precisions(space, instances),
+        SEGMENTS: _mixed_segments(space, instances),
     }
     codes = np.zeros(len(placements), dtype=np.int8)
     for code in sorted(faults, reverse=True):  # lower codes overwrite higher ones
@@ -54,7 +57,7 @@ def judge(space: ConfigurationSpace, placements: IntArray) -> npt.NDArray[np.int
 
 def _unavailable(space: ConfigurationSpace, instances: Rows, batch: Rows) -> BoolArray:
     pairs = np.zeros(space.shape, dtype=bool)
-    for pair in space.unavailable:
+    for pair in space.closed:
         pairs[pair] = True
     used = instances > 0
     broken = np.asarray((used & pairs).any(axis=(1, 2)))
@@ -72,6 +75,16 @@ def _mixed_precisions(space: ConfigurationSpace, instances: Rows) -> BoolArray:
         mixed |= (instances[:, tenant, accelerator] > 0) & (instances[:, tenant, others] > 0).any(
             axis=1
         )
+    return mixed
+
+
+def _mixed_segments(space: ConfigurationSpace, instances: Rows) -> BoolArray:
+    """Return where a tenant runs in several numbers of segments on one accelerator."""
+    mixed = np.zeros(len(instances), dtype=bool)
+    wholes = [each.whole for each in space.device.accelerators]
+    for whole in {each.whole for each in space.device.accelerators if each.segments > 1}:
+        same = [column for column, name in enumerate(wholes) if name == whole]
+        mixed |= ((instances[:, :, same] > 0).sum(axis=2) > 1).any(axis=1)
     return mixed
 
 
@@ -128,7 +141,7 @@ def reason(space: ConfigurationSpace, code: int) -> str:
     )
     return {
         VALID: "valid",
-        UNAVAILABLE: f"there is no engine, or none with right answers, for {pairs}",
+        UNAVAILABLE: f"there is no engine, or none with right answers, for {pairs}{_uncut(space)}",
         OUTSIDE: f"instances must lie in 0..{space.max_instances} and batch in"
         f" {list(space.batches)} (both 0 where unused){_own_limits(space)}",
         UNSERVED: "a tenant has no instance on any accelerator",
@@ -140,7 +153,14 @@ def reason(space: ConfigurationSpace, code: int) -> str:
         MEMORY: f"the instances do not fit into {space.device.memory_mib:.0f} MiB of memory",
         PRECISIONS: f"the answers of {unjudged} were never compared with FP32, so that no other"
         " precision may serve beside them",
+        SEGMENTS: "a tenant runs in several numbers of segments on one accelerator: choose one",
     }[code]
+
+
+def _uncut(space: ConfigurationSpace) -> str:
+    """Return as text that critical tenants run in one piece, where others can run in several."""
+    cut = [each.name for each in space.device.accelerators if each.segments > 1]
+    return f"; critical tenants do not run in segments ({', '.join(cut)})" if cut else ""
 
 
 def _own_limits(space: ConfigurationSpace) -> str:

@@ -70,6 +70,8 @@ def paper(tenants: int = 1, rate_ips: float = np.inf, **changed: float) -> Conte
         batches=np.array(BATCHES, dtype=float),
         table=table,
         rate_ips=np.full((1, tenants), rate_ips),
+        best_effort=np.zeros((1, tenants), dtype=bool),
+        segment_s=np.zeros(1),
         **values,
     )
 
