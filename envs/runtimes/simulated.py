@@ -14,6 +14,7 @@ from envs.simulator.thermal import Cooling, clock_at, temperature_after
 from envs.simulator.window import simulated_window
 from envs.spec import Agreements, Configuration, Measurement, Origin, with_agreement
 from envs.spec.change_cost import change_s
+from envs.spec.some_tenants import with_unserved
 
 
 class SimulatedRuntime(InstantRuntime):
@@ -86,7 +87,7 @@ class SimulatedRuntime(InstantRuntime):
             self.model, current, response, truth.rate_ips[0], self._rng, self._apply_s, window_s
         )
         self._apply_s = 0.0
-        return with_agreement(measurement, current, self._agreements)
+        return with_agreement(with_unserved(measurement, current), current, self._agreements)
 
     def _pass_time(self, seconds: float) -> None:
         if self._cooling:

@@ -55,3 +55,5 @@ def check_space(space: ConfigurationSpace) -> None:
                 f"{key}={sorted(given)} must be (tenant, accelerator) below {space.shape} and a"
                 " number from 1 on"
             )
+    if not space.optional <= set(range(tenants)):
+        raise OptionError(f"optional={sorted(space.optional)} must be tenants below {tenants}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from envs.spec.checks import MAX_BATCH, check_space
 from envs.spec.configuration import Configuration as Configuration
 from envs.spec.default import default_placements
 from envs.spec.device import DeviceSpec
+from envs.spec.some_tenants import space_of_tenants
 from envs.spec.validity import UNAVAILABLE, UNSERVED, VALID, judge, reason
 from envs.spec.workload import Workload
 
@@ -54,6 +55,8 @@ class ConfigurationSpace:
             sizes of the pair can.
         blocks: (tenant, accelerator, count), the loadables that one engine takes on a DLA where
             they are more than one.
+        optional: tenants that may be without an instance: they come and go while the others are
+            served. At least one tenant is always served.
     """
 
     device: DeviceSpec
@@ -65,6 +68,7 @@ class ConfigurationSpace:
     unjudged: frozenset[tuple[int, int]] = frozenset()
     unavailable_batches: frozenset[tuple[int, int, int]] = frozenset()
     blocks: frozenset[tuple[int, int, int]] = frozenset()
+    optional: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         check_space(self)
@@ -147,6 +151,13 @@ class ConfigurationSpace:
         pairs = {(tenant, accelerator) for tenant, accelerator, _ in gone}
         empty = {pair for pair in pairs if not space.batches_of(*pair)}
         return replace(space, unavailable=space.unavailable | empty)
+
+    def of_tenants(self, tenants: Sequence[int]) -> ConfigurationSpace:
+        """Return the space of some tenants alone, each of which has to be served.
+
+        See `envs.spec.some_tenants`.
+        """
+        return space_of_tenants(self, tenants)
 
     @property
     def combinations(self) -> int:
@@ -302,6 +313,8 @@ class ConfigurationSpace:
         for key in APART:
             if pairs := getattr(self, key):
                 data[key] = [list(pair) for pair in sorted(pairs)]
+        if self.optional:
+            data["optional"] = sorted(self.optional)
         return data
 
     @classmethod
@@ -312,9 +325,10 @@ class ConfigurationSpace:
             ValueError, TypeError, KeyError, TunerError: the data is something else.
         """
         pairs = {key: [tuple(pair) for pair in data.get(key, ())] for key in APART}
-        numbers = [each for group in pairs.values() for pair in group for each in pair]
+        optional = list(data.get("optional", ()))
+        numbers = [each for group in pairs.values() for pair in group for each in pair] + optional
         if not all(type(each) is int for each in (*data["batches"], *numbers)):
-            raise ValueError(f"batches, {', '.join(APART)} must hold whole numbers")
+            raise ValueError(f"batches, {', '.join(APART)}, optional must hold whole numbers")
         space = cls(
             DeviceSpec.from_dict(data["device"]),
             Workload.from_dict(data["workload"]),
@@ -322,6 +336,7 @@ class ConfigurationSpace:
             tuple(data["batches"]),
             data["max_total_instances"],
             **{key: frozenset(each) for key, each in pairs.items()},
+            optional=frozenset(optional),
         )
         check_fields(space)
         return space

@@ -41,7 +41,7 @@ def judge(space: ConfigurationSpace, placements: IntArray) -> npt.NDArray[np.int
     faults = {
         UNAVAILABLE: _unavailable(space, instances, batch),
         OUTSIDE: (space.encode(placements) < 0).any(axis=1),
-        UNSERVED: (instances.sum(axis=2) == 0).any(axis=1),
+        UNSERVED: _unserved(space, instances),
         TOTAL: total > limit if limit is not None else np.zeros(len(total), bool),
         FIXED_BATCH: _wrong_batch(space, instances, batch),
         LOADABLES: _too_many_loadables(space, instances),
@@ -63,6 +63,14 @@ def _unavailable(space: ConfigurationSpace, instances: Rows, batch: Rows) -> Boo
     broken = np.asarray((used & pairs).any(axis=(1, 2)))
     for tenant, accelerator, size in space.unavailable_batches:
         broken |= used[:, tenant, accelerator] & (batch[:, tenant, accelerator] == size)
+    return broken
+
+
+def _unserved(space: ConfigurationSpace, instances: Rows) -> BoolArray:
+    """Return where a tenant that has to be served is not, or none is served."""
+    without = instances.sum(axis=2) == 0
+    needed = [each for each in range(space.shape[0]) if each not in space.optional]
+    broken: BoolArray = without[:, needed].any(axis=1) | without.all(axis=1)
     return broken
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 
 from envs.errors import RuntimeFault
 from envs.runtimes.serving.instance import Instance, refuse
-from envs.runtimes.serving.queue import QueueFull, Request, RequestQueue
+from envs.runtimes.serving.queue import QueueFull, Request, RequestQueue, clock
 from envs.spec import ConfigurationFailed, Failure, FailureKind, Tenant
+
+#: How often to look whether what was accepted has been served [s].
+LOOK_S = 0.002
 
 
 class Admission:
@@ -31,6 +35,7 @@ class Admission:
         self._alive = [0] * len(tenants)
         self._max_waiting = [max_waiting] * len(tenants)
         self._closed = False
+        self._leaving: frozenset[int] = frozenset()
         self._lock = threading.Lock()
         self.queues = [RequestQueue(max_wait_s) for _ in tenants]
         self.instances: list[Instance] = []
@@ -57,10 +62,27 @@ class Admission:
                 )
             self.queues[tenant].put(request)
 
+    def let_leave(self, staying: Collection[int], timeout_s: float) -> None:
+        """Accept nothing more of tenants that are about to lose their instances.
+
+        What they accepted before is served to its end, which this waits for.
+
+        Args:
+            staying: the tenants that are served on.
+            timeout_s: how long to wait at most; what is left then is refused by `serve`.
+        """
+        with self._lock:
+            served = {instance.slot.tenant for instance in self.instances}
+            self._leaving = frozenset(served.difference(staying))
+            self._count_alive()
+        deadline_s = clock() + timeout_s
+        while clock() < deadline_s and any(len(self.queues[tenant]) for tenant in self._leaving):
+            time.sleep(LOOK_S)
+
     def serve(self, instances: list[Instance]) -> None:
         """Let these instances serve from now on; refuse what waits for a tenant without any."""
         with self._lock:
-            self.instances = instances
+            self.instances, self._leaving = instances, frozenset()
             self._max_waiting = [max(self._least_waiting, held) for held in self.requests_held()]
             self._count_alive()
             # The last instance of a tenant may have been lost before it was counted.
@@ -106,5 +128,6 @@ class Admission:
 
     def _count_alive(self) -> None:
         """Count the instances of each tenant that serve; called under the lock after changes."""
-        tenants = [instance.slot.tenant for instance in self.instances if instance.error is None]
+        alive = [instance.slot.tenant for instance in self.instances if instance.error is None]
+        tenants = [tenant for tenant in alive if tenant not in self._leaving]
         self._alive = [tenants.count(position) for position in range(len(self._tenants))]

@@ -94,6 +94,11 @@ class MeasuredService:
     options: ServingOptions
     free_mib: Callable[[], float] = lambda: math.nan
 
+    @property
+    def _served(self) -> set[int]:
+        """Return the tenants that have an instance."""
+        return {instance.slot.tenant for instance in self.instances}
+
     def measure(self, window_s: float, apply_s: float) -> Measurement:
         """Take a window of at least `window_s`.
 
@@ -156,7 +161,7 @@ class MeasuredService:
                 else list((Counter(late[position]) - answered[position]).elements())
             )
             measured = tenant_measurement(records, start_s, end_s, unanswered, now_s)
-            if not measured.requests and not self.options.outside:
+            if not measured.requests and not self.options.outside and position in self._served:
                 raise _no_request(tenant, end_s - start_s, clock() - began_s)
             tenants.append(measured)
         foreign = foreign_share(before, after)
@@ -225,7 +230,12 @@ class MeasuredService:
         )
         # The time in which an open loop sends its requests; 0 for a closed loop.
         sending_s = max(
-            (options.requests_per_window / tenant.rate_ips for tenant in self.tenants), default=0.0
+            (
+                options.requests_per_window / tenant.rate_ips
+                for position, tenant in enumerate(self.tenants)
+                if position in self._served
+            ),
+            default=0.0,
         )
         wanted_s = max(options.batches_per_window * slowest_s, sending_s)
         return max(window_s, min(wanted_s, options.max_window_s))

@@ -1,6 +1,6 @@
 """From a configuration to slots, one for each instance, and the instances that fit them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from envs.runtimes.serving.instance import Instance, Slot
 from envs.spec import Configuration, DeviceSpec, Kind
@@ -29,6 +29,25 @@ def slots_of(configuration: Configuration, device: DeviceSpec) -> list[Slot]:
         for tenant, accelerator, instances, batch in configuration.slots()
         for _ in range(instances)
     ]
+
+
+def is_reserve(
+    configuration: Configuration, reserve: Configuration | None, optional: Collection[int]
+) -> bool:
+    """Return True for the last resort of all tenants that are served.
+
+    Args:
+        configuration: to be served.
+        reserve: the last resort of all tenants; None for none.
+        optional: tenants that may be without an instance.
+    """
+    served = {tenant for tenant, _, _, _ in configuration.slots()}
+    if reserve is None or not served:
+        return False
+    rows = enumerate(zip(configuration.placements, reserve.placements, strict=True))
+    return all(
+        row == own or (tenant in optional and tenant not in served) for tenant, (row, own) in rows
+    )
 
 
 def match(

@@ -15,11 +15,11 @@ from envs.runtimes.protocol import Closing, Transition
 from envs.runtimes.serving.admission import Admission
 from envs.runtimes.serving.converting import stream_instance
 from envs.runtimes.serving.driver import POLL_S, StreamDriver
-from envs.runtimes.serving.engine import EngineFactory, StreamEngine
+from envs.runtimes.serving.engine import STOP_TIMEOUT_S, EngineFactory, StreamEngine
 from envs.runtimes.serving.inputs import InputCheck, Inputs
 from envs.runtimes.serving.instance import Answering, Instance, Slot, failure_of
 from envs.runtimes.serving.measuring import MeasuredService, ServingOptions
-from envs.runtimes.serving.placement import match, slots_of
+from envs.runtimes.serving.placement import is_reserve, match, slots_of
 from envs.runtimes.serving.places import placed, places_of
 from envs.runtimes.serving.process_memory import give_back
 from envs.runtimes.serving.queue import clock
@@ -160,6 +160,7 @@ class ServingRuntime(Closing):
         self._check(configuration)
         before = self._places()
         kept, created = self._change(slots_of(configuration, self._space.device))
+        self._admission.let_leave({each.slot.tenant for each in (*kept, *created)}, STOP_TIMEOUT_S)
         removed = [instance for instance in self._admission.instances if instance not in kept]
         for instance, slot in kept.items():
             instance.resize(slot)
@@ -216,7 +217,7 @@ class ServingRuntime(Closing):
 
     def _check(self, configuration: Configuration) -> None:
         """Raise ConfigurationFailed unless a configuration is valid and its engines are ready."""
-        if configuration == self._reserve:
+        if is_reserve(configuration, self._reserve, self._space.optional):
             return
         try:
             self._space.check(configuration)

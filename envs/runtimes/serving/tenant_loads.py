@@ -57,7 +57,7 @@ class TenantLoads:
         loads: list[Load] = []
         for i, tenant in enumerate(self._tenants):
             send, pool = partial(submit, i), self._pools[i]
-            if self._outside:
+            if self._outside or not clients[i]:  # nothing is sent to a tenant without an instance
                 own = [each for each in admission.instances if each.slot.tenant == i]
                 loads.append(OutsideLoad(admission.queues[i], own))
             elif tenant.closed_loop:
