@@ -81,7 +81,7 @@ def folded(model: Any) -> Any:
         _replace(result.graph, _conditions(result))
         if not inline_branches(result.graph):
             break
-    _replace(result.graph, _constants(_without_weights(result)))
+    _replace(result.graph, _constants(without_weights(result)))
     remove_unused(result.graph)
     return result
 
@@ -95,7 +95,7 @@ def runtime_shapes(model: Any, names: list[str]) -> Shapes:
         LoadingError: ONNX Runtime cannot load the model.
         DependencyError: onnxruntime is not installed.
     """
-    session = _loaded(_with_outputs(_without_weights(model), names))
+    session = loaded(with_outputs(without_weights(model), names))
     # An unknown number of axes looks like a single number there: neither is taken.
     return {
         output.name: tuple(output.shape)
@@ -137,9 +137,9 @@ def _conditions(model: Any) -> dict[str, Any]:
     conditions = [node.input[0] for node in model.graph.node if node.op_type == "If"]
     if results.isdisjoint(conditions):
         return {}
-    lean = _without_weights(model)
+    lean = without_weights(model)
     del lean.graph.output[:]
-    asked = _with_outputs(lean, [name for name in conditions if name in results])
+    asked = with_outputs(lean, [name for name in conditions if name in results])
     nodes = needed_nodes(asked.graph)
     del asked.graph.node[:]
     asked.graph.node.extend(nodes)
@@ -151,7 +151,7 @@ def _constants(asked: Any) -> dict[str, Any]:
     results = {name for node in asked.graph.node for name in node.output if name}
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "folded.onnx"
-        _loaded(asked, target)
+        loaded(asked, target)
         saved = optional_import("onnx", "networks").load(str(target))
     return {each.name: each for each in saved.graph.initializer if each.name in results}
 
@@ -173,7 +173,7 @@ def _replace(graph: Any, constants: dict[str, Any]) -> None:
     graph.node.extend(nodes)
 
 
-def _with_outputs(model: Any, names: list[str]) -> Any:
+def with_outputs(model: Any, names: list[str]) -> Any:
     """Add tensors of any type to the outputs of a ModelProto, and return it."""
     onnx = optional_import("onnx", "networks")
     present = {value.name for value in model.graph.output}
@@ -182,7 +182,7 @@ def _with_outputs(model: Any, names: list[str]) -> Any:
     return model
 
 
-def _without_weights(model: Any) -> Any:
+def without_weights(model: Any) -> Any:
     """Return a copy whose large weights are inputs, so that their values are not needed."""
     onnx = optional_import("onnx", "networks")
     graph = model.graph
@@ -225,7 +225,7 @@ def has_values(tensor: Any) -> bool:
     )
 
 
-def _loaded(model: Any, folded: Path | None = None) -> Any:
+def loaded(model: Any, folded: Path | None = None) -> Any:
     """Return a session of ONNX Runtime; it writes the folded model, if it is told where."""
     onnxruntime = optional_import("onnxruntime", "networks")
     levels = onnxruntime.GraphOptimizationLevel

@@ -1,0 +1,144 @@
+"""Segments that ONNX Runtime runs: answers equal to the whole network's to the bit."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from envs.accuracy.samples import invented
+from envs.catalog.architectures import build
+from envs.errors import ConfigurationError
+from envs.graph.reading import read_network
+from envs.runtimes.onnxruntime.cutting import cut
+from envs.runtimes.onnxruntime.engines import (
+    OnnxEngine,
+    OnnxEngineFactory,
+    SegmentedOnnxEngine,
+)
+from envs.runtimes.onnxruntime.segment_store import NOTES, segmented
+from envs.spec import (
+    ConfigurationSpace,
+    Criticality,
+    Tenant,
+    Workload,
+    local_computer,
+)
+from tests.envs.accuracy.graphs import convolution, model, node, saved
+from tests.envs.graph.random_graphs import graphs
+from tests.envs.graph.test_exported import FIRST_OPSET, export
+
+EXPORTED = (
+    *("residual", "squeeze_excite", "attention", "encoder", "lstm", "group_norm", "detector"),
+    *("several_inputs", "several_outputs", "channel_shuffle", "split_and_cat", "unrolled"),
+)
+
+
+def check_engine(path: Path, folder: Path, count: int) -> SegmentedOnnxEngine:
+    """The engine of all segments answers as the engine of the file does, for several batches."""
+    network = read_network(path)
+    files = segmented(path, network, count, folder)
+    engine = SegmentedOnnxEngine(files.paths, 1, network)
+    whole = OnnxEngine(path, 1, [spec.name for spec in network.inputs])
+    for rows in (1, 2, 5):
+        inputs = [*invented(network, rows, seed=rows).arrays.values()]
+        for found, expected in zip(engine.run(inputs), whole.run(inputs), strict=True):
+            assert found.shape == expected.shape
+            assert found.tobytes() == expected.tobytes()
+    return engine
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v2", "resnet18"])
+def test_published_networks(name: str, tmp_path: Path) -> None:
+    path, network = saved(tmp_path, build(name, image_size=64))
+    made = cut(path, network, 5)
+    assert (len(made.segments), len(made.times_ms), made.equal) == (5, 5, True)
+    check_engine(path, tmp_path, 5)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_files_of_pytorch(name: str, tmp_path: Path) -> None:
+    path = export(name, tmp_path / "net.onnx", max(13, FIRST_OPSET.get(name, 0)))
+    check_engine(path, tmp_path / "cache", 3)
+
+
+@given(graphs())
+@settings(max_examples=25, deadline=None)
+def test_any_graph_everywhere_cut(made: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path, _ = saved(Path(folder), made)
+        check_engine(path, Path(folder) / "cache", 100)
+
+
+def test_a_network_that_draws_numbers_stays_whole(tmp_path: Path) -> None:
+    made = model(
+        [
+            node("Sigmoid", "x", "a"),
+            node("RandomNormalLike", "a", "noise"),
+            node("Add", "a noise", "b"),
+            node("Softmax", "b", "y"),
+        ],
+        {"x": ["n", 16]},
+        {"y": ["n", 16]},
+    )
+    path, network = saved(tmp_path, made)
+    assert cut(path, network, 3).segments == []
+    assert not cut(path, network, 3).equal
+    assert segmented(path, network, 3, tmp_path / "cache").paths == (path,)
+
+
+def test_segments_are_kept_and_damaged_ones_are_made_again(tmp_path: Path) -> None:
+    path, network = saved(tmp_path, convolution())
+    first = segmented(path, network, 2, tmp_path / "cache")
+    assert len(first.paths) == 2
+    times = [file.stat().st_mtime_ns for file in first.paths]
+    assert segmented(path, network, 2, tmp_path / "cache") == first
+    assert [file.stat().st_mtime_ns for file in first.paths] == times
+    whole = first.paths[1].read_bytes()
+    first.paths[1].write_bytes(whole[: len(whole) // 2])
+    again = segmented(path, network, 2, tmp_path / "cache")
+    assert again.paths == first.paths
+    assert first.paths[1].read_bytes() == whole
+    (first.paths[0].parent / NOTES).write_text("{")
+    assert segmented(path, network, 2, tmp_path / "cache").paths == first.paths
+
+
+def factory(folder: Path, shards: list[int]) -> OnnxEngineFactory:
+    path, network = saved(folder, convolution())
+    tenants = (
+        Tenant("first", network),
+        Tenant("second", network, criticality=Criticality.BEST_EFFORT),
+    )
+    space = ConfigurationSpace(local_computer(cores=1), Workload(tenants), 1, (1, 2))
+    return OnnxEngineFactory(space, [path, path], folder / "cache", shards=shards)
+
+
+def test_best_effort_is_cut_and_critical_is_not(tmp_path: Path) -> None:
+    made = factory(tmp_path, [3, 3])
+    assert isinstance(made.load(0, 0, 1), OnnxEngine)
+    engine = made.load(1, 0, 1)
+    assert isinstance(engine, SegmentedOnnxEngine)
+    calls: list[int] = []
+    picture = [np.ones((2, 3, 8, 8), np.float32)]
+    (found,) = engine.run_segments(picture, lambda: calls.append(0))
+    assert len(calls) == 2
+    assert np.array_equal(found, made.load(0, 0, 1).run(picture)[0])
+
+
+def test_the_int8_copy_of_best_effort_is_cut_too(tmp_path: Path) -> None:
+    made = factory(tmp_path, [1, 3])
+    made.build(1, 1, 1)
+    picture = [np.ones((2, 3, 8, 8), np.float32)]
+    engine = made.load(1, 1, 1)
+    assert isinstance(engine, SegmentedOnnxEngine)
+    assert np.array_equal(engine.run(picture)[0], made.load(0, 1, 1).run(picture)[0])
+
+
+@pytest.mark.parametrize("shards", [[1], [1, 0]])
+def test_wrong_numbers_of_segments(shards: list[int], tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"shards=\[.*from 1 for each of the 2 tenants"):
+        factory(tmp_path, shards)
