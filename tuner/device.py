@@ -20,7 +20,9 @@ from tuner.options import ServeOptions
 from tuner.parts import PAIRS, Demands, nothing_more
 
 #: Fields of `ServeOptions` that are lists of texts.
-TEXT_LISTS = frozenset({"network", "accelerators", "precisions", "samples", "shape", "fix"})
+TEXT_LISTS = frozenset(
+    {"network", "accelerators", "precisions", "samples", "shape", "fix", "criticality"}
+)
 
 #: (instances, batch) by accelerator for one network; by network, then accelerator, for several.
 Given = Mapping[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Union
@@ -44,7 +45,7 @@ def objective_of(given: Mapping[str, Any], workload: Workload) -> Objective:
         ObjectiveError: a value cannot be used, or more is asked for than arrives.
     """
     rates_ips = workload.rates_ips
-    objective = Objective.from_dict(dict(given), len(rates_ips))
+    objective = objective_from(given, workload)
     for name, least, rate in zip(workload.names, objective.min_rate_ips, rates_ips, strict=False):
         if least > rate:
             raise ObjectiveError(
@@ -52,6 +53,18 @@ def objective_of(given: Mapping[str, Any], workload: Workload) -> Objective:
                 " arrive: lower it, or leave it out"
             )
     return at_arrivals(objective, rates_ips)
+
+
+def objective_from(given: Mapping[str, Any], workload: Workload) -> Objective:
+    """Return the objective that options ask of a workload, whatever arrives.
+
+    A single limit of p99 for all networks is one for the critical ones.
+    """
+    objective = Objective.from_dict(dict(given), len(workload.tenants))
+    if isinstance(given.get("p99_ms"), (list, tuple)):
+        return objective
+    limits = zip(objective.p99_ms, workload.best_effort, strict=True)
+    return replace(objective, p99_ms=tuple(math.inf if low else own for own, low in limits))
 
 
 def at_arrivals(objective: Objective, rates_ips: Sequence[float]) -> Objective:

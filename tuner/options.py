@@ -3,7 +3,7 @@
 import math
 import os
 import platform
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Optional
@@ -18,6 +18,7 @@ from envs.spec import (
     DeviceSpec,
     Kind,
     Network,
+    Workload,
     accelerator,
     fair_weights,
     workload_of,
@@ -52,8 +53,13 @@ BELONGS_TO = {
     "rate_ips": ("onnxruntime", "tensorrt", "simulated"),
     "weight": ("onnxruntime", "tensorrt", "simulated"),
     "samples": ("onnxruntime", "tensorrt", "simulated"),
+    "segments": ("simulated",),
     "max_total_instances": ("onnxruntime", "tensorrt", "simulated"),
 }
+
+
+#: In how many segments a network of best effort may run, where nothing else is said.
+SEGMENTS = [4, 16]
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,10 @@ class ServeOptions:
         rate_ips: mean arrivals of each network [inferences/s], Poisson; by default as many
             requests as can be served.
         weight: how much an inference of each network counts; by default as much as its work.
+        criticality: of each network, critical or best_effort, which takes what the critical ones
+            leave and gives way to them; by default all are critical.
+        segments: in how many parts a network of best effort may run on an accelerator beside in one
+            piece; it gives way between them. By default 4 and 16 for the runtime simulated.
         accelerators: the accelerators to use; by default all of the device.
         precisions: the precisions to use, of fp32, fp16 and int8; by default that of each
             accelerator.
@@ -106,6 +116,8 @@ class ServeOptions:
     trace: Optional[str] = None
     rate_ips: Optional[list[float]] = None
     weight: Optional[list[float]] = None
+    criticality: Optional[list[str]] = None
+    segments: Optional[list[int]] = None
     accelerators: Optional[list[str]] = None
     precisions: Optional[list[str]] = None
     dla_precision: Optional[str] = None
@@ -189,13 +201,36 @@ class ServeOptions:
     def space(self, device: DeviceSpec, networks: list[Network]) -> ConfigurationSpace:
         """Return the configurations of these networks on a device."""
         weights = self.weight or fair_weights(networks)
-        return ConfigurationSpace(
-            device,
-            workload_of(networks, self.rate_ips, weights),
+        workload = workload_of(networks, self.rate_ips, weights, self.criticality)
+        space = ConfigurationSpace(
+            device.with_segments(self._segments(workload)),
+            workload,
             self.max_instances,
             tuple(self.batches),
             self.max_total_instances,
         )
+        return replace(space, unavailable=space.closed)
+
+    def _segments(self, workload: Workload) -> list[int]:
+        """Return the numbers of segments to choose from; none where nobody gives way.
+
+        Raises:
+            OptionError: a number is below 2, or no network is best effort.
+        """
+        if not any(workload.best_effort):
+            if self.segments is not None:
+                raise OptionError(
+                    f"segments={self.segments} are for best effort: say which networks are, as in"
+                    " criticality=critical best_effort"
+                )
+            return []
+        if self.segments is None:
+            return SEGMENTS if self.runtime == "simulated" else []
+        if min(self.segments, default=0) < 2 or len(set(self.segments)) < len(self.segments):
+            raise OptionError(
+                f"segments={self.segments} must be whole numbers of at least 2, each once"
+            )
+        return self.segments
 
     def build_options(self) -> dict[str, Any]:
         """Return the options of building TensorRT engines that were given, by name."""

@@ -116,6 +116,7 @@ def workload_of(
     networks: list[Network],
     rates_ips: list[float] | None = None,
     weights: list[float] | None = None,
+    criticality: list[str] | None = None,
 ) -> Workload:
     """Return a workload with a tenant for each network, named after it.
 
@@ -125,11 +126,13 @@ def workload_of(
         networks: [T].
         rates_ips: [T] arrival rates; all closed loops where not given.
         weights: [T]; all 1 where not given.
+        criticality: [T] names, see `Criticality`; all critical where not given.
 
     Raises:
         OptionError: the numbers of values and networks differ.
     """
-    for key, values in (("rate_ips", rates_ips), ("weight", weights)):
+    given = (("rate_ips", rates_ips), ("weight", weights), ("criticality", criticality))
+    for key, values in given:
         if values and len(values) != len(networks):
             raise OptionError(
                 f"{key} has {len(values)} values for {len(networks)} networks: give one for each"
@@ -143,6 +146,7 @@ def workload_of(
                 network,
                 rates_ips[position] if rates_ips else math.inf,
                 weights[position] if weights else 1.0,
+                parse_criticality(criticality[position] if criticality else None),
             )
         )
     return Workload(tuple(tenants))

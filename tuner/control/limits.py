@@ -9,7 +9,7 @@ from envs.belief.risk import parse_risk, risk_in_words
 from envs.errors import ObjectiveError, OptionError
 from envs.files import parse_json, read_small
 from envs.spec import Objective, Workload
-from tuner.objectives import at_arrivals, objective_of, remarks_on
+from tuner.objectives import at_arrivals, objective_from, objective_of, remarks_on
 
 KEYS = ("p99_ms", "power_w", "min_agreement", "goal", "min_rate_ips", "risk")
 
@@ -115,7 +115,7 @@ class Limits:
         rows = {key: self._by_network(key, data.get(key), rest) for key, rest in BY_NETWORK.items()}
         # At the arrivals of the command line a rate above them is a mistake; later they may fall.
         objective_of(data | rows, self._workload)
-        objective = Objective.from_dict(data | rows, len(self._workload.tenants))
+        objective = objective_from(data | rows, self._workload)
         objective.check_measurable(self._has_power, "no power sensor works here")
         return objective, parse_risk(RISK if data.get("risk") is None else data["risk"])
 
