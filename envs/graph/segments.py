@@ -109,7 +109,7 @@ class _Pieces:
             model = optional_import("onnx.inliner", "networks").inline_local_functions(model)
         if model.ByteSize() > MAX_MESSAGE_BYTES:
             raise NetworkError(
-                "it has more than 2 GB of weights and cannot be cut: use one segment (shards=1)"
+                "it has more than 2 GB of weights and cannot be cut: run it in one piece"
             )
         self._flow, self._model, self._kinds = flow, model, kinds
         graph = model.graph

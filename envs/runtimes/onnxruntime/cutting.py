@@ -70,7 +70,7 @@ def cut(path: Path, network: Network, count: int, samples: Samples | None = None
     """
     if network.weight_bytes > MAX_MESSAGE_BYTES:
         raise NetworkError(
-            f"{path} has more than 2 GB of weights and cannot be cut: use one segment (shards=1)"
+            f"{path} has more than 2 GB of weights and cannot be cut: run it in one piece"
         )
     try:
         return _cut(path, network, count, samples)
@@ -78,7 +78,7 @@ def cut(path: Path, network: Network, count: int, samples: Samples | None = None
         raise
     except Exception as error:  # the errors of ONNX Runtime have no common base
         raise NetworkError(
-            f"{path} cannot be cut ({reason_of(error)}): use one segment (shards=1)"
+            f"{path} cannot be cut ({reason_of(error)}): run it in one piece"
         ) from error
 
 

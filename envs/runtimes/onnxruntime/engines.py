@@ -73,12 +73,11 @@ class OnnxEngineFactory:
     """Loads sessions of the workload's networks.
 
     Args:
-        space: the workload, and the accelerators `cpu_fp32` and `cpu_int8` in any order.
+        space: the workload, and the accelerators `cpu_fp32` and `cpu_int8` in any order and in any
+            number of segments.
         paths: [T] ONNX files, in the order of the tenants.
         cache: folder that keeps quantised graphs from one run to the next.
         samples: [T], to calibrate INT8 on; None, for a tenant or at all, for invented ones.
-        shards: [T], into how many segments a best-effort tenant's network is cut, between which it
-            gives way; critical ones stay whole. All stay whole where it is not given.
     """
 
     def __init__(
@@ -87,15 +86,7 @@ class OnnxEngineFactory:
         paths: Sequence[Path],
         cache: Path,
         samples: Sequence[Samples | None] | None = None,
-        shards: Sequence[int] | None = None,
     ) -> None:
-        if shards is not None and (
-            len(shards) != len(space.workload.tenants) or any(each < 1 for each in shards)
-        ):
-            raise ConfigurationError(
-                f"shards={list(shards)}: give a number of segments from 1 for each of the"
-                f" {len(space.workload.tenants)} tenants"
-            )
         if len(paths) != len(space.workload.tenants):
             raise ConfigurationError(
                 f"{len(paths)} ONNX files for {len(space.workload.tenants)} tenants"
@@ -104,12 +95,6 @@ class OnnxEngineFactory:
         self._paths = [Path(path) for path in paths]
         self._cache = cache
         self._samples = samples or [None] * len(paths)
-        self._shards = [
-            count if gives_way else 1
-            for count, gives_way in zip(
-                shards or [1] * len(paths), space.workload.best_effort, strict=True
-            )
-        ]
 
     def file(self, tenant: int, accelerator: int) -> ServedFile:
         """Return the graph that this tenant serves here; raises the errors of `quantized`."""
@@ -124,9 +109,12 @@ class OnnxEngineFactory:
         Raises:
             TunerError: as `quantized` and `segmented`.
         """
-        network = self._space.workload.tenants[tenant].network
-        path, samples = self.file(tenant, accelerator).path, self._samples[tenant]
-        return segmented(path, network, self._shards[tenant], self._cache, samples)
+        network, path = (
+            self._space.workload.tenants[tenant].network,
+            self.file(tenant, accelerator).path,
+        )
+        count = self._space.device.accelerators[accelerator].segments
+        return segmented(path, network, count, self._cache, self._samples[tenant])
 
     def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
         """Return how an INT8 graph was calibrated: the method, and the number of samples."""
@@ -146,8 +134,8 @@ class OnnxEngineFactory:
 
     def built(self, tenant: int, accelerator: int, batch: int) -> bool:
         """Return True if the graph is served as it is."""
-        is_int8 = self._space.device.accelerators[accelerator].precision == "int8"
-        return not is_int8 and self._shards[tenant] == 1
+        where = self._space.device.accelerators[accelerator]
+        return where.precision != "int8" and where.segments == 1
 
     def blocks(self, tenant: int, accelerator: int) -> int:
         """Return 1: there is no DLA."""

@@ -40,6 +40,17 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class SegmentedEngine(Engine, Protocol):
+    """An engine whose network runs as several parts one after the other."""
+
+    def run_segments(self, inputs: Arrays, give_way: Callable[[], None]) -> Arrays:
+        """Return outputs [b, ...] as `run` does; call `give_way` between two parts.
+
+        That call returns when the next part may run.
+        """
+
+
+@runtime_checkable
 class StreamEngine(Protocol):
     """A loaded network that computes on a stream of its own while no thread waits (TensorRT).
 

@@ -16,13 +16,14 @@ from envs.runtimes.serving.load import Load
 from envs.runtimes.serving.process_memory import resident_mib
 from envs.runtimes.serving.queue import clock
 from envs.runtimes.serving.window import overlap, tenant_measurement
+from envs.runtimes.serving.window_failures import no_request, timed_out
 from envs.spec import (
     ConfigurationFailed,
+    Criticality,
     Failure,
     FailureKind,
     Measurement,
     Origin,
-    Place,
     Tenant,
 )
 from envs.telemetry.meter import PowerMeter
@@ -138,6 +139,8 @@ class MeasuredService:
             for load in self.loads:
                 load.stop()
         self.check_alive()
+        # Critical requests no longer keep it waiting. What began in the window counts.
+        self._let_batches_end([each for each in self.instances if self._gives_way(each)])
         logs = [list(instance.log or ()) for instance in self.instances]
         # Some of the late ones were answered after `late` was read. They are counted, not put
         # into a set, since two requests may be due at one instant.
@@ -146,7 +149,7 @@ class MeasuredService:
             answered[instance.slot.tenant].update(
                 arrival for record in log[count:] for arrival in record.arrivals_s
             )
-        self._let_batches_end()
+        self._let_batches_end(self.instances)
         tenants = []
         for position, (tenant, load) in enumerate(zip(self.tenants, self.loads, strict=True)):
             records = [
@@ -161,8 +164,10 @@ class MeasuredService:
                 else list((Counter(late[position]) - answered[position]).elements())
             )
             measured = tenant_measurement(records, start_s, end_s, unanswered, now_s)
-            if not measured.requests and not self.options.outside and position in self._served:
-                raise _no_request(tenant, end_s - start_s, clock() - began_s)
+            critical = tenant.criticality is Criticality.CRITICAL  # others may get nothing
+            demanded = critical and not self.options.outside and position in self._served
+            if demanded and not measured.requests:
+                raise no_request(tenant, end_s - start_s, clock() - began_s)
             tenants.append(measured)
         foreign = foreign_share(before, after)
         return Measurement(
@@ -204,7 +209,11 @@ class MeasuredService:
         """Wait until every saturated instance has served a batch; return the window's length."""
         options = self.options
         began_s = clock()
-        saturated = [each for each in self.instances if self.loads[each.slot.tenant].closed]
+        saturated = [
+            each
+            for each in self.instances
+            if self.loads[each.slot.tenant].closed and not self._gives_way(each)
+        ]
         while clock() < began_s + options.warmup_s or not all(
             instance.log for instance in saturated
         ):
@@ -225,6 +234,7 @@ class MeasuredService:
                 record.end_s - record.start_s
                 for instance in self.instances
                 for record in instance.log or ()
+                if not self._gives_way(instance)
             ),
             default=0.0,
         )
@@ -247,6 +257,8 @@ class MeasuredService:
         """
         timeout_s = self.options.timeout_s
         for instance in self.instances:
+            if self._gives_way(instance):
+                continue  # for as long as the load is on
             while (since_s := instance.busy_since_s) is not None and since_s < end_s:
                 self.check_alive()
                 if clock() > end_s + timeout_s:
@@ -264,22 +276,14 @@ class MeasuredService:
             if (busy_s := instance.busy_since_s) is not None and busy_s < since_s:
                 instance.abandon(TimeoutError(f"no answer within {self.options.timeout_s:g} s"))
 
-    def _let_batches_end(self) -> None:
+    def _gives_way(self, instance: Instance) -> bool:
+        """Return True if critical requests may keep an instance waiting for any time."""
+        best_effort = [tenant.criticality is Criticality.BEST_EFFORT for tenant in self.tenants]
+        return best_effort[instance.slot.tenant] and not all(best_effort)
+
+    def _let_batches_end(self, instances: Sequence[Instance]) -> None:
         """Wait for the batches of our own load, so that the next window begins with none."""
         deadline_s = clock() + (0.0 if self.options.outside else self.options.timeout_s)
-        for instance in self.instances:
+        for instance in instances:
             while instance.busy_since_s is not None and clock() < deadline_s:
                 time.sleep(0.002)
-
-
-def timed_out(reason: str, since_s: float, place: Place | None) -> ConfigurationFailed:
-    """Return the error of something, at a place, that took too long since `since_s`."""
-    return ConfigurationFailed(Failure(FailureKind.TIMED_OUT, reason, clock() - since_s, place))
-
-
-def _no_request(tenant: Tenant, window_s: float, cost_s: float) -> ConfigurationFailed:
-    reason = (
-        f"{tenant.name} got no request in {window_s:.1f} s at {tenant.rate_ips:g} a second: "
-        "take a longer window"
-    )
-    return ConfigurationFailed(Failure(FailureKind.TIMED_OUT, reason, cost_s))

@@ -12,20 +12,37 @@ def threads_of(cores: int, instances: int) -> list[int]:
     return [max(1, share + (position < rest)) for position in range(instances)]
 
 
-def slots_of(configuration: Configuration, device: DeviceSpec) -> list[Slot]:
+def slots_of(
+    configuration: Configuration, device: DeviceSpec, best_effort: Sequence[bool]
+) -> list[Slot]:
     """Return one slot per instance, in the order tenant, accelerator, instance.
 
-    The cores are shared out among the instances that compute on them. An instance on a GPU or a
-    DLA has no threads of its own, which counts as one thread: the count is part of an engine's
-    key and must not change with the number of instances.
+    The cores are shared out among the critical instances that compute on them, and once more among
+    those of best effort, which compute while the others do not. An instance on a GPU or a DLA has
+    no threads of its own, which counts as one thread: the count is part of an engine's key and must
+    not change with the number of instances.
+
+    Args:
+        configuration: to be served.
+        device: has the accelerators and the cores.
+        best_effort: [T], True for each tenant that gives way to the others.
     """
     on_cpu = [each.kind is Kind.CPU for each in device.accelerators]
-    computing = sum(
-        count for _, accelerator, count, _ in configuration.slots() if on_cpu[accelerator]
-    )
-    threads = iter(threads_of(device.cores, computing) if computing else ())
+    threads = {}
+    for gives_way in (False, True):
+        computing = sum(
+            count
+            for tenant, accelerator, count, _ in configuration.slots()
+            if on_cpu[accelerator] and best_effort[tenant] is gives_way
+        )
+        threads[gives_way] = iter(threads_of(device.cores, computing) if computing else ())
     return [
-        Slot(tenant, accelerator, next(threads) if on_cpu[accelerator] else 1, batch)
+        Slot(
+            tenant,
+            accelerator,
+            next(threads[best_effort[tenant]]) if on_cpu[accelerator] else 1,
+            batch,
+        )
         for tenant, accelerator, instances, batch in configuration.slots()
         for _ in range(instances)
     ]

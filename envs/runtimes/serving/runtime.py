@@ -13,11 +13,12 @@ from envs.arrays import NamedArrays
 from envs.errors import ConfigurationError, RuntimeFault
 from envs.runtimes.protocol import Closing, Transition
 from envs.runtimes.serving.admission import Admission
-from envs.runtimes.serving.converting import stream_instance
 from envs.runtimes.serving.driver import POLL_S, StreamDriver
-from envs.runtimes.serving.engine import STOP_TIMEOUT_S, EngineFactory, StreamEngine
+from envs.runtimes.serving.engine import STOP_TIMEOUT_S, EngineFactory
+from envs.runtimes.serving.gate import Gates
 from envs.runtimes.serving.inputs import InputCheck, Inputs
 from envs.runtimes.serving.instance import Answering, Instance, Slot, failure_of
+from envs.runtimes.serving.loading import load_instance
 from envs.runtimes.serving.measuring import MeasuredService, ServingOptions
 from envs.runtimes.serving.placement import is_reserve, match, slots_of
 from envs.runtimes.serving.places import placed, places_of
@@ -25,7 +26,6 @@ from envs.runtimes.serving.process_memory import give_back
 from envs.runtimes.serving.queue import clock
 from envs.runtimes.serving.readiness import Readiness
 from envs.runtimes.serving.tenant_loads import TenantLoads
-from envs.runtimes.serving.threads import ThreadInstance
 from envs.spec import (
     Agreements,
     Configuration,
@@ -89,6 +89,7 @@ class ServingRuntime(Closing):
         self._inputs = InputCheck(self._tenants, space.workload.names, self.input_scales)
         self._admission = Admission(self._tenants, options.max_wait_ms / 1e3, options.max_waiting)
         self._loads = TenantLoads(self._tenants, samples, options.seed, options.outside)
+        self._gates = Gates(space)
         self._apply_s = math.nan
         self._answering: Answering | None = None
 
@@ -123,7 +124,8 @@ class ServingRuntime(Closing):
         """
         position = self._inputs.position(tenant)
         request = self._inputs.request(position, inputs, arrival_s)
-        self._admission.submit(position, request)
+        with self._gates.announced(position, request.future):
+            self._admission.submit(position, request)
         return request.future
 
     def input_scales(self, tenant: str | int) -> dict[str, float]:
@@ -159,12 +161,15 @@ class ServingRuntime(Closing):
         began_s = clock()
         self._check(configuration)
         before = self._places()
-        kept, created = self._change(slots_of(configuration, self._space.device))
+        kept, created = self._change(
+            slots_of(configuration, self._space.device, self._space.workload.best_effort)
+        )
         self._admission.let_leave({each.slot.tenant for each in (*kept, *created)}, STOP_TIMEOUT_S)
         removed = [instance for instance in self._admission.instances if instance not in kept]
         for instance, slot in kept.items():
             instance.resize(slot)
         self._admission.serve([*kept, *created])
+        self._gates.serve(self._admission.instances)
         for instance in removed:
             instance.stop()
         if removed:
@@ -281,13 +286,9 @@ class ServingRuntime(Closing):
         return placed(self._space, found, slot.place)
 
     def _load(self, slot: Slot) -> Instance:
-        engine = self._factory.load(slot.tenant, slot.accelerator, slot.threads)
-        network, admission = self._tenants[slot.tenant].network, self._admission
-        queue, lost = admission.queues[slot.tenant], admission.lost
-        instance: Instance
-        if isinstance(engine, StreamEngine):
-            instance = stream_instance(slot, engine, network, queue, lost, self._driver)
-        else:
-            instance = ThreadInstance(slot, engine, network, queue, lost)
+        network = self._tenants[slot.tenant].network
+        instance = load_instance(
+            slot, network, self._factory, self._admission, self._driver, self._gates
+        )
         instance.answering = self._answering
         return instance

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 
 from envs.accuracy.samples import invented
 from envs.catalog.architectures import build
-from envs.errors import ConfigurationError
 from envs.graph.reading import read_network
 from envs.runtimes.onnxruntime.cutting import cut
 from envs.runtimes.onnxruntime.engines import (
@@ -31,6 +30,8 @@ from envs.spec import (
 from tests.envs.accuracy.graphs import convolution, model, node, saved
 from tests.envs.graph.random_graphs import graphs
 from tests.envs.graph.test_exported import FIRST_OPSET, export
+
+FP32_IN_3, INT8_IN_3 = 2, 3
 
 EXPORTED = (
     *("residual", "squeeze_excite", "attention", "encoder", "lstm", "group_norm", "detector"),
@@ -107,20 +108,21 @@ def test_segments_are_kept_and_damaged_ones_are_made_again(tmp_path: Path) -> No
     assert segmented(path, network, 2, tmp_path / "cache").paths == first.paths
 
 
-def factory(folder: Path, shards: list[int]) -> OnnxEngineFactory:
+def factory(folder: Path) -> OnnxEngineFactory:
     path, network = saved(folder, convolution())
     tenants = (
         Tenant("first", network),
         Tenant("second", network, criticality=Criticality.BEST_EFFORT),
     )
-    space = ConfigurationSpace(local_computer(cores=1), Workload(tenants), 1, (1, 2))
-    return OnnxEngineFactory(space, [path, path], folder / "cache", shards=shards)
+    device = local_computer(cores=1).with_segments((3,))
+    space = ConfigurationSpace(device, Workload(tenants), 1, (1, 2))
+    return OnnxEngineFactory(space, [path, path], folder / "cache")
 
 
-def test_best_effort_is_cut_and_critical_is_not(tmp_path: Path) -> None:
-    made = factory(tmp_path, [3, 3])
+def test_an_accelerator_says_in_how_many_segments_a_network_runs(tmp_path: Path) -> None:
+    made = factory(tmp_path)
     assert isinstance(made.load(0, 0, 1), OnnxEngine)
-    engine = made.load(1, 0, 1)
+    engine = made.load(1, FP32_IN_3, 1)
     assert isinstance(engine, SegmentedOnnxEngine)
     calls: list[int] = []
     picture = [np.ones((2, 3, 8, 8), np.float32)]
@@ -129,16 +131,10 @@ def test_best_effort_is_cut_and_critical_is_not(tmp_path: Path) -> None:
     assert np.array_equal(found, made.load(0, 0, 1).run(picture)[0])
 
 
-def test_the_int8_copy_of_best_effort_is_cut_too(tmp_path: Path) -> None:
-    made = factory(tmp_path, [1, 3])
-    made.build(1, 1, 1)
+def test_the_int8_copy_is_cut_too(tmp_path: Path) -> None:
+    made = factory(tmp_path)
+    made.build(1, INT8_IN_3, 1)
     picture = [np.ones((2, 3, 8, 8), np.float32)]
-    engine = made.load(1, 1, 1)
+    engine = made.load(1, INT8_IN_3, 1)
     assert isinstance(engine, SegmentedOnnxEngine)
     assert np.array_equal(engine.run(picture)[0], made.load(0, 1, 1).run(picture)[0])
-
-
-@pytest.mark.parametrize("shards", [[1], [1, 0]])
-def test_wrong_numbers_of_segments(shards: list[int], tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"shards=\[.*from 1 for each of the 2 tenants"):
-        factory(tmp_path, shards)

@@ -22,7 +22,7 @@ def test_slots_follow_the_order_of_tenants_and_accelerators() -> None:
     computer = DeviceSpec(
         "computer", (accelerator("cpu_fp32"), accelerator("cpu_int8")), cores=8, memory_mib=1000
     )
-    slots = slots_of(Configuration((((1, 4), (0, 0)), ((1, 1), (2, 2)))), computer)
+    slots = slots_of(Configuration((((1, 4), (0, 0)), ((1, 1), (2, 2)))), computer, (False, False))
     assert [(slot.tenant, slot.accelerator, slot.threads, slot.batch) for slot in slots] == [
         (0, 0, 2, 4),
         (1, 0, 2, 1),
@@ -36,7 +36,9 @@ def test_what_a_gpu_instance_is_loaded_for_does_not_depend_on_the_others() -> No
     board = DeviceSpec(
         "board", (accelerator("cuda"), accelerator("cpu_fp32")), cores=8, memory_mib=1000
     )
-    alone, beside = (slots_of(Configuration(((gpu, (2, 1)),)), board) for gpu in ((1, 1), (3, 1)))
+    alone, beside = (
+        slots_of(Configuration(((gpu, (2, 1)),)), board, (False,)) for gpu in ((1, 1), (3, 1))
+    )
     assert (
         {slot.engine_key for slot in alone}
         == {(0, 0, 1), (0, 1, 4)}
