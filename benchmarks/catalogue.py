@@ -90,6 +90,14 @@ BENCHMARKS = (
         short=_options("--steps 20000 --problems 24 --test 16"),
     ),
     Benchmark(
+        "mixes",
+        "mixes",
+        "Serves critical networks beside best effort on boards, request by request, in five ways of "
+        "sharing the GPU, and by a choice over all accelerators.",
+        "simulated",
+        short=_options("--seconds 5"),
+    ),
+    Benchmark(
         "changing",
         "changing",
         "Changes the limits or the device in the middle of tuning, and looks at how soon the "

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 import simpy
 
-from envs.arrays import FloatArray
-
 
 @dataclass(frozen=True)
 class Client:
@@ -31,6 +29,8 @@ class Client:
         rate_ips: arrivals; infinite for a closed loop.
         even: True for arrivals at equal distances, False for Poisson arrivals.
         whole: True to keep the device for the whole request, host time included.
+        gap_s: between two pieces, in which somebody else's may begin.
+        batch: inferences of a request.
     """
 
     host_s: float
@@ -41,6 +41,8 @@ class Client:
     rate_ips: float = math.inf
     even: bool = False
     whole: bool = False
+    gap_s: float = 0.0
+    batch: int = 1
 
 
 @dataclass
@@ -99,13 +101,10 @@ def _served(world: simpy.Environment, gpu: simpy.PriorityResource, client: Clien
             yield world.timeout(client.host_s + client.work_s + client.rest_s)
         return
     yield world.timeout(client.host_s)
-    for _ in range(client.pieces):
+    for piece in range(client.pieces):
+        if piece and client.gap_s:
+            yield world.timeout(client.gap_s)
         with gpu.request(client.first) as turn:
             yield turn
             yield world.timeout(client.work_s / client.pieces)
     yield world.timeout(client.rest_s)
-
-
-def quantile_of(found: list[Found]) -> FloatArray:
-    """Return the 99th percentiles [clients] in milliseconds."""
-    return np.array([each.p99_ms for each in found])

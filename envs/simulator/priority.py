@@ -1,10 +1,12 @@
 """Critical tenants beside best effort, which gives way to them between its segments.
 
 Critical instances share the accelerators among themselves as if they were alone. Best effort takes
-what they leave: its work takes longer by the share of time in which they work. It gives way between
-two segments of its network, not within one, so that a critical batch may find a segment in progress
-and waits for the rest of it: half a segment on average, and at most a whole one. Memory traffic,
-power and locks of the host know no classes: they slow both.
+what they leave: its work takes longer by the share of time in which they work. Its segments take
+turns, and it gives way between two of them, not within one, so that a critical batch may find a
+segment in progress and waits for the rest of it. In a closed loop best effort begins when the
+critical leaves the accelerator, so that most of a long segment is left when it comes back; otherwise
+half of one is left on average. Memory traffic, power and locks of the host know no classes: they
+slow both.
 
 Arrays are [T, X, B] or [B], as in `sharing`.
 """
@@ -134,6 +136,8 @@ def _blocked(
     """Return mean and tail [T, X, B] of the waits for segments in progress."""
     mean, tail = np.zeros_like(cycle_s), np.zeros_like(cycle_s)
     low, high = (served.instances * each for each in (classes.low, classes.high))
+    closed = phases.round_s < cycle_s  # a tenant with few arrivals has the pace of these
+    away_s = np.where(closed, served.full.host_s + phases.gpu_s - phases.exclusive_s, np.inf)
     for where, work_s, piece_s, capacity in (
         (GPU, phases.exclusive_s, phases.gpu_s * phases.alone, phases.capacity),
         *(
@@ -144,12 +148,11 @@ def _blocked(
         use = (work_s / cycle_s)[:, where]
         used, wanted = ((each[:, where] * use).sum(axis=(0, 1)) for each in (high, low))
         chance = np.minimum(wanted / np.maximum(capacity - used, TINY), 1)
-        # All segments that are in progress end before the critical has the accelerator to itself.
-        whole_s = (low * piece_s / classes.segments)[:, where].sum(axis=(0, 1))
-        half_s = chance * whole_s / 2
+        whole_s = ((low > 0) * piece_s / classes.segments)[:, where].max(axis=(0, 1))
+        rest_s = chance * np.maximum(whole_s - away_s[:, where], whole_s / 2)
         worst_s = whole_s * np.maximum(1 - TAIL / np.maximum(chance, TAIL), 0)
-        mean[:, where] = half_s * classes.high
-        tail[:, where] = np.maximum(worst_s - half_s, 0) * classes.high
+        mean[:, where] = rest_s * classes.high
+        tail[:, where] = np.maximum(worst_s - rest_s, 0) * classes.high
     return mean, tail
 
 
