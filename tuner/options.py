@@ -53,7 +53,7 @@ BELONGS_TO = {
     "rate_ips": ("onnxruntime", "tensorrt", "simulated"),
     "weight": ("onnxruntime", "tensorrt", "simulated"),
     "samples": ("onnxruntime", "tensorrt", "simulated"),
-    "segments": ("simulated",),
+    "segments": ("onnxruntime", "simulated"),
     "max_total_instances": ("onnxruntime", "tensorrt", "simulated"),
 }
 
