@@ -92,8 +92,8 @@ BENCHMARKS = (
     Benchmark(
         "mixes",
         "mixes",
-        "Serves critical networks beside best effort on boards, request by request, in five ways of "
-        "sharing the GPU, and by a choice over all accelerators.",
+        "Serves critical networks beside best effort on boards, request by request, in five ways "
+        "of sharing the GPU, and by a choice over all accelerators.",
         "simulated",
         short=_options("--seconds 5"),
     ),

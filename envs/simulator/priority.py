@@ -4,9 +4,9 @@ Critical instances share the accelerators among themselves as if they were alone
 what they leave: its work takes longer by the share of time in which they work. Its segments take
 turns, and it gives way between two of them, not within one, so that a critical batch may find a
 segment in progress and waits for the rest of it. In a closed loop best effort begins when the
-critical leaves the accelerator, so that most of a long segment is left when it comes back; otherwise
-half of one is left on average. Memory traffic, power and locks of the host know no classes: they
-slow both.
+critical leaves the accelerator, so that most of a long segment is left when it comes back;
+otherwise half of one is left on average. Memory traffic, power and locks of the host know no
+classes: they slow both.
 
 Arrays are [T, X, B] or [B], as in `sharing`.
 """
