@@ -1,0 +1,108 @@
+"""Runs shards of best-effort kernels in what critical kernels leave free.
+
+The coordinator is asked whenever no shard is running. It knows the critical kernel that runs now
+and when the next one is expected, and answers with one shard: beside the critical kernel, or in the
+gap before the next. Only one shard is out at a time, so a critical kernel that comes early waits
+for one shard at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from envs.kernels.space import Gpu, KernelWork, Shard, best_shard, design_space
+from envs.kernels.syntax import KernelError
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A shard of a kernel: logical blocks [first, last).
+
+    Attributes:
+        kernel: index of the kernel in the best-effort network.
+        round: how often the network was run before.
+        first: its first logical block.
+        last: the one after its last.
+        shard: how it is launched.
+    """
+
+    kernel: int
+    round: int
+    first: int
+    last: int
+    shard: Shard
+
+
+@dataclass
+class Coordinator:
+    """Chooses shards of a best-effort network that is run again and again.
+
+    Args:
+        gpu: where all runs.
+        network: the kernels, in their order.
+        slowdown: a critical kernel's time may be this many times its own.
+        longest_s: the longest that a shard may take: what a critical kernel waits at most.
+        contention: see `envs.kernels.space.design_space`.
+    """
+
+    gpu: Gpu
+    network: Sequence[KernelWork]
+    slowdown: float = 1.1
+    longest_s: float = 1e-3
+    contention: float = 1.0
+    round: int = 0
+    kernel: int = 0
+    done: int = 0
+    _known: dict[tuple[int, KernelWork | None, float], Shard | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        rigid = [each.name for each in self.network if not each.versions]
+        if rigid or not self.network:
+            raise KernelError(
+                f"kernel {rigid[0]} has no elastic version" if rigid else "the network is empty"
+            )
+
+    def next_launch(self, critical: KernelWork | None, until_s: float) -> Launch | None:
+        """Return the next shard, and count it as done; None if none fits.
+
+        Args:
+            critical: the critical kernel that runs now; None in a gap.
+            until_s: time to the end of the critical kernel, or of the gap; infinite if no
+                critical kernel is expected.
+        """
+        shard = self._shard(critical, min(until_s, self.longest_s))
+        if shard is None:
+            return None
+        work = self.network[self.kernel]
+        last = min(self.done + shard.length, work.blocks)
+        launch = Launch(self.kernel, self.round, self.done, last, shard)
+        self.done = last
+        if last == work.blocks:
+            self.done, self.kernel = 0, self.kernel + 1
+            if self.kernel == len(self.network):
+                self.kernel, self.round = 0, self.round + 1
+        return launch
+
+    def _shard(self, critical: KernelWork | None, budget_s: float) -> Shard | None:
+        """Return the best shard for a budget; choices are kept for budgets to two digits."""
+        if budget_s <= self.gpu.launch_s:
+            return None
+        # Rounded down, so that the shard fits.
+        budget_s = _rounded(budget_s)
+        key = (self.kernel, critical, budget_s)
+        if key not in self._known:
+            work = self.network[self.kernel]
+            allowed = self.slowdown, self.contention
+            space = design_space(self.gpu, work, critical, budget_s, *allowed)
+            self._known[key] = best_shard(self.gpu, work, space)
+        return self._known[key]
+
+
+def _rounded(value_s: float) -> float:
+    """Return a time with two digits, not above it."""
+    digits = f"{value_s:.1e}"
+    mantissa, exponent = digits.split("e")
+    rounded = float(digits)
+    return rounded if rounded <= value_s else float(f"{float(mantissa) - 0.1:.1f}e{exponent}")
+

@@ -1,0 +1,251 @@
+"""What cannot be made elastic, each with one sentence that says why and on which line."""
+
+from __future__ import annotations
+
+import re
+
+from envs.kernels.syntax import LOOPS, Kernel, KernelError, Node, called, declared, field, line, text, walk
+
+BARRIER = "__syncthreads"
+#: Variables that CUDA gives to every thread.
+BUILTINS = ("threadIdx", "blockIdx", "blockDim", "gridDim")
+#: Prefix of names in generated code.
+PREFIX = "elastic_"
+
+#: Functions of a warp: a block of another size would put other threads into a warp.
+_WARP = re.compile(
+    r"__shfl\w*|__ballot\w*|__all\w*|__any\w*|__activemask|__match_\w+|__reduce_\w+|__syncwarp|"
+    r"warpSize|__\w*lanemask\w*|wmma|__nanosleep"
+)
+_VOTES = ("__syncthreads_count", "__syncthreads_and", "__syncthreads_or")
+#: Calls that depend on their arguments only.
+PURE = frozenset(
+    "abs acosf asinf atanf atan2f cbrtf ceil ceilf copysignf cos cosf coshf erff erfcf exp exp2f expf "
+    "expm1f fabs fabsf fdividef floor floorf fma fmaf fmax fmaxf fmin fminf fmod fmodf hypotf "
+    "isfinite isinf isnan ldexpf log log10f log1pf log2f logf lrintf max min nearbyintf pow powf rintf "
+    "rnorm3df roundf round rsqrtf signbit sin sinf sinhf sqrt sqrtf tan tanf tanhf truncf "
+    "__fdividef __expf __logf __powf __sinf __cosf __fmaf_rn __fmul_rn __fadd_rn __fsub_rn "
+    "__fdiv_rn __fsqrt_rn __mul24 __umul24 __clz __popc __brev __ffs __float2int_rn __float2int_rd "
+    "__int2float_rn __float_as_int __int_as_float __float_as_uint __uint_as_float __dp4a "
+    "__float2half __half2float __hadd __hmul __hfma __hsub __hmax __hmin "
+    "make_float2 make_float3 make_float4 make_int2 make_int3 make_int4 make_uint2 make_uint3 "
+    "make_uint4 sizeof".split()
+)
+#: Calls that read or write memory and know nothing of blocks.
+_MEMORY = frozenset(
+    "__ldg __ldcg __ldcs __stcs __threadfence __threadfence_block atomicAdd atomicSub atomicMax "
+    "atomicMin atomicAnd atomicOr atomicXor atomicExch atomicCAS atomicInc atomicDec".split()
+)
+_GROUPS = ("cooperative_groups", "this_grid", "this_thread_block", "grid_group", "this_cluster")
+
+
+def refuse_binary(source: str | bytes) -> str:
+    """Return the text of a source, and refuse what was compiled already.
+
+    Raises:
+        KernelError: a TensorRT plan, a cubin or another file that is not text.
+    """
+    if isinstance(source, str):
+        return source
+    if source[:4] in (b"ptrt", b"ftrt"):
+        raise KernelError(
+            "this is a TensorRT plan: its kernels are compiled and opaque, "
+            "and elastic kernels are made from CUDA C++ source"
+        )
+    try:
+        decoded = source.decode()
+        if "\0" not in decoded:
+            return decoded
+    except UnicodeDecodeError:
+        pass
+    raise KernelError(
+        "this file is not text (a TensorRT plan, a cubin or a library?), "
+        "and elastic kernels are made from CUDA C++ source"
+    )
+
+
+def check(kernel: Kernel) -> str:
+    """Refuse a kernel that cannot be made elastic.
+
+    Returns:
+        Why its block must keep its number of threads; empty if it may be narrowed.
+
+    Raises:
+        KernelError: the kernel cannot be made elastic; the message names the line.
+    """
+    fixed = ""
+    reached = _reached(kernel)
+    for function in (kernel.node, *reached):
+        for node in walk(function):
+            _check_node(kernel, node)
+            fixed = fixed or _warp_use(node)
+    _check_definition(kernel)
+    for function in reached:
+        _check_function(kernel, function)
+    if has_barrier(kernel.body):
+        _check_barriers(kernel)
+        _check_names(kernel)
+    return fixed
+
+
+def is_barrier(node: Node) -> bool:
+    """Return True for a call of `__syncthreads()`."""
+    return node.type == "call_expression" and called(node) == BARRIER
+
+
+def has_barrier(node: Node) -> bool:
+    """Return True if a barrier is in or below a node."""
+    return any(is_barrier(each) for each in walk(node))
+
+
+def reason(kernel: Kernel, node: Node, why: str) -> KernelError:
+    """Return the error that names kernel, line and reason."""
+    return KernelError(f"{kernel.name}, line {line(node)}: {why}")
+
+
+def _reached(kernel: Kernel) -> list[Node]:
+    """Return the functions of the file that the kernel calls, directly or through others."""
+    found: dict[str, Node] = {}
+    todo = [kernel.body]
+    while todo:
+        for node in walk(todo.pop()):
+            if node.type == "call_expression" and field(node, "function") is not None:
+                name = called(node).partition("<")[0]
+                if name in kernel.functions and name not in found:
+                    found[name] = kernel.functions[name]
+                    todo.append(found[name])
+    return list(found.values())
+
+
+def _check_node(kernel: Kernel, node: Node) -> None:
+    """Refuse constructs that are wrong wherever they stand."""
+    if node.type == "ERROR" or (node.has_error and not node.children):
+        raise reason(kernel, node, f"`{text(node)[:40]}` cannot be parsed")
+    if node.type in ("gnu_asm_expression", "asm_statement"):
+        raise reason(kernel, node, "inline assembly may read any register, the block's among them")
+    if node.type in ("identifier", "namespace_identifier", "type_identifier"):
+        word = text(node)
+        if word in _GROUPS:
+            raise reason(
+                kernel, node, f"`{word}` of cooperative groups may wait for threads of other blocks"
+            )
+        if word.startswith(PREFIX):
+            raise reason(kernel, node, f"names with `{PREFIX}` are those of generated code")
+        macro = kernel.macros.get(word, "")
+        if any(name in macro for name in (*BUILTINS, BARRIER, "asm")) or _WARP.search(macro):
+            raise reason(kernel, node, f"macro `{word}` hides threads or barriers: write it out")
+    if node.type == "call_expression":
+        _check_call(kernel, node)
+    if node.type in LOOPS:
+        _check_waiting(kernel, node)
+
+
+def _check_call(kernel: Kernel, node: Node) -> None:
+    name = called(node).partition("<")[0]
+    if any(each.type == "kernel_call_syntax" for each in node.children):
+        raise reason(kernel, node, "it launches a kernel (dynamic parallelism)")
+    if any(group in name for group in _GROUPS):
+        raise reason(kernel, node, f"`{name}` may wait for threads of other blocks")
+    if name in _VOTES:
+        raise reason(kernel, node, f"`{name}` counts the threads of the block while it waits")
+    known = name == BARRIER or name in PURE or name in _MEMORY or name in kernel.functions
+    if not known and name not in kernel.macros and not _WARP.fullmatch(name):
+        raise reason(
+            kernel, node, f"`{name}` is not defined in the source, so what it does is not known"
+        )
+
+
+def _check_waiting(kernel: Kernel, loop: Node) -> None:
+    """Refuse a loop that waits for another block, which may be in a later shard."""
+    condition = field(loop, "condition")
+    if condition is None:
+        return
+    for node in walk(condition):
+        word = text(node)
+        if (node.type == "call_expression" and called(node).startswith("atomic")) or (
+            node.type == "identifier" and f"volatile {word}" in _volatiles(kernel)
+        ):
+            raise reason(
+                kernel, loop, "the loop waits for another block, which may be in a later shard"
+            )
+
+
+def _volatiles(kernel: Kernel) -> set[str]:
+    """Return `volatile NAME` for each volatile parameter."""
+    return {
+        f"volatile {name}"
+        for name, whole in zip(kernel.names, kernel.parameters, strict=True)
+        if "volatile" in whole.split()
+    }
+
+
+def _warp_use(node: Node) -> str:
+    """Return why a node needs the warps of the original block; empty if it does not."""
+    if node.type == "identifier" and _WARP.fullmatch(text(node)):
+        return f"line {line(node)}: `{text(node)}` works on a warp of the original block"
+    if node.type == "declaration" and {"volatile", "__shared__"} <= set(text(node).split()):
+        return f"line {line(node)}: volatile shared memory hints at threads that run in step"
+    return ""
+
+
+def _check_definition(kernel: Kernel) -> None:
+    parent = kernel.node.parent
+    if parent is not None and parent.type == "template_declaration":
+        raise reason(kernel, kernel.node, "it is a template: write out the instance that is meant")
+    for node in walk(kernel.body):
+        if node.type.startswith("preproc_if"):
+            raise reason(kernel, node, "#if within the kernel: preprocess the source first")
+        if node.type == "storage_class_specifier" and text(node) == "static":
+            raise reason(kernel, node, "a static variable is shared by all blocks")
+
+
+def _check_function(kernel: Kernel, function: Node) -> None:
+    for node in walk(function):
+        if node.type == "identifier" and text(node) in BUILTINS:
+            raise reason(
+                kernel, node, f"a called function reads {text(node)}: pass what it needs to it"
+            )
+        if is_barrier(node):
+            raise reason(kernel, node, "a barrier within a called function: move it to the kernel")
+
+
+def _check_barriers(kernel: Kernel) -> None:
+    """Refuse what the split at barriers does not follow."""
+    unknown = {
+        "lambda_expression": "a lambda",
+        "goto_statement": "goto",
+        "labeled_statement": "a label",
+        "for_range_loop": "a loop over a range",
+        "try_statement": "try",
+        "struct_specifier": "a type declared within the kernel",
+        "class_specifier": "a type declared within the kernel",
+        "enum_specifier": "a type declared within the kernel",
+        "type_definition": "a type declared within the kernel",
+        "alias_declaration": "a type declared within the kernel",
+        "using_declaration": "a using declaration",
+        "structured_binding_declarator": "a structured binding",
+    }
+    for node in walk(kernel.body):
+        if node.type in unknown and (
+            not node.type.endswith("_specifier") or field(node, "body") is not None
+        ):
+            raise reason(kernel, node, f"{unknown[node.type]} in a kernel with barriers")
+
+
+def _check_names(kernel: Kernel) -> None:
+    """Refuse text in which a variable of the kernel is hidden from the parser."""
+    names = set(kernel.names)
+    for node in walk(kernel.body):
+        if node.type == "declaration":
+            names |= {text(declared(each)) for each in node.children_by_field_name("declarator")}
+    for node in walk(kernel.body):
+        word = text(node)
+        if node.type == "type_identifier" and word in names:
+            raise reason(
+                kernel, node, f"variable `{word}` reads as a type here (as in `int a(b);`): use `=`"
+            )
+        hidden = set(re.findall(r"[A-Za-z_]\w*", kernel.macros.get(word, ""))) & names
+        if node.type == "identifier" and hidden:
+            raise reason(
+                kernel, node, f"macro `{word}` hides the variable `{min(hidden)}`: write it out"
+            )

@@ -1,0 +1,241 @@
+"""CUDA C++ source as a syntax tree: parsed by tree-sitter, never by regular expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from envs.errors import TunerError
+from envs.optional import optional_import
+
+#: Nodes that stand beside statements and are none.
+PRAGMA = "preproc_call"
+LOOPS = ("for_statement", "while_statement", "do_statement")
+
+
+class KernelError(TunerError):
+    """A kernel cannot be made elastic, compiled or run; the sentence says why."""
+
+
+class Node(Protocol):
+    """What is used of a node of the tree (`tree_sitter.Node`)."""
+
+    type: str
+    is_named: bool
+    has_error: bool
+    start_byte: int
+    end_byte: int
+    start_point: tuple[int, int]
+    parent: Node | None
+
+    @property
+    def text(self) -> bytes: ...
+    @property
+    def children(self) -> list[Node]: ...
+    @property
+    def named_children(self) -> list[Node]: ...
+    def child_by_field_name(self, name: str) -> Node | None: ...
+    def children_by_field_name(self, name: str) -> list[Node]: ...
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One `__global__` function.
+
+    Attributes:
+        name: of the function.
+        node: its definition; `body` is the compound statement.
+        parameters: text of each parameter, and `names` of them.
+        functions: other functions that the file defines, by name.
+        constants: names of the file's constants and macros.
+        macros: text of the file's macros, by name.
+        source: text of the whole file.
+    """
+
+    name: str
+    node: Node
+    body: Node
+    parameters: tuple[str, ...]
+    names: tuple[str, ...]
+    functions: Mapping[str, Node]
+    constants: frozenset[str]
+    macros: Mapping[str, str]
+    source: str
+
+
+def parse(source: str) -> Node:
+    """Return the root of the tree of CUDA C++ source.
+
+    Raises:
+        DependencyError: tree-sitter or its CUDA grammar is not installed.
+    """
+    library = optional_import("tree_sitter", "kernels")
+    grammar = optional_import("tree_sitter_cuda", "kernels")
+    parser = library.Parser(library.Language(grammar.language()))
+    root: Node = parser.parse(source.encode()).root_node
+    return root
+
+
+def kernels(source: str) -> tuple[Kernel, ...]:
+    """Return the `__global__` functions that a source defines, in its order.
+
+    Raises:
+        KernelError: the source is compiled code, or defines none.
+        DependencyError: the parser is not installed.
+    """
+    root = parse(source)
+    definitions = {
+        name: node
+        for node in walk(root)
+        if node.type == "function_definition" and (name := _function_name(node))
+    }
+    found = [name for name, node in definitions.items() if _is_global(node)]
+    if not found:
+        raise KernelError("the source defines no __global__ function, so nothing is made elastic")
+    macros = {
+        text(_field(node, "name")): " ".join(text(child) for child in node.children[2:])
+        for node in walk(root)
+        if node.type in ("preproc_def", "preproc_function_def")
+    }
+    return tuple(
+        _kernel(
+            name,
+            definitions[name],
+            {key: node for key, node in definitions.items() if key not in found},
+            frozenset(macros) | _constants(root),
+            macros,
+            source,
+        )
+        for name in found
+    )
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yield a node and everything below it, in the order of the text."""
+    yield node
+    for child in node.children:
+        yield from walk(child)
+
+
+def text(node: Node) -> str:
+    """Return the source text of a node."""
+    return node.text.decode()
+
+
+def line(node: Node) -> int:
+    """Return the line on which a node begins, counted from 1."""
+    return node.start_point[0] + 1
+
+
+def rewrite(node: Node, changes: Mapping[tuple[int, int], str]) -> str:
+    """Return a node's text with the parts at these byte ranges replaced."""
+    out, at = [], node.start_byte
+    whole = node.text
+    for (first, last), new in sorted(changes.items()):
+        if first < at or last > node.end_byte:
+            continue
+        out.append(whole[at - node.start_byte : first - node.start_byte].decode())
+        out.append(new)
+        at = last
+    out.append(whole[at - node.start_byte :].decode())
+    return "".join(out)
+
+
+def span(node: Node) -> tuple[int, int]:
+    """Return the byte range of a node."""
+    return node.start_byte, node.end_byte
+
+
+def called(node: Node) -> str:
+    """Return the name of the function that a call expression calls; its text if it is no name."""
+    return text(_field(node, "function"))
+
+
+def declared(declarator: Node) -> Node:
+    """Return the identifier that a declarator declares."""
+    inner: Node | None = declarator
+    while inner is not None and inner.type != "identifier":
+        following = inner.child_by_field_name("declarator")
+        if following is None:
+            following = next((each for each in inner.named_children if _declares(each)), None)
+        inner = following
+    if inner is None:
+        raise KernelError(f"line {line(declarator)}: `{text(declarator)}` declares no plain name")
+    return inner
+
+
+def field(node: Node, name: str) -> Node | None:
+    """Return the child in a field, or None."""
+    return node.child_by_field_name(name)
+
+
+def _field(node: Node, name: str) -> Node:
+    found = node.child_by_field_name(name)
+    if found is None:
+        raise KernelError(f"line {line(node)}: `{text(node)[:40]}` cannot be parsed")
+    return found
+
+
+def _declares(node: Node) -> bool:
+    return node.type == "identifier" or node.type.endswith("declarator")
+
+
+def _function_name(node: Node) -> str:
+    declarator = node.child_by_field_name("declarator")
+    while declarator is not None and declarator.type != "function_declarator":
+        declarator = declarator.child_by_field_name("declarator")
+    inner = declarator.child_by_field_name("declarator") if declarator is not None else None
+    return text(inner) if inner is not None and inner.type == "identifier" else ""
+
+
+def _is_global(node: Node) -> bool:
+    return any(child.type == "__global__" for child in node.children) or any(
+        child.type == "__global__"
+        for each in node.children
+        if each.type != "compound_statement"
+        for child in each.children
+    )
+
+
+def _constants(root: Node) -> frozenset[str]:
+    """Return names that the file declares `const` or `constexpr` outside functions."""
+    found = set()
+    for node in root.named_children:
+        if node.type == "declaration" and any(
+            text(child) in ("const", "constexpr", "__constant__") for child in node.children
+        ):
+            found |= {text(declared(each)) for each in node.children_by_field_name("declarator")}
+    return frozenset(found)
+
+
+def _kernel(
+    name: str,
+    node: Node,
+    functions: dict[str, Node],
+    constants: frozenset[str],
+    macros: dict[str, str],
+    source: str,
+) -> Kernel:
+    declarator = _field(node, "declarator")
+    listed: list[Any] = [
+        each
+        for each in _field(declarator, "parameters").named_children
+        if each.type != "comment"
+    ]
+    for each in listed:
+        if each.type != "parameter_declaration" or field(each, "declarator") is None:
+            raise KernelError(
+                f"{name}, line {line(each)}: parameter `{text(each)}` has no plain type and name"
+            )
+    return Kernel(
+        name=name,
+        node=node,
+        body=_field(node, "body"),
+        parameters=tuple(text(each) for each in listed),
+        names=tuple(text(declared(_field(each, "declarator"))) for each in listed),
+        functions=functions,
+        constants=constants,
+        macros=macros,
+        source=source,
+    )

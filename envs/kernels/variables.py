@@ -1,0 +1,227 @@
+"""Variables of a kernel: which identifier means which declaration, and who assigns to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from envs.kernels.refusals import PURE
+from envs.kernels.syntax import Kernel, Node, declared, rewrite, span, text, walk
+from envs.kernels.syntax import field as child
+
+_SCOPES = ("compound_statement", "for_statement", "while_statement", "if_statement", "do_statement")
+
+
+@dataclass(eq=False)
+class Variable:
+    """A parameter or a local variable.
+
+    Attributes:
+        name: as written.
+        declaration: node of the declaration; None for a parameter.
+        declarator: the part of it that is this variable's.
+        writes: assignments, updates and initialised declarators of it.
+        uses: every identifier that means it, its own declaration's among them.
+        taken: True if its address is taken, so that others may write it.
+    """
+
+    name: str
+    declaration: Node | None = None
+    declarator: Node | None = None
+    writes: list[Node] = field(default_factory=list)
+    uses: list[Node] = field(default_factory=list)
+    taken: bool = False
+
+    @property
+    def shared(self) -> bool:
+        """Return True for a `__shared__` variable."""
+        return self.declaration is not None and is_shared(self.declaration)
+
+    @property
+    def constant(self) -> bool:
+        """Return True for a `constexpr` variable, the same for all threads by its meaning."""
+        return self.declaration is not None and "constexpr" in specifiers(self.declaration)
+
+    @property
+    def scalar(self) -> bool:
+        """Return True for a plain value: neither array nor reference."""
+        kinds = set() if self.declarator is None else {each.type for each in _chain(self.declarator)}
+        return not kinds & {"array_declarator", "reference_declarator"}
+
+
+@dataclass(frozen=True)
+class Variables:
+    """The variables of a kernel's body.
+
+    Attributes:
+        known: all of them, in the order of their declarations.
+        meaning: variable of each identifier, by its byte range.
+    """
+
+    known: tuple[Variable, ...]
+    meaning: dict[tuple[int, int], Variable]
+
+    def of(self, node: Node) -> Variable | None:
+        """Return the variable that an identifier means; None if it is no variable."""
+        return self.meaning.get(span(node))
+
+    def within(self, node: Node) -> set[Variable]:
+        """Return the variables that a node mentions."""
+        return {found for each in walk(node) if (found := self.of(each)) is not None}
+
+
+def is_shared(declaration: Node) -> bool:
+    """Return True for a declaration of `__shared__` memory."""
+    return "__shared__" in specifiers(declaration)
+
+
+def specifiers(declaration: Node) -> set[str]:
+    """Return the words before the type of a declaration."""
+    return {text(each) for each in declaration.children if each.type != "init_declarator"}
+
+
+def type_text(declaration: Node) -> str:
+    """Return the type of a declaration without const and storage."""
+    kind = child(declaration, "type")
+    assert kind is not None
+    extra = [
+        text(each)
+        for each in declaration.children
+        if each.type == "type_qualifier" and text(each) == "volatile"
+    ]
+    return " ".join([*extra, text(kind)])
+
+
+def declarators(declaration: Node) -> list[Node]:
+    """Return the declarators of a declaration, with their initial values."""
+    return declaration.children_by_field_name("declarator")
+
+
+def array_declarator(variable: Variable, size: str) -> str:
+    """Return a variable's declarator as an array of `size` of them, without const."""
+    assert variable.declarator is not None
+    changes = {span(declared(variable.declarator)): f"{variable.name}[{size}]"}
+    inner = variable.declarator
+    if inner.type == "init_declarator":
+        found = child(inner, "declarator")
+        assert found is not None
+        inner = found
+    changes |= {
+        span(each): "" for part in _chain(inner) for each in part.children if text(each) == "const"
+    }
+    return rewrite(inner, changes)
+
+
+def resolve(kernel: Kernel) -> Variables:
+    """Return the variables of a kernel by the rules of C++ scopes."""
+    parameters = {name: Variable(name) for name in kernel.names}
+    found = list(parameters.values())
+    meaning: dict[tuple[int, int], Variable] = {}
+
+    def visit(node: Node, scopes: list[dict[str, Variable]]) -> None:
+        if node.type in _SCOPES:
+            scopes = [*scopes, {}]
+        if node.type == "declaration":
+            declare(node, scopes)
+            return
+        if node.type == "identifier":
+            use(node, scopes)
+            return
+        for each in node.children:
+            visit(each, scopes)
+
+    def declare(node: Node, scopes: list[dict[str, Variable]]) -> None:
+        for declarator in declarators(node):
+            name = declared(declarator)
+            variable = Variable(text(name), node, declarator, uses=[name])
+            found.append(variable)
+            meaning[span(name)] = variable
+            if declarator.type == "init_declarator":
+                variable.writes.append(declarator)
+            scopes[-1][variable.name] = variable
+            for each in declarator.children:
+                if span(each) != span(name):
+                    visit(each, scopes)
+
+    def use(node: Node, scopes: list[dict[str, Variable]]) -> None:
+        if span(node) in meaning:
+            return
+        for scope in reversed(scopes):
+            if text(node) in scope:
+                variable = scope[text(node)]
+                meaning[span(node)] = variable
+                variable.uses.append(node)
+                _note(node, variable, kernel)
+                return
+
+    visit(kernel.body, [parameters])
+    return Variables(tuple(found), meaning)
+
+
+def _note(node: Node, variable: Variable, kernel: Kernel) -> None:
+    """Note whether an identifier is written or its address taken where it stands."""
+    parent, through, member = node.parent, False, False
+    while parent is not None and parent.type in (
+        "subscript_expression",
+        "field_expression",
+        "parenthesized_expression",
+    ):
+        first = parent.named_children[0]
+        if not first.start_byte <= node.start_byte < first.end_byte:
+            return  # an index of something else
+        # What a pointer points to is not the pointer; a member, or an array's element, is its own.
+        operator = child(parent, "operator")
+        arrow = operator is not None and text(operator) == "->"
+        member = member or (parent.type == "field_expression" and not arrow)
+        through = through or (
+            variable.scalar and not member and (arrow or parent.type == "subscript_expression")
+        )
+        parent = parent.parent
+    if parent is None or through:
+        return
+    if parent.type == "assignment_expression":
+        left = child(parent, "left")
+        if left is not None and left.start_byte <= node.start_byte < left.end_byte:
+            variable.writes.append(parent)
+    elif parent.type == "update_expression":
+        variable.writes.append(parent)
+    elif (
+        (parent.type == "pointer_expression" and text(parent).startswith("&"))
+        or (parent.type in ("init_declarator", "argument_list") and _may_bind(parent, kernel))
+        or (not variable.scalar and node.parent is not None and not _indexed(node))
+    ):
+        variable.taken = True
+
+
+def _indexed(node: Node) -> bool:
+    """Return True if an array's name is followed by an index, so that no pointer to it is made."""
+    parent = node.parent
+    return parent is not None and parent.type == "subscript_expression"
+
+
+def _may_bind(parent: Node, kernel: Kernel) -> bool:
+    """Return True if a reference may be bound to a variable here."""
+    if parent.type == "init_declarator":
+        return any(each.type == "reference_declarator" for each in walk(parent))
+    call = parent.parent
+    function = child(call, "function") if call is not None else None
+    name = "" if function is None else text(function)
+    if name in kernel.functions:
+        header = child(kernel.functions[name], "declarator")
+        return header is None or any(each.type == "reference_declarator" for each in walk(header))
+    return name not in PURE and name != ""
+
+
+def _chain(declarator: Node) -> list[Node]:
+    """Return a declarator and those within it, without initial values."""
+    found, inner = [], declarator
+    while True:
+        found.append(inner)
+        following = child(inner, "declarator")
+        if following is None:
+            following = next(
+                (e for e in inner.named_children if e.type.endswith("declarator")), None
+            )
+        if following is None:
+            return found
+        inner = following
+
