@@ -8,6 +8,7 @@ for one shard at most.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -101,8 +102,9 @@ class Coordinator:
 
 def _rounded(value_s: float) -> float:
     """Return a time with two digits, not above it."""
+    if math.isinf(value_s):
+        return value_s
     digits = f"{value_s:.1e}"
     mantissa, exponent = digits.split("e")
     rounded = float(digits)
     return rounded if rounded <= value_s else float(f"{float(mantissa) - 0.1:.1f}e{exponent}")
-

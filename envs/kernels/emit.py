@@ -128,9 +128,7 @@ class Emitter:
             why = f"`{variable.name}` lives across a barrier and has no written type"
         if why:
             raise reason(self._kernel, variable.declaration, why)
-        return (
-            f"{type_text(variable.declaration)} {array_declarator(variable, str(self._cover))};"
-        )
+        return f"{type_text(variable.declaration)} {array_declarator(variable, str(self._cover))};"
 
     def _statement(self, statement: Node, depth: int) -> str:
         pad = "  " * depth
@@ -168,7 +166,9 @@ class Emitter:
             return f"{name} = {written};"
         if "" in sizes:
             raise reason(
-                self._kernel, declarator, f"`{variable.name}` lives across a barrier: write its size"
+                self._kernel,
+                declarator,
+                f"`{variable.name}` lives across a barrier: write its size",
             )
         assert variable.declaration is not None
         counts = [f"elastic_{number}" for number in range(len(sizes))]

@@ -54,7 +54,7 @@ class Together:
 
 @dataclass(eq=False)
 class Construct:
-    """A branch, loop or compound around barriers; `bodies` are its parts in the order of the text."""
+    """A branch, loop or compound around barriers; `bodies` are its parts in their order."""
 
     node: Node
     bodies: list[list[Item]]

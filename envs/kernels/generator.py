@@ -1,9 +1,9 @@
 """Makes elastic kernels from CUDA C++ source.
 
 An elastic kernel runs a range of the original's blocks (a shard) on as many blocks as it is given,
-each of as many threads as it is given. Its blocks stay until the shard is done: they take the number
-of the next logical block from a counter in global memory. The arithmetic of a logical thread is
-the original text, so results are equal bit for bit.
+each of as many threads as it is given. Its blocks stay until the shard is done: they take the
+number of the next logical block from a counter in global memory. The arithmetic of a logical
+thread is the original text, so results are equal bit for bit.
 """
 
 from __future__ import annotations
@@ -136,9 +136,7 @@ def elastic(
         entries = {0: f"{kernel.name}_elastic"}
         functions = [_without_barriers(kernel, entries[0])]
     generated = "\n".join([_PRELUDE, *functions])
-    return ElasticKernel(
-        kernel.name, kernel.parameters, kernel.source, generated, entries, fixed
-    )
+    return ElasticKernel(kernel.name, kernel.parameters, kernel.source, generated, entries, fixed)
 
 
 def joined(made: Sequence[ElasticKernel]) -> str:

@@ -69,9 +69,7 @@ def compile_kernels(text: str, targets: Sequence[int]) -> dict[tuple[str, int], 
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "kernels.cu"
         source.write_text(text)
-        codes = [
-            f"-gencode=arch=compute_{each},code=sm_{each}" for each in dict.fromkeys(targets)
-        ]
+        codes = [f"-gencode=arch=compute_{each},code=sm_{each}" for each in dict.fromkeys(targets)]
         run = _run([nvcc, "-fatbin", "-Xptxas", "-v", *codes, "-o", f"{folder}/out", str(source)])
     if run.returncode != 0:
         first = next((each for each in run.stderr.splitlines() if "error" in each), run.stderr)

@@ -91,7 +91,10 @@ class Room:
     def times(self, count: int) -> Room:
         """Return the room of `count` of these."""
         return Room(
-            self.warps * count, self.blocks * count, self.registers * count, self.shared_bytes * count
+            self.warps * count,
+            self.blocks * count,
+            self.registers * count,
+            self.shared_bytes * count,
         )
 
     def holds(self, other: Room) -> bool:

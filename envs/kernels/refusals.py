@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import re
 
-from envs.kernels.syntax import LOOPS, Kernel, KernelError, Node, called, declared, field, line, text, walk
+from envs.kernels.functions import MEMORY, PURE, VOTES, WARP
+from envs.kernels.syntax import (
+    LOOPS,
+    Kernel,
+    KernelError,
+    Node,
+    called,
+    declared,
+    field,
+    line,
+    text,
+    walk,
+)
 
 BARRIER = "__syncthreads"
 #: Variables that CUDA gives to every thread.
@@ -12,30 +24,6 @@ BUILTINS = ("threadIdx", "blockIdx", "blockDim", "gridDim")
 #: Prefix of names in generated code.
 PREFIX = "elastic_"
 
-#: Functions of a warp: a block of another size would put other threads into a warp.
-_WARP = re.compile(
-    r"__shfl\w*|__ballot\w*|__all\w*|__any\w*|__activemask|__match_\w+|__reduce_\w+|__syncwarp|"
-    r"warpSize|__\w*lanemask\w*|wmma|__nanosleep"
-)
-_VOTES = ("__syncthreads_count", "__syncthreads_and", "__syncthreads_or")
-#: Calls that depend on their arguments only.
-PURE = frozenset(
-    "abs acosf asinf atanf atan2f cbrtf ceil ceilf copysignf cos cosf coshf erff erfcf exp exp2f expf "
-    "expm1f fabs fabsf fdividef floor floorf fma fmaf fmax fmaxf fmin fminf fmod fmodf hypotf "
-    "isfinite isinf isnan ldexpf log log10f log1pf log2f logf lrintf max min nearbyintf pow powf rintf "
-    "rnorm3df roundf round rsqrtf signbit sin sinf sinhf sqrt sqrtf tan tanf tanhf truncf "
-    "__fdividef __expf __logf __powf __sinf __cosf __fmaf_rn __fmul_rn __fadd_rn __fsub_rn "
-    "__fdiv_rn __fsqrt_rn __mul24 __umul24 __clz __popc __brev __ffs __float2int_rn __float2int_rd "
-    "__int2float_rn __float_as_int __int_as_float __float_as_uint __uint_as_float __dp4a "
-    "__float2half __half2float __hadd __hmul __hfma __hsub __hmax __hmin "
-    "make_float2 make_float3 make_float4 make_int2 make_int3 make_int4 make_uint2 make_uint3 "
-    "make_uint4 sizeof".split()
-)
-#: Calls that read or write memory and know nothing of blocks.
-_MEMORY = frozenset(
-    "__ldg __ldcg __ldcs __stcs __threadfence __threadfence_block atomicAdd atomicSub atomicMax "
-    "atomicMin atomicAnd atomicOr atomicXor atomicExch atomicCAS atomicInc atomicDec".split()
-)
 _GROUPS = ("cooperative_groups", "this_grid", "this_thread_block", "grid_group", "this_cluster")
 
 
@@ -132,7 +120,7 @@ def _check_node(kernel: Kernel, node: Node) -> None:
         if word.startswith(PREFIX):
             raise reason(kernel, node, f"names with `{PREFIX}` are those of generated code")
         macro = kernel.macros.get(word, "")
-        if any(name in macro for name in (*BUILTINS, BARRIER, "asm")) or _WARP.search(macro):
+        if any(name in macro for name in (*BUILTINS, BARRIER, "asm")) or WARP.search(macro):
             raise reason(kernel, node, f"macro `{word}` hides threads or barriers: write it out")
     if node.type == "call_expression":
         _check_call(kernel, node)
@@ -146,10 +134,10 @@ def _check_call(kernel: Kernel, node: Node) -> None:
         raise reason(kernel, node, "it launches a kernel (dynamic parallelism)")
     if any(group in name for group in _GROUPS):
         raise reason(kernel, node, f"`{name}` may wait for threads of other blocks")
-    if name in _VOTES:
+    if name in VOTES:
         raise reason(kernel, node, f"`{name}` counts the threads of the block while it waits")
-    known = name == BARRIER or name in PURE or name in _MEMORY or name in kernel.functions
-    if not known and name not in kernel.macros and not _WARP.fullmatch(name):
+    known = name == BARRIER or name in PURE or name in MEMORY or name in kernel.functions
+    if not known and name not in kernel.macros and not WARP.fullmatch(name):
         raise reason(
             kernel, node, f"`{name}` is not defined in the source, so what it does is not known"
         )
@@ -181,7 +169,7 @@ def _volatiles(kernel: Kernel) -> set[str]:
 
 def _warp_use(node: Node) -> str:
     """Return why a node needs the warps of the original block; empty if it does not."""
-    if node.type == "identifier" and _WARP.fullmatch(text(node)):
+    if node.type == "identifier" and WARP.fullmatch(text(node)):
         return f"line {line(node)}: `{text(node)}` works on a warp of the original block"
     if node.type == "declaration" and {"volatile", "__shared__"} <= set(text(node).split()):
         return f"line {line(node)}: volatile shared memory hints at threads that run in step"

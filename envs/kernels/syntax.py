@@ -30,13 +30,27 @@ class Node(Protocol):
     parent: Node | None
 
     @property
-    def text(self) -> bytes: ...
+    def text(self) -> bytes:
+        """Return the source text."""
+        ...
+
     @property
-    def children(self) -> list[Node]: ...
+    def children(self) -> list[Node]:
+        """Return what is directly below, punctuation too."""
+        ...
+
     @property
-    def named_children(self) -> list[Node]: ...
-    def child_by_field_name(self, name: str) -> Node | None: ...
-    def children_by_field_name(self, name: str) -> list[Node]: ...
+    def named_children(self) -> list[Node]:
+        """Return what is directly below and has a name in the grammar."""
+        ...
+
+    def child_by_field_name(self, name: str) -> Node | None:
+        """Return the child in a field of the grammar."""
+        ...
+
+    def children_by_field_name(self, name: str) -> list[Node]:
+        """Return the children in a field of the grammar."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -219,9 +233,7 @@ def _kernel(
 ) -> Kernel:
     declarator = _field(node, "declarator")
     listed: list[Any] = [
-        each
-        for each in _field(declarator, "parameters").named_children
-        if each.type != "comment"
+        each for each in _field(declarator, "parameters").named_children if each.type != "comment"
     ]
     for each in listed:
         if each.type != "parameter_declaration" or field(each, "declarator") is None:

@@ -166,11 +166,13 @@ class _Model:
         piece, begun_s = self._piece, self._now_s
         if piece is None:
             return
-        if self._policy == "streams":
+        free = whole(self._gpu.limits) - piece.room
+        fits = free.holds(work.room(self._gpu))
+        if self._policy == "streams" and not fits:
             self._advance(min(piece.work.wave_s(self._gpu) / 2, piece.end_s))
             if self._piece is not None:
                 self._place_beside(self._piece, work)
-        elif self._policy == "barrier" or not self._free(piece).holds(work.room(self._gpu)):
+        elif self._policy == "barrier" or not fits:
             self._advance(piece.end_s)
         if self._now_s > begun_s:
             self._outcome.waits_s.append(self._now_s - begun_s)
@@ -233,6 +235,3 @@ class _Model:
         )
         piece.room = one.times(blocks) if blocks else _NOTHING
         piece.rate = piece.room.warps / (piece.room.warps + taken.warps)
-
-    def _free(self, piece: _Piece) -> Room:
-        return whole(self._gpu.limits) - piece.room

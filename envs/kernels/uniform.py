@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from envs.kernels.refusals import PURE, has_barrier
+from envs.kernels.functions import PURE
+from envs.kernels.refusals import has_barrier
 from envs.kernels.syntax import LOOPS, PRAGMA, Kernel, Node, called, field, text, walk
 from envs.kernels.variables import Variable, Variables, declarators, is_shared
 
@@ -160,7 +161,13 @@ def _named_for_all(kernel: Kernel, identifier: Node) -> bool:
 def macro_is_constant(kernel: Kernel, name: str) -> bool:
     """Return True for a macro made of numbers, operators and constants."""
     written = kernel.macros[name]
-    words = set(re.findall(r"\b[A-Za-z_]\w*", written)) - {"int", "unsigned", "float", "sizeof", name}
+    words = set(re.findall(r"\b[A-Za-z_]\w*", written)) - {
+        "int",
+        "unsigned",
+        "float",
+        "sizeof",
+        name,
+    }
     inner = all(
         macro_is_constant(kernel, word) if word in kernel.macros else word in kernel.constants
         for word in words
@@ -183,9 +190,7 @@ def _escapes(node: Node, outermost: Node) -> bool:
     return not (at is not None and at.type in targets)
 
 
-def uniform_declarators(
-    statement: Node, uniform: frozenset[Variable]
-) -> list[Node]:
+def uniform_declarators(statement: Node, uniform: frozenset[Variable]) -> list[Node]:
     """Return the declarators of a declaration that are those of uniform variables."""
     places = {id_of(each.declarator) for each in uniform if each.declarator is not None}
     return [each for each in declarators(statement) if id_of(each) in places]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from envs.kernels.refusals import PURE
+from envs.kernels.functions import PURE
 from envs.kernels.syntax import Kernel, Node, declared, rewrite, span, text, walk
 from envs.kernels.syntax import field as child
 
@@ -44,7 +44,9 @@ class Variable:
     @property
     def scalar(self) -> bool:
         """Return True for a plain value: neither array nor reference."""
-        kinds = set() if self.declarator is None else {each.type for each in _chain(self.declarator)}
+        kinds = (
+            set() if self.declarator is None else {each.type for each in _chain(self.declarator)}
+        )
         return not kinds & {"array_declarator", "reference_declarator"}
 
 
@@ -224,4 +226,3 @@ def _chain(declarator: Node) -> list[Node]:
         if following is None:
             return found
         inner = following
-

@@ -103,7 +103,9 @@ def test_convolutions_compute_what_their_names_say(built: Processor) -> None:
     np.testing.assert_allclose(result(built, deep), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "reduce"), [("max_pool", np.nanmax), ("average_pool", np.nanmean)])
+@pytest.mark.parametrize(
+    ("name", "reduce"), [("max_pool", np.nanmax), ("average_pool", np.nanmean)]
+)
 def test_poolings_compute_what_their_names_say(built: Processor, name: str, reduce: object) -> None:
     image = np.asarray(PROBLEMS[name].arguments[0])
     padded = np.pad(image, ((0, 0), (0, 2), (0, 2)), constant_values=np.nan)
@@ -113,7 +115,9 @@ def test_poolings_compute_what_their_names_say(built: Processor, name: str, redu
     np.testing.assert_allclose(result(built, PROBLEMS[name]), expected[:, :7, :19], atol=1e-6)
 
 
-def test_a_barrier_that_some_threads_miss_is_found(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_barrier_that_some_threads_miss_is_found(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     text = 'extern "C" __global__ void k(int n) { if (threadIdx.x < n) __syncthreads(); }'
     built = Processor(text, ["k"], tmp_path_factory.mktemp("missed"))
     built.run("k", [32], (1, 1, 1), (32, 1, 1))

@@ -97,8 +97,9 @@ int main() {
     kernel.numBlockBarriers = 1;
     cudaOccDeviceState state;
     cudaOccResult result;
-    int code = cudaOccMaxActiveBlocksPerMultiprocessor(&result, &sm, &kernel, &state, threads, shared);
-    std::printf("%d\n", code ? -code : result.activeBlocksPerMultiprocessor);
+    int code = cudaOccMaxActiveBlocksPerMultiprocessor(&result, &sm, &kernel, &state, threads,
+                                                       shared);
+    std::printf("%d\n", code ? -1 : result.activeBlocksPerMultiprocessor);
   }
 }
 """

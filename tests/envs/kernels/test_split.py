@@ -28,12 +28,12 @@ NEXT = "s[t] = x; __syncthreads(); x += s[(t + 1) % 36]; __syncthreads();"
 #: Bodies between HEAD and TAIL; `x` is the result of a thread, `n` is 5.
 BODIES = {
     "loop": f"int x = t; for (int i = 0; i < n; ++i) {{ {NEXT} }}",
-    "step of two": f"int x = t; for (int i = 0, j = 9; i < j; i += 2, --j) {{ {NEXT} x += i * j; }}",
+    "steps": f"int x = t; for (int i = 0, j = 9; i < j; i += 2, --j) {{ {NEXT} x += i * j; }}",
     "while": f"int x = t, i = n; while (i > 0) {{ {NEXT} i -= 2; }}",
     "do": f"int x = t; int i = 0; do {{ {NEXT} ++i; x ^= i; }} while (i < n);",
     "nested": f"int x = t; for (int i = 0; i < n; ++i) for (int j = i; j < n; ++j) {{ {NEXT} }}",
     "branch": f"int x = t; if (g % 2 == 0) {{ {NEXT} }} else {{ x = 7; {NEXT} {NEXT} }}",
-    "chain": f"int x = t; if (g == 1) {{ {NEXT} }} else if (g == 2) {{ x -= 3; {NEXT} }} else x = 1;",
+    "chain": f"int x = t; if (g == 1) {{ {NEXT} }} else if (g == 2) {{ --x; {NEXT} }} else x = 1;",
     "break": f"int x = t; for (int i = 0; ; ++i) {{ {NEXT} if (i >= g) break; x += i; }}",
     "continue": f"int x = t; for (int i = 0; i < n; ++i) {{ if (i % 2) continue; {NEXT} }}",
     "return": f"int x = t; out[g * 36 + t] = 3; if (g == 1) return; {NEXT}",
@@ -55,11 +55,11 @@ BODIES = {
         f"__syncthreads(); {NEXT}"
     ),
     "several": f"const int a = t + 1, b = n * 2, c = t; int x = a; {NEXT} x += b * c; {NEXT}",
-    "uniform value": f"int m = n; int x = t + m; m = m * 2 + g; {NEXT} x += m; m -= 1; x *= m; {NEXT}",
+    "uniform": f"int m = n; int x = t + m; m = m * 2 + g; {NEXT} x += m; m -= 1; x *= m; {NEXT}",
     "uniform in a branch": f"int m = 1; int x = t; if (g == 1) {{ m = 4; {NEXT} }} x *= m; {NEXT}",
     "pragma": f"int x = t;\n#pragma unroll 1\nfor (int i = 0; i < n; ++i) {{ {NEXT} }}",
     "inner pragma": (
-        f"int x = t; {NEXT}\n#pragma unroll\nfor (int i = 0; i < 3; ++i) x += s[i]; {NEXT}"
+        f"int x = t; {NEXT}\n#pragma unroll\nfor (int i = 0; i < 3; ++i) x += s[i];"
     ),
     "unsigned": f"unsigned long long y = t; int x = 0; {NEXT} y *= 3; {NEXT} x += (int)y;",
     "braces": f"int y{{t}}; int x = {{2}}; {NEXT} x += y; {NEXT}",
@@ -69,7 +69,7 @@ BODIES = {
     "no braces": f"int x = t; for (int i = 0; i < n; ++i) __syncthreads(); {NEXT}",
     "switch": f"int x = t; switch (t % 3) {{ case 1: x = 4; break; default: x = 5; }} {NEXT}",
     "comments": f"int x = t; /* if (t) return; */ {NEXT} // __syncthreads();\n",
-    "constexpr": f"constexpr int W = 2; int a[W] = {{t, 3}}; int x = a[1]; {NEXT} x += a[0]; {NEXT}",
+    "constexpr": f"constexpr int W = 2; int a[W] = {{t, 3}}; int x = a[1]; {NEXT} x += a[0];",
     "volatile": f"volatile int y = t; int x = 0; {NEXT} x += y; {NEXT}",
 }
 
@@ -106,7 +106,9 @@ def drawn(seed: int) -> str:
             elif kind == 5:
                 name = f"i{next(serial)}"
                 inner = block(depth + 1, [*uniform, name], own)
-                out.append(f"for (int {name} = 0; {name} < {choose.randint(1, 3)}; ++{name}) {inner}")
+                out.append(
+                    f"for (int {name} = 0; {name} < {choose.randint(1, 3)}; ++{name}) {inner}"
+                )
             elif kind == 6:
                 test = f"({choose.choice(uniform)} + g) % 2 == 0"
                 first, second = block(depth + 1, uniform, own), block(depth + 1, uniform, own)
@@ -143,9 +145,7 @@ def kernels() -> dict[str, ElasticKernel]:
 
 
 @pytest.fixture(scope="module")
-def built(
-    kernels: dict[str, ElasticKernel], tmp_path_factory: pytest.TempPathFactory
-) -> Processor:
+def built(kernels: dict[str, ElasticKernel], tmp_path_factory: pytest.TempPathFactory) -> Processor:
     names = [e for k in kernels.values() for e in (k.name, *k.entries.values())]
     return Processor(joined(list(kernels.values())), names, tmp_path_factory.mktemp("split"))
 

@@ -1,0 +1,35 @@
+"""Functions of CUDA that a kernel may call, by what they know of blocks."""
+
+import re
+
+#: Functions of a warp: a block of another size would put other threads into a warp.
+WARP = re.compile(
+    r"__shfl\w*|__ballot\w*|__all\w*|__any\w*|__activemask|__match_\w+|__reduce_\w+|__syncwarp|"
+    r"warpSize|__\w*lanemask\w*"
+)
+#: Barriers that count threads of the block.
+VOTES = ("__syncthreads_count", "__syncthreads_and", "__syncthreads_or")
+# fmt: off
+#: Calls whose value depends on their arguments only; they are given values, not references.
+PURE = frozenset((
+    "abs", "acosf", "asinf", "atanf", "atan2f", "cbrtf", "ceil", "ceilf", "copysignf", "cos",
+    "cosf", "coshf", "erff", "erfcf", "exp", "exp2f", "expf", "expm1f", "fabs", "fabsf",
+    "fdividef", "floor", "floorf", "fma", "fmaf", "fmax", "fmaxf", "fmin", "fminf", "fmod",
+    "fmodf", "hypotf", "isfinite", "isinf", "isnan", "ldexpf", "log", "log10f", "log1pf", "log2f",
+    "logf", "lrintf", "max", "min", "nearbyintf", "pow", "powf", "rintf", "rnorm3df", "roundf",
+    "round", "rsqrtf", "signbit", "sin", "sinf", "sinhf", "sqrt", "sqrtf", "tan", "tanf", "tanhf",
+    "truncf", "__fdividef", "__expf", "__logf", "__powf", "__sinf", "__cosf", "__fmaf_rn",
+    "__fmul_rn", "__fadd_rn", "__fsub_rn", "__fdiv_rn", "__fsqrt_rn", "__mul24", "__umul24",
+    "__clz", "__popc", "__brev", "__ffs", "__float2int_rn", "__float2int_rd", "__int2float_rn",
+    "__float_as_int", "__int_as_float", "__float_as_uint", "__uint_as_float", "__dp4a",
+    "__float2half", "__half2float", "__hadd", "__hmul", "__hfma", "__hsub", "__hmax", "__hmin",
+    "make_float2", "make_float3", "make_float4", "make_int2", "make_int3", "make_int4",
+    "make_uint2", "make_uint3", "make_uint4", "sizeof",
+))
+#: Calls that read or write memory and know nothing of blocks.
+MEMORY = frozenset((
+    "__ldg", "__ldcg", "__ldcs", "__stcs", "__threadfence", "__threadfence_block", "atomicAdd",
+    "atomicSub", "atomicMax", "atomicMin", "atomicAnd", "atomicOr", "atomicXor", "atomicExch",
+    "atomicCAS", "atomicInc", "atomicDec",
+))
+# fmt: on
