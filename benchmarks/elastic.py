@@ -71,7 +71,7 @@ def compilation(
     print(
         *(f"this nvcc no longer compiles for sm_{t}" for t in TARGETS if t not in known), sep="\n"
     )
-    found = compile_kernels(joined(list(made.values())), known)
+    found = compile_kernels(joined(list(made.values())), known).kernels
     entries = [entry for each in made.values() for entry in each.entries.values()]
     figures = [
         figure(

@@ -15,6 +15,7 @@ ROOMS = {
     "envs.belief",
     "envs.catalog",
     "envs.graph",
+    "envs.kernels",
     "envs.problems",
     "envs.runtimes",
     "envs.simulator",

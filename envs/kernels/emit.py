@@ -6,7 +6,13 @@ from envs.kernels.fission import Construct, Item, Region, Split, Together
 from envs.kernels.refusals import reason
 from envs.kernels.syntax import LOOPS, Kernel, Node, declared, field, rewrite, span, text, walk
 from envs.kernels.uniform import is_pragma, parts, uniform_declarators
-from envs.kernels.variables import Variable, array_declarator, declarators, type_text
+from envs.kernels.variables import (
+    Variable,
+    array_declarator,
+    declarators,
+    qualifiers,
+    type_text,
+)
 
 #: What stands for the variables of CUDA in generated code.
 STANDS_FOR = {
@@ -126,6 +132,9 @@ class Emitter:
             why = f"reference `{variable.name}` lives across a barrier: use a pointer"
         elif "auto" in type_text(variable.declaration).split():
             why = f"`{variable.name}` lives across a barrier and has no written type"
+        more = qualifiers(variable.declaration) - {"const", "constexpr", "volatile"}
+        if more:
+            why = f"`{variable.name}` lives across a barrier and has `{min(more)}`"
         if why:
             raise reason(self._kernel, variable.declaration, why)
         return f"{type_text(variable.declaration)} {array_declarator(variable, str(self._cover))};"

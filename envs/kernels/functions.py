@@ -9,6 +9,17 @@ WARP = re.compile(
 )
 #: Barriers that count threads of the block.
 VOTES = ("__syncthreads_count", "__syncthreads_and", "__syncthreads_or")
+#: Names of constants that CUDA's and C's headers define.
+CONSTANTS = (
+    "INFINITY",
+    "NAN",
+    "FLT_MAX",
+    "FLT_MIN",
+    "FLT_EPSILON",
+    "INT_MAX",
+    "INT_MIN",
+    "UINT_MAX",
+)
 # fmt: off
 #: Calls whose value depends on their arguments only; they are given values, not references.
 PURE = frozenset((

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from envs.kernels.processor import Argument, Size
+from envs.kernels.processor import Argument
+from envs.kernels.shard_argument import Size
 
 SOURCES = Path(__file__).with_name("sources")
 

@@ -50,8 +50,21 @@ def architectures() -> frozenset[int]:
     return frozenset(int(each) for each in re.findall(r"\bsm_(\d+)\b", listed.stdout))
 
 
-def compile_kernels(text: str, targets: Sequence[int]) -> dict[tuple[str, int], Compiled]:
-    """Compile source to machine code and return what each kernel needs, by name and target.
+@dataclass(frozen=True)
+class Image:
+    """Machine code for one or several targets.
+
+    Attributes:
+        code: what the driver loads.
+        kernels: what each kernel needs, by name and target.
+    """
+
+    code: bytes
+    kernels: dict[tuple[str, int], Compiled]
+
+
+def compile_kernels(text: str, targets: Sequence[int]) -> Image:
+    """Compile source to machine code.
 
     Args:
         text: CUDA C++ source.
@@ -70,11 +83,12 @@ def compile_kernels(text: str, targets: Sequence[int]) -> dict[tuple[str, int], 
         source = Path(folder) / "kernels.cu"
         source.write_text(text)
         codes = [f"-gencode=arch=compute_{each},code=sm_{each}" for each in dict.fromkeys(targets)]
-        run = _run([nvcc, "-fatbin", "-Xptxas", "-v", *codes, "-o", f"{folder}/out", str(source)])
-    if run.returncode != 0:
-        first = next((each for each in run.stderr.splitlines() if "error" in each), run.stderr)
-        raise KernelError(f"nvcc refuses the source: {first.strip()}")
-    return parse_assembler(run.stdout + run.stderr)
+        image = Path(folder) / "kernels.fatbin"
+        run = _run([nvcc, "-fatbin", "-Xptxas", "-v", *codes, "-o", str(image), str(source)])
+        if run.returncode != 0:
+            first = next((each for each in run.stderr.splitlines() if "error" in each), run.stderr)
+            raise KernelError(f"nvcc refuses the source: {first.strip()}")
+        return Image(image.read_bytes(), parse_assembler(run.stdout + run.stderr))
 
 
 def parse_assembler(printed: str) -> dict[tuple[str, int], Compiled]:

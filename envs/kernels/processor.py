@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.kernels.generator import ElasticKernel
+from envs.kernels.shard_argument import ShardArgument, Size, shard_argument
 from envs.kernels.syntax import KernelError
 
 _SHIM = Path(__file__).with_name("shim.h")
@@ -25,19 +26,6 @@ _FLAGS = ("-std=c++17", "-O0", "-ffp-contract=off", "-fPIC", "-shared", "-pthrea
 
 #: An argument of a kernel: an array goes as a pointer, int and float as 32-bit numbers.
 Argument = npt.NDArray[np.float32] | npt.NDArray[np.int32] | int | float
-Size = tuple[int, int, int]
-
-
-class Shard(ctypes.Structure):
-    """`ElasticShard` of the generated code: logical blocks [first, last) and their counter."""
-
-    _fields_ = (
-        ("blocks", ctypes.c_uint * 3),
-        ("threads", ctypes.c_uint * 3),
-        ("first", ctypes.c_uint),
-        ("last", ctypes.c_uint),
-        ("taken", ctypes.c_void_p),
-    )
 
 
 class Processor:
@@ -47,23 +35,27 @@ class Processor:
         text: CUDA C++ source.
         names: the kernels to make callable.
         folder: where the build is kept; the same source is built once.
+        more: C++ to build with it.
+
+    Attributes:
+        library: what was built.
 
     Raises:
         KernelError: there is no g++, or it refuses the source.
     """
 
-    def __init__(self, text: str, names: Sequence[str], folder: Path) -> None:
+    def __init__(self, text: str, names: Sequence[str], folder: Path, more: str = "") -> None:
         entries = "".join(f"SHIM_ENTRY({name})\n" for name in names)
         whole = f"{_SHIM.read_text()}\n{text}\n{entries}"
         library = folder / f"{hashlib.sha256(whole.encode()).hexdigest()[:24]}.so"
         if not library.exists():
             _compile(whole, library)
-        self._library = ctypes.CDLL(str(library))
+        self.library = ctypes.CDLL(str(library))
 
     def run(
         self,
         name: str,
-        arguments: Sequence[Argument | Shard],
+        arguments: Sequence[Argument | ShardArgument],
         grid: Size,
         block: Size,
         resident: int = 1,
@@ -84,7 +76,7 @@ class Processor:
         """
         values = [_value(each) for each in arguments]
         pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(each) for each in values])
-        line = self._library[f"shim_run_{name}"](
+        line = self.library[f"shim_run_{name}"](
             pointers,
             (ctypes.c_uint * 3)(*grid),
             (ctypes.c_uint * 3)(*block),
@@ -120,15 +112,17 @@ class Processor:
         name = kernel.entry(threads, int(np.prod(block)))
         for number, (first, last) in enumerate(shards):
             taken = ctypes.c_uint(0)
-            shard = Shard(grid, block, first, last, ctypes.addressof(taken))
+            shard = shard_argument(grid, block, first, last, ctypes.addressof(taken))
             size = (blocks, 1, 1), (threads, 1, 1)
             self.run(name, [*arguments, shard], *size, resident=blocks, seed=seed + number)
 
 
-def _value(argument: Argument | Shard) -> ctypes._SimpleCData[object] | ctypes.Structure:
+def _value(
+    argument: Argument | ShardArgument,
+) -> ctypes.c_void_p | ctypes.c_int | ctypes.c_float | ShardArgument:
     if isinstance(argument, np.ndarray):
         return ctypes.c_void_p(argument.ctypes.data)
-    if isinstance(argument, Shard):
+    if isinstance(argument, ShardArgument):
         return argument
     return ctypes.c_int(argument) if isinstance(argument, int) else ctypes.c_float(argument)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from envs.kernels.functions import MEMORY, PURE, VOTES, WARP
+from envs.kernels.functions import CONSTANTS, MEMORY, PURE, VOTES, WARP
 from envs.kernels.syntax import (
     LOOPS,
     Kernel,
@@ -64,6 +64,7 @@ def check(kernel: Kernel) -> str:
     fixed = ""
     reached = _reached(kernel)
     for function in (kernel.node, *reached):
+        _check_known(kernel, function)
         for node in walk(function):
             _check_node(kernel, node)
             fixed = fixed or _warp_use(node)
@@ -93,7 +94,7 @@ def reason(kernel: Kernel, node: Node, why: str) -> KernelError:
 
 def _reached(kernel: Kernel) -> list[Node]:
     """Return the functions of the file that the kernel calls, directly or through others."""
-    found: dict[str, Node] = {}
+    found: dict[str, tuple[Node, ...]] = {}
     todo = [kernel.body]
     while todo:
         for node in walk(todo.pop()):
@@ -101,8 +102,8 @@ def _reached(kernel: Kernel) -> list[Node]:
                 name = called(node).partition("<")[0]
                 if name in kernel.functions and name not in found:
                     found[name] = kernel.functions[name]
-                    todo.append(found[name])
-    return list(found.values())
+                    todo += found[name]
+    return [each for overloads in found.values() for each in overloads]
 
 
 def _check_node(kernel: Kernel, node: Node) -> None:
@@ -126,6 +127,42 @@ def _check_node(kernel: Kernel, node: Node) -> None:
         _check_call(kernel, node)
     if node.type in LOOPS:
         _check_waiting(kernel, node)
+
+
+def _check_known(kernel: Kernel, function: Node) -> None:
+    """Refuse a name that is declared nowhere: a macro of another file may hide anything."""
+    known = {*kernel.globals, *kernel.functions, *kernel.macros, *PURE, *MEMORY, *VOTES, *CONSTANTS}
+    known |= {BARRIER, *BUILTINS, *declared_names(function)}
+    for node in walk(function):
+        if node.type == "identifier" and text(node) not in known and not _is_known(node):
+            raise reason(
+                kernel,
+                node,
+                f"`{text(node)}` is not defined in the source: what it is is not known",
+            )
+
+
+def _is_known(node: Node) -> bool:
+    """Return True for a name of warps, and for one that is refused elsewhere or is a function's."""
+    word, parent = text(node), node.parent
+    return bool(
+        WARP.fullmatch(word)
+        or word in _GROUPS
+        or (parent is not None and parent.type in ("function_declarator", "call_expression"))
+        or (parent is not None and parent.type == "qualified_identifier")
+    )
+
+
+def declared_names(function: Node) -> set[str]:
+    """Return names of the parameters and local variables of a function, in whatever scope."""
+    kinds = ("declaration", "parameter_declaration")
+    return {
+        text(declared(declarator))
+        for node in walk(function)
+        if node.type in kinds
+        for declarator in node.children_by_field_name("declarator")
+        if declarator.type != "function_declarator" or node.type == "declaration"
+    }
 
 
 def _check_call(kernel: Kernel, node: Node) -> None:
@@ -222,10 +259,7 @@ def _check_barriers(kernel: Kernel) -> None:
 
 def _check_names(kernel: Kernel) -> None:
     """Refuse text in which a variable of the kernel is hidden from the parser."""
-    names = set(kernel.names)
-    for node in walk(kernel.body):
-        if node.type == "declaration":
-            names |= {text(declared(each)) for each in node.children_by_field_name("declarator")}
+    names = declared_names(kernel.node)
     for node in walk(kernel.body):
         word = text(node)
         if node.type == "type_identifier" and word in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +13,8 @@ from envs.optional import optional_import
 #: Nodes that stand beside statements and are none.
 PRAGMA = "preproc_call"
 LOOPS = ("for_statement", "while_statement", "do_statement")
+_OUTSIDE = ("translation_unit", "namespace_definition", "declaration_list", "linkage_specification")
+_CONSTANT = ("const", "constexpr", "__constant__")
 
 
 class KernelError(TunerError):
@@ -61,9 +64,10 @@ class Kernel:
         name: of the function.
         node: its definition; `body` is the compound statement.
         parameters: text of each parameter, and `names` of them.
-        functions: other functions that the file defines, by name.
-        constants: names of the file's constants and macros.
-        macros: text of the file's macros, by name.
+        functions: other functions that the file defines, by name; several if it is overloaded.
+        constants: names of the file's constants.
+        globals: names that the file declares outside functions, constants among them.
+        macros: text of the file's macros by name, with the text of macros that they use.
         source: text of the whole file.
     """
 
@@ -72,8 +76,9 @@ class Kernel:
     body: Node
     parameters: tuple[str, ...]
     names: tuple[str, ...]
-    functions: Mapping[str, Node]
+    functions: Mapping[str, tuple[Node, ...]]
     constants: frozenset[str]
+    globals: frozenset[str]
     macros: Mapping[str, str]
     source: str
 
@@ -99,30 +104,19 @@ def kernels(source: str) -> tuple[Kernel, ...]:
         DependencyError: the parser is not installed.
     """
     root = parse(source)
-    definitions = {
-        name: node
-        for node in walk(root)
-        if node.type == "function_definition" and (name := _function_name(node))
-    }
-    found = [name for name, node in definitions.items() if _is_global(node)]
+    functions: dict[str, tuple[Node, ...]] = {}
+    found = []
+    for node in walk(root):
+        name = _function_name(node) if node.type == "function_definition" else ""
+        if name and _is_global(node):
+            found.append((name, node))
+        elif name:
+            functions[name] = (*functions.get(name, ()), node)
     if not found:
         raise KernelError("the source defines no __global__ function, so nothing is made elastic")
-    macros = {
-        text(_field(node, "name")): " ".join(text(child) for child in node.children[2:])
-        for node in walk(root)
-        if node.type in ("preproc_def", "preproc_function_def")
-    }
-    return tuple(
-        _kernel(
-            name,
-            definitions[name],
-            {key: node for key, node in definitions.items() if key not in found},
-            frozenset(macros) | _constants(root),
-            macros,
-            source,
-        )
-        for name in found
-    )
+    constants, declared_names = _names(root)
+    shared = functions, constants, declared_names, _macros(root), source
+    return tuple(_kernel(name, node, *shared) for name, node in found)
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -212,22 +206,46 @@ def _is_global(node: Node) -> bool:
     )
 
 
-def _constants(root: Node) -> frozenset[str]:
-    """Return names that the file declares `const` or `constexpr` outside functions."""
-    found = set()
-    for node in root.named_children:
-        if node.type == "declaration" and any(
-            text(child) in ("const", "constexpr", "__constant__") for child in node.children
-        ):
-            found |= {text(declared(each)) for each in node.children_by_field_name("declarator")}
-    return frozenset(found)
+def _names(root: Node) -> tuple[frozenset[str], frozenset[str]]:
+    """Return names that the file declares outside functions: constants, and all."""
+    constants, found = set(), set()
+    for node in walk(root):
+        if node.type == "enumerator":
+            constants.add(text(_field(node, "name")))
+        parent = node.parent
+        if node.type == "declaration" and parent is not None and parent.type in _OUTSIDE:
+            names = {text(declared(each)) for each in node.children_by_field_name("declarator")}
+            found |= names
+            if any(text(child) in _CONSTANT for child in node.children):
+                constants |= names
+    return frozenset(constants), frozenset(found | constants)
+
+
+def _macros(root: Node) -> dict[str, str]:
+    """Return the text of each macro, with that of macros that it uses."""
+    own: dict[str, str] = {}
+    for node in walk(root):
+        if node.type in ("preproc_def", "preproc_function_def"):
+            name = text(_field(node, "name"))
+            written = " ".join(text(child) for child in node.children[2:])
+            own[name] = f"{own.get(name, '')} {written}"
+    whole = {}
+    for name in own:
+        reached, todo = {name}, [name]
+        while todo:
+            words = set(re.findall(r"\w+", own[todo.pop()])) & set(own) - reached
+            reached |= words
+            todo += words
+        whole[name] = " ".join(own[each] for each in sorted(reached))
+    return whole
 
 
 def _kernel(
     name: str,
     node: Node,
-    functions: dict[str, Node],
+    functions: dict[str, tuple[Node, ...]],
     constants: frozenset[str],
+    declared_names: frozenset[str],
     macros: dict[str, str],
     source: str,
 ) -> Kernel:
@@ -248,6 +266,7 @@ def _kernel(
         names=tuple(text(declared(_field(each, "declarator"))) for each in listed),
         functions=functions,
         constants=constants,
+        globals=declared_names,
         macros=macros,
         source=source,
     )

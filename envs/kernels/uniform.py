@@ -80,7 +80,7 @@ def is_uniform(
     What is read from memory may differ: another thread may have written it in between.
     """
     for each in walk(node):
-        if each.type in _MEMORY_READS:
+        if each.type in _MEMORY_READS or (each.type == "field_expression" and "->" in text(each)):
             return False
         if each.type == "call_expression" and called(each) not in PURE:
             return False
@@ -154,25 +154,15 @@ def _stands_alone(write: Node, places: set[tuple[int, int]]) -> bool:
 def _named_for_all(kernel: Kernel, identifier: Node) -> bool:
     name = text(identifier)
     if name in kernel.macros:
-        return macro_is_constant(kernel, name)
+        return _macro_is_constant(kernel, name)
     return name in kernel.constants or name in _SAME_FOR_ALL or name in PURE
 
 
-def macro_is_constant(kernel: Kernel, name: str) -> bool:
+def _macro_is_constant(kernel: Kernel, name: str) -> bool:
     """Return True for a macro made of numbers, operators and constants."""
     written = kernel.macros[name]
-    words = set(re.findall(r"\b[A-Za-z_]\w*", written)) - {
-        "int",
-        "unsigned",
-        "float",
-        "sizeof",
-        name,
-    }
-    inner = all(
-        macro_is_constant(kernel, word) if word in kernel.macros else word in kernel.constants
-        for word in words
-    )
-    return "[" not in written and inner
+    words = set(re.findall(r"\b[A-Za-z_]\w*", written)) - {"int", "unsigned", "float", "sizeof"}
+    return "[" not in written and words <= {*kernel.macros, *kernel.constants}
 
 
 def _escapes(node: Node, outermost: Node) -> bool:

@@ -85,12 +85,12 @@ def type_text(declaration: Node) -> str:
     """Return the type of a declaration without const and storage."""
     kind = child(declaration, "type")
     assert kind is not None
-    extra = [
-        text(each)
-        for each in declaration.children
-        if each.type == "type_qualifier" and text(each) == "volatile"
-    ]
-    return " ".join([*extra, text(kind)])
+    return " ".join([*(qualifiers(declaration) & {"volatile"}), text(kind)])
+
+
+def qualifiers(declaration: Node) -> set[str]:
+    """Return what qualifies the type of a declaration: const, volatile, an alignment."""
+    return {text(each) for each in declaration.children if each.type == "type_qualifier"}
 
 
 def declarators(declaration: Node) -> list[Node]:
@@ -208,8 +208,11 @@ def _may_bind(parent: Node, kernel: Kernel) -> bool:
     function = child(call, "function") if call is not None else None
     name = "" if function is None else text(function)
     if name in kernel.functions:
-        header = child(kernel.functions[name], "declarator")
-        return header is None or any(each.type == "reference_declarator" for each in walk(header))
+        headers = [child(each, "declarator") for each in kernel.functions[name]]
+        return any(
+            header is None or any(each.type == "reference_declarator" for each in walk(header))
+            for header in headers
+        )
     return name not in PURE and name != ""
 
 

@@ -94,6 +94,28 @@ REFUSED = {
         "#define ROW (row + 1)",
         "hides the variable `row`",
     ),
+    "macro in a macro": (
+        "out[TID] = n;",
+        "#define OWN threadIdx.x\n#define TID (OWN + 1)",
+        "macro `TID` hides threads",
+    ),
+    "macro of another file": ("out[TID] = n;", "", "`TID` is not defined in the source"),
+    "barrier of another file": ("out[n] = 1; BARRIER; ", "", "`BARRIER` is not defined"),
+    "overload": (
+        "out[0] = f(1.0f);",
+        "__device__ int f(float x) { return threadIdx.x; }\n__device__ int f(int x) { return x; }",
+        "a called function reads threadIdx",
+    ),
+    "bound behind a pointer": (
+        "for (int i = 0; i < p->n; ++i) { __syncthreads(); }",
+        "struct P { int n; };\n__device__ P *p;",
+        "a barrier under a condition on which threads",
+    ),
+    "aligned": (
+        "alignas(16) float x[4]; x[0] = n; __syncthreads(); out[0] = x[0];",
+        "",
+        "lives across a barrier and has `alignas(16)`",
+    ),
     "read as a type": ("int m(n); __syncthreads(); out[m] = 1;", "", "`n` reads as a type here"),
     "lambda": ("auto f = [&]() { return n; }; __syncthreads();", "", "a lambda"),
     "goto": ("__syncthreads(); end: out[0] = n; goto end;", "", "a label"),

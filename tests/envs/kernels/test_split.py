@@ -58,9 +58,7 @@ BODIES = {
     "uniform": f"int m = n; int x = t + m; m = m * 2 + g; {NEXT} x += m; m -= 1; x *= m; {NEXT}",
     "uniform in a branch": f"int m = 1; int x = t; if (g == 1) {{ m = 4; {NEXT} }} x *= m; {NEXT}",
     "pragma": f"int x = t;\n#pragma unroll 1\nfor (int i = 0; i < n; ++i) {{ {NEXT} }}",
-    "inner pragma": (
-        f"int x = t; {NEXT}\n#pragma unroll\nfor (int i = 0; i < 3; ++i) x += s[i];"
-    ),
+    "inner pragma": (f"int x = t; {NEXT}\n#pragma unroll\nfor (int i = 0; i < 3; ++i) x += s[i];"),
     "unsigned": f"unsigned long long y = t; int x = 0; {NEXT} y *= 3; {NEXT} x += (int)y;",
     "braces": f"int y{{t}}; int x = {{2}}; {NEXT} x += y; {NEXT}",
     "members": "float4 v = make_float4(t, 1, 2, 3); s[t] = 2; __syncthreads(); v.y += s[3] + v.x;"
