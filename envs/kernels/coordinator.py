@@ -8,11 +8,13 @@ for one shard at most.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from envs.kernels.space import Gpu, KernelWork, Shard, best_shard, design_space
+import numpy as np
+import numpy.typing as npt
+
+from envs.kernels.space import Gpu, KernelWork, Shard, Space, design_space, ranked, shard_at
 from envs.kernels.syntax import KernelError
 
 
@@ -55,7 +57,9 @@ class Coordinator:
     round: int = 0
     kernel: int = 0
     done: int = 0
-    _known: dict[tuple[int, KernelWork | None, float], Shard | None] = field(default_factory=dict)
+    _spaces: dict[tuple[int, KernelWork | None], tuple[Space, npt.NDArray[np.int64]]] = field(
+        default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         rigid = [each.name for each in self.network if not each.versions]
@@ -86,25 +90,13 @@ class Coordinator:
         return launch
 
     def _shard(self, critical: KernelWork | None, budget_s: float) -> Shard | None:
-        """Return the best shard for a budget; choices are kept for budgets to two digits."""
-        if budget_s <= self.gpu.launch_s:
-            return None
-        # Rounded down, so that the shard fits.
-        budget_s = _rounded(budget_s)
-        key = (self.kernel, critical, budget_s)
-        if key not in self._known:
-            work = self.network[self.kernel]
+        """Return the shard that works off most blocks a second within a time."""
+        work = self.network[self.kernel]
+        key = (self.kernel, critical)
+        if key not in self._spaces:
             allowed = self.slowdown, self.contention
-            space = design_space(self.gpu, work, critical, budget_s, *allowed)
-            self._known[key] = best_shard(self.gpu, work, space)
-        return self._known[key]
-
-
-def _rounded(value_s: float) -> float:
-    """Return a time with two digits, not above it."""
-    if math.isinf(value_s):
-        return value_s
-    digits = f"{value_s:.1e}"
-    mantissa, exponent = digits.split("e")
-    rounded = float(digits)
-    return rounded if rounded <= value_s else float(f"{float(mantissa) - 0.1:.1f}e{exponent}")
+            space = design_space(self.gpu, work, critical, self.longest_s, *allowed)
+            self._spaces[key] = space, ranked(space)
+        space, order = self._spaces[key]
+        within = np.flatnonzero(space.duration_s[order] <= budget_s)
+        return shard_at(self.gpu, work, space, int(order[within[0]])) if within.size else None

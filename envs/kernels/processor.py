@@ -46,7 +46,7 @@ class Processor:
 
     def __init__(self, text: str, names: Sequence[str], folder: Path, more: str = "") -> None:
         entries = "".join(f"SHIM_ENTRY({name})\n" for name in names)
-        whole = f"{_SHIM.read_text()}\n{text}\n{entries}"
+        whole = f"{_SHIM.read_text()}\n{text}\n{entries}\n{more}\n"
         library = folder / f"{hashlib.sha256(whole.encode()).hexdigest()[:24]}.so"
         if not library.exists():
             _compile(whole, library)

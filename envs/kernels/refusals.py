@@ -61,6 +61,7 @@ def check(kernel: Kernel) -> str:
     Raises:
         KernelError: the kernel cannot be made elastic; the message names the line.
     """
+    _check_definition(kernel)
     fixed = ""
     reached = _reached(kernel)
     for function in (kernel.node, *reached):
@@ -68,7 +69,6 @@ def check(kernel: Kernel) -> str:
         for node in walk(function):
             _check_node(kernel, node)
             fixed = fixed or _warp_use(node)
-    _check_definition(kernel)
     for function in reached:
         _check_function(kernel, function)
     if has_barrier(kernel.body):

@@ -168,28 +168,29 @@ def design_space(
             counts > fitting(gpu.limits, needs, left),
             1 + slowed > slowdown,
             duration[mine] > budget_s,
-            _uneven(length[mine], counts * gpu.sms, waves),
+            _uneven(waves, np.unique(length).size),
         )
         pruned[mine] = np.select(tests, range(len(tests)), -1)
     return Space(version, per_sm, length, duration, pruned)
 
 
-def best_shard(gpu: Gpu, work: KernelWork, space: Space) -> Shard | None:
-    """Return the kept point that works off most logical blocks a second; None if all are pruned.
+def ranked(space: Space) -> npt.NDArray[np.int64]:
+    """Return the kept points, those that work off most logical blocks a second first.
 
-    Of equal ones the shorter shard is taken, then the one that takes fewer blocks of an SM.
+    Of equal ones the shorter shard comes first, then the one that takes fewer blocks of an SM.
     """
     kept = np.flatnonzero(space.pruned < 0)
-    if not kept.size:
-        return None
     rate = space.length[kept] / space.duration_s[kept]
-    at = kept[np.lexsort((space.per_sm[kept], space.duration_s[kept], -rate))[0]]
-    needs, per_sm = work.versions[space.version[at]], int(space.per_sm[at])
+    return kept[np.lexsort((space.per_sm[kept], space.duration_s[kept], -rate))]
+
+
+def shard_at(gpu: Gpu, work: KernelWork, space: Space, index: int) -> Shard:
+    """Return a point of a space as a shard."""
+    needs, per_sm = work.versions[space.version[index]], int(space.per_sm[index])
     one = footprint(gpu.limits, needs)
     assert one is not None
-    return Shard(
-        needs, per_sm, int(space.length[at]), float(space.duration_s[at]), one.times(per_sm)
-    )
+    length, duration_s = int(space.length[index]), float(space.duration_s[index])
+    return Shard(needs, per_sm, length, duration_s, one.times(per_sm))
 
 
 def _block_s(
@@ -203,14 +204,9 @@ def _block_s(
     return work.wave_s(gpu) * cover * crowded
 
 
-def _uneven(
-    length: npt.NDArray[np.int64], resident: npt.NDArray[np.int64], waves: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
-    """Return where a longer shard of this kind has the same number of waves."""
-    uneven = np.zeros(length.shape, bool)
-    for each in np.unique(resident):
-        mine = resident == each
-        for count in np.unique(waves[mine]):
-            same = mine & (waves == count)
-            uneven[same] = length[same] < length[same].max()
-    return uneven
+def _uneven(waves: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.bool_]:
+    """Return where the next longer shard, of `count` lengths in order, has as many waves."""
+    rows = waves.reshape(-1, count)
+    uneven = np.zeros(rows.shape, bool)
+    uneven[:, :-1] = rows[:, :-1] == rows[:, 1:]
+    return uneven.ravel()

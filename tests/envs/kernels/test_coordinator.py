@@ -16,9 +16,12 @@ from envs.kernels.space import (
     REASONS,
     Gpu,
     KernelWork,
-    best_shard,
+    Shard,
+    Space,
     design_space,
     lengths,
+    ranked,
+    shard_at,
 )
 from envs.kernels.timeline import POLICIES, Mix, simulate
 
@@ -38,6 +41,11 @@ def work(
     return KernelWork("k", blocks, BlockNeeds(threads, registers, shared), duration_s, versions)
 
 
+def best_shard(mine: KernelWork, space: Space) -> Shard | None:
+    order = ranked(space)
+    return shard_at(GPU, mine, space, int(order[0])) if order.size else None
+
+
 works = st.builds(
     work,
     st.integers(1, 300),
@@ -54,7 +62,7 @@ def test_a_wave_by_hand() -> None:
     assert one.resident(GPU) == 6
     assert one.wave_s(GPU) == pytest.approx(0.5e-3)
     space = design_space(GPU, one, None, math.inf, math.inf)
-    chosen = best_shard(GPU, one, space)
+    chosen = best_shard(one, space)
     assert chosen is not None
     assert chosen.duration_s == pytest.approx(5e-6 + 1e-3)
     assert chosen.per_sm == 6
@@ -87,7 +95,7 @@ def test_a_shard_keeps_room_time_and_slowdown(
     mine: KernelWork, critical: KernelWork, budget_s: float, slowdown: float
 ) -> None:
     space = design_space(GPU, mine, critical, budget_s, slowdown)
-    chosen = best_shard(GPU, mine, space)
+    chosen = best_shard(mine, space)
     assert (space.pruned < len(REASONS)).all()
     if chosen is None:
         assert space.pruned_share() == 1.0
