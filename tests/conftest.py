@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 import pytest
+from hypothesis import settings
 
 from envs.catalog.architectures import build
 from envs.graph.reading import read_network
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from stable_baselines3 import PPO
 
     from tests.envs.accuracy.digits import Digits
+
+
+# A busy computer is no reason for a property to fail.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from enum import Enum
 from envs.errors import ConfigurationError
 from envs.spec import Configuration, ConfigurationSpace
 from tuner.control.ladder import Ladder
+from tuner.control.shedding import without_best_effort
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS
 
 
@@ -16,6 +17,7 @@ class Phase(str, Enum):
     SEARCHING = "searching"
     HOLDING = "holding"
     RETURNED = "returned"
+    SHED = "shed"
     SAFE = "safe"
 
 
@@ -37,7 +39,8 @@ class Choice:
 class Guard:
     """Let one change through a period, and only onto valid configurations.
 
-    A configuration that breaks a limit leaves the device in the next period. An experiment (a
+    A configuration that breaks a limit leaves the device in the next period. Where it was known to
+    be good, best effort is shed first: the critical tenants keep what they have. An experiment (a
     configuration that was not measured since conditions changed) lasts one period. If it breaks a
     limit, or cannot be measured, the next period serves a configuration known to be good, and there
     are no experiments for `cooldown` periods. While no configuration is known to keep the limits,
@@ -63,6 +66,7 @@ class Guard:
         self._cooldown = cooldown
         self._cooldown_left = 0
         self._broken: Configuration | None = None
+        self._shed: Configuration | None = None
         self._failed = False
 
     @property
@@ -93,8 +97,11 @@ class Guard:
             least_violating: returns what came closest to the limits; None if nothing was measured.
         """
         broken, self._broken = self._broken, None
+        shed, self._shed = self._shed, None
         failed, self._failed = self._failed, False
         refused = self.refusal(experiment) if experiment is not None else ""
+        if shed is not None and not self.refusal(shed):
+            return Choice(shed, Phase.SHED, refused)
         new = None if refused or experiment == broken else experiment
         if new is not None and broken is None and not self._cooldown_left:
             return Choice(new, Phase.SEARCHING)
@@ -148,6 +155,8 @@ class Guard:
         self._cooldown_left = self._cooldown
         if configuration == self.good:
             self.good = None
+            if not failed:
+                self._shed = without_best_effort(self._space, configuration)
 
     def conditions_changed(self, still_good: bool) -> None:
         """Take note of other conditions: experiments are allowed at once.
