@@ -16,6 +16,7 @@ from tuner.device import Device, open_device, serve_options
 from tuner.objectives import Limits, asked, objective_of, remarks_on
 from tuner.options import ServeOptions, reference_bundle
 from tuner.pairs import MOST_PAIRS
+from tuner.placement.alone import check_slowdown, limits_alone
 from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Tuner
@@ -40,6 +41,7 @@ def optimize(
     *,
     p99_ms: Limits = None,
     power_w: float | None = None,
+    slowdown: float | None = None,
     goal: str = Goal.THROUGHPUT.value,
     min_rate_ips: Limits = None,
     risk: Risk | None = None,
@@ -62,6 +64,8 @@ def optimize(
             that is open already, and stays open.
         p99_ms: limit on the 99th percentile of latency [ms]: one for all networks, or one each.
         power_w: limit on the power of the board [W]; needs a power sensor.
+        slowdown: p99 of a critical network beside the others over that alone, at most; what it has
+            alone is measured first.
         goal: `throughput` (most inferences a second), `energy` (fewest joules for an inference;
             needs a power sensor) or `latency` (lowest p99).
         min_rate_ips: the least inferences a second, for all networks or one each. With arrivals and
@@ -86,14 +90,19 @@ def optimize(
     """
     given = asked(p99_ms, power_w, goal, min_rate_ips)
     if isinstance(networks, Device):
-        if options:
-            raise OptionError(f"{', '.join(options)}: an open device has its options already")
+        if options or slowdown is not None:
+            named = ", ".join([*options, *(["slowdown"] if slowdown is not None else [])])
+            raise OptionError(f"{named}: an open device has its options already")
         check_request(measurements, window_s, pairs=pairs)
         make, numbers = _factory(tuner, bundle, risk), (measurements, pairs, window_s)
         return _optimize(networks, given, numbers, make, progress)
     serve = serve_options(networks, **options)
     check_request(measurements, window_s, given, len(serve.network), pairs=pairs)
     make, numbers = _factory(tuner, bundle, risk), (measurements, pairs, window_s)
+    check_slowdown(slowdown, serve)
+    if slowdown is not None:
+        serve.check()
+        given["p99_ms"] = limits_alone(serve, slowdown, p99_ms, window_s)
 
     def check(space: ConfigurationSpace, has_power: bool) -> None:
         objective_of(given, space.workload).check_measurable(has_power, UNMEASURED)

@@ -54,6 +54,7 @@ from tuner.flags import run
 from tuner.objectives import asked
 from tuner.options import ServeOptions, cache_folder, reference_bundle
 from tuner.parts import FIRST
+from tuner.placement.alone import check_slowdown, limits_alone
 from tuner.stopping import StoppedEarly, leave
 from tuner.tuning import FEWEST
 
@@ -67,6 +68,8 @@ class DeployCommand:
     Attributes:
         p99_ms: limit on the 99th percentile of latency: one for all networks, or one each.
         power_w: limit on the power of the board; needs a power sensor.
+        slowdown: p99 of a critical network beside the others over that alone, at most, as in 1.1;
+            what it has alone is measured before the service begins.
         goal: throughput (most inferences a second), energy (fewest joules for an inference; needs a
             power sensor) or latency (lowest p99).
         min_rate_ips: the least inferences a second, one for all networks, or one each; by default
@@ -92,6 +95,7 @@ class DeployCommand:
 
     p99_ms: Optional[list[float]] = None
     power_w: Optional[float] = None
+    slowdown: Optional[float] = None
     goal: str = Goal.THROUGHPUT.value
     min_rate_ips: Optional[list[float]] = None
     risk: str = RISK
@@ -129,7 +133,12 @@ def deploy(options: DeployCommand) -> int:
     client, keeping = client_of(options), keeping_of(options)
     serving = replace(options.serve.serving, timeout_s=options.period_s, outside=bool(client))
     serve = replace(options.serve, serving=serving)
+    check_slowdown(options.slowdown, serve)
     try:
+        if options.slowdown is not None:
+            serve.check()
+            limits = limits_alone(serve, options.slowdown, options.p99_ms, options.period_s)
+            options = replace(options, p99_ms=limits)
         return _deploy(options, serve, client, keeping)
     except StoppedEarly:  # before the service began, which has handlers of its own
         return 0

@@ -42,6 +42,7 @@ from tuner.flags import run
 from tuner.goal_text import brief
 from tuner.objectives import asked
 from tuner.options import ServeOptions
+from tuner.placement.alone import check_slowdown
 from tuner.stopping import leave
 from tuner.tuning import Answer, TuningStopped
 
@@ -53,6 +54,8 @@ class TuneCommand:
     Attributes:
         p99_ms: limit on the 99th percentile of latency: one for all networks, or one each.
         power_w: limit on the power of the board; needs a power sensor.
+        slowdown: p99 of a critical network beside the others over that alone, at most, as in 1.1;
+            what it has alone is measured first.
         goal: throughput (most inferences a second), energy (fewest joules for an inference; needs a
             power sensor) or latency (lowest p99).
         min_rate_ips: the least inferences a second, one for all networks, or one each; by default
@@ -70,6 +73,7 @@ class TuneCommand:
 
     p99_ms: Optional[list[float]] = None
     power_w: Optional[float] = None
+    slowdown: Optional[float] = None
     goal: str = Goal.THROUGHPUT.value
     min_rate_ips: Optional[list[float]] = None
     risk: str = RISK
@@ -93,6 +97,7 @@ def tune(options: TuneCommand) -> int:
     request = (options.measurements, options.window_s, given, len(options.serve.network))
     check_request(*request, options.risk, options.pairs)  # all of it before a bar is drawn
     options.serve.check()
+    check_slowdown(options.slowdown, options.serve)
     if options.out:
         check_writable(options.out, "choose another --out")
     try:
@@ -119,6 +124,7 @@ def measured(options: TuneCommand) -> Answer:
             options.serve,
             p99_ms=options.p99_ms,
             power_w=options.power_w,
+            slowdown=options.slowdown,
             goal=options.goal,
             min_rate_ips=options.min_rate_ips,
             risk=options.risk,

@@ -1,0 +1,127 @@
+"""Limits by what a critical network has alone: its p99 is measured before the others are there."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Union
+
+import numpy as np
+
+from envs.errors import OptionError, RuntimeFault
+from envs.spec import Criticality, Measurement, Outcome
+from envs.spec.criticality import parse_criticality
+from tuner.device import open_device
+from tuner.options import ServeOptions
+
+_log = logging.getLogger(__name__)
+
+#: Windows whose median is what a network has alone.
+WINDOWS = 3
+
+Limits = Union[float, Sequence[float], None]
+
+
+def check_slowdown(slowdown: float | None, serve: ServeOptions) -> None:
+    """Raise OptionError if a slowdown cannot be asked for here."""
+    if slowdown is None:
+        return
+    if not slowdown >= 1:
+        raise OptionError(
+            f"slowdown={slowdown} must be at least 1: p99 beside other networks over p99 alone"
+        )
+    if len(serve.network) < 2:
+        raise OptionError("slowdown compares a network beside others with itself alone: give two")
+
+
+def limits_alone(
+    serve: ServeOptions, slowdown: float, p99_ms: Limits, window_s: float
+) -> list[float]:
+    """Measure each critical network alone, and return limits of p99 for all networks [T].
+
+    Alone, a network has its smallest configuration: one instance at its smallest batch on the
+    accelerator that a start tries first.
+
+    Args:
+        serve: options of all networks.
+        slowdown: p99 beside the others over p99 alone, at least 1.
+        p99_ms: limits that hold as well, one for all critical networks or one each.
+        window_s: length of a window.
+
+    Returns:
+        The smaller of both limits for a critical network; for best effort the given one, or
+        infinite.
+
+    Raises:
+        TunerError: a network cannot be served or measured alone.
+    """
+    given = _given(p99_ms, serve)
+    files = [str(path) for path in serve.files()]
+    for position in range(len(files)):
+        if not _gives_way(serve, position):
+            alone_ms = _p99_alone_ms(_only(serve, files, position), window_s)
+            limit_ms = slowdown * alone_ms
+            _log.info(
+                "%s alone: p99 %.3g ms, so that it is at most %.3g ms beside the others",
+                serve.network[position],
+                alone_ms,
+                limit_ms,
+            )
+            given[position] = min(given[position], limit_ms)
+    return given
+
+
+def _given(p99_ms: Limits, serve: ServeOptions) -> list[float]:
+    values: list[float | None]
+    if p99_ms is None or isinstance(p99_ms, (int, float)):
+        values = [p99_ms]
+    else:
+        values = list(p99_ms)
+    if len(values) == 1:
+        values = [
+            None if _gives_way(serve, position) else values[0]
+            for position in range(len(serve.network))
+        ]
+    if len(values) != len(serve.network):
+        raise OptionError(
+            f"p99_ms has {len(values)} values for {len(serve.network)} networks: give one for each,"
+            " or a single number for all critical ones"
+        )
+    return [math.inf if each is None else float(each) for each in values]
+
+
+def _gives_way(serve: ServeOptions, position: int) -> bool:
+    given = serve.criticality[position] if serve.criticality else None
+    return parse_criticality(given) is Criticality.BEST_EFFORT
+
+
+def _only(serve: ServeOptions, files: list[str], position: int) -> ServeOptions:
+    """Return the options of one network, whose free dimensions its file has already."""
+    return replace(
+        serve,
+        network=[files[position]],
+        rate_ips=[serve.rate_ips[position]] if serve.rate_ips else None,
+        samples=[serve.samples[position]] if serve.samples else None,
+        weight=None,
+        criticality=None,
+        segments=None,
+        shape=None,
+        fix=None,
+    )
+
+
+def _p99_alone_ms(serve: ServeOptions, window_s: float) -> float:
+    with open_device(serve, engines="first") as device:
+        smallest = device.space.default()
+        outcomes = [device.measure(smallest, window_s) for _ in range(WINDOWS)]
+    return float(np.median([_p99_ms(each, serve) for each in outcomes]))
+
+
+def _p99_ms(outcome: Outcome, serve: ServeOptions) -> float:
+    if not isinstance(outcome, Measurement):
+        raise RuntimeFault(
+            f"{serve.network[0]} cannot be measured alone, which slowdown needs: {outcome.reason}"
+        )
+    return outcome.tenants[0].p99_ms
