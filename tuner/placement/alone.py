@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Union
+from typing import Any, Union, cast
 
 import numpy as np
 
@@ -74,11 +74,8 @@ def limits_alone(
 
 
 def _given(p99_ms: Limits, serve: ServeOptions) -> list[float]:
-    values: list[float | None]
-    if p99_ms is None or isinstance(p99_ms, (int, float)):
-        values = [p99_ms]
-    else:
-        values = list(p99_ms)
+    one = p99_ms is None or isinstance(p99_ms, (int, float))
+    values: list[Any] = [p99_ms] if one else list(cast(Sequence[float], p99_ms))
     if len(values) == 1:
         values = [
             None if _gives_way(serve, position) else values[0]

@@ -51,7 +51,7 @@ def test_tuning_keeps_the_critical_network_within_its_slowdown(serve: ServeOptio
 
 
 def test_what_makes_no_sense_is_one_sentence(serve: ServeOptions) -> None:
-    with pytest.raises(OptionError, match="slowdown=0.9 must be at least 1"):
+    with pytest.raises(OptionError, match=r"slowdown=0\.9 must be at least 1"):
         check_slowdown(0.9, serve)
     with pytest.raises(OptionError, match="give two"):
         check_slowdown(1.1, replace(serve, network=serve.network[:1]))
