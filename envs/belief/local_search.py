@@ -1,8 +1,13 @@
 """A local search of a space too large to list, by the model."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 
-from envs.arrays import Floats, Placements
+from envs.arrays import BoolArray, Floats, IntArray, Placements, Rows
+from envs.belief.moves import Moves
 from envs.belief.score import penalised, score_and_violation
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
@@ -12,6 +17,13 @@ from envs.spec.validity import VALID, judge
 #: At most so many settings with one instance a tenant are tried.
 SINGLES = 4096
 
+#: Random configurations that a search starts from.
+RANDOM_STARTS = 960
+
+#: The best configurations whose neighbours are looked at before a search ends, and how many of them
+#: at a time.
+BEAM, WIDTH = 24, 24
+
 
 def search(
     model: DeviceModel,
@@ -19,10 +31,8 @@ def search(
     objective: Objective,
     rng: np.random.Generator,
     margin: float = 0.0,
-    starts: int = 24,
-    rounds: int = 40,
 ) -> Placements:
-    """Search by changing one knob at a time, from several starts in one batch.
+    """Search by small moves from several starts in one batch.
 
     Args:
         model: of the device and its networks.
@@ -30,45 +40,149 @@ def search(
         objective: the limits.
         rng: for the first starts.
         margin: by how much tighter than given the limits are taken, in logarithms.
-        starts: configurations that are kept from one round to the next.
-        rounds: at most.
 
     Returns:
         Everything that was evaluated, best first, [N, T, A, 2].
     """
-    space = model.space
-    known: dict[int, float] = {}
-    seen: list[Placements] = []
-    worths: list[Floats] = []
+    found = LocalSearch(model, context, objective, (margin,))
+    found.add(starts(model.space, rng))
+    found.run()
+    return found.placements(found.best(0, margin))
 
-    def evaluate(placements: Placements) -> Floats:
-        logs = model.logarithms(context, placements)[0]
-        score, violation = score_and_violation(model, logs, objective)
-        return penalised(score, violation + margin)
 
-    drawn = random_placements(space, rng, 40 * starts)
-    first = [space.default().array()[None], single_placements(space), drawn]
-    beam = valid(space, np.concatenate(first))
-    worth = evaluate(beam)
-    for _ in range(rounds):
-        order = np.argsort(-worth)[:starts]
-        beam, worth = beam[order], worth[order]
-        near = _neighbours(space, beam)
-        codes = space.codes(near)
-        new = np.unique(codes, return_index=True)[1]
-        new = new[[int(code) not in known for code in codes[new]]]
-        near = valid(space, near[new])
-        if not len(near):
-            break
-        value = evaluate(near)
-        known.update(zip(space.codes(near).tolist(), value.tolist(), strict=True))
-        seen.append(near)
-        worths.append(value)
-        if value.max() <= worth.max() and value.max() <= np.sort(worth)[0]:
-            break
-        beam, worth = np.concatenate([beam, near]), np.concatenate([worth, value])
-    every, value = np.concatenate([beam, *seen]), np.concatenate([worth, *worths])
-    return every[np.argsort(-value, kind="stable")]
+class LocalSearch:
+    """Searches in C contexts at once, each for the best at several margins.
+
+    In each round the neighbours (`envs.belief.moves`) of the best configurations that were not
+    looked around yet are evaluated, those of all contexts in one call of the model. It ends where
+    the BEAM best of every context and margin have no neighbours that were not evaluated.
+
+    Args:
+        model: of the device and its networks.
+        contexts: C draws of what is uncertain.
+        objective: the limits.
+        margins: by how much tighter than given the limits are taken, in logarithms.
+    """
+
+    def __init__(
+        self,
+        model: DeviceModel,
+        contexts: Contexts,
+        objective: Objective,
+        margins: Sequence[float] = (0.0,),
+    ) -> None:
+        self._model, self._contexts, self._objective = model, contexts, objective
+        self._margins, self.space = tuple(margins), model.space
+        self._moves = Moves(model.space)
+        knobs = model.space.knobs
+        self._context = np.zeros(0, dtype=np.int64)
+        self._options = np.zeros((0, knobs), dtype=np.int64)
+        self._score, self._violation = np.zeros(0), np.zeros(0)
+        self._opened = np.zeros(0, dtype=bool)
+        self._known = [np.zeros(0, dtype=np.int64) for _ in range(len(contexts))]
+
+    def __len__(self) -> int:
+        """Return how many evaluations there were, of all contexts together."""
+        return len(self._score)
+
+    def add(self, placements: Placements) -> None:
+        """Evaluate configurations [N, T, A, 2] in every context; those that are not valid count not.
+
+        Raises:
+            ValueError: the space has no such setting of a knob.
+        """
+        options = self.space.encode(placements)
+        if (options < 0).any():
+            raise ValueError("a start lies outside the space: take it from the same space")
+        count = len(self._contexts)
+        self._evaluate(np.repeat(np.arange(count), len(options)), np.tile(options, (count, 1)))
+
+    def run(self, rounds: int = 60, beam: int = BEAM, width: int = WIDTH) -> None:
+        """Search until nothing near the best is new.
+
+        Args:
+            rounds: at most.
+            beam: the best whose neighbours are looked at, of every context and margin.
+            width: how many of them in a round.
+        """
+        for _ in range(rounds):
+            opened = self._open(beam, width)
+            if not len(opened):
+                break
+            near, came = self._moves.near(self._options[opened])
+            self._evaluate(self._context[opened][came], near)
+
+    def best(self, context: int, margin: float) -> Rows:
+        """Return the evaluations of a context, best first."""
+        own = np.flatnonzero(self._context == context)
+        return own[np.argsort(-self._worth(own, margin), kind="stable")]
+
+    def safest(self, context: int) -> Rows:
+        """Return the evaluations of a context, those farthest inside the limits first."""
+        own = np.flatnonzero(self._context == context)
+        return own[np.argsort(self._violation[own], kind="stable")]
+
+    def worth(self, context: int, margin: float) -> float:
+        """Return the worth of the best of a context, see `envs.belief.score.penalised`."""
+        return float(self._worth(np.flatnonzero(self._context == context), margin).max())
+
+    def placements(self, rows: Rows) -> Placements:
+        """Return the configurations of evaluations, [N, T, A, 2]."""
+        return self.space.decode(self._options[rows])
+
+    def _worth(self, rows: Rows, margin: float) -> Floats:
+        return penalised(self._score[rows], self._violation[rows] + margin)
+
+    def _open(self, beam: int, width: int) -> Rows:
+        """Return the evaluations to look around next, and mark them."""
+        chosen = []
+        for context in range(len(self._contexts)):
+            own = np.flatnonzero(self._context == context)
+            for margin in self._margins:
+                worth = self._worth(own, margin)
+                top = np.arange(len(own))
+                if len(own) > beam:
+                    top = np.argpartition(-worth, beam)[:beam]
+                top = top[~self._opened[own[top]]]
+                top = own[top[np.argsort(-worth[top], kind="stable")[:width]]]
+                self._opened[top] = True
+                chosen.append(top)
+        return np.unique(np.concatenate(chosen))
+
+    def _evaluate(self, context: Rows, options: Rows) -> None:
+        """Evaluate options [N, K] in contexts [N]; what was evaluated or is not valid is left out."""
+        codes = self.space.codes_of(options)
+        new = np.concatenate([self._new(each, context, codes) for each in range(len(self._known))])
+        first, which = np.unique(codes[new], return_index=True, return_inverse=True)[1:]
+        placements = self.space.decode(options[new[first]])
+        kept = (judge(self.space, placements) == VALID)[which]
+        new, which = new[kept], which[kept]
+        if not len(new):
+            return
+        logs = self._model.logarithms_of(self._contexts, context[new], placements, which)
+        score, violation = score_and_violation(self._model, logs, self._objective)
+        self._context = np.concatenate([self._context, context[new]])
+        self._options = np.concatenate([self._options, options[new]])
+        self._score = np.concatenate([self._score, score])
+        self._violation = np.concatenate([self._violation, violation])
+        self._opened = np.concatenate([self._opened, np.zeros(len(new), dtype=bool)])
+
+    def _new(self, context: int, contexts: Rows, codes: Rows) -> Rows:
+        """Return the rows of a context whose codes [N] are new in it, each code once."""
+        own = np.flatnonzero(contexts == context)
+        found, first = np.unique(codes[own], return_index=True)
+        new = ~np.isin(found, self._known[context], assume_unique=True)
+        self._known[context] = np.concatenate([self._known[context], found[new]])
+        return own[first[new]]
+
+
+def starts(
+    space: ConfigurationSpace, rng: np.random.Generator, count: int = RANDOM_STARTS
+) -> Placements:
+    """Return the default, settings of one instance a tenant, and random ones, [N, T, A, 2]."""
+    drawn = random_placements(space, rng, count)
+    every = np.concatenate([space.default().array()[None], single_placements(space), drawn])
+    return valid(space, every)
 
 
 def single_placements(space: ConfigurationSpace) -> Placements:
@@ -79,6 +193,8 @@ def single_placements(space: ConfigurationSpace) -> Placements:
     tenants, accelerators = space.shape
     count = min(accelerators**tenants, SINGLES)
     where = np.arange(count)[:, None] // accelerators ** np.arange(tenants) % accelerators
+    if accelerators**tenants > SINGLES:  # there are more: a sample, in which every tenant is everywhere
+        where = np.random.default_rng(0).integers(accelerators, size=(count, tenants))
     single = np.zeros((count, tenants, accelerators, 2), dtype=np.int16)
     single[np.arange(count)[:, None], np.arange(tenants), where] = (1, space.batches[0])
     return single
@@ -97,14 +213,3 @@ def valid(space: ConfigurationSpace, placements: Placements) -> Placements:
     """Return the valid ones of placements [N, T, A, 2]."""
     kept: Placements = placements[judge(space, placements) == VALID]
     return kept
-
-
-def _neighbours(space: ConfigurationSpace, placements: Placements) -> Placements:
-    """Return everything that differs in one knob, [N', T, A, 2]."""
-    codes = space.encode(placements)
-    found = []
-    for knob, options in enumerate(space.knob_options):
-        changed = np.repeat(codes[:, None], len(options), axis=1)
-        changed[:, :, knob] = options
-        found.append(changed.reshape(-1, codes.shape[1]))
-    return space.decode(np.concatenate(found))

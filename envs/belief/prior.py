@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from envs.arrays import FloatArray, Floats, Placements, Rows
+from envs.arrays import FloatArray, Floats, Placements, Rows, Single
 from envs.belief.assess import MIN_FEASIBLE_CHANCE, chance_of_keeping, worth_staying
 from envs.belief.factor import factor
 from envs.belief.gaussian import Belief, prior_variance
@@ -28,6 +28,9 @@ DIRECTIONS, SHORTLIST = 24, 80
 #: whoever aims at the limit itself misses it half of the time, so that the shortlist needs safe
 #: configurations as well.
 MARGINS = (0.0, 0.05, 0.1, 0.2, 0.4)
+
+#: Rows of the pool that are looked at together while a shortlist is drawn up.
+LOOKED_AT = 32
 
 #: Where limits can barely be kept, coming close matters more than the score: a distance of
 #: 1 / SAFETY counts as much as a factor of e.
@@ -164,10 +167,33 @@ def _covering(
     shares = np.concatenate(worth).astype(np.float32)
     covered = np.zeros(len(shares), dtype=np.float32)
     usual = 1e-3 * shares.mean(axis=0)
+    # What a configuration adds only falls while others are chosen, so that those whose earlier
+    # gain is below the best of the present ones need no second look.
+    gain = np.maximum(shares, 0.0).sum(axis=0) + usual
     chosen: list[int] = []
     for _ in range(min(size, len(pool))):
-        gain = np.maximum(shares - covered[:, None], 0.0).sum(axis=0) + usual
-        gain[chosen] = -1.0
-        chosen.append(int(gain.argmax()))
+        chosen.append(_next(shares, covered, usual, gain))
         covered = np.maximum(covered, shares[:, chosen[-1]])
+        gain[chosen[-1]] = -1.0
     return np.array(chosen)
+
+
+def _next(shares: Single, covered: Single, usual: Single, gain: Single) -> int:
+    """Return the first of the rows of the pool that add most to what is covered.
+
+    Args:
+        shares: [D, N] of the best, by draw and margin.
+        covered: [D], by what was chosen before.
+        usual: [N], added to the gain of each.
+        gain: [N], each as it was when it was looked at last; changed in place.
+    """
+    fresh = np.zeros(len(gain), dtype=bool)
+    while True:
+        top = np.argpartition(-gain, LOOKED_AT)[:LOOKED_AT] if len(gain) > LOOKED_AT else None
+        rows = np.arange(len(gain)) if top is None else np.sort(top)
+        stale = rows[~fresh[rows] & (gain[rows] >= 0)]
+        if not len(stale):
+            return int(rows[gain[rows].argmax()])
+        added = np.maximum(shares[:, stale] - covered[:, None], 0.0).sum(axis=0)
+        gain[stale] = added + usual[stale]
+        fresh[stale] = True

@@ -6,7 +6,7 @@ A small space is evaluated as a whole, a large one by local searches.
 import numpy as np
 
 from envs.arrays import Floats, Placements, Rows
-from envs.belief.local_search import search
+from envs.belief.local_search import LocalSearch, starts
 from envs.belief.score import penalised, score_and_violation
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
@@ -24,6 +24,10 @@ TIGHTER = (0.0, 0.15)
 
 #: Spaces above this many combinations are searched instead of enumerated.
 ENUMERATED = 200_000
+
+#: In a space that is searched: how many of its best a scout looks around, how many it shows to the
+#: others, and how many it contributes at each of the margins.
+SCOUT_BEAM, SHARED, FOUND = 12, 16, 150
 
 #: Spaces whose catalogues without mirror images are kept; they are few and large.
 KEPT = 16
@@ -88,10 +92,19 @@ def unmirrored(space: ConfigurationSpace) -> Placements:
 def _searched(
     model: DeviceModel, draws: Contexts, objective: Objective, rng: np.random.Generator
 ) -> Placements:
-    found = [
-        search(model, draws.take(np.array([scout])), objective, rng, margin)
-        for scout in range(min(SCOUTS, len(draws)))
-        for margin in TIGHTER
-    ]
-    every = np.concatenate([each[:BEST] for each in found])
-    return every[np.unique(model.space.codes(every), return_index=True)[1]]
+    """Let every scout search, then go on from the best that any of them found."""
+    count = min(SCOUTS, len(draws))
+    scouts = LocalSearch(model, draws.take(np.arange(count)), objective, TIGHTER)
+    searches = [(scout, margin) for scout in range(count) for margin in TIGHTER]
+    scouts.add(starts(model.space, rng))
+    scouts.run(beam=SCOUT_BEAM, width=SCOUT_BEAM)
+    scouts.add(_once(scouts, [scouts.best(*each)[:SHARED] for each in searches]))
+    scouts.run(beam=SCOUT_BEAM, width=SCOUT_BEAM)
+    safest = [scouts.safest(scout)[:SAFEST] for scout in range(count)]
+    return _once(scouts, [*(scouts.best(*each)[:FOUND] for each in searches), *safest])
+
+
+def _once(found: LocalSearch, rows: list[Rows]) -> Placements:
+    """Return the configurations of evaluations, each once."""
+    every = found.placements(np.unique(np.concatenate(rows)))
+    return every[np.unique(found.space.codes(every), return_index=True)[1]]

@@ -218,6 +218,23 @@ class DeviceModel:
         logs = logs.reshape(len(contexts), len(placements), -1).transpose(0, 2, 1)
         return logs if self.unknowns is None else logs + self.own_departures(placements)[0]
 
+    def logarithms_of(
+        self, contexts: Contexts, rows: Rows, placements: IntArray, which: Rows
+    ) -> FloatArray:
+        """Return logarithms [Q, B] of pairs of a context and a configuration.
+
+        Args:
+            contexts: C contexts.
+            rows: [B], which context.
+            placements: [N, T, A, 2].
+            which: [B], which of these configurations.
+        """
+        instances, levels = self.slots(placements)
+        logs = logarithms(respond(contexts, rows, instances[which], levels[which])).T
+        if not self.has_power:
+            logs[-1] = np.nan
+        return logs if self.unknowns is None else logs + self.own_departures(placements)[0][:, which]
+
     def batch(self, contexts: Contexts, placements: IntArray) -> MeasurementBatch:
         """Return measurements [N] without noise, in a single context."""
         found = self.response(contexts, placements)

@@ -240,7 +240,10 @@ class ConfigurationSpace:
         settings of all knobs fit into 63 bits. In larger spaces the code is a hash of 63 bits:
         among a million configurations, two share one with a chance of 1 in 20 million.
         """
-        options = self.encode(placements)
+        return self.codes_of(self.encode(placements))
+
+    def codes_of(self, options: Rows) -> Rows:
+        """Return the codes [...] of knob options [..., K], see `codes`."""
         fits = len(self.options) ** self.knobs <= 2**63
         factor = np.uint64(len(self.options) if fits else HASH_MULTIPLIER)
         knobs = options.reshape(-1, self.knobs).astype(np.uint64)
