@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from envs.arrays import BoolArray, Floats, IntArray, Placements, Rows
+from envs.arrays import Floats, Placements, Rows
 from envs.belief.moves import Moves
 from envs.belief.score import penalised, score_and_violation
 from envs.simulator.device_model import DeviceModel
@@ -86,7 +86,7 @@ class LocalSearch:
         return len(self._score)
 
     def add(self, placements: Placements) -> None:
-        """Evaluate configurations [N, T, A, 2] in every context; those that are not valid count not.
+        """Evaluate configurations [N, T, A, 2] in every context; invalid ones are left out.
 
         Raises:
             ValueError: the space has no such setting of a knob.
@@ -150,7 +150,7 @@ class LocalSearch:
         return np.unique(np.concatenate(chosen))
 
     def _evaluate(self, context: Rows, options: Rows) -> None:
-        """Evaluate options [N, K] in contexts [N]; what was evaluated or is not valid is left out."""
+        """Evaluate options [N, K] in contexts [N], without what is known or not valid."""
         codes = self.space.codes_of(options)
         new = np.concatenate([self._new(each, context, codes) for each in range(len(self._known))])
         first, which = np.unique(codes[new], return_index=True, return_inverse=True)[1:]
@@ -193,7 +193,9 @@ def single_placements(space: ConfigurationSpace) -> Placements:
     tenants, accelerators = space.shape
     count = min(accelerators**tenants, SINGLES)
     where = np.arange(count)[:, None] // accelerators ** np.arange(tenants) % accelerators
-    if accelerators**tenants > SINGLES:  # there are more: a sample, in which every tenant is everywhere
+    if (
+        accelerators**tenants > SINGLES
+    ):  # there are more: a sample, in which every tenant is everywhere
         where = np.random.default_rng(0).integers(accelerators, size=(count, tenants))
     single = np.zeros((count, tenants, accelerators, 2), dtype=np.int16)
     single[np.arange(count)[:, None], np.arange(tenants), where] = (1, space.batches[0])

@@ -23,7 +23,6 @@ class Moves:
     """
 
     def __init__(self, space: ConfigurationSpace) -> None:
-        self._space = space
         allowed = np.zeros((space.knobs, len(space.options)), dtype=bool)
         for knob, options in enumerate(space.knob_options):
             allowed[knob, options] = True
@@ -45,7 +44,7 @@ class Moves:
         Returns:
             [N', K] options that the knobs have, and [N'] which of the N each came from.
         """
-        count, knobs = options.shape
+        knobs = options.shape[1]
         steps = self._steps[options]  # [N, K, n]
         changed = np.repeat(options[:, None, None], steps.shape[2], axis=2)
         changed = np.repeat(changed, knobs, axis=1)  # [N, K, n, K]

@@ -172,13 +172,13 @@ def _covering(
     gain = np.maximum(shares, 0.0).sum(axis=0) + usual
     chosen: list[int] = []
     for _ in range(min(size, len(pool))):
-        chosen.append(_next(shares, covered, usual, gain))
+        chosen.append(next_to_cover(shares, covered, usual, gain))
         covered = np.maximum(covered, shares[:, chosen[-1]])
         gain[chosen[-1]] = -1.0
     return np.array(chosen)
 
 
-def _next(shares: Single, covered: Single, usual: Single, gain: Single) -> int:
+def next_to_cover(shares: Single, covered: Single, usual: Single, gain: Single) -> int:
     """Return the first of the rows of the pool that add most to what is covered.
 
     Args:

@@ -229,11 +229,13 @@ class DeviceModel:
             placements: [N, T, A, 2].
             which: [B], which of these configurations.
         """
-        instances, levels = self.slots(placements)
-        logs = logarithms(respond(contexts, rows, instances[which], levels[which])).T
+        slots = (each[which] for each in self.slots(placements))
+        logs = logarithms(respond(contexts, rows, *slots)).T
         if not self.has_power:
             logs[-1] = np.nan
-        return logs if self.unknowns is None else logs + self.own_departures(placements)[0][:, which]
+        if self.unknowns is None:
+            return logs
+        return np.asarray(logs + self.own_departures(placements)[0][:, which])
 
     def batch(self, contexts: Contexts, placements: IntArray) -> MeasurementBatch:
         """Return measurements [N] without noise, in a single context."""

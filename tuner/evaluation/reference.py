@@ -5,18 +5,16 @@ from dataclasses import replace
 import numpy as np
 
 from envs.arrays import Placements
-from envs.belief.local_search import random_placements, search, single_placements, valid
+from envs.belief.local_search import LocalSearch, starts
 from envs.problems.simulated_world import DETECTABLE_SIGMAS
 from envs.simulator.device_model import DeviceModel, noise_spread
 from envs.simulator.tables import Contexts
 from envs.spec import Configuration, MeasurementBatch, Objective, margins, rank, verdict_of
 from tuner.evaluation.cases import Best
 
-#: Local searches in a space too large to list, each with these margins inside the limits.
-RESTARTS, RESTART_MARGINS = 3, (0.0, 0.1, 0.5)
-
-#: So many random configurations are tried.
-RANDOM = 2000
+#: Local searches in a space too large to list, each with these margins inside the limits, and the
+#: random configurations that each starts from.
+RESTARTS, RESTART_MARGINS, RANDOM = 3, (0.0, 0.1, 0.5), 2000
 
 
 def exhaustive(
@@ -55,12 +53,10 @@ def searched(
     model: DeviceModel, truth: Contexts, objective: Objective, restarts: int = RESTARTS
 ) -> Best:
     """Return the best configuration that local searches of the truth come across."""
-    space = model.space
-    seen = [
-        valid(space, single_placements(space)),
-        valid(space, random_placements(space, np.random.default_rng(0), RANDOM)),
-    ]
+    seen = []
     for restart in range(restarts):
-        for margin in RESTART_MARGINS:
-            seen.append(search(model, truth, objective, np.random.default_rng(restart), margin))
+        found = LocalSearch(model, truth, objective, RESTART_MARGINS)
+        found.add(starts(model.space, np.random.default_rng(restart), RANDOM))
+        found.run()
+        seen.append(found.placements(np.arange(len(found))))
     return replace(exhaustive(model, truth, objective, np.concatenate(seen)), method="searched")

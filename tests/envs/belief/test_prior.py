@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from envs.arrays import Placements
-from envs.belief.local_search import search
-from envs.belief.prior import SHORTLIST, prior_of, starting_configuration
+from envs.belief.local_search import LocalSearch, search, starts
+from envs.belief.prior import SHORTLIST, next_to_cover, prior_of, starting_configuration
 from envs.belief.score import score_and_violation
 from envs.belief.shortlist import ENUMERATED, candidate_pool, unmirrored
 from envs.catalog.reference_networks import reference_network
@@ -18,6 +18,8 @@ from envs.simulator.parameters import nominal
 from envs.simulator.tables import Contexts
 from envs.spec import Configuration, ConfigurationSpace, Objective, local_computer, workload_of
 from envs.spec.validity import VALID, judge
+
+NETWORKS = ("resnet50", "mobilenet_v2", "squeezenet1_1")
 
 OBJECTIVES = (
     Objective((20.0,), 20.0),
@@ -34,7 +36,7 @@ def model_of(
     name: str = "orin_nx_16",
     mode: str = "MAXN",
 ) -> DeviceModel:
-    tables = tuple(reference_network(network) for network in ("resnet50", "mobilenet_v2")[:tenants])
+    tables = tuple(reference_network(network) for network in NETWORKS[:tenants])
     workload = workload_of(
         [described(table) for table in tables],
         weights=[float(tenant + 1) for tenant in range(tenants)],
@@ -243,3 +245,32 @@ def test_that_threads_speed_up_little_is_learned_from_two_measurements() -> None
         belief.update(np.array([rows[measured]]), truth[measured][None], np.full((1, 3), 1e-4))
     both = (0, 0, 2, 2)
     assert belief.mean[0, 0, rows[both]] == pytest.approx(truth[both][0], abs=0.15)
+
+
+def test_a_search_of_several_contexts_finds_what_each_search_alone_finds() -> None:
+    model = model_of(tenants=3, batches=(1, 2, 4, 8, 16), most=4)
+    objective, contexts = Objective((60.0, 40.0, 30.0)), model.drawn(np.random.default_rng(3), 3)
+    first = starts(model.space, np.random.default_rng(0))
+    together = LocalSearch(model, contexts, objective, (0.0, 0.1))
+    together.add(first)
+    together.run()
+    for number in range(3):
+        alone = LocalSearch(model, contexts.take(np.array([number])), objective, (0.0, 0.1))
+        alone.add(first)
+        alone.run()
+        for margin in (0.0, 0.1):
+            assert together.worth(number, margin) == pytest.approx(alone.worth(0, margin))
+    assert len(np.unique(model.space.codes(first))) < len(together)
+
+
+def test_a_shortlist_is_the_one_that_looking_at_all_gains_draws_up() -> None:
+    rng = np.random.default_rng(0)
+    shares = rng.random((40, 300)).astype(np.float32)
+    usual = 1e-3 * shares.mean(axis=0)
+    covered, gain = np.zeros(40, dtype=np.float32), shares.sum(axis=0) + usual
+    for _ in range(60):
+        every = np.maximum(shares - covered[:, None], 0.0).sum(axis=0) + usual
+        every[gain < 0] = -1.0
+        row = next_to_cover(shares, covered, usual, gain)
+        assert row == every.argmax()
+        covered, gain[row] = np.maximum(covered, shares[:, row]), -1.0
