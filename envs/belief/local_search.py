@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from envs.arrays import Floats, Placements, Rows
-from envs.belief.moves import Moves
+from envs.belief.moves import OPTION, Moves
 from envs.belief.score import penalised, score_and_violation
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
@@ -76,7 +76,7 @@ class LocalSearch:
         self._moves = Moves(model.space)
         knobs = model.space.knobs
         self._context = np.zeros(0, dtype=np.int64)
-        self._options = np.zeros((0, knobs), dtype=np.int64)
+        self._options = np.zeros((0, knobs), dtype=OPTION)
         self._score, self._violation = np.zeros(0), np.zeros(0)
         self._opened = np.zeros(0, dtype=bool)
         self._known = [np.zeros(0, dtype=np.int64) for _ in range(len(contexts))]
@@ -94,7 +94,7 @@ class LocalSearch:
         options = self.space.encode(placements)
         if (options < 0).any():
             raise ValueError("a start lies outside the space: take it from the same space")
-        count = len(self._contexts)
+        count, options = len(self._contexts), options.astype(OPTION)
         self._evaluate(np.repeat(np.arange(count), len(options)), np.tile(options, (count, 1)))
 
     def run(self, rounds: int = 60, beam: int = BEAM, width: int = WIDTH) -> None:

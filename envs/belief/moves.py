@@ -9,6 +9,9 @@ import numpy as np
 from envs.arrays import Rows
 from envs.spec import ConfigurationSpace
 
+#: The type of knob options where there are many: the smaller, the faster.
+OPTION = np.int16
+
 
 class Moves:
     """The configurations next to others, as knob options.
@@ -42,11 +45,11 @@ class Moves:
         """Return everything one move from configurations [N, K].
 
         Returns:
-            [N', K] options that the knobs have, and [N'] which of the N each came from.
+            [N', K] options that the knobs have, as OPTION, and [N'] which of the N each came from.
         """
         knobs = options.shape[1]
         steps = self._steps[options]  # [N, K, n]
-        changed = np.repeat(options[:, None, None], steps.shape[2], axis=2)
+        changed = np.repeat(options[:, None, None].astype(OPTION), steps.shape[2], axis=2)
         changed = np.repeat(changed, knobs, axis=1)  # [N, K, n, K]
         own = np.arange(knobs)
         changed[:, own, :, own] = steps.swapaxes(0, 1)
@@ -57,7 +60,7 @@ class Moves:
         differs &= self._allowed[own, exchanged].all(axis=2)
         from_swap, swap = np.nonzero(differs)
         return (
-            np.concatenate([changed[came, at, step], exchanged[from_swap, swap]]),
+            np.concatenate([changed[came, at, step], exchanged[from_swap, swap].astype(OPTION)]),
             np.concatenate([came, from_swap]),
         )
 
@@ -92,4 +95,5 @@ def _steps(space: ConfigurationSpace) -> Rows:
             ]
         )
     width = max(map(len, steps))
-    return np.array([each + [own] * (width - len(each)) for own, each in enumerate(steps)])
+    filled = [each + [own] * (width - len(each)) for own, each in enumerate(steps)]
+    return np.array(filled, dtype=OPTION)

@@ -27,7 +27,7 @@ ENUMERATED = 200_000
 
 #: In a space that is searched: how many of its best a scout looks around, how many it shows to the
 #: others, and how many it contributes at each of the margins.
-SCOUT_BEAM, SHARED, FOUND = 12, 16, 150
+SCOUT_BEAM, SHARED, FOUND = 12, 16, 120
 
 #: Spaces whose catalogues without mirror images are kept; they are few and large.
 KEPT = 16
