@@ -64,6 +64,14 @@ BENCHMARKS = (
         left_out="finding the optimum of two-network problems takes ten minutes or more",
     ),
     Benchmark(
+        "several",
+        "several",
+        "Compares the policy with schemes of placement and searches on problems with two to five "
+        "networks at once, whose boards, networks and limits were held out of training.",
+        "simulated",
+        short=_options("--cases 16 --training-problems 0"),
+    ),
+    Benchmark(
         "best_configurations",
         "best_configurations",
         "Says what the best configurations of the problems of the comparison look like, and what "

@@ -9,6 +9,7 @@ from tuner.search.gradient import GradientSearch
 from tuner.search.hill_climb import HillClimb
 from tuner.search.model_search import ModelArgmax, ModelRefit
 from tuner.search.optuna_search import GpSearch, TpeSearch
+from tuner.search.placing import GreedyUtilisation, RoundRobin, StaticPartition
 from tuner.search.protocol import Tuner
 from tuner.search.random_search import RandomSearch
 from tuner.search.vendor import VendorDefault, VendorGpu, VendorGpuDla
@@ -24,6 +25,9 @@ SEARCHES: dict[str, Callable[[Problem], Tuner]] = {
     "model_refit": ModelRefit,
     "expected_gain": ExpectedGainTuner,
     "expected_gain_per_second": ExpectedGainPerSecondTuner,
+    "static_partition": StaticPartition,
+    "greedy_utilisation": GreedyUtilisation,
+    "round_robin": RoundRobin,
     "vendor_default": VendorDefault,
     "vendor_gpu": VendorGpu,
     "vendor_gpu_dla": VendorGpuDla,
