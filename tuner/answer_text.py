@@ -19,6 +19,7 @@ from tuner.goal_text import (
     score_column,
     score_lines,
 )
+from tuner.sharing_text import sharing_lines
 from tuner.tuning import FEW_REQUESTS, Answer, few_requests
 
 #: What can be done about a 99th percentile over few requests.
@@ -138,6 +139,7 @@ def answer_lines(answer: Answer) -> list[str]:
             line += f" on {each.agreement_samples:.0f} sample{'s' * (each.agreement_samples != 1)}"
         lines.append(line)
     lines += score_lines(answer.problem, answer.outcome)
+    lines += sharing_lines(answer.problem, answer.outcome)
     lines += _about_answers(answer)
     lines += [*about_search(answer), *about_confirmation(answer)]
     windows = [outcome for _, outcome in answer.tried]

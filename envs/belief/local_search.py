@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from envs.arrays import Floats, Placements, Rows
+from envs.arrays import Floats, IntArray, Placements, Rows
 from envs.belief.moves import OPTION, Moves
 from envs.belief.score import penalised, score_and_violation
 from envs.simulator.device_model import DeviceModel
@@ -149,7 +149,7 @@ class LocalSearch:
                 chosen.append(top)
         return np.unique(np.concatenate(chosen))
 
-    def _evaluate(self, context: Rows, options: Rows) -> None:
+    def _evaluate(self, context: Rows, options: IntArray) -> None:
         """Evaluate options [N, K] in contexts [N], without what is known or not valid."""
         codes = self.space.codes_of(options)
         new = np.concatenate([self._new(each, context, codes) for each in range(len(self._known))])

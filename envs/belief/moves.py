@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from envs.arrays import Rows
+from envs.arrays import IntArray, Rows
 from envs.spec import ConfigurationSpace
 
 #: The type of knob options where there are many: the smaller, the faster.
@@ -41,7 +41,7 @@ class Moves:
             swapped.append(_exchanged(places, places[one], places[other]))
         self._swapped = np.array(swapped, dtype=np.int64).reshape(-1, space.knobs)
 
-    def near(self, options: Rows) -> tuple[Rows, Rows]:
+    def near(self, options: IntArray) -> tuple[IntArray, Rows]:
         """Return everything one move from configurations [N, K].
 
         Returns:

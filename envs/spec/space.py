@@ -242,7 +242,7 @@ class ConfigurationSpace:
         """
         return self.codes_of(self.encode(placements))
 
-    def codes_of(self, options: Rows) -> Rows:
+    def codes_of(self, options: IntArray) -> Rows:
         """Return the codes [...] of knob options [..., K], see `codes`."""
         fits = len(self.options) ** self.knobs <= 2**63
         factor = np.uint64(len(self.options) if fits else HASH_MULTIPLIER)

@@ -151,7 +151,7 @@ def partitions(tenants: int, accelerators: int) -> IntArray:
         every = homes[:, :, None] == np.arange(accelerators)
     if len(every) > PARTITIONS:
         every = every[np.random.default_rng(0).choice(len(every), PARTITIONS, replace=False)]
-    return every
+    return np.asarray(every)
 
 
 def usable_pairs(model: DeviceModel) -> IntArray:
@@ -216,4 +216,4 @@ def alone(model: DeviceModel, placements: Placements) -> FloatArray:
     """Return the logarithms [Z, T, A, Q] of placements [Z, T, A, T, A, 2] by the fitted model."""
     shape = placements.shape
     logs = model.logarithms(model.nominal(), placements.reshape(-1, *shape[3:]))[0].T
-    return logs.reshape(*shape[:3], -1)
+    return np.asarray(logs.reshape(*shape[:3], -1))

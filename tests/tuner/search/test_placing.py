@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from envs.belief.score import score_and_violation
 from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.problems.problem import Problem, problem_of
@@ -15,6 +16,7 @@ from envs.simulator.machine import device_of
 from envs.spec import Configuration, ConfigurationSpace, Measurement, Objective, workload_of
 from envs.spec.validity import VALID, judge
 from envs.testing.problems import measurement, run_search
+from tuner.search.model_search import preference
 from tuner.search.placing import (
     GreedyUtilisation,
     PlacingSearch,
@@ -54,10 +56,13 @@ def test_a_scheme_has_valid_configurations_in_the_models_order(
     assert asked[0] == given.default
     rows = np.stack([each.array() for each in asked])
     assert (judge(given.space, rows) == VALID).all()
-    model = given.model
+    ordered, model = scheme(given)._ordered(), given.model
     assert model is not None
-    total = np.exp(model.logarithms(model.nominal(), rows[1:])[0, :tenants]).sum(axis=0)
-    assert (np.diff(total) <= 1e-6 * total[0]).all()
+    logs = model.logarithms(model.nominal(), ordered)[0]
+    worth = preference(*score_and_violation(model, logs, given.objective))
+    assert (np.diff(worth) <= 0).all()
+    first = [each for each in map(Configuration.of, ordered) if each != given.default]
+    assert asked[1 : 1 + len(first)] == first[:5]
 
 
 def test_a_partition_shares_no_accelerator_while_there_are_enough() -> None:
