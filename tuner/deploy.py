@@ -42,13 +42,14 @@ from envs.telemetry.power_mode import read_power_mode
 from tuner.api import check_request
 from tuner.control.build import Assembled, controller_of
 from tuner.control.client import ClientThread, client_at
-from tuner.control.controller import ControlOptions
+from tuner.control.controller import Controller, ControlOptions
 from tuner.control.journal import Journal
 from tuner.control.kept_samples import KeptSamples
 from tuner.control.limits import RISK, Limits
 from tuner.control.lock import DeviceLock, usual_lock
 from tuner.control.metrics import Metrics
 from tuner.control.service import Service
+from tuner.control.tenants import TenantControl
 from tuner.device import Device, open_device
 from tuner.flags import run
 from tuner.objectives import asked
@@ -76,7 +77,11 @@ class DeployCommand:
             0.95 of the arrivals where the goal is energy or latency.
         risk: how boldly to try what may break a limit: bold, balanced, careful, or its price as a
             share of the best score so far, in 0.003..3.
-        limits: a JSON file with any of the options above and min_agreement, read once a period.
+        limits: a JSON file with any of the options above and min_agreement, read once a period. It
+            may also name networks that come or go, and the rates to expect: {"active": {"a": true,
+            "b": false}, "rate_ips": {"a": 30}}.
+        active: the networks that are served at first, where others are to come and go as --limits
+            says; by default all are served all the time.
         client: MODULE:FUNCTION that brings the requests: it is called in a thread with
             submit(network, inputs) -> Future; by default load is generated.
         keep_samples: keep N of the inputs that --client really sent, by chance, in FILE.npz for
@@ -100,6 +105,7 @@ class DeployCommand:
     min_rate_ips: Optional[list[float]] = None
     risk: str = RISK
     limits: Optional[Path] = None
+    active: Optional[list[str]] = None
     client: Optional[str] = field(default=None, metadata={"metavar": "MODULE:FUNCTION"})
     keep_samples: Optional[list[str]] = field(
         default=None, metadata={"nargs": 2, "metavar": ("N", "FILE")}
@@ -159,22 +165,15 @@ def _deploy(
                 needs_model=True,
                 engines=FIRST,
                 reserve=True,
+                optional=options.active is not None,
                 check=partial(check_limits, options),
             )
         )
-        made = controller_of(
-            device,
-            limits_given(options),
-            options.limits,
-            options.bundle or reference_bundle(),
-            options.folder,
-            ControlOptions(options.period_s),
-            read_power_mode,
-        )
+        controller, made, served = controlled(options, device)
         for remark in made.limits.remarks():
             _log.warning("%s", remark)
         if journal is None:
-            print(plan(device, made))
+            print(plan(served, made))
             return 0
         metrics = None
         if options.metrics_port is not None:
@@ -187,7 +186,7 @@ def _deploy(
             stack.callback(lambda: _log.info("kept %s", samples.describe()))
             stack.callback(samples.write)
         Service(
-            made.controller,
+            controller,
             device,
             journal,
             metrics,
@@ -199,15 +198,31 @@ def _deploy(
         return 0
 
 
+def controlled(
+    options: DeployCommand, device: Device
+) -> tuple[Controller | TenantControl, Assembled, Device]:
+    """Put a controller on the device; return it, the parts of what serves first, and that part."""
+    given, control = limits_given(options), ControlOptions(options.period_s)
+    bundle = options.bundle or reference_bundle()
+    others = (options.limits, bundle, options.folder, control, read_power_mode)
+    if options.active is None:
+        made = controller_of(device, given, *others)
+        return made.controller, made, device
+    tenants = TenantControl(device, given, *others)
+    return tenants, tenants.now, tenants.device
+
+
 def limits_given(options: DeployCommand) -> dict[str, Any]:
-    """Return goal, limits and risk of the command line as data."""
+    """Return goal, limits, risk, and who is served at first, of the command line as data."""
     limits = (options.p99_ms, options.power_w, options.goal, options.min_rate_ips)
-    return asked(*limits, options.serve.min_agreement) | {"risk": options.risk}
+    given = asked(*limits, options.serve.min_agreement) | {"risk": options.risk}
+    return given | {"active": options.active}
 
 
 def check_limits(options: DeployCommand, space: ConfigurationSpace, has_power: bool) -> None:
     """Raise what is wrong with the limits, before an engine is built."""
-    Limits(limits_given(options), space.workload, has_power, options.limits)
+    given, optional = limits_given(options), space.optional
+    Limits(given, space.workload, has_power, options.limits, optional=optional)
 
 
 def plan(device: Device, made: Assembled) -> str:

@@ -18,6 +18,7 @@ from tuner.model_at import ModelAt, rates_of
 from tuner.opening import open_parts
 from tuner.options import ServeOptions
 from tuner.parts import PAIRS, Demands, nothing_more
+from tuner.placement.active_parts import ActiveReadiness
 
 #: Fields of `ServeOptions` that are lists of texts.
 TEXT_LISTS = frozenset(
@@ -50,7 +51,7 @@ class Device(Closing):
     remarks: Callable[[], list[str]] = list
     agreements: Agreements = field(default_factory=dict)
     min_agreement: float = 0.0
-    readiness: Readiness | None = None
+    readiness: Readiness | ActiveReadiness | None = None
     reserve: Configuration | None = None
 
     @property
@@ -130,6 +131,7 @@ def open_device(
     needs_model: bool = False,
     engines: str = PAIRS,
     reserve: bool = False,
+    optional: bool = False,
     check: Callable[[ConfigurationSpace, bool], None] = nothing_more,
     **options: Any,
 ) -> Device:
@@ -148,6 +150,7 @@ def open_device(
         engines: which of TensorRT are ready at the return: `first` (one that serves), `pairs` (one
             of each network on each accelerator) or `all`; others are built when they are needed.
         reserve: let the processor's cores serve where nothing else can.
+        optional: let networks be without an instance, as they come and go.
         check: gets the space, and whether power is measured, before engines are built.
         options: fields of `ServeOptions` by name.
 
@@ -157,7 +160,9 @@ def open_device(
     """
     serve = serve_options(networks, **options)
     serve.check()
-    return Device(*open_parts(serve, Demands(power_w, needs_model, engines, reserve, check)))
+    return Device(
+        *open_parts(serve, Demands(power_w, needs_model, engines, reserve, check, optional))
+    )
 
 
 def serve_options(

@@ -132,7 +132,7 @@ def _live(
     on_gpu = serve.runtime == "tensorrt"
     paths = serve.files()
     networks, layers = read_all(serve, paths)
-    space = without_reserve(serve.space(device, networks), demands.reserve)
+    space = demands.tenants(without_reserve(serve.space(device, networks), demands.reserve))
     space.default()  # an empty space fails here, before a network is run
     engines = engines_of(device, serve)
     mode = read_power_mode if on_gpu else None
@@ -150,7 +150,7 @@ def _live(
         )
         impossible = no_choice(space, examined, serve.allow_uncalibrated)
         space = without(space, {k: e for k, e in impossible.items() if k not in space.unavailable})
-        space = replace(space, unjudged=unjudged_pairs(space, examined))
+        space = demands.tenants(replace(space, unjudged=unjudged_pairs(space, examined)))
         space.default()
         factory = factory_of(space, examined)
         undo.callback(factory.close)

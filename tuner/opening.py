@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from envs.catalog.boards import board
+from envs.errors import OptionError
 from envs.runtimes.replayed import ReplayedRuntime
 from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.device_model import model_for
@@ -36,9 +37,14 @@ logger = logging.getLogger(__name__)
 def open_parts(serve: ServeOptions, demands: Demands) -> Parts:
     """Return the parts of the device that options describe, which were checked already."""
     if serve.runtime == "replayed":
+        if demands.optional:
+            raise OptionError(
+                "networks of a recording cannot come and go, since nobody measured them alone:"
+                " leave --active out"
+            )
         return _replayed(serve)
     if serve.runtime == "simulated":
-        return _simulated(serve)
+        return _simulated(serve, demands)
     return open_live(serve, demands)
 
 
@@ -61,14 +67,14 @@ def _replayed(serve: ServeOptions) -> Parts:
     )
 
 
-def _simulated(serve: ServeOptions) -> Parts:
+def _simulated(serve: ServeOptions, demands: Demands) -> Parts:
     module = board(serve.board or "agx_orin_64")
     device = device_of(module.name, serve.mode or next(iter(module.power_modes)))
     device = narrowed_device(device, serve)
     paths = serve.files()
     networks, layers = read_all(serve, paths)
     examined = examined_networks(serve, paths, networks)
-    space = serve.space(device, [each.network for each in examined])
+    space = demands.tenants(serve.space(device, [each.network for each in examined]))
     space = without(space, no_choice(space, examined, serve.allow_uncalibrated))
     space = replace(space, unjudged=unjudged_pairs(space, examined))
     space, agreements = _judged(

@@ -57,6 +57,7 @@ class Demands(NamedTuple):
         engines: FIRST, PAIRS or ALL: which are made ready before the device is open.
         reserve: True if the processor's cores must be able to serve when a GPU cannot.
         check: gets the space, and whether power is measured; raises what is wrong with them.
+        optional: True if networks may be without an instance, as they come and go.
     """
 
     power_w: float | None = None
@@ -64,6 +65,12 @@ class Demands(NamedTuple):
     engines: str = PAIRS
     reserve: bool = False
     check: Callable[[ConfigurationSpace, bool], None] = nothing_more
+    optional: bool = False
+
+    def tenants(self, space: ConfigurationSpace) -> ConfigurationSpace:
+        """Return the space with its tenants optional, where that is demanded."""
+        every = frozenset(range(space.shape[0]))
+        return replace(space, optional=every) if self.optional else space
 
 
 def engines_of(device: DeviceSpec, serve: ServeOptions) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """The model of a device and its networks: configurations in, throughput, latency and power out."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -86,6 +89,16 @@ class DeviceModel:
     def has_power(self) -> bool:
         """Return True if the device has power rails; a plain computer has none."""
         return not self.machine.plain
+
+    def of_tenants(self, tenants: Sequence[int]) -> DeviceModel:
+        """Return the model with some tenants alone; what a recording told of all stays behind.
+
+        Args:
+            tenants: [T'], ascending.
+        """
+        networks = tuple(self.networks[tenant] for tenant in tenants)
+        unknowns = self.unknowns if len(networks) == len(self.networks) else None
+        return DeviceModel(self.machine, self.space.of_tenants(tenants), networks, unknowns)
 
     def noise_spread(
         self, throughput_ips: FloatArray, p99_ms: FloatArray, window_s: float = WINDOW_S

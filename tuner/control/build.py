@@ -43,9 +43,7 @@ def controller_of(
     options: ControlOptions,
     power_mode: Callable[[], str] = lambda: "",
 ) -> Assembled:
-    """Return a controller of a device.
-
-    A policy that cannot be loaded is reported as a warning, and the controller does without.
+    """Return a controller of a device whose tenants are all served.
 
     Args:
         device: to be controlled.
@@ -59,10 +57,35 @@ def controller_of(
     Raises:
         ObjectiveError: the limits cannot be kept, or the file cannot be read.
     """
+    limits = Limits(given, device.space.workload, device.runtime.has_power, limits_path)
+    return assembled(device, limits, bundle, folder, options, power_mode)
+
+
+def assembled(
+    device: Device,
+    limits: Limits,
+    bundle: Path,
+    folder: Path,
+    options: ControlOptions,
+    power_mode: Callable[[], str] = lambda: "",
+    first: Configuration | None = None,
+) -> Assembled:
+    """Return a controller of a device.
+
+    A policy that cannot be loaded is reported as a warning, and the controller does without.
+
+    Args:
+        device: to be controlled.
+        limits: of its tenants.
+        bundle: of the policy.
+        folder: keeps the last good configuration, and what failed in the process before.
+        options: how to control.
+        power_mode: returns the name of the power mode.
+        first: serves first; None for the last good configuration of a run before.
+    """
     space, runtime, thresholds = device.space, device.runtime, options.thresholds
-    limits = Limits(given, space.workload, runtime.has_power, limits_path)
     objective, last_good = limits.objective, LastGood(folder, space)
-    good = last_good.load()
+    good = first or last_good.load()
     offer = Offer(space, thresholds, device.readiness, device.agreements)
     ladder = Ladder(rungs_of(space, device.candidates), device.reserve, offer.ready)
     failed_before = FailedBefore.of(folder, space)

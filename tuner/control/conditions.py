@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from envs.errors import ObjectiveError
 from envs.spec import Configuration, Failure, Outcome, Workload
 from tuner.control.events import Event, EventKind
@@ -37,6 +40,8 @@ class Conditions:
         self._workload, self._guard, self._policy = workload, guard, policy
         self._limits, self._offer, self._monitors = limits, offer, monitors
         self._events = events
+        self._told_ips = dict[int, float]()
+        self._resumed_ips: Sequence[float] | None = None
         self._offered = offer.space(limits.objective.min_agreement)
         if self._offered is not None:
             guard.narrow(self._offered)
@@ -51,6 +56,7 @@ class Conditions:
                 self.react(Event(EventKind.LIMITS_CHANGED, text))
         except ObjectiveError as error:
             self.react(Event(EventKind.LIMITS_REFUSED, str(error)))
+        self._follow_told_arrivals()
         self.react(self._monitors.power_mode.update())
 
     def measured(self, configuration: Configuration, outcome: Outcome, kept: bool) -> None:
@@ -119,6 +125,34 @@ class Conditions:
             return
         self._monitors.drift.clear()
         guard.conditions_changed(still_good)
+
+    def resume(self, rates_ips: Sequence[float], window_s: float) -> None:
+        """Expect other arrivals [T] from the next period on, where they differ by more than noise.
+
+        Args:
+            rates_ips: the present ones.
+            window_s: the length of the windows that they were seen in.
+        """
+        arrivals = self._monitors.arrivals
+        self._monitors.drift.clear()
+        self._resumed_ips = [
+            now if math.isfinite(assumed) and arrivals.differ(now, assumed, window_s) else assumed
+            for now, assumed in zip(rates_ips, arrivals.rates_ips, strict=True)
+        ]
+
+    def _follow_told_arrivals(self) -> None:
+        """Expect the arrivals that the limits' file tells, once for each version of them."""
+        if self._resumed_ips is not None:
+            self.react(self._monitors.arrivals.told(self._resumed_ips))
+            self._resumed_ips = None
+        before, told_ips = self._told_ips, self._limits.told_ips
+        if told_ips == before:
+            return
+        self._told_ips = told_ips
+        arrivals, tenants = self._monitors.arrivals, self._limits.tenants
+        new = {tenant: rate for tenant, rate in told_ips.items() if rate != before.get(tenant)}
+        pairs = zip(tenants, arrivals.rates_ips, strict=True)
+        self.react(arrivals.told([new.get(tenant, assumed) for tenant, assumed in pairs]))
 
     def _follow_offer(self) -> None:
         """Let the guard and the policy choose from what is offered now; all, if nothing is left."""

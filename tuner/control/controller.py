@@ -147,6 +147,19 @@ class Controller:
             return Choice(good, Phase.RETURNED)
         return Choice(guard.safe, Phase.SAFE)
 
+    @property
+    def rates_ips(self) -> tuple[float, ...]:
+        """Return the arrivals that are expected, [T], infinite for a closed loop."""
+        return self._monitors.arrivals.rates_ips
+
+    def resume(self, rates_ips: Sequence[float]) -> None:
+        """Go on after another controller served the same device for a while.
+
+        Args:
+            rates_ips: [T], the arrivals to expect now.
+        """
+        self._conditions.resume(rates_ips, self._options.period_s)
+
     def _try(self, choice: Choice) -> tuple[Outcome, float, float]:
         """Serve, judge and learn; return the outcome, the score and the violation."""
         outcome = self._serve(choice.configuration)

@@ -86,6 +86,10 @@ class Decider:
         self._vain_searches += 1
         return None
 
+    def safest(self) -> Configuration:
+        """Return what is believed to keep the limits best, measured or not."""
+        return self._tuner.safest()
+
     def _recheck(self) -> Configuration | None:
         """Return what may be faster after all: noise hides small differences, and devices drift."""
         periods = self._served_periods

@@ -11,6 +11,7 @@ class EventKind(str, Enum):
     LIMITS_REFUSED = "limits_refused"
     POWER_MODE_CHANGED = "power_mode_changed"
     TEMPERATURE_CHANGED = "temperature_changed"
+    TENANTS_CHANGED = "tenants_changed"
     ARRIVALS_CHANGED = "arrivals_changed"
     DEVICE_CHANGED = "device_changed"
     NEIGHBOUR_GONE = "neighbour_gone"

@@ -21,6 +21,7 @@ from envs.spec import (
     narrowed,
 )
 from tuner.control.events import Event, EventKind
+from tuner.placement.active_parts import ActiveReadiness
 from tuner.policy.thresholds import Thresholds
 
 Pair = tuple[int, int]
@@ -44,7 +45,7 @@ class Offer:
         self,
         space: ConfigurationSpace,
         thresholds: Thresholds,
-        readiness: Readiness | None,
+        readiness: Readiness | ActiveReadiness | None,
         agreements: Agreements,
     ) -> None:
         self._space, self._thresholds = space, thresholds

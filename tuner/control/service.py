@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from envs.errors import ClientEnded
+from envs.runtimes.serving.readiness import Readiness
 from envs.spec import Failure, Measurement
 from tuner.control.client import ClientThread
 from tuner.control.controller import Controller
@@ -16,6 +17,7 @@ from tuner.control.events import Event, EventKind
 from tuner.control.journal import Journal
 from tuner.control.kept_samples import KeptSamples
 from tuner.control.metrics import Metrics
+from tuner.control.tenants import TenantControl
 from tuner.device import Device
 from tuner.stopping import StoppedEarly
 
@@ -65,7 +67,7 @@ class Service:
         periods: stop after so many; None to go on until SIGTERM or SIGINT.
     """
 
-    controller: Controller
+    controller: Controller | TenantControl
     device: Device
     journal: Journal
     metrics: Metrics | None
@@ -88,7 +90,7 @@ class Service:
             StartAnew, RuntimeFault: see `Controller.step`.
         """
         stop = Stop()
-        if self.device.readiness is not None:
+        if isinstance(self.device.readiness, Readiness):
             self.device.readiness.while_waiting(stop.waiting)
         with contextlib.suppress(StoppedEarly):
             self._serve(stop)

@@ -19,6 +19,7 @@ from envs.spec.some_tenants import (
     outcome_of_tenants,
     whole_configuration,
 )
+from tuner.model_at import at_rates
 
 
 class ActiveTenants(Closing):
@@ -30,12 +31,16 @@ class ActiveTenants(Closing):
     Args:
         runtime: of all tenants; the others must be optional in its space.
         active: ascending indices [T'] of the tenants that are served.
+        rates_ips: [T], the arrivals to expect; None for those of the runtime's space.
     """
 
-    def __init__(self, runtime: Runtime, active: Sequence[int]) -> None:
+    def __init__(
+        self, runtime: Runtime, active: Sequence[int], rates_ips: Sequence[float] | None = None
+    ) -> None:
         self._runtime, self.active = runtime, tuple(active)
-        self._total = runtime.space.shape[0]
-        self._space = runtime.space.of_tenants(self.active)
+        whole = runtime.space if rates_ips is None else at_rates(runtime.space, tuple(rates_ips))
+        self._total = whole.shape[0]
+        self._space = whole.of_tenants(self.active)
 
     @property
     def space(self) -> ConfigurationSpace:

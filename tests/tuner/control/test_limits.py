@@ -117,3 +117,73 @@ def test_a_goal_that_cannot_be_used_leaves_the_one_before(
     with pytest.raises(ObjectiveError, match=words):
         limits.refresh()
     assert limits.objective.goal is Goal.THROUGHPUT
+
+
+THREE = workload_of([network("a"), network("b"), network("c")], [10.0, 20.0, 30.0])
+
+
+def test_the_file_says_who_is_active_and_what_arrives(tmp_path: Path) -> None:
+    path = tmp_path / "limits.json"
+    given = {"active": ["c", "a"], "p99_ms": [1.0, 2.0, 3.0]}
+    limits = Limits(given, THREE, True, path, optional={0, 1, 2})
+    assert limits.active == (0, 2)
+    rewritten(path, '{"active": {"b": true, "a": false}, "rate_ips": {"b": 90}}', 1)
+    assert not limits.refresh(), "the limits are the same"
+    assert limits.active == (1, 2)
+    assert limits.told_ips == {1: 90.0}
+    rewritten(path, "{}", 2)
+    limits.refresh()
+    assert limits.active == (0, 2), "what the file does not name is as at the start"
+    assert limits.told_ips == {}
+
+
+def test_limits_of_some_tenants_are_their_part(tmp_path: Path) -> None:
+    path = tmp_path / "limits.json"
+    given = {"p99_ms": [1.0, 2.0, 3.0], "goal": "latency"}
+    limits = Limits(given, THREE, True, path, tenants=(0, 2), optional={1})
+    assert limits.objective.p99_ms == (1.0, 3.0)
+    assert limits.objective.min_rate_ips == pytest.approx((9.5, 28.5))
+    assert "b" not in limits.describe()
+    limits.arrivals_changed((100.0, 30.0))
+    assert limits.objective.min_rate_ips == pytest.approx((95.0, 28.5))
+    rewritten(path, '{"p99_ms": {"b": 7, "c": 8}}', 1)
+    assert limits.refresh()
+    assert limits.objective.p99_ms == (math.inf, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"active": {"d": true}}', "'d', which is no tenant"),
+        ('{"active": ["a"]}', "must name tenants"),
+        ('{"active": {"a": 1}}', "must name tenants"),
+        ('{"active": {"a": false}}', "a has to be served: start with --active"),
+        ('{"active": {"b": false, "c": false}}', "c has to be served"),
+        ('{"rate_ips": {"a": 0}}', "above zero"),
+        ('{"rate_ips": {"a": "many"}}', "above zero"),
+        ('{"rate_ips": 5}', "must name tenants"),
+    ],
+)
+def test_wrong_tenants_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "limits.json"
+    limits = Limits({}, THREE, True, path, optional={1})
+    rewritten(path, text, 1)
+    with pytest.raises(ObjectiveError, match=words):
+        limits.refresh()
+    assert limits.active == (0, 1, 2)
+
+
+def test_at_least_one_tenant_is_served(tmp_path: Path) -> None:
+    path = tmp_path / "limits.json"
+    limits = Limits({}, SERVED, True, path, optional={0, 1})
+    rewritten(path, '{"active": {"a": false, "b": false}}', 1)
+    with pytest.raises(ObjectiveError, match="at least one has to be served"):
+        limits.refresh()
+
+
+def test_no_rate_is_told_of_a_closed_loop(tmp_path: Path) -> None:
+    path = tmp_path / "limits.json"
+    limits = Limits({}, SERVED, True, path)
+    rewritten(path, '{"rate_ips": {"a": 5}}', 1)
+    with pytest.raises(ObjectiveError, match="start with --rate-ips"):
+        limits.refresh()

@@ -57,6 +57,19 @@ class ArrivalsMonitor:
         rates = ", ".join(f"{now:.4g} instead of {assumed:.4g} 1/s" for now, assumed in pairs)
         return Event(EventKind.ARRIVALS_CHANGED, f"arrivals changed: {rates}")
 
+    def told(self, rates_ips: Sequence[float]) -> Event | None:
+        """Assume other arrivals [T] from now on, which somebody said; return an event if they are.
+
+        Nothing is said of a tenant whose rate is the one that was assumed.
+        """
+        before, self.rates_ips = self.rates_ips, tuple(rates_ips)
+        if self.rates_ips == before:
+            return None
+        self._suspected = False
+        pairs = zip(self.rates_ips, before, strict=True)
+        rates = ", ".join(f"{now:.4g} instead of {old:.4g} 1/s" for now, old in pairs if now != old)
+        return Event(EventKind.ARRIVALS_CHANGED, f"arrivals are expected to change: {rates}")
+
     def differ(self, now_ips: float, assumed_ips: float, window_s: float) -> bool:
         """Return True if two rates differ by more than a share, and by more than Poisson noise."""
         noise_ips = self._thresholds.arrivals_sigmas * math.sqrt(assumed_ips / window_s)
