@@ -13,7 +13,7 @@ from envs.simulator.tables import Contexts
 from envs.simulator.thermal import Cooling, clock_at, temperature_after
 from envs.simulator.window import simulated_window
 from envs.spec import Agreements, Configuration, Measurement, Origin, with_agreement
-from envs.spec.change_cost import change_s
+from envs.spec.change import ChangeCost, change_cost
 from envs.spec.some_tenants import with_unserved
 
 
@@ -52,6 +52,8 @@ class SimulatedRuntime(InstantRuntime):
         self._cooling = cooling
         self._rng = np.random.default_rng(seed)
         self._apply_s = 0.0
+        self._change: ChangeCost | None = None
+        self._served_ips = np.zeros(model.space.shape[0])
         self._agreements = agreements
         self.temperature_c = cooling.ambient_c if cooling else float("nan")
         self._power_w = float(sum(model.machine.idle_w))
@@ -65,7 +67,11 @@ class SimulatedRuntime(InstantRuntime):
         """Let the time pass that loading the new instances would take."""
         self._check(configuration)
         before = None if self._current is None else self._current.array()
-        self._apply_s = float(change_s(self.space, before, configuration.array()))
+        served_ips = np.where(
+            np.isinf(self._truth.rate_ips[0]), self._served_ips, self._truth.rate_ips[0]
+        )
+        self._change = change_cost(self.space, before, configuration.array(), served_ips.tolist())
+        self._apply_s = float(self._change.seconds)
         self._pass_time(self._apply_s)
         counts = {} if self._current is None else _counts(self._current)
         kept = sum(min(count, counts.get(key, 0)) for key, count in _counts(configuration).items())
@@ -86,7 +92,14 @@ class SimulatedRuntime(InstantRuntime):
         measurement = simulated_window(
             self.model, current, response, truth.rate_ips[0], self._rng, self._apply_s, window_s
         )
-        self._apply_s = 0.0
+        self._apply_s, self._served_ips = 0.0, measurement.throughput_ips
+        if self._change is not None:
+            measurement = replace(
+                measurement,
+                change_requests=float(self._change.requests),
+                change_j=float(self._change.joules),
+            )
+            self._change = None
         return with_agreement(with_unserved(measurement, current), current, self._agreements)
 
     def _pass_time(self, seconds: float) -> None:

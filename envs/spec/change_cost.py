@@ -53,6 +53,19 @@ STOP_S = Cost(0.05, 0.7, "assumed")
 LOAD_S = Cost(0.3, 0.7, "assumed; NVIDIA/TensorRT issue 2217: 5.1 s together with CUDA's start")
 LOAD_S_MIB = Cost(0.02, 0.7, "assumed: local flash and a checksum at 50 MiB/s")
 
+#: Share of the requests of a tenant that is served all along which a change beside it delays, while
+#: it lasts: instances start on the cores and the GPU that serve.
+DELAYED_SHARE = Cost(0.2, 1.0, "assumed; `python -m benchmarks.dynamic --live` measures it")
+
+#: Watts that starting instances takes beside serving, by a part of the module's name: a core of the
+#: processor and the memory are busy.
+CHANGE_W = {
+    "AGX": Cost(5.0, 0.7, "assumed: a core at 2.2 GHz and the memory"),
+    "NX": Cost(3.0, 0.7, "assumed"),
+    "Nano": Cost(2.0, 0.7, "assumed"),
+}
+OTHER_CHANGE_W = Cost(10.0, 0.7, "assumed: a core of a plain computer")
+
 #: Seconds that the builder takes whatever the network, and seconds for each layer, whose kernels it
 #: times, on a GPU as fast as an AGX Orin's, by precision of the engine.
 BUILD_S = Cost(10.0, 0.5, "assumed: the builder's start and the last steps")

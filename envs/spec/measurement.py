@@ -116,6 +116,8 @@ class Measurement:
         disturbed: True if that share is too large to trust the window.
         threads: of each instance, in the order tenant, accelerator, instance.
         apply_s: seconds to apply the configuration.
+        change_requests: requests that applying it delayed.
+        change_j: joules that applying it took beside serving.
         measure_s: seconds of warm-up, window and drain together.
         sensor: name of the power sensor.
         rails_w: mean over the window, by rail.
@@ -141,6 +143,8 @@ class Measurement:
     disturbed: bool = False
     threads: tuple[int, ...] = ()
     apply_s: float = math.nan
+    change_requests: float = math.nan
+    change_j: float = math.nan
     measure_s: float = math.nan
     sensor: str = "none"
     rails_w: dict[str, float] = field(default_factory=dict)

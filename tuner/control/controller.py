@@ -31,7 +31,7 @@ from tuner.control.monitors import Monitors
 from tuner.control.monitors.arrivals import is_idle, without_idle
 from tuner.control.offer import Offer
 from tuner.control.optional_policy import OptionalPolicy
-from tuner.control.period import Period
+from tuner.control.period import Period, expected_change
 from tuner.control.recovery import Recovery
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS, Thresholds
 
@@ -114,6 +114,7 @@ class Controller:
         deciding_s = time.perf_counter()
         choice = self._choose()
         decision_us = 1e6 * (time.perf_counter() - deciding_s)
+        before = self._serving
         outcome, score, violation = self._try(choice)
         tried = {choice.configuration}
         serving, recovery = self._serving is not None, self._recovery
@@ -135,6 +136,9 @@ class Controller:
             violation,
             decision_us,
             tuple(self._events),
+            expected_change(
+                self._runtime.space, before, choice.configuration, self._monitors.arrivals.rates_ips
+            ),
         )
 
     def first_choice(self) -> Choice:

@@ -2,10 +2,12 @@
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from envs.spec import Configuration, ConfigurationSpace, Failure, Measurement, Objective, Outcome
+from envs.spec.change import ChangeCost, change_cost
 from tuner.control.events import Event
 from tuner.control.guard import Phase
 
@@ -22,6 +24,7 @@ class Period:
         violation: logarithm of measured over allowed; 0 or less if every limit was kept.
         decision_us: how long deciding took.
         events: what was noticed before or in this period.
+        expected: what changing to this configuration was expected to cost; None for no change.
     """
 
     number: int
@@ -35,6 +38,7 @@ class Period:
     violation: float
     decision_us: float
     events: tuple[Event, ...]
+    expected: ChangeCost | None = None
 
     def as_dict(self, space: ConfigurationSpace) -> dict[str, Any]:
         """Return the period ready for JSON; what is missing is null."""
@@ -60,11 +64,34 @@ class Period:
             "decision_us": self.decision_us,
             "events": [event.as_dict() for event in self.events],
         }
+        if self.expected is not None:
+            names = ("seconds", "requests", "joules")
+            data["expected_change"] = dict(zip(names, map(float, self.expected), strict=True))
         if isinstance(self.outcome, Failure):
             data |= {"failure": self.outcome.kind.value, "reason": self.outcome.reason}
         else:
             data |= _measured(self.outcome, space.workload.names)
         return {key: finite(value) for key, value in data.items()}
+
+
+def expected_change(
+    space: ConfigurationSpace,
+    before: Configuration | None,
+    after: Configuration,
+    rates_ips: Sequence[float],
+) -> ChangeCost | None:
+    """Return what a change is expected to cost; None where nothing changes.
+
+    Args:
+        space: of the configurations.
+        before: what serves; None for nothing.
+        after: what is to serve.
+        rates_ips: [T], what arrives.
+    """
+    if before == after:
+        return None
+    old = None if before is None else before.array()
+    return change_cost(space, old, after.array(), rates_ips)
 
 
 def _measured(outcome: Measurement, names: tuple[str, ...]) -> dict[str, Any]:
@@ -94,6 +121,8 @@ def _measured(outcome: Measurement, names: tuple[str, ...]) -> dict[str, Any]:
         "gpu_free_mib": outcome.gpu_free_mib,
         "available_mib": outcome.available_mib,
         "apply_s": outcome.apply_s,
+        "change_requests": outcome.change_requests,
+        "change_j": outcome.change_j,
         "window_s": outcome.window_s,
         "disturbed": outcome.disturbed,
     }

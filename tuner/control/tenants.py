@@ -22,7 +22,7 @@ from tuner.control.build import Assembled, assembled
 from tuner.control.controller import ControlOptions
 from tuner.control.events import Event, EventKind
 from tuner.control.limits import Limits
-from tuner.control.period import Period
+from tuner.control.period import Period, expected_change
 from tuner.device import Device
 from tuner.model_at import at_rates, rates_of
 from tuner.placement.active import ActiveTenants
@@ -97,6 +97,9 @@ class TenantControl:
         began_s = time.monotonic() - self._began_s
         event = self._look()
         period = self._whole(self.now.controller.step(), began_s)
+        space, before = self._device.space, self._serving
+        expected = expected_change(space, before, period.configuration, self._rates_ips)
+        period = replace(period, expected=expected)
         if isinstance(period.outcome, Measurement):
             self._serving = period.configuration
         for tenant, rate in zip(self.active, self.now.controller.rates_ips, strict=True):

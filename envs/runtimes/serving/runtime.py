@@ -13,6 +13,7 @@ from envs.arrays import NamedArrays
 from envs.errors import ConfigurationError, RuntimeFault
 from envs.runtimes.protocol import Closing, Transition
 from envs.runtimes.serving.admission import Admission
+from envs.runtimes.serving.change_watch import ChangeWatch
 from envs.runtimes.serving.driver import POLL_S, StreamDriver
 from envs.runtimes.serving.engine import STOP_TIMEOUT_S, EngineFactory
 from envs.runtimes.serving.gate import Gates
@@ -90,7 +91,8 @@ class ServingRuntime(Closing):
         self._admission = Admission(self._tenants, options.max_wait_ms / 1e3, options.max_waiting)
         self._loads = TenantLoads(self._tenants, samples, options.seed, options.outside)
         self._gates = Gates(space)
-        self._apply_s = math.nan
+        self._apply_s, self._delayed = math.nan, math.nan
+        self._p99_ms = [math.nan] * len(self._tenants)
         self._answering: Answering | None = None
 
     @property
@@ -161,6 +163,7 @@ class ServingRuntime(Closing):
         began_s = clock()
         self._check(configuration)
         before = self._places()
+        watch = ChangeWatch(self._admission.instances, self._p99_ms)
         kept, created = self._change(
             slots_of(configuration, self._space.device, self._space.workload.best_effort)
         )
@@ -177,6 +180,7 @@ class ServingRuntime(Closing):
         if self._readiness is not None:
             self._readiness.left(before - self._places())
         self._apply_s, self._applied = clock() - began_s, configuration
+        self._delayed = watch.ended(created, self._admission.queues)
         return Transition(len(kept), len(created), len(removed), self._apply_s)
 
     def measure(self, window_s: float) -> Measurement:
@@ -202,6 +206,8 @@ class ServingRuntime(Closing):
             measured = service.measure(window_s, self._apply_s)
         except ConfigurationFailed as error:
             raise ConfigurationFailed(placed(self._space, error.failure)) from error
+        self._p99_ms = [each.p99_ms for each in measured.tenants]
+        measured = replace(measured, change_requests=self._delayed)
         if self._readiness is not None and self._readiness.busy_since(began_s):
             measured = replace(measured, disturbed=True)
         assert self._applied is not None, "instances stand for an applied configuration"
@@ -290,5 +296,5 @@ class ServingRuntime(Closing):
         instance = load_instance(
             slot, network, self._factory, self._admission, self._driver, self._gates
         )
-        instance.answering = self._answering
+        instance.answering, instance.log = self._answering, []
         return instance

@@ -1,0 +1,225 @@
+"""The scenarios of `benchmarks.dynamic` on this computer, with small networks."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from benchmarks.dynamic_client import Counts, TenantClient
+from benchmarks.dynamic_scenarios import Phase, Scenario
+from benchmarks.setup import invented_samples
+from envs.catalog.architectures import build
+from envs.runtimes.protocol import try_configuration
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.runtimes.serving.queue import clock
+from envs.runtimes.serving.runtime import ServingRuntime
+from envs.spec import Configuration, Measurement
+from tuner.console import progress_bar
+from tuner.control.controller import ControlOptions
+from tuner.control.period import Period
+from tuner.control.tenants import TenantControl
+from tuner.device import Device, open_device
+from tuner.model_at import at_rates
+
+#: Networks and the sizes of their images.
+NETWORKS = (("squeezenet1_1", 96), ("mobilenet_v2", 96), ("resnet18", 64))
+
+#: Arrivals of each tenant are this share of what answers one after the other allow, and its limit
+#: is so many times the median latency that they have.
+LOAD, LIMIT = 0.12, 20.0
+
+#: Requests that are answered one after the other to find that latency.
+ALONE = 40
+
+
+@dataclass(frozen=True)
+class Played:
+    """A phase that was played.
+
+    Attributes:
+        periods: under control.
+        good: share of the requests that were answered within their limits, times `due`.
+        hindsight: the same of the best of the grid.
+        hindsight_broken: True if the p99 of that was beyond a limit.
+        lost: accepted requests that got no answer.
+        refused: requests that were not accepted, such as those of a tenant that just comes.
+    """
+
+    periods: list[Period]
+    good: float
+    hindsight: float
+    hindsight_broken: bool
+    lost: int
+    refused: int
+
+
+class Live:
+    """A device with its clients, and what is usual for them.
+
+    Args:
+        folder: for networks, samples and the limits' file.
+        device: open, with all tenants optional.
+        runtime: of the device.
+    """
+
+    def __init__(self, folder: Path, device: Device, bundle: Path, period_s: float) -> None:
+        assert isinstance(device.runtime, ServingRuntime), "clients ask a runtime that serves"
+        self.device, self.runtime, self.folder = device, device.runtime, folder
+        self.bundle, self.period_s = bundle, period_s
+        self.names = device.space.workload.names
+        self.clients = [TenantClient(self.runtime, each, each) for each in range(len(self.names))]
+        self.runtime.apply(device.space.default())
+        alone_s = [self._alone_s(tenant) for tenant in range(len(self.names))]
+        self.rates_ips = tuple(LOAD / each for each in alone_s)
+        self.limits_ms = tuple(LIMIT * 1e3 * each for each in alone_s)
+
+    def _alone_s(self, tenant: int) -> float:
+        """Return the median latency of requests that come one after the other."""
+        sample, took_s = self.clients[tenant].sample, []
+        for _ in range(ALONE):
+            began_s = clock()
+            self.runtime.submit(tenant, sample).result()
+            took_s.append(clock() - began_s)
+        return float(np.median(took_s))
+
+    def play(self, scenario: Scenario, periods: int) -> list[Played]:
+        """Play the phases with one controller, and after each measure the grid."""
+        path, first = self.folder / "limits.json", scenario.phases[0]
+        first.write(path, self.names, self.limits_ms)
+        given = {
+            "active": [self.names[tenant] for tenant in first.active],
+            "p99_ms": list(self.limits_ms),
+        }
+        device = replace_rates(self.device, first.rates_ips(self.rates_ips))
+        kept = self.folder / scenario.name.replace(" ", "_")
+        kept.mkdir(exist_ok=True)
+        options = ControlOptions(self.period_s)
+        control = TenantControl(device, given, path, self.bundle, kept, options)
+        played = []
+        for phase in scenario.phases:
+            for client in self.clients:
+                client.stop()
+            phase.write(path, self.names, self.limits_ms)
+            if not played:
+                control.step()  # something serves before requests come
+            start_s = self._send(phase)
+            done = [control.step() for _ in range(periods)]
+            own = self._counts(phase, start_s, clock())
+            best, broken = self._hindsight(phase)
+            due = sum(each.due for each in own)
+            played.append(
+                Played(
+                    done,
+                    sum(each.good for each in own),
+                    best * due,
+                    broken,
+                    sum(each.lost for each in own),
+                    sum(each.refused for each in own),
+                )
+            )
+            if phase is not scenario.phases[-1]:  # the controller's placement serves again
+                try_configuration(self.runtime, done[-1].configuration, self.period_s)
+        for client in self.clients:
+            client.stop()
+        return played
+
+    def _send(self, phase: Phase) -> float:
+        """Let the clients of a phase send at its rates; return when that began."""
+        start_s = clock()
+        for tenant in phase.active:
+            self.clients[tenant].start(phase.rates_ips(self.rates_ips)[tenant])
+        return start_s
+
+    def _counts(self, phase: Phase, start_s: float, end_s: float) -> list[Counts]:
+        limits_ms = phase.limits_ms(self.limits_ms)
+        return [
+            self.clients[tenant].counts(start_s, end_s, limits_ms[tenant])
+            for tenant in phase.active
+        ]
+
+    def _hindsight(self, phase: Phase) -> tuple[float, bool]:
+        """Return the share of good requests of the grid's best, in another window, and its verdict.
+
+        The clients go on sending.
+        """
+        shares = [self._share(phase, each)[0] for each in self._grid(phase)]
+        return self._share(phase, self._grid(phase)[int(np.argmax(shares))])
+
+    def _share(self, phase: Phase, configuration: Configuration) -> tuple[float, bool]:
+        self.runtime.apply(configuration)
+        start_s = clock()
+        outcome = try_configuration(self.runtime, configuration, self.period_s)
+        counts = self._counts(phase, start_s, clock())
+        limits_ms = phase.limits_ms(self.limits_ms)
+        broken = not isinstance(outcome, Measurement) or any(
+            outcome.tenants[tenant].p99_ms > limits_ms[tenant] for tenant in phase.active
+        )
+        due = sum(each.due for each in counts)
+        return (sum(each.good for each in counts) / due if due else 0.0), broken
+
+    def _grid(self, phase: Phase) -> list[Configuration]:
+        """Return small placements: one instance each, by precision, at batch 1 or 4 for all."""
+        shape = self.device.space.shape
+        grid = []
+        for columns in itertools.product(range(shape[1]), repeat=len(phase.active)):
+            for batch in (1, 4):
+                placements = np.zeros((*shape, 2), dtype=np.int16)
+                for tenant, column in zip(phase.active, columns, strict=True):
+                    placements[tenant, column] = (1, batch)
+                grid.append(Configuration.of(placements))
+        return grid
+
+
+def replace_rates(device: Device, rates_ips: Sequence[float]) -> Device:
+    """Return the device with other arrivals to expect at first, [T]."""
+    return replace(device, runtime=WithRates(device.runtime, rates_ips))  # type: ignore[arg-type]
+
+
+class WithRates:
+    """A runtime whose space expects other arrivals; everything else is that of the runtime."""
+
+    def __init__(self, runtime: ServingRuntime, rates_ips: Sequence[float]) -> None:
+        self._runtime = runtime
+        self.space = at_rates(runtime.space, tuple(rates_ips))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._runtime, name)
+
+
+def play_all(
+    scenarios: Sequence[Scenario], bundle: Path, periods: int, period_s: float
+) -> Iterator[tuple[Scenario, list[Played]]]:
+    """Open a device with three small networks, and play the scenarios on it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = []
+        for network, size in NETWORKS:
+            paths.append(folder / f"{network}.onnx")
+            onnx.save(build(network, image_size=size, classes=10), paths[-1])
+        samples = [invented_samples(path, folder)["samples"][0] for path in paths]
+        serving = ServingOptions(timeout_s=10.0, warmup_s=0.2, outside=True)
+        with (
+            open_device(
+                paths,
+                max_instances=2,
+                batches=[1, 4],
+                serving=serving,
+                samples=samples,
+                min_agreement=0.0,
+                rate_ips=[10.0] * len(paths),
+                optional=True,
+            ) as device,
+            progress_bar("live", len(scenarios)) as advance,
+        ):
+            live = Live(folder, device, bundle, period_s)
+            for scenario in scenarios:
+                began_s = time.monotonic()
+                yield scenario, live.play(scenario, periods)
+                advance(f"{scenario.name}, {time.monotonic() - began_s:.0f} s")
