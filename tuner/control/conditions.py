@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from envs.errors import ObjectiveError
@@ -126,19 +125,10 @@ class Conditions:
         self._monitors.drift.clear()
         guard.conditions_changed(still_good)
 
-    def resume(self, rates_ips: Sequence[float], window_s: float) -> None:
-        """Expect other arrivals [T] from the next period on, where they differ by more than noise.
-
-        Args:
-            rates_ips: the present ones.
-            window_s: the length of the windows that they were seen in.
-        """
-        arrivals = self._monitors.arrivals
+    def resume(self, rates_ips: Sequence[float]) -> None:
+        """Expect other arrivals [T] from the next period on, where they are clearly others."""
         self._monitors.drift.clear()
-        self._resumed_ips = [
-            now if math.isfinite(assumed) and arrivals.differ(now, assumed, window_s) else assumed
-            for now, assumed in zip(rates_ips, arrivals.rates_ips, strict=True)
-        ]
+        self._resumed_ips = self._monitors.arrivals.resumed(rates_ips)
 
     def _follow_told_arrivals(self) -> None:
         """Expect the arrivals that the limits' file tells, once for each version of them."""

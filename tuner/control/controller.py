@@ -162,7 +162,7 @@ class Controller:
         Args:
             rates_ips: [T], the arrivals to expect now.
         """
-        self._conditions.resume(rates_ips, self._options.period_s)
+        self._conditions.resume(rates_ips)
 
     def _try(self, choice: Choice) -> tuple[Outcome, float, float]:
         """Serve, judge and learn; return the outcome, the score and the violation."""

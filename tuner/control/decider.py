@@ -7,6 +7,7 @@ from envs.arrays import Placements
 from envs.belief.risk import BALANCED
 from envs.problems.problem import WIDE, shortlist_problem
 from envs.spec import Configuration, ConfigurationSpace, Objective, Outcome
+from envs.spec.change_cost import DELAYED_SHARE, change_s
 from envs.spec.validity import VALID, judge
 from tuner.model_at import ModelAt
 from tuner.policy.bundle import Bundle
@@ -15,6 +16,10 @@ from tuner.policy.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from tuner.policy.window_history import DeviceHistory
 
 _log = logging.getLogger(__name__)
+
+#: Time in which a gain has to make up for the requests that a change delays: as long as conditions
+#: are expected to last. Assumed.
+PAYBACK_S = 300.0
 
 #: Fields of a space by which the one that may be chosen from differs from that of the model.
 NARROWING = ("unavailable", "unavailable_batches", "blocks", "max_total_instances")
@@ -78,13 +83,29 @@ class Decider:
         proposals = (tuner.ask, tuner.safest)
         for propose in proposals if tuner.good_configurations() else reversed(proposals):
             proposed = propose()
-            if proposed not in self._measured and tuner.worth_measuring(proposed):
+            known = proposed in self._measured
+            if not known and tuner.worth_measuring(proposed) and self._pays(proposed):
                 return proposed
         # The rest of the budget goes into safe configurations: the model may underrate them.
         if (safe := tuner.unmeasured_safe()) is not None and safe not in self._measured:
             return safe
         self._vain_searches += 1
         return None
+
+    def _pays(self, proposed: Configuration) -> bool:
+        """Return True if what may be gained makes up for the requests that changing delays.
+
+        The way back counts, too. Engines that still have to be built delay nobody.
+        """
+        if self._serving is None:
+            return True
+        there = self._changes_s(self._serving, proposed)
+        delayed_s = DELAYED_SHARE.value * (there + self._changes_s(proposed, self._serving))
+        return self._tuner.hoped_gain_log(proposed) * PAYBACK_S >= delayed_s
+
+    def _changes_s(self, before: Configuration, after: Configuration) -> float:
+        space = self._offered or self._model_at(self._rates_ips).space
+        return float(change_s(space, before.array(), after.array()))
 
     def safest(self) -> Configuration:
         """Return what is believed to keep the limits best, measured or not."""

@@ -1,5 +1,7 @@
 """The learned policy beside a service: windows repeat, scatter and drift, and something serves."""
 
+import math
+
 import numpy as np
 
 from envs.arrays import Single
@@ -165,6 +167,17 @@ class OnlineTuner(LearnedTuner):
         )
         better = self._believed_worth[row] > self._worth[best] + limits.change_gain_log
         return bool(faster or better)
+
+    def hoped_gain_log(self, configuration: Configuration) -> float:
+        """Return by how much the log score may exceed that of the best one known to keep limits.
+
+        Infinite where nothing is known to keep them, or the configuration is no candidate.
+        """
+        row, good = self._rows.get(configuration), self._good
+        if row is None or not good:
+            return math.inf
+        score, best = self._outlook.score, self._rows[good[0]]
+        return float(score[row] + self._outlook.spread[row] - score[best])
 
     def unmeasured_safe(self) -> Configuration | None:
         """Return the best unmeasured configuration predicted feasible; None if there is none.

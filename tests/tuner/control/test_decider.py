@@ -9,6 +9,7 @@ from envs.spec import Configuration, Objective
 from envs.traces.reader import Trace
 from tuner.control.decider import Decider
 from tuner.policy.bundle import Bundle
+from tuner.policy.online_tuner import OnlineTuner
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS
 
 PERIODS = DEFAULT_THRESHOLDS.recheck_periods
@@ -56,3 +57,17 @@ def test_the_fastest_known_is_left_alone(settled: Decider, trace: Trace) -> None
     for _ in range(3 * PERIODS):
         settled.tell(fastest, trace.outcome(fastest))
         assert settled.experiment() is None
+
+
+def test_a_gain_that_does_not_make_up_for_its_change_is_not_measured(
+    bundle: Bundle, trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_for(trace.space)
+    decider = Decider(bundle, lambda rates: model, None, Objective((200.0,)), (float("inf"),))
+    start = trace.space.default()
+    decider.tell(start, trace.outcome(start))
+    monkeypatch.setattr(OnlineTuner, "unmeasured_safe", lambda tuner: None, raising=False)
+    proposed = decider.experiment()
+    assert proposed is not None
+    monkeypatch.setattr("tuner.control.decider.PAYBACK_S", 1e-3)
+    assert decider.experiment() != proposed

@@ -70,6 +70,18 @@ class ArrivalsMonitor:
         rates = ", ".join(f"{now:.4g} instead of {old:.4g} 1/s" for now, old in pairs if now != old)
         return Event(EventKind.ARRIVALS_CHANGED, f"arrivals are expected to change: {rates}")
 
+    def resumed(self, rates_ips: Sequence[float]) -> tuple[float, ...]:
+        """Return what to assume [T] where others watched meanwhile: their rates, if clearly others.
+
+        Args:
+            rates_ips: [T], as others saw them.
+        """
+        share = self._thresholds.arrivals_share
+        return tuple(
+            now if math.isfinite(assumed) and abs(now - assumed) > share * assumed else assumed
+            for now, assumed in zip(rates_ips, self.rates_ips, strict=True)
+        )
+
     def differ(self, now_ips: float, assumed_ips: float, window_s: float) -> bool:
         """Return True if two rates differ by more than a share, and by more than Poisson noise."""
         noise_ips = self._thresholds.arrivals_sigmas * math.sqrt(assumed_ips / window_s)
