@@ -183,11 +183,12 @@ BENCHMARKS = (
     Benchmark(
         "live_grid",
         "live_grid",
-        "Measures every configuration of a small space on this computer, lets the policy tune live "
-        "under limits drawn from that, and measures both answers again in turns.",
+        "For six networks that no training drew, measures every configuration of a space on this "
+        "computer, lets the policy and the rule tune live under four limits drawn from that, and "
+        "measures their answers in turns with the best configuration.",
         "measured",
         short=_options(
-            "--networks squeezenet1_1 --instances 2 --batches 1 4 --limits 3 --window 0.5"
+            "--networks squeezenet1_1_64 transformer --limits 2"
         ),
     ),
     Benchmark(

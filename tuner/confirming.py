@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from envs.problems.problem import Problem
@@ -102,25 +102,31 @@ def confirm(
     return found
 
 
-def confirm_best(
-    problem: Problem, measure: Measure, pairs: int, tried: Tried
-) -> list[Confirmation]:
-    """Confirm the best that was tried, or the next best where it fails; `tried` grows."""
+def next_to_confirm(
+    problem: Problem, tried: Tried, found: Sequence[Confirmation]
+) -> Configuration | None:
+    """Return the best that was tried and not confirmed yet; None where nothing more is worth it.
+
+    That is so once an answer kept the limits in its confirmation, where all that is left looks
+    worse than one that failed, and after `MOST_ANSWERS`.
+
+    Args:
+        problem: judges outcomes.
+        tried: every window so far.
+        found: the confirmations so far.
+    """
+    values = [value(problem, each.outcome) for each in found]
+    if len(found) >= MOST_ANSWERS or any(each >= 0 for each in values):
+        return None
+    confirmed = {each.configuration for each in found}
     worth = {
-        configuration: value(problem, outcome) for configuration, outcome in means_of(tried).items()
+        configuration: value(problem, outcome)
+        for configuration, outcome in means_of(tried).items()
+        if configuration not in confirmed
     }
-    found: list[Confirmation] = []
-    while worth and len(found) < MOST_ANSWERS:
-        choice = max(worth, key=worth.__getitem__)
-        if any(value(problem, each.outcome) > worth[choice] for each in found):
-            break
-        found.append(confirm(problem, measure, choice, pairs, tried))
-        if value(problem, found[-1].outcome) >= 0:
-            break
-        del worth[choice]
-        if problem.default in worth:  # measured in turns
-            worth[problem.default] = value(problem, means_of(tried)[problem.default])
-    return found
+    if not worth or any(each > max(worth.values()) for each in values):
+        return None
+    return max(worth, key=worth.__getitem__)
 
 
 def means_of(tried: Tried) -> dict[Configuration, Outcome]:

@@ -67,7 +67,8 @@ class Device(Closing):
     def problem(self, objective: Objective) -> Problem:
         """Return the problem of finding the best configuration here for an objective."""
         problem = problem_of(self.model, objective, self.candidates)
-        return replace(problem, agreements=self.agreements)
+        is_built = None if self.readiness is None else self.readiness.built
+        return replace(problem, agreements=self.agreements, is_built=is_built)
 
     def configuration(self, given: Configuration | Given) -> Configuration:
         """Return a configuration from `{"cpu_fp32": (2, 4)}`, (instances, batch) by accelerator.

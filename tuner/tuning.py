@@ -17,7 +17,7 @@ from envs.spec import (
     Outcome,
     TenantMeasurement,
 )
-from tuner.confirming import PAIRS, Confirmation, Measure, Tried, confirm_best, means_of
+from tuner.confirming import PAIRS, Confirmation, Measure, Tried, confirm, means_of, next_to_confirm
 from tuner.pairs import value
 from tuner.search.protocol import Finishing, Tuner
 
@@ -38,8 +38,9 @@ class Answer:
             nothing confirmed it, that of its windows in the search.
         violation: of that outcome: the logarithm of measured over allowed; 0 where every limit is
             kept.
-        tried: every configuration and its outcome, in the order of the measurements.
-        searched: so many of them, the first ones, steered the search; the rest confirmed.
+        tried: every configuration and its outcome: those of the search, then those that confirmed,
+            each in the order of the measurements.
+        searched: so many of them, the first ones, are of the search.
         problem: the device's configurations and the objective.
         planned: measurements that the search might have made.
         ended: why it made fewer; empty where it made all of them.
@@ -211,7 +212,9 @@ def tune(
 
     The search ends when its tuner says that nothing more is worth measuring. Search and answer are
     measured separately, because the luckiest of several windows overestimates its configuration. An
-    answer that breaks a limit in the mean of its windows is no answer: the next best is confirmed.
+    answer that breaks a limit in the mean of its windows is no answer: the tuner learns of its
+    windows, the search goes on with the measurements that are left while one is worth it, and the
+    best of the others is confirmed.
 
     Args:
         tuner: proposes configurations.
@@ -223,23 +226,31 @@ def tune(
     Raises:
         TuningStopped: Ctrl-C came, and something has been measured.
     """
-    tried: Tried = []
-    searched: int | None = None
+    searched: Tried = []
+    confirmed: Tried = []
+    found: list[Confirmation] = []
+    ended, goes_on = "", True
     try:
-        ended = _search(tuner, problem, measure, measurements, tried)
-        searched = len(tried)
-        found = confirm_best(problem, measure, pairs, tried) if pairs else []
+        while goes_on:
+            ended, goes_on = _search(tuner, problem, measure, measurements, searched), False
+            while pairs and not goes_on:
+                choice = next_to_confirm(problem, searched + confirmed, found)
+                if choice is None:
+                    break
+                found.append(confirm(problem, measure, choice, pairs, confirmed))
+                goes_on = _goes_on(tuner, found[-1], measurements - len(searched))
     except KeyboardInterrupt as stop:
-        if not tried:
+        if not searched:
             raise
-        at = len(tried) if searched is None else searched
-        answer = Answer(*_best_so_far(problem, tried), tried, at, problem, measurements)
+        tried = searched + confirmed
+        answer = Answer(*_best_so_far(problem, tried), tried, len(searched), problem, measurements)
         raise TuningStopped(replace(answer, complete=False)) from stop
+    tried = searched + confirmed
     best = _best_so_far(problem, tried)
     if found:
         chosen = max(found, key=lambda each: value(problem, each.outcome))
         best = chosen.configuration, chosen.outcome, problem.judge(chosen.outcome)[1]
-    return Answer(*best, tried, searched, problem, measurements, ended, tuple(found))
+    return Answer(*best, tried, len(searched), problem, measurements, ended, tuple(found))
 
 
 def _best_so_far(problem: Problem, tried: Tried) -> tuple[Configuration, Outcome, float]:
@@ -249,12 +260,22 @@ def _best_so_far(problem: Problem, tried: Tried) -> tuple[Configuration, Outcome
     return best, means[best], problem.judge(means[best])[1]
 
 
+def _goes_on(tuner: Tuner, confirmation: Confirmation, left: int) -> bool:
+    """Tell a tuner of an answer that failed, and return True if it goes on with what is left."""
+    failed = value(confirmation.problem, confirmation.outcome) < 0
+    if not (failed and left > 0 and isinstance(tuner, Finishing)):
+        return False
+    for outcome in confirmation.own:
+        tuner.tell(confirmation.configuration, outcome)
+    return not tuner.finished()
+
+
 def _search(
     tuner: Tuner, problem: Problem, measure: Measure, measurements: int, tried: Tried
 ) -> str:
     """Measure what the tuner asks for, and return why it ended early; `tried` grows."""
-    counts: Counter[Configuration] = Counter()
-    for _ in range(measurements):
+    counts = Counter(configuration for configuration, _ in tried)
+    while len(tried) < measurements:
         if isinstance(tuner, Finishing):
             if ended := tuner.finished():
                 return ended

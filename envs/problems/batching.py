@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from envs.arrays import FloatArray, Floats, Placements, Single
+from envs.arrays import BoolArray, FloatArray, Floats, IntArray, Placements, Single
 from envs.belief.prior import Prior
 from envs.problems.misfits import NUMBERS
 from envs.problems.problem_batch import ProblemBatch
 from envs.simulator.device_model import WINDOW_S
-from envs.spec import ConfigurationSpace, Kind, Objective
-from envs.spec.change_cost import BuildTimes, change_s, engines_of
+from envs.spec import ConfigurationSpace, Kind, Objective, Place
+from envs.spec.change_cost import BuildTimes, built_engines, change_s, engines_of
 
 #: The believed logarithm of a quantity or candidate that a problem does not have; it is finite, and
 #: neither limited nor measured.
@@ -96,6 +97,25 @@ def batch_of(
     )
 
 
+def engines_built(
+    space: ConfigurationSpace, placements: Placements, is_built: Callable[[Place], bool]
+) -> BoolArray:
+    """Return which engines are there, [1, E] as in the batch of a problem with these candidates.
+
+    Args:
+        space: of the problem.
+        placements: [M, T, A, 2], its shortlist.
+        is_built: says it of a place.
+    """
+    used = _used_engines(engines_of(space, placements), BuildTimes.of(space))
+    return built_engines(space, is_built)[used][None]
+
+
+def _used_engines(needed: BoolArray, times: BuildTimes) -> IntArray:
+    """Return which engines somebody needs and builds, of all that configurations [M, E] need."""
+    return np.flatnonzero(needed.any(axis=0) & np.isfinite(times.log_s))
+
+
 def _costs(
     space: ConfigurationSpace, placements: Placements, width: int, rng: np.random.Generator | None
 ) -> dict[str, Any]:
@@ -106,7 +126,7 @@ def _costs(
     change[0, width, :count] = change_s(space, None, placements)
     times = BuildTimes.of(space)
     needed = engines_of(space, placements)
-    used = np.flatnonzero(needed.any(axis=0) & np.isfinite(times.log_s))
+    used = _used_engines(needed, times)
     engines = np.zeros((1, width, len(used)), dtype=bool)
     engines[0, :count] = needed[:, used]
     truly = np.zeros(len(times.log_s)) if rng is None else times.draw(rng)

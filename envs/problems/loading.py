@@ -35,6 +35,10 @@ class Loading:
         self.built = ~fresh[:, None] | ~np.isfinite(log_s)
         self.serving = np.full(len(rows), problems.candidates)
 
+    def found(self, built: BoolArray) -> None:
+        """Note which engines [B, E] are there, where a device tells."""
+        self.built = built | ~np.isfinite(self.times.log_s)
+
     def expected_s(self) -> Single:
         """Return the seconds [B, M] that measuring each candidate is expected to take now."""
         rows = self._problem

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from envs.arrays import FloatArray
+from envs.arrays import FloatArray, Floats, IntArray
 from envs.errors import OptionError
 from envs.simulator.device_model import DeviceModel, departed
 from envs.simulator.tables import DLA, POSITIONS, Contexts, is_modelled, position_of
@@ -60,6 +60,28 @@ class Misfit:
     def apply(self, truths: Contexts) -> Contexts:
         """Return the truths [C] of a device with its engines as they really are."""
         return truths if self.log_times is None else departed(truths, self.log_times[:, None], 1.0)
+
+
+def truth_of_windows(
+    misfit: Floats, step: IntArray, true: Floats, other: Floats, before: Floats, chance: Floats
+) -> Floats:
+    """Return what is true while windows of B devices are open, [B, Q] logarithms.
+
+    Args:
+        misfit: [B, 4], see `NUMBERS`; the tail is no part of the truth.
+        step: [B], measurements before.
+        true: [B, Q], of the device as it was drawn.
+        other: [B, Q], of the same when it is hot or shared.
+        before: [B], true power of what was measured before.
+        chance: [B], uniform in [0, 1): whether a neighbour is busy.
+    """
+    _, drift, burst, lag = misfit.T
+    moved = np.minimum(drift * step, 1.0)[:, None]
+    true = true + moved * (other - true)
+    true = np.where((chance < burst)[:, None], other, true)
+    lagged = np.log((1 - lag) * np.exp(true[:, -1]) + lag * np.exp(before))
+    true[:, -1] = np.where(lag > 0, lagged, true[:, -1])
+    return true
 
 
 def _numbers(**given: float) -> FloatArray:

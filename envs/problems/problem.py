@@ -16,6 +16,7 @@ from envs.spec import (
     ConfigurationSpace,
     Objective,
     Outcome,
+    Place,
     at_mean_arrivals,
     judge_measurement,
 )
@@ -41,6 +42,7 @@ class Problem:
         model: a model of the device and its networks; None without one.
         open: True if the candidates are a sample of a space too large to list, so that every other
             valid configuration may be tried as well.
+        is_built: says whether the engine of a place is there; None where all of them are.
         agreements: how far answers are those of FP32, by (tenant, accelerator), for reports.
         shared: what tuners of the same problem make once; nothing in it depends on a seed or was
             measured.
@@ -53,6 +55,7 @@ class Problem:
     seed: int = 0
     model: DeviceModel | None = None
     open: bool = False
+    is_built: Callable[[Place], bool] | None = field(default=None, repr=False, compare=False)
     agreements: Agreements = field(default_factory=dict, repr=False, compare=False)
     shared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 

@@ -18,6 +18,7 @@ from envs.errors import ObjectiveError, OptionError
 from envs.problems.batching import batch_of, rows_of_quantities
 from envs.problems.draw import DrawnProblem, draw_problem
 from envs.problems.draw_options import DrawOptions
+from envs.problems.misfits import NUMBERS, truth_of_windows
 from envs.problems.problem_batch import ProblemBatch
 from envs.problems.world import Answer, Asked, ProblemSpec, Trial, Truth, World
 from envs.simulator.tables import Contexts
@@ -127,13 +128,9 @@ class SimulatedWorld:
             normals: [B, Q + 1].
         """
         problems = self.problems
-        tail, drift, burst, lag = problems.misfit[at].T
-        moved = np.minimum(drift * step, 1.0)[:, None]
-        true = true + moved * (other - true)
-        chance = normal_chance(normals[:, -1])
-        true = np.where((chance < burst)[:, None], other, true)
-        lagged = np.log((1 - lag) * np.exp(true[:, -1]) + lag * np.exp(before))
-        true[:, -1] = np.where(lag > 0, lagged, true[:, -1])
+        misfit = problems.misfit[at]
+        true = truth_of_windows(misfit, step, true, other, before, normal_chance(normals[:, -1]))
+        tail = misfit[:, NUMBERS.index("tail")]
         scatter = normals[:, :-1].copy()
         late = slice(problems.tenants, 2 * problems.tenants)
         scatter[:, late] = stretched(scatter[:, late], tail[:, None])

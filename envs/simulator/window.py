@@ -22,6 +22,7 @@ def simulated_window(
     rng: np.random.Generator,
     apply_s: float,
     window_s: float = WINDOW_S,
+    tail_weight: float = TAIL_WEIGHT,
 ) -> Measurement:
     """Return one window of a configuration.
 
@@ -33,11 +34,12 @@ def simulated_window(
         rng: source of the noise.
         apply_s: the time that applying it took.
         window_s: length of the window.
+        tail_weight: how heavy the tail of p99 is, see `envs.simulator.tails`.
     """
     tenants = found.throughput_ips.shape[1]
     scatter = model.noise_spread(found.throughput_ips[0], found.p99_ms[0], window_s)
     normals = rng.standard_normal(2 * tenants + 1)
-    normals[tenants:-1] = stretched(normals[tenants:-1], TAIL_WEIGHT)
+    normals[tenants:-1] = stretched(normals[tenants:-1], tail_weight)
     factors = np.exp(scatter * normals)
     ips, p99 = found.throughput_ips[0] * factors[:tenants], found.p99_ms[0] * factors[tenants:-1]
     p50 = np.minimum(found.p50_ms[0] / factors[:tenants], p99)

@@ -12,6 +12,7 @@ on a device tells more, see `BuildTimes`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, IntArray
 from envs.spec.device import Accelerator, Kind
+from envs.spec.measurement import Place
 
 if TYPE_CHECKING:
     from envs.spec.space import ConfigurationSpace
@@ -156,6 +158,28 @@ def engines_of(space: ConfigurationSpace, placements: IntArray) -> BoolArray:
         if space.device.accelerators[position].kind is not Kind.CPU:
             engines[..., owner, :] |= single[..., position, :]
     return engines.reshape(*placements.shape[:-3], -1)
+
+
+def built_engines(space: ConfigurationSpace, is_built: Callable[[Place], bool]) -> BoolArray:
+    """Return which engines are there, [E] as in `engines_of`.
+
+    Args:
+        space: of the configurations.
+        is_built: says it of a place; it is asked only where an engine can be.
+    """
+    engines = np.zeros((*space.shape, len(space.batches)), dtype=bool)
+    for position, owner in enumerate(_owners(space)):
+        used = space.device.accelerators[position]
+        if owner != position or used.kind is Kind.CPU:
+            continue
+        for tenant in range(space.shape[0]):
+            sizes = space.batches_of(tenant, position)
+            there = [is_built(Place(tenant, position, size)) for size in sizes]
+            if used.on_gpu:
+                engines[tenant, position, 0] = all(there)
+            else:
+                engines[tenant, position, [space.batches.index(size) for size in sizes]] = there
+    return engines.ravel()
 
 
 def build_log_s(space: ConfigurationSpace) -> tuple[FloatArray, float, float]:

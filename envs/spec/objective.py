@@ -79,6 +79,11 @@ class Objective:
         """Return the terms [T + 2] of the score, see `Goal.terms`."""
         return self.goal.terms(weights)
 
+    @property
+    def needs_power(self) -> bool:
+        """Return True if nothing can be judged without the power that was read."""
+        return self.goal is Goal.ENERGY or math.isfinite(self.power_w)
+
     def check_measurable(self, has_power: bool, why: str = "no power sensor was found") -> None:
         """Raise an ObjectiveError if power is limited or asked for where none is measured."""
         if self.goal is Goal.ENERGY and not has_power:

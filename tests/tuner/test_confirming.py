@@ -13,7 +13,15 @@ from envs.problems.problem import Problem
 from envs.spec import Configuration, Failure, FailureKind, Measurement, Objective, Outcome
 from tests.worlds import respond, space
 from tuner.answer_text import answer_lines, infeasible
-from tuner.confirming import FEWEST_PAIRS, PAIRS, Tried, confirm, confirm_best
+from tuner.confirming import (
+    FEWEST_PAIRS,
+    PAIRS,
+    Confirmation,
+    Measure,
+    Tried,
+    confirm,
+    next_to_confirm,
+)
 from tuner.tuning import Answer, TuningStopped, tune
 
 WORLD = space()
@@ -79,6 +87,15 @@ def lost(configuration: Configuration) -> Outcome:
 def unless_fast(otherwise: Callable[[Configuration], Outcome]) -> Callable[..., Outcome]:
     """Return a runtime without noise, except for FAST."""
     return lambda each: otherwise(each) if each == FAST else exact(each)
+
+
+def confirm_best(
+    problem: Problem, measure: Measure, pairs: int, tried: Tried
+) -> list[Confirmation]:
+    found: list[Confirmation] = []
+    while (choice := next_to_confirm(problem, tried, found)) is not None:
+        found.append(confirm(problem, measure, choice, pairs, tried))
+    return found
 
 
 def test_answer_and_default_are_measured_in_turns_until_the_ratio_is_narrow() -> None:

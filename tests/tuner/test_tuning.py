@@ -178,3 +178,56 @@ def test_nothing_is_measured_more_than_three_times_before_the_confirmation() -> 
     answer = tune(Repeating(None), problem(100.0), lambda each: respond(WORLD, each), 8, 0)
     assert answer.searched == 3
     assert answer.ended == "cpu_fp32 1x1, which is asked for again, was measured 3 times"
+
+
+class Scripted:
+    """Asks for a list of configurations; it has enough before the ones given at first."""
+
+    def __init__(self, *asks: Configuration, enough: int) -> None:
+        self.asks, self.enough, self.told = list(asks), enough, list[Configuration]()
+
+    def ask(self) -> Configuration:
+        return self.asks.pop(0)
+
+    def tell(self, configuration: Configuration, outcome: Outcome) -> None:
+        self.told.append(configuration)
+
+    ask_worthwhile = ask
+
+    def finished(self) -> str:
+        return "" if self.asks and len(self.told) != self.enough else "that is enough"
+
+
+def test_a_search_goes_on_after_an_answer_failed_its_confirmation() -> None:
+    """The best serves once; its tuner learns that it does not again, and asks for another."""
+    default = WORLD.default()
+    once, other = (Configuration((((0, 0), pair),)) for pair in ((2, 4), (2, 2)))
+    seen = Counter[Configuration]()
+
+    def measure(configuration: Configuration) -> Outcome:
+        seen[configuration] += 1
+        if configuration == once and seen[once] > 1:
+            return Failure(FailureKind.INSTANCE_LOST, "no", 1.0)
+        return respond(WORLD, configuration)
+
+    tuner = Scripted(default, once, other, enough=2)
+    answer = tune(tuner, problem(1000.0), measure, 8)
+    assert tuner.told == [default, once, once, other]
+    assert [each for each, _ in answer.tried[: answer.searched]] == [default, once, other]
+    assert [each.configuration for each in answer.confirmations] == [once, other]
+    assert answer.configuration == other
+    assert answer.ended == "that is enough"
+
+
+def test_no_measurement_is_made_beyond_those_given_where_an_answer_fails() -> None:
+    default, once = WORLD.default(), Configuration((((0, 0), (2, 4)),))
+
+    def measure(configuration: Configuration) -> Outcome:
+        if configuration == once:
+            return Failure(FailureKind.INSTANCE_LOST, "no", 1.0)
+        return respond(WORLD, configuration)
+
+    tuner = Scripted(default, once, default, enough=9)
+    answer = tune(tuner, problem(1000.0), measure, 2)
+    assert answer.searched == 2
+    assert answer.configuration == default

@@ -3,7 +3,6 @@
 The policy proposes it, the guard lets it through, and a measurement judges it.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -218,7 +217,7 @@ class Controller:
                 self._conditions.react(Event(EventKind.REMARK, remark))
 
     def _judge(self, choice: Choice, outcome: Outcome) -> tuple[float, float]:
-        """Return (score, violation); a limit on a power that cannot be read counts as broken."""
+        """Return (score, violation); limits count as broken while needed power is unreadable."""
         searching = choice.phase is Phase.SEARCHING
         self._conditions.react(
             self._monitors.failures.update(choice.configuration, outcome, searching)
@@ -227,7 +226,7 @@ class Controller:
         score, violation = 0.0, MAX_VIOLATION
         if isinstance(outcome, Measurement):
             objective, power = self._limits.objective, self._monitors.power
-            self._conditions.react(power.update(outcome, limited=math.isfinite(objective.power_w)))
+            self._conditions.react(power.update(outcome, limited=objective.needs_power))
             weights = self._runtime.space.workload.weights
             rates_ips = self._monitors.arrivals.rates_ips
             seen = without_idle(outcome, rates_ips)

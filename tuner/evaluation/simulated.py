@@ -11,12 +11,15 @@ from envs.arrays import Placements
 from envs.belief.prior import prior_of
 from envs.problems.draw import DrawnProblem, draw_problem
 from envs.problems.draw_options import DrawOptions
+from envs.problems.misfits import NUMBERS, Misfit, truth_of_windows
 from envs.problems.problem import WIDE, Problem
 from envs.problems.sampling import sample_placements
-from envs.simulator.device_model import DeviceModel
+from envs.problems.simulated_world import disturbed
+from envs.simulator.device_model import DeviceModel, logarithms
+from envs.simulator.response import Response
 from envs.simulator.tables import Contexts
 from envs.simulator.window import simulated_window
-from envs.spec import Configuration, Measurement, MeasurementBatch, Outcome
+from envs.spec import Configuration, MeasurementBatch, Outcome
 from envs.spec.change_cost import change_s
 from envs.traces.reader import Trace
 from tuner.evaluation.cases import Case, Session
@@ -82,7 +85,8 @@ def simulated_case(drawn: DrawnProblem, rng: np.random.Generator, key: tuple[int
         "network": space.workload.names,
         "tenants": (str(space.shape[0]),),
     }
-    window = Windows(model, drawn.truth, key)
+    other = disturbed(drawn.truth, np.random.default_rng(np.random.SeedSequence(key)))
+    window = Windows(model, drawn.truth, key, drawn.misfit, other)
     return Case(drawn.name, problem, window.session, best, window.truth, groups)
 
 
@@ -97,17 +101,22 @@ class Windows:
     """Simulated windows of one truth.
 
     The noise of a window depends on the case, the seed, the configuration and how often it was
-    measured before, and on nothing else, so that it is the same for all tuners.
+    measured before, and on nothing else, so that it is the same for all tuners. Whether a neighbour
+    is busy depends on how many windows came before.
 
     Attributes:
         model: of the device.
         context: the truth about it.
         key: numbers that identify the case.
+        misfit: how windows depart from what is believed of them.
+        other: the truth while the device is hot or shared, for misfits that have such a time.
     """
 
     model: DeviceModel
     context: Contexts
     key: tuple[int, ...]
+    misfit: Misfit
+    other: Contexts
 
     def truth(self, placements: Placements) -> MeasurementBatch:
         """Return the outcomes of configurations [N, T, A, 2] without noise."""
@@ -119,27 +128,56 @@ class Windows:
         counts: dict[Configuration, int] = {}
 
         def measure(configuration: Configuration) -> Outcome:
-            repeat = counts.get(configuration, 0)
+            self.model.space.check(configuration)
+            repeat, step = counts.get(configuration, 0), sum(counts.values())
             counts[configuration] = repeat + 1
-            placements = configuration.array()
-            apply_s = change_s(self.model.space, before[-1] if before else None, placements)
+            placements, last = configuration.array(), before[-1] if before else None
+            apply_s = float(change_s(self.model.space, last, placements))
             before[:] = [placements]
-            return self.measurement(configuration, seed, repeat, float(apply_s))
+            chance = np.random.default_rng(np.random.SeedSequence([*self.key, seed, step])).random()
+            seeds = [*self.key, seed, int(self.model.space.codes(placements)), repeat]
+            return simulated_window(
+                self.model,
+                configuration,
+                self._response(placements, placements if last is None else last, step, chance),
+                self.context.rate_ips[0],
+                np.random.default_rng(np.random.SeedSequence(seeds)),
+                apply_s,
+                tail_weight=float(self.misfit.numbers[NUMBERS.index("tail")]),
+            )
 
         return measure
 
-    def measurement(
-        self, configuration: Configuration, seed: int, repeat: int, apply_s: float
-    ) -> Measurement:
-        """Simulate one window of a configuration."""
-        self.model.space.check(configuration)
-        placements = configuration.array()
-        seeds = [*self.key, seed, int(self.model.space.codes(placements)), repeat]
-        return simulated_window(
-            self.model,
-            configuration,
-            self.model.response(self.context, placements[None]),
-            self.context.rate_ips[0],
-            np.random.default_rng(np.random.SeedSequence(seeds)),
-            apply_s,
+    def _response(
+        self, placements: Placements, last: Placements, step: int, chance: float
+    ) -> Response:
+        """Return the response of a configuration [T, A, 2] while its window is open.
+
+        Args:
+            placements: of the configuration.
+            last: of the one before; the same at first.
+            step: windows before.
+            chance: uniform in [0, 1): whether a neighbour is busy.
+        """
+        found = self.model.response(self.context, placements[None])
+        if not self.misfit.numbers[1:].any():
+            return found
+        true, other, before = (
+            logarithms(each)
+            for each in (
+                found,
+                self.model.response(self.other, placements[None]),
+                self.model.response(self.context, last[None]),
+            )
+        )
+        numbers, power = self.misfit.numbers[None], before[:, -1]
+        now = truth_of_windows(numbers, np.array([step]), true, other, power, np.array([chance]))
+        factors, tenants = np.exp(now - true), found.p99_ms.shape[1]
+        late = factors[:, tenants:-1]
+        return replace(
+            found,
+            throughput_ips=found.throughput_ips * factors[:, :tenants],
+            p50_ms=found.p50_ms * late,
+            p99_ms=found.p99_ms * late,
+            rails_w=found.rails_w * np.nan_to_num(factors[:, -1:], nan=1.0),
         )

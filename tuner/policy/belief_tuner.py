@@ -10,7 +10,7 @@ from envs.belief.features import PROPOSALS, observe
 from envs.belief.progress import Progress
 from envs.belief.risk import BALANCED
 from envs.errors import BundleError
-from envs.problems.batching import batch_of
+from envs.problems.batching import batch_of, engines_built
 from envs.problems.loading import Loading
 from envs.problems.problem import Problem
 from envs.spec import Configuration, MeasurementBatch, Outcome, log_score, worst_margin
@@ -40,6 +40,7 @@ class BeliefTuner(ABC):
             )
         self._problem = problem
         self._budget = budget
+        self._placements = prior.placements
         self._candidates = [Configuration.of(row) for row in prior.placements]
         self._rows = {
             configuration: position for position, configuration in enumerate(self._candidates)
@@ -77,17 +78,19 @@ class BeliefTuner(ABC):
         """Return why nothing more is worth measuring; empty while something is."""
         if not self._progress.measured.any():
             return ""
-        if self.left <= 0:
-            return f"the policy plans no more than {self._budget}"
         return reason_to_end(self.observation()[0], self._has_best)
 
     def ask_worthwhile(self) -> Configuration:
         """Return the configuration to measure next; unlike `ask`, never one only to wait.
 
+        It goes on beyond its budget: each further measurement is planned as if it were the last.
         Once it has finished it returns the best it found.
         """
         if not self._progress.measured.any():
             return self._problem.default
+        if self.left <= 0:
+            self._budget = int(self._progress.used[0]) + 1
+            self._conditions = self._conditions._replace(budget=self._budget)
         if self.finished():
             return self.answer
         observation, shown = self.observation()
@@ -134,6 +137,8 @@ class BeliefTuner(ABC):
         self._progress.used += 1
 
     def _expect_costs(self) -> None:
+        if (is_built := self._problem.is_built) is not None:
+            self._loading.found(engines_built(self._problem.space, self._placements, is_built))
         self._conditions = self._conditions._replace(cost_s=self._loading.expected_s())
 
     def _assess(self) -> None:

@@ -127,6 +127,10 @@ class Readiness:
         """Return the places of a configuration that are not ready."""
         return [place for place in places_of(configuration) if place not in self._ready]
 
+    def built(self, place: Place) -> bool:
+        """Return True if nobody has to wait for the build of this place's engine."""
+        return place in self._ready or self._factory.built(*place)
+
     def busy_since(self, start_s: float) -> bool:
         """Return True if something was built or proven after `start_s`, on the monotonic clock."""
         return self._turns.busy_since(start_s)

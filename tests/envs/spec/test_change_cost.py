@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs.spec import ConfigurationSpace, DeviceSpec, Network, accelerator, workload_of
+from envs.spec import ConfigurationSpace, DeviceSpec, Network, Place, accelerator, workload_of
 from envs.spec.change_cost import (
     COMMON_SD,
     CONTEXT_S,
@@ -19,6 +19,7 @@ from envs.spec.change_cost import (
     STOP_S,
     BuildTimes,
     build_log_s,
+    built_engines,
     change_s,
     engines_of,
 )
@@ -54,6 +55,15 @@ def test_a_gpu_has_one_engine_for_all_batches_and_both_dlas_share_one_for_each()
     found = engines_of(space, placements).reshape(-1, 4, 2)
     used = [set(zip(*np.nonzero(each), strict=True)) for each in found]
     assert used == [{(0, 0)}, {(0, 0)}, {(1, 0), (2, 0)}, {(2, 0)}, {(2, 0), (2, 1)}]
+
+
+def test_engines_that_are_there_are_asked_for_by_their_places() -> None:
+    """One of a GPU serves every batch size, so that none may be missing."""
+    space = space_of("tensor", "cuda", "dla0", "dla1")
+    there = {Place(0, 0, 1), Place(0, 1, 1), Place(0, 1, 4), Place(0, 2, 4)}
+    found = built_engines(space, there.__contains__).reshape(4, 2)
+    assert set(zip(*np.nonzero(found), strict=True)) == {(1, 0), (2, 1)}
+    assert not built_engines(space_of("cpu_fp32"), lambda place: True).any()
 
 
 def test_a_processor_builds_nothing() -> None:

@@ -63,6 +63,18 @@ def test_without_a_limit_on_power_a_broken_sensor_does_not_matter(campaign: Camp
     assert last.kept
 
 
+def test_joules_cannot_be_saved_while_the_sensor_reads_nothing(campaign: Campaign) -> None:
+    """As for a limit on power: said once, and the safe default serves until it reads again."""
+    write_limits(campaign, '{"power_w": null, "p99_ms": 100, "goal": "energy"}', 1)
+    held(campaign)
+    campaign.world.break_sensor(NAN)
+    periods = [campaign.period() for _ in range(5)]
+    assert kinds(periods) == [EventKind.POWER_UNREADABLE]
+    assert (periods[-1].phase, periods[-1].kept) == (Phase.SAFE, False)
+    campaign.world.break_sensor("")
+    assert EventKind.POWER_READABLE in kinds([campaign.period() for _ in range(4)])
+
+
 def test_no_memory_for_an_experiment_leaves_what_serves(
     campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from envs.arrays import Single
 from envs.belief.features import ALLOWED, CANDIDATE_FEATURES, FEATURES, MOST_WINDOWS
 from envs.problems.problem import Problem
-from envs.spec import Configuration, Objective
+from envs.spec import Configuration, Failure, FailureKind, Objective
 from envs.testing.problems import small_problem, small_space, smooth
 from tuner.options import reference_bundle
 from tuner.policy.belief_tuner import BeliefTuner
@@ -98,3 +98,17 @@ def test_policy_and_rule_end_and_repeat_nothing_more_than_three_times(
     kept = {each: smooth(each) for each in counts if problem.judge(smooth(each))[1] <= 0}
     best = max(kept, key=lambda each: problem.judge(kept[each])[0])
     assert tuner.ask_worthwhile() == best, "a finished tuner repeats its answer"
+
+
+def test_a_search_goes_on_beyond_the_budget_that_was_trained_while_it_is_worth_it() -> None:
+    """Nothing serves: whatever was not tried yet may still keep the limits."""
+    problem = small_problem(small_space(), Objective((100.0,), 30.0))
+    tuner = policy(problem)
+    told = list[Configuration]()
+    while not tuner.finished() and len(told) < 12:
+        asked = tuner.ask_worthwhile()
+        told.append(asked)
+        used = tuner.observation()[0][0, FEATURES.index("used")]
+        assert used < 1.0, "as in training, a measurement is left"
+        tuner.tell(asked, Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0))
+    assert len(set(told)) == len(told) == 12

@@ -88,6 +88,15 @@ def test_a_place_is_made_ready_once_and_only_that_is_offered() -> None:
     assert len(ready.known.catalogue) == len(WORLD.catalogue)
 
 
+def test_nobody_waits_for_what_is_ready_or_was_built_before() -> None:
+    workshop = Workshop(WORLD)
+    ready = made(workshop, each_batch=False)
+    workshop.built_places.append(OTHER)
+    assert [ready.built(each) for each in (FIRST, LARGER, OTHER)] == [False, False, True]
+    ready.make_ready(FIRST)
+    assert ready.built(LARGER), "it serves with the engine of the first"
+
+
 def test_a_refusal_names_its_place_and_is_not_tried_again() -> None:
     workshop = Workshop(WORLD)
     workshop.refuses[OTHER] = RuntimeError("Failed to submit program to DLA engine")

@@ -1,0 +1,189 @@
+"""Tune a live device, and compare the answers with the best of a grid of all its configurations.
+
+The best of many single windows is the luckiest, too. The few best of the grid are therefore
+measured again, and the best of those is taken; then it and the answers are measured in turns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
+from envs.problems.problem import Problem
+from envs.spec import Configuration, MeasurementBatch, Objective, Outcome
+from tuner.console import progress_bar
+from tuner.device import Device
+from tuner.evaluation.reference import can_be_kept
+from tuner.pairs import mean_window, ratio_of, value
+from tuner.search.protocol import Tuner
+from tuner.tuning import Answer, labelled, tune
+
+#: Limits that are drawn, from which those to tune under are taken.
+DRAWS = 100
+
+#: The violation that counts as noise, a logarithm.
+NOISE = 0.05
+
+Windows = dict[Configuration, list[Outcome]]
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """Options of tuning live.
+
+    Attributes:
+        limits: to tune under.
+        measurements: of a search, at most.
+        pairs: of windows that confirm an answer, at most.
+        window_s: length of every window.
+        pause_s: before each window, in which other programs of the computer may run.
+        finalists: configurations of the grid that are measured again for each limit.
+        again: how often.
+        turns: windows of the best and of each answer, in turns.
+    """
+
+    limits: int
+    measurements: int
+    pairs: int
+    window_s: float
+    pause_s: float = 0.1
+    finalists: int = 3
+    again: int = 2
+    turns: int = 3
+
+
+@dataclass(frozen=True)
+class Result:
+    """A tuner's answer under one limit, beside the best configuration of the grid.
+
+    Attributes:
+        tuner: its name.
+        limit_ms: on p99.
+        best: of the grid.
+        answer: what `tuner.tuning.tune` found.
+        share: score of the answer over that of the best, in turns; 0 where it broke the limit in
+            the search or, by more than `NOISE`, in turns.
+        broke: the configuration of each window of the search that broke the limit.
+    """
+
+    tuner: str
+    limit_ms: float
+    best: Configuration
+    answer: Answer
+    share: float
+    broke: tuple[Configuration, ...]
+
+    @property
+    def most_windows(self) -> int:
+        """Return how often the search measured the configuration that it measured most."""
+        return max(Counter(each for each, _ in self.answer.tried[: self.answer.searched]).values())
+
+
+class LiveGrid:
+    """All configurations of a live device, measured once each.
+
+    Args:
+        device: to measure.
+        options: how.
+    """
+
+    def __init__(self, device: Device, options: LiveOptions) -> None:
+        self._device, self._options = device, options
+        self.placements = device.space.catalogue
+        with progress_bar("grid", len(self.placements)) as advance:
+            self.outcomes = [self._measured(row, advance) for row in self.placements]
+
+    def _measured(self, row: np.ndarray, advance: Callable[..., None]) -> Outcome:
+        outcome = self._measure(Configuration.of(row))
+        advance(self._device.space.describe(Configuration.of(row)))
+        return outcome
+
+    def _measure(self, configuration: Configuration) -> Outcome:
+        time.sleep(self._options.pause_s)
+        return self._device.measure(configuration, self._options.window_s)
+
+    def objectives(self) -> list[Objective]:
+        """Return limits that some configuration keeps by more than windows scatter.
+
+        They come from the bands that training leaves out. Those that are drawn are sorted, and each
+        is the middle one of an equal part of them.
+        """
+        batch = MeasurementBatch.of(self.outcomes, 1)
+        uniforms = np.random.default_rng(0).random((DRAWS, uniforms_per_draw(1)))
+        drawn = draw_objectives(LimitRange.of(batch), uniforms, "held_out")
+        clear = [
+            float(drawn.p99_ms[row, 0])
+            for row in range(DRAWS)
+            if can_be_kept(batch, drawn.row(row), plain=True)
+        ]
+        places = (np.arange(self._options.limits) + 0.5) * len(clear) / self._options.limits
+        return [Objective((sorted(clear)[place],), float("inf")) for place in places.astype(int)]
+
+    def best(self, problem: Problem) -> Configuration:
+        """Return the best by the mean of a window of the grid and those that follow it.
+
+        While none of the few best keeps the limits in the mean, the next few are measured again.
+        """
+        worth = np.array([value(problem, each) for each in self.outcomes])
+        order, few = np.argsort(-worth), self._options.finalists
+        windows: Windows = {}
+        for start in range(0, len(order), few):
+            rows = order[start : start + few]
+            found = {Configuration.of(self.placements[row]): [self.outcomes[row]] for row in rows}
+            self._in_turns(found, self._options.again)
+            windows |= found
+            means = {each: value(problem, mean_window(own)) for each, own in windows.items()}
+            if (best := max(means, key=means.__getitem__)) and means[best] >= 0:
+                break
+        return labelled(self._device.space, best)
+
+    def compare(
+        self, problem: Problem, tuners: dict[str, Callable[[Problem], Tuner]]
+    ) -> list[Result]:
+        """Let each tuner tune under the limits of a problem, and measure the answers in turns."""
+        options, limit_ms = self._options, problem.objective.p99_ms[0]
+        best = self.best(problem)
+        answers = {
+            name: tune(make(problem), problem, self._measure, options.measurements, options.pairs)
+            for name, make in tuners.items()
+        }
+        chosen = [best, *(each.configuration for each in answers.values())]
+        windows: Windows = {each: [] for each in chosen}
+        self._in_turns(windows, options.turns)
+        return [
+            Result(
+                name,
+                limit_ms,
+                best,
+                answer,
+                share(problem, windows[answer.configuration], windows[best]),
+                broken(problem, answer),
+            )
+            for name, answer in answers.items()
+        ]
+
+    def _in_turns(self, windows: Windows, turns: int) -> None:
+        """Measure each configuration so many times, in turns; the windows grow."""
+        for _ in range(turns):
+            for configuration, own in windows.items():
+                own.append(self._measure(configuration))
+
+
+def share(problem: Problem, own: Sequence[Outcome], best: Sequence[Outcome]) -> float:
+    """Return the score over that of the best; 0 for windows that break a limit in the mean."""
+    scores = [[problem.judge(each)[0] for each in windows] for windows in (own, best)]
+    ratio = ratio_of(*scores)
+    if ratio is None or problem.judge(mean_window(own))[1] > NOISE:
+        return 0.0
+    return ratio.times
+
+
+def broken(problem: Problem, answer: Answer) -> tuple[Configuration, ...]:
+    """Return the configuration of each window of a search that broke a limit."""
+    searched = answer.tried[: answer.searched]
+    return tuple(each for each, outcome in searched if problem.judge(outcome)[1] > 0)
