@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.mixes import MIXES, client, clients_of, model_of, single
 from benchmarks.mixes_simulation import Client, simulated
+from benchmarks.mixes_world import MIXES, client, clients_of, model_of, single
 
 #: Host, work on the GPU, and work that others can go beside, in seconds.
 ONE = Client(1e-3, 3e-3, 1e-3)
