@@ -202,7 +202,7 @@ def main() -> int:
     arguments.add_argument(
         "--mixes",
         nargs="+",
-        default=["resnet50+mobilenet_v2:4", "mobilenet_v2+resnet50:25"],
+        default=["resnet50+mobilenet_v2:4", "mobilenet_v2+resnet50:8"],
         help="critical+best_effort:segments, names or files",
     )
     arguments.add_argument("--arrivals", nargs="+", default=list(ARRIVALS), choices=ARRIVALS)
