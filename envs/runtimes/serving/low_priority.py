@@ -18,8 +18,8 @@ LOWEST = 19
 def lower_priority() -> None:
     """Give the calling thread, and those that it starts, the lowest priority.
 
-    A thread of a real-time class leaves it. Nobody needs a right for that; only a privileged process
-    can take it back.
+    A thread of a real-time class leaves it. Nobody needs a right for that; only a privileged
+    process can take it back.
     """
     with contextlib.suppress(OSError, AttributeError):  # not on every operating system
         if os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
