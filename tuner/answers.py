@@ -10,6 +10,7 @@ from pathlib import Path
 from envs.accuracy.emulation import emulated
 from envs.accuracy.judging import Examined, Judge, examine
 from envs.accuracy.samples import read_samples
+from envs.catalog.edge_tpus import is_profiled
 from envs.errors import NetworkError, OptionError, TunerError, one_line
 from envs.graph.number_types import integer_operators
 from envs.runtimes.serving.engine import BuildingFactory
@@ -56,7 +57,7 @@ def no_choice(
     """Return why a network is no choice on an accelerator, before any engine is built.
 
     An INT8 accelerator needs samples to calibrate on, a processor a file that ONNX Runtime can load
-    (some in BF16 it cannot), and a network that is quantised already
+    (some in BF16 it cannot), an Edge TPU published times, and a network that is quantised already
     cannot compute in FP32, nor on a board with operators that compute in INT8 themselves.
     """
     errors = {}
@@ -68,7 +69,11 @@ def no_choice(
                 errors[tenant, column] = NetworkError("the file is an INT8 network already")
             elif each.unloadable and fp32 and accelerator.kind is Kind.CPU:
                 errors[tenant, column] = NetworkError(each.unloadable)
-            elif others and accelerator.kind is not Kind.CPU:
+            elif accelerator.kind is Kind.EDGE_TPU and not is_profiled(each.network.name):
+                errors[tenant, column] = NetworkError(
+                    "nobody has published what it takes on an Edge TPU"
+                )
+            elif others and accelerator.kind not in (Kind.CPU, Kind.EDGE_TPU):
                 errors[tenant, column] = NetworkError(
                     f"TensorRT has no {others[0]}: quantise it with QuantizeLinear and"
                     " DequantizeLinear"

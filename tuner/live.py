@@ -15,6 +15,7 @@ from envs.errors import NetworkError, OptionError
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.protocol import UNMEASURED
 from envs.runtimes.serving.engine import BuildingFactory, Progress
+from envs.runtimes.serving.engines_by_kind import EnginesByKind
 from envs.runtimes.serving.readiness import Readiness
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec import (
@@ -37,7 +38,7 @@ from tuner.answers import (
     warn_of_few,
     without,
 )
-from tuner.last_resort import RESERVE, WithProcessor, reserve_of, without_reserve
+from tuner.last_resort import RESERVE, reserve_of, without_reserve
 from tuner.model_at import models_of, rates_of, remarks_on
 from tuner.options import ServeOptions
 from tuner.parts import ALL, FIRST, PAIRS, Demands, Parts, engines_of, narrowed_device, read_all
@@ -86,7 +87,12 @@ def _tensorrt(serve: ServeOptions, demands: Demands) -> Parts:
     device = narrowed_device(device, serve)
     if not any(each.kind is Kind.DLA for each in device.accelerators):
         logger.warning("without DLAs: the builder of this TensorRT counts none")
-    if demands.reserve:
+    if device.plain:
+        raise OptionError(
+            f"accelerators={serve.accelerators} names neither the GPU nor a DLA: leave it out, or"
+            " serve on the processor with runtime=onnxruntime"
+        )
+    if _only_reserve(serve, demands):
         device = replace(device, accelerators=(*device.accelerators, accelerator(RESERVE)))
     made: list[TensorRTEngineFactory] = []
 
@@ -101,9 +107,9 @@ def _tensorrt(serve: ServeOptions, demands: Demands) -> Parts:
             samples=[each.calibrating for each in examined],
         )
         made.append(factory)
-        if not demands.reserve:
+        if not any(each.kind is Kind.CPU for each in space.device.accelerators):
             return factory
-        return WithProcessor(factory, _onnx_factory(serve)(space, examined), space)
+        return EnginesByKind(factory, _onnx_factory(serve)(space, examined), space)
 
     try:
         live = _live(serve, device, factory_of, demands)
@@ -112,6 +118,11 @@ def _tensorrt(serve: ServeOptions, demands: Demands) -> Parts:
             raise
         return _on_processor(serve, demands, error)
     return live._replace(remarks=lambda: [*made[0].remarks(), *_fallbacks(made[0])])
+
+
+def _only_reserve(serve: ServeOptions, demands: Demands) -> bool:
+    """Return True if the processor must be able to serve, but is no choice."""
+    return demands.reserve and RESERVE not in (serve.accelerators or ())
 
 
 class NothingServes(OptionError):
@@ -132,7 +143,8 @@ def _live(
     on_gpu = serve.runtime == "tensorrt"
     paths = serve.files()
     networks, layers = read_all(serve, paths)
-    space = demands.tenants(without_reserve(serve.space(device, networks), demands.reserve))
+    hidden = _only_reserve(serve, demands)
+    space = demands.tenants(without_reserve(serve.space(device, networks), hidden))
     space.default()  # an empty space fails here, before a network is run
     engines = engines_of(device, serve)
     mode = read_power_mode if on_gpu else None
@@ -145,9 +157,7 @@ def _live(
             models_of(space, layers, serve.board, mode, engines, serve.mode)(rates_of(space))
         demands.check(space, sensor.has_power)
         examined = examined_networks(serve, paths, networks)
-        space = without_reserve(
-            serve.space(device, [each.network for each in examined]), demands.reserve
-        )
+        space = without_reserve(serve.space(device, [each.network for each in examined]), hidden)
         impossible = no_choice(space, examined, serve.allow_uncalibrated)
         space = without(space, {k: e for k, e in impossible.items() if k not in space.unavailable})
         space = demands.tenants(replace(space, unjudged=unjudged_pairs(space, examined)))

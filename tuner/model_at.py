@@ -9,11 +9,11 @@ from envs.catalog.boards import board, board_names
 from envs.catalog.identify import identify, is_jetson
 from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel, model_for, with_processor
 from envs.simulator.generic_gpu import generic_machine, remark_on
 from envs.simulator.known_layers import known_layers
 from envs.simulator.machine import Machine, machine_of
-from envs.spec import ConfigurationSpace, DeviceSpec, Kind, Workload
+from envs.spec import ConfigurationSpace, DeviceSpec, Workload
 
 #: The device model at arrival rates [T], infinite for a closed loop.
 ModelAt = Callable[[tuple[float, ...]], DeviceModel]
@@ -60,7 +60,7 @@ def models_of(
     def model_at(rates_ips: tuple[float, ...]) -> DeviceModel:
         present = power_mode() if power_mode else None
         machine = machine_like(device, like, mode, present, engines)
-        return DeviceModel(machine, at_rates(space, rates_ips), tables)
+        return DeviceModel(with_processor(machine, space), at_rates(space, rates_ips), tables)
 
     return model_at
 
@@ -68,7 +68,7 @@ def models_of(
 def modelled_by_name(device: DeviceSpec) -> bool:
     """Return True for a plain computer, and for a board that has its name in the catalogue."""
     modules = {board(name).module for name in board_names()}
-    return device.name in modules or all(each.kind is Kind.CPU for each in device.accelerators)
+    return device.name in modules or device.plain
 
 
 def machine_like(

@@ -81,7 +81,9 @@ class ServeOptions:
             leave and gives way to them; by default all are critical.
         segments: in how many parts a network of best effort may run on an accelerator beside in one
             piece; it gives way between them. By default 4 and 16 for the runtime simulated.
-        accelerators: the accelerators to use; by default all of the device.
+        accelerators: the accelerators to use; by default the GPU and the DLAs, or the cores of a
+            plain computer. Beside a GPU, cpu_fp32 and cpu_int8 serve where they are named; edgetpu0
+            to edgetpu3 are modelled, for the runtime `simulated`.
         precisions: the precisions to use, of fp32, fp16 and int8; by default that of each
             accelerator.
         dla_precision: of engines for a DLA, int8 or fp16; by default int8.
@@ -191,6 +193,12 @@ class ServeOptions:
         if self.dla_io not in (None, "native", "linear"):
             raise OptionError(f"dla_io={self.dla_io} must be one of native, linear")
         require_positive("serve", self, "build_limit_s")
+        modelled = [name for name in names if accelerator(name).kind is Kind.EDGE_TPU]
+        if modelled and self.runtime != "simulated":
+            raise OptionError(
+                f"accelerators={', '.join(modelled)}: an Edge TPU is modelled only, no runtime"
+                " opens one; leave it out, or predict with runtime=simulated"
+            )
         if self.accelerators == [] or len(set(names)) != len(names):
             raise OptionError(
                 f"accelerators={self.accelerators} must name at least one, and each once"

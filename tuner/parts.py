@@ -15,6 +15,7 @@ from envs.graph.layers import read_network_and_layers
 from envs.runtimes.protocol import Runtime
 from envs.runtimes.serving.readiness import Readiness
 from envs.spec import (
+    ACCELERATORS,
     Agreements,
     Configuration,
     ConfigurationSpace,
@@ -81,19 +82,32 @@ def engines_of(device: DeviceSpec, serve: ServeOptions) -> dict[str, Any]:
 
 
 def narrowed_device(device: DeviceSpec, serve: ServeOptions) -> DeviceSpec:
-    """Return the device with the accelerators and precisions that may be used."""
-    names = serve.accelerators
+    """Return the device with the accelerators and precisions that may be used.
+
+    The processor's cores beside a GPU, and Edge TPUs, are among them only where they are named.
+    """
+    names, known = serve.accelerators, _nameable(device, serve)
     for name in names or ():
-        if name not in device.accelerator_names:
+        if name not in known:
             raise OptionError(
-                f"{device.name} has no accelerator {name!r}: choose from"
-                f" {', '.join(device.accelerator_names)}"
+                f"{device.name} has no accelerator {name!r}: choose from {', '.join(known)}"
             )
     if names is not None:
         device = replace(device, accelerators=tuple(accelerator(name) for name in names))
     chosen = {Kind.DLA: serve.dla_precision, Kind.TENSOR_CORES: serve.tensor_precision}
     device = device.with_chosen({kind: each for kind, each in chosen.items() if each is not None})
     return device if serve.precisions is None else device.with_precisions(serve.precisions)
+
+
+def _nameable(device: DeviceSpec, serve: ServeOptions) -> tuple[str, ...]:
+    """Return the accelerators that a user may name: some serve only where they are named.
+
+    These are the processor's cores beside a GPU, and Edge TPUs, which are modelled only.
+    """
+    more = {Kind.CPU} if not device.plain else set()
+    more |= {Kind.EDGE_TPU} if serve.runtime == "simulated" else set()
+    named = [name for name, each in ACCELERATORS.items() if each.kind in more]
+    return (*device.accelerator_names, *named)
 
 
 def read_all(

@@ -65,6 +65,10 @@ class Board:
         dla_int8_mac_per_cycle: INT8 multiply-accumulates of one DLA core in a cycle.
         dla_fp16_mac_per_cycle: the same in FP16.
         dla_sram_mib: SRAM that a DLA core can use.
+        cpu_core: the processor's cores.
+        cpu_fp32_mac_per_cycle: FP32 multiply-accumulates of ONNX Runtime on one core in a cycle.
+        cpu_int8_gain: how much faster INT8 is than FP32, relative to the processor of a plain
+            computer.
         max_power_w: highest power that the module is made for.
         idle_w: power of each of `RAILS` at rest.
         wall_overhead: power at the wall, divided by the sum of `RAILS`.
@@ -85,6 +89,9 @@ class Board:
     dla_int8_mac_per_cycle: float
     dla_fp16_mac_per_cycle: float
     dla_sram_mib: float
+    cpu_core: str
+    cpu_fp32_mac_per_cycle: float
+    cpu_int8_gain: float
     max_power_w: float
     idle_w: dict[str, float]
     wall_overhead: float

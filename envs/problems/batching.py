@@ -90,7 +90,7 @@ def batch_of(
         **_costs(space, prior.placements, width, rng),
         misfit=np.asarray(misfits, dtype=np.float32)[None],
         noise=of_quantities(noise, PADDING_VARIANCE),
-        extra_features=np.array([[own > 1, Kind.DLA in kinds, kinds == {Kind.CPU}]], np.float32),
+        extra_features=np.array([[own > 1, Kind.DLA in kinds, space.device.plain]], np.float32),
         outcomes=padded(
             np.zeros((0, 2 * own + 1, count)) if outcomes is None else outcomes, np.nan
         ),

@@ -27,7 +27,8 @@ import numpy as np
 from envs.arrays import FloatArray, Floats, IntArray
 from envs.errors import OptionError
 from envs.simulator.device_model import DeviceModel, departed
-from envs.simulator.tables import DLA, POSITIONS, Contexts, is_modelled, position_of
+from envs.simulator.positions import EDGE_TPUS
+from envs.simulator.tables import DLA, Contexts, is_modelled, position_of
 from envs.simulator.tails import TAIL_WEIGHT
 
 if TYPE_CHECKING:
@@ -95,21 +96,27 @@ Drawing = Callable[[DeviceModel, np.random.Generator], Misfit]
 
 
 def _far_worse(model: DeviceModel, rng: np.random.Generator) -> Misfit:
-    """Draw one accelerator that is slow with every network; both DLA cores run the same engines."""
-    plain = model.machine.plain
-    kinds = {
-        min(position_of(each), DLA.start)
+    """Draw one accelerator that is slow with every network; both DLA cores run the same engines.
+
+    So do all Edge TPUs.
+    """
+    machine = model.machine
+    alike = {DLA.start: DLA, EDGE_TPUS.start: EDGE_TPUS}
+    positions = {
+        position_of(each, plain=machine.plain)
         for each in model.space.device.accelerators
-        if is_modelled(each, plain=plain)
+        if is_modelled(each, machine)
     }
+    kinds = {min(each, EDGE_TPUS.start) for each in positions - {DLA.stop - 1}}
+    kinds |= {DLA.start} if DLA.stop - 1 in positions else set()
     slow = int(rng.choice(sorted(kinds)))
-    log_times = np.zeros((2, model.space.shape[0], POSITIONS, len(model.space.batches)))
-    log_times[:, :, DLA if slow == DLA.start else slow] = rng.uniform(np.log(3.0), np.log(10.0))
+    log_times = np.zeros((2, model.space.shape[0], model.positions, len(model.space.batches)))
+    log_times[:, :, alike.get(slow, slow)] = rng.uniform(np.log(3.0), np.log(10.0))
     return Misfit("far_worse", log_times=log_times)
 
 
 def _departing_engines(model: DeviceModel, rng: np.random.Generator) -> Misfit:
-    shape = (2, model.space.shape[0], POSITIONS, len(model.space.batches))
+    shape = (2, model.space.shape[0], model.positions, len(model.space.batches))
     spread = rng.uniform(0.3, 0.6)
     return Misfit("departing_engines", log_times=spread * rng.standard_normal(shape))
 

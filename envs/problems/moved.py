@@ -64,7 +64,8 @@ def _described(
     count = len(NAMES)
     both = drawn(twin.machine.architecture, np.stack([0 * unknowns, unknowns])[:, :count]).values
     names, units = list(NAMES), [_unit(each.meaning) for each in TABLE]
-    at = {position_of(each): each.name for each in twin.space.device.accelerators}
+    plain = twin.machine.plain
+    at = {position_of(each, plain=plain): each.name for each in twin.space.device.accelerators}
     spreads: list[float] = []
     for number, (shape, spread) in enumerate(twin.departures):
         for rail, tenant, position, level in np.ndindex(*shape):
@@ -73,7 +74,7 @@ def _described(
             resource = ("DLA " if rail else "") + "time"
             names.append(f"{resource} of {served} on {at.get(position, 'nothing')}{engine}")
             units.append("of the model's")
-            spreads.append(spread)
+            spreads.append(float(spread[position, 0]))
     after = np.concatenate([both[1], np.exp(np.array(spreads) * unknowns[count:])])
     return names, units, np.concatenate([both[0], np.ones(len(spreads))]), after
 

@@ -19,7 +19,6 @@ from envs.problems.simulated_world import Made, SimulatedWorld, draw_together, s
 from envs.problems.trace_world import trace_model
 from envs.simulator.conditioning import Recording, conditioned
 from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
-from envs.spec import Kind
 from envs.traces.reader import Trace
 from envs.traces.schema import STAND_INS
 
@@ -108,7 +107,7 @@ def recording_of(trace: Trace) -> Recording:
     windows = np.array([trace.rows[row]["window_s"] for row in rows], dtype=np.float64)
     windows = np.where(windows > 0, windows, WINDOW_S)[:, None]
     throughput = np.nan_to_num(trace.batch.throughput_ips[rows])
-    plain = all(each.kind is Kind.CPU for each in trace.space.device.accelerators)
+    plain = trace.space.device.plain
     noise = noise_spread(throughput, windows, trace.batch.p99_ms[rows] if plain else None) ** 2
     return Recording(trace.placements[rows], trace.batch.take(rows).logs, noise.T)
 

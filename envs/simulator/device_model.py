@@ -10,16 +10,17 @@ import numpy as np
 
 from envs.arrays import FloatArray, IntArray, Rows
 from envs.catalog.boards import board, board_names
+from envs.catalog.edge_tpus import edge_tpu_profile
 from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable
 from envs.simulator.known_layers import known_layers
 from envs.simulator.machine import Machine, machine_of, plain_machine
 from envs.simulator.parameters import NAMES, ParameterSet, drawn, nominal
+from envs.simulator.positions import CORES, EDGE_TPUS, position_count
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import (
     COSTS,
     DLA,
-    POSITIONS,
     Contexts,
     contexts_of,
     is_modelled,
@@ -84,6 +85,15 @@ class DeviceModel:
                 f"{len(self.networks)} layer tables for {self.space.shape[0]} tenants:"
                 " give one for each"
             )
+        for tenant, column in np.ndindex(*self.space.shape):
+            on_tpu = self.space.device.accelerators[column].kind is Kind.EDGE_TPU
+            if on_tpu and (tenant, column) not in self.space.unavailable:
+                edge_tpu_profile(self.networks[tenant].name)  # refuses a network without times
+
+    @property
+    def positions(self) -> int:
+        """Return X."""
+        return position_count(self.space.device.accelerators, self.machine)
 
     @property
     def has_power(self) -> bool:
@@ -157,16 +167,22 @@ class DeviceModel:
         )
 
     @property
-    def departures(self) -> list[tuple[tuple[int, ...], float]]:
-        """Return shape and spread of the unknowns by which engines, and networks, depart.
+    def departures(self) -> list[tuple[tuple[int, ...], FloatArray]]:
+        """Return shape and spread [X, 1] of the unknowns by which engines, and networks, depart.
 
-        The shapes are [2, T, X, Z] for engines and [2, T, X, 1] for networks on a plain computer;
-        the first axis is the GPU's part (or that of the cores) and the DLA's. See `ENGINE_SPREAD`
-        and `NETWORK_SPREAD`.
+        The shapes are [2, T, X, Z] for engines and [2, T, X, 1] for networks on cores; the first
+        axis is the GPU's part (or that of the cores of a plain computer) and the DLA's. See
+        `ENGINE_SPREAD` and `NETWORK_SPREAD`.
         """
-        whole = (2, self.space.shape[0], POSITIONS)
-        engines = ((*whole, len(self.space.batches)), ENGINE_SPREAD)
-        return [engines, ((*whole, 1), NETWORK_SPREAD)] if self.machine.plain else [engines]
+        whole, every = (2, self.space.shape[0], self.positions), np.ones((self.positions, 1))
+        found: list[tuple[tuple[int, ...], FloatArray]]
+        found = [((*whole, len(self.space.batches)), ENGINE_SPREAD * every)]
+        if self.machine.plain:
+            found.append(((*whole, 1), NETWORK_SPREAD * every))
+        elif self.positions > CORES.start:
+            every[: CORES.start] = every[EDGE_TPUS] = 0.0
+            found.append(((*whole, 1), NETWORK_SPREAD * every))
+        return found
 
     @property
     def unknown_count(self) -> int:
@@ -178,7 +194,7 @@ class DeviceModel:
 
         Args:
             normals: [C, D] standard normal numbers: those of the parameters, then those by which
-                engines depart [2, T, X, Z] and, on a plain computer, networks [2, T, X].
+                engines depart [2, T, X, Z] and, where cores serve, networks [2, T, X].
             width: factor on all spreads.
         """
         contexts = self.contexts(drawn(self.machine.architecture, normals[:, : len(NAMES)], width))
@@ -193,21 +209,21 @@ class DeviceModel:
     def slots(self, placements: IntArray) -> tuple[Rows, Rows, Rows]:
         """Return instances, batch levels and segments [N, T, X] of placements [N, T, A, 2].
 
-        The processor's cores of a board, which serve when nothing else can, are not modelled.
+        The processor's cores of a board are not modelled where they are the last resort only.
         """
-        shape = (len(placements), self.space.shape[0], POSITIONS)
+        shape = (len(placements), self.space.shape[0], self.positions)
         instances, levels = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         segments = np.ones(shape, dtype=np.int64)
-        accelerators, plain = self.space.device.accelerators, self.machine.plain
+        accelerators, machine = self.space.device.accelerators, self.machine
         modelled = [
-            column for column, each in enumerate(accelerators) if is_modelled(each, plain=plain)
+            column for column, each in enumerate(accelerators) if is_modelled(each, machine)
         ]
         columns = [column for column in modelled if accelerators[column].segments == 1]
-        positions = [position_of(accelerators[column]) for column in columns]
+        positions = [position_of(accelerators[column], plain=machine.plain) for column in columns]
         instances[:, :, positions] = placements[:, :, columns, 0]
         levels[:, :, positions] = np.searchsorted(self.space.batches, placements[:, :, columns, 1])
         for column in set(modelled).difference(columns):  # the same hardware, in several segments
-            at = position_of(accelerators[column])
+            at = position_of(accelerators[column], plain=machine.plain)
             used = placements[:, :, column, 0] > 0
             instances[:, :, at] += placements[:, :, column, 0]
             level = np.searchsorted(self.space.batches, placements[:, :, column, 1])
@@ -304,17 +320,18 @@ def noise_spread(
     return np.concatenate([served, late, power], axis=-1)
 
 
-def departed(contexts: Contexts, normals: FloatArray, spread: float) -> Contexts:
+def departed(contexts: Contexts, normals: FloatArray, spread: float | FloatArray) -> Contexts:
     """Return contexts in which every engine is faster or slower by a factor of its own.
 
     Args:
         contexts: C contexts.
         normals: [2, C, T, X, Z] standard normal numbers, for the GPU's part and the DLA's.
-        spread: standard deviation of the logarithm of the factor.
+        spread: standard deviation of the logarithm of the factor, or [X, 1] of them.
     """
     on_gpu, on_dla = np.exp(spread * normals)
-    for factor in (on_gpu, on_dla):  # both DLA cores run the same engine
-        factor[:, :, DLA] = factor[:, :, DLA][:, :, :1]
+    for factor in (on_gpu, on_dla):  # both DLA cores run the same engine, and so do Edge TPUs
+        for same in (DLA, EDGE_TPUS):
+            factor[:, :, same] = factor[:, :, same][:, :, :1]
     table = contexts.table.copy()
     for name, factor in (
         ("gpu_s", on_gpu),
@@ -325,6 +342,16 @@ def departed(contexts: Contexts, normals: FloatArray, spread: float) -> Contexts
     ):
         table[COSTS.index(name)] *= factor
     return replace(contexts, table=table)
+
+
+def with_processor(machine: Machine, space: ConfigurationSpace) -> Machine:
+    """Return a board's machine that knows whether its processor's cores are a choice."""
+    accelerators = space.device.accelerators
+    chosen = any(
+        accelerators[column].kind is Kind.CPU and (tenant, column) not in space.unavailable
+        for tenant, column in np.ndindex(*space.shape)
+    )
+    return replace(machine, processor=chosen)
 
 
 def model_for(
@@ -347,13 +374,13 @@ def model_for(
         OptionError: the catalogue has no such module.
     """
     tables = networks or tuple(known_layers(tenant.network) for tenant in space.workload.tenants)
-    if all(each.kind is Kind.CPU for each in space.device.accelerators):
-        return DeviceModel(plain_machine(space.device.cores), space, tables)
     for name in board_names():
         if board(name).module == space.device.name:
             mode = space.device.power_mode
             machine = machine_of(name, mode, precision, dla_precision, dla_native)
-            return DeviceModel(machine, space, tables)
+            return DeviceModel(with_processor(machine, space), space, tables)
+    if space.device.plain:
+        return DeviceModel(plain_machine(space.device.cores), space, tables)
     raise OptionError(
         f"device.name={space.device.name!r} is no board that the model knows:"
         f" choose from {', '.join(board_names())}"

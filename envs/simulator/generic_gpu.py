@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from envs.errors import OptionError
-from envs.simulator.machine import PRECISION_BYTES, Machine, check_widths
+from envs.simulator.machine import PLAIN_CPU_GHZ, PRECISION_BYTES, Machine, check_widths
 from envs.spec import Hardware
 
 #: Dense multiply-accumulates of one multiprocessor in a cycle by the first compute capability that
@@ -39,9 +39,6 @@ MAC_PER_SM_CYCLE: dict[tuple[int, int], tuple[float, float, float]] = {
 
 #: The parameters that are used: those of the newest board that anything was fitted to.
 FITTED_TO = "ampere"
-
-#: Clock of the processor where the kernel does not tell, as for a plain computer [GHz].
-CPU_GHZ = 3.0
 
 
 def rates_of_capability(generation: tuple[int, int]) -> tuple[float, float, float]:
@@ -90,7 +87,7 @@ def generic_machine(hardware: Hardware, precision: str = "fp16") -> Machine:
         dla_ghz=1e-3,
         dla_mac_per_cycle=0.0,
         cpu_cores=hardware.cpu_cores,
-        cpu_ghz=hardware.cpu_mhz / 1e3 if hardware.cpu_mhz > 0 else CPU_GHZ,
+        cpu_ghz=hardware.cpu_mhz / 1e3 if hardware.cpu_mhz > 0 else PLAIN_CPU_GHZ,
         idle_w=(0.0, 0.0, 0.0),
         max_power_w=math.inf,
         tensor_bytes=PRECISION_BYTES[precision],

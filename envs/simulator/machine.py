@@ -17,6 +17,13 @@ VOLTAGE_LEAK = 0.447
 
 PRECISION_BYTES = {"fp16": 2, "int8": 1}
 
+#: FP32 rate of the core of a plain computer that `core_rate` is relative to [GMAC/s]: the nominal
+#: value of `cpu_fp32_gmac_s`.
+PLAIN_GMAC_S = 60.0
+
+#: Clock of the processor of a plain computer [GHz].
+PLAIN_CPU_GHZ = 3.0
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -32,6 +39,9 @@ class Machine:
             (2: FP16, 1: INT8).
         dla_native: True if DLA engines read and write the DLA's own formats, so that no GPU kernel
             has to reformat.
+        processor: True if instances may run on the cores beside the GPU.
+        core_rate, core_int8_gain: FP32 rate of one core, and how much faster INT8 is, relative to
+            those of the plain computer that the parameters are of.
     """
 
     architecture: str
@@ -50,6 +60,9 @@ class Machine:
     tensor_bytes: int = 1
     dla_bytes: int = 1
     dla_native: bool = True
+    processor: bool = False
+    core_rate: float = 1.0
+    core_int8_gain: float = 1.0
 
     @property
     def plain(self) -> bool:
@@ -134,6 +147,8 @@ def _machine(
         tensor_bytes=tensor_bytes,
         dla_bytes=dla_bytes,
         dla_native=dla_native,
+        core_rate=module.cpu_fp32_mac_per_cycle * mode.cpu_mhz / 1e3 / PLAIN_GMAC_S,
+        core_int8_gain=module.cpu_int8_gain,
     )
 
 
@@ -152,17 +167,23 @@ def plain_machine(cores: int) -> Machine:
         dla_ghz=1.0,
         dla_mac_per_cycle=0.0,
         cpu_cores=cores,
-        cpu_ghz=3.0,
+        cpu_ghz=PLAIN_CPU_GHZ,
         idle_w=(0.0, 0.0, 0.0),
         max_power_w=float("inf"),
     )
 
 
-def device_of(name: str, mode: str) -> DeviceSpec:
+def device_of(name: str, mode: str, processor: bool = False, edge_tpus: int = 0) -> DeviceSpec:
     """Return the device of a board of the catalogue in a power mode.
 
     A DLA that the mode switches off is left out. Tensor Cores come first, because a first
     engine is built for them: the default configuration is one instance there.
+
+    Args:
+        name: of the board.
+        mode: its power mode.
+        processor: True if the processor's cores are accelerators as well.
+        edge_tpus: how many Edge TPUs stand beside it, up to 4.
     """
     module = board(name)
     chosen = power_mode(module, mode)
@@ -170,6 +191,8 @@ def device_of(name: str, mode: str) -> DeviceSpec:
         "tensor",
         "cuda",
         *(f"dla{core}" for core in range(module.dla_cores if chosen.dla_mhz > 0 else 0)),
+        *(("cpu_fp32", "cpu_int8") if processor else ()),
+        *(f"edgetpu{n}" for n in range(edge_tpus)),
     ]
     return DeviceSpec(
         module.module,

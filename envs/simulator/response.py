@@ -10,6 +10,7 @@ import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, IntArray, Single
 from envs.simulator.arrivals import open_loop
+from envs.simulator.beside import with_beside
 from envs.simulator.cycles import STEPS
 from envs.simulator.priority import crowding, unevenness, with_blocking
 from envs.simulator.sharing import (
@@ -26,7 +27,7 @@ from envs.simulator.sharing import (
     with_contention,
     with_waits,
 )
-from envs.simulator.tables import Contexts
+from envs.simulator.tables import GPU, POSITIONS, Contexts
 
 #: Rows that are computed at a time: few enough that their arrays stay in the cache.
 CHUNK = 4096
@@ -99,6 +100,8 @@ def _respond(
     scalars = {name: values[rows] for name, values in contexts.scalars.items()}
     rate_ips = contexts.rate_ips[rows].T
     is_open = bool(np.isfinite(rate_ips).any())
+    if contexts.positions > POSITIONS:
+        served, scalars = with_beside(served, contexts, rows, scalars, rate_ips)
     phases = phases_of(served, scalars)
     cycle_s, extra = cycles(served, phases)
     phases = with_contention(served, phases, cycle_s, scalars)
@@ -117,11 +120,14 @@ def _respond(
     cycle_s = cycle_s * locked
     rails_w, share = rails_and_share(served.full, served.instances / cycle_s, scalars)
     throttle = share**-THROTTLE_EXPONENT
+    on_board, stretched = served.instances[:, :POSITIONS], (phases.stretch + extra)[:, :POSITIONS]
     if served.classes is None:
-        crowded = np.where(served.instances > 0, phases.stretch + extra, 0).max(axis=1)
+        crowded = np.where(on_board > 0, stretched, 0).max(axis=1)
         crowded = crowded / phases.alone
     else:
-        crowded = crowding(phases.stretch + extra, phases.alone, served, served.classes)
+        crowded = crowding(
+            stretched, phases.alone, served._replace(instances=on_board), served.classes
+        )
     queue_s = scalars["quantum_s"] * np.clip(crowded - 1, 0, 1) + blocked_s
     found = _closed_loop(served, cycle_s * throttle, queue_s, scalars)
     if is_open:
@@ -152,7 +158,7 @@ def _closed_loop(
     images = served.instances * served.sizes / cycle_s
     throughput = images.sum(axis=1)
     seen = (images >= SEEN_SHARE * throughput[:, None]) & (images > 0)
-    uneven = unevenness(served.instances, scalars["threads"], served.classes)
+    uneven = unevenness(served.instances[:, GPU], scalars["threads"], served.classes)
     slowest = np.where(seen, cycle_s, 0).max(axis=1)
     p99 = slowest * (1 + scalars["tail"]) * uneven + queue_s
     p50 = np.minimum((images * cycle_s).sum(axis=1) / np.maximum(throughput, TINY), p99)
@@ -172,7 +178,7 @@ def _open_loop(
     answers `closed` [T, B] of a closed loop.
     """
     throughput, p50, p99 = (np.array(values, dtype=np.float64) for values in closed)
-    full, first = served.full, batches_at(contexts, served.first)
+    full, first = served.alone or served.full, batches_at(contexts, served.first)
     alone_s = np.maximum(full.host_s + full.dla_s + full.gpu_s, TINY)
     single_s = batch_s * (first.host_s + first.dla_s + first.gpu_s) / alone_s
     smallest = contexts.batches[0]

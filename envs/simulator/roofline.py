@@ -14,7 +14,7 @@ import numpy as np
 from envs.arrays import FloatArray
 from envs.graph.layer_table import LayerTable
 from envs.simulator.gpu_kernels import DEPTHWISE, GROUPED, floor_s, full_power_s, kernels
-from envs.simulator.machine import Machine
+from envs.simulator.machine import PLAIN_CPU_GHZ, Machine
 from envs.simulator.parameters import ParameterSet
 from envs.spec import Accelerator, Kind
 
@@ -69,7 +69,7 @@ def batch_cost(
 ) -> BatchCost:
     """Return the costs of `layers` on an accelerator of `machine` for batches [Z]."""
     if accelerator.kind is Kind.CPU:
-        return _on_cores(accelerator, layers, batches, parameters)
+        return _on_cores(accelerator, machine, layers, batches, parameters)
     if accelerator.kind is Kind.DLA:
         return _on_dla(machine, layers, batches, parameters)
     width = 4 if accelerator.kind is Kind.CUDA_CORES else machine.tensor_bytes
@@ -162,17 +162,22 @@ def _dla_core(
 
 
 def _on_cores(
-    accelerator: Accelerator, layers: LayerTable, batches: FloatArray, parameters: ParameterSet
+    accelerator: Accelerator,
+    machine: Machine,
+    layers: LayerTable,
+    batches: FloatArray,
+    parameters: ParameterSet,
 ) -> BatchCost:
-    """Return the costs on one thread of a plain computer.
+    """Return the costs on one thread of a processor.
 
     A precision has a rate and a layer a fixed time; depthwise layers run at a quarter of the rate.
     """
-    rate = parameters.cpu_fp32_gmac_s * 1e9
+    rate = parameters.cpu_fp32_gmac_s * machine.core_rate * 1e9
     if accelerator.weight_bytes == 1:
-        rate = rate * parameters.cpu_int8_ratio
+        rate = rate * parameters.cpu_int8_ratio * machine.core_int8_gain
     macs = np.where(layers.kind == DEPTHWISE, 4.0, 1.0) * layers.macs
-    fixed = len(layers.macs) * parameters.cpu_layer_us * 1e-6
+    slower = PLAIN_CPU_GHZ / machine.cpu_ghz
+    fixed = len(layers.macs) * parameters.cpu_layer_us * slower * 1e-6
     work = macs.sum() / rate[:, None] * batches + fixed[:, None]
     nothing = np.zeros_like(work)
     return BatchCost(nothing + 20e-6, work, work, nothing, nothing, nothing, work, nothing)

@@ -30,7 +30,7 @@ from envs.simulator.priority import (
     threads_by_class,
     use_by_class,
 )
-from envs.simulator.tables import DLA, GPU, POSITIONS, Contexts
+from envs.simulator.tables import DLA, GPU, Contexts
 
 TINY = np.float32(1e-30)
 
@@ -60,6 +60,7 @@ class Served(NamedTuple):
         full: the batches of these sizes.
         first: [T, X, B] indices into `Contexts.columns` of batches of the smallest size.
         classes: critical tenants and best effort; None where all are critical.
+        alone: the batches before `beside` has changed them; None where it has not.
     """
 
     instances: Single
@@ -67,6 +68,7 @@ class Served(NamedTuple):
     full: Batches
     first: IntArray
     classes: Classes | None = None
+    alone: Batches | None = None
 
 
 class Phases(NamedTuple):
@@ -117,7 +119,7 @@ def served_of(
     unused = len(contexts.batches)
     number: Single = np.ascontiguousarray(instances.transpose(1, 2, 0)).astype(np.float32)
     level = np.where(number > 0, levels.transpose(1, 2, 0), unused)
-    slots = np.arange(contexts.tenants * POSITIONS).reshape(-1, POSITIONS, 1)
+    slots = np.arange(contexts.tenants * contexts.positions).reshape(-1, contexts.positions, 1)
     start = (rows * slots.size + slots) * (unused + 1)
     full = batches_at(contexts, start + level)
     if np.isnan(full.gpu_s).any():
@@ -143,10 +145,11 @@ def phases_of(served: Served, scalars: Scalars) -> Phases:
     number, full = served.instances, served.full
     if served.classes is None:
         threads = np.maximum(
-            np.float32(1), scalars["threads"] / np.maximum(number.sum(axis=(0, 1)), np.float32(1))
+            np.float32(1),
+            scalars["threads"] / np.maximum(number[:, GPU].sum(axis=(0, 1)), np.float32(1)),
         )
     else:
-        threads = threads_by_class(number, served.classes, scalars)
+        threads = threads_by_class(number[:, GPU], served.classes, scalars)
     alone = threads ** -scalars["threads_exponent"]
     on_gpu = number[:, GPU].sum(axis=(0, 1))
     crowd = (1 + scalars["interference"] * np.maximum(on_gpu - 1, 0)) / scalars["clock"]

@@ -1,8 +1,6 @@
 """Contexts of the model as tables: the cost of one batch by tenant, position and batch size.
 
-Every device is laid out in the same four positions: two that share the GPU (or the cores of a
-plain computer), FP32 first, then two DLA cores. Positions that a device lacks stay empty, so that
-boards of all kinds stand side by side in one batch.
+`positions` says which position an accelerator has.
 """
 
 from __future__ import annotations
@@ -15,25 +13,27 @@ import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, IntArray, Single
 from envs.graph.layer_table import LayerTable
+from envs.simulator.beside_costs import beside_costs, swap_s
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet
+from envs.simulator.positions import DLA as DLA
+from envs.simulator.positions import GPU as GPU
+from envs.simulator.positions import POSITIONS as POSITIONS
+from envs.simulator.positions import is_modelled as is_modelled
+from envs.simulator.positions import position_count
+from envs.simulator.positions import position_of as position_of
 from envs.simulator.roofline import (
     REFERENCE_CPU_GHZ,
     REFERENCE_DLA_GHZ,
     REFERENCE_DRAM_BYTE_S,
     batch_cost,
 )
-from envs.spec import Accelerator, Kind
-
-#: X, the number of positions, and which of them draw on the GPU (or on the cores) and on the DLA.
-POSITIONS, GPU, DLA = 4, slice(0, 2), slice(2, 4)
-
-#: The first position of each resource.
-_FIRST = {"gpu": 0, "cpu": 0, "dla0": 2, "dla1": 3}
+from envs.spec import Accelerator
 
 #: Costs of one batch: times of host, GPU and DLA; the GPU time that other instances cannot use;
 #: bytes moved by GPU and DLA; energy on the rails of the GPU, and of CPU and DLA; how often a DLA
-#: engine takes a turn on the GPU.
+#: engine takes a turn on the GPU. On the cores beside a GPU and on an Edge TPU, the time, the bytes
+#: and the energy are in the places of the DLA's.
 COSTS = (
     *("host_s", "gpu_s", "exclusive_s", "dla_s", "gpu_bytes", "dla_bytes"),
     *("gpu_j", "cv_j", "turns"),
@@ -41,17 +41,6 @@ COSTS = (
 
 #: The longest that a request waits for its batch to fill, as `max_wait_ms` of the live runtimes.
 MAX_WAIT_S = 5e-3
-
-
-def position_of(accelerator: Accelerator) -> int:
-    """Return the position of an accelerator: on the GPU or the cores FP32 comes first."""
-    second = accelerator.kind is not Kind.DLA and accelerator.weight_bytes < 4
-    return _FIRST[accelerator.resource] + second
-
-
-def is_modelled(accelerator: Accelerator, *, plain: bool) -> bool:
-    """Return True unless it is the processor of a board, whose model has the GPU and the DLAs."""
-    return plain or accelerator.resource != "cpu"
 
 
 @dataclass(frozen=True)
@@ -71,6 +60,9 @@ class Contexts:
         max_wait_s: [C], the longest that a request waits for its batch to fill.
         best_effort: [C, T], True for tenants that give way to the others.
         segment_s: [C], host time of each segment but the first of a network that runs in several.
+        cores, poll_share: [C], the cores of a board, for which its instances and the host's threads
+            compete, and the parameter; only where the cores or Edge TPUs serve.
+        swap_s: [C, T], the time after which an Edge TPU that had another network has this one.
         pipe_overlap, interference, launch_lock, slice_s, switch_s, contention_threshold,
             contention_slope, contention_plateau, byte_j, busy_soc_w, busy_sys_w, tail, quantum_s,
             threads_exponent: [C], the parameters of the same names (`byte_j` from
@@ -107,6 +99,9 @@ class Contexts:
     max_wait_s: FloatArray
     best_effort: BoolArray
     segment_s: FloatArray
+    cores: FloatArray
+    poll_share: FloatArray
+    swap_s: FloatArray
 
     @cached_property
     def columns(self) -> Single:
@@ -121,7 +116,10 @@ class Contexts:
     def scalars(self) -> dict[str, Single]:
         """Return every field that is one number a context, [C] each, in single precision."""
         names = [each.name for each in fields(self)]
-        for name in ("batches", "table", "rate_ips", "max_wait_s", "best_effort"):
+        for name in (
+            *("batches", "table", "rate_ips", "max_wait_s", "best_effort"),
+            *("cores", "poll_share", "swap_s"),
+        ):
             names.remove(name)
         return {name: getattr(self, name).astype(np.float32) for name in names}
 
@@ -132,6 +130,11 @@ class Contexts:
     def tenants(self) -> int:
         """Return T."""
         return int(self.table.shape[2])
+
+    @property
+    def positions(self) -> int:
+        """Return X."""
+        return int(self.table.shape[3])
 
     def take(self, rows: IntArray) -> Contexts:
         """Return the contexts of these rows, which may repeat."""
@@ -216,6 +219,9 @@ def contexts_of(
         max_wait_s=every(MAX_WAIT_S),
         best_effort=np.tile(best_effort or [False] * len(networks), (count, 1)),
         segment_s=parameters.host_us * 1e-6 * REFERENCE_CPU_GHZ / machine.cpu_ghz,
+        cores=every(machine.cpu_cores),
+        poll_share=parameters.poll_share,
+        swap_s=np.tile([swap_s(layers.name) for layers in networks], (count, 1)),
     )
 
 
@@ -227,7 +233,8 @@ def _table(
     parameters: ParameterSet,
 ) -> FloatArray:
     """Return [F, C, T, X, Z] as in `Contexts.table`."""
-    shape = (len(COSTS), len(parameters), len(networks), POSITIONS, len(sizes))
+    count = position_count(accelerators, machine)
+    shape = (len(COSTS), len(parameters), len(networks), count, len(sizes))
     table = np.full(shape, np.nan)
     core_w = parameters.cpu_core_w * (machine.cpu_ghz / REFERENCE_CPU_GHZ) ** 2
     dla_scale = (machine.dla_ghz / REFERENCE_DLA_GHZ) ** 1.5
@@ -235,13 +242,19 @@ def _table(
     gpu_w = parameters.gpu_w * machine.gpu_power_scale
     for tenant, layers in enumerate(networks):
         for accelerator in accelerators:
-            if accelerator.segments > 1 or not is_modelled(accelerator, plain=machine.plain):
+            if accelerator.segments > 1 or not is_modelled(accelerator, machine):
                 continue  # segments have the costs of the whole, see `priority`
+            at = position_of(accelerator, plain=machine.plain)
+            if at >= POSITIONS:
+                table[:, :, tenant, at] = beside_costs(
+                    accelerator, machine, layers, sizes, parameters, core_w[:, None]
+                )
+                continue
             cost = batch_cost(accelerator, machine, layers, sizes, parameters)
             waiting_s = parameters.poll_share[:, None] * (cost.gpu_s + cost.dla_s)
             busy_s = cost.host_s + waiting_s * (not machine.plain)
             exclusive_s = cost.gpu_s - parameters.share_gain[:, None] * (cost.gpu_s - cost.work_s)
-            table[:, :, tenant, position_of(accelerator)] = (
+            table[:, :, tenant, at] = (
                 cost.host_s,
                 cost.gpu_s,
                 exclusive_s,

@@ -3,7 +3,8 @@
 An instance that starts or stops, an engine that is loaded and an engine that is built each take
 time. On a GPU one engine serves a network at every batch size, since it has a profile for each; a
 DLA needs an engine for each batch size, and both of its cores run the same one. A processor builds
-nothing: each of its instances opens a session and reads its own weights.
+nothing: each of its instances opens a session and reads its own weights. An Edge TPU, which no
+runtime opens, is taken for the same; the swaps that it pays while it serves are no change.
 
 Nobody has published how long builds take on an Orin by network, accelerator and batch size. The
 numbers below are anchored where something is known, and uncertain by a factor of two; what is built
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, IntArray
-from envs.spec.device import Accelerator, Kind
+from envs.spec.device import Accelerator
 from envs.spec.measurement import Place
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ def engines_of(space: ConfigurationSpace, placements: IntArray) -> BoolArray:
     """Return which engines configurations need, [..., E].
 
     E = T x A x Z, flat: the engine of a tenant on an accelerator at a batch size. One of a GPU
-    stands at the first batch size, those of both DLA cores at the first core. A processor needs
-    none.
+    stands at the first batch size, those of both DLA cores at the first core. Processors and
+    Edge TPUs need none.
 
     Args:
         space: of the configurations.
@@ -155,7 +156,7 @@ def engines_of(space: ConfigurationSpace, placements: IntArray) -> BoolArray:
     single = _engines(space, placements)
     engines = np.zeros_like(single)
     for position, owner in enumerate(_owners(space)):
-        if space.device.accelerators[position].kind is not Kind.CPU:
+        if space.device.accelerators[position].needs_engine:
             engines[..., owner, :] |= single[..., position, :]
     return engines.reshape(*placements.shape[:-3], -1)
 
@@ -192,7 +193,7 @@ def build_log_s(space: ConfigurationSpace) -> tuple[FloatArray, float, float]:
     seconds = np.zeros((*space.shape, len(space.batches)))
     for position, owner in enumerate(_owners(space)):
         used = space.device.accelerators[position]
-        if owner != position or used.kind is Kind.CPU:
+        if owner != position or not used.needs_engine:
             continue
         for tenant, each in enumerate(space.workload.tenants):
             sizes = space.batches_of(tenant, position)
@@ -287,10 +288,10 @@ def _start_and_load_s(space: ConfigurationSpace) -> tuple[FloatArray, FloatArray
     bytes_4 = np.array([float(each.network.weight_bytes) for each in space.workload.tenants])
     share = np.array([each.weight_bytes / 4 for each in accelerators])
     mib = bytes_4[:, None] / 2**20 * share
-    processor = np.array([each.kind is Kind.CPU for each in accelerators])
+    sessions = np.array([not each.needs_engine for each in accelerators])
     session_s = SESSION_S.value + SESSION_S_MIB.value * mib
-    start_s = np.where(processor, session_s, CONTEXT_S.value)
-    return start_s, np.where(processor, 0.0, LOAD_S.value + LOAD_S_MIB.value * mib)
+    start_s = np.where(sessions, session_s, CONTEXT_S.value)
+    return start_s, np.where(sessions, 0.0, LOAD_S.value + LOAD_S_MIB.value * mib)
 
 
 def _engines(space: ConfigurationSpace, placements: IntArray) -> BoolArray:

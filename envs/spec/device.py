@@ -22,6 +22,7 @@ class Kind(str, Enum):
     TENSOR_CORES = "tensor_cores"
     DLA = "dla"
     CPU = "cpu"
+    EDGE_TPU = "edge_tpu"
 
 
 #: Precisions by the bytes of a number.
@@ -41,7 +42,8 @@ class Accelerator:
     """Hardware on which an instance can run, at one precision.
 
     Attributes:
-        name: `cuda`, `tensor`, `dla0`, `dla1`, or on a processor `cpu_fp32`, `cpu_int8`.
+        name: `cuda`, `tensor`, `dla0`, `dla1`, on a processor `cpu_fp32`, `cpu_int8`, on Edge TPUs
+            `edgetpu0` to `edgetpu3`.
         kind: the sort of hardware.
         resource: the hardware it draws on; accelerators with the same resource share it.
         weight_bytes: bytes of one weight or activation here (4 for FP32, 1 for INT8).
@@ -79,17 +81,26 @@ class Accelerator:
 
     @property
     def start_rank(self) -> int:
-        """Return its place in the order in which a start tries accelerators: GPU, processor, DLA.
+        """Return its place in the order in which a start tries accelerators.
 
-        A DLA is the likeliest to refuse.
+        That is GPU, processor, DLA, Edge TPU: a DLA is the likeliest to refuse, and no runtime
+        opens an Edge TPU.
         """
-        return 0 if self.on_gpu else 1 if self.kind is Kind.CPU else 2
+        if self.on_gpu:
+            return 0
+        return {Kind.CPU: 1, Kind.DLA: 2, Kind.EDGE_TPU: 3}[self.kind]
+
+    @property
+    def needs_engine(self) -> bool:
+        """Return True if an engine must be built for it before it serves."""
+        return self.on_gpu or self.kind is Kind.DLA
 
 
 #: Every accelerator by name. A DLA core holds 16 loadables at once (NVIDIA, TensorRT developer
 #: guide, "Working with DLA"). It runs them one after another and gains nothing from larger batches
 #: (latency is proportional to the batch from 1 to 16, NVIDIA cuDLA-samples), so three instances
-#: and a batch of eight are enough to keep it busy.
+#: and a batch of eight are enough to keep it busy. A model for an Edge TPU is compiled for one
+#: sample (Coral, "TensorFlow models on the Edge TPU": tensor sizes are constant at compile time).
 ACCELERATORS: dict[str, Accelerator] = {
     accelerator.name: accelerator
     for accelerator in (
@@ -99,6 +110,12 @@ ACCELERATORS: dict[str, Accelerator] = {
         Accelerator("dla1", Kind.DLA, "dla1", 1, max_loadables=16, max_instances=3, max_batch=8),
         Accelerator("cpu_fp32", Kind.CPU, "cpu", 4),
         Accelerator("cpu_int8", Kind.CPU, "cpu", 1),
+        *(
+            Accelerator(
+                f"edgetpu{n}", Kind.EDGE_TPU, f"edgetpu{n}", 1, max_instances=2, max_batch=1
+            )
+            for n in range(4)
+        ),
     )
 }
 
@@ -144,6 +161,14 @@ class DeviceSpec:
     memory_mib: float
     power_mode: str = "default"
     hardware: Hardware | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Return True for a plain computer, which has neither a GPU nor a DLA.
+
+        A board whose GPU and DLAs are no choice looks like one: look for its name first.
+        """
+        return not any(each.on_gpu or each.kind is Kind.DLA for each in self.accelerators)
 
     @property
     def accelerator_names(self) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ def memory_mib(space: ConfigurationSpace, placements: IntArray) -> FloatArray:
     instances of a network share one loaded plan and thus its weights. Those of a DLA lie in its
     global DRAM pool, and what the layers of an instance pass on in its local DRAM pool: the limits
     of the pools are no memory by themselves. On a processor each instance has weights of its own.
+    An Edge TPU has no pool: its model lies in the host's memory once, whether loaded or not.
     """
     instances, batch = placements[..., 0].astype(np.float64), placements[..., 1].astype(np.float64)
     networks = [tenant.network for tenant in space.workload.tenants]
@@ -56,15 +57,16 @@ def memory_mib(space: ConfigurationSpace, placements: IntArray) -> FloatArray:
         )
     )
     processor = np.array([each.kind is Kind.CPU for each in accelerators])
+    edge_tpu = np.array([each.kind is Kind.EDGE_TPU for each in accelerators])
     every = np.where(
         processor,
         SESSION_MIB + (weights + activations * batch) * share,
-        CONTEXT_MIB + (activations * share + border) * batch,
+        np.where(edge_tpu, border * batch, CONTEXT_MIB + (activations * share + border) * batch),
     )
     used = (instances > 0) & ~processor
     once = np.where(used, weights * share, 0.0)
     filled: FloatArray = (instances * every + once).sum(axis=(1, 2))
-    filled += CUDA_MIB * used.any(axis=(1, 2))
+    filled += CUDA_MIB * (used & ~edge_tpu).any(axis=(1, 2))
     return filled
 
 

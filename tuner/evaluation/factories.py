@@ -7,7 +7,6 @@ from functools import partial
 
 from envs.belief.risk import BALANCED
 from envs.problems.problem import Problem
-from envs.spec import Kind
 from envs.traces.reader import Trace
 from tuner.evaluation.front import RULE, front_factories
 from tuner.policy.bundle import Bundle
@@ -29,9 +28,7 @@ Factories = dict[str, Callable[[Problem], Tuner]]
 
 def default_searches(trace: Trace | None, has_model: bool) -> list[str]:
     """Return the names of the searches to compare with."""
-    plain = trace is not None and all(
-        each.kind is Kind.CPU for each in trace.space.device.accelerators
-    )
+    plain = trace is not None and trace.space.device.plain
     known = WITH_MODEL if has_model else ()
     return [*SEARCHES, *known, *(PLAIN_VENDOR if plain else BOARD_VENDOR)]
 

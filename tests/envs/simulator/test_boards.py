@@ -17,7 +17,7 @@ from envs.simulator.machine import device_of, machine_of
 from envs.simulator.parameters import nominal
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import POSITIONS, contexts_of, position_of
-from envs.spec import ACCELERATORS, ConfigurationSpace, workload_of
+from envs.spec import ACCELERATORS, ConfigurationSpace, accelerator, workload_of
 
 #: Every board in every power mode.
 BOARDS = [(name, mode) for name in board_names() for mode in board(name).power_modes]
@@ -52,7 +52,10 @@ def test_positions_follow_kind_and_resource() -> None:
         "dla1": 3,
         "cpu_fp32": 0,
         "cpu_int8": 1,
+        **{f"edgetpu{n}": 6 + n for n in range(4)},
     }
+    beside = {name: position_of(accelerator(name), plain=False) for name in ("tensor", "cpu_fp32")}
+    assert beside == {"tensor": 1, "cpu_fp32": 4}
 
 
 @given(st.permutations(range(5)), st.integers(0, 2**32))

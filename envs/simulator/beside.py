@@ -1,0 +1,138 @@
+"""Instances beside GPU and DLAs: on the processor's cores of a board, and on Edge TPUs.
+
+Cores: instances share out the cores as threads, as on a plain computer. The threads of the host,
+which feed GPU and DLAs and wait for them, want the same cores; where all together want more than
+there are, each of them takes longer by the same factor.
+Edge TPU: one sample after the other, first come first served. A network pays its swap where the one
+before was another. Saturated instances stand in a fixed, random order, so that the one before is
+any of the others; of Poisson arrivals it belongs to another tenant as often as others arrive, and
+the wait is that of Pollaczek and Khinchine (Ibis, arXiv 2201.07312).
+DRAM: the cores slow GPU and DLAs and are slowed by them, as these slow each other.
+
+What comes out are batches whose times hold what they wait for here, for `sharing`. Rates that this
+needs before `sharing` has found them are those of batches that wait for their accelerator alone.
+Arrays are [T, X, B] or [B], as there.
+"""
+
+import numpy as np
+
+from envs.arrays import BoolArray, FloatArray, IntArray, Single
+from envs.simulator.positions import CORES, DLA, EDGE_TPUS, GPU, POSITIONS
+from envs.simulator.sharing import TINY, Batches, Scalars, Served
+from envs.simulator.tables import Contexts
+
+#: The most of an Edge TPU that Poisson arrivals are taken to use: waits stay finite.
+MOST_USE = np.float32(0.98)
+
+#: The first four positions.
+_BOARD = slice(0, POSITIONS)
+
+
+def with_beside(
+    served: Served, contexts: Contexts, rows: IntArray, scalars: Scalars, rate_ips: FloatArray
+) -> tuple[Served, Scalars]:
+    """Return the batches and values of the device as instances beside GPU and DLAs change them.
+
+    Args:
+        served: instances in service.
+        contexts: C contexts.
+        rows: [B], which context.
+        scalars: [B] each.
+        rate_ips: [T, B] arrival rates, infinite for a closed loop.
+    """
+    number, full = served.instances, served.full
+    computing = np.maximum(number[:, CORES].sum(axis=(0, 1)), 1)
+    cores = contexts.cores[rows].astype(np.float32)
+    threads = np.maximum(cores / computing, 1)
+    gain = threads ** scalars["threads_exponent"]
+    own_s, cv_j = full.dla_s.copy(), full.cv_j.copy()
+    own_s[:, CORES] /= gain
+    cv_j[:, CORES] *= threads / gain
+    full = full._replace(dla_s=own_s, cv_j=cv_j)
+
+    swap_s = contexts.swap_s[rows].T[:, None].astype(np.float32)
+    cycle_s = _cycles(number, full, swap_s)
+    able_ips = (number * served.sizes / cycle_s).sum(axis=1)
+    slack = np.maximum(able_ips / rate_ips, 1).astype(np.float32)[:, None]
+    rate = number / (cycle_s * slack)
+
+    polling = full.host_s + contexts.poll_share[rows] * (full.gpu_s + full.dla_s)
+    host = (rate * polling)[:, _BOARD].sum(axis=(0, 1))
+    wanted = (rate * own_s)[:, CORES].sum(axis=(0, 1)) * threads
+    late = np.where(wanted > 0, np.maximum((wanted + host) / cores, 1), 1).astype(np.float32)
+
+    moved = (rate * (full.gpu_bytes + full.dla_bytes)).sum(axis=0)
+    moved[CORES] /= late
+    here = moved[POSITIONS:].sum(axis=0)
+    elsewhere = moved[_BOARD].sum(axis=0) + scalars["other_byte_s"]
+    above = np.clip(
+        (here + elsewhere) / scalars["dram_byte_s"] - scalars["contention_threshold"],
+        0,
+        scalars["contention_plateau"],
+    )
+    share = elsewhere / np.maximum(here + elsewhere, TINY)
+    slower = 1 + scalars["contention_slope"] * above * share
+
+    host_s = full.host_s.copy()
+    host_s[:, _BOARD] *= late
+    own_s[:, CORES] *= late * slower
+    visit_s, work = _visits(number, full, swap_s, rate, np.isfinite(rate_ips)[:, None])
+    own_s[:, EDGE_TPUS] = visit_s[:, EDGE_TPUS]
+    cv_j[:, EDGE_TPUS] *= work[:, EDGE_TPUS]
+    full = full._replace(host_s=host_s)
+    served = served._replace(full=full, alone=served.full)
+    return served, scalars | {"other_byte_s": scalars["other_byte_s"] + here}
+
+
+def _cycles(number: Single, full: Batches, swap_s: Single) -> Single:
+    """Return the least cycle times [T, X, B]: a batch alone, or a round of the accelerator."""
+    least_s = full.host_s + full.gpu_s + full.dla_s
+    round_s = np.zeros_like(least_s)
+    round_s[:, GPU] = (number * full.exclusive_s)[:, GPU].sum(axis=(0, 1))
+    for place in (DLA, EDGE_TPUS):
+        service_s = full.dla_s + swap_s * _after_another(number) * (place is EDGE_TPUS)
+        least_s[:, place] = np.maximum(least_s, full.host_s + service_s)[:, place]
+        round_s[:, place] = (number * service_s)[:, place].sum(axis=0)
+    return np.asarray(np.maximum(np.maximum(least_s, round_s), TINY))
+
+
+def _after_another(rate: Single, own: Single | float = 1.0) -> Single:
+    """Return the chance [T, X, B] that the batch before on an accelerator was another tenant's.
+
+    Args:
+        rate: [T, X, B], how often batches come, in any unit.
+        own: [T, X, B], what of it cannot come before: the instance itself, which waits.
+    """
+    total = rate.sum(axis=0)
+    return np.asarray((total - rate) / np.maximum(total - own, TINY) * (rate > 0))
+
+
+def _visits(
+    number: Single, full: Batches, swap_s: Single, rate: Single, is_open: BoolArray
+) -> tuple[Single, Single]:
+    """Return the time of a batch on an Edge TPU, and its work over that without swaps, [T, X, B].
+
+    Saturated instances share what arrivals leave. The time of an arrival is such that a queue of
+    its tenant alone waits as long (M/D/1) as it does behind all others.
+
+    Args:
+        number: [T, X, B] instances.
+        full: the batches in service.
+        swap_s: [T, 1, B].
+        rate: [T, X, B] batches per second.
+        is_open: [T, 1, B], True for tenants with an arrival rate.
+    """
+    chance = np.where(is_open, _after_another(rate, 0.0), _after_another(number))
+    work_s = full.dla_s + swap_s * chance
+    arriving, closed = rate * is_open, number * ~is_open
+    load = np.minimum((arriving * work_s).sum(axis=0), MOST_USE)
+    round_s = (closed * work_s).sum(axis=0)
+    # An arrival finds every saturated instance before it, one of them half done.
+    rest_s = (closed * work_s**2).sum(axis=0) / np.maximum(2 * round_s, TINY)
+    ahead_s = round_s - rest_s + (arriving * work_s**2).sum(axis=0) / 2
+    stay_s = work_s + ahead_s / (1 - load)
+    queue = arriving / np.maximum(number, 1) * stay_s
+    alone_s = 2 * stay_s / (1 + queue + np.sqrt(1 + queue**2))
+    turn_s = np.maximum(work_s, round_s - full.host_s) / (1 - load)
+    visit_s = np.where(is_open, alone_s, turn_s).astype(np.float32)
+    return visit_s, np.asarray(work_s / np.maximum(full.dla_s, TINY), dtype=np.float32)
