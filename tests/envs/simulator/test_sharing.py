@@ -50,6 +50,8 @@ def paper(tenants: int = 1, rate_ips: float = np.inf, **changed: float) -> Conte
         "byte_j": 2e-10,
         "tail": TAIL,
         "max_wait_s": 5e-3,
+        "cores": 1.0,
+        "poll_share": 0.0,
     }
     scalars |= dict.fromkeys(("capacity", "clock"), 1.0) | {"contention_threshold": 1e3}
     scalars |= dict.fromkeys(
@@ -69,6 +71,7 @@ def paper(tenants: int = 1, rate_ips: float = np.inf, **changed: float) -> Conte
     return Contexts(
         batches=np.array(BATCHES, dtype=float),
         table=table,
+        swap_s=np.zeros((1, tenants)),
         rate_ips=np.full((1, tenants), rate_ips),
         best_effort=np.zeros((1, tenants), dtype=bool),
         segment_s=np.zeros(1),
