@@ -47,6 +47,14 @@ BENCHMARKS = (
         short=_options("--quick"),
     ),
     Benchmark(
+        "concurrent",
+        "concurrent",
+        "Asks the device model what a paper claims for several networks at once: batching, copies, "
+        "and CPU, GPU and Edge TPUs together. Compares its cores and Edge TPUs with published "
+        "measurements. Nothing was fitted to the claims.",
+        "simulated",
+    ),
+    Benchmark(
         "transfer",
         "transfer",
         "Compares the policy with searches on problems whose boards, networks and limits were held "

@@ -49,7 +49,8 @@ def sweep(name: str) -> dict[str, FloatArray]:
     }
 
 
-def _tx2(gpu_mhz: float, emc_mhz: float) -> Machine:
+def tx2_machine(gpu_mhz: float, emc_mhz: float) -> Machine:
+    """Return a Jetson TX2 at these clocks; its processor is that of a Xavier NX."""
     made = machine_of("xavier_nx", "20W")
     return replace(
         made,
@@ -71,7 +72,7 @@ def _latency_ms(network: str, clocks: list[tuple[float, float]], values: FloatAr
     layers, one = reference_network(network), np.ones(1)
     result = []
     for gpu_mhz, emc_mhz in clocks:
-        made = _tx2(gpu_mhz, emc_mhz)
+        made = tx2_machine(gpu_mhz, emc_mhz)
         floor, work, _ = kernels(made, layers, one, ParameterSet(table_of), 4)
         result.append(1e3 * (floor + work)[:, 0])
     return np.stack(result)

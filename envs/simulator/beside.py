@@ -24,6 +24,9 @@ from envs.simulator.tables import Contexts
 #: The most of an Edge TPU that Poisson arrivals are taken to use: waits stay finite.
 MOST_USE = np.float32(0.98)
 
+#: The share of requests above the 99th percentile.
+LATE = np.float32(0.01)
+
 #: The first four positions.
 _BOARD = slice(0, POSITIONS)
 
@@ -53,8 +56,8 @@ def with_beside(
     swap_s = contexts.swap_s[rows].T[:, None].astype(np.float32)
     cycle_s = _cycles(number, full, swap_s)
     able_ips = (number * served.sizes / cycle_s).sum(axis=1)
-    slack = np.maximum(able_ips / rate_ips, 1).astype(np.float32)[:, None]
-    rate = number / (cycle_s * slack)
+    asked = (rate_ips / able_ips).astype(np.float32)[:, None]  # of what a tenant could have
+    rate = number / cycle_s * np.minimum(asked, 1)
 
     polling = full.host_s + contexts.poll_share[rows] * (full.gpu_s + full.dla_s)
     host = (rate * polling)[:, _BOARD].sum(axis=(0, 1))
@@ -76,11 +79,15 @@ def with_beside(
     host_s = full.host_s.copy()
     host_s[:, _BOARD] *= late
     own_s[:, CORES] *= late * slower
-    visit_s, work = _visits(number, full, swap_s, rate, np.isfinite(rate_ips)[:, None])
+    is_open = np.isfinite(rate_ips)[:, None]
+    coming = np.where(is_open, number / cycle_s * np.where(is_open, asked, 0), rate)
+    images = coming * served.sizes
+    share = images / np.maximum(images.sum(axis=1, keepdims=True), TINY)
+    visit_s, work, late_s = _visits(number, full, swap_s, coming, share, is_open)
     own_s[:, EDGE_TPUS] = visit_s[:, EDGE_TPUS]
     cv_j[:, EDGE_TPUS] *= work[:, EDGE_TPUS]
     full = full._replace(host_s=host_s)
-    served = served._replace(full=full, alone=served.full)
+    served = served._replace(full=full, alone=served.full, late_s=late_s)
     return served, scalars | {"other_byte_s": scalars["other_byte_s"] + here}
 
 
@@ -108,9 +115,12 @@ def _after_another(rate: Single, own: Single | float = 1.0) -> Single:
 
 
 def _visits(
-    number: Single, full: Batches, swap_s: Single, rate: Single, is_open: BoolArray
-) -> tuple[Single, Single]:
+    number: Single, full: Batches, swap_s: Single, rate: Single, share: Single, is_open: BoolArray
+) -> tuple[Single, Single, Single]:
     """Return the time of a batch on an Edge TPU, and its work over that without swaps, [T, X, B].
+
+    The third value [T, B] is how late 1 % of a tenant's arrivals are at least: where there are only
+    arrivals, the wait has an exponential tail.
 
     Saturated instances share what arrivals leave. The time of an arrival is such that a queue of
     its tenant alone waits as long (M/D/1) as it does behind all others.
@@ -119,20 +129,29 @@ def _visits(
         number: [T, X, B] instances.
         full: the batches in service.
         swap_s: [T, 1, B].
-        rate: [T, X, B] batches per second.
+        rate: [T, X, B] batches that come in a second, more than can be served perhaps.
+        share: [T, X, B], of a tenant's requests.
         is_open: [T, 1, B], True for tenants with an arrival rate.
     """
     chance = np.where(is_open, _after_another(rate, 0.0), _after_another(number))
     work_s = full.dla_s + swap_s * chance
     arriving, closed = rate * is_open, number * ~is_open
-    load = np.minimum((arriving * work_s).sum(axis=0), MOST_USE)
+    wanted = (arriving * work_s).sum(axis=0)
+    load = np.minimum(wanted, MOST_USE)
     round_s = (closed * work_s).sum(axis=0)
     # An arrival finds every saturated instance before it, one of them half done.
     rest_s = (closed * work_s**2).sum(axis=0) / np.maximum(2 * round_s, TINY)
     ahead_s = round_s - rest_s + (arriving * work_s**2).sum(axis=0) / 2
     stay_s = work_s + ahead_s / (1 - load)
-    queue = arriving / np.maximum(number, 1) * stay_s
-    alone_s = 2 * stay_s / (1 + queue + np.sqrt(1 + queue**2))
+    own = arriving / np.maximum(number, 1)
+    alone_s = 2 * stay_s / (1 + own * stay_s + np.sqrt(1 + (own * stay_s) ** 2))
+    # What is too much for the Edge TPU is too much for each tenant, by the same factor.
+    alone_s = np.where(wanted > MOST_USE, wanted / np.maximum(own, TINY), alone_s)
     turn_s = np.maximum(work_s, round_s - full.host_s) / (1 - load)
     visit_s = np.where(is_open, alone_s, turn_s).astype(np.float32)
-    return visit_s, np.asarray(work_s / np.maximum(full.dla_s, TINY), dtype=np.float32)
+    more = np.asarray(work_s / np.maximum(full.dla_s, TINY), dtype=np.float32)
+
+    tail_s = ahead_s / (1 - load) / np.maximum(load, TINY) * (round_s == 0)
+    beyond = np.log(np.maximum(is_open * share * load / LATE, 1))
+    late_s = np.where(beyond > 0, work_s + tail_s * beyond, 0)[:, EDGE_TPUS]
+    return visit_s, more, late_s.max(axis=1, initial=0.0).astype(np.float32)

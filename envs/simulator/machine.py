@@ -1,6 +1,8 @@
 """Devices as the model needs them: rates in one power mode, and how their engines are built."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 from envs.catalog.boards import Board, PowerMode, board, power_mode
 from envs.errors import OptionError
@@ -63,6 +65,10 @@ class Machine:
     processor: bool = False
     core_rate: float = 1.0
     core_int8_gain: float = 1.0
+
+    def with_cores_as_accelerators(self) -> Machine:
+        """Return the machine on whose cores instances may run beside the GPU."""
+        return replace(self, processor=True)
 
     @property
     def plain(self) -> bool:

@@ -133,7 +133,7 @@ def _respond(
     if is_open:
         batch_s = phases.batch_s(extra) * locked * throttle
         throughput, p50, p99 = _open_loop(contexts, rows, served, batch_s, found)
-        late = p99 * (1 + scalars["tail"]) + queue_s
+        late = np.maximum(p99 * (1 + scalars["tail"]) + queue_s, served.late_s)
         found = throughput, p50, np.where(np.isfinite(rate_ips), late, p99)
     throughput, p50, p99 = found
     return throughput.T.astype(float), p50.T * 1e3, p99.T * 1e3, rails_w.T.astype(float), share < 1

@@ -61,6 +61,7 @@ class Served(NamedTuple):
         first: [T, X, B] indices into `Contexts.columns` of batches of the smallest size.
         classes: critical tenants and best effort; None where all are critical.
         alone: the batches before `beside` has changed them; None where it has not.
+        late_s: [T, B], the least 99th percentile of a tenant whose requests arrive at an Edge TPU.
     """
 
     instances: Single
@@ -69,6 +70,7 @@ class Served(NamedTuple):
     first: IntArray
     classes: Classes | None = None
     alone: Batches | None = None
+    late_s: Single | float = 0.0
 
 
 class Phases(NamedTuple):
