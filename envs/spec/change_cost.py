@@ -171,7 +171,7 @@ def built_engines(space: ConfigurationSpace, is_built: Callable[[Place], bool]) 
     engines = np.zeros((*space.shape, len(space.batches)), dtype=bool)
     for position, owner in enumerate(_owners(space)):
         used = space.device.accelerators[position]
-        if owner != position or used.kind is Kind.CPU:
+        if owner != position or not used.needs_engine:
             continue
         for tenant in range(space.shape[0]):
             sizes = space.batches_of(tenant, position)
