@@ -71,6 +71,23 @@ BENCHMARKS = (
         short=None,
         left_out="finding the optimum of two-network problems takes ten minutes or more",
     ),
+    *(
+        Benchmark(
+            f"transfer_{goal}",
+            "transfer",
+            f"The same comparison where the goal is {words}: a share is of the best by that goal.",
+            "simulated" + also,
+            full=_options(f"--goal {goal} --cases 120 --seeds 3 --out runs/transfer_{goal}"),
+            short=_options(
+                f"--goal {goal} --policy-only --cases 60 --seeds 2 --training-problems 40 "
+                f"--out runs/transfer_{goal}"
+            ),
+        )
+        for goal, words, also in (
+            ("energy", "the least energy for an inference", ", one answer replayed"),
+            ("latency", "the lowest p99 latency", ""),
+        )
+    ),
     Benchmark(
         "several",
         "several",

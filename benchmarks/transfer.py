@@ -10,6 +10,7 @@ python -m benchmarks.transfer
 python -m benchmarks.transfer --quick
 python -m benchmarks.transfer --policy-only
 python -m benchmarks.transfer --two-tenants
+python -m benchmarks.transfer --goal energy       or latency; a share is of the best by that goal
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.setup import add_bundle_option, draw_world
-from benchmarks.transfer_reference import CHECKED, searched_over_exhaustive
+from benchmarks.transfer_figures import figures_of, over_rule, print_table
+from benchmarks.transfer_reference import CHECKED, saving_on_trace, searched_over_exhaustive
 from envs.problems.draw_options import DrawOptions
 from envs.problems.problem import Problem
-from tuner.console import progress_bar, table
-from tuner.evaluation.bootstrap import difference
+from envs.spec import Goal
+from tuner.console import progress_bar
 from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.equal_risk import equal_risk, sentence
 from tuner.evaluation.front import RULE
@@ -37,7 +39,6 @@ from tuner.evaluation.rollouts import policy_decides
 from tuner.evaluation.running import compare
 from tuner.evaluation.sentences import rule_sentence
 from tuner.evaluation.simulated import SimulatedCases, simulated_cases
-from tuner.evaluation.statistics import Summary, shares_at, summarize
 from tuner.evaluation.tables import write_runs_csv
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
@@ -58,10 +59,6 @@ FAST = (
 
 #: The model as it is, refitted after each measurement, and the rule, all without any training.
 UNTRAINED = ("model_argmax", "model_refit", RULE)
-
-#: Goals of the policy by number of measurements: mean and 5th percentile of the share of the
-#: oracle, share with a feasible answer, and share of measurements that broke a limit.
-BARS = {3: (">= 95", ">= 80", ">= 99", ""), 8: (">= 98", ">= 90", ">= 99.5", "<= 5")}
 
 Factories = Mapping[str, Callable[[Problem], Tuner]]
 
@@ -127,85 +124,6 @@ def run_parts(
     return found
 
 
-def figures_of(
-    comparison: Comparison, budgets: Sequence[int]
-) -> tuple[list[Summary], list[Figure]]:
-    """Return summaries and five figures for each tuner and budget; the policy has goals."""
-    summaries, figures = [], []
-    for tuner in comparison.tuners:
-        for budget in budgets:
-            if budget > len(comparison.runs(tuner)[0][0]):
-                continue
-            each = summarize(comparison, tuner, budget)
-            summaries.append(each)
-            goals = BARS.get(budget, ("",) * 4) if tuner == "policy" else ("",) * 4
-            shares = {
-                "share of the oracle, mean": each.share_mean,
-                "share of the oracle, 5th percentile": each.share_p5,
-                "feasible where possible": each.feasible_share,
-                "measurements beyond a limit": each.broken_share,
-                "answers over 5 % beyond a limit without noise": each.overrun_share,
-            }
-            where = f"{each.cases} problems x {len(comparison.seeds)} seeds"
-            for (name, share), goal in zip(shares.items(), (*goals, ""), strict=True):
-                figures.append(
-                    figure(f"{tuner} after {budget}: {name} ({where})", 100 * share, "%", goal)
-                )
-    return summaries, figures
-
-
-def over_rule(comparison: Comparison) -> list[Figure]:
-    """Return what the policy adds over the rule at equal risk, which must not be a loss."""
-    figures = []
-    for budget in (3, 8):
-        gap = difference(
-            shares_at(comparison, "policy", budget), shares_at(comparison, RULE, budget)
-        )
-        name = f"policy minus rule after {budget}, at equal risk"
-        figures += [
-            figure(name, 100 * gap.mean, "points"),
-            figure(f"{name}, lower end of 95 %", 100 * gap.low, "points"),
-            figure(f"{name}, upper end of 95 %", 100 * gap.high, "points", ">= 0"),
-        ]
-    return figures
-
-
-def print_table(summaries: Sequence[Summary], comparison: Comparison) -> None:
-    """Print the tuners, the best first within each budget."""
-    print(
-        f"\nsimulated: {summaries[0].cases} problems x {len(comparison.seeds)} seeds; "
-        f"{summaries[0].impossible_cases} more have no answer"
-    )
-    head = [
-        "tuner",
-        "measurements",
-        "mean [%]",
-        "5th [%]",
-        "feasible [%]",
-        "5 % beyond [%]",
-        "broke a limit [%]",
-        "decision [ms]",
-    ]
-    rows = []
-    for each in sorted(summaries, key=lambda each: (each.budget, -each.share_mean)):
-        shares = (
-            each.share_mean,
-            each.share_p5,
-            each.feasible_share,
-            each.overrun_share,
-            each.broken_share,
-        )
-        rows.append(
-            [
-                each.tuner,
-                str(each.budget),
-                *(f"{100 * share:.1f}" for share in shares),
-                f"{1000 * each.decision_s:.2f}",
-            ]
-        )
-    table(head, rows)
-
-
 def policy_of(path: Path) -> tuple[Factories, int]:
     """Return the learned tuner and its budget."""
     bundle = load_bundle(path)
@@ -236,6 +154,9 @@ def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
         help="problems with two networks at once",
     )
     arguments.add_argument(
+        "--goal", choices=[each.value for each in Goal], default=Goal.THROUGHPUT.value
+    )
+    arguments.add_argument(
         "--quick", action="store_true", help="20 problems, 2 seeds, short budgets"
     )
     arguments.add_argument(
@@ -259,7 +180,7 @@ def main() -> int:
     cases = given.cases or (20 if given.quick else 500)
     seeds = given.seeds or (2 if given.quick else 10)
     policy, budget = policy_of(given.bundle)
-    draw = DrawOptions(tenants=[1 - given.two_tenants, given.two_tenants])
+    draw = DrawOptions(tenants=[1 - given.two_tenants, given.two_tenants], goals={given.goal: 1.0})
     problems = simulated_cases(draw, cases, given.seed)
     rule_risk = price_of_rule(given.bundle, draw, given.training_problems)
     every = parts(cases, seeds, given.quick)
@@ -271,7 +192,7 @@ def main() -> int:
     ):
         if not comparison.exists.any():
             continue
-        summaries, found = figures_of(comparison, part.budgets)
+        summaries, found = figures_of(comparison, part.budgets, Goal(given.goal))
         print_table(summaries, comparison)
         figures += found
         if part is every[0]:
@@ -289,6 +210,8 @@ def main() -> int:
                 ">= 99",
             )
         )
+    if given.goal == Goal.ENERGY.value:
+        figures += saving_on_trace(given.bundle)
     return report(figures, given.json, goals_only=True)
 
 

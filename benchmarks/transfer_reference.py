@@ -1,13 +1,20 @@
-"""Check the reference of large spaces, which is a search, against enumeration of small ones."""
+"""Answers that are known: of small spaces by enumeration, and of a recording by its few rows.
+
+The oracle of large spaces is a search, which is checked against enumeration of small ones.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from benchmarks.figures import Figure, figure
 from envs.problems.draw import draw_problem
 from envs.problems.draw_options import DrawOptions
 from envs.simulator.device_model import DeviceModel
-from envs.spec import ConfigurationSpace
+from envs.spec import ConfigurationSpace, Goal
+from tuner.api import optimize
 from tuner.console import progress_bar
 from tuner.evaluation.reference import exhaustive, searched
 
@@ -37,3 +44,24 @@ def searched_over_exhaustive(count: int) -> float:
                 least = min(least, found.score / best.score if found.exists else 0.0)
             advance(drawn.name)
     return least
+
+
+#: Published measurements of an AGX Orin, on which both DLAs take half of the GPU's energy.
+TRACE, SAVING = "agx_orin_resnet50", ("dla0", "dla1")
+
+
+def saving_on_trace(bundle: Path) -> list[Figure]:
+    """Tune a recording for the least energy, and tell if the answer is the two DLAs (replayed)."""
+    answer = optimize(
+        goal=Goal.ENERGY.value,
+        bundle=bundle,
+        runtime="replayed",
+        trace=TRACE,
+        allow_uncalibrated=True,
+    )
+    used = tuple(each["accelerator"] for each in answer.to_dict()["configuration"])
+    start = f"{TRACE} (replayed)"
+    return [
+        figure(f"{start}: the answer is both DLAs alone", float(used == SAVING), "", "== 1"),
+        figure(f"{start}: inferences a joule of the answer", answer.to_dict()["score"], "1/J"),
+    ]

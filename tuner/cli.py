@@ -42,9 +42,7 @@ def run_command(
 
 def _run(config_name: str, options: type[Options], task: Callable[[Options], int | None]) -> int:
     hydra, omegaconf = optional_import("hydra", "train"), optional_import("omegaconf", "train")
-    store = optional_import("hydra.core.config_store", "train").ConfigStore.instance()
-    node = _writable(omegaconf.OmegaConf.structured(options), omegaconf.OmegaConf)
-    store.store(name=f"{config_name}_options", node=node)
+    _store(config_name, options)
     for argument in sys.argv[1:]:
         name, _, value = argument[2:].partition("=")
         if argument.startswith("--") and name not in HYDRA_FLAGS:
@@ -70,6 +68,28 @@ def _run(config_name: str, options: type[Options], task: Callable[[Options], int
         first = dict.fromkeys(each.splitlines()[0].rstrip(".") for each in lines if each)
         raise OptionError(f"{': '.join(first)} (see --help)") from error
     return 0
+
+
+def composed(config_name: str, options: type[Options], *overrides: str) -> Options:
+    """Return the options that a command would run with.
+
+    Args:
+        config_name: as `run_command` takes it.
+        options: the same.
+        overrides: words of the command line.
+    """
+    hydra, omegaconf = optional_import("hydra", "train"), optional_import("omegaconf", "train")
+    _store(config_name, options)
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        found: Options = _options_of(hydra.compose(config_name, list(overrides)), omegaconf)
+    return found
+
+
+def _store(config_name: str, options: type[Options]) -> None:
+    """Store the dataclass under the name that the file of the command has for it."""
+    conf = optional_import("omegaconf", "train").OmegaConf
+    store = optional_import("hydra.core.config_store", "train").ConfigStore.instance()
+    store.store(name=f"{config_name}_options", node=_writable(conf.structured(options), conf))
 
 
 def _parser(errors: Any) -> Callable[[str], bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.rule import Compared, Rule
+from benchmarks.rule_compared import Compared, Rule
 from benchmarks.rule_settings import SETTINGS
 from tuner.evaluation.equal_risk import EqualRisk
 from tuner.evaluation.rollouts import Played
@@ -46,7 +46,7 @@ def test_with_builds_shares_are_over_time() -> None:
     to = "median time to 95 % of the optimum"
     assert found[start + f"policy, {to}"] == 100.0
     assert found[start + f"rule, {to}"] == 900.0, "it never gets there"
-    assert found[start + f"policy over the last, {to}"] == pytest.approx(1 / 9)
+    assert found[start + f"policy over rule that does not know costs, {to}"] == pytest.approx(1 / 9)
 
 
 def test_every_setting_can_be_drawn_from_both_splits() -> None:

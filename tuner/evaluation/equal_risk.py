@@ -65,19 +65,22 @@ def equal_risk(
     return EqualRisk(found, broken, rule_broken, len(world.problems))
 
 
-def matching_price(broken_at: Callable[[float], float], wanted: float) -> tuple[float, float]:
+def matching_price(
+    broken_at: Callable[[float], float], wanted: float, halvings: int = HALVINGS
+) -> tuple[float, float]:
     """Return the price at which a share of broken limits that falls with it is the wanted one.
 
     Args:
         broken_at: gives the share at a price.
         wanted: the share.
+        halvings: of the range of prices.
 
     Returns:
         The price, the lowest where several fit equally, and the share at it.
     """
     low, high = float(np.log(LOWEST)), float(np.log(HIGHEST))
     tried: dict[float, float] = {}
-    for _ in range(HALVINGS):
+    for _ in range(halvings):
         middle = (low + high) / 2
         tried[middle] = broken_at(float(np.exp(middle)))
         low, high = (middle, high) if tried[middle] > wanted else (low, middle)
