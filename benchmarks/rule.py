@@ -56,7 +56,7 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--settings", nargs="+", choices=names, default=names)
     made.add_argument("--prices", type=float, nargs="+", default=list(PRICES))
     made.add_argument("--problems", type=int, default=100, help="held-out ones, of each setting")
-    made.add_argument("--training-problems", type=int, default=60)
+    made.add_argument("--training-problems", type=int, default=50)
     made.add_argument("--repeats", type=int, default=4, help="episodes of each problem")
     made.add_argument(
         "--keep",
