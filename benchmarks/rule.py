@@ -72,21 +72,20 @@ def main() -> int:
     given = arguments()
     policies = [policy_decides(load_bundle(path)) for path in given.bundles]
     counts = {"train": given.training_problems, "held_out": given.problems}
-    drawn: dict[str, tuple[SimulatedWorld, SimulatedWorld]] = {}
+    drawn: dict[str, SimulatedWorld] = {}
     found: list[Compared] = []
     for setting in (each for each in SETTINGS if each.name in given.settings):
-        key = str(setting.draw)
-        if key not in drawn:
-            same = next(each.name for each in SETTINGS if str(each.draw) == key)
-            training, held_out = (
-                world_of(setting.options(split), count, given.keep, f"{same}_{split}")
-                for split, count in counts.items()
-            )
-            drawn[key] = training, held_out
-        plays = RulePlays(*drawn[key], setting.rounds(given.repeats))
+        same = next(each.name for each in SETTINGS if each.draw == setting.draw)
+        for split, count in counts.items():
+            name = f"{same}_{split}"
+            if name not in drawn:
+                drawn[name] = world_of(setting.options(split), count, given.keep, name)
+        training, held_out = (setting.world(drawn[f"{same}_{split}"]) for split in counts)
+        worlds, rounds = (training, held_out), setting.rounds(given.repeats)
+        plays = RulePlays(*worlds, rounds)
         with progress_bar(f"playing, {setting.name}", len(given.prices)) as advance:
             for price in given.prices:
-                found.append(compared(setting, price, policies, drawn[key], plays, given.repeats))
+                found.append(compared(setting, price, policies, worlds, plays, given.repeats))
                 advance(f"price {price:g}")
     share = "policy / rule %"
     table(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from envs.arrays import FloatArray
 from envs.problems.draw_options import DrawOptions
-from envs.problems.misfits import KINDS
+from envs.problems.misfits import KINDS, OF_WINDOWS, window_misfit
+from envs.problems.simulated_world import SimulatedWorld
 from tuner.evaluation.rollouts import Played, RollOut
 
 #: Seconds of an episode in which engines are built, and of the marks at which it is looked at.
@@ -24,18 +25,29 @@ class Setting:
     Attributes:
         name: in words.
         draw: options of drawing its problems beside the usual ones.
+        windows: kind of misfit of windows alone: problems are those without it, measured otherwise.
         changes: share of the episodes in which conditions change on the way.
         builds: True where no engine is built at first; shares are then over time.
     """
 
     name: str
     draw: dict[str, Any] = field(default_factory=dict)
+    windows: str = ""
     changes: float = 0.0
     builds: bool = False
 
     def options(self, split: str) -> DrawOptions:
         """Return the options to draw its problems with."""
         return DrawOptions(split=split, **self.draw)
+
+    def world(self, drawn: SimulatedWorld) -> SimulatedWorld:
+        """Return its problems, from those that were drawn with its options."""
+        if not self.windows:
+            return drawn
+        rng = np.random.default_rng(0)
+        numbers = [window_misfit(self.windows, rng).numbers for _ in range(len(drawn.problems))]
+        misfit = np.array(numbers, dtype=np.float32)
+        return SimulatedWorld.of(replace(drawn.problems, misfit=misfit))
 
     def rounds(self, repeats: int) -> RollOut:
         """Return how its episodes are played."""
@@ -66,7 +78,10 @@ SETTINGS = (
     Setting("belief_right"),
     Setting("changing", changes=1.0),
     Setting("builds", builds=True),
-    *(Setting(kind, {"misfits": [kind]}) for kind in KINDS),
+    *(
+        Setting(kind, windows=kind) if kind in OF_WINDOWS else Setting(kind, {"misfits": [kind]})
+        for kind in KINDS
+    ),
     Setting("two_tenants", {"tenants": [0.0, 1.0]}),
     Setting("energy", {"goals": {"energy": 1.0}}),
     Setting("latency", {"goals": {"latency": 1.0}}),

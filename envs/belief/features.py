@@ -110,6 +110,8 @@ def observe(
     acquisition = np.maximum(np.log(gain) + assessment.log_chance, -14.0)
     net = net_gain(gain, assessment.chance, conditions.risk[:, None])
     cost = conditions.cost_s / conditions.window_s[:, None]
+    # Where seconds are not limited, time is worth nothing: see the reward.
+    timed = np.isfinite(conditions.budget_s)[:, None]
     waiting = _waiting(assessment, progress)
     is_best = np.arange(score.shape[1]) == progress.best[:, None]
     again = is_best | (np.abs(assessment.excess) < TOO_CLOSE)
@@ -137,7 +139,7 @@ def observe(
         np.log(cost),
         net / cost,
         _below_best(net, closed),
-        _below_best(np.where(net > 0, net / cost, net), closed),
+        _below_best(np.where((net > 0) & timed, net / cost, net), closed),
     )
     rows = np.arange(len(score))[:, None]
     picked = np.stack(own, dtype=np.float32)[:, rows, shown].transpose(1, 2, 0)  # [B, P, ...]

@@ -126,27 +126,36 @@ def _wider(model: DeviceModel, rng: np.random.Generator) -> Misfit:
     return Misfit("wider", width=2.0)
 
 
-def _of_windows(kind: str, number: str, lowest: float, highest: float) -> Drawing:
-    """Return what draws a misfit that is one number between two bounds."""
+#: Misfits of windows alone: the number of each, and the bounds that it is drawn between.
+OF_WINDOWS = {
+    "heavy_tails": ("tail", 0.2, 0.5),
+    "drift": ("drift", 0.03, 0.12),
+    "neighbour_bursts": ("burst", 0.1, 0.4),
+    "lagging_sensor": ("lag", 0.3, 0.8),
+}
 
-    def draw(model: DeviceModel, rng: np.random.Generator) -> Misfit:
-        del model
-        return Misfit(kind, _numbers(**{number: rng.uniform(lowest, highest)}))
 
-    return draw
+def window_misfit(kind: str, rng: np.random.Generator) -> Misfit:
+    """Draw a misfit of a kind of `OF_WINDOWS`, which no device needs to be known for."""
+    name, lowest, highest = OF_WINDOWS[kind]
+    return Misfit(kind, _numbers(**{name: rng.uniform(lowest, highest)}))
+
+
+def _of_windows(kind: str) -> Drawing:
+    return lambda model, rng: window_misfit(kind, rng)
 
 
 #: Kinds that training may draw, and kinds that only comparisons draw.
 TRAIN: dict[str, Drawing] = {
     "departing_engines": _departing_engines,
-    "heavy_tails": _of_windows("heavy_tails", "tail", 0.2, 0.5),
-    "drift": _of_windows("drift", "drift", 0.03, 0.12),
+    "heavy_tails": _of_windows("heavy_tails"),
+    "drift": _of_windows("drift"),
     "wider": _wider,
 }
 HELD_OUT: dict[str, Drawing] = {
     "far_worse": _far_worse,
-    "neighbour_bursts": _of_windows("neighbour_bursts", "burst", 0.1, 0.4),
-    "lagging_sensor": _of_windows("lagging_sensor", "lag", 0.3, 0.8),
+    "neighbour_bursts": _of_windows("neighbour_bursts"),
+    "lagging_sensor": _of_windows("lagging_sensor"),
 }
 KINDS: dict[str, Drawing] = TRAIN | HELD_OUT
 

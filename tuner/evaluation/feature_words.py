@@ -19,7 +19,7 @@ FEATURE_WORDS = {
     "log_cost": "seconds that measuring it takes",
     "gain_per_second": "expected gain net of the risk, per second",
     "relative_gain": "expected gain against the largest one",
-    "relative_gain_per_second": "the same, per second",
+    "relative_gain_per_second": "the same, per second where seconds are limited",
     "used": "measurements used",
     "left": "measurements left",
     "has_best": "something kept the limits already",

@@ -212,6 +212,18 @@ def test_features_on_paper() -> None:
     assert (found["goal_energy"], found["goal_latency"], found["rate_limited"]) == (0, 0, 0)
 
 
+def test_time_is_worth_nothing_where_seconds_are_not_limited() -> None:
+    given_ = state()
+    timed = np.isfinite(given_.conditions.budget_s)
+    assert timed.tolist() == [False, True, True, True, False]
+    observation, _ = seen(given_)
+    gain, rate = (
+        observation[..., column(name)] for name in ("relative_gain", "relative_gain_per_second")
+    )
+    np.testing.assert_array_equal(rate[~timed], gain[~timed])
+    assert (rate[timed] != gain[timed]).any()
+
+
 def test_scores_of_goals_on_paper() -> None:
     """A throughput of 100/s in 20 ms at 10 W: 10 inferences a joule, and 1/20 a millisecond."""
     mean = np.log(np.array([[[100.0], [20.0], [10.0]]], dtype=np.float32))
