@@ -1,11 +1,12 @@
 """Compare one policy bundle with the untrained rule, whose price is tuned for each setting.
 
 A setting is a kind of problem: the belief is right or wrong in one of several ways, conditions stay
-or change, engines are there or have to be built. In each setting, and for each price of a broken
-limit that the policy is told, the rule gets the price at which it breaks as many limits as the
-policy on problems of the training split, and where engines are built the power of the cost that
-serves it best there. Both then play the same episodes on boards, networks and limits that no
-training drew. Shares are of the best configuration on the shortlist; every number is simulated.
+or change, engines are there or have to be built. In each, policy and rule play the same episodes on
+boards, networks and limits that no training drew. For each price of a broken limit that the policy
+is told, the rule has the price at which it breaks as many limits in these episodes
+(`benchmarks.rule_front`), and where engines are built the power of the cost that serves it best on
+problems of the training split. Shares are of the best configuration on the shortlist; every number
+is simulated.
 
 With several bundles (other training seeds) each is compared with a rule of its own; the shares are
 the means of all. Of some 500 comparisons, one in 40 is "worse" by chance alone.
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from benchmarks.figures import parser, report
 from benchmarks.rule_compared import Compared, RulePlays, compared
-from benchmarks.rule_settings import SETTINGS
+from benchmarks.rule_settings import SETTINGS, Setting
 from benchmarks.setup import REFERENCE_BUNDLE, draw_world
 from envs.problems.draw_options import DrawOptions
 from envs.problems.problem_batch import ProblemBatch
@@ -56,7 +57,7 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--settings", nargs="+", choices=names, default=names)
     made.add_argument("--prices", type=float, nargs="+", default=list(PRICES))
     made.add_argument("--problems", type=int, default=100, help="held-out ones, of each setting")
-    made.add_argument("--training-problems", type=int, default=50)
+    made.add_argument("--training-problems", type=int, default=50, help="for the power of the cost")
     made.add_argument("--repeats", type=int, default=4, help="episodes of each problem")
     made.add_argument(
         "--keep",
@@ -71,21 +72,25 @@ def main() -> int:
     """Run the benchmark and return its exit code."""
     given = arguments()
     policies = [policy_decides(load_bundle(path)) for path in given.bundles]
-    counts = {"train": given.training_problems, "held_out": given.problems}
     drawn: dict[str, SimulatedWorld] = {}
+
+    def world(setting: Setting, split: str, count: int) -> SimulatedWorld:
+        same = next(each.name for each in SETTINGS if each.draw == setting.draw)
+        name = f"{same}_{split}"
+        if name not in drawn:
+            drawn[name] = world_of(setting.options(split), count, given.keep, name)
+        return setting.world(drawn[name])
+
     found: list[Compared] = []
     for setting in (each for each in SETTINGS if each.name in given.settings):
-        same = next(each.name for each in SETTINGS if each.draw == setting.draw)
-        for split, count in counts.items():
-            name = f"{same}_{split}"
-            if name not in drawn:
-                drawn[name] = world_of(setting.options(split), count, given.keep, name)
-        training, held_out = (setting.world(drawn[f"{same}_{split}"]) for split in counts)
-        worlds, rounds = (training, held_out), setting.rounds(given.repeats)
-        plays = RulePlays(*worlds, rounds)
+        rounds = setting.rounds(given.repeats)
+        held_out = RulePlays(world(setting, "held_out", given.problems), rounds)
+        training = None
+        if setting.builds:
+            training = RulePlays(world(setting, "train", given.training_problems), rounds)
         with progress_bar(f"playing, {setting.name}", len(given.prices)) as advance:
             for price in given.prices:
-                found.append(compared(setting, price, policies, worlds, plays, given.repeats))
+                found.append(compared(setting, price, policies, held_out, training, given.repeats))
                 advance(f"price {price:g}")
     share = "policy / rule %"
     table(

@@ -1,4 +1,4 @@
-"""The policy against the untrained rule in one setting: the tuned rule, episodes and figures."""
+"""The policy against the untrained rule in one setting: episodes, and their figures."""
 
 from __future__ import annotations
 
@@ -19,35 +19,15 @@ from benchmarks.rule_builds import (
     figures_of_builds,
     told_equal_costs,
 )
+from benchmarks.rule_front import RULE_PRICES, EqualRisk, at_equal_risk, nearest
 from benchmarks.rule_settings import Setting
-from envs.arrays import FloatArray
 from envs.problems.world import World
-from tuner.evaluation.bootstrap import Difference, difference
-from tuner.evaluation.equal_risk import EqualRisk, matching_price
+from tuner.evaluation.bootstrap import Difference
 from tuner.evaluation.rollouts import Decide, Played, RollOut, play
 from tuner.search.expected_gain import rule_choices
 
 #: Powers of the cost that the rule may divide its net gain by, where costs differ.
 EXPONENTS = (0.0, 0.5, 1.0)
-
-#: Halvings of the range of prices, for a price of the rule within 6 %: finer ones do not show in
-#: the share of broken limits on a hundred problems.
-HALVINGS = 7
-
-
-@dataclass(frozen=True)
-class Rule:
-    """The rule as it was tuned to one bundle.
-
-    Attributes:
-        equal: how its price was found.
-        exponent: the power of the cost.
-        played: its episodes on held-out problems.
-    """
-
-    equal: EqualRisk
-    exponent: float
-    played: Played
 
 
 @dataclass(frozen=True)
@@ -57,45 +37,45 @@ class Compared:
     Attributes:
         setting: what is compared in.
         price: what the policy is told.
-        policy: the episodes of each bundle.
-        rule: the rule tuned to each bundle.
-        blind: the rule that does not know costs, tuned to each; the same where costs do not differ.
-        beside: the episodes of other tuners by name, of each bundle, where engines are built.
+        each: the comparison of each bundle.
+        exponents: the power of the cost of each bundle's rule.
+        tuners: where engines are built, the episodes of tuners by name, of each bundle.
     """
 
     setting: Setting
     price: float
-    policy: tuple[Played, ...]
-    rule: tuple[Rule, ...]
-    blind: tuple[Rule, ...]
-    beside: Mapping[str, Sequence[Played]] = field(default_factory=dict)
-
-    def shares(self, played: Sequence[Played]) -> FloatArray:
-        """Return the shares [S, repeats, marks], the mean of all bundles."""
-        return np.asarray(np.mean([self.setting.marks(each) for each in played], axis=0))
+    each: tuple[EqualRisk, ...]
+    exponents: tuple[float, ...] = (0.0,)
+    tuners: Mapping[str, Sequence[Played]] = field(default_factory=dict)
 
     @cached_property
-    def both(self) -> tuple[FloatArray, FloatArray]:
-        """The shares of policy and rule, [S, repeats, marks] each."""
-        return self.shares(self.policy), self.shares([each.played for each in self.rule])
+    def mean(self) -> EqualRisk:
+        """The comparison in the mean of all bundles."""
+        return EqualRisk(
+            *(
+                np.asarray(np.mean([getattr(one, name) for one in self.each], axis=0))
+                for name in ("policy", "rule", "gaps")
+            ),
+            tuple(np.mean([one.broken for one in self.each], axis=0).tolist()),
+            float(np.exp(np.mean([np.log(one.price) for one in self.each]))),
+        )
+
+    @cached_property
+    def gaps(self) -> list[Difference]:
+        """The differences at each mark."""
+        marks = range(len(self.mean.policy))
+        return [self.mean.difference(slice(mark, mark + 1)) for mark in marks]
 
     def look(self, marks: slice) -> tuple[float, float, Difference]:
         """Return the mean shares of policy and rule at some marks, and their difference."""
-        ours, theirs = (each[:, :, marks].mean(axis=2) for each in self.both)
-        return float(ours.mean()), float(theirs.mean()), difference(ours, theirs)
-
-    @property
-    def broken(self) -> tuple[float, float]:
-        """Return the shares of measurements that broke a limit, of policy and rule."""
-        ours = float(np.mean([each.broken_share for each in self.policy]))
-        return ours, float(np.mean([each.played.broken_share for each in self.rule]))
+        ours, theirs = (float(each[marks].mean()) for each in (self.mean.policy, self.mean.rule))
+        return ours, theirs, self.mean.difference(marks)
 
     def row(self) -> list[str]:
         """Return a row of the table."""
-        ends = [f(each.equal.risk for each in self.rule) for f in (min, max)]
-        prices = " to ".join(dict.fromkeys(f"{each:.2g}" for each in ends))
-        broke = "{:.1f} / {:.1f}".format(*(100 * each for each in self.broken))
-        cells = [self.setting.name.replace("_", " "), f"{self.price:g}", prices, broke]
+        broke = "{:.1f} / {:.1f}".format(*(100 * each for each in self.mean.broken))
+        name = self.setting.name.replace("_", " ")
+        cells = [name, f"{self.price:g}", f"{self.mean.price:.2g}", broke]
         for marks in self.setting.looks.values():
             ours, theirs, gap = self.look(marks)
             cells += [f"{100 * ours:.1f} / {100 * theirs:.1f}", f"{gap.points()} {gap.verdict}"]
@@ -115,35 +95,26 @@ class Compared:
                 figure(f"{gained}, lower end of 95 %", 100 * gap.low, "points"),
                 figure(f"{gained}, upper end of 95 %", 100 * gap.high, "points", ">= 0"),
             ]
-        gaps = self.gaps
-        least, ahead = 100 * min(gap.high for gap in gaps), sum(gap.low > 0 for gap in gaps)
-        broke, price = self.broken, float(np.mean([each.equal.risk for each in self.rule]))
+        marks_of, least = f"marks of {len(self.gaps)}", min(gap.high for gap in self.gaps)
+        broke = [100 * each for each in self.mean.broken]
         return [
             *found,
-            figure(f"{start}: least upper end of {len(gaps)} marks", least, "points", ">= 0"),
-            figure(f"{start}: marks of {len(gaps)} with the policy ahead", ahead, ""),
+            figure(f"{start}: least upper end of the marks", 100 * least, "points", ">= 0"),
+            figure(f"{start}: {marks_of} with the policy behind", _count(self.gaps, "worse"), ""),
+            figure(f"{start}: {marks_of} with the policy ahead", _count(self.gaps, "better"), ""),
             *self._of_each(start),
-            figure(f"{start}: policy, measurements that broke a limit", 100 * broke[0], "%"),
-            figure(f"{start}: rule, measurements that broke a limit", 100 * broke[1], "%"),
-            figure(f"{start}: price of the rule", price, ""),
+            figure(f"{start}: policy, measurements that broke a limit", broke[0], "%"),
+            figure(f"{start}: rule, measurements that broke a limit", broke[1], "%"),
+            figure(f"{start}: price of the rule", self.mean.price, ""),
             *(self._seconds(start) if self.setting.builds else []),
         ]
 
-    @cached_property
-    def gaps(self) -> list[Difference]:
-        """The differences at each mark."""
-        return [self.look(slice(mark, mark + 1))[2] for mark in range(self.both[0].shape[2])]
-
     def _of_each(self, start: str) -> list[Figure]:
         """Return how many of several bundles are behind or ahead by themselves."""
-        if len(self.policy) == 1:
+        if len(self.each) == 1:
             return []
-        each = [
-            Compared(self.setting, self.price, (policy,), (rule,), ())
-            for policy, rule in zip(self.policy, self.rule, strict=True)
-        ]
-        means = [one.look(slice(None))[2] for one in each]
-        of = f"bundles of {len(each)}"
+        means = [one.difference(slice(None)) for one in self.each]
+        of = f"bundles of {len(self.each)}"
         return [
             figure(f"{start}: {of} behind in the mean of the marks", _count(means, "worse"), ""),
             figure(f"{start}: {of} ahead in the mean of the marks", _count(means, "better"), ""),
@@ -151,15 +122,9 @@ class Compared:
 
     def _seconds(self, start: str) -> list[Figure]:
         """Return the seconds to shares of the optimum, and the power of the cost of the rule."""
-        tuners = {
-            POLICY: self.policy,
-            RULE: [each.played for each in self.rule],
-            BLIND_RULE: [each.played for each in self.blind],
-            **self.beside,
-        }
-        exponent = float(np.mean([each.exponent for each in self.rule]))
+        exponent = float(np.mean(self.exponents))
         power = figure(f"{start}: power of the cost of the rule", exponent, "")
-        return [*figures_of_builds(start, tuners), power]
+        return [*figures_of_builds(start, self.tuners), power]
 
 
 def _count(gaps: Sequence[Difference], verdict: str) -> int:
@@ -167,67 +132,69 @@ def _count(gaps: Sequence[Difference], verdict: str) -> int:
 
 
 class RulePlays:
-    """Episodes of the rule in one setting, each price once, whatever is compared with it.
+    """Episodes of the rule on some problems, each price once, whatever is compared with it.
 
     Args:
-        training, held_out: the problems.
+        world: the problems.
         rounds: how episodes are played.
     """
 
-    def __init__(self, training: World, held_out: World, rounds: RollOut) -> None:
-        self._worlds, self._rounds = {"train": training, "held_out": held_out}, rounds
-        self._known: dict[tuple[str, float, float], Played] = {}
+    def __init__(self, world: World, rounds: RollOut) -> None:
+        self.world, self._rounds = world, rounds
+        self._known: dict[float, list[Played]] = {}
 
-    def on(self, split: str, exponent: float, price: float) -> Played:
-        """Return the episodes on the problems of a split, with a power of the cost and a price."""
-        key = split, exponent, price
-        if key not in self._known:
+    def front(self, exponent: float) -> list[Played]:
+        """Return the episodes at each of RULE_PRICES, with a power of the cost."""
+        if exponent not in self._known:
             rule = partial(rule_choices, cost_exponent=exponent)
-            self._known[key] = play(self._worlds[split], rule, self._rounds, price)
-        return self._known[key]
-
-    def equal(self, exponent: float, broken: float) -> EqualRisk:
-        """Return the price at which the rule breaks a share of the limits on training problems."""
-
-        def of_rule(price: float) -> float:
-            return self.on("train", exponent, price).broken_share
-
-        found, rule_broken = matching_price(of_rule, broken, HALVINGS)
-        return EqualRisk(found, broken, rule_broken, len(self._worlds["train"].problems))
+            played = [play(self.world, rule, self._rounds, price) for price in RULE_PRICES]
+            self._known[exponent] = played
+        return self._known[exponent]
 
 
 def compared(
     setting: Setting,
     price: float,
     policies: list[Decide],
-    worlds: tuple[World, World],
-    plays: RulePlays,
+    held_out: RulePlays,
+    training: RulePlays | None,
     repeats: int,
 ) -> Compared:
-    """Tune the rule on training problems, and play both on held-out ones.
+    """Play the policies on held-out problems, and compare each with the rule at equal risk.
 
     Args:
         setting: what is compared in.
         price: of a broken limit, that the policies are told.
         policies: the bundles.
-        worlds: problems of the training split, and held-out ones.
-        plays: episodes of the rule on them.
+        held_out: the rule on the same problems.
+        training: the rule on problems of the training split, which tell the best power of the cost;
+            None where costs do not differ.
         repeats: episodes of each problem.
     """
-    (training, held_out), rounds = worlds, setting.rounds(repeats)
-    rules, blind = [], []
+    rounds, each, exponents = setting.rounds(repeats), [], []
+    tuners: dict[str, list[Played]] = {
+        name: [] for name in (POLICY, RULE, BLIND_RULE, BLIND_POLICY, BOUND)
+    }
     for decide in policies:
-        broken, tried = play(training, decide, rounds, price).broken_share, []
-        for exponent in EXPONENTS if setting.builds else EXPONENTS[:1]:
-            equal = plays.equal(exponent, broken)
-            known = setting.marks(plays.on("train", exponent, equal.risk)).mean()
-            found = Rule(equal, exponent, plays.on("held_out", exponent, equal.risk))
-            tried.append((float(known), found))
-        rules.append(max(tried, key=lambda each: each[0])[1])
-        blind.append(tried[0][1])
-    policy = tuple(play(held_out, decide, rounds, price) for decide in policies)
-    beside: dict[str, Sequence[Played]] = {}
-    if setting.builds:
-        told = [play(held_out, told_equal_costs(each), rounds, price) for each in policies]
-        beside = {BLIND_POLICY: told, BOUND: [bound(held_out, rounds)]}
-    return Compared(setting, price, policy, tuple(rules), tuple(blind), beside)
+        ours, exponent = play(held_out.world, decide, rounds, price), 0.0
+        if training is not None:
+            known = play(training.world, decide, rounds, price)
+            worth = {
+                power: at_equal_risk(setting, known, training.front(power)).rule.mean()
+                for power in EXPONENTS
+            }
+            exponent = max(worth, key=lambda power: worth[power])
+        found = at_equal_risk(setting, ours, held_out.front(exponent))
+        each.append(found)
+        exponents.append(exponent)
+        if training is not None:
+            blind = at_equal_risk(setting, ours, held_out.front(0.0))
+            tuners[POLICY].append(ours)
+            tuners[RULE].append(held_out.front(exponent)[nearest(found.price)])
+            tuners[BLIND_RULE].append(held_out.front(0.0)[nearest(blind.price)])
+            told = told_equal_costs(decide)
+            tuners[BLIND_POLICY].append(play(held_out.world, told, rounds, price))
+    if training is None:
+        return Compared(setting, price, tuple(each))
+    tuners[BOUND] = [bound(held_out.world, rounds)]
+    return Compared(setting, price, tuple(each), tuple(exponents), tuners)

@@ -29,9 +29,21 @@ def interval(values: FloatArray, seed: int = 0) -> tuple[FloatArray, FloatArray,
     if not len(flat):
         nothing = np.full(flat.shape[1], np.nan)
         return nothing, nothing, nothing
-    means = _resampling_weights(cases, seeds, seed) @ flat
+    means = resampled_means(values, seed)
     low, high = np.quantile(means, (0.025, 0.975), axis=0)
     return flat.mean(axis=0), low, high
+
+
+def resampled_means(values: FloatArray, seed: int = 0) -> FloatArray:
+    """Return the means over cases and seeds in each resample, [RESAMPLES, numbers].
+
+    Args:
+        values: [cases, seeds, numbers].
+        seed: of the resampling.
+    """
+    cases, seeds, numbers = values.shape
+    weights = _resampling_weights(cases, seeds, seed)
+    return np.asarray(weights @ values.reshape(cases * seeds, numbers))
 
 
 @lru_cache(maxsize=8)

@@ -65,27 +65,36 @@ def equal_risk(
     return EqualRisk(found, broken, rule_broken, len(world.problems))
 
 
-def matching_price(
-    broken_at: Callable[[float], float], wanted: float, halvings: int = HALVINGS
-) -> tuple[float, float]:
+def matching_price(broken_at: Callable[[float], float], wanted: float) -> tuple[float, float]:
     """Return the price at which a share of broken limits that falls with it is the wanted one.
 
     Args:
         broken_at: gives the share at a price.
         wanted: the share.
-        halvings: of the range of prices.
 
     Returns:
-        The price, the lowest where several fit equally, and the share at it.
+        The price and the share at it. Few limits are broken at a high price, so that many prices
+        fit equally: it is the middle of these on a logarithmic scale, since any other choice would
+        make the tuner bolder or more careful than what it is compared with.
     """
-    low, high = float(np.log(LOWEST)), float(np.log(HIGHEST))
     tried: dict[float, float] = {}
-    for _ in range(halvings):
-        middle = (low + high) / 2
-        tried[middle] = broken_at(float(np.exp(middle)))
-        low, high = (middle, high) if tried[middle] > wanted else (low, middle)
-    best = min(tried, key=lambda each: (abs(tried[each] - wanted), each))
-    return float(np.exp(best)), tried[best]
+
+    def share(log_price: float) -> float:
+        if log_price not in tried:
+            tried[log_price] = broken_at(float(np.exp(log_price)))
+        return tried[log_price]
+
+    def crossed(beyond: Callable[[float], bool]) -> float:
+        """Return where a share begins to be no longer beyond."""
+        low, high = float(np.log(LOWEST)), float(np.log(HIGHEST))
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if beyond(share(middle)) else (low, middle)
+        return (low + high) / 2
+
+    first, last = crossed(lambda each: each > wanted), crossed(lambda each: each >= wanted)
+    found = (first + last) / 2
+    return float(np.exp(found)), share(found)
 
 
 def sentence(found: EqualRisk) -> str:

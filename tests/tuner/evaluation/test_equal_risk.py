@@ -28,6 +28,17 @@ def test_where_no_price_breaks_as_many_the_nearest_end_is_taken() -> None:
     assert careful > 0.98 * HIGHEST
 
 
+def test_of_prices_that_fit_equally_the_middle_is_taken() -> None:
+    def broken_at(price: float) -> float:
+        return 0.02 if price < 0.1 else 0.01 if price < 1.0 else 0.0
+
+    price, share = matching_price(broken_at, 0.01)
+    assert price == pytest.approx(0.1**0.5, rel=0.02)
+    assert share == 0.01
+    between, _ = matching_price(broken_at, 0.015)
+    assert between == pytest.approx(0.1, rel=0.02), "none fits: where it is passed"
+
+
 def test_against_itself_the_rule_gets_a_price_that_breaks_as_many(
     simulated_world: SimulatedWorld,
 ) -> None:
