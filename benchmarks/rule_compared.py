@@ -51,12 +51,12 @@ class Compared:
     @cached_property
     def mean(self) -> EqualRisk:
         """The comparison in the mean of all bundles."""
+        broken = np.mean([one.broken for one in self.each], axis=0)
         return EqualRisk(
-            *(
-                np.asarray(np.mean([getattr(one, name) for one in self.each], axis=0))
-                for name in ("policy", "rule", "gaps")
-            ),
-            tuple(np.mean([one.broken for one in self.each], axis=0).tolist()),
+            np.asarray(np.mean([one.policy for one in self.each], axis=0)),
+            np.asarray(np.mean([one.rule for one in self.each], axis=0)),
+            np.asarray(np.mean([one.gaps for one in self.each], axis=0)),
+            (float(broken[0]), float(broken[1])),
             float(np.exp(np.mean([np.log(one.price) for one in self.each]))),
         )
 
