@@ -118,4 +118,4 @@ def _crossing(falling: FloatArray, wanted: FloatArray) -> FloatArray:
     rows, before = np.arange(len(falling)), np.clip(above - 1, 0, last - 1)
     high, low = falling[rows, before], falling[rows, before + 1]
     step = np.where(high > low, (high - wanted[:, 0]) / np.maximum(high - low, SAME), 0.0)
-    return np.clip(before + np.clip(step, 0.0, 1.0), 0.0, last) * (above > 0)
+    return np.asarray(np.clip(before + np.clip(step, 0.0, 1.0), 0.0, last) * (above > 0))
