@@ -27,6 +27,7 @@ ROOMS = {
     "tuner.control",
     "tuner.evaluation",
     "tuner.exports",
+    "tuner.placement",
     "tuner.policy",
     "tuner.search",
 }

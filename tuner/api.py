@@ -11,12 +11,12 @@ from envs.problems.problem import Problem
 from envs.runtimes.protocol import UNMEASURED, check_objective
 from envs.simulator.device_model import WINDOW_S
 from envs.spec import Configuration, ConfigurationSpace, Goal, Objective, Outcome, parse_goal
+from tuner.alone import check_slowdown, limits_alone
 from tuner.confirming import PAIRS
 from tuner.device import Device, open_device, serve_options
 from tuner.objectives import Limits, asked, objective_of, remarks_on
 from tuner.options import ServeOptions, reference_bundle
 from tuner.pairs import MOST_PAIRS
-from tuner.placement.alone import check_slowdown, limits_alone
 from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Tuner

@@ -39,6 +39,7 @@ from envs.errors import OptionError
 from envs.files import check_writable
 from envs.spec import UNCALIBRATED, ConfigurationSpace, Goal
 from envs.telemetry.power_mode import read_power_mode
+from tuner.alone import check_slowdown, limits_alone
 from tuner.api import check_request
 from tuner.control.build import Assembled, controller_of
 from tuner.control.client import ClientThread, client_at
@@ -55,7 +56,6 @@ from tuner.flags import run
 from tuner.objectives import asked
 from tuner.options import ServeOptions, cache_folder, reference_bundle
 from tuner.parts import FIRST
-from tuner.placement.alone import check_slowdown, limits_alone
 from tuner.stopping import StoppedEarly, leave
 from tuner.tuning import FEWEST
 

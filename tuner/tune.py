@@ -28,6 +28,7 @@ from envs.errors import NoFeasibleConfiguration, RuntimeFault
 from envs.files import check_writable, write_text
 from envs.simulator.device_model import WINDOW_S
 from envs.spec import Configuration, Goal, Outcome
+from tuner.alone import check_slowdown
 from tuner.answer_text import (
     answer_lines,
     answer_table,
@@ -42,7 +43,6 @@ from tuner.flags import run
 from tuner.goal_text import brief
 from tuner.objectives import asked
 from tuner.options import ServeOptions
-from tuner.placement.alone import check_slowdown
 from tuner.stopping import leave
 from tuner.tuning import Answer, TuningStopped
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from envs.errors import OptionError
+from tuner.alone import check_slowdown, limits_alone
 from tuner.api import optimize
 from tuner.options import ServeOptions
-from tuner.placement.alone import check_slowdown, limits_alone
 
 
 @pytest.fixture
