@@ -180,7 +180,7 @@ def measures_of(comparison: Comparison, tuner: str, alone: list[FloatArray]) -> 
                     )
                 ]
             )
-    return np.mean(np.array(found).reshape(-1, 4), axis=0)
+    return np.asarray(np.mean(np.array(found).reshape(-1, 4), axis=0))
 
 
 def measure_figures(comparison: Comparison, cases: SeveralCases) -> list[Figure]:
