@@ -21,6 +21,7 @@ from envs.kernels import ElasticKernel, KernelError, elastic, joined
 from envs.kernels.coordinator import Coordinator
 from envs.kernels.library import FILES, Problem, odd_problems, source_of
 from envs.kernels.nvcc import Compiled, architectures, compile_kernels, find_nvcc
+from envs.kernels.nvrtc import compile_with_nvrtc, nvrtc_architectures
 from envs.kernels.processor import Processor
 from envs.kernels.space import REASONS, KernelWork, design_space
 from envs.kernels.timeline import POLICIES, Mix, simulate
@@ -67,11 +68,15 @@ def compilation(
     if find_nvcc() is None:
         print("there is no nvcc here: kernels are not compiled, and nothing is simulated")
         return [], {}
+    text = joined(list(made.values()))
     known = [each for each in TARGETS if each in architectures()]
-    print(
-        *(f"this nvcc no longer compiles for sm_{t}" for t in TARGETS if t not in known), sep="\n"
-    )
-    found = compile_kernels(joined(list(made.values())), known).kernels
+    found = dict(compile_kernels(text, known).kernels)
+    for target in sorted({*TARGETS} - {*known}):
+        if target in nvrtc_architectures():
+            found |= compile_with_nvrtc(text, target).kernels
+            known.append(target)
+        else:
+            print(f"neither nvcc nor NVRTC here compiles for sm_{target}")
     entries = [entry for each in made.values() for entry in each.entries.values()]
     figures = [
         figure(
@@ -80,7 +85,7 @@ def compilation(
             "",
             f"== {len(entries)}",
         )
-        for target in known
+        for target in sorted(known)
     ]
     more = [
         found[each.entries.get(1) or each.entries[0], 87].registers - found[name, 87].registers

@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from envs.kernels import KernelError, elastic, joined
 from envs.kernels.library import FILES, source_of
 from envs.kernels.nvcc import Compiled, architectures, compile_kernels, find_nvcc, parse_assembler
+from envs.kernels.nvrtc import compile_with_nvrtc, find_nvrtc, nvrtc_architectures
 
 needs_nvcc = pytest.mark.skipif(find_nvcc() is None, reason="there is no nvcc here")
 WANTED = (72, 87, 90)
+KNOWN = [each for each in WANTED if each in architectures()]
 
 
-@pytest.fixture(scope="module")
-def compiled() -> dict[tuple[str, int], Compiled]:
-    made = [elastic(source_of(name), name) for name in FILES]
-    known = [each for each in WANTED if each in architectures()]
-    image = compile_kernels(joined(made), known)
+@functools.cache
+def compiled(target: int) -> dict[tuple[str, int], Compiled]:
+    """Return what all kernels need; nvcc compiles for all the targets that it knows at once."""
+    text = joined([elastic(source_of(name), name) for name in FILES])
+    if target not in architectures():
+        image = compile_with_nvrtc(text, target)
+    elif target == KNOWN[0]:
+        image = compile_kernels(text, KNOWN)
+    else:
+        return compiled(KNOWN[0])
     assert image.code
     return image.kernels
 
 
-@needs_nvcc
 @pytest.mark.parametrize("target", WANTED)
-def test_every_kernel_is_compiled(compiled: dict[tuple[str, int], Compiled], target: int) -> None:
-    if target not in architectures():
-        pytest.skip(f"this nvcc no longer compiles for sm_{target}")
+def test_every_kernel_is_compiled(target: int) -> None:
+    if target not in architectures() | nvrtc_architectures():
+        pytest.skip(f"neither an nvcc nor an NVRTC here compiles for sm_{target}")
     for name in FILES:
-        original = compiled[name, target]
+        original = compiled(target)[name, target]
         for entry in elastic(source_of(name), name).entries.values():
-            one = compiled[entry, target]
+            one = compiled(target)[entry, target]
             assert 0 < one.registers <= 255
             assert one.stack_bytes == 0, entry
             # The number of the next block is all that is added to shared memory, at its alignment.
             assert original.shared_bytes < one.shared_bytes <= original.shared_bytes + 16
+
+
+@pytest.mark.skipif(find_nvrtc() is None, reason="there is no NVRTC here")
+def test_source_that_nvrtc_refuses() -> None:
+    target = min(nvrtc_architectures())
+    with pytest.raises(KernelError, match=r"NVRTC refuses the source: .*nothing"):
+        compile_with_nvrtc("__global__ void k(int *a) { *a = nothing; }", target)
+    with pytest.raises(KernelError, match="does not compile for sm_20"):
+        compile_with_nvrtc("", 20)
 
 
 @needs_nvcc
