@@ -25,6 +25,9 @@ FLOPS_SHARE, BYTES_SHARE, BUSY_WARPS = 0.3, 0.7, 32
 THREADS = {"gemm": 256, "im2col": 256, "depthwise": 64, "bias_relu": 256, "add": 256}
 COVERS = (1, 2, 4, 8)
 
+#: Channels and image size of each depthwise block of the small network.
+_STAGES = ((32, 112), (64, 56), (128, 56), (128, 28), (256, 28), *[(256, 14)] * 6, (512, 7))
+
 Resources = Mapping[tuple[str, int], Compiled]
 
 
@@ -69,9 +72,9 @@ def networks(
         return work(kernel, -(-count // 256), count, 4.0 * count * tensors)
 
     small: list[KernelWork] = []
-    for channels, size in ((32, 56), (64, 28), (128, 14), (256, 7)):
+    for channels, size in _STAGES:
         plane = size * size
-        tiles = -((-size // 8) ** 2) * channels
+        tiles = channels * (-(-size // 8)) ** 2
         small += [
             work("depthwise", tiles, 18.0 * channels * plane, 8.0 * channels * plane),
             plain("bias_relu", channels * plane, 2),

@@ -8,6 +8,7 @@ for one shard at most.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -45,7 +46,7 @@ class Coordinator:
         gpu: where all runs.
         network: the kernels, in their order.
         slowdown: a critical kernel's time may be this many times its own.
-        longest_s: the longest that a shard may take: what a critical kernel waits at most.
+        longest_s: the longest that a shard may take, where a kernel can be cut so fine: `wait_s`.
         contention: see `envs.kernels.space.design_space`.
     """
 
@@ -76,7 +77,7 @@ class Coordinator:
             until_s: time to the end of the critical kernel, or of the gap; infinite if no
                 critical kernel is expected.
         """
-        shard = self._shard(critical, min(until_s, self.longest_s))
+        shard = self._shard(critical, until_s)
         if shard is None:
             return None
         work = self.network[self.kernel]
@@ -89,14 +90,39 @@ class Coordinator:
                 self.kernel, self.round = 0, self.round + 1
         return launch
 
-    def _shard(self, critical: KernelWork | None, budget_s: float) -> Shard | None:
+    @property
+    def wait_s(self) -> float:
+        """Return the longest that a critical kernel waits if all predictions hold.
+
+        A kernel whose single blocks take longer than `longest_s` cannot be cut finer.
+        """
+        longest = [self.longest_s]
+        for kernel in range(len(self.network)):
+            space, order = self._ranked(kernel, None)
+            longest += space.duration_s[order].tolist()
+        return max(longest)
+
+    def _shard(self, critical: KernelWork | None, until_s: float) -> Shard | None:
         """Return the shard that works off most blocks a second within a time."""
-        work = self.network[self.kernel]
-        key = (self.kernel, critical)
+        space, order = self._ranked(self.kernel, critical)
+        within = np.flatnonzero(space.duration_s[order] <= until_s)
+        if not within.size:
+            return None
+        return shard_at(self.gpu, self.network[self.kernel], space, int(order[within[0]]))
+
+    def _ranked(
+        self, kernel: int, critical: KernelWork | None
+    ) -> tuple[Space, npt.NDArray[np.int64]]:
+        """Return the space of a kernel and its kept points, the best first."""
+        key = (kernel, critical)
         if key not in self._spaces:
-            allowed = self.slowdown, self.contention
+            work, allowed = self.network[kernel], (self.slowdown, self.contention)
             space = design_space(self.gpu, work, critical, self.longest_s, *allowed)
-            self._spaces[key] = space, ranked(space)
-        space, order = self._spaces[key]
-        within = np.flatnonzero(space.duration_s[order] <= budget_s)
-        return shard_at(self.gpu, work, space, int(order[within[0]])) if within.size else None
+            order = ranked(space)
+            if critical is None and not order.size:
+                # Nothing is short enough: the shortest, so that the network is not stuck.
+                space = design_space(self.gpu, work, None, math.inf, *allowed)
+                kept = np.flatnonzero(space.pruned < 0)
+                order = kept[np.lexsort((-space.length[kept], space.duration_s[kept]))][:1]
+            self._spaces[key] = space, order
+        return self._spaces[key]

@@ -8,6 +8,7 @@ fewer blocks on an SM may each run faster is not counted on, so times are on the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,10 @@ class KernelWork:
     needs: BlockNeeds
     duration_s: float
     versions: tuple[BlockNeeds, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.blocks < 1 or not 0 < self.duration_s < math.inf:
+            raise KernelError(f"{self.name} has {self.blocks} blocks and {self.duration_s} s")
 
     def resident(self, gpu: Gpu) -> int:
         """Return the blocks of the original that an SM runs at once when it has nothing else.
