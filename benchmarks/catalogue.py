@@ -282,6 +282,23 @@ BENCHMARKS = (
         short=_options("--minutes 2 --period-s 1 --windows 1 --rounds 3"),
     ),
     Benchmark(
+        "dynamic",
+        "dynamic",
+        "Lets tenants come and go, rates triple and limits halve on a simulated board, and compares "
+        "the requests that are answered within their limits with those of placements chosen with "
+        "hindsight.",
+        "simulated",
+        short=_options("--seeds 1 --periods 30"),
+    ),
+    Benchmark(
+        "dynamic_live",
+        "dynamic",
+        "The same on this computer, where the best of a small grid is what hindsight would choose.",
+        "measured",
+        full=_options("--live"),
+        short=_options("--live --periods 15 --only 1 4 5"),
+    ),
+    Benchmark(
         "training_seeds",
         "training_seeds",
         "Trains as `make train` does with several seeds and compares each policy with the optimum "

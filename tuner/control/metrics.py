@@ -93,6 +93,14 @@ class Metrics:
             "configuration_changes",
             "Configurations applied that differ from the one before",
         )
+        self._change_cost = [
+            (field, metric("Counter", name, text))
+            for field, name, text in (
+                ("apply_s", "change_seconds", "Spent on changes of the configuration"),
+                ("change_requests", "change_requests_delayed", "Delayed by such changes"),
+                ("change_j", "change_joules", "Beside serving; 0 where none are measured"),
+            )
+        ]
         self._lost = metric("Counter", "journal_lines_lost", "Periods that could not be written")
         self._decision_s = metric("Gauge", "decision_seconds", "Duration of the last decision")
         self._serving: Configuration | None = None
@@ -153,6 +161,8 @@ class Metrics:
         self._lost.inc(lost - self._counted_lost)
         self._counted_lost = lost
         if outcome:
+            for field, cost in self._change_cost:
+                cost.inc(getattr(outcome, field) if getattr(outcome, field) > 0 else 0.0)
             self._changes.inc(self._serving not in (None, period.configuration))
             self._serving = period.configuration
 

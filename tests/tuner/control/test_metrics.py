@@ -123,3 +123,16 @@ def test_agreement_is_a_metric_and_not_a_number_where_it_was_not_measured(
         told = scraped(metrics)
         assert told["orin_tuner_agreement", "net0"] == pytest.approx(agreement, nan_ok=True)
         assert told["orin_tuner_agreement_samples", "net0"] == pytest.approx(samples, nan_ok=True)
+
+
+def test_what_changes_cost_adds_up_and_what_was_not_measured_counts_nothing(
+    metrics: Metrics,
+) -> None:
+    changed = period(OTHER, kept=True)
+    cost = {"apply_s": 2.0, "change_requests": 30.0, "change_j": math.nan}
+    for _ in range(2):
+        metrics.show(replace(changed, outcome=replace(changed.outcome, **cost)), 0)
+    found = scraped(metrics)
+    assert found[("orin_tuner_change_seconds_total",)] == 4.0
+    assert found[("orin_tuner_change_requests_delayed_total",)] == 60.0
+    assert found[("orin_tuner_change_joules_total",)] == 0.0
