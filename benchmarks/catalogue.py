@@ -284,7 +284,7 @@ BENCHMARKS = (
     Benchmark(
         "dynamic",
         "dynamic",
-        "Lets tenants come and go, rates triple and limits halve on a simulated board, and compares "
+        "Lets tenants come and go, rates triple and limits halve on a simulated board; compares "
         "the requests that are answered within their limits with those of placements chosen with "
         "hindsight.",
         "simulated",

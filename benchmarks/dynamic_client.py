@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -75,9 +76,7 @@ class TenantClient:
 
     def counts(self, start_s: float, end_s: float, limit_ms: float, grace_s: float = 5.0) -> Counts:
         """Count what was due in [start_s, end_s), after waiting for the answers for a while."""
-        deadline_s = time.monotonic() + grace_s
-        while time.monotonic() < deadline_s and self._waits(end_s):
-            time.sleep(0.01)
+        self.drain(end_s, grace_s)
         with self._lock:
             within = [took for due, took in self._latency_s if start_s <= due < end_s]
             pending = _between(list(self._pending.values()), start_s, end_s)
@@ -85,6 +84,12 @@ class TenantClient:
             refused = _between(self._refused, start_s, end_s)
         good = sum(1e3 * took <= limit_ms for took in within)
         return Counts(len(within) + pending + failed + refused, good, refused, pending + failed)
+
+    def drain(self, end_s: float = math.inf, timeout_s: float = 5.0) -> None:
+        """Wait for the answers of what was due before `end_s`, at most so long."""
+        deadline_s = time.monotonic() + timeout_s
+        while time.monotonic() < deadline_s and self._waits(end_s):
+            time.sleep(0.01)
 
     def _waits(self, end_s: float) -> bool:
         with self._lock:

@@ -153,8 +153,12 @@ class Live:
         return self._share(phase, self._grid(phase)[int(np.argmax(shares))])
 
     def _share(self, phase: Phase, configuration: Configuration) -> tuple[float, bool]:
+        for client in self.clients:
+            client.stop()
+        for client in self.clients:
+            client.drain()  # what waits for one placement would delay the next one
         self.runtime.apply(configuration)
-        start_s = clock()
+        start_s = self._send(phase)
         outcome = try_configuration(self.runtime, configuration, self.period_s)
         counts = self._counts(phase, start_s, clock())
         limits_ms = phase.limits_ms(self.limits_ms)

@@ -33,7 +33,7 @@ BATCHES, MOST = (1, 2, 4, 8), 2
 
 #: Arrivals of each tenant are this share of what one instance on the GPU serves alone at batch 1,
 #: and its limit is so many times the latency that it has there.
-LOAD, LIMIT = 0.15, 6.0
+LOAD, LIMIT = 0.3, 4.0
 
 LAYERS = tuple(reference_network(name) for name in NETWORKS)
 

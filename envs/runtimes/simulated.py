@@ -66,6 +66,8 @@ class SimulatedRuntime(InstantRuntime):
     def apply(self, configuration: Configuration) -> Transition:
         """Let the time pass that loading the new instances would take."""
         self._check(configuration)
+        if configuration == self._current and self._change is not None:  # not measured yet
+            return Transition(configuration.total_instances, 0, 0, 0.0)
         before = None if self._current is None else self._current.array()
         served_ips = np.where(
             np.isinf(self._truth.rate_ips[0]), self._served_ips, self._truth.rate_ips[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 from envs.errors import ObjectiveError
 from envs.runtimes.serving.readiness import Readiness
 from envs.simulator.device_model import DeviceModel
-from envs.spec import Configuration, Measurement, Objective
+from envs.spec import Configuration, ConfigurationFailed, Measurement, Objective
 from envs.spec.some_tenants import (
     configuration_of_tenants,
     whole_configuration,
@@ -142,6 +143,9 @@ class TenantControl:
         objective = limits.objective
         first = self._first(device, objective, active)
         kept = None if first is None else first.configuration
+        if kept is not None:  # newcomers are served before the policy thinks about all of them
+            with contextlib.suppress(ConfigurationFailed):  # the controller meets it again
+                device.runtime.apply(kept)
         made = assembled(
             device, limits, self._bundle, self._folder, self._options, self._power_mode, kept
         )

@@ -92,7 +92,7 @@ class ServingRuntime(Closing):
         self._loads = TenantLoads(self._tenants, samples, options.seed, options.outside)
         self._gates = Gates(space)
         self._apply_s, self._delayed = math.nan, math.nan
-        self._p99_ms = [math.nan] * len(self._tenants)
+        self._p99_ms, self._measured = [math.nan] * len(self._tenants), True
         self._answering: Answering | None = None
 
     @property
@@ -160,13 +160,11 @@ class ServingRuntime(Closing):
             ConfigurationFailed: it is invalid or cannot be loaded; the old one stays live.
         """
         self._admission.check_open()
-        began_s = clock()
+        began_s, before = clock(), self._places()
         self._check(configuration)
-        before = self._places()
         watch = ChangeWatch(self._admission.instances, self._p99_ms)
-        kept, created = self._change(
-            slots_of(configuration, self._space.device, self._space.workload.best_effort)
-        )
+        best_effort = self._space.workload.best_effort
+        kept, created = self._change(slots_of(configuration, self._space.device, best_effort))
         self._admission.let_leave({each.slot.tenant for each in (*kept, *created)}, STOP_TIMEOUT_S)
         removed = [instance for instance in self._admission.instances if instance not in kept]
         for instance, slot in kept.items():
@@ -179,9 +177,11 @@ class ServingRuntime(Closing):
             give_back()
         if self._readiness is not None:
             self._readiness.left(before - self._places())
-        self._apply_s, self._applied = clock() - began_s, configuration
-        self._delayed = watch.ended(created, self._admission.queues)
-        return Transition(len(kept), len(created), len(removed), self._apply_s)
+        seconds, delayed = clock() - began_s, watch.ended(created, self._admission.queues)
+        if configuration != self._applied or self._measured:  # else it is applied again
+            self._apply_s, self._delayed, self._measured = seconds, delayed, False
+        self._applied = configuration
+        return Transition(len(kept), len(created), len(removed), seconds)
 
     def measure(self, window_s: float) -> Measurement:
         """Load every tenant as its arrivals say, warm up, and measure one window of all instances.
@@ -206,7 +206,7 @@ class ServingRuntime(Closing):
             measured = service.measure(window_s, self._apply_s)
         except ConfigurationFailed as error:
             raise ConfigurationFailed(placed(self._space, error.failure)) from error
-        self._p99_ms = [each.p99_ms for each in measured.tenants]
+        self._p99_ms, self._measured = [each.p99_ms for each in measured.tenants], True
         measured = replace(measured, change_requests=self._delayed)
         if self._readiness is not None and self._readiness.busy_since(began_s):
             measured = replace(measured, disturbed=True)
