@@ -31,9 +31,16 @@ from tuner.model_at import at_rates
 #: Networks and the sizes of their images.
 NETWORKS = (("squeezenet1_1", 96), ("mobilenet_v2", 96), ("resnet18", 64))
 
-#: Arrivals of each tenant are this share of what answers one after the other allow, and its limit
-#: is so many times the median latency that they have.
-LOAD, LIMIT = 0.12, 20.0
+#: Arrivals of each tenant are this share of what answers one after the other allow.
+LOAD = 0.1
+
+#: The limit of a tenant is so many times the median latency of answers one after the other, or so
+#: many times the p99 that the default placement of all tenants has, which tells how calm the
+#: computer is.
+LIMIT, LIMIT_P99 = 20.0, 3.0
+
+#: Windows of which the median is that p99.
+WINDOWS = 5
 
 #: Requests that are answered one after the other to find that latency.
 ALONE = 40
@@ -78,7 +85,9 @@ class Live:
         self.runtime.apply(device.space.default())
         alone_s = [self._alone_s(tenant) for tenant in range(len(self.names))]
         self.rates_ips = tuple(LOAD / each for each in alone_s)
-        self.limits_ms = tuple(LIMIT * 1e3 * each for each in alone_s)
+        p99_ms = self._default_p99_ms()
+        pairs = zip(alone_s, p99_ms, strict=True)
+        self.limits_ms = tuple(max(LIMIT * 1e3 * s, LIMIT_P99 * p99) for s, p99 in pairs)
 
     def _alone_s(self, tenant: int) -> float:
         """Return the median latency of requests that come one after the other."""
@@ -88,6 +97,15 @@ class Live:
             self.runtime.submit(tenant, sample).result()
             took_s.append(clock() - began_s)
         return float(np.median(took_s))
+
+    def _default_p99_ms(self) -> list[float]:
+        """Return the p99 of each tenant with the default placement of all at the usual rates."""
+        self._send(Phase(tuple(range(len(self.names)))))
+        windows = [self.runtime.measure(self.period_s).p99_ms for _ in range(WINDOWS)]
+        for client in self.clients:
+            client.stop()
+            client.drain()
+        return [float(each) for each in np.median(windows, axis=0)]
 
     def play(self, scenario: Scenario, periods: int) -> list[Played]:
         """Play the phases with one controller, and after each measure the grid."""
