@@ -51,6 +51,10 @@ class ActiveReadiness:
         whole = whole_configuration(configuration, self._active, self._total)
         return self._own(self._readiness.missing(whole))
 
+    def built(self, place: Place) -> bool:
+        """Return True if nobody has to wait for the build of this place's engine."""
+        return self._readiness.built(place._replace(tenant=self._active[place.tenant]))
+
     def go_on(self, order: Iterable[Place]) -> None:
         """Make these places ready in the background, then all others, of other tenants too."""
         self._readiness.go_on([each._replace(tenant=self._active[each.tenant]) for each in order])
