@@ -1,6 +1,7 @@
 """Tune from Python: `optimize` finds the best configuration of a device within limits."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union, cast
@@ -46,6 +47,7 @@ def optimize(
     min_rate_ips: Limits = None,
     risk: Risk | None = None,
     measurements: int = MEASUREMENTS,
+    seconds: float | None = None,
     pairs: int = PAIRS,
     window_s: float = WINDOW_S,
     bundle: str | Path | None = None,
@@ -73,6 +75,8 @@ def optimize(
         risk: how boldly to try what may break a limit: `bold` (the default), `balanced`, `careful`,
             or the price of a broken limit as a share of the best score so far, in 0.003..3.
         measurements: of the search, at most; it ends when nothing more is worth measuring.
+        seconds: of the search, at most, engine builds and other changes included. The policy weighs
+            what each measurement costs against them; a window that began is finished.
         pairs: windows of the answer and of the default, in turns, that confirm the answer and give
             the ratio of the two: at most so many of each; 0 to confirm nothing.
         window_s: length of each measurement [s].
@@ -94,11 +98,11 @@ def optimize(
             named = ", ".join([*options, *(["slowdown"] if slowdown is not None else [])])
             raise OptionError(f"{named}: an open device has its options already")
         check_request(measurements, window_s, pairs=pairs)
-        make, numbers = _factory(tuner, bundle, risk), (measurements, pairs, window_s)
+        make, numbers = _factory(tuner, bundle, risk, seconds), (measurements, pairs, window_s)
         return _optimize(networks, given, numbers, make, progress)
     serve = serve_options(networks, **options)
     check_request(measurements, window_s, given, len(serve.network), pairs=pairs)
-    make, numbers = _factory(tuner, bundle, risk), (measurements, pairs, window_s)
+    make, numbers = _factory(tuner, bundle, risk, seconds), (measurements, pairs, window_s)
     check_slowdown(slowdown, serve)
     if slowdown is not None:
         serve.check()
@@ -172,25 +176,31 @@ def _optimize(
 
 
 def _factory(
-    tuner: Tuner | TunerFactory | None, bundle: str | Path | None, risk: Risk | None
+    tuner: Tuner | TunerFactory | None,
+    bundle: str | Path | None,
+    risk: Risk | None,
+    seconds: float | None,
 ) -> TunerFactory:
     """Return a function that makes the tuner of a problem; a wrong bundle is found here."""
     if tuner is None:
         price = parse_risk(RISK if risk is None else risk)
+        if seconds is not None and not seconds > 0:
+            raise OptionError(f"seconds={seconds} must be above zero")
         loaded = load_bundle(Path(bundle) if bundle else reference_bundle())
-        return lambda problem: _learned(loaded, problem, price)
+        return lambda problem: _learned(loaded, problem, price, seconds or math.inf)
     if bundle is not None:
         raise OptionError("give either a bundle or a tuner, not both")
-    if risk is not None:
-        raise OptionError(f"risk={risk} belongs to the policy: leave it out with a tuner")
+    for key, value in (("risk", risk), ("seconds", seconds)):
+        if value is not None:
+            raise OptionError(f"{key}={value} belongs to the policy: leave it out with a tuner")
     if isinstance(tuner, type) or not hasattr(tuner, "ask"):
         return cast(TunerFactory, tuner)
     given = cast(Tuner, tuner)
     return lambda problem: given
 
 
-def _learned(bundle: Bundle, problem: Problem, risk: float) -> LearnedTuner:
+def _learned(bundle: Bundle, problem: Problem, risk: float, budget_s: float) -> LearnedTuner:
     """Return the tuner of a bundle, and say whether a recording it was trained on counts here."""
     if bundle.twin is not None and problem.model is not None:
         _log.info("%s", bundle.twin.remark(problem.model))
-    return LearnedTuner(bundle, problem, risk)
+    return LearnedTuner(bundle, problem, risk, budget_s)

@@ -63,6 +63,7 @@ class TuneCommand:
         risk: how boldly to try what may break a limit: bold, balanced, careful, or its price as a
             share of the best score so far, in 0.003..3.
         measurements: of the search, at most; it ends when nothing more is worth measuring.
+        seconds: of the search, at most, engine builds and other changes included.
         pairs: windows of the answer and of the default, in turns, that confirm the answer and give
             the ratio of the two: at most so many of each; 0 to confirm nothing.
         window_s: length of each measurement.
@@ -78,6 +79,7 @@ class TuneCommand:
     min_rate_ips: Optional[list[float]] = None
     risk: str = RISK
     measurements: int = MEASUREMENTS
+    seconds: Optional[float] = None
     pairs: int = PAIRS
     window_s: float = WINDOW_S
     bundle: Optional[Path] = None
@@ -129,6 +131,7 @@ def measured(options: TuneCommand) -> Answer:
             min_rate_ips=options.min_rate_ips,
             risk=options.risk,
             measurements=options.measurements,
+            seconds=options.seconds,
             pairs=options.pairs,
             window_s=options.window_s,
             bundle=options.bundle,

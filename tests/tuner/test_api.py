@@ -260,3 +260,14 @@ def test_a_configuration_without_a_label_prints_its_numbers() -> None:
     configuration = space().default()
     assert str(configuration) == repr(configuration)
     assert "placements=" in str(configuration)
+
+
+def test_a_search_ends_when_its_seconds_are_used_up(small_onnx: Path) -> None:
+    options: dict[str, Any] = {"runtime": "simulated", "accelerators": ["tensor", "cuda"]}
+    answer = tuner.optimize(small_onnx, seconds=4.0, pairs=0, **options)
+    assert answer.ended == "the 4 s for the search are used up"
+    assert answer.searched < 8
+    with pytest.raises(OptionError, match="seconds=0 must be above zero"):
+        tuner.optimize(small_onnx, seconds=0, **options)
+    with pytest.raises(OptionError, match=r"seconds=5\.0 belongs to the policy"):
+        tuner.optimize(small_onnx, seconds=5.0, tuner=RandomSearch, **options)

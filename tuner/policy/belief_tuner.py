@@ -1,5 +1,6 @@
 """A tuner that believes the device model, learns from measurements, and chooses among proposals."""
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -26,12 +27,19 @@ class BeliefTuner(ABC):
         problem: to solve; it comes with a model of the device.
         budget: measurements.
         risk: the price of a broken limit, see `envs.belief.risk`.
+        budget_s: seconds of the measurements and of what they change, after which the search ends.
 
     Raises:
         BundleError: the problem has no model.
     """
 
-    def __init__(self, problem: Problem, budget: int, risk: float = BALANCED) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        budget: int,
+        risk: float = BALANCED,
+        budget_s: float = math.inf,
+    ) -> None:
         prior = problem.prior
         if prior is None:
             raise BundleError(
@@ -49,7 +57,7 @@ class BeliefTuner(ABC):
         self._first = np.zeros(1, dtype=np.int64)
         self._belief = self._batch.belief(self._first)
         self._loading = Loading(self._batch, self._first, fresh=np.zeros(1, dtype=bool))
-        self._conditions = self._batch.conditions(self._first, self._budget, risk)
+        self._conditions = self._batch.conditions(self._first, self._budget, risk, budget_s)
         self._expect_costs()
         self._progress = Progress.start(1, len(self._candidates))
         self._assess()
@@ -78,6 +86,8 @@ class BeliefTuner(ABC):
         """Return why nothing more is worth measuring; empty while something is."""
         if not self._progress.measured.any():
             return ""
+        if self._progress.spent_s[0] >= self._conditions.budget_s[0]:
+            return f"the {self._conditions.budget_s[0]:g} s for the search are used up"
         return reason_to_end(self.observation()[0], self._has_best)
 
     def ask_worthwhile(self) -> Configuration:

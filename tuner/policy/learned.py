@@ -1,5 +1,7 @@
 """The learned policy as a tuner."""
 
+import math
+
 from envs.arrays import Single
 from envs.belief.risk import BALANCED
 from envs.problems.problem import Problem
@@ -18,16 +20,23 @@ class LearnedTuner(BeliefTuner):
         bundle: the policy.
         problem: to solve; it comes with a model of the device.
         risk: the price of a broken limit, see `envs.belief.risk`.
+        budget_s: seconds after which the search ends; what changes cost counts against them.
 
     Raises:
         BundleError: the problem has no model.
     """
 
-    def __init__(self, bundle: Bundle, problem: Problem, risk: float = BALANCED) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        problem: Problem,
+        risk: float = BALANCED,
+        budget_s: float = math.inf,
+    ) -> None:
         self._policy = NumpyPolicy(bundle)
         if bundle.twin is not None:
             problem = bundle.twin.informed_problem(problem)
-        super().__init__(problem, bundle.budget, risk)
+        super().__init__(problem, bundle.budget, risk, budget_s)
 
     def _choose(self, observation: Single) -> int:
         return self._policy.decide(observation)
