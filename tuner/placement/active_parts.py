@@ -42,10 +42,6 @@ class ActiveReadiness:
         """Return the places that may serve."""
         return frozenset(self._own(self._readiness.ready))
 
-    def built(self, place: Place) -> bool:
-        """Return True if the engine of a place is built already."""
-        return self._readiness.built(place._replace(tenant=self._active[place.tenant]))
-
     def places(self) -> list[Place]:
         """Return every place of the active tenants."""
         return self._own(self._readiness.places())
