@@ -123,6 +123,21 @@ BENCHMARKS = (
         short=_options("--steps 20000 --problems 24 --test 16"),
     ),
     Benchmark(
+        "criticality",
+        "criticality",
+        "Serves best effort beside a critical network on this computer, in four ways of sharing its "
+        "processor, in turns with the critical network alone.",
+        "measured",
+        short=_options("--rounds 3 --window 2 --arrivals uniform poisson"),
+    ),
+    Benchmark(
+        "elastic",
+        "elastic",
+        "Makes elastic kernels from CUDA C++, compares them with their originals on the processor, "
+        "and schedules them beside critical kernels in a model of occupancy and time.",
+        "measured and simulated",
+    ),
+    Benchmark(
         "mixes",
         "mixes",
         "Serves critical networks beside best effort on boards, request by request, in five ways "
