@@ -125,8 +125,8 @@ BENCHMARKS = (
     Benchmark(
         "criticality",
         "criticality",
-        "Serves best effort beside a critical network on this computer, in four ways of sharing its "
-        "processor, in turns with the critical network alone.",
+        "Serves best effort beside a critical network on this computer, in four ways of sharing "
+        "its processor, in turns with the critical network alone.",
         "measured",
         short=_options("--rounds 3 --window 2 --arrivals uniform poisson"),
     ),
