@@ -50,27 +50,33 @@ class Grid:
 
     def front(self) -> list[int]:
         """Return the rows that no other beats in both throughput and p99, the slowest first."""
-        ips, p99_ms = self.ips.mean(axis=1), self.p99_ms.max(axis=1)
-        order = [row for row in np.lexsort((-ips, p99_ms)) if np.isfinite(ips[row] + p99_ms[row])]
-        return [
-            row
-            for place, row in enumerate(order)
-            if all(ips[row] > ips[other] for other in order[:place])
-        ]
+        return front_of(self.ips.mean(axis=1), self.p99_ms.max(axis=1))
 
     def limits_ms(self) -> list[float]:
         """Return the limit of each phase."""
         front = self.front()
-        return [
-            ROOM * float(np.median(self.p99_ms[front[round(place * (len(front) - 1))]]))
-            for place in PLACES
-        ]
+        return [ROOM * float(np.median(self.p99_ms[row])) for row in at_places(front)]
 
     def best_first(self, limit_ms: float) -> list[Configuration]:
         """Return the configurations that kept the limit in every window, the fastest first."""
         kept = (self.p99_ms <= limit_ms).all(axis=1)
         rows = np.flatnonzero(kept)
         return [self.configurations[row] for row in rows[np.argsort(-self.ips[rows].mean(axis=1))]]
+
+
+def front_of(ips: np.ndarray, p99_ms: np.ndarray) -> list[int]:
+    """Return the rows [N] that no other beats in both throughput and p99, the slowest first."""
+    order = [row for row in np.lexsort((-ips, p99_ms)) if np.isfinite(ips[row] + p99_ms[row])]
+    return [
+        int(row)
+        for place, row in enumerate(order)
+        if all(ips[row] > ips[other] for other in order[:place])
+    ]
+
+
+def at_places(front: list[int]) -> list[int]:
+    """Return the row of a front that each phase's limit comes from."""
+    return [front[round(place * (len(front) - 1))] for place in PLACES]
 
 
 def levelled(logs: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

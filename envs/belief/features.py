@@ -142,7 +142,8 @@ def observe(
         _below_best(np.where((net > 0) & timed, net / cost, net), closed),
     )
     rows = np.arange(len(score))[:, None]
-    picked = np.stack(own, dtype=np.float32)[:, rows, shown].transpose(1, 2, 0)  # [B, P, ...]
+    every = np.concatenate(own, dtype=np.float32).reshape(len(own), *score.shape)
+    picked = every[:, rows, shown].transpose(1, 2, 0)  # [B, P, ...]
     lead = np.where(has_best, np.clip(reference - promise, -3.0, 1.0), 0.0)
     observations = np.empty((*shown.shape, len(FEATURES)), dtype=np.float32)
     observations[:, :, : len(own)] = np.clip(picked, LOW, HIGH) * SCALE
@@ -158,7 +159,7 @@ def expected_gain(above: Single, spread: Single) -> tuple[Single, Single]:
         spread: [B, M], its standard deviation.
     """
     unit = above / spread
-    better = normal_chance(np.clip(unit, -8.0, 8.0))
+    better = normal_chance(np.minimum(np.maximum(unit, -8.0), 8.0))  # faster than np.clip
     peak = PEAK * np.exp(-0.5 * np.minimum(unit * unit, 60.0))
     return np.maximum(unit * better + peak, 1e-6) * spread, better
 

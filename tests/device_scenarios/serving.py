@@ -52,7 +52,7 @@ def dropped(here: Here) -> None:
     """A DLA fails again and again while it serves."""
     offer, serving, place = _served_on_a_dla()
     failed = Failure(FailureKind.INSTANCE_LOST, "my on dla0 at batch 1: ...", place=place)
-    for _ in range(DEFAULT_THRESHOLDS.drop_after_failures):
+    for _ in range(DEFAULT_THRESHOLDS.in_a_row):
         events = offer.record(serving, failed)
     here.tell(*events, offer.restore())
 
@@ -138,7 +138,7 @@ def other_mode(here: Here) -> None:
 def drifted(here: Here) -> None:
     drift = DriftMonitor(DEFAULT_THRESHOLDS)
     for _ in range(9):
-        event = drift.update(SERVING, WINDOW, kept=False, was_good=True, surprising=True)
+        event = drift.update(SERVING, WINDOW, kept=False, was_good=True, sigmas=5.0)
     assert event is not None
     here.tell(event)
 

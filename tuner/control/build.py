@@ -109,7 +109,7 @@ def assembled(
         )
     except BundleError as error:
         _log.warning("serving without a policy: %s", error)
-    guard = Guard(space, ladder, good, thresholds.cooldown_periods)
+    guard = Guard(space, ladder, good, thresholds.in_a_row)
     guard.narrow(offered)
     controller = Controller(
         runtime,

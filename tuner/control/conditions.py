@@ -64,11 +64,9 @@ class Conditions:
         was_good = not kept and ask(
             lambda policy: configuration in policy.good_configurations(), False
         )
-        surprising = was_good and ask(
-            lambda policy: policy.is_surprising(configuration, outcome), False
-        )
+        sigmas = ask(lambda policy: policy.sigmas_beyond(configuration, outcome), 0.0)
         drifted = monitors.drift.update(
-            configuration, outcome, kept=kept, was_good=was_good, surprising=surprising
+            configuration, outcome, kept=kept, was_good=was_good, sigmas=sigmas if was_good else 0.0
         )
         if isinstance(outcome, Failure):
             return

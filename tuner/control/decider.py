@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 
 from envs.arrays import Placements
+from envs.belief.features import PROPOSALS
 from envs.belief.risk import BALANCED
 from envs.problems.problem import WIDE, shortlist_problem
 from envs.spec import Configuration, ConfigurationSpace, Objective, Outcome
@@ -62,7 +63,7 @@ class Decider:
         self._measured: set[Configuration] = set()
         if bundle.twin is not None:
             _log.info("%s", bundle.twin.remark(model_at(rates_ips)))
-        self._vain_searches = 0  # times in a row that nothing was worth measuring
+        self._settled = False  # nothing more was worth measuring
         self._serving: Configuration | None = None
         self._served_periods = 0  # before the last one, in a row
         self._renew()
@@ -74,7 +75,7 @@ class Decider:
         be better than the one that serves.
         """
         tuner = self._tuner
-        if tuner.left <= 0 or self._vain_searches >= self._thresholds.searches_until_settled:
+        if tuner.left <= 0 or self._settled:
             return self._recheck()
         if self._first is not None and self._first not in self._measured and self._is_offered:
             return self._first
@@ -86,10 +87,7 @@ class Decider:
             known = proposed in self._measured
             if not known and tuner.worth_measuring(proposed) and self._pays(proposed):
                 return proposed
-        # The rest of the budget goes into safe configurations: the model may underrate them.
-        if (safe := tuner.unmeasured_safe()) is not None and safe not in self._measured:
-            return safe
-        self._vain_searches += 1
+        self._settled = True
         return None
 
     def _pays(self, proposed: Configuration) -> bool:
@@ -113,10 +111,9 @@ class Decider:
 
     def _recheck(self) -> Configuration | None:
         """Return what may be faster after all: noise hides small differences, and devices drift."""
-        periods = self._served_periods
-        if self._serving is None or periods == 0 or periods % self._thresholds.recheck_periods:
+        if self._serving is None or self._served_periods == 0:
             return None
-        return self._tuner.maybe_faster(self._serving, periods)
+        return self._tuner.maybe_faster(self._serving, self._served_periods)
 
     def good_configurations(self, current: Configuration | None = None) -> list[Configuration]:
         """Return the configurations that kept the limits when measured, the best first.
@@ -141,11 +138,11 @@ class Decider:
         else:
             self._tuner.tell(configuration, outcome)
         if not again or self._tuner.broke:
-            self._vain_searches = 0
+            self._settled = False
 
-    def is_surprising(self, configuration: Configuration, outcome: Outcome) -> bool:
-        """Return True if a broken limit is farther off than windows scatter."""
-        return self._tuner.is_surprising(configuration, outcome)
+    def sigmas_beyond(self, configuration: Configuration, outcome: Outcome) -> float:
+        """Return by how many standard deviations a window is beyond what is expected of it."""
+        return self._tuner.sigmas_beyond(configuration, outcome)
 
     def set_objective(
         self,
@@ -191,7 +188,7 @@ class Decider:
         self._renew()
 
     def _renew(self) -> None:
-        self._vain_searches = 0
+        self._settled = False
         model = self._model_at(self._rates_ips)
         if self._bundle.twin is not None:
             model = self._bundle.twin.informed(model)
@@ -202,10 +199,9 @@ class Decider:
         possible = self._possible
         if possible is not None:
             possible = possible[judge(space, possible) == VALID]
-        recalled = int(self._thresholds.recalled_share * WIDE)
         before = [
             *([self._first] if self._first else []),
-            *self._history.windows.configurations()[-recalled:],
+            *self._history.windows.configurations()[PROPOSALS - WIDE :],  # leaves room for others
         ]
         # What was measured, or should be, may be no choice now.
         measured = [each for each in before if judge(space, each.array()[None])[0] == VALID]

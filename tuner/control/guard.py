@@ -58,7 +58,7 @@ class Guard:
         space: ConfigurationSpace,
         ladder: Ladder,
         good: Configuration | None = None,
-        cooldown: int = DEFAULT_THRESHOLDS.cooldown_periods,
+        cooldown: int = DEFAULT_THRESHOLDS.in_a_row,
     ) -> None:
         self._space, self.ladder = space, ladder
         self._checked: dict[Configuration, str] = {}  # to check takes as long as to choose

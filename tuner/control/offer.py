@@ -143,7 +143,7 @@ class Offer:
         """Count a failure; drop the accelerator for those tenants that met it too often."""
         failures = self._failures.setdefault(place.accelerator, [])
         failures.append(place)
-        if len(failures) < self._thresholds.drop_after_failures:
+        if len(failures) < self._thresholds.in_a_row:
             return []
         owners = Counter((each.tenant, each.accelerator) for each in failures)
         new = {pair: reason for pair in owners if pair not in self.dropped}

@@ -27,7 +27,8 @@ class NumpyPolicy:
             self._layers
         )
         each = np.maximum(values @ first + first_bias, 0.0)
-        pooled = [each.mean(axis=-2, keepdims=True), each.max(axis=-2, keepdims=True)]
+        mean = each.sum(axis=-2, keepdims=True) / each.shape[-2]  # faster than np.mean
+        pooled = [mean, each.max(axis=-2, keepdims=True)]
         common = np.concatenate(pooled, axis=-1) @ summary + summary_bias
         own = np.maximum(each @ second + second_bias + common, 0.0)
         scores = (own @ score)[..., 0] + values @ self._trust + score_bias

@@ -39,11 +39,11 @@ class CarriedError:
         farthest = limits.surprise_sigmas * np.sqrt(noise)
         measured = np.isfinite(error)
         now = np.where(measured, np.clip(error, -farthest, farthest), self.expected)
-        fade = np.where(measured, 1 - 1 / limits.carried_windows, 1.0)
+        fade = np.where(measured, 1 - 1 / limits.memory_windows, 1.0)
         self._products = fade * self._products + measured * now * self._error
         self._squares = fade * self._squares + measured * now**2
         share = self._products / (self._squares + limits.assumed_windows * noise)
-        self._share = np.clip(share, 0.0, limits.most_carried_share)
+        self._share = np.clip(share, 0.0, 1.0)
         self._carry(now)
 
     def skip(self) -> None:
@@ -83,7 +83,7 @@ class NoiseModel:
         limits = self._thresholds
         squares, windows = self._sums.get(configuration, np.zeros((2, len(error))))
         measured = np.isfinite(error)
-        fade = np.where(measured, 1 - 1 / limits.noise_windows, 1.0)
+        fade = np.where(measured, 1 - 1 / limits.memory_windows, 1.0)
         farthest = limits.surprise_sigmas**2 * noise
         beyond = np.where(measured, np.clip(error**2 - variance, 0.0, farthest), 0.0)
         self._sums[configuration] = np.stack([fade * squares + beyond, fade * windows + measured])
@@ -95,10 +95,10 @@ class NoiseModel:
             model: [Q], variances by the model of a quiet board; the result is never below.
             rows: the row of each candidate.
         """
-        limits, assumed = self._thresholds, self._thresholds.assumed_windows
+        assumed = self._thresholds.assumed_windows
         total = sum(self._sums.values(), np.zeros((2, len(model))))
         others = (assumed * model + total[0]) / (assumed + total[1])
-        expected = np.maximum(model, limits.others_variance_share * others)
+        expected = np.sqrt(model * np.maximum(model, others))
         noise = np.repeat(expected[:, None], len(rows), axis=1)
         for configuration in self._sums.keys() & rows.keys():
             squares, windows = self._sums[configuration]

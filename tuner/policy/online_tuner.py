@@ -5,11 +5,13 @@ import math
 import numpy as np
 
 from envs.arrays import Single
-from envs.belief.assess import worth_staying
+from envs.belief.assess import CHANCE_WORTH, MIN_FEASIBLE_CHANCE, worth_staying
+from envs.belief.features import MAX_GAIN, expected_gain, net_gain
 from envs.belief.risk import BALANCED
 from envs.problems.problem import Problem
 from envs.spec import Configuration, Failure, Outcome, signs
 from tuner.policy.bundle import Bundle
+from tuner.policy.ending import SMALL_GAIN
 from tuner.policy.learned import LearnedTuner
 from tuner.policy.thresholds import Thresholds
 from tuner.policy.window_history import DeviceHistory
@@ -60,12 +62,7 @@ class OnlineTuner(LearnedTuner):
 
     def _ranked(self, worth: dict[int, float]) -> list[Configuration]:
         rows = sorted(worth, key=worth.__getitem__, reverse=True)
-        gap = self._thresholds.return_chance_gap
-        return [
-            self._candidates[row]
-            for row in rows
-            if self._chance[row] >= self._chance[rows[0]] - gap
-        ]
+        return [self._candidates[row] for row in rows]
 
     def safest(self) -> Configuration:
         """Return the candidate to serve by belief alone, measured or not.
@@ -129,7 +126,7 @@ class OnlineTuner(LearnedTuner):
             self._recall()
 
     def _assess(self) -> None:
-        history, enough = self._history, self._thresholds.enough_chance
+        history, enough = self._history, MIN_FEASIBLE_CHANCE
         self._limits = self._batch.limits[0] - history.error.expected
         self._conditions = self._conditions._replace(
             noise=history.noise.variance(self._batch.noise[0], self._rows)[None],
@@ -139,7 +136,7 @@ class OnlineTuner(LearnedTuner):
         self._held = np.flatnonzero(self._progress.held[0]).tolist()
         self._outlook = self._assessment.row(0)
         score, kept = self._outlook.score, self._outlook.chance
-        self._believed_worth = worth_staying(score, kept, enough)
+        self._believed_worth = worth_staying(score, kept)
         rows, chance = self._held, history.windows.chance
         chances = [
             min(chance(self._candidates[row], float(kept[row]), self._limits), enough)
@@ -153,20 +150,17 @@ class OnlineTuner(LearnedTuner):
     def worth_measuring(self, configuration: Configuration) -> bool:
         """Return True if measuring it promises more than the best known configuration.
 
-        It may promise a higher score while it likely keeps the limits, or limits that are kept
+        It may promise a higher score, net of the price of a broken limit, or limits that are kept
         more surely.
         """
         row, good = self._rows.get(configuration), self._good
         if row is None or not good:
             return True
-        outlook, best, limits = self._outlook, self._rows[good[0]], self._thresholds
-        hoped = outlook.score[row] + outlook.spread[row]
-        faster = (
-            outlook.chance[row] > limits.try_chance
-            and hoped > outlook.score[best] + limits.change_gain_log
-        )
-        better = self._believed_worth[row] > self._worth[best] + limits.change_gain_log
-        return bool(faster or better)
+        best, outlook = self._rows[good[0]], self._outlook
+        gain, _ = expected_gain(outlook.score - outlook.score[best], outlook.spread)
+        faster = net_gain(gain[row], outlook.chance[row], self._conditions.risk[0]) > SMALL_GAIN
+        surer = self._believed_worth[row] > self._worth[best] + self._thresholds.change_gain_log
+        return bool(faster or surer)
 
     def hoped_gain_log(self, configuration: Configuration) -> float:
         """Return by how much the log score may exceed that of the best one known to keep limits.
@@ -179,53 +173,47 @@ class OnlineTuner(LearnedTuner):
         score, best = self._outlook.score, self._rows[good[0]]
         return float(score[row] + self._outlook.spread[row] - score[best])
 
-    def unmeasured_safe(self) -> Configuration | None:
-        """Return the best unmeasured configuration predicted feasible; None if there is none.
-
-        The model may underrate it. It is not predicted far slower than the best one known.
-        """
-        if not self._good:
-            return None
-        score, kept, limits = self._outlook.score, self._outlook.chance, self._thresholds
-        fast = score > score[self._rows[self._good[0]]] - limits.safe_loss_log
-        rows = np.flatnonzero(~self._progress.measured[0] & (kept > limits.safe_chance) & fast)
-        return self._candidates[rows[self._believed_worth[rows].argmax()]] if len(rows) else None
-
     def maybe_faster(self, current: Configuration, periods: int) -> Configuration | None:
-        """Return a configuration that may be faster than the one that serves, or None.
+        """Return a configuration that is worth a look beside the one that serves, or None.
 
-        It was measured and kept the limits, or it is new and likely to keep them.
+        It was measured and kept the limits, or it is new. A look lasts a period, and costs what the
+        device loses in it, and the price of a broken limit; what it finds is worth having for as
+        long as the present configuration has served: nothing else is known of how long conditions
+        last.
 
         Args:
             current: the one that serves.
-            periods: how long it has served without such a look. The longer, the less sure a
-                configuration may be to keep the limits.
+            periods: how long it has served without such a look.
         """
-        serving, outlook, limits = self._rows.get(current), self._outlook, self._thresholds
+        serving, outlook = self._rows.get(current), self._outlook
         if serving is None:
             return None
-        likely = (outlook.chance > limits.try_chance) & ~self._progress.measured[0]
-        risk = limits.recheck_risk * periods
-        likely[[row for row in self._held if 1 - self._chance[row] < risk]] = True
-        likely[serving] = False
-        hope = np.where(likely, outlook.score + outlook.spread, -np.inf)
-        best = int(hope.argmax())
-        faster = hope[best] > outlook.score[serving] + limits.change_gain_log
-        return self._candidates[best] if faster else None
+        above = outlook.score - outlook.score[serving]
+        gain, _ = expected_gain(above - self._thresholds.change_gain_log, outlook.spread)
+        chance = np.where(self._progress.measured[0], 0.0, outlook.chance)
+        chance[self._held] = [self._chance[row] for row in self._held]
+        worth = periods * np.expm1(np.minimum(gain, MAX_GAIN)) * chance
+        cost = CHANCE_WORTH * (1.0 - chance) - np.expm1(np.minimum(above, 0.0))
+        net = np.where(chance > 0, worth - cost, -np.inf)
+        net[serving] = -np.inf
+        best = int(net.argmax())
+        return self._candidates[best] if net[best] > 0 else None
 
-    def is_surprising(self, configuration: Configuration, outcome: Outcome) -> bool:
-        """Return True if a window is farther beyond a limited quantity than windows scatter.
+    def sigmas_beyond(self, configuration: Configuration, outcome: Outcome) -> float:
+        """Return by how many standard deviations a window is beyond what is expected of it.
 
-        A failure of a configuration that kept the limits always is; nothing is surprising of one
-        that never did.
+        Of the limited quantities it is the one that is farthest on the side of its limit. A failure
+        of a configuration that kept the limits is infinitely far; of one that never did, nothing is
+        expected.
         """
         row = self._rows.get(configuration)
         if row is None or row not in self._held:
-            return False
+            return 0.0
+        if isinstance(outcome, Failure):
+            return math.inf
         mean, variance = self._belief.mean[0, :, row], self._belief.variance[0, :, row]
         error = self._logs(outcome) - self._history.error.expected - mean
         spread = np.sqrt(variance + self._conditions.noise[0, :, row])
-        beyond = signs(len(error)) * error > self._thresholds.surprise_sigmas * spread
-        return isinstance(outcome, Failure) or bool(
-            (beyond & np.isfinite(self._batch.limits[0])).any()
-        )
+        beyond = signs(len(error)) * error / spread
+        limited = np.isfinite(self._batch.limits[0]) & np.isfinite(beyond)
+        return float(max(beyond[limited], default=0.0))

@@ -1,7 +1,5 @@
 """Keep measured windows per configuration; they correct a belief whose tails are too light."""
 
-import math
-
 import numpy as np
 
 from envs.arrays import Single
@@ -21,7 +19,7 @@ class WindowHistory:
         """Add a window, [Q] logarithms; one without throughput is left out."""
         if np.isfinite(window[0]):
             before = self._windows.get(configuration, np.empty((0, len(window)), np.float32))
-            kept = before[-self._thresholds.remembered_windows + 1 :]
+            kept = before[-self._thresholds.memory_windows + 1 :]
             self._windows[configuration] = np.concatenate([kept, window[None]])
 
     def forget(self) -> None:
@@ -48,7 +46,7 @@ class WindowHistory:
         return mean.astype(np.float32), np.maximum(count, 1)
 
     def chance(self, configuration: Configuration, believed: float, limits: Single) -> float:
-        """Return the chance that a window keeps all limits, with some benefit of the doubt.
+        """Return the chance that a window keeps all limits, by what was measured and believed.
 
         Args:
             configuration: what would serve.
@@ -58,11 +56,8 @@ class WindowHistory:
         windows = self._windows.get(configuration, np.empty((0, len(limits)), np.float32))
         beyond = np.isfinite(limits) & (signs(len(limits)) * (windows - limits) > 0)
         kept = len(windows) - int(beyond.any(axis=1).sum())
-        weight = self._thresholds.believed_windows
-        count = weight + len(windows)
-        chance = (weight * believed + kept) / count
-        error = math.sqrt(max(chance * (1 - chance), 0.0) / count)
-        return chance + self._thresholds.benefit_sigmas * error
+        weight = self._thresholds.memory_windows
+        return (weight * believed + kept) / (weight + len(windows))
 
 
 class DeviceHistory:

@@ -25,12 +25,12 @@ def test_it_is_what_the_model_says_until_something_has_served() -> None:
     assert (NoiseModel(DEFAULT).variance(MODEL, {SERVED: 0, OTHER: 1}) == MODEL[:, None]).all()
 
 
-def test_each_configuration_has_its_own_and_a_new_one_half_of_the_others() -> None:
+def test_each_configuration_has_its_own_and_a_new_one_stands_between_others_and_the_model() -> None:
     noise_model = NoiseModel(DEFAULT)
     served(noise_model, np.array([0.1, 0.001]) * np.random.default_rng(0).standard_normal((200, 2)))
     own, other = np.sqrt(noise_model.variance(MODEL, {SERVED: 0, OTHER: 1})).T
     assert own[0] == pytest.approx(0.1, rel=0.35)
-    assert other[0] == pytest.approx(own[0] / 2, rel=0.1)
+    assert other[0] == pytest.approx(np.sqrt(own[0] * 0.01), rel=0.1)
     assert own[1] == other[1] == pytest.approx(0.01), (
         "the second quantity scatters less than the model says"
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 
+from envs.belief.assess import CHANCE_WORTH
 from envs.spec import Configuration, Failure, FailureKind
 from envs.traces.reader import Trace
 from tests.tuner.policy.online import off, online_tuner, taken
@@ -11,60 +15,51 @@ from tuner.policy.bundle import Bundle
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS as DEFAULT
 from tuner.policy.window_history import DeviceHistory
 
+#: Periods after which whatever is worth a look has had it.
+LONG = 1000
 
-def test_a_window_within_the_scatter_is_no_surprise(bundle: Bundle, trace: Trace) -> None:
+
+def test_a_window_is_as_far_off_as_windows_scatter(bundle: Bundle, trace: Trace) -> None:
     configuration = Configuration.of(trace.placements[0])
     measured = taken(trace, configuration)
     tuner = online_tuner(bundle, trace, 1.05 * float(measured.p99_ms[0]))
-    assert not tuner.is_surprising(configuration, off(measured, 2.0)), "nothing is known of it yet"
+
+    def sigmas(factor: float) -> float:
+        return tuner.sigmas_beyond(configuration, off(measured, factor))
+
+    assert sigmas(2.0) == 0.0, "nothing is known of it yet"
     tuner.tell(configuration, measured)
-    assert tuner.is_surprising(configuration, off(measured, 1.2))
+    assert sigmas(1.2) > DEFAULT.surprise_sigmas
     for turn in range(12):
         tuner.tell_again(configuration, off(measured, (0.9, 1.1)[turn % 2]))
-    assert not tuner.is_surprising(configuration, off(measured, 1.2))
-    assert tuner.is_surprising(configuration, off(measured, 2.0))
-    assert tuner.is_surprising(configuration, Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0))
-
-
-def test_what_is_safe_and_new_may_be_tried_until_there_is_no_more(
-    bundle: Bundle, trace: Trace
-) -> None:
-    tuner = online_tuner(bundle, trace, 200.0)
-    assert tuner.unmeasured_safe() is None, (
-        "while nothing keeps the limits there is something better to do"
-    )
-    tuner.tell(tuner.ask(), trace.outcome(tuner.ask()))
-    tried = set()
-    while (safe := tuner.unmeasured_safe()) is not None:
-        assert safe not in tried
-        tried.add(safe)
-        tuner.tell_again(safe, trace.outcome(safe))
-        assert len(tried) <= len(trace.placements)
-    assert tried
+    assert sigmas(0.8) < 0.0 < sigmas(1.2) < DEFAULT.surprise_sigmas < sigmas(2.0)
+    failed = Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0)
+    assert tuner.sigmas_beyond(configuration, failed) == math.inf
 
 
 def test_what_may_be_faster_after_all_is_named_and_what_is_known_to_be_slower_is_not(
     bundle: Bundle, trace: Trace
 ) -> None:
     tuner = online_tuner(bundle, trace, 200.0)
-    assert (
-        tuner.maybe_faster(Configuration((((9, 9), (9, 9)),)), DEFAULT.recheck_periods) is None
-    ), "what serves is none that it knows"
+    assert tuner.maybe_faster(Configuration((((9, 9), (9, 9)),)), LONG) is None, (
+        "what serves is none that it knows"
+    )
     rows = [Configuration.of(placements) for placements in trace.placements]
     for configuration in rows:
         tuner.tell_again(configuration, trace.outcome(configuration))
     fastest = tuner.good_configurations()[0]
-    assert tuner.maybe_faster(fastest, DEFAULT.recheck_periods) is None
+    assert tuner.maybe_faster(fastest, LONG) is None
     slower = [
         each
         for each in tuner.good_configurations()[1:]
         if tuner._worth[tuner._rows[each]] < tuner._worth[tuner._rows[fastest]] - 0.1
     ]
-    assert all(tuner.maybe_faster(each, DEFAULT.recheck_periods) == fastest for each in slower)
+    for each in slower:
+        named = tuner.maybe_faster(each, LONG)
+        assert named in tuner.good_configurations(), "nothing that breaks the limit is ever named"
+        assert taken(trace, named).throughput_ips[0] > taken(trace, each).throughput_ips[0]
     breaks = next(each for each in rows if each not in tuner.good_configurations())
-    assert tuner.maybe_faster(breaks, DEFAULT.recheck_periods) == fastest, (
-        "nothing that breaks the limit is ever named"
-    )
+    assert tuner.maybe_faster(breaks, LONG) in {None, *tuner.good_configurations()}
 
 
 def test_the_less_sure_something_is_to_keep_the_limits_the_later_it_is_looked_at_again(
@@ -81,9 +76,12 @@ def test_the_less_sure_something_is_to_keep_the_limits_the_later_it_is_looked_at
     for turn in range(50):
         tuner.tell_again(fast, off(measured, (1.0, 1.3)[turn % 10 == 9]))
     unsure = 1 - tuner._chance[tuner._rows[fast]]
-    assert unsure > DEFAULT.recheck_risk * DEFAULT.recheck_periods
-    assert tuner.maybe_faster(slow, DEFAULT.recheck_periods) != fast
-    assert tuner.maybe_faster(slow, int(unsure / DEFAULT.recheck_risk) + 1) == fast
+    score = tuner._outlook.score
+    gain = np.expm1(score[tuner._rows[fast]] - score[tuner._rows[slow]] - DEFAULT.change_gain_log)
+    periods = CHANCE_WORTH * unsure / (gain * (1 - unsure))  # what a look gains covers its price
+    assert periods > 1
+    assert tuner.maybe_faster(slow, int(0.8 * periods)) != fast
+    assert tuner.maybe_faster(slow, int(1.2 * periods) + 1) == fast
 
 
 def test_a_problem_asked_anew_knows_what_was_measured_and_charges_nothing_for_it(

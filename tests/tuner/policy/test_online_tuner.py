@@ -56,21 +56,21 @@ def test_a_power_that_no_sensor_reads_does_not_scatter(bundle: Bundle, trace: Tr
 
 
 def test_of_what_is_sure_enough_the_fastest_is_stayed_with(bundle: Bundle, trace: Trace) -> None:
-    """Both keep the limit in 99 of 100 windows; being surer still is worth no throughput."""
+    """Both keep the limit in 199 of 200 windows; being surer is worth no throughput."""
     fast, slow = (Configuration((((0, 0), (2, batch)),)) for batch in (4, 2))
     measured = taken(trace, fast)
-    tuner = online_tuner(bundle, trace, 1.1 * float(measured.p99_ms[0]))
+    tuner = online_tuner(bundle, trace, 1.15 * float(measured.p99_ms[0]))
     for configuration in (fast, slow):
         tuner.tell(configuration, trace.outcome(configuration))
     assert (
-        tuner._outlook.chance[tuner._rows[fast]]
-        < MIN_FEASIBLE_CHANCE
+        MIN_FEASIBLE_CHANCE
+        < tuner._outlook.chance[tuner._rows[fast]]
         < tuner._outlook.chance[tuner._rows[slow]]
     )
     assert tuner.good_configurations() == [fast, slow]
 
 
-def test_nothing_far_less_sure_to_keep_the_limits_is_gone_back_to(
+def test_what_is_far_less_sure_to_keep_the_limits_is_the_last_to_be_gone_back_to(
     bundle: Bundle, trace: Trace
 ) -> None:
     slow, fast = (Configuration((((0, 0), (2, batch)),)) for batch in (2, 4))
@@ -81,7 +81,7 @@ def test_nothing_far_less_sure_to_keep_the_limits_is_gone_back_to(
     assert tuner.good_configurations() == [fast, slow]
     for turn in range(30):
         tuner.tell_again(fast, off(measured, (1.0, 1.3)[turn % 3 == 0]))
-    assert tuner.good_configurations() == [slow], (
+    assert tuner.good_configurations() == [slow, fast], (
         "one window in three of the other breaks the limit"
     )
 

@@ -30,7 +30,8 @@ class ArrivalsMonitor:
     def update(self, outcome: Measurement, kept: bool = True) -> Event | None:
         """Return an event if arrivals changed; the rates of this window are assumed from then on.
 
-        A large change is believed at once, a smaller one in the second window in a row. Fewer
+        A change is believed in the second window in a row, for traffic comes in bursts; one that
+        would be surprising twice over, at once. Fewer
         answers than expected show fewer arrivals only where the limits were kept: a configuration
         that is too small answers fewer than arrive.
 
@@ -46,10 +47,9 @@ class ArrivalsMonitor:
             for now, assumed in zip(observed, self.rates_ips, strict=True)
             if math.isfinite(assumed)
         ]
-        factor = self._thresholds.arrivals_factor
-        suspected = any(self.differ(now, assumed, outcome.window_s) for now, assumed in pairs)
-        large = any(not assumed / factor <= now <= assumed * factor for now, assumed in pairs)
-        certain = suspected and (large or self._suspected)
+        differences = [self.difference(now, assumed, outcome.window_s) for now, assumed in pairs]
+        most = max(differences, default=0.0)
+        suspected, certain = most > 1, most > (1 if self._suspected else 2)
         self._suspected = suspected and not certain
         if not certain:
             return None
@@ -82,11 +82,14 @@ class ArrivalsMonitor:
             for now, assumed in zip(rates_ips, self.rates_ips, strict=True)
         )
 
-    def differ(self, now_ips: float, assumed_ips: float, window_s: float) -> bool:
-        """Return True if two rates differ by more than a share, and by more than Poisson noise."""
-        noise_ips = self._thresholds.arrivals_sigmas * math.sqrt(assumed_ips / window_s)
+    def difference(self, now_ips: float, assumed_ips: float, window_s: float) -> float:
+        """Return by how much two rates differ, as a multiple of what is no change.
+
+        That is a share of the assumed rate, or the noise of Poisson arrivals if it is more.
+        """
+        noise_ips = self._thresholds.surprise_sigmas * math.sqrt(assumed_ips / window_s)
         share_ips = self._thresholds.arrivals_share * assumed_ips
-        return abs(now_ips - assumed_ips) > max(share_ips, noise_ips)
+        return abs(now_ips - assumed_ips) / max(share_ips, noise_ips)
 
     def _observed_ips(self, outcome: Measurement) -> tuple[float, ...]:
         return tuple(

@@ -1,8 +1,12 @@
 """Notice a change of the device: configurations that kept the limits break them now."""
 
+import math
 from collections import defaultdict
 
-from envs.spec import Configuration, Failure, Measurement, Outcome
+import numpy as np
+
+from envs.belief.assess import normal_chance
+from envs.spec import Configuration, Failure, Outcome
 from tuner.control.events import Event, EventKind
 from tuner.policy.thresholds import Thresholds
 
@@ -10,8 +14,10 @@ from tuner.policy.thresholds import Thresholds
 class DriftMonitor:
     """Count broken limits of configurations that were known to keep them.
 
-    A break that is farther off than windows scatter counts more than one that is not, and one
-    beside a neighbour counts less. A period that keeps the limits clears its configuration.
+    Each counts as much as it is surprising: by the negative logarithm of the chance that the belief
+    gives to a window so far beyond its limit. They add up as independent events do, until they are
+    as unlikely as `Thresholds.surprising_breaks` windows beyond the usual scatter. A period that
+    keeps the limits clears its configuration.
     """
 
     def __init__(self, thresholds: Thresholds) -> None:
@@ -25,7 +31,7 @@ class DriftMonitor:
         *,
         kept: bool,
         was_good: bool,
-        surprising: bool,
+        sigmas: float,
     ) -> Event | None:
         """Return an event if so many limits were broken that measurements no longer count.
 
@@ -36,16 +42,15 @@ class DriftMonitor:
             outcome: what it gave.
             kept: True if it kept every limit.
             was_good: True if it was known to keep the limits before.
-            surprising: True if it broke one by more than its windows scatter.
+            sigmas: by how many standard deviations it is beyond what was expected of it.
         """
         limits = self._thresholds
         if kept:
             self._breaks.pop(configuration, None)
         elif was_good:
-            beside = isinstance(outcome, Measurement) and outcome.disturbed
-            weight = limits.surprise_weight if surprising else 1
-            self._breaks[configuration] += weight / (limits.neighbour_discount if beside else 1)
-        enough = limits.surprise_weight * limits.surprising_breaks
+            far = min(sigmas, limits.surprise_sigmas)
+            self._breaks[configuration] += _unlikeliness(far)
+        enough = limits.surprising_breaks * _unlikeliness(limits.surprise_sigmas)
         if isinstance(outcome, Failure) or sum(self._breaks.values()) < enough:
             return None
         return Event(
@@ -61,3 +66,8 @@ class DriftMonitor:
     def clear(self) -> None:
         """Forget all broken limits: conditions are others now."""
         self._breaks.clear()
+
+
+def _unlikeliness(sigmas: float) -> float:
+    """Return the negative logarithm of the chance of a window so far off, or farther."""
+    return -math.log(float(normal_chance(np.float64(-sigmas))))

@@ -17,7 +17,7 @@ class NeighbourMonitor:
 
     def __init__(self, thresholds: Thresholds) -> None:
         self.served_before: Configuration | None = None
-        self._periods = thresholds.neighbour_periods
+        self._periods = thresholds.in_a_row
         self._kept_beside = 0  # periods in a row that kept the limits beside a neighbour
         self._without = 0  # periods in a row without a neighbour
 

@@ -17,7 +17,7 @@ class PowerMonitor:
 
     def __init__(self, thresholds: Thresholds) -> None:
         self.unreadable = False
-        self._readings_w: deque[float] = deque(maxlen=thresholds.stuck_power_windows)
+        self._readings_w: deque[float] = deque(maxlen=thresholds.in_a_row)
 
     def update(self, outcome: Measurement, limited: bool) -> Event | None:
         """Return an event if the sensor fails, or works again.

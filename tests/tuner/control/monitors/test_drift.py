@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 
 import pytest
 
@@ -12,27 +12,26 @@ from tuner.control.events import Event
 from tuner.control.monitors.drift import DriftMonitor
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS
 
-BESIDE = replace(WINDOW, disturbed=True)
 FAILED = Failure(FailureKind.OUT_OF_MEMORY, "too large")
 
 
-def broken(drift: DriftMonitor, outcome: Outcome = WINDOW, surprising: bool = True) -> Event | None:
-    return drift.update(SERVING, outcome, kept=False, was_good=True, surprising=surprising)
+def broken(drift: DriftMonitor, outcome: Outcome = WINDOW, sigmas: float = 5.0) -> Event | None:
+    return drift.update(SERVING, outcome, kept=False, was_good=True, sigmas=sigmas)
 
 
 def kept(drift: DriftMonitor) -> Event | None:
-    return drift.update(OTHER, WINDOW, kept=True, was_good=False, surprising=False)
+    return drift.update(OTHER, WINDOW, kept=True, was_good=False, sigmas=0.0)
 
 
 @pytest.mark.parametrize(
-    ("outcome", "surprising", "periods"),
-    [(WINDOW, True, 2), (WINDOW, False, 6), (BESIDE, True, 4), (BESIDE, False, 12)],
+    ("sigmas", "periods"),
+    # The chance of a window that is farther off is 0.0060, 0.032, 0.15 and 0.50; the events add up
+    # to a chance below 0.0060 squared.
+    [(math.inf, 2), (3.0, 2), (2.0, 3), (1.0, 6), (0.0, 15)],
 )
-def test_a_break_counts_more_when_surprising_and_less_beside_a_neighbour(
-    outcome: Outcome, surprising: bool, periods: int
-) -> None:
+def test_breaks_count_by_how_unlikely_they_were(sigmas: float, periods: int) -> None:
     drift = DriftMonitor(DEFAULT_THRESHOLDS)
-    events = [broken(drift, outcome, surprising) is not None for _ in range(periods)]
+    events = [broken(drift, sigmas=sigmas) is not None for _ in range(periods)]
     assert events == [False] * (periods - 1) + [True]
     assert drift.most_broken == SERVING
     drift.clear()
@@ -46,7 +45,7 @@ def test_a_period_that_keeps_the_limits_clears_its_own_configuration_alone() -> 
     assert broken(drift) is not None
     drift = DriftMonitor(DEFAULT_THRESHOLDS)
     broken(drift)
-    drift.update(SERVING, WINDOW, kept=True, was_good=False, surprising=False)
+    drift.update(SERVING, WINDOW, kept=True, was_good=False, sigmas=0.0)
     assert broken(drift) is None
 
 
@@ -59,5 +58,5 @@ def test_a_failure_counts_but_the_event_waits_for_a_measurement() -> None:
 def test_what_never_kept_the_limits_tells_nothing() -> None:
     drift = DriftMonitor(DEFAULT_THRESHOLDS)
     for _ in range(9):
-        event = drift.update(SERVING, WINDOW, kept=False, was_good=False, surprising=False)
+        event = drift.update(SERVING, WINDOW, kept=False, was_good=False, sigmas=0.0)
         assert event is None

@@ -9,7 +9,7 @@ from tuner.control.events import EventKind
 from tuner.control.monitors.neighbour import NeighbourMonitor
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS
 
-BESIDE, PERIODS = replace(WINDOW, disturbed=True), DEFAULT_THRESHOLDS.neighbour_periods
+BESIDE, PERIODS = replace(WINDOW, disturbed=True), DEFAULT_THRESHOLDS.in_a_row
 
 
 def test_a_neighbour_is_gone_after_some_periods_without_it_in_a_row() -> None:

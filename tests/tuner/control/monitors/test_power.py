@@ -44,7 +44,7 @@ def test_the_same_reading_again_and_again_is_stuck_unless_replayed_or_at_rest(
 ) -> None:
     power = PowerMonitor(DEFAULT_THRESHOLDS)
     tenants = (replace(WINDOW.tenants[0], requests=0),) if idle else WINDOW.tenants
-    for _ in range(DEFAULT_THRESHOLDS.stuck_power_windows):
+    for _ in range(DEFAULT_THRESHOLDS.in_a_row):
         power.update(reading(10.0, origin=origin, tenants=tenants), limited=True)
     assert power.unreadable is stuck
 
