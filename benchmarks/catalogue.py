@@ -297,6 +297,13 @@ BENCHMARKS = (
         short=_options("--minutes 2 --period-s 1 --windows 1 --rounds 3"),
     ),
     Benchmark(
+        "soak_model",
+        "soak_model",
+        "The same on many devices of the model, which wander, slow down and have neighbours.",
+        "simulated",
+        short=_options("--seeds 4 --periods 40"),
+    ),
+    Benchmark(
         "dynamic",
         "dynamic",
         "Lets tenants come and go, rates triple and limits halve on a simulated board; compares "

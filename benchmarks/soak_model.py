@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 import tempfile
@@ -54,7 +55,7 @@ class Soak:
     """One device through all phases.
 
     Attributes:
-        shares: served over the best fixed configuration, by phase.
+        shares: served over the best fixed configuration, by phase; NaN where none serves.
         periods: all of them.
         windows: what every configuration would have given.
     """
@@ -99,7 +100,8 @@ def soak(seed: int, kind: str, misfits: list[str], periods: int, bundle: Path) -
             for runtime.period in phase:
                 served.append(control.step())
             worth = np.mean([period.score * period.kept for period in served[-periods:]])
-            shares.append(float(worth) / best_fixed_ips(windows, phase, limit_ms))
+            best_ips = best_fixed_ips(windows, phase, limit_ms)
+            shares.append(float(worth) / best_ips if best_ips else math.nan)
     return Soak(shares, served, windows)
 
 
@@ -122,9 +124,17 @@ def figures_of(kind: str, soaks: list[Soak]) -> list[Figure]:
     shares = 100 * np.array([each.shares for each in soaks])
     took = [period.decision_us for each in soaks for period in each.periods]
     return [
-        figure(f"{kind}: share of the best fixed configuration, mean", shares.mean(), "%", ">= 95"),
-        figure(f"{kind}: the same, standard error", shares.mean(1).std() / len(soaks) ** 0.5, "%"),
-        figure(f"{kind}: the same, worst phase, mean over devices", shares.min(1).mean(), "%"),
+        figure(
+            f"{kind}: share of the best fixed configuration, mean", np.nanmean(shares), "%", ">= 95"
+        ),
+        figure(
+            f"{kind}: the same, standard error",
+            np.nanmean(shares, 1).std() / len(soaks) ** 0.5,
+            "%",
+        ),
+        figure(
+            f"{kind}: the same, worst phase, mean over devices", np.nanmin(shares, 1).mean(), "%"
+        ),
         figure(f"{kind}: phases at 95 % or more", 100 * (shares >= 95).mean(), "%"),
         figure(f"{kind}: periods that broke a limit", _broken(soaks), "%"),
         figure(f"{kind}: the same, of experiments", _broken(soaks, Phase.SEARCHING), "%"),
@@ -161,9 +171,9 @@ def main() -> int:
         with progress_bar(kind, given.seeds) as advance:
             for seed in range(given.first_seed, given.first_seed + given.seeds):
                 soaks.append(soak(seed, kind, given.misfits, given.periods, given.bundle))
-                advance(f"seed {seed}: {100 * np.mean(soaks[-1].shares):.1f} %")
+                advance(f"seed {seed}: {100 * np.nanmean(soaks[-1].shares):.1f} %")
         figures += figures_of(kind, soaks)
-        rows = [[f"{limit:.1f} %" for limit in 100 * np.mean([s.shares for s in soaks], axis=0)]]
+        rows = [[f"{limit:.1f} %" for limit in 100 * np.nanmean([s.shares for s in soaks], axis=0)]]
         table([f"{kind}, phase {number + 1}" for number in range(len(PLACES))], rows)
     return report(figures, given.json)
 

@@ -26,6 +26,10 @@ from tuner.policy.thresholds import Thresholds
 
 Pair = tuple[int, int]
 
+#: Times that memory must end before fewer instances are allowed. Assumed: the first time another
+#: program may have held memory for a moment.
+MEMORY_ENDS = 2
+
 
 class Offer:
     """The space that the policy and the guard may choose from; it narrows with failures.
@@ -156,13 +160,10 @@ class Offer:
         return [Event(EventKind.ACCELERATOR_DROPPED, text)]
 
     def _memory_ended(self, fitted: int) -> list[Event]:
-        """Allow only as many instances as there was memory for, once that happened twice.
-
-        Twice is assumed: the first time another program may have held memory for a moment.
-        """
+        """Allow only as many instances as there was memory for, once that happened again."""
         self._fitted.append(fitted)
         most = max(self._fitted)
-        if len(self._fitted) < 2 or self.most_instances == most:
+        if len(self._fitted) < MEMORY_ENDS or self.most_instances == most:
             return []
         self.drop({}, most)
         text = (

@@ -70,4 +70,4 @@ class DriftMonitor:
 
 def _unlikeliness(sigmas: float) -> float:
     """Return the negative logarithm of the chance of a window so far off, or farther."""
-    return -math.log(float(normal_chance(np.float64(-sigmas))))
+    return -math.log(float(normal_chance(np.array(-sigmas))))
