@@ -26,8 +26,8 @@ class Thresholds:
     #: So many times in a row are no accident: the very same power, to the last bit, which counts as
     #: a stuck sensor; windows without a neighbour, which is gone then, or with one beside which the
     #: limits are kept, which is part of the device then; failures of an accelerator, which is no
-    #: choice then. As many periods pass without experiments after a broken limit.
-    #: Chosen by: faults.
+    #: choice then; surprising broken limits beside a neighbour. As many periods pass without
+    #: experiments after a broken limit. Chosen by: faults.
     in_a_row: int = 3
     #: Share by which arrivals must differ from the assumed rate to have changed; they must differ
     #: by more than `surprise_sigmas` as well. Assumed.

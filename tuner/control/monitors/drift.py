@@ -6,7 +6,7 @@ from collections import defaultdict
 import numpy as np
 
 from envs.belief.assess import normal_chance
-from envs.spec import Configuration, Failure, Outcome
+from envs.spec import Configuration, Failure, Measurement, Outcome
 from tuner.control.events import Event, EventKind
 from tuner.policy.thresholds import Thresholds
 
@@ -16,7 +16,8 @@ class DriftMonitor:
 
     Each counts as much as it is surprising: by the negative logarithm of the chance that the belief
     gives to a window so far beyond its limit. They add up as independent events do, until they are
-    as unlikely as `Thresholds.surprising_breaks` windows beyond the usual scatter. A period that
+    as unlikely as `Thresholds.surprising_breaks` windows beyond the usual scatter, or as
+    `Thresholds.in_a_row` beside a neighbour, which may be gone in the next window. A period that
     keeps the limits clears its configuration.
     """
 
@@ -48,10 +49,12 @@ class DriftMonitor:
         if kept:
             self._breaks.pop(configuration, None)
         elif was_good:
-            far = min(sigmas, limits.surprise_sigmas)
-            self._breaks[configuration] += _unlikeliness(far)
-        enough = limits.surprising_breaks * _unlikeliness(limits.surprise_sigmas)
-        if isinstance(outcome, Failure) or sum(self._breaks.values()) < enough:
+            beside = isinstance(outcome, Measurement) and outcome.disturbed
+            surprising = _unlikeliness(limits.surprise_sigmas)
+            share = _unlikeliness(min(sigmas, limits.surprise_sigmas)) / surprising
+            enough = limits.in_a_row if beside else limits.surprising_breaks
+            self._breaks[configuration] += share / enough
+        if isinstance(outcome, Failure) or sum(self._breaks.values()) < 1:
             return None
         return Event(
             EventKind.DEVICE_CHANGED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -36,6 +37,12 @@ def test_breaks_count_by_how_unlikely_they_were(sigmas: float, periods: int) -> 
     assert drift.most_broken == SERVING
     drift.clear()
     assert broken(drift) is None
+
+
+def test_beside_a_neighbour_it_takes_as_many_as_are_no_accident() -> None:
+    beside, drift = replace(WINDOW, disturbed=True), DriftMonitor(DEFAULT_THRESHOLDS)
+    events = [broken(drift, beside) is not None for _ in range(DEFAULT_THRESHOLDS.in_a_row)]
+    assert events == [False] * (DEFAULT_THRESHOLDS.in_a_row - 1) + [True]
 
 
 def test_a_period_that_keeps_the_limits_clears_its_own_configuration_alone() -> None:
