@@ -227,9 +227,7 @@ BENCHMARKS = (
         "computer, lets the policy and the rule tune live under four limits drawn from that, and "
         "measures their answers in turns with the best configuration.",
         "measured",
-        short=_options(
-            "--networks squeezenet1_1_64 transformer --limits 2"
-        ),
+        short=_options("--networks squeezenet1_1_64 transformer --limits 2"),
     ),
     Benchmark(
         "live_check",
