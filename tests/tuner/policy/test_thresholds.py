@@ -20,8 +20,12 @@ ROOMS = [PACKAGE / "control", PACKAGE / "policy"]
 DOCUMENT = PACKAGE.parent / "docs" / "architecture.md"
 
 
+#: Ends of the names of numbers that protect a computer: sizes of files, their permissions.
+PROTECTING = ("MAX_BYTES", "MAX_MIB", "PRIVATE", "FORMAT")
+
+
 def constants() -> dict[str, float]:
-    """Return every number that a module of the two rooms names, sizes of files among them."""
+    """Return every number that a module of the two rooms names and decides by."""
     found = {}
     for path in sorted(path for room in ROOMS for path in room.rglob("*.py")):
         for node in ast.parse(path.read_text()).body:
@@ -30,7 +34,8 @@ def constants() -> dict[str, float]:
                     value = eval(compile(ast.Expression(node.value), str(path), "eval"), {})
                 except NameError:
                     continue
-                if isinstance(value, (int, float)):
+                name = node.targets[0].id
+                if isinstance(value, (int, float)) and not name.endswith(PROTECTING):
                     found[f"{path.stem}.{node.targets[0].id}"] = value
     return found
 
