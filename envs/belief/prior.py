@@ -92,6 +92,7 @@ def prior_of(
     size: int = SHORTLIST,
     start: Configuration | None = None,
     measured: Sequence[Configuration] = (),
+    scouts: Contexts | None = None,
 ) -> Prior:
     """Make shortlist and belief.
 
@@ -104,8 +105,10 @@ def prior_of(
         start: the first measurement of every search. Where it is not given, the configuration with
             the best score of those that are sure to keep the limits, whatever is uncertain.
         measured: configurations that were measured before, which the shortlist includes.
+        scouts: draws that the shortlist must serve, where measurements tell more than the model;
+            the belief is that of the model all the same.
     """
-    draws = model.drawn(rng, DRAWS)
+    draws = model.drawn(rng, DRAWS) if scouts is None else scouts
     if candidates is None or len(candidates) > size:
         pool = candidate_pool(model, draws, objective, rng, candidates)
         chosen = pool[_covering(model, draws, pool, objective, size)]

@@ -156,15 +156,19 @@ class DeviceModel:
 
         `width` is a factor on all spreads.
         """
+        normals = self.normals(rng, count)
+        return self.contexts_from(
+            normals if self.unknowns is None else self.unknowns.of(normals), width
+        )
+
+    def normals(self, rng: np.random.Generator, count: int) -> FloatArray:
+        """Draw independent standard normal numbers [C, D] for `count` contexts."""
         # Each group of unknowns is drawn on its own, engines by rail first.
         groups = [rng.standard_normal((count, len(NAMES)))]
         for shape, _ in self.departures:
             drawn_by_rail = rng.standard_normal((shape[0], count, *shape[1:]))
             groups.append(drawn_by_rail.swapaxes(0, 1).reshape(count, -1))
-        normals = np.concatenate(groups, axis=1)
-        return self.contexts_from(
-            normals if self.unknowns is None else self.unknowns.of(normals), width
-        )
+        return np.concatenate(groups, axis=1)
 
     @property
     def departures(self) -> list[tuple[tuple[int, ...], FloatArray]]:

@@ -8,14 +8,20 @@ import numpy as np
 from envs.arrays import Floats, Rows, Single
 from envs.belief.assess import assess
 from envs.belief.features import PROPOSALS, observe
+from envs.belief.prior import Prior
 from envs.belief.progress import Progress
+from envs.belief.renewal import conditioned_draws, renewed_prior
 from envs.belief.risk import BALANCED
+from envs.belief.shortlist import ENUMERATED
 from envs.errors import BundleError
 from envs.problems.batching import batch_of, engines_built
 from envs.problems.loading import Loading
 from envs.problems.problem import Problem
 from envs.spec import Configuration, MeasurementBatch, Outcome, log_score, worst_margin
 from tuner.policy.ending import reason_to_end, without_waiting
+
+#: Measurements after which the shortlist of a space that is searched is drawn up anew.
+RENEWED_AFTER = (4, 8)
 
 
 class BeliefTuner(ABC):
@@ -46,8 +52,14 @@ class BeliefTuner(ABC):
                 "the policy needs a model of the device and its networks: "
                 "give the problem one (envs.simulator.device_model.model_for)"
             )
-        self._problem = problem
-        self._budget = budget
+        self._problem, self._budget, self._risk, self._budget_s = problem, budget, risk, budget_s
+        self._told: list[tuple[Configuration, Single]] = []
+        self._take_up(prior)
+        self._assess()
+
+    def _take_up(self, prior: Prior) -> None:
+        """Begin with a shortlist and the belief over it, of which nothing was measured yet."""
+        problem = self._problem
         self._placements = prior.placements
         self._candidates = [Configuration.of(row) for row in prior.placements]
         self._rows = {
@@ -57,10 +69,11 @@ class BeliefTuner(ABC):
         self._first = np.zeros(1, dtype=np.int64)
         self._belief = self._batch.belief(self._first)
         self._loading = Loading(self._batch, self._first, fresh=np.zeros(1, dtype=bool))
-        self._conditions = self._batch.conditions(self._first, self._budget, risk, budget_s)
+        self._conditions = self._batch.conditions(
+            self._first, self._budget, self._risk, self._budget_s
+        )
         self._expect_costs()
         self._progress = Progress.start(1, len(self._candidates))
-        self._assess()
 
     @property
     def left(self) -> int:
@@ -132,6 +145,46 @@ class BeliefTuner(ABC):
             logs = self._logs(outcome)
             self._spend(row, outcome)
             self._take(row, logs, logs)
+            self._told.append((configuration, logs))
+            if self._is_searched and int(self._progress.used[0]) in RENEWED_AFTER:
+                self._renew()
+
+    @property
+    def _is_searched(self) -> bool:
+        space = self._problem.space
+        return self._problem.open and space.combinations > ENUMERATED
+
+    def _renew(self) -> None:
+        """Draw up the shortlist anew, by all measurements so far, and learn from them again.
+
+        A large space has far more configurations than a shortlist, so that those that turn out to
+        be good may have neighbours that are not on it.
+        """
+        model, before = self._problem.model, self._progress
+        assert model is not None, "there is a prior"
+        windows: dict[Configuration, list[Single]] = {}
+        for configuration, logs in self._told:
+            windows.setdefault(configuration, []).append(logs)
+        rows = [self._rows[configuration] for configuration in windows]
+        count = np.array([len(each) for each in windows.values()])
+        means = np.stack([np.mean(each, axis=0) for each in windows.values()], axis=1)
+        noise = self._conditions.noise[0][:, rows] / count
+        asked = [self._candidates[row] for row in np.flatnonzero(before.measured[0])]
+        last = self._told[-1][0]
+        rng = np.random.default_rng(len(self._told))
+        draws = conditioned_draws(model, rng, list(windows), means, noise)
+        size, others = len(self._candidates), [*windows, *asked][1:]
+        objective = self._problem.objective
+        self._take_up(renewed_prior(model, objective, rng, size, draws, self._told[0][0], others))
+        for configuration, logs in self._told:
+            row = self._rows[configuration]
+            self._learn(row, logs, self._conditions.noise[0, :, row])
+        progress = self._progress
+        progress.measured[0, [self._rows[each] for each in asked]] = True
+        progress.used, progress.spent_s, progress.broke = before.used, before.spent_s, before.broke
+        self._loading.serving[:] = self._rows[last]
+        self._expect_costs()
+        self._assess()
 
     @abstractmethod
     def _choose(self, observation: Single) -> int:
