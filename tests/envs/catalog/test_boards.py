@@ -84,7 +84,7 @@ def test_the_document_is_valid() -> None:
 def test_every_number_has_a_source_and_an_uncertain_one_says_so(name: str) -> None:
     document = facts()
     paths = numbers(document["boards"][name])
-    assert len(paths) == 13 + len(RAILS) + 7 * len(board(name).power_modes)
+    assert len(paths) == 16 + len(RAILS) + 7 * len(board(name).power_modes)
     for path in paths:
         entry = document["boards"][name]
         for key in path:
