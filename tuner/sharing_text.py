@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from envs.problems.problem import Problem
@@ -25,11 +27,16 @@ def sharing_lines(problem: Problem, outcome: Outcome) -> list[str]:
         return []
     alone = rates_alone(problem.model, problem.objective)
     shared = np.array(outcome.throughput_ips)
+    slower = float(average_normalised_turnaround(shared, alone))
+    turnaround = (
+        f"{slower:.2f} times slower than alone on average"
+        if math.isfinite(slower)
+        else "not every network served"
+    )
     names = zip(problem.space.workload.names, alone.tolist(), strict=True)
     rates = ", ".join(f"{name} {rate:.1f}" for name, rate in names)
     return [
         f"  together: worth {float(system_throughput(shared, alone)):.2f} devices of their own,"
-        f" {float(average_normalised_turnaround(shared, alone)):.2f} times slower than alone on"
-        f" average, fairness {float(fairness(shared, alone)):.2f} of 1",
+        f" {turnaround}, fairness {float(fairness(shared, alone)):.2f} of 1",
         f"    alone, by the device model and not measured, in inferences/s: {rates}",
     ]
