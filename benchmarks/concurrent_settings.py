@@ -1,4 +1,4 @@
-"""What `benchmarks.concurrent` asks the device model: boards, frameworks, networks, answers."""
+"""List what `benchmarks.concurrent` asks of the model: boards, frameworks, networks, answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TX2_CPU_GHZ, TX2_CORES = 2.0, 6
 
 @dataclass(frozen=True)
 class Framework:
-    """How networks are served on a GPU.
+    """Describe how networks are served on a GPU.
 
     Attributes:
         label: for tables.

@@ -22,7 +22,7 @@ Submit = Callable[[Sample, "float | None"], "Future[NamedArrays]"]
 
 @dataclass
 class Window:
-    """What one window gave.
+    """Hold the latencies and rates of one window.
 
     Attributes:
         p50_ms, p99_ms: latency of the critical requests, from when they were due.

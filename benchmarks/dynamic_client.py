@@ -19,7 +19,7 @@ from envs.runtimes.serving.runtime import ServingRuntime
 
 
 class Counts(NamedTuple):
-    """What became of the requests that were due in some time.
+    """Count the requests that were due in some time by how they ended.
 
     Attributes:
         due: that were sent, or would have been but were refused.

@@ -1,4 +1,4 @@
-"""How do critical networks and best effort share a board, by four ways of sharing and by ours?
+"""Compare ways in which critical networks and best effort share a board, four others and ours.
 
 Four mixes of a critical network (closed loop, even and Poisson arrivals) and one or two networks of
 best effort. On the GPU alone, one request after another is simulated for

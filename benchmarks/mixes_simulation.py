@@ -47,7 +47,7 @@ class Client:
 
 @dataclass
 class Found:
-    """What was seen of one client: seconds of each answered request."""
+    """Collect the seconds of each answered request of one client."""
 
     latencies_s: list[float] = field(default_factory=list)
 

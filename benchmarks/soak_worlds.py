@@ -40,7 +40,7 @@ LEAST_ROOM, MOST_ROOM = 1.3, 2.0
 
 @dataclass(frozen=True)
 class Windows:
-    """What every configuration would give in every period.
+    """Hold what every configuration would give in every period.
 
     Attributes:
         ips, p99_ms: [N, K].

@@ -11,8 +11,7 @@ from typing import Any, Union, cast
 import numpy as np
 
 from envs.errors import OptionError, RuntimeFault
-from envs.spec import Criticality, Measurement, Outcome
-from envs.spec.criticality import parse_criticality
+from envs.spec import Measurement, Outcome
 from tuner.device import open_device
 from tuner.options import ServeOptions
 
@@ -57,10 +56,11 @@ def limits_alone(
     Raises:
         TunerError: a network cannot be served or measured alone.
     """
-    given = _given(p99_ms, serve)
+    gives_way = serve.unread_space().workload.best_effort
+    given = _given(p99_ms, gives_way)
     files = [str(path) for path in serve.files()]
     for position in range(len(files)):
-        if not _gives_way(serve, position):
+        if not gives_way[position]:
             alone_ms = _p99_alone_ms(_only(serve, files, position), window_s)
             limit_ms = slowdown * alone_ms
             _log.info(
@@ -73,25 +73,17 @@ def limits_alone(
     return given
 
 
-def _given(p99_ms: Limits, serve: ServeOptions) -> list[float]:
+def _given(p99_ms: Limits, gives_way: Sequence[bool]) -> list[float]:
     one = p99_ms is None or isinstance(p99_ms, (int, float))
     values: list[Any] = [p99_ms] if one else list(cast(Sequence[float], p99_ms))
     if len(values) == 1:
-        values = [
-            None if _gives_way(serve, position) else values[0]
-            for position in range(len(serve.network))
-        ]
-    if len(values) != len(serve.network):
+        values = [None if low else values[0] for low in gives_way]
+    if len(values) != len(gives_way):
         raise OptionError(
-            f"p99_ms has {len(values)} values for {len(serve.network)} networks: give one for each,"
+            f"p99_ms has {len(values)} values for {len(gives_way)} networks: give one for each,"
             " or a single number for all critical ones"
         )
     return [math.inf if each is None else float(each) for each in values]
-
-
-def _gives_way(serve: ServeOptions, position: int) -> bool:
-    given = serve.criticality[position] if serve.criticality else None
-    return parse_criticality(given) is Criticality.BEST_EFFORT
 
 
 def _only(serve: ServeOptions, files: list[str], position: int) -> ServeOptions:

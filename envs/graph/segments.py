@@ -102,7 +102,7 @@ def group_segments(partition: Partition, model: Any, starts: Sequence[int]) -> l
 
 
 class _Pieces:
-    """What segments are put together from."""
+    """Hold the parts of a graph that segments are put together from."""
 
     def __init__(self, flow: Flow, model: Any, kinds: Mapping[str, ValueType]) -> None:
         if model.functions:

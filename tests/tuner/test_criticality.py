@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,8 @@ WORKLOAD = Workload(
 )
 
 
-def serve(**options: object) -> ServeOptions:
-    return ServeOptions(network=["a.onnx", "b.onnx"], runtime="simulated", **options)  # type: ignore[arg-type]
+def serve(**options: Any) -> ServeOptions:
+    return ServeOptions(network=["a.onnx", "b.onnx"], runtime="simulated", **options)
 
 
 def test_a_single_latency_limit_is_for_the_critical_networks() -> None:

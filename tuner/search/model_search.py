@@ -34,11 +34,15 @@ class ModelArgmax(OrderedSearch):
         super().__init__(problem)
 
     def _plan(self) -> Iterator[int]:
-        model = model_of(self.problem)
-        best = self.problem.once("model_best", lambda: expected_best(model, self.problem))
+        best = self._best()
         for start in range(0, len(best), 16):
             rows = self.rows(best[start : start + 16])
             yield from rows[rows >= 0].tolist()
+
+    def _best(self) -> Placements:
+        """Return the configurations to try [N, T, A, 2], the best first."""
+        model = model_of(self.problem)
+        return self.problem.once("model_best", lambda: expected_best(model, self.problem))
 
 
 class ModelRefit(ModelArgmax):

@@ -8,39 +8,29 @@ from __future__ import annotations
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Iterator
 
 import numpy as np
 
 from envs.arrays import FloatArray, IntArray, Placements, Rows
 from envs.belief.local_search import valid
 from envs.belief.score import score_and_violation
-from envs.problems.problem import Problem
 from envs.simulator.device_model import DeviceModel
 from envs.spec import Objective
-from tuner.search.candidates import OrderedSearch
-from tuner.search.model_search import BEST, model_of, preference
+from tuner.search.model_search import BEST, ModelArgmax, model_of, preference
 
 #: At most so many ways to share out the accelerators are looked at.
 PARTITIONS = 4096
 
 
-class PlacingSearch(OrderedSearch):
+class PlacingSearch(ModelArgmax):
     """Tries the default, then the configurations of a scheme, the model's favourites first.
 
     Raises:
         OptionError: the problem comes without a model.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        model_of(problem)
-        super().__init__(problem)
-
-    def _plan(self) -> Iterator[int]:
-        best = self.problem.once(type(self).__name__, self._ordered)
-        for start in range(0, len(best), 16):
-            rows = self.rows(best[start : start + 16])
-            yield from rows[rows >= 0].tolist()
+    def _best(self) -> Placements:
+        return self.problem.once(type(self).__name__, self._ordered)
 
     def _ordered(self) -> Placements:
         model, objective = model_of(self.problem), self.problem.objective

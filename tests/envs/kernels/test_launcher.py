@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -92,9 +93,9 @@ def driver(built: tuple[ctypes.CDLL, npt.NDArray[np.float32]]) -> Iterator[ctype
     assert built[0].stand_in_objects() == 0
 
 
-def as_values(arguments: tuple[object, ...]) -> list[object]:
+def as_values(arguments: tuple[Any, ...]) -> list[object]:
     return [
-        ctypes.c_void_p(each.ctypes.data) if isinstance(each, np.ndarray) else ctypes.c_int(each)  # type: ignore[arg-type]
+        ctypes.c_void_p(each.ctypes.data) if isinstance(each, np.ndarray) else ctypes.c_int(each)
         for each in arguments
     ]
 
