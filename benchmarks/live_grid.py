@@ -126,7 +126,19 @@ def figures_of(found: dict[str, list[Result]]) -> list[Figure]:
         figures += [
             figure(f"{tuner}: measurements of a search that were made", searched / len(own), ""),
             figure(f"{tuner}: of those, over the limit", 100 * broke / searched, "%"),
+            figure(
+                f"{tuner}: over the limit in the mean of all windows of the configuration, too",
+                100 * sum(len(each.beyond) for each in own) / given,
+                "%",
+            ),
         ]
+    figures.append(
+        figure(
+            "best of the live grid: windows in turns over the limit",
+            100 * float(np.mean([each.best_broke for each in every])),
+            "%",
+        )
+    )
     for network, results in found.items():
         shares = [each.share for each in results if each.tuner == "policy"]
         figures.append(figure(f"{network}, policy: mean", 100 * float(np.mean(shares)), "%"))

@@ -7,7 +7,7 @@ measured again, and the best of those is taken; then it and the answers are meas
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -69,6 +69,9 @@ class Result:
         share: score of the answer over that of the best, in turns; 0 where it broke the limit in
             the search or, by more than `NOISE`, in turns.
         broke: the configuration of each window of the search that broke the limit.
+        beyond: those of them that break it in the mean of all their windows, in whatever search;
+            the windows of the others broke it by the scatter of this computer alone.
+        best_broke: share of the windows of the best, in turns, that broke the limit.
     """
 
     tuner: str
@@ -77,6 +80,8 @@ class Result:
     answer: Answer
     share: float
     broke: tuple[Configuration, ...]
+    beyond: tuple[Configuration, ...]
+    best_broke: float
 
     @property
     def most_windows(self) -> int:
@@ -94,6 +99,7 @@ class LiveGrid:
 
     def __init__(self, device: Device, options: LiveOptions) -> None:
         self._device, self._options = device, options
+        self._windows: defaultdict[Configuration, list[Outcome]] = defaultdict(list)
         self.placements = device.space.catalogue
         with progress_bar("grid", len(self.placements)) as advance:
             self.outcomes = [self._measured(row, advance) for row in self.placements]
@@ -105,7 +111,9 @@ class LiveGrid:
 
     def _measure(self, configuration: Configuration) -> Outcome:
         time.sleep(self._options.pause_s)
-        return self._device.measure(configuration, self._options.window_s)
+        outcome = self._device.measure(configuration, self._options.window_s)
+        self._windows[configuration].append(outcome)
+        return outcome
 
     def objectives(self) -> list[Objective]:
         """Return limits that some configuration keeps by more than windows scatter.
@@ -155,17 +163,20 @@ class LiveGrid:
         chosen = [best, *(each.configuration for each in answers.values())]
         windows: Windows = {each: [] for each in chosen}
         self._in_turns(windows, options.turns)
-        return [
-            Result(
-                name,
-                limit_ms,
-                best,
-                answer,
-                share(problem, windows[answer.configuration], windows[best]),
-                broken(problem, answer),
+        best_broke = np.mean([problem.judge(each)[1] > 0 for each in windows[best]])
+        results = []
+        for name, answer in answers.items():
+            worth = share(problem, windows[answer.configuration], windows[best])
+            broke = broken(problem, answer)
+            beyond = tuple(each for each in broke if self._breaks(problem, each))
+            results.append(
+                Result(name, limit_ms, best, answer, worth, broke, beyond, float(best_broke))
             )
-            for name, answer in answers.items()
-        ]
+        return results
+
+    def _breaks(self, problem: Problem, configuration: Configuration) -> bool:
+        """Return True if the mean of all windows of a configuration breaks a limit."""
+        return problem.judge(mean_window(self._windows[configuration]))[1] > 0
 
     def _in_turns(self, windows: Windows, turns: int) -> None:
         """Measure each configuration so many times, in turns; the windows grow."""
