@@ -75,12 +75,11 @@ def unmirrored(space: ConfigurationSpace) -> Placements:
     """Return the catalogue with one of each pair that differs only in which DLA core is which."""
     if space not in _UNMIRRORED:
         placements = space.catalogue
-        cores = [
-            index
-            for index, accelerator in enumerate(space.device.accelerators)
-            if accelerator.kind is Kind.DLA
-        ]
-        if len(cores) == 2 and space.shape[0] == 1 and not space.unavailable:
+        accelerators = space.device.accelerators
+        cores = [index for index, each in enumerate(accelerators) if each.kind is Kind.DLA]
+        # Mappings use a core as well, each in its own way: then nothing is a mirror image.
+        whole = all(accelerators[index].mapping is None for index in cores)
+        if len(cores) == 2 and whole and space.shape[0] == 1 and not space.unavailable:
             size = placements[:, 0, :, 0].astype(np.int64) * 10_000 + placements[:, 0, :, 1]
             placements = placements[size[:, cores[0]] >= size[:, cores[1]]]
         if len(_UNMIRRORED) > KEPT:

@@ -37,6 +37,7 @@ from envs.spec.judging import (
     verdict_of,
     worst_margin,
 )
+from envs.spec.mapping import Mapping
 from envs.spec.measurement import (
     ConfigurationFailed,
     Failure,
@@ -76,6 +77,7 @@ __all__ = [
     "Goal",
     "Hardware",
     "Kind",
+    "Mapping",
     "Measurement",
     "MeasurementBatch",
     "Network",

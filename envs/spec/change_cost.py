@@ -306,5 +306,5 @@ def _engines(space: ConfigurationSpace, placements: IntArray) -> BoolArray:
 
 def _owners(space: ConfigurationSpace) -> list[int]:
     """Return the first accelerator [A] that runs the same engines as each."""
-    kinds = [(each.kind, each.weight_bytes) for each in space.device.accelerators]
-    return [kinds.index(each) for each in kinds]
+    engines = [each.engine for each in space.device.accelerators]
+    return [engines.index(each) for each in engines]

@@ -4,141 +4,23 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping as Lookup
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from envs.errors import OptionError
 from envs.files import check_fields
+from envs.spec.accelerator import ACCELERATORS as ACCELERATORS
+from envs.spec.accelerator import CHOICES, IN, PRECISIONS
+from envs.spec.accelerator import Accelerator as Accelerator
+from envs.spec.accelerator import Kind as Kind
+from envs.spec.accelerator import accelerator as accelerator
+from envs.spec.accelerator import check_precisions as check_precisions
+from envs.spec.accelerator import mapped as mapped
 from envs.spec.hardware import Hardware
-
-
-class Kind(str, Enum):
-    """The sort of hardware of an accelerator."""
-
-    CUDA_CORES = "cuda_cores"
-    TENSOR_CORES = "tensor_cores"
-    DLA = "dla"
-    CPU = "cpu"
-    EDGE_TPU = "edge_tpu"
-
-
-#: Precisions by the bytes of a number.
-PRECISIONS = {4: "fp32", 2: "fp16", 1: "int8"}
-
-#: Bytes of a number in the engines that can be built for a kind of accelerator besides its own. A
-#: DLA has no FP32; TensorRT has no option for FP16 on CUDA cores.
-CHOICES: dict[Kind, tuple[int, ...]] = {Kind.TENSOR_CORES: (1,), Kind.DLA: (2,)}
-
-
-#: Joins the name of an accelerator and the number of segments, as in `tensor_in_4`.
-IN = "_in_"
-
-
-@dataclass(frozen=True)
-class Accelerator:
-    """Hardware on which an instance can run, at one precision.
-
-    Attributes:
-        name: `cuda`, `tensor`, `dla0`, `dla1`, on a processor `cpu_fp32`, `cpu_int8`, on Edge TPUs
-            `edgetpu0` to `edgetpu3`.
-        kind: the sort of hardware.
-        resource: the hardware it draws on; accelerators with the same resource share it.
-        weight_bytes: bytes of one weight or activation here (4 for FP32, 1 for INT8).
-        max_loadables: loadables it can hold at once over all tenants, see
-            `ConfigurationSpace.blocks`; None for no such limit.
-        max_instances, max_batch: limits for one tenant here, whatever the space allows elsewhere;
-            None for no limit of its own.
-        segments: in how many parts, one after the other, a network runs here. Between two parts it
-            gives way to critical tenants, so that more than one part is for best effort alone.
-    """
-
-    name: str
-    kind: Kind
-    resource: str
-    weight_bytes: int
-    max_loadables: int | None = None
-    max_instances: int | None = None
-    max_batch: int | None = None
-    segments: int = 1
-
-    @property
-    def precision(self) -> str:
-        """Return `fp32`, `fp16` or `int8`."""
-        return PRECISIONS[self.weight_bytes]
-
-    @property
-    def whole(self) -> str:
-        """Return the name of the same accelerator where a network runs in one piece."""
-        return self.name.partition(IN)[0]
-
-    @property
-    def on_gpu(self) -> bool:
-        """Return True if it draws on the GPU."""
-        return self.kind in (Kind.CUDA_CORES, Kind.TENSOR_CORES)
-
-    @property
-    def start_rank(self) -> int:
-        """Return its place in the order in which a start tries accelerators.
-
-        That is GPU, processor, DLA, Edge TPU: a DLA is the likeliest to refuse, and no runtime
-        opens an Edge TPU.
-        """
-        if self.on_gpu:
-            return 0
-        return {Kind.CPU: 1, Kind.DLA: 2, Kind.EDGE_TPU: 3}[self.kind]
-
-    @property
-    def needs_engine(self) -> bool:
-        """Return True if an engine must be built for it before it serves."""
-        return self.on_gpu or self.kind is Kind.DLA
-
-
-#: Every accelerator by name. A DLA core holds 16 loadables at once (NVIDIA, TensorRT developer
-#: guide, "Working with DLA"). It runs them one after another and gains nothing from larger batches
-#: (latency is proportional to the batch from 1 to 16, NVIDIA cuDLA-samples), so three instances
-#: and a batch of eight are enough to keep it busy. A model for an Edge TPU is compiled for one
-#: sample (Coral, "TensorFlow models on the Edge TPU": tensor sizes are constant at compile time).
-ACCELERATORS: dict[str, Accelerator] = {
-    accelerator.name: accelerator
-    for accelerator in (
-        Accelerator("cuda", Kind.CUDA_CORES, "gpu", 4),
-        Accelerator("tensor", Kind.TENSOR_CORES, "gpu", 2),
-        Accelerator("dla0", Kind.DLA, "dla0", 1, max_loadables=16, max_instances=3, max_batch=8),
-        Accelerator("dla1", Kind.DLA, "dla1", 1, max_loadables=16, max_instances=3, max_batch=8),
-        Accelerator("cpu_fp32", Kind.CPU, "cpu", 4),
-        Accelerator("cpu_int8", Kind.CPU, "cpu", 1),
-        *(
-            Accelerator(
-                f"edgetpu{n}", Kind.EDGE_TPU, f"edgetpu{n}", 1, max_instances=2, max_batch=1
-            )
-            for n in range(4)
-        ),
-    )
-}
-
-
-def accelerator(name: str) -> Accelerator:
-    """Return the accelerator called `name`; raise OptionError where there is none.
-
-    `tensor_in_4` is `tensor` where a network runs in 4 segments, see `Accelerator.segments`.
-    """
-    base, _, segments = name.partition(IN)
-    if base not in ACCELERATORS or (segments and not (segments.isdigit() and int(segments) > 1)):
-        raise OptionError(f"unknown accelerator {name!r}: choose from {', '.join(ACCELERATORS)}")
-    found = ACCELERATORS[base]
-    return replace(found, name=name, segments=int(segments)) if segments else found
-
-
-def check_precisions(allowed: Sequence[str]) -> None:
-    """Raise OptionError if these are not some of the names of precisions, each once."""
-    known = PRECISIONS.values()
-    if not allowed or not set(allowed) <= set(known) or len(set(allowed)) < len(allowed):
-        raise OptionError(
-            f"precisions={list(allowed)} must name some of {', '.join(known)}, each once"
-        )
+from envs.spec.mapping import Mapping
 
 
 @dataclass(frozen=True)
@@ -175,7 +57,7 @@ class DeviceSpec:
         """Return the names of the accelerators, [A]."""
         return tuple(each.name for each in self.accelerators)
 
-    def with_chosen(self, chosen: Mapping[Kind, str]) -> DeviceSpec:
+    def with_chosen(self, chosen: Lookup[Kind, str]) -> DeviceSpec:
         """Return the device with another precision for some kinds of accelerators.
 
         Raises:
@@ -190,11 +72,11 @@ class DeviceSpec:
                     f"{names.get(kind, kind.value)}={wanted} must be one of {', '.join(known)}"
                 )
         widths = {name: width for width, name in PRECISIONS.items()}
-        accelerators = tuple(
+        wholes = [
             replace(each, weight_bytes=widths[chosen[each.kind]]) if each.kind in chosen else each
-            for each in self.accelerators
-        )
-        return replace(self, accelerators=accelerators)
+            for each in self._wholes
+        ]
+        return self._of(wholes)
 
     def with_precisions(self, allowed: Sequence[str]) -> DeviceSpec:
         """Return the device with the accelerators that can compute at one of these precisions.
@@ -207,7 +89,7 @@ class DeviceSpec:
         """
         check_precisions(allowed)
         kept = []
-        for each in self.accelerators:
+        for each in self._wholes:
             possible = (each.weight_bytes, *CHOICES.get(each.kind, ()))
             fits = [width for width in possible if PRECISIONS[width] in allowed]
             kept += [replace(each, weight_bytes=fits[0])] if fits else []
@@ -216,7 +98,7 @@ class DeviceSpec:
                 f"precisions={list(allowed)} leaves no accelerator of {self.name}:"
                 f" {', '.join(f'{each.name} is {each.precision}' for each in self.accelerators)}"
             )
-        return replace(self, accelerators=tuple(kept))
+        return self._of(kept)
 
     def with_segments(self, counts: Sequence[int]) -> DeviceSpec:
         """Return the device with each accelerator once more for each number of segments.
@@ -226,10 +108,49 @@ class DeviceSpec:
         cut = tuple(
             replace(each, name=f"{each.name}{IN}{count}", segments=count)
             for count in counts
-            for each in self.accelerators
+            for each in self._wholes
             if each.segments == 1
         )
         return replace(self, accelerators=(*self.accelerators, *cut))
+
+    def with_mappings(self, names: Sequence[str]) -> DeviceSpec:
+        """Return the device with mappings such as `dla0_to_7_tensor` as further accelerators.
+
+        Raises:
+            OptionError: a name is no mapping, is there already, or has a part that the device
+                lacks or that cannot be one instance with the others.
+        """
+        known = {each.name: each for each in self._wholes if each.segments == 1}
+        added = [mapped(Mapping.parse(name), known) for name in names]
+        found = (*self.accelerators, *added)
+        again = [each.name for at, each in enumerate(added) if each in found[: at - len(added)]]
+        whole = [each.name for each in added if each.name in known]
+        if again or whole:
+            raise OptionError(
+                f"mappings={list(names)}: {(again or whole)[0]} is there already; name mappings"
+                " with two parts or more, each once"
+            )
+        return replace(self, accelerators=found)
+
+    def parts(self, used: Accelerator) -> tuple[Accelerator, ...]:
+        """Return the accelerators of the parts of a mapping, in order; itself if it is none."""
+        if used.mapping is None:
+            return (used,)
+        known = {each.name: each for each in self.accelerators}
+        return tuple(known.get(name, ACCELERATORS[name]) for name in used.mapping.accelerators)
+
+    @property
+    def _wholes(self) -> tuple[Accelerator, ...]:
+        return tuple(each for each in self.accelerators if each.mapping is None)
+
+    def _of(self, wholes: Sequence[Accelerator]) -> DeviceSpec:
+        """Return the device with other accelerators, and the mappings that these have parts for."""
+        known = {each.name: each for each in wholes}
+        mappings = [each.mapping for each in self.accelerators if each.mapping is not None]
+        fitting = [each for each in mappings if known.keys() >= set(each.accelerators)]
+        return replace(
+            self, accelerators=(*wholes, *(mapped(mapping, known) for mapping in fitting))
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the device as plain data that JSON can hold; `from_dict` reads it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from envs.arrays import FloatArray, IntArray
-from envs.spec.device import Kind
+from envs.spec.accelerator import Kind
 
 if TYPE_CHECKING:
     from envs.spec.network import Network
@@ -43,11 +43,19 @@ def memory_mib(space: ConfigurationSpace, placements: IntArray) -> FloatArray:
     global DRAM pool, and what the layers of an instance pass on in its local DRAM pool: the limits
     of the pools are no memory by themselves. On a processor each instance has weights of its own.
     An Edge TPU has no pool: its model lies in the host's memory once, whether loaded or not.
+
+    A mapping has the weights once for all of its parts. Nobody knows here which of them lie in
+    which part, so that all count as those of the part with the widest numbers. On a processor each
+    part is a session. A tensor that crosses from one part to the next is a buffer beside the
+    activations of the parts; it counts as large as the largest activations.
     """
     instances, batch = placements[..., 0].astype(np.float64), placements[..., 1].astype(np.float64)
     networks = [tenant.network for tenant in space.workload.tenants]
     accelerators = space.device.accelerators
-    share = np.array([each.weight_bytes / 4 for each in accelerators])
+    parts = [space.device.parts(each) for each in accelerators]
+    share = np.array([max(part.weight_bytes for part in each) / 4 for each in parts])
+    sessions = np.array([len(each) for each in parts])
+    buffers = np.array([1.0 + (each.mapping is not None) for each in accelerators])
     weights, activations, border = (
         np.array(values)[:, None] / 2**20
         for values in (
@@ -56,11 +64,12 @@ def memory_mib(space: ConfigurationSpace, placements: IntArray) -> FloatArray:
             [BUFFERS * _border_bytes(network) for network in networks],
         )
     )
+    activations = activations * buffers
     processor = np.array([each.kind is Kind.CPU for each in accelerators])
     edge_tpu = np.array([each.kind is Kind.EDGE_TPU for each in accelerators])
     every = np.where(
         processor,
-        SESSION_MIB + (weights + activations * batch) * share,
+        SESSION_MIB * sessions + (weights + activations * batch) * share,
         np.where(edge_tpu, border * batch, CONTEXT_MIB + (activations * share + border) * batch),
     )
     used = (instances > 0) & ~processor

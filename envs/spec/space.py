@@ -46,8 +46,8 @@ class ConfigurationSpace:
         max_instances: of one tenant on one accelerator.
         batches: batch sizes to choose from, ascending.
         max_total_instances: of all tenants on all accelerators together; None for no such limit.
-        unavailable: pairs (tenant, accelerator) that cannot be served: no engine could be built, or
-            its answers are not those of FP32.
+        unavailable: pairs (tenant, accelerator) that cannot be served: no engine could be built,
+            its answers are not those of FP32, or it is a mapping of another tenant's network.
         unjudged: pairs whose answers were never compared with FP32 and that the user allowed all
             the same. A tenant that uses one is served at that precision alone, so that equal
             requests have equal answers.
@@ -140,6 +140,28 @@ class ConfigurationSpace:
             and (largest is None or batch <= largest)
             and (tenant, accelerator, batch) not in self.unavailable_batches
         )
+
+    def with_mappings(self, chosen: Sequence[Collection[str]]) -> ConfigurationSpace:
+        """Return the space with mappings as further places, each open to its own tenants alone.
+
+        A mapping is one of layer groups of a network, which have no meaning in another one, so
+        that it is `unavailable` to tenants that do not choose it.
+
+        Args:
+            chosen: [T] names such as `dla0_to_7_tensor`, for each tenant those of its network.
+
+        Raises:
+            OptionError: see `DeviceSpec.with_mappings`.
+        """
+        first, names = self.shape[1], tuple(dict.fromkeys(name for own in chosen for name in own))
+        closed = {
+            (tenant, column)
+            for tenant, own in enumerate(chosen)
+            for column, name in enumerate(names, start=first)
+            if name not in own
+        }
+        device = self.device.with_mappings(names)
+        return replace(self, device=device, unavailable=self.unavailable | closed)
 
     def without_batches(self, places: Collection[tuple[int, int, int]]) -> ConfigurationSpace:
         """Return the space without these (tenant, accelerator, batch).

@@ -7,6 +7,7 @@ instance is not served.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,9 +78,10 @@ def _unserved(space: ConfigurationSpace, instances: Rows) -> BoolArray:
 def _mixed_precisions(space: ConfigurationSpace, instances: Rows) -> BoolArray:
     """Return where a tenant is served at several precisions, one of which nobody judged."""
     mixed = np.zeros(len(instances), dtype=bool)
-    widths = np.array([each.weight_bytes for each in space.device.accelerators])
+    devices = space.device.accelerators
+    same = [each.weight_bytes if each.mapping is None else each.engine for each in devices]
     for tenant, accelerator in space.unjudged:
-        others = widths != widths[accelerator]
+        others = [column for column, each in enumerate(same) if each != same[accelerator]]
         mixed |= (instances[:, tenant, accelerator] > 0) & (instances[:, tenant, others] > 0).any(
             axis=1
         )
@@ -110,18 +112,19 @@ def _too_many_loadables(space: ConfigurationSpace, instances: Rows) -> BoolArray
     """Return where the plans that are loaded take more loadables than an accelerator holds.
 
     Each block of a plan that runs on a DLA is one loadable (NVIDIA, TensorRT developer guide,
-    "Working with DLA"). All instances of a tenant there share the loadables of one plan.
+    "Working with DLA"). All instances of a tenant there share the loadables of one plan. A DLA core
+    holds those of whole networks and of mappings together.
     """
-    blocks = np.ones(space.shape, dtype=np.int64)
+    devices = space.device.accelerators
+    blocks = np.tile([max(1, each.dla_parts) for each in devices], (space.shape[0], 1))
     for tenant, accelerator, count in space.blocks:
         blocks[tenant, accelerator] = count
-    limits = np.array(
-        [
-            np.inf if each.max_loadables is None else each.max_loadables
-            for each in space.device.accelerators
-        ]
-    )
-    broken: BoolArray = (((instances > 0) * blocks).sum(axis=1) > limits).any(axis=1)
+    loaded = ((instances > 0) * blocks).sum(axis=1)
+    broken = np.zeros(len(instances), dtype=bool)
+    for resource in dict.fromkeys(each.resource for each in devices if each.max_loadables):
+        same = [column for column, each in enumerate(devices) if each.resource == resource]
+        limit = min(devices[column].max_loadables or math.inf for column in same)
+        broken |= loaded[:, same].sum(axis=1) > limit
     return broken
 
 
@@ -149,7 +152,8 @@ def reason(space: ConfigurationSpace, code: int) -> str:
     )
     return {
         VALID: "valid",
-        UNAVAILABLE: f"there is no engine, or none with right answers, for {pairs}{_uncut(space)}",
+        UNAVAILABLE: f"there is no engine, or none with right answers, for {pairs}"
+        + _closed_to_some(space),
         OUTSIDE: f"instances must lie in 0..{space.max_instances} and batch in"
         f" {list(space.batches)} (both 0 where unused){_own_limits(space)}",
         UNSERVED: "a tenant has no instance on any accelerator",
@@ -165,10 +169,14 @@ def reason(space: ConfigurationSpace, code: int) -> str:
     }[code]
 
 
-def _uncut(space: ConfigurationSpace) -> str:
-    """Return as text that critical tenants run in one piece, where others can run in several."""
-    cut = [each.name for each in space.device.accelerators if each.segments > 1]
-    return f"; critical tenants do not run in segments ({', '.join(cut)})" if cut else ""
+def _closed_to_some(space: ConfigurationSpace) -> str:
+    """Return as text what is closed to some tenants: segments to critical ones, and mappings."""
+    devices, several = space.device.accelerators, space.shape[0] > 1
+    cut = [each.name for each in devices if each.segments > 1]
+    mapped = [each.name for each in devices if each.mapping is not None and several]
+    return (f"; critical tenants do not run in segments ({', '.join(cut)})" if cut else "") + (
+        "; a mapping serves no other network than it was chosen for" if mapped else ""
+    )
 
 
 def _own_limits(space: ConfigurationSpace) -> str:
