@@ -57,10 +57,20 @@ class GroupCosts:
         Args:
             chosen: [G] positions in `accelerators`.
         """
-        at = np.asarray(chosen)
-        groups = np.arange(self.groups)
-        time_s = self.time_s[groups, at].sum() + self.start_s[at[0]] + self.end_s[at[-1]]
-        energy_j = self.energy_j[groups, at].sum() + self.start_j[at[0]] + self.end_j[at[-1]]
-        time_s += self.transition_s[groups[1:], at[:-1], at[1:]].sum()
-        energy_j += self.transition_j[groups[1:], at[:-1], at[1:]].sum()
-        return float(time_s), float(energy_j)
+        time_s, energy_j = self.totals(np.asarray(chosen)[None])
+        return float(time_s[0]), float(energy_j[0])
+
+    def totals(self, chosen: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return the times [N, s] and the energies [N, J] of a batch under N assignments.
+
+        Args:
+            chosen: [N, G] positions in `accelerators`.
+        """
+        groups, first, last = np.arange(self.groups), chosen[:, 0], chosen[:, -1]
+        moves = groups[1:], chosen[:, :-1], chosen[:, 1:]
+        time_s = self.time_s[groups, chosen].sum(axis=1) + self.start_s[first] + self.end_s[last]
+        energy_j = self.energy_j[groups, chosen].sum(axis=1)
+        energy_j += self.start_j[first] + self.end_j[last]
+        time_s += self.transition_s[moves].sum(axis=1)
+        energy_j += self.transition_j[moves].sum(axis=1)
+        return time_s, energy_j
