@@ -55,6 +55,14 @@ BENCHMARKS = (
         "simulated",
     ),
     Benchmark(
+        "queueing",
+        "queueing",
+        "Compares closed forms of waiting times with published measurements of an Edge TPU and of "
+        "a GPU that networks share, and with requests simulated one by one.",
+        "simulated",
+        short=_options("--seconds 3000"),
+    ),
+    Benchmark(
         "transfer",
         "transfer",
         "Compares the policy with searches on problems whose boards, networks and limits were held "

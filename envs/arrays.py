@@ -16,6 +16,8 @@ Letters, one meaning each in the whole project:
     X  positions of the model, 4: two on the GPU or the cores, two DLA cores
     Y  numbers that a recording holds
     I  groups of equal instances that serve one tenant's queue
+    J  classes of requests at one place of a node
+    E  nodes of a cluster           W  applications of a cluster
 """
 
 from typing import Any

@@ -11,6 +11,8 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 
 ROOMS = {
+    "cluster.queueing",
+    "cluster.simulate",
     "envs.accuracy",
     "envs.belief",
     "envs.catalog",
@@ -49,7 +51,7 @@ def module_name(path: Path) -> str:
 def find_modules() -> dict[str, Path]:
     return {
         module_name(path): path
-        for package in ("envs", "tuner")
+        for package in ("cluster", "envs", "tuner")
         for path in sorted((PROJECT / package).rglob("*.py"))
     }
 

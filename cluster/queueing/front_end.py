@@ -1,0 +1,38 @@
+"""M/G/c with processor sharing: a front end that prepares requests on the cores of a node."""
+
+import math
+
+import numpy as np
+
+from envs.arrays import FloatArray
+
+
+def front_end_s(service_s: FloatArray, rate_ips: FloatArray, cores: int = 1) -> FloatArray:
+    """Return the mean time [...] of a request at a front end with c cores, in s.
+
+    Up to c requests have a core each; more share them evenly. The number inside has the
+    distribution of M/M/c whatever the sizes (Cohen, Acta Informatica 12, 1979), so that
+    T = s (1 + C(c, a) / (c (1 - rho))), with a = rate times s, rho = a / c and Erlang's C. One core
+    gives s / (1 - rho), which Ibis has (arXiv 2201.07312, with c = 1 in its released code).
+
+    Args:
+        service_s: [...] time of a request alone.
+        rate_ips: [...] arrivals.
+        cores: c, at least 1.
+
+    Raises:
+        ValueError: there is no core.
+    """
+    if cores < 1:
+        raise ValueError(f"cores={cores} must be at least 1")
+    service, rate = np.broadcast_arrays(
+        np.asarray(service_s, dtype=float), np.asarray(rate_ips, dtype=float)
+    )
+    offered = service * rate
+    idle = 1.0 - offered / cores
+    open_ = idle > 0
+    a = np.where(open_, offered, 0.0)
+    terms = sum(a**n / math.factorial(n) for n in range(cores))
+    full = a**cores / math.factorial(cores) / np.where(open_, idle, 1.0)
+    waits = full / (terms + full)
+    return np.where(open_, service * (1.0 + waits / (cores * np.where(open_, idle, 1.0))), np.inf)

@@ -1,0 +1,92 @@
+"""M/G/1 with processor sharing: a GPU that several processes share, a time slice each.
+
+With n requests inside, each gets 1/n of the GPU. The mean time of a request depends on its own size
+and the load alone (Kleinrock, Queueing Systems II, 1976, section 4.4).
+"""
+
+import numpy as np
+
+from envs.arrays import FloatArray
+
+#: The share of requests above the 99th percentile.
+LATE = 0.01
+
+#: Standard normal quantile of 1 - LATE.
+_NORMAL_LATE = 2.3263479
+
+
+def load_of(service_s: FloatArray, rate_ips: FloatArray) -> FloatArray:
+    """Return the load rho = sum of rate times service time [...], 1 where there is no idle time.
+
+    Args:
+        service_s: [..., J] time of a request alone.
+        rate_ips: [..., J] arrivals.
+    """
+    return np.asarray((np.asarray(service_s) * rate_ips).sum(axis=-1))
+
+
+def sharing_s(service_s: FloatArray, rate_ips: FloatArray) -> FloatArray:
+    """Return the mean time T_i = s_i / (1 - rho) of the requests of each class [..., J], in s.
+
+    It is exact for any distribution of sizes. Arguments as of `load_of`.
+    """
+    service = np.asarray(service_s, dtype=float)
+    return _over(service, 1.0 - load_of(service, rate_ips)[..., None])
+
+
+def sharing_by_mean_size_s(service_s: FloatArray, rate_ips: FloatArray) -> FloatArray:
+    """Return T_i = s_i + 1 / (mu - L) - 1 / mu [..., J], in s, as Ibis has it.
+
+    L is the sum of the rates and 1 / mu the mean service time (Liang et al., arXiv 2201.07312,
+    equations 6 and 7, and their released code). Every class waits as long as a request of mean size
+    does: averaged over all requests it equals `sharing_s`, but it is too long for short requests
+    and too short for long ones. Arguments as of `load_of`.
+    """
+    service, rate = np.asarray(service_s, dtype=float), np.asarray(rate_ips, dtype=float)
+    load, total = load_of(service, rate)[..., None], rate.sum(axis=-1, keepdims=True)
+    mean_s = np.divide(load, total, out=np.zeros_like(load), where=total > 0)
+    return np.asarray(service + _over(load * mean_s, 1.0 - load))
+
+
+def sharing_variance_s2(service_s: FloatArray, rate_ips: FloatArray) -> FloatArray:
+    """Return the variance [..., J] of the time of requests of each class, in s^2.
+
+    For a size x it is 2 / (1 - rho)^2 times the integral over u from 0 to x of (x - u) P(W > u), W
+    the wait of an M/G/1 queue, first come first served (Yashkov, Math. Operationsforsch. Statist.
+    Ser. Optimization 14, 1983). Here P(W > u) = rho exp(-u rho / E[W]), which is exact for
+    exponential sizes. Every class has a fixed size. Arguments as of `load_of`.
+    """
+    service, rate = np.asarray(service_s, dtype=float), np.asarray(rate_ips, dtype=float)
+    load = load_of(service, rate)[..., None]
+    second = (rate * service**2).sum(axis=-1, keepdims=True)
+    idle = 1.0 - load
+    # E[W] / rho, the mean wait of those that wait.
+    delay = np.divide(second, 2.0 * load * idle, out=np.zeros_like(load), where=load * idle > 0)
+    ratio = np.divide(service, delay, out=np.zeros_like(service), where=delay > 0)
+    area = load * delay**2 * (ratio + np.expm1(-ratio))
+    return _over(2.0 * area, np.where(idle > 0, idle**2, 0.0))
+
+
+def sharing_late_s(service_s: FloatArray, rate_ips: FloatArray) -> FloatArray:
+    """Return about the 99th percentile [..., J] of the time of requests of each class, in s.
+
+    A request needs at least its size. What comes on top has the mean and variance above; it is
+    taken as gamma distributed, by the approximation of Wilson and Hilferty (PNAS 17, 1931).
+    Arguments as of `load_of`.
+    """
+    service = np.asarray(service_s, dtype=float)
+    more = sharing_s(service, rate_ips) - service
+    variance = sharing_variance_s2(service, rate_ips)
+    finite = np.isfinite(more) & (variance > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ninth = np.where(finite, variance / (9.0 * more**2), 0.0)
+        cube = np.maximum(1.0 - ninth + _NORMAL_LATE * np.sqrt(ninth), 0.0) ** 3
+    return np.asarray(service + np.where(np.isfinite(more), more * cube, np.inf))
+
+
+def _over(value: FloatArray, idle: FloatArray) -> FloatArray:
+    """Return value / idle, infinite where nothing is idle."""
+    idle = np.broadcast_to(idle, value.shape)
+    out = np.full(value.shape, np.inf)
+    np.divide(value, idle, out=out, where=idle > 0)
+    return out
