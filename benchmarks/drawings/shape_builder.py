@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from envs.catalog.graph_builder import GraphBuilder
+from envs.graph.flow import flow_of
+from envs.graph.partition import Partition, partition_graph
 from envs.graph.shapes import ShapedGraph, shape_graph
 
 #: ONNX 1.15, the first version with GELU as one operator. These graphs are counted and never run.
@@ -26,8 +28,17 @@ class ShapeBuilder(GraphBuilder):
         self._inputs = inputs
         self._channels = {name: shape[0] for name, shape in inputs.items()}
 
+    def partition(self, name: str, outputs: list[str]) -> Partition:
+        """Return the layer groups of the graph up to these tensors."""
+        model = self._model(name, outputs)
+        flow = flow_of(type(model).FromString(model.SerializeToString()))
+        return partition_graph(flow, shape_graph(model, Path(name)), name)
+
     def graph(self, name: str, outputs: list[str]) -> ShapedGraph:
         """Return the graph up to these tensors, with its shapes."""
+        return shape_graph(self._model(name, outputs), Path(name))
+
+    def _model(self, name: str, outputs: list[str]) -> Any:
         helper, kind = self._onnx.helper, self._onnx.TensorProto.FLOAT
         kinds = {
             key: self._onnx.TensorProto.INT64 if key.endswith("ids") else kind
@@ -39,11 +50,8 @@ class ShapeBuilder(GraphBuilder):
         ]
         results = [helper.make_tensor_value_info(output, kind, None) for output in outputs]
         graph = helper.make_graph(self._nodes, name, sources, results, initializer=self._weights)
-        return shape_graph(
-            helper.make_model(
-                graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
-            ),
-            Path(name),
+        return helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
         )
 
     def op(

@@ -16,6 +16,7 @@ from envs.catalog.architectures import ARCHITECTURES
 from envs.catalog.reference_networks import DATA
 from envs.graph.layer_table import LayerTable
 from envs.graph.layers import table_of
+from envs.graph.partition import LayerGroup
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,13 @@ def draw_layers(name: str) -> LayerTable:
     return table_of(graph.graph(name, drawing.draw(graph)), name)
 
 
+def draw_groups(name: str) -> tuple[LayerGroup, ...]:
+    """Return the layer groups of one of DRAWINGS, drawn anew."""
+    drawing = DRAWINGS[name]
+    graph = ShapeBuilder(drawing.inputs)
+    return graph.partition(name, drawing.draw(graph)).groups
+
+
 def table_dict(table: LayerTable) -> dict[str, Any]:
     """Return a table ready for JSON: lists for arrays, whole numbers as integers."""
     data: dict[str, Any] = {}
@@ -228,7 +236,14 @@ def _whole(value: Any) -> Any:
 
 
 def _entry(name: str) -> dict[str, Any]:
-    return {"source": DRAWINGS[name].source, **table_dict(draw_layers(name))}
+    groups = [group.layers for group in draw_groups(name)]
+    return {
+        "source": DRAWINGS[name].source,
+        **table_dict(draw_layers(name)),
+        "group_layers": [len(layers) for layers in groups],
+        "group_inputs": [_whole(layers.inputs) for layers in groups],
+        "group_outputs": [_whole(layers.outputs) for layers in groups],
+    }
 
 
 def write(path: Path = DATA) -> None:

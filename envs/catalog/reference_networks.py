@@ -1,12 +1,15 @@
 """Layers of published networks, which can be modelled without their files."""
 
 import json
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from envs.errors import OptionError
-from envs.graph.layer_table import LayerTable
+from envs.graph.layer_table import LayerTable, part_of
 
 #: Written by `python -m benchmarks.drawings.write`.
 DATA = Path(__file__).parent / "data" / "networks.json"
@@ -25,7 +28,28 @@ def reference_network(name: str) -> LayerTable:
             f"unknown reference network {name!r}: choose from {', '.join(reference_names())}"
         )
     entry = _entries()[name]
-    return LayerTable(**{key: entry[key] for key in entry if key != "source"})
+    return LayerTable(**{each.name: entry[each.name] for each in fields(LayerTable)})
+
+
+@cache
+def reference_groups(name: str) -> tuple[LayerTable, ...]:
+    """Return the layers of each layer group of a published network, as `partition_of` cuts it.
+
+    Their `inputs` and `outputs` are the elements for one sample that cross the group's beginning,
+    and its end or leave the network there.
+
+    Raises:
+        OptionError: there is no reference network by that name.
+    """
+    table, entry = reference_network(name), _entries()[name]
+    stops = np.cumsum(entry["group_layers"]).tolist()
+    bounds = zip([0, *stops[:-1]], stops, strict=True)
+    return tuple(
+        replace(part_of(table, start, stop), inputs=inputs, outputs=outputs)
+        for (start, stop), inputs, outputs in zip(
+            bounds, entry["group_inputs"], entry["group_outputs"], strict=True
+        )
+    )
 
 
 @cache

@@ -1,7 +1,8 @@
 """The layers of a network as arrays, for models of what each layer costs."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +90,17 @@ class LayerTable:
     def dla_segments(self) -> int:
         """Number of times that the network leaves the DLA: runs of layers on the GPU."""
         return int((~self.dla & np.concatenate([[True], self.dla[:-1]])).sum())
+
+
+def part_of(table: LayerTable, start: int, stop: int) -> LayerTable:
+    """Return the layers from `start` to before `stop`; inputs and outputs stay the network's."""
+    return replace(table, **{name: getattr(table, name)[start:stop] for name in _COLUMNS})
+
+
+def joined(parts: Sequence[LayerTable]) -> LayerTable:
+    """Return the layers of parts of a network that follow each other."""
+    columns = {name: np.concatenate([getattr(each, name) for each in parts]) for name in _COLUMNS}
+    return replace(parts[0], outputs=parts[-1].outputs, **columns)
 
 
 def _not_a_list(field: str) -> NetworkError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from envs.arrays import FloatArray
 from envs.graph.flow import Flow, flow_of
 from envs.graph.folding import LoadingError
 from envs.graph.fusion import fuse, operations
-from envs.graph.layer_table import LayerTable
+from envs.graph.layer_table import LayerTable, part_of
 from envs.graph.layers import table_of
 from envs.graph.onnx_file import open_model
 from envs.graph.reading import read_graph
@@ -114,8 +114,26 @@ def partition_of(path: str | Path, max_tensors: int = MAX_TENSORS) -> Partition:
     graph, _ = read_graph(path)
     flow = flow_of(open_model(path)[0])
     with file_in_errors(path):
-        table = table_of(graph, path.stem)
-        possible = _possible_cuts(flow, graph, max_tensors)
+        return partition_graph(flow, graph, path.stem, max_tensors)
+
+
+def partition_graph(
+    flow: Flow, graph: ShapedGraph, name: str, max_tensors: int = MAX_TENSORS
+) -> Partition:
+    """Return the layer groups of a graph, whose weights may lack their values.
+
+    Args:
+        flow: its nodes in order.
+        graph: the same with its shapes.
+        name: of the network.
+        max_tensors: how many tensors may cross a cut.
+
+    Raises:
+        NetworkError: as `table_of`.
+        DependencyError: onnx or onnxruntime is not installed.
+    """
+    table = table_of(graph, name)
+    possible = _possible_cuts(flow, graph, max_tensors)
     inputs = _cut(0, 0, flow, graph, _types(flow, flow.inputs))
     first = inputs or Cut(0, 0, ())
     cuts = [first, *_chosen(possible, layer_costs(table)), Cut(len(flow.nodes), len(table), ())]
@@ -237,17 +255,11 @@ def _group(flow: Flow, graph: ShapedGraph, table: LayerTable, cut: Cut, end: Cut
     leaving = names | (made & set(flow.outputs))
     if end.position == len(flow.nodes):
         leaving |= set(flow.outputs) - flow.written_at.keys()
-    columns = {
-        field.name: getattr(table, field.name)[cut.layers : end.layers]
-        for field in fields(table)
-        if isinstance(getattr(table, field.name), np.ndarray)
-    }
     sizes = {tensor.name: math.prod(tensor.shape) for tensor in end.tensors}
     layers = replace(
-        table,
+        part_of(table, cut.layers, end.layers),
         inputs=sum(math.prod(tensor.shape) for tensor in cut.tensors) / graph.samples,
         outputs=sum(sizes.get(name) or math.prod(graph.shapes[name]) for name in leaving)
         / graph.samples,
-        **columns,
     )
     return LayerGroup(cut.position, end.position, cut.tensors, layers)

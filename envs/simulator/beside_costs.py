@@ -10,15 +10,12 @@ from envs.catalog.edge_tpus import busy_w, edge_tpu_profile, is_profiled
 from envs.graph.layer_table import LayerTable
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet
-from envs.simulator.roofline import batch_cost
+from envs.simulator.roofline import CALL_S, batch_cost
 from envs.spec import Accelerator, Kind
 
 #: Caches of the cores, in which the activations of a small layer stay [bytes]. An AGX Orin has 2
 #: MiB for each four cores and 4 MiB for all (NVIDIA, AGX Orin technical brief).
 CORE_CACHE = 4 * 2**20
-
-#: Time of the host around a batch on the cores or on an Edge TPU, as on a plain computer [s].
-HOST_S = 20e-6
 
 
 def beside_costs(
@@ -51,14 +48,19 @@ def beside_costs(
         there, moved, energy_j = 0 * own_s, nothing, own_s * busy_w()
     else:
         own_s = batch_cost(accelerator, machine, layers, batches, parameters).work_s
-        width = accelerator.weight_bytes
-        spilled = np.maximum((layers.reads + layers.writes) * width - CORE_CACHE, 0.0).sum()
-        moved = np.broadcast_to(float(layers.weights.sum()) * width + spilled * batches, shape)
+        moved = np.broadcast_to(core_bytes(accelerator, layers, batches), shape)
         there, energy_j = nothing, own_s * core_w
-    host_s = nothing + HOST_S
+    host_s = nothing + CALL_S
     return np.stack([host_s, there, nothing, own_s, nothing, moved, nothing, energy_j, nothing])
 
 
 def swap_s(network: str) -> float:
     """Return what a network takes more on an Edge TPU after another one; 0 if nobody knows."""
     return edge_tpu_profile(network).swap_s if is_profiled(network) else 0.0
+
+
+def core_bytes(accelerator: Accelerator, layers: LayerTable, batches: FloatArray) -> FloatArray:
+    """Return the bytes [Z] that a processor's cores move from and to DRAM for a batch."""
+    width = accelerator.weight_bytes
+    spilled = np.maximum((layers.reads + layers.writes) * width - CORE_CACHE, 0.0).sum()
+    return np.asarray(float(layers.weights.sum()) * width + spilled * batches)

@@ -35,6 +35,10 @@ DLA_LANES = 32.0
 DLA_SRAM = 2**20
 
 
+#: Time of the host around a batch on the cores of a processor [s].
+CALL_S = 20e-6
+
+
 @dataclass(frozen=True)
 class BatchCost:
     """One batch alone on one accelerator, [C, Z] each.
@@ -153,12 +157,17 @@ def _dla_core(
     spilled = np.maximum(0.0, (layers.reads + layers.writes)[taken] * width - DLA_SRAM)
     # One sample runs after the other, so that weights are read again for each.
     moved = (layers.weights[taken] * width + spilled)[:, None] * batches
-    drawn = parameters.dla_bandwidth_gb_s * 1e9 * (machine.dram_byte_s / REFERENCE_DRAM_BYTE_S)
-    bandwidth = np.minimum(drawn, machine.dram_byte_s * parameters.bandwidth_efficiency)
+    bandwidth = dla_byte_s(machine, parameters)
     tasks_us = (1 + layers.dla_segments) * parameters.dla_task_us[:, None]
     tasks_us = tasks_us + taken.sum() * parameters.dla_layer_us[:, None] * batches
     work = np.maximum(computing, moved / bandwidth[:, None, None]).sum(axis=1)
     return work + tasks_us * 1e-6 * (REFERENCE_DLA_GHZ / machine.dla_ghz), moved.sum(axis=0)
+
+
+def dla_byte_s(machine: Machine, parameters: ParameterSet) -> FloatArray:
+    """Return the bytes per second [C] that a DLA core moves from and to DRAM."""
+    drawn = parameters.dla_bandwidth_gb_s * 1e9 * (machine.dram_byte_s / REFERENCE_DRAM_BYTE_S)
+    return np.minimum(drawn, machine.dram_byte_s * parameters.bandwidth_efficiency)
 
 
 def _on_cores(
@@ -180,4 +189,4 @@ def _on_cores(
     fixed = len(layers.macs) * parameters.cpu_layer_us * slower * 1e-6
     work = macs.sum() / rate[:, None] * batches + fixed[:, None]
     nothing = np.zeros_like(work)
-    return BatchCost(nothing + 20e-6, work, work, nothing, nothing, nothing, work, nothing)
+    return BatchCost(nothing + CALL_S, work, work, nothing, nothing, nothing, work, nothing)

@@ -22,12 +22,8 @@ from envs.simulator.positions import POSITIONS as POSITIONS
 from envs.simulator.positions import is_modelled as is_modelled
 from envs.simulator.positions import position_count
 from envs.simulator.positions import position_of as position_of
-from envs.simulator.roofline import (
-    REFERENCE_CPU_GHZ,
-    REFERENCE_DLA_GHZ,
-    REFERENCE_DRAM_BYTE_S,
-    batch_cost,
-)
+from envs.simulator.rail_energy import busy_watts, core_watts, rail_joules
+from envs.simulator.roofline import REFERENCE_CPU_GHZ, batch_cost
 from envs.spec import Accelerator
 
 #: Costs of one batch: times of host, GPU and DLA; the GPU time that other instances cannot use;
@@ -185,8 +181,7 @@ def contexts_of(
         return np.full(count, float(value))
 
     rates = np.full(len(networks), np.inf) if rates_ips is None else np.array(rates_ips, float)
-    # Steps of power that come from the memory and its fabric follow the memory's width and clock.
-    memory = 0.0 if plain else machine.dram_byte_s / REFERENCE_DRAM_BYTE_S
+    busy_soc_w, busy_sys_w = busy_watts(machine, parameters)
     idle_w = [watts * parameters.idle_scale for watts in machine.idle_w]
     return Contexts(
         batches=sizes,
@@ -207,8 +202,8 @@ def contexts_of(
         contention_slope=parameters.contention_slope,
         contention_plateau=parameters.contention_plateau,
         byte_j=parameters.dram_pj_byte * 1e-12,
-        busy_soc_w=parameters.busy_soc_w * memory,
-        busy_sys_w=parameters.busy_sys_w * memory,
+        busy_soc_w=busy_soc_w,
+        busy_sys_w=busy_sys_w,
         tail=parameters.tail,
         quantum_s=parameters.quantum_ms * 1e-3,
         threads_exponent=parameters.threads_exponent,
@@ -236,10 +231,7 @@ def _table(
     count = position_count(accelerators, machine)
     shape = (len(COSTS), len(parameters), len(networks), count, len(sizes))
     table = np.full(shape, np.nan)
-    core_w = parameters.cpu_core_w * (machine.cpu_ghz / REFERENCE_CPU_GHZ) ** 2
-    dla_scale = (machine.dla_ghz / REFERENCE_DLA_GHZ) ** 1.5
-    dla_w, fabric_w = parameters.dla_w * dla_scale, parameters.dla_fabric_w * dla_scale
-    gpu_w = parameters.gpu_w * machine.gpu_power_scale
+    core_w = core_watts(machine, parameters)
     for tenant, layers in enumerate(networks):
         for accelerator in accelerators:
             if accelerator.segments > 1 or not is_modelled(accelerator, machine):
@@ -251,8 +243,6 @@ def _table(
                 )
                 continue
             cost = batch_cost(accelerator, machine, layers, sizes, parameters)
-            waiting_s = parameters.poll_share[:, None] * (cost.gpu_s + cost.dla_s)
-            busy_s = cost.host_s + waiting_s * (not machine.plain)
             exclusive_s = cost.gpu_s - parameters.share_gain[:, None] * (cost.gpu_s - cost.work_s)
             table[:, :, tenant, at] = (
                 cost.host_s,
@@ -261,8 +251,7 @@ def _table(
                 cost.dla_s,
                 cost.gpu_bytes,
                 cost.dla_bytes,
-                cost.full_power_s * gpu_w[:, None] + cost.dla_s * fabric_w[:, None],
-                cost.dla_s * dla_w[:, None] + busy_s * core_w[:, None],
+                *rail_joules(cost, machine, parameters),
                 cost.turns,
             )
     return table

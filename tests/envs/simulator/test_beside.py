@@ -13,7 +13,7 @@ from envs.catalog.reference_networks import reference_network
 from envs.errors import OptionError
 from envs.problems.draw import described
 from envs.problems.misfits import TRAIN
-from envs.simulator.beside_costs import HOST_S
+from envs.simulator.roofline import CALL_S
 from envs.simulator.device_model import DeviceModel, model_for, with_processor
 from envs.simulator.machine import device_of
 from envs.simulator.tables import POSITIONS
@@ -111,7 +111,7 @@ def test_one_tenant_of_an_edge_tpu_pays_no_swap(name: str) -> None:
     asked = placements(board, {"edgetpu0": {0: (1, 1)}}, {"edgetpu0": {0: (2, 1)}})
     one, two = board.response(board.nominal(), asked).throughput_ips[:, 0]
     service_s = edge_tpu_profile(name).service_s
-    assert one == pytest.approx(1 / (service_s + HOST_S), rel=1e-4)
+    assert one == pytest.approx(1 / (service_s + CALL_S), rel=1e-4)
     assert two == pytest.approx(1 / service_s, rel=1e-4)
 
 
@@ -127,7 +127,7 @@ def test_two_tenants_of_an_edge_tpu_swap_at_every_sample() -> None:
     whole_s = sum(each.service_s + each.swap_s for each in profiles)
     np.testing.assert_allclose(found[0], 1 / whole_s, rtol=1e-4)
     np.testing.assert_allclose(
-        found[1], [1 / (each.service_s + HOST_S) for each in profiles], rtol=1e-4
+        found[1], [1 / (each.service_s + CALL_S) for each in profiles], rtol=1e-4
     )
 
 
