@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -100,7 +101,16 @@ def part_of(table: LayerTable, start: int, stop: int) -> LayerTable:
 def joined(parts: Sequence[LayerTable]) -> LayerTable:
     """Return the layers of parts of a network that follow each other."""
     columns = {name: np.concatenate([getattr(each, name) for each in parts]) for name in _COLUMNS}
-    return replace(parts[0], outputs=parts[-1].outputs, **columns)
+    return replace(parts[0], outputs=sum(leaving(parts)), **columns)
+
+
+def leaving(parts: Sequence[LayerTable]) -> list[float]:
+    """Return the elements of the network's outputs that each of these parts makes.
+
+    Its other results cross the beginning of the part behind it.
+    """
+    kept = [each.outputs - behind.inputs for each, behind in pairwise(parts)]
+    return [*(max(elements, 0.0) for elements in kept), parts[-1].outputs]
 
 
 def _not_a_list(field: str) -> NetworkError:

@@ -14,7 +14,7 @@ import numpy as np
 
 from envs.arrays import FloatArray, IntArray
 from envs.errors import OptionError
-from envs.graph.layer_table import LayerTable, joined
+from envs.graph.layer_table import LayerTable, joined, leaving
 from envs.mappings.costs import GroupCosts
 from envs.simulator.beside_costs import core_bytes
 from envs.simulator.group_costs import (
@@ -58,7 +58,7 @@ def group_costs(
     """
     _check(accelerators, parameters)
     sizes = np.array([float(batch)])
-    count, places = len(groups), range(len(accelerators))
+    count, places, results = len(groups), range(len(accelerators)), leaving(groups)
 
     def spent(cost: BatchCost | None) -> tuple[float, float]:
         return (np.inf, np.inf) if cost is None else _spent(cost, machine, parameters)
@@ -75,9 +75,10 @@ def group_costs(
             cost = group_cost(accelerator, machine, layers, sizes, parameters)
             if cost is None:
                 continue
-            leaving = 0.0 if index + 1 == count else layers.outputs - groups[index + 1].inputs
-            copied = copy_cost(accelerator, machine, max(leaving, 0.0), sizes, parameters)
-            inner[:, index, at] = spent(added(cost, copied) if leaving > 0 else cost)
+            if results[index] > 0 and index + 1 < count:
+                copied = copy_cost(accelerator, machine, results[index], sizes, parameters, 0)
+                cost = added(cost, copied)
+            inner[:, index, at] = spent(cost)
             moved[index, at] = _moved(cost, accelerator, layers, sizes)
     for index, (before, after) in enumerate(pairwise(groups), start=1):
         for at, source in enumerate(accelerators):

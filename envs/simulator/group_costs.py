@@ -27,8 +27,9 @@ import numpy as np
 
 from envs.arrays import FloatArray
 from envs.graph.layer_table import LAYER_KINDS, LayerTable
-from envs.simulator.gpu_kernels import floor_s, kernels
+from envs.simulator.gpu_kernels import floor_s
 from envs.simulator.gpu_kernels import full_power_s as full_power
+from envs.simulator.gpu_kernels import kernels as gpu_kernels
 from envs.simulator.machine import PLAIN_CPU_GHZ, Machine
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.roofline import (
@@ -85,7 +86,7 @@ def group_cost(
         inner_s = whole.dla_s - _task_s(machine, parameters)[:, None]
         return _on_dla(machine, inner_s, whole.dla_bytes, parameters)
     width = bytes_of(accelerator, machine)
-    floor, work, moved = kernels(machine, layers, batches, parameters, width)
+    floor, work, moved = gpu_kernels(machine, layers, batches, parameters, width)
     launching = len(layers) * parameters.launch_us[:, None] * _host_scale(machine)
     nothing = np.zeros_like(work)
     return BatchCost(
@@ -134,10 +135,12 @@ def copy_cost(
     elements: float,
     batches: FloatArray,
     parameters: ParameterSet,
+    kernels: int = 1,
 ) -> BatchCost:
     """Return the cost [C, Z] of copying a network's outputs, or inputs, where it ends or begins.
 
-    The arguments are those of `start_cost`. A DLA in linear formats has them reformatted.
+    The other arguments are those of `start_cost`. A DLA in linear formats has them reformatted, in
+    that many `kernels`.
     """
     nothing = no_cost(batches, parameters)
     if accelerator.kind is Kind.CPU:
@@ -146,7 +149,8 @@ def copy_cost(
     copied = replace(nothing, host_s=moved / (parameters.copy_gb_s[:, None] * 1e9))
     if accelerator.kind is not Kind.DLA or machine.dla_native:
         return copied
-    return added(copied, _pass(machine, _linear(elements, batches, parameters), parameters, 1.0))
+    linear = _linear(elements, batches, parameters)
+    return added(copied, _pass(machine, linear, parameters, kernels, kernels))
 
 
 def transition_cost(
@@ -164,7 +168,8 @@ def transition_cost(
         source: where the group before the cut runs.
         target: where the group behind it runs.
         machine: the rates of the device.
-        before, after: the layers of these groups.
+        before: the layers of the group before the cut.
+        after: those of the group behind it.
         batches: [Z].
         parameters: [C] sets.
 
@@ -205,14 +210,19 @@ def leaving_cost(
     They lie in DRAM then, in the format of the target.
 
     Args:
-        source, target, machine, batches, parameters: as for `transition_cost`.
+        source: where the group before the cut runs.
+        target: where the group behind it runs.
+        machine: the rates of the device.
         elements: that cross the cut for one sample.
+        batches: [Z].
+        parameters: [C] sets.
     """
     on_dla = Kind.DLA in (source.kind, target.kind)
     moved = elements * batches * (bytes_of(source, machine) + bytes_of(target, machine))
     if on_dla and not machine.dla_native:
         moved = _linear(elements, batches, parameters)
-    cost = _pass(machine, moved + no_cost(batches, parameters).gpu_s, parameters, float(on_dla))
+    moved = moved + no_cost(batches, parameters).gpu_s
+    cost = _pass(machine, moved, parameters, 1, turns=int(on_dla))
     if source.kind is Kind.DLA:
         cost = added(cost, _through_dram(machine, elements, batches, parameters))
     return cost
@@ -228,7 +238,9 @@ def bytes_of(accelerator: Accelerator, machine: Machine) -> int:
     """Return the bytes of a number in an engine for this accelerator."""
     if accelerator.kind is Kind.DLA:
         return machine.dla_bytes
-    return machine.tensor_bytes if accelerator.kind is Kind.TENSOR_CORES else accelerator.weight_bytes
+    return (
+        machine.tensor_bytes if accelerator.kind is Kind.TENSOR_CORES else accelerator.weight_bytes
+    )
 
 
 def _on_processor(
@@ -255,16 +267,14 @@ def _linear(elements: float, batches: FloatArray, parameters: ParameterSet) -> F
 
 
 def _pass(
-    machine: Machine, moved: FloatArray, parameters: ParameterSet, turns: float
+    machine: Machine, moved: FloatArray, parameters: ParameterSet, kernels: int, turns: int
 ) -> BatchCost:
-    """Return the cost of a kernel on the GPU that moves these bytes [C, Z]."""
+    """Return the cost of kernels on the GPU that move these bytes [C, Z]."""
     nothing = np.zeros_like(moved)
     work = moved / (machine.dram_byte_s * parameters.bandwidth_efficiency)[:, None]
-    floor = nothing + floor_s(machine, parameters, 1.0)[:, None]
+    floor = nothing + floor_s(machine, parameters, kernels)[:, None]
     spent = parameters.floor_activity[:, None] * floor + parameters.busy_activity[:, None] * work
-    return BatchCost(
-        nothing, floor + work, work, nothing, moved, nothing, spent, nothing + turns
-    )
+    return BatchCost(nothing, floor + work, work, nothing, moved, nothing, spent, nothing + turns)
 
 
 def _through_dram(
@@ -278,9 +288,7 @@ def _through_dram(
 
 def _task(machine: Machine, parameters: ParameterSet, batches: FloatArray) -> BatchCost:
     nothing = no_cost(batches, parameters).dla_s
-    return _on_dla(
-        machine, nothing + _task_s(machine, parameters)[:, None], nothing, parameters
-    )
+    return _on_dla(machine, nothing + _task_s(machine, parameters)[:, None], nothing, parameters)
 
 
 def _on_dla(

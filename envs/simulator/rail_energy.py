@@ -43,7 +43,9 @@ def module_joules(cost: BatchCost, machine: Machine, parameters: ParameterSet) -
     time_s = cost.host_s + cost.gpu_s + cost.dla_s
     rest_w = sum(machine.idle_w) * parameters.idle_scale + sum(busy_watts(machine, parameters))
     moved = (cost.gpu_bytes + cost.dla_bytes) * parameters.dram_pj_byte[:, None] * 1e-12
-    return np.asarray(sum(rail_joules(cost, machine, parameters)) + moved + time_s * rest_w[:, None])
+    return np.asarray(
+        sum(rail_joules(cost, machine, parameters)) + moved + time_s * rest_w[:, None]
+    )
 
 
 def core_watts(machine: Machine, parameters: ParameterSet) -> FloatArray:

@@ -11,10 +11,16 @@ import pytest
 from benchmarks.drawings.write import table_dict
 from benchmarks.drawings.write import write as write_all
 from envs.catalog.architectures import ARCHITECTURES
-from envs.catalog.reference_networks import DATA, reference_names, reference_network
+from envs.catalog.reference_networks import (
+    DATA,
+    reference_groups,
+    reference_names,
+    reference_network,
+)
 from envs.errors import OptionError
-from envs.graph.layer_table import LAYER_KINDS
+from envs.graph.layer_table import LAYER_KINDS, joined
 from envs.graph.layers import read_network_and_layers
+from envs.graph.partition import partition_of
 
 #: Multiply-accumulates in 10^9, parameters in 10^6 (None if the source gives none that compares),
 #: relative tolerance of the multiply-accumulates.
@@ -110,6 +116,26 @@ def test_layers_of_the_written_file_are_those_of_the_drawing(
 ) -> None:
     _, layers = read_network_and_layers(written(name))
     assert table_dict(layers) == table_dict(reference_network(name))
+
+
+@pytest.mark.parametrize("name", reference_names())
+def test_layer_groups_are_all_of_the_network(name: str) -> None:
+    table, groups = reference_network(name), reference_groups(name)
+    for column in ("kind", "macs", "weights", "reads", "writes", "reduction", "channels", "dla"):
+        parts = [getattr(group, column) for group in groups]
+        assert np.array_equal(np.concatenate(parts), getattr(table, column))
+    assert groups[0].inputs == table.inputs
+    # Tensors that cross an end cross the next beginning; the rest leaves the network.
+    assert all(one.outputs >= two.inputs for one, two in pairwise(groups))
+    assert joined(groups).outputs == table.outputs
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "densenet121"])
+def test_layer_groups_of_the_written_file_are_those_of_the_drawing(
+    name: str, written: Callable[[str], Path]
+) -> None:
+    found = [table_dict(group.layers) for group in partition_of(written(name)).groups]
+    assert found == [table_dict(group) for group in reference_groups(name)]
 
 
 @pytest.mark.parametrize("name", reference_names())

@@ -13,9 +13,9 @@ from envs.catalog.reference_networks import reference_network
 from envs.errors import OptionError
 from envs.problems.draw import described
 from envs.problems.misfits import TRAIN
-from envs.simulator.roofline import CALL_S
 from envs.simulator.device_model import DeviceModel, model_for, with_processor
 from envs.simulator.machine import device_of
+from envs.simulator.roofline import CALL_S
 from envs.simulator.tables import POSITIONS
 from envs.spec import ConfigurationSpace, DeviceSpec, accelerator, workload_of
 
