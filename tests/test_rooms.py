@@ -18,7 +18,6 @@ ROOMS = {
     "envs.catalog",
     "envs.graph",
     "envs.kernels",
-    "envs.mappings",
     "envs.problems",
     "envs.runtimes",
     "envs.simulator",

@@ -105,7 +105,7 @@ def _far_worse(model: DeviceModel, rng: np.random.Generator) -> Misfit:
     positions = {
         position_of(each, plain=machine.plain)
         for each in model.space.device.accelerators
-        if is_modelled(each, machine)
+        if is_modelled(each, machine) and each.mapping is None
     }
     kinds = {min(each, EDGE_TPUS.start) for each in positions - {DLA.stop - 1}}
     kinds |= {DLA.start} if DLA.stop - 1 in positions else set()

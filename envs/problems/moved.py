@@ -65,7 +65,8 @@ def _described(
     both = drawn(twin.machine.architecture, np.stack([0 * unknowns, unknowns])[:, :count]).values
     names, units = list(NAMES), [_unit(each.meaning) for each in TABLE]
     plain = twin.machine.plain
-    at = {position_of(each, plain=plain): each.name for each in twin.space.device.accelerators}
+    wholes = [each for each in twin.space.device.accelerators if each.mapping is None]
+    at = {position_of(each, plain=plain): each.name for each in wholes}
     spreads: list[float] = []
     for number, (shape, spread) in enumerate(twin.departures):
         for rail, tenant, position, level in np.ndindex(*shape):

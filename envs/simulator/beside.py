@@ -17,7 +17,7 @@ Arrays are [T, X, B] or [B], as there.
 import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, IntArray, Single
-from envs.simulator.positions import CORES, DLA, EDGE_TPUS, GPU, POSITIONS
+from envs.simulator.mapped import Mapped, by_core, gpu_positions, put_by_core
 from envs.simulator.sharing import TINY, Batches, Scalars, Served
 from envs.simulator.tables import Contexts
 
@@ -26,9 +26,6 @@ MOST_USE = np.float32(0.98)
 
 #: The share of requests above the 99th percentile.
 LATE = np.float32(0.01)
-
-#: The first four positions.
-_BOARD = slice(0, POSITIONS)
 
 
 def with_beside(
@@ -43,31 +40,32 @@ def with_beside(
         scalars: [B] each.
         rate_ips: [T, B] arrival rates, infinite for a closed loop.
     """
-    number, full = served.instances, served.full
-    computing = np.maximum(number[:, CORES].sum(axis=(0, 1)), 1)
+    number, full, layout = served.instances, served.full, contexts.layout
+    board, on_cores, edge_tpus = layout.board, layout.cores, layout.edge_tpus
+    computing = np.maximum(number[:, on_cores].sum(axis=(0, 1)), 1)
     cores = contexts.cores[rows].astype(np.float32)
     threads = np.maximum(cores / computing, 1)
     gain = threads ** scalars["threads_exponent"]
     own_s, cv_j = full.dla_s.copy(), full.cv_j.copy()
-    own_s[:, CORES] /= gain
-    cv_j[:, CORES] *= threads / gain
+    own_s[:, on_cores] /= gain
+    cv_j[:, on_cores] *= threads / gain
     full = full._replace(dla_s=own_s, cv_j=cv_j)
 
     swap_s = contexts.swap_s[rows].T[:, None].astype(np.float32)
-    cycle_s = _cycles(number, full, swap_s)
+    cycle_s = _cycles(number, full, swap_s, edge_tpus, served.mapped)
     able_ips = (number * served.sizes / cycle_s).sum(axis=1)
     asked = (rate_ips / able_ips).astype(np.float32)[:, None]  # of what a tenant could have
     rate = number / cycle_s * np.minimum(asked, 1)
 
     polling = full.host_s + contexts.poll_share[rows] * (full.gpu_s + full.dla_s)
-    host = (rate * polling)[:, _BOARD].sum(axis=(0, 1))
-    wanted = (rate * own_s)[:, CORES].sum(axis=(0, 1)) * threads
+    host = (rate * polling)[:, board].sum(axis=(0, 1))
+    wanted = (rate * own_s)[:, on_cores].sum(axis=(0, 1)) * threads
     late = np.where(wanted > 0, np.maximum((wanted + host) / cores, 1), 1).astype(np.float32)
 
     moved = (rate * (full.gpu_bytes + full.dla_bytes)).sum(axis=0)
-    moved[CORES] /= late
-    here = moved[POSITIONS:].sum(axis=0)
-    elsewhere = moved[_BOARD].sum(axis=0) + scalars["other_byte_s"]
+    moved[on_cores] /= late
+    here = moved[board.stop :].sum(axis=0)
+    elsewhere = moved[board].sum(axis=0) + scalars["other_byte_s"]
     above = np.clip(
         (here + elsewhere) / scalars["dram_byte_s"] - scalars["contention_threshold"],
         0,
@@ -77,29 +75,33 @@ def with_beside(
     slower = 1 + scalars["contention_slope"] * above * share
 
     host_s = full.host_s.copy()
-    host_s[:, _BOARD] *= late
-    own_s[:, CORES] *= late * slower
+    host_s[:, board] *= late
+    own_s[:, on_cores] *= late * slower
     is_open = np.isfinite(rate_ips)[:, None]
     coming = np.where(is_open, number / cycle_s * np.where(is_open, asked, 0), rate)
     images = coming * served.sizes
     share = images / np.maximum(images.sum(axis=1, keepdims=True), TINY)
-    visit_s, work, late_s = _visits(number, full, swap_s, coming, share, is_open)
-    own_s[:, EDGE_TPUS] = visit_s[:, EDGE_TPUS]
-    cv_j[:, EDGE_TPUS] *= work[:, EDGE_TPUS]
+    visit_s, work, late_s = _visits(number, full, swap_s, coming, share, is_open, edge_tpus)
+    own_s[:, edge_tpus] = visit_s[:, edge_tpus]
+    cv_j[:, edge_tpus] *= work[:, edge_tpus]
     full = full._replace(host_s=host_s)
     served = served._replace(full=full, alone=served.full, late_s=late_s)
     return served, scalars | {"other_byte_s": scalars["other_byte_s"] + here}
 
 
-def _cycles(number: Single, full: Batches, swap_s: Single) -> Single:
+def _cycles(
+    number: Single, full: Batches, swap_s: Single, edge_tpus: slice, mapped: Mapped | None
+) -> Single:
     """Return the least cycle times [T, X, B]: a batch alone, or a round of the accelerator."""
     least_s = full.host_s + full.gpu_s + full.dla_s
     round_s = np.zeros_like(least_s)
-    round_s[:, GPU] = (number * full.exclusive_s)[:, GPU].sum(axis=(0, 1))
-    for place in (DLA, EDGE_TPUS):
-        service_s = full.dla_s + swap_s * _after_another(number) * (place is EDGE_TPUS)
-        least_s[:, place] = np.maximum(least_s, full.host_s + service_s)[:, place]
-        round_s[:, place] = (number * service_s)[:, place].sum(axis=0)
+    service_s = full.dla_s + swap_s * _after_another(number)
+    least_s[:, edge_tpus] = np.maximum(least_s, full.host_s + service_s)[:, edge_tpus]
+    round_s[:, edge_tpus] = (number * service_s)[:, edge_tpus].sum(axis=0)
+    put_by_core(round_s, by_core(number * full.dla_s, mapped), mapped)
+    gpu = gpu_positions(mapped)
+    exclusive_s = (number * full.exclusive_s)[:, gpu].sum(axis=(0, 1))
+    round_s[:, gpu] = np.maximum(round_s[:, gpu], exclusive_s)
     return np.asarray(np.maximum(np.maximum(least_s, round_s), TINY))
 
 
@@ -115,7 +117,13 @@ def _after_another(rate: Single, own: Single | float = 1.0) -> Single:
 
 
 def _visits(
-    number: Single, full: Batches, swap_s: Single, rate: Single, share: Single, is_open: BoolArray
+    number: Single,
+    full: Batches,
+    swap_s: Single,
+    rate: Single,
+    share: Single,
+    is_open: BoolArray,
+    edge_tpus: slice,
 ) -> tuple[Single, Single, Single]:
     """Return the time of a batch on an Edge TPU, and its work over that without swaps, [T, X, B].
 
@@ -132,6 +140,7 @@ def _visits(
         rate: [T, X, B] batches that come in a second, more than can be served perhaps.
         share: [T, X, B], of a tenant's requests.
         is_open: [T, 1, B], True for tenants with an arrival rate.
+        edge_tpus: their positions.
     """
     chance = np.where(is_open, _after_another(rate, 0.0), _after_another(number))
     work_s = full.dla_s + swap_s * chance
@@ -153,5 +162,5 @@ def _visits(
 
     tail_s = ahead_s / (1 - load) / np.maximum(load, TINY) * (round_s == 0)
     beyond = np.log(np.maximum(is_open * share * load / LATE, 1))
-    late_s = np.where(beyond > 0, work_s + tail_s * beyond, 0)[:, EDGE_TPUS]
+    late_s = np.where(beyond > 0, work_s + tail_s * beyond, 0)[:, edge_tpus]
     return visit_s, more, late_s.max(axis=1, initial=0.0).astype(np.float32)

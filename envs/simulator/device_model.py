@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,18 +14,17 @@ from envs.catalog.boards import board, board_names
 from envs.catalog.edge_tpus import edge_tpu_profile
 from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable
-from envs.simulator.known_layers import known_layers
+from envs.simulator.known_layers import known_groups, known_layers
 from envs.simulator.machine import Machine, machine_of, plain_machine
+from envs.simulator.mapping_costs import Divided, Groups, divide
 from envs.simulator.parameters import NAMES, ParameterSet, drawn, nominal
-from envs.simulator.positions import CORES, EDGE_TPUS, position_count
+from envs.simulator.positions import CORES, EDGE_TPUS, POSITIONS, position_count, positions_of
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import (
     COSTS,
     DLA,
     Contexts,
     contexts_of,
-    is_modelled,
-    position_of,
 )
 from envs.simulator.unknowns import Unknowns
 from envs.spec import ConfigurationSpace, Kind, MeasurementBatch
@@ -72,12 +72,15 @@ class DeviceModel:
         space: the configurations of the workload on it.
         networks: [T], the layers of each tenant's network.
         unknowns: what a recording of the device told of it; None before there is one.
+        groups: [T], the layer groups of each network, for mappings; empty for those of the
+            reference networks, which are known by name.
     """
 
     machine: Machine
     space: ConfigurationSpace
     networks: tuple[LayerTable, ...]
     unknowns: Unknowns | None = None
+    groups: tuple[Groups, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.networks) != self.space.shape[0]:
@@ -89,10 +92,34 @@ class DeviceModel:
             on_tpu = self.space.device.accelerators[column].kind is Kind.EDGE_TPU
             if on_tpu and (tenant, column) not in self.space.unavailable:
                 edge_tpu_profile(self.networks[tenant].name)  # refuses a network without times
+        assert self.divided is not None  # refuses mappings that do not fit the networks
+
+    @functools.cached_property
+    def divided(self) -> dict[tuple[int, int], Divided]:
+        """Return the networks that mappings divide, by (tenant, accelerator).
+
+        Raises:
+            OptionError: a mapping does not fit its network, or is not modelled on this device.
+        """
+        found = {}
+        for column, used in enumerate(self.space.device.accelerators):
+            if used.mapping is None:
+                continue
+            if used.kind is Kind.CPU and not self.machine.plain:
+                raise OptionError(
+                    f"{used.name} divides a network among the precisions of a board's processor,"
+                    " which is modelled on plain computers only: leave it out"
+                )
+            for tenant, layers in enumerate(self.networks):
+                if (tenant, column) not in self.space.closed:
+                    groups = self.groups[tenant] if self.groups else known_groups(layers)
+                    parts = self.space.device.parts(used)
+                    found[tenant, column] = divide(used.mapping, parts, groups)
+        return found
 
     @property
     def positions(self) -> int:
-        """Return X."""
+        """Return X without mappings, whose engines run the kernels of others."""
         return position_count(self.space.device.accelerators, self.machine)
 
     @property
@@ -108,7 +135,9 @@ class DeviceModel:
         """
         networks = tuple(self.networks[tenant] for tenant in tenants)
         unknowns = self.unknowns if len(networks) == len(self.networks) else None
-        return DeviceModel(self.machine, self.space.of_tenants(tenants), networks, unknowns)
+        groups = tuple(self.groups[tenant] for tenant in tenants) if self.groups else ()
+        space = self.space.of_tenants(tenants)
+        return DeviceModel(self.machine, space, networks, unknowns, groups)
 
     def noise_spread(
         self, throughput_ips: FloatArray, p99_ms: FloatArray, window_s: float = WINDOW_S
@@ -149,6 +178,7 @@ class DeviceModel:
             parameters,
             [tenant.rate_ips for tenant in self.space.workload.tenants],
             self.space.workload.best_effort,
+            self.divided,
         )
 
     def drawn(self, rng: np.random.Generator, count: int, width: float = 1.0) -> Contexts:
@@ -215,19 +245,22 @@ class DeviceModel:
 
         The processor's cores of a board are not modelled where they are the last resort only.
         """
-        shape = (len(placements), self.space.shape[0], self.positions)
+        accelerators, machine = self.space.device.accelerators, self.machine
+        places = {
+            column: at
+            for column, at in enumerate(positions_of(accelerators, machine))
+            if at is not None
+        }
+        mapped = sum(each.mapping is not None for each in accelerators)
+        shape = (len(placements), self.space.shape[0], self.positions + mapped)
         instances, levels = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         segments = np.ones(shape, dtype=np.int64)
-        accelerators, machine = self.space.device.accelerators, self.machine
-        modelled = [
-            column for column, each in enumerate(accelerators) if is_modelled(each, machine)
-        ]
-        columns = [column for column in modelled if accelerators[column].segments == 1]
-        positions = [position_of(accelerators[column], plain=machine.plain) for column in columns]
+        columns = [column for column in places if accelerators[column].segments == 1]
+        positions = [places[column] for column in columns]
         instances[:, :, positions] = placements[:, :, columns, 0]
         levels[:, :, positions] = np.searchsorted(self.space.batches, placements[:, :, columns, 1])
-        for column in set(modelled).difference(columns):  # the same hardware, in several segments
-            at = position_of(accelerators[column], plain=machine.plain)
+        for column in set(places).difference(columns):  # the same hardware, in several segments
+            at = places[column]
             used = placements[:, :, column, 0] > 0
             instances[:, :, at] += placements[:, :, column, 0]
             level = np.searchsorted(self.space.batches, placements[:, :, column, 1])
@@ -327,15 +360,23 @@ def noise_spread(
 def departed(contexts: Contexts, normals: FloatArray, spread: float | FloatArray) -> Contexts:
     """Return contexts in which every engine is faster or slower by a factor of its own.
 
+    An engine of a mapping runs kernels that those of whole networks run, and departs as they do.
+
     Args:
         contexts: C contexts.
-        normals: [2, C, T, X, Z] standard normal numbers, for the GPU's part and the DLA's.
+        normals: [2, C, T, X, Z] standard normal numbers, for the GPU's part and the DLA's, without
+            the positions of mappings.
         spread: standard deviation of the logarithm of the factor, or [X, 1] of them.
     """
     on_gpu, on_dla = np.exp(spread * normals)
     for factor in (on_gpu, on_dla):  # both DLA cores run the same engine, and so do Edge TPUs
         for same in (DLA, EDGE_TPUS):
             factor[:, :, same] = factor[:, :, same][:, :, :1]
+    if contexts.layout.mapped:
+        first, second = on_gpu[:, :, :1], on_gpu[:, :, 1:2]
+        share = contexts.first_share
+        on_gpu = _with_mappings(on_gpu, share * first + (1 - share) * second)
+        on_dla = _with_mappings(on_dla, on_dla[:, :, DLA.start : DLA.start + 1] + 0 * share)
     table = contexts.table.copy()
     for name, factor in (
         ("gpu_s", on_gpu),
@@ -346,6 +387,12 @@ def departed(contexts: Contexts, normals: FloatArray, spread: float | FloatArray
     ):
         table[COSTS.index(name)] *= factor
     return replace(contexts, table=table)
+
+
+def _with_mappings(factor: FloatArray, of_mappings: FloatArray) -> FloatArray:
+    """Return factors [C, T, X, Z] with those of mappings at their positions."""
+    board, others = factor[:, :, :POSITIONS], factor[:, :, POSITIONS:]
+    return np.concatenate([board, of_mappings, others], axis=2)
 
 
 def with_processor(machine: Machine, space: ConfigurationSpace) -> Machine:
@@ -364,6 +411,7 @@ def model_for(
     precision: str = "int8",
     dla_native: bool = True,
     dla_precision: str = "int8",
+    groups: tuple[Groups, ...] = (),
 ) -> DeviceModel:
     """Return the model of a space's own device: a plain computer or a board of the catalogue.
 
@@ -373,6 +421,7 @@ def model_for(
         precision: `int8` or `fp16`, of the engines for Tensor Cores of a board.
         dla_native: False if engines for a DLA leave layers or formats to the GPU.
         dla_precision: `int8` or `fp16`, of the engines for a DLA.
+        groups: [T], the layer groups of the networks; without them, see `DeviceModel.groups`.
 
     Raises:
         OptionError: the catalogue has no such module.
@@ -382,9 +431,9 @@ def model_for(
         if board(name).module == space.device.name:
             mode = space.device.power_mode
             machine = machine_of(name, mode, precision, dla_precision, dla_native)
-            return DeviceModel(with_processor(machine, space), space, tables)
+            return DeviceModel(with_processor(machine, space), space, tables, groups=groups)
     if space.device.plain:
-        return DeviceModel(plain_machine(space.device.cores), space, tables)
+        return DeviceModel(plain_machine(space.device.cores), space, tables, groups=groups)
     raise OptionError(
         f"device.name={space.device.name!r} is no board that the model knows:"
         f" choose from {', '.join(board_names())}"

@@ -4,7 +4,12 @@ import math
 
 import numpy as np
 
-from envs.catalog.reference_networks import reference_names, reference_network
+from envs.catalog.reference_networks import (
+    reference_groups,
+    reference_names,
+    reference_network,
+)
+from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable
 from envs.spec import Network
 
@@ -42,3 +47,18 @@ def even_layers(network: Network) -> LayerTable:
         inputs=inputs,
         outputs=outputs,
     )
+
+
+def known_groups(layers: LayerTable) -> tuple[LayerTable, ...]:
+    """Return the layer groups of a reference network, by its name.
+
+    Raises:
+        OptionError: nobody knows them.
+    """
+    known = layers.name in reference_names()
+    if not known or reference_network(layers.name).total_macs != layers.total_macs:
+        raise OptionError(
+            f"the layer groups of {layers.name} are not known without its file: give the ONNX file,"
+            " or leave mappings out"
+        )
+    return reference_groups(layers.name)

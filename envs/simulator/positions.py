@@ -2,11 +2,13 @@
 
 The first four are the same on every device: two that share the GPU (or the cores of a plain
 computer), FP32 first, then two DLA cores. Positions that a device lacks stay empty, so that boards
-of all kinds stand side by side in one batch. Where the processor's cores of a board or Edge TPUs
-may serve too, they follow: two positions for the cores, then one for each Edge TPU.
+of all kinds stand side by side in one batch. Each mapping of a device follows with a position of
+its own. Where the processor's cores of a board or Edge TPUs may serve too, they are the last: two
+positions for the cores, then one for each Edge TPU.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from envs.simulator.machine import Machine
 from envs.spec import Accelerator, Kind
@@ -15,18 +17,50 @@ from envs.spec import Accelerator, Kind
 #: a plain computer) and on the DLA.
 POSITIONS, GPU, DLA = 4, slice(0, 2), slice(2, 4)
 
-#: The positions of the cores beside a GPU, and of Edge TPUs.
+#: The positions of the cores beside a GPU, and of Edge TPUs, on a device without mappings.
 CORES, EDGE_TPUS = slice(4, 6), slice(6, None)
 
 #: The first position of each resource.
 _FIRST = {"gpu": 0, "cpu": 0, "dla0": 2, "dla1": 3}
 
 
+class Layout(NamedTuple):
+    """The positions of devices with a number of mappings.
+
+    Attributes:
+        mapped: the number of mappings, 0 on most devices.
+    """
+
+    mapped: int = 0
+
+    @property
+    def mappings(self) -> slice:
+        """Return the positions of mappings."""
+        return slice(POSITIONS, POSITIONS + self.mapped)
+
+    @property
+    def board(self) -> slice:
+        """Return the positions that draw on the GPU and the DLAs, or on a plain computer."""
+        return slice(0, POSITIONS + self.mapped)
+
+    @property
+    def cores(self) -> slice:
+        """Return the positions of the cores beside a GPU."""
+        return slice(CORES.start + self.mapped, CORES.stop + self.mapped)
+
+    @property
+    def edge_tpus(self) -> slice:
+        """Return the positions of Edge TPUs."""
+        return slice(EDGE_TPUS.start + self.mapped, None)
+
+
 def position_of(accelerator: Accelerator, *, plain: bool = True) -> int:
-    """Return the position of an accelerator: on the GPU or the cores FP32 comes first.
+    """Return the position of an accelerator where there are no mappings.
+
+    On the GPU or the cores FP32 comes first.
 
     Args:
-        accelerator: of the device.
+        accelerator: of the device; no mapping.
         plain: False where the cores are those of a board.
     """
     if accelerator.kind is Kind.EDGE_TPU:
@@ -37,16 +71,41 @@ def position_of(accelerator: Accelerator, *, plain: bool = True) -> int:
     return _FIRST[accelerator.resource] + second
 
 
+def positions_of(accelerators: Sequence[Accelerator], machine: Machine) -> list[int | None]:
+    """Return the position of each accelerator [A] of a device, None for one that has none.
+
+    An accelerator in several segments has the position of the whole.
+    """
+    mapped = [each.name for each in mappings_of(accelerators, machine)]
+    found: list[int | None] = []
+    for each in accelerators:
+        if not is_modelled(each, machine):
+            found.append(None)
+        elif each.mapping is not None:
+            found.append(POSITIONS + mapped.index(each.name))
+        else:
+            at = position_of(each, plain=machine.plain)
+            found.append(at if at < POSITIONS else at + len(mapped))
+    return found
+
+
+def mappings_of(accelerators: Sequence[Accelerator], machine: Machine) -> list[Accelerator]:
+    """Return the mappings among the accelerators of a device."""
+    return [
+        each for each in accelerators if each.mapping is not None and is_modelled(each, machine)
+    ]
+
+
 def is_modelled(accelerator: Accelerator, machine: Machine) -> bool:
     """Return True unless it is the processor of a board, and only the last resort there."""
     return machine.plain or machine.processor or accelerator.kind is not Kind.CPU
 
 
 def position_count(accelerators: Sequence[Accelerator], machine: Machine) -> int:
-    """Return X, the number of positions of a device."""
+    """Return X without mappings, the number of positions of a device."""
     used = [
         position_of(each, plain=machine.plain)
         for each in accelerators
-        if is_modelled(each, machine)
+        if is_modelled(each, machine) and each.mapping is None
     ]
     return POSITIONS if max(used) < POSITIONS else max(CORES.stop, max(used) + 1)

@@ -19,7 +19,8 @@ import numpy as np
 
 from envs.arrays import FloatArray, IntArray, Single
 from envs.simulator.cycles import TINY, cycles_of
-from envs.simulator.tables import DLA, GPU, Contexts
+from envs.simulator.mapped import Mapped, by_core, gpu_positions, put_by_core
+from envs.simulator.tables import DLA, Contexts
 
 if TYPE_CHECKING:
     from envs.simulator.sharing import Phases, Scalars, Served
@@ -91,9 +92,13 @@ def cycles_by_class(served: Served, phases: Phases, classes: Classes) -> tuple[S
     high = served.instances * classes.high
     cycle_s, extra = cycles_of(high, phases)
     taken = (high * (phases.exclusive_s + phases.switching_s) / cycle_s).sum(axis=(0, 1))
-    on_dla = (high * phases.dla_s / cycle_s).sum(axis=0)[None]
+    worked = high * phases.dla_s / cycle_s
+    on_dla = worked.sum(axis=0)[None]
+    put_by_core(on_dla, by_core(worked, served.mapped), served.mapped)
     low = served.instances * classes.low
-    own_s = dla_round_s(low * phases.dla_s) / np.maximum(1 - on_dla, LEAST_LEFT)
+    own_s = dla_round_s(low * phases.dla_s, None, served.mapped) / np.maximum(
+        1 - on_dla, LEAST_LEFT
+    )
     slow_s, more = cycles_of(
         low,
         phases._replace(
@@ -138,22 +143,36 @@ def _blocked(
     low, high = (served.instances * each for each in (classes.low, classes.high))
     closed = phases.round_s < cycle_s  # a tenant with few arrivals has the pace of these
     away_s = np.where(closed, served.full.host_s + phases.gpu_s - phases.exclusive_s, np.inf)
-    for where, work_s, piece_s, capacity in (
-        (GPU, phases.exclusive_s, phases.gpu_s * phases.alone, phases.capacity),
+    every: slice | IntArray
+    for every, there, work_s, piece_s, capacity in (
+        (
+            gpu_positions(served.mapped),
+            np.float32(1),
+            phases.exclusive_s,
+            phases.gpu_s * phases.alone,
+            phases.capacity,
+        ),
         *(
-            (slice(core, core + 1), phases.dla_s, phases.dla_s, np.float32(1))
-            for core in range(DLA.start, DLA.stop)
+            (*_of_core(core, served.mapped), phases.dla_s, phases.dla_s, np.float32(1))
+            for core in range(DLA.stop - DLA.start)
         ),
     ):
-        use = (work_s / cycle_s)[:, where]
-        used, wanted = ((each[:, where] * use).sum(axis=(0, 1)) for each in (high, low))
+        use = (work_s / cycle_s)[:, every] * there
+        used, wanted = ((each[:, every] * use).sum(axis=(0, 1)) for each in (high, low))
         chance = np.minimum(wanted / np.maximum(capacity - used, TINY), 1)
-        whole_s = ((low > 0) * piece_s / classes.segments)[:, where].max(axis=(0, 1))
-        rest_s = chance * np.maximum(whole_s - away_s[:, where], whole_s / 2)
-        worst_s = whole_s * np.maximum(1 - TAIL / np.maximum(chance, TAIL), 0)
-        mean[:, where] = rest_s * classes.high
-        tail[:, where] = np.maximum(worst_s - rest_s, 0) * classes.high
+        whole_s = (((low > 0) * piece_s / classes.segments)[:, every] * there).max(axis=(0, 1))
+        rest_s = chance * np.maximum(whole_s - away_s[:, every], whole_s / 2) * there
+        worst_s = whole_s * np.maximum(1 - TAIL / np.maximum(chance, TAIL), 0) * there
+        mean[:, every] += rest_s * classes.high
+        tail[:, every] += np.maximum(worst_s - rest_s, 0) * classes.high
     return mean, tail
+
+
+def _of_core(core: int, mapped: Mapped | None) -> tuple[slice | IntArray, Single | np.float32]:
+    """Return the positions that may draw on a DLA core, and 1 where they do."""
+    if mapped is None:
+        return slice(DLA.start + core, DLA.start + core + 1), np.float32(1)
+    return mapped.of_core(core)
 
 
 def crowding(stretched: Single, alone: Single, served: Served, classes: Classes) -> Single:
@@ -180,7 +199,9 @@ def unevenness(number: Single, threads: Single, classes: Classes | None) -> Sing
     return factors[0] if classes is None else classes.choose(factors[0], factors[1])[:, 0]
 
 
-def dla_round_s(work_s: Single, classes: Classes | None = None) -> Single:
+def dla_round_s(
+    work_s: Single, classes: Classes | None = None, mapped: Mapped | None = None
+) -> Single:
     """Return how long a DLA core takes for one batch of all instances on it, [T, X, B].
 
     `work_s` is the DLA time of a batch of each; the result is 0 on the GPU. Each class has rounds
@@ -188,8 +209,8 @@ def dla_round_s(work_s: Single, classes: Classes | None = None) -> Single:
     """
     rounds = np.zeros_like(work_s)
     if classes is None:
-        rounds[:, DLA] = work_s[:, DLA].sum(axis=0)
+        put_by_core(rounds, by_core(work_s, mapped), mapped)
     else:
-        parts = ((work_s * each)[:, DLA].sum(axis=0) for each in (classes.low, classes.high))
-        rounds[:, DLA] = classes.choose(*parts)
+        parts = (by_core(work_s * each, mapped) for each in (classes.low, classes.high))
+        put_by_core(rounds, classes.choose(*parts), mapped)
     return rounds

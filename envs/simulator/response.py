@@ -12,6 +12,7 @@ from envs.arrays import BoolArray, FloatArray, IntArray, Single
 from envs.simulator.arrivals import open_loop
 from envs.simulator.beside import with_beside
 from envs.simulator.cycles import STEPS
+from envs.simulator.mapped import gpu_positions
 from envs.simulator.priority import crowding, unevenness, with_blocking
 from envs.simulator.sharing import (
     TINY,
@@ -27,7 +28,7 @@ from envs.simulator.sharing import (
     with_contention,
     with_waits,
 )
-from envs.simulator.tables import GPU, POSITIONS, Contexts
+from envs.simulator.tables import Contexts
 
 #: Rows that are computed at a time: few enough that their arrays stay in the cache.
 CHUNK = 4096
@@ -100,7 +101,8 @@ def _respond(
     scalars = {name: values[rows] for name, values in contexts.scalars.items()}
     rate_ips = contexts.rate_ips[rows].T
     is_open = bool(np.isfinite(rate_ips).any())
-    if contexts.positions > POSITIONS:
+    board = contexts.layout.board
+    if contexts.positions > board.stop:
         served, scalars = with_beside(served, contexts, rows, scalars, rate_ips)
     phases = phases_of(served, scalars)
     cycle_s, extra = cycles(served, phases)
@@ -120,7 +122,7 @@ def _respond(
     cycle_s = cycle_s * locked
     rails_w, share = rails_and_share(served.full, served.instances / cycle_s, scalars)
     throttle = share**-THROTTLE_EXPONENT
-    on_board, stretched = served.instances[:, :POSITIONS], (phases.stretch + extra)[:, :POSITIONS]
+    on_board, stretched = served.instances[:, board], (phases.stretch + extra)[:, board]
     if served.classes is None:
         crowded = np.where(on_board > 0, stretched, 0).max(axis=1)
         crowded = crowded / phases.alone
@@ -158,7 +160,8 @@ def _closed_loop(
     images = served.instances * served.sizes / cycle_s
     throughput = images.sum(axis=1)
     seen = (images >= SEEN_SHARE * throughput[:, None]) & (images > 0)
-    uneven = unevenness(served.instances[:, GPU], scalars["threads"], served.classes)
+    cores = gpu_positions(served.mapped)
+    uneven = unevenness(served.instances[:, cores], scalars["threads"], served.classes)
     slowest = np.where(seen, cycle_s, 0).max(axis=1)
     p99 = slowest * (1 + scalars["tail"]) * uneven + queue_s
     p50 = np.minimum((images * cycle_s).sum(axis=1) / np.maximum(throughput, TINY), p99)

@@ -8,6 +8,7 @@ Host: the part of the host's time that only one instance can have at a time (an 
 is shared in the same way.
 DLA: one batch at a time, first come first served; a cycle is never shorter than a whole round of
 the core. An engine that leaves layers or formats to the GPU waits there for its turn each time.
+Mappings: an instance works on the GPU and on a DLA core in turn, see `mapped`.
 DRAM: beyond a threshold of traffic, accelerators slow each other in proportion, up to a plateau
 (the shape of PCCS, MICRO 2021).
 
@@ -22,6 +23,7 @@ import numpy as np
 from envs.arrays import IntArray, Single
 from envs.errors import ConfigurationError
 from envs.simulator.cycles import STEPS, cycles_of
+from envs.simulator.mapped import Mapped, by_core, gpu_positions
 from envs.simulator.priority import (
     Classes,
     classes_of,
@@ -62,6 +64,7 @@ class Served(NamedTuple):
         classes: critical tenants and best effort; None where all are critical.
         alone: the batches before `beside` has changed them; None where it has not.
         late_s: [T, B], the least 99th percentile of a tenant whose requests arrive at an Edge TPU.
+        mapped: the mappings; None where there are none.
     """
 
     instances: Single
@@ -71,6 +74,7 @@ class Served(NamedTuple):
     classes: Classes | None = None
     alone: Batches | None = None
     late_s: Single | float = 0.0
+    mapped: Mapped | None = None
 
 
 class Phases(NamedTuple):
@@ -134,7 +138,19 @@ def served_of(
     if classes is not None:
         more_s = (classes.segments - 1) * contexts.scalars["segment_s"][rows]
         full = full._replace(host_s=full.host_s + more_s * (number > 0))
-    return Served(number, sizes, full, start + np.where(number > 0, 0, unused), classes)
+    first, mapped = start + np.where(number > 0, 0, unused), _mapped(contexts, rows, full)
+    return Served(number, sizes, full, first, classes, mapped=mapped)
+
+
+def _mapped(contexts: Contexts, rows: IntArray, full: Batches) -> Mapped | None:
+    """Return the mappings of B rows; None where there are none."""
+    core = contexts.mapped_core[rows].T
+    if not len(core):
+        return None
+    where = contexts.layout.mappings
+    gpu_s, dla_s = full.gpu_s[:, where], full.dla_s[:, where]
+    on_core = (core == np.arange(2)[:, None, None]).astype(np.float32)
+    return Mapped(on_core, gpu_s / np.maximum(gpu_s + dla_s, TINY))
 
 
 def batches_at(contexts: Contexts, indices: IntArray) -> Batches:
@@ -144,16 +160,19 @@ def batches_at(contexts: Contexts, indices: IntArray) -> Batches:
 
 def phases_of(served: Served, scalars: Scalars) -> Phases:
     """Return the phases before DRAM contention."""
-    number, full = served.instances, served.full
+    number, full, mapped = served.instances, served.full, served.mapped
+    gpu = gpu_positions(mapped)
     if served.classes is None:
         threads = np.maximum(
             np.float32(1),
-            scalars["threads"] / np.maximum(number[:, GPU].sum(axis=(0, 1)), np.float32(1)),
+            scalars["threads"] / np.maximum(number[:, gpu].sum(axis=(0, 1)), np.float32(1)),
         )
     else:
-        threads = threads_by_class(number[:, GPU], served.classes, scalars)
+        threads = threads_by_class(number[:, gpu], served.classes, scalars)
     alone = threads ** -scalars["threads_exponent"]
     on_gpu = number[:, GPU].sum(axis=(0, 1))
+    if mapped is not None:  # they are there for a part of their time
+        on_gpu = on_gpu + (number[:, mapped.positions] * mapped.gpu_share).sum(axis=(0, 1))
     crowd = (1 + scalars["interference"] * np.maximum(on_gpu - 1, 0)) / scalars["clock"]
     dla_s = full.dla_s / scalars["clock"]
     phases = Phases(
@@ -162,7 +181,7 @@ def phases_of(served: Served, scalars: Scalars) -> Phases:
         dla_s=dla_s,
         exclusive_s=full.exclusive_s * (crowd * threads * alone),
         switching_s=np.zeros_like(number),
-        round_s=dla_round_s(number * dla_s, served.classes),
+        round_s=dla_round_s(number * dla_s, served.classes, mapped),
         unused=(number == 0).astype(np.float32),
         stretch=np.broadcast_to(alone, number.shape),
         alone=alone,
@@ -179,22 +198,26 @@ def with_waits(
     The others have the cycles of instances that run alone, or `least_s` [T, X, B] where that is
     longer. A plain computer's scheduler has no such waits before its cores are all in use.
     """
-    number, full = served.instances, served.full
+    number, full, mapped = served.instances, served.full, served.mapped
+    gpu = gpu_positions(mapped)
     board = scalars["threads"] == 0
     alone_s = full.host_s + phases.dla_s + phases.gpu_s * phases.alone
     cycle_s = np.maximum(np.maximum(alone_s, phases.round_s), least_s) + phases.unused
     own = phases.exclusive_s / cycle_s
     use = (number * own).sum(axis=0)
     (first, second), on_dla = use[GPU], use[DLA]
+    busy = np.minimum(first + second, 1)
+    if mapped is not None:
+        second = second + use[mapped.positions].sum(axis=0)
     on_gpu = first + second
     overlap = 4 * first * second / np.maximum(on_gpu * on_gpu, TINY)
     overlap = 1 + scalars["pipe_overlap"] * overlap
     stretch = np.broadcast_to(phases.alone, number.shape).copy()
     found: Single = on_gpu
     if served.classes is not None:
-        found = use_by_class((number * own)[:, GPU], served.classes)
-    others = np.maximum(found - own[:, GPU], 0) * board
-    stretch[:, GPU] *= np.maximum(1, (1 + others) / overlap)
+        found = use_by_class((number * own)[:, gpu], served.classes)
+    others = np.maximum(found - own[:, gpu], 0) * board
+    stretch[:, gpu] *= np.maximum(1, (1 + others) / overlap)
 
     held = full.host_s * scalars["launch_lock"]
     host = held / cycle_s
@@ -205,10 +228,18 @@ def with_waits(
     turns = full.turns[:, DLA]
     turn_s = phases.gpu_s[:, DLA] / np.maximum(turns, 1) + scalars["switch_s"]
     other_s = (number[:, DLA] * turn_s).sum(axis=0) / np.maximum(number[:, DLA].sum(axis=0), 1)
-    busy = np.minimum(on_gpu, 1)
-    slice_s = busy * scalars["slice_s"] + (on_dla * other_s)[::-1] * (1 - busy)
-    wait_s[:, DLA] += turns * slice_s
+    beside_s = (on_dla * other_s)[::-1]
     switching_s = np.zeros_like(number)
+    if mapped is not None:
+        where = mapped.positions
+        slice_s = busy * scalars["slice_s"] + mapped.from_cores(beside_s) * (1 - busy)
+        wait_s[:, where] += full.turns[:, where] * slice_s
+        switched = np.maximum(on_gpu - own[:, where], 0) + mapped.from_cores(on_dla[::-1])
+        switching_s[:, where] = full.turns[:, where] * scalars["switch_s"] * np.minimum(switched, 1)
+        piece_s = phases.gpu_s[:, where] / np.maximum(full.turns[:, where], 1)
+        beside_s = beside_s + ((number * own)[:, where] * piece_s).sum(axis=(0, 1))
+    slice_s = busy * scalars["slice_s"] + beside_s * (1 - busy)
+    wait_s[:, DLA] += turns * slice_s
     switching_s[:, DLA] = turns * scalars["switch_s"] * np.minimum(on_gpu + on_dla[::-1], 1)
     return phases._replace(
         host_s=full.host_s + wait_s,
@@ -234,7 +265,8 @@ def with_contention(served: Served, phases: Phases, cycle_s: Single, scalars: Sc
     """Return the phases under the DRAM traffic of the given cycle times [T, X, B]."""
     rate = served.instances / cycle_s
     gpu_traffic = (rate * served.full.gpu_bytes).sum(axis=(0, 1))
-    dla_traffic = (rate * served.full.dla_bytes)[:, DLA].sum(axis=0)
+    mapped = served.mapped
+    dla_traffic = by_core(rate * served.full.dla_bytes, mapped)
     traffic = gpu_traffic + dla_traffic[0] + dla_traffic[1] + scalars["other_byte_s"]
     above = np.minimum(
         np.maximum(traffic / scalars["dram_byte_s"] - scalars["contention_threshold"], 0),
@@ -243,12 +275,15 @@ def with_contention(served: Served, phases: Phases, cycle_s: Single, scalars: Sc
     slope = scalars["contention_slope"] * above / np.maximum(traffic, TINY)
     slower = 1 + slope * (traffic - gpu_traffic)
     dla_s = phases.dla_s.copy()
-    dla_s[:, DLA] *= 1 + slope * (traffic - dla_traffic)
+    slower_dla = 1 + slope * (traffic - dla_traffic)
+    dla_s[:, DLA] *= slower_dla
+    if mapped is not None:
+        dla_s[:, mapped.positions] *= mapped.from_cores(slower_dla)
     return phases._replace(
         gpu_s=phases.gpu_s * slower,
         dla_s=dla_s,
         exclusive_s=phases.exclusive_s * slower,
-        round_s=dla_round_s(served.instances * dla_s, served.classes),
+        round_s=dla_round_s(served.instances * dla_s, served.classes, mapped),
     )
 
 

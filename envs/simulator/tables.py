@@ -5,35 +5,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, IntArray, Single
 from envs.graph.layer_table import LayerTable
-from envs.simulator.beside_costs import beside_costs, swap_s
+from envs.simulator.beside_costs import swap_s
+from envs.simulator.cost_table import COSTS as COSTS
+from envs.simulator.cost_table import cost_table
 from envs.simulator.machine import Machine
+from envs.simulator.mapping_costs import Divided
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.positions import DLA as DLA
 from envs.simulator.positions import GPU as GPU
 from envs.simulator.positions import POSITIONS as POSITIONS
+from envs.simulator.positions import Layout, mappings_of
 from envs.simulator.positions import is_modelled as is_modelled
-from envs.simulator.positions import position_count
 from envs.simulator.positions import position_of as position_of
-from envs.simulator.rail_energy import busy_watts, core_watts, rail_joules
-from envs.simulator.roofline import REFERENCE_CPU_GHZ, batch_cost
+from envs.simulator.rail_energy import busy_watts
+from envs.simulator.roofline import REFERENCE_CPU_GHZ
 from envs.spec import Accelerator
-
-#: Costs of one batch: times of host, GPU and DLA; the GPU time that other instances cannot use;
-#: bytes moved by GPU and DLA; energy on the rails of the GPU, and of CPU and DLA; how often a DLA
-#: engine takes a turn on the GPU. On the cores beside a GPU and on an Edge TPU, the time, the bytes
-#: and the energy are in the places of the DLA's.
-COSTS = (
-    *("host_s", "gpu_s", "exclusive_s", "dla_s", "gpu_bytes", "dla_bytes"),
-    *("gpu_j", "cv_j", "turns"),
-)
 
 #: The longest that a request waits for its batch to fill, as `max_wait_ms` of the live runtimes.
 MAX_WAIT_S = 5e-3
@@ -59,6 +54,9 @@ class Contexts:
         cores, poll_share: [C], the cores of a board, for which its instances and the host's threads
             compete, and the parameter; only where the cores or Edge TPUs serve.
         swap_s: [C, T], the time after which an Edge TPU that had another network has this one.
+        mapped_core: [C, Y] the DLA core of each mapping; -1 for none.
+        first_share: [C, T, Y, Z] the share of a mapping's GPU time that is spent at the first
+            position, in FP32; the rest is at the second one. NaN where a tenant does not run it.
         pipe_overlap, interference, launch_lock, slice_s, switch_s, contention_threshold,
             contention_slope, contention_plateau, byte_j, busy_soc_w, busy_sys_w, tail, quantum_s,
             threads_exponent: [C], the parameters of the same names (`byte_j` from
@@ -98,6 +96,8 @@ class Contexts:
     cores: FloatArray
     poll_share: FloatArray
     swap_s: FloatArray
+    mapped_core: IntArray
+    first_share: FloatArray
 
     @cached_property
     def columns(self) -> Single:
@@ -114,7 +114,7 @@ class Contexts:
         names = [each.name for each in fields(self)]
         for name in (
             *("batches", "table", "rate_ips", "max_wait_s", "best_effort"),
-            *("cores", "poll_share", "swap_s"),
+            *("cores", "poll_share", "swap_s", "mapped_core", "first_share"),
         ):
             names.remove(name)
         return {name: getattr(self, name).astype(np.float32) for name in names}
@@ -131,6 +131,11 @@ class Contexts:
     def positions(self) -> int:
         """Return X."""
         return int(self.table.shape[3])
+
+    @property
+    def layout(self) -> Layout:
+        """Return which positions are which."""
+        return Layout(int(self.mapped_core.shape[1]))
 
     def take(self, rows: IntArray) -> Contexts:
         """Return the contexts of these rows, which may repeat."""
@@ -162,6 +167,7 @@ def contexts_of(
     parameters: ParameterSet,
     rates_ips: Sequence[float] | None = None,
     best_effort: Sequence[bool] | None = None,
+    divided: Mapping[tuple[int, int], Divided] = MappingProxyType({}),
 ) -> Contexts:
     """Return a context for each parameter set [C], all of the same machine and networks.
 
@@ -173,6 +179,8 @@ def contexts_of(
         parameters: [C] sets.
         rates_ips: [T] arrival rates, infinite for a closed loop; all closed where not given.
         best_effort: [T], True for tenants that give way to the others; none where not given.
+        divided: the networks that mappings divide, by (tenant, accelerator); a tenant does not run
+            by a mapping for which it has none.
     """
     count, sizes = len(parameters), np.array(batches, dtype=np.float64)
     plain = machine.plain
@@ -183,9 +191,12 @@ def contexts_of(
     rates = np.full(len(networks), np.inf) if rates_ips is None else np.array(rates_ips, float)
     busy_soc_w, busy_sys_w = busy_watts(machine, parameters)
     idle_w = [watts * parameters.idle_scale for watts in machine.idle_w]
+    table, first_share = cost_table(machine, accelerators, networks, sizes, parameters, divided)
+    cores = [each.dla_core for each in mappings_of(accelerators, machine)]
+    mapped_core = np.array([-1 if core is None else core for core in cores], dtype=np.int64)
     return Contexts(
         batches=sizes,
-        table=_table(machine, accelerators, networks, sizes, parameters),
+        table=table,
         capacity=every(machine.cpu_cores if plain else 1.0),
         threads=every(machine.cpu_cores if plain else 0.0),
         dram_byte_s=machine.dram_byte_s * parameters.bandwidth_efficiency,
@@ -217,41 +228,6 @@ def contexts_of(
         cores=every(machine.cpu_cores),
         poll_share=parameters.poll_share,
         swap_s=np.tile([swap_s(layers.name) for layers in networks], (count, 1)),
+        mapped_core=np.tile(mapped_core, (count, 1)),
+        first_share=first_share,
     )
-
-
-def _table(
-    machine: Machine,
-    accelerators: Sequence[Accelerator],
-    networks: Sequence[LayerTable],
-    sizes: FloatArray,
-    parameters: ParameterSet,
-) -> FloatArray:
-    """Return [F, C, T, X, Z] as in `Contexts.table`."""
-    count = position_count(accelerators, machine)
-    shape = (len(COSTS), len(parameters), len(networks), count, len(sizes))
-    table = np.full(shape, np.nan)
-    core_w = core_watts(machine, parameters)
-    for tenant, layers in enumerate(networks):
-        for accelerator in accelerators:
-            if accelerator.segments > 1 or not is_modelled(accelerator, machine):
-                continue  # segments have the costs of the whole, see `priority`
-            at = position_of(accelerator, plain=machine.plain)
-            if at >= POSITIONS:
-                table[:, :, tenant, at] = beside_costs(
-                    accelerator, machine, layers, sizes, parameters, core_w[:, None]
-                )
-                continue
-            cost = batch_cost(accelerator, machine, layers, sizes, parameters)
-            exclusive_s = cost.gpu_s - parameters.share_gain[:, None] * (cost.gpu_s - cost.work_s)
-            table[:, :, tenant, at] = (
-                cost.host_s,
-                cost.gpu_s,
-                exclusive_s,
-                cost.dla_s,
-                cost.gpu_bytes,
-                cost.dla_bytes,
-                *rail_joules(cost, machine, parameters),
-                cost.turns,
-            )
-    return table

@@ -1,0 +1,105 @@
+"""The cost of one batch of a network that a mapping divides among accelerators.
+
+It is the sum of a start, the layers of each part, the transitions between parts, and an end, each
+as `group_costs` has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from envs.arrays import FloatArray
+from envs.errors import OptionError
+from envs.graph.layer_table import LayerTable, joined
+from envs.simulator.group_costs import (
+    added,
+    copy_cost,
+    group_cost,
+    start_cost,
+    transition_cost,
+)
+from envs.simulator.machine import Machine
+from envs.simulator.parameters import ParameterSet
+from envs.simulator.positions import position_of
+from envs.simulator.roofline import BatchCost
+from envs.spec import Accelerator, Kind, Mapping
+
+#: The layer groups of a network in order, with the elements that cross into and out of each.
+Groups = tuple[LayerTable, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Divided:
+    """The parts of a network, in the order in which they run.
+
+    Attributes:
+        accelerators: [P], of each part.
+        parts: [P] groups of each part.
+    """
+
+    accelerators: tuple[Accelerator, ...]
+    parts: tuple[Groups, ...]
+
+    def cost(
+        self, machine: Machine, batches: FloatArray, parameters: ParameterSet
+    ) -> tuple[BatchCost, FloatArray]:
+        """Return the cost [C, Z] of a batch that runs alone.
+
+        Returns:
+            The cost, and the share of its GPU time (or that of the cores of a plain computer) that
+            is spent at the first position, in FP32.
+        """
+        common = (batches, parameters)
+        found = [start_cost(self.accelerators[0], machine, self.parts[0][0].inputs, *common)]
+        first_s = np.zeros((len(parameters), len(batches)))
+        for used, groups in zip(self.accelerators, self.parts, strict=True):
+            cost = group_cost(used, machine, joined(groups), *common)
+            assert cost is not None, "`divide` refuses layers that a DLA does not run"
+            found.append(cost)
+            if position_of(used, plain=machine.plain) == 0:
+                first_s = first_s + cost.gpu_s
+        places = [
+            place
+            for pair in zip(self.accelerators, self.parts, strict=True)
+            for place in [(pair[0], each) for each in pair[1]]
+        ]
+        for (source, before), (target, after) in pairwise(places):
+            leaving = before.outputs - after.inputs
+            if leaving > 0:  # outputs of the network that are complete before its end
+                found.append(copy_cost(source, machine, leaving, *common))
+            if source != target:
+                cost = transition_cost(source, target, machine, before, after, *common)
+                assert cost is not None, "nothing goes between these parts"
+                found.append(cost)
+        used, last = places[-1]
+        found.append(copy_cost(used, machine, last.outputs, *common))
+        whole = added(*found)
+        return whole, first_s / np.maximum(whole.gpu_s, np.finfo(float).tiny)
+
+
+def divide(mapping: Mapping, accelerators: Sequence[Accelerator], groups: Groups) -> Divided:
+    """Return a network's layer groups divided by a mapping.
+
+    Args:
+        mapping: of the network.
+        accelerators: [P], of the parts of the mapping.
+        groups: [G].
+
+    Raises:
+        OptionError: the network has too few groups, or one that a DLA does not run on a DLA.
+    """
+    mapping.by_group(len(groups))  # refuses a mapping of more groups
+    bounds = pairwise((0, *mapping.stops, len(groups)))
+    parts = tuple(groups[start:stop] for start, stop in bounds)
+    for used, start, part in zip(accelerators, (0, *mapping.stops), parts, strict=True):
+        wrong = [at for at, each in enumerate(part, start) if not each.dla.all()]
+        if used.kind is Kind.DLA and wrong:
+            raise OptionError(
+                f"{mapping.name} runs layer group {wrong[0]} of {groups[0].name} on {used.name},"
+                " which does not take all of its layers: map that group to the GPU"
+            )
+    return Divided(tuple(accelerators), parts)
