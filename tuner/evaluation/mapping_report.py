@@ -1,0 +1,163 @@
+"""The report on the mappings of networks: one HTML file without a script or another file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping as Dictionary
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from envs.files import write_text
+from envs.mappings.costs import GroupCosts
+from tuner.evaluation.mapping_pieces import Run
+from tuner.evaluation.mapping_plot import front_plot
+from tuner.evaluation.mapping_strips import group_table, legend, strips
+from tuner.evaluation.mapping_style import MAPPING_STYLE
+
+#: What every number of the report is.
+ORIGIN = "Simulated (model): by the device model; nothing was measured."
+
+
+@dataclass(frozen=True)
+class MappedPage:
+    """What the report shows of one network.
+
+    Attributes:
+        costs: of its layer groups.
+        front: the mappings that are worth it, in ascending time.
+        alone: the whole network on each accelerator that runs all of it.
+        chosen: position in the front of the mapping that is best within the limits; None for none.
+        gains: share by which the best mapping beats the best accelerator, by the weight of time.
+        latency_ms, energy_mj: limits on the time of a batch and the energy of an inference.
+    """
+
+    costs: GroupCosts
+    front: tuple[Run, ...]
+    alone: tuple[Run, ...]
+    chosen: int | None
+    gains: Dictionary[float, float] = field(default_factory=dict)
+    latency_ms: float | None = None
+    energy_mj: float | None = None
+
+
+def write_mapping_report(
+    path: Path,
+    pages: Sequence[MappedPage],
+    device: str,
+    *,
+    schedule: str = "",
+    facts: Dictionary[str, Any] | None = None,
+) -> Path:
+    """Write the report in one step.
+
+    Args:
+        path: of the HTML file.
+        pages: one for each network, at least one.
+        device: board and power mode.
+        schedule: a section about networks that run together, as HTML; empty for none.
+        facts: versions, options and command.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    names = " and ".join(page.costs.network for page in pages)
+    title = f"Layers of {names} on {device}"
+    body = [
+        f'<p class="origin"><b>Origin</b> &nbsp;{escape(ORIGIN)}</p>',
+        f"<h1>{escape(title)}</h1>",
+        schedule,
+        *(part for page in pages for part in _network(page, len(pages) > 1)),
+        "<h2>How this was made</h2>",
+        f"<pre>{escape(_lines(facts or {}))}</pre>",
+    ]
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(title)}</title><style>{MAPPING_STYLE}</style>"
+    )
+    lines = ["<!DOCTYPE html>", f'<html lang="en"><head>{head}</head><body>', *body]
+    return write_text(path, "\n".join([*lines, "</body></html>"]) + "\n")
+
+
+def _network(page: MappedPage, several: bool) -> list[str]:
+    costs = page.costs
+    batch = "one sample" if costs.batch == 1 else f"a batch of {costs.batch}"
+    parts = [f"<h2>{escape(costs.network)}</h2>"] if several else []
+    return [
+        *parts,
+        _figures(page),
+        f'<p class="verdict mapping">{escape(verdict(page))}</p>',
+        f'<p class="quiet">{costs.groups} layer groups, {batch} at a time, alone on the device.'
+        " Time is that of a batch, energy that of an inference. A mapping's name says where each"
+        " group runs: dla0_to_7_tensor runs groups 0 to 6 on dla0 and the others on tensor.</p>",
+        "<h2>Which mappings are worth it?</h2>",
+        front_plot(page.front, page.alone, page.chosen, page.latency_ms, page.energy_mj),
+        '<p class="quiet">Numbers are the mappings below, fastest first; squares are whole networks'
+        " on one accelerator. Both axes are logarithmic.</p>",
+        "<h2>Where does the time go?</h2>",
+        legend(costs),
+        strips(page.front, page.alone, page.chosen),
+        "<h2>What does each layer group cost?</h2>",
+        '<p class="quiet">Coloured columns: where each mapping of the front runs the group.'
+        " Coloured numbers: what the chosen mapping takes. A dash: the accelerator does not take"
+        " the group. Bytes are those of the tensors that cross the beginning of the group, in"
+        " FP32.</p>",
+        group_table(costs, page.front, page.chosen),
+    ]
+
+
+def verdict(page: MappedPage) -> str:
+    """Say in a sentence what was chosen, and what it is against the best accelerator alone."""
+    limits = [
+        *([f"{page.latency_ms:g} ms"] if page.latency_ms is not None else []),
+        *([f"{page.energy_mj:g} mJ"] if page.energy_mj is not None else []),
+    ]
+    within = f" within {' and '.join(limits)}" if limits else ""
+    if page.chosen is None:
+        return f"No mapping of {page.costs.network} stays{within}."
+    best = page.front[page.chosen]
+    text = (
+        f"{best.mapping.name} takes {1e3 * best.time_s:.3g} ms and {1e3 * best.inference_j:.3g} mJ"
+        f"{within}"
+    )
+    if not page.alone:
+        return f"{text}; no single accelerator runs the whole network."
+    fastest = min(page.alone, key=lambda run: run.time_s)
+    thriftiest = min(page.alone, key=lambda run: run.energy_j)
+    return (
+        f"{text}; of single accelerators the fastest, {fastest.mapping.name}, takes"
+        f" {1e3 * fastest.time_s:.3g} ms and the thriftiest, {thriftiest.mapping.name},"
+        f" {1e3 * thriftiest.inference_j:.3g} mJ."
+    )
+
+
+#: How the gain is called, by the weight of time.
+BENEFITS = {0.0: "energy benefit", 0.5: "trade-off benefit", 1.0: "latency benefit"}
+
+
+def _figures(page: MappedPage) -> str:
+    """Return the gains in large print."""
+    blocks = [
+        (
+            "main" if weight == 0.5 else "",
+            f"{100 * gain:.1f} %",
+            f"{BENEFITS.get(weight, 'benefit')} (weight of time {weight:g}) over the best single"
+            " accelerator",
+        )
+        for weight, gain in sorted(page.gains.items())
+    ]
+    shown = (
+        f'<div class="{kind}"><b>{big}</b><span>{escape(small)}</span></div>'
+        for kind, big, small in blocks
+    )
+    return f'<div class="figures">{"".join(shown)}</div>' if blocks else ""
+
+
+def _lines(facts: Dictionary[str, Any]) -> str:
+    return "\n".join(
+        f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for key, value in facts.items()
+    )
