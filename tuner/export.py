@@ -15,7 +15,8 @@ r"""Write a tuned configuration for other servers: python -m tuner.export.
 --configuration says ACCELERATOR=INSTANCESxBATCH, with several networks NETWORK:ACCELERATOR=...
 Accelerators: cuda (FP32 without TF32), tensor (--tensor-precision), dla0 and dla1
 (--dla-precision); for Triton also cpu_fp32 and cpu_int8. A file in FP16 or BF16 stays so, and a
-quantised file is INT8. Any other INT8 needs --samples FILE, inputs that calibrate it, or
+quantised file is INT8. A mapping of layers, such as dla0_to_7_tensor (python -m tuner.map), is
+given like an accelerator. Any other INT8 needs --samples FILE, inputs that calibrate it, or
 --calibration. --tensorrt is the version on the board: 8.6 (JetPack 6.0), 10 (JetPack 6.1 and later)
 or 11 (JetPack 7.2.2 and later). The folder gets a README.txt with the next steps.
 """
@@ -34,7 +35,13 @@ from envs.spec import available_cores, workload_of
 from tuner.exports.answers import Slot, placed, read_answer, read_slots
 from tuner.exports.calibrated import calibrated, translated
 from tuner.exports.calibration import assigned
-from tuner.exports.checks import check_batches, check_no_cpu, check_ranges, check_types
+from tuner.exports.checks import (
+    check_batches,
+    check_mappings,
+    check_no_cpu,
+    check_ranges,
+    check_types,
+)
 from tuner.exports.deepstream import export_deepstream
 from tuner.exports.engines import BuildOptions
 from tuner.exports.facts import read_for_export
@@ -163,6 +170,7 @@ def with_ranges(options: ExportCommand, models: list[Model], build: BuildOptions
             batches are no batches.
     """
     serve = options.serve
+    check_mappings(str(options.target), models, build)
     if options.target != "triton":
         check_no_cpu(str(options.target), models)
     check_types(models, build)

@@ -110,6 +110,11 @@ def _slot(entry: Any, where: str) -> Slot:
             raise ConfigurationError(
                 f"{where}.{key}={value!r} must be a whole number from 1 to {most}"
             )
+    if accelerator(name).segments > 1:
+        raise ConfigurationError(
+            f"{where}.accelerator={name}: no export runs a network in segments: give"
+            f" {accelerator(name).whole}"
+        )
     return Slot(tenant, accelerator(name).name, entry["instances"], entry["batch"])
 
 
@@ -122,7 +127,9 @@ def placed(slots: list[Slot], workload: Workload) -> tuple[ConfigurationSpace, C
         ConfigurationError: a tenant is unknown, left out, or twice on an accelerator; or the
             configuration is invalid.
     """
-    used = [name for name in ACCELERATORS if any(slot.accelerator == name for slot in slots)]
+    given = dict.fromkeys(slot.accelerator for slot in slots)
+    used = [name for name in ACCELERATORS if name in given]
+    used += [name for name in given if name not in ACCELERATORS]  # mappings
     placements = np.zeros((len(workload.tenants), len(used), 2), dtype=np.int16)
     for slot in slots:
         tenant, column = _tenant(slot, workload), used.index(slot.accelerator)

@@ -12,10 +12,43 @@ from envs.accuracy.reference import session_of
 from envs.accuracy.samples import Samples
 from envs.errors import NetworkError, OptionError
 from envs.graph.number_types import QDQ
+from envs.graph.partition import partition_of
 from tuner.exports.engines import BuildOptions
 from tuner.exports.models import Model
 
 logger = logging.getLogger(__name__)
+
+
+def check_mappings(target: str, models: Iterable[Model], build: BuildOptions) -> None:
+    """Check that the mappings of a configuration can be written down.
+
+    Raises:
+        OptionError: one divides a network among precisions of a processor, TensorRT takes the
+            precision from the network, or a network has too few layer groups.
+        NetworkError: a quantised file has a part in FP32.
+    """
+    for model in models:
+        mapping = model.accelerator.mapping
+        if mapping is None:
+            continue
+        if model.on_cpu:
+            raise OptionError(
+                f"target={target}: {mapping.name} runs a session for each part on the processor,"
+                " which no export writes down: serve it with python -m tuner.deploy, or export an"
+                " accelerator that runs the whole network"
+            )
+        if build.strongly_typed:
+            raise OptionError(
+                f"tensorrt={build.tensorrt} takes the precision from the network, and converting it"
+                f" adds layers for which {mapping.name} names no accelerator: give --tensorrt 8.6"
+                " or 10, or export an accelerator that runs the whole network"
+            )
+        if model.facts.types.quantised and "cuda" in mapping.accelerators:
+            raise NetworkError(
+                f"{str(model.path)!r}: it is quantised, and the part of {mapping.name} on cuda"
+                " computes in FP32: map layers to tensor and a DLA"
+            )
+        mapping.by_group(len(partition_of(model.path).groups))
 
 
 def check_no_cpu(target: str, models: Iterable[Model]) -> None:

@@ -9,6 +9,7 @@ from tuner.exports.caches import calibration_name
 from tuner.exports.checks import check_no_cpu, check_types
 from tuner.exports.engines import BuildOptions
 from tuner.exports.folder import Files
+from tuner.exports.mapped import nvinfer_layers, parts_of
 from tuner.exports.models import Model
 from tuner.exports.readme import advice, listed, page, ranges
 from tuner.exports.trtexec import original, script, sources
@@ -50,6 +51,8 @@ def properties(model: Model, build: BuildOptions, unique_id: int) -> dict[str, s
         found |= {"enable-dla": 1, "use-dla-core": model.dla_core}
     if calibration and not build.strongly_typed:
         found["int8-calib-file"] = calibration
+    if parts_of(model):
+        found["layer-device-precision"] = nvinfer_layers(model, build)
     return found
 
 

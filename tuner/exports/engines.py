@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from envs.errors import NetworkError, OptionError
-from envs.spec import Agreement, Kind, TensorSpec
+from envs.spec import ACCELERATORS, Accelerator, Agreement, Kind, TensorSpec
 from tuner.exports.calibrated import Calibration
 from tuner.exports.models import Model
 
@@ -17,6 +17,9 @@ from tuner.exports.models import Model
 #: from the network and has no flags for it.
 VERSIONS = ("8.6", "10", "11")
 PRECISIONS = ("fp16", "int8")
+
+#: Precisions of engines, the smallest numbers first.
+NARROW_FIRST = ("int8", "fp16", "bf16", "fp32")
 
 #: Suffixes of files with inputs.
 ARRAYS = (".npy", ".npz")
@@ -86,7 +89,21 @@ class BuildOptions:
 
         A quantised file is INT8 wherever it runs, and what a file holds in FP16 or BF16 stays so.
         """
-        wanted, halves = self._wanted(model), model.facts.types.halves
+        found = self.part_precisions(model).values()
+        return next(each for each in NARROW_FIRST if each in found)
+
+    def part_precisions(self, model: Model) -> dict[str, str]:
+        """Return the precision at each accelerator that a model runs on: one, or a mapping's."""
+        mapping = model.accelerator.mapping
+        used = (
+            [model.accelerator]
+            if mapping is None
+            else [ACCELERATORS[name] for name in mapping.accelerators]
+        )
+        return {each.name: self._precision_at(model, each) for each in used}
+
+    def _precision_at(self, model: Model, accelerator: Accelerator) -> str:
+        wanted, halves = self._wanted(accelerator), model.facts.types.halves
         if wanted == "int8" or model.facts.types.quantised:
             return "int8"
         if model.on_cpu:
@@ -135,12 +152,12 @@ class BuildOptions:
         given = self.calibration_of(model.position) and not model.on_cpu
         return not self.needs_ranges(model) or bool(given) or model.name in self.calibrated
 
-    def _wanted(self, model: Model) -> str:
-        if model.accelerator.kind is Kind.DLA:
+    def _wanted(self, accelerator: Accelerator) -> str:
+        if accelerator.kind is Kind.DLA:
             return self.dla_precision
-        if model.accelerator.kind is Kind.TENSOR_CORES:
+        if accelerator.kind is Kind.TENSOR_CORES:
             return self.tensor_precision
-        return model.accelerator.precision
+        return accelerator.precision
 
     def calibration_of(self, tenant: int) -> Path | None:
         """Return the source of a tenant's INT8 ranges."""

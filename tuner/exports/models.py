@@ -10,7 +10,6 @@ from envs.graph.reading import read_graph
 from envs.optional import optional_import
 from envs.runtimes.tensorrt.graph import for_dla, read, save, shapes_of
 from envs.spec import (
-    ACCELERATORS,
     Accelerator,
     Configuration,
     ConfigurationSpace,
@@ -25,9 +24,6 @@ MAX_NAME = 80
 
 #: Above this a protobuf file must keep its weights beside it (protobuf, "Size limits": 2 GiB).
 MAX_PROTOBUF = 2**31 - 2**20
-
-#: The DLAs in the order of their cores.
-DLA_CORES = [each for each in ACCELERATORS.values() if each.kind is Kind.DLA]
 
 
 @dataclass(frozen=True)
@@ -63,8 +59,8 @@ class Model:
 
     @property
     def dla_core(self) -> int | None:
-        """Return the DLA core it runs on; None on any other accelerator."""
-        return DLA_CORES.index(self.accelerator) if self.accelerator in DLA_CORES else None
+        """Return the DLA core that it, or a part of it, runs on; None for none."""
+        return self.accelerator.dla_core
 
     @property
     def on_cpu(self) -> bool:

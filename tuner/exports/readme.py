@@ -7,6 +7,7 @@ import textwrap
 
 from envs.spec import NOT_MEASURED
 from tuner.exports.engines import BuildOptions
+from tuner.exports.mapped import mapping_advice
 from tuner.exports.models import Model
 
 #: The versions that support DLAs: TensorRT documentation, "Working with DLA" (10.7 and 11.4.1).
@@ -78,7 +79,7 @@ def advice(models: list[Model], build: BuildOptions) -> list[str]:
             " take run on the GPU without a word: look into layers/*.json, where a network that"
             " runs on the DLA as a whole is one ForeignNode and reformats."
         )
-    return parts
+    return parts + mapping_advice(models)
 
 
 def ranges(models: list[Model], build: BuildOptions) -> list[str]:

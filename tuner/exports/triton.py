@@ -19,6 +19,7 @@ from envs.spec import TensorSpec
 from tuner.exports.checks import check_types
 from tuner.exports.engines import BuildOptions, engine_dtype
 from tuner.exports.folder import Content, Files
+from tuner.exports.mapped import parts_of
 from tuner.exports.models import Model, dla_outputs, network_of
 from tuner.exports.readme import advice, listed, page, ranges
 from tuner.exports.trtexec import script, sources
@@ -224,6 +225,11 @@ def _readme(models: list[Model], engines: list[Model], build: BuildOptions) -> s
             "Triton does not choose between models. Where a tenant has several, the client chooses:"
             " keep about instances x batch requests open at each of its models, and send the next"
             " one to the model that has answered."
+        )
+    if any(parts_of(model) for model in models):
+        parts.append(
+            "Where a network is divided among accelerators, its plan holds the division:"
+            " config.pbtxt names the DLA core and can say no more, and Triton does not check it."
         )
     if any(model.static for model in models):
         parts.append(

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from envs.errors import NetworkError
 from envs.runtimes.tensorrt.graph import save
-from envs.spec import Kind
+from envs.spec import ACCELERATORS, Kind
 from tuner.exports.caches import cache_files, calibration_name, version_lines
 from tuner.exports.checks import check_no_cpu, check_types
 from tuner.exports.engines import BuildOptions, engine_dtype
 from tuner.exports.folder import Files
+from tuner.exports.mapped import layer_flags, parts_of, write_named
 from tuner.exports.models import Model, dla_network_of, network_of
 from tuner.exports.readme import advice, listed, page, ranges
 
@@ -27,6 +28,7 @@ def arguments(model: Model, build: BuildOptions, plan: str) -> list[str]:
         engine_dtype(spec, build, model)
     pools = f"workspace:{build.workspace_mib}"
     words = [f"--onnx={source(model, build)}", *_shapes(model), *_precision(model, build)]
+    words += layer_flags(model, build)
     if model.dla_core is None:
         # Without this TensorRT may run one context on several streams, and one instance would
         # compete like several.
@@ -51,7 +53,13 @@ def source(model: Model, build: BuildOptions) -> str:
 
 
 def original(model: Model) -> str:
-    """Return the file of the network as it is; for a DLA, at its batch and as a DLA takes it."""
+    """Return the file of the network as it is; for a DLA, at its batch and as a DLA takes it.
+
+    Mappings have files of their own, whose nodes have the names of their accelerators.
+    """
+    if parts_of(model):
+        batch = "" if model.dla_core is None else f".b{model.batch}"
+        return f"networks/mapped/{model.name}{batch}.onnx"
     return (
         f"networks/{model.graph}.onnx"
         if model.dla_core is None
@@ -66,7 +74,8 @@ def layers(model: Model) -> str:
 
 def _precision(model: Model, build: BuildOptions) -> list[str]:
     words = build.flags(model)
-    if model.accelerator.kind is Kind.CUDA_CORES:
+    used = parts_of(model) or (model.accelerator.name,)
+    if any(ACCELERATORS[name].kind is Kind.CUDA_CORES for name in used):
         words.append("--noTF32")
     name = calibration_name(model, build)
     if name and not build.strongly_typed:
@@ -163,6 +172,9 @@ def sources(models: list[Model], build: BuildOptions) -> Files:
     for model in models:
         made = build.calibrated.get(model.name)
         graph = None if made is None else made.graph
+        if parts_of(model):
+            files[original(model)] = partial(write_named, model, build)
+            continue
         if graph is not None and build.strongly_typed:
             files[source(model, build)] = partial(save, graph)
         if graph is not None and not build.strongly_typed:
