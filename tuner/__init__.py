@@ -1,4 +1,4 @@
-"""Those who decide how a device serves; `optimize` and `open_device` are the way in.
+"""Those who decide how a device serves; `optimize`, `open_device`, `map_layers` are the way in.
 
 import tuner
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from envs.errors import TunerError
     from envs.problems.problem import Problem
     from envs.spec import Configuration, Failure, Measurement
-    from tuner.api import optimize
+    from tuner.api import map_layers, optimize
     from tuner.device import Device, open_device
+    from tuner.map_answer import LayerMap
     from tuner.options import ServeOptions
     from tuner.search.protocol import Tuner
     from tuner.tuning import Answer
@@ -24,11 +25,13 @@ __all__ = [
     "Configuration",
     "Device",
     "Failure",
+    "LayerMap",
     "Measurement",
     "Problem",
     "ServeOptions",
     "Tuner",
     "TunerError",
+    "map_layers",
     "open_device",
     "optimize",
 ]
@@ -39,11 +42,13 @@ _MODULES = {
     "Configuration": "envs.spec.space",
     "Device": "tuner.device",
     "Failure": "envs.spec.measurement",
+    "LayerMap": "tuner.map_answer",
     "Measurement": "envs.spec.measurement",
     "Problem": "envs.problems.problem",
     "ServeOptions": "tuner.options",
     "Tuner": "tuner.search.protocol",
     "TunerError": "envs.errors",
+    "map_layers": "tuner.api",
     "open_device": "tuner.device",
     "optimize": "tuner.api",
 }

@@ -9,6 +9,7 @@ VERBS = {
     "record": "measure many configurations, into a trace",
     "deploy": "serve on this device and keep the limits",
     "export": "write a configuration for Triton, DeepStream or trtexec",
+    "map": "divide the layers of a network among accelerators, by the device model",
     "networks": "write published networks as ONNX files, to try things with",
     "train": "train a policy",
     "evaluate": "compare tuners",

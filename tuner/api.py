@@ -1,8 +1,9 @@
-"""Tune from Python: `optimize` finds the best configuration of a device within limits."""
+"""Tune from Python: `optimize` finds the best configuration, `map_layers` divides a network."""
 
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Union, cast
 
@@ -15,6 +16,7 @@ from envs.spec import Configuration, ConfigurationSpace, Goal, Objective, Outcom
 from tuner.alone import check_slowdown, limits_alone
 from tuner.confirming import PAIRS
 from tuner.device import Device, open_device, serve_options
+from tuner.map_answer import LayerMap, MapRequest, mapped_layers
 from tuner.objectives import Limits, asked, objective_of, remarks_on
 from tuner.options import ServeOptions, reference_bundle
 from tuner.pairs import MOST_PAIRS
@@ -113,6 +115,36 @@ def optimize(
 
     with open_device(serve, power_w=power_w, needs_model=True, check=check) as device:
         return _optimize(device, given, numbers, make, progress)
+
+
+def map_layers(network: str | Path, /, **options: Any) -> LayerMap:
+    """Divide the layers of a network among the accelerators of a board, by the device model.
+
+    Every number is simulated; nothing is measured.
+
+    Example:
+        >>> found = map_layers("resnet50", board="agx_xavier", latency_ms=5)
+        >>> for each in found.front:
+        ...     print(each.mapping.name, each.time_s, each.energy_j)  # doctest: +SKIP
+
+    Args:
+        network: an ONNX file, or the name of a reference network.
+        options: fields of `tuner.map_answer.MapRequest` by name: board, mode, accelerators,
+            precisions, batch, weight, limits and max_transitions.
+
+    Returns:
+        The front of time and energy, the mapping that is best within the limits (`chosen`, None
+        where none keeps them), the single accelerators, and the gains over them.
+
+    Raises:
+        OptionError: there is no such option, or its value cannot be used.
+        NetworkError: there is no such network, or its file cannot be read.
+    """
+    names = [each.name for each in fields(MapRequest)]
+    for name in options:
+        if name not in names:
+            raise OptionError(f"there is no option {name}: choose from {', '.join(names)}")
+    return mapped_layers(network, MapRequest(**options))
 
 
 def check_request(

@@ -35,11 +35,13 @@ def test_the_public_names_are_these() -> None:
         "Configuration",
         "Device",
         "Failure",
+        "LayerMap",
         "Measurement",
         "Problem",
         "ServeOptions",
         "Tuner",
         "TunerError",
+        "map_layers",
         "open_device",
         "optimize",
     ]

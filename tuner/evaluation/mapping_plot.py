@@ -22,6 +22,7 @@ def front_plot(
     chosen: int | None,
     latency_ms: float | None = None,
     energy_mj: float | None = None,
+    others: Sequence[tuple[float, float]] = (),
 ) -> str:
     """Plot energy against time: a numbered dot a mapping of the front, a square an accelerator.
 
@@ -29,16 +30,21 @@ def front_plot(
         front: in ascending time.
         alone: whole networks on one accelerator.
         chosen: position in the front; None where nothing keeps the limits.
-        latency_ms: limit on the time of a batch.
-        energy_mj: limit on the energy of an inference.
+        latency_ms: limit on the time of a batch; drawn where it lies among the points.
+        energy_mj: limit on the energy of an inference, likewise.
+        others: time [s] of a batch and energy [J] of an inference of the whole front, as small
+            dots.
     """
     points = [_point(run) for run in (*front, *alone)]
-    limits = (latency_ms, energy_mj)
     x, y = (
-        _Axis.over([*(point[axis] for point in points), *_given(limits[axis])], pixels)
+        _Axis.over([point[axis] for point in points], pixels)
         for axis, pixels in enumerate(((LEFT, WIDTH - RIGHT), (HEIGHT - BOTTOM, TOP)))
     )
     parts = [*_frame(x, y), *_limits(x, y, latency_ms, energy_mj)]
+    parts += [
+        f'<circle class="other" cx="{x(1e3 * time_s):.1f}" cy="{y(1e3 * energy_j):.1f}" r="2.5"/>'
+        for time_s, energy_j in others
+    ]
     path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in map(_point, front))
     parts.append(f'<polyline class="line" points="{path}"/>')
     for run in alone:
@@ -71,10 +77,6 @@ def _point(run: Run) -> tuple[float, float]:
 def _words(run: Run) -> str:
     time_ms, energy_mj = _point(run)
     return f"{run.mapping.name}: {time_ms:.3g} ms, {energy_mj:.3g} mJ"
-
-
-def _given(limit: float | None) -> list[float]:
-    return [] if limit is None else [limit]
 
 
 class _Axis:
@@ -134,18 +136,20 @@ def _frame(x: _Axis, y: _Axis) -> list[str]:
 def _limits(x: _Axis, y: _Axis, latency_ms: float | None, energy_mj: float | None) -> list[str]:
     """Return a dashed line for each limit, with the forbidden side shaded."""
     parts = []
-    if latency_ms is not None:
+    if latency_ms is not None and x.low < latency_ms < x.high:
         at = x(latency_ms)
         parts.append(
             f'<rect class="beyond" x="{at:.1f}" y="{TOP}" width="{WIDTH - RIGHT - at:.1f}"'
             f' height="{HEIGHT - BOTTOM - TOP}"/><line class="limit" x1="{at:.1f}" x2="{at:.1f}"'
-            f' y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+            f' y1="{TOP}" y2="{HEIGHT - BOTTOM}"/><text class="tick" x="{at + 5:.1f}"'
+            f' y="{TOP + 12}">limit {latency_ms:g} ms</text>'
         )
-    if energy_mj is not None:
+    if energy_mj is not None and y.low < energy_mj < y.high:
         at = y(energy_mj)
         parts.append(
             f'<rect class="beyond" x="{LEFT}" y="{TOP}" width="{WIDTH - RIGHT - LEFT}"'
             f' height="{at - TOP:.1f}"/><line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}"'
-            f' y1="{at:.1f}" y2="{at:.1f}"/>'
+            f' y1="{at:.1f}" y2="{at:.1f}"/><text class="tick" x="{WIDTH - RIGHT - 5}"'
+            f' text-anchor="end" y="{at - 6:.1f}">limit {energy_mj:g} mJ</text>'
         )
     return parts

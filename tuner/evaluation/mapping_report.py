@@ -32,6 +32,8 @@ class MappedPage:
         chosen: position in the front of the mapping that is best within the limits; None for none.
         gains: share by which the best mapping beats the best accelerator, by the weight of time.
         latency_ms, energy_mj: limits on the time of a batch and the energy of an inference.
+        others: time [s] of a batch and energy [J] of an inference of the whole front, which may
+            have more members than are shown.
     """
 
     costs: GroupCosts
@@ -41,6 +43,7 @@ class MappedPage:
     gains: Dictionary[float, float] = field(default_factory=dict)
     latency_ms: float | None = None
     energy_mj: float | None = None
+    others: tuple[tuple[float, float], ...] = ()
 
 
 def write_mapping_report(
@@ -93,10 +96,11 @@ def _network(page: MappedPage, several: bool) -> list[str]:
         f'<p class="quiet">{costs.groups} layer groups, {batch} at a time, alone on the device.'
         " Time is that of a batch, energy that of an inference. A mapping's name says where each"
         " group runs: dla0_to_7_tensor runs groups 0 to 6 on dla0 and the others on tensor.</p>",
-        "<h2>Which mappings are worth it?</h2>",
-        front_plot(page.front, page.alone, page.chosen, page.latency_ms, page.energy_mj),
-        '<p class="quiet">Numbers are the mappings below, fastest first; squares are whole networks'
-        " on one accelerator. Both axes are logarithmic.</p>",
+        "<h2>Which mappings does no other one beat?</h2>",
+        front_plot(
+            page.front, page.alone, page.chosen, page.latency_ms, page.energy_mj, page.others
+        ),
+        f'<p class="quiet">{_about_plot(page)}</p>',
         "<h2>Where does the time go?</h2>",
         legend(costs),
         strips(page.front, page.alone, page.chosen),
@@ -107,6 +111,15 @@ def _network(page: MappedPage, several: bool) -> list[str]:
         " FP32.</p>",
         group_table(costs, page.front, page.chosen),
     ]
+
+
+def _about_plot(page: MappedPage) -> str:
+    more = len(page.others) - len(page.front)
+    small = f" Small dots are {more} more members of the front." if more > 0 else ""
+    return (
+        "Numbers are the mappings below, fastest first; squares are whole networks on one"
+        f" accelerator.{small} Both axes are logarithmic."
+    )
 
 
 def verdict(page: MappedPage) -> str:

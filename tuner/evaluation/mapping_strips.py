@@ -10,6 +10,9 @@ from envs.mappings.costs import GroupCosts
 from tuner.evaluation.mapping_pieces import Piece, Run
 from tuner.evaluation.mapping_style import colour_of
 
+#: A strip is drawn whole up to this many times the longest mapping of the front.
+LONGEST = 1.5
+
 #: A group narrower than this share of the page has no number in it.
 NUMBERED = 0.025
 
@@ -35,7 +38,9 @@ def strips(front: Sequence[Run], alone: Sequence[Run], chosen: int | None) -> st
     All have the same scale of time; a much longer one fades at its end. Accelerators that are
     members of the front are not repeated.
     """
-    scale_s = max(run.time_s for run in front)
+    longest_s = max(run.time_s for run in front)
+    times = [run.time_s for run in (*front, *alone)]
+    scale_s = max(each for each in times if each <= LONGEST * longest_s)
     members = {run.mapping for run in front}
     parts = [
         _strip(f"{number}. ", run, scale_s, number - 1 == chosen)

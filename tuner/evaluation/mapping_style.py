@@ -44,6 +44,7 @@ tr.chosen td{{color:var(--mark);font-weight:700}}
 .plot .limit{{stroke:var(--mark);stroke-dasharray:5 4}}
 .plot .beyond{{fill:var(--mark);fill-opacity:.1}}
 .plot .dot{{fill:var(--ink)}}
+.plot .other{{fill:var(--faint)}}
 .plot .dot.chosen{{fill:var(--mark)}}
 .plot .number{{fill:var(--paper);font-weight:700;font-size:11px;text-anchor:middle}}
 .plot .alone{{fill:none;stroke:var(--ink);stroke-width:2}}

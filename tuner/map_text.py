@@ -1,0 +1,100 @@
+"""Words and tables about the mappings of a network."""
+
+from __future__ import annotations
+
+import math
+
+from envs.mappings.gain import WEIGHTS
+from envs.mappings.search import MappingCost
+from tuner.evaluation.mapping_pieces import Run, run_of
+from tuner.evaluation.mapping_report import MappedPage
+from tuner.map_answer import LayerMap
+
+#: Most mappings of a front that are shown.
+MOST = 8
+
+HEADINGS = ["", "mapping", "time [ms]", "energy [mJ]", "rate [1/s]", "transitions"]
+
+
+def setting(found: LayerMap) -> str:
+    """Say what was mapped where, and that all of it is simulated."""
+    costs = found.costs
+    batch = f", batch {costs.batch}" if costs.batch > 1 else ""
+    return (
+        f"{costs.network} on {found.request.device}: simulated (model), {costs.groups} layer"
+        f" groups{batch}"
+    )
+
+
+def front_table(found: LayerMap) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows: single accelerators, then the members of the front that are shown.
+
+    The chosen one is marked with a star. Time is that of a batch, energy that of an inference.
+    """
+    shown = found.shown(MOST)
+    rows = [_row("alone", each, found) for each in found.singles]
+    rows += [_row(f"front {at}", each, found) for at, each in enumerate(shown, start=1)]
+    return HEADINGS, rows
+
+
+def _row(kind: str, each: MappingCost, found: LayerMap) -> list[str]:
+    batch = found.costs.batch
+    is_chosen = each == found.chosen and kind != "alone"
+    return [
+        f"{kind} *" if is_chosen else kind,
+        each.mapping.name,
+        f"{1e3 * each.time_s:.3f}",
+        f"{1e3 * each.energy_j / batch:.2f}",
+        f"{batch / each.time_s:,.0f}",
+        str(each.transitions),
+    ]
+
+
+def chosen_lines(found: LayerMap) -> list[str]:
+    """Return what was chosen, and which mappings are worth being places, as lines."""
+    request, lines = found.request, []
+    if len(found.front) > MOST:
+        lines.append(f"the front has {len(found.front)} mappings; {MOST} of them are shown")
+    chosen = found.chosen
+    if chosen is None:
+        lines.append("chosen: none keeps the limits")
+    else:
+        alone = "" if chosen.transitions else ": no mapping is better than one accelerator"
+        lines.append(f"chosen (*) by weight {request.weight:g}: {chosen.mapping.name}{alone}")
+    if found.worth:
+        names = " ".join(each.mapping.name for each in found.worth)
+        lines.append(f"worth being places beside single accelerators: {names}")
+    return lines
+
+
+def gain_lines(found: LayerMap) -> list[str]:
+    """Return the gain by each weight as lines."""
+    lines = ["gain over the best single accelerator, simulated (model):"]
+    for gain in found.gains:
+        if gain.mapping is None or gain.single is None:
+            lines.append(f"  {WEIGHTS[gain.weight]}: no single accelerator runs the whole network")
+            continue
+        over = f"{gain.mapping.mapping.name} over {gain.single.mapping.name}"
+        said = f"{100 * gain.share:.1f} %, {over}" if gain.share else "none"
+        lines.append(f"  {WEIGHTS[gain.weight]} (weight of time {gain.weight:g}): {said}")
+    return lines
+
+
+def page_of(found: LayerMap) -> MappedPage:
+    """Return what the report shows of a network."""
+    shown = found.shown(MOST)
+
+    def runs(of: tuple[MappingCost, ...]) -> tuple[Run, ...]:
+        return tuple(run_of(found.costs, each.mapping) for each in of)
+
+    chosen = found.chosen
+    return MappedPage(
+        found.costs,
+        runs(shown),
+        runs(found.singles),
+        None if chosen is None else shown.index(chosen),
+        {gain.weight: gain.share for gain in found.gains if not math.isnan(gain.share)},
+        found.request.latency_ms,
+        found.request.energy_mj,
+        tuple((each.time_s, each.energy_j / found.costs.batch) for each in found.front),
+    )
