@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from envs.mappings.model_costs import group_costs
 
 from envs.catalog.boards import board as board_of
 from envs.catalog.reference_networks import reference_groups, reference_names
@@ -18,6 +17,7 @@ from envs.graph.partition import partition_of
 from envs.mappings.costs import GroupCosts
 from envs.mappings.front import worth_it
 from envs.mappings.gain import WEIGHTS, Gain, gain_of
+from envs.mappings.model_costs import group_costs
 from envs.mappings.search import MappingCost, pareto_front, single_accelerators
 from envs.simulator.machine import Machine, device_of, machine_of
 from envs.simulator.parameters import nominal

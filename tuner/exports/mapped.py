@@ -73,7 +73,8 @@ def write_named(model: Model, build: BuildOptions, target: Path) -> None:
 
 def layer_flags(model: Model, build: BuildOptions) -> list[str]:
     """Return trtexec's flags for where layers run, and how precisely; none without a mapping."""
-    parts, flags = parts_of(model), []
+    parts = parts_of(model)
+    flags: list[str] = []
     if not parts:
         return flags
     names = {part: [f"{part}/*"] for part in parts}
