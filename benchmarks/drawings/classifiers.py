@@ -46,10 +46,10 @@ def resnet(g: ShapeBuilder, depths: tuple[int, ...]) -> list[str]:
     return [_classify(g, resnet_stages(g, depths, bottleneck=True)[-1])]
 
 
-def vgg19(g: ShapeBuilder) -> list[str]:
-    """Draw VGG-19."""
+def vgg(g: ShapeBuilder, depths: tuple[int, ...]) -> list[str]:
+    """Draw a VGG with this many convolutions before each pool: 16 of them in VGG-19."""
     x = "input"
-    for width, depth in ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)):
+    for width, depth in zip((64, 128, 256, 512, 512), depths, strict=True):
         for _ in range(depth):
             x = g.relu(g.conv(x, width, 3, pad=1, bias=True))
         x = g.max_pool(x, 2, 2)
@@ -62,6 +62,17 @@ def alexnet(g: ShapeBuilder) -> list[str]:
     x = g.max_pool(g.relu(g.conv(x, 192, 5, pad=2, bias=True)), 3, 2)
     for width in (384, 256, 256):
         x = g.relu(g.conv(x, width, 3, pad=1, bias=True))
+    return [_three_linear(g, g.flatten(g.max_pool(x, 3, 2), pixels=36))]
+
+
+def alexnet_grouped(g: ShapeBuilder) -> list[str]:
+    """Draw AlexNet with two columns, as groups, and with normalization."""
+    x = g.relu(g.conv("input", 96, 11, 4, bias=True))
+    x = g.max_pool(g.op("LRN", [x], size=5), 3, 2)
+    x = g.relu(g.conv(x, 256, 5, pad=2, groups=2, bias=True))
+    x = g.max_pool(g.op("LRN", [x], size=5), 3, 2)
+    for width, groups in ((384, 1), (384, 2), (256, 2)):
+        x = g.relu(g.conv(x, width, 3, pad=1, groups=groups, bias=True))
     return [_three_linear(g, g.flatten(g.max_pool(x, 3, 2), pixels=36))]
 
 

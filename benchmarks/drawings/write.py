@@ -96,11 +96,24 @@ DRAWINGS: dict[str, Drawing] = {
         lambda g: classifiers.resnet(g, (3, 8, 36, 3)),
         "He et al. 2015, arXiv:1512.03385, stride in the 3x3; 224 x 224",
     ),
-    "vgg19": Drawing(classifiers.vgg19, "Simonyan, Zisserman 2014, arXiv:1409.1556; 224 x 224"),
+    "vgg16": Drawing(
+        lambda g: classifiers.vgg(g, (2, 2, 3, 3, 3)),
+        "Simonyan, Zisserman 2014, arXiv:1409.1556; 224 x 224",
+    ),
+    "vgg19": Drawing(
+        lambda g: classifiers.vgg(g, (2, 2, 4, 4, 4)),
+        "Simonyan, Zisserman 2014, arXiv:1409.1556; 224 x 224",
+    ),
     "alexnet": Drawing(
         classifiers.alexnet,
         "Krizhevsky 2014, arXiv:1404.5997, as in torchvision (one column, no normalisation); "
         "224 x 224",
+    ),
+    "alexnet_grouped": Drawing(
+        classifiers.alexnet_grouped,
+        "Krizhevsky et al. 2012, as in BVLC/caffe, models/bvlc_alexnet (two columns as groups, "
+        "local response normalisation); 227 x 227",
+        _image(227, 227),
     ),
     "googlenet": Drawing(
         classifiers.googlenet,

@@ -16,6 +16,9 @@ from envs.problems.limits import SPLITS
 from envs.problems.misfits import kinds_of
 from envs.spec import Goal
 
+#: Networks that problems name and none are drawn from: others stand for them (alexnet, vgg19).
+VARIANTS = ("alexnet_grouped", "vgg16")
+
 #: Boards and networks of comparisons; training draws from all others.
 HELD_OUT_BOARDS = ("agx_orin_32", "orin_nx_16")
 HELD_OUT_NETWORKS = (
@@ -149,7 +152,8 @@ class DrawOptions:
 
     def network_choices(self) -> list[str]:
         """Return the networks to draw from."""
-        return _choices(self.networks, reference_names(), HELD_OUT_NETWORKS, self.split)
+        every = tuple(name for name in reference_names() if name not in VARIANTS)
+        return _choices(self.networks, every, HELD_OUT_NETWORKS, self.split)
 
 
 def _choices(
