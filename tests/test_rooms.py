@@ -18,6 +18,7 @@ ROOMS = {
     "envs.catalog",
     "envs.graph",
     "envs.kernels",
+    "envs.mappings",
     "envs.problems",
     "envs.runtimes",
     "envs.simulator",

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -95,12 +96,15 @@ class LayerTable:
 
 def part_of(table: LayerTable, start: int, stop: int) -> LayerTable:
     """Return the layers from `start` to before `stop`; inputs and outputs stay the network's."""
-    return replace(table, **{name: getattr(table, name)[start:stop] for name in _COLUMNS})
+    columns: dict[str, Any] = {name: getattr(table, name)[start:stop] for name in _COLUMNS}
+    return replace(table, **columns)
 
 
 def joined(parts: Sequence[LayerTable]) -> LayerTable:
     """Return the layers of parts of a network that follow each other."""
-    columns = {name: np.concatenate([getattr(each, name) for each in parts]) for name in _COLUMNS}
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(each, name) for each in parts]) for name in _COLUMNS
+    }
     return replace(parts[0], outputs=sum(leaving(parts)), **columns)
 
 
