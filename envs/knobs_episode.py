@@ -17,7 +17,8 @@ from envs.knobs_features import Seen, describe, facts_of, names_of
 from envs.problems.episode_options import EpisodeOptions
 from envs.problems.world import Answer, ProblemSpec, Trial, World
 from envs.spec import Configuration, Failure, FailureKind
-from envs.spec.change_cost import BuildTimes, change_s, engines_of
+from envs.spec.build_times import BuildTimes
+from envs.spec.change_cost import change_s, engines_of
 from envs.spec.knob_layout import KnobLayout
 
 

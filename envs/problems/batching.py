@@ -13,7 +13,8 @@ from envs.problems.misfits import NUMBERS
 from envs.problems.problem_batch import ProblemBatch
 from envs.simulator.device_model import WINDOW_S
 from envs.spec import ConfigurationSpace, Kind, Objective, Place
-from envs.spec.change_cost import BuildTimes, built_engines, change_s, engines_of
+from envs.spec.build_times import BuildTimes
+from envs.spec.change_cost import built_engines, change_s, engines_of
 
 #: The believed logarithm of a quantity or candidate that a problem does not have; it is finite, and
 #: neither limited nor measured.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, Rows, Single
-from envs.spec.change_cost import COMMON_SD, OWN_SD, BuildTimes
+from envs.spec.build_times import BuildTimes
+from envs.spec.change_cost import COMMON_SD, OWN_SD
 
 if TYPE_CHECKING:
     from envs.problems.problem_batch import ProblemBatch

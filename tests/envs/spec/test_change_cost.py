@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from envs.spec import ConfigurationSpace, DeviceSpec, Network, Place, accelerator, workload_of
+from envs.spec.build_times import BuildTimes
 from envs.spec.change_cost import (
     COMMON_SD,
     CONTEXT_S,
@@ -17,7 +18,6 @@ from envs.spec.change_cost import (
     SESSION_S,
     SESSION_S_MIB,
     STOP_S,
-    BuildTimes,
     build_log_s,
     built_engines,
     change_s,

@@ -21,7 +21,8 @@ def test_a_name_reads_as_what_runs_where() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["dla0_to_tensor", "dla0_to_7_", "dla0_to_7_dla0", "dla0_to_0_tensor", "a_to_9_b_to_9_c"]
+    "name",
+    ["dla0_to_tensor", "dla0_to_7_", "dla0_to_7_dla0", "dla0_to_0_tensor", "a_to_9_b_to_9_c"],
 )
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(OptionError, match="is no mapping of layer groups"):
