@@ -6,10 +6,13 @@ r"""Divide the layers of a network among a board's accelerators, by its model: p
   python -m tuner.map --network my.onnx --energy-mj 12 --weight 1     least time within 12 mJ
   python -m tuner.map --network my.onnx --accelerators tensor dla0 --max-transitions 1
 
+  python -m tuner.map --network a.onnx b.onnx                         and how both run together
+
 It prints the single accelerators, the front of time and energy, the mapping that is best by
 --weight within the limits, and the gain over the best single accelerator. map.html shows the
 network as strips of layer groups. A mapping's name says where each group runs: dla0_to_7_tensor
-runs groups 0 to 6 on dla0 and the others on tensor.
+runs groups 0 to 6 on dla0 and the others on tensor. Of several networks it also prints a schedule:
+which group runs when and where, when all begin together (needs 'orin-tuner[schedules]').
 
 Every number is simulated, by the device model: nothing is measured. Networks are ONNX files, or
 names of reference networks. Exit code 2: an option or a network is wrong. 3: no mapping keeps the
@@ -19,7 +22,7 @@ limits.
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Optional
 
@@ -27,6 +30,7 @@ from envs.errors import NoFeasibleConfiguration, OptionError
 from envs.files import check_writable
 from tuner.console import table
 from tuner.evaluation.mapping_report import write_mapping_report
+from tuner.evaluation.mapping_schedule import schedule_section
 from tuner.flags import run
 from tuner.map_answer import (
     BOARD,
@@ -37,7 +41,16 @@ from tuner.map_answer import (
     check_network,
     mapped_layers,
 )
-from tuner.map_text import chosen_lines, front_table, gain_lines, page_of, setting
+from tuner.map_schedule import ScheduleRequest, scheduled
+from tuner.map_text import (
+    chosen_lines,
+    front_table,
+    gain_lines,
+    page_of,
+    schedule_lines,
+    schedule_sentence,
+    setting,
+)
 from tuner.options import plain, versions
 
 
@@ -58,6 +71,9 @@ class MapCommand:
         latency_ms: limit on the time of a batch.
         energy_mj: limit on the energy of an inference, in millijoules.
         max_transitions: how often a mapping may change the accelerator.
+        goal: of several networks together, makespan (least time until all are done) or throughput
+            (most batches per second).
+        seconds: for the search of their schedule.
         out: the HTML file of the report.
     """
 
@@ -72,6 +88,8 @@ class MapCommand:
     latency_ms: Optional[float] = None
     energy_mj: Optional[float] = None
     max_transitions: int = TRANSITIONS
+    goal: str = ScheduleRequest.goal
+    seconds: float = ScheduleRequest.seconds
     out: Path = Path("map.html")
 
 
@@ -83,24 +101,33 @@ def main(arguments: Sequence[str]) -> int:
 def map_command(options: MapCommand) -> None:
     """Print the mappings of each network, and write the report."""
     given = plain(options)
-    del given["network"], given["out"]
-    request = MapRequest(**given)
+    request = MapRequest(**{each.name: given[each.name] for each in fields(MapRequest)})
     request.check()
     if not options.network:
         raise OptionError("network is missing: give an ONNX file, as in --network my.onnx")
     for network in options.network:
         check_network(network)
+    together = ScheduleRequest(options.goal, options.seconds)
+    if len(options.network) > 1:
+        together.check()
     check_writable(options.out, "choose another --out")
     maps = [mapped_layers(network, request) for network in options.network]
     for each in maps:
         show(each)
     facts = {
         "command": shlex.join(["python", *sys.orig_argv[1:]]),
-        "options": given,
+        "options": plain(request),
         "versions": versions(),
     }
+    section = ""
+    if len(maps) > 1:
+        found = scheduled(maps, together)
+        print("\n".join(schedule_lines(found)))
+        said = schedule_sentence(found)
+        section = schedule_section(found.names, found.schedule, found.whole, said)
     pages = [page_of(each) for each in maps]
-    print(f"report: {write_mapping_report(options.out, pages, request.device, facts=facts)}")
+    write_mapping_report(options.out, pages, request.device, schedule=section, facts=facts)
+    print(f"report: {options.out}")
     for each in maps:
         if each.chosen is None:
             raise NoFeasibleConfiguration(

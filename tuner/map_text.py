@@ -6,9 +6,10 @@ import math
 
 from envs.mappings.gain import WEIGHTS
 from envs.mappings.search import MappingCost
-from tuner.evaluation.mapping_pieces import Run, run_of
+from tuner.evaluation.mapping_pieces import Run, run_of, short
 from tuner.evaluation.mapping_report import MappedPage
 from tuner.map_answer import LayerMap
+from tuner.map_schedule import Scheduled
 
 #: Most mappings of a front that are shown.
 MOST = 8
@@ -78,6 +79,35 @@ def gain_lines(found: LayerMap) -> list[str]:
         said = f"{100 * gain.share:.1f} %, {over}" if gain.share else "none"
         lines.append(f"  {WEIGHTS[gain.weight]} (weight of time {gain.weight:g}): {said}")
     return lines
+
+
+def schedule_sentence(found: Scheduled) -> str:
+    """Say what a schedule takes, and what it gains over one accelerator for each network."""
+    if found.goal == "makespan":
+        text = f"all are done after {_ms(found.schedule.makespan_s)}"
+        best = None if found.whole is None else _ms(found.whole.makespan_s)
+        bound = f"no schedule takes less than {_ms(found.schedule.bound)}"
+    else:
+        text = f"{found.schedule.batches_s:,.0f} batches/s"
+        best = None if found.whole is None else f"{found.whole.batches_s:,.0f} batches/s"
+        bound = f"no schedule has more than {found.schedule.bound:,.0f} batches/s"
+    if best is None:
+        against = "no single accelerators run them all"
+    else:
+        gain = 100 * (found.gain or 0.0)
+        against = f"with each on one accelerator {best}, so the gain is {gain:.1f} %"
+    return f"{text}; {against}; {bound}"
+
+
+def schedule_lines(found: Scheduled) -> list[str]:
+    """Return what a schedule does with each network, as lines."""
+    lines = [f"together, simulated (model): {schedule_sentence(found)}"]
+    ends = zip(found.names, found.schedule.mappings, found.schedule.finish_s, strict=True)
+    return lines + [f"  {name}: {each.name}, done after {_ms(end)}" for name, each, end in ends]
+
+
+def _ms(seconds: float) -> str:
+    return f"{short(1e3 * seconds)} ms"
 
 
 def page_of(found: LayerMap) -> MappedPage:

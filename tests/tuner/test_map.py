@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,31 @@ def test_the_function_names_a_wrong_option():
         tuner.map_layers("resnet50", speed=3)
     with pytest.raises(NetworkError, match="there is no file nothing"):
         tuner.map_layers("nothing")
+
+
+def test_two_networks_get_a_schedule_that_is_no_worse_than_whole_networks(report, capsys):
+    flags = ["--network", "resnet18", "alexnet", "--max-transitions", "1", "--seconds", "2"]
+    assert main([*flags, "--out", str(report)]) == 0
+    said = capsys.readouterr().out
+    assert "together, simulated (model): all are done after" in said
+    assert re.search(r"  alexnet: \w+, done after [\d.]+ ms", said)
+    gain = re.search(r"so the gain is (-?[\d.]+) %", said)
+    assert gain is not None
+    assert float(gain[1]) >= 0
+    text = report.read_text()
+    assert "How do the networks run together?" in read(text).text
+    lanes = re.findall(r"left:([\d.]+)%;width:([\d.]+)%", text)
+    assert lanes
+    assert all(float(left) + float(width) <= 100.01 for left, width in lanes)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--goal", "energy"], "goal=energy is unknown: choose from makespan, throughput"),
+        (["--seconds", "0"], "seconds=0.0 must be above zero"),
+    ],
+)
+def test_a_wrong_schedule_is_refused_before_a_network_is_read(flags, sentence, report, capsys):
+    assert main(["--network", "resnet18", "alexnet", *flags, "--out", str(report)]) == 2
+    assert sentence in capsys.readouterr().err

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from tuner.evaluation.drawing import round_numbers
-from tuner.evaluation.mapping_pieces import Run
+from tuner.evaluation.mapping_pieces import Run, short
 
 WIDTH, HEIGHT = 760, 430
 LEFT, RIGHT, TOP, BOTTOM = 66, 24, 18, 52
@@ -76,7 +76,7 @@ def _point(run: Run) -> tuple[float, float]:
 
 def _words(run: Run) -> str:
     time_ms, energy_mj = _point(run)
-    return f"{run.mapping.name}: {time_ms:.3g} ms, {energy_mj:.3g} mJ"
+    return f"{run.mapping.name}: {short(time_ms)} ms, {short(energy_mj)} mJ"
 
 
 class _Axis:

@@ -12,7 +12,7 @@ from typing import Any
 
 from envs.files import write_text
 from envs.mappings.costs import GroupCosts
-from tuner.evaluation.mapping_pieces import Run
+from tuner.evaluation.mapping_pieces import Run, short
 from tuner.evaluation.mapping_plot import front_plot
 from tuner.evaluation.mapping_strips import group_table, legend, strips
 from tuner.evaluation.mapping_style import MAPPING_STYLE
@@ -133,8 +133,8 @@ def verdict(page: MappedPage) -> str:
         return f"No mapping of {page.costs.network} stays{within}."
     best = page.front[page.chosen]
     text = (
-        f"{best.mapping.name} takes {1e3 * best.time_s:.3g} ms and {1e3 * best.inference_j:.3g} mJ"
-        f"{within}"
+        f"{best.mapping.name} takes {short(1e3 * best.time_s)} ms and"
+        f" {short(1e3 * best.inference_j)} mJ{within}"
     )
     if not page.alone:
         return f"{text}; no single accelerator runs the whole network."
@@ -142,8 +142,8 @@ def verdict(page: MappedPage) -> str:
     thriftiest = min(page.alone, key=lambda run: run.energy_j)
     return (
         f"{text}; of single accelerators the fastest, {fastest.mapping.name}, takes"
-        f" {1e3 * fastest.time_s:.3g} ms and the thriftiest, {thriftiest.mapping.name},"
-        f" {1e3 * thriftiest.inference_j:.3g} mJ."
+        f" {short(1e3 * fastest.time_s)} ms and the thriftiest, {thriftiest.mapping.name},"
+        f" {short(1e3 * thriftiest.inference_j)} mJ."
     )
 
 

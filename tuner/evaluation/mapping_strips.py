@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from envs.mappings.costs import GroupCosts
-from tuner.evaluation.mapping_pieces import Piece, Run
+from tuner.evaluation.mapping_pieces import Piece, Run, short
 from tuner.evaluation.mapping_style import colour_of
 
 #: A strip is drawn whole up to this many times the longest mapping of the front.
@@ -58,8 +58,8 @@ def _strip(number: str, run: Run, scale_s: float, is_chosen: bool) -> str:
     )
     count = run.transitions
     facts = (
-        f"{1e3 * run.time_s:.3g} ms",
-        f"{1e3 * run.inference_j:.3g} mJ",
+        f"{short(1e3 * run.time_s)} ms",
+        f"{short(1e3 * run.inference_j)} mJ",
         f"{run.rate_ips:,.0f}/s",
         f"{count} transition{'s' * (count != 1)}",
     )
@@ -74,7 +74,7 @@ def _strip(number: str, run: Run, scale_s: float, is_chosen: bool) -> str:
 
 def _cell(piece: Piece, share: float) -> str:
     """Return a piece of a strip; its title says what it is."""
-    numbers = f"{1e3 * piece.time_s:.3g} ms, {1e3 * piece.energy_j:.3g} mJ"
+    numbers = f"{short(1e3 * piece.time_s)} ms, {short(1e3 * piece.energy_j)} mJ"
     if piece.group is None:
         kind, title, text = ' class="between"', f"between accelerators: {numbers}", ""
     else:
