@@ -66,9 +66,9 @@ def quantized(
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", network.name)
     source = samples.sha256[:12] if samples is not None else "invented"
     target = cache / f"{stem}-{network.sha256[:12]}-int8-ort{runtime.__version__}-{source}-v2.onnx"
-    if (kept := _kept(target)) is not None:
+    if (kept := kept_graph(target)) is not None:
         return kept
-    _check(path, network)
+    check_copied(path, network)
     model = read_whole(path)
     if samples is None:
         copy = uncalibrated_copy(model, network, INVENTED, PROCESSOR)
@@ -78,7 +78,22 @@ def quantized(
         method, count = copy.method, len(samples)
     found: bytes = copy.model.SerializeToString()
     del model, copy
-    notes = {"calibration": method, "calibrated_on": count}
+    return keep_graph(target, found, method, count)
+
+
+def keep_graph(target: Path, found: bytes, method: str, count: int) -> ServedFile:
+    """Write a graph to `target`, with notes beside it that `kept_graph` checks.
+
+    Args:
+        target: the ONNX file; its folder is made if it is missing.
+        found: the serialised graph.
+        method: of its calibration.
+        count: of the samples that calibrated it.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    notes, cache = {"calibration": method, "calibrated_on": count}, target.parent
     try:
         cache.mkdir(parents=True, exist_ok=True)
         # Beside its target, so that one step moves it there: two processes may make it at once.
@@ -96,7 +111,8 @@ def quantized(
     return ServedFile(target, method, count)
 
 
-def _check(path: Path, network: Network) -> None:
+def check_copied(path: Path, network: Network) -> None:
+    """Raise NetworkError where no copy of a network can be made: no room, or another file."""
     needed_mib = (
         network.weight_bytes + network.activation_bytes * (network.fixed_batch or 1)
     ) / 2**20
@@ -115,8 +131,8 @@ def _check(path: Path, network: Network) -> None:
         raise NetworkError(f"{path} has changed since it was read as {network.name}: read it again")
 
 
-def _kept(target: Path) -> ServedFile | None:
-    """Return the file if it is there as it was written.
+def kept_graph(target: Path) -> ServedFile | None:
+    """Return the file if it is there as `keep_graph` wrote it.
 
     A full disk, or a machine that lost power, leaves half of a file.
     """

@@ -1,4 +1,8 @@
-"""Engines of ONNX Runtime: `cpu_fp32` serves the graph itself, `cpu_int8` a quantised copy."""
+"""Engines of a processor: FP32 serves the graph itself, INT8 a quantised copy.
+
+ONNX Runtime runs `cpu_fp32` and `cpu_int8`, OpenVINO `openvino_fp32` and `openvino_int8`. On a
+mapping a network runs as several sessions, one after the other, each by the engine of its part.
+"""
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -9,7 +13,10 @@ import numpy.typing as npt
 
 from envs.accuracy.samples import Samples
 from envs.accuracy.store import ServedFile, quantized
-from envs.errors import ConfigurationError, TunerError
+from envs.errors import ConfigurationError, NetworkError, TunerError
+from envs.runtimes.onnxruntime.opening import by_openvino, open_on
+from envs.runtimes.onnxruntime.openvino import OpenVinoSession
+from envs.runtimes.onnxruntime.parts import parts_of
 from envs.runtimes.onnxruntime.segment_store import SegmentFiles, segmented
 from envs.runtimes.onnxruntime.sessions import Chain, open_session, options_of
 from envs.runtimes.serving.engine import Arrays, Step
@@ -38,22 +45,26 @@ class OnnxEngine:
         self._session = None
 
 
+class OpenVinoEngine(OnnxEngine):
+    """One session of OpenVINO with its own threads."""
+
+    def __init__(self, path: Path, threads: int, inputs: Sequence[str]) -> None:
+        self._inputs = tuple(inputs)
+        self._session = OpenVinoSession(path, threads)
+
+
 class SegmentedOnnxEngine:
-    """A session for each segment of a network, all with the same number of threads.
+    """A session for each segment of a network, or for each part of a mapping.
 
     Args:
-        paths: files of the segments, from `segment_store.segmented`.
-        threads: of each session; only one of them works at a time.
+        sessions: in order; only one of them works at a time.
         network: gives the names of inputs and outputs.
     """
 
-    def __init__(self, paths: Sequence[Path], threads: int, network: Network) -> None:
+    def __init__(self, sessions: Sequence[Any], network: Network) -> None:
         self._inputs = [spec.name for spec in network.inputs]
-        options = options_of(threads, as_it_is=True)
-        self._chain: Chain | None = Chain(
-            [open_session(path, options) for path in paths],
-            [spec.name for spec in network.outputs],
-        )
+        outputs = [spec.name for spec in network.outputs]
+        self._chain: Chain | None = Chain(sessions, outputs)
 
     def run(self, inputs: Arrays) -> Arrays:
         """Return outputs [b, ...] for inputs [b, ...]."""
@@ -69,12 +80,18 @@ class SegmentedOnnxEngine:
         self._chain = None
 
 
+def segments_as_they_are(paths: Sequence[Path], threads: int) -> list[Any]:
+    """Return sessions of the files of `segment_store.segmented`, each with so many threads."""
+    options = options_of(threads, as_it_is=True)
+    return [open_session(path, options) for path in paths]
+
+
 class OnnxEngineFactory:
     """Loads sessions of the workload's networks.
 
     Args:
-        space: the workload, and the accelerators `cpu_fp32` and `cpu_int8` in any order and in any
-            number of segments.
+        space: the workload, and accelerators of a processor in any order and in any number of
+            segments, and mappings of them.
         paths: [T] ONNX files, in the order of the tenants.
         cache: folder that keeps quantised graphs from one run to the next.
         samples: [T], to calibrate INT8 on; None, for a tenant or at all, for invented ones.
@@ -113,11 +130,27 @@ class OnnxEngineFactory:
             self._space.workload.tenants[tenant].network,
             self.file(tenant, accelerator).path,
         )
-        count = self._space.device.accelerators[accelerator].segments
+        where = self._space.device.accelerators[accelerator]
+        count = where.segments
+        if by_openvino(where) and count > 1:
+            raise NetworkError(
+                "OpenVINO runs a network in one piece here: choose segments on cpu_fp32 or cpu_int8"
+            )
         return segmented(path, network, count, self._cache, self._samples[tenant])
 
+    def parts(self, tenant: int, accelerator: int) -> list[ServedFile]:
+        """Return the graphs of the parts of a mapping [P]; raises the errors of `parts_of`."""
+        mapping = self._space.device.accelerators[accelerator].mapping
+        assert mapping is not None, "a whole network has no parts"
+        network, path = self._space.workload.tenants[tenant].network, self._paths[tenant]
+        return parts_of(path, network, mapping, self._cache, self._samples[tenant])
+
     def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
-        """Return how an INT8 graph was calibrated: the method, and the number of samples."""
+        """Return how INT8 was calibrated: the methods, and the number of samples."""
+        if self._space.device.accelerators[accelerator].mapping is not None:
+            used = [each for each in self.parts(tenant, accelerator) if each.calibration]
+            methods = dict.fromkeys(each.calibration for each in used)
+            return ", ".join(methods), max((each.calibrated_on for each in used), default=0)
         file = self.file(tenant, accelerator)
         return file.calibration, file.calibrated_on
 
@@ -127,15 +160,16 @@ class OnnxEngineFactory:
         Raises:
             ConfigurationFailed: that cannot be done, or the result cannot be kept.
         """
+        mapped = self._space.device.accelerators[accelerator].mapping is not None
         try:
-            self.segments(tenant, accelerator)
+            (self.parts if mapped else self.segments)(tenant, accelerator)
         except TunerError as error:
             raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, str(error))) from error
 
     def built(self, tenant: int, accelerator: int, batch: int) -> bool:
         """Return True if the graph is served as it is."""
         where = self._space.device.accelerators[accelerator]
-        return where.precision != "int8" and where.segments == 1
+        return where.precision != "int8" and where.segments == 1 and where.mapping is None
 
     def blocks(self, tenant: int, accelerator: int) -> int:
         """Return 1: there is no DLA."""
@@ -143,18 +177,35 @@ class OnnxEngineFactory:
 
     def load(self, tenant: int, accelerator: int, threads: int) -> OnnxEngine | SegmentedOnnxEngine:
         """Load a session; ConfigurationFailed where that is impossible."""
-        network = self._space.workload.tenants[tenant].network
-        file = self.file(tenant, accelerator).path
+        where = self._space.device.accelerators[accelerator]
+        name = self._space.workload.tenants[tenant].network.name
+        if where.mapping is None:
+            name = self.file(tenant, accelerator).path.name
         try:
-            segments = self.segments(tenant, accelerator)
-            if not segments.whole:
-                return SegmentedOnnxEngine(segments.paths, threads, network)
-            names = [spec.name for spec in network.inputs]
-            return OnnxEngine(file, threads, names, network.float_type != "float32")
+            return self._load(tenant, accelerator, threads)
         except Exception as error:  # the errors of ONNX Runtime have no common base
-            raise ConfigurationFailed(
-                failure_of(error, f"ONNX Runtime cannot load {file.name}")
-            ) from error
+            engine = "OpenVINO" if by_openvino(where) else "ONNX Runtime"
+            raise ConfigurationFailed(failure_of(error, f"{engine} cannot load {name}")) from error
+
+    def _load(self, tenant: int, accelerator: int, threads: int) -> OnnxEngine | SegmentedOnnxEngine:
+        network = self._space.workload.tenants[tenant].network
+        where, halves = (
+            self._space.device.accelerators[accelerator],
+            network.float_type != "float32",
+        )
+        if where.mapping is not None:
+            files = self.parts(tenant, accelerator)
+            parts = zip(self._space.device.parts(where), files, strict=True)
+            sessions = [open_on(part, file.path, threads, halves) for part, file in parts]
+            return SegmentedOnnxEngine(sessions, network)
+        segments = self.segments(tenant, accelerator)
+        if not segments.whole:
+            sessions = segments_as_they_are(segments.paths, threads)
+            return SegmentedOnnxEngine(sessions, network)
+        file, names = self.file(tenant, accelerator).path, [spec.name for spec in network.inputs]
+        if by_openvino(where):
+            return OpenVinoEngine(file, threads, names)
+        return OnnxEngine(file, threads, names, halves)
 
     def unload(self, pairs: Collection[tuple[int, int]]) -> None:
         """Do nothing: engines of one graph share nothing."""

@@ -87,4 +87,5 @@ class Chain:
             alive.update(zip(names, results, strict=True))
             kept = self._kept[position]
             alive = {name: value for name, value in alive.items() if name in kept}
-        return [alive[name].numpy() for name in self._network_outputs]
+        # A value that was made of an array does not keep that array alive.
+        return [alive[name].numpy().copy() for name in self._network_outputs]

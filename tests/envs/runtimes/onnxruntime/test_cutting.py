@@ -18,6 +18,7 @@ from envs.runtimes.onnxruntime.engines import (
     OnnxEngine,
     OnnxEngineFactory,
     SegmentedOnnxEngine,
+    segments_as_they_are,
 )
 from envs.runtimes.onnxruntime.segment_store import NOTES, segmented
 from envs.spec import (
@@ -43,7 +44,7 @@ def check_engine(path: Path, folder: Path, count: int) -> SegmentedOnnxEngine:
     """The engine of all segments answers as the engine of the file does, for several batches."""
     network = read_network(path)
     files = segmented(path, network, count, folder)
-    engine = SegmentedOnnxEngine(files.paths, 1, network)
+    engine = SegmentedOnnxEngine(segments_as_they_are(files.paths, 1), network)
     whole = OnnxEngine(path, 1, [spec.name for spec in network.inputs])
     for rows in (1, 2, 5):
         inputs = [*invented(network, rows, seed=rows).arrays.values()]
