@@ -38,8 +38,8 @@ class Accelerator:
     """Hardware on which an instance can run, at one precision.
 
     Attributes:
-        name: `cuda`, `tensor`, `dla0`, `dla1`, on a processor `cpu_fp32`, `cpu_int8`, on Edge TPUs
-            `edgetpu0` to `edgetpu3`.
+        name: `cuda`, `tensor`, `dla0`, `dla1`, on a processor `cpu_fp32`, `cpu_int8` by ONNX Runtime
+            and `openvino_fp32`, `openvino_int8` by OpenVINO, on Edge TPUs `edgetpu0` to `edgetpu3`.
         kind: the sort of hardware.
         resource: the hardware it draws on; accelerators with the same resource share it.
         weight_bytes: bytes of one weight or activation here (4 for FP32, 1 for INT8).
@@ -137,6 +137,8 @@ ACCELERATORS: dict[str, Accelerator] = {
         Accelerator("dla1", Kind.DLA, "dla1", 1, max_loadables=16, max_instances=3, max_batch=8),
         Accelerator("cpu_fp32", Kind.CPU, "cpu", 4),
         Accelerator("cpu_int8", Kind.CPU, "cpu", 1),
+        Accelerator("openvino_fp32", Kind.CPU, "cpu", 4),
+        Accelerator("openvino_int8", Kind.CPU, "cpu", 1),
         *(
             Accelerator(
                 f"edgetpu{n}", Kind.EDGE_TPU, f"edgetpu{n}", 1, max_instances=2, max_batch=1

@@ -196,7 +196,7 @@ def local_computer(
     """Return this computer as a device; instances may fill nine tenths of its memory.
 
     Args:
-        accelerators: which of `cpu_fp32` and `cpu_int8` may be used.
+        accelerators: which of the processor's may be used.
         cores: how many processor cores may be used; all that this process has where not given.
 
     Raises:
@@ -212,7 +212,8 @@ def local_computer(
     wrong = [name for name in accelerators if accelerator(name).kind is not Kind.CPU]
     if wrong:
         raise OptionError(
-            f"a plain computer has no accelerator {wrong[0]!r}: choose from cpu_fp32, cpu_int8"
+            f"a plain computer has no accelerator {wrong[0]!r}: choose from cpu_fp32, cpu_int8,"
+            " openvino_fp32, openvino_int8"
         )
     memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
     return DeviceSpec(
