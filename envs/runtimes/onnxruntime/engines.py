@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from envs.accuracy.samples import Samples
 from envs.accuracy.store import ServedFile, quantized
+from envs.arrays import NamedArrays
 from envs.errors import ConfigurationError, NetworkError, TunerError
 from envs.runtimes.onnxruntime.opening import by_openvino, open_on
 from envs.runtimes.onnxruntime.openvino import OpenVinoSession
@@ -66,14 +67,23 @@ class SegmentedOnnxEngine:
         outputs = [spec.name for spec in network.outputs]
         self._chain: Chain | None = Chain(sessions, outputs)
 
+    @property
+    def chain(self) -> Chain:
+        """Return its sessions."""
+        assert self._chain is not None, "the engine is closed"
+        return self._chain
+
+    def named(self, inputs: Arrays) -> NamedArrays:
+        """Return inputs by their names."""
+        return dict(zip(self._inputs, inputs, strict=True))
+
     def run(self, inputs: Arrays) -> Arrays:
         """Return outputs [b, ...] for inputs [b, ...]."""
         return self.run_segments(inputs, lambda: None)
 
     def run_segments(self, inputs: Arrays, give_way: Callable[[], None]) -> Arrays:
         """Return outputs [b, ...] for inputs [b, ...]; call `give_way` between two segments."""
-        assert self._chain is not None, "the engine is closed"
-        return self._chain.run(dict(zip(self._inputs, inputs, strict=True)), give_way)
+        return self.chain.run(self.named(inputs), give_way)
 
     def close(self) -> None:
         """Release the sessions."""
@@ -187,12 +197,12 @@ class OnnxEngineFactory:
             engine = "OpenVINO" if by_openvino(where) else "ONNX Runtime"
             raise ConfigurationFailed(failure_of(error, f"{engine} cannot load {name}")) from error
 
-    def _load(self, tenant: int, accelerator: int, threads: int) -> OnnxEngine | SegmentedOnnxEngine:
+    def _load(
+        self, tenant: int, accelerator: int, threads: int
+    ) -> OnnxEngine | SegmentedOnnxEngine:
         network = self._space.workload.tenants[tenant].network
-        where, halves = (
-            self._space.device.accelerators[accelerator],
-            network.float_type != "float32",
-        )
+        where = self._space.device.accelerators[accelerator]
+        halves = network.float_type != "float32"
         if where.mapping is not None:
             files = self.parts(tenant, accelerator)
             parts = zip(self._space.device.parts(where), files, strict=True)

@@ -149,9 +149,10 @@ class _Divided:
         self, segment: Segment, before: Sequence[ServedFile], samples: Samples, name: str
     ) -> Samples:
         """Return the numbers that reach a part: the inputs [n, ...] that it reads, by name."""
-        size = sum(
-            np.prod(spec.shape, dtype=np.int64) * 4 for spec in self._network.inputs
-        ) + self._network.activation_bytes
+        size = (
+            sum(np.prod(spec.shape, dtype=np.int64) * 4 for spec in self._network.inputs)
+            + self._network.activation_bytes
+        )
         samples = samples.take(slice(max(FEWEST, int(MAX_BYTES // max(size, 1)))))
         halves = self._network.float_type != "float32"
         sessions = [

@@ -76,16 +76,28 @@ class Chain:
             inputs: of the network, by name.
             between: is called after each segment but the last.
         """
-        # Values of ONNX Runtime pass from session to session without a copy.
-        alive = {name: self._value_of(np.ascontiguousarray(each)) for name, each in inputs.items()}
-        for position, session in enumerate(self._sessions):
+        alive = self.begin(inputs)
+        for position in range(len(self)):
             if position:
                 between()
-            feed = {name: alive[name] for name in self._inputs[position]}
-            names = self._outputs[position]
-            results = session.run_with_ort_values(names, feed)
-            alive.update(zip(names, results, strict=True))
-            kept = self._kept[position]
-            alive = {name: value for name, value in alive.items() if name in kept}
+            alive = self.advance(position, alive)
+        return self.end(alive)
+
+    def begin(self, inputs: Mapping[str, Array]) -> dict[str, Any]:
+        """Return inputs by name as values that pass from session to session without a copy."""
+        return {name: self._value_of(np.ascontiguousarray(each)) for name, each in inputs.items()}
+
+    def advance(self, position: int, alive: Mapping[str, Any]) -> dict[str, Any]:
+        """Run one segment; return the values that are still read, by name."""
+        feed, names = (
+            {name: alive[name] for name in self._inputs[position]},
+            self._outputs[position],
+        )
+        results = self._sessions[position].run_with_ort_values(names, feed)
+        found, kept = {**alive, **dict(zip(names, results, strict=True))}, self._kept[position]
+        return {name: value for name, value in found.items() if name in kept}
+
+    def end(self, alive: Mapping[str, Any]) -> list[Array]:
+        """Return the network's outputs."""
         # A value that was made of an array does not keep that array alive.
         return [alive[name].numpy().copy() for name in self._network_outputs]

@@ -1,0 +1,154 @@
+"""Fit what layer groups cost on each accelerator of this computer to a few measured mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import lsq_linear
+
+from envs.arrays import FloatArray
+from envs.graph.partition import Partition
+from envs.mappings.costs import GroupCosts
+from envs.spec.mapping import Mapping as LayerMapping
+
+#: Relative standard deviations: of a measured time; of what a group costs beside its share of the
+#: multiply-accumulates and moved numbers; of what a part costs besides its groups.
+MEASURED, GROUP, PART = 0.02, 0.5, 1.0
+
+#: What a part costs besides its groups before anything is measured: a call of a session [s], and a
+#: byte that reaches it [s].
+CALL_S, BYTE_S = 20e-6, 2e-10
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A mapping that was measured.
+
+    Attributes:
+        mapping: its parts.
+        parts_s: [P] median time of each part.
+    """
+
+    mapping: LayerMapping
+    parts_s: tuple[float, ...]
+
+    @property
+    def time_s(self) -> float:
+        """Return the time of a batch."""
+        return sum(self.parts_s)
+
+
+def fit(
+    network: str, partition: Partition, accelerators: Sequence[str], measured: Sequence[Measured]
+) -> GroupCosts:
+    """Return the costs of groups and transitions that agree best with what was measured.
+
+    A part costs what its groups cost on its accelerator, a call, and something for each byte that
+    reaches it. Each whole network must have been measured; the groups' shares of it are those of
+    their multiply-accumulates and moved numbers, unless parts say otherwise.
+
+    Args:
+        network: its name.
+        partition: its G groups.
+        accelerators: [A] names.
+        measured: mappings, among them the whole network on each accelerator.
+
+    Returns:
+        Costs whose energy is their time.
+    """
+    groups, count = len(partition.groups), len(accelerators)
+    shares = np.array([each.cost for each in partition.groups])
+    shares = np.maximum(shares, 1e-3 * shares.sum() / groups) / shares.sum()
+    bytes_in = np.array([each.bytes_in for each in partition.groups])
+    whole = {
+        each.mapping.accelerators[0]: each.time_s for each in measured if not each.mapping.stops
+    }
+    totals = np.array([whole[name] for name in accelerators])
+    prior = np.concatenate(
+        [np.outer(shares, totals).ravel(), np.full(count, CALL_S), np.full(count, BYTE_S)]
+    )
+    deviation = np.concatenate([np.full(groups * count, GROUP), np.full(2 * count, PART)])
+    rows, values = [np.diag(1 / deviation)], [1 / deviation]
+    for each in measured:
+        for row, time_s in _rows(each, groups, accelerators, bytes_in):
+            # Unknowns are relative to the prior, times to what was measured.
+            rows.append((row * prior / (MEASURED * time_s))[None])
+            values.append(np.array([1 / MEASURED]))
+    found = lsq_linear(np.concatenate(rows), np.concatenate(values), bounds=(0, np.inf)).x * prior
+    time_s = found[: groups * count].reshape(groups, count)
+    call_s, byte_s = found[groups * count :].reshape(2, count)
+    return _costs(network, partition, accelerators, time_s, call_s + bytes_in[:, None] * byte_s)
+
+
+def _rows(
+    each: Measured, groups: int, accelerators: Sequence[str], bytes_in: FloatArray
+) -> list[tuple[FloatArray, float]]:
+    """Return what counts in each part of a measured mapping, and the time of the part."""
+    count, bounds = len(accelerators), (0, *each.mapping.stops, groups)
+    rows = []
+    for part, name in enumerate(each.mapping.accelerators):
+        row, at = np.zeros(groups * count + 2 * count), accelerators.index(name)
+        used = row[: groups * count].reshape(groups, count)
+        used[bounds[part] : bounds[part + 1], at] = 1
+        row[groups * count + at] = 1
+        row[groups * count + count + at] = bytes_in[bounds[part]]
+        rows.append((row, each.parts_s[part]))
+    return rows
+
+
+def _costs(
+    network: str,
+    partition: Partition,
+    accelerators: Sequence[str],
+    time_s: FloatArray,
+    entering_s: FloatArray,
+) -> GroupCosts:
+    """Return costs whose energy is their time: [G, A] of the groups, and of entering a part."""
+    count = len(accelerators)
+    transition_s = np.repeat(entering_s[:, None, :], count, axis=1)
+    transition_s[:, np.arange(count), np.arange(count)] = 0
+    transition_s[0] = 0
+    none = np.zeros(count)
+    return GroupCosts(
+        network,
+        tuple(accelerators),
+        1,
+        time_s,
+        time_s,
+        np.zeros_like(time_s),
+        transition_s,
+        transition_s,
+        entering_s[0],
+        entering_s[0],
+        none,
+        none,
+        np.array([each.layers.macs.size for each in partition.groups]),
+        np.array([each.bytes_in for each in partition.groups]),
+    )
+
+
+def predicted_s(costs: GroupCosts, mapping: LayerMapping) -> float:
+    """Return the time of a batch on a mapping."""
+    chosen = [costs.accelerators.index(name) for name in mapping.by_group(costs.groups)]
+    return costs.of(chosen)[0]
+
+
+def among(costs: GroupCosts, names: Sequence[str]) -> GroupCosts:
+    """Return the costs on some of the accelerators."""
+    at = [costs.accelerators.index(name) for name in names]
+    pairs = np.ix_(range(costs.groups), at, at)
+    fields: Mapping[str, FloatArray] = {
+        **{key: getattr(costs, key)[:, at] for key in ("time_s", "energy_j", "bytes")},
+        **{key: getattr(costs, key)[pairs] for key in ("transition_s", "transition_j")},
+        **{key: getattr(costs, key)[at] for key in ("start_s", "start_j", "end_s", "end_j")},
+    }
+    return GroupCosts(
+        costs.network,
+        tuple(names),
+        costs.batch,
+        **fields,
+        layers=costs.layers,
+        crossing_bytes=costs.crossing_bytes,
+    )
