@@ -20,6 +20,7 @@ from envs.runtimes.serving.readiness import Readiness
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec import (
     UNCALIBRATED,
+    Accelerator,
     ConfigurationFailed,
     ConfigurationSpace,
     DeviceSpec,
@@ -45,6 +46,7 @@ from tuner.parts import ALL, FIRST, PAIRS, Demands, Parts, engines_of, narrowed_
 
 if TYPE_CHECKING:
     from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
+    from envs.runtimes.tensorrt.inspect import PlacedLayers
 
 logger = logging.getLogger(__name__)
 
@@ -247,11 +249,18 @@ class Telling:
             logger.info("%s", line)
 
 
+def _fell_back(where: Accelerator, layers: PlacedLayers) -> bool:
+    """Return True if layers that belong on a DLA may be on the GPU."""
+    if where.mapping is None:
+        return layers.fell_back
+    return len(layers.dla) != where.dla_parts
+
+
 def _fallbacks(engines: TensorRTEngineFactory) -> list[str]:
     """Name the instances on a DLA part of which runs on the GPU: TensorRT does not say so."""
     return [
         f"{tenant} on {name}, batch {batch}: {layers.describe()}"
         for tenant, name, loaded in engines.placements()
         for batch, layers in loaded.items()
-        if accelerator(name).kind is Kind.DLA and layers.fell_back
+        if accelerator(name).kind is Kind.DLA and _fell_back(accelerator(name), layers)
     ]

@@ -38,8 +38,9 @@ class Accelerator:
     """Hardware on which an instance can run, at one precision.
 
     Attributes:
-        name: `cuda`, `tensor`, `dla0`, `dla1`, on a processor `cpu_fp32`, `cpu_int8` by ONNX Runtime
-            and `openvino_fp32`, `openvino_int8` by OpenVINO, on Edge TPUs `edgetpu0` to `edgetpu3`.
+        name: `cuda`, `tensor`, `dla0`, `dla1`; on a processor `cpu_fp32` and `cpu_int8` by ONNX
+            Runtime, `openvino_fp32` and `openvino_int8` by OpenVINO; on Edge TPUs `edgetpu0` to
+            `edgetpu3`.
         kind: the sort of hardware.
         resource: the hardware it draws on; accelerators with the same resource share it.
         weight_bytes: bytes of one weight or activation here (4 for FP32, 1 for INT8).

@@ -2,18 +2,20 @@
 
 import errno
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from envs.accuracy.half import to_fp16
-from envs.errors import NetworkError, StorageError, one_line
+from envs.errors import NetworkError, OptionError, StorageError, one_line
 from envs.graph.number_types import number_types
 from envs.graph.onnx_file import open_model
 from envs.runtimes.tensorrt.checks import by_ranges
 from envs.runtimes.tensorrt.dequantised import dequantised
 from envs.runtimes.tensorrt.graph import for_dla, read, save, with_batch
 from envs.runtimes.tensorrt.native_io import set_native_io
+from envs.runtimes.tensorrt.placing import part_of_tensors, place
 from envs.runtimes.tensorrt.progress import BuildWatch, TookTooLong
 from envs.runtimes.tensorrt.ranges import Calibration, quantize, set_ranges, with_new_opset
 from envs.runtimes.tensorrt.spec import BuildOptions, EngineSpec
@@ -101,6 +103,7 @@ def _build(
     if spec.calibrated and calibration is None:
         reason = "the ranges of its tensors are missing, without which nothing can be INT8"
         raise failed(network, spec, reason)
+    part_of = _part_of_tensors(bindings, path, network, spec)
     with tempfile.TemporaryDirectory(prefix="orin-tuner-") as folder:
         try:
             source = _source(bindings, path, network, spec, calibration, Path(folder))
@@ -113,7 +116,7 @@ def _build(
         raise failed(network, spec, f"the parser refuses the file: {'; '.join(errors[:2])}")
     config = builder.create_builder_config()
     scales = _configure(
-        bindings, builder, parsed, config, spec, options, source.calibration, network
+        bindings, builder, parsed, config, spec, options, source.calibration, network, part_of
     )
     cache = bindings.timing_cache(config, timings)
     monitor = bindings.watch(config, watch) if watch is not None else None
@@ -129,6 +132,24 @@ def _build(
         {"changes": source.changes, "scales": scales},
         bytes(cache.serialize()) if cache is not None else b"",
     )
+
+
+def _part_of_tensors(
+    bindings: Bindings, path: Path, network: Network, spec: EngineSpec
+) -> dict[str, int]:
+    """Return the part of a mapping that makes each tensor of the file; empty for no mapping."""
+    if not spec.parts:
+        return {}
+    if bindings.strongly_typed and spec.has_fp32_part and spec.precision != "fp32":
+        reason = (
+            f"TensorRT {bindings.version} takes types from the file alone, so that no part of it"
+            " can be held to FP32: use a mapping without cuda"
+        )
+        raise failed(network, spec, reason)
+    try:
+        return part_of_tensors(path, spec.parts)
+    except (NetworkError, OptionError) as error:
+        raise failed(network, spec, str(error)) from error
 
 
 def failed(network: Network, spec: EngineSpec, why: str) -> ConfigurationFailed:
@@ -213,12 +234,15 @@ def _configure(
     options: BuildOptions,
     calibration: Calibration | None,
     network: Network,
+    part_of: Mapping[str, int],
 ) -> dict[str, float]:
     """Configure the builder; return the scales of INT8 inputs and outputs."""
     trt, scales = bindings.trt, dict[str, float]()
-    if spec.on_dla:
+    if spec.on_dla and not spec.parts:
         bindings.set_dla(config)
     bindings.set_precision(config, spec)
+    if spec.parts:
+        place(bindings, config, parsed, spec.parts, part_of)
     if calibration is not None and not bindings.strongly_typed:
         set_ranges(trt, parsed, calibration)
     if spec.native_io:

@@ -82,7 +82,8 @@ class EngineBuilds:
         static = network.fixed_batch is not None or not self._bindings.shares_profiles
         apart = (tenant, accelerator) in self._apart
         batches = () if apart else self._space.batches_of(tenant, accelerator)
-        spec = spec_of(used, network, batch, self._options, static, batches)
+        parts = self._space.device.parts(used)
+        spec = spec_of(used, network, batch, self._options, static, batches, parts)
         if (tenant, accelerator) in self._linear:
             spec = replace(spec, native_io=False)
         return spec

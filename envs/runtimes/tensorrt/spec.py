@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from envs.errors import OptionError, require_positive
+from envs.runtimes.tensorrt.part_specs import PartSpec, part_specs
 from envs.spec import Accelerator, Kind, Network
 
 #: Precisions by the kind of accelerator. A DLA has no FP32 and no BF16. CUDA cores mean FP32:
@@ -68,6 +69,8 @@ class EngineSpec:
             nothing is calibrated and no type is changed unless a DLA needs it.
         profiles: the largest batch of each of its optimisation profiles, ascending; empty if it has
             one profile at most. All of them are one engine, whose weights are there once.
+        parts: of a mapping, whose layers are on several accelerators; none of a whole network on
+            one. Its kind is then DLA if a part is on a DLA, and its precision the least exact one.
     """
 
     kind: Kind
@@ -77,6 +80,7 @@ class EngineSpec:
     native_io: bool = False
     own_types: bool = False
     profiles: tuple[int, ...] = ()
+    parts: tuple[PartSpec, ...] = ()
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS[self.kind]:
@@ -89,6 +93,11 @@ class EngineSpec:
     def on_dla(self) -> bool:
         """True if it runs on a DLA."""
         return self.kind is Kind.DLA
+
+    @property
+    def has_fp32_part(self) -> bool:
+        """True if a part of a mapping computes in FP32."""
+        return any(each.precision == "fp32" for each in self.parts)
 
     @property
     def calibrated(self) -> bool:
@@ -113,7 +122,9 @@ class EngineSpec:
 
     @property
     def label(self) -> str:
-        """The name of its accelerator in messages."""
+        """The name of its accelerator in messages, or of the kinds of a mapping's parts."""
+        if self.parts:
+            return " and ".join(LABELS[each.kind] for each in self.parts)
         return LABELS[self.kind]
 
 
@@ -124,6 +135,7 @@ def spec_of(
     options: BuildOptions,
     static: bool,
     batches: Sequence[int] = (),
+    parts: Sequence[Accelerator] = (),
 ) -> EngineSpec:
     """Return the engine that serves a network on an accelerator at a batch size.
 
@@ -138,11 +150,15 @@ def spec_of(
         static: asks for an engine that runs full batches only.
         batches: every size that will be wanted here; an engine that is not static has a profile for
             each.
+        parts: accelerators of the parts of a mapping.
 
     Raises:
         OptionError: TensorRT does not drive this accelerator.
     """
     kind, precision = accelerator.kind, accelerator.precision
+    mapping = accelerator.mapping
+    if mapping is not None and kind is Kind.CUDA_CORES and precision != "fp32":
+        kind = Kind.TENSOR_CORES
     if kind not in PRECISIONS:
         raise OptionError(
             f"TensorRT drives no accelerator {accelerator.name!r}: "
@@ -154,14 +170,17 @@ def spec_of(
     elif precision == "fp16" and network.float_type in HALVES:
         precision = precision if on_dla else HALVES[network.float_type]
         own = HALVES[network.float_type] == precision
-    native = on_dla and options.dla_io == "native"
+    # The first and the last layer of a mapping may be on the GPU, which has formats of its own.
+    native = on_dla and options.dla_io == "native" and mapping is None
     static = static or on_dla
     sizes = (
         ()
         if static
         else tuple(sorted({batch, *batches} if batch > max(batches, default=0) else set(batches)))
     )
-    return EngineSpec(kind, precision, batch, static, native, own, sizes if len(sizes) > 1 else ())
+    profiles = sizes if len(sizes) > 1 else ()
+    divided = () if mapping is None else part_specs(mapping, parts)
+    return EngineSpec(kind, precision, batch, static, native, own, profiles, divided)
 
 
 @dataclass(frozen=True)
@@ -219,9 +238,13 @@ def identity(
         calibration: everything that INT8 ranges depend on, the samples among it; it matters to an
             engine whose ranges come from samples.
     """
+    engine = asdict(spec.built) | {"kind": spec.kind.value, "profiles": list(spec.profiles)}
+    del engine["parts"]
+    if spec.parts:
+        engine["parts"] = [[each.kind.value, each.precision, each.stop] for each in spec.parts]
     return {
         "network": network_sha256,
-        "engine": asdict(spec.built) | {"kind": spec.kind.value, "profiles": list(spec.profiles)},
+        "engine": engine,
         "host": host.to_dict(),
         "options": {"level": options.level, "workspace_mib": options.workspace_mib},
         "calibration": calibration if spec.calibrated else None,

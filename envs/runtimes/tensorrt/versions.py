@@ -127,8 +127,9 @@ class Bindings:
     def set_precision(self, config: Any, spec: EngineSpec) -> None:
         """Permit the precision of `spec`; for FP32 forbid TF32, which uses Tensor Cores."""
         flags = self.trt.BuilderFlag
-        if spec.precision == "fp32":
+        if spec.precision == "fp32" or spec.has_fp32_part:
             config.clear_flag(flags.TF32)
+        if spec.precision == "fp32":
             self._drop_vendor_tactics(config)
         if spec.precision == "fp32" or self.strongly_typed:
             return
@@ -146,6 +147,10 @@ class Bindings:
         The core is chosen when the plan is loaded.
         """
         config.default_device_type = self.trt.DeviceType.DLA
+        self.let_dla(config)
+
+    def let_dla(self, config: Any) -> None:
+        """Let layers be placed on the DLA, and the GPU run those that it does not take."""
         config.DLA_core = 0
         config.set_flag(self.trt.BuilderFlag.GPU_FALLBACK)
 

@@ -7,6 +7,7 @@ memory that it was given.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 from typing import Any
 
@@ -56,6 +57,8 @@ class _Inspector(Named, kind="EngineInspector"):
                     "Bindings": [],
                 }
             )
+        if self._engine._header["devices"]:
+            return json.dumps({"Layers": self._divided(), "Bindings": []})
         block = "{ForeignNode[" + nodes[0] + "..." + nodes[-1] + "]}"
         return json.dumps(
             {
@@ -63,6 +66,22 @@ class _Inspector(Named, kind="EngineInspector"):
                 "Bindings": [],
             }
         )
+
+    def _divided(self) -> list[dict[str, str]]:
+        """Return a block for the neighbours on a DLA, and the layers on the GPU."""
+        devices, where, found = self._engine._header["devices"], "GPU", list[tuple[str, str]]()
+        for node in self._engine._model.graph.node:
+            where = devices.get(node.output[0], where)
+            found.append((where, node.name or node.output[0]))
+        layers = []
+        for place, names in itertools.groupby(found, lambda each: each[0]):
+            inside = [name for _, name in names]
+            if place == "DLA":
+                block = "{ForeignNode[" + inside[0] + "..." + inside[-1] + "]}"
+                layers.append({"Name": block, "LayerType": "DLA"})
+            else:
+                layers += [{"Name": name, "LayerType": "CaskConvolution"} for name in inside]
+        return layers
 
 
 class _Engine(Named, kind="ICudaEngine"):

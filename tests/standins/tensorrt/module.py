@@ -71,7 +71,7 @@ class _Config(Named, kind="IBuilderConfig"):
     def __init__(self, world: World) -> None:
         super().__init__(world, _flags={world.flag("TF32")}, _calls=[], _pools={}, _profiles=[])
         self._put(_features={}, _cache=None, _sources=None, progress_monitor=None, _core=-1)
-        self._put(default_device_type=world.enums["DeviceType"].GPU)
+        self._put(default_device_type=world.enums["DeviceType"].GPU, _devices={})
         world.configs.append(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -93,6 +93,11 @@ class _Config(Named, kind="IBuilderConfig"):
 
     def clear_flag(self, flag: Any) -> None:
         self._flags.discard(flag)
+
+    def set_device_type(self, layer: Any, device: Any) -> None:
+        for tensor in layer._outputs:
+            if tensor is not None:
+                self._devices[tensor.name] = device.name
 
     def set_tactic_sources(self, sources: int) -> bool:
         self._put(_sources=sources)
@@ -155,6 +160,7 @@ class _Builder(Named, kind="Builder"):
         )
         dynamic = any(-1 in tensor.shape for tensor in network._inputs)
         on_dla = config.default_device_type == world.enums["DeviceType"].DLA
+        on_dla |= "DLA" in config._devices.values()
         world.builds += 1
         if why := world.faults.builds("dla" if on_dla else "gpu", monitor):
             world.log(why)
@@ -176,6 +182,7 @@ class _Builder(Named, kind="Builder"):
                 else None
             )
         header = {"version": world.version, "dla": on_dla, "ends": ends}
+        header["devices"] = config._devices
         header["release"] = world.faults.release
         header["profiles"] = [profile._shapes for profile in config._profiles]
         ranges = {}
@@ -186,7 +193,13 @@ class _Builder(Named, kind="Builder"):
                 for tensor in (*layer._inputs, *layer._outputs)
                 if tensor is not None and tensor.dynamic_range
             }
-        model = as_built(network._model, {flag.name for flag in config._flags}, ranges)
+        held = {
+            tensor.name
+            for layer in network._layers
+            for tensor in layer._outputs
+            if tensor is not None and layer._held is not None
+        }
+        model = as_built(network._model, {flag.name for flag in config._flags}, ranges, held)
         return json.dumps(header).encode() + b"\n" + bytes(model.SerializeToString())
 
 

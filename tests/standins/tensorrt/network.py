@@ -32,7 +32,15 @@ class _Tensor(Named, kind="ITensor"):
 class _Layer(Named, kind="ILayer"):
     def __init__(self, world: World, kind: Any, inputs: list[Any], outputs: list[Any]) -> None:
         super().__init__(world, type=kind, _inputs=inputs, _outputs=outputs)
-        self._put(num_inputs=len(inputs), num_outputs=len(outputs))
+        self._put(num_inputs=len(inputs), num_outputs=len(outputs), _held=None)
+
+    @property
+    def precision(self) -> Any:
+        return self._held
+
+    @precision.setter
+    def precision(self, kind: Any) -> None:
+        self._put(_held=kind)
 
     def get_input(self, position: int) -> Any:
         return self._inputs[position]

@@ -8,7 +8,7 @@ else is FP32. A network that has types of its own stays as it is.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,18 +21,21 @@ from envs.optional import optional_import
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
-def as_built(model: Any, flags: set[str], ranges: Mapping[str, float]) -> Any:
+def as_built(
+    model: Any, flags: set[str], ranges: Mapping[str, float], held: Collection[str] = ()
+) -> Any:
     """Return the graph that computes what an engine would.
 
     Args:
         model: the parsed ModelProto.
         flags: names of the builder's flags.
         ranges: of the tensors that have one, by name.
+        held: results of layers that are held to FP16 or FP32.
     """
     if "INT8" in flags and any(node.op_type in QDQ for node in model.graph.node):
         return model
     if "INT8" in flags and ranges:
-        return _rounded(model, ranges)
+        return _rounded(model, ranges, held)
     if "FP16" in flags:
         try:
             return to_fp16(model)
@@ -41,7 +44,7 @@ def as_built(model: Any, flags: set[str], ranges: Mapping[str, float]) -> Any:
     return model
 
 
-def _rounded(model: Any, ranges: Mapping[str, float]) -> Any:
+def _rounded(model: Any, ranges: Mapping[str, float], held: Collection[str]) -> Any:
     onnx = optional_import("onnx", "networks")
     result = copy.deepcopy(model)
     graph, nodes, made = result.graph, [], set[str]()
@@ -50,7 +53,8 @@ def _rounded(model: Any, ranges: Mapping[str, float]) -> Any:
     graph.initializer.append(zero)
     for node in graph.node:
         activations = [name for name in node.input if name and name not in weights]
-        if node.op_type in PRODUCTS and {*activations, *node.output} <= ranges.keys():
+        known = {*activations, *node.output} <= ranges.keys() and not set(held) & {*node.output}
+        if node.op_type in PRODUCTS and known:
             for position, name in enumerate(node.input[:2]):
                 if name in weights:
                     _round_weight(onnx, node, weights[name])
