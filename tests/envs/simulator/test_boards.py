@@ -52,6 +52,8 @@ def test_positions_follow_kind_and_resource() -> None:
         "dla1": 3,
         "cpu_fp32": 0,
         "cpu_int8": 1,
+        "openvino_fp32": 0,
+        "openvino_int8": 1,
         **{f"edgetpu{n}": 6 + n for n in range(4)},
     }
     beside = {name: position_of(accelerator(name), plain=False) for name in ("tensor", "cpu_fp32")}
