@@ -47,6 +47,13 @@ BENCHMARKS = (
         short=_options("--quick"),
     ),
     Benchmark(
+        "mapping_gains",
+        "mapping_gains",
+        "Asks the device model what dividing the layers of one network between GPU and DLA gains "
+        "over the best single accelerator, for a dozen image classifiers.",
+        "simulated",
+    ),
+    Benchmark(
         "concurrent",
         "concurrent",
         "Asks the device model what a paper claims for several networks at once: batching, copies, "

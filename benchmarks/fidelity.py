@@ -5,7 +5,8 @@ rows, `out` errors from a fit without the row's whole source. Where the latency 
 varied by more than 10 %, the clocks moved below the caps that the row names; a few rows do not
 state the memory's clock. Errors are given with and without such rows. Runs of AGX Orin whose clocks
 were capped and not locked get a resting clock for the GPU, fitted once for all of them
-(`published.governed`).
+(`published.governed`). Published times of layer groups, which nothing is fitted to, are compared as
+`benchmarks.mapping_costs` says.
 
 python -m benchmarks.fidelity [--write] [--plot PATH]
 python -m benchmarks.fidelity --leave-out edgefallkit embedded-ai-quantization-guide
@@ -30,6 +31,7 @@ from benchmarks.fidelity_tables import (
 )
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.fitting import Fit, fit
+from benchmarks.mapping_costs import group_figures
 from benchmarks.published_clocks import triton_figures, tx2_figures
 from benchmarks.published_rows import Row, published
 from benchmarks.regimes import EAGER_BATCHES, eager_table, influences, native_table
@@ -220,6 +222,7 @@ def main() -> int:
     )
     figures = [*judge(rows, inside, outside), resting, *order_figures(rows, fitted)]
     figures += [*regimes(fitted), *tx2_figures(), *triton_figures(fitted.sets()["volta"])]
+    figures += group_figures(fitted.sets()["volta"], fitted.sets()["ampere"])
     figures += [] if given.quick or given.leave_out else assumptions(fitted)
     if given.plot:
         plot(rows, inside, given.plot)

@@ -14,8 +14,9 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def groups_between(network: str, bounds: Sequence[int]) -> list[LayerTable]:
     The tensor that crosses is the one that the layer before writes, or its module's concatenation.
     """
     table = reference_network(network)
-    return [part_of(table, start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [part_of(table, start, stop) for start, stop in pairwise(bounds)]
 
 
 def xavier() -> Machine:
@@ -111,13 +112,14 @@ def outputs(parameters: ParameterSet) -> tuple[FloatArray, FloatArray, list[str]
 
     The output is FP32 in a linear format, which a kernel of the GPU writes.
     """
+    linear = replace(xavier(), dla_native=False)
     published, model, names = [], [], []
     for row in _rows("layer_groups"):
         if row["quantity"] != "output_ms":
             continue
         elements = float(reference_network(row["network"]).writes[int(row["first_layer"])])
         source, target = accelerator(row["accelerator"]), accelerator("cuda")
-        cost = leaving_cost(source, target, xavier(), elements, np.ones(1), parameters)
+        cost = leaving_cost(source, target, linear, elements, np.ones(1), parameters)
         published.append(float(row["value"]))
         model.append(1e3 * (cost.gpu_s + cost.dla_s).item())
         names.append(row["accelerator"])
