@@ -6,10 +6,11 @@ varied by more than 10 %, the clocks moved below the caps that the row names; a 
 state the memory's clock. Errors are given with and without such rows. Runs of AGX Orin whose clocks
 were capped and not locked get a resting clock for the GPU, fitted once for all of them
 (`published.governed`). Published times of layer groups, which nothing is fitted to, are compared as
-`benchmarks.mapping_costs` says.
+`fidelity_groups` says.
 
 python -m benchmarks.fidelity [--write] [--plot PATH]
 python -m benchmarks.fidelity --leave-out edgefallkit embedded-ai-quantization-guide
+python -m benchmarks.fidelity --groups           layer groups alone, with the values in use
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.fidelity_groups import group_figures
 from benchmarks.fidelity_judge import judge
 from benchmarks.fidelity_sharing import order_figures
 from benchmarks.fidelity_tables import (
@@ -31,12 +33,11 @@ from benchmarks.fidelity_tables import (
 )
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.fitting import Fit, fit
-from benchmarks.mapping_costs import group_figures
 from benchmarks.published_clocks import triton_figures, tx2_figures
 from benchmarks.published_rows import Row, published
 from benchmarks.regimes import EAGER_BATCHES, eager_table, influences, native_table
 from envs.arrays import FloatArray
-from envs.simulator.parameters import FITTED, PARAMETERS
+from envs.simulator.parameters import FITTED, PARAMETERS, nominal
 from tuner.console import progress_bar, table
 
 COMMAND = "python -m benchmarks.fidelity --write"
@@ -200,7 +201,14 @@ def main() -> int:
         metavar="SOURCE",
         help="leave out these sources only, one at a time, and try no assumptions",
     )
+    arguments.add_argument(
+        "--groups",
+        action="store_true",
+        help="compare layer groups alone, and fit nothing: the model keeps the values it has",
+    )
     given = arguments.parse_args()
+    if given.groups:
+        return report(group_figures(nominal("volta"), nominal("ampere")), given.json)
     rows = list(published())
     every = list(dict.fromkeys(row.source for row in rows))
     for source in given.leave_out or ():

@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from benchmarks.mapping_costs import accuracies, calibrated, mappings_of
+from benchmarks.fidelity_groups import accuracies, calibrated, mappings_of
 from benchmarks.mapping_gains import gains
-from benchmarks.mapping_rows import (
+from benchmarks.published_groups import (
     GroupTimes,
     layer_ms,
     modelled,

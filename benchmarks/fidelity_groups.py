@@ -1,4 +1,4 @@
-"""Compare the model's costs of layer groups with published ones; nothing is fitted to them.
+"""Figures of `benchmarks.fidelity` for layer groups; nothing is fitted to their published times.
 
 Layer groups of GoogLeNet and AlexNet on AGX Xavier (FP16, GPU and DLA), outputs marked within
 GoogLeNet, and single convolutions on the DLAs of an AGX Orin. Two forms of the prediction:
@@ -11,19 +11,16 @@ GoogLeNet, and single convolutions on the DLAs of an AGX Orin. Two forms of the 
 The accuracy of mappings is that of all mappings with one or two transitions: the sum of the model's
 group times against the sum of the published ones. Transitions are left out on both sides: no
 published time includes them. No energy of a layer group is published.
-
-python -m benchmarks.mapping_costs [--json PATH]
 """
 
 from __future__ import annotations
 
-import sys
 from itertools import combinations, pairwise
 
 import numpy as np
 
-from benchmarks.figures import Figure, figure, parser, report
-from benchmarks.mapping_rows import (
+from benchmarks.figures import Figure, figure
+from benchmarks.published_groups import (
     GPU_AND_DLA,
     GroupTimes,
     layer_ms,
@@ -33,7 +30,7 @@ from benchmarks.mapping_rows import (
     published_layers,
 )
 from envs.arrays import FloatArray, IntArray
-from envs.simulator.parameters import SOFTWARE, ParameterSet, nominal
+from envs.simulator.parameters import SOFTWARE, ParameterSet
 from tuner.console import table
 
 #: The accuracy of AxoNN that the calibrated model is held to [%].
@@ -41,12 +38,6 @@ BAR = 95.0
 
 #: The software of the published groups, first that of the other rows of the same source.
 BUILDS = ("mlperf", "tensorrt")
-
-
-def main() -> int:
-    """Run the benchmark and return its exit code."""
-    given = parser(__doc__).parse_args()
-    return report(group_figures(nominal("volta"), nominal("ampere")), given.json)
 
 
 def group_figures(volta: ParameterSet, ampere: ParameterSet) -> list[Figure]:
@@ -179,7 +170,3 @@ def _layers(ampere: ParameterSet) -> list[Figure]:
             figure(f"{label}: error, median", 100 * float(np.median(np.abs(over - 1))), "%"),
         ]
     return found
-
-
-if __name__ == "__main__":
-    sys.exit(main())
