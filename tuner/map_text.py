@@ -30,17 +30,19 @@ def setting(found: LayerMap) -> str:
 def front_table(found: LayerMap) -> tuple[list[str], list[list[str]]]:
     """Return headings and rows: single accelerators, then the members of the front that are shown.
 
-    The chosen one is marked with a star. Time is that of a batch, energy that of an inference.
+    A DLA "with the GPU" leaves to it what it does not take. The chosen mapping has a star. Time is
+    that of a batch, energy that of an inference.
     """
     shown = found.shown(MOST)
     rows = [_row("alone", each, found) for each in found.singles]
+    rows += [_row("with the GPU", each, found) for each in found.fallbacks]
     rows += [_row(f"front {at}", each, found) for at, each in enumerate(shown, start=1)]
     return HEADINGS, rows
 
 
 def _row(kind: str, each: MappingCost, found: LayerMap) -> list[str]:
     batch = found.costs.batch
-    is_chosen = each == found.chosen and kind != "alone"
+    is_chosen = each == found.chosen and kind.startswith("front")
     return [
         f"{kind} *" if is_chosen else kind,
         each.mapping.name,
@@ -75,7 +77,8 @@ def gain_lines(found: LayerMap) -> list[str]:
         if gain.mapping is None or gain.single is None:
             lines.append(f"  {WEIGHTS[gain.weight]}: no single accelerator runs the whole network")
             continue
-        over = f"{gain.mapping.mapping.name} over {gain.single.mapping.name}"
+        helped = " with the GPU" if gain.single in found.fallbacks else ""
+        over = f"{gain.mapping.mapping.name} over {gain.single.mapping.name}{helped}"
         said = f"{100 * gain.share:.1f} %, {over}" if gain.share else "none"
         lines.append(f"  {WEIGHTS[gain.weight]} (weight of time {gain.weight:g}): {said}")
     return lines
@@ -110,6 +113,14 @@ def _ms(seconds: float) -> str:
     return f"{short(1e3 * seconds)} ms"
 
 
+def _helped(found: LayerMap) -> tuple[Run, ...]:
+    """Return the fallbacks, whose pieces are not known."""
+    return tuple(
+        Run(each.mapping, each.time_s, each.energy_j, found.costs.batch, ())
+        for each in found.fallbacks
+    )
+
+
 def page_of(found: LayerMap) -> MappedPage:
     """Return what the report shows of a network."""
     shown = found.shown(MOST)
@@ -121,7 +132,7 @@ def page_of(found: LayerMap) -> MappedPage:
     return MappedPage(
         found.costs,
         runs(shown),
-        runs(found.singles),
+        runs(found.singles) + _helped(found),
         None if chosen is None else shown.index(chosen),
         {gain.weight: gain.share for gain in found.gains if not math.isnan(gain.share)},
         found.request.latency_ms,

@@ -15,6 +15,7 @@ from envs.errors import NetworkError, OptionError
 from envs.graph.partition import partition_of
 from envs.mappings.search import least_energy
 from tests.tuner.evaluation.test_report import read
+from tuner.evaluation.mapping_report import verdict
 from tuner.map import main
 from tuner.map_text import MOST, front_table, page_of
 
@@ -173,3 +174,13 @@ def test_two_networks_get_a_schedule_that_is_no_worse_than_whole_networks(report
 def test_a_wrong_schedule_is_refused_before_a_network_is_read(flags, sentence, report, capsys):
     assert main(["--network", "resnet18", "alexnet", *flags, "--out", str(report)]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_mapping_gains_nothing_over_a_dla_that_leaves_the_same_layers_to_the_gpu():
+    found = tuner.map_layers("yolov4_416")
+    (helped,) = found.fallbacks
+    assert "dla0" not in [each.mapping.name for each in found.singles]
+    assert helped.time_s <= found.front[0].time_s
+    assert [gain.share for gain in found.gains] == pytest.approx([0, 0, 0])
+    assert ["with the GPU", "dla0"] in [row[:2] for row in front_table(found)[1]]
+    assert "dla0 with the GPU" in verdict(page_of(found))

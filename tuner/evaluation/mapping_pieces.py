@@ -34,7 +34,7 @@ class Run:
         mapping: where each group runs.
         time_s, energy_j: of the batch.
         batch: its samples.
-        pieces: of the whole time.
+        pieces: of the whole time; none where a DLA leaves layers to the GPU as it happens.
     """
 
     mapping: Mapping
@@ -42,6 +42,11 @@ class Run:
     energy_j: float
     batch: int
     pieces: tuple[Piece, ...]
+
+    @property
+    def name(self) -> str:
+        """Return the name of its mapping, and whether a DLA is helped by the GPU."""
+        return self.mapping.name if self.pieces else f"{self.mapping.name} with the GPU"
 
     @property
     def transitions(self) -> int:

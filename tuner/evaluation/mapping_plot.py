@@ -50,11 +50,14 @@ def front_plot(
     for run in alone:
         across, down = x(_point(run)[0]), y(_point(run)[1])
         above = down - 17 if down > TOP + 30 else down + 27
+        anchor, shift = "middle", 0
+        if across > WIDTH - RIGHT - 60:
+            anchor, shift = "end", 12
         parts.append(
             f'<rect class="alone" x="{across - 12:.1f}" y="{down - 12:.1f}" width="24" height="24"'
             f' rx="3"><title>{escape(_words(run))}</title></rect>'
-            f'<text text-anchor="middle" x="{across:.1f}" y="{above:.1f}">'
-            f"{escape(run.mapping.name)}</text>"
+            f'<text text-anchor="{anchor}" x="{across + shift:.1f}" y="{above:.1f}">'
+            f"{escape(run.name)}</text>"
         )
     for number, run in enumerate(front, start=1):
         across, down = x(_point(run)[0]), y(_point(run)[1])
@@ -76,7 +79,7 @@ def _point(run: Run) -> tuple[float, float]:
 
 def _words(run: Run) -> str:
     time_ms, energy_mj = _point(run)
-    return f"{run.mapping.name}: {short(time_ms)} ms, {short(energy_mj)} mJ"
+    return f"{run.name}: {short(time_ms)} ms, {short(energy_mj)} mJ"
 
 
 class _Axis:

@@ -28,7 +28,7 @@ class MappedPage:
     Attributes:
         costs: of its layer groups.
         front: the mappings that are worth it, in ascending time.
-        alone: the whole network on each accelerator that runs all of it.
+        alone: the whole network on each accelerator, also on a DLA that leaves layers to the GPU.
         chosen: position in the front of the mapping that is best within the limits; None for none.
         gains: share by which the best mapping beats the best accelerator, by the weight of time.
         latency_ms, energy_mj: limits on the time of a batch and the energy of an inference.
@@ -116,9 +116,11 @@ def _network(page: MappedPage, several: bool) -> list[str]:
 def _about_plot(page: MappedPage) -> str:
     more = len(page.others) - len(page.front)
     small = f" Small dots are {more} more members of the front." if more > 0 else ""
+    is_helped = any(not run.pieces for run in page.alone)
+    helped = ", where need be with layers that a DLA leaves to the GPU" if is_helped else ""
     return (
         "Numbers are the mappings below, fastest first; squares are whole networks on one"
-        f" accelerator.{small} Both axes are logarithmic."
+        f" accelerator{helped}.{small} Both axes are logarithmic."
     )
 
 
@@ -141,8 +143,8 @@ def verdict(page: MappedPage) -> str:
     fastest = min(page.alone, key=lambda run: run.time_s)
     thriftiest = min(page.alone, key=lambda run: run.energy_j)
     return (
-        f"{text}; of single accelerators the fastest, {fastest.mapping.name}, takes"
-        f" {short(1e3 * fastest.time_s)} ms and the thriftiest, {thriftiest.mapping.name},"
+        f"{text}; of single accelerators the fastest, {fastest.name}, takes"
+        f" {short(1e3 * fastest.time_s)} ms and the thriftiest, {thriftiest.name},"
         f" {short(1e3 * thriftiest.inference_j)} mJ."
     )
 

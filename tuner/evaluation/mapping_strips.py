@@ -46,7 +46,8 @@ def strips(front: Sequence[Run], alone: Sequence[Run], chosen: int | None) -> st
         _strip(f"{number}. ", run, scale_s, number - 1 == chosen)
         for number, run in enumerate(front, start=1)
     ]
-    parts += [_strip("", run, scale_s, False) for run in alone if run.mapping not in members]
+    others = [run for run in alone if run.pieces and run.mapping not in members]
+    parts += [_strip("", run, scale_s, False) for run in others]
     return "".join(parts)
 
 
@@ -66,7 +67,7 @@ def _strip(number: str, run: Run, scale_s: float, is_chosen: bool) -> str:
     said = "".join(f"<span>{fact}</span>" for fact in facts)
     return (
         f'<div class="strip{" chosen" * is_chosen}"><div class="name"><b>{number}'
-        f"{escape(run.mapping.name)}</b>{said}</div>"
+        f"{escape(run.name)}</b>{said}</div>"
         f'<div class="bar{" cut" * is_cut}" style="width:{100 * min(share, 1):.2f}%">{pieces}</div>'
         "</div>"
     )
