@@ -70,6 +70,15 @@ BENCHMARKS = (
         short=_options("--seconds 3000"),
     ),
     Benchmark(
+        "mapping_gain",
+        "mapping_gain",
+        "Asks the device model what layers on different accelerators gain: one network over the "
+        "best single accelerator, and two networks at once over whole networks, beside the gains "
+        "that papers publish. Nothing was fitted to these. Times the exact search.",
+        "simulated",
+        short=_options("--quick"),
+    ),
+    Benchmark(
         "transfer",
         "transfer",
         "Compares the policy with searches on problems whose boards, networks and limits were held "

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, pairwise, product
 
 from envs.errors import OptionError
@@ -29,6 +30,10 @@ from tuner.placement.schedules_solver import Program
 
 #: What a schedule is chosen for: least time until all are done, or most batches per second.
 GOALS = ("makespan", "throughput")
+
+#: How often the solver is asked at most, and what share of the time that is left it may take.
+ROUNDS = 6
+SOLVER_SHARE = 0.5
 
 #: How many of the schedules that were found are improved at most.
 STARTS = 4
@@ -59,28 +64,33 @@ def best_schedule(
     if transitions is not None and transitions < 0:
         raise OptionError(f"transitions={transitions}: a mapping has 0 transitions or more")
     until = time.monotonic() + seconds
-    tried: dict[Chosen, Schedule] = {}
+    tried = {chosen: schedule_of(together, chosen) for chosen in _whole(together)}
     bound, factors = math.nan, dict[tuple[Task, int], float]()
-    while (left := until - time.monotonic()) > 0:
-        found = Program(together, transitions, factors).solve(goal, left, workers)
-        if found is None or found.chosen in tried:
+    for _ in range(ROUNDS):
+        program = Program(together, transitions, factors)
+        if tried:
+            program.hint(min(tried.values(), key=lambda each: _value(each, goal)))
+        found = program.solve(goal, (until - time.monotonic()) * SOLVER_SHARE, workers)
+        if found is None:
             break
-        bound = bound if tried else found.bound
-        schedule = schedule_of(together, found.chosen, found.order, bound)
-        tried[found.chosen] = schedule
+        bound = found.bound if math.isnan(bound) else bound
+        known = tried.get(found.chosen)
+        schedule = schedule_of(together, found.chosen, found.order)
+        if known is None or _value(schedule, goal) < _value(known, goal):
+            tried[found.chosen] = schedule
+        if known is not None:
+            break
         factors = _factors(together, schedule)
-    for chosen in _whole(together):
-        tried.setdefault(chosen, schedule_of(together, chosen, bound=bound))
     starts = sorted(tried.values(), key=lambda each: _value(each, goal))[:STARTS]
     ends = [_polished(together, each, goal, transitions, until) for each in starts]
-    return min(ends, key=lambda each: _value(each, goal), default=None)
+    best = min(ends, key=lambda each: _value(each, goal), default=None)
+    return best and replace(best, bound=bound)
 
 
 def schedule_of(
     together: Together,
     chosen: Chosen,
     order: Iterable[Task] | None = None,
-    bound: float = math.nan,
 ) -> Schedule:
     """Return the schedule of given mappings.
 
@@ -89,7 +99,6 @@ def schedule_of(
         chosen: [N, G] the position of the accelerator of each group.
         order: all groups; each resource runs its own in this order. The networks take turns where
             it is not given.
-        bound: see `Schedule`.
     """
     steps = together.steps(chosen)
     turns = sorted(steps, key=lambda task: task[::-1]) if order is None else order
@@ -104,7 +113,7 @@ def schedule_of(
         chosen=chosen,
         runs=tuple(sorted(runs, key=lambda run: (run.start_s, run.end_s, run.network))),
         finish_s=tuple(times[n, len(each) - 1][1] for n, each in enumerate(names)),
-        bound=bound,
+        bound=math.nan,
     )
 
 
@@ -172,7 +181,7 @@ def _improved(
         ),
         ((schedule.chosen, swapped) for swapped in _swapped(together, schedule)),
     ):
-        found = schedule_of(together, chosen, turns, schedule.bound)
+        found = schedule_of(together, chosen, turns)
         if _value(found, goal) < least - 1e-9 * abs(least):
             yield found
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.optional import optional_import
-from tuner.placement.schedules_data import Task, Together
+from tuner.placement.schedules_data import Schedule, Task, Together
 
 #: Ticks of all networks one after the other, each group where it is slowest.
 TICKS = 20_000
@@ -69,6 +69,14 @@ class Program:
             self._add_network(network, transitions)
         for intervals in self._on.values():
             self._model.add_no_overlap(intervals)
+
+    def hint(self, schedule: Schedule) -> None:
+        """Let the search begin near a known schedule, whose times may be other ones."""
+        for run in schedule.runs:
+            task = run.network, run.group
+            self._model.add_hint(self._start[task], int(run.start_s / self._tick_s))
+            for at, here in self._at[task].items():
+                self._model.add_hint(here, at == schedule.chosen[run.network][run.group])
 
     def solve(self, goal: str, seconds: float, workers: int) -> Solution | None:
         """Return the best schedule that is found in time; None where there is none."""

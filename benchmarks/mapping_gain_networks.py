@@ -1,0 +1,224 @@
+"""Gains of single networks on AGX Xavier and AGX Orin, by the device model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.figures import Figure, figure
+from benchmarks.mapping_rows import modelled, published_groups
+from envs.arrays import FloatArray
+from envs.catalog.reference_networks import reference_groups
+from envs.mappings.costs import GroupCosts
+from envs.mappings.gain import Gain, gain_of
+from envs.mappings.model_costs import group_costs, whole_costs
+from envs.mappings.search import MappingCost, fastest, pareto_front, single_accelerators
+from envs.simulator.machine import machine_of
+from envs.simulator.parameters import nominal
+from envs.spec import accelerator
+from envs.spec.mapping import Mapping
+from tuner.console import table
+
+#: Image classifiers of the catalogue.
+CLASSIFIERS = (
+    *("alexnet", "densenet121", "efficientnet_b0", "googlenet", "inception_v4", "mobilenet_v2"),
+    *("mobilenet_v3_large", "resnet18", "resnet50", "resnet101", "resnet152", "squeezenet1_1"),
+    *("vgg16", "vgg19", "vit_b16"),
+)
+
+#: Where a network may run: the GPU's Tensor Cores and one DLA core.
+PLACES = ("tensor", "dla0")
+
+WEIGHTS = (0.0, 0.5, 1.0)
+
+#: Largest trade-off of energy and performance over all layers on one accelerator, image
+#: classifiers on Jetson Xavier (Dagli and Belviranli, RSDHA 2021, abstract).
+PUBLISHED_GAIN = 28
+
+#: The energy that AxoNN (DAC 2022) allows in trtutils' default, as a share of the GPU's.
+ENERGY_SHARE = 0.8
+
+#: A gain below this share is none.
+LEAST = 0.005
+
+
+class Setting(NamedTuple):
+    """A board, with the precision of its engines.
+
+    Attributes:
+        words: in the tables.
+        board, gpu, dla: of the catalogue, and the precisions.
+        batch: samples in a batch.
+    """
+
+    words: str
+    board: str
+    gpu: str
+    dla: str
+    batch: int = 1
+
+
+SETTINGS = (
+    Setting("AGX Xavier, FP16", "agx_xavier", "fp16", "fp16"),
+    Setting("AGX Orin, INT8", "agx_orin_64", "int8", "int8"),
+)
+
+#: Other inputs: what the papers do not say, or say differently.
+OTHER_SETTINGS = (
+    Setting("AGX Xavier, FP16, batch 8", "agx_xavier", "fp16", "fp16", 8),
+    Setting("AGX Xavier, GPU FP16 and DLA INT8", "agx_xavier", "fp16", "int8"),
+    Setting("AGX Orin, FP16", "agx_orin_64", "fp16", "fp16"),
+)
+
+
+@cache
+def costs_of_network(name: str, setting: Setting) -> GroupCosts:
+    """Return the model's costs of the layer groups of a classifier."""
+    machine = machine_of(setting.board, "MAXN", setting.gpu, setting.dla)
+    places = [accelerator(each) for each in PLACES]
+    parameters = nominal(machine.architecture)
+    return group_costs(reference_groups(name), places, machine, parameters, setting.batch, name)
+
+
+def wholes(name: str, setting: Setting) -> tuple[MappingCost, ...]:
+    """Return the whole network on each accelerator; the GPU runs what a DLA leaves."""
+    machine = machine_of(setting.board, "MAXN", setting.gpu, setting.dla)
+    places, groups = [accelerator(each) for each in PLACES], reference_groups(name)
+    found = whole_costs(groups, places, machine, nominal(machine.architecture), setting.batch)
+    return tuple(
+        MappingCost(Mapping((place,)), float(time_s), float(energy_j), (at,) * len(groups))
+        for at, (place, time_s, energy_j) in enumerate(zip(PLACES, *found, strict=True))
+    )
+
+
+def gains_of(costs: GroupCosts, singles: tuple[MappingCost, ...]) -> list[Gain]:
+    """Return the gains by `WEIGHTS`, any number of transitions allowed."""
+    front = pareto_front(costs)
+    return [gain_of(front, singles, weight) for weight in WEIGHTS]
+
+
+def saved_at_energy(costs: GroupCosts, singles: tuple[MappingCost, ...]) -> float:
+    """Return the share of time that a mapping saves within `ENERGY_SHARE` of the GPU's energy.
+
+    It is against the fastest single accelerator within that energy; NaN where none is.
+    """
+    limit_j = ENERGY_SHARE * singles[0].energy_j
+    best = fastest(costs, energy_limit_j=limit_j)
+    single_s = min((each.time_s for each in singles if each.energy_j <= limit_j), default=math.nan)
+    return max(0.0, 1 - best.time_s / single_s) if best else math.nan
+
+
+def network_figures(quick: bool) -> list[Figure]:
+    """Print the gains of all classifiers and return the largest ones."""
+    figures = []
+    for setting in SETTINGS:
+        figures += _setting_figures(setting, shown=True)
+    if not quick:
+        for setting in OTHER_SETTINGS:
+            figures += _setting_figures(setting, shown=False)
+        figures += _above_rest_figures(SETTINGS[0]) + _published_figures()
+    return figures
+
+
+def _setting_figures(setting: Setting, shown: bool) -> list[Figure]:
+    rows, found, saved = [], [], []
+    for name in CLASSIFIERS:
+        costs, singles = costs_of_network(name, setting), wholes(name, setting)
+        gains = gains_of(costs, singles)
+        found.append([each.share for each in gains])
+        saved.append(saved_at_energy(costs, singles))
+        rows.append(
+            [name, str(costs.groups), *_alone(singles), *map(_words, gains), _share(saved[-1])]
+        )
+    if shown:
+        print(f"{setting.words}: gain over the best single accelerator, %, and the mapping")
+        heads = ["network", "groups", "GPU ms / mJ", "DLA ms / mJ"]
+        heads += ["energy (w = 0)", "trade-off (w = 0.5)", "latency (w = 1)"]
+        table([*heads, f"time saved at {100 * ENERGY_SHARE:g} % of the GPU's energy"], rows)
+    energy, trade_off, latency = 100 * np.max(found, axis=0)
+    goal = f">= {PUBLISHED_GAIN}" if setting is SETTINGS[0] else ""
+    words = setting.words
+    return [
+        figure(f"{words}: largest trade-off benefit", trade_off, "%", goal),
+        figure(f"{words}: largest energy benefit", energy, "%"),
+        figure(f"{words}: largest latency benefit", latency, "%"),
+        figure(
+            f"{words}: networks with any benefit", float(np.sum(np.max(found, axis=1) >= LEAST)), ""
+        ),
+        figure(
+            f"{words}: most time saved at {100 * ENERGY_SHARE:g} % of the GPU's energy",
+            100 * max((each for each in saved if not math.isnan(each)), default=math.nan),
+            "%",
+        ),
+    ]
+
+
+def _above_rest_figures(setting: Setting) -> list[Figure]:
+    """Return the largest gains where only energy above that of the board at rest counts."""
+    machine = machine_of(setting.board, "MAXN", setting.gpu, setting.dla)
+    rest_w = sum(machine.idle_w) * float(nominal(machine.architecture).idle_scale[0])
+    found = []
+    for name in CLASSIFIERS:
+        singles = tuple(
+            replace(each, energy_j=each.energy_j - rest_w * each.time_s)
+            for each in wholes(name, setting)
+        )
+        costs = _above_rest(costs_of_network(name, setting), rest_w)
+        found.append([each.share for each in gains_of(costs, singles)])
+    energy, trade_off, _ = 100 * np.max(found, axis=0)
+    words = f"{setting.words}, energy above rest"
+    return [
+        figure(f"{words}: largest trade-off benefit", trade_off, "%"),
+        figure(f"{words}: largest energy benefit", energy, "%"),
+    ]
+
+
+def _above_rest(costs: GroupCosts, rest_w: float) -> GroupCosts:
+    """Return costs whose energies are without `rest_w` over their times."""
+
+    def above(energy_j: FloatArray, time_s: FloatArray) -> FloatArray:
+        return energy_j - rest_w * np.where(np.isfinite(time_s), time_s, 0)
+
+    return replace(
+        costs,
+        energy_j=above(costs.energy_j, costs.time_s),
+        transition_j=above(costs.transition_j, costs.transition_s),
+        start_j=above(costs.start_j, costs.start_s),
+        end_j=above(costs.end_j, costs.end_s),
+    )
+
+
+def _alone(singles: tuple[MappingCost, ...]) -> list[str]:
+    return [f"{1e3 * each.time_s:.2f} / {1e3 * each.energy_j:.0f}" for each in singles]
+
+
+def _share(share: float) -> str:
+    return "none" if math.isnan(share) or share < LEAST else f"{100 * share:.1f}"
+
+
+def _words(gain: Gain) -> str:
+    if gain.share < LEAST or gain.mapping is None:
+        return "none"
+    return f"{_share(gain.share)} {gain.mapping.mapping.name}"
+
+
+def _published_figures() -> list[Figure]:
+    """Return the gains where the times of groups are published ones.
+
+    No energies are published: each accelerator draws the mean power that the model has for the
+    whole network there. Transitions are the model's.
+    """
+    figures = []
+    for times in published_groups():
+        model = modelled(times, nominal("volta"))
+        watts = np.sum(model.energy_j, axis=0) / np.sum(model.time_s, axis=0)
+        costs = replace(model, time_s=times.time_ms * 1e-3, energy_j=times.time_ms * 1e-3 * watts)
+        gains = gains_of(costs, single_accelerators(costs))
+        for gain, words in zip(gains, ("energy", "trade-off", "latency"), strict=True):
+            name = f"{times.network}, published times of groups: {words} benefit"
+            figures.append(figure(name, 100 * gain.share, "%"))
+    return figures
