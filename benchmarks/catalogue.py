@@ -254,6 +254,15 @@ BENCHMARKS = (
         short=_options("--networks squeezenet1_1_64 transformer --limits 2"),
     ),
     Benchmark(
+        "several_live",
+        "several_live",
+        "Serves three and four networks at once on this computer: lets the policy and the rule "
+        "tune with 12 measurements, and measures their answers in turns with the best of 200 "
+        "random and 100 hill-climbed configurations of the same run.",
+        "measured",
+        short=_options("--tenants 3 --random 60 --climbed 20 --turns 3 --again 2"),
+    ),
+    Benchmark(
         "live_check",
         "live_check",
         "Runs what the policy chose on the built-in recording again on this computer; on another "

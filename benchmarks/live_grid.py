@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.live_networks import live_files
-from benchmarks.live_tuning import LiveGrid, LiveOptions, Result
+from benchmarks.live_tuning import LiveOptions, Result, live_grid
 from benchmarks.setup import add_bundle_option, invented_samples
 from envs.belief.risk import parse_risk
 from envs.problems.problem import Problem
@@ -95,7 +95,7 @@ def results_of(path: Path, given: argparse.Namespace) -> list[Result]:
             **invented_samples(path, Path(folder)),
         ) as device,
     ):
-        grid = LiveGrid(device, options)
+        grid = live_grid(device, options)
         tuners = tuners_of(device, given)
         return [
             each
@@ -175,7 +175,7 @@ def row_of(network: str, result: Result) -> list[str]:
     return [
         network,
         result.tuner,
-        f"{result.limit_ms:.2f}",
+        f"{result.limits_ms[0]:.2f}",
         str(result.best),
         str(tried.configuration),
         f"{result.share:.1%}",

@@ -1,11 +1,12 @@
-"""Tune a live device, and compare the answers with the best of a grid of all its configurations.
+"""Tune a live device, and compare the answers with the best of many measured configurations.
 
-The best of many single windows is the luckiest, too. The few best of the grid are therefore
-measured again, and the best of those is taken; then it and the answers are measured in turns.
+The best of many single windows is the luckiest, too. The few best are therefore measured again, and
+the best of those is taken; then it and the answers are measured in turns.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from envs.errors import ObjectiveError
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem import Problem
 from envs.spec import Configuration, MeasurementBatch, Objective, Outcome
@@ -42,7 +44,7 @@ class LiveOptions:
         pairs: of windows that confirm an answer, at most.
         window_s: length of every window.
         pause_s: before each window, in which other programs of the computer may run.
-        finalists: configurations of the grid that are measured again for each limit.
+        finalists: of the configurations measured once, those measured again for each limit.
         again: how often.
         turns: windows of the best and of each answer, in turns.
     """
@@ -59,12 +61,12 @@ class LiveOptions:
 
 @dataclass(frozen=True)
 class Result:
-    """A tuner's answer under one limit, beside the best configuration of the grid.
+    """A tuner's answer under limits, beside the best of what was measured.
 
     Attributes:
         tuner: its name.
-        limit_ms: on p99.
-        best: of the grid.
+        limits_ms: [T] on p99.
+        best: of the configurations that were measured.
         answer: what `tuner.tuning.tune` found.
         share: score of the answer over that of the best, in turns; 0 where it broke the limit in
             the search or, by more than `NOISE`, in turns.
@@ -75,7 +77,7 @@ class Result:
     """
 
     tuner: str
-    limit_ms: float
+    limits_ms: tuple[float, ...]
     best: Configuration
     answer: Answer
     share: float
@@ -89,51 +91,85 @@ class Result:
         return max(Counter(each for each, _ in self.answer.tried[: self.answer.searched]).values())
 
 
-class LiveGrid:
-    """All configurations of a live device, measured once each.
+class Measured:
+    """Configurations of a live device that were measured once each; more may be added.
 
     Args:
         device: to measure.
         options: how.
+
+    Attributes:
+        configurations: in the order in which they were measured.
+        outcomes: of each.
     """
 
     def __init__(self, device: Device, options: LiveOptions) -> None:
         self._device, self._options = device, options
         self._windows: defaultdict[Configuration, list[Outcome]] = defaultdict(list)
-        self.placements = device.space.catalogue
-        with progress_bar("grid", len(self.placements)) as advance:
-            self.outcomes = [self._measured(row, advance) for row in self.placements]
+        self.configurations: list[Configuration] = []
+        self.outcomes: list[Outcome] = []
 
-    def _measured(self, row: np.ndarray, advance: Callable[..., None]) -> Outcome:
-        outcome = self._measure(Configuration.of(row))
-        advance(self._device.space.describe(Configuration.of(row)))
+    def add(self, configuration: Configuration, outcome: Outcome | None = None) -> Outcome:
+        """Measure a configuration, or take its outcome of before, and return the outcome."""
+        if outcome is None:
+            outcome = self.measure(configuration)
+        else:
+            self._windows[configuration].append(outcome)
+        self.configurations.append(configuration)
+        self.outcomes.append(outcome)
         return outcome
 
-    def _measure(self, configuration: Configuration) -> Outcome:
+    def measure(self, configuration: Configuration) -> Outcome:
+        """Return the outcome of another window, which is not kept."""
         time.sleep(self._options.pause_s)
         outcome = self._device.measure(configuration, self._options.window_s)
         self._windows[configuration].append(outcome)
         return outcome
 
-    def objectives(self) -> list[Objective]:
+    @property
+    def batch(self) -> MeasurementBatch:
+        """Return the outcomes so far as arrays."""
+        return MeasurementBatch.of(self.outcomes, self._device.space.shape[0])
+
+    def objectives(
+        self, limits: LimitRange | None = None, split: str = "held_out"
+    ) -> list[Objective]:
         """Return limits that some configuration keeps by more than windows scatter.
 
-        They come from the bands that training leaves out. Those that are drawn are sorted, and each
-        is the middle one of an equal part of them.
+        Those that are drawn are sorted by the product of the tenants' limits, and each is the
+        middle one of an equal part of them.
+
+        Args:
+            limits: between which to draw; None for a little below the lowest outcome to a little
+                above the highest.
+            split: of the bands of limits; training leaves `held_out` out.
+
+        Raises:
+            ObjectiveError: no limit that was drawn is kept so clearly.
         """
-        batch = MeasurementBatch.of(self.outcomes, 1)
-        uniforms = np.random.default_rng(0).random((DRAWS, uniforms_per_draw(1)))
-        drawn = draw_objectives(LimitRange.of(batch), uniforms, "held_out")
-        clear = [
-            float(drawn.p99_ms[row, 0])
-            for row in range(DRAWS)
-            if can_be_kept(batch, drawn.row(row), plain=True)
-        ]
+        batch = self.batch
+        uniforms = np.random.default_rng(0).random(
+            (DRAWS, uniforms_per_draw(batch.p99_ms.shape[1]))
+        )
+        drawn = draw_objectives(limits or LimitRange.of(batch), uniforms, split)
+        clear = sorted(
+            (
+                tuple(drawn.p99_ms[row].tolist())
+                for row in range(DRAWS)
+                if can_be_kept(batch, drawn.row(row), plain=True)
+            ),
+            key=math.prod,
+        )
+        if not clear:
+            raise ObjectiveError(
+                f"of {DRAWS} drawn limits none is kept by more than windows scatter: measure more"
+                " configurations, or on a calmer computer"
+            )
         places = (np.arange(self._options.limits) + 0.5) * len(clear) / self._options.limits
-        return [Objective((sorted(clear)[place],), float("inf")) for place in places.astype(int)]
+        return [Objective(clear[place], float("inf")) for place in places.astype(int)]
 
     def best(self, problem: Problem) -> Configuration:
-        """Return the best by the mean of a window of the grid and those that follow it.
+        """Return the best by the mean of its first window and those that follow it.
 
         While none of the few best keeps the limits in the mean, the next few are measured again.
         """
@@ -142,7 +178,7 @@ class LiveGrid:
         windows: Windows = {}
         for start in range(0, len(order), few):
             rows = order[start : start + few]
-            found = {Configuration.of(self.placements[row]): [self.outcomes[row]] for row in rows}
+            found = {self.configurations[row]: [self.outcomes[row]] for row in rows}
             self._in_turns(found, self._options.again)
             windows |= found
             means = {each: value(problem, mean_window(own)) for each, own in windows.items()}
@@ -154,10 +190,10 @@ class LiveGrid:
         self, problem: Problem, tuners: dict[str, Callable[[Problem], Tuner]]
     ) -> list[Result]:
         """Let each tuner tune under the limits of a problem, and measure the answers in turns."""
-        options, limit_ms = self._options, problem.objective.p99_ms[0]
+        options, limits_ms = self._options, problem.objective.p99_ms
         best = self.best(problem)
         answers = {
-            name: tune(make(problem), problem, self._measure, options.measurements, options.pairs)
+            name: tune(make(problem), problem, self.measure, options.measurements, options.pairs)
             for name, make in tuners.items()
         }
         chosen = [best, *(each.configuration for each in answers.values())]
@@ -170,7 +206,7 @@ class LiveGrid:
             broke = broken(problem, answer)
             beyond = tuple(each for each in broke if self._breaks(problem, each))
             results.append(
-                Result(name, limit_ms, best, answer, worth, broke, beyond, float(best_broke))
+                Result(name, limits_ms, best, answer, worth, broke, beyond, float(best_broke))
             )
         return results
 
@@ -182,7 +218,17 @@ class LiveGrid:
         """Measure each configuration so many times, in turns; the windows grow."""
         for _ in range(turns):
             for configuration, own in windows.items():
-                own.append(self._measure(configuration))
+                own.append(self.measure(configuration))
+
+
+def live_grid(device: Device, options: LiveOptions) -> Measured:
+    """Measure all configurations of a live device, once each."""
+    grid, catalogue = Measured(device, options), device.space.catalogue
+    with progress_bar("grid", len(catalogue)) as advance:
+        for row in catalogue:
+            grid.add(Configuration.of(row))
+            advance(device.space.describe(Configuration.of(row)))
+    return grid
 
 
 def share(problem: Problem, own: Sequence[Outcome], best: Sequence[Outcome]) -> float:

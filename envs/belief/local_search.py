@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from envs.arrays import Floats, IntArray, Placements, Rows
+from envs.arrays import BoolArray, Floats, IntArray, Placements, Rows
 from envs.belief.moves import OPTION, Moves
 from envs.belief.score import penalised, score_and_violation
 from envs.simulator.device_model import DeviceModel
@@ -23,6 +23,15 @@ RANDOM_STARTS = 960
 #: The best configurations whose neighbours are looked at before a search ends, and how many of them
 #: at a time.
 BEAM, WIDTH = 24, 24
+
+#: Weight of the distance to the limits beside the worth: of equals, those farthest inside them come
+#: first. Under arrivals at a rate all that keep up have the same score; without an order among them
+#: a search would look around all of them.
+TIE = 1e-6
+
+#: A round in which the best becomes better by less than this, or its distance to the limits (a
+#: logarithm) grows by less than SAFER, has found nothing.
+BETTER, SAFER = 1e-4, 0.02
 
 
 def search(
@@ -80,6 +89,8 @@ class LocalSearch:
         self._score, self._violation = np.zeros(0), np.zeros(0)
         self._opened = np.zeros(0, dtype=bool)
         self._known = [np.zeros(0, dtype=np.int64) for _ in range(len(contexts))]
+        searches = len(contexts) * len(self._margins)
+        self._leading = [np.zeros(0, dtype=np.int64) for _ in range(searches)]  # the BEAM best
 
     def __len__(self) -> int:
         """Return how many evaluations there were, of all contexts together."""
@@ -97,20 +108,30 @@ class LocalSearch:
         count, options = len(self._contexts), options.astype(OPTION)
         self._evaluate(np.repeat(np.arange(count), len(options)), np.tile(options, (count, 1)))
 
-    def run(self, rounds: int = 60, beam: int = BEAM, width: int = WIDTH) -> None:
+    def run(
+        self, rounds: int = 60, beam: int = BEAM, width: int = WIDTH, patience: int | None = None
+    ) -> None:
         """Search until nothing near the best is new.
 
         Args:
             rounds: at most.
-            beam: the best whose neighbours are looked at, of every context and margin.
+            beam: the best whose neighbours are looked at, of every context and margin; at most
+                BEAM.
             width: how many of them in a round.
+            patience: rounds in a row without a better one after which the search of a context and
+                margin ends, too; None for any number.
         """
+        idle = np.zeros(len(self._leading), dtype=np.int64)
+        best = self._leaders()
         for _ in range(rounds):
-            opened = self._open(beam, width)
+            opened = self._open(beam, width, idle < (patience or rounds))
             if not len(opened):
                 break
             near, came = self._moves.near(self._options[opened])
             self._evaluate(self._context[opened][came], near)
+            before, best = best, self._leaders()
+            worth, safety = (best - before).T
+            idle = np.where((worth > BETTER) | ((worth >= 0) & (safety > SAFER)), 0, idle + 1)
 
     def best(self, context: int, margin: float) -> Rows:
         """Return the evaluations of a context, best first."""
@@ -131,23 +152,41 @@ class LocalSearch:
         return self.space.decode(self._options[rows])
 
     def _worth(self, rows: Rows, margin: float) -> Floats:
-        return penalised(self._score[rows], self._violation[rows] + margin)
+        violation = self._violation[rows]
+        return penalised(self._score[rows], violation + margin) - TIE * violation
 
-    def _open(self, beam: int, width: int) -> Rows:
-        """Return the evaluations to look around next, and mark them."""
-        chosen = []
-        for context in range(len(self._contexts)):
-            own = np.flatnonzero(self._context == context)
-            for margin in self._margins:
-                worth = self._worth(own, margin)
-                top = np.arange(len(own))
-                if len(own) > beam:
-                    top = np.argpartition(-worth, beam)[:beam]
-                top = top[~self._opened[own[top]]]
-                top = own[top[np.argsort(-worth[top], kind="stable")[:width]]]
-                self._opened[top] = True
-                chosen.append(top)
+    def _leaders(self) -> Floats:
+        """Return worth and distance to the limits of the best of each search, [S, 2]."""
+        first = np.array([leading[0] for leading in self._leading])
+        margins = np.tile(self._margins, len(self._contexts))
+        violation = self._violation[first]
+        worth = penalised(self._score[first], violation + margins)
+        return np.stack([worth, -violation], axis=1)
+
+    def _open(self, beam: int, width: int, going_on: BoolArray) -> Rows:
+        """Return the evaluations to look around next, and mark them.
+
+        Args:
+            beam: see `run`.
+            width: see `run`.
+            going_on: [S], which searches, by context and margin, look around.
+        """
+        chosen = [np.zeros(0, dtype=np.int64)]
+        for position in np.flatnonzero(going_on):
+            top = self._leading[position][:beam]
+            top = top[~self._opened[top]][:width]
+            self._opened[top] = True
+            chosen.append(top)
         return np.unique(np.concatenate(chosen))
+
+    def _follow(self, since: int) -> None:
+        """Let the evaluations from row `since` on be among the leading ones where they belong."""
+        for context in range(len(self._contexts)):
+            own = since + np.flatnonzero(self._context[since:] == context)
+            for place, margin in enumerate(self._margins, context * len(self._margins)):
+                rows = np.concatenate([self._leading[place], own])
+                best = np.argsort(-self._worth(rows, margin), kind="stable")[:BEAM]
+                self._leading[place] = rows[best]
 
     def _evaluate(self, context: Rows, options: IntArray) -> None:
         """Evaluate options [N, K] in contexts [N], without what is known or not valid."""
@@ -161,11 +200,13 @@ class LocalSearch:
             return
         logs = self._model.logarithms_of(self._contexts, context[new], placements, which)
         score, violation = score_and_violation(self._model, logs, self._objective)
+        before = len(self)
         self._context = np.concatenate([self._context, context[new]])
         self._options = np.concatenate([self._options, options[new]])
         self._score = np.concatenate([self._score, score])
         self._violation = np.concatenate([self._violation, violation])
         self._opened = np.concatenate([self._opened, np.zeros(len(new), dtype=bool)])
+        self._follow(before)
 
     def _new(self, context: int, contexts: Rows, codes: Rows) -> Rows:
         """Return the rows of a context whose codes [N] are new in it, each code once."""

@@ -29,6 +29,9 @@ ENUMERATED = 200_000
 #: others, and how many it contributes at each of the margins.
 SCOUT_BEAM, SHARED, FOUND = 12, 16, 120
 
+#: Rounds without anything better after which a scout's search ends.
+PATIENCE = 2
+
 #: Spaces whose catalogues without mirror images are kept; they are few and large.
 KEPT = 16
 
@@ -96,9 +99,9 @@ def _searched(
     scouts = LocalSearch(model, draws.take(np.arange(count)), objective, TIGHTER)
     searches = [(scout, margin) for scout in range(count) for margin in TIGHTER]
     scouts.add(starts(model.space, rng))
-    scouts.run(beam=SCOUT_BEAM, width=SCOUT_BEAM)
+    scouts.run(beam=SCOUT_BEAM, width=SCOUT_BEAM, patience=PATIENCE)
     scouts.add(_once(scouts, [scouts.best(*each)[:SHARED] for each in searches]))
-    scouts.run(beam=SCOUT_BEAM, width=SCOUT_BEAM)
+    scouts.run(beam=SCOUT_BEAM, width=SCOUT_BEAM, patience=PATIENCE)
     safest = [scouts.safest(scout)[:SAFEST] for scout in range(count)]
     return _once(scouts, [*(scouts.best(*each)[:FOUND] for each in searches), *safest])
 

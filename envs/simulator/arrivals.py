@@ -5,12 +5,13 @@ over the groups and how large batches become, with the formulas of `batching`; `
 into quantiles.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from envs.arrays import FloatArray
+from envs.arrays import FloatArray, IntArray
 from envs.simulator.balance import Groups, balance
 from envs.simulator.latency import QUANTILES, latency
 
@@ -102,12 +103,26 @@ def open_loop(
         np.ascontiguousarray(np.broadcast_to(value, (*shape, width)).reshape(-1, width).T)
         for value in wide
     ]
-    answers = [
-        _rows(Groups(*(value[..., start : start + _ROWS] for value in (*flat, *wide))))
-        for start in range(0, max(len(flat[0]), 1), _ROWS)
-    ]
-    fields = (np.concatenate(values) for values in zip(*answers, strict=True))
-    return OpenLoop(*(values.reshape(shape) for values in fields))
+    answers = np.empty((len(OpenLoop._fields), len(flat[0])))
+    for rows, groups in _by_groups(Groups(*flat, *wide)):
+        answers[:, rows] = _rows(groups)
+    return OpenLoop(*(values.reshape(shape) for values in answers))
+
+
+def _by_groups(given: Groups) -> Iterator[tuple[IntArray, Groups]]:
+    """Yield rows [B'] and what is given of them, with as many groups as they use: most use few."""
+    used = given.instances > 0.0
+    order = np.argsort(~used, axis=0, kind="stable")
+    counts = np.maximum(used.sum(axis=0), 1)
+    for count in np.unique(counts).tolist():
+        every = np.flatnonzero(counts == count)
+        for start in range(0, len(every), _ROWS):
+            rows = every[start : start + _ROWS]
+            own = order[:count, rows]
+            yield (
+                rows,
+                Groups(*(values[rows] for values in given[:3]), *(v[own, rows] for v in given[3:])),
+            )
 
 
 def _rows(given: Groups) -> OpenLoop:
