@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.figures import Figure, figure
-from benchmarks.mapping_rows import modelled, published_groups
+from benchmarks.published_groups import modelled, published_groups
 from envs.arrays import FloatArray
 from envs.catalog.reference_networks import reference_groups
 from envs.mappings.costs import GroupCosts

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from benchmarks.figures import Figure, figure
 from benchmarks.mapping_gain_networks import LEAST, SETTINGS, costs_of_network
-from benchmarks.mapping_rows import modelled, published_groups
+from benchmarks.published_groups import modelled, published_groups
 from envs.mappings.costs import GroupCosts
 from envs.simulator.machine import machine_of
 from envs.simulator.parameters import nominal
