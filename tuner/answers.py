@@ -13,6 +13,7 @@ from envs.accuracy.samples import read_samples
 from envs.catalog.edge_tpus import is_profiled
 from envs.errors import NetworkError, OptionError, TunerError, one_line
 from envs.graph.number_types import integer_operators
+from envs.runtimes.onnxruntime.opening import serves_files
 from envs.runtimes.serving.engine import BuildingFactory
 from envs.runtimes.serving.judging import outputs_of
 from envs.spec import CLASSES, Agreement, ConfigurationSpace, Kind, Network, Place, below_limit
@@ -139,7 +140,7 @@ def judge_engines(
     def judge_place(place: Place) -> Agreement:
         tenant, column, batch = place
         network, used = examined[tenant].network, space.device.accelerators[column]
-        if used.kind is Kind.CPU and (used.precision == "fp32" or network.quantised):
+        if serves_files(used) and (used.precision == "fp32" or network.quantised):
             return judge.same(tenant)
         engine = factory.load(tenant, column, space.device.cores)
         try:

@@ -24,6 +24,7 @@ from envs.spec import (
     Network,
     accelerator,
 )
+from envs.spec.mapping import TO, Mapping
 from tuner.model_at import ModelAt
 from tuner.options import ServeOptions
 
@@ -84,13 +85,26 @@ def engines_of(device: DeviceSpec, serve: ServeOptions) -> dict[str, Any]:
 def narrowed_device(device: DeviceSpec, serve: ServeOptions) -> DeviceSpec:
     """Return the device with the accelerators and precisions that may be used.
 
-    The processor's cores beside a GPU, and Edge TPUs, are among them only where they are named.
+    The processor's cores beside a GPU, OpenVINO, Edge TPUs and mappings of layers are among them
+    only where they are named.
     """
     names, known = serve.accelerators, _nameable(device, serve)
     for name in names or ():
-        if name not in known:
+        mapping = Mapping.parse(name) if TO in name else None
+        for part in (name,) if mapping is None else mapping.accelerators:
+            if part not in known:
+                raise OptionError(
+                    f"{device.name} has no accelerator {part!r}: choose from {', '.join(known)}"
+                )
+        if mapping is not None and len(serve.network) > 1:
             raise OptionError(
-                f"{device.name} has no accelerator {name!r}: choose from {', '.join(known)}"
+                f"accelerators={name} divides the layers of one network, and several are served:"
+                " leave it out"
+            )
+        if mapping is not None and not {*mapping.accelerators} <= {*(names or ())}:
+            raise OptionError(
+                f"accelerators={name} needs its parts as accelerators, too: name also"
+                f" {', '.join(dict.fromkeys(mapping.accelerators))}"
             )
     if names is not None:
         device = replace(device, accelerators=tuple(accelerator(name) for name in names))
@@ -102,12 +116,11 @@ def narrowed_device(device: DeviceSpec, serve: ServeOptions) -> DeviceSpec:
 def _nameable(device: DeviceSpec, serve: ServeOptions) -> tuple[str, ...]:
     """Return the accelerators that a user may name: some serve only where they are named.
 
-    These are the processor's cores beside a GPU, and Edge TPUs, which are modelled only.
+    These are the processor's cores beside a GPU, OpenVINO, and Edge TPUs, which are modelled only.
     """
-    more = {Kind.CPU} if not device.plain else set()
-    more |= {Kind.EDGE_TPU} if serve.runtime == "simulated" else set()
+    more = {Kind.CPU} | ({Kind.EDGE_TPU} if serve.runtime == "simulated" else set())
     named = [name for name, each in ACCELERATORS.items() if each.kind in more]
-    return (*device.accelerator_names, *named)
+    return tuple(dict.fromkeys([*device.accelerator_names, *named]))
 
 
 def read_all(

@@ -23,12 +23,17 @@ def check_mappings(target: str, models: Iterable[Model], build: BuildOptions) ->
     """Check that the mappings of a configuration can be written down.
 
     Raises:
-        OptionError: one divides a network among precisions of a processor, TensorRT takes the
-            precision from the network, or a network has too few layer groups.
+        OptionError: one divides a network among precisions of a processor, or OpenVINO runs it,
+            TensorRT takes the precision from the network, or a network has too few layer groups.
         NetworkError: a quantised file has a part in FP32.
     """
     for model in models:
         mapping = model.accelerator.mapping
+        if mapping is None and model.on_cpu and by_openvino(model.accelerator):
+            raise OptionError(
+                f"target={target}: {model.accelerator.name} runs on OpenVINO, which no export"
+                " writes down: serve it with python -m tuner.deploy, or export cpu_fp32 or cpu_int8"
+            )
         if mapping is None:
             continue
         if model.on_cpu:

@@ -7,7 +7,7 @@ from typing import Any
 
 from envs.runtimes.onnxruntime.openvino import OpenVinoSession
 from envs.runtimes.onnxruntime.sessions import open_session, options_of
-from envs.spec import Accelerator
+from envs.spec import Accelerator, Kind
 
 #: Begins the names of the accelerators that OpenVINO runs.
 OPENVINO = "openvino_"
@@ -16,6 +16,11 @@ OPENVINO = "openvino_"
 def by_openvino(where: Accelerator) -> bool:
     """Return True for an accelerator that OpenVINO runs, not ONNX Runtime."""
     return where.name.startswith(OPENVINO)
+
+
+def serves_files(where: Accelerator) -> bool:
+    """Return True where ONNX Runtime runs whole files, so that FP32 answers are the reference."""
+    return where.kind is Kind.CPU and where.mapping is None and not by_openvino(where)
 
 
 def open_on(where: Accelerator, path: Path, threads: int, halves: bool = False) -> Any:

@@ -1,0 +1,65 @@
+"""Mappings and OpenVINO as places of this computer: opened, judged and measured live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from envs.errors import OptionError
+from envs.graph.partition import partition_of
+from envs.runtimes.serving.measuring import ServingOptions
+from envs.spec import Measurement
+from tests.envs.accuracy.digits import Digits, make
+from tuner.device import open_device
+
+MAPPED = "cpu_fp32_to_1_cpu_int8"
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    return make(tmp_path_factory.mktemp("digits"))
+
+
+def test_every_place_serves_and_its_answers_are_judged(digits: Digits, tmp_path: Path) -> None:
+    assert len(partition_of(digits.path).groups) > 1
+    names = ["cpu_fp32", "cpu_int8", "openvino_fp32", "openvino_int8", MAPPED]
+    with open_device(
+        digits.path,
+        samples=digits.samples,
+        accelerators=names,
+        min_agreement=0.9,
+        cache=str(tmp_path),
+        serving=ServingOptions(warmup_s=0.05),
+    ) as device:
+        assert device.space.device.accelerator_names == tuple(names)
+        agreements = {names[column]: each for (_, column), each in device.agreements.items()}
+        assert agreements["cpu_fp32"].value == 1
+        assert agreements["openvino_fp32"].value == 1
+        assert agreements["openvino_fp32"].snr_db > 60
+        for name in (MAPPED, "openvino_int8"):
+            assert 0.9 < agreements[name].value <= 1
+            assert 10 < agreements[name].snr_db < 60
+            assert agreements[name].calibrated_on > 0
+        for name in names:
+            measured = device.measure({name: (1, 4)}, 0.2)
+            assert isinstance(measured, Measurement), name
+            assert measured.tenants[0].agreement == agreements[name].value
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["cpu_fp32", MAPPED], "needs its parts as accelerators, too: name also cpu_fp32, cpu_in"),
+        (["cpu_fp32", "dla0_to_1_tensor"], "has no accelerator 'dla0'"),
+    ],
+)
+def test_a_mapping_needs_its_parts(digits: Digits, names: list[str], reason: str) -> None:
+    with pytest.raises(OptionError, match=reason):
+        open_device(digits.path, accelerators=names)
+
+
+def test_a_mapping_is_of_one_network(digits: Digits) -> None:
+    names = ["cpu_fp32", "cpu_int8", MAPPED]
+    with pytest.raises(OptionError, match="divides the layers of one network"):
+        open_device([digits.path, digits.path], accelerators=names)
