@@ -13,6 +13,7 @@ from envs.accuracy.samples import Samples
 from envs.errors import NetworkError, OptionError
 from envs.graph.number_types import QDQ
 from envs.graph.partition import partition_of
+from envs.runtimes.onnxruntime.opening import by_openvino
 from tuner.exports.engines import BuildOptions
 from tuner.exports.models import Model
 

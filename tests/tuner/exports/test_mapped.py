@@ -169,6 +169,8 @@ def test_what_nobody_can_write_down_is_refused(path: Path, target: str) -> None:
     hosted = model_of(path, "cpu_int8_to_2_cpu_fp32")
     with pytest.raises(OptionError, match="which no export writes down: serve it with"):
         check_mappings(target, [hosted], TEN)
+    with pytest.raises(OptionError, match="openvino_fp32 runs on OpenVINO, which no export writes"):
+        check_mappings(target, [model_of(path, "openvino_fp32")], TEN)
     mapped = model_of(path, "dla0_to_2_tensor")
     with pytest.raises(OptionError, match="tensorrt=11 takes the precision from the network"):
         check_mappings(target, [mapped], BuildOptions("11"))
