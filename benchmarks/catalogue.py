@@ -87,6 +87,14 @@ BENCHMARKS = (
         short=_options("--quick --cases 120 --seeds 3"),
     ),
     Benchmark(
+        "mapping_space",
+        "mapping_space",
+        "Compares the policy with the rule where mappings of layer groups are choices beside whole "
+        "accelerators, and prints what the best configuration gains by them.",
+        "simulated",
+        short=_options("--quick"),
+    ),
+    Benchmark(
         "transfer_two_tenants",
         "transfer",
         "The same comparison where every problem serves two networks at once.",

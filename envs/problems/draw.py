@@ -1,5 +1,8 @@
 """Draw problems: devices, networks, spaces, limits, and the true values of uncertain parameters."""
 
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -46,6 +49,8 @@ class DrawnProblem:
         objective: the limits.
         truth: one context.
         misfit: how the truth departs from the model.
+        normals: [1, D], the unknowns of the truth, and the factor on their spreads; None where the
+            truth was not drawn with the problem.
     """
 
     name: str
@@ -53,6 +58,18 @@ class DrawnProblem:
     objective: Objective
     truth: Contexts = field(repr=False)
     misfit: Misfit = field(default_factory=Misfit)
+    normals: tuple[FloatArray, float] | None = field(default=None, repr=False)
+
+    def with_mappings(self, chosen: Sequence[Collection[str]]) -> DrawnProblem:
+        """Return the same device and limits with mappings [T] of the networks as further places.
+
+        Args:
+            chosen: see `ConfigurationSpace.with_mappings`; the networks are reference networks.
+        """
+        assert self.normals is not None, "the truth was drawn with the problem"
+        model = replace(self.model, space=self.model.space.with_mappings(chosen))
+        truth = self.misfit.apply(model.contexts_from(*self.normals))
+        return replace(self, model=model, truth=truth)
 
 
 def draw_problem(options: DrawOptions, rng: np.random.Generator) -> DrawnProblem:
@@ -84,10 +101,13 @@ def _drawn(options: DrawOptions, rng: np.random.Generator) -> DrawnProblem:
     space = ConfigurationSpace(device, workload, most, batches, total)
     model = DeviceModel(machine, space, tuple(tables))
     misfit = draw_misfit(options, model, rng)
-    truth = misfit.apply(model.drawn(rng, 1, options.width * misfit.width))
+    normals = model.normals(rng, 1), options.width * misfit.width
+    truth = misfit.apply(model.contexts_from(*normals))
     if rng.random() < options.open_loop:
         model, truth = _arriving(model, truth, rng)
-    drawn = replace(with_limits(name, model, truth, options.split, rng), misfit=misfit)
+    drawn = replace(
+        with_limits(name, model, truth, options.split, rng), misfit=misfit, normals=normals
+    )
     return _with_goal(drawn, options.draw_goal(rng), rng)
 
 

@@ -14,6 +14,7 @@ from envs.simulator.beside import with_beside
 from envs.simulator.cycles import STEPS
 from envs.simulator.mapped import gpu_positions
 from envs.simulator.priority import crowding, unevenness, with_blocking
+from envs.simulator.rails import rails_and_share
 from envs.simulator.sharing import (
     TINY,
     Phases,
@@ -23,7 +24,6 @@ from envs.simulator.sharing import (
     cycles,
     launch_factor,
     phases_of,
-    rails_and_share,
     served_of,
     with_contention,
     with_waits,

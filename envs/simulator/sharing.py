@@ -1,4 +1,4 @@
-"""Sharing of a device by its instances: cycle times, DRAM contention and power. Pure and batched.
+"""Sharing of a device by its instances: cycle times and DRAM contention. Pure and batched.
 
 GPU: instances share it by processor sharing. An instance finds on the GPU what the others have
 there (the arrival theorem to first order, exact for two equal instances), and all of them together
@@ -274,11 +274,18 @@ def with_contention(served: Served, phases: Phases, cycle_s: Single, scalars: Sc
     )
     slope = scalars["contention_slope"] * above / np.maximum(traffic, TINY)
     slower = 1 + slope * (traffic - gpu_traffic)
-    dla_s = phases.dla_s.copy()
     slower_dla = 1 + slope * (traffic - dla_traffic)
+    dla_s = phases.dla_s.copy()
     dla_s[:, DLA] *= slower_dla
-    if mapped is not None:
-        dla_s[:, mapped.positions] *= mapped.from_cores(slower_dla)
+    if mapped is not None:  # the parts of an instance do not slow each other
+        where = mapped.positions
+        own_gpu, own_dla = (
+            each[:, where] / cycle_s[:, where]
+            for each in (served.full.gpu_bytes, served.full.dla_bytes)
+        )
+        dla_s[:, where] *= np.maximum(mapped.from_cores(slower_dla) - slope * own_gpu, 1)
+        slower = np.broadcast_to(slower, cycle_s.shape).copy()
+        slower[:, where] = np.maximum(slower[:, where] - slope * own_dla, 1)
     return phases._replace(
         gpu_s=phases.gpu_s * slower,
         dla_s=dla_s,
@@ -291,27 +298,3 @@ def launch_factor(served: Served, cycle_s: Single, scalars: Scalars) -> Single:
     """Return the factor [B] on cycle times where instances wait for each other to launch."""
     launching = (served.instances * served.full.host_s / cycle_s).sum(axis=(0, 1))
     return np.asarray(np.maximum(1, launching * scalars["launch_lock"]))
-
-
-def rails_and_share(full: Batches, rate: Single, scalars: Scalars) -> tuple[Single, Single]:
-    """Return watts [3, B] by rail and the share [B] of the work that the power limit allows.
-
-    Args:
-        full: the batches in service.
-        rate: [T, X, B] batches per second, if there were no limit.
-        scalars: [B] each.
-    """
-    added_w = np.stack(
-        [
-            (rate * full.gpu_j).sum(axis=(0, 1)),
-            (rate * full.cv_j).sum(axis=(0, 1)),
-            (rate * (full.gpu_bytes + full.dla_bytes)).sum(axis=(0, 1)) * scalars["byte_j"],
-        ]
-    )
-    idle_w = np.stack([scalars[f"idle_{rail}_w"] for rail in ("gpu", "cv", "sys")])
-    busy = np.minimum(1, (rate * (full.host_s + full.gpu_s + full.dla_s)).sum(axis=(0, 1)))
-    idle_w[0] += scalars["busy_soc_w"] * busy
-    idle_w[2] += scalars["busy_sys_w"] * busy
-    allowed_w = np.maximum(scalars["max_power_w"] - idle_w.sum(axis=0), 0.1)
-    share = np.minimum(1, allowed_w / np.maximum(added_w.sum(axis=0), TINY))
-    return idle_w + added_w * share, share
