@@ -100,6 +100,16 @@ def export_deepstream(models: list[Model], build: BuildOptions) -> Files:
     return {**files, "build.sh": script(models, build, plans), "README.txt": _readme(models, build)}
 
 
+def _on_mappings(models: list[Model]) -> list[str]:
+    if not any(parts_of(model) for model in models):
+        return []
+    return [
+        "nvinfer loads the engines of build.sh. Where it has to build one itself,"
+        " layer-device-precision tells it where each layer runs; it then holds every layer to its"
+        " precision, and may refuse one that has no INT8 kernel."
+    ]
+
+
 def _readme(models: list[Model], build: BuildOptions) -> str:
     return page(
         "DeepStream nvinfer files of a tuned configuration, written by python -m tuner.export"
@@ -109,6 +119,7 @@ def _readme(models: list[Model], build: BuildOptions) -> str:
         "1. Build the engines.",
         "     ./build.sh",
         *advice(models, build),
+        *_on_mappings(models),
         "2. Give each file NAME_N.txt to one nvinfer element (config-file-path) on a branch of its"
         " own: an element is an instance, and the elements of one model share its engine file. Give"
         " the nvstreammux of each branch the batch-size of its file: a DLA engine takes no smaller"

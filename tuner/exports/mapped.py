@@ -13,8 +13,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from envs.graph.partition import partition_of
 from envs.runtimes.tensorrt.graph import for_dla, read, save
+from envs.runtimes.tensorrt.part_specs import part_specs
+from envs.runtimes.tensorrt.placing import part_of_tensors
 from envs.spec import ACCELERATORS, Kind
 from tuner.exports.engines import BuildOptions
 from tuner.exports.models import Model
@@ -34,7 +35,7 @@ def device_type(name: str) -> str:
 def named_graph(model: Model, build: BuildOptions) -> Any:
     """Return the graph of an engine with a mapping, each node named `ACCELERATOR/NUMBER_NAME`.
 
-    A node that is not in the file, because the graph was changed for a DLA, belongs to the group of
+    A node that is not in the file, because the graph was changed for a DLA, belongs to the part of
     the next node that is.
 
     Raises:
@@ -43,26 +44,20 @@ def named_graph(model: Model, build: BuildOptions) -> Any:
     """
     mapping = model.accelerator.mapping
     assert mapping is not None
-    partition = partition_of(model.path)
-    wheres = mapping.by_group(len(partition.groups))
-    homes = {
-        name: where
-        for where, group in zip(wheres, partition.groups, strict=True)
-        for node in partition.flow.nodes[group.start : group.stop]
-        for name in node.output
-    }
+    names = mapping.accelerators
+    part_of = part_of_tensors(model.path, part_specs(mapping, [ACCELERATORS[n] for n in names]))
     made = build.calibrated.get(model.name)
     if made is not None and made.graph is not None:
         graph = copy.deepcopy(made.graph)
     else:
         graph = read(model.path)
         graph = graph if model.dla_core is None else for_dla(graph, model.batch).model
-    nodes, where = list(graph.graph.node), wheres[-1]
+    nodes, part = list(graph.graph.node), len(names) - 1
     for number in reversed(range(len(nodes))):
         node = nodes[number]
-        where = next((homes[name] for name in node.output if name in homes), where)
+        part = next((part_of[name] for name in node.output if name in part_of), part)
         plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", node.name or node.op_type)
-        node.name = f"{where}/{number:04d}_{plain}"
+        node.name = f"{names[part]}/{number:04d}_{plain}"
     return graph
 
 

@@ -73,7 +73,7 @@ def advice(models: list[Model], build: BuildOptions) -> list[str]:
     if any(model.dla_core is not None for model in models):
         parts.append(
             f"A DLA engine takes its batch and no other.{DLA_VERSIONS[build.tensorrt]} In"
-            " networks/dla/ are the networks as a DLA needs them: at that batch, a small global"
+            " networks/ its file is the network as a DLA needs it: at that batch, a small global"
             " average as a pool with a window, a fully connected layer behind it as a convolution,"
             " an output [batch, features] as [batch, features, 1, 1]. Layers that a DLA does not"
             " take run on the GPU without a word: look into layers/*.json, where a network that"
