@@ -18,6 +18,7 @@ from tuner.deploy import DeployCommand
 from tuner.episodes import EpisodesCommand
 from tuner.export import HIDDEN, TARGETS, ExportCommand
 from tuner.flags import read_flags
+from tuner.map import MapCommand
 from tuner.record import RecordCommand
 from tuner.tune import TuneCommand
 
@@ -179,6 +180,8 @@ def test_flags_in_the_pages_exist(page: Path) -> None:
             assert read_flags(ExportCommand, words, hidden=HIDDEN).target in TARGETS
         elif verb == "episodes":
             assert read_flags(EpisodesCommand, words).dataset, command
+        elif verb == "map":
+            assert read_flags(MapCommand, words).network, command
         elif verb in FLAGS:
             given = read_flags(FLAGS[verb], words)
             assert given.serve.network or given.serve.trace, command
