@@ -47,29 +47,6 @@ BENCHMARKS = (
         short=_options("--quick"),
     ),
     Benchmark(
-        "mapping_gains",
-        "mapping_gains",
-        "Asks the device model what dividing the layers of one network between GPU and DLA gains "
-        "over the best single accelerator, for a dozen image classifiers.",
-        "simulated",
-    ),
-    Benchmark(
-        "concurrent",
-        "concurrent",
-        "Asks the device model what a paper claims for several networks at once: batching, copies, "
-        "and CPU, GPU and Edge TPUs together. Compares its cores and Edge TPUs with published "
-        "measurements. Nothing was fitted to the claims.",
-        "simulated",
-    ),
-    Benchmark(
-        "queueing",
-        "queueing",
-        "Compares closed forms of waiting times with published measurements of an Edge TPU and of "
-        "a GPU that networks share, and with requests simulated one by one.",
-        "simulated",
-        short=_options("--seconds 3000"),
-    ),
-    Benchmark(
         "mapping_gain",
         "mapping_gain",
         "Asks the device model what layers on different accelerators gain: one network over the "

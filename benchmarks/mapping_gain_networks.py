@@ -14,20 +14,19 @@ from benchmarks.published_groups import modelled, published_groups
 from envs.arrays import FloatArray
 from envs.catalog.reference_networks import reference_groups
 from envs.mappings.costs import GroupCosts
-from envs.mappings.gain import Gain, gain_of
+from envs.mappings.gain import Gain, fallbacks, gain_of
 from envs.mappings.model_costs import group_costs, whole_costs
 from envs.mappings.search import MappingCost, fastest, pareto_front, single_accelerators
-from envs.simulator.machine import machine_of
-from envs.simulator.parameters import nominal
+from envs.simulator.machine import Machine, machine_of
+from envs.simulator.parameters import SOFTWARE, ParameterSet, nominal
 from envs.spec import accelerator
-from envs.spec.mapping import Mapping
 from tuner.console import table
 
 #: Image classifiers of the catalogue.
 CLASSIFIERS = (
-    *("alexnet", "densenet121", "efficientnet_b0", "googlenet", "inception_v4", "mobilenet_v2"),
-    *("mobilenet_v3_large", "resnet18", "resnet50", "resnet101", "resnet152", "squeezenet1_1"),
-    *("vgg16", "vgg19", "vit_b16"),
+    *("alexnet", "alexnet_grouped", "densenet121", "efficientnet_b0", "googlenet", "inception_v4"),
+    *("mobilenet_v2", "mobilenet_v3_large", "resnet18", "resnet50", "resnet101", "resnet152"),
+    *("squeezenet1_1", "vgg16", "vgg19", "vit_b16"),
 )
 
 #: Where a network may run: the GPU's Tensor Cores and one DLA core.
@@ -53,6 +52,8 @@ class Setting(NamedTuple):
         words: in the tables.
         board, gpu, dla: of the catalogue, and the precisions.
         batch: samples in a batch.
+        software: see `envs.simulator.parameters.SOFTWARE`.
+        native: False if the DLA's engines read and write linear formats.
     """
 
     words: str
@@ -60,39 +61,50 @@ class Setting(NamedTuple):
     gpu: str
     dla: str
     batch: int = 1
+    software: str = "tensorrt"
+    native: bool = True
+
+    @property
+    def machine(self) -> Machine:
+        """Return the board at MAXN."""
+        return machine_of(self.board, "MAXN", self.gpu, self.dla, self.native)
+
+    @property
+    def parameters(self) -> ParameterSet:
+        """Return the fitted parameters of the board and the software."""
+        return nominal(self.machine.architecture).with_values(**SOFTWARE[self.software])
 
 
 SETTINGS = (
     Setting("AGX Xavier, FP16", "agx_xavier", "fp16", "fp16"),
     Setting("AGX Orin, INT8", "agx_orin_64", "int8", "int8"),
+    Setting("AGX Xavier, FP16, batch 8", "agx_xavier", "fp16", "fp16", 8),
 )
 
 #: Other inputs: what the papers do not say, or say differently.
 OTHER_SETTINGS = (
-    Setting("AGX Xavier, FP16, batch 8", "agx_xavier", "fp16", "fp16", 8),
+    Setting("AGX Xavier, FP16, fast engines", "agx_xavier", "fp16", "fp16", software="mlperf"),
+    Setting("AGX Xavier, FP16, linear DLA formats", "agx_xavier", "fp16", "fp16", native=False),
     Setting("AGX Xavier, GPU FP16 and DLA INT8", "agx_xavier", "fp16", "int8"),
     Setting("AGX Orin, FP16", "agx_orin_64", "fp16", "fp16"),
+    Setting("AGX Orin, INT8, fast engines", "agx_orin_64", "int8", "int8", software="mlperf"),
 )
 
 
 @cache
 def costs_of_network(name: str, setting: Setting) -> GroupCosts:
     """Return the model's costs of the layer groups of a classifier."""
-    machine = machine_of(setting.board, "MAXN", setting.gpu, setting.dla)
     places = [accelerator(each) for each in PLACES]
-    parameters = nominal(machine.architecture)
-    return group_costs(reference_groups(name), places, machine, parameters, setting.batch, name)
+    groups, batch = reference_groups(name), setting.batch
+    return group_costs(groups, places, setting.machine, setting.parameters, batch, name)
 
 
 def wholes(name: str, setting: Setting) -> tuple[MappingCost, ...]:
     """Return the whole network on each accelerator; the GPU runs what a DLA leaves."""
-    machine = machine_of(setting.board, "MAXN", setting.gpu, setting.dla)
+    costs = costs_of_network(name, setting)
     places, groups = [accelerator(each) for each in PLACES], reference_groups(name)
-    found = whole_costs(groups, places, machine, nominal(machine.architecture), setting.batch)
-    return tuple(
-        MappingCost(Mapping((place,)), float(time_s), float(energy_j), (at,) * len(groups))
-        for at, (place, time_s, energy_j) in enumerate(zip(PLACES, *found, strict=True))
-    )
+    whole = whole_costs(groups, places, setting.machine, setting.parameters, setting.batch)
+    return (*single_accelerators(costs), *fallbacks(costs, *whole))
 
 
 def gains_of(costs: GroupCosts, singles: tuple[MappingCost, ...]) -> list[Gain]:
@@ -159,8 +171,7 @@ def _setting_figures(setting: Setting, shown: bool) -> list[Figure]:
 
 def _above_rest_figures(setting: Setting) -> list[Figure]:
     """Return the largest gains where only energy above that of the board at rest counts."""
-    machine = machine_of(setting.board, "MAXN", setting.gpu, setting.dla)
-    rest_w = sum(machine.idle_w) * float(nominal(machine.architecture).idle_scale[0])
+    rest_w = sum(setting.machine.idle_w) * float(setting.parameters.idle_scale[0])
     found = []
     for name in CLASSIFIERS:
         singles = tuple(

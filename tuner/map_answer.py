@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.arrays import FloatArray
 from envs.catalog.boards import board as board_of
 from envs.catalog.reference_networks import reference_groups, reference_names
 from envs.errors import NetworkError, OptionError
@@ -17,12 +16,12 @@ from envs.graph.layer_table import LayerTable
 from envs.graph.partition import partition_of
 from envs.mappings.costs import GroupCosts
 from envs.mappings.front import worth_it
-from envs.mappings.gain import WEIGHTS, Gain, gain_of
+from envs.mappings.gain import WEIGHTS, Gain, fallbacks, gain_of
 from envs.mappings.model_costs import group_costs, whole_costs
 from envs.mappings.search import MappingCost, pareto_front, single_accelerators
 from envs.simulator.machine import Machine, device_of, machine_of
 from envs.simulator.parameters import nominal
-from envs.spec import MAX_BATCH, Accelerator, Kind, Mapping
+from envs.spec import MAX_BATCH, Accelerator, Kind
 
 #: Board, weight of time and most transitions, where nothing else is said.
 BOARD, WEIGHT, TRANSITIONS = "agx_orin_64", 0.5, 2
@@ -218,36 +217,10 @@ def mapped_layers(network: str | Path, request: MapRequest) -> LayerMap:
         )
     singles = single_accelerators(costs)
     whole = whole_costs(groups, places, machine, parameters, request.batch)
-    fallbacks = _fallbacks(costs, places, *whole)
-    gains = tuple(gain_of(front, [*singles, *fallbacks], each) for each in sorted(WEIGHTS))
+    left = fallbacks(costs, *whole)
+    gains = tuple(gain_of(front, [*singles, *left], each) for each in sorted(WEIGHTS))
     worth = worth_it(costs, request.max_transitions)
-    return LayerMap(request, costs, singles, fallbacks, front, gains, worth)
-
-
-def _fallbacks(
-    costs: GroupCosts, places: Sequence[Accelerator], times: FloatArray, energies: FloatArray
-) -> tuple[MappingCost, ...]:
-    """Return whole networks on DLAs that leave groups to the Tensor Cores.
-
-    Such an engine makes no choice: the DLA takes all that it can. It costs what the model says of
-    it, or what its groups cost one by one where that is less.
-
-    Args:
-        costs: of the groups.
-        places: [A] the accelerators of the costs.
-        times: [A, s] of the whole network.
-        energies: [A, J] of the whole network.
-    """
-    tensor = next((at for at, each in enumerate(places) if each.kind is Kind.TENSOR_CORES), None)
-    found = []
-    for at, each in enumerate(places):
-        takes = np.isfinite(costs.time_s[:, at])
-        if each.kind is not Kind.DLA or takes.all() or not takes.any() or tensor is None:
-            continue
-        time_s, energy_j = costs.of(np.where(takes, at, tensor))
-        least = min(time_s, float(times[at])), min(energy_j, float(energies[at]))
-        found.append(MappingCost(Mapping((each.name,)), *least, ()))
-    return tuple(found)
+    return LayerMap(request, costs, singles, left, front, gains, worth)
 
 
 def check_network(network: str | Path) -> None:

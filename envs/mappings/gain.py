@@ -15,7 +15,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from envs.arrays import FloatArray
+from envs.mappings.costs import GroupCosts
 from envs.mappings.search import MappingCost
+from envs.spec.device import Kind, accelerator
+from envs.spec.mapping import Mapping
 
 #: The weights that reports show, with the names of their gains.
 WEIGHTS = {1.0: "latency benefit", 0.5: "trade-off benefit", 0.0: "energy benefit"}
@@ -58,3 +64,31 @@ def gain_of(front: Sequence[MappingCost], singles: Sequence[MappingCost], weight
         return min(of, key=lambda each: (each.value(weight), each.transitions), default=None)
 
     return Gain(weight, best([*singles, *front]), best(singles))
+
+
+def fallbacks(
+    costs: GroupCosts, times: FloatArray, energies: FloatArray
+) -> tuple[MappingCost, ...]:
+    """Return whole networks on DLAs that leave groups to the Tensor Cores.
+
+    Such an engine makes no choice: the DLA takes all that it can. So it counts among the single
+    accelerators that a mapping is compared with. It costs what the model says of it, or what its
+    groups cost one by one where that is less.
+
+    Args:
+        costs: of the groups.
+        times: [A, s] of the whole network, as `envs.mappings.model_costs.whole_costs` has them.
+        energies: [A, J] of the whole network.
+    """
+    kinds = [accelerator(name).kind for name in costs.accelerators]
+    if Kind.TENSOR_CORES not in kinds:
+        return ()
+    tensor, found = kinds.index(Kind.TENSOR_CORES), []
+    for at, name in enumerate(costs.accelerators):
+        takes = np.isfinite(costs.time_s[:, at])
+        if kinds[at] is not Kind.DLA or takes.all() or not takes.any():
+            continue
+        time_s, energy_j = costs.of(np.where(takes, at, tensor))
+        least = min(time_s, float(times[at])), min(energy_j, float(energies[at]))
+        found.append(MappingCost(Mapping((name,)), *least, ()))
+    return tuple(found)

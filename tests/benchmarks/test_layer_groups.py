@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from benchmarks.fidelity_groups import accuracies, calibrated, mappings_of
-from benchmarks.mapping_gains import gains
 from benchmarks.published_groups import (
     GroupTimes,
     layer_ms,
@@ -71,15 +70,3 @@ def test_marked_outputs_are_of_both_accelerators() -> None:
     assert published.min() == 0.0097
     assert published.max() == 0.07351
     assert (model > 0).all()
-
-
-def test_an_engine_that_leaves_a_layer_to_the_gpu_is_no_gain() -> None:
-    # Its last pool runs on no DLA, so that the best of a DLA is itself divided.
-    assert gains("squeezenet1_1", "agx_orin_64", "tensorrt").shares[0.0] < 0.005
-
-
-def test_layers_that_read_large_weights_leave_the_dla() -> None:
-    found = gains("alexnet_grouped", "agx_orin_64", "tensorrt")
-    assert found.mapping.startswith("dla0_to_")
-    assert found.mapping.endswith("_tensor")
-    assert 0 < found.shares[0.5] < 0.5
