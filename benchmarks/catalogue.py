@@ -47,6 +47,22 @@ BENCHMARKS = (
         short=_options("--quick"),
     ),
     Benchmark(
+        "concurrent",
+        "concurrent",
+        "Asks the device model what a paper claims for several networks at once: batching, copies, "
+        "and CPU, GPU and Edge TPUs together. Compares its cores and Edge TPUs with published "
+        "measurements. Nothing was fitted to the claims.",
+        "simulated",
+    ),
+    Benchmark(
+        "queueing",
+        "queueing",
+        "Compares closed forms of waiting times with published measurements of an Edge TPU and of "
+        "a GPU that networks share, and with requests simulated one by one.",
+        "simulated",
+        short=_options("--seconds 3000"),
+    ),
+    Benchmark(
         "mapping_gain",
         "mapping_gain",
         "Asks the device model what layers on different accelerators gain: one network over the "
