@@ -5,7 +5,6 @@ r"""Divide the layers of a network among a board's accelerators, by its model: p
   python -m tuner.map --network my.onnx --latency-ms 4 --weight 0     least energy within 4 ms
   python -m tuner.map --network my.onnx --energy-mj 12 --weight 1     least time within 12 mJ
   python -m tuner.map --network my.onnx --accelerators tensor dla0 --max-transitions 1
-
   python -m tuner.map --network a.onnx b.onnx                         and how both run together
 
 It prints the single accelerators, the front of time and energy, the mapping that is best by
@@ -28,6 +27,7 @@ from typing import Optional
 
 from envs.errors import NoFeasibleConfiguration, OptionError
 from envs.files import check_writable
+from envs.graph.binding import all_bound
 from tuner.console import table
 from tuner.evaluation.mapping_report import write_mapping_report
 from tuner.evaluation.mapping_schedule import schedule_section
@@ -51,7 +51,7 @@ from tuner.map_text import (
     schedule_sentence,
     setting,
 )
-from tuner.options import plain, versions
+from tuner.options import cache_folder, plain, versions
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,9 @@ class MapCommand:
         latency_ms: limit on the time of a batch.
         energy_mj: limit on the energy of an inference, in millijoules.
         max_transitions: how often a mapping may change the accelerator.
+        shape: the shape of an input with other free dimensions than the batch, as in
+            images:1x3x640x640.
+        fix: the value of an input that is the same for every request, as in sr:16000.
         goal: of several networks together, makespan (least time until all are done) or throughput
             (most batches per second).
         seconds: for the search of their schedule.
@@ -88,6 +91,8 @@ class MapCommand:
     latency_ms: Optional[float] = None
     energy_mj: Optional[float] = None
     max_transitions: int = TRANSITIONS
+    shape: Optional[list[str]] = field(default=None, metadata={"metavar": "INPUT:SHAPE"})
+    fix: Optional[list[str]] = field(default=None, metadata={"metavar": "INPUT:VALUE"})
     goal: str = ScheduleRequest.goal
     seconds: float = ScheduleRequest.seconds
     out: Path = Path("map.html")
@@ -111,7 +116,10 @@ def map_command(options: MapCommand) -> None:
     if len(options.network) > 1:
         together.check()
     check_writable(options.out, "choose another --out")
-    maps = [mapped_layers(network, request) for network in options.network]
+    maps = [
+        mapped_layers(file, request, Path(network).stem)
+        for network, file in zip(options.network, _files(options), strict=True)
+    ]
     for each in maps:
         show(each)
     facts = {
@@ -134,6 +142,18 @@ def map_command(options: MapCommand) -> None:
                 f"no mapping of {each.costs.network} keeps the limits: give more time or energy, or"
                 " a larger --max-transitions"
             )
+
+
+def _files(options: MapCommand) -> list[str]:
+    """Return the networks; files with the sizes and values that were asked for are copies."""
+    files = [each for each in options.network if Path(each).is_file()]
+    if not (options.shape or options.fix):
+        return options.network
+    bound = all_bound(
+        [Path(each) for each in files], options.shape or (), options.fix or (), cache_folder()
+    )
+    copies = dict(zip(files, map(str, bound), strict=True))
+    return [copies.get(each, each) for each in options.network]
 
 
 def show(found: LayerMap) -> None:

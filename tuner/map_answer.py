@@ -191,12 +191,13 @@ class LayerMap:
         return tuple(self.front[at] for at in sorted(kept))
 
 
-def mapped_layers(network: str | Path, request: MapRequest) -> LayerMap:
+def mapped_layers(network: str | Path, request: MapRequest, name: str = "") -> LayerMap:
     """Return the mappings of a network on a board.
 
     Args:
         network: an ONNX file, or the name of a reference network.
         request: where, and within which limits.
+        name: of the network in what is told of it; that of its file if empty.
 
     Raises:
         OptionError: an option cannot be used.
@@ -204,11 +205,12 @@ def mapped_layers(network: str | Path, request: MapRequest) -> LayerMap:
     """
     request.check()
     check_network(network)
-    places, name = request.places(), Path(network).stem
-    machine = request.machine
+    places, machine = request.places(), request.machine
     parameters = nominal(machine.architecture)
     groups = groups_of(network)
-    costs = group_costs(groups, places, machine, parameters, request.batch, name)
+    costs = group_costs(
+        groups, places, machine, parameters, request.batch, name or Path(network).stem
+    )
     front = pareto_front(costs, request.max_transitions)
     if not front:
         names = ", ".join(each.name for each in places)

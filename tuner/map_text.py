@@ -14,6 +14,9 @@ from tuner.map_schedule import Scheduled
 #: Most mappings of a front that are shown.
 MOST = 8
 
+#: A bound of schedules is told where it is at least this share of what was found.
+TELLING = 0.5
+
 HEADINGS = ["", "mapping", "time [ms]", "energy [mJ]", "rate [1/s]", "transitions"]
 
 
@@ -89,16 +92,20 @@ def schedule_sentence(found: Scheduled) -> str:
     if found.goal == "makespan":
         text = f"all are done after {_ms(found.schedule.makespan_s)}"
         best = None if found.whole is None else _ms(found.whole.makespan_s)
+        share = found.schedule.bound / found.schedule.makespan_s
         bound = f"no schedule takes less than {_ms(found.schedule.bound)}"
     else:
         text = f"{found.schedule.batches_s:,.0f} batches/s"
         best = None if found.whole is None else f"{found.whole.batches_s:,.0f} batches/s"
+        share = found.schedule.batches_s / found.schedule.bound
         bound = f"no schedule has more than {found.schedule.bound:,.0f} batches/s"
     if best is None:
         against = "no single accelerators run them all"
     else:
         gain = 100 * (found.gain or 0.0)
         against = f"with each on one accelerator {best}, so the gain is {gain:.1f} %"
+    if not share >= TELLING:
+        bound = "the search was too short to say how far the best schedule can be from this one"
     return f"{text}; {against}; {bound}"
 
 

@@ -6,7 +6,10 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 import tuner
 from envs.catalog.architectures import write
@@ -184,3 +187,22 @@ def test_a_mapping_gains_nothing_over_a_dla_that_leaves_the_same_layers_to_the_g
     assert [gain.share for gain in found.gains] == pytest.approx([0, 0, 0])
     assert ["with the GPU", "dla0"] in [row[:2] for row in front_table(found)[1]]
     assert "dla0 with the GPU" in verdict(page_of(found))
+
+
+def test_free_sizes_of_an_input_are_given(tmp_path, report, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    weight = numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "w")
+    ends = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ("n", channels, "h", "w"))
+        for name, channels in (("x", 3), ("y", 4))
+    ]
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:], [weight])
+    path = tmp_path / "free.onnx"
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    flags = ["--network", str(path), "--out", str(report)]
+    assert main(flags) == 2
+    assert "are dynamic: name the whole shape" in capsys.readouterr().err
+    assert main([*flags, "--shape", "x:1x3x32x32"]) == 0
+    assert "free on agx_orin_64 (MAXN)" in capsys.readouterr().out
