@@ -152,20 +152,17 @@ def _setting_figures(setting: Setting, shown: bool) -> list[Figure]:
         heads += ["energy (w = 0)", "trade-off (w = 0.5)", "latency (w = 1)"]
         table([*heads, f"time saved at {100 * ENERGY_SHARE:g} % of the GPU's energy"], rows)
     energy, trade_off, latency = 100 * np.max(found, axis=0)
+    gaining, number = np.array(found) >= LEAST, f"of {len(CLASSIFIERS)}"
     goal = f">= {PUBLISHED_GAIN}" if setting is SETTINGS[0] else ""
-    words = setting.words
+    most_saved = 100 * max((each for each in saved if not math.isnan(each)), default=math.nan)
+    words, limit = setting.words, f"{100 * ENERGY_SHARE:g} % of the GPU's energy"
     return [
         figure(f"{words}: largest trade-off benefit", trade_off, "%", goal),
         figure(f"{words}: largest energy benefit", energy, "%"),
         figure(f"{words}: largest latency benefit", latency, "%"),
-        figure(
-            f"{words}: networks with any benefit", float(np.sum(np.max(found, axis=1) >= LEAST)), ""
-        ),
-        figure(
-            f"{words}: most time saved at {100 * ENERGY_SHARE:g} % of the GPU's energy",
-            100 * max((each for each in saved if not math.isnan(each)), default=math.nan),
-            "%",
-        ),
+        figure(f"{words}: networks with a trade-off benefit", float(gaining[:, 1].sum()), number),
+        figure(f"{words}: networks with any benefit", float(gaining.any(axis=1).sum()), number),
+        figure(f"{words}: most time saved at {limit}", most_saved, "%"),
     ]
 
 
