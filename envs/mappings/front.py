@@ -14,6 +14,7 @@ import numpy as np
 
 from envs.arrays import FloatArray
 from envs.mappings.costs import GroupCosts
+from envs.mappings.gain import left_to_the_gpu
 from envs.mappings.loads import by_resource, resources, without_twins
 from envs.mappings.search import MappingCost, costs_of, pareto_front, single_accelerators
 
@@ -39,6 +40,8 @@ def worth_it(
 ) -> tuple[MappingCost, ...]:
     """Return the mappings that are worth being places beside the single accelerators, best first.
 
+    An engine for a DLA that leaves groups to the GPU counts as a single accelerator.
+
     A use is a trade-off of time and energy of a batch alone, by `WEIGHTS`, or the throughput of the
     best mixture of places on two resources, by `CAPACITIES`. One mapping after the other is taken:
     the one that improves the uses most, as a sum of logarithms, over what the places allow so far.
@@ -54,14 +57,15 @@ def worth_it(
     pairs = [by_resource(few, *pair) for pair in combinations(dict.fromkeys(resources(few)), 2)]
     fronts = [pareto_front(each, transitions) for each in (few, *pairs)]
     unique = dict.fromkeys(each.chosen for front in fronts for each in front)
-    singles = single_accelerators(few)
-    places = [each.chosen for each in singles] or [front[0].chosen for front in fronts[:1] if front]
+    wholes = [each.chosen for each in single_accelerators(few)]
+    wholes += [each for each in left_to_the_gpu(few).values() if np.isfinite(few.of(each)).all()]
+    places = wholes or [front[0].chosen for front in fronts[:1] if front]
     candidates = [each for each in unique if _two_resources(few, each) and each not in places]
     if not candidates or not places:
         return ()
     uses = _Uses(few, pairs, [*places, *candidates])
     uses.take(*range(len(places)))
-    taken = [] if singles else [0]
+    taken = [] if wholes else [0]
     while len(taken) < members:
         better = uses.improvements()
         best = int(better.sum(axis=1).argmax())

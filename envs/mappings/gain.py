@@ -80,15 +80,25 @@ def fallbacks(
         times: [A, s] of the whole network, as `envs.mappings.model_costs.whole_costs` has them.
         energies: [A, J] of the whole network.
     """
+    found = []
+    for at, chosen in left_to_the_gpu(costs).items():
+        time_s, energy_j = costs.of(chosen)
+        least = min(time_s, float(times[at])), min(energy_j, float(energies[at]))
+        found.append(MappingCost(Mapping((costs.accelerators[at],)), *least, ()))
+    return tuple(found)
+
+
+def left_to_the_gpu(costs: GroupCosts) -> dict[int, tuple[int, ...]]:
+    """Return, by the position of a DLA that does not take all groups, where each group runs.
+
+    The Tensor Cores run what the DLA does not take. DLAs that take nothing are left out.
+    """
     kinds = [accelerator(name).kind for name in costs.accelerators]
     if Kind.TENSOR_CORES not in kinds:
-        return ()
-    tensor, found = kinds.index(Kind.TENSOR_CORES), []
-    for at, name in enumerate(costs.accelerators):
+        return {}
+    tensor, found = kinds.index(Kind.TENSOR_CORES), {}
+    for at, kind in enumerate(kinds):
         takes = np.isfinite(costs.time_s[:, at])
-        if kinds[at] is not Kind.DLA or takes.all() or not takes.any():
-            continue
-        time_s, energy_j = costs.of(np.where(takes, at, tensor))
-        least = min(time_s, float(times[at])), min(energy_j, float(energies[at]))
-        found.append(MappingCost(Mapping((name,)), *least, ()))
-    return tuple(found)
+        if kind is Kind.DLA and takes.any() and not takes.all():
+            found[at] = tuple(np.where(takes, at, tensor).tolist())
+    return found

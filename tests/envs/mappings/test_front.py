@@ -95,3 +95,11 @@ def test_loads_of_resources_share_the_time_and_both_count_transitions():
     assert dla_s == pytest.approx([7.5, 0, 41])
     front = pareto_front(by_resource(costs, "gpu", "dla0"))
     assert all(a.energy_j > b.energy_j for a, b in pairwise(front))
+
+
+def test_what_a_dla_leaves_to_the_gpu_by_itself_is_no_member():
+    gap = np.inf
+    costs = network([[4, 1]] * 3 + [[1, gap]], [[4, 1]] * 3 + [[1, gap]])
+    assert worth_it(costs) == ()
+    dearer = network([[4, 1], [1, 9], [4, 1], [1, gap]], [[4, 1], [1, 9], [4, 1], [1, gap]])
+    assert "tensor_to_2_dla0_to_3_tensor" in [each.mapping.name for each in worth_it(dearer)]

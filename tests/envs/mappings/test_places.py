@@ -50,7 +50,9 @@ def test_an_instance_alone_takes_what_the_layer_groups_cost(network: str, batch:
 
 
 def test_a_drawn_problem_has_the_same_device_and_limits_with_mappings() -> None:
-    drawn = draw_problem(DrawOptions(networks=["vgg11"], split="held_out"), np.random.default_rng(2))
+    drawn = draw_problem(
+        DrawOptions(networks=["vgg11"], split="held_out"), np.random.default_rng(2)
+    )
     wider = drawn.with_mappings([["dla0_to_10_tensor"]])
     whole = drawn.model.positions
     assert wider.model.space.shape[1] == drawn.model.space.shape[1] + 1
