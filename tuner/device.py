@@ -22,7 +22,7 @@ from tuner.placement.active_parts import ActiveReadiness
 
 #: Fields of `ServeOptions` that are lists of texts.
 TEXT_LISTS = frozenset(
-    {"network", "accelerators", "precisions", "samples", "shape", "fix", "criticality"}
+    {"network", "accelerators", "mappings", "precisions", "samples", "shape", "fix", "criticality"}
 )
 
 #: (instances, batch) by accelerator for one network; by network, then accelerator, for several.

@@ -18,6 +18,7 @@ from envs.runtimes.serving.engine import BuildingFactory, Progress
 from envs.runtimes.serving.engines_by_kind import EnginesByKind
 from envs.runtimes.serving.readiness import Readiness
 from envs.runtimes.serving.runtime import ServingRuntime
+from envs.simulator.mapping_costs import Groups
 from envs.spec import (
     UNCALIBRATED,
     Accelerator,
@@ -40,7 +41,8 @@ from tuner.answers import (
     without,
 )
 from tuner.last_resort import RESERVE, reserve_of, without_reserve
-from tuner.model_at import models_of, rates_of, remarks_on
+from tuner.mapped_space import mapped_networks
+from tuner.model_at import ModelAt, models_of, rates_of, remarks_on
 from tuner.options import ServeOptions
 from tuner.parts import ALL, FIRST, PAIRS, Demands, Parts, engines_of, narrowed_device, read_all
 
@@ -146,20 +148,28 @@ def _live(
     paths = serve.files()
     networks, layers = read_all(serve, paths)
     hidden = _only_reserve(serve, demands)
-    space = demands.tenants(without_reserve(serve.space(device, networks), hidden))
-    space.default()  # an empty space fails here, before a network is run
-    engines = engines_of(device, serve)
+    bare, engines = serve.space(device, networks), engines_of(device, serve)
     mode = read_power_mode if on_gpu else None
+
+    def models(space: ConfigurationSpace, groups: tuple[Groups, ...] = ()) -> ModelAt:
+        return models_of(space, layers, serve.board, mode, engines, serve.mode, groups)
+
+    mapped = mapped_networks(
+        serve, bare, paths, lambda groups: models(bare, groups)(rates_of(bare)).machine
+    )
+    space = demands.tenants(without_reserve(mapped.of(bare), hidden))
+    space.default()  # an empty space fails here, before a network is run
     with contextlib.ExitStack() as undo:
         sensor = probe_sensor(serve.sensor, on_gpu=on_gpu)
         undo.callback(sensor.close)
         limit = Objective((), math.inf if demands.power_w is None else demands.power_w)
         limit.check_measurable(sensor.has_power, UNMEASURED)
         if demands.needs_model:
-            models_of(space, layers, serve.board, mode, engines, serve.mode)(rates_of(space))
+            models(space, mapped.groups)(rates_of(space))
         demands.check(space, sensor.has_power)
         examined = examined_networks(serve, paths, networks)
-        space = without_reserve(serve.space(device, [each.network for each in examined]), hidden)
+        space = mapped.of(serve.space(device, [each.network for each in examined]))
+        space = without_reserve(space, hidden)
         impossible = no_choice(space, examined, serve.allow_uncalibrated)
         space = without(space, {k: e for k, e in impossible.items() if k not in space.unavailable})
         space = demands.tenants(replace(space, unjudged=unjudged_pairs(space, examined)))
@@ -198,7 +208,7 @@ def _live(
         undo.pop_all()
     return Parts(
         runtime,
-        models_of(space, layers, serve.board, mode, engines, serve.mode),
+        models(space, mapped.groups),
         agreements=readiness.agreements,
         min_agreement=serve.min_agreement,
         readiness=readiness,

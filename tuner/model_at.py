@@ -13,6 +13,7 @@ from envs.simulator.device_model import DeviceModel, model_for, with_processor
 from envs.simulator.generic_gpu import generic_machine, remark_on
 from envs.simulator.known_layers import known_layers
 from envs.simulator.machine import Machine, machine_of
+from envs.simulator.mapping_costs import Groups
 from envs.spec import ConfigurationSpace, DeviceSpec, Workload
 
 #: The device model at arrival rates [T], infinite for a closed loop.
@@ -40,6 +41,7 @@ def models_of(
     power_mode: Callable[[], str] | None = None,
     engines: Mapping[str, Any] = MappingProxyType({}),
     mode: str | None = None,
+    groups: tuple[Groups, ...] = (),
 ) -> ModelAt:
     """Return the models of a plain computer, a board, a device like one, or a GPU of its own.
 
@@ -51,16 +53,20 @@ def models_of(
             for the mode in the description of the device.
         engines: how they are built, see `model_for`.
         mode: the power mode that the user names, which `power_mode` then cannot change.
+        groups: [T], the layer groups of the networks, for mappings; see `DeviceModel.groups`.
     """
     tables = layers or tuple(known_layers(tenant.network) for tenant in space.workload.tenants)
     device = space.device
     if modelled_by_name(device):
-        return lambda rates_ips: model_for(at_rates(space, rates_ips), tables, **engines)
+        return lambda rates_ips: model_for(
+            at_rates(space, rates_ips), tables, groups=groups, **engines
+        )
 
     def model_at(rates_ips: tuple[float, ...]) -> DeviceModel:
         present = power_mode() if power_mode else None
         machine = machine_like(device, like, mode, present, engines)
-        return DeviceModel(with_processor(machine, space), at_rates(space, rates_ips), tables)
+        here = at_rates(space, rates_ips)
+        return DeviceModel(with_processor(machine, space), here, tables, groups=groups)
 
     return model_at
 

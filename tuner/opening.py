@@ -26,6 +26,7 @@ from tuner.answers import (
     without,
 )
 from tuner.live import open_live
+from tuner.mapped_space import groups_of, has_mappings, mapped_networks
 from tuner.model_at import models_of
 from tuner.options import ServeOptions
 from tuner.parts import Demands, Parts, engines_of, narrowed_device, read_all
@@ -54,14 +55,15 @@ def _replayed(serve: ServeOptions) -> Parts:
         logger.warning("%s was recorded in the device model: nothing was measured", trace.path.name)
     if told := remark(trace):
         logger.warning("%s", told)
-    layers = None
+    layers, paths = None, serve.files()
     if serve.network:
-        networks, layers = read_all(serve, serve.files())
+        networks, layers = read_all(serve, paths)
         trace.check_networks(networks)
     space, candidates = recorded(trace, serve)
+    groups = groups_of(paths) if serve.network and has_mappings(space) else ()
     return Parts(
         ReplayedRuntime(trace, space),
-        models_of(space, layers, engines=trace.engines),
+        models_of(space, layers, engines=trace.engines, groups=groups),
         candidates,
         min_agreement=serve.min_agreement,
     )
@@ -73,16 +75,22 @@ def _simulated(serve: ServeOptions, demands: Demands) -> Parts:
     device = narrowed_device(device, serve)
     paths = serve.files()
     networks, layers = read_all(serve, paths)
+    engines = engines_of(device, serve)
+    bare = serve.space(device, networks)
+    mapped = mapped_networks(
+        serve, bare, paths, lambda groups: model_for(bare, layers, groups=groups, **engines).machine
+    )
     examined = examined_networks(serve, paths, networks)
-    space = demands.tenants(serve.space(device, [each.network for each in examined]))
+    space = mapped.of(serve.space(device, [each.network for each in examined]))
+    space = demands.tenants(space)
     space = without(space, no_choice(space, examined, serve.allow_uncalibrated))
     space = replace(space, unjudged=unjudged_pairs(space, examined))
     space, agreements = _judged(
         space, judge_copies(space, examined, serve.cache_path), serve.min_agreement
     )
-    engines = engines_of(device, serve)
-    runtime = SimulatedRuntime(model_for(space, layers, **engines), agreements=agreements)
-    models = models_of(space, layers, engines=engines)
+    model = model_for(space, layers, groups=mapped.groups, **engines)
+    runtime = SimulatedRuntime(model, agreements=agreements)
+    models = models_of(space, layers, engines=engines, groups=mapped.groups)
     return Parts(runtime, models, agreements=agreements, min_agreement=serve.min_agreement)
 
 

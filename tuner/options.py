@@ -54,9 +54,13 @@ BELONGS_TO = {
     "weight": ("onnxruntime", "tensorrt", "simulated"),
     "samples": ("onnxruntime", "tensorrt", "simulated"),
     "segments": ("onnxruntime", "simulated"),
+    "mappings": ("onnxruntime", "tensorrt", "simulated"),
     "max_total_instances": ("onnxruntime", "tensorrt", "simulated"),
 }
 
+
+#: Values of `mappings` beside names.
+AUTO, OFF = "auto", "off"
 
 #: In how many segments a network of best effort may run, where nothing else is said.
 SEGMENTS = [4, 16]
@@ -81,6 +85,10 @@ class ServeOptions:
             leave and gives way to them; by default all are critical.
         segments: in how many parts a network of best effort may run on an accelerator beside in one
             piece; it gives way between them. By default 4 and 16 for the runtime simulated.
+        mappings: mappings of layer groups as further places, such as dla0_to_7_tensor, which runs
+            groups 0 to 6 on dla0 and the others on tensor; of several networks with the name of the
+            network before it, as in resnet50:dla0_to_7_tensor. `auto` takes at most eight that are
+            worth it by the device model. By default off.
         accelerators: the accelerators to use; by default the GPU and the DLAs, or the cores of a
             plain computer. Beside a GPU, cpu_fp32 and cpu_int8 serve where they are named; edgetpu0
             to edgetpu3 are modelled, for the runtime `simulated`.
@@ -120,6 +128,7 @@ class ServeOptions:
     weight: Optional[list[float]] = None
     criticality: Optional[list[str]] = None
     segments: Optional[list[int]] = None
+    mappings: Optional[list[str]] = None
     accelerators: Optional[list[str]] = None
     precisions: Optional[list[str]] = None
     dla_precision: Optional[str] = None
@@ -157,6 +166,7 @@ class ServeOptions:
                     f"{key} has no meaning for runtime={self.runtime}, only for"
                     f" {' and '.join(runtimes)}: leave it out"
                 )
+        self._check_mappings()
         if self.sensor not in ("auto", *SENSORS):
             raise OptionError(f"sensor={self.sensor}: choose one of auto, {', '.join(SENSORS)}")
         if not 0 <= self.min_agreement <= 1:
@@ -179,6 +189,18 @@ class ServeOptions:
             return
         self.unread_space()
         existing(self.network)
+
+    def _check_mappings(self) -> None:
+        if self.mappings in (None, [AUTO], [OFF]):
+            return
+        for name in self.mappings or ():
+            if accelerator(name.rpartition(":")[2]).mapping is None:
+                raise OptionError(
+                    f"mappings={name} names no mapping: write auto, off or names such as"
+                    " dla0_to_7_tensor"
+                )
+        if not self.mappings or len(set(self.mappings)) < len(self.mappings):
+            raise OptionError(f"mappings={self.mappings} must name at least one, and each once")
 
     def unread_space(self) -> ConfigurationSpace:
         """Return the space before the networks are read: only their names are right."""
