@@ -68,8 +68,8 @@ def chosen_lines(found: LayerMap) -> list[str]:
         alone = "" if chosen.transitions else ": no mapping is better than one accelerator"
         lines.append(f"chosen (*) by weight {request.weight:g}: {chosen.mapping.name}{alone}")
     if found.worth:
-        names = " ".join([*found.costs.accelerators, *(each.mapping.name for each in found.worth)])
-        lines.append(f"worth offering to tuner.tune: --accelerators {names}")
+        names = " ".join(each.mapping.name for each in found.worth)
+        lines.append(f"worth offering to tuner.tune: --mappings {names}")
     return lines
 
 
