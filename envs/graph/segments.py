@@ -86,7 +86,7 @@ def group_segments(partition: Partition, model: Any, starts: Sequence[int]) -> l
     """Return the segments that begin with these layer groups.
 
     ONNX Runtime fuses nothing across a cut, so that answers may differ from the whole network's in
-    the last bits.
+    the last bits. Their outputs have types, so that each can be read as a network of its own.
 
     Args:
         partition: of the file.
@@ -98,7 +98,13 @@ def group_segments(partition: Partition, model: Any, starts: Sequence[int]) -> l
     """
     groups = partition.groups
     kinds = {tensor.name: tensor.type for group in groups for tensor in group.tensors}
-    return segments_of(partition.flow, model, [groups[start].start for start in starts], kinds)
+    found = segments_of(partition.flow, model, [groups[start].start for start in starts], kinds)
+    helper = optional_import("onnx.helper", "networks")
+    for value in (value for each in found for value in each.model.graph.output):
+        if value.name in kinds and value.type.WhichOneof("value") is None:
+            kind = kinds[value.name]
+            value.CopyFrom(helper.make_tensor_value_info(value.name, kind.element, kind.sizes))
+    return found
 
 
 class _Pieces:

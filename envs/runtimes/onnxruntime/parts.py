@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from envs.accuracy.store import (
 from envs.arrays import NamedArrays
 from envs.errors import NetworkError, TunerError
 from envs.graph.onnx_file import read_whole
-from envs.graph.partition import Partition, partition_of
+from envs.graph.partition import partition_of
 from envs.graph.reading import read_network
 from envs.graph.segments import Segment, group_segments
 from envs.optional import optional_import
@@ -97,7 +96,6 @@ class _Divided:
         self._network, self._mapping = network, mapping
         self._starts = (0, *mapping.stops)
         self._segments = group_segments(partition, model, self._starts)
-        _declare_types(self._segments, partition)
 
     def make(self, targets: Sequence[Path], samples: Samples | None) -> list[ServedFile]:
         """Return the files of the parts; those that are missing are made."""
@@ -182,15 +180,3 @@ class _Divided:
             for key in segment.inputs
         }
         return Samples(arrays, samples.origin, samples.total)
-
-
-def _declare_types(segments: Sequence[Segment], partition: Partition) -> None:
-    """Give the outputs of segments their types, without which no part can be read alone."""
-    helper: Any = optional_import("onnx.helper", "networks")
-    types = {tensor.name: tensor.type for group in partition.groups for tensor in group.tensors}
-    for segment in segments:
-        for value in segment.model.graph.output:
-            kind = types.get(value.name)
-            if kind is not None and value.type.WhichOneof("value") is None:
-                made = helper.make_tensor_value_info(value.name, kind.element, kind.sizes)
-                value.CopyFrom(made)
