@@ -246,6 +246,14 @@ BENCHMARKS = (
         "measured, and published by others",
     ),
     Benchmark(
+        "mapping_live",
+        "mapping_live",
+        "Predicts mappings of layers to FP32 and INT8 of ONNX Runtime and OpenVINO from ten "
+        "measurements a network, and measures them.",
+        "measured",
+        short=_options("--short"),
+    ),
+    Benchmark(
         "live_grid",
         "live_grid",
         "For six networks that no training drew, measures every configuration of a space on this "

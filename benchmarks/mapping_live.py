@@ -3,9 +3,10 @@
 For each network the groups' costs on the processor's accelerators are fitted to ten measurements:
 the whole network on each, mappings that change the accelerator several times, of which each part is
 timed, and the two mappings that then look best. Other mappings, drawn at random, are predicted and
-measured. For some sets of accelerators the mapping that is predicted to be the fastest is then
-measured in turns with the best single accelerator. One thread computes; times are the median over
-windows of the fastest run in a window, relative to the whole network in FP32 in the same window.
+measured. For some sets of accelerators the mapping that is predicted to be the fastest, if that is
+sure, is then measured in turns with the best single accelerator. One thread computes; times are the
+median over windows of the fastest run in a window, relative to the whole network in FP32 in the
+same window. On a computer that others use as well, --clock cpu counts the processor's time.
 
 python -m benchmarks.mapping_live
 """
@@ -24,23 +25,22 @@ import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.live_networks import live_files
-from benchmarks.mapping_live_fit import Measured, among, fit, predicted_s
+from benchmarks.mapping_live_fit import Fitted, Measured, among, fit
 from benchmarks.mapping_live_pipeline import pipeline_gain
 from benchmarks.setup import NETWORKS
 from envs.accuracy.samples import Array, invented
 from envs.errors import DependencyError
 from envs.graph.partition import partition_of
 from envs.graph.reading import read_network
-from envs.mappings.costs import GroupCosts
-from envs.mappings.search import MappingCost, fastest, single_accelerators
+from envs.mappings.search import fastest
 from envs.optional import optional_import
 from envs.runtimes.onnxruntime.engines import OnnxEngine, OnnxEngineFactory, SegmentedOnnxEngine
-from envs.spec import ConfigurationSpace, local_computer, workload_of
+from envs.spec import ConfigurationSpace, accelerator, local_computer, workload_of
 from envs.spec.mapping import Mapping
 from tuner.console import table
 
-#: A U-Net, a ConvNeXt and a published classifier: convolutions of different kinds.
-NAMES = ("u_net", "convnext", "squeezenet1_1")
+#: Two published classifiers, one with filters for each channel, and a U-Net.
+NAMES = ("mobilenet_v2", "squeezenet1_1", "u_net")
 
 ONNX_RUNTIME = ("cpu_fp32", "cpu_int8")
 OPENVINO = ("openvino_fp32", "openvino_int8")
@@ -52,8 +52,15 @@ REFERENCE = "cpu_fp32"
 TRANSITIONS = 2
 
 #: A mapping is chosen where it is predicted to be faster than each single accelerator by this share
-#: at least: the prediction is no better than that.
-WORTH = 0.03
+#: at least, and by as many standard deviations.
+WORTH, SURE = 0.02, 2.0
+
+#: Parts of the mappings that show what groups cost, and how many groups at the beginning are parts
+#: of their own: the first layers are the least like the others.
+PARTS, FIRST = 8, 2
+
+#: Clocks by name.
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 #: Two engines are equally fast if they differ by less: medians of windows scatter as much.
 SCATTER = 0.02
@@ -68,10 +75,14 @@ class Bench:
     Args:
         path: its ONNX file.
         accelerators: of the processor.
+        clock: one of `CLOCKS`.
         runs: of an engine in a window.
     """
 
-    def __init__(self, path: Path, accelerators: Sequence[str], runs: int = 5) -> None:
+    def __init__(
+        self, path: Path, accelerators: Sequence[str], clock: str = "wall", runs: int = 5
+    ) -> None:
+        self._clock = CLOCKS[clock]
         self.path, self.network, self.partition = path, read_network(path), partition_of(path)
         self.accelerators, self._runs = tuple(accelerators), runs
         self.samples = invented(self.network, SAMPLES)
@@ -127,12 +138,12 @@ class Bench:
         return min((self._run(engine) for _ in range(self._runs)), key=sum)
 
     def _run(self, engine: OnnxEngine | SegmentedOnnxEngine) -> list[float]:
-        at = [time.perf_counter()]
+        at = [self._clock()]
         if isinstance(engine, SegmentedOnnxEngine):
-            engine.run_segments(self._inputs, lambda: at.append(time.perf_counter()))
+            engine.run_segments(self._inputs, lambda: at.append(self._clock()))
         else:
             engine.run(self._inputs)
-        at.append(time.perf_counter())
+        at.append(self._clock())
         return [stop - start for start, stop in itertools.pairwise(at)]
 
 
@@ -155,14 +166,33 @@ class Result:
     calibrated: int = 0
 
 
-def stripes(bench: Bench, parts: int = 4) -> list[Mapping]:
+def can_be_int8(bench: Bench, mapping: Mapping) -> bool:
+    """Return True if each part on INT8 has a layer that is multiplied."""
+    bounds = (0, *mapping.stops, len(bench.partition.groups))
+    macs = [float(each.layers.macs.sum()) for each in bench.partition.groups]
+    return all(
+        sum(macs[start:stop]) > 0
+        for name, (start, stop) in zip(
+            mapping.accelerators, itertools.pairwise(bounds), strict=True
+        )
+        if accelerator(name).precision == "int8"
+    )
+
+
+def stripes(bench: Bench) -> list[Mapping]:
     """Return mappings of equally expensive parts that change between two accelerators.
 
     Each pair of accelerators gives two: who begins is changed.
     """
-    costs = np.cumsum([each.cost for each in bench.partition.groups])
-    stops = np.searchsorted(costs, costs[-1] * np.arange(1, parts) / parts) + 1
-    stops = sorted({int(each) for each in stops if 0 < each < len(costs)})
+    costs = np.array([each.cost for each in bench.partition.groups])
+    macs = np.array([float(each.layers.macs.sum()) for each in bench.partition.groups])
+    wanted = costs[FIRST:].sum() / (PARTS - FIRST)
+    stops, begun = [], 0
+    for stop in range(1, len(costs)):
+        enough = stop <= FIRST or costs[begun:stop].sum() >= wanted
+        if enough and macs[begun:stop].sum() > 0 and macs[stop:].sum() > 0:
+            stops.append(stop)
+            begun = stop
     names = bench.accelerators
     pairs = [names[at : at + 2] for at in range(0, len(names), 2)]
     return [
@@ -181,7 +211,8 @@ def drawn(bench: Bench, count: int, rng: np.random.Generator) -> list[Mapping]:
         names = [str(each) for each in rng.choice(bench.accelerators, changes + 1)]
         if all(one != other for one, other in itertools.pairwise(names)):
             made = Mapping(tuple(names), stops)
-            found[made.name] = made
+            if can_be_int8(bench, made):
+                found[made.name] = made
     return list(found.values())
 
 
@@ -192,13 +223,40 @@ def sets_of(accelerators: Sequence[str]) -> list[tuple[str, ...]]:
     return list(dict.fromkeys([tuple(accelerators), *known]))
 
 
-def choice(costs: GroupCosts) -> tuple[MappingCost, MappingCost]:
-    """Return the mapping that is chosen, and the best single accelerator."""
-    single = min(single_accelerators(costs), key=lambda each: each.time_s)
-    best = fastest(costs, TRANSITIONS)
-    if best is None or best.time_s > (1 - WORTH) * single.time_s:
-        return single, single
-    return best, single
+def best_of(bench: Bench, fitted: Fitted, names: Sequence[str]) -> Mapping:
+    """Return the mapping of some accelerators that is predicted to be the fastest."""
+    costs = among(fitted.costs, names)
+    found = fastest(costs, TRANSITIONS)
+    if found is None or not can_be_int8(bench, found.mapping):
+        return single_of(fitted, names)
+    return found.mapping
+
+
+def single_of(fitted: Fitted, names: Sequence[str]) -> Mapping:
+    """Return the best single accelerator of some."""
+    return min((Mapping((name,)) for name in names), key=fitted.time_s)
+
+
+def choice(
+    bench: Bench, fitted: Fitted, measured: Sequence[Measured], names: Sequence[str]
+) -> tuple[Mapping, Mapping, float]:
+    """Return the mapping that is chosen, the best single accelerator, and the predicted gain.
+
+    A mapping that was measured before stands for itself.
+    """
+    known = {each.mapping.name: each.time_s for each in measured}
+    single = single_of(fitted, names)
+    single_s = known[single.name]
+    looked = [each.mapping for each in measured if set(each.mapping.accelerators) <= set(names)]
+    found = min(
+        [*looked, best_of(bench, fitted, names)],
+        key=lambda each: known.get(each.name, fitted.time_s(each)),
+    )
+    gain_s = single_s - known.get(found.name, fitted.time_s(found))
+    sure_s = 0.0 if found.name in known else SURE * fitted.deviation_s(found, single)
+    if gain_s < max(WORTH * single_s, sure_s):
+        return single, single, 0.0
+    return found, single, gain_s / single_s
 
 
 def calibrated(bench: Bench, windows: int) -> list[Measured]:
@@ -206,10 +264,10 @@ def calibrated(bench: Bench, windows: int) -> list[Measured]:
     singles = [Mapping((name,)) for name in bench.accelerators]
     measured = bench.measure([*singles, *stripes(bench)], windows)
     for _ in range(2):
-        costs = fit(bench.network.name, bench.partition, bench.accelerators, measured)
+        fitted = fit(bench.network.name, bench.partition, bench.accelerators, measured)
         known = {each.mapping.name for each in measured}
-        looked = [fastest(among(costs, each), TRANSITIONS) for each in sets_of(costs.accelerators)]
-        new = [each.mapping for each in looked if each and each.mapping.name not in known]
+        looked = [best_of(bench, fitted, each) for each in sets_of(bench.accelerators)]
+        new = [each for each in looked if each.name not in known]
         if new:
             measured += bench.measure(new[:1], windows)
     return measured
@@ -219,27 +277,26 @@ def result_of(bench: Bench, given: argparse.Namespace, checked: int) -> Result:
     """Calibrate, predict, measure, and compare the chosen mappings with single accelerators."""
     found, rng = Result(), np.random.default_rng(given.seed)
     measured = calibrated(bench, given.windows)
-    costs = fit(bench.network.name, bench.partition, bench.accelerators, measured)
+    fitted = fit(bench.network.name, bench.partition, bench.accelerators, measured)
     found.calibrated = len(measured)
     known = {each.mapping.name for each in measured}
     others = [each for each in drawn(bench, checked + 10, rng) if each.name not in known][:checked]
     for each in bench.measure(others, given.windows):
-        guess_s = predicted_s(costs, each.mapping)
+        guess_s = fitted.time_s(each.mapping)
         found.errors.append(abs(guess_s / each.time_s - 1))
         times = [f"{1e3 * guess_s:.3f}", f"{1e3 * each.time_s:.3f}"]
         found.rows.append([bench.path.stem, each.mapping.name, *times])
     for names in sets_of(bench.accelerators):
-        best, single = choice(among(costs, names))
-        bench.measure([best.mapping, single.mapping], 1)  # loads what was not measured yet
-        ratio = bench.ratio(best.mapping.name, single.mapping.name, 2 * given.windows)
-        predicted = 1 - best.time_s / single.time_s
+        best, single, predicted = choice(bench, fitted, measured, names)
+        bench.measure([best, single], 1)  # loads what was not measured yet
+        ratio = bench.ratio(best.name, single.name, 2 * given.windows)
         found.gains.append((predicted, 1 - ratio))
         found.chosen.append(
             [
                 bench.path.stem,
                 ", ".join(names),
-                single.mapping.name,
-                best.mapping.name,
+                single.name,
+                best.name,
                 f"{predicted:.1%}",
                 f"{1 - ratio:.1%}",
             ]
@@ -296,11 +353,12 @@ def main() -> int:
     arguments.add_argument("--windows", type=int, default=40, help="of each measurement")
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--short", action="store_true", help="fewer windows, about a minute")
+    arguments.add_argument("--clock", choices=CLOCKS, default="wall", help="that times runs")
     given = arguments.parse_args()
     given.windows = 10 if given.short else given.windows
     results, pipelines, left = list[Result](), list[float](), given.mappings
     for done, path in enumerate(live_files(list(given.networks))):
-        bench = Bench(path, accelerators_here())
+        bench = Bench(path, accelerators_here(), given.clock)
         checked = -(-left // (len(given.networks) - done))
         left -= checked
         results.append(result_of(bench, given, checked))

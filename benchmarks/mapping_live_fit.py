@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +13,10 @@ from envs.graph.partition import Partition
 from envs.mappings.costs import GroupCosts
 from envs.spec.mapping import Mapping as LayerMapping
 
-#: Relative standard deviations: of a measured time; of what a group costs beside its share of the
+#: Relative standard deviations: of the time of a whole network, and of one of several parts, which
+#: other parts beside them change; of what a group costs beside its share of the
 #: multiply-accumulates and moved numbers; of what a part costs besides its groups.
-MEASURED, GROUP, PART = 0.02, 0.5, 1.0
+WHOLE, PIECE, GROUP, PART = 0.02, 0.05, 0.5, 1.0
 
 #: What a part costs besides its groups before anything is measured: a call of a session [s], and a
 #: byte that reaches it [s].
@@ -40,9 +41,36 @@ class Measured:
         return sum(self.parts_s)
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """Costs that were fitted, and how sure they are.
+
+    Attributes:
+        costs: of groups and transitions; their energy is their time.
+        covariance: [U, U] of the unknowns, in seconds squared.
+        row_of: returns what of the unknowns counts in the time of a mapping [U].
+    """
+
+    costs: GroupCosts
+    covariance: FloatArray
+    row_of: Callable[[LayerMapping], FloatArray]
+
+    def time_s(self, mapping: LayerMapping) -> float:
+        """Return the time of a batch on a mapping."""
+        chosen = [
+            self.costs.accelerators.index(each) for each in mapping.by_group(self.costs.groups)
+        ]
+        return self.costs.of(chosen)[0]
+
+    def deviation_s(self, first: LayerMapping, second: LayerMapping) -> float:
+        """Return the standard deviation of the difference of two mappings' times."""
+        row = self.row_of(first) - self.row_of(second)
+        return float(np.sqrt(row @ self.covariance @ row))
+
+
 def fit(
     network: str, partition: Partition, accelerators: Sequence[str], measured: Sequence[Measured]
-) -> GroupCosts:
+) -> Fitted:
     """Return the costs of groups and transitions that agree best with what was measured.
 
     A part costs what its groups cost on its accelerator, a call, and something for each byte that
@@ -54,9 +82,6 @@ def fit(
         partition: its G groups.
         accelerators: [A] names.
         measured: mappings, among them the whole network on each accelerator.
-
-    Returns:
-        Costs whose energy is their time.
     """
     groups, count = len(partition.groups), len(accelerators)
     shares = np.array([each.cost for each in partition.groups])
@@ -69,17 +94,27 @@ def fit(
     prior = np.concatenate(
         [np.outer(shares, totals).ravel(), np.full(count, CALL_S), np.full(count, BYTE_S)]
     )
-    deviation = np.concatenate([np.full(groups * count, GROUP), np.full(2 * count, PART)])
-    rows, values = [np.diag(1 / deviation)], [1 / deviation]
+    known = np.concatenate([np.full(groups * count, GROUP), np.full(2 * count, PART)])
+    rows, values = [np.diag(1 / known)], [1 / known]
     for each in measured:
         for row, time_s in _rows(each, groups, accelerators, bytes_in):
             # Unknowns are relative to the prior, times to what was measured.
-            rows.append((row * prior / (MEASURED * time_s))[None])
-            values.append(np.array([1 / MEASURED]))
-    found = lsq_linear(np.concatenate(rows), np.concatenate(values), bounds=(0, np.inf)).x * prior
+            deviation = PIECE if each.mapping.stops else WHOLE
+            rows.append((row * prior / (deviation * time_s))[None])
+            values.append(np.array([1 / deviation]))
+    matrix = np.concatenate(rows)
+    found = lsq_linear(matrix, np.concatenate(values), bounds=(0, np.inf)).x * prior
+    covariance = np.linalg.inv(matrix.T @ matrix) * np.outer(prior, prior)
+
+    def row_of(mapping: LayerMapping) -> FloatArray:
+        parts = Measured(mapping, (0.0,) * len(mapping.accelerators))
+        return np.sum([row for row, _ in _rows(parts, groups, accelerators, bytes_in)], axis=0)
+
     time_s = found[: groups * count].reshape(groups, count)
     call_s, byte_s = found[groups * count :].reshape(2, count)
-    return _costs(network, partition, accelerators, time_s, call_s + bytes_in[:, None] * byte_s)
+    entering_s = call_s + bytes_in[:, None] * byte_s
+    costs = _costs(network, partition, accelerators, time_s, entering_s)
+    return Fitted(costs, covariance, row_of)
 
 
 def _rows(
@@ -127,12 +162,6 @@ def _costs(
         np.array([each.layers.macs.size for each in partition.groups]),
         np.array([each.bytes_in for each in partition.groups]),
     )
-
-
-def predicted_s(costs: GroupCosts, mapping: LayerMapping) -> float:
-    """Return the time of a batch on a mapping."""
-    chosen = [costs.accelerators.index(name) for name in mapping.by_group(costs.groups)]
-    return costs.of(chosen)[0]
 
 
 def among(costs: GroupCosts, names: Sequence[str]) -> GroupCosts:

@@ -49,6 +49,7 @@ BELONGS_TO = {
     "tensor_precision": ("simulated", "tensorrt"),
     "dla_io": ("simulated", "tensorrt"),
     "build_limit_s": ("tensorrt",),
+    "mapping_engines": ("tensorrt",),
     "cores": ("onnxruntime",),
     "rate_ips": ("onnxruntime", "tensorrt", "simulated"),
     "weight": ("onnxruntime", "tensorrt", "simulated"),
@@ -90,8 +91,10 @@ class ServeOptions:
             network before it, as in resnet50:dla0_to_7_tensor. `auto` takes at most eight that are
             worth it by the device model. By default off.
         accelerators: the accelerators to use; by default the GPU and the DLAs, or the cores of a
-            plain computer. Beside a GPU, cpu_fp32 and cpu_int8 serve where they are named; edgetpu0
-            to edgetpu3 are modelled, for the runtime `simulated`.
+            plain computer. Beside a GPU, cpu_fp32 and cpu_int8 serve where they are named, and
+            everywhere openvino_fp32 and openvino_int8; edgetpu0 to edgetpu3 are modelled, for the
+            runtime `simulated`. One network may also be served on a mapping of its layers, such as
+            cpu_fp32_to_2_cpu_int8, beside the accelerators of its parts.
         precisions: the precisions to use, of fp32, fp16 and int8; by default that of each
             accelerator.
         dla_precision: of engines for a DLA, int8 or fp16; by default int8.
@@ -101,6 +104,8 @@ class ServeOptions:
         build_all: build every engine before the start; by default those that the start needs, and
             the others while it serves or when they are asked for.
         build_limit_s: the longest that one engine may take to build; by default half an hour.
+        mapping_engines: `one` builds a mapping as one engine with a device for each layer, `parts`
+            as an engine for each part; by default one.
         samples: inputs of each network, to calibrate INT8 on and to judge answers by: an .npz or
             .npy file, or a folder of .npy files, one a network.
         min_agreement: the least agreement of answers with FP32; an accelerator below it is no
@@ -136,6 +141,7 @@ class ServeOptions:
     dla_io: Optional[str] = None
     build_all: bool = False
     build_limit_s: Optional[float] = None
+    mapping_engines: Optional[str] = None
     samples: Optional[list[str]] = field(default=None, metadata={"metavar": "FILE"})
     min_agreement: float = 0.99
     allow_uncalibrated: bool = False
@@ -214,6 +220,8 @@ class ServeOptions:
         every.with_chosen({kind: each for kind, each in chosen.items() if each is not None})
         if self.dla_io not in (None, "native", "linear"):
             raise OptionError(f"dla_io={self.dla_io} must be one of native, linear")
+        if self.mapping_engines not in (None, "one", "parts"):
+            raise OptionError(f"mapping_engines={self.mapping_engines} must be one of one, parts")
         require_positive("serve", self, "build_limit_s")
         modelled = [name for name in names if accelerator(name).kind is Kind.EDGE_TPU]
         if modelled and self.runtime != "simulated":
@@ -264,7 +272,11 @@ class ServeOptions:
 
     def build_options(self) -> dict[str, Any]:
         """Return the options of building TensorRT engines that were given, by name."""
-        given = {"dla_io": self.dla_io, "limit_s": self.build_limit_s}
+        given = {
+            "dla_io": self.dla_io,
+            "limit_s": self.build_limit_s,
+            "mappings": self.mapping_engines,
+        }
         return {key: value for key, value in given.items() if value is not None}
 
     def files(self) -> list[Path]:

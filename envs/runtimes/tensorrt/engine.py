@@ -13,6 +13,7 @@ from envs.runtimes.serving.engine import Arrays
 from envs.runtimes.tensorrt.cuda import Cuda
 from envs.runtimes.tensorrt.inspect import PlacedLayers
 from envs.runtimes.tensorrt.lane import Lane
+from envs.runtimes.tensorrt.staged_lane import StagedLane
 from envs.spec import Network
 
 
@@ -26,7 +27,7 @@ class LaneBatch:
         place: the lane's set of host memory that it lies in.
     """
 
-    lane: Lane
+    lane: Lane | StagedLane
     count: int
     place: int
 
@@ -56,7 +57,7 @@ class TensorRTEngine:
         self,
         cuda: Cuda,
         network: Network,
-        lane_of: Callable[[int, Any], Lane],
+        lane_of: Callable[[int, Any], Lane | StagedLane],
         dropped: Callable[[], None],
         released: Callable[[], None],
         converts: bool = False,
@@ -66,7 +67,7 @@ class TensorRTEngine:
         self._dropped, self._released = dropped, released
         self.converts, self._where = converts, where
         self._place = 0
-        self._lanes: dict[int, Lane] = {}
+        self._lanes: dict[int, Lane | StagedLane] = {}
         self._at_work: LaneBatch | None = None
         self._closed = False
         with cuda.current():
@@ -176,7 +177,7 @@ class TensorRTEngine:
         self._dropped()
         self._released()
 
-    def _lane(self, count: int) -> Lane:
+    def _lane(self, count: int) -> Lane | StagedLane:
         fits = [batch for batch in self._lanes if batch >= count]
         if not fits:
             self.buffers(count)

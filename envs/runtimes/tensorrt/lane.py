@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,8 @@ class Lane:
         stream: of the instance.
         graphs: whether a full batch should be one launch.
         places: sets of host memory; with two, one is filled while the other is on the device.
+        held: memory on the device, by name, of inputs that are there already.
+        inner: outputs that stay on the device.
 
     Attributes:
         inputs: pinned memory of each input in its layout, by place.
@@ -52,11 +56,15 @@ class Lane:
         stream: Any,
         graphs: bool,
         places: int = 1,
+        held: Mapping[str, Any] = MappingProxyType({}),
+        inner: Collection[str] = (),
     ) -> None:
         self._bindings, self._cuda, self._network = bindings, cuda, network
         self._plan, self._stream = plan, stream
         self._released: list[Any] = []
-        self._device: dict[str, Any] = {}
+        self._device: dict[str, Any] = dict(held)
+        self._copied_in = [each for each in network.inputs if each.name not in held]
+        self._copied_out = [each for each in network.outputs if each.name not in inner]
         self._graph: CapturedGraph | None = None
         self._closed = False
         self.graph_refused = ""
@@ -67,14 +75,15 @@ class Lane:
             size = bindings.scratch_bytes(plan.engine, plan.spec.profile)
             self._scratch = self._memory(size), size
             self._context = self._sample = self._new_context()
-            self._layouts_in = [self._layout(each) for each in network.inputs]
-            self._layouts_out = [self._layout(each) for each in network.outputs]
+            self._layouts_in = [self._layout(each) for each in self._copied_in]
+            self._layouts_out = [self._layout(each) for each in self._copied_out]
+            staying = [self._layout(each) for each in network.outputs if each.name in inner]
             self.inputs = [[self._pinned(each) for each in self._layouts_in] for _ in range(places)]
             self._outputs = [
                 [self._pinned(each) for each in self._layouts_out] for _ in range(places)
             ]
             self.gathering = self._gathering()
-            for layout in (*self._layouts_in, *self._layouts_out):
+            for layout in (*self._layouts_in, *self._layouts_out, *staying):
                 self._device[layout.name] = self._memory(layout.size)
             self._connect(self._context)
             # The first launch loads the kernels, which must not happen during a capture, nor while
@@ -91,6 +100,11 @@ class Lane:
     def layers(self) -> PlacedLayers | None:
         """The placed layers; None if the engine does not report them."""
         return self._plan.layers
+
+    @property
+    def device(self) -> Mapping[str, Any]:
+        """The memory on the device of inputs and outputs, by name."""
+        return self._device
 
     @property
     def linear(self) -> list[tuple[str, int]]:
@@ -130,7 +144,7 @@ class Lane:
         """Return a copy of the outputs [count, ...] of the finished batch."""
         result = []
         for layout, memory, spec in zip(
-            self._layouts_out, self._outputs[place], self._network.outputs, strict=True
+            self._layouts_out, self._outputs[place], self._copied_out, strict=True
         ):
             if layout.shape[:1] == (self._batch,) and not spec.shared:
                 result.append(layout.read(memory, count, spec.dtype).reshape(count, *spec.shape))
@@ -188,7 +202,7 @@ class Lane:
             if layout.plain and layout.dtype == spec.dtype
             else np.zeros((self._batch, *spec.shape), spec.dtype)
             for layout, memory, spec in zip(
-                self._layouts_in, self.inputs[0], self._network.inputs, strict=True
+                self._layouts_in, self.inputs[0], self._copied_in, strict=True
             )
         ]
 
@@ -235,7 +249,7 @@ class Lane:
             reason = self._bindings.lines.errors() or "TensorRT does not say why"
             raise RuntimeError(f"the batch was not enqueued: {reason}")
         for layout, memory, spec in zip(
-            self._layouts_out, self._outputs[place], self._network.outputs, strict=True
+            self._layouts_out, self._outputs[place], self._copied_out, strict=True
         ):
             part = memory if spec.shared else self._part(layout, memory, count)
             self._cuda.to_host(part, self._device[layout.name], self._stream)

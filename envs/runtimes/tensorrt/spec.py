@@ -22,6 +22,9 @@ PRECISIONS = {
 #: Precisions by the type of a file that is not FP32.
 HALVES = {"float16": "fp16", "bfloat16": "bf16"}
 
+#: How networks on a mapping are built, see `BuildOptions`.
+ONE, PARTS = "one", "parts"
+
 #: The names of these kinds in messages.
 LABELS = {Kind.CUDA_CORES: "cuda", Kind.TENSOR_CORES: "tensor", Kind.DLA: "dla"}
 
@@ -36,6 +39,8 @@ class BuildOptions:
         level: the builder's optimisation level, 0 to 5.
         workspace_mib: scratch memory that a kernel may use.
         samples: random samples that INT8 ranges are measured on where nobody gave any.
+        mappings: `one` builds a network on a mapping as one engine, with a device for each layer;
+            `parts` builds an engine for each part, whose results stay on the device.
         limit_s: the longest that one build may take. A DLA's compiler may need many minutes for a
             large network; one that needs more than this probably hangs.
     """
@@ -45,11 +50,14 @@ class BuildOptions:
     workspace_mib: int = 1024
     samples: int = 4
     limit_s: float = 1800.0
+    mappings: str = ONE
 
     def __post_init__(self) -> None:
         require_positive("tensorrt", self, "workspace_mib", "samples", "limit_s")
         if self.dla_io not in ("native", "linear"):
             raise OptionError(f"tensorrt.dla_io={self.dla_io} must be one of native, linear")
+        if self.mappings not in (ONE, PARTS):
+            raise OptionError(f"tensorrt.mappings={self.mappings} must be one of {ONE}, {PARTS}")
         if not 0 <= self.level <= 5:
             raise OptionError(f"tensorrt.level={self.level} must lie in 0..5")
 

@@ -114,3 +114,56 @@ def test_whole_networks_keep_their_identity(small: tuple[Path, Network], tmp_pat
     assert "parts" not in whole["engine"]
     mapped = json.loads(canonical(builds.identity(0, MAPPED, 1)))
     assert mapped["engine"]["parts"] == [["dla", "int8", 2], ["tensor_cores", "fp16", None]]
+
+
+@pytest.mark.parametrize("name", ["dla0_to_2_tensor", "tensor_to_1_dla0_to_3_cuda"])
+@pytest.mark.parametrize("version", ["8.6.1", "10.3.0", "10.7.0"])
+def test_parts_have_engines_of_their_own_and_hand_over_on_the_device(
+    name: str, version: str, small: tuple[Path, Network], tmp_path: Path
+) -> None:
+    places = ("cuda", "tensor", "dla0", "dla1", name)
+    made = World(small, tmp_path / "engines", version, accelerators=places, mappings="parts")
+    assert not made.factory.built(0, MAPPED, 4)
+    made.factory.build(0, MAPPED, 4)
+    assert made.factory.built(0, MAPPED, 4)
+    parts = name.count("_to_") + 1
+    assert made.builds == parts
+    assert made.factory.blocks(0, MAPPED) == 1
+    assert made.factory.calibration(0, MAPPED)[1] == 1
+    engine = made.engine(MAPPED, 4)
+    for count in (4, 1, 3):
+        images = values(count, 3, 64, 64)
+        expected = run(onnx.load(str(small[0])), images)[0]
+        found = served(engine, images)
+        assert found.shape == (count, 10)
+        assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.95
+    lane = engine._lanes[4]
+    first, second = lane._lanes[:2]
+    crossing = {spec.name for spec in made_networks(lane)[1].inputs}
+    assert crossing
+    for tensor in crossing:
+        assert int(first.device[tensor]) == int(second.device[tensor])
+    assert len(engine.layers[4].dla) == 1
+    engine.close()
+    assert made.driver.live == 0
+
+
+def made_networks(lane: Any) -> list[Network]:
+    return list(lane._parts)
+
+
+def test_parts_in_fp32_answer_as_the_whole_network(
+    small: tuple[Path, Network], tmp_path: Path
+) -> None:
+    places = ("cuda", "tensor", "cuda_to_2_tensor")
+    made = World(
+        small,
+        tmp_path / "engines",
+        accelerators=places,
+        precisions={"tensor": "fp16"},
+        mappings="parts",
+    )
+    images = values(2, 3, 64, 64)
+    expected = run(onnx.load(str(small[0])), images)[0]
+    np.testing.assert_allclose(served(made.engine(2, 4), images), expected, rtol=0.05, atol=0.05)
+    assert made.factory.calibration(0, 2) == ("", 0)
