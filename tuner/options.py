@@ -93,8 +93,7 @@ class ServeOptions:
         accelerators: the accelerators to use; by default the GPU and the DLAs, or the cores of a
             plain computer. Beside a GPU, cpu_fp32 and cpu_int8 serve where they are named, and
             everywhere openvino_fp32 and openvino_int8; edgetpu0 to edgetpu3 are modelled, for the
-            runtime `simulated`. One network may also be served on a mapping of its layers, such as
-            cpu_fp32_to_2_cpu_int8, beside the accelerators of its parts.
+            runtime `simulated`.
         precisions: the precisions to use, of fp32, fp16 and int8; by default that of each
             accelerator.
         dla_precision: of engines for a DLA, int8 or fp16; by default int8.

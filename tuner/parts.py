@@ -24,7 +24,6 @@ from envs.spec import (
     Network,
     accelerator,
 )
-from envs.spec.mapping import TO, Mapping
 from tuner.model_at import ModelAt
 from tuner.options import ServeOptions
 
@@ -85,26 +84,14 @@ def engines_of(device: DeviceSpec, serve: ServeOptions) -> dict[str, Any]:
 def narrowed_device(device: DeviceSpec, serve: ServeOptions) -> DeviceSpec:
     """Return the device with the accelerators and precisions that may be used.
 
-    The processor's cores beside a GPU, OpenVINO, Edge TPUs and mappings of layers are among them
-    only where they are named.
+    The processor's cores beside a GPU, OpenVINO and Edge TPUs are among them only where they are
+    named.
     """
     names, known = serve.accelerators, _nameable(device, serve)
     for name in names or ():
-        mapping = Mapping.parse(name) if TO in name else None
-        for part in (name,) if mapping is None else mapping.accelerators:
-            if part not in known:
-                raise OptionError(
-                    f"{device.name} has no accelerator {part!r}: choose from {', '.join(known)}"
-                )
-        if mapping is not None and len(serve.network) > 1:
+        if name not in known:
             raise OptionError(
-                f"accelerators={name} divides the layers of one network, and several are served:"
-                " leave it out"
-            )
-        if mapping is not None and not {*mapping.accelerators} <= {*(names or ())}:
-            raise OptionError(
-                f"accelerators={name} needs its parts as accelerators, too: name also"
-                f" {', '.join(dict.fromkeys(mapping.accelerators))}"
+                f"{device.name} has no accelerator {name!r}: choose from {', '.join(known)}"
             )
     if names is not None:
         device = replace(device, accelerators=tuple(accelerator(name) for name in names))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from envs.errors import OptionError
 from envs.graph.partition import partition_of
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.spec import Measurement
@@ -23,11 +22,13 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
 
 def test_every_place_serves_and_its_answers_are_judged(digits: Digits, tmp_path: Path) -> None:
     assert len(partition_of(digits.path).groups) > 1
-    names = ["cpu_fp32", "cpu_int8", "openvino_fp32", "openvino_int8", MAPPED]
+    wholes = ["cpu_fp32", "cpu_int8", "openvino_fp32", "openvino_int8"]
+    names = [*wholes, MAPPED]
     with open_device(
         digits.path,
         samples=digits.samples,
-        accelerators=names,
+        accelerators=wholes,
+        mappings=MAPPED,
         min_agreement=0.9,
         cache=str(tmp_path),
         serving=ServingOptions(warmup_s=0.05),
@@ -45,21 +46,3 @@ def test_every_place_serves_and_its_answers_are_judged(digits: Digits, tmp_path:
             measured = device.measure({name: (1, 4)}, 0.2)
             assert isinstance(measured, Measurement), name
             assert measured.tenants[0].agreement == agreements[name].value
-
-
-@pytest.mark.parametrize(
-    ("names", "reason"),
-    [
-        (["cpu_fp32", MAPPED], "needs its parts as accelerators, too: name also cpu_fp32, cpu_in"),
-        (["cpu_fp32", "dla0_to_1_tensor"], "has no accelerator 'dla0'"),
-    ],
-)
-def test_a_mapping_needs_its_parts(digits: Digits, names: list[str], reason: str) -> None:
-    with pytest.raises(OptionError, match=reason):
-        open_device(digits.path, accelerators=names)
-
-
-def test_a_mapping_is_of_one_network(digits: Digits) -> None:
-    names = ["cpu_fp32", "cpu_int8", MAPPED]
-    with pytest.raises(OptionError, match="divides the layers of one network"):
-        open_device([digits.path, digits.path], accelerators=names)
