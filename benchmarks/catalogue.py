@@ -72,6 +72,15 @@ BENCHMARKS = (
         short=_options("--quick"),
     ),
     Benchmark(
+        "cluster_placement",
+        "cluster_placement",
+        "Places applications on clusters of boards by memory, as a paper does it, as this project "
+        "does it, and exactly; counts those that keep their limits when requests are simulated one "
+        "by one.",
+        "simulated",
+        short=_options("--seeds 1 --seconds 100 --scale 1000"),
+    ),
+    Benchmark(
         "transfer",
         "transfer",
         "Compares the policy with searches on problems whose boards, networks and limits were held "

@@ -87,6 +87,39 @@ def first_come(
     return np.asarray(total + np.maximum.accumulate(arrivals.times_s - total + visit))
 
 
+class Gathered(NamedTuple):
+    """Batches in the order in which they are closed, M of them.
+
+    Attributes:
+        closed_s: [M] when each is full, or its wait is over.
+        sizes: [M] requests of each, the next ones in the order in which they came.
+    """
+
+    closed_s: FloatArray
+    sizes: Rows
+
+
+def gathered(times_s: FloatArray, most: int, wait_s: float) -> Gathered:
+    """Return the batches of requests that are gathered up to `most`, or for `wait_s`.
+
+    Args:
+        times_s: [B], ascending.
+        most: requests of a full batch.
+        wait_s: the most that a batch waits for more requests after its first.
+    """
+    if most == 1:
+        return Gathered(times_s, np.ones(len(times_s), dtype=np.int64))
+    closed, sizes, first = [], [], 0
+    ends = np.searchsorted(times_s, times_s + wait_s, side="right").tolist()
+    while first < len(times_s):
+        last = min(ends[first], first + most)
+        full = last - first == most
+        closed.append(times_s[last - 1] if full else times_s[first] + wait_s)
+        sizes.append(last - first)
+        first = last
+    return Gathered(np.array(closed, dtype=float), np.array(sizes, dtype=np.int64))
+
+
 def batched(times_s: FloatArray, batch_s: FloatArray, wait_s: float) -> FloatArray:
     """Return when requests are done that are gathered into batches, served one after the other.
 
@@ -95,14 +128,6 @@ def batched(times_s: FloatArray, batch_s: FloatArray, wait_s: float) -> FloatArr
         batch_s: service times of batches of 1, 2, ... requests; as many as a batch may have.
         wait_s: the most that a batch waits for more requests after its first.
     """
-    done = np.empty(len(times_s))
-    free, first = 0.0, 0
-    while first < len(times_s):
-        until = times_s[first] + wait_s
-        last = min(int(np.searchsorted(times_s, until, side="right")), first + len(batch_s))
-        full = last - first == len(batch_s)
-        closed = times_s[last - 1] if full else until
-        free = max(free, float(closed)) + float(batch_s[last - first - 1])
-        done[first:last] = free
-        first = last
-    return done
+    closed, sizes = gathered(times_s, len(batch_s), wait_s)
+    one_class = Arrivals(closed, np.zeros(len(closed), dtype=np.int64))
+    return np.repeat(first_come(one_class, np.asarray(batch_s)[sizes - 1]), sizes)

@@ -1,0 +1,1 @@
+"""Which application goes to which node of a cluster: what fits, policies, and the exact answer."""

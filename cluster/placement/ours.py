@@ -1,0 +1,288 @@
+"""Our policy: what each node could do with one more application, and what that costs the others.
+
+What a node could do comes from its profile: every engine and batch size of the device model, a
+recording or a tuning answer. The cost of a spot is counted in applications: how much of its place
+and of the node's memory it takes, divided by what an average application of the expected ones would
+take there. Where that is the same, power decides, or the other way round (`Goal`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from cluster.placement.feasibility import FULL, filled
+from cluster.placement.nodes import Application
+from cluster.placement.policies import host
+from cluster.placement.state import ClusterState, Demand, KindState, Spot
+from envs.arrays import FloatArray, Rows
+
+#: What a node that is nobody's first choice by cost may cost more, to save power.
+POWER_TIE = 0.02
+
+#: How much memory counts beside the places: `place_together` tries all of these.
+MEMORY_WEIGHTS = (0.05, 0.3, 1.0, 3.0)
+
+#: Rounds in which `place_together` empties nodes, up to so many at once, and fills them anew, and
+#: by how much costs scatter then.
+ROUNDS, EMPTIED, SCATTER = 1000, 3, 0.5
+
+
+#: Priority and cost of applications that are placed alike.
+Ranks = dict[tuple[str, float, float, int, int], tuple[int, float]]
+
+
+class Goal(Enum):
+    """What comes first: most applications hosted, or least power for each."""
+
+    HOSTED = "hosted"
+    POWER = "power"
+
+
+@dataclass
+class Prices:
+    """What an average application takes of each kind of node.
+
+    Attributes:
+        place: by kind, [A] the share of a place that an average application fills.
+        memory: by kind, applications that a whole node's memory holds, times its weight.
+    """
+
+    place: dict[str, FloatArray] = field(default_factory=dict)
+    memory: dict[str, float] = field(default_factory=dict)
+
+
+def prices_of(
+    state: ClusterState, expected: Sequence[Application], memory_weight: float | None = None
+) -> Prices:
+    """Return the prices on a cluster where applications such as the expected ones come.
+
+    Args:
+        state: of the cluster.
+        expected: a sample of what comes, at least one.
+        memory_weight: how much memory counts beside the places; None for the square of how many
+            average applications fill the places over how many fill the memory, at most 1.
+    """
+    found = Prices()
+    for kind in state.kinds:
+        fills: list[list[float]] = [[] for _ in kind.kind.places]
+        shares = []
+        for application in expected:
+            demand = kind.demand(application)
+            if demand is None:
+                continue
+            own = filled(
+                kind.shared[demand.place], demand.load, demand.second_s, demand.tight, kind.rules
+            )
+            for place, found_there in enumerate(fills):
+                mine = own[(demand.place == place) & (own <= FULL)]
+                if len(mine):
+                    found_there.append(float(mine.min()))
+            mib = float(demand.engine_mib.min()) + kind.kind.front_end_mib
+            shares.append(mib / (state.rules.memory * kind.kind.memory_mib))
+        mean = np.array([np.mean(each) if each else 1.0 for each in fills])
+        share = float(np.mean(shares)) if shares else 1.0
+        by_load = float((1.0 / mean).sum())
+        weight = min(1.0, by_load * share) ** 2 if memory_weight is None else memory_weight
+        found.place[kind.kind.name], found.memory[kind.kind.name] = mean, weight / share
+    return found
+
+
+class OneMore:
+    """Places applications as they come where they cost the others least.
+
+    Args:
+        state: of the cluster.
+        expected: a sample of what comes, which gives the prices.
+        goal: what comes first.
+        sample: nodes of each kind that are looked at for one application, drawn anew each time;
+            all of them are looked at where these have no room. None for always all.
+        seed: of these draws.
+        memory_weight: see `prices_of`.
+    """
+
+    def __init__(
+        self,
+        state: ClusterState,
+        expected: Sequence[Application],
+        goal: Goal = Goal.HOSTED,
+        sample: int | None = None,
+        seed: int = 0,
+        memory_weight: float | None = None,
+    ) -> None:
+        self.prices, self._goal = prices_of(state, expected, memory_weight), goal
+        self._sample, self._rng = sample, np.random.default_rng(seed)
+
+    def __call__(
+        self, state: ClusterState, application: Application, taken: Collection[int] = ()
+    ) -> Spot | None:
+        """Return the cheapest spot, None where nothing fits."""
+        if self._sample is not None:
+            found = self.best(state, application, taken, self._sample)
+            if found is not None:
+                return found[1]
+        found = self.best(state, application, taken)
+        return None if found is None else found[1]
+
+    def best(
+        self,
+        state: ClusterState,
+        application: Application,
+        taken: Collection[int] = (),
+        sample: int | None = None,
+    ) -> tuple[float, Spot] | None:
+        """Return the cheapest spot with its cost, None where nothing fits."""
+        best: tuple[float, Spot] | None = None
+        for kind in state.kinds:
+            demand = kind.demand(application)
+            if demand is None or not (demand.tight > 0).any():
+                continue
+            rows: Rows | slice = slice(None)
+            if sample is not None and sample < len(kind.numbers):
+                rows = self._rng.integers(0, len(kind.numbers), sample)
+            cost = self._cost(kind, demand, rows)
+            if taken:
+                cost[np.isin(kind.numbers[rows], list(taken))] = np.inf
+            at = int(cost.argmin())
+            row, engine = divmod(at, cost.shape[1])
+            if cost[row, engine] < (best[0] if best else np.inf):
+                best = float(cost[row, engine]), Spot(int(kind.numbers[rows][row]), engine)
+        return best
+
+    def _cost(self, kind: KindState, demand: Demand, rows: Rows | slice) -> FloatArray:
+        """Return the costs [E', O], infinite where it does not fit."""
+        after = kind.fill_after(demand, rows)
+        fits = (after <= FULL) & kind.has_memory(demand, rows)
+        if not fits.any():
+            return np.full(after.shape, np.inf)
+        more = (after - kind.fill_before(demand, rows)) / self.prices.place[kind.kind.name][
+            demand.place
+        ]
+        memory = kind.memory_after(demand, rows) - kind.used_mib[rows][:, None]
+        share = memory / (kind.rules.memory * kind.kind.memory_mib)
+        cost = more + share * self.prices.memory[kind.kind.name]
+        watts = np.nan_to_num(demand.watts)
+        cost = watts + POWER_TIE * cost if self._goal is Goal.POWER else cost + POWER_TIE * watts
+        return np.where(fits, cost, np.inf)
+
+
+def place_together(
+    state: ClusterState,
+    applications: Iterable[Application],
+    goal: Goal = Goal.HOSTED,
+    rounds: int = ROUNDS,
+) -> list[Application]:
+    """Place applications all at once on an empty cluster; return those that found no room.
+
+    By priority, and of one priority whoever costs least goes first, with several weights of memory.
+    The best of these placements is then ruined and recreated (Schrimpf et al., Journal of
+    Computational Physics 159, 2000): one to three nodes are emptied and filled anew, from all that
+    is not placed, in an order that scatters; what is not worse stays.
+
+    Args:
+        state: of the cluster, where nothing is placed.
+        applications: all of them.
+        goal: what comes first.
+        rounds: of emptying nodes.
+    """
+    waiting = list(applications)
+    if not waiting:
+        return []
+    policies = [OneMore(state, waiting, goal, memory_weight=each) for each in MEMORY_WEIGHTS]
+    ranks = _ranks(state, waiting, policies)
+    rng = np.random.default_rng(0)
+    best: tuple[tuple[float, ...], ClusterState, list[Application]] | None = None
+    for policy, rank in zip(policies, ranks, strict=True):
+        trial = ClusterState(state.nodes, state.rules)
+        order = sorted(waiting, key=lambda each: rank[_key(each)])
+        left = [each for each in order if not host(trial, each, policy)]
+        loss = _loss(waiting, left, trial)
+        if best is None or loss < best[0]:
+            best = loss, trial, left
+    assert best is not None
+    for name, spots in best[1].spots.items():
+        state.add(best[1].applications[name], spots)
+    left = best[2]
+    for _ in range(rounds if left else 0):
+        which = int(rng.integers(len(policies)))
+        left = _recreated(state, waiting, left, policies[which], ranks[which], rng)
+        if not left:
+            break
+    return left
+
+
+def _recreated(
+    state: ClusterState,
+    applications: Sequence[Application],
+    left: list[Application],
+    policy: OneMore,
+    rank: Ranks,
+    rng: np.random.Generator,
+) -> list[Application]:
+    """Empty some nodes and fill them anew; return what is left out, not more than before."""
+    before = _loss(applications, left, state)
+    count = min(int(rng.integers(1, EMPTIED + 1)), len(state.nodes))
+    nodes = rng.choice(len(state.nodes), count, replace=False)
+    names = list(dict.fromkeys(name for node in nodes for name in state.hosted(int(node))))
+    old = {name: state.spots[name] for name in names}
+    pool = [state.remove(name) for name in names] + left
+    factors = np.exp(SCATTER * rng.standard_normal(len(pool)))
+    keys = [
+        (rank[_key(each)][0], rank[_key(each)][1] * factor)
+        for each, factor in zip(pool, factors, strict=True)
+    ]
+    order = [pool[each] for each in sorted(range(len(keys)), key=keys.__getitem__)]
+    hopeless: set[tuple[str, float, float, int, int]] = set()
+    now = []
+    for each in order:  # Where one finds no room, its equals find none.
+        if _key(each) in hopeless or not host(state, each, policy):
+            hopeless.add(_key(each))
+            now.append(each)
+    if _loss(applications, now, state) <= before:
+        return now
+    for each in pool:
+        if each.name in state.spots:
+            state.remove(each.name)
+    for each in pool:
+        if each.name in old:
+            state.add(each, old[each.name])
+    return left
+
+
+def _ranks(
+    state: ClusterState, applications: Sequence[Application], policies: Sequence[OneMore]
+) -> list[Ranks]:
+    """Return for each policy the order of the applications: priority, then cost when empty."""
+    found: list[Ranks] = []
+    for policy in policies:
+        ranks: Ranks = {}
+        for each in applications:
+            if _key(each) not in ranks:
+                cheapest = policy.best(state, each)
+                ranks[_key(each)] = -each.priority, cheapest[0] if cheapest else np.inf
+        found.append(ranks)
+    return found
+
+
+def _loss(
+    applications: Sequence[Application], left: Sequence[Application], state: ClusterState
+) -> tuple[float, ...]:
+    """Return what is to be small: left out of each priority, the highest first, then power."""
+    levels = sorted({each.priority for each in applications}, reverse=True)
+    out = Counter(each.priority for each in left)
+    return (*(out[level] for level in levels), float(np.nan_to_num(state.watts())))
+
+
+def _key(application: Application) -> tuple[str, float, float, int, int]:
+    """Return what applications must have in common to be placed alike."""
+    return (
+        application.network,
+        application.rate_ips,
+        application.limit_s,
+        application.replicas,
+        application.priority,
+    )
