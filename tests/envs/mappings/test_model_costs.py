@@ -16,10 +16,12 @@ from envs.errors import OptionError
 from envs.graph.layer_table import LAYER_KINDS, LayerTable
 from envs.mappings.model_costs import group_costs, merged, whole_costs
 from envs.simulator.machine import Machine, machine_of, plain_machine
+from envs.simulator.mapping_costs import divide
 from envs.simulator.parameters import NAMES, SOFTWARE, ParameterSet, drawn, nominal
+from envs.simulator.rail_energy import module_joules
 from envs.simulator.response import respond
 from envs.simulator.tables import contexts_of, position_of
-from envs.spec import accelerator
+from envs.spec import Mapping, accelerator
 
 BOARDS = (
     ("agx_xavier", "MAXN", "fp16"),
@@ -244,3 +246,24 @@ def test_more_than_one_parameter_set_and_other_accelerators_are_refused() -> Non
     for name in ("edgetpu0", "tensor_in_4"):
         with pytest.raises(OptionError, match=f"{name} runs no layer groups"):
             group_costs(groups, [accelerator(name)], machine, nominal("ampere"))
+
+
+@given(st.sampled_from(["googlenet", "resnet18", "yolov5s_672"]), st.booleans(), st.data())
+@settings(max_examples=30, deadline=None)
+def test_a_mapping_costs_what_it_takes_as_a_place_in_the_simulator(
+    name: str, native: bool, data: st.DataObject
+) -> None:
+    machine, groups = board(BOARDS[1], native), reference_groups(name)
+    parameters, sizes = nominal("ampere"), np.array([2.0])
+    names = ("cuda", "tensor", "dla0")
+    costs = group_costs(groups, [accelerator(each) for each in names], machine, parameters, 2)
+    stops = data.draw(
+        st.lists(st.integers(1, len(groups) - 1), min_size=1, max_size=4, unique=True)
+    )
+    places = np.searchsorted(sorted(stops), np.arange(len(groups)), side="right") % len(names)
+    mapping = Mapping.of_groups(tuple(names[at] for at in places))
+    parts = [accelerator(each) for each in mapping.accelerators]
+    cost, _ = divide(mapping, parts, groups).cost(machine, sizes, parameters)
+    time_s = (cost.host_s + cost.gpu_s + cost.dla_s).item()
+    energy_j = module_joules(cost, machine, parameters).item()
+    assert costs.of(places) == pytest.approx((time_s, energy_j), rel=1e-9)
