@@ -139,7 +139,8 @@ def layer(kind: str, elements: float, weights: float = 100.0) -> LayerTable:
 def transitions(
     groups: Sequence[LayerTable], machine: Machine, parameters: ParameterSet, batch: int = 1
 ) -> FloatArray:
-    return group_costs(groups, ON_BOARD, machine, parameters, batch).transition_s[1]
+    found = group_costs(groups, ON_BOARD, machine, parameters, batch)
+    return np.asarray(found.transition_s[1])
 
 
 def simple() -> ParameterSet:
