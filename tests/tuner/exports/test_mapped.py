@@ -15,6 +15,8 @@ from envs.errors import ConfigurationError, NetworkError, OptionError
 from envs.graph.partition import partition_of
 from envs.graph.reading import read_network
 from envs.spec import workload_of
+from tests.tuner.exports.recorder import run
+from tuner.export import main
 from tuner.exports.answers import placed, read_slots
 from tuner.exports.checks import check_mappings
 from tuner.exports.deepstream import export_deepstream, properties
@@ -190,3 +192,26 @@ def test_a_quantised_file_has_no_part_in_fp32(path: Path) -> None:
 def test_segments_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="no export runs a network in segments: give ten"):
         read_slots([{"accelerator": "tensor_in_4", "instances": 1, "batch": 1}], "x")
+
+
+def test_the_command_exports_a_calibrated_mapping(path, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pictures = np.random.default_rng(2).normal(size=(40, 3, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "inputs.npz", image=pictures)
+    flags = ["--target", "trtexec", "--network", str(path), "--out", str(tmp_path / "out")]
+    placed_at = ["--configuration", "dla0_to_2_tensor=1x4"]
+    assert main([*flags, *placed_at, "--samples", str(tmp_path / "inputs.npz")]) == 0
+    (call,) = [words for words in run(tmp_path / "out") if "--layerDeviceTypes" in " ".join(words)]
+    cache = tmp_path / "out" / flag(call, "--calib")
+    graph = onnx.load(tmp_path / "out" / flag(call, "--onnx")).graph
+    calibrated = {line.rpartition(": ")[0] for line in cache.read_text().splitlines()[1:]}
+    assert {name for node in graph.node for name in node.output} & calibrated
+    manifest = (tmp_path / "out" / "export.json").read_text()
+    assert '"accelerator": "dla0_to_2_tensor"' in manifest
+
+
+def test_the_command_refuses_in_one_sentence(path, tmp_path, capsys) -> None:
+    flags = ["--target", "trtexec", "--network", str(path), "--out", str(tmp_path / "out")]
+    assert main([*flags, "--configuration", "cpu_int8_to_2_cpu_fp32=1x4"]) == 2
+    assert capsys.readouterr().err.startswith("error: target=trtexec: cpu_int8_to_2_cpu_fp32 runs")
+    assert not (tmp_path / "out").exists()
