@@ -12,6 +12,10 @@ from tuner.evaluation.mapping_pieces import Run, short
 WIDTH, HEIGHT = 760, 430
 LEFT, RIGHT, TOP, BOTTOM = 66, 24, 18, 52
 
+#: Single accelerators that take more than this many times as much as any mapping of the front, in
+#: time or energy, are left out.
+FAR = 3.0
+
 #: Fewest ticks of an axis; with fewer round numbers in its range it has even steps.
 FEWEST_TICKS = 3
 
@@ -28,7 +32,7 @@ def front_plot(
 
     Args:
         front: in ascending time.
-        alone: whole networks on one accelerator.
+        alone: whole networks on one accelerator, those that are `near` the front.
         chosen: position in the front; None where nothing keeps the limits.
         latency_ms: limit on the time of a batch; drawn where it lies among the points.
         energy_mj: limit on the energy of an inference, likewise.
@@ -71,6 +75,16 @@ def front_plot(
         f'<div class="plot scroll"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
         f' aria-label="Energy against time of each mapping">{"".join(parts)}</svg></div>'
     )
+
+
+def near(front: Sequence[Run], alone: Sequence[Run]) -> list[Run]:
+    """Return the single accelerators that are not far from the front."""
+    limits = [FAR * max(each) for each in zip(*map(_point, front), strict=True)]
+    return [
+        run
+        for run in alone
+        if all(value <= limit for value, limit in zip(_point(run), limits, strict=True))
+    ]
 
 
 def _point(run: Run) -> tuple[float, float]:

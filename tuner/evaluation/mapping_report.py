@@ -13,7 +13,7 @@ from typing import Any
 from envs.files import write_text
 from envs.mappings.costs import GroupCosts
 from tuner.evaluation.mapping_pieces import Run, short
-from tuner.evaluation.mapping_plot import front_plot
+from tuner.evaluation.mapping_plot import front_plot, near
 from tuner.evaluation.mapping_strips import group_table, legend, strips
 from tuner.evaluation.mapping_style import MAPPING_STYLE
 
@@ -98,7 +98,12 @@ def _network(page: MappedPage, several: bool) -> list[str]:
         " group runs: dla0_to_7_tensor runs groups 0 to 6 on dla0 and the others on tensor.</p>",
         "<h2>Which mappings does no other one beat?</h2>",
         front_plot(
-            page.front, page.alone, page.chosen, page.latency_ms, page.energy_mj, page.others
+            page.front,
+            near(page.front, page.alone),
+            page.chosen,
+            page.latency_ms,
+            page.energy_mj,
+            page.others,
         ),
         f'<p class="quiet">{_about_plot(page)}</p>',
         "<h2>Where does the time go?</h2>",
@@ -118,9 +123,16 @@ def _about_plot(page: MappedPage) -> str:
     small = f" Small dots are {more} more members of the front." if more > 0 else ""
     is_helped = any(not run.pieces for run in page.alone)
     helped = ", where need be with layers that a DLA leaves to the GPU" if is_helped else ""
+    shown = near(page.front, page.alone)
+    far = [
+        f"{run.name} ({short(1e3 * run.time_s)} ms, {short(1e3 * run.inference_j)} mJ)"
+        for run in page.alone
+        if run not in shown
+    ]
+    outside = f" Outside of the plot: {escape(', '.join(far))}." if far else ""
     return (
         "Numbers are the mappings below, fastest first; squares are whole networks on one"
-        f" accelerator{helped}.{small} Both axes are logarithmic."
+        f" accelerator{helped}.{small}{outside} Both axes are logarithmic."
     )
 
 

@@ -55,7 +55,9 @@ def _strip(number: str, run: Run, scale_s: float, is_chosen: bool) -> str:
     share = run.time_s / scale_s
     is_cut = share > 1 + 1e-9
     pieces = "".join(
-        _cell(piece, piece.time_s / scale_s) for piece in run.pieces if piece.start_s < scale_s
+        _cell(piece, piece.time_s / scale_s, run.batch)
+        for piece in run.pieces
+        if piece.start_s < scale_s
     )
     count = run.transitions
     facts = (
@@ -73,9 +75,9 @@ def _strip(number: str, run: Run, scale_s: float, is_chosen: bool) -> str:
     )
 
 
-def _cell(piece: Piece, share: float) -> str:
+def _cell(piece: Piece, share: float, batch: int) -> str:
     """Return a piece of a strip; its title says what it is."""
-    numbers = f"{short(1e3 * piece.time_s)} ms, {short(1e3 * piece.energy_j)} mJ"
+    numbers = f"{short(1e3 * piece.time_s)} ms, {short(1e3 * piece.energy_j / batch)} mJ"
     if piece.group is None:
         kind, title, text = ' class="between"', f"between accelerators: {numbers}", ""
     else:
@@ -115,7 +117,7 @@ def group_table(costs: GroupCosts, front: Sequence[Run], chosen: int | None) -> 
             f' title="{names[where[group]]}"></td>'
             for where in at
         ]
-        for values in (costs.time_s[group], costs.energy_j[group]):
+        for values in (costs.time_s[group], costs.energy_j[group] / costs.batch):
             cells += [
                 _number(value, position if position == on else None)
                 for position, value in enumerate(values)

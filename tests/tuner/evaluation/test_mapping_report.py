@@ -64,8 +64,8 @@ def test_numbers_are_those_of_the_costs(tmp_path):
     row = re.search(r"<tr><td>2</td>.*?</tr>", text)
     assert row
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", row[0])
-    assert " ".join(cells) == "2 1 1    2.0000 1.5000 5.0000 20.0000 3.0000 60.0000"
-    assert re.findall(r'class="on"[^>]*>([\d.]+)<', row[0]) == ["1.5000", "3.0000"]
+    assert " ".join(cells) == "2 1 1    2.0000 1.5000 5.0000 10.0000 1.5000 30.0000"
+    assert re.findall(r'class="on"[^>]*>([\d.]+)<', row[0]) == ["1.5000", "1.5000"]
     last = re.search(r"<tr><td>3</td>.*?</tr>", text)
     assert last
     assert last[0].count("\N{EN DASH}") == 2
@@ -96,3 +96,9 @@ def test_limits_are_drawn_where_they_are():
     assert dot
     assert lines[0][0] == dot[1]
     assert lines[1][1] == dot[2]
+
+
+def test_an_accelerator_far_from_the_front_is_told_and_not_drawn(tmp_path):
+    text = text_of(tmp_path, page())
+    assert "Outside of the plot: cuda (20.6 ms, 121 mJ)." in text
+    assert text.count('class="alone"') == 1
