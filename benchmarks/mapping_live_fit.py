@@ -16,7 +16,7 @@ from envs.spec.mapping import Mapping as LayerMapping
 #: Relative standard deviations: of the time of a whole network, and of one of several parts, which
 #: other parts beside them change; of what a group costs beside its share of the
 #: multiply-accumulates and moved numbers; of what a part costs besides its groups.
-WHOLE, PIECE, GROUP, PART = 0.02, 0.05, 0.5, 1.0
+WHOLE, PIECE, GROUP, PART = 0.02, 0.05, 0.5, 5.0
 
 #: What a part costs besides its groups before anything is measured: a call of a session [s], and a
 #: byte that reaches it [s].

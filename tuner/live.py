@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from envs.accuracy.judging import Examined
 from envs.errors import NetworkError, OptionError
+from envs.optional import optional_import
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
+from envs.runtimes.onnxruntime.opening import by_openvino
 from envs.runtimes.protocol import UNMEASURED
 from envs.runtimes.serving.engine import BuildingFactory, Progress
 from envs.runtimes.serving.engines_by_kind import EnginesByKind
@@ -144,6 +146,8 @@ def _live(
     serve: ServeOptions, device: DeviceSpec, factory_of: FactoryOf, demands: Demands
 ) -> Parts:
     """Check networks, sensor and demands; then make engines ready and put a runtime over them."""
+    if any(by_openvino(each) for each in device.accelerators):
+        optional_import("openvino", "openvino")
     on_gpu = serve.runtime == "tensorrt"
     paths = serve.files()
     networks, layers = read_all(serve, paths)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from envs.errors import DependencyError
 from envs.graph.partition import partition_of
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.spec import Measurement
@@ -46,3 +48,11 @@ def test_every_place_serves_and_its_answers_are_judged(digits: Digits, tmp_path:
             measured = device.measure({name: (1, 4)}, 0.2)
             assert isinstance(measured, Measurement), name
             assert measured.tenants[0].agreement == agreements[name].value
+
+
+def test_openvino_that_is_missing_is_told_first(
+    digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(DependencyError, match=r"openvino is not installed: .*\[openvino\]"):
+        open_device(digits.path, accelerators=["openvino_fp32"])
