@@ -150,14 +150,15 @@ def pair_figures(quick: bool) -> list[Figure]:
 def _variants(
     words: str, pair: Pair, setting: Setting, networks: tuple[GroupCosts, GroupCosts]
 ) -> list[Figure]:
-    """Return the gains with two transitions, in linear formats, and with published times."""
-    linear = setting._replace(native=False)
+    """Return the gains with two transitions, other engines, and published times of groups."""
     contention = Contention.of(setting.machine, setting.parameters)
-    first, second = (costs_of_network(name, linear) for name in pair.networks)
-    found = {
-        "with two transitions": predicted(networks, contention, 2),
-        "with linear DLA formats": predicted((first, second), contention),
-    }
+    found = {"with two transitions": predicted(networks, contention, 2)}
+    for how, other in (
+        ("with linear DLA formats", setting._replace(native=False)),
+        ("with fast engines", setting._replace(software="mlperf")),
+    ):
+        first, second = (costs_of_network(name, other) for name in pair.networks)
+        found[how] = predicted((first, second), Contention.of(other.machine, other.parameters))
     known = {each.network: each for each in published_groups()}
     if pair.networks[0] in known and setting is XAVIER:
         times = known[pair.networks[0]]
