@@ -77,7 +77,11 @@ class Demands(NamedTuple):
 def engines_of(device: DeviceSpec, serve: ServeOptions) -> dict[str, Any]:
     """Return how engines for Tensor Cores and DLAs are built, as `model_for` takes it."""
     names = {Kind.TENSOR_CORES: "precision", Kind.DLA: "dla_precision"}
-    found = {names[each.kind]: each.precision for each in device.accelerators if each.kind in names}
+    found = {
+        names[each.kind]: each.precision
+        for each in device.accelerators
+        if each.kind in names and each.mapping is None
+    }
     return found | {"dla_native": serve.dla_io != "linear"}
 
 

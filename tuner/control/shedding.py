@@ -20,7 +20,9 @@ def without_best_effort(
     placements = configuration.array()
     accelerators = space.device.accelerators
     critical = [row for row, low in enumerate(space.workload.best_effort) if not low]
-    used = {accelerators[column].resource for column in _used(placements[critical])}
+    used = {
+        name for column in _used(placements[critical]) for name in accelerators[column].resources
+    }
     for tenant, low in enumerate(space.workload.best_effort):
         if not low or not placements[tenant].any():
             continue
@@ -28,7 +30,9 @@ def without_best_effort(
         placements[tenant] = 0
         if tenant in space.optional:
             continue
-        column = min(own, key=lambda each: (accelerators[each].resource in used, each))
+        column = min(
+            own, key=lambda each: (bool(used.intersection(accelerators[each].resources)), each)
+        )
         same = [
             other
             for other, each in enumerate(accelerators)

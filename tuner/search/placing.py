@@ -60,8 +60,10 @@ class StaticPartition(PlacingSearch):
     """
 
     def _placements(self, model: DeviceModel, sizes: IntArray) -> Placements:
-        tenants = model.space.shape[0]
-        owned = partitions(*model.space.shape)[:, None, None]  # [P, 1, 1, T, A]
+        tenants, wholes = model.space.shape[0], whole_accelerators(model)
+        shares = partitions(tenants, len(wholes))
+        owned = np.zeros((len(shares), 1, 1, *model.space.shape), dtype=bool)  # [P, 1, 1, T, A]
+        owned[:, 0, 0, :, wholes] = shares.transpose(2, 0, 1)
         count = np.arange(1, model.space.max_instances + 1).reshape(-1, 1, 1, 1)
         instances = np.where(owned, count, 0)
         batches = np.where(owned, sizes, 0)
@@ -74,13 +76,13 @@ class RoundRobin(PlacingSearch):
 
     def _placements(self, model: DeviceModel, sizes: IntArray) -> Placements:
         space = model.space
-        tenants, accelerators = space.shape
-        usable = usable_pairs(model)
+        tenants, usable, wholes = space.shape[0], usable_pairs(model), whole_accelerators(model)
+        accelerators = len(wholes)
         found, instances, turn = [], np.zeros(space.shape, dtype=np.int64), 0
         for number in range(tenants * space.max_instances):
             tenant = number % tenants
             for _ in range(accelerators):
-                accelerator, turn = turn % accelerators, turn + 1
+                accelerator, turn = wholes[turn % accelerators], turn + 1
                 if usable[tenant, accelerator]:
                     instances[tenant, accelerator] += 1
                     break
@@ -95,7 +97,8 @@ class GreedyUtilisation(PlacingSearch):
     """Places instance after instance where the busiest accelerator stays least busy.
 
     An instance keeps an accelerator busy by the share of the most that the tenant reaches there
-    alone that one instance reaches; accelerators that draw on the same resource are busy together.
+    alone that one instance reaches; accelerators that draw on the same resource are busy together,
+    and a mapping keeps those of all of its parts busy.
     It places until nothing has room.
     """
 
@@ -106,21 +109,24 @@ class GreedyUtilisation(PlacingSearch):
         """Return what is placed one after the other, [N, T, A, 2], with batch sizes [T, A]."""
         space = model.space
         use = utilisation_of_one(model, sizes)
-        resources = [each.resource for each in space.device.accelerators]
-        which = np.array([resources.index(each) for each in resources])
+        drawn = [each.resources for each in space.device.accelerators]
+        resources = list(dict.fromkeys(name for each in drawn for name in each))
+        draws = np.array([[name in each for name in resources] for each in drawn])  # [A, R]
         busy, instances = np.zeros(len(resources)), np.zeros(space.shape, dtype=np.int64)
         heaviest = np.argsort(-use.min(axis=1), kind="stable")
         found: list[IntArray] = []
         for number in range(space.shape[0] * space.max_instances):
             tenant = heaviest[number % space.shape[0]]
             after = np.where(
-                instances[tenant] < space.max_instances, busy[which] + use[tenant], np.inf
+                instances[tenant] < space.max_instances,
+                np.where(draws, busy, 0.0).max(axis=1) + use[tenant],
+                np.inf,
             )
             accelerator = int(after.argmin())
             served = number >= space.shape[0]
             if not np.isfinite(after[accelerator]) or (served and after[accelerator] > 1.0):
                 continue
-            busy[which[accelerator]] += use[tenant, accelerator]
+            busy[draws[accelerator]] += use[tenant, accelerator]
             instances[tenant, accelerator] += 1
             if number >= space.shape[0] - 1:
                 found.append(instances.copy())
@@ -142,6 +148,12 @@ def partitions(tenants: int, accelerators: int) -> IntArray:
     if len(every) > PARTITIONS:
         every = every[np.random.default_rng(0).choice(len(every), PARTITIONS, replace=False)]
     return np.asarray(every)
+
+
+def whole_accelerators(model: DeviceModel) -> list[int]:
+    """Return the accelerators that run whole networks: mappings are none of a tenant's own."""
+    devices = model.space.device.accelerators
+    return [column for column, each in enumerate(devices) if each.mapping is None]
 
 
 def usable_pairs(model: DeviceModel) -> IntArray:
@@ -185,7 +197,9 @@ def utilisation_of_one(model: DeviceModel, sizes: IntArray) -> FloatArray:
     top = alone(model, most)[:, tenants, :, tenants].swapaxes(0, 1).max(axis=0)
     level = np.searchsorted(space.batches, sizes)
     own = np.take_along_axis(one, level[None], axis=0)[0]
-    return np.where(usable_pairs(model), np.exp(np.minimum(own - top, 0.0)), np.inf)
+    usable = usable_pairs(model)
+    share = np.subtract(own, top, out=np.zeros_like(own), where=usable)
+    return np.where(usable, np.exp(np.minimum(share, 0.0)), np.inf)
 
 
 def one_instance(model: DeviceModel, levels: Rows | range) -> Placements:

@@ -71,7 +71,7 @@ class VendorGpuDla(VendorGpu):
         sizes = [size for size in space.batches if low <= size <= high] or [space.batches[0]]
         size = max((size for size in sizes if size <= batch), default=sizes[0])
         for position, each in enumerate(space.device.accelerators):
-            if each.kind is Kind.DLA:
+            if each.kind is Kind.DLA and each.mapping is None:
                 placements[:, position] = (1, size)
         return placements
 
