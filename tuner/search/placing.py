@@ -11,7 +11,7 @@ from abc import abstractmethod
 
 import numpy as np
 
-from envs.arrays import FloatArray, IntArray, Placements, Rows
+from envs.arrays import BoolArray, FloatArray, IntArray, Placements, Rows
 from envs.belief.local_search import valid
 from envs.belief.score import score_and_violation
 from envs.simulator.device_model import DeviceModel
@@ -156,7 +156,7 @@ def whole_accelerators(model: DeviceModel) -> list[int]:
     return [column for column, each in enumerate(devices) if each.mapping is None]
 
 
-def usable_pairs(model: DeviceModel) -> IntArray:
+def usable_pairs(model: DeviceModel) -> BoolArray:
     """Return [T, A], True where the space has settings with an instance."""
     return np.array([len(each) > 1 for each in model.space.knob_options]).reshape(model.space.shape)
 
