@@ -23,6 +23,7 @@ from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.setup import add_bundle_option
 from envs.spec import Measurement
 from tuner.console import progress_bar
+from tuner.control.guard import Phase
 from tuner.control.period import Period
 
 #: Periods at the begin of each phase in which the placement is searched for.
@@ -96,6 +97,7 @@ def live_figures(given: argparse.Namespace, every: Sequence[Scenario]) -> list[F
         *figures,
         *limit_figures("live", [each.periods for each in phases]),
         figure("live: the same, of the placements chosen with hindsight", broken, "%"),
+        *cause_figures([each.periods for each in phases]),
         figure(
             "live: accepted requests without an answer", sum(p.lost for p in phases), "", "== 0"
         ),
@@ -112,6 +114,19 @@ def limit_figures(label: str, phases: Sequence[Sequence[Period]]) -> list[Figure
     return [
         figure(name, 100 * float(np.mean(later)), "%", "<= 2"),
         figure(f"{label}: the same, of all periods", 100 * float(np.mean(whole)), "%"),
+    ]
+
+
+def cause_figures(phases: Sequence[Sequence[Period]]) -> list[Figure]:
+    """Return the broken periods after the first ten by why their configurations served."""
+    later = [period for periods in phases for period in periods[SEARCHING:]]
+    return [
+        figure(
+            f"live: of those after the first {SEARCHING}, broken while {reason.value}",
+            100 * sum(not each.kept and each.phase is reason for each in later) / len(later),
+            "%",
+        )
+        for reason in Phase
     ]
 
 
