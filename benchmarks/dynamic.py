@@ -93,6 +93,7 @@ def live_figures(given: argparse.Namespace, every: Sequence[Scenario]) -> list[F
         figures.append(figure(name, 100 * share, "%", ">= 95"))
         phases += played
     broken = 100 * float(np.mean([each.hindsight_broken for each in phases]))
+    longest_s = max(period.decision_us for each in phases for period in each.periods) / 1e6
     return [
         *figures,
         *limit_figures("live", [each.periods for each in phases]),
@@ -103,6 +104,7 @@ def live_figures(given: argparse.Namespace, every: Sequence[Scenario]) -> list[F
         ),
         figure("live: requests that were refused", sum(each.refused for each in phases), ""),
         *change_figures("live", [period for each in phases for period in each.periods]),
+        figure("live: longest decision", longest_s, "s"),
     ]
 
 
@@ -145,8 +147,11 @@ def change_figures(label: str, periods: Sequence[Period]) -> list[Figure]:
     for column, (what, unit) in enumerate(
         (("seconds of a change", "s"), ("requests delayed by a change", ""), ("joules", "J"))
     ):
+        if np.isnan(paid[:, column]).all():
+            print(f"{label}: {what} of a change could not be read: this computer has no sensor")
+            continue
         figures += [
-            figure(f"{label}: {what}, mean", float(np.mean(paid[:, column])), unit),
+            figure(f"{label}: {what}, mean", float(np.nanmean(paid[:, column])), unit),
             figure(f"{label}: {what}, expected", float(np.mean(expected[:, column])), unit),
         ]
     return figures

@@ -53,9 +53,7 @@ class BuildTimes:
 
     def common(self) -> tuple[FloatArray, FloatArray]:
         """Return mean and variance [...] of what all builds of the device share."""
-        own = self.own_sd**2
-        variance = 1.0 / (1.0 / self.common_sd**2 + self.count / own)
-        return variance * self.excess / own, variance
+        return common_of(self.count, self.excess, self.common_sd, self.own_sd)
 
     def expected_s(self) -> FloatArray:
         """Return the expected seconds [..., E] of a build, 0 for what nobody builds."""
@@ -79,3 +77,22 @@ class BuildTimes:
         shared = mean + np.sqrt(variance) * rng.standard_normal(mean.shape)
         own = self.own_sd * rng.standard_normal((*mean.shape, self.log_s.shape[-1]))
         return np.exp(self.log_s + shared[..., None] + own)
+
+
+def common_of(
+    count: FloatArray, excess: FloatArray, common_sd: float, own_sd: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return mean and variance [...] of what all durations of a kind on a device share.
+
+    A logarithm of a duration is the expected one, plus this, plus a part of its own; both parts are
+    Gaussian with mean 0.
+
+    Args:
+        count: [...], how many durations were seen.
+        excess: [...], the sum over those of log seconds less the expected ones.
+        common_sd: standard deviation of the common part before any was seen.
+        own_sd: standard deviation of the part of each.
+    """
+    own = own_sd**2
+    variance = 1.0 / (1.0 / common_sd**2 + count / own)
+    return variance * excess / own, variance

@@ -9,6 +9,7 @@ from typing import Any
 from envs.belief.prior import starting_configuration
 from envs.errors import BundleError
 from envs.spec import Configuration, Objective
+from tuner.control.changes import Changes
 from tuner.control.controller import Controller, ControlOptions
 from tuner.control.decider import Decider
 from tuner.control.failed_before import FailedBefore
@@ -69,6 +70,7 @@ def assembled(
     options: ControlOptions,
     power_mode: Callable[[], str] = lambda: "",
     first: Configuration | None = None,
+    changes: Changes | None = None,
 ) -> Assembled:
     """Return a controller of a device.
 
@@ -82,7 +84,9 @@ def assembled(
         options: how to control.
         power_mode: returns the name of the power mode.
         first: serves first; None for the last good configuration of a run before.
+        changes: knows what changes of the device cost; None where none was made yet.
     """
+    changes = changes or Changes()
     space, runtime, thresholds = device.space, device.runtime, options.thresholds
     objective, last_good = limits.objective, LastGood(folder, space)
     good = first or last_good.load()
@@ -106,6 +110,7 @@ def assembled(
             thresholds,
             offered,
             limits.risk,
+            changes,
         )
     except BundleError as error:
         _log.warning("serving without a policy: %s", error)
@@ -123,6 +128,7 @@ def assembled(
         power_mode,
         device.remarks,
         _wanted(device, objective, good),
+        changes,
     )
     return Assembled(controller, limits, last_good, guard, decider)
 

@@ -19,6 +19,7 @@ from envs.spec import (
     at_mean_arrivals,
     judge_measurement,
 )
+from tuner.control.changes import Changes
 from tuner.control.conditions import Conditions
 from tuner.control.decider import Decider
 from tuner.control.events import Event, EventKind
@@ -30,7 +31,7 @@ from tuner.control.monitors import Monitors
 from tuner.control.monitors.arrivals import is_idle, without_idle
 from tuner.control.offer import Offer
 from tuner.control.optional_policy import OptionalPolicy
-from tuner.control.period import Period, expected_change
+from tuner.control.period import Period
 from tuner.control.recovery import Recovery
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS, Thresholds
 
@@ -63,6 +64,8 @@ class Controller:
         remarks: returns what there is to say of the instances that serve; each is reported once.
         wanted: configurations whose engines are made ready first, once something serves; the last
             of them is tried where there is no policy.
+        changes: expects what changes cost, and learns from those of this controller; None for a
+            new one.
     """
 
     def __init__(
@@ -78,8 +81,9 @@ class Controller:
         power_mode: Callable[[], str] = lambda: "",
         remarks: Callable[[], list[str]] = list,
         wanted: Sequence[Configuration] = (),
+        changes: Changes | None = None,
     ) -> None:
-        self._offer = offer
+        self._offer, self._changes = offer, changes or Changes()
         self._promised = wanted[-1] if wanted else None
         self._runtime, self._guard, self._limits = runtime, guard, limits
         self._last_good, self._options, self._remarks = last_good, options, remarks
@@ -122,6 +126,9 @@ class Controller:
             outcome, score, violation = self._try(choice)
             tried.add(fallback)
         self._report_remarks()
+        space, after = self._runtime.space, choice.configuration
+        expected = self._changes.cost(space, before, after, self._monitors.arrivals.rates_ips)
+        self._changes.record(space, before, after, outcome)
         self._events += recovery.period_ended(choice.configuration, outcome)
         return Period(
             self._number,
@@ -135,9 +142,7 @@ class Controller:
             violation,
             decision_us,
             tuple(self._events),
-            expected_change(
-                self._runtime.space, before, choice.configuration, self._monitors.arrivals.rates_ips
-            ),
+            expected,
         )
 
     def first_choice(self) -> Choice:

@@ -8,8 +8,9 @@ from envs.belief.features import PROPOSALS
 from envs.belief.risk import BALANCED
 from envs.problems.problem import WIDE, shortlist_problem
 from envs.spec import Configuration, ConfigurationSpace, Objective, Outcome
-from envs.spec.change_cost import DELAYED_SHARE, change_s
+from envs.spec.change_cost import DELAYED_SHARE
 from envs.spec.validity import VALID, judge
+from tuner.control.changes import Changes
 from tuner.model_at import ModelAt
 from tuner.policy.bundle import Bundle
 from tuner.policy.online_tuner import OnlineTuner
@@ -54,8 +55,9 @@ class Decider:
         thresholds: Thresholds = DEFAULT_THRESHOLDS,
         offered: ConfigurationSpace | None = None,
         risk: float = BALANCED,
+        changes: Changes | None = None,
     ) -> None:
-        self._offered, self._risk = offered, risk
+        self._offered, self._risk, self._changes = offered, risk, changes or Changes()
         self._bundle, self._model_at, self._possible = bundle, model_at, possible
         self._objective, self._rates_ips, self._first = objective, rates_ips, first
         self._thresholds = thresholds
@@ -103,7 +105,7 @@ class Decider:
 
     def _changes_s(self, before: Configuration, after: Configuration) -> float:
         space = self._offered or self._model_at(self._rates_ips).space
-        return float(change_s(space, before.array(), after.array()))
+        return self._changes.seconds(space, before, after)
 
     def safest(self) -> Configuration:
         """Return what is believed to keep the limits best, measured or not."""

@@ -2,12 +2,11 @@
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from envs.spec import Configuration, ConfigurationSpace, Failure, Measurement, Objective, Outcome
-from envs.spec.change import ChangeCost, change_cost
+from envs.spec.change import ChangeCost
 from tuner.control.events import Event
 from tuner.control.guard import Phase
 
@@ -72,26 +71,6 @@ class Period:
         else:
             data |= _measured(self.outcome, space.workload.names)
         return {key: finite(value) for key, value in data.items()}
-
-
-def expected_change(
-    space: ConfigurationSpace,
-    before: Configuration | None,
-    after: Configuration,
-    rates_ips: Sequence[float],
-) -> ChangeCost | None:
-    """Return what a change is expected to cost; None where nothing changes.
-
-    Args:
-        space: of the configurations.
-        before: what serves; None for nothing.
-        after: what is to serve.
-        rates_ips: [T], what arrives.
-    """
-    if before == after:
-        return None
-    old = None if before is None else before.array()
-    return change_cost(space, old, after.array(), rates_ips)
 
 
 def _measured(outcome: Measurement, names: tuple[str, ...]) -> dict[str, Any]:

@@ -20,10 +20,11 @@ from envs.spec.some_tenants import (
     whole_outcome,
 )
 from tuner.control.build import Assembled, assembled
+from tuner.control.changes import Changes
 from tuner.control.controller import ControlOptions
 from tuner.control.events import Event, EventKind
 from tuner.control.limits import Limits
-from tuner.control.period import Period, expected_change
+from tuner.control.period import Period
 from tuner.device import Device
 from tuner.model_at import at_rates, rates_of
 from tuner.placement.active import ActiveTenants
@@ -84,6 +85,7 @@ class TenantControl:
         self._rates_ips = list(rates_of(space))
         self._known: dict[tuple[int, ...], tuple[Assembled, Device]] = {}
         self._serving: Configuration | None = None  # of all tenants
+        self._changes = Changes()
         self._number, self._began_s = 0, time.monotonic()
         self.active = self._limits.active
         self.now, self.device = self._of(self.active)
@@ -96,11 +98,14 @@ class TenantControl:
         """
         self._number += 1
         began_s = time.monotonic() - self._began_s
-        event = self._look()
+        looking_s = time.perf_counter()
+        event = self._look()  # to decide for other tenants is a decision, too
+        looked_us = 1e6 * (time.perf_counter() - looking_s)
         period = self._whole(self.now.controller.step(), began_s)
         space, before = self._device.space, self._serving
-        expected = expected_change(space, before, period.configuration, self._rates_ips)
-        period = replace(period, expected=expected)
+        expected = self._changes.cost(space, before, period.configuration, self._rates_ips)
+        decision_us = period.decision_us + looked_us
+        period = replace(period, expected=expected, decision_us=decision_us)
         if isinstance(period.outcome, Measurement):
             self._serving = period.configuration
         for tenant, rate in zip(self.active, self.now.controller.rates_ips, strict=True):
@@ -147,7 +152,14 @@ class TenantControl:
             with contextlib.suppress(ConfigurationFailed):  # the controller meets it again
                 device.runtime.apply(kept)
         made = assembled(
-            device, limits, self._bundle, self._folder, self._options, self._power_mode, kept
+            device,
+            limits,
+            self._bundle,
+            self._folder,
+            self._options,
+            self._power_mode,
+            kept,
+            self._changes,
         )
         if first is not None and first.chance < SURE_ENOUGH and made.decider is not None:
             safest = made.decider.safest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,14 @@ from envs.simulator.device_model import DeviceModel, model_for
 from envs.simulator.machine import device_of, machine_of
 from envs.simulator.parameters import nominal
 from envs.simulator.tables import Contexts
-from envs.spec import Configuration, ConfigurationSpace, Objective, local_computer, workload_of
+from envs.spec import (
+    Configuration,
+    ConfigurationSpace,
+    Objective,
+    Workload,
+    local_computer,
+    workload_of,
+)
 from envs.spec.validity import VALID, judge
 
 NETWORKS = ("resnet50", "mobilenet_v2", "squeezenet1_1")
@@ -261,6 +270,25 @@ def test_a_search_of_several_contexts_finds_what_each_search_alone_finds() -> No
         for margin in (0.0, 0.1):
             assert together.worth(number, margin) == pytest.approx(alone.worth(0, margin))
     assert len(np.unique(model.space.codes(first))) < len(together)
+
+
+def test_of_equals_a_search_looks_around_those_farthest_inside_the_limits() -> None:
+    """Under arrivals at a rate all that keep up are equal: it must not look around all of them."""
+    closed = model_of(tenants=3, batches=(1, 2, 4, 8, 16), most=4)
+    slow = Workload(tuple(replace(each, rate_ips=1.0) for each in closed.space.workload.tenants))
+    space = replace(closed.space, workload=slow)
+    model = replace(closed, space=space)
+    search = LocalSearch(model, model.nominal(), Objective((900.0, 900.0, 900.0)))
+    search.add(starts(space, np.random.default_rng(0)))
+    begun = len(search)
+    search.run(beam=12, width=12, patience=2)
+    best = search.best(0, 0.0)
+    score, violation = search._score[best], search._violation[best]
+    equal = score > score[0] - 1e-9
+    assert equal.sum() > 500, "many keep up"
+    assert (np.diff(violation[equal]) >= 0).all()
+    assert len(search) < begun + 60 * 12 * 100, "it ends long before it has looked at all of them"
+    assert violation[0] == search._violation.min()
 
 
 def test_a_shortlist_is_the_one_that_looking_at_all_gains_draws_up() -> None:

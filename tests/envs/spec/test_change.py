@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from envs.spec.change import change_cost, change_w, delayed_shares
+from envs.spec.change import ChangeTimes, change_cost, change_w, delayed_shares
 from envs.spec.change_cost import CHANGE_W, DELAYED_SHARE, OTHER_CHANGE_W, change_s
 from envs.spec.device import DeviceSpec
 from tests.worlds import space
@@ -50,3 +50,12 @@ def test_watts_follow_the_class_of_the_board(part: str) -> None:
     device: DeviceSpec = replace(world.device, name=f"Jetson {part} 16GB")
     expected = CHANGE_W.get(part, OTHER_CHANGE_W).value
     assert change_w(replace(world, device=device)) == expected
+
+
+def test_changes_that_were_made_tell_how_long_others_take() -> None:
+    known = ChangeTimes()
+    assert known.factor == 1
+    factors = [(known := known.after(2.0, 0.5)).factor for _ in range(20)]
+    assert factors == sorted(factors, reverse=True)
+    assert 0.25 < factors[-1] < 0.27 < factors[0] < 0.5
+    assert known.after(0.0, 1.0) == known.after(1.0, 0.0) == known.after(1.0, math.nan) == known
