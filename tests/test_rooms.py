@@ -34,6 +34,7 @@ ROOMS = {
     "tuner.placement",
     "tuner.policy",
     "tuner.search",
+    "tuner.watching",
 }
 
 LOOSE_MODULES = {

@@ -8,6 +8,7 @@ VERBS = {
     "tune": "find the best configuration of a network on a device, within limits",
     "record": "measure many configurations, into a trace",
     "deploy": "serve on this device and keep the limits",
+    "watch": "look at a running service, recording or training in the terminal",
     "export": "write a configuration for Triton, DeepStream or trtexec",
     "map": "divide the layers of a network among accelerators, by the device model",
     "networks": "write published networks as ONNX files, to try things with",
