@@ -32,6 +32,9 @@ MEMORY_WEIGHTS = (0.05, 0.3, 1.0, 3.0)
 ROUNDS, EMPTIED, SCATTER = 1000, 3, 0.5
 
 
+#: How many times as many nodes are looked at where a sample has no room.
+WIDER = 16
+
 #: Priority and cost of applications that are placed alike.
 Ranks = dict[tuple[str, float, float, int, int], tuple[int, float]]
 
@@ -100,7 +103,7 @@ class OneMore:
         expected: a sample of what comes, which gives the prices.
         goal: what comes first.
         sample: nodes of each kind that are looked at for one application, drawn anew each time;
-            all of them are looked at where these have no room. None for always all.
+            where these have no room, more of them, then all. None for always all.
         seed: of these draws.
         memory_weight: see `prices_of`.
     """
@@ -116,17 +119,27 @@ class OneMore:
     ) -> None:
         self.prices, self._goal = prices_of(state, expected, memory_weight), goal
         self._sample, self._rng = sample, np.random.default_rng(seed)
+        # Applications that find no room, until something is taken away.
+        self._full: set[tuple[str, float, float, int, int]] = set()
+        self._state, self._removals = state, state.removals
 
     def __call__(
         self, state: ClusterState, application: Application, taken: Collection[int] = ()
     ) -> Spot | None:
         """Return the cheapest spot, None where nothing fits."""
-        if self._sample is not None:
-            found = self.best(state, application, taken, self._sample)
+        if self._state is not state or self._removals != state.removals:
+            self._full, self._state, self._removals = set(), state, state.removals
+        key = _key(application)
+        if key in self._full:
+            return None
+        sizes = [] if self._sample is None else [self._sample, WIDER * self._sample]
+        for size in (*sizes, None):
+            found = self.best(state, application, taken, size)
             if found is not None:
                 return found[1]
-        found = self.best(state, application, taken)
-        return None if found is None else found[1]
+        if not taken:
+            self._full.add(key)
+        return None
 
     def best(
         self,
@@ -236,12 +249,7 @@ def _recreated(
         for each, factor in zip(pool, factors, strict=True)
     ]
     order = [pool[each] for each in sorted(range(len(keys)), key=keys.__getitem__)]
-    hopeless: set[tuple[str, float, float, int, int]] = set()
-    now = []
-    for each in order:  # Where one finds no room, its equals find none.
-        if _key(each) in hopeless or not host(state, each, policy):
-            hopeless.add(_key(each))
-            now.append(each)
+    now = [each for each in order if not host(state, each, policy)]
     if _loss(applications, now, state) <= before:
         return now
     for each in pool:

@@ -165,6 +165,9 @@ class ClusterState:
     Args:
         nodes: of the cluster.
         rules: what must hold on each.
+
+    Attributes:
+        removals: how often something was taken away; what found no room may find some then.
     """
 
     def __init__(self, nodes: Sequence[Node], rules: Rules) -> None:
@@ -180,6 +183,7 @@ class ClusterState:
             for each in self.kinds
             for row, number in enumerate(each.numbers)
         }
+        self.removals = 0
         self.spots: dict[str, tuple[Spot, ...]] = {}
         self.applications: dict[str, Application] = {}
         self._hosted: list[dict[str, int]] = [{} for _ in nodes]
@@ -206,6 +210,7 @@ class ClusterState:
     def remove(self, name: str) -> Application:
         """Take an application away from all of its nodes, and return it."""
         application = self.applications.pop(name)
+        self.removals += 1
         for node, engine in self.spots.pop(name):
             kind, row = self._at[node]
             demand = kind.demand(application)
