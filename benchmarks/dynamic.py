@@ -78,7 +78,11 @@ def simulated_figures(given: argparse.Namespace, every: Sequence[Scenario]) -> l
         *limit_figures("simulated", [each.periods for each in phases]),
         figure("simulated: periods with an active tenant unserved", unserved, "", "== 0"),
         *change_figures("simulated", [period for each in phases for period in each.periods]),
-        figure("simulated: longest decision", max(each.deciding_s for each in phases), "s"),
+        figure(
+            "simulated: longest decision, in processor time",
+            max(each.deciding_s for each in phases),
+            "s",
+        ),
     ]
 
 
@@ -148,7 +152,9 @@ def change_figures(label: str, periods: Sequence[Period]) -> list[Figure]:
         (("seconds of a change", "s"), ("requests delayed by a change", ""), ("joules", "J"))
     ):
         if np.isnan(paid[:, column]).all():
-            print(f"{label}: {what} of a change could not be read: this computer has no sensor")
+            sensors = {outcome.sensor for _, outcome in changes}
+            why = ": this computer has no power sensor" if sensors == {"none"} else ""
+            print(f"{label}: {what} of a change were not measured{why}")
             continue
         figures += [
             figure(f"{label}: {what}, mean", float(np.nanmean(paid[:, column])), unit),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,9 @@ def draw_world(
     """Draw problems in the device model on two cores, with a progress bar."""
     with progress_bar(title, problems) as advance:
         return SimulatedWorld(options, problems, seed, 2, lambda new: advance("", new))
+
+
+def one_core_each() -> None:
+    """Let worker processes compute on one core each, unless the environment says otherwise."""
+    for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(library, "1")

@@ -13,7 +13,6 @@ python -m benchmarks.several --cases 16 --tenants 3 4 5
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
-from benchmarks.setup import add_bundle_option
+from benchmarks.setup import add_bundle_option, one_core_each
 from benchmarks.transfer import Factories, price_of_rule
 from envs.arrays import FloatArray
 from envs.belief.prior import prior_of
@@ -249,8 +248,7 @@ def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
 def main() -> int:
     """Run the benchmark and return its exit code."""
     given = options(parser(__doc__))
-    for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(library, "1")  # the worker processes read it: one core each
+    one_core_each()
     risk = BALANCED
     if given.training_problems:
         draw = DrawOptions(tenants=[0.0, 1.0])

@@ -16,7 +16,6 @@ python -m benchmarks.transfer --goal energy       or latency; a share is of the 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.figures import Figure, figure, parser, report
-from benchmarks.setup import add_bundle_option, draw_world
+from benchmarks.setup import add_bundle_option, draw_world, one_core_each
 from benchmarks.transfer_figures import figures_of, over_rule, print_table
 from benchmarks.transfer_reference import CHECKED, saving_on_trace, searched_over_exhaustive
 from envs.problems.draw_options import DrawOptions
@@ -175,8 +174,7 @@ def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
 def main() -> int:
     """Run the benchmark and return its exit code."""
     given = options(parser(__doc__))
-    for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(library, "1")  # the worker processes read it: one core each
+    one_core_each()
     cases = given.cases or (20 if given.quick else 500)
     seeds = given.seeds or (2 if given.quick else 10)
     policy, budget = policy_of(given.bundle)

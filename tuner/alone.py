@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Union, cast
 
 import numpy as np
 
 from envs.errors import OptionError, RuntimeFault
 from envs.spec import Measurement, Outcome
 from tuner.device import open_device
+from tuner.objectives import Limits, asked, objective_from
 from tuner.options import ServeOptions
 
 _log = logging.getLogger(__name__)
 
 #: Windows whose median is what a network has alone.
 WINDOWS = 3
-
-Limits = Union[float, Sequence[float], None]
 
 
 def check_slowdown(slowdown: float | None, serve: ServeOptions) -> None:
@@ -56,8 +52,8 @@ def limits_alone(
     Raises:
         TunerError: a network cannot be served or measured alone.
     """
-    gives_way = serve.unread_space().workload.best_effort
-    given = _given(p99_ms, gives_way)
+    workload = serve.unread_space().workload
+    given, gives_way = list(objective_from(asked(p99_ms), workload).p99_ms), workload.best_effort
     files = [str(path) for path in serve.files()]
     for position in range(len(files)):
         if not gives_way[position]:
@@ -71,19 +67,6 @@ def limits_alone(
             )
             given[position] = min(given[position], limit_ms)
     return given
-
-
-def _given(p99_ms: Limits, gives_way: Sequence[bool]) -> list[float]:
-    one = p99_ms is None or isinstance(p99_ms, (int, float))
-    values: list[Any] = [p99_ms] if one else list(cast(Sequence[float], p99_ms))
-    if len(values) == 1:
-        values = [None if low else values[0] for low in gives_way]
-    if len(values) != len(gives_way):
-        raise OptionError(
-            f"p99_ms has {len(values)} values for {len(gives_way)} networks: give one for each,"
-            " or a single number for all critical ones"
-        )
-    return [math.inf if each is None else float(each) for each in values]
 
 
 def _only(serve: ServeOptions, files: list[str], position: int) -> ServeOptions:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.errors import OptionError
+from envs.errors import ObjectiveError, OptionError
 from tuner.alone import check_slowdown, limits_alone
 from tuner.api import optimize
 from tuner.options import ServeOptions
@@ -38,7 +38,7 @@ def test_a_tighter_limit_stays(serve: ServeOptions) -> None:
     assert limits_alone(serve, 1.1, 1e-3, 1.0) == [1e-3, math.inf]
     assert limits_alone(serve, 1.1, [1e-3, 7.0], 1.0) == [1e-3, 7.0]
     assert limits_alone(serve, 1.1, 1e6, 1.0)[0] < 1e6
-    with pytest.raises(OptionError, match="p99_ms has 3 values for 2 networks"):
+    with pytest.raises(ObjectiveError, match="p99_ms has 3 values for 2 tenants"):
         limits_alone(serve, 1.1, [1.0, 2.0, 3.0], 1.0)
 
 
