@@ -11,7 +11,7 @@ from envs.arrays import FloatArray
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.parameter_table import TABLE
 from envs.simulator.parameters import NAMES, drawn
-from envs.simulator.tables import position_of
+from envs.simulator.positions import positions_of
 
 #: Parameters that a report names, and by how much one has to move for that, in standard deviations
 #: of what was believed before.
@@ -64,9 +64,9 @@ def _described(
     count = len(NAMES)
     both = drawn(twin.machine.architecture, np.stack([0 * unknowns, unknowns])[:, :count]).values
     names, units = list(NAMES), [_unit(each.meaning) for each in TABLE]
-    plain = twin.machine.plain
     wholes = [each for each in twin.space.device.accelerators if each.mapping is None]
-    at = {position_of(each, plain=plain): each.name for each in wholes}
+    places = positions_of(wholes, twin.machine)
+    at = {place: each.name for place, each in zip(places, wholes, strict=True)}
     spreads: list[float] = []
     for number, (shape, spread) in enumerate(twin.departures):
         for rail, tenant, position, level in np.ndindex(*shape):

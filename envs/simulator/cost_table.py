@@ -12,7 +12,14 @@ from envs.simulator.beside_costs import beside_costs
 from envs.simulator.machine import Machine
 from envs.simulator.mapping_costs import Divided
 from envs.simulator.parameters import ParameterSet
-from envs.simulator.positions import Layout, mappings_of, position_count, positions_of
+from envs.simulator.positions import (
+    POSITIONS,
+    Layout,
+    behind_the_first,
+    mappings_of,
+    position_count,
+    positions_of,
+)
 from envs.simulator.rail_energy import core_watts, rail_joules
 from envs.simulator.roofline import BatchCost, batch_cost
 from envs.spec import Accelerator
@@ -35,19 +42,22 @@ def cost_table(
     parameters: ParameterSet,
     divided: Mapping[tuple[int, int], Divided],
 ) -> tuple[FloatArray, FloatArray]:
-    """Return [F, C, T, X, Z] as in `Contexts.table`, and `Contexts.first_share`.
+    """Return [F, C, T, X, Z] as in `Contexts.table`, and `Contexts.part_share`.
 
     The arguments are those of `tables.contexts_of`.
     """
-    layout = Layout(len(mappings_of(accelerators, machine)))
-    count = position_count(accelerators, machine) + layout.mapped
+    layout = Layout(len(behind_the_first(accelerators, machine)))
+    mapped = len(mappings_of(accelerators, machine))
+    second = layout.mapped - mapped
+    count = position_count(accelerators, machine) + mapped
     shape = (len(COSTS), len(parameters), len(networks), count, len(sizes))
     table = np.full(shape, np.nan)
-    shares = np.full((*shape[1:3], layout.mapped, len(sizes)), np.nan)
+    shares = np.full((*shape[1:3], mapped, 2 + second, len(sizes)), np.nan)
     core_w = core_watts(machine, parameters)
     places = positions_of(accelerators, machine)
+    by_name = {each.name: at for each, at in zip(accelerators, places, strict=True)}
     for tenant, layers in enumerate(networks):
-        known: dict[object, tuple[BatchCost, FloatArray]] = {}
+        known: dict[object, tuple[BatchCost, dict[str, FloatArray]]] = {}
         for column, (accelerator, at) in enumerate(zip(accelerators, places, strict=True)):
             if accelerator.segments > 1 or at is None:
                 continue  # segments have the costs of the whole, see `priority`
@@ -56,7 +66,9 @@ def cost_table(
                     continue
                 if accelerator.engine not in known:  # else the other DLA core runs the same
                     known[accelerator.engine] = own.cost(machine, sizes, parameters)
-                cost, shares[:, tenant, at - layout.mappings.start] = known[accelerator.engine]
+                cost, parts = known[accelerator.engine]
+                row = at - layout.mappings.start - second
+                shares[:, tenant, row] = _by_position(parts, by_name, 2 + second)
             elif at >= layout.board.stop:
                 table[:, :, tenant, at] = beside_costs(
                     accelerator, machine, layers, sizes, parameters, core_w[:, None]
@@ -66,6 +78,23 @@ def cost_table(
                 cost = batch_cost(accelerator, machine, layers, sizes, parameters)
             table[:, :, tenant, at] = _row(cost, machine, parameters)
     return table, shares
+
+
+def _by_position(
+    parts: Mapping[str, FloatArray], places: Mapping[str, int | None], count: int
+) -> FloatArray:
+    """Return the shares of parts at the positions on the GPU, [C, P, Z].
+
+    What no part takes, as transitions, counts at the second position. So does what a part on a DLA
+    takes of the GPU.
+    """
+    found = np.zeros((len(next(iter(parts.values()))), count, next(iter(parts.values())).shape[-1]))
+    for name, share in parts.items():
+        at = places.get(name)
+        if at == 0 or (at is not None and at >= POSITIONS):
+            found[:, 0 if at == 0 else 2 + at - POSITIONS] += share
+    found[:, 1] = 1.0 - found.sum(axis=1)
+    return found
 
 
 def _row(cost: BatchCost, machine: Machine, parameters: ParameterSet) -> tuple[FloatArray, ...]:

@@ -93,6 +93,20 @@ class DeviceModel:
             if on_tpu and (tenant, column) not in self.space.unavailable:
                 edge_tpu_profile(self.networks[tenant].name)  # refuses a network without times
         assert self.divided is not None  # refuses mappings that do not fit the networks
+        at = [
+            (place, used.segments)
+            for place, used in zip(
+                positions_of(self.space.device.accelerators, self.machine),
+                self.space.device.accelerators,
+                strict=True,
+            )
+            if place is not None
+        ]
+        if len(set(at)) < len(at):
+            raise OptionError(
+                f"{self.space.device.name} has two engines for one precision of its processor,"
+                " which is modelled on plain computers only: name one of them"
+            )
 
     @functools.cached_property
     def divided(self) -> dict[tuple[int, int], Divided]:
@@ -373,10 +387,15 @@ def departed(contexts: Contexts, normals: FloatArray, spread: float | FloatArray
         for same in (DLA, EDGE_TPUS):
             factor[:, :, same] = factor[:, :, same][:, :, :1]
     if contexts.layout.mapped:
-        first, second = on_gpu[:, :, :1], on_gpu[:, :, 1:2]
-        share = contexts.first_share
-        on_gpu = _with_mappings(on_gpu, share * first + (1 - share) * second)
-        on_dla = _with_mappings(on_dla, on_dla[:, :, DLA.start : DLA.start + 1] + 0 * share)
+        share = contexts.part_share  # [C, T, mappings, P, Z]
+        first, last = POSITIONS, POSITIONS + share.shape[3] - 2
+        parts = np.concatenate([on_gpu[:, :, :2], on_gpu[:, :, first:last]], axis=2)
+        of_gpu = (share * parts[:, :, None]).sum(axis=3)
+        of_dla = on_dla[:, :, DLA.start : DLA.start + 1] + 0 * of_gpu
+        on_gpu, on_dla = (
+            np.concatenate([each[:, :, :last], of_mappings, each[:, :, last:]], axis=2)
+            for each, of_mappings in ((on_gpu, of_gpu), (on_dla, of_dla))
+        )
     table = contexts.table.copy()
     for name, factor in (
         ("gpu_s", on_gpu),
@@ -387,12 +406,6 @@ def departed(contexts: Contexts, normals: FloatArray, spread: float | FloatArray
     ):
         table[COSTS.index(name)] *= factor
     return replace(contexts, table=table)
-
-
-def _with_mappings(factor: FloatArray, of_mappings: FloatArray) -> FloatArray:
-    """Return factors [C, T, X, Z] with those of mappings at their positions."""
-    board, others = factor[:, :, :POSITIONS], factor[:, :, POSITIONS:]
-    return np.concatenate([board, of_mappings, others], axis=2)
 
 
 def with_processor(machine: Machine, space: ConfigurationSpace) -> Machine:

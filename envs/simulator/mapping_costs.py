@@ -14,7 +14,7 @@ import numpy as np
 
 from envs.arrays import FloatArray
 from envs.errors import OptionError
-from envs.graph.layer_table import LayerTable, joined
+from envs.graph.layer_table import LayerTable, joined, leaving
 from envs.simulator.group_costs import (
     added,
     copy_cost,
@@ -24,7 +24,6 @@ from envs.simulator.group_costs import (
 )
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet
-from envs.simulator.positions import position_of
 from envs.simulator.roofline import BatchCost
 from envs.spec import Accelerator, Kind, Mapping
 
@@ -46,31 +45,32 @@ class Divided:
 
     def cost(
         self, machine: Machine, batches: FloatArray, parameters: ParameterSet
-    ) -> tuple[BatchCost, FloatArray]:
+    ) -> tuple[BatchCost, dict[str, FloatArray]]:
         """Return the cost [C, Z] of a batch that runs alone.
 
         Returns:
             The cost, and the share of its GPU time (or that of the cores of a plain computer) that
-            is spent at the first position, in FP32.
+            each accelerator takes, by name.
         """
         common = (batches, parameters)
         found = [start_cost(self.accelerators[0], machine, self.parts[0][0].inputs, *common)]
-        first_s = np.zeros((len(parameters), len(batches)))
+        by_part: dict[str, FloatArray] = {}
         for used, groups in zip(self.accelerators, self.parts, strict=True):
             cost = group_cost(used, machine, joined(groups), *common)
             assert cost is not None, "`divide` refuses layers that a DLA does not run"
             found.append(cost)
-            if position_of(used, plain=machine.plain) == 0:
-                first_s = first_s + cost.gpu_s
+            by_part[used.name] = by_part.get(used.name, 0.0) + cost.gpu_s
         places = [
             place
             for pair in zip(self.accelerators, self.parts, strict=True)
             for place in [(pair[0], each) for each in pair[1]]
         ]
-        for (source, before), (target, after) in pairwise(places):
-            leaving = before.outputs - after.inputs
-            if leaving > 0:  # outputs of the network that are complete before its end
-                found.append(copy_cost(source, machine, leaving, *common))
+        results = leaving([groups for _, groups in places])
+        for (source, before), (target, after), elements in zip(
+            places[:-1], places[1:], results[:-1], strict=True
+        ):
+            if elements > 0:  # an output of the network that is complete before its end
+                found.append(copy_cost(source, machine, elements, *common, kernels=0))
             if source != target:
                 cost = transition_cost(source, target, machine, before, after, *common)
                 assert cost is not None, "nothing goes between these parts"
@@ -78,7 +78,10 @@ class Divided:
         used, last = places[-1]
         found.append(copy_cost(used, machine, last.outputs, *common))
         whole = added(*found)
-        return whole, first_s / np.maximum(whole.gpu_s, np.finfo(float).tiny)
+        least = np.finfo(float).tiny
+        return whole, {
+            name: each / np.maximum(whole.gpu_s, least) for name, each in by_part.items()
+        }
 
 
 def divide(mapping: Mapping, accelerators: Sequence[Accelerator], groups: Groups) -> Divided:

@@ -2,9 +2,10 @@
 
 The first four are the same on every device: two that share the GPU (or the cores of a plain
 computer), FP32 first, then two DLA cores. Positions that a device lacks stay empty, so that boards
-of all kinds stand side by side in one batch. Each mapping of a device follows with a position of
-its own. Where the processor's cores of a board or Edge TPUs may serve too, they are the last: two
-positions for the cores, then one for each Edge TPU.
+of all kinds stand side by side in one batch. Of a plain computer that has two engines for one
+precision the second has a position behind these. Each mapping of a device follows with a position
+of its own. Where the processor's cores of a board or Edge TPUs may serve too, they are the last:
+two positions for the cores, then one for each Edge TPU.
 """
 
 from collections.abc import Sequence
@@ -25,17 +26,17 @@ _FIRST = {"gpu": 0, "cpu": 0, "dla0": 2, "dla1": 3}
 
 
 class Layout(NamedTuple):
-    """The positions of devices with a number of mappings.
+    """The positions of devices with accelerators behind the first four, and with mappings.
 
     Attributes:
-        mapped: the number of mappings, 0 on most devices.
+        mapped: the number of both, 0 on most devices.
     """
 
     mapped: int = 0
 
     @property
     def mappings(self) -> slice:
-        """Return the positions of mappings."""
+        """Return the positions of second engines for a precision, then those of mappings."""
         return slice(POSITIONS, POSITIONS + self.mapped)
 
     @property
@@ -76,13 +77,13 @@ def positions_of(accelerators: Sequence[Accelerator], machine: Machine) -> list[
 
     An accelerator in several segments has the position of the whole.
     """
-    mapped = [each.name for each in mappings_of(accelerators, machine)]
+    mapped = [each.name for each in behind_the_first(accelerators, machine)]
     found: list[int | None] = []
     for each in accelerators:
         if not is_modelled(each, machine):
             found.append(None)
-        elif each.mapping is not None:
-            found.append(POSITIONS + mapped.index(each.name))
+        elif each.whole in mapped:
+            found.append(POSITIONS + mapped.index(each.whole))
         else:
             at = position_of(each, plain=machine.plain)
             found.append(at if at < POSITIONS else at + len(mapped))
@@ -94,6 +95,20 @@ def mappings_of(accelerators: Sequence[Accelerator], machine: Machine) -> list[A
     return [
         each for each in accelerators if each.mapping is not None and is_modelled(each, machine)
     ]
+
+
+def second_engines(accelerators: Sequence[Accelerator], machine: Machine) -> list[Accelerator]:
+    """Return the accelerators of a plain computer whose precision another one before them has."""
+    if not machine.plain:
+        return []
+    wholes = [each for each in accelerators if each.mapping is None and each.segments == 1]
+    taken = [position_of(each) for each in wholes]
+    return [each for at, each in enumerate(wholes) if taken[at] in taken[:at]]
+
+
+def behind_the_first(accelerators: Sequence[Accelerator], machine: Machine) -> list[Accelerator]:
+    """Return the accelerators behind the first four positions: second engines, then mappings."""
+    return [*second_engines(accelerators, machine), *mappings_of(accelerators, machine)]
 
 
 def is_modelled(accelerator: Accelerator, machine: Machine) -> bool:
@@ -108,4 +123,5 @@ def position_count(accelerators: Sequence[Accelerator], machine: Machine) -> int
         for each in accelerators
         if is_modelled(each, machine) and each.mapping is None
     ]
-    return POSITIONS if max(used) < POSITIONS else max(CORES.stop, max(used) + 1)
+    more = len(second_engines(accelerators, machine))
+    return POSITIONS + more if max(used) < POSITIONS else max(CORES.stop, max(used) + 1)

@@ -23,7 +23,7 @@ from envs.simulator.parameters import ParameterSet
 from envs.simulator.positions import DLA as DLA
 from envs.simulator.positions import GPU as GPU
 from envs.simulator.positions import POSITIONS as POSITIONS
-from envs.simulator.positions import Layout, mappings_of
+from envs.simulator.positions import Layout, behind_the_first
 from envs.simulator.positions import is_modelled as is_modelled
 from envs.simulator.positions import position_of as position_of
 from envs.simulator.rail_energy import busy_watts
@@ -54,9 +54,11 @@ class Contexts:
         cores, poll_share: [C], the cores of a board, for which its instances and the host's threads
             compete, and the parameter; only where the cores or Edge TPUs serve.
         swap_s: [C, T], the time after which an Edge TPU that had another network has this one.
-        mapped_core: [C, Y] the DLA core of each mapping; -1 for none.
-        first_share: [C, T, Y, Z] the share of a mapping's GPU time that is spent at the first
-            position, in FP32; the rest is at the second one. NaN where a tenant does not run it.
+        mapped_core: [C, Y] the DLA core of each position behind the first four, see `Layout`; -1
+            for none.
+        part_share: [C, T, mappings, P, Z] the shares of a mapping's GPU time at the P positions on
+            the GPU (or the cores): the first two, and those of second engines. NaN where a tenant
+            does not run it.
         pipe_overlap, interference, launch_lock, slice_s, switch_s, contention_threshold,
             contention_slope, contention_plateau, byte_j, busy_soc_w, busy_sys_w, tail, quantum_s,
             threads_exponent: [C], the parameters of the same names (`byte_j` from
@@ -97,7 +99,7 @@ class Contexts:
     poll_share: FloatArray
     swap_s: FloatArray
     mapped_core: IntArray
-    first_share: FloatArray
+    part_share: FloatArray
 
     @cached_property
     def columns(self) -> Single:
@@ -114,7 +116,7 @@ class Contexts:
         names = [each.name for each in fields(self)]
         for name in (
             *("batches", "table", "rate_ips", "max_wait_s", "best_effort"),
-            *("cores", "poll_share", "swap_s", "mapped_core", "first_share"),
+            *("cores", "poll_share", "swap_s", "mapped_core", "part_share"),
         ):
             names.remove(name)
         return {name: getattr(self, name).astype(np.float32) for name in names}
@@ -191,8 +193,8 @@ def contexts_of(
     rates = np.full(len(networks), np.inf) if rates_ips is None else np.array(rates_ips, float)
     busy_soc_w, busy_sys_w = busy_watts(machine, parameters)
     idle_w = [watts * parameters.idle_scale for watts in machine.idle_w]
-    table, first_share = cost_table(machine, accelerators, networks, sizes, parameters, divided)
-    cores = [each.dla_core for each in mappings_of(accelerators, machine)]
+    table, part_share = cost_table(machine, accelerators, networks, sizes, parameters, divided)
+    cores = [each.dla_core for each in behind_the_first(accelerators, machine)]
     mapped_core = np.array([-1 if core is None else core for core in cores], dtype=np.int64)
     return Contexts(
         batches=sizes,
@@ -229,5 +231,5 @@ def contexts_of(
         poll_share=parameters.poll_share,
         swap_s=np.tile([swap_s(layers.name) for layers in networks], (count, 1)),
         mapped_core=np.tile(mapped_core, (count, 1)),
-        first_share=first_share,
+        part_share=part_share,
     )

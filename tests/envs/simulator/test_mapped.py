@@ -170,11 +170,43 @@ def test_on_a_plain_computer_the_parts_share_the_cores() -> None:
     gain = 4.0 ** float(contexts.threads_exponent[0])
     alone = rates(world, {(0, "cpu_fp32_to_20_cpu_int8"): (1, 1)})[0, 0]
     assert alone == pytest.approx(1 / (cost.host_s + cost.gpu_s / gain).item(), rel=1e-4)
-    assert 0 < share.item() < 1
+    assert 0 < share["cpu_fp32"].item() < 1
+    assert share.keys() == {"cpu_fp32", "cpu_int8"}
     slow = np.zeros((2, 1, 1, 4, 2))
     slow[0, :, :, 0] = np.log(3.0)  # FP32 takes three times as long
     changed = departed(contexts, slow, 1.0).table[1, 0, 0, 4, 0] / contexts.table[1, 0, 0, 4, 0]
-    assert changed == pytest.approx(1 + 2 * share.item())
+    assert changed == pytest.approx(1 + 2 * share["cpu_fp32"].item())
+
+
+def test_two_engines_for_one_precision_have_places_and_departures_of_their_own() -> None:
+    device = DeviceSpec(
+        "computer",
+        tuple(accelerator(name) for name in ("cpu_fp32", "openvino_fp32", "cpu_int8")),
+        4,
+        16_000.0,
+    )
+    tenant = Tenant("net", described(reference_network(NAME)))
+    space = ConfigurationSpace(device, Workload((tenant,)), 4, (1, 2)).with_mappings(
+        [["openvino_fp32_to_20_cpu_int8"]]
+    )
+    world = model_for(space, (reference_network(NAME),))
+    assert world.positions == 5
+    contexts = quiet(world)
+    alone = rates(world, {(0, "cpu_fp32"): (1, 1)}, {(0, "openvino_fp32"): (1, 1)})[:, 0]
+    assert alone[0] == pytest.approx(alone[1])
+    # Two instances on four cores have two each, whichever engine runs them.
+    both = rates(
+        world,
+        {(0, "cpu_fp32"): (1, 1), (0, "openvino_fp32"): (1, 1)},
+        {(0, "cpu_fp32"): (2, 1)},
+    )[:, 0]
+    assert both[0] == pytest.approx(both[1])
+    slow = np.zeros((2, 1, 1, 5, 2))
+    slow[0, :, :, 4] = np.log(2.0)
+    changed = departed(contexts, slow, 1.0).table[1, 0, 0, :, 0] / contexts.table[1, 0, 0, :, 0]
+    _, share = world.divided[0, 3].cost(world.machine, np.array([1.0]), nominal("cpu"))
+    expected = [1, 1, 2, 1 + share["openvino_fp32"].item()]
+    assert changed[[0, 1, 4, 5]] == pytest.approx(expected)
 
 
 def test_a_mapping_that_does_not_fit_its_network_is_refused() -> None:

@@ -73,7 +73,7 @@ def paper(tenants: int = 1, rate_ips: float = np.inf, **changed: float) -> Conte
         table=table,
         swap_s=np.zeros((1, tenants)),
         mapped_core=np.zeros((1, 0), dtype=np.int64),
-        first_share=np.zeros((1, tenants, 0, len(BATCHES))),
+        part_share=np.zeros((1, tenants, 0, 2, len(BATCHES))),
         rate_ips=np.full((1, tenants), rate_ips),
         best_effort=np.zeros((1, tenants), dtype=bool),
         segment_s=np.zeros(1),
