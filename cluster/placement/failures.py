@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from cluster.placement.nodes import Application
-from cluster.placement.policies import Policy, host
+from cluster.placement.policies import Policy
 from cluster.placement.state import ClusterState, Spot
 
 
@@ -16,9 +15,9 @@ class Aftermath(NamedTuple):
     """What became of the applications after a node went, by name.
 
     Attributes:
-        moved: they are served elsewhere now.
+        moved: their replica is served elsewhere now.
         evicted: less important ones that made room, and found none themselves.
-        lost: those of the node that found none.
+        lost: those of the node that found none; their other replicas serve on.
     """
 
     moved: tuple[str, ...]
@@ -39,69 +38,72 @@ def node_lost(state: ClusterState, node: int, policy: Policy) -> Aftermath:
         policy: where applications go.
     """
     kind, row = state.where(node)
+    queue = [_without(state, name, node) for name in list(state.hosted(node))]
     kind.alive[row] = False
-    waiting = [(name, state.spots[name]) for name in list(state.hosted(node))]
-    queue = [(state.remove(name), spots) for name, spots in waiting]
     moved: list[str] = []
-    out: dict[str, bool] = {}  # of those without room: True for one that made room
+    out: list[str] = []
     evicted: set[str] = set()
     while queue:
-        queue.sort(key=lambda each: -each[0].priority)
-        application, old = queue.pop(0)
-        kept = [each for each in old if each.node != node]
-        if _host_rest(state, application, kept, policy):
+        queue.sort(key=lambda each: -each.priority)
+        application = queue.pop(0)
+        if _one_more(state, application, policy):
             moved.append(application.name)
             continue
-        gone = _make_room(state, application, kept)
-        evicted |= {each.name for each, _ in gone}
-        queue += gone
-        if gone and _host_rest(state, application, kept, policy):
-            moved.append(application.name)
-        else:
-            out[application.name] = application.name in evicted
+        found = _room_for(state, application)
+        if found is None:
+            out.append(application.name)
+            continue
+        spot_node, names = found
+        queue += [_without(state, name, spot_node) for name in names]
+        evicted |= set(names)
+        engine = int(np.flatnonzero(state.fits_at(application, spot_node))[0])
+        _add_replica(state, application, Spot(spot_node, engine))
+        moved.append(application.name)
     return Aftermath(
         tuple(moved),
-        tuple(name for name, made_room in out.items() if made_room),
-        tuple(name for name, made_room in out.items() if not made_room),
+        tuple(name for name in out if name in evicted),
+        tuple(name for name in out if name not in evicted),
     )
 
 
-def _host_rest(
-    state: ClusterState, application: Application, kept: Sequence[Spot], policy: Policy
-) -> bool:
-    """Place the replicas that are missing; return False, with nothing changed, if one cannot be."""
-    spots = list(kept)
-    if not spots:
-        return host(state, application, policy)
-    # Replicas that stay must count while a spot for the others is sought.
-    while len(spots) < application.replicas:
-        spot = policy(state, application, [each.node for each in spots])
-        if spot is None:
-            return False
-        spots.append(spot)
-    if any(not state.fits_at(application, each.node)[each.engine] for each in kept):
+def _without(state: ClusterState, name: str, node: int) -> Application:
+    """Take the replica of an application on a node away, and return the application."""
+    kept = [spot for spot in state.spots[name] if spot.node != node]
+    application = state.remove(name)
+    if kept:
+        state.add(application, kept)
+    return application
+
+
+def _add_replica(state: ClusterState, application: Application, spot: Spot) -> None:
+    kept = state.spots.get(application.name, ())
+    if kept:
+        state.remove(application.name)
+    state.add(application, [*kept, spot])
+
+
+def _one_more(state: ClusterState, application: Application, policy: Policy) -> bool:
+    """Place the replica that an application lacks; return False where there is no room."""
+    kept = state.spots.get(application.name, ())
+    spot = policy(state, application, [each.node for each in kept])
+    if spot is None:
         return False
-    state.add(application, spots)
+    _add_replica(state, application, spot)
     return True
 
 
-def _make_room(
-    state: ClusterState, application: Application, kept: Sequence[Spot]
-) -> list[tuple[Application, tuple[Spot, ...]]]:
-    """Remove the fewest less important applications of one node so that a replica fits there.
+def _room_for(state: ClusterState, application: Application) -> tuple[int, list[str]] | None:
+    """Return the node where the fewest less important applications must go, and their names.
 
-    Nothing is removed where no node has enough of them. One missing replica is made room for.
+    None where no node has enough of them. The state is as before afterwards.
     """
-    best: list[str] | None = None
+    kept = {spot.node for spot in state.spots.get(application.name, ())}
+    best: tuple[int, list[str]] | None = None
     for node in range(len(state.nodes)):
-        if node in {each.node for each in kept}:
-            continue
-        names = _enough(state, application, node)
-        if names is not None and (best is None or len(names) < len(best)):
-            best = names
-    return [
-        (state.remove(name), spots) for name, spots in [(n, state.spots[n]) for n in best or ()]
-    ]
+        names = None if node in kept else _enough(state, application, node)
+        if names is not None and (best is None or len(names) < len(best[1])):
+            best = node, names
+    return best
 
 
 def _enough(state: ClusterState, application: Application, node: int) -> list[str] | None:
@@ -113,18 +115,23 @@ def _enough(state: ClusterState, application: Application, node: int) -> list[st
     if not kind.alive[row] or kind.demand(application) is None:
         return None
     less = sorted(
-        (each for each in state.hosted(node)
-         if state.applications[each].priority < application.priority),
+        (
+            each
+            for each in state.hosted(node)
+            if state.applications[each].priority < application.priority
+        ),
         key=lambda each: state.applications[each].priority,
-    )  # fmt: skip
-    removed: list[tuple[Application, tuple[Spot, ...]]] = []
+    )
+    before = {name: state.spots[name] for name in less}
+    removed: list[Application] = []
     fits = False
     for name in less:
-        removed.append((state.applications[name], state.spots[name]))
-        state.remove(name)
+        removed.append(_without(state, name, node))
         fits = bool(np.any(state.fits_at(application, node)))
         if fits:
             break
-    for other, spots in removed:
-        state.add(other, spots)
-    return [other.name for other, _ in removed] if fits else None
+    for other in removed:
+        if other.name in state.spots:
+            state.remove(other.name)
+        state.add(other, before[other.name])
+    return [other.name for other in removed] if fits else None

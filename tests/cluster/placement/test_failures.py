@@ -1,7 +1,7 @@
 from cluster.placement.failures import node_lost
 from cluster.placement.nodes import Application, Rules
 from cluster.placement.policies import depth_first, host, place_all
-from cluster.placement.state import ClusterState
+from cluster.placement.state import ClusterState, Spot
 from tests.cluster.placement.worlds import applications, boards
 
 MEAN = Rules(late=False)
@@ -52,3 +52,30 @@ def test_a_replica_that_stays_keeps_its_node() -> None:
     assert after.moved == ("two",)
     assert kept in state.spots["two"]
     assert sorted(spot.node for spot in state.spots["two"]) == [1, 2]
+
+
+def test_one_that_made_room_goes_where_there_is_some() -> None:
+    # Memory: node 1 has two of `low`, node 2 one; the important one of node 0 takes node 1's.
+    state = ClusterState(boards(3), MEAN)
+    wide = Application("wide", "b", 20.0, 0.2, priority=5)
+    state.add(wide, [Spot(0, 0)])
+    for number, node in enumerate((1, 1, 2)):
+        state.add(Application(f"low{number}", "b", 20.0, 0.2), [Spot(node, 0)])
+
+    def only_node_1(cluster: ClusterState, application: Application, taken: object) -> Spot | None:
+        """Offer `wide` nothing, so that it must make room, and the others any node."""
+        return None if application is wide else depth_first(cluster, application, [])
+
+    after = node_lost(state, 0, only_node_1)
+    assert set(after.moved) == {"wide", "low0"}
+    assert not after.evicted
+    assert state.spots["low0"][0].node == 2
+    assert not list(state.broken())
+
+
+def test_other_replicas_serve_on_where_one_finds_no_room() -> None:
+    state = ClusterState(boards(2), MEAN)
+    assert host(state, Application("two", "a", 40.0, 0.2, replicas=2), depth_first)
+    after = node_lost(state, 0, depth_first)
+    assert after.lost == ("two",)
+    assert [spot.node for spot in state.spots["two"]] == [1]
