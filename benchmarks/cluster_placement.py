@@ -19,6 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from benchmarks.cluster_device_model import device_model_figures
 from benchmarks.cluster_worlds import World, orin_kinds, orin_world, paper_world
 from benchmarks.figures import Figure, figure, parser, report
 from cluster.placement.exact import most_hosted
@@ -205,6 +206,9 @@ def main() -> int:
     ]
     small = [replace(each, nodes=each.nodes[::2], count=each.count // 2) for each in worlds[:-1]]
     figures += exact([*small, orin_world(4, 0, kinds, networks=3, limits=1)], arguments.seeds)
+    state = ClusterState(orin.nodes, _careful(orin))
+    place_together(state, orin.draw(orin.count, 0))
+    figures += device_model_figures(state)
     figures += scale(arguments.scale, orin_world(arguments.scale, 0, kinds))
     return report(figures, arguments.json)
 

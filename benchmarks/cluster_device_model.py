@@ -1,0 +1,57 @@
+"""Ask the device model about whole nodes of a placement, with everybody who shares the board."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from benchmarks.cluster_worlds import ORIN_BATCHES, ORIN_BOARDS
+from benchmarks.figures import Figure, figure
+from cluster.placement.feasibility import front_end_time_s
+from cluster.placement.state import ClusterState
+from envs.catalog.reference_networks import reference_network
+from envs.problems.draw import described
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.machine import device_of, machine_of
+from envs.spec import ConfigurationSpace, workload_of
+
+
+def device_model_figures(state: ClusterState) -> list[Figure]:
+    """Return how many applications of Orin boards break their limit by the device model.
+
+    It knows the accelerators' contention and the arrivals, and nothing of the queues that placement
+    counts with. Front end and network have what they have there.
+    """
+    late = [name for node in range(len(state.nodes)) for name in _late(state, node)]
+    return [
+        figure("mixed Orin boards: our applications late by the device model of the whole node",
+               100 * len(late) / max(len(state.spots), 1), "%", "<= 0")
+    ]  # fmt: skip
+
+
+def _late(state: ClusterState, number: int) -> list[str]:
+    """Return the applications of a node whose limit the device model says is broken."""
+    kind, hosted = state.nodes[number].kind, state.hosted(number)
+    if not hosted:
+        return []
+    board, mode = next((b, m) for b, m, _ in ORIN_BOARDS if f"{b}-{m}" == kind.name)
+    machine, device = machine_of(board, mode), device_of(board, mode)
+    applications = [state.applications[name] for name in hosted]
+    tables = tuple(replace(reference_network(a.network), name=a.name) for a in applications)
+    workload = workload_of([described(each) for each in tables], [a.rate_ips for a in applications])
+    model = DeviceModel(machine, ConfigurationSpace(device, workload, 1, ORIN_BATCHES), tables)
+    columns: dict[str, int] = {}
+    for column, each in enumerate(device.accelerators):  # Tensor Cores come before CUDA cores.
+        columns.setdefault(each.resource, column)
+    placements = np.zeros((1, *model.space.shape, 2), dtype=np.int16)
+    for tenant, application in enumerate(applications):
+        engine = kind.engines[application.network][hosted[application.name]]
+        placements[0, tenant, columns[engine.place]] = (1, engine.batch)
+    p99_s = model.response(model.nominal(), placements).p99_ms[0] / 1e3
+    return [
+        application.name
+        for application, took_s in zip(applications, p99_s, strict=True)
+        if took_s + state.rules.network_s
+        + front_end_time_s(application.rate_ips, kind, state.rules) > application.limit_s
+    ]  # fmt: skip
