@@ -19,7 +19,7 @@ from envs.spec.mapping import Mapping as LayerMapping
 WHOLE, PIECE, GROUP, PART = 0.02, 0.05, 0.5, 5.0
 
 #: What a part costs besides its groups before anything is measured: a call of a session [s], and a
-#: byte that reaches it [s].
+#: byte that reaches it or leaves it [s].
 CALL_S, BYTE_S = 20e-6, 2e-10
 
 
@@ -74,8 +74,8 @@ def fit(
     """Return the costs of groups and transitions that agree best with what was measured.
 
     A part costs what its groups cost on its accelerator, a call, and something for each byte that
-    reaches it. Each whole network must have been measured; the groups' shares of it are those of
-    their multiply-accumulates and moved numbers, unless parts say otherwise.
+    reaches it or leaves it. Each whole network must have been measured; the groups' shares of it
+    are those of their multiply-accumulates and moved numbers, unless parts say otherwise.
 
     Args:
         network: its name.
@@ -92,9 +92,9 @@ def fit(
     }
     totals = np.array([whole[name] for name in accelerators])
     prior = np.concatenate(
-        [np.outer(shares, totals).ravel(), np.full(count, CALL_S), np.full(count, BYTE_S)]
+        [np.outer(shares, totals).ravel(), np.full(count, CALL_S), np.full(2 * count, BYTE_S)]
     )
-    known = np.concatenate([np.full(groups * count, GROUP), np.full(2 * count, PART)])
+    known = np.concatenate([np.full(groups * count, GROUP), np.full(3 * count, PART)])
     rows, values = [np.diag(1 / known)], [1 / known]
     for each in measured:
         for row, time_s in _rows(each, groups, accelerators, bytes_in):
@@ -111,9 +111,9 @@ def fit(
         return np.sum([row for row, _ in _rows(parts, groups, accelerators, bytes_in)], axis=0)
 
     time_s = found[: groups * count].reshape(groups, count)
-    call_s, byte_s = found[groups * count :].reshape(2, count)
-    entering_s = call_s + bytes_in[:, None] * byte_s
-    costs = _costs(network, partition, accelerators, time_s, entering_s)
+    call_s, enter_s, leave_s = found[groups * count :].reshape(3, count)
+    entering_s, leaving_s = call_s + np.outer(bytes_in, enter_s), np.outer(bytes_in, leave_s)
+    costs = _costs(network, partition, accelerators, time_s, entering_s, leaving_s)
     return Fitted(costs, covariance, row_of)
 
 
@@ -124,11 +124,13 @@ def _rows(
     count, bounds = len(accelerators), (0, *each.mapping.stops, groups)
     rows = []
     for part, name in enumerate(each.mapping.accelerators):
-        row, at = np.zeros(groups * count + 2 * count), accelerators.index(name)
+        row, at = np.zeros(groups * count + 3 * count), accelerators.index(name)
         used = row[: groups * count].reshape(groups, count)
         used[bounds[part] : bounds[part + 1], at] = 1
         row[groups * count + at] = 1
         row[groups * count + count + at] = bytes_in[bounds[part]]
+        if bounds[part + 1] < groups:
+            row[groups * count + 2 * count + at] = bytes_in[bounds[part + 1]]
         rows.append((row, each.parts_s[part]))
     return rows
 
@@ -139,10 +141,14 @@ def _costs(
     accelerators: Sequence[str],
     time_s: FloatArray,
     entering_s: FloatArray,
+    leaving_s: FloatArray,
 ) -> GroupCosts:
-    """Return costs whose energy is their time: [G, A] of the groups, and of entering a part."""
+    """Return costs whose energy is their time.
+
+    All are [G, A]: of the groups, of entering a part there, and of leaving the part before it.
+    """
     count = len(accelerators)
-    transition_s = np.repeat(entering_s[:, None, :], count, axis=1)
+    transition_s = leaving_s[:, :, None] + entering_s[:, None, :]
     transition_s[:, np.arange(count), np.arange(count)] = 0
     transition_s[0] = 0
     none = np.zeros(count)

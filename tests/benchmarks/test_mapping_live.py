@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.mapping_live import best_of, can_be_int8, choice, drawn, stripes
+from benchmarks.mapping_live_bench import can_be_int8, drawn, stripes
+from benchmarks.mapping_live_choice import best_of, choice, choice_within
 from benchmarks.mapping_live_fit import Measured, among, fit
 from envs.mappings.search import fastest
 from envs.spec import Mapping
@@ -89,3 +90,22 @@ def test_a_gain_that_is_not_sure_is_not_chosen(bench: Any) -> None:
     chosen, single, gain = choice(bench, fitted, known, PLACES)
     assert (chosen, gain) == (single, 0.0)
     assert fitted.deviation_s(Mapping.parse("cpu_fp32_to_5_cpu_int8"), single) > 5e-4
+
+
+def test_under_a_limit_on_agreement_the_fastest_that_keeps_it_is_chosen(bench: Any) -> None:
+    known = calibration(bench)
+    fitted = fit("net", bench.partition, PLACES, known)
+    judged: list[str] = []
+
+    def agreement(mapping: Mapping) -> float:
+        judged.append(mapping.name)
+        int8 = sum(each == "cpu_int8" for each in mapping.by_group(10))
+        return 1 - 0.01 * int8  # whole INT8 loses a tenth
+
+    bench.agreement = agreement
+    chosen, single, gain = choice_within(bench, fitted, known, PLACES)
+    assert single == Mapping(("cpu_fp32",))
+    assert sum(each == "cpu_int8" for each in chosen.by_group(10)) <= 5
+    assert chosen == Mapping.parse("cpu_fp32_to_5_cpu_int8")
+    assert gain == pytest.approx(1 - 7.52 / 10.01, abs=0.02)
+    assert judged[0] == "cpu_int8"
