@@ -2,7 +2,7 @@
 
 For each network the groups' costs on the processor's accelerators are fitted to ten measurements:
 the whole network on each, mappings that change the accelerator several times, of which each part is
-timed, and the two mappings that then look best. Other mappings, drawn at random, are predicted and
+timed, and two mappings that then look best. Other mappings, drawn at random, are predicted and
 measured.
 For some sets of accelerators the mapping that is predicted to be the fastest, if that is sure, is
 then measured in turns with the best single accelerator. The same is done under a limit on
@@ -29,13 +29,15 @@ from benchmarks.mapping_live_bench import CLOCKS, Bench, drawn, stripes
 from benchmarks.mapping_live_choice import (
     ONNX_RUNTIME,
     OPENVINO,
+    Choice,
     best_of,
     choice,
     choice_within,
     sets_of,
 )
-from benchmarks.mapping_live_fit import Measured, fit
+from benchmarks.mapping_live_fit import Fitted, Measured, fit
 from benchmarks.mapping_live_pipeline import pipeline_gain
+from envs.arrays import FloatArray
 from envs.errors import DependencyError
 from envs.optional import optional_import
 from envs.spec.mapping import Mapping
@@ -43,6 +45,9 @@ from tuner.console import table
 
 #: Two published classifiers, one with filters for each channel, and a U-Net.
 NAMES = ("mobilenet_v2", "squeezenet1_1", "u_net")
+
+#: Measurements that are fitted, of each network.
+MEASUREMENTS = 10
 
 #: Two engines are equally fast if they differ by less: medians of windows scatter as much.
 SCATTER = 0.02
@@ -68,11 +73,11 @@ class Result:
 
 
 def calibrated(bench: Bench, windows: int) -> list[Measured]:
-    """Measure at most ten mappings: single accelerators, stripes, and twice the best so far."""
+    """Measure single accelerators, stripes, and twice what then looks best, if it is new."""
     singles = [Mapping((name,)) for name in bench.accelerators]
     measured = bench.measure([*singles, *stripes(bench)], windows)
     for _ in range(2):
-        fitted = fit(bench.network.name, bench.partition, bench.accelerators, measured)
+        fitted = fitted_to(bench, measured)
         known = {each.mapping.name for each in measured}
         looked = [best_of(bench, fitted, each) for each in sets_of(bench.accelerators)]
         new = [each for each in looked if each.name not in known]
@@ -81,11 +86,31 @@ def calibrated(bench: Bench, windows: int) -> list[Measured]:
     return measured
 
 
+def fitted_to(bench: Bench, measured: Sequence[Measured]) -> Fitted:
+    """Return the costs of a network's groups that were measured."""
+    return fit(bench.network.name, bench.partition, bench.accelerators, measured)
+
+
+def agreeing(bench: Bench, measured: list[Measured], windows: int) -> list[tuple[str, Choice]]:
+    """Return what is chosen under limits on agreement; `measured` gets it where there is room."""
+    pairs = [each for each in (ONNX_RUNTIME, OPENVINO) if set(each) <= set(bench.accelerators)]
+    for pair in pairs:
+        best, single, _ = choice_within(bench, fitted_to(bench, measured), measured, pair)
+        if best != single and len(measured) < MEASUREMENTS:
+            measured += bench.measure([best], windows)
+    fitted = fitted_to(bench, measured)
+    return [
+        (f"{', '.join(pair)}, agreeing", choice_within(bench, fitted, measured, pair))
+        for pair in pairs
+    ]
+
+
 def result_of(bench: Bench, given: argparse.Namespace, checked: int) -> Result:
     """Calibrate, predict, measure, and compare the chosen mappings with single accelerators."""
     found, rng = Result(), np.random.default_rng(given.seed)
     measured = calibrated(bench, given.windows)
-    fitted = fit(bench.network.name, bench.partition, bench.accelerators, measured)
+    within = agreeing(bench, measured, given.windows)
+    fitted = fitted_to(bench, measured)
     found.calibrated = len(measured)
     known = {each.mapping.name for each in measured}
     others = [each for each in drawn(bench, checked + 10, rng) if each.name not in known][:checked]
@@ -96,12 +121,7 @@ def result_of(bench: Bench, given: argparse.Namespace, checked: int) -> Result:
         found.rows.append([bench.path.stem, each.mapping.name, *times])
     sets = sets_of(bench.accelerators)
     chosen = [(", ".join(each), choice(bench, fitted, measured, each)) for each in sets]
-    pairs = [each for each in (ONNX_RUNTIME, OPENVINO) if set(each) <= set(bench.accelerators)]
-    chosen += [
-        (f"{', '.join(each)}, agreeing", choice_within(bench, fitted, measured, each))
-        for each in pairs
-    ]
-    for words, (best, single, predicted) in chosen:
+    for words, (best, single, predicted) in [*chosen, *within]:
         bench.measure([best, single], 1)  # loads what was not measured yet
         ratio = bench.ratio(best.name, single.name, 2 * given.windows)
         found.gains.append((predicted, 1 - ratio))
@@ -119,7 +139,12 @@ def figures_of(results: Sequence[Result], pipelines: Sequence[float]) -> list[Fi
     mapped = gains[gains[:, 0] > 0]
     return [
         figure("networks", len(results), ""),
-        figure("measurements of a network that were fitted, most", _most(results), "", "<= 10"),
+        figure(
+            "measurements of a network that were fitted, most",
+            _most(results),
+            "",
+            f"<= {MEASUREMENTS}",
+        ),
         figure("mappings predicted and measured", len(errors), ""),
         figure("their time, predicted: median error", 100 * float(np.median(errors)), "%", "<= 15"),
         figure("the same, worst", 100 * max(errors), "%"),
@@ -128,12 +153,24 @@ def figures_of(results: Sequence[Result], pipelines: Sequence[float]) -> list[Fi
         figure("chosen, as fast as the best single accelerator", as_fast, "% of cases", ">= 95"),
         figure("its gain, measured against predicted, median", np.median(apart), "points", "<= 5"),
         figure("the same, worst", float(apart.max()), "points"),
+        figure("of mappings with several parts, median", _apart(mapped), "points"),
+        figure("gain of chosen mappings, measured, least", 100 * _least(mapped), "%"),
         figure("gain of chosen mappings, measured, most", 100 * float(gains[:, 1].max()), "%"),
         *(
             figure(f"{name}: pipeline of parts over two instances", 100 * gain, "%")
             for name, gain in zip(NAMES, pipelines, strict=False)
         ),
     ]
+
+
+def _apart(gains: FloatArray) -> float:
+    """Return the median distance of predicted and measured gains in points; NaN of none."""
+    return 100 * float(np.median(np.abs(gains[:, 0] - gains[:, 1]))) if len(gains) else np.nan
+
+
+def _least(gains: FloatArray) -> float:
+    """Return the smallest measured gain; NaN of none."""
+    return float(gains[:, 1].min()) if len(gains) else np.nan
 
 
 def _most(results: Sequence[Result]) -> int:

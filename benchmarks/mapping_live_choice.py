@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Lookup
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,17 +57,13 @@ def choice(
     """
     known = {each.mapping.name: each.time_s for each in measured}
     single = single_of(fitted, names)
-    single_s = known[single.name]
     looked = [each.mapping for each in measured if set(each.mapping.accelerators) <= set(names)]
     found = min(
         [*looked, best_of(bench, fitted, names)],
-        key=lambda each: known.get(each.name, fitted.time_s(each)),
+        key=lambda each: _time_s(each, fitted, known),
     )
-    gain_s = single_s - known.get(found.name, fitted.time_s(found))
-    sure_s = 0.0 if found.name in known else SURE * fitted.deviation_s(found, single)
-    if gain_s < max(WORTH * single_s, sure_s):
-        return single, single, 0.0
-    return found, single, gain_s / single_s
+    gain = _sure_gain(found, single, fitted, known)
+    return (found, single, gain) if gain > 0 else (single, single, 0.0)
 
 
 def choice_within(
@@ -79,11 +76,11 @@ def choice_within(
     Args:
         bench: judges answers.
         fitted: predicts times.
-        measured: has the time of FP32, the only single accelerator that keeps the limit.
+        measured: among them FP32, the only single accelerator that keeps the limit.
         pair: FP32 and INT8 of one engine.
     """
     fp32, int8 = (Mapping((name,)) for name in pair)
-    single_s = {each.mapping.name: each.time_s for each in measured}[fp32.name]
+    known = {each.mapping.name: each.time_s for each in measured}
     limit = 1 - LOSS * (1 - bench.agreement(int8))
     groups = len(bench.partition.groups)
     stops = sorted({round(groups * share) for share in np.linspace(0.15, 0.85, CUTS)})
@@ -93,10 +90,23 @@ def choice_within(
         for stop in stops
         if can_be_int8(bench, made := Mapping(order, (stop,)))
     ]
-    for each in sorted(mappings, key=fitted.time_s):
-        gain_s = single_s - fitted.time_s(each)
-        if gain_s < max(WORTH * single_s, SURE * fitted.deviation_s(each, fp32)):
-            continue
-        if bench.agreement(each) >= limit:
-            return each, fp32, gain_s / single_s
+    for each in sorted(mappings, key=lambda each: _time_s(each, fitted, known)):
+        gain = _sure_gain(each, fp32, fitted, known)
+        if gain > 0 and bench.agreement(each) >= limit:
+            return each, fp32, gain
     return fp32, fp32, 0.0
+
+
+def _time_s(mapping: Mapping, fitted: Fitted, known: Lookup[str, float]) -> float:
+    """Return the time of a mapping, which stands for itself where it was measured."""
+    return known[mapping.name] if mapping.name in known else fitted.time_s(mapping)
+
+
+def _sure_gain(
+    mapping: Mapping, single: Mapping, fitted: Fitted, known: Lookup[str, float]
+) -> float:
+    """Return the share of the time that a mapping gains; 0 if it is too small, or not sure."""
+    single_s = known[single.name]
+    gain_s = single_s - _time_s(mapping, fitted, known)
+    sure_s = 0.0 if mapping.name in known else SURE * fitted.deviation_s(mapping, single)
+    return 0.0 if gain_s < max(WORTH * single_s, sure_s) else gain_s / single_s
