@@ -153,7 +153,7 @@ def figures_of(results: Sequence[Result], pipelines: Sequence[float]) -> list[Fi
         figure("chosen, as fast as the best single accelerator", as_fast, "% of cases", ">= 95"),
         figure("its gain, measured against predicted, median", np.median(apart), "points", "<= 5"),
         figure("the same, worst", float(apart.max()), "points"),
-        figure("of mappings with several parts, median", _apart(mapped), "points"),
+        figure("of mappings with several parts, median", _apart(mapped), "points", "<= 5"),
         figure("gain of chosen mappings, measured, least", 100 * _least(mapped), "%"),
         figure("gain of chosen mappings, measured, most", 100 * float(gains[:, 1].max()), "%"),
         *(
