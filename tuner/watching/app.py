@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,10 +21,10 @@ from tuner.watching.moments import News
 from tuner.watching.new_limit import LimitNow, answered, limits_of, write_limit
 from tuner.watching.picture import Picture, picture_of
 from tuner.watching.sources import Source
-from tuner.watching.state import Mood, Watched, with_news
+from tuner.watching.state import Mood, Watched, is_gone, with_news
 
 #: Seconds between two polls of the source; a period of a service takes some three.
-POLL_S = 0.5
+POLL_S = 1.0
 
 STYLES = {
     Mood.PLAIN: "$foreground",
@@ -75,12 +77,16 @@ class WatchApp(App[None]):
     TITLE = "orin-tuner watch"
     ENABLE_COMMAND_PALETTE = False
     CSS = """
+    Screen { overflow: hidden; }
     #head { height: 1; }
     #sentence { height: auto; max-height: 2; padding: 0 1; }
-    #grid { height: auto; max-height: 11; padding: 0 1; margin-top: 1; }
+    #grid { height: auto; max-height: 18; padding: 0 1; margin-top: 1; }
     #curves { height: 2fr; min-height: 5; max-height: 18; padding: 0 1; margin-top: 1; }
     #curves CurveView { width: 1fr; height: 100%; margin-right: 1; }
-    #facts { height: auto; max-height: 5; padding: 0 1; }
+    #facts {
+        height: auto; max-height: 4; padding: 0 1;
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
     #notices { height: 1fr; min-height: 3; padding: 0 1; border-top: solid $panel; }
     #notices { border-title-color: $foreground 60%; }
     """
@@ -104,9 +110,9 @@ class WatchApp(App[None]):
         self._source, self._limits, self._poll_s = source, limits, poll_s
         self.watched = Watched(source.title)
         self._held: tuple[Watched, int] | None = None  # while the user looks back
+        self._drawn: dict[str, Content] = {}  # by the name of the part
         self._tenant = 0
         self._asked: tuple[LimitNow, float, int] | None = None  # a limit that was written
-        self._polling = False
 
     def compose(self) -> ComposeResult:
         """Yield the parts of the screen, from the top."""
@@ -123,34 +129,31 @@ class WatchApp(App[None]):
     def on_mount(self) -> None:
         """Begin to poll."""
         if self._poll_s is not None:
-            self._start_poll()
-            self.set_interval(self._poll_s, self._start_poll)
+            self.run_worker(self._poll(self._poll_s))
 
     def on_resize(self) -> None:
         """Draw anew: how much fits has changed."""
         self._show()
 
-    def _start_poll(self) -> None:
+    async def _poll(self, pause_s: float) -> None:
         """Poll beside the screen: a file or a port may take its time."""
-        if not self._polling:
-            self._polling = True
-            self.run_worker(self._poll, thread=True)
-
-    def _poll(self) -> None:
-        news = self._source.poll()
-        self.call_from_thread(self.take, news)
+        while True:
+            self.take(await asyncio.to_thread(self._source.poll))
+            await asyncio.sleep(pause_s)
 
     def take(self, news: News) -> None:
-        """Show what a poll found."""
-        self._polling = False
+        """Show what a poll found; where nothing is new, draw nothing."""
         before, self.watched = self.watched, with_news(self.watched, news)
         self._remind()
-        if self._held is None and self.watched != before:
+        now = self.watched
+        same = not (news.moments or news.rows or is_gone(before) or is_gone(now))
+        if self._held is None and not (same and replace(before, age_s=now.age_s) == now):
             self._show()
 
     def _show(self) -> None:
         watched, index = self._held or (self.watched, None)
-        picture = picture_of(watched, index, self._tenant, self.size.width - 2)
+        size = (self.size.width - 2, self.size.height)
+        picture = picture_of(watched, index, self._tenant, size)
         self._put(picture)
 
     def _put(self, picture: Picture) -> None:
@@ -165,9 +168,14 @@ class WatchApp(App[None]):
             "events": content_of(picture.notices),
         }
         for name, content in shown.items():
-            part = self.query_one(f"#{name}", Static)
-            part.update(content)
-            part.display = bool(content)
+            before = self._drawn.get(name)
+            if content != before:
+                # A layout of the screen costs more than everything else here.
+                layout = before is None or size_of(content) != size_of(before)
+                part = self.query_one(f"#{name}", Static)
+                part.update(content, layout=layout)
+                part.display = bool(content)
+                self._drawn[name] = content
         self.query_one("#notices").display = bool(picture.notices)
         curves: list[Curve | None] = [*picture.curves, None, None, None]
         for view, curve in zip(self.query(CurveView), curves, strict=False):
@@ -241,6 +249,11 @@ class WatchApp(App[None]):
 def content_of(lines: Sequence[Line]) -> Content:
     """Return lines as text with styles; nothing in them is read as markup."""
     return Content("\n").join(map(_content, lines))
+
+
+def size_of(content: Content) -> tuple[int, int]:
+    """Return what decides how much room a text takes: its lines and its characters."""
+    return content.plain.count("\n"), len(content.plain)
 
 
 def _content(line: Line) -> Content:

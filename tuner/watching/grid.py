@@ -7,8 +7,8 @@ from tuner.watching.moments import Moment, TenantMoment
 from tuner.watching.state import Mood, load_of, mood_of
 from tuner.watching.values import fitted, width_of
 
-#: Tenants that have a row; more are counted.
-MOST_ROWS = 8
+#: Tenants that have a line on a large screen.
+MOST_ROWS = 16
 
 #: Periods back in which an accelerator must have served to keep its column.
 COLUMN_PERIODS = 200
@@ -17,18 +17,24 @@ COLUMN_PERIODS = 200
 RATE_WIDTH, P99_WIDTH, LOAD_WIDTH = 9, 9, 6
 
 
-def grid_of(moment: Moment, past: Sequence[Moment], width: int) -> list[Line]:
+def grid_of(
+    moment: Moment, past: Sequence[Moment], width: int, rows: int = MOST_ROWS, tenant: int = 0
+) -> list[Line]:
     """Return the head of the grid and a line for each tenant.
 
     Args:
         moment: the one that is shown.
         past: the moments until then, which decide the accelerators that have a column.
         width: columns of the screen; accelerators that do not fit are counted.
+        rows: tenants that have a line at most; the others are counted.
+        tenant: the position of one that has a line, modulo their number.
     """
     if not moment.tenants:
         return []
-    names = [each.name for each in moment.tenants[:MOST_ROWS]]
-    name_width = min(max(*map(width_of, names), len("tenant"), 0), max(width // 4, 10)) + 1
+    first = max(tenant % len(moment.tenants) - rows + 1, 0)
+    tenants = moment.tenants[first : first + rows]
+    longest = max(width_of(each.name) for each in tenants)
+    name_width = min(max(longest, len("tenant")), max(width // 4, 10)) + 1
     room = width - name_width - RATE_WIDTH - P99_WIDTH - LOAD_WIDTH
     every, left = accelerators(past), 0
     shown: list[tuple[str, int]] = []
@@ -42,9 +48,9 @@ def grid_of(moment: Moment, past: Sequence[Moment], width: int) -> list[Line]:
     head += fitted(f"+{left}", 4) if left else ""
     head += f"{'inf/s':>{RATE_WIDTH}}{'p99 ms':>{P99_WIDTH}}{'load':>{LOAD_WIDTH}}"
     lines: list[Line] = [((head, Mood.DIM),)]
-    lines += [_row(each, shown, name_width, left) for each in moment.tenants[:MOST_ROWS]]
-    if len(moment.tenants) > MOST_ROWS:
-        lines.append(((f"and {len(moment.tenants) - MOST_ROWS} more tenants", Mood.DIM),))
+    lines += [_row(each, shown, name_width, left) for each in tenants]
+    if hidden := len(moment.tenants) - len(tenants):
+        lines.append(((f"and {hidden} more tenants", Mood.DIM),))
     return lines
 
 
@@ -65,7 +71,7 @@ def _row(
 ) -> Line:
     load, mood = load_of(tenant), mood_of(load_of(tenant))
     at = {each.accelerator: f"{each.instances}x{each.batch}" for each in tenant.slots}
-    cells: list[Span] = [(fitted(tenant.name, name_width), Mood.PLAIN)]
+    cells: list[Span] = [(fitted(tenant.name, name_width - 1) + " ", Mood.PLAIN)]
     for name, wide in shown:
         used = name in at
         cells.append((fitted(at.get(name, "·"), wide), mood if used else Mood.DIM))

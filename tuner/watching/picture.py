@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuner.watching.curves import Curve, Line, Span, short
-from tuner.watching.grid import grid_of
+from tuner.watching.grid import MOST_ROWS, grid_of
 from tuner.watching.moments import LearningRow, Moment
 from tuner.watching.state import Mood, Watched, broken_limits, is_gone, mood_of
 from tuner.watching.values import width_of
+
+#: Periods that a curve can show: two a column of a very wide screen.
+MOST_DOTS = 1000
 
 #: Events that are shown.
 MOST_NOTICES = 60
@@ -54,7 +57,10 @@ class Picture:
 
 
 def picture_of(
-    watched: Watched, index: int | None = None, tenant: int = 0, width: int = 80
+    watched: Watched,
+    index: int | None = None,
+    tenant: int = 0,
+    size: tuple[int, int] = (80, 24),
 ) -> Picture:
     """Return the screen of a moment.
 
@@ -62,8 +68,9 @@ def picture_of(
         watched: what was read.
         index: of the moment or row; None for the last one, live.
         tenant: whose p99 is drawn, modulo their number.
-        width: columns of the screen.
+        size: columns and rows of the screen.
     """
+    width, height = size
     count = len(watched.rows or watched.moments)
     if not count:
         return _idle(watched)
@@ -78,12 +85,13 @@ def picture_of(
     number = f"{'row' if not moment.phase and watched.total else 'period'} {moment.number}"
     head = _head(badge, f"{number} {moment.clock}".strip(), where, watched.title, width)
     past = watched.moments[: at + 1]
+    recent = past[-MOST_DOTS:]
     return Picture(
         badge,
         head,
         sentence,
-        grid_of(moment, past, width),
-        _curves(past, tenant),
+        grid_of(moment, recent, width, min(max((height - 14) // 2, 2), MOST_ROWS), tenant),
+        _curves(recent, tenant),
         _facts(watched, moment, past),
         _notices(past),
     )
@@ -173,7 +181,8 @@ def _facts(watched: Watched, moment: Moment, past: Sequence[Moment]) -> list[Lin
     warm = "-" if math.isnan(moment.temperature_c) else f"{moment.temperature_c:.0f} °C"
     held = moment.throttled
     words = "-" if held is None else ", ".join(held) or "no"
-    answers = [f"{short_share(e.agreement)} {e.name}" for e in moment.tenants if e.agreement >= 0]
+    known = sorted((e.agreement, e.name) for e in moment.tenants if e.agreement >= 0)
+    answers = [f"{short_share(share)} {name}" for share, name in known]  # the worst comes first
     judged = [each.kept for each in past if each.kept is not None]
     first: list[Span] = [
         ("temperature ", Mood.DIM),

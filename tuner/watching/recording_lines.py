@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuner.watching.journal_lines import MOST_TENANTS
-from tuner.watching.moments import Moment, Slot, TenantMoment
+from tuner.watching.moments import Moment, Notice, Slot, TenantMoment
 from tuner.watching.values import entries, mapping, number, text
 
 #: Accelerators of a header that are read.
@@ -55,15 +55,18 @@ def row_moment(line: bytes, recording: Recording, row: int) -> Moment | None:
     if "failure" not in data or "when_unix_s" not in data:
         return None
     when_s, failure = number(data["when_unix_s"]), text(data["failure"], 40)
-    reason = text(data.get("failure_reason"))
+    clock = time.strftime("%H:%M:%S", time.localtime(when_s)) if 0 < when_s < 1e11 else ""
+    words = f"{failure}: {text(data.get('failure_reason'))}" if failure else ""
+    notice = Notice(clock, "measurement_failed", f"row {row}: {words}")
     return Moment(
         number=row,
-        clock=time.strftime("%H:%M:%S", time.localtime(when_s)) if 0 < when_s < 1e11 else "",
+        clock=clock,
         at_s=when_s,
         tenants=tuple(_tenant(name, data, recording.accelerators) for name in recording.tenants),
         power_w=number(data.get("power_w")),
         origin=recording.origin,
-        failure=f"{failure}: {reason}" if failure else "",
+        failure=words,
+        notices=(notice,) if words else (),
     )
 
 

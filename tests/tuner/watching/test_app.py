@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from envs.spec import Configuration
 from tests.tuner.watching.journals import event, named, period, write
 from tuner.control.guard import Phase
 from tuner.watching.moments import News
@@ -81,6 +82,20 @@ def test_all_parts_fit_80_by_24(tmp_path: Path) -> None:
             assert region.height > 0, name
             assert region.bottom <= 23, name
         assert [view.region.height >= 5 for view in app.query(CurveView)] == [True] * 3
+
+    played(WatchApp(JournalSource(path), poll_s=None), scene)
+
+
+def test_twenty_tenants_leave_room_for_the_rest(tmp_path: Path) -> None:
+    world = named(*(f"tenant{i}" for i in range(20)))
+    configuration = Configuration(tuple(((1, 1), (0, 0)) for _ in range(20)))
+    only = period(1, configuration=configuration, world=world, events=[event("long " * 99)])
+    path = write(tmp_path / "j", only, world=world)
+
+    async def scene(app: WatchApp, pilot: Pilot[Any]) -> None:
+        await polled(app, pilot)
+        for name in ("grid", "curves", "facts", "notices"):
+            assert 0 < app.query_one(f"#{name}").region.bottom <= 23, name
 
     played(WatchApp(JournalSource(path), poll_s=None), scene)
 

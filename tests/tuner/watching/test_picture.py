@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from envs.spec import Configuration
 from tests.tuner.watching.journals import FAILED, LARGE, event, named, period, write
 from tests.worlds import respond
 from tuner.control.events import EventKind
@@ -80,19 +81,29 @@ def test_the_grid_shows_who_runs_where_in_the_colour_of_the_load(tmp_path: Path)
 
 
 def test_no_line_is_wider_than_the_screen_whatever_the_names(tmp_path: Path) -> None:
-    from envs.spec import Configuration
-
     world = named("n" * 300, "图像" * 30, "a\x1b[31m\nb", "[bold red]x[/]")
     rows = tuple(((1, 1), (1, 1)) for _ in range(4))
     only = period(1, configuration=Configuration(rows), world=world)
     source = JournalSource(write(tmp_path / "j", only, world=world))
     state = with_news(Watched("j"), source.poll())
     for width in (40, 78, 158):
-        grid = picture_of(state, width=width).grid
+        grid = picture_of(state, size=(width, 24)).grid
         assert len(grid) == 5
         assert all(width_of(line) <= width for line in words(grid).split("\n"))
         assert "\x1b" not in words(grid)
-    assert "[bold red]x[/]" in words(picture_of(state, width=158).grid)
+    assert "[bold red]x[/]" in words(picture_of(state, size=(158, 50)).grid)
+
+
+def test_the_chosen_tenant_has_a_line_however_many_there_are(tmp_path: Path) -> None:
+    world = named(*(f"t{i:02}" for i in range(20)))
+    configuration = Configuration(tuple(((1, 1), (0, 0)) for _ in range(20)))
+    only = period(1, configuration=configuration, world=world)
+    source = JournalSource(write(tmp_path / "j", only, world=world))
+    state = with_news(Watched("j"), source.poll())
+    for chosen, name in ((0, "t00"), (13, "t13"), (19, "t19"), (21, "t01")):
+        told = words(picture_of(state, tenant=chosen).grid)
+        assert name in told
+        assert "and 15 more tenants" in told
 
 
 def test_looking_back_shows_what_was_known_then(tmp_path: Path) -> None:
@@ -114,7 +125,7 @@ def test_looking_back_shows_what_was_known_then(tmp_path: Path) -> None:
 
 def test_a_long_path_keeps_its_end_and_hides_nothing(tmp_path: Path) -> None:
     state = replace(watched(tmp_path, period(7)), title="/" + "folder/" * 40 + "run.jsonl")
-    head = words([picture_of(state, 0, width=60).head])
+    head = words([picture_of(state, 0, size=(60, 24)).head])
     assert "period 7" in head
     assert "LOOKING BACK 0" in head
     assert head.endswith("r/run.jsonl")

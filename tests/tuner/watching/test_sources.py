@@ -132,7 +132,9 @@ def test_a_recording_reads_back_until_it_is_complete(tmp_path: Path) -> None:
         assert [each.throughput_ips for each in news.moments[:2]] == [
             each.tenants[0].throughput_ips for each in outcomes
         ]
-        assert news.moments[2].failure == "out_of_memory: too large"
+        failed = news.moments[2]
+        assert failed.failure == "out_of_memory: too large"
+        assert [each.text for each in failed.notices] == ["row 3: out_of_memory: too large"]
         writer.publish(complete=True)
     assert source.poll().ended
 
