@@ -26,7 +26,8 @@ import numpy as np
 
 from envs.arrays import FloatArray, Floats, IntArray
 from envs.errors import OptionError
-from envs.simulator.device_model import DeviceModel, departed
+from envs.simulator.departures import departed
+from envs.simulator.device_model import DeviceModel
 from envs.simulator.positions import EDGE_TPUS
 from envs.simulator.tables import DLA, Contexts, is_modelled, position_of
 from envs.simulator.tails import TAIL_WEIGHT

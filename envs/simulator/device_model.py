@@ -14,15 +14,20 @@ from envs.catalog.boards import board, board_names
 from envs.catalog.edge_tpus import edge_tpu_profile
 from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable
-from envs.simulator.known_layers import known_groups, known_layers
+from envs.simulator.departures import departed
+from envs.simulator.known_layers import known_layers
 from envs.simulator.machine import Machine, machine_of, plain_machine
-from envs.simulator.mapping_costs import Divided, Groups, divide
+from envs.simulator.mapping_costs import Divided, Groups, divided_networks
 from envs.simulator.parameters import NAMES, ParameterSet, drawn, nominal
-from envs.simulator.positions import CORES, EDGE_TPUS, POSITIONS, position_count, positions_of
+from envs.simulator.positions import (
+    CORES,
+    EDGE_TPUS,
+    check_positions,
+    position_count,
+    positions_of,
+)
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import (
-    COSTS,
-    DLA,
     Contexts,
     contexts_of,
 )
@@ -93,20 +98,7 @@ class DeviceModel:
             if on_tpu and (tenant, column) not in self.space.unavailable:
                 edge_tpu_profile(self.networks[tenant].name)  # refuses a network without times
         assert self.divided is not None  # refuses mappings that do not fit the networks
-        at = [
-            (place, used.segments)
-            for place, used in zip(
-                positions_of(self.space.device.accelerators, self.machine),
-                self.space.device.accelerators,
-                strict=True,
-            )
-            if place is not None
-        ]
-        if len(set(at)) < len(at):
-            raise OptionError(
-                f"{self.space.device.name} has two engines for one precision of its processor,"
-                " which is modelled on plain computers only: name one of them"
-            )
+        check_positions(self.space.device, self.machine)
 
     @functools.cached_property
     def divided(self) -> dict[tuple[int, int], Divided]:
@@ -115,21 +107,7 @@ class DeviceModel:
         Raises:
             OptionError: a mapping does not fit its network, or is not modelled on this device.
         """
-        found = {}
-        for column, used in enumerate(self.space.device.accelerators):
-            if used.mapping is None:
-                continue
-            if used.kind is Kind.CPU and not self.machine.plain:
-                raise OptionError(
-                    f"{used.name} divides a network among the precisions of a board's processor,"
-                    " which is modelled on plain computers only: leave it out"
-                )
-            for tenant, layers in enumerate(self.networks):
-                if (tenant, column) not in self.space.closed:
-                    groups = self.groups[tenant] if self.groups else known_groups(layers)
-                    parts = self.space.device.parts(used)
-                    found[tenant, column] = divide(used.mapping, parts, groups)
-        return found
+        return divided_networks(self.space, self.machine, self.networks, self.groups)
 
     @property
     def positions(self) -> int:
@@ -369,43 +347,6 @@ def noise_spread(
         late = np.hypot(late, np.nan_to_num(short))
     power = np.hypot(NOISE[2], NOISE_OF_ONE[2] / np.sqrt(requests.sum(axis=-1, keepdims=True)))
     return np.concatenate([served, late, power], axis=-1)
-
-
-def departed(contexts: Contexts, normals: FloatArray, spread: float | FloatArray) -> Contexts:
-    """Return contexts in which every engine is faster or slower by a factor of its own.
-
-    An engine of a mapping runs kernels that those of whole networks run, and departs as they do.
-
-    Args:
-        contexts: C contexts.
-        normals: [2, C, T, X, Z] standard normal numbers, for the GPU's part and the DLA's, without
-            the positions of mappings.
-        spread: standard deviation of the logarithm of the factor, or [X, 1] of them.
-    """
-    on_gpu, on_dla = np.exp(spread * normals)
-    for factor in (on_gpu, on_dla):  # both DLA cores run the same engine, and so do Edge TPUs
-        for same in (DLA, EDGE_TPUS):
-            factor[:, :, same] = factor[:, :, same][:, :, :1]
-    if contexts.layout.mapped:
-        share = contexts.part_share  # [C, T, mappings, P, Z]
-        first, last = POSITIONS, POSITIONS + share.shape[3] - 2
-        parts = np.concatenate([on_gpu[:, :, :2], on_gpu[:, :, first:last]], axis=2)
-        of_gpu = (share * parts[:, :, None]).sum(axis=3)
-        of_dla = on_dla[:, :, DLA.start : DLA.start + 1] + 0 * of_gpu
-        on_gpu, on_dla = (
-            np.concatenate([each[:, :, :last], of_mappings, each[:, :, last:]], axis=2)
-            for each, of_mappings in ((on_gpu, of_gpu), (on_dla, of_dla))
-        )
-    table = contexts.table.copy()
-    for name, factor in (
-        ("gpu_s", on_gpu),
-        ("exclusive_s", on_gpu),
-        ("gpu_j", on_gpu),
-        ("dla_s", on_dla),
-        ("cv_j", on_dla),
-    ):
-        table[COSTS.index(name)] *= factor
-    return replace(contexts, table=table)
 
 
 def with_processor(machine: Machine, space: ConfigurationSpace) -> Machine:

@@ -22,10 +22,11 @@ from envs.simulator.group_costs import (
     start_cost,
     transition_cost,
 )
+from envs.simulator.known_layers import known_groups
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.roofline import BatchCost
-from envs.spec import Accelerator, Kind, Mapping
+from envs.spec import Accelerator, ConfigurationSpace, Kind, Mapping
 
 #: The layer groups of a network in order, with the elements that cross into and out of each.
 Groups = tuple[LayerTable, ...]
@@ -106,3 +107,36 @@ def divide(mapping: Mapping, accelerators: Sequence[Accelerator], groups: Groups
                 " which does not take all of its layers: map that group to the GPU"
             )
     return Divided(tuple(accelerators), parts)
+
+
+def divided_networks(
+    space: ConfigurationSpace,
+    machine: Machine,
+    networks: Sequence[LayerTable],
+    groups: Sequence[Groups],
+) -> dict[tuple[int, int], Divided]:
+    """Return the networks that the mappings of a space divide, by (tenant, accelerator).
+
+    Args:
+        space: some of whose accelerators may be mappings.
+        machine: the rates of its device.
+        networks: [T].
+        groups: [T], the layer groups of each network; empty for those of reference networks.
+
+    Raises:
+        OptionError: a mapping does not fit its network, or is not modelled on this device.
+    """
+    found = {}
+    for column, used in enumerate(space.device.accelerators):
+        if used.mapping is None:
+            continue
+        if used.kind is Kind.CPU and not machine.plain:
+            raise OptionError(
+                f"{used.name} divides a network among the precisions of a board's processor,"
+                " which is modelled on plain computers only: leave it out"
+            )
+        for tenant, layers in enumerate(networks):
+            if (tenant, column) not in space.closed:
+                own = groups[tenant] if groups else known_groups(layers)
+                found[tenant, column] = divide(used.mapping, space.device.parts(used), own)
+    return found

@@ -11,8 +11,9 @@ two positions for the cores, then one for each Edge TPU.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from envs.errors import OptionError
 from envs.simulator.machine import Machine
-from envs.spec import Accelerator, Kind
+from envs.spec import Accelerator, DeviceSpec, Kind
 
 #: X, the number of positions of most devices, and which of them draw on the GPU (or on the cores of
 #: a plain computer) and on the DLA.
@@ -125,3 +126,18 @@ def position_count(accelerators: Sequence[Accelerator], machine: Machine) -> int
     ]
     more = len(second_engines(accelerators, machine))
     return POSITIONS + more if max(used) < POSITIONS else max(CORES.stop, max(used) + 1)
+
+
+def check_positions(device: DeviceSpec, machine: Machine) -> None:
+    """Raise OptionError if two accelerators of a device have one position."""
+    places = positions_of(device.accelerators, machine)
+    used = [
+        (place, each.segments)
+        for place, each in zip(places, device.accelerators, strict=True)
+        if place is not None
+    ]
+    if len(set(used)) < len(used):
+        raise OptionError(
+            f"{device.name} has two engines for one precision of its processor, which is modelled"
+            " on plain computers only: name one of them"
+        )
