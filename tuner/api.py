@@ -15,6 +15,7 @@ from envs.simulator.device_model import WINDOW_S
 from envs.spec import Configuration, ConfigurationSpace, Goal, Objective, Outcome, parse_goal
 from tuner.alone import check_slowdown, limits_alone
 from tuner.confirming import PAIRS
+from tuner.control.journal import Journal
 from tuner.device import Device, open_device, serve_options
 from tuner.map_answer import LayerMap, MapRequest, mapped_layers
 from tuner.objectives import Limits, asked, objective_of, remarks_on
@@ -24,6 +25,7 @@ from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Tuner
 from tuner.tuning import FEWEST, Answer, tune
+from tuner.tuning_journal import TuningJournal
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ def optimize(
     bundle: str | Path | None = None,
     tuner: Tuner | TunerFactory | None = None,
     progress: Progress | None = None,
+    journal: str | Path | None = None,
     **options: Any,
 ) -> Answer:
     """Find the configuration that is best by the goal and keeps the limits.
@@ -86,6 +89,8 @@ def optimize(
         tuner: proposes configurations instead of the policy: an object with `ask` and `tell`, or a
             function (or class) that makes one from a `Problem`.
         progress: called with the configuration and its outcome after each measurement.
+        journal: a file that gets a JSON line for each measurement as it comes, as a service writes
+            them: `python -m tuner.watch --journal` shows it.
         options: fields of `ServeOptions` by name, such as `runtime="simulated"`.
 
     Returns:
@@ -101,11 +106,12 @@ def optimize(
             raise OptionError(f"{named}: an open device has its options already")
         check_request(measurements, window_s, pairs=pairs)
         make, numbers = _factory(tuner, bundle, risk, seconds), (measurements, pairs, window_s)
-        return _optimize(networks, given, numbers, make, progress)
+        return _optimize(networks, given, numbers, make, progress, _journal(journal))
     serve = serve_options(networks, **options)
     check_request(measurements, window_s, given, len(serve.network), pairs=pairs)
     make, numbers = _factory(tuner, bundle, risk, seconds), (measurements, pairs, window_s)
     check_slowdown(slowdown, serve)
+    lines = _journal(journal)
     if slowdown is not None:
         serve.check()
         given["p99_ms"] = limits_alone(serve, slowdown, p99_ms, window_s)
@@ -114,7 +120,12 @@ def optimize(
         objective_of(given, space.workload).check_measurable(has_power, UNMEASURED)
 
     with open_device(serve, power_w=power_w, needs_model=True, check=check) as device:
-        return _optimize(device, given, numbers, make, progress)
+        return _optimize(device, given, numbers, make, progress, lines)
+
+
+def _journal(path: str | Path | None) -> Journal | None:
+    """Open a journal, where one is wanted."""
+    return None if path is None else Journal(Path(path))
 
 
 def map_layers(network: str | Path, /, **options: Any) -> LayerMap:
@@ -189,6 +200,7 @@ def _optimize(
     numbers: tuple[int, int, float],
     make: TunerFactory,
     progress: Progress | None,
+    journal: Journal | None,
 ) -> Answer:
     measurements, pairs, window_s = numbers
     given = {**given, "min_agreement": device.min_agreement}
@@ -197,11 +209,14 @@ def _optimize(
     for remark in remarks_on(given, objective, device.space.workload):
         _log.warning("%s", remark)
     problem = device.problem(objective)
+    lines = None if journal is None else TuningJournal(journal, problem)
 
     def measure(configuration: Configuration) -> Outcome:
         outcome = device.measure(configuration, window_s)
         if progress is not None:
             progress(configuration, outcome)
+        if lines is not None:
+            lines.add(configuration, outcome)
         return outcome
 
     return tune(make(problem), problem, measure, measurements, pairs)

@@ -69,6 +69,7 @@ class TuneCommand:
         window_s: length of each measurement.
         bundle: the policy; by default the one that comes with the project.
         out: a JSON file for the answer.
+        journal: a file that gets a JSON line for each measurement as it comes, for tuner.watch.
         serve: the networks and the device.
     """
 
@@ -84,6 +85,7 @@ class TuneCommand:
     window_s: float = WINDOW_S
     bundle: Optional[Path] = None
     out: Optional[Path] = None
+    journal: Optional[Path] = None
     serve: ServeOptions = field(default_factory=ServeOptions)
 
 
@@ -136,6 +138,7 @@ def measured(options: TuneCommand) -> Answer:
             window_s=options.window_s,
             bundle=options.bundle,
             progress=progress,
+            journal=options.journal,
         )
 
 

@@ -2,6 +2,7 @@
 
   python -m tuner.watch --journal run.jsonl              a service: what deploy --journal writes
   python -m tuner.watch --journal run.jsonl --limits limits.json    the same, and change its limits
+  python -m tuner.watch --journal run.jsonl              a tuning: what tune --journal writes
   python -m tuner.watch --metrics-port 9105              a service: its metrics for Prometheus
   python -m tuner.watch --recording traces/my.parquet    a recording that is being written
   python -m tuner.watch --run runs/train/NAME            a training: its learning curve
@@ -40,7 +41,7 @@ class WatchCommand:
     """The options of `python -m tuner.watch`; one of the first four says what to watch.
 
     Attributes:
-        journal: of a service, as `deploy --journal` names it.
+        journal: of a service or a tuning, as `deploy --journal` or `tune --journal` names it.
         metrics_port: of a service on this computer, as `deploy --metrics-port` names it.
         recording: a trace that `record --out` is writing.
         run: the folder of a training, or its learning_curve.csv.

@@ -19,6 +19,7 @@ from tests.standins.tensorrt import stand_ins
 from tests.worlds import space
 from tuner.exports.answers import read_answer
 from tuner.search.random_search import RandomSearch
+from tuner.watching.sources import JournalSource
 
 BOARD = {"runtime": "simulated", "board": "orin_nano_8", "max_instances": 2, "batches": [1, 4]}
 
@@ -110,13 +111,14 @@ def test_one_call_tunes_a_network_on_this_computer(small_onnx: Path) -> None:
     )
 
 
-def test_a_board_that_is_simulated_keeps_a_power_limit(small_onnx: Path) -> None:
+def test_a_board_that_is_simulated_keeps_a_power_limit(small_onnx: Path, tmp_path: Path) -> None:
     seen: list[tuple[Configuration, Outcome]] = []
     answer = tuner.optimize(
         str(small_onnx),
         p99_ms=20,
         power_w=12,
         progress=lambda configuration, outcome: seen.append((configuration, outcome)),
+        journal=tmp_path / "journal",
         **BOARD,
     )
     assert answer.origin == "simulated"
@@ -125,6 +127,15 @@ def test_a_board_that_is_simulated_keeps_a_power_limit(small_onnx: Path) -> None
     assert seen == answer.tried
     assert "tensor" in str(seen[0][0])
     assert answer.problem.objective.power_w == 12
+    written = JournalSource(tmp_path / "journal").poll().moments
+    assert [each.number for each in written] == list(range(1, len(seen) + 1))
+    for moment, (configuration, outcome) in zip(written, seen, strict=True):
+        assert isinstance(outcome, Measurement)
+        assert moment.power_w == outcome.power_w
+        assert moment.power_limit_w == 12
+        assert moment.kept is (answer.problem.judge(outcome)[1] <= 0)
+        slots = [slot for tenant in moment.tenants for slot in tenant.slots]
+        assert len(slots) == len(list(configuration.slots()))
 
 
 def test_a_gpu_is_tuned(small_onnx: Path) -> None:
