@@ -66,7 +66,7 @@ ONLINE, TOGETHER = "ours, as they come", "ours, all at once"
 
 #: Share of each limit that our policies do not plan with. The others plan with all of it, as the
 #: paper does.
-RESERVE = 0.1
+RESERVE = 0.15
 
 #: How much longer policies that know limits are simulated, so that chance breaks few of them.
 LONGER = 6

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from cluster.placement.nodes import Application
 from cluster.placement.state import ClusterState, Demand, KindState
 from envs.errors import OptionError
 from envs.optional import optional_import
-
-if TYPE_CHECKING:
-    from ortools.sat.python import cp_model
 
 #: Parts of one in whole numbers, and steps of the load first come, first served.
 UNIT, STEPS = 10_000, 400
@@ -91,7 +88,7 @@ def most_hosted(
 
 
 def _node(
-    model: cp_model.CpModel,
+    model: Any,
     kind: KindState,
     classes: list[tuple[Application, int]],
 ) -> dict[tuple[int, int], Any]:
@@ -134,7 +131,7 @@ def _of(demands: list[Demand | None], key: tuple[int, int]) -> Demand:
 
 
 def _shared_place(
-    model: cp_model.CpModel,
+    model: Any,
     kind: KindState,
     demands: list[Demand | None],
     mine: list[tuple[int, int]],
@@ -150,7 +147,7 @@ def _shared_place(
 
 
 def _first_come_place(
-    model: cp_model.CpModel,
+    model: Any,
     kind: KindState,
     demands: list[Demand | None],
     mine: list[tuple[int, int]],
@@ -180,7 +177,7 @@ def _first_come_place(
 
 
 def _memory(
-    model: cp_model.CpModel,
+    model: Any,
     kind: KindState,
     demands: list[Demand | None],
     found: dict[tuple[int, int], Any],
@@ -206,7 +203,7 @@ def _memory(
 
 
 def _hint(
-    model: cp_model.CpModel,
+    model: Any,
     state: ClusterState,
     classes: list[tuple[Application, int]],
     nodes: list[dict[tuple[int, int], Any]],
