@@ -303,6 +303,14 @@ BENCHMARKS = (
         short=_options("--networks mobilenet_v2 --pairs 3 --window 1"),
     ),
     Benchmark(
+        "watching",
+        "watching",
+        "Runs the terminal view beside a service at full load, in turns with the service alone; on "
+        "a computer that others use, only the processor time of the view tells its cost.",
+        "measured",
+        short=_options("--pairs 4 --periods 5 --period 1"),
+    ),
+    Benchmark(
         "answers",
         "answers",
         "Trains small networks, serves their test samples through what tuning chose, and counts "
