@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from envs.accuracy.samples import Samples, invented
-from envs.errors import ConfigurationError, TunerError
+from envs.accuracy.samples import Samples
+from envs.errors import ConfigurationError
 from envs.runtimes.tensorrt.build import failed
 from envs.runtimes.tensorrt.builds import EngineBuilds
 from envs.runtimes.tensorrt.cache import EngineCache
@@ -20,9 +20,9 @@ from envs.runtimes.tensorrt.layout import LayoutError
 from envs.runtimes.tensorrt.markers import remove_own_marks
 from envs.runtimes.tensorrt.plans import EnginePlans
 from envs.runtimes.tensorrt.progress import Step
-from envs.runtimes.tensorrt.spec import ONE, PARTS, BuildOptions
-from envs.runtimes.tensorrt.staged import StagedEngines
+from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.staged_lane import StagedLane
+from envs.runtimes.tensorrt.staged_pairs import StagedByPair
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
 from envs.spec import ConfigurationSpace, Place
 
@@ -77,10 +77,19 @@ class TensorRTEngineFactory:
             samples,
         )
         self.plans = EnginePlans(self.builds, space.device, self._bindings, self._cuda)
-        self._paths, self._cache = [Path(path) for path in paths], cache
-        self._options, self._samples = options or BuildOptions(), samples or [None] * len(paths)
-        #: Of mappings whose parts have engines of their own, by (tenant, accelerator).
-        self._staged: dict[tuple[int, int], StagedEngines] = {}
+        self._staged = StagedByPair(
+            space,
+            [Path(path) for path in paths],
+            cache,
+            options or BuildOptions(),
+            samples or [None] * len(paths),
+            partial(
+                TensorRTEngineFactory,
+                bindings=self._bindings,
+                cuda=self._cuda,
+                graphs=self._graphs,
+            ),
+        )
         self._engines: list[tuple[int, int, TensorRTEngine]] = []
         #: By tenant, of INT8 inputs and outputs by name; all its engines share one calibration.
         self._scales: dict[int, dict[str, float]] = {}
@@ -103,7 +112,7 @@ class TensorRTEngineFactory:
         Raises:
             ConfigurationFailed: it cannot be built.
         """
-        if (staged := self._staged_engines(tenant, accelerator)) is not None:
+        if (staged := self._staged.of(tenant, accelerator)) is not None:
             staged.build(batch, step)
         elif self.builds.usable(tenant, accelerator, batch) is None:
             self.builds.step = step or self.builds.step
@@ -117,7 +126,7 @@ class TensorRTEngineFactory:
         Raises:
             ConfigurationFailed: it cannot be built, or the power mode changed meanwhile.
         """
-        if (staged := self._staged_engines(tenant, accelerator)) is not None:
+        if (staged := self._staged.of(tenant, accelerator)) is not None:
             staged.renew(batch, step)
             return
         self.builds.step = step or self.builds.step
@@ -132,14 +141,14 @@ class TensorRTEngineFactory:
 
         It is removed, and this process does not build it any more.
         """
-        if (staged := self._staged_engines(tenant, accelerator)) is not None:
+        if (staged := self._staged.of(tenant, accelerator)) is not None:
             staged.keep_borrowed(batch, reason)
             return
         self.plans.keep_borrowed(Place(tenant, accelerator, batch), reason)
 
     def built(self, tenant: int, accelerator: int, batch: int) -> bool:
         """Return True if `build` has nothing to do."""
-        if (staged := self._staged_engines(tenant, accelerator)) is not None:
+        if (staged := self._staged.of(tenant, accelerator)) is not None:
             return staged.built(batch)
         return self.builds.usable(tenant, accelerator, batch) is not None
 
@@ -149,7 +158,7 @@ class TensorRTEngineFactory:
         It has the same multiprocessors, so that it runs; its kernels were chosen at other clocks.
         Empty if nothing has to be renewed.
         """
-        if (staged := self._staged_engines(tenant, accelerator)) is not None:
+        if (staged := self._staged.of(tenant, accelerator)) is not None:
             return staged.borrowed(batch)
         return self.plans.borrowed(tenant, accelerator, batch)
 
@@ -162,13 +171,13 @@ class TensorRTEngineFactory:
 
     def blocks(self, tenant: int, accelerator: int) -> int:
         """Return how many loadables of a DLA one engine takes; 1 where that is not known."""
-        if (staged := self._staged_engines(tenant, accelerator)) is not None:
+        if (staged := self._staged.of(tenant, accelerator)) is not None:
             return staged.blocks()
         return self.plans.blocks(tenant, accelerator)
 
     def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
         """Return how an INT8 engine was calibrated: the method, and the number of samples."""
-        if (staged := self._staged_engines(tenant, accelerator)) is not None:
+        if (staged := self._staged.of(tenant, accelerator)) is not None:
             return staged.calibration()
         return self.builds.calibration(tenant, accelerator)
 
@@ -179,7 +188,7 @@ class TensorRTEngineFactory:
         """
         network, spec = self.builds.network(tenant), self.builds.spec(tenant, accelerator, 1)
         graphs = self._graphs and not spec.on_dla
-        staged = self._staged_engines(tenant, accelerator)
+        staged = self._staged.of(tenant, accelerator)
 
         def lane_on(batch: int, stream: Any) -> Lane:
             with self.plans.in_use(tenant, accelerator, batch) as plan:
@@ -229,55 +238,10 @@ class TensorRTEngineFactory:
             network = self.builds.network(part)
             return Lane(self._bindings, self._cuda, plan, network, stream, graphs, 1, held, inner)
 
-    def _staged_engines(self, tenant: int, accelerator: int) -> StagedEngines | None:
-        """Return the engines of the parts of a mapping, where they are wanted; otherwise None."""
-        if self._options.mappings != PARTS:
-            return None
-        if self._space.device.accelerators[accelerator].mapping is None:
-            return None
-        if (tenant, accelerator) not in self._staged:
-            network = self.builds.network(tenant)
-            try:
-                self._staged[tenant, accelerator] = StagedEngines(
-                    self._space,
-                    tenant,
-                    accelerator,
-                    self._paths[tenant],
-                    self._samples[tenant] or invented(network, self._options.samples),
-                    self._cache / "parts",
-                    self._factory_of_parts,
-                )
-            except TunerError as error:
-                raise failed(
-                    network, self.builds.spec(tenant, accelerator, 1), str(error)
-                ) from error
-        return self._staged[tenant, accelerator]
-
-    def _factory_of_parts(
-        self,
-        space: ConfigurationSpace,
-        paths: Sequence[Path],
-        samples: Sequence[Samples | None],
-    ) -> TensorRTEngineFactory:
-        # Linear borders, since a part hands its results to another one as they are.
-        options = replace(self._options, dla_io="linear", mappings=ONE)
-        return TensorRTEngineFactory(
-            space,
-            paths,
-            self._cache,
-            options,
-            self._bindings,
-            self._cuda,
-            self._graphs,
-            samples,
-        )
-
     def unload(self, pairs: Collection[tuple[int, int]]) -> None:
         """Unload the plans of pairs (tenant, accelerator) that will not serve."""
         self.plans.unload(pairs)
-        for pair, staged in self._staged.items():
-            if pair in pairs:
-                staged.factory.unload(list(enumerate(staged.columns)))
+        self._staged.unload(pairs)
 
     def placements(self) -> list[tuple[str, str, dict[int, PlacedLayers]]]:
         """List every loaded instance: tenant, accelerator, and its layers by batch size.
@@ -314,8 +278,7 @@ class TensorRTEngineFactory:
 
         A build that is under way is left to itself, and counts for nothing if its process ends.
         """
-        for staged in self._staged.values():
-            staged.factory.close()
+        self._staged.close()
         remove_own_marks(self.builds.cache)
         self.plans.close()
 

@@ -129,7 +129,6 @@ class Bindings:
         flags = self.trt.BuilderFlag
         if spec.precision == "fp32" or spec.has_fp32_part:
             config.clear_flag(flags.TF32)
-        if spec.precision == "fp32":
             self._drop_vendor_tactics(config)
         if spec.precision == "fp32" or self.strongly_typed:
             return
@@ -142,15 +141,12 @@ class Bindings:
             config.set_flag(flags.INT8)
 
     def set_dla(self, config: Any) -> None:
-        """Build for the DLA, and let the GPU run the layers that the DLA does not take.
-
-        The core is chosen when the plan is loaded.
-        """
+        """Build for the DLA, and let the GPU run the layers that the DLA does not take."""
         config.default_device_type = self.trt.DeviceType.DLA
         self.let_dla(config)
 
     def let_dla(self, config: Any) -> None:
-        """Let layers be placed on the DLA, and the GPU run those that it does not take."""
+        """Let layers be placed on a DLA, whose core is chosen when the plan is loaded."""
         config.DLA_core = 0
         config.set_flag(self.trt.BuilderFlag.GPU_FALLBACK)
 

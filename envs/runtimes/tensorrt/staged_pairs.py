@@ -1,0 +1,87 @@
+"""The mappings of a workload whose parts have engines of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from envs.accuracy.samples import Samples, invented
+from envs.errors import TunerError
+from envs.runtimes.tensorrt.spec import ONE, PARTS, BuildOptions
+from envs.runtimes.tensorrt.staged import StagedEngines
+from envs.spec import ConfigurationFailed, ConfigurationSpace, Failure, FailureKind
+
+
+class StagedByPair:
+    """Engines of parts by (tenant, accelerator), made when they are asked for first.
+
+    Args:
+        space: the workload and the accelerators, mappings among them.
+        paths: [T] ONNX files.
+        cache: folder of engines and of the parts' files.
+        options: whether mappings have an engine for each part, and how engines are built.
+        samples: [T], None for invented ones.
+        make: makes a factory of engines from a space, files, a folder, options and samples.
+    """
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        paths: Sequence[Path],
+        cache: Path,
+        options: BuildOptions,
+        samples: Sequence[Samples | None],
+        make: Callable[..., Any],
+    ) -> None:
+        self._space, self._paths, self._cache = space, paths, cache
+        self._options, self._samples, self._make = options, samples, make
+        self._found: dict[tuple[int, int], StagedEngines] = {}
+
+    def of(self, tenant: int, accelerator: int) -> StagedEngines | None:
+        """Return the engines of the parts of a mapping; None for what is one engine.
+
+        Raises:
+            ConfigurationFailed: the network cannot be divided so.
+        """
+        mapping = self._space.device.accelerators[accelerator].mapping
+        if self._options.mappings != PARTS or mapping is None:
+            return None
+        if (tenant, accelerator) not in self._found:
+            network = self._space.workload.tenants[tenant].network
+            try:
+                self._found[tenant, accelerator] = StagedEngines(
+                    self._space,
+                    tenant,
+                    accelerator,
+                    self._paths[tenant],
+                    self._samples[tenant] or invented(network, self._options.samples),
+                    self._cache / "parts",
+                    self._factory,
+                )
+            except TunerError as error:
+                reason = f"no engines of {network.name} on {mapping.name}: {error}"
+                raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, reason)) from error
+        return self._found[tenant, accelerator]
+
+    def unload(self, pairs: Collection[tuple[int, int]]) -> None:
+        """Unload the plans of pairs (tenant, accelerator) that will not serve."""
+        for pair, staged in self._found.items():
+            if pair in pairs:
+                staged.factory.unload(list(enumerate(staged.columns)))
+
+    def close(self) -> None:
+        """Unload every plan; the engines have been closed before."""
+        for staged in self._found.values():
+            staged.factory.close()
+
+    def _factory(
+        self,
+        space: ConfigurationSpace,
+        paths: Sequence[Path],
+        samples: Sequence[Samples | None],
+    ) -> Any:
+        # Linear borders, since a part hands its results to another one as they are.
+        options = replace(self._options, dla_io="linear", mappings=ONE)
+        return self._make(space, paths, self._cache, options, samples=samples)
