@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from envs.errors import OptionError
+from envs.runtimes.serving.measuring import ServingOptions
 from envs.spec import Measurement, Objective
 from envs.traces.reader import read_trace
 from envs.traces.writer import TraceWriter
@@ -88,3 +89,20 @@ def test_a_recording_of_mappings_reads_as_it_was_written(digits: Digits, tmp_pat
         trace = read_trace(tmp_path / "mapped.parquet")
         assert trace.space == device.space
         assert np.array_equal(trace.placements[0], configuration.array())
+
+
+def test_a_mapping_of_this_computer_is_measured_and_modelled(
+    digits: Digits, tmp_path: Path
+) -> None:
+    name = "cpu_fp32_to_1_cpu_int8"
+    with open_device(
+        digits.path,
+        samples=digits.samples,
+        mappings=name,
+        min_agreement=0.5,
+        cache=str(tmp_path),
+        serving=ServingOptions(warmup_s=0.05),
+    ) as device:
+        assert device.space.device.accelerator_names == ("cpu_fp32", "cpu_int8", name)
+        assert isinstance(device.measure({name: (1, 1)}, window_s=0.2), Measurement)
+        assert list(device.model.divided) == [(0, 2)]
