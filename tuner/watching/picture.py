@@ -76,7 +76,9 @@ def picture_of(
         return _idle(watched)
     at = count - 1 if index is None else min(max(index, 0), count - 1)
     badge, sentence = _state(watched, at, live=index is None)
-    where = ("live", Mood.DIM) if index is None else (f"LOOKING BACK {count - 1 - at}", Mood.NEAR)
+    where = ("the last" if is_gone(watched) else "live", Mood.DIM)
+    if index is not None:
+        where = (f"LOOKING BACK {count - 1 - at}", Mood.NEAR)
     if watched.rows:
         number = f"{watched.rows[at].steps:,.0f} steps"
         head = _head(badge, number, where, watched.title, width)
@@ -216,7 +218,11 @@ def _notices(past: Sequence[Moment]) -> list[Line]:
             lines.append(((f"{each.clock or '-':8} ", Mood.DIM), (each.text or each.kind, mood)))
         if len(lines) >= MOST_NOTICES:
             break
-    return lines[:MOST_NOTICES] or [(("none yet", Mood.DIM),)]
+    if not lines:
+        metrics_alone = past[-1].throttled is None and bool(past[-1].phase)
+        words = "metrics have none: the journal has them" if metrics_alone else "none yet"
+        return [((words, Mood.DIM),)]
+    return lines[:MOST_NOTICES]
 
 
 def _learning(past: Sequence[LearningRow]) -> tuple[list[Curve], list[Line]]:

@@ -142,6 +142,8 @@ def test_agreement_heat_and_throttling_are_told_and_what_is_missing_is_a_dash(
     assert "agreement 1 net0" in told
     cold = replace(hot, moments=(replace(hot.moments[0], throttled=None, temperature_c=math.nan),))
     assert "temperature -  throttled -" in words(picture_of(cold).facts)
+    assert words(picture_of(hot).notices) == "none yet"
+    assert words(picture_of(cold).notices) == "metrics have none: the journal has them"
 
 
 def test_a_training_has_curves_of_its_own() -> None:
