@@ -3,10 +3,10 @@
 200 random configurations are measured, and limits on p99 are drawn from what they gave, so that one
 of them keeps all limits by more than windows scatter. Under these limits hill climbing goes on from
 the best for 100 measurements. Then the policy and the untrained rule tune as `python -m tuner.tune`
-does, with 12 measurements at most and a few pairs of windows that confirm the answer; both pay the
-same price for a broken limit. The best few of the 300 are measured again, since the best of many
-single windows is the luckiest, and the answers are measured in turns with the best of those. An
-answer that breaks a limit then, by more than noise, is worth nothing.
+does, but use all of their 12 measurements, before a few pairs of windows confirm the answer; both
+pay the same price for a broken limit. The best few of the 300 are measured again, since the best of
+many single windows is the luckiest, and the answers are measured in turns with the best of those.
+An answer that breaks a limit then, by more than noise, is worth nothing.
 
 The windows of the search are kept in a file: after an interruption the same command goes on with
 them. A search that came to its end is measured anew.
@@ -20,7 +20,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -46,6 +46,7 @@ from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.expected_gain import ExpectedGainTuner
 from tuner.search.hill_climb import HillClimb
+from tuner.search.protocol import Tuner
 
 #: Networks that no training drew; the first three, or all four, are served at once.
 NETWORKS = ("squeezenet1_1_64", "temporal", "resnet50_32", "transformer")
@@ -73,6 +74,26 @@ class Search(NamedTuple):
     kept: float
     climbed: bool
     results: list[Result]
+
+
+class Asked:
+    """A tuner that uses all of its measurements: it does not say when nothing more is worth one.
+
+    Args:
+        make: makes the tuner.
+        problem: to solve.
+    """
+
+    def __init__(self, make: Callable[[Problem], Tuner], problem: Problem) -> None:
+        self._tuner = make(problem)
+
+    def ask(self) -> Configuration:
+        """Return the next configuration to measure."""
+        return self._tuner.ask()
+
+    def tell(self, configuration: Configuration, outcome: Outcome) -> None:
+        """Learn the outcome of a configuration."""
+        self._tuner.tell(configuration, outcome)
 
 
 class Recorded(Measured):
@@ -178,7 +199,8 @@ def climb(measured: Recorded, problem: Problem, count: int) -> None:
 def compared(measured: Recorded, problem: Problem, given: argparse.Namespace) -> Search:
     """Let both tuners tune, and compare their answers with the best that was measured."""
     bundle = replace(load_bundle(given.bundle), budget=given.measurements)
-    tuners = {"policy": partial(LearnedTuner, bundle), "rule": ExpectedGainTuner}
+    makers = {"policy": partial(LearnedTuner, bundle), "rule": ExpectedGainTuner}
+    tuners = {name: partial(Asked, make) for name, make in makers.items()}
     kept = [problem.judge(each)[1] <= 0 for each in measured.outcomes]
     results = measured.compare(problem, tuners)
     climbed = measured.configurations.index(results[0].best) >= given.random

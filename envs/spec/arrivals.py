@@ -8,6 +8,10 @@ from dataclasses import replace
 
 from envs.spec.measurement import Measurement, Origin, Outcome, TenantMeasurement
 
+#: A measured window has ends, at which requests are open that came before or are answered after: so
+#: many standard deviations of their number are chance.
+ENDS_SIGMAS = 2.0
+
 #: Share of the arrivals that a configuration must serve to keep up with them.
 KEPT_UP = 0.95
 
@@ -22,8 +26,9 @@ def at_mean_arrivals(outcome: Outcome, rates_ips: Sequence[float]) -> Outcome:
 
     In a window of three seconds at 30 requests/s, chance alone takes a fifth of them or adds it
     (Poisson). What tells one configuration from another is the share of the arrivals that it
-    serves: the throughput becomes this share of the mean rate. A window without any request says
-    nothing and stays as it is, and recorded windows stay as they were recorded.
+    serves: the throughput becomes this share of the mean rate. A few requests that a measured
+    window leaves open at its end are no shortfall, see `ENDS_SIGMAS`. A window without any request
+    says nothing and stays as it is, and recorded windows stay as they were recorded.
 
     Args:
         outcome: of a configuration.
@@ -34,14 +39,23 @@ def at_mean_arrivals(outcome: Outcome, rates_ips: Sequence[float]) -> Outcome:
     if all(map(math.isinf, rates_ips)):
         return outcome
     tenants = tuple(
-        tenant if math.isinf(rate) else _at_rate(tenant, rate, outcome.window_s)
+        tenant
+        if math.isinf(rate)
+        else _at_rate(tenant, rate, outcome.window_s, outcome.origin is Origin.MEASURED)
         for tenant, rate in zip(outcome.tenants, rates_ips, strict=True)
     )
     return replace(outcome, tenants=tenants)
 
 
-def _at_rate(tenant: TenantMeasurement, rate_ips: float, window_s: float) -> TenantMeasurement:
+def _at_rate(
+    tenant: TenantMeasurement, rate_ips: float, window_s: float, has_ends: bool
+) -> TenantMeasurement:
     if not tenant.requests > 0:
         return tenant
-    share = min(tenant.throughput_ips * window_s / tenant.requests, 1.0)
+    open_by_chance = 0.0
+    if has_ends and math.isfinite(tenant.p50_ms):
+        in_flight = rate_ips * tenant.p50_ms / 1e3
+        open_by_chance = max(1.0, ENDS_SIGMAS * math.sqrt(2.0 * in_flight))
+    answered = tenant.throughput_ips * window_s
+    share = 1.0 if answered + open_by_chance >= tenant.requests else answered / tenant.requests
     return replace(tenant, throughput_ips=share * rate_ips)

@@ -68,6 +68,7 @@ def test_a_measured_window_counts_as_if_the_mean_rate_had_come() -> None:
         (240, 80.0, 100.0),  # fewer came than usual, and all were served
         (360, 120.0, 100.0),  # more came
         (300, 60.0, 60.0),  # three of five were served
+        (300, 99.7, 100.0),  # one was open when the window ended
         (0, 0.0, 0.0),  # none came: nothing is known
     ]:
         tenant = replace(found.tenants[0], requests=requests, throughput_ips=served_ips)

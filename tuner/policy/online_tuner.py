@@ -9,7 +9,7 @@ from envs.belief.assess import CHANCE_WORTH, MIN_FEASIBLE_CHANCE, worth_staying
 from envs.belief.features import MAX_GAIN, expected_gain, net_gain
 from envs.belief.risk import BALANCED
 from envs.problems.problem import Problem
-from envs.spec import Configuration, Failure, Outcome, signs
+from envs.spec import Configuration, Failure, Goal, Outcome, signs
 from tuner.policy.bundle import Bundle
 from tuner.policy.ending import SMALL_GAIN
 from tuner.policy.learned import LearnedTuner
@@ -34,6 +34,7 @@ class OnlineTuner(LearnedTuner):
         risk: float = BALANCED,
     ) -> None:
         self._history, self._thresholds = history, thresholds
+        self._ceiling = _ceiling_log(problem)
         super().__init__(bundle, problem, risk)
         self._assumed_noise = self._batch.noise[0]
         if history.windows:
@@ -158,6 +159,7 @@ class OnlineTuner(LearnedTuner):
             return True
         best, outlook = self._rows[good[0]], self._outlook
         gain, _ = expected_gain(outlook.score - outlook.score[best], outlook.spread)
+        gain = np.minimum(gain, self._most_gain(best))
         faster = net_gain(gain[row], outlook.chance[row], self._conditions.risk[0]) > SMALL_GAIN
         surer = self._believed_worth[row] > self._worth[best] + self._thresholds.change_gain_log
         return bool(faster or surer)
@@ -171,7 +173,18 @@ class OnlineTuner(LearnedTuner):
         if row is None or not good:
             return math.inf
         score, best = self._outlook.score, self._rows[good[0]]
-        return float(score[row] + self._outlook.spread[row] - score[best])
+        hoped = float(score[row] + self._outlook.spread[row] - score[best])
+        return min(hoped, self._most_gain(best))
+
+    def _most_gain(self, row: int) -> float:
+        """Return by how much the log score of a candidate can grow: nobody serves what never came.
+
+        A gain that is not worth a change is none.
+        """
+        if math.isinf(self._ceiling):
+            return math.inf
+        left = self._ceiling - float(self._outlook.score[row])
+        return left if left > self._thresholds.change_gain_log else 0.0
 
     def maybe_faster(self, current: Configuration, periods: int) -> Configuration | None:
         """Return a configuration that is worth a look beside the one that serves, or None.
@@ -190,6 +203,7 @@ class OnlineTuner(LearnedTuner):
             return None
         above = outlook.score - outlook.score[serving]
         gain, _ = expected_gain(above - self._thresholds.change_gain_log, outlook.spread)
+        gain = np.minimum(gain, self._most_gain(serving))
         chance = np.where(self._progress.measured[0], 0.0, outlook.chance)
         chance[self._held] = [self._chance[row] for row in self._held]
         worth = periods * np.expm1(np.minimum(gain, MAX_GAIN)) * chance
@@ -217,3 +231,12 @@ class OnlineTuner(LearnedTuner):
         beyond = signs(len(error)) * error / spread
         limited = np.isfinite(self._batch.limits[0]) & np.isfinite(beyond)
         return float(max(beyond[limited], default=0.0))
+
+
+def _ceiling_log(problem: Problem) -> float:
+    """Return the highest log score under arrivals at a rate, infinite where there is none."""
+    workload = problem.space.workload
+    rates_ips = np.array(workload.rates_ips)
+    if problem.objective.goal is not Goal.THROUGHPUT or not np.isfinite(rates_ips).all():
+        return math.inf
+    return float(np.log((rates_ips * np.array(workload.weights)).sum()))
