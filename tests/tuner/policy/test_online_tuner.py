@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 
 from envs.belief.assess import MIN_FEASIBLE_CHANCE
-from envs.spec import Configuration
+from envs.problems.problem import Problem
+from envs.simulator.device_model import model_for
+from envs.spec import Configuration, Objective, Origin
 from envs.traces.reader import Trace
-from tests.tuner.policy.online import off, online_tuner, taken
+from tests.tuner.policy.online import DEFAULT, off, online_tuner, taken
+from tuner.model_at import at_rates
 from tuner.policy.bundle import Bundle
+from tuner.policy.online_tuner import OnlineTuner
+from tuner.policy.window_history import DeviceHistory
 
 
 @pytest.mark.parametrize(("alike", "scattered", "least"), [(2, 4, 0.85), (8, 16, 0.75)])
@@ -122,3 +127,26 @@ def test_while_all_windows_are_slow_something_farther_from_the_limit_is_stayed_w
     assert tuner.good_configurations()[0] == slow, (
         "each window kept the limit, the next one need not"
     )
+
+
+def test_nobody_changes_for_more_than_arrives(bundle: Bundle, trace: Trace) -> None:
+    space = at_rates(trace.space, (2.0,))
+    objective = Objective((1e4,))
+    problem = Problem(space, space.catalogue, objective, space.default(), model=model_for(space))
+    tuner = OnlineTuner(bundle, problem, DeviceHistory(DEFAULT), DEFAULT)
+    served = space.default()
+    measured = taken(trace, served)
+    assert measured.throughput_ips[0] > 2.0
+    window = replace(
+        measured,
+        window_s=5.0,
+        origin=Origin.MEASURED,
+        tenants=(replace(measured.tenants[0], throughput_ips=2.0, requests=10.0),),
+    )
+    tuner.tell(served, window)
+    for missing in (0.2, 0.0, 0.2, 0.0):  # one request was open when the window ended
+        open_one = replace(window.tenants[0], throughput_ips=2.0 - missing)
+        tuner.tell_again(served, replace(window, tenants=(open_one,)))
+    assert tuner.good_configurations() == [served]
+    assert tuner.maybe_faster(served, 1000) is None
+    assert {tuner.hoped_gain_log(Configuration.of(each)) for each in space.catalogue} == {0.0}
