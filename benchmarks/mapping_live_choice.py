@@ -57,7 +57,11 @@ def choice(
     """
     known = {each.mapping.name: each.time_s for each in measured}
     single = single_of(fitted, names)
-    looked = [each.mapping for each in measured if set(each.mapping.accelerators) <= set(names)]
+    looked = [
+        each.mapping
+        for each in measured
+        if set(each.mapping.accelerators) <= set(names) and len(each.mapping.stops) <= TRANSITIONS
+    ]
     found = min(
         [*looked, best_of(bench, fitted, names)],
         key=lambda each: _time_s(each, fitted, known),
