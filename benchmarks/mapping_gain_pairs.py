@@ -59,7 +59,7 @@ PAIRS = (
 
 
 class Predicted(NamedTuple):
-    """What the model says of a pair [ms], and the mappings of the best schedule."""
+    """Hold what the model says of a pair [ms], and the mappings of the best schedule."""
 
     gpu_ms: float
     splits_ms: tuple[float, float]

@@ -55,7 +55,7 @@ SCATTER = 0.02
 
 @dataclass
 class Result:
-    """What was found for one network.
+    """Hold what was found for one network.
 
     Attributes:
         errors: relative errors of predicted times.

@@ -1,4 +1,4 @@
-"""What a node can serve: the front of configurations of each network, with their origin.
+"""Tell what a node can serve: the front of configurations of each network, with their origin.
 
 A point comes from the device model (simulated), from a recording (replayed) or from a tuning answer
 (measured, or whatever it ran on). Placement needs points that use one place with one instance: they

@@ -29,7 +29,7 @@ BOARD, WEIGHT, TRANSITIONS = "agx_orin_64", 0.5, 2
 
 @dataclass(frozen=True)
 class MapRequest:
-    """What to map, where, and within which limits.
+    """Say what to map, where, and within which limits.
 
     Attributes:
         board: of the catalogue.

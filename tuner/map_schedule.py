@@ -16,7 +16,7 @@ from tuner.placement.schedules_data import Contention, Schedule, Together
 
 @dataclass(frozen=True)
 class ScheduleRequest:
-    """How a schedule is searched.
+    """Say how a schedule is searched.
 
     Attributes:
         goal: makespan (least time until all networks are done) or throughput (most batches per

@@ -1,4 +1,4 @@
-"""What several networks on one device get beside each other, in words."""
+"""Say in words what several networks on one device get beside each other."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Which application goes to which node of a cluster: what fits, policies, and the exact answer."""
+"""Place applications on the nodes of a cluster: what fits, policies, and the exact answer."""

@@ -130,6 +130,13 @@ def _of(demands: list[Demand | None], key: tuple[int, int]) -> Demand:
     return demand
 
 
+def _load(
+    demands: list[Demand | None], mine: list[tuple[int, int]], found: dict[tuple[int, int], Any]
+) -> Any:
+    """Return the load of a place, in parts of `UNIT` rounded up, as an expression of the model."""
+    return sum(math.ceil(UNIT * _of(demands, key).load[key[1]]) * found[key] for key in mine)
+
+
 def _shared_place(
     model: Any,
     kind: KindState,
@@ -138,7 +145,7 @@ def _shared_place(
     found: dict[tuple[int, int], Any],
     used: dict[tuple[int, int], Any],
 ) -> None:
-    load = sum(math.ceil(UNIT * _of(demands, key).load[key[1]]) * found[key] for key in mine)
+    load = _load(demands, mine, found)
     model.add(load <= int(UNIT * kind.rules.load))
     for key in mine:
         tight = int(UNIT * _of(demands, key).tight[key[1]])
@@ -156,7 +163,7 @@ def _first_come_place(
 ) -> None:
     top = int(STEPS * kind.rules.load)
     step = model.new_int_var(0, top, "load")
-    load = sum(math.ceil(UNIT * _of(demands, key).load[key[1]]) * found[key] for key in mine)
+    load = _load(demands, mine, found)
     model.add(load <= (UNIT // STEPS) * step)
     model.add(load > (UNIT // STEPS) * (step - 1))
     # m2 of a second as a share of the slack that is g(load) times as long.

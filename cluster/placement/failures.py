@@ -12,7 +12,7 @@ from cluster.placement.state import ClusterState, Spot
 
 
 class Aftermath(NamedTuple):
-    """What became of the applications after a node went, by name.
+    """Tell what became of the applications after a node went, by name.
 
     Attributes:
         moved: their replica is served elsewhere now.

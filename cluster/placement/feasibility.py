@@ -1,4 +1,4 @@
-"""What fits on a place: one judge, in a form that needs three numbers of what is there already.
+"""Judge what fits on a place, by three numbers of what is there already.
 
 **A shared place** (GPU). The mean time of a batch of size s is s / (1 - rho), so that a budget b
 for it allows a load of 1 - s / b. For the 99th percentile the number of others is geometric,

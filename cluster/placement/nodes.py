@@ -46,7 +46,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class NodeKind:
-    """What nodes of one kind can do.
+    """Describe what nodes of one kind can do.
 
     Attributes:
         name: of the kind.
@@ -116,7 +116,7 @@ class Application:
 
 @dataclass(frozen=True)
 class Rules:
-    """What must hold on every node, as Ibis has it (Liang et al., arXiv 2201.07312).
+    """Hold the rules of every node, as Ibis has them (Liang et al., arXiv 2201.07312).
 
     Attributes:
         load: the most that a place, and a front end, may be used.

@@ -40,7 +40,7 @@ Ranks = dict[tuple[str, float, float, int, int], tuple[int, float]]
 
 
 class Goal(Enum):
-    """What comes first: most applications hosted, or least power for each."""
+    """Say what comes first: most applications hosted, or least power for each."""
 
     HOSTED = "hosted"
     POWER = "power"
@@ -48,7 +48,7 @@ class Goal(Enum):
 
 @dataclass
 class Prices:
-    """What an average application takes of each kind of node.
+    """Hold what an average application takes of each kind of node.
 
     Attributes:
         place: by kind, [A] the share of a place that an average application fills.

@@ -106,10 +106,7 @@ def depth_first(
 ) -> Spot | None:
     """Return a spot as Ibis consolidates: a node with the network, else the first one by name."""
     fitting = _fitting(state, application, taken)
-    for spot, has_network, _ in fitting:
-        if has_network:
-            return spot
-    return fitting[0][0] if fitting else None
+    return _with_network(fitting) or (fitting[0][0] if fitting else None)
 
 
 def breadth_first(
@@ -117,10 +114,8 @@ def breadth_first(
 ) -> Spot | None:
     """Return a spot as Ibis spreads: a node with the network, an idle one, the least loaded one."""
     fitting = _fitting(state, application, taken)
-    for spot, has_network, _ in fitting:
-        if has_network:
-            return spot
-    return min(fitting, key=lambda each: each[2])[0] if fitting else None
+    least = min(fitting, key=lambda each: each[2])[0] if fitting else None
+    return _with_network(fitting) or least
 
 
 def _fitting(
@@ -141,6 +136,11 @@ def _fitting(
         has = state.rules.shared_engines and kind.present[row, demand.numbers[engine]] > 0
         found.append((Spot(number, engine), bool(has), float(kind.load[row].sum())))
     return found
+
+
+def _with_network(fitting: list[tuple[Spot, bool, float]]) -> Spot | None:
+    """Return the first of these spots where the network is already; None where it is nowhere."""
+    return next((spot for spot, has_network, _ in fitting if has_network), None)
 
 
 def _plain(demand: Demand) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

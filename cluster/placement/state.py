@@ -1,4 +1,4 @@
-"""What every node of a cluster has and hosts, as arrays, one group for each kind of node."""
+"""Hold what every node of a cluster has and hosts, as arrays, a group for each kind of node."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Spot(NamedTuple):
 
 
 class Demand(NamedTuple):
-    """What a replica takes of a node, by the engines [O] that its kind has for the network.
+    """Hold what a replica takes of a node, by the engines [O] that its kind has for the network.
 
     Attributes:
         engines: the engines.
@@ -160,7 +160,7 @@ class KindState:
 
 
 class ClusterState:
-    """What is placed where; see `KindState` for the numbers of its nodes.
+    """Hold what is placed where; see `KindState` for the numbers of its nodes.
 
     Args:
         nodes: of the cluster.

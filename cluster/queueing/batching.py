@@ -8,7 +8,7 @@ from envs.arrays import FloatArray
 
 
 class Batched(NamedTuple):
-    """What gathering gives, [...] each.
+    """Hold what gathering gives, [...] each.
 
     Attributes:
         mean_s: mean time of a request, from its arrival to its answer.

@@ -14,7 +14,7 @@ from envs.arrays import FloatArray, Rows
 
 
 class Stay(NamedTuple):
-    """How long the requests of an application took.
+    """Hold how long the requests of an application took.
 
     Attributes:
         mean_s: on average, NaN if none came.

@@ -26,7 +26,7 @@ _ELEMENTS = {
 
 @dataclass(frozen=True)
 class ValueType:
-    """What ONNX Runtime knows of a tensor.
+    """Hold what ONNX Runtime knows of a tensor.
 
     Attributes:
         element: the type of its elements, as a number of TensorProto.DataType.

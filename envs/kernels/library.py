@@ -37,7 +37,7 @@ def source_of(kernel: str) -> str:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a kernel is launched with.
+    """Hold what a kernel is launched with.
 
     Attributes:
         kernel: its name.

@@ -22,7 +22,7 @@ _STACK = re.compile(r"(\d+) bytes stack frame")
 
 @dataclass(frozen=True)
 class Compiled:
-    """What the assembler says of a kernel.
+    """Hold what the assembler says of a kernel.
 
     Attributes:
         registers: of one thread.

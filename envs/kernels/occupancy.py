@@ -1,4 +1,4 @@
-"""How many blocks of a kernel fit on an SM, and how many beside others.
+"""Count the blocks of a kernel that fit on an SM, alone and beside others.
 
 Sources: CUDA C++ Programming Guide 13.0, table "Technical Specifications per Compute Capability"
 (7.2: guide 12.6, which still has it), and `cuda_occupancy.h` of CUDA 13.0 for the units in which
@@ -14,7 +14,7 @@ WARP = 32
 
 @dataclass(frozen=True)
 class SmLimits:
-    """What one SM has.
+    """Describe what one SM has.
 
     Attributes:
         capability: compute capability, 87 for 8.7.
@@ -55,7 +55,7 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class BlockNeeds:
-    """What one block of a kernel needs of an SM.
+    """Describe what one block of a kernel needs of an SM.
 
     Attributes:
         threads: of the block.
@@ -70,7 +70,7 @@ class BlockNeeds:
 
 @dataclass(frozen=True)
 class Room:
-    """What is used, or left, of an SM: whole warps and the units that the SM gives out."""
+    """Count what is used, or left, of an SM: whole warps and the units that it gives out."""
 
     warps: int
     blocks: int

@@ -1,4 +1,4 @@
-"""What cannot be made elastic, each with one sentence that says why and on which line."""
+"""Refuse what cannot be made elastic, with one sentence that says why and on which line."""
 
 from __future__ import annotations
 

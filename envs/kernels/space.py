@@ -83,7 +83,7 @@ class KernelWork:
 
 @dataclass(frozen=True)
 class Shard:
-    """How a piece of an elastic kernel is launched.
+    """Say how a piece of an elastic kernel is launched.
 
     Attributes:
         needs: of one of its blocks.

@@ -22,7 +22,7 @@ class KernelError(TunerError):
 
 
 class Node(Protocol):
-    """What is used of a node of the tree (`tree_sitter.Node`)."""
+    """Declare what is used of a node of the tree (`tree_sitter.Node`)."""
 
     type: str
     is_named: bool

@@ -53,7 +53,7 @@ class Mix:
 
 @dataclass
 class Outcome:
-    """What a policy gave in the model.
+    """Hold what a policy gave in the model.
 
     Attributes:
         latencies_s: from arrival to end, of each critical request.

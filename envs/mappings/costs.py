@@ -12,7 +12,7 @@ from envs.arrays import FloatArray, IntArray
 
 @dataclass(frozen=True, eq=False)
 class GroupCosts:
-    """What G layer groups of a network cost on A accelerators, for one batch that runs alone.
+    """Hold what G layer groups of a network cost on A accelerators, for one batch alone.
 
     A mapping takes the sum of: the start on its first accelerator, its groups, the transitions
     before the groups that run elsewhere than the one before, and the end on its last accelerator.

@@ -83,7 +83,7 @@ def _two_resources(costs: GroupCosts, chosen: Sequence[int]) -> bool:
 
 
 class _Uses:
-    """What each of N mappings would add to the places that were taken.
+    """Tell what each of N mappings would add to the places that were taken.
 
     The throughput of a mixture is a linear program, and is computed by its dual: at given prices of
     the resources no mixture earns more than all of them buy of the cheapest place; the least over

@@ -54,7 +54,7 @@ def _both_finite(pair: list[FloatArray]) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class ToTheEnd:
-    """What a network still costs at least behind each of its groups.
+    """Hold what a network still costs at least behind each of its groups.
 
     Attributes:
         weights: [W, 2] of time and energy: first (1, 0) and (0, 1), then `SHARES`.

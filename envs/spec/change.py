@@ -1,4 +1,4 @@
-"""What a change of configuration costs: seconds, requests that it delays, and joules.
+"""Tell what a change of configuration costs: seconds, requests that it delays, and joules.
 
 The numbers are those of the table in `envs.spec.change_cost`.
 """

@@ -23,7 +23,7 @@ ORIGIN = "Simulated (model): by the device model; nothing was measured."
 
 @dataclass(frozen=True)
 class MappedPage:
-    """What the report shows of one network.
+    """Hold what the report shows of one network.
 
     Attributes:
         costs: of its layer groups.

@@ -11,7 +11,7 @@ from envs.spec.some_tenants import whole_configuration
 
 
 class ActiveReadiness:
-    """What is ready for the active tenants [T'], by their own indices; see `Readiness`.
+    """Tell what is ready for the active tenants [T'], by their own indices; see `Readiness`.
 
     Args:
         readiness: of all tenants.

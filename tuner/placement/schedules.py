@@ -165,15 +165,17 @@ def _polished(
     return schedule
 
 
+def _ahead(order: list[tuple[int, int]], network: int) -> list[tuple[int, int]]:
+    """Return the tasks (network, group) by group, those of one network before all others."""
+    return sorted(order, key=lambda task: (task[0] != network, task[1]))
+
+
 def _improved(
     together: Together, schedule: Schedule, goal: str, transitions: int | None
 ) -> Iterator[Schedule]:
     """Yield better schedules that differ by the place of one group, or by the order."""
     order = [(run.network, run.group) for run in schedule.runs]
-    ahead = [
-        sorted(order, key=lambda task, first=first: (task[0] != first, task[1]))  # type: ignore[misc]
-        for first in range(len(together.networks))
-    ]
+    ahead = [_ahead(order, network) for network in range(len(together.networks))]
     least = _value(schedule, goal)
     for chosen, turns in chain(
         product(

@@ -15,7 +15,7 @@ from envs.spec.mapping import Mapping
 
 @dataclass(frozen=True)
 class Contention:
-    """How much accelerators slow each other by their DRAM traffic: the shape of PCCS, MICRO 2021.
+    """Tell how accelerators slow each other by their DRAM traffic: the shape of PCCS, MICRO 2021.
 
     A group that runs alone is never slowed. Beside others, what the traffic of all together exceeds
     `threshold` by counts, up to `plateau`, in proportion to the others' part of the traffic, as in

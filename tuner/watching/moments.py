@@ -108,7 +108,7 @@ class LearningRow:
 
 @dataclass(frozen=True)
 class News:
-    """What a poll of a source found.
+    """Hold what a poll of a source found.
 
     Attributes:
         moments: new ones, the oldest first.

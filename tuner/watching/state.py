@@ -1,4 +1,4 @@
-"""What the view knows: the recent past, and what it says of the present."""
+"""Hold what the view knows: the recent past, and what it says of the present."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ NEAR = 0.8
 
 
 class Mood(str, Enum):
-    """How good something is, which decides its colour."""
+    """Say how good something is, which decides its colour."""
 
     PLAIN = "plain"
     DIM = "dim"

@@ -12,7 +12,7 @@ POLL_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class Lines:
-    """What a poll found: whole lines without their ends, and how the file stands.
+    """Hold what a poll found: whole lines without their ends, and how the file stands.
 
     Attributes:
         lines: the oldest first.

@@ -67,7 +67,7 @@ class StagedLane:
 
     @property
     def graph_refused(self) -> str:
-        """Why a part has no CUDA graph; empty if all have one, or none was wanted."""
+        """Return why a part has no CUDA graph; empty if all have one, or none was wanted."""
         return next((lane.graph_refused for lane in self._lanes if lane.graph_refused), "")
 
     @property
