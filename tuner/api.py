@@ -24,7 +24,7 @@ from tuner.pairs import MOST_PAIRS
 from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Tuner
-from tuner.tuning import FEWEST, Answer, tune
+from tuner.tuning import FEWEST, Answer, labelled, tune
 from tuner.tuning_journal import TuningJournal
 
 _log = logging.getLogger(__name__)
@@ -214,7 +214,7 @@ def _optimize(
     def measure(configuration: Configuration) -> Outcome:
         outcome = device.measure(configuration, window_s)
         if progress is not None:
-            progress(configuration, outcome)
+            progress(labelled(device.space, configuration), outcome)
         if lines is not None:
             lines.add(configuration, outcome)
         return outcome
