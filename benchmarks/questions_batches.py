@@ -22,7 +22,8 @@ from benchmarks.questions_setup import (
     rows_of,
     span,
 )
-from tuner.evaluation.drawing import plain_ticks, round_numbers, style, to_svg
+from tuner.charts.axis import round_numbers
+from tuner.evaluation.drawing import plain_ticks, style, to_svg
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 

@@ -23,7 +23,8 @@ from envs.problems.draw import BATCHES, described
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import device_of, machine_of
 from envs.spec import Configuration, ConfigurationSpace, workload_of
-from tuner.evaluation.drawing import plain_ticks, round_numbers, style, to_svg
+from tuner.charts.axis import round_numbers
+from tuner.evaluation.drawing import plain_ticks, style, to_svg
 
 NETWORK = "yolov8n_640"
 

@@ -15,7 +15,8 @@ from benchmarks.questions_drawing import (
     simulated_key,
 )
 from benchmarks.questions_setup import Answer, Placement, Setting, answers, rows_of, span
-from tuner.evaluation.drawing import INK, style, to_svg
+from tuner.charts.palette import INK
+from tuner.evaluation.drawing import style, to_svg
 
 #: The batch size of a GPU that is used well.
 LARGE = 16

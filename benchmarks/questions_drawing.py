@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from envs.optional import optional_import
-from tuner.evaluation.drawing import FAINT, GRID, INK, new_figure
+from tuner.charts.palette import FAINT, GRID, INK
+from tuner.evaluation.drawing import new_figure
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#56b4e9", "#8a6d1d", "#1f2933")

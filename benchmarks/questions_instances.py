@@ -27,7 +27,8 @@ from benchmarks.questions_setup import (
     rows_of,
     span,
 )
-from tuner.evaluation.drawing import FAINT, plain_ticks, style, to_svg
+from tuner.charts.palette import FAINT
+from tuner.evaluation.drawing import plain_ticks, style, to_svg
 
 COUNTS = (1, 2, 3, 4, 6, 8)
 BOARDS = (("agx_orin_64", "MAXN"), ("orin_nx_16", "MAXN_SUPER"), ("orin_nano_8", "MAXN_SUPER"))

@@ -13,27 +13,7 @@ import numpy as np
 
 from envs.arrays import FloatArray
 from envs.optional import optional_import
-
-INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
-
-#: The learned policy has the one warm, saturated colour; the others are from Okabe and Ito (2008),
-#: "Color Universal Design".
-EMPHASIS = "#d1495b"
-PALETTE = (
-    "#0072b2",
-    "#009e73",
-    "#a05195",
-    "#56b4e9",
-    "#8a6d1d",
-    "#52606d",
-    "#3f3f8f",
-    "#4d8a00",
-    "#9aa5b1",
-)
-
-#: Accelerators have their own colours, paler than those of tuners; `MIXED` is for several at once.
-ACCELERATOR_PALETTE = ("#56b4e9", "#e69f00", "#9ad0c2", "#cc79a7", "#c2c7cc", "#b9a44c")
-MIXED = "#8d99a6"
+from tuner.charts.palette import EMPHASIS, FAINT, INK, PALETTE
 
 
 def style() -> AbstractContextManager[None]:
@@ -164,14 +144,3 @@ def plain_ticks(axis: Any, values: Sequence[float]) -> None:
     axis.set_major_locator(ticker.FixedLocator(list(values)))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_locator(ticker.NullLocator())
-
-
-def round_numbers(low: float, high: float) -> list[float]:
-    """Return 1, 2, 5, 10 and so on between two values, for a logarithmic axis."""
-    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
-    return [
-        step * 10.0**power
-        for power in range(first, last + 1)
-        for step in (1, 2, 5)
-        if low <= step * 10.0**power <= high
-    ]

@@ -8,18 +8,9 @@ from typing import Any
 import numpy as np
 
 from envs.belief.risk import BALANCED
+from tuner.charts.palette import EMPHASIS, GRID, PALETTE
 from tuner.evaluation.comparison import Comparison
-from tuner.evaluation.drawing import (
-    EMPHASIS,
-    GRID,
-    PALETTE,
-    inlined,
-    new_figure,
-    plain_ticks,
-    shown,
-    style,
-    to_svg,
-)
+from tuner.evaluation.drawing import inlined, new_figure, plain_ticks, shown, style, to_svg
 from tuner.evaluation.front import FRONT_RISKS, FrontPoint
 from tuner.evaluation.report_parts import html_table
 from tuner.evaluation.statistics import Summary, summarize

@@ -6,17 +6,8 @@ from typing import Any
 import numpy as np
 
 from envs.arrays import FloatArray
-from tuner.evaluation.drawing import (
-    EMPHASIS,
-    FAINT,
-    GRID,
-    INK,
-    PALETTE,
-    literal,
-    new_figure,
-    style,
-    to_svg,
-)
+from tuner.charts.palette import EMPHASIS, FAINT, GRID, INK, PALETTE
+from tuner.evaluation.drawing import literal, new_figure, style, to_svg
 from tuner.evaluation.feature_words import words_of
 from tuner.evaluation.importance import Importance
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from tuner.evaluation.drawing import round_numbers
+from tuner.charts.axis import round_numbers
 from tuner.evaluation.mapping_pieces import Run, short
 
 WIDTH, HEIGHT = 760, 430

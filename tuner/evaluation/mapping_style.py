@@ -1,6 +1,6 @@
 """The style of a report on mappings: that of the other reports, a dark one, and strips."""
 
-from tuner.evaluation.drawing import ACCELERATOR_PALETTE, EMPHASIS, FAINT, GRID, INK
+from tuner.charts.palette import AREA_PALETTE, EMPHASIS, FAINT, GRID, INK
 from tuner.evaluation.report_style import STYLE
 
 #: Text on the colours of accelerators, which are pale in both styles.
@@ -65,4 +65,4 @@ th{{border-color:var(--ink)}}
 
 def colour_of(accelerator: int) -> str:
     """Return the colour of an accelerator, by its position."""
-    return ACCELERATOR_PALETTE[accelerator % len(ACCELERATOR_PALETTE)]
+    return AREA_PALETTE[accelerator % len(AREA_PALETTE)]

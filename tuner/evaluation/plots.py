@@ -6,13 +6,10 @@ from typing import Any
 import numpy as np
 
 from envs.arrays import FloatArray
+from tuner.charts.palette import EMPHASIS, FAINT, GRID, INK
 from tuner.evaluation.bootstrap import interval
 from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.drawing import (
-    EMPHASIS,
-    FAINT,
-    GRID,
-    INK,
     Label,
     colours,
     label_right,

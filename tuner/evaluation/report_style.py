@@ -1,6 +1,6 @@
 """The style sheet of the report."""
 
-from tuner.evaluation.drawing import EMPHASIS, FAINT, GRID, INK
+from tuner.charts.palette import EMPHASIS, FAINT, GRID, INK
 
 STYLE = f"""
 body{{font:16px/1.5 system-ui,"DejaVu Sans",sans-serif;color:{INK};background:#fff;

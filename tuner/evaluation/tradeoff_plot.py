@@ -10,18 +10,16 @@ from envs.arrays import BoolArray, FloatArray, Placements
 from envs.spec import Goal, MeasurementBatch, rank, verdict_of
 from envs.traces.reader import Trace
 from envs.traces.schema import P99, STAND_INS
+from tuner.charts.axis import round_numbers
+from tuner.charts.palette import AREA_PALETTE, INK, MIXED
 from tuner.evaluation.comparison import ComparedCase, Comparison, Run
 from tuner.evaluation.drawing import (
-    ACCELERATOR_PALETTE,
-    INK,
-    MIXED,
     Label,
     colours,
     label_right,
     literal,
     new_figure,
     plain_ticks,
-    round_numbers,
     shown,
     style,
     to_svg,
@@ -152,7 +150,7 @@ def _dots(axes: Any, trace: Trace, tenant: int, kept: BoolArray, goal: Goal) -> 
     used = trace.placements[:, tenant, :, 0] > 0
     accelerators = trace.space.device.accelerator_names
     count = used.sum(axis=1)
-    colour = itertools.cycle(ACCELERATOR_PALETTE)
+    colour = itertools.cycle(AREA_PALETTE)
     groups = [
         (used[:, position] & (count == 1), f"{name} only", next(colour))
         for position, name in enumerate(accelerators)
