@@ -28,6 +28,7 @@ ROOMS = {
     "envs.testing",
     "envs.traces",
     "tuner.agents",
+    "tuner.charts",
     "tuner.control",
     "tuner.evaluation",
     "tuner.exports",
