@@ -6,7 +6,7 @@ VENV_OPTIONS ?= $(if $(wildcard /etc/nv_tegra_release),--system-site-packages)
 BIN := $(VENV)/bin
 DEVICE_VENV := $(VENV)-device
 
-.PHONY: help train test test-driver test-names test-gpu test-jetson check results clean
+.PHONY: help train test test-driver test-cluster test-names test-gpu test-jetson check results clean
 
 help:
 	@echo "make train     train a policy in the model of an AGX Orin and compare it with searches (3 minutes)"
@@ -15,6 +15,7 @@ help:
 	@echo "make results   a short form of every benchmark, into docs/results.md (20 minutes)"
 	@echo "make test-gpu, make test-jetson   only the tests that need a GPU, or a Jetson"
 	@echo "make test-driver   pycuda on a stub of the CUDA driver; a part of make test"
+	@echo "make test-cluster   the controller against a real Kubernetes API server, which is built once (5 minutes)"
 	@echo "make test-names   compare TensorRT's names with its published modules (needs the network)"
 	@echo "make clean     remove the virtual environment and caches; runs/ and traces/ stay"
 	@echo "Times are for two cores; the first command also installs the packages."
@@ -43,6 +44,11 @@ results: $(VENV)/ready
 test-driver: $(VENV)/ready
 	$(BIN)/python -m tests.driver.build $(VENV)/driver
 	ORIN_TUNER_STUB_DRIVER=$(VENV)/driver $(BIN)/python -m pytest tests/driver -rs
+
+# Debian's kube-apiserver and etcd, downloaded and built once; skipped where they cannot be.
+test-cluster: $(VENV)/ready
+	$(BIN)/python -m tests.cluster.kubernetes.build
+	$(BIN)/python -m pytest tests/cluster/kubernetes -rs
 
 # Downloads 8 MB once: the Python modules of every TensorRT version that is supported.
 test-names: $(VENV)/ready
