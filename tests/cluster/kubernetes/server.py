@@ -22,7 +22,7 @@ from tests.cluster.kubernetes.build import Binaries, Missing
 #: The account of the controller, as the manifests name it.
 NAMESPACE, ACCOUNT = "orin-tuner", "orin-tuner-controller"
 ADMIN = "admin"
-READY_S = 60.0
+READY_S = 240.0
 _ALLOWED = "system:serviceaccounts"
 
 
@@ -162,6 +162,7 @@ class ApiServer:
             f"--tls-private-key-file={self._key}",
             f"--token-auth-file={self.folder / 'tokens.csv'}",
             "--authorization-mode=RBAC",
+            "--enable-priority-and-fairness=false",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-signing-key-file={self._key}",
             f"--service-account-key-file={self._key}",
