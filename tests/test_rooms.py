@@ -11,6 +11,7 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 
 ROOMS = {
+    "cluster.kubernetes",
     "cluster.placement",
     "cluster.queueing",
     "cluster.simulate",

@@ -14,6 +14,9 @@ from tuner.stopping import stopped_by_sigterm
 #: Cells up to this length are never folded; in a console below `WIDE` the head above them is.
 WORD_WIDTH, WIDE = 10, 120
 
+#: Messages that are shown, by the package that they come from.
+LOGGERS = {"cluster": logging.INFO, "tuner": logging.INFO, "envs": logging.WARNING}
+
 #: Width of a progress bar, without the words beside it.
 BAR_WIDTH = 16
 
@@ -42,15 +45,16 @@ class _StandardError(logging.Handler):
 
 
 def show_log() -> None:
-    r"""Show messages of this project on standard error: of `tuner` all, of `envs` warnings.
+    r"""Show messages of this project on standard error: of `envs` warnings, of the others all.
 
     Letters that the terminal's encoding does not have are shown as `\u043d`, and end nothing.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    logging.getLogger("tuner").setLevel(logging.INFO)
-    for name, level in (("tuner", logging.INFO), ("envs", logging.WARNING)):
+    for name in ("cluster", "tuner"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    for name, level in LOGGERS.items():
         logger = logging.getLogger(name)
         if not any(isinstance(each, _StandardError) for each in logger.handlers):
             logger.addHandler(_StandardError(level))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,8 +39,20 @@ def node_lost(state: ClusterState, node: int, policy: Policy) -> Aftermath:
         policy: where applications go.
     """
     kind, row = state.where(node)
-    queue = [_without(state, name, node) for name in list(state.hosted(node))]
+    queue = [without_node(state, name, node) for name in list(state.hosted(node))]
     kind.alive[row] = False
+    return place_lacking(state, queue, policy)
+
+
+def place_lacking(state: ClusterState, lacking: Sequence[Application], policy: Policy) -> Aftermath:
+    """Place replicas that applications lack, the highest priority first; others make room.
+
+    Args:
+        state: of the cluster; it is changed.
+        lacking: an application for each replica that it lacks; of one priority in this order.
+        policy: where applications go.
+    """
+    queue = list(lacking)
     moved: list[str] = []
     out: list[str] = []
     evicted: set[str] = set()
@@ -54,7 +67,7 @@ def node_lost(state: ClusterState, node: int, policy: Policy) -> Aftermath:
             out.append(application.name)
             continue
         spot_node, names = found
-        queue += [_without(state, name, spot_node) for name in names]
+        queue += [without_node(state, name, spot_node) for name in names]
         evicted |= set(names)
         engine = int(np.flatnonzero(state.fits_at(application, spot_node))[0])
         _add_replica(state, application, Spot(spot_node, engine))
@@ -66,7 +79,7 @@ def node_lost(state: ClusterState, node: int, policy: Policy) -> Aftermath:
     )
 
 
-def _without(state: ClusterState, name: str, node: int) -> Application:
+def without_node(state: ClusterState, name: str, node: int) -> Application:
     """Take the replica of an application on a node away, and return the application."""
     kept = [spot for spot in state.spots[name] if spot.node != node]
     application = state.remove(name)
@@ -126,7 +139,7 @@ def _enough(state: ClusterState, application: Application, node: int) -> list[st
     removed: list[Application] = []
     fits = False
     for name in less:
-        removed.append(_without(state, name, node))
+        removed.append(without_node(state, name, node))
         fits = bool(np.any(state.fits_at(application, node)))
         if fits:
             break

@@ -1,0 +1,1 @@
+"""Place `InferenceApplication`s on the boards of a Kubernetes cluster: a controller."""

@@ -1,0 +1,143 @@
+"""Make the steps of a plan, one request each, while the lease is held."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+from cluster.kubernetes.client import ApiError, Client
+from cluster.kubernetes.names import digest
+from cluster.kubernetes.plan import Create, Plan, Replace, Status, Step
+from cluster.kubernetes.resource import API_VERSION, KIND, PLURAL
+from cluster.kubernetes.status import FAILED, UNPLACEABLE, status_object
+from cluster.kubernetes.world import SeenApplication, World
+
+_log = logging.getLogger(__name__)
+
+#: Answers after which the next decision looks again: gone, somebody was faster, or it is the same.
+LATER = (404, 409)
+
+#: What an Event says that it comes from.
+COMPONENT = "orin-tuner-controller"
+
+
+def act(client: Client, plan: Plan, world: World, check: Callable[[], None]) -> int:
+    """Make the steps of a plan, then write what has changed of the statuses.
+
+    Args:
+        client: to the API server.
+        plan: of `decide`.
+        world: that the plan was made from.
+        check: called before each request; raises if this controller may not act any more.
+
+    Returns:
+        How many requests changed something.
+
+    Raises:
+        ApiError: the server refused for a reason that does not pass.
+        Unreachable: the server did not answer.
+    """
+    done = 0
+    for step in plan.steps:
+        check()
+        done += _tried(step.target, lambda step=step: _make(client, step))  # type: ignore[misc]
+    for application in world.applications:
+        status = plan.statuses.get(application.key)
+        if status is not None:
+            done += _report(client, application, status, check)
+    return done
+
+
+def _make(client: Client, step: Step) -> None:
+    if isinstance(step, Create):
+        client.ask("create", step.kind, step.body["metadata"]["namespace"], "", step.body)
+    elif isinstance(step, Replace):
+        metadata = step.body["metadata"] | {"resourceVersion": step.version}
+        body = step.body | {"metadata": metadata}
+        client.ask("update", "deployments", metadata["namespace"], metadata["name"], body)
+    else:
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": step.uid},
+        }
+        client.ask("delete", step.kind, step.namespace, step.name, options)
+    _log.info("%s %s: %s", type(step).__name__.lower(), step.target, step.why)
+
+
+def _tried(what: str, task: Callable[[], None]) -> bool:
+    """Do a task; return False if the next decision has to look again."""
+    try:
+        task()
+    except ApiError as error:
+        if error.status in LATER:
+            _log.info("%s is looked at again: %s", what, error)
+            return False
+        if error.status == 422 or error.status == 400 or error.status == 403:
+            # Others go on: one object that the server does not take stops nobody else.
+            _log.error("%s: %s", what, error)
+            return False
+        raise
+    return True
+
+
+def _report(
+    client: Client, application: SeenApplication, status: Status, check: Callable[[], None]
+) -> bool:
+    """Write a status with its event, if it says something else than before."""
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found = status_object(application, status, now)
+    if found is None:
+        return False
+    before = application.status
+    key = application.key
+    if (before.get("phase"), before.get("message")) != (found["phase"], found["message"]):
+        # Before the status: whoever is stopped in between makes the same event again, by name.
+        check()
+        _tried(f"event of {key}", lambda: _event(client, application, status, now))
+    check()
+    body = {"metadata": {"resourceVersion": application.version}, "status": _patch(before, found)}
+    return _tried(
+        f"status of {key}",
+        lambda: _patched(client, application, body),
+    )
+
+
+def _patched(client: Client, application: SeenApplication, body: dict[str, Any]) -> None:
+    client.ask("patch", f"{PLURAL}/status", application.namespace, application.name, body)
+
+
+def _patch(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Return a merge patch that also takes away what is not said any more."""
+    return {name: None for name in before if name not in found} | found
+
+
+def _event(client: Client, application: SeenApplication, status: Status, now: str) -> None:
+    name = digest(f"{application.uid}/{application.version}/{status.phase}/{status.message}")
+    bad = status.phase in (FAILED, UNPLACEABLE)
+    body = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{application.name[:200]}.{name}",
+            "namespace": application.namespace,
+        },
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "namespace": application.namespace,
+            "name": application.name,
+            "uid": application.uid,
+        },
+        "type": "Warning" if bad else "Normal",
+        "reason": status.reason or status.phase,
+        "message": status.message[:1000],
+        "source": {"component": COMPONENT},
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
+    client.ask("create", "events", application.namespace, "", body)
