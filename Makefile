@@ -6,12 +6,13 @@ VENV_OPTIONS ?= $(if $(wildcard /etc/nv_tegra_release),--system-site-packages)
 BIN := $(VENV)/bin
 DEVICE_VENV := $(VENV)-device
 
-.PHONY: help train test test-driver test-cluster test-names test-gpu test-jetson check results clean
+.PHONY: help train docs test test-driver test-cluster test-names test-gpu test-jetson check results clean
 
 help:
 	@echo "make train     train a policy in the model of an AGX Orin and compare it with searches (3 minutes)"
 	@echo "make test      all checks and tests (9 minutes, of which 2 to build pycuda once)"
-	@echo "make check     only ruff, mypy --strict and the import contracts"
+	@echo "make check     only ruff, mypy --strict, the import contracts and the links of the documentation"
+	@echo "make docs      the documentation as a site, site/index.html"
 	@echo "make results   a short form of every benchmark, into docs/results.md (20 minutes)"
 	@echo "make test-gpu, make test-jetson   only the tests that need a GPU, or a Jetson"
 	@echo "make test-driver   pycuda on a stub of the CUDA driver; a part of make test"
@@ -33,6 +34,11 @@ check: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory docs
+
+# The variable silences a notice about the future of MkDocs.
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 test: check test-driver
 	$(BIN)/python -m pytest -n 2 --dist worksteal

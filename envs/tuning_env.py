@@ -238,10 +238,10 @@ class TuningVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[
 
     It resets in the step that ends an episode. All episodes end with the last measurement of their
     budget; where the seconds of one are used up before, nothing that it still measures counts.
+    The options that are not named here are those of `TuningEnv`.
 
     Args:
         num_envs: rows; each has a problem of its own, with its own board, networks and limits.
-        world, budget, split, reward, changes, risk, budget_s, builds: as of `TuningEnv`.
         shared_noise: draw the randomness of all rows from one generator, that of row 0, in one go.
             It is faster; rows are then no longer the same as scalar environments of their own
             seeds.

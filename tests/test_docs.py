@@ -14,6 +14,7 @@ import pytest
 
 import tuner
 from tests.commands import call
+from tests.pages import PAGES, ROOT, blocks, commands
 from tuner.deploy import DeployCommand
 from tuner.episodes import EpisodesCommand
 from tuner.export import HIDDEN, TARGETS, ExportCommand
@@ -21,12 +22,8 @@ from tuner.flags import read_flags
 from tuner.map import MapCommand
 from tuner.record import RecordCommand
 from tuner.tune import TuneCommand
+from tuner.watch import WatchCommand, source_of
 
-ROOT = Path(__file__).parents[1]
-PAGES = [
-    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "checkpoints/README.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
-]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 #: Commands of the README that no test can run: they install, or take minutes.
@@ -65,24 +62,6 @@ SHORTER = {
 
 #: Commands whose flags are read, with what they need to be read.
 FLAGS = {"tune": TuneCommand, "record": RecordCommand, "deploy": DeployCommand}
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """Return the fenced blocks of a page in one language, their indentation removed."""
-    found = re.findall(
-        rf"^( *)```{language}\n(.*?)^ *```$",
-        page.read_text(encoding="utf-8"),
-        re.MULTILINE | re.DOTALL,
-    )
-    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
-
-
-def commands(page: Path) -> Iterator[str]:
-    """Yield the commands in the shell blocks of a page, without comments."""
-    for block in blocks(page, "sh"):
-        for line in block.replace("\\\n", " ").splitlines():
-            if text := re.sub(r"(^|\s)#.*", "", line).strip():
-                yield text
 
 
 @pytest.fixture
@@ -182,6 +161,8 @@ def test_flags_in_the_pages_exist(page: Path) -> None:
             assert read_flags(EpisodesCommand, words).dataset, command
         elif verb == "map":
             assert read_flags(MapCommand, words).network, command
+        elif verb == "watch":
+            assert source_of(read_flags(WatchCommand, words)), command
         elif verb in FLAGS:
             given = read_flags(FLAGS[verb], words)
             assert given.serve.network or given.serve.trace, command

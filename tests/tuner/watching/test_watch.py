@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.commands import call
-from tests.tuner.watching.journals import period, write
+from tests.terminal import Terminal, opened_terminal
+from tests.tuner.watching.journals import named, period, write
 from tuner.control.guard import Phase
+from tuner.watching.tail import POLL_BYTES
 
 PROJECT = Path(__file__).parents[3]
 
@@ -37,48 +37,23 @@ def test_what_cannot_be_watched_is_said(given: tuple[str, ...], sentence: str) -
     assert sentence in result.stderr
 
 
-class Terminal:
-    """A terminal of 80 x 24 in a tmux server of its own."""
-
-    def __init__(self, socket: Path) -> None:
-        self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
-
-    def run(self, *words: str) -> str:
-        done = subprocess.run(
-            [*self._tmux, *words], capture_output=True, text=True, check=True, timeout=30
-        )
-        return done.stdout
-
-    def until(self, *wanted: str) -> str:
-        """Return the screen once it shows all these words."""
-        shown = ""
-        for _ in range(300):
-            shown = self.run("capture-pane", "-p", "-t", "view")
-            if all(each in shown for each in wanted):
-                return shown
-            time.sleep(0.1)
-        raise AssertionError(f"{wanted} are never on the screen:\n{shown}")
-
-
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    if shutil.which("tmux") is None:
-        pytest.skip("there is no tmux here")
-    made = Terminal(tmp_path / "socket")
-    yield made
-    subprocess.run([*made._tmux, "kill-server"], capture_output=True, check=False)
+    with opened_terminal(tmp_path) as terminal:
+        yield terminal
+
+
+def watching(journal: Path) -> str:
+    """Return the shell's command that watches a journal, says how it ended, and waits."""
+    command = [sys.executable, "-m", "tuner.watch", "--journal", str(journal)]
+    return f"cd {shlex.quote(str(PROJECT))} && {shlex.join(command)}; echo left with $?; cat"
 
 
 def test_the_screens_of_a_service_from_its_first_line_to_its_end(
     tmp_path: Path, terminal: Terminal
 ) -> None:
     path = tmp_path / "run.jsonl"
-    command = [sys.executable, "-m", "tuner.watch", "--journal", str(path)]
-    started = f"cd {shlex.quote(str(PROJECT))} && {shlex.join(command)}; echo left with $?; cat"
-    terminal.run(
-        *("new-session", "-d", "-s", "view", "-x", "80", "-y", "24", "-e", "TERM=screen-256color"),
-        started,
-    )
+    terminal.start(watching(path))
     terminal.until("IDLE", "No such file", "Quit")
     write(path, period(1, Phase.SEARCHING))
     terminal.until("SEARCHING", "tries a configuration", "net0", "throughput", "power")
@@ -86,11 +61,30 @@ def test_the_screens_of_a_service_from_its_first_line_to_its_end(
     terminal.until("HOLDING", "limits kept 2 of 2")
     write(path, period(3, limit_ms=1.0))
     terminal.until("LIMIT BROKEN", "over 1", "limits kept 2 of 3")
-    terminal.run("send-keys", "-t", "view", "Left")
+    terminal.press("Left")
     terminal.until("HOLDING", "LOOKING BACK 1")
-    terminal.run("send-keys", "-t", "view", "End")
+    terminal.press("End")
     old_s = time.time() - 60
     os.utime(path, (old_s, old_s))
     terminal.until("GONE", "nothing new for")
-    terminal.run("send-keys", "-t", "view", "q")
+    terminal.press("q")
+    terminal.until("left with 0")
+
+
+def test_a_hostile_journal_of_1_gb_is_shown_as_text_and_can_be_left(
+    tmp_path: Path, terminal: Terminal
+) -> None:
+    world = named("[@click=app.quit]x[/]\x1b]2;taken over\x07\x1b[2J\n", "[/red]")
+    whole = write(tmp_path / "one", period(1, world=world), world=world).read_bytes()
+    path = tmp_path / "run.jsonl"
+    with path.open("wb") as file:
+        file.seek(1 << 30)  # a hole: it takes no room on the disk
+        for _ in range(2 * POLL_BYTES // len(whole)):
+            file.write(whole + whole[: len(whole) // 2] + b"\n\x1b[2J\x07\xff{\n")
+        file.write(whole)
+    terminal.start(watching(path))
+    shown = terminal.until("[@click=app", "[/red]", "lines could not be read; older periods")
+    assert "taken over" not in terminal.title()
+    assert "\x1b" not in shown
+    terminal.press("t", "Home", "End", "q")
     terminal.until("left with 0")
