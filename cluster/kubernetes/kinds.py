@@ -48,7 +48,7 @@ def mode_of(node: SeenNode) -> str:
         raise OptionError(f"node {node.name} has no label that names its board")
     modes = board(node.board).power_modes
     if not node.mode:
-        return max(modes.values(), key=lambda each: each.sm * each.gpu_mhz).name
+        return next(iter(modes))
     if node.mode not in modes:
         raise OptionError(
             f"node {node.name}: {node.board} has no power mode {node.mode}: choose from"
