@@ -7,6 +7,7 @@ when the new ones are ready.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -89,7 +90,15 @@ def decide(world: World, settings: Settings) -> Plan:
                 now.waiting.get(application.key, ""),
                 settings.servers.progress_s,
             )
+    plan.within_s = _within_s(world, settings)
     return plan
+
+
+def _within_s(world: World, settings: Settings) -> float:
+    """Return after how long a node counts as lost next, or a server as failed."""
+    left = [settings.grace_s - each.unready_s for each in world.nodes if each.unready_s > 0]
+    left += [settings.servers.progress_s - each.unready_s for each in world.servers]
+    return min((each for each in left if each > 0), default=math.inf)
 
 
 def _boards(world: World, settings: Settings, plan: Plan) -> tuple[Boards, dict[str, SeenNode]]:

@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 #: Name of the Lease.
 NAME = "orin-tuner-controller"
 
+#: What is left of a lease after the last request that may be begun under it [s].
+SPARE_S = 1.0
+
 #: For how long others wait after the last renewal, and how often it is renewed [s].
 DURATION_S, RENEW_S = 15.0, 3.0
 
@@ -118,7 +121,7 @@ class Leadership:
             return False
         self._write(lease, self.identity)
         # Counted from before the request: the server cannot have taken it any earlier.
-        self._until = asked + self._duration_s - 2 * TIMEOUT_S
+        self._until = asked + self._duration_s - TIMEOUT_S - SPARE_S
         if not before:
             _log.info("%s holds the lease", self.identity)
             self.on_gained()

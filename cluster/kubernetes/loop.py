@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 
@@ -67,23 +68,27 @@ class Loop:
                 self._wake.clear()
                 begun = time.monotonic()
                 try:
-                    self._once()
+                    within_s = self._once()
                     pause_s = FIRST_PAUSE_S
                 except (ApiError, Unreachable) as error:
                     _log.warning("%s; it tries again in %.1f s", error, pause_s)
                     self._stopped.wait(pause_s)
                     pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                     continue
-                self._wake.wait(self._look_s)
+                self._wake.wait(min(self._look_s, within_s))
                 self._stopped.wait(max(SHORTEST_S - (time.monotonic() - begun), 0.0))
         finally:
             watches.stop()
             self._leadership.stop()
 
-    def _once(self) -> None:
-        """Look, decide and act once; a controller without the lease does nothing."""
+    def _once(self) -> float:
+        """Look, decide and act once; a controller without the lease does nothing.
+
+        Returns:
+            After how long a decision changes although nothing else does.
+        """
         if not self._leadership.held:
-            return
+            return math.inf
         world = read_world(self._client, self._namespace)
         plan = decide(world, self._settings)
         for remark in plan.remarks:
@@ -95,3 +100,5 @@ class Loop:
                 self.wake()
         except LeaseLost:
             _log.warning("the lease is not held any more: another controller goes on")
+        # A little later, so that the time is over then.
+        return plan.within_s + SHORTEST_S

@@ -21,7 +21,7 @@ from cluster.placement.ours import Goal, OneMore, place_together
 from cluster.placement.state import ClusterState, Spot
 
 #: Rounds of `place_together`, where not all find room: a second for fifty applications.
-ROUNDS = 200
+ROUNDS = 50
 
 
 @dataclass(frozen=True)

@@ -103,8 +103,10 @@ class Plan:
         steps: in their order.
         statuses: by application, `namespace/name`.
         remarks: sentences for the log.
+        within_s: after so long the same world asks for something else, because a time is over.
     """
 
     steps: list[Step] = field(default_factory=list)
     statuses: dict[str, Status] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    within_s: float = float("inf")

@@ -27,7 +27,7 @@ SERVICES = "/api/v1/namespaces/default/services"
 
 #: Options that make a controller quick enough for tests.
 QUICK = (
-    *("--runtime-class", "", "--look-s", "1", "--grace-s", "1", "--progress-s", "3"),
+    *("--runtime-class", "", "--look-s", "20", "--grace-s", "1", "--progress-s", "3"),
     *("--lease-s", "12"),
 )
 
