@@ -14,6 +14,9 @@ Line = tuple[Span, ...]
 #: Columns of the scale at the left.
 SCALE_WIDTH = 6
 
+#: Stands in place of a picture where no value was measured.
+NOTHING = "not measured"
+
 #: A limit further away than so many times the largest value is not drawn, or all would be flat.
 MOST_AWAY = 3.0
 
@@ -58,6 +61,11 @@ def drawn(curve: Curve, width: int, height: int) -> list[Line]:
     columns = max(width - SCALE_WIDTH, 0)
     if not columns or height < 1:
         return []
+    if not any(map(math.isfinite, curve.values)):
+        return [
+            ((f"{NOTHING if row == height // 2 else '':^{width}.{width}}", Mood.DIM),)
+            for row in range(height)
+        ]
     values, limits = _fitting(curve, 2 * columns)
     blank = 2 * columns - len(values)
     top = _top(values, limits)

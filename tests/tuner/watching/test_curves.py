@@ -28,6 +28,11 @@ def test_the_last_values_are_at_the_right_and_gaps_are_seen() -> None:
     assert text(Curve((), [9.0] * 10 + [1.0] * 4), 2, 1) == ["⠉⠉"]
 
 
+def test_a_quantity_that_was_never_measured_has_no_scale() -> None:
+    rows = text(Curve((), [math.nan] * 9, [5.0] * 9), 20, 3)
+    assert [row.strip() for row in rows] == ["", "not measured", ""]
+
+
 def test_the_limit_is_a_line_where_the_curve_is_not() -> None:
     curve = Curve((), [1.0, 1.0, 4.0, 4.0], [3.0] * 4)
     top, *_, low = text(curve, 2, 4)
