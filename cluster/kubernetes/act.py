@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from cluster.kubernetes.client import ApiError, Client
@@ -18,6 +19,9 @@ _log = logging.getLogger(__name__)
 
 #: Answers after which the next decision looks again: gone, somebody was faster, or it is the same.
 LATER = (404, 409)
+
+#: Answers to what the server will not take the next time either, until something else changes.
+REFUSED = (400, 403, 422)
 
 #: What an Event says that it comes from.
 COMPONENT = "orin-tuner-controller"
@@ -42,7 +46,7 @@ def act(client: Client, plan: Plan, world: World, check: Callable[[], None]) -> 
     done = 0
     for step in plan.steps:
         check()
-        done += _tried(step.target, lambda step=step: _make(client, step))  # type: ignore[misc]
+        done += _tried(step.target, partial(_make, client, step))
     for application in world.applications:
         status = plan.statuses.get(application.key)
         if status is not None:
@@ -68,7 +72,7 @@ def _make(client: Client, step: Step) -> None:
     _log.info("%s %s: %s", type(step).__name__.lower(), step.target, step.why)
 
 
-def _tried(what: str, task: Callable[[], None]) -> bool:
+def _tried(what: str, task: Callable[[], object]) -> bool:
     """Do a task; return False if the next decision has to look again."""
     try:
         task()
@@ -76,8 +80,8 @@ def _tried(what: str, task: Callable[[], None]) -> bool:
         if error.status in LATER:
             _log.info("%s is looked at again: %s", what, error)
             return False
-        if error.status == 422 or error.status == 400 or error.status == 403:
-            # Others go on: one object that the server does not take stops nobody else.
+        if error.status in REFUSED:
+            # One object that the server does not take stops nobody else.
             _log.error("%s: %s", what, error)
             return False
         raise
@@ -97,17 +101,11 @@ def _report(
     if (before.get("phase"), before.get("message")) != (found["phase"], found["message"]):
         # Before the status: whoever is stopped in between makes the same event again, by name.
         check()
-        _tried(f"event of {key}", lambda: _event(client, application, status, now))
+        _tried(f"event of {key}", partial(_event, client, application, status, now))
     check()
     body = {"metadata": {"resourceVersion": application.version}, "status": _patch(before, found)}
-    return _tried(
-        f"status of {key}",
-        lambda: _patched(client, application, body),
-    )
-
-
-def _patched(client: Client, application: SeenApplication, body: dict[str, Any]) -> None:
-    client.ask("patch", f"{PLURAL}/status", application.namespace, application.name, body)
+    what = (f"{PLURAL}/status", application.namespace, application.name, body)
+    return _tried(f"status of {key}", partial(client.ask, "patch", *what))
 
 
 def _patch(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:

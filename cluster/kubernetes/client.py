@@ -131,7 +131,10 @@ class Client:
         url = self.configuration.host + path + (f"?{urlencode(given)}" if given else "")
         status, text = self._send(METHODS[verb], url, body)
         if 200 <= status < 300:
-            answer: dict[str, Any] = json.loads(text)
+            try:
+                answer: dict[str, Any] = json.loads(text)
+            except ValueError:
+                raise Unreachable(f"the answer to {verb} {resource} is no JSON") from None
             return answer
         what = f"{verb} {resource} {namespace}/{name}".rstrip("/ ")
         raise _error(status, what, text)

@@ -45,6 +45,7 @@ class Loop:
         self._client, self._leadership, self._settings = client, leadership, settings
         self._namespace, self._look_s = namespace, look_s
         self._wake, self._stopped = threading.Event(), threading.Event()
+        self._watches = Watches(client.configuration, namespace, self.wake)
         self._said: set[str] = set()
 
     def wake(self) -> None:
@@ -58,10 +59,8 @@ class Loop:
 
     def run(self) -> None:
         """Work until `stop`, or until an exception of a signal ends it."""
-        watches = Watches(self._client.configuration, self._namespace, self.wake)
         self._leadership.on_gained = self.wake
         self._leadership.start()
-        watches.start()
         pause_s = FIRST_PAUSE_S
         try:
             while not self._stopped.is_set():
@@ -78,7 +77,7 @@ class Loop:
                 self._wake.wait(min(self._look_s, within_s))
                 self._stopped.wait(max(SHORTEST_S - (time.monotonic() - begun), 0.0))
         finally:
-            watches.stop()
+            self._watches.stop()
             self._leadership.stop()
 
     def _once(self) -> float:
@@ -90,6 +89,8 @@ class Loop:
         if not self._leadership.held:
             return math.inf
         world = read_world(self._client, self._namespace)
+        # Not before: kopf looks once, when it starts, for the kinds that there are.
+        self._watches.start()
         plan = decide(world, self._settings)
         for remark in plan.remarks:
             if remark not in self._said:

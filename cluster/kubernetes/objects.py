@@ -258,6 +258,8 @@ def _container(
         "command": ["python", "-m", "tuner.deploy"],
         "args": arguments(application, node, placement, options),
         "env": [{"name": "XDG_CACHE_HOME", "value": CACHE}],
+        # What a server said last is what it ended for: the controller reads it there.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "ports": [{"name": "requests", "containerPort": REQUESTS_PORT, "protocol": "TCP"}],
         "resources": {"requests": {"cpu": "100m", "memory": f"{round(memory_mib)}Mi"}},
         # An engine may take minutes to build; a server that stops answering is started anew.

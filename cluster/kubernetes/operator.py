@@ -40,7 +40,9 @@ class Watches:
         self._thread = threading.Thread(target=self._run, name="watches", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to watch, if that has not begun."""
+        if self._thread.ident is not None:
+            return
         # kopf tells every event and every reconnection; what matters the controller says itself.
         logging.getLogger("kopf").setLevel(logging.ERROR)
         self._thread.start()

@@ -85,7 +85,7 @@ class Status:
         message: one sentence.
         placements: where it is, or is about to be, each with the name of its server.
         reason: one word, for conditions and events.
-        serving: True if a server of it is ready.
+        serving: True if a server of it answers.
     """
 
     phase: str

@@ -26,6 +26,9 @@ UNITS_MIB = {
     "k": 1e3 / 2**20, "M": 1e6 / 2**20, "G": 1e9 / 2**20, "T": 1e12 / 2**20, "": 2**-20,
 }  # fmt: skip
 
+#: How much of a server's last line is told.
+LONGEST_LINE = 300
+
 
 def read_world(client: Client, namespace: str = "") -> World:
     """Return everything there is, of one namespace or of all.
@@ -141,6 +144,7 @@ def server_of(
         notes.get(names.REPLACES, ""),
         notes.get(names.DIGEST, ""),
         ready,
+        int(status.get("readyReplicas", 0) or 0) > 0,
         waiting,
         0.0 if ready else _unready_s(found, pods, now),
         bool(metadata.get("deletionTimestamp")),
@@ -168,10 +172,8 @@ def why_waiting(pod: Mapping[str, Any]) -> str:
         waiting = state.get("waiting") or state.get("terminated") or {}
         reason = waiting.get("reason")
         if reason and reason not in ("ContainerCreating", "PodInitializing", "Completed"):
-            last = (each.get("lastState") or {}).get("terminated") or {}
-            ended = f"; it ended with exit code {last['exitCode']}" if "exitCode" in last else ""
             said = waiting.get("message") or f"image {each.get('image', '')}".strip()
-            return f"{reason}: {said}{ended}"
+            return f"{reason}: {said}{_ended(each)}"
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("status") == "False":
         return f"{scheduled.get('reason', '')}: {scheduled.get('message', '')}".strip(": ")
@@ -179,6 +181,16 @@ def why_waiting(pod: Mapping[str, Any]) -> str:
         said = status.get("message") or "its containers ended"
         return f"{status.get('reason') or 'Failed'}: {said}"
     return ""
+
+
+def _ended(container: Mapping[str, Any]) -> str:
+    """Return how a container ended last, with the last line that it wrote."""
+    last = (container.get("lastState") or {}).get("terminated") or {}
+    if "exitCode" not in last:
+        return ""
+    lines = str(last.get("message") or "").strip().splitlines()
+    said = f": {lines[-1][:LONGEST_LINE]}" if lines else ""
+    return f"; it ended with exit code {last['exitCode']}{said}"
 
 
 def memory_mib(quantity: str) -> float:

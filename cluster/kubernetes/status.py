@@ -39,7 +39,7 @@ def status_of(
         progress_s: for how long a server may not be ready before it counts as failed.
     """
     found = _phase(application, servers, placements, reason, waits_for, progress_s)
-    return replace(found, serving=any(each.ready for each in servers))
+    return replace(found, serving=any(each.serving for each in servers))
 
 
 def _phase(

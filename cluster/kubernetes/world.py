@@ -94,7 +94,8 @@ class SeenServer:
         serves: what it was made for; None where that cannot be read.
         replaces: name of the server that goes when this one is ready.
         digest: of all that it was made from.
-        ready: True if its newest pod is ready.
+        ready: True if its newest pod is ready, and no other is left.
+        serving: True if any of its pods is ready, such as the one before a change.
         waiting: why its pod does not start, as the node says; empty where it does not say.
         unready_s: for how long it has not become ready; 0 if it is.
         deleting: True if it is about to go.
@@ -111,6 +112,7 @@ class SeenServer:
     replaces: str = ""
     digest: str = ""
     ready: bool = False
+    serving: bool = False
     waiting: str = ""
     unready_s: float = 0.0
     deleting: bool = False

@@ -1,4 +1,4 @@
-"""Start the controller as a process against an API server of the tests, and teach that its kinds."""
+"""Start the controller as a process against an API server of the tests, which learns its kinds."""
 
 from __future__ import annotations
 
