@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tuner.options import ServeOptions
     from tuner.search.protocol import Tuner
     from tuner.tuning import Answer
+    from tuner.tuning_report import write_tuning_report
 
 __all__ = [
     "Answer",
@@ -34,6 +35,7 @@ __all__ = [
     "map_layers",
     "open_device",
     "optimize",
+    "write_tuning_report",
 ]
 
 #: Where each name comes from: nothing is imported before it is used.
@@ -51,6 +53,7 @@ _MODULES = {
     "map_layers": "tuner.api",
     "open_device": "tuner.device",
     "optimize": "tuner.api",
+    "write_tuning_report": "tuner.tuning_report",
 }
 
 

@@ -126,6 +126,16 @@ def failures(tried: Tried, most: int | None = None) -> list[str]:
 
 def answer_lines(answer: Answer) -> list[str]:
     """Return the answer in words."""
+    return [
+        *found_lines(answer),
+        *about_search(answer),
+        *about_confirmation(answer),
+        *disturbed_lines(answer),
+    ]
+
+
+def found_lines(answer: Answer) -> list[str]:
+    """Return the configuration and what it gives, without how that was found."""
     space = answer.problem.space
     called = "answer" if answer.complete else "best so far"
     lines = [f"{called}: {space.describe(answer.configuration)} ({answer.origin})"]
@@ -140,15 +150,16 @@ def answer_lines(answer: Answer) -> list[str]:
         lines.append(line)
     lines += score_lines(answer.problem, answer.outcome)
     lines += sharing_lines(answer.problem, answer.outcome)
-    lines += _about_answers(answer)
-    lines += [*about_search(answer), *about_confirmation(answer)]
+    return lines + _about_answers(answer)
+
+
+def disturbed_lines(answer: Answer) -> list[str]:
+    """Return a caution where something else used the computer; nothing where nothing did."""
     windows = [outcome for _, outcome in answer.tried]
     disturbed = sum(isinstance(each, Measurement) and each.disturbed for each in windows)
-    if disturbed:
-        lines.append(
-            f"  caution: something else used the computer in {disturbed} of {len(windows)} windows"
-        )
-    return lines
+    if not disturbed:
+        return []
+    return [f"  caution: something else used the computer in {disturbed} of {len(windows)} windows"]
 
 
 def _about_answers(answer: Answer) -> list[str]:
@@ -175,7 +186,18 @@ def nothing_measured(answer: Answer) -> str:
 
 
 def infeasible(answer: Answer) -> str:
-    """Explain an infeasible answer: nothing met the limits, or the best failed its confirmation."""
+    """Explain an infeasible answer below the text that holds the one that came closest."""
+    said = unmet(answer)
+    nothing = said.startswith(NOTHING_MET)
+    return f"{said}; the least violating one is given above" if nothing else said
+
+
+#: How the reason begins where no window of any configuration met the limits.
+NOTHING_MET = "no configuration that was measured meets the limits"
+
+
+def unmet(answer: Answer) -> str:
+    """Return why there is no answer: nothing met the limits, or the best failed later."""
     problem = answer.problem
     limits = problem.objective.describe(problem.space.workload.names)
     once = [
@@ -192,8 +214,4 @@ def infeasible(answer: Answer) -> str:
         how = "could be measured again" if failed else "kept the limits when it was measured again"
         return f"no configuration {how} ({limits}); in one window alone these kept them: {kept}"
     reason = rates_out_of_reach(problem, [outcome for _, outcome in answer.tried])
-    reason = f"{reason}; " if reason else ""
-    return (
-        f"no configuration that was measured meets the limits ({limits}); {reason}the least"
-        " violating one is given above"
-    )
+    return f"{NOTHING_MET} ({limits})" + (f"; {reason}" if reason else "")

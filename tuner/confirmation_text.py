@@ -70,10 +70,10 @@ def _against_default(found: Confirmation, latency: str) -> list[str]:
     broken = problem.judge(mean_window(found.default))[1] > 0
     note = ", which breaks a limit itself" * broken
     said = said.replace("the default", f"the default{note}")
-    return [f"  {said}; {_interval(ratio, problem.objective.goal is Goal.LATENCY)})"]
+    return [f"  {said}; {interval_words(ratio, problem.objective.goal is Goal.LATENCY)})"]
 
 
-def _interval(ratio: Ratio, inverse: bool) -> str:
+def interval_words(ratio: Ratio, inverse: bool) -> str:
     """Return the interval in words; that of the inverse where less is better."""
     if ratio.pairs < 2:
         return "one pair has no interval"

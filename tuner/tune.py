@@ -13,10 +13,11 @@ r"""Find the configuration that is best by your goal within your limits: python 
 Exit code 0: the limits are kept. 2: an option or a network is wrong, or nothing could be measured,
 and one sentence says why. 3: nothing that was measured keeps the limits, and the configuration that
 came closest is printed. 130: Ctrl-C or SIGTERM; the best so far is printed, and kept as incomplete.
---out keeps the answer for python -m tuner.export.
+--out keeps the answer for python -m tuner.export; --report tuning.html is the tuning as a page.
 """
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -42,9 +43,10 @@ from tuner.console import progress_bar, table
 from tuner.flags import run
 from tuner.goal_text import brief
 from tuner.objectives import asked
-from tuner.options import ServeOptions
+from tuner.options import ServeOptions, plain, versions
 from tuner.stopping import leave
 from tuner.tuning import Answer, TuningStopped
+from tuner.tuning_report import write_tuning_report
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class TuneCommand:
         window_s: length of each measurement.
         bundle: the policy; by default the one that comes with the project.
         out: a JSON file for the answer.
+        report: an HTML file that says what was asked, what was found, what it cost, and how sure it
+            is; also where no limit is kept.
         journal: a file that gets a JSON line for each measurement as it comes, for tuner.watch.
         serve: the networks and the device.
     """
@@ -85,6 +89,7 @@ class TuneCommand:
     window_s: float = WINDOW_S
     bundle: Optional[Path] = None
     out: Optional[Path] = None
+    report: Optional[Path] = None
     journal: Optional[Path] = None
     serve: ServeOptions = field(default_factory=ServeOptions)
 
@@ -104,6 +109,8 @@ def tune(options: TuneCommand) -> int:
     check_slowdown(options.slowdown, options.serve)
     if options.out:
         check_writable(options.out, "choose another --out")
+    if options.report:
+        check_writable(options.report, "choose another --report")
     try:
         answer = measured(options)
     except TuningStopped as stopped:
@@ -153,6 +160,14 @@ def show(answer: Answer, options: TuneCommand, began_s: float) -> None:
         print("\n".join(answer_lines(answer)))
         if options.out:
             write_text(options.out, json.dumps(answer.to_dict(), indent=2) + "\n")
+    if options.report:
+        facts = {
+            "command": shlex.join(["python", *sys.orig_argv[1:]]),
+            "seconds": round(time.perf_counter() - began_s, 1),
+            "options": plain(options),
+            "versions": versions(),
+        }
+        print(f"  report: {write_tuning_report(options.report, answer, facts)}")
     print(f"  {len(answer.tried)} measurements, {time.perf_counter() - began_s:.0f} s")
 
 

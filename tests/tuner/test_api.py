@@ -45,6 +45,7 @@ def test_the_public_names_are_these() -> None:
         "map_layers",
         "open_device",
         "optimize",
+        "write_tuning_report",
     ]
     assert dir(tuner) == tuner.__all__
     for name in tuner.__all__:

@@ -66,7 +66,7 @@ def bars(title: str, unit: str, rows: Sequence[Bar]) -> str:
     numbers = {name: position for position, name in enumerate(names)}
     totals = [sum(_parts(row)) for row in shown]
     limits = [row.limit for row in shown if math.isfinite(row.limit)]
-    x = Axis(0.0, max([*totals, *limits, 1e-9]) * 1.02)
+    x = Axis.over([*totals, *limits], from_zero=True, room=0.02)
     parts = [_row(x, at, row, total, numbers, unit) for at, (row, total) in _counted(shown, totals)]
     height = ROW * len(shown)
     ticks = "".join(

@@ -39,6 +39,7 @@ PROPERTIES = {
     "paper": ("#ffffff", "#14191f"),
     "box": ("#f5f7fa", "#1f2933"),
     "mark": (EMPHASIS, "#ff8a98"),
+    "star": ("#ffc400", "#ffc400"),
     "line": ("#0072b2", "#6cb8f0"),
     "good": ("#d5ebe3", "#17473a"),
     "near": ("#fbe3ab", "#5c4508"),

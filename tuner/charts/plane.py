@@ -26,6 +26,9 @@ from tuner.charts.text import MOST_CHARACTERS, escape, short
 #: Dots that are drawn at most, and those of them that the keyboard reaches.
 MOST_DOTS, MOST_FOCUSABLE = 400, 60
 
+#: The axis across reaches at least so many times beyond its values where they hardly differ.
+NARROW = 1.25
+
 #: Dots have their number inside up to so many of them.
 MOST_NUMBERED = 40
 
@@ -101,7 +104,8 @@ def plane(
     has_limit = math.isfinite(limit_ms) and limit_ms > 0
     largest = max((each.p99_ms for each in known), default=0.0)
     is_near = has_limit and limit_ms <= MOST_AWAY * largest
-    x = Axis.over([*(each.p99_ms for each in shown), *[limit_ms] * is_near], is_log=True, room=0.1)
+    across_ms = _wide([each.p99_ms for each in shown])
+    x = Axis.over([*across_ms, *[limit_ms] * is_near], is_log=True, room=0.1)
     y = Axis.over([each.throughput_ips for each in shown], from_zero=True, room=0.1)
     parts = _limit(x, limit_ms) if is_near else []
     if in_order and len(shown) > 1:
@@ -131,6 +135,14 @@ def plane(
         picture,
         legend([(_shape(mark, False, ""), said[mark]) for mark in used]),
     )
+
+
+def _wide(values: Sequence[float]) -> Sequence[float]:
+    """Return the values, with two around them where they are so near that only noise is seen."""
+    known = [each for each in values if each > 0]
+    if not known or max(known) > NARROW**2 * min(known):
+        return known
+    return [min(known) / NARROW, *known, max(known) * NARROW]
 
 
 def _kept(dots: Sequence[Dot]) -> list[int]:

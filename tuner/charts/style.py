@@ -43,7 +43,7 @@ CHART_STYLE = f"""
 .chart .over,.legend .over{{fill:var(--paper);stroke:var(--mark);stroke-width:2}}
 .chart .cross,.legend .cross{{stroke:var(--mark);stroke-width:2;fill:none}}
 .chart .present,.legend .present{{fill:none;stroke:var(--ink);stroke-width:3}}
-.chart .chosen,.legend .chosen{{fill:var(--mark);stroke:var(--paper);stroke-width:1}}
+.chart .chosen,.legend .chosen{{fill:var(--star);stroke:var(--ink);stroke-width:1.5}}
 .chart .number{{fill:var(--paper);font-size:11px;font-weight:700;text-anchor:middle}}
 .chart .number.dark{{fill:var(--ink)}}
 .chart .inside{{fill:{INK};font-size:12px;text-anchor:middle}}

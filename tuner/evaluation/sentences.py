@@ -119,16 +119,29 @@ def verdict_on_learning(
         reached: measurements after which it is near the optimum; None if it never is.
         tuning_s: their time.
     """
+    cost = enumerating(candidates, requested_budget, enumeration_s)
+    if candidates <= requested_budget:
+        return cost
+    near = f"within {100 * (1 - NEAR_OPTIMUM):.0f} % of the optimum"
+    if reached is None:
+        return f"{cost}; {_the(tuner)} does not get {near} within its {times(budget)}."
+    return f"{cost}; {_the(tuner)} is {near} after {times(reached)}{_duration(tuning_s)}."
+
+
+def enumerating(candidates: int, requested_budget: int, enumeration_s: float) -> str:
+    """Say that no learning was needed, or, without a full stop, what measuring everything costs.
+
+    Args:
+        candidates: number of configurations.
+        requested_budget: measurements that may be made.
+        enumeration_s: time to measure all configurations; NaN if it is not known.
+    """
     if candidates <= requested_budget:
         return (
             f"No learning was needed: there are {candidates:,} configurations to choose from, and"
             f" measuring them all costs no more than the budget of {times(requested_budget)}."
         )
-    cost = f"Enumerating the space costs {times(candidates)}{_duration(enumeration_s)}"
-    near = f"within {100 * (1 - NEAR_OPTIMUM):.0f} % of the optimum"
-    if reached is None:
-        return f"{cost}; {_the(tuner)} does not get {near} within its {times(budget)}."
-    return f"{cost}; {_the(tuner)} is {near} after {times(reached)}{_duration(tuning_s)}."
+    return f"Enumerating the space costs {times(candidates)}{_duration(enumeration_s)}"
 
 
 def learning_sentence(comparison: Comparison, trace: Trace | None, focus: str) -> str:
