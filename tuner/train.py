@@ -4,10 +4,11 @@ import contextlib
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Protocol
 
 from envs.errors import DependencyError, OptionError, StorageError, require_positive
 from envs.problems.draw_options import DrawOptions
+from envs.problems.world import World
 from envs.runtimes.protocol import check_objective
 from tuner.cli import run_command
 from tuner.device import open_device
@@ -20,6 +21,7 @@ from tuner.policy.forward import NumpyPolicy
 from tuner.twin_report import show_twin, twin_sentence
 
 try:
+    from tuner.agents.collecting import Collector
     from tuner.agents.learning_curve import FILE, read_curve
     from tuner.agents.run import open_run, train_in
     from tuner.agents.sources import (
@@ -96,12 +98,39 @@ def main(options: TrainCommand) -> int:
     return 0
 
 
-def train(options: TrainCommand, stack: contextlib.ExitStack) -> tuple[ProblemSource, Path]:
+class Rollouts(Protocol):
+    """What makes the rollouts of a training elsewhere.
+
+    Attributes:
+        command: the module of the command.
+        config_name: of its options, as `tuner.cli.run_command` takes it.
+        identity: what must be equal for a run to go on.
+    """
+
+    command: str
+    config_name: str
+    identity: dict[str, Any]
+
+    def source(self, options: Any, stack: contextlib.ExitStack) -> ProblemSource:
+        """Return what to learn from; a device is closed with the stack."""
+        ...
+
+    def collector(
+        self, source: ProblemSource, world: World, agent: AgentOptions, seed: int
+    ) -> contextlib.AbstractContextManager[Collector]:
+        """Return what makes the rollouts while the block lasts."""
+        ...
+
+
+def train(
+    options: TrainCommand, stack: contextlib.ExitStack, rollouts: Rollouts | None = None
+) -> tuple[ProblemSource, Path]:
     """Train, or go on with the run in `run_dir`.
 
     Args:
         options: all of them.
         stack: closes the device, where there is one.
+        rollouts: makes them elsewhere; None to make them here.
 
     Returns:
         What was learned from, and the path of the policy bundle.
@@ -114,7 +143,7 @@ def train(options: TrainCommand, stack: contextlib.ExitStack) -> tuple[ProblemSo
         raise OptionError(f"seed={options.seed} must not be below zero")
     require_positive("train", options, "problems", "jobs", "window_s")
     run = Path(options.run_dir)
-    source = source_of(options, stack)
+    source = rollouts.source(options, stack) if rollouts else source_of(options, stack)
     if isinstance(source, TwinProblems):
         show_twin(source.report, source.trace.path.name)
     print(source.sentence)
@@ -122,18 +151,25 @@ def train(options: TrainCommand, stack: contextlib.ExitStack) -> tuple[ProblemSo
     agent = plain(chosen)
     agent.pop("steps")  # a run may be made longer
     identity = source.identity | {"problems": options.problems, "seed": options.seed}
-    open_run(run, identity | {"agent": agent}, options)
+    command = rollouts.command if rollouts else "tuner.train"
+    if rollouts:
+        identity |= rollouts.identity
+    config_name = rollouts.config_name if rollouts else "train"
+    open_run(run, identity | {"agent": agent}, options, config_name)
     try:
         if isinstance(source, DeviceProblems):
             print(source.check_time(chosen))
-        bundle = train_in(run, source.world(run), source, chosen, options.seed)
+        world, collector = source.world(run), None
+        if rollouts:
+            collector = stack.enter_context(rollouts.collector(source, world, chosen, options.seed))
+        bundle = train_in(run, world, source, chosen, options.seed, command, collector)
     except OSError as error:  # what TensorBoard writes meets a full disk too
         raise StorageError(
             f"cannot write into {run}: {error.strerror or error}; free some space and run the same"
             " command again to go on"
         ) from error
     finally:
-        print(f"\npython -m tuner.train --config-dir {run} --config-name config goes on from here")
+        print(f"\npython -m {command} --config-dir {run} --config-name config goes on from here")
     return source, bundle
 
 

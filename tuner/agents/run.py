@@ -14,6 +14,7 @@ import yaml
 from envs.errors import OptionError
 from envs.files import parse_json, read_small, write_text
 from envs.problems.world import World
+from tuner.agents.collecting import Collector
 from tuner.agents.export import bundle_of
 from tuner.agents.learning_curve import FILE, LearningCurve
 from tuner.agents.sources import ProblemSource, is_live
@@ -33,13 +34,14 @@ from tuner.policy.bundle import save_bundle
 UPDATES_PER_CHECKPOINT = 50
 
 
-def open_run(run: Path, identity: dict[str, Any], options: Any) -> None:
+def open_run(run: Path, identity: dict[str, Any], options: Any, config_name: str) -> None:
     """Write what the run is, or check that the folder holds the same one.
 
     Args:
         run: the folder.
         identity: what must be equal for the run to go on.
         options: all options, a dataclass; written as a Hydra configuration that repeats the run.
+        config_name: of the command, as `tuner.cli.run_command` takes it.
 
     Raises:
         OptionError: the folder holds another run, or a link that leads out of it.
@@ -57,7 +59,7 @@ def open_run(run: Path, identity: dict[str, Any], options: Any) -> None:
                 " run_dir, or repeat its own options (config.yaml there)"
             )
     config = {
-        "defaults": ["train_options", "_self_", {"override hydra/job_logging": "none"}],
+        "defaults": [f"{config_name}_options", "_self_", {"override hydra/job_logging": "none"}],
         **plain(options),
         "hydra": {"run": {"dir": "."}, "output_subdir": None},
     }
@@ -82,9 +84,24 @@ def check_links(run: Path) -> None:
 
 
 def train_in(
-    run: Path, world: World, source: ProblemSource, agent: AgentOptions, seed: int
+    run: Path,
+    world: World,
+    source: ProblemSource,
+    agent: AgentOptions,
+    seed: int,
+    command: str,
+    collector: Collector | None = None,
 ) -> Path:
     """Train, or go on with what the folder holds, and write the policy bundle.
+
+    Args:
+        run: the folder.
+        world: the problems.
+        source: of the problems.
+        agent: its options.
+        seed: of the training.
+        command: the module that was called, which the bundle tells.
+        collector: makes the rollouts elsewhere; None to make them here.
 
     Returns:
         The path of the bundle. It is written after an interruption too, with what was learned.
@@ -92,7 +109,7 @@ def train_in(
     checkpoint, bundle_path = run / "checkpoint.zip", run / "policy.bundle"
     env = make_env(world, agent, seed)
     resumed = checkpoint.exists()
-    arguments = (env, agent, seed, run / "tensorboard")
+    arguments = (env, agent, seed, run / "tensorboard", collector)
     model = resume_model(checkpoint, *arguments) if resumed else make_model(*arguments)
     done = model.num_timesteps
     began_s = time.perf_counter()
@@ -114,7 +131,7 @@ def train_in(
             "agent": plain(agent),
             "seed": seed,
             "versions": versions(),
-            "command": shlex.join(["python", "-m", "tuner.train", *sys.argv[1:]]),
+            "command": shlex.join(["python", "-m", command, *sys.argv[1:]]),
             "steps": model.num_timesteps,
             "training_s": round(time.perf_counter() - began_s, 1),
         }

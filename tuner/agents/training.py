@@ -19,12 +19,13 @@ from envs.files import parse_json, replacing
 from envs.problems.episode_options import BUDGET
 from envs.problems.world import World
 from envs.tuning_env import TuningVectorEnv
+from tuner.agents.collecting import CollectingPPO, Collector
 from tuner.agents.export import start_from
 from tuner.agents.learning_curve import LearningCurve
 from tuner.agents.policy_net import CandidatePolicy
 from tuner.agents.vec_env import SB3TuningVecEnv
 from tuner.options import reference_bundle
-from tuner.policy.bundle import load_bundle
+from tuner.policy.bundle import Bundle, load_bundle
 
 #: Policies to start from by name, beside paths of bundles.
 REFERENCE, SCRATCH = "reference", "scratch"
@@ -113,10 +114,19 @@ def on_twin(options: AgentOptions) -> AgentOptions:
     return replace(options, **left)
 
 
-def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
-    """Make the training environment; all its rows draw from one generator."""
+def make_env(
+    world: World, options: AgentOptions, seed: int, rows: int | None = None
+) -> SB3TuningVecEnv:
+    """Make the training environment; all its rows draw from one generator.
+
+    Args:
+        world: whose problems are tuned.
+        options: of the agent.
+        seed: of the draws.
+        rows: episodes side by side; None for those of the options.
+    """
     env = TuningVectorEnv(
-        options.envs,
+        rows or options.envs,
         world,
         options.budget,
         changes=options.changes,
@@ -128,13 +138,25 @@ def make_env(world: World, options: AgentOptions, seed: int) -> SB3TuningVecEnv:
     return SB3TuningVecEnv(env, seed)
 
 
-def make_model(env: VecEnv, options: AgentOptions, seed: int, tensorboard: Path | None) -> PPO:
-    """Make a fresh agent, whose learning rate falls to zero over the training."""
+def make_model(
+    env: VecEnv,
+    options: AgentOptions,
+    seed: int,
+    tensorboard: Path | None,
+    collector: Collector | None = None,
+) -> PPO:
+    """Make a fresh agent, whose learning rate falls to zero over the training.
+
+    Args:
+        env: has the spaces and the rows, and makes the rollouts unless a collector does.
+        options: of the agent.
+        seed: of weights, actions and batches.
+        tensorboard: folder of its logs.
+        collector: makes the rollouts elsewhere.
+    """
     torch.set_num_threads(options.threads)
-    known = options.start not in (None, SCRATCH)
-    bundle = load_bundle(_start_path(options.start or SCRATCH)) if known else None
-    hidden = bundle.weights["first.bias"].size if bundle else options.hidden
-    model = PPO(
+    bundle = starting_bundle(options)
+    model = (CollectingPPO if collector else PPO)(
         CandidatePolicy,
         env,
         learning_rate=LinearSchedule(options.learning_rate),
@@ -144,18 +166,30 @@ def make_model(env: VecEnv, options: AgentOptions, seed: int, tensorboard: Path 
         gamma=options.gamma,
         gae_lambda=options.gae_lambda,
         ent_coef=options.entropy,
-        policy_kwargs={"hidden": hidden},
+        policy_kwargs={"hidden": width_of(options)},
         seed=seed,
         tensorboard_log=None if tensorboard is None else str(tensorboard),
         device="cpu",
     )
     if bundle:
         start_from(model, bundle)
+    if isinstance(model, CollectingPPO) and collector:
+        model.collector = collector
     return model
 
 
-def _start_path(start: str) -> Path:
-    return reference_bundle() if start == REFERENCE else Path(start)
+def starting_bundle(options: AgentOptions) -> Bundle | None:
+    """Return the policy to start from; None for none."""
+    if options.start is None or options.start == SCRATCH:
+        return None
+    named = options.start == REFERENCE
+    return load_bundle(reference_bundle() if named else Path(options.start))
+
+
+def width_of(options: AgentOptions) -> int:
+    """Return the width of the policy: that of the one to start from, or the option."""
+    bundle = starting_bundle(options)
+    return bundle.weights["first.bias"].size if bundle else options.hidden
 
 
 class LinearSchedule:
@@ -178,6 +212,7 @@ def resume_model(
     options: AgentOptions,
     seed: int = 0,
     tensorboard: Path | None = None,
+    collector: Collector | None = None,
 ) -> PPO:
     """Go on from the weights, the optimiser and the count of steps of a checkpoint.
 
@@ -187,7 +222,7 @@ def resume_model(
     Raises:
         TraceError: it is damaged, or of another agent.
     """
-    model = make_model(env, options, seed, tensorboard)
+    model = make_model(env, options, seed, tensorboard, collector)
     try:
         with zipfile.ZipFile(checkpoint) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_CHECKPOINT_BYTES:

@@ -1,0 +1,1 @@
+"""One training with the rollouts and recordings of many boards."""
