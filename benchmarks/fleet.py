@@ -1,7 +1,7 @@
 """Train one policy by many workers, and see that nothing but the time changes.
 
 The same training, on the same problems, is made without workers, by one worker, by two, and by two
-of which one is killed in every fourth update. All must end in the same weights. The kill costs the
+of which one is killed in every second update. All must end in the same weights. The kill costs the
 shard that the worker was making: the benchmark counts the shards that were made in vain. Quality is
 that of networks and limits that no training drew.
 
@@ -43,7 +43,7 @@ from tuner.evaluation.statistics import summarize
 from tuner.policy.bundle import save_bundle
 
 #: A worker is killed in every so many updates.
-KILL_EVERY = 4
+KILL_EVERY = 2
 
 BOARD = "agx_orin_64"
 

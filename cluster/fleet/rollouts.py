@@ -76,6 +76,7 @@ class Rolling:
         self._roller = make()
 
     def __call__(self, common: Weights, task: Shard) -> Rollout:
+        """Make a shard with the weights of the update."""
         return self._roller.roll(common, task)
 
 
