@@ -9,6 +9,10 @@ from envs.simulator.batching import capped_poisson, gathered
 
 _TINY = 1e-12
 
+#: Newton steps for the rate at which idle instances start: in the first round of `balance`, and in
+#: each other one.
+FIRST_STEPS, STEPS = 3, 2
+
 
 class Groups(NamedTuple):
     """The instances of one tenant, and its requests.
@@ -25,6 +29,11 @@ class Groups(NamedTuple):
     per_item_s: FloatArray
     batch: FloatArray
     instances: FloatArray
+
+    @property
+    def batched(self) -> bool:
+        """Return True if any of the groups takes more than one request at a time."""
+        return bool((self.batch > 1.0).any())
 
 
 class Balance(NamedTuple):
@@ -60,7 +69,8 @@ class Balance(NamedTuple):
 def balance(groups: Groups, capacity: FloatArray, rounds: int = 5) -> Balance:
     """Return the mean batch and the load of each group, which depend on each other.
 
-    A round is a Newton step for the mean queue.
+    A round is a Newton step for the mean queue. Where no instance takes more than one request at a
+    time there is nothing to find, and one round does.
 
     Args:
         groups: instances and requests.
@@ -82,14 +92,18 @@ def balance(groups: Groups, capacity: FloatArray, rounds: int = 5) -> Balance:
     pressure = rate / queue / total
     exponent = np.sqrt(2.0 * (total + 1.0)) - 1.0
     small_busy = rate / np.maximum(capacity, _TINY)
-    for step in range(rounds):
+    last = rounds - 1 if groups.batched else 0
+    for step in range(last + 1):
         taken_each = np.minimum(largest, queue)
         service_s = groups.fixed_s + taken_each * per_item
         # Groups of larger batches start only when the oldest request has waited its time, or when
         # no instance of the smallest batch is free.
         eager = 1.0 - (1.0 - small) * (full * (1.0 - small_busy))
         weight, stretch = count * taken_each * eager, eager * service_s
-        pressure = _pressure(rate, pressure, weight, stretch, 3 if step == 0 else 2)
+        steps = FIRST_STEPS if step == 0 else STEPS
+        if not groups.batched:
+            steps += STEPS * (rounds - 1)
+        pressure = _pressure(rate, pressure, weight, stretch, steps)
         busy = pressure * stretch
         busy = busy / (1.0 + busy)
         starts = count * pressure * eager * (1.0 - busy)
@@ -121,7 +135,7 @@ def balance(groups: Groups, capacity: FloatArray, rounds: int = 5) -> Balance:
         slope = np.maximum(
             (1.0 - np.minimum(after * rate * steepness, 0.95)) * np.maximum(open_share, 0.25), 0.05
         )
-        if step < rounds - 1:
+        if step < last:
             queue = np.clip(queue + (gained - taken) / slope, 1.0, top)
     # A batch that busy instances hold back gathers from its first request on as long as they are
     # busy.

@@ -16,6 +16,8 @@ _BUSY_POINTS = ((-(5.0**0.5), 0.1), (0.0, 0.8), (5.0**0.5, 0.1))
 #: The same for batches that form in front of free instances: most are a little below the mean, few
 #: far above it.
 _FREE_POINTS = ((-0.35, 0.85), (2.0, 0.15))
+#: Where no instance takes more than one request at a time, there is no spread.
+_NO_SPREAD = ((0.0, 1.0),)
 #: A quantile is found by common points over the range of latencies, then by halving an interval.
 _POINTS = 8
 _STEPS = 4
@@ -23,18 +25,20 @@ QUANTILES = (0.5, 0.95, 0.99)
 
 
 class _Waits(NamedTuple):
-    """Requests by how they wait: three kinds met busy instances, two kinds a free one.
+    """Requests by how they wait: K kinds met busy instances, L kinds a free one.
+
+    There are three and two of them where batches spread, else one of each.
 
     Attributes:
-        busy: [3, B] share of the requests that met busy instances, by kind.
-        span: [3, B] bound up to which their waits are uniform.
+        busy: [K, B] share of the requests that met busy instances, by kind.
+        span: [K, B] bound up to which their waits are uniform.
         again: [B] chance that a full batch leaves one of them behind.
         scale: [B] mean of the exponential wait that follows then.
-        met: [3, B] size of the batch that they become part of.
-        free: [2, B] share of the requests that met a free instance, by kind.
+        met: [K, B] size of the batch that they become part of.
+        free: [L, B] share of the requests that met a free instance, by kind.
         late: [B] chance that one of them waits `max_wait_s`.
         rest: [B] bound up to which the other waits are uniform.
-        found: [2, B] size of the batch that they become part of.
+        found: [L, B] size of the batch that they become part of.
     """
 
     busy: FloatArray
@@ -94,7 +98,10 @@ def _waits(groups: Groups, state: Balance, capacity: FloatArray) -> _Waits:
         table = np.array(values)[:, :, None]
         return table[:, 0], table[:, 1]
 
-    (z, weight), (y, share) = points(_BUSY_POINTS), points(_FREE_POINTS)
+    if groups.batched:
+        (z, weight), (y, share) = points(_BUSY_POINTS), points(_FREE_POINTS)
+    else:
+        (z, weight), (y, share) = points(_NO_SPREAD), points(_NO_SPREAD)
     return _Waits(
         busy * weight,
         np.maximum(
