@@ -285,7 +285,7 @@ BENCHMARKS = (
         "tune with 12 measurements, and measures their answers in turns with the best of 200 "
         "random and 100 hill-climbed configurations of the same run.",
         "measured",
-        short=_options("--tenants 3 --random 60 --climbed 20 --turns 3 --again 2"),
+        short=_options("--tenants 3 --random 60 --climbed 20 --turns 3 --again 2 --window 1"),
     ),
     Benchmark(
         "live_check",

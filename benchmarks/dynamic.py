@@ -4,7 +4,8 @@ Six scenarios are played on a simulated board, each with some draws of the board
 requests that are answered within their limits are compared with those of a placement that is chosen
 with hindsight for each phase and costs no change. With `--live` the scenarios are played on this
 computer, where the best of a small grid, measured in the same phase, is the placement to compare
-with. Changes of rates are not told: the controller has to notice them.
+with; its arrivals are such that a placement of the grid keeps every phase with room. Changes of
+rates are not told: the controller has to notice them.
 
 python -m benchmarks.dynamic
 python -m benchmarks.dynamic --live

@@ -16,6 +16,7 @@ from benchmarks.dynamic_client import Counts, TenantClient
 from benchmarks.dynamic_scenarios import Phase, Scenario
 from benchmarks.setup import invented_samples
 from envs.catalog.architectures import build
+from envs.errors import ObjectiveError
 from envs.runtimes.protocol import try_configuration
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.queue import clock
@@ -31,20 +32,22 @@ from tuner.model_at import at_rates
 #: Networks and the sizes of their images.
 NETWORKS = (("squeezenet1_1", 96), ("mobilenet_v2", 96), ("resnet18", 64))
 
-#: Arrivals of each tenant are this share of what answers one after the other allow.
-LOAD = 0.1
+#: Arrivals of each tenant are at most this share of what answers one after the other allow. While
+#: the best placement of the grid breaks a limit in a phase at 1/ROOM of its arrivals, they fall by
+#: FALL, but not below the least share: a phase that no placement keeps says nothing of a tuner.
+LOAD, LEAST_LOAD, ROOM, FALL = 0.15, 0.01, 0.7, 0.7
 
 #: The limit of a tenant is so many times the median latency of answers one after the other, or so
-#: many times the p99 that the default placement of all tenants has, which tells how calm the
-#: computer is.
-LIMIT, LIMIT_P99 = 20.0, 3.0
+#: many times the p99 that the default placement of all tenants has at a low load, which tells how
+#: calm the computer is.
+LIMIT, LIMIT_P99, LOW_LOAD = 20.0, 3.0, 0.05
 
 #: Windows of which the median is that p99.
 WINDOWS = 5
 
 #: Windows of the placement chosen with hindsight, after each phase: how often it breaks a limit is
-#: the scatter of this computer.
-HINDSIGHT_WINDOWS = 10
+#: the scatter of this computer. Before the scenarios, so many windows say whether it keeps a phase.
+HINDSIGHT_WINDOWS, BEFOREHAND_WINDOWS = 10, 5
 
 #: Requests that are answered one after the other to find that latency.
 ALONE = 40
@@ -77,10 +80,17 @@ class Live:
     Args:
         folder: for networks, samples and the limits' file.
         device: open, with all tenants optional.
-        runtime: of the device.
+        bundle: of the policy.
+        period_s: length of a period.
+        phases: that will be played, at arrivals that the device keeps up with.
+
+    Raises:
+        ObjectiveError: it keeps the limits of some phase at no arrivals.
     """
 
-    def __init__(self, folder: Path, device: Device, bundle: Path, period_s: float) -> None:
+    def __init__(
+        self, folder: Path, device: Device, bundle: Path, period_s: float, phases: Sequence[Phase]
+    ) -> None:
         assert isinstance(device.runtime, ServingRuntime), "clients ask a runtime that serves"
         self.device, self.runtime, self.folder = device, device.runtime, folder
         self.bundle, self.period_s = bundle, period_s
@@ -88,10 +98,36 @@ class Live:
         self.clients = [TenantClient(self.runtime, each, each) for each in range(len(self.names))]
         self.runtime.apply(device.space.default())
         alone_s = [self._alone_s(tenant) for tenant in range(len(self.names))]
-        self.rates_ips = tuple(LOAD / each for each in alone_s)
-        p99_ms = self._default_p99_ms()
-        pairs = zip(alone_s, p99_ms, strict=True)
+        self.rates_ips = tuple(LOW_LOAD / each for each in alone_s)
+        pairs = zip(alone_s, self._default_p99_ms(), strict=True)
         self.limits_ms = tuple(max(LIMIT * 1e3 * s, LIMIT_P99 * p99) for s, p99 in pairs)
+        load = LOAD
+        while not self._keeps(phases, load, alone_s):
+            load *= FALL
+            if load < LEAST_LOAD:
+                raise ObjectiveError(
+                    "this computer keeps the limits of some phase at no arrivals: run it while"
+                    " nothing else runs"
+                )
+
+    def _keeps(self, phases: Sequence[Phase], load: float, alone_s: Sequence[float]) -> bool:
+        """Set the arrivals; return True if the best of the grid keeps all phases with room.
+
+        Args:
+            phases: that will be played.
+            load: arrivals of a tenant as a share of what answers one after the other allow.
+            alone_s: [T], the latency of these.
+        """
+        self.rates_ips = tuple(load / each for each in alone_s)
+        hardest = sorted(phases, key=lambda each: -each.hardness)
+        kept = all(
+            self._hindsight(each.busier(1.0 / ROOM), BEFOREHAND_WINDOWS)[1] == 0.0
+            for each in hardest
+        )
+        for client in self.clients:
+            client.stop()
+            client.drain()
+        return kept
 
     def _alone_s(self, tenant: int) -> float:
         """Return the median latency of requests that come one after the other."""
@@ -166,7 +202,7 @@ class Live:
             for tenant in phase.active
         ]
 
-    def _hindsight(self, phase: Phase) -> tuple[float, float]:
+    def _hindsight(self, phase: Phase, windows: int = HINDSIGHT_WINDOWS) -> tuple[float, float]:
         """Return two shares of the grid's best, in other windows: good requests, broken windows.
 
         The clients go on sending.
@@ -174,7 +210,7 @@ class Live:
         grid = self._grid(phase)
         shares = [self._share(phase, each)[0] for each in grid]
         best = grid[int(np.argmax(shares))]
-        again = np.array([self._share(phase, best) for _ in range(HINDSIGHT_WINDOWS)])
+        again = np.array([self._share(phase, best) for _ in range(windows)])
         good, broken = again.mean(axis=0)
         return float(good), float(broken)
 
@@ -248,7 +284,10 @@ def play_all(
             ) as device,
             progress_bar("live", len(scenarios)) as advance,
         ):
-            live = Live(folder, device, bundle, period_s)
+            phases: list[Phase] = []
+            for each in (phase for scenario in scenarios for phase in scenario.phases):
+                phases += [each] if each not in phases else []
+            live = Live(folder, device, bundle, period_s, phases)
             for scenario in scenarios:
                 began_s = time.monotonic()
                 yield scenario, live.play(scenario, periods)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 
@@ -25,6 +25,16 @@ class Phase:
     def rates_ips(self, usual_ips: Sequence[float]) -> tuple[float, ...]:
         """Return the arrivals [T], also of those that are not served."""
         return tuple(self.rate.get(tenant, 1.0) * rate for tenant, rate in enumerate(usual_ips))
+
+    @property
+    def hardness(self) -> float:
+        """Return the arrivals of all tenants over the limits, as factors of the usual ones."""
+        return sum(self.rate.get(tenant, 1.0) for tenant in self.active) / self.limit
+
+    def busier(self, factor: float) -> Phase:
+        """Return the phase with so many times the arrivals of each tenant."""
+        rate = {tenant: factor * self.rate.get(tenant, 1.0) for tenant in self.active}
+        return replace(self, rate=rate)
 
     def limits_ms(self, usual_ms: Sequence[float]) -> tuple[float, ...]:
         """Return the latency limits [T]."""

@@ -1,7 +1,7 @@
 """Networks that are measured live and that no training drew, as ONNX files with a free batch.
 
 Two are published architectures that training leaves out, at image sizes that a core serves in one
-to ten milliseconds. The others are of kinds of which training draws only large ones, or none: a
+to twenty milliseconds. The others are of kinds of which training draws only large ones, or none: a
 small transformer, a U-Net, a ConvNeXt and dilated convolutions along time. PyTorch makes them with
 random weights of fixed seeds: speed does not depend on the values.
 """
@@ -147,7 +147,9 @@ def temporal() -> nn.Module:
 #: Networks by name. Those of a millisecond and less are squeezenet1_1_64 and temporal.
 LIVE: dict[str, Sized | Made] = {
     "squeezenet1_1_64": Sized("squeezenet1_1", 64),
+    "squeezenet1_1_224": Sized("squeezenet1_1", 224),
     "resnet50_32": Sized("resnet50", 32),
+    "resnet50_96": Sized("resnet50", 96),
     "transformer": Made(VisionTransformer, (3, 96, 96)),
     "u_net": Made(UNet, (3, 64, 64)),
     "convnext": Made(convnext, (3, 96, 96)),

@@ -179,7 +179,7 @@ class Measured:
         for start in range(0, len(order), few):
             rows = order[start : start + few]
             found = {self.configurations[row]: [self.outcomes[row]] for row in rows}
-            self._in_turns(found, self._options.again)
+            self.in_turns(found, self._options.again)
             windows |= found
             means = {each: value(problem, mean_window(own)) for each, own in windows.items()}
             if (best := max(means, key=means.__getitem__)) and means[best] >= 0:
@@ -198,7 +198,7 @@ class Measured:
         }
         chosen = [best, *(each.configuration for each in answers.values())]
         windows: Windows = {each: [] for each in chosen}
-        self._in_turns(windows, options.turns)
+        self.in_turns(windows, options.turns)
         best_broke = np.mean([problem.judge(each)[1] > 0 for each in windows[best]])
         results = []
         for name, answer in answers.items():
@@ -214,7 +214,7 @@ class Measured:
         """Return True if the mean of all windows of a configuration breaks a limit."""
         return problem.judge(mean_window(self._windows[configuration]))[1] > 0
 
-    def _in_turns(self, windows: Windows, turns: int) -> None:
+    def in_turns(self, windows: Windows, turns: int) -> None:
         """Measure each configuration so many times, in turns; the windows grow."""
         for _ in range(turns):
             for configuration, own in windows.items():
