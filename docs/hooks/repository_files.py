@@ -10,17 +10,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
 #: Inline links and pictures of Markdown, up to an anchor.
 LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)")
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
 FIRST = ("README.md", "docs/hooks/site.css")
+
+#: Whoever searches for a word wants a page that explains it before these, which name every word.
+LATE = ("CHANGELOG.md", "docs/api/", "docs/results.md")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -36,6 +40,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name in sorted(linked(root, [*FIRST, *pages])):
         files.append(File(name, str(root), config.site_dir, config.use_directory_urls))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> None:
+    """Let the search show some pages after the others."""
+    if page.file.src_uri.startswith(LATE):
+        page.meta["search"] = {"boost": 0.2}
 
 
 def linked(root: Path, names: list[str]) -> set[str]:
