@@ -6,7 +6,8 @@ import math
 
 from envs.mappings.gain import WEIGHTS
 from envs.mappings.search import MappingCost
-from tuner.evaluation.mapping_pieces import Run, run_of, short
+from tuner.charts.text import short
+from tuner.evaluation.mapping_pieces import Run, run_of
 from tuner.evaluation.mapping_report import MappedPage
 from tuner.map_answer import LayerMap
 from tuner.map_schedule import Scheduled

@@ -65,10 +65,15 @@ def origin_line(words: str) -> str:
     return f'<p class="origin"><b>Origin</b> &#160;{escape(shown)}</p>'
 
 
-def big_numbers(blocks: Iterable[tuple[str, str]]) -> str:
-    """Return numbers in large print with words below; the first one is marked. Empty for none."""
+def big_numbers(blocks: Iterable[tuple[str, str]], main: int | None = 0) -> str:
+    """Return numbers in large print with words below; empty for none.
+
+    Args:
+        blocks: each number with its unit, and its words.
+        main: position of the one that is marked; None for none.
+    """
     shown = "".join(
-        f"<div{'' if at else MAIN}><b>{escape(big)}</b><span>{escape(small)}</span></div>"
+        f"<div{MAIN if at == main else ''}><b>{escape(big)}</b><span>{escape(small)}</span></div>"
         for at, (big, small) in enumerate(blocks)
     )
     return f'<div class="figures">{shown}</div>' if shown else ""

@@ -64,11 +64,6 @@ class Run:
         return self.energy_j / self.batch
 
 
-def short(value: float) -> str:
-    """Return a number with three digits, or as a whole number where it has more."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
-
 def run_of(costs: GroupCosts, mapping: Mapping) -> Run:
     """Return a batch under a mapping; its totals are those of `GroupCosts.of`.
 

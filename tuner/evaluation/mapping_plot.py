@@ -1,23 +1,33 @@
-"""The front of time and energy as SVG in the colours of the page, without a plotting library."""
+"""The front of time and energy of a network's mappings, as a chart."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 
-from tuner.charts.axis import round_numbers
-from tuner.evaluation.mapping_pieces import Run, short
+from tuner.charts.axis import Axis
+from tuner.charts.frame import across, caption, down, drawing, figure, legend, point, stretched
+from tuner.charts.text import escape, short
+from tuner.evaluation.mapping_pieces import Run
 
-WIDTH, HEIGHT = 760, 430
-LEFT, RIGHT, TOP, BOTTOM = 66, 24, 18, 52
+#: Pixels of the plot's height.
+HEIGHT = 340
 
 #: Single accelerators that take more than this many times as much as any mapping of the front, in
 #: time or energy, are left out.
 FAR = 3.0
 
-#: Fewest ticks of an axis; with fewer round numbers in its range it has even steps.
-FEWEST_TICKS = 3
+TITLE = "Energy against time of each mapping"
+
+#: Symbols of the legend.
+SYMBOLS = (
+    ('<circle class="dot-front" r="8"/>', "a mapping of the front"),
+    (
+        '<circle class="ring" r="8"/><circle class="dot-front best" r="5.5"/>',
+        "the chosen one",
+    ),
+    ('<rect class="alone" x="-8" y="-8" width="16" height="16"/>', "a whole network"),
+)
 
 
 def front_plot(
@@ -40,41 +50,32 @@ def front_plot(
             dots.
     """
     points = [_point(run) for run in (*front, *alone)]
-    x, y = (
-        _Axis.over([point[axis] for point in points], pixels)
-        for axis, pixels in enumerate(((LEFT, WIDTH - RIGHT), (HEIGHT - BOTTOM, TOP)))
-    )
-    parts = [*_frame(x, y), *_limits(x, y, latency_ms, energy_mj)]
+    x, y = (Axis.over([each[axis] for each in points], is_log=True, room=0.09) for axis in (0, 1))
+    line = "L".join(point(x, y, _point(run)) for run in front)
+    parts = [*_limits(x, y, latency_ms, energy_mj)]
+    parts.append(stretched(f'<path class="order" d="M{line}"/>'))
     parts += [
-        f'<circle class="other" cx="{x(1e3 * time_s):.1f}" cy="{y(1e3 * energy_j):.1f}" r="2.5"/>'
+        f'<circle class="other" cx="{across(x, 1e3 * time_s)}" cy="{down(y, 1e3 * energy_j)}"'
+        ' r="2.5"/>'
         for time_s, energy_j in others
     ]
-    path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in map(_point, front))
-    parts.append(f'<polyline class="line" points="{path}"/>')
-    for run in alone:
-        across, down = x(_point(run)[0]), y(_point(run)[1])
-        above = down - 17 if down > TOP + 30 else down + 27
-        anchor, shift = "middle", 0
-        if across > WIDTH - RIGHT - 60:
-            anchor, shift = "end", 12
-        parts.append(
-            f'<rect class="alone" x="{across - 12:.1f}" y="{down - 12:.1f}" width="24" height="24"'
-            f' rx="3"><title>{escape(_words(run))}</title></rect>'
-            f'<text text-anchor="{anchor}" x="{across + shift:.1f}" y="{above:.1f}">'
-            f"{escape(run.name)}</text>"
-        )
-    for number, run in enumerate(front, start=1):
-        across, down = x(_point(run)[0]), y(_point(run)[1])
-        kind = "dot chosen" if number - 1 == chosen else "dot"
-        parts.append(
-            f'<circle class="{kind}" cx="{across:.1f}" cy="{down:.1f}" r="9">'
-            f"<title>{escape(_words(run))}</title></circle>"
-            f'<text class="number" x="{across:.1f}" y="{down + 4:.1f}">{number}</text>'
-        )
-    return (
-        f'<div class="plot scroll"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
-        f' aria-label="Energy against time of each mapping">{"".join(parts)}</svg></div>'
+    parts += [_square(x, y, run) for run in alone]
+    parts += [
+        _dot(x, y, run, number, number - 1 == chosen) for number, run in enumerate(front, start=1)
+    ]
+    picture = drawing(
+        parts,
+        x,
+        y,
+        title=TITLE,
+        about="; ".join(_words(run) for run in (*front, *alone)),
+        x_name="time of a batch, ms",
+        y_name="energy of an inference, mJ",
+        height=HEIGHT,
+        role="group",
     )
+    shown = [SYMBOLS[0], *[SYMBOLS[1]] * (chosen is not None), *[SYMBOLS[2]] * bool(alone)]
+    return figure(caption(TITLE), picture, legend(shown))
 
 
 def near(front: Sequence[Run], alone: Sequence[Run]) -> list[Run]:
@@ -96,77 +97,53 @@ def _words(run: Run) -> str:
     return f"{run.name}: {short(time_ms)} ms, {short(energy_mj)} mJ"
 
 
-class _Axis:
-    """A logarithmic axis between two pixels."""
-
-    def __init__(self, low: float, high: float, pixels: tuple[float, float]) -> None:
-        self.low, self.high, self.pixels = low, high, pixels
-
-    @classmethod
-    def over(cls, values: Sequence[float], pixels: tuple[float, float]) -> _Axis:
-        """Return an axis with room around these values, which are above zero."""
-        low, high = min(values), max(values)
-        room = max((high / low) ** 0.09, 1.03)
-        return cls(low / room, high * room, pixels)
-
-    def __call__(self, value: float) -> float:
-        share = math.log(value / self.low) / math.log(self.high / self.low)
-        return self.pixels[0] + share * (self.pixels[1] - self.pixels[0])
-
-    @property
-    def ticks(self) -> list[float]:
-        """Return 1, 2, 5, 10 and so on, or even steps where few of these lie in the range."""
-        found = round_numbers(self.low, self.high)
-        if len(found) >= FEWEST_TICKS:
-            return found
-        least = (self.high - self.low) / 5
-        power = 10.0 ** math.floor(math.log10(least))
-        step = next(each * power for each in (1, 2, 5, 10) if each * power >= least)
-        first = math.ceil(self.low / step)
-        return [step * each for each in range(first, math.floor(self.high / step) + 1)]
+def _at(x: Axis, y: Axis, run: Run, shape: str) -> str:
+    """Return a shape at the place of a run, with its words for pointer, keyboard and reader."""
+    time_ms, energy_mj = _point(run)
+    return (
+        f'<svg x="{across(x, time_ms)}" y="{down(y, energy_mj)}" overflow="visible">'
+        f'<g class="dot" tabindex="0" role="img"><title>{escape(_words(run))}</title>{shape}</g>'
+        "</svg>"
+    )
 
 
-def _frame(x: _Axis, y: _Axis) -> list[str]:
-    parts = []
-    for value in x.ticks:
-        parts.append(
-            f'<line class="grid" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{TOP}"'
-            f' y2="{HEIGHT - BOTTOM}"/><text class="tick" text-anchor="middle"'
-            f' x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 18}">{value:,.4g}</text>'
-        )
-    for value in y.ticks:
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}"'
-            f' y2="{y(value):.1f}"/><text class="tick" text-anchor="end" x="{LEFT - 8}"'
-            f' y="{y(value) + 4:.1f}">{value:,.4g}</text>'
-        )
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    return [
-        *parts,
-        f'<text text-anchor="middle" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 10}">'
-        "time of a batch, ms</text>",
-        f'<text text-anchor="middle" transform="translate(16 {middle:.0f}) rotate(-90)">'
-        "energy of an inference, mJ</text>",
-    ]
+def _dot(x: Axis, y: Axis, run: Run, number: int, is_chosen: bool) -> str:
+    kind = "dot-front best" if is_chosen else "dot-front"
+    ring = '<circle class="ring" r="12"/>' * is_chosen
+    text = f'<text class="number" y="4">{number}</text>'
+    return _at(x, y, run, f'{ring}<circle class="{kind}" r="9"/>{text}')
 
 
-def _limits(x: _Axis, y: _Axis, latency_ms: float | None, energy_mj: float | None) -> list[str]:
+def _square(x: Axis, y: Axis, run: Run) -> str:
+    """Return a square with the name of its accelerator above, or below at the upper edge."""
+    time_ms, energy_mj = _point(run)
+    height = "27" if y.share(energy_mj) > 0.9 else "-17"
+    anchor, shift = ("end", "12") if x.share(time_ms) > 0.85 else ("middle", "0")
+    return _at(
+        x,
+        y,
+        run,
+        '<rect class="alone" x="-12" y="-12" width="24" height="24" rx="3"/>'
+        f'<text x="{shift}" y="{height}" text-anchor="{anchor}">{escape(run.name, 40)}</text>',
+    )
+
+
+def _limits(x: Axis, y: Axis, latency_ms: float | None, energy_mj: float | None) -> list[str]:
     """Return a dashed line for each limit, with the forbidden side shaded."""
     parts = []
-    if latency_ms is not None and x.low < latency_ms < x.high:
-        at = x(latency_ms)
+    time_ms, energy = latency_ms or math.nan, energy_mj or math.nan
+    if x.low < time_ms < x.high:
+        at = f"{100 * x.share(time_ms):.2f}%"
         parts.append(
-            f'<rect class="beyond" x="{at:.1f}" y="{TOP}" width="{WIDTH - RIGHT - at:.1f}"'
-            f' height="{HEIGHT - BOTTOM - TOP}"/><line class="limit" x1="{at:.1f}" x2="{at:.1f}"'
-            f' y1="{TOP}" y2="{HEIGHT - BOTTOM}"/><text class="tick" x="{at + 5:.1f}"'
-            f' y="{TOP + 12}">limit {latency_ms:g} ms</text>'
+            f'<rect class="beyond" x="{at}" y="0" width="{100 - 100 * x.share(time_ms):.2f}%"'
+            f' height="100%"/><line class="limit" x1="{at}" x2="{at}" y1="0" y2="100%"/>'
+            f'<text class="tick" x="{at}" dx="5" y="12">limit {time_ms:g} ms</text>'
         )
-    if energy_mj is not None and y.low < energy_mj < y.high:
-        at = y(energy_mj)
+    if y.low < energy < y.high:
+        at = down(y, energy)
         parts.append(
-            f'<rect class="beyond" x="{LEFT}" y="{TOP}" width="{WIDTH - RIGHT - LEFT}"'
-            f' height="{at - TOP:.1f}"/><line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}"'
-            f' y1="{at:.1f}" y2="{at:.1f}"/><text class="tick" x="{WIDTH - RIGHT - 5}"'
-            f' text-anchor="end" y="{at - 6:.1f}">limit {energy_mj:g} mJ</text>'
+            f'<rect class="beyond" x="0" y="0" width="100%" height="{at}"/>'
+            f'<line class="limit" x1="0" x2="100%" y1="{at}" y2="{at}"/><text class="tick"'
+            f' x="100%" dx="-5" text-anchor="end" y="{at}" dy="-6">limit {energy:g} mJ</text>'
         )
     return parts

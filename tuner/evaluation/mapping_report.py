@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping as Dictionary
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from envs.files import write_text
 from envs.mappings.costs import GroupCosts
-from tuner.evaluation.mapping_pieces import Run, short
+from tuner.charts.document import big_numbers, document, origin_line, provenance
+from tuner.charts.text import escape, short
+from tuner.evaluation.mapping_pieces import Run
 from tuner.evaluation.mapping_plot import front_plot, near
 from tuner.evaluation.mapping_strips import group_table, legend, strips
 from tuner.evaluation.mapping_style import MAPPING_STYLE
@@ -69,20 +69,13 @@ def write_mapping_report(
     names = " and ".join(page.costs.network for page in pages)
     title = f"Layers of {names} on {device}"
     body = [
-        f'<p class="origin"><b>Origin</b> &nbsp;{escape(ORIGIN)}</p>',
+        origin_line(ORIGIN),
         f"<h1>{escape(title)}</h1>",
         schedule,
         *(part for page in pages for part in _network(page, len(pages) > 1)),
-        "<h2>How this was made</h2>",
-        f"<pre>{escape(_lines(facts or {}))}</pre>",
+        *provenance(facts or {}),
     ]
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)}</title><style>{MAPPING_STYLE}</style>"
-    )
-    lines = ["<!DOCTYPE html>", f'<html lang="en"><head>{head}</head><body>', *body]
-    return write_text(path, "\n".join([*lines, "</body></html>"]) + "\n")
+    return write_text(path, document(title, body, MAPPING_STYLE))
 
 
 def _network(page: MappedPage, several: bool) -> list[str]:
@@ -169,22 +162,10 @@ def _figures(page: MappedPage) -> str:
     """Return the gains in large print."""
     blocks = [
         (
-            "main" if weight == 0.5 else "",
             f"{100 * gain:.1f} %",
             f"{BENEFITS.get(weight, 'benefit')} (weight of time {weight:g}) over the best single"
             " accelerator",
         )
         for weight, gain in sorted(page.gains.items())
     ]
-    shown = (
-        f'<div class="{kind}"><b>{big}</b><span>{escape(small)}</span></div>'
-        for kind, big, small in blocks
-    )
-    return f'<div class="figures">{"".join(shown)}</div>' if blocks else ""
-
-
-def _lines(facts: Dictionary[str, Any]) -> str:
-    return "\n".join(
-        f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-        for key, value in facts.items()
-    )
+    return big_numbers(blocks, main=[*sorted(page.gains)].index(0.5) if 0.5 in page.gains else None)

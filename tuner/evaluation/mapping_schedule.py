@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from envs.spec import accelerator
-from tuner.evaluation.mapping_pieces import short
-from tuner.evaluation.mapping_style import colour_of
+from tuner.charts.palette import colour_of
+from tuner.charts.text import escape, short
 from tuner.placement.schedules_data import Schedule
 
 #: A group narrower than this share of a lane has no number in it.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 
 from envs.mappings.costs import GroupCosts
-from tuner.evaluation.mapping_pieces import Piece, Run, short
-from tuner.evaluation.mapping_style import colour_of
+from tuner.charts.palette import colour_of
+from tuner.charts.text import escape, short
+from tuner.evaluation.mapping_pieces import Piece, Run
 
 #: A strip is drawn whole up to this many times the longest mapping of the front.
 LONGEST = 1.5

@@ -1,12 +1,13 @@
 """The report: one HTML file without a script, that needs no other file and no network."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from envs.files import write_text
 from envs.traces.reader import Trace
+from tuner.charts.document import document, origin_line
+from tuner.charts.text import escape
 from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.drawing import inlined
 from tuner.evaluation.front import FrontPoint
@@ -22,7 +23,6 @@ from tuner.evaluation.report_parts import (
     setting,
     tables,
 )
-from tuner.evaluation.report_style import STYLE
 from tuner.evaluation.sentences import (
     headline,
     learning_sentence,
@@ -69,9 +69,8 @@ def write_report(
         (each for each in comparison.budgets if each <= budget), default=comparison.budgets[0]
     )
     title = headline(comparison, focus, budget)
-    origin = origin_label(trace)
     body = [
-        f'<p class="origin"><b>Origin</b> &nbsp;{escape(origin[:1].upper() + origin[1:])}</p>',
+        origin_line(origin_label(trace)),
         f"<h1>{escape(title)}</h1>",
         f'<p class="quiet">{escape(setting(comparison, trace))} {escape(note)}</p>',
         key_figures(comparison, focus, budget),
@@ -84,17 +83,7 @@ def write_report(
         *(live_section(live_checks) if trace else []),
         *provenance_section(comparison, trace, provenance or {}),
     ]
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style>"
-    )
-    page = [
-        "<!DOCTYPE html>",
-        f'<html lang="en"><head>{head}</head><body>',
-        *body,
-        "</body></html>",
-    ]
-    return write_text(path, "\n".join(page) + "\n")
+    return write_text(path, document(title, body))
 
 
 def _verdict(comparison: Comparison, trace: Trace | None, focus: str) -> str:

@@ -1,12 +1,12 @@
 """The parts of the report that are text and tables, as HTML."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from envs.traces.reader import Trace
+from tuner.charts.document import big_numbers, provenance, table
+from tuner.charts.text import escape
 from tuner.evaluation.comparison import Comparison
 from tuner.evaluation.drawing import inlined
 from tuner.evaluation.live_check import LiveCheck
@@ -98,21 +98,17 @@ def key_figures(comparison: Comparison, focus: str, budget: int) -> str:
     name = focus.replace("_", " ")
     interval = f"95 %: {100 * us.share_low:.1f} to {100 * us.share_high:.1f}"
     share = f"of the optimum: {name}, after {times(us.budget)} ({interval})"
-    blocks = [("main", f"{100 * us.share_mean:.1f} %", share)]
+    blocks = [(f"{100 * us.share_mean:.1f} %", share)]
     if rival is not None:
         result = "a tie" if found.verdict == "tie" else f"{name} is {found.verdict}"
         other = f"the best other, {rival.tuner.replace('_', ' ')}, after {rival.budget}: {result}"
-        blocks.append(("", f"{100 * rival.share_mean:.1f} %", other))
+        blocks.append((f"{100 * rival.share_mean:.1f} %", other))
     feasible = f"of {name} runs have an answer within all limits"
-    blocks.append(("", f"{100 * us.feasible_share:.1f} %", feasible))
+    blocks.append((f"{100 * us.feasible_share:.1f} %", feasible))
     energy = f", {us.spent_j:,.0f} J" if math.isfinite(us.spent_j) else "; power was not measured"
     if math.isfinite(us.spent_s):
-        blocks.append(("", f"{us.spent_s:,.0f} s", f"of measuring{energy}"))
-    shown = (
-        f'<div class="{kind}"><b>{escape(big)}</b><span>{escape(small)}</span></div>'
-        for kind, big, small in blocks
-    )
-    return f'<div class="figures">{"".join(shown)}</div>'
+        blocks.append((f"{us.spent_s:,.0f} s", f"of measuring{energy}"))
+    return big_numbers(blocks)
 
 
 def tables(comparison: Comparison, focus: str, budget: int) -> list[str]:
@@ -148,15 +144,8 @@ def breakdowns(comparison: Comparison, focus: str) -> list[str]:
 
 def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]], focus: str) -> str:
     """Return a table; rows of the tuner `focus` are marked."""
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    body = ""
-    for row in rows:
-        mark = ' class="focus"' if row[0] == focus.replace("_", " ") else ""
-        body += f"<tr{mark}>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        "</div>"
-    )
+    name = focus.replace("_", " ")
+    return table(headings, rows, {at for at, row in enumerate(rows) if row[0] == name})
 
 
 def learning_section(plot: str) -> list[str]:
@@ -206,10 +195,4 @@ def provenance_section(
         }
         facts["start"] = trace.space.describe(comparison.cases[0].start)
         facts |= {f"trace.{key}": value for key, value in recorded.items()}
-    lines = [
-        f"{key}: "
-        + (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
-        for key, value in facts.items()
-    ]
-    text = "\n".join(lines)
-    return ["<h2>How this was made</h2>", f"<pre>{escape(text)}</pre>"]
+    return provenance(facts)

@@ -91,8 +91,8 @@ def test_the_verdict_compares_with_the_fastest_and_the_thriftiest_accelerator():
 def test_limits_are_drawn_where_they_are():
     run = page().front[0]
     plot = front_plot((run,), (), 0, latency_ms=1e3 * run.time_s, energy_mj=1e3 * run.inference_j)
-    dot = re.search(r'class="dot chosen" cx="([\d.]+)" cy="([\d.]+)"', plot)
-    lines = re.findall(r'class="limit" x1="([\d.]+)" x2="[\d.]+" y1="([\d.]+)"', plot)
+    dot = re.search(r'<svg x="([\d.%]+)" y="([\d.%]+)"[^>]*><g class="dot"', plot)
+    lines = re.findall(r'class="limit" x1="([\d.%]+)" x2="[\d.%]+" y1="([\d.%]+)"', plot)
     assert dot
     assert lines[0][0] == dot[1]
     assert lines[1][1] == dot[2]
@@ -101,4 +101,4 @@ def test_limits_are_drawn_where_they_are():
 def test_an_accelerator_far_from_the_front_is_told_and_not_drawn(tmp_path):
     text = text_of(tmp_path, page())
     assert "Outside of the plot: cuda (20.6 ms, 121 mJ)." in text
-    assert text.count('class="alone"') == 1
+    assert text.count('class="alone" x="-12"') == 1
