@@ -129,7 +129,7 @@ class OneMore:
         """Return the cheapest spot, None where nothing fits."""
         if self._state is not state or self._removals != state.removals:
             self._full, self._state, self._removals = set(), state, state.removals
-        key = _key(application)
+        key = class_of(application)
         if key in self._full:
             return None
         sizes = [] if self._sample is None else [self._sample, WIDER * self._sample]
@@ -211,7 +211,7 @@ def place_together(
     best: tuple[tuple[float, ...], ClusterState, list[Application]] | None = None
     for policy, rank in zip(policies, ranks, strict=True):
         trial = ClusterState(state.nodes, state.rules)
-        order = sorted(waiting, key=lambda each: rank[_key(each)])
+        order = sorted(waiting, key=lambda each: rank[class_of(each)])
         left = [each for each in order if not host(trial, each, policy)]
         loss = _loss(waiting, left, trial)
         if best is None or loss < best[0]:
@@ -245,7 +245,7 @@ def _recreated(
     pool = [state.remove(name) for name in names] + left
     factors = np.exp(SCATTER * rng.standard_normal(len(pool)))
     keys = [
-        (rank[_key(each)][0], rank[_key(each)][1] * factor)
+        (rank[class_of(each)][0], rank[class_of(each)][1] * factor)
         for each, factor in zip(pool, factors, strict=True)
     ]
     order = [pool[each] for each in sorted(range(len(keys)), key=keys.__getitem__)]
@@ -269,9 +269,9 @@ def _ranks(
     for policy in policies:
         ranks: Ranks = {}
         for each in applications:
-            if _key(each) not in ranks:
+            if class_of(each) not in ranks:
                 cheapest = policy.best(state, each)
-                ranks[_key(each)] = -each.priority, cheapest[0] if cheapest else np.inf
+                ranks[class_of(each)] = -each.priority, cheapest[0] if cheapest else np.inf
         found.append(ranks)
     return found
 
@@ -285,7 +285,7 @@ def _loss(
     return (*(out[level] for level in levels), float(np.nan_to_num(state.watts())))
 
 
-def _key(application: Application) -> tuple[str, float, float, int, int]:
+def class_of(application: Application) -> tuple[str, float, float, int, int]:
     """Return what applications must have in common to be placed alike."""
     return (
         application.network,
