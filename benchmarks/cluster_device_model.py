@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,11 @@ from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import device_of, machine_of
+from envs.simulator.tables import Contexts
 from envs.spec import ConfigurationSpace, workload_of
+
+#: What is true of a kind of nodes that serves these networks, by the model of all of them.
+Truth = Callable[[str, DeviceModel, Sequence[str]], Contexts]
 
 
 def device_model_figures(state: ClusterState) -> list[Figure]:
@@ -23,15 +28,21 @@ def device_model_figures(state: ClusterState) -> list[Figure]:
     It knows the accelerators' contention and the arrivals, and nothing of the queues that placement
     counts with. Front end and network have what they have there.
     """
-    late = [name for node in range(len(state.nodes)) for name in _late(state, node)]
+    late = [name for node in range(len(state.nodes)) for name in late_together(state, node)]
     return [
         figure("mixed Orin boards: our applications late by the device model of the whole node",
                100 * len(late) / max(len(state.spots), 1), "%", "<= 0")
     ]  # fmt: skip
 
 
-def _late(state: ClusterState, number: int) -> list[str]:
-    """Return the applications of a node whose limit the device model says is broken."""
+def late_together(state: ClusterState, number: int, truth: Truth | None = None) -> list[str]:
+    """Return the applications of a node whose limit is broken by the model of the whole node.
+
+    Args:
+        state: of the cluster.
+        number: of the node.
+        truth: of the device; None for the model as it was fitted.
+    """
     kind, hosted = state.nodes[number].kind, state.hosted(number)
     if not hosted:
         return []
@@ -48,7 +59,9 @@ def _late(state: ClusterState, number: int) -> list[str]:
     for tenant, application in enumerate(applications):
         engine = kind.engines[application.network][hosted[application.name]]
         placements[0, tenant, columns[engine.place]] = (1, engine.batch)
-    p99_s = model.response(model.nominal(), placements).p99_ms[0] / 1e3
+    networks = [each.network for each in applications]
+    contexts = model.nominal() if truth is None else truth(kind.name, model, networks)
+    p99_s = model.response(contexts, placements).p99_ms[0] / 1e3
     return [
         application.name
         for application, took_s in zip(applications, p99_s, strict=True)

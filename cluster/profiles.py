@@ -17,6 +17,7 @@ from cluster.placement.nodes import Engine, NodeKind, Place
 from envs.arrays import BoolArray, FloatArray, Placements
 from envs.errors import OptionError
 from envs.simulator.device_model import DeviceModel
+from envs.simulator.tables import Contexts
 from envs.spec import ConfigurationSpace, Kind, Measurement, Origin
 from envs.spec.memory import memory_mib
 from envs.traces.reader import Trace
@@ -99,11 +100,15 @@ def simulated_profile(model: DeviceModel) -> tuple[Point, ...]:
     )  # fmt: skip
 
 
-def loss_beside_others(model: DeviceModel) -> float:
+def loss_beside_others(model: DeviceModel, contexts: Contexts | None = None) -> float:
     """Return how many times longer a network takes where all resources of a device run it at once.
 
     One instance at the smallest batch runs on each; what all together reach is compared with the
     sum of what each reaches alone. Its space has one tenant.
+
+    Args:
+        model: of the device and its network.
+        contexts: draws of what may be true, over which it is averaged; None for the fitted model.
 
     Raises:
         OptionError: the space has several tenants.
@@ -117,8 +122,9 @@ def loss_beside_others(model: DeviceModel) -> float:
     placements = np.zeros((len(first) + 1, *space.shape, 2), dtype=np.int16)
     for row, column in enumerate(first.values()):
         placements[[row, -1], 0, column] = (1, space.batches[0])
-    rates = model.batch(model.nominal(), placements).throughput_ips[:, 0]
-    return max(float(rates[:-1].sum() / rates[-1]), 1.0)
+    contexts = model.nominal() if contexts is None else contexts
+    rates = np.exp(model.logarithms(contexts, placements)[:, 0])
+    return max(float((rates[:, :-1].sum(axis=1) / rates[:, -1]).mean()), 1.0)
 
 
 def replayed_profile(trace: Trace) -> tuple[Point, ...]:
