@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.cluster_worlds import ORIN_BATCHES, ORIN_BOARDS
+from benchmarks.cluster_worlds import ORIN_BOARDS
 from benchmarks.figures import Figure, figure
 from cluster.placement.feasibility import front_end_time_s
 from cluster.placement.state import ClusterState
+from cluster.profiles.boards import BATCHES
 from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.simulator.device_model import DeviceModel
@@ -51,7 +52,7 @@ def late_together(state: ClusterState, number: int, truth: Truth | None = None) 
     applications = [state.applications[name] for name in hosted]
     tables = tuple(replace(reference_network(a.network), name=a.name) for a in applications)
     workload = workload_of([described(each) for each in tables], [a.rate_ips for a in applications])
-    model = DeviceModel(machine, ConfigurationSpace(device, workload, 1, ORIN_BATCHES), tables)
+    model = DeviceModel(machine, ConfigurationSpace(device, workload, 1, BATCHES), tables)
     columns: dict[str, int] = {}
     for column, each in enumerate(device.accelerators):  # Tensor Cores come before CUDA cores.
         columns.setdefault(each.resource, column)

@@ -26,8 +26,6 @@ from benchmarks.cluster_device_model import late_together
 from benchmarks.cluster_truths import BoardTruth, TrueBoards
 from benchmarks.cluster_worlds import (
     ORIN_BOARDS,
-    ORIN_FRONT_END_MIB,
-    ORIN_FRONT_END_S,
     ORIN_NETWORKS,
     World,
     careful,
@@ -39,7 +37,8 @@ from cluster.placement.nodes import Node, NodeKind
 from cluster.placement.ours import OneMore, place_together
 from cluster.placement.state import ClusterState
 from cluster.profiles import Point, loss_beside_others, node_kind
-from cluster.profiles_learned import Tried, contexts_after, engine_points, measured_by
+from cluster.profiles.boards import FRONT_END_MIB, FRONT_END_S
+from cluster.profiles.learned import Tried, contexts_after, engine_points, measured_by
 from cluster.simulate.plan import simulated_stays
 from envs.belief.risk import parse_risk
 from envs.problems.problem import Problem
@@ -101,8 +100,8 @@ def kinds_by(
             loss[network] = _mean_loss(model, contexts)
         kinds.append(
             node_kind(
-                name, model.space, points, sum(truth.machine.idle_w), ORIN_FRONT_END_S,
-                ORIN_FRONT_END_MIB, loss,
+                name, model.space, points, sum(truth.machine.idle_w), FRONT_END_S,
+                FRONT_END_MIB, loss,
             )
         )  # fmt: skip
     return kinds, windows

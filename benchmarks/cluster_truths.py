@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from benchmarks.cluster_worlds import ORIN_BATCHES
+from cluster.profiles.boards import BATCHES
 from envs.arrays import FloatArray
 from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
@@ -62,7 +62,7 @@ class BoardTruth:
             for at, name in enumerate(networks)
         )
         workload = workload_of([described(each) for each in tables])
-        space = ConfigurationSpace(self.device, workload, 1, ORIN_BATCHES)
+        space = ConfigurationSpace(self.device, workload, 1, BATCHES)
         return DeviceModel(self.machine, space, tables)
 
     def contexts(self, networks: Sequence[str], model: DeviceModel | None = None) -> Contexts:

@@ -8,12 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cluster.placement.nodes import Application, Engine, Node, NodeKind, Place, Rules
-from cluster.profiles import Point, loss_beside_others, node_kind, simulated_profile
-from envs.catalog.reference_networks import reference_network
-from envs.problems.draw import described
-from envs.simulator.device_model import DeviceModel
-from envs.simulator.machine import device_of, machine_of
-from envs.spec import ConfigurationSpace, workload_of
+from cluster.profiles.boards import board_kind
 
 #: umassos/ibis (MIT) at ac0f8d73, ibis/control_service/benchmarks: requests/s that a Jetson Nano
 #: serves, memory of the back end [MiB] (mean where a file has two values), limit [s].
@@ -61,17 +56,10 @@ ORIN_BOARDS = (
     ("orin_nano_8", "15W", 3),
 )
 
-#: Processor time of a request before the accelerator on an Orin, and memory of a front end: both
-#: assumed, the time as a sixth of a Jetson Nano's.
-ORIN_FRONT_END_S, ORIN_FRONT_END_MIB = 0.004, 50.0
-
 #: Share of each limit that our policies do not plan with, where it is of the mean, and of p99. That
 #: of the mean was chosen on draws 100 and 101, which are not reported. A mean time is exact by the
 #: formulas, and only windows scatter; of p99 the formulas are approximations.
 RESERVE_OF_MEAN, RESERVE_OF_P99 = 0.05, 0.15
-
-#: Batch sizes of the profiles.
-ORIN_BATCHES = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -153,24 +141,8 @@ def orin_kinds() -> list[NodeKind]:
 
     Engines are slower by what a board loses when the GPU and all DLAs run the network at once.
     """
-    found = []
-    for name, mode, _ in ORIN_BOARDS:
-        machine, device = machine_of(name, mode), device_of(name, mode)
-        points: list[Point] = []
-        loss = {}
-        for network in ORIN_NETWORKS:
-            table = reference_network(network)
-            space = ConfigurationSpace(device, workload_of([described(table)]), 1, ORIN_BATCHES)
-            model = DeviceModel(machine, space, (table,))
-            points += simulated_profile(model)
-            loss[network] = loss_beside_others(model)
-        found.append(
-            node_kind(
-                f"{name}-{mode}", space, points, sum(machine.idle_w), ORIN_FRONT_END_S,
-                ORIN_FRONT_END_MIB, loss,
-            )
-        )  # fmt: skip
-    return found
+    networks = tuple(ORIN_NETWORKS)
+    return [board_kind(name, mode, networks, "int8") for name, mode, _ in ORIN_BOARDS]
 
 
 def orin_world(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cluster.profiles import Point
+from cluster.profiles.points import Point
 from envs.arrays import FloatArray
 from envs.belief.renewal import conditioned_draws
 from envs.errors import OptionError
@@ -41,7 +41,8 @@ from tuner.tuning import FEWEST, tune
 MEASUREMENTS = 8
 
 #: Makes the tuner of a problem, and measures a configuration.
-Make, Measure = Callable[[Problem], Tuner], Callable[[Configuration], Outcome]
+Make = Callable[[Problem], Tuner]
+Measure = Callable[[Configuration], Outcome]
 
 Tried = Sequence[tuple[Configuration, Outcome]]
 
@@ -118,10 +119,12 @@ class Windows(NamedTuple):
         Raises:
             OptionError: nothing but failures.
         """
-        found: dict[Configuration, list[Measurement]] = {}
+        found: dict[Configuration, list[Outcome]] = {}
+        origin = Origin.SIMULATED
         for configuration, outcome in tried:
             if isinstance(outcome, Measurement):
                 found.setdefault(configuration, []).append(outcome)
+                origin = outcome.origin
         if not found:
             raise OptionError(
                 f"{' and '.join(model.space.workload.names)} on {model.space.device.name}:"
@@ -134,7 +137,6 @@ class Windows(NamedTuple):
             for each in batches
         ]
         logs = np.stack([each.logs.mean(axis=1) for each in batches], axis=1)
-        origin = next(iter(found.values()))[0].origin
         return cls(tuple(found), logs, np.stack(noise, axis=1), origin)
 
 
