@@ -43,7 +43,7 @@ class ApiServer:
         self.port, self._etcd_port, self._peer_port = _free_ports(3)
         self._etcd: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
-        self._certificate, self._key = folder / "server.crt", folder / "server.key"
+        self.certificate, self._key = folder / "server.crt", folder / "server.key"
 
     def __enter__(self) -> ApiServer:
         self.start()
@@ -80,7 +80,7 @@ class ApiServer:
 
     def start(self) -> None:
         """Start what does not run, with the data of before, and wait until it is ready."""
-        if not self._certificate.exists():
+        if not self.certificate.exists():
             self._prepare()
         if self._etcd is None:
             self._etcd = self._open("etcd", self._etcd_command())
@@ -103,7 +103,7 @@ class ApiServer:
 
     def api(self, user: str = ADMIN) -> Api:
         """Return requests by an administrator, or by the controller's account (`ACCOUNT`)."""
-        return Api(self.address, self._certificate, f"{user}-token")
+        return Api(self.address, self.certificate, f"{user}-token")
 
     def _prepare(self) -> None:
         """Write a certificate, whose key signs the tokens of accounts too, and the users' files."""
@@ -114,7 +114,7 @@ class ApiServer:
             [
                 *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
                 *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
-                *("-keyout", str(self._key), "-out", str(self._certificate)),
+                *("-keyout", str(self._key), "-out", str(self.certificate)),
             ],
             capture_output=True,
             text=True,
@@ -132,7 +132,7 @@ class ApiServer:
             path.write_text(json.dumps(self._kubeconfig(name), indent=2) + "\n")
 
     def _kubeconfig(self, name: str) -> dict[str, Any]:
-        cluster = {"server": self.address, "certificate-authority": str(self._certificate)}
+        cluster = {"server": self.address, "certificate-authority": str(self.certificate)}
         context = {"cluster": "tests", "user": name, "namespace": NAMESPACE}
         return {
             "apiVersion": "v1",
@@ -158,7 +158,7 @@ class ApiServer:
             str(self.binaries.server),
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
             *("--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"),
-            *(f"--secure-port={self.port}", f"--tls-cert-file={self._certificate}"),
+            *(f"--secure-port={self.port}", f"--tls-cert-file={self.certificate}"),
             f"--tls-private-key-file={self._key}",
             f"--token-auth-file={self.folder / 'tokens.csv'}",
             "--authorization-mode=RBAC",
@@ -190,7 +190,7 @@ class ApiServer:
 
     def _wait(self) -> None:
         """Wait until the server is ready and its own roles are there."""
-        context = ssl.create_default_context(cafile=str(self._certificate))
+        context = ssl.create_default_context(cafile=str(self.certificate))
         asked = urllib.request.Request(
             f"{self.address}/readyz", headers={"Authorization": f"Bearer {ADMIN}-token"}
         )
