@@ -54,9 +54,15 @@ def manifests() -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(made.stdout))
 
 
+def objects() -> list[dict[str, Any]]:
+    """Return the objects of the manifests as they are written: their images are not named yet."""
+    files = yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text())["resources"]
+    return [each for name in files for each in yaml.safe_load_all((MANIFESTS / name).read_text())]
+
+
 def install(admin: Api) -> None:
     """Apply the manifests, except for the controller's own Deployment, which no kubelet runs."""
-    for each in sorted(manifests(), key=lambda each: each["kind"] != "Namespace"):
+    for each in sorted(objects(), key=lambda each: each["kind"] != "Namespace"):
         if each["kind"] != "Deployment":
             collection = COLLECTIONS[each["kind"]].format(each["metadata"].get("namespace", ""))
             if admin.find(f"{collection}/{each['metadata']['name']}") is None:

@@ -12,6 +12,12 @@ from tests.cluster.kubernetes.nodes import HOSTNAME, condition, is_ready
 
 NODES, PODS, DEPLOYMENTS = "/api/v1/nodes", "/api/v1/pods", "/apis/apps/v1/deployments"
 Object = dict[str, Any]
+_UNSCHEDULABLE = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0 nodes are available: the node of its selector takes no pods",
+}
 
 
 class Workloads:
@@ -71,12 +77,13 @@ class Workloads:
                 if error.status != 403:
                     raise
                 failure = str(error)
-        ready = [self._run(each, nodes) for each in current]
+        ready = [self._run(each, nodes) for each in current if wanted]
         kept = [each for each in old if wanted and not any(ready)]
-        for each in [each for each in old if each not in kept] + (current if not wanted else []):
-            self.api.delete(path_of(each, PODS), now=True)
+        for each in pods:
+            if each not in kept and (each in old or not wanted):
+                self.api.delete(path_of(each, PODS), now=True)
         available = sum(ready) + sum(self._run(each, nodes) for each in kept)
-        self._show(deployment, len(current if wanted else []), len(kept), sum(ready), available)
+        self._show(deployment, len(ready), len(kept), sum(ready), available)
         if failure and "ReplicaFailure" not in _conditions(deployment):
             failed = condition("ReplicaFailure", True, "FailedCreate", failure)
             self._write(deployment, DEPLOYMENTS, {"conditions": [failed]})
@@ -91,6 +98,9 @@ class Workloads:
             return False
         if "nodeName" not in spec:
             if not there or (node or {})["spec"].get("unschedulable"):
+                unplaced = {"phase": "Pending", "conditions": [_UNSCHEDULABLE]}
+                if "PodScheduled" not in _conditions(pod):
+                    self._write(pod, PODS, unplaced)
                 return False
             target = {"apiVersion": "v1", "kind": "Node", "name": (node or {})["metadata"]["name"]}
             self.api.create(

@@ -19,10 +19,11 @@ from cluster.placement.nodes import Node, Rules
 from cluster.placement.state import ClusterState, Spot
 from envs.errors import OptionError
 from tests.cluster.kubernetes.api import Api
-from tests.cluster.kubernetes.controllers import APPLICATIONS
 from tests.cluster.kubernetes.deployments import DEPLOYMENTS, NODES, Object
 from tests.cluster.kubernetes.nodes import HOSTNAME, is_ready
 
+#: Collections of all namespaces.
+APPLICATIONS = "/apis/orin-tuner.dev/v1alpha1/inferenceapplications"
 SERVICES = "/api/v1/services"
 RULES = Rules(reserve=0.15)
 

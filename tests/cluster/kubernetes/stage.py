@@ -10,23 +10,16 @@ from typing import Any
 
 from tests.cluster.kubernetes.api import Api, path_of
 from tests.cluster.kubernetes.build import Binaries
-from tests.cluster.kubernetes.controllers import (
-    APPLICATIONS,
-    Controller,
-    apply_manifests,
-    free_lease,
-    holder,
-)
+from tests.cluster.kubernetes.controllers import APPLICATIONS as SPACE
+from tests.cluster.kubernetes.controllers import SERVERS, application, install
 from tests.cluster.kubernetes.deployments import DEPLOYMENTS, NODES
-from tests.cluster.kubernetes.judge import SERVICES, phases, wrongs
+from tests.cluster.kubernetes.judge import APPLICATIONS, SERVICES, phases, wrongs
 from tests.cluster.kubernetes.nodes import BoardNode, make_nodes, make_runtime_class
 from tests.cluster.kubernetes.parts import ClusterParts, wait_for
+from tests.cluster.kubernetes.process import Controller, free_lease, holder
 from tests.cluster.kubernetes.proxy import Proxy
 from tests.cluster.kubernetes.server import ApiServer
 
-#: Where applications are declared.
-SPACE = "/apis/orin-tuner.dev/v1alpha1/namespaces/default/inferenceapplications"
-SERVERS = "/apis/apps/v1/namespaces/default/deployments"
 BOARDS = (
     BoardNode("agx-0", "agx_orin_64", "MAXN"),
     BoardNode("nx-0", "orin_nx_16", "25W"),
@@ -59,6 +52,8 @@ class Stage:
         proxy: between the API server and controllers.
         parts: of the cluster that do not run.
         controllers: that were started, also those that ended.
+        lives: of controllers that were killed after their first change, all together.
+        right_at: since when everything was as declared, when `settle` last returned.
     """
 
     def __init__(
@@ -67,6 +62,7 @@ class Stage:
         self.folder, self.boards = folder, boards
         self.server = ApiServer(binaries, folder)
         self.controllers: list[Controller] = []
+        self.lives, self.right_at = 0, 0.0
 
     def __enter__(self) -> Stage:
         self.server.__enter__()
@@ -75,7 +71,7 @@ class Stage:
         self.parts = ClusterParts(self.admin, ready_s=0.3, deadline_s=3.0).__enter__()
         make_runtime_class(self.admin)
         make_nodes(self.admin, self.boards)
-        apply_manifests(self.admin)
+        install(self.admin)
         return self
 
     def __exit__(
@@ -92,15 +88,7 @@ class Stage:
     def declare(self, applications: Mapping[str, Mapping[str, Any]] = DECLARED) -> None:
         """Declare applications by name."""
         for name, spec in applications.items():
-            self.admin.create(
-                SPACE,
-                {
-                    "apiVersion": "orin-tuner.dev/v1alpha1",
-                    "kind": "InferenceApplication",
-                    "metadata": {"name": name},
-                    "spec": dict(spec),
-                },
-            )
+            self.admin.create(SPACE, application(name, **spec))
 
     def edit(self, name: str, **spec: Any) -> None:
         """Change fields of an application's spec."""
@@ -115,8 +103,7 @@ class Stage:
         return [
             each
             for each in self.admin.items(SERVERS)
-            if not application
-            or each["metadata"]["ownerReferences"][0].get("name") == application
+            if not application or each["metadata"]["ownerReferences"][0].get("name") == application
         ]
 
     def nodes_of(self, application: str) -> set[str]:
@@ -128,7 +115,7 @@ class Stage:
 
     def start(self, *options: str) -> Controller:
         """Start a controller behind the proxy."""
-        log = self.folder / "controller.log"
+        log = self.folder / f"controller-{len(self.controllers)}.log"
         self.controllers.append(Controller(self.proxy.kubeconfig(), log, *options))
         return self.controllers[-1]
 
@@ -166,12 +153,20 @@ class Stage:
             if wrong or len(self.proxy.changes) != changes:
                 since, changes = now, len(self.proxy.changes)
             elif now - since >= CALM_S:
+                self.right_at = since
                 return since - start
             if now - start > SETTLE_S:
                 words = self.controllers[-1].words() if self.controllers else ""
                 said = wrong or ["it never stops changing things"]
                 raise AssertionError(f"after {SETTLE_S:.0f} s: {'; '.join(said)}\n{words}")
             time.sleep(0.2)
+
+    def settle_whoever_is_placed(self) -> dict[str, str]:
+        """Wait as `settle` does; who has no place must say why. Return all phases."""
+        self.wait(lambda: not wrongs(self.admin), "everything is as declared")
+        found = phases(self.admin)
+        self.settle(**found)
+        return phases(self.admin)
 
     def _wrongs(self, expected: Mapping[str, str]) -> list[str]:
         found = wrongs(self.admin)
@@ -187,6 +182,8 @@ class Stage:
         self.server.start()
         free_lease(self.admin)
         self.parts.workloads.missing_images.clear()
+        self.parts.workloads.made.clear()
+        self.parts.errors.clear()
         for each in self.admin.items(APPLICATIONS):
             self.admin.delete(path_of(each, APPLICATIONS))
         for each in self.admin.items(NODES):
