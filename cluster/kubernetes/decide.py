@@ -169,6 +169,8 @@ def _place(now: Moment, application: SeenApplication) -> None:
             now.plan.steps.append(Create("deployments", body, why))
         elif there.digest != body["metadata"]["annotations"][DIGEST]:
             why = f"what {application.key} asks for, or how servers are run, has changed"
+            if not there.digest:
+                why = "somebody else has changed it"
             now.plan.steps.append(Replace(body, there.version, why))
     has_service = {each.application_uid for each in now.world.services if not each.deleting}
     if placements and application.uid not in has_service:

@@ -20,8 +20,8 @@ APPLICATION_UID, SERVER = f"{GROUP}/application-uid", f"{GROUP}/server"
 APPLICATION, NODE, PLACE, BATCH = (
     f"{GROUP}/{each}" for each in ("application", "node", "place", "batch")
 )
-SERVES, GENERATION, REPLACES, DIGEST = (
-    f"{GROUP}/{each}" for each in ("serves", "generation", "replaces", "digest")
+SERVES, GENERATION, REPLACES, DIGEST, RUNS = (
+    f"{GROUP}/{each}" for each in ("serves", "generation", "replaces", "digest", "runs")
 )
 
 #: Selects what the controller made.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.kubernetes.edits import running
 from cluster.kubernetes.names import (
     APPLICATION,
     APPLICATION_UID,
@@ -19,6 +20,7 @@ from cluster.kubernetes.names import (
     NODE,
     PLACE,
     REPLACES,
+    RUNS,
     SERVER,
     SERVES,
     digest,
@@ -125,6 +127,7 @@ def deployment(
     }
     annotations: dict[str, str] = found["metadata"]["annotations"]  # type: ignore[index]
     annotations[DIGEST] = digest(json.dumps(found, sort_keys=True))
+    annotations[RUNS] = running(found)
     annotations[GENERATION] = str(application.generation)
     if replaces:
         annotations[REPLACES] = replaces

@@ -9,6 +9,7 @@ from typing import Any
 
 from cluster.kubernetes import names
 from cluster.kubernetes.client import Client
+from cluster.kubernetes.edits import unedited_digest
 from cluster.kubernetes.resource import PLURAL, Spec, spec_of
 from cluster.kubernetes.world import (
     Placement,
@@ -142,7 +143,7 @@ def server_of(
         ),
         _serves(notes.get(names.SERVES, "")),
         notes.get(names.REPLACES, ""),
-        notes.get(names.DIGEST, ""),
+        unedited_digest(found),
         ready,
         int(status.get("readyReplicas", 0) or 0) > 0,
         waiting,

@@ -93,7 +93,7 @@ class SeenServer:
         placement: where it serves.
         serves: what it was made for; None where that cannot be read.
         replaces: name of the server that goes when this one is ready.
-        digest: of all that it was made from.
+        digest: of all that it was made from; empty if somebody else has changed it since.
         ready: True if its newest pod is ready, and no other is left.
         serving: True if any of its pods is ready, such as the one before a change.
         waiting: why its pod does not start, as the node says; empty where it does not say.

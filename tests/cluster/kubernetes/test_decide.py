@@ -271,6 +271,26 @@ def test_another_image_is_rolled_out_in_place() -> None:
     assert cluster.where() == before
 
 
+@pytest.mark.parametrize("part", ["args", "replicas", "nodeSelector"])
+def test_a_server_that_somebody_else_changed_is_made_as_it_was(part: str) -> None:
+    cluster = small_cluster()
+    cluster.application("door")
+    cluster.settle(SETTINGS)
+    [server] = cluster.objects["deployments"].values()
+    pod = server["spec"]["template"]["spec"]
+    if part == "args":
+        pod["containers"][0]["args"][1] = "replayed"
+    elif part == "replicas":
+        server["spec"]["replicas"] = 0
+    else:
+        pod["nodeSelector"] = {}
+    [step] = cluster.look(SETTINGS).steps
+    assert isinstance(step, Replace)
+    assert step.why == "somebody else has changed it"
+    cluster.settle(SETTINGS)
+    assert cluster.look(SETTINGS).steps == []
+
+
 def test_fewer_replicas_leave_and_more_come() -> None:
     cluster = small_cluster()
     cluster.application("door", replicas=3)
