@@ -5,7 +5,7 @@ The policy proposes it, the guard lets it through, and a measurement judges it.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from envs.errors import StorageError, require_positive
 from envs.runtimes.protocol import Runtime, try_configuration
@@ -122,7 +122,7 @@ class Controller:
         tried = {choice.configuration}
         serving, recovery = self._serving is not None, self._recovery
         while (fallback := recovery.fallback(choice, outcome, tried, serving)) is not None:
-            choice = Choice(fallback, Phase.SAFE)
+            choice = Choice(fallback, Phase.SAFE, why="what was chosen could not be served")
             outcome, score, violation = self._try(choice)
             tried.add(fallback)
         self._report_remarks()
@@ -143,6 +143,7 @@ class Controller:
             decision_us,
             tuple(self._events),
             expected,
+            choice.why,
         )
 
     def first_choice(self) -> Choice:
@@ -152,8 +153,8 @@ class Controller:
         """
         good, guard = self._guard.good, self._guard
         if good is not None and self._offer.ready(good) and not guard.refusal(good):
-            return Choice(good, Phase.RETURNED)
-        return Choice(guard.safe, Phase.SAFE)
+            return Choice(good, Phase.RETURNED, why="an earlier run kept the limits with it")
+        return Choice(guard.safe, Phase.SAFE, why="the smallest configuration serves first")
 
     @property
     def rates_ips(self) -> tuple[float, ...]:
@@ -180,15 +181,15 @@ class Controller:
         if self._serving is None and failures.failed is None:
             return self.first_choice()
         if self._monitors.power.unreadable:
-            good = guard.good
+            good, why = guard.good, "power cannot be read, and a limit or the goal needs it"
             if failures.failed == guard.safe and good is not None and not guard.refusal(good):
-                return Choice(good, Phase.SAFE)
-            return Choice(guard.safe, Phase.SAFE)
+                return Choice(good, Phase.SAFE, why=why)
+            return Choice(guard.safe, Phase.SAFE, why=why)
         if failures.retry is not None:  # the same again, which starts the lost instance anew
-            return Choice(failures.retry, Phase.RETURNED)
+            return Choice(failures.retry, Phase.RETURNED, why="an instance was lost: it starts anew")
         ask, serving = self._policy.ask, self._serving
         if guard.ladder.exhausted:  # the policy's space has nothing that works
-            return Choice(guard.safe, Phase.SAFE)
+            return Choice(guard.safe, Phase.SAFE, why="everything else has failed")
         choice = guard.choose(
             None if self._idle else ask(lambda policy: policy.experiment(), self._without_policy()),
             lambda: ask(lambda policy: policy.good_configurations(serving), []),
@@ -197,7 +198,8 @@ class Controller:
         if choice.refused:
             text = f"the policy's proposal was refused: {choice.refused}"
             self._conditions.react(Event(EventKind.PROPOSAL_REFUSED, text))
-        return choice
+        believed = ask(lambda policy: policy.describe(choice.configuration), "")
+        return replace(choice, why="; ".join(filter(None, (choice.why, believed))))
 
     def _without_policy(self) -> Configuration | None:
         """Return what the model promises, once: nothing else is tried without a policy."""

@@ -1,9 +1,11 @@
 """Decide what to measure next, and what to serve, while conditions change."""
 
 import logging
+import math
 from dataclasses import replace
 
 from envs.arrays import Placements
+from envs.belief.assess import MIN_FEASIBLE_CHANCE
 from envs.belief.features import PROPOSALS
 from envs.belief.risk import BALANCED
 from envs.problems.problem import WIDE, shortlist_problem
@@ -110,6 +112,21 @@ class Decider:
     def safest(self) -> Configuration:
         """Return what is believed to keep the limits best, measured or not."""
         return self._tuner.safest()
+
+    def describe(self, configuration: Configuration) -> str:
+        """Return what is believed of a configuration, in words; empty for no candidate."""
+        tuner = self._tuner
+        chance = tuner.chance_of(configuration)
+        if chance is None:
+            return ""
+        least = " or more" * (chance >= MIN_FEASIBLE_CHANCE)
+        sure = f"its chance to keep the limits is believed to be {100 * chance:.1f} %{least}"
+        if configuration in self._measured:
+            return sure
+        gain_log = tuner.hoped_gain_log(configuration)
+        if not 0 < gain_log < math.inf:
+            return sure
+        return f"the score may grow by up to {100 * math.expm1(gain_log):.0f} %; {sure}"
 
     def _recheck(self) -> Configuration | None:
         """Return what may be faster after all: noise hides small differences, and devices drift."""

@@ -1,7 +1,7 @@
 """The guard between what proposes and the device: which configuration may serve next."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from envs.errors import ConfigurationError
@@ -9,6 +9,9 @@ from envs.spec import Configuration, ConfigurationSpace
 from tuner.control.ladder import Ladder
 from tuner.control.shedding import without_best_effort
 from tuner.policy.thresholds import DEFAULT_THRESHOLDS
+
+#: Why an experiment serves; the policy adds what it hopes for.
+PROPOSED = "the policy proposed to measure it"
 
 
 class Phase(str, Enum):
@@ -29,11 +32,13 @@ class Choice:
         configuration: the one that serves.
         phase: why.
         refused: why the proposal may not be served; empty if it may, or if there is none.
+        why: the reason for the configuration, for people.
     """
 
     configuration: Configuration
     phase: Phase
     refused: str = ""
+    why: str = field(default="", compare=False)
 
 
 class Guard:
@@ -101,27 +106,31 @@ class Guard:
         failed, self._failed = self._failed, False
         refused = self.refusal(experiment) if experiment is not None else ""
         if shed is not None and not self.refusal(shed):
-            return Choice(shed, Phase.SHED, refused)
+            return Choice(shed, Phase.SHED, refused, "a critical network was late before")
         new = None if refused or experiment == broken else experiment
         if new is not None and broken is None and not self._cooldown_left:
-            return Choice(new, Phase.SEARCHING)
+            return Choice(new, Phase.SEARCHING, why=PROPOSED)
         good = self.good
         if good is not None and (good == broken or self.refusal(good)):
             good = None
         fallback = self._first_allowed(good_configurations(), good, broken)
         if broken is not None and fallback is not None:
-            return Choice(good or fallback, Phase.RETURNED, refused)
+            why = "what served before it broke a limit; this is the last that kept them"
+            return Choice(good or fallback, Phase.RETURNED, refused, why)
         if failed and fallback is None and broken != self.safe:
-            return Choice(self.safe, Phase.SAFE, refused)
+            why = "what was tried before could not be measured, and nothing is known to keep the limits"
+            return Choice(self.safe, Phase.SAFE, refused, why)
         if new is not None and not (self._cooldown_left and fallback is not None):
-            return Choice(new, Phase.SEARCHING)
+            return Choice(new, Phase.SEARCHING, why=PROPOSED)
         self._cooldown_left = max(self._cooldown_left - 1, 0)
         if fallback is not None:
-            return Choice(fallback, Phase.HOLDING, refused)
+            why = "of what was measured and kept the limits it is the best"
+            return Choice(fallback, Phase.HOLDING, refused, why)
         closest = least_violating()
         if closest is not None and not self.refusal(closest):
-            return Choice(closest, Phase.HOLDING, refused)
-        return Choice(self.safe, Phase.SAFE, refused)
+            why = "nothing that was measured keeps the limits; this came closest"
+            return Choice(closest, Phase.HOLDING, refused, why)
+        return Choice(self.safe, Phase.SAFE, refused, "nothing is known to keep the limits")
 
     def _first_allowed(
         self,

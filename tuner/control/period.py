@@ -24,6 +24,7 @@ class Period:
         decision_us: how long deciding took.
         events: what was noticed before or in this period.
         expected: what changing to this configuration was expected to cost; None for no change.
+        why: the reason for the configuration, for people.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Period:
     decision_us: float
     events: tuple[Event, ...]
     expected: ChangeCost | None = None
+    why: str = ""
 
     def as_dict(self, space: ConfigurationSpace) -> dict[str, Any]:
         """Return the period ready for JSON; what is missing is null."""
@@ -46,6 +48,7 @@ class Period:
             "uptime_s": self.began_s,
             "period": self.number,
             "phase": self.phase.value,
+            "why": self.why,
             "configuration": space.describe(self.configuration),
             "placements": self.configuration.array().tolist(),
             "uncalibrated": space.uncalibrated(self.configuration),

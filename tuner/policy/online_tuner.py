@@ -164,6 +164,16 @@ class OnlineTuner(LearnedTuner):
         surer = self._believed_worth[row] > self._worth[best] + self._thresholds.change_gain_log
         return bool(faster or surer)
 
+    def chance_of(self, configuration: Configuration) -> float | None:
+        """Return the believed chance that it keeps the limits; None if it is no candidate.
+
+        Of a configuration that kept them when measured, it is `MIN_FEASIBLE_CHANCE` at most.
+        """
+        row = self._rows.get(configuration)
+        if row is None:
+            return None
+        return self._chance.get(row, float(self._outlook.chance[row]))
+
     def hoped_gain_log(self, configuration: Configuration) -> float:
         """Return by how much the log score may exceed that of the best one known to keep limits.
 

@@ -40,6 +40,8 @@ def moment_of(line: bytes, names: Sequence[str]) -> tuple[Moment, list[str]] | N
         clock=clock,
         at_s=number(data.get("uptime_s")),
         phase=text(data.get("phase"), 20),
+        why=text(data.get("why")),
+        goal=text(data.get("goal"), 20),
         tenants=tuple(
             _tenant(name, position, measured, limits, served.get(name, ()))
             for position, name in enumerate(known)

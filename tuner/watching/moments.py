@@ -55,6 +55,8 @@ class Moment:
         clock: time of day as text; empty where it is not written.
         at_s: time since the start; NaN where it is not written.
         phase: why this configuration serves, such as `holding`; empty where there is none.
+        why: the same, as a sentence; empty where it is not written.
+        goal: throughput, energy or latency; empty where it is not written.
         tenants: in the order of the service.
         kept: True if every limit was kept; None where nothing was judged.
         power_w: of the board.
@@ -72,6 +74,8 @@ class Moment:
     clock: str = ""
     at_s: float = math.nan
     phase: str = ""
+    why: str = ""
+    goal: str = ""
     tenants: tuple[TenantMoment, ...] = ()
     kept: bool | None = None
     power_w: float = math.nan
