@@ -55,6 +55,8 @@ from tuner.device import Device, open_device
 from tuner.flags import run
 from tuner.objectives import asked
 from tuner.options import ServeOptions, cache_folder, reference_bundle
+from tuner.page.beside import PageBeside, limits_file
+from tuner.page.options import PageOptions
 from tuner.parts import FIRST
 from tuner.stopping import StoppedEarly, leave
 from tuner.tuning import FEWEST
@@ -96,6 +98,7 @@ class DeployCommand:
         lock: keeps other controllers off this device.
         dry_run: print the first configuration and the limits, and stop.
         serve: the networks and the device.
+        page: what happens, in the browser.
     """
 
     p99_ms: Optional[list[float]] = None
@@ -119,6 +122,7 @@ class DeployCommand:
     lock: Path = field(default_factory=usual_lock)
     dry_run: bool = False
     serve: ServeOptions = field(default_factory=ServeOptions)
+    page: PageOptions = field(default_factory=PageOptions)
 
 
 #: Options of serving that follow from others here.
@@ -135,6 +139,7 @@ def deploy(options: DeployCommand) -> int:
     if not options.period_s > 0 or (options.periods is not None and options.periods < 1):
         raise OptionError("period_s and periods must be above zero")
     given, networks = limits_given(options), len(options.serve.network)
+    options.page.check()
     check_request(FEWEST, options.period_s, given, networks, options.risk)
     client, keeping = client_of(options), keeping_of(options)
     serving = replace(options.serve.serving, timeout_s=options.period_s, outside=bool(client))
@@ -158,6 +163,13 @@ def _deploy(
 ) -> int:
     with DeviceLock(options.lock), contextlib.ExitStack() as stack:
         journal = None if options.dry_run else Journal(options.journal)
+        page = None
+        opened = None if options.dry_run else options.page.opened()
+        if opened is not None:
+            options = replace(options, limits=stack.enter_context(limits_file(options.limits)))
+            opened.announce(changes_limits=True)
+            page = PageBeside(opened, options.limits)
+            stack.callback(page.close)
         device = stack.enter_context(
             open_device(
                 serve,
@@ -192,6 +204,7 @@ def _deploy(
             metrics,
             client,
             samples,
+            page.show if page else None,
             options.period_s,
             options.periods,
         ).serve()

@@ -5,8 +5,10 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import FrameType
+from typing import Any
 
 from envs.errors import ClientEnded
 from envs.runtimes.serving.readiness import Readiness
@@ -63,6 +65,7 @@ class Service:
         metrics: for Prometheus; None for none.
         client: brings the requests; None where load is generated.
         samples: keeps what the client sent; None to keep nothing.
+        show: gets each period ready for JSON, as the journal does; None for nobody.
         period_s: length of a period.
         periods: stop after so many; None to go on until SIGTERM or SIGINT.
     """
@@ -73,6 +76,7 @@ class Service:
     metrics: Metrics | None
     client: ClientThread | None
     samples: KeptSamples | None
+    show: Callable[[dict[str, Any]], None] | None
     period_s: float
     periods: int | None
 
@@ -107,7 +111,10 @@ class Service:
             if ended:
                 event = Event(EventKind.CLIENT_ENDED, ended)
                 period = replace(period, events=(*period.events, event))
-            self.journal.write(period.as_dict(self.device.space))
+            data = period.as_dict(self.device.space)
+            self.journal.write(data)
+            if self.show:
+                self.show(data)
             if self.metrics:
                 self.metrics.show(period, self.journal.lost)
             if ended and not stop.requested:

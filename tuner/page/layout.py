@@ -63,11 +63,11 @@ def page_of(parts: Mapping[str, str], changes_limits: bool) -> str:
 {part("curves", "section")}
 {part("planes", "section")}
 {part("measured", "section")}
-<section><h2>Limits</h2>
+<section class="limits"><h2>Limits</h2>
 {part("limits")}
 {form}{part("answer", "p", ' role="status"')}
 </section>
-{part("facts", "section", ' aria-label="Temperature, throttling and agreement"')}
+{part("facts", "section")}
 {part("events", "section")}
 </main>
 </body>

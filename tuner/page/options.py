@@ -1,8 +1,9 @@
-"""Options of the page, and the socket that it listens on; needs nothing but the standard library."""
+"""Options of the page, and its socket; nothing heavy is needed for them."""
 
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import secrets
 import socket
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Optional
 
 from envs.errors import DependencyError, OptionError, StorageError
+
+_log = logging.getLogger(__name__)
 
 #: The address that only this computer reaches.
 LOOPBACK = "127.0.0.1"
@@ -123,8 +126,11 @@ class OpenPage:
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"http://{host}:{self.listener.getsockname()[1]}/"
 
-    def describe(self, changes_limits: bool) -> str:
-        """Return what to print at the start."""
+    def announce(self, changes_limits: bool) -> None:
+        """Say where the page is, and what its token is, on standard error."""
+        _log.info("%s", self._words(changes_limits))
+
+    def _words(self, changes_limits: bool) -> str:
         loopback = ipaddress.ip_address(self.address).is_loopback
         words = f"the page is at {self.url}"
         if not self.shown:

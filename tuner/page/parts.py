@@ -10,7 +10,7 @@ from tuner.charts.grid import GridRow, grid
 from tuner.charts.text import escape, short
 from tuner.page.limit_desk import LimitDesk, name_of
 from tuner.page.measured import MeasuredConfigurations
-from tuner.page.why import table_of, planes_of, why_of
+from tuner.page.why import planes_of, table_of, why_of
 from tuner.watching.curves import Line, Span
 from tuner.watching.grid import accelerators
 from tuner.watching.moments import Moment
@@ -36,7 +36,7 @@ def parts_of(
     parts = dict.fromkeys(PARTS, "") | {
         "announce": _announcement(picture),
         "state": _state(picture),
-        "facts": "".join(f"<p>{_line(each)}</p>" for each in picture.facts),
+        "facts": _facts(picture),
         "events": _events(picture),
     }
     if watched.rows:
@@ -75,6 +75,11 @@ def _state(picture: Picture) -> str:
         f'<p class="head"><strong id="badge" class="badge {mood.value}">{escape(word)}</strong>'
         f" {head}</p>{said}"
     )
+
+
+def _facts(picture: Picture) -> str:
+    lines = "".join(f"<p>{_line(each)}</p>" for each in picture.facts)
+    return f"<h2>Device and answers</h2>{lines}" if lines else ""
 
 
 def _events(picture: Picture) -> str:
@@ -128,9 +133,7 @@ def _curves(recent: Sequence[Moment]) -> str:
                 counted=counted,
             )
         )
-    if any(math.isfinite(each.power_w + each.power_limit_w) for each in recent[-1:]) or any(
-        math.isfinite(each.power_w) for each in recent
-    ):
+    if any(math.isfinite(each.power_w) for each in recent):
         charts.append(
             curve(
                 "Power",

@@ -36,7 +36,7 @@ def why_of(now: Moment, every: Sequence[Configured], since: int) -> str:
     name = Configured(key, 0, now).name
     lines = [f'<p class="name">{escape(name)}</p>'] if now.tenants else []
     meaning = PHASES.get(now.phase, ("", None, ""))[2]
-    if meaning:
+    if meaning and not now.why:  # the journal of an earlier version, or metrics
         lines.append(f"<p>The service {escape(meaning)}.</p>")
     if now.why:
         said = now.why[:1].upper() + now.why[1:]
@@ -84,7 +84,8 @@ def planes_of(now: Moment, every: Sequence[Configured]) -> str:
     more = f'<p class="quiet">{hidden} more networks have no plane here.</p>' if hidden > 0 else ""
     return (
         '<h2>Throughput and latency</h2><div class="planes">'
-        f'{"".join(shown)}</div>{more}<p class="dot-words" aria-hidden="true"></p>'
+        f'{"".join(shown)}</div>{more}<p class="quiet dot-words" aria-hidden="true">'
+        "Choose a dot to read what it is.</p>"
     )
 
 
@@ -95,7 +96,7 @@ def table_of(now: Moment, every: Sequence[Configured]) -> str:
         return ""
     tenants = now.tenants[:MOST_PLANES]
     several = len(now.tenants) > 1
-    heads = ["", "configuration", "inferences/s"]
+    heads = ["#", "configuration", "inferences/s"]
     heads += [f"p99 of {each.name}, ms" if several else "p99, ms" for each in tenants]
     heads += ["W", "limits", "windows"]
     head = "".join(f'<th scope="col">{escape(each)}</th>' for each in heads)
