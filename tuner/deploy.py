@@ -166,9 +166,10 @@ def _deploy(
         page = None
         opened = None if options.dry_run else options.page.opened()
         if opened is not None:
-            options = replace(options, limits=stack.enter_context(limits_file(options.limits)))
+            shared = stack.enter_context(limits_file(options.limits))
+            options = replace(options, limits=shared)
             opened.announce(changes_limits=True)
-            page = PageBeside(opened, options.limits)
+            page = PageBeside(opened, shared)
             stack.callback(page.close)
         device = stack.enter_context(
             open_device(

@@ -186,7 +186,9 @@ class Controller:
                 return Choice(good, Phase.SAFE, why=why)
             return Choice(guard.safe, Phase.SAFE, why=why)
         if failures.retry is not None:  # the same again, which starts the lost instance anew
-            return Choice(failures.retry, Phase.RETURNED, why="an instance was lost: it starts anew")
+            return Choice(
+                failures.retry, Phase.RETURNED, why="an instance was lost: it starts anew"
+            )
         ask, serving = self._policy.ask, self._serving
         if guard.ladder.exhausted:  # the policy's space has nothing that works
             return Choice(guard.safe, Phase.SAFE, why="everything else has failed")

@@ -118,7 +118,7 @@ class Guard:
             why = "what served before it broke a limit; this is the last that kept them"
             return Choice(good or fallback, Phase.RETURNED, refused, why)
         if failed and fallback is None and broken != self.safe:
-            why = "what was tried before could not be measured, and nothing is known to keep the limits"
+            why = "what was tried could not be measured, and nothing is known to keep the limits"
             return Choice(self.safe, Phase.SAFE, refused, why)
         if new is not None and not (self._cooldown_left and fallback is not None):
             return Choice(new, Phase.SEARCHING, why=PROPOSED)

@@ -36,7 +36,7 @@ POLICY = (
 HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # without any, a form would name no origin
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
@@ -89,7 +89,7 @@ class Guarded:
         headers, changes = request.headers, request.method not in ("GET", "HEAD")
         if not self._access.knows_host(headers.get("host", "")):
             return _refused(421, "the page is not known by this name: use its address")
-        # A link from elsewhere may lead to the page; nothing else that is from elsewhere is answered.
+        # A link from elsewhere may lead to the page, and to nothing else.
         if not (request.url.path == "/" and not changes) and not self._access.same_site(
             headers, changes
         ):

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class PageBeside:
 
 
 @contextlib.contextmanager
-def limits_file(given: Path | None) -> Any:
+def limits_file(given: Path | None) -> Iterator[Path]:
     """Yield the file of limits that a service and its page share; without one, a temporary one."""
     if given is not None:
         yield given

@@ -18,7 +18,7 @@ READER_S = 20.0
 
 
 class Connections(H11Protocol):
-    """One connection of uvicorn, with two time limits that it lacks, and a limit on their number."""
+    """One connection of uvicorn, with two time limits that it lacks, and a most of them."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -38,26 +38,28 @@ class Connections(H11Protocol):
         super().data_received(data)
         waits = self.cycle is None or self.cycle.response_complete
         if not waits:
-            self._head = _ended(self._head)
+            self._head = _stop(self._head)
         elif self._head is None:
             self._head = self.loop.call_later(HEAD_S, self.transport.abort)
 
     def pause_writing(self) -> None:
         """Begin to wait for the reader."""
         super().pause_writing()
-        self._reader = _ended(self._reader) or self.loop.call_later(READER_S, self.transport.abort)
+        self._reader = _stop(self._reader) or self.loop.call_later(READER_S, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Stop waiting: the reader went on."""
         super().resume_writing()
-        self._reader = _ended(self._reader)
+        self._reader = _stop(self._reader)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting for anything."""
         super().connection_lost(exc)
-        self._head, self._reader = _ended(self._head), _ended(self._reader)
+        self._head, self._reader = _stop(self._head), _stop(self._reader)
 
 
-def _ended(timer: asyncio.TimerHandle | None) -> None:
+def _stop(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """Stop a timer; return none."""
     if timer is not None:
         timer.cancel()
+    return None

@@ -1,4 +1,4 @@
-"""Write limits that the form asks for into the file of the service, and see what becomes of them."""
+"""Write limits that the form asks for into the service's file, and see what becomes of them."""
 
 from __future__ import annotations
 
@@ -92,11 +92,12 @@ class LimitDesk:
         self._asked = None
         words = _change(asked.limit, asked.value)
         later = [each for each in moments if each.number > asked.since]
+        reason = _refusal(later)
         if any(taken(asked.limit, asked.value, each) for each in later):
-            self._say(f"{words}: the service has taken it")
+            but = f", but: {reason}" if reason else ""
+            self._say(f"{words}: the service has taken it{but}", wrong=bool(but))
             return
         back = self._take_back(asked)
-        reason = _refusal(later)
         if reason:
             self._say(f"{words}: the service refused it, {back}: {reason}", wrong=True)
         else:
@@ -131,9 +132,7 @@ def _change(limit: LimitNow, value: float) -> str:
 
 
 def _refusal(later: list[Moment]) -> str:
-    return next(
-        (e.text for each in later for e in each.notices if e.kind == "limits_refused"), ""
-    )
+    return next((e.text for each in later for e in each.notices if e.kind == "limits_refused"), "")
 
 
 def _content(path: Path) -> bytes | None:

@@ -53,7 +53,9 @@ class PageOptions:
         """
         if self.page is None:
             if self.page_address != LOOPBACK or self.page_token_file is not None:
-                raise OptionError("--page-address and --page-token-file belong to a page: add --page")
+                raise OptionError(
+                    "--page-address and --page-token-file belong to a page: add --page"
+                )
             return
         if not 0 <= self.page < 1 << 16:
             raise OptionError(f"--page {self.page} must lie in 0..65535; 0 takes any free port")
@@ -71,9 +73,7 @@ class PageOptions:
             )
         for package in ("starlette", "uvicorn"):
             if find_spec(package) is None:
-                raise DependencyError(
-                    f"{package} is not installed: pip install 'orin-tuner[page]'"
-                )
+                raise DependencyError(f"{package} is not installed: pip install 'orin-tuner[page]'")
 
     def opened(self) -> OpenPage | None:
         """Return the page's socket and its token; None where no page is asked for.
@@ -134,8 +134,10 @@ class OpenPage:
         loopback = ipaddress.ip_address(self.address).is_loopback
         words = f"the page is at {self.url}"
         if not self.shown:
-            return words + "; its token is that of --page-token-file" + (
-                "" if loopback else ", and travels without encryption"
+            return (
+                words
+                + "; its token is that of --page-token-file"
+                + ("" if loopback else ", and travels without encryption")
             )
         return words + (f"; token to change limits: {self.token}" if changes_limits else "")
 

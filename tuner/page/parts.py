@@ -10,7 +10,7 @@ from tuner.charts.grid import GridRow, grid
 from tuner.charts.text import escape, short
 from tuner.page.limit_desk import LimitDesk, name_of
 from tuner.page.measured import MeasuredConfigurations
-from tuner.page.why import planes_of, table_of, why_of
+from tuner.page.why import judged, planes_of, table_of, why_of
 from tuner.watching.curves import Line, Span
 from tuner.watching.grid import accelerators
 from tuner.watching.moments import Moment
@@ -45,13 +45,13 @@ def parts_of(
         return parts
     now = watched.moments[-1]
     recent = watched.moments[-MOST_PERIODS:]
-    every = measured.all()
+    ranked = judged(now, measured.all())
     return parts | {
-        "why": why_of(now, every, measured.since),
+        "why": why_of(now, ranked, measured.since),
         "grid": _grid(now, recent),
         "curves": _curves(recent),
-        "planes": planes_of(now, every),
-        "measured": table_of(now, every),
+        "planes": planes_of(now, ranked),
+        "measured": table_of(now, ranked),
         "limits": _limits(now),
         "choices": _choices(now) if desk.path is not None else "",
         "answer": _answer(desk),
@@ -68,7 +68,9 @@ def _announcement(picture: Picture) -> str:
 
 def _state(picture: Picture) -> str:
     word, mood = picture.badge
-    head = " ".join(f'<span class="{_kind(each)}">{escape(each[0])}</span>' for each in picture.head)
+    head = " ".join(
+        f'<span class="{_kind(each)}">{escape(each[0])}</span>' for each in picture.head
+    )
     sentence = picture.sentence
     said = f'<p class="sentence {_kind(sentence)}">{escape(sentence[0])}</p>' if sentence[0] else ""
     return (
@@ -84,7 +86,7 @@ def _facts(picture: Picture) -> str:
 
 def _events(picture: Picture) -> str:
     lines = "".join(f"<li>{_line(each)}</li>" for each in picture.notices)
-    return f"<h2>Events</h2><ul class=\"events\">{lines}</ul>" if lines else ""
+    return f'<h2>Events</h2><ul class="events">{lines}</ul>' if lines else ""
 
 
 def _grid(now: Moment, recent: Sequence[Moment]) -> str:
@@ -146,7 +148,8 @@ def _curves(recent: Sequence[Moment]) -> str:
         )
     hidden = len(recent[-1].tenants) - MOST_CURVES
     more = f'<p class="quiet">p99 of {hidden} more networks is not drawn.</p>' if hidden > 0 else ""
-    return f'<h2>The last {len(recent)} periods</h2><div class="charts">{"".join(charts)}</div>{more}'
+    title = f"<h2>The last {len(recent)} periods</h2>"
+    return f'{title}<div class="charts">{"".join(charts)}</div>{more}'
 
 
 def _learning(watched: Watched) -> str:
@@ -165,7 +168,7 @@ def _learning(watched: Watched) -> str:
 
 def _limits(now: Moment) -> str:
     rows = "".join(
-        f"<tr><th scope=\"row\">{escape(each.words)}</th><td>{escape(_value(each))}</td></tr>"
+        f'<tr><th scope="row">{escape(each.words)}</th><td>{escape(_value(each))}</td></tr>'
         for each in limits_of(now)
     )
     return f"<table><caption>The limits of now</caption><tbody>{rows}</tbody></table>"
@@ -192,9 +195,11 @@ def _value(limit: LimitNow) -> str:
 
 
 def _line(line: Line) -> str:
-    return "".join(
-        f'<span class="{_kind(each)}">{escape(each[0])}</span>' for each in line if each[0]
-    )
+    return "".join(_span(each) for each in line if each[0])
+
+
+def _span(span: Span) -> str:
+    return f'<span class="{_kind(span)}">{escape(span[0])}</span>'
 
 
 def _kind(span: Span) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tuner.charts.plane import Dot, Mark, plane
 from tuner.charts.text import escape, short
 from tuner.page.measured import Configured, key_of
-from tuner.watching.moments import Moment, TenantMoment
+from tuner.watching.moments import Moment
 from tuner.watching.picture import PHASES
 from tuner.watching.state import broken_limits
 
@@ -24,16 +24,46 @@ SCORES = {
 }
 
 
-def why_of(now: Moment, every: Sequence[Configured], since: int) -> str:
+@dataclass(frozen=True)
+class Judged:
+    """A measured configuration beside the one that serves.
+
+    Attributes:
+        configured: what it gave.
+        kept: True if that keeps the limits of now.
+        serves: True if it is the one that serves.
+    """
+
+    configured: Configured
+    kept: bool
+    serves: bool
+
+
+def judged(now: Moment, every: Sequence[Configured]) -> list[Judged]:
+    """Return what keeps the limits of now first, ordered by what the goal makes large.
+
+    Args:
+        now: the moment that is shown.
+        every: what was measured; of other networks than now it is left out.
+    """
+    key = key_of(now)
+    found = [
+        Judged(each, not _broken(each, now), each.key == key)
+        for each in every
+        if len(each.key) == len(now.tenants)
+    ]
+    return sorted(found, key=lambda each: (not each.kept, -_score(each.configured, now.goal)))
+
+
+def why_of(now: Moment, ranked: Sequence[Judged], since: int) -> str:
     """Return the reason for the configuration of a moment, as HTML.
 
     Args:
         now: the moment.
-        every: what was measured, the last one at the end.
+        ranked: what was measured, see `judged`.
         since: the first period that counts.
     """
-    key = key_of(now)
-    name = Configured(key, 0, now).name
+    name = Configured(key_of(now), 0, now).name
     lines = [f'<p class="name">{escape(name)}</p>'] if now.tenants else []
     meaning = PHASES.get(now.phase, ("", None, ""))[2]
     if meaning and not now.why:  # the journal of an earlier version, or metrics
@@ -41,24 +71,22 @@ def why_of(now: Moment, every: Sequence[Configured], since: int) -> str:
     if now.why:
         said = now.why[:1].upper() + now.why[1:]
         lines.append(f"<p>{escape(said)}.</p>")
-    if every:
-        lines.append(f"<p>{escape(_place(now, every, since))}</p>")
+    if ranked:
+        lines.append(f"<p>{escape(_place(now, ranked, since))}</p>")
     return f"<h2>Why this configuration</h2>{''.join(lines)}" if lines else ""
 
 
-def _place(now: Moment, every: Sequence[Configured], since: int) -> str:
+def _place(now: Moment, ranked: Sequence[Judged], since: int) -> str:
     """Return where the present configuration stands among those that were measured."""
-    count = len(every)
-    ranked = _ranked(now, every)
-    kept = [each for each in ranked if not _broken(each, now)]
     begin = f"since period {since}" if since > 1 else "so far"
-    words = f"Of {count} configurations measured {begin}" if count > 1 else f"Measured {begin}"
-    words += f", {len(kept)} {'keep' if len(kept) != 1 else 'keeps'} the limits of now"
-    words = words if count > 1 else f"One configuration was measured {begin}"
-    keys = [each.key for each in kept]
-    key = key_of(now)
-    if now.goal in SCORES and key in keys and len(kept) > 1:
-        rank = keys.index(key) + 1
+    if len(ranked) == 1:
+        return f"It is the only configuration that was measured {begin}."
+    kept = [each for each in ranked if each.kept]
+    words = f"Of {len(ranked)} configurations measured {begin}, {len(kept)}"
+    words += " keeps" if len(kept) == 1 else " keep"
+    words += " the limits of now"
+    rank = next((place for place, each in enumerate(kept, 1) if each.serves), 0)
+    if now.goal in SCORES and rank and len(kept) > 1:
         words += f"; by {SCORES[now.goal]} this is number {rank} of them"
         if rank > 1 and now.phase == "holding":
             words += (
@@ -67,15 +95,14 @@ def _place(now: Moment, every: Sequence[Configured], since: int) -> str:
     return f"{words}."
 
 
-def planes_of(now: Moment, every: Sequence[Configured]) -> str:
+def planes_of(now: Moment, ranked: Sequence[Judged]) -> str:
     """Return the planes of throughput and latency, one for each network."""
-    ranked = _ranked(now, every)
     if not ranked:
         return ""
     shown = [
         plane(
             f"Throughput against p99 of {tenant.name}" if len(now.tenants) > 1 else "All measured",
-            [_dot(now, each, position, row) for row, each in enumerate(ranked, 1)],
+            [_dot(each, position, row) for row, each in enumerate(ranked, 1)],
             limit_ms=tenant.p99_limit_ms,
         )
         for position, tenant in enumerate(now.tenants[:MOST_PLANES])
@@ -89,9 +116,8 @@ def planes_of(now: Moment, every: Sequence[Configured]) -> str:
     )
 
 
-def table_of(now: Moment, every: Sequence[Configured]) -> str:
+def table_of(now: Moment, ranked: Sequence[Judged]) -> str:
     """Return the measured configurations as a table, the best that keep the limits first."""
-    ranked = _ranked(now, every)
     if not ranked:
         return ""
     tenants = now.tenants[:MOST_PLANES]
@@ -100,9 +126,7 @@ def table_of(now: Moment, every: Sequence[Configured]) -> str:
     heads += [f"p99 of {each.name}, ms" if several else "p99, ms" for each in tenants]
     heads += ["W", "limits", "windows"]
     head = "".join(f'<th scope="col">{escape(each)}</th>' for each in heads)
-    body = "".join(
-        _row(now, each, row, len(tenants)) for row, each in enumerate(ranked[:MOST_ROWS], 1)
-    )
+    body = "".join(_row(each, row, len(tenants)) for row, each in enumerate(ranked[:MOST_ROWS], 1))
     hidden = len(ranked) - MOST_ROWS
     more = f'<p class="quiet">and {hidden} more</p>' if hidden > 0 else ""
     return (
@@ -114,15 +138,13 @@ def table_of(now: Moment, every: Sequence[Configured]) -> str:
     )
 
 
-def _row(now: Moment, each: Configured, row: int, tenants: int) -> str:
-    present = each.key == key_of(now)
-    broken = _broken(each, now)
-    moment = each.moment
+def _row(each: Judged, row: int, tenants: int) -> str:
+    configured, moment = each.configured, each.configured.moment
     cells = [short(moment.throughput_ips)]
     cells += [short(tenant.p99_ms) for tenant in moment.tenants[:tenants]]
-    cells += [short(moment.power_w), "broken" if broken else "kept", str(each.windows)]
-    marked = ' class="present" aria-current="true"' if present else ""
-    name = f"{each.name} (serves now)" if present else each.name
+    cells += [short(moment.power_w), "kept" if each.kept else "broken", str(configured.windows)]
+    marked = ' class="present" aria-current="true"' if each.serves else ""
+    name = configured.name + " (serves now)" * each.serves
     return (
         f'<tr{marked}><td>{row}</td><th scope="row">{escape(name)}</th>'
         + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
@@ -130,20 +152,15 @@ def _row(now: Moment, each: Configured, row: int, tenants: int) -> str:
     )
 
 
-def _dot(now: Moment, each: Configured, position: int, row: int) -> Dot:
-    moment = each.moment
-    tenant = moment.tenants[position] if position < len(moment.tenants) else TenantMoment("")
-    words = f"{row}. {each.name} ({moment.origin or 'origin unknown'}, {each.windows} windows)"
-    mark = Mark.BROKEN if _broken(each, now) else Mark.KEPT
-    if each.key == key_of(now):
-        mark = Mark.PRESENT
+def _dot(each: Judged, position: int, row: int) -> Dot:
+    """Return the dot of a configuration in the plane of the tenant at a position."""
+    configured, moment = each.configured, each.configured.moment
+    tenant = moment.tenants[position]
+    times = f"{configured.windows} window{'s' * (configured.windows > 1)}"
+    words = f"{row}. {configured.name} ({moment.origin or 'origin unknown'}, {times})"
+    mark = Mark.KEPT if each.kept else Mark.BROKEN
+    mark = Mark.PRESENT if each.serves else mark
     return Dot(tenant.p99_ms, tenant.throughput_ips, words, mark, str(row))
-
-
-def _ranked(now: Moment, every: Sequence[Configured]) -> list[Configured]:
-    """Return those that keep the limits of now first, and each part by what the goal makes large."""
-    fitting = [each for each in every if len(each.key) == len(now.tenants)]
-    return sorted(fitting, key=lambda each: (bool(_broken(each, now)), -_score(each, now.goal)))
 
 
 def _score(each: Configured, goal: str) -> float:
