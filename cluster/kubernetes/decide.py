@@ -136,13 +136,14 @@ def _sweep(now: Moment) -> None:
 
 
 def _make_room(now: Moment, application: SeenApplication) -> None:
-    """Delete servers of an application that has no place, where others need their room."""
-    if application.key in now.target.placements:
+    """Delete servers of an application that lacks places, where others need their room."""
+    if application.key not in now.target.reasons:
         return
+    names = _target_names(now, application)
     for server in servers_of(application, now.world):
-        if server.placement.node in now.nodes and not now.room.may_stay(server):
-            why = "more important applications need its room"
-            _delete(now, server, why)
+        here = server.placement.node in now.nodes and server.name not in names
+        if here and not now.room.may_stay(server):
+            _delete(now, server, "others need its room, and it has no place any more")
 
 
 def _place(now: Moment, application: SeenApplication) -> None:

@@ -34,7 +34,8 @@ from cluster.kubernetes.resource import (
 from cluster.kubernetes.status import PHASES, status_object, status_of
 from cluster.kubernetes.world import Placement, SeenApplication
 from tests.cluster.kubernetes.controllers import MANIFESTS, ROOT, manifests
-from tuner.flags import read_flags
+from tests.test_docs import blocks
+from tuner.flags import attributes_of, read_flags
 
 DOCKERFILE = ROOT / "docker" / "controller.Dockerfile"
 
@@ -159,6 +160,23 @@ def test_the_example_is_read() -> None:
     [example] = of("example.yaml")
     assert (example["apiVersion"], example["kind"]) == (f"{GROUP}/{VERSION}", KIND)
     assert spec_of(example["spec"]).network
+
+
+def test_the_page_shows_commands_and_fields_that_exist() -> None:
+    page = ROOT / "docs" / "cluster.md"
+    text = page.read_text(encoding="utf-8")
+    given = re.findall(r"`python -m cluster\.controller( [^`]*)?`", text)
+    assert given
+    for words in given:
+        read_flags(ControllerCommand, words.split())
+    flags = attributes_of(ControllerCommand)
+    section = text.split("## Kubernetes")[1].split("\n## ")[0]
+    shown = re.findall(r"`--([a-z0-9-]+)[ `]", section)
+    assert {each.replace("-", "_") for each in shown} <= set(flags)
+    [example] = [yaml.safe_load(each) for each in blocks(page, "yaml")]
+    assert spec_of(example["spec"]).network == "mobilenet_v2"
+    for path in re.findall(r"(?:-[kf]) ((?:cluster|docker)/\S+)", section):
+        assert (ROOT / path).exists(), path
 
 
 def test_every_manifest_is_installed_with_the_package() -> None:
