@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.drawing import plain_ticks, style, to_svg
 from benchmarks.questions_drawing import (
     COLOURS,
     key_below,
@@ -23,7 +24,6 @@ from benchmarks.questions_setup import (
     span,
 )
 from tuner.charts.axis import round_numbers
-from tuner.evaluation.drawing import plain_ticks, style, to_svg
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 

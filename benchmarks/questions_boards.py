@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.drawing import plain_ticks, style, to_svg
 from benchmarks.published import layers_of
 from benchmarks.questions_drawing import (
     BLUE,
@@ -24,7 +25,6 @@ from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import device_of, machine_of
 from envs.spec import Configuration, ConfigurationSpace, workload_of
 from tuner.charts.axis import round_numbers
-from tuner.evaluation.drawing import plain_ticks, style, to_svg
 
 NETWORK = "yolov8n_640"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from benchmarks.drawing import style, to_svg
 from benchmarks.questions_drawing import (
     COLOURS,
     key_below,
@@ -16,7 +17,6 @@ from benchmarks.questions_drawing import (
 )
 from benchmarks.questions_setup import Answer, Placement, Setting, answers, rows_of, span
 from tuner.charts.palette import INK
-from tuner.evaluation.drawing import style, to_svg
 
 #: The batch size of a GPU that is used well.
 LARGE = 16

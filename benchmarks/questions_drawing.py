@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.drawing import new_figure
 from envs.optional import optional_import
 from tuner.charts.palette import FAINT, GRID, INK
-from tuner.evaluation.drawing import new_figure
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#56b4e9", "#8a6d1d", "#1f2933")

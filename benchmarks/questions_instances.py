@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.drawing import plain_ticks, style, to_svg
 from benchmarks.published_rows import Row
 from benchmarks.published_sharing import SERVER_HOST_US
 from benchmarks.questions_drawing import (
@@ -28,7 +29,6 @@ from benchmarks.questions_setup import (
     span,
 )
 from tuner.charts.palette import FAINT
-from tuner.evaluation.drawing import plain_ticks, style, to_svg
 
 COUNTS = (1, 2, 3, 4, 6, 8)
 BOARDS = (("agx_orin_64", "MAXN"), ("orin_nx_16", "MAXN_SUPER"), ("orin_nano_8", "MAXN_SUPER"))

@@ -10,7 +10,7 @@ from itertools import pairwise
 #: Ticks of an axis: with fewer round numbers a logarithmic one has even steps, more are thinned.
 FEWEST_TICKS, MOST_TICKS = 3, 8
 
-#: Larger numbers are drawn as this one, smaller ones than its inverse as that.
+#: Larger numbers are drawn as this one, and smaller ones than its inverse as that or as zero.
 LARGEST = 1e100
 
 
@@ -51,6 +51,7 @@ class Axis:
             known = [max(each, 1 / LARGEST) for each in known if each > 0] or [1.0]
             factor = max((max(known) / min(known)) ** room, 1.03)
             return cls(min(known) / factor, max(known) * factor, True)
+        known = [each if abs(each) > 1 / LARGEST else 0.0 for each in known]
         low, high = (min(known), max(known)) if known else (0.0, 1.0)
         if from_zero:
             low, high = min(low, 0.0), max(high, 0.0)

@@ -71,7 +71,7 @@ def bars(title: str, unit: str, rows: Sequence[Bar]) -> str:
     height = ROW * len(shown)
     ticks = "".join(
         f'<line class="rule" x1="{at}" x2="{at}" y1="0" y2="{height}"/>'
-        f'<text class="tick{" wide" * (place % 2)}" x="{at}" y="{height + 17}"'
+        f'<text class="tick{" wide" * (place % 2 and len(x.ticks) > 5)}" x="{at}" y="{height + 17}"'
         f' text-anchor="{"middle" if place else "start"}">{text}</text>'
         for place, (value, text) in enumerate(x.labels)
         for at in (f"{100 * x.share(value):.2f}%",)

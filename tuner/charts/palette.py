@@ -25,6 +25,19 @@ PALETTE = (
     "#9aa5b1",
 )
 
+#: The same on a dark background.
+PALETTE_DARK = (
+    "#6cb8f0",
+    "#3fd0a4",
+    "#dd9ad6",
+    "#a5dfff",
+    "#d8b85a",
+    "#aab6c3",
+    "#a9a9f5",
+    "#a4d65e",
+    "#d5dce3",
+)
+
 #: Areas: accelerators, networks, applications; pale, so that `INK` can be read on each of them.
 AREA_PALETTE = ("#56b4e9", "#e69f00", "#9ad0c2", "#cc79a7", "#c2c7cc", "#b9a44c")
 

@@ -21,6 +21,7 @@ from tuner.charts.frame import (
     point,
     stretched,
 )
+from tuner.charts.palette import AREA_PALETTE
 from tuner.charts.text import MOST_CHARACTERS, escape, short
 
 #: Dots that are drawn at most, and those of them that the keyboard reaches.
@@ -28,6 +29,9 @@ MOST_DOTS, MOST_FOCUSABLE = 400, 60
 
 #: The axis across reaches at least so many times beyond its values where they hardly differ.
 NARROW = 1.25
+
+#: The last dots are drawn, so many of them, whatever else is left out.
+LAST = 50
 
 #: Dots have their number inside up to so many of them.
 MOST_NUMBERED = 40
@@ -60,7 +64,8 @@ class Dot:
         throughput_ips: upwards.
         words: what a pointer or the keyboard's focus shows of it, its numbers are added.
         mark: what it is.
-        number: written into it where there are few; empty for none.
+        number: written into it where there are few, and where the others have none; empty for none.
+        group: position of its group, which has a colour; None for none.
     """
 
     p99_ms: float
@@ -68,6 +73,7 @@ class Dot:
     words: str
     mark: Mark = Mark.KEPT
     number: str = ""
+    group: int | None = None
 
 
 def plane(
@@ -80,12 +86,14 @@ def plane(
     up_unit: str = "inferences/s",
     in_order: bool = False,
     words: dict[Mark, str] | None = None,
+    groups: Sequence[str] = (),
+    most: int = MOST_DOTS,
     height: int = 280,
 ) -> str:
     """Return a chart of configurations, as HTML; those without both numbers are counted in a note.
 
-    Of more than `MOST_DOTS` configurations those that are chosen or present, the extremes of both
-    numbers and the last ones are drawn.
+    Of more than `most` configurations those that are chosen or present, the extremes of both
+    numbers, the last ones, and some of all the others are drawn.
 
     Args:
         title: what is shown.
@@ -97,10 +105,12 @@ def plane(
         up_unit: its unit.
         in_order: True for a thin line from each to the next.
         words: what the legend says of marks, where that differs from `WORDS`.
+        groups: names of the groups of dots, which have colours; none for one colour.
+        most: dots that are drawn at most.
         height: of the area [px].
     """
     known = [each for each in dots if math.isfinite(each.p99_ms + each.throughput_ips)]
-    shown = [known[position] for position in _kept(known)]
+    shown = [known[position] for position in _kept(known, most)]
     has_limit = math.isfinite(limit_ms) and limit_ms > 0
     largest = max((each.p99_ms for each in known), default=0.0)
     is_near = has_limit and limit_ms <= MOST_AWAY * largest
@@ -113,8 +123,19 @@ def plane(
         parts.append(stretched(f'<path class="order" d="M{path}"/>'))
     order = sorted(range(len(shown)), key=lambda at: (list(Mark).index(shown[at].mark), at))
     focusable = set(order[-MOST_FOCUSABLE:])
-    is_small = len(shown) > MOST_NUMBERED
-    parts += [_dot(x, y, shown[at], is_small, at in focusable, up_unit) for at in order]
+    numbered = sum(bool(each.number) for each in shown)
+    are_many = len(shown) > MOST_NUMBERED
+    parts += [
+        _dot(
+            x,
+            y,
+            shown[at],
+            are_many and not (shown[at].number and numbered <= MOST_NUMBERED),
+            at in focusable,
+            up_unit,
+        )
+        for at in order
+    ]
     quantity = f"{across_name}, ms"
     note = _note(dots, known, shown, limit_ms if has_limit else math.nan, is_near)
     picture = drawing(
@@ -124,7 +145,7 @@ def plane(
         title=title,
         about=f"{up_name}, {up_unit}, against {quantity}: {len(known)} configurations. {note}",
         x_name=quantity,
-        y_name=f"{up_name}, {up_unit}",
+        y_name=", ".join(filter(None, (up_name, up_unit))),
         height=height,
         role="group",
     )
@@ -133,7 +154,8 @@ def plane(
     return figure(
         caption(title, note=note),
         picture,
-        legend([(_shape(mark, False, ""), said[mark]) for mark in used]),
+        legend([(shape(mark), said[mark]) for mark in used]),
+        legend([(shape(Mark.KEPT, group=at), name) for at, name in enumerate(groups)]),
     )
 
 
@@ -145,16 +167,17 @@ def _wide(values: Sequence[float]) -> Sequence[float]:
     return [min(known) / NARROW, *known, max(known) * NARROW]
 
 
-def _kept(dots: Sequence[Dot]) -> list[int]:
+def _kept(dots: Sequence[Dot], most: int) -> list[int]:
     """Return the positions of the dots that are drawn, ascending."""
     count = len(dots)
-    if count <= MOST_DOTS:
+    if count <= most:
         return list(range(count))
     numbers = np.array([(each.p99_ms, each.throughput_ips) for each in dots])
     ranked = [at for at in range(count) if dots[at].mark in (Mark.CHOSEN, Mark.PRESENT)][-9:]
     ranked += [int(at) for at in (*numbers.argmin(axis=0), *numbers.argmax(axis=0))]
-    ranked += range(count - 1, -1, -1)
-    return sorted(list(dict.fromkeys(ranked))[:MOST_DOTS])
+    ranked += range(count - 1, max(count - LAST, 0) - 1, -1)
+    ranked += np.random.default_rng(0).permutation(count).tolist()
+    return sorted(list(dict.fromkeys(ranked))[:most])
 
 
 def _dot(x: Axis, y: Axis, dot: Dot, is_small: bool, is_focusable: bool, unit: str) -> str:
@@ -164,22 +187,25 @@ def _dot(x: Axis, y: Axis, dot: Dot, is_small: bool, is_focusable: bool, unit: s
     return (
         f'<svg x="{across(x, dot.p99_ms)}" y="{down(y, dot.throughput_ips)}" overflow="visible">'
         f'<g class="dot"{focus}><title>{escape(text, 3 * MOST_CHARACTERS)} ({WORDS[dot.mark]})'
-        f"</title>{_shape(dot.mark, is_small, '' if is_small else dot.number)}</g></svg>"
+        f"</title>{shape(dot.mark, '' if is_small else dot.number, dot.group, is_small)}</g></svg>"
     )
 
 
-def _shape(mark: Mark, is_small: bool, number: str) -> str:
+def shape(mark: Mark, number: str = "", group: int | None = None, is_small: bool = False) -> str:
     """Return the shape of a mark around the origin, with a number inside."""
     size = 4 if is_small else 8
+    inside, beyond = "kept", "over"
+    if group is not None:
+        inside, beyond = (f"{each}area-{group % len(AREA_PALETTE)}" for each in ("", "fainter "))
     shapes = {
-        Mark.KEPT: f'<circle class="kept" r="{size}"/>',
-        Mark.BROKEN: f'<rect class="over" x="{-size}" y="{-size}" width="{2 * size}"'
+        Mark.KEPT: f'<circle class="{inside}" r="{size}"/>',
+        Mark.BROKEN: f'<rect class="{beyond}" x="{-size}" y="{-size}" width="{2 * size}"'
         f' height="{2 * size}"/>',
         Mark.PRESENT: '<path class="present" d="M0-9L9 0L0 9L-9 0Z"/>',
         Mark.CHOSEN: '<path class="chosen" d="M0-12L3.2-4.4L11.4-3.7L5.2 1.7L7.1 9.7L0 5.4L-7.1 9.7'
         'L-5.2 1.7L-11.4-3.7L-3.2-4.4Z"/>',
     }
-    if mark is Mark.BROKEN and not number:
+    if mark is Mark.BROKEN and not number and group is None:
         cross = size - 2
         shapes[mark] += (
             f'<path class="cross" d="M{-cross} {-cross}L{cross} {cross}M{-cross} {cross}'
@@ -187,8 +213,8 @@ def _shape(mark: Mark, is_small: bool, number: str) -> str:
         )
     if not number or mark in (Mark.PRESENT, Mark.CHOSEN):
         return shapes[mark]
-    inside = "number" if mark is Mark.KEPT else "number dark"
-    return f'{shapes[mark]}<text class="{inside}" y="4">{escape(number, 3)}</text>'
+    kind = "number" if mark is Mark.KEPT else "number dark"
+    return f'{shapes[mark]}<text class="{kind}" y="4">{escape(number, 3)}</text>'
 
 
 def _limit(x: Axis, limit_ms: float) -> list[str]:

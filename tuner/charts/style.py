@@ -6,14 +6,19 @@ Colours are custom properties (`tuner.charts.palette.PROPERTIES`), so that a pag
 from __future__ import annotations
 
 from tuner.charts.frame import BOTTOM, LEFT, RIGHT, TOP
-from tuner.charts.palette import AREA_PALETTE, INK, PROPERTIES
+from tuner.charts.palette import AREA_PALETTE, INK, PALETTE, PALETTE_DARK, PROPERTIES
 
+_LINE_COLOURS = {
+    f"line-{at}": each for at, each in enumerate(zip(PALETTE, PALETTE_DARK, strict=True))
+}
 _LIGHT, _DARK = (
-    "".join(f"--{name}:{values[scheme]};" for name, values in PROPERTIES.items())
+    "".join(f"--{name}:{values[scheme]};" for name, values in (PROPERTIES | _LINE_COLOURS).items())
     for scheme in (0, 1)
 )
 
 _AREAS = "".join(f".area-{at}{{fill:{colour}}}\n" for at, colour in enumerate(AREA_PALETTE))
+
+_LINES = "".join(f".line-{at}{{--own:var(--line-{at})}}\n" for at in range(len(PALETTE)))
 
 #: Custom properties, and everything that the functions of this room return.
 CHART_STYLE = f"""
@@ -44,13 +49,25 @@ CHART_STYLE = f"""
 .chart .cross,.legend .cross{{stroke:var(--mark);stroke-width:2;fill:none}}
 .chart .present,.legend .present{{fill:none;stroke:var(--ink);stroke-width:3}}
 .chart .chosen,.legend .chosen{{fill:var(--star);stroke:var(--ink);stroke-width:1.5}}
-.chart .number{{fill:var(--paper);font-size:11px;font-weight:700;text-anchor:middle}}
-.chart .number.dark{{fill:var(--ink)}}
+.chart .number,.legend .number{{fill:var(--paper);font:700 11px system-ui,"DejaVu Sans",sans-serif;
+ text-anchor:middle}}
+.chart .number.dark,.legend .number.dark{{fill:var(--ink)}}
 .chart .inside{{fill:{INK};font-size:12px;text-anchor:middle}}
 .chart .row .strong{{font-weight:700}}
 .chart .reach{{stroke:var(--line);stroke-width:4}}
 .chart .end{{stroke:var(--line);stroke-width:2}}
-.chart .dot:focus-visible{{outline:3px solid var(--ink);outline-offset:2px}}
+.chart .series{{stroke:var(--own);stroke-width:1.8;fill:none;stroke-linejoin:round}}
+.chart .series.main{{stroke-width:3.4}}
+.chart .band{{fill:var(--own);fill-opacity:.13}}
+.chart .level{{stroke:var(--faint);stroke-dasharray:4 4}}
+.chart .ring,.legend .ring{{fill:none;stroke:var(--ink);stroke-width:2}}
+.chart .area,.chart .badge,.legend .badge{{fill:var(--own)}}
+.chart .single{{fill:var(--own);fill-opacity:.5}}
+.chart .span{{stroke:var(--ink);stroke-width:3;stroke-opacity:.75}}
+.chart .middle{{stroke:var(--ink);stroke-width:3}}
+.chart .fainter{{fill-opacity:.4}}
+.main{{--own:var(--mark)}}
+{_LINES}.chart .dot:focus-visible{{outline:3px solid var(--ink);outline-offset:2px}}
 {_AREAS}.legend{{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:14px;margin:6px 0 10px}}
 .legend .key{{margin-right:6px;vertical-align:-4px;display:inline-block;overflow:visible}}
 .scroll{{overflow-x:auto}}

@@ -35,7 +35,7 @@ tr.chosen td{{color:var(--mark);font-weight:700}}
 @media (max-width:640px){{.strip .bar i,.lane i{{font-size:0}}}}
 .chart .dot-front,.legend .dot-front{{fill:var(--line)}}
 .chart .dot-front.best,.legend .dot-front.best{{fill:var(--mark)}}
-.chart .ring,.legend .ring{{fill:none;stroke:var(--mark);stroke-width:2}}
+.chart .dot .ring,.legend .ring{{fill:none;stroke:var(--mark);stroke-width:2}}
 .chart .other{{fill:var(--faint)}}
 .chart .alone,.legend .alone{{fill:none;stroke:var(--ink);stroke-width:2}}
 """

@@ -9,7 +9,6 @@ from envs.traces.reader import Trace
 from tuner.charts.document import document, origin_line
 from tuner.charts.text import escape
 from tuner.evaluation.comparison import Comparison
-from tuner.evaluation.drawing import inlined
 from tuner.evaluation.front import FrontPoint
 from tuner.evaluation.front_section import front_section
 from tuner.evaluation.live_check import LiveCheck
@@ -107,8 +106,7 @@ def _plots(comparison: Comparison, trace: Trace | None, focus: str, budget: int)
         parts += [
             f"<h2>What is the answer of each tuner after {times(budget)}?</h2>",
             f"<p>The objective of medium difficulty: {escape(limits)}. Each small dot is a recorded"
-            " configuration, pale where it breaks a limit; a cross marks an answer that breaks"
-            " one.</p>",
+            " configuration, a pale square where it breaks a limit.</p>",
             tradeoff_plot(comparison, trace, focus, budget),
         ]
     if possible:
@@ -118,4 +116,4 @@ def _plots(comparison: Comparison, trace: Trace | None, focus: str, budget: int)
             "<h2>How much does tuning cost?</h2>",
             cost_plot(comparison, focus),
         ]
-    return [inlined(part) for part in parts]
+    return parts

@@ -8,7 +8,6 @@ from envs.traces.reader import Trace
 from tuner.charts.document import big_numbers, provenance, table
 from tuner.charts.text import escape
 from tuner.evaluation.comparison import Comparison
-from tuner.evaluation.drawing import inlined
 from tuner.evaluation.live_check import LiveCheck
 from tuner.evaluation.sentences import standing, times
 from tuner.evaluation.statistics import breakdown, summaries
@@ -154,10 +153,10 @@ def learning_section(plot: str) -> list[str]:
         return []
     return [
         "<h2>How did the policy learn, and what does it look at?</h2>",
-        inlined(plot),
-        '<p class="quiet">On the problems of the training. Left: the mean gain of the episodes of'
+        plot,
+        '<p class="quiet">On the problems of the training. First: the mean gain of the episodes of'
         " each update, which is how much nearer to the optimum the best so far got, less the price"
-        " of broken limits; and the share of their measurements that broke one. Right: how much"
+        " of broken limits; and the share of their measurements that broke one. Then: how much"
         " gain the policy loses when it sees one feature of the proposals shuffled, with 95 %"
         " bootstrap intervals, and how many of its choices change; a feature that another one"
         " repeats loses little.</p>",

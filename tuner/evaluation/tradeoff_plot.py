@@ -1,37 +1,24 @@
 """Throughput, or inferences per joule, against latency of everything recorded, with answers."""
 
-import itertools
 import math
-from typing import Any
 
 import numpy as np
 
-from envs.arrays import BoolArray, FloatArray, Placements
-from envs.spec import Goal, MeasurementBatch, rank, verdict_of
+from envs.arrays import BoolArray, FloatArray, IntArray, Placements
+from envs.spec import Configuration, Goal, MeasurementBatch, rank, verdict_of
 from envs.traces.reader import Trace
 from envs.traces.schema import P99, STAND_INS
-from tuner.charts.axis import round_numbers
-from tuner.charts.palette import AREA_PALETTE, INK, MIXED
+from tuner.charts.frame import legend
+from tuner.charts.plane import Dot, Mark, plane, shape
 from tuner.evaluation.comparison import ComparedCase, Comparison, Run
-from tuner.evaluation.drawing import (
-    Label,
-    colours,
-    label_right,
-    literal,
-    new_figure,
-    plain_ticks,
-    shown,
-    style,
-    to_svg,
-)
 
-#: More dots than this are drawn as one picture: the file would grow and show no more.
-MAX_VECTOR_DOTS = 3000
+#: Dots that are drawn at most for each network.
+MOST_DOTS = 800
 
-#: What the plot has upwards, by goal.
+#: What the plot has upwards, and its unit, by goal.
 HEIGHTS = {
-    Goal.THROUGHPUT: "throughput, inferences/s",
-    Goal.ENERGY: "inferences per joule",
+    Goal.THROUGHPUT: ("throughput", "inferences/s"),
+    Goal.ENERGY: ("inferences per joule", ""),
 }
 
 
@@ -51,39 +38,41 @@ def answer_after(run: Run, budget: int) -> int:
 
 
 def tradeoff_plot(comparison: Comparison, trace: Trace, focus: str, budget: int = 3) -> str:
-    """Plot throughput against p99 latency, a panel for each tenant, as SVG.
+    """Plot throughput against p99 latency, a plane for each tenant, as HTML.
 
     Where the goal is energy, the inferences per joule take the place of throughput. A dot is a
     recorded configuration; the forbidden side of the limit is shaded.
     """
     index = representative(comparison)
     case = comparison.cases[index]
-    names = trace.space.workload.names
-    columns = min(len(names), 2)
-    rows = math.ceil(len(names) / columns)
     weights = np.array(trace.space.workload.weights)
     kept = verdict_of(trace.batch, weights, case.objective).feasible
-    order = sorted(comparison.tuners, key=lambda name: name == focus)  # the focus on top
-    runs = {tuner: _typical_run(comparison, tuner, index, budget) for tuner in order}
-    with style():
-        figure = new_figure(9.6 if columns == 1 else 12.8, 4.8 * rows)
-        for tenant, name in enumerate(names):
-            row, column = divmod(tenant, columns)
-            left, width = (0.075, 0.66) if columns == 1 else (0.055 + 0.5 * column, 0.31)
-            bottom = (rows - 1 - row + 0.125) / rows
-            axes = figure.add_axes((left, bottom, width, 0.76 / rows))
-            _dots(axes, trace, tenant, kept, case.objective.goal)
-            goal = case.objective.goal
-            x, y = trace.batch.p99_ms[:, tenant], _height(trace.batch, tenant, goal)
-            _frame(axes, x, y, case.objective.p99_ms[tenant])
-            axes.set_ylabel(HEIGHTS.get(goal, HEIGHTS[Goal.THROUGHPUT]))
-            latency = "p99 latency" if trace.latency == P99 else STAND_INS[trace.latency]
-            axes.set_xlabel(f"{latency} of {literal(name)}, ms")
-            labels = [_optimum(axes, trace, case, tenant)]
-            ink = colours(comparison.tuners, focus)
-            labels += _answers(axes, trace, case, runs, tenant, budget, ink, focus)
-            label_right(axes, labels)
-        return to_svg(figure, "Throughput and latency of all recorded configurations")
+    others = sorted(tuner for tuner in comparison.tuners if tuner != focus)
+    runs = {tuner: _typical_run(comparison, tuner, index, budget) for tuner in (focus, *others)}
+    groups, member = _groups(trace)
+    goal = case.objective.goal
+    up_name, up_unit = HEIGHTS.get(goal, HEIGHTS[Goal.THROUGHPUT])
+    latency = "p99 latency" if trace.latency == P99 else STAND_INS[trace.latency]
+    parts = []
+    for tenant, name in enumerate(trace.space.workload.names):
+        dots = _recorded(trace, tenant, kept, goal, member[:, tenant])
+        optimum, best = _optimum(trace, case, tenant)
+        answers = _answers(trace, case, runs, tenant, budget)
+        star = next((text for each, text in answers if each.mark is Mark.CHOSEN), "")
+        chart = plane(
+            f"{name}: all recorded configurations",
+            [*dots, *(each for each, _ in answers), optimum],
+            limit_ms=case.objective.p99_ms[tenant],
+            across_name=f"{latency} of {name}",
+            up_name=up_name,
+            up_unit=up_unit,
+            words={Mark.CHOSEN: star, Mark.PRESENT: best},
+            groups=groups,
+            most=MOST_DOTS,
+        )
+        numbered = [(shape(each.mark, each.number), text) for each, text in answers if each.number]
+        parts += [chart, legend(numbered)]
+    return "".join(parts)
 
 
 def _height(batch: MeasurementBatch, tenant: int, goal: Goal) -> FloatArray:
@@ -102,38 +91,30 @@ def _amount(value: float, goal: Goal) -> str:
     return f"{value:,.1f}/J" if goal is Goal.ENERGY else f"{value:,.0f}/s"
 
 
-def _optimum(axes: Any, trace: Trace, case: ComparedCase, tenant: int) -> Label:
+def _optimum(trace: Trace, case: ComparedCase, tenant: int) -> tuple[Dot, str]:
+    """Return the optimum with its words in the legend."""
     goal = case.objective.goal
     point = _point(trace, case.best.configuration.array(), tenant, goal)
-    axes.plot(*point, "*", ms=17, color="white", mec=INK, mew=1.3, zorder=7)
     title = "optimum" if case.best.exists else "least violating"
-    return Label(point, f"{title} {_amount(point[1], goal)}", INK, False)
+    return Dot(*point, title, Mark.PRESENT), f"{title} {_amount(point[1], goal)}"
 
 
 def _answers(
-    axes: Any,
-    trace: Trace,
-    case: ComparedCase,
-    runs: dict[str, Run],
-    tenant: int,
-    budget: int,
-    ink: dict[str, str],
-    focus: str,
-) -> list[Label]:
-    """Draw the answer of each tuner, as a cross where it breaks a limit."""
-    labels, goal = [], case.objective.goal
-    for tuner, run in runs.items():
+    trace: Trace, case: ComparedCase, runs: dict[str, Run], tenant: int, budget: int
+) -> list[tuple[Dot, str]]:
+    """Return the answer of each tuner with its words; the first one is the focus, a star."""
+    found, goal = [], case.objective.goal
+    for number, (tuner, run) in enumerate(runs.items()):
         step = answer_after(run, budget)
         point = _point(trace, run.placements[step], tenant, goal)
         if not np.isfinite(point).all():
             continue
-        size, layer = (9, 9) if tuner == focus else (7, 8)
-        broken = run.violation[step] > 0
-        marker = "X" if broken else "o"
-        axes.plot(*point, marker, ms=size, color=ink[tuner], mec="white", mew=1, zorder=layer)
-        text = f"{shown(tuner)} {_amount(point[1], goal)}" + (" \u2717" if broken else "")
-        labels.append(Label(point, text, ink[tuner], tuner == focus))
-    return labels
+        broken = bool(run.violation[step] > 0)
+        mark = Mark.CHOSEN if number == 0 else Mark.BROKEN if broken else Mark.KEPT
+        name = tuner.replace("_", " ")
+        text = f"{name} {_amount(point[1], goal)}" + " (breaks a limit)" * broken
+        found.append((Dot(*point, f"{name}'s answer", mark, str(number) * bool(number)), text))
+    return found
 
 
 def _typical_run(comparison: Comparison, tuner: str, case: int, budget: int) -> Run:
@@ -145,39 +126,28 @@ def _typical_run(comparison: Comparison, tuner: str, case: int, budget: int) -> 
     return runs[int(np.argsort(worth, kind="stable")[(len(runs) - 1) // 2])]
 
 
-def _dots(axes: Any, trace: Trace, tenant: int, kept: BoolArray, goal: Goal) -> None:
-    """Draw the recorded configurations, pale where they break a limit."""
-    used = trace.placements[:, tenant, :, 0] > 0
-    accelerators = trace.space.device.accelerator_names
-    count = used.sum(axis=1)
-    colour = itertools.cycle(AREA_PALETTE)
-    groups = [
-        (used[:, position] & (count == 1), f"{name} only", next(colour))
-        for position, name in enumerate(accelerators)
-    ]
-    groups.append((count > 1, "both" if len(accelerators) == 2 else "several", MIXED))
+def _groups(trace: Trace) -> tuple[list[str], IntArray]:
+    """Return names of groups of configurations, and the group [B, T] of each row and tenant."""
+    names = trace.space.device.accelerator_names
+    used = trace.placements[..., 0] > 0
+    several = used.sum(axis=2) > 1
+    groups = [f"{name} only" for name in names] + ["both" if len(names) == 2 else "several"]
+    return groups, np.where(several, len(names), used.argmax(axis=2))
+
+
+def _recorded(
+    trace: Trace, tenant: int, kept: BoolArray, goal: Goal, member: IntArray
+) -> list[Dot]:
+    """Return the recorded configurations, those that break a limit as pale squares."""
     x, y = trace.batch.p99_ms[:, tenant], _height(trace.batch, tenant, goal)
-    common: dict[str, Any] = {"lw": 0, "rasterized": len(x) > MAX_VECTOR_DOTS, "zorder": 3}
-    for member, label, ink in groups:
-        if not member.any():
-            continue
-        inside, beyond = member & kept, member & ~kept
-        axes.scatter(x[inside], y[inside], s=15, color=ink, alpha=0.85, label=label, **common)
-        axes.scatter(x[beyond], y[beyond], s=11, color=ink, alpha=0.35, **common)
-    where = {"loc": "lower left", "bbox_to_anchor": (-0.01, 0.995), "ncols": len(groups)}
-    axes.legend(**where, frameon=False, handletextpad=0.1, columnspacing=1.0, fontsize=9.5)
-
-
-def _frame(axes: Any, x: Any, y: Any, limit: float) -> None:
-    low, high = float(np.nanmin(x)) / 1.12, float(np.nanmax(x)) * 1.12
-    if math.isfinite(limit):
-        low, high = min(low, limit / 1.12), max(high, limit * 1.12)
-        axes.axvspan(limit, high, color="#f3d9d9", alpha=0.55, lw=0, zorder=0)
-        axes.axvline(limit, color="#a33", lw=1.3, zorder=1)
-        at, corner = (limit, 0.985), axes.get_xaxis_transform()
-        note = {"xytext": (4, 0), "textcoords": "offset points", "va": "top", "fontsize": 9.5}
-        axes.annotate(f"limit {limit:.3g} ms", at, xycoords=corner, color="#a33", **note)
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    plain_ticks(axes.xaxis, round_numbers(low, high))
-    axes.set_ylim(0, 1.1 * float(np.nanmax(y)))
+    return [
+        Dot(
+            float(x[row]),
+            float(y[row]),
+            trace.space.describe_each(Configuration.of(trace.placements[row]))[tenant],
+            Mark.KEPT if kept[row] else Mark.BROKEN,
+            group=int(member[row]),
+        )
+        for row in range(len(x))
+        if math.isfinite(x[row] + y[row])
+    ]

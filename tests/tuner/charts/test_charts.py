@@ -15,7 +15,9 @@ from tuner.charts.axis import MOST_TICKS, Axis, round_numbers
 from tuner.charts.bars import MOST_BARS, MOST_NAMES, Bar, Segment, bars
 from tuner.charts.curve import MOST_POINTS, curve, extremes
 from tuner.charts.grid import MOST_COLUMNS, MOST_ROWS, GridRow, grid
+from tuner.charts.lines import MOST_LINES, Line, lines
 from tuner.charts.plane import MOST_DOTS, MOST_FOCUSABLE, Dot, Mark, plane
+from tuner.charts.rows import Row, rows
 from tuner.charts.spread import spread
 from tuner.charts.text import escape, short
 
@@ -248,3 +250,42 @@ def test_hostile_names_are_text_everywhere():
 
 def test_a_long_name_is_cut():
     assert len(curve("x" * 10_000_000, "y" * 10_000_000, [1.0])) < 5_000
+
+
+def test_lines_are_numbered_bounded_and_have_bands():
+    points = [(float(at + 1), float(at % 7)) for at in range(5000)]
+    band = [(low - 1, low + 1) for _, low in points]
+    x, y = Axis(0.9, 5000.0, is_log=True), Axis(-1.0, 8.0)
+    series = [Line("policy", points, band, "6 %", [(0, "first")], main=True), Line("other", [])]
+    root = parsed(lines("Progress", series, x=x, y=y, x_name="measurements", y_name="%", level=5.0))
+    assert len(path(root, "series main")) <= MOST_POINTS
+    assert root.find(".//path[@class='band main']") is not None
+    assert root.find(".//line[@class='level']") is not None
+    assert "other has no values" in words(root)
+    many = [Line(f"t{at}", points) for at in range(50)]
+    html = lines(HOSTILE, many, x=x, y=y, x_name=HOSTILE, y_name=HOSTILE)
+    assert f"{50 - MOST_LINES} more lines" in html
+    assert len(html) < 200_000
+    parsed(html)
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=20))
+def test_lines_and_rows_of_any_numbers_are_valid(pairs):
+    x = Axis.over([each for each, _ in pairs], is_log=True)
+    y = Axis.over([each for _, each in pairs])
+    series = [Line("any", pairs, pairs, dots=[(at, "x") for at in range(len(pairs))])]
+    parsed(lines("Any", series, x=x, y=y, x_name="a", y_name="b", rings=[(1, 2, "r")]))
+    found = [Row(HOSTILE, value, HOSTILE, (value, other), [other]) for value, other in pairs]
+    parsed(rows("Any", "s", found))
+    parsed(rows("Any", "s", found, bars=False))
+
+
+def test_rows_say_their_numbers_and_are_bounded():
+    found = [Row("policy", 2.0, "2 s", main=True), Row("random", 8.0, "8 s", (6.0, 9.0))]
+    root = parsed(rows("Cost", "s", found))
+    widths = [float(each.attrib["width"].rstrip("%")) for each in root.iter("rect")]
+    assert widths[1] == pytest.approx(4 * widths[0], rel=1e-3)
+    assert "policy: 2 s; random: 8 s" in words(root)
+    html = rows("Cost", "s", [Row("any", 1.0, "1 s", dots=[1.0] * 10_000)] * 100)
+    assert "60 more are not drawn" in html
+    assert html.count("<circle") <= 40 * 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -70,4 +71,4 @@ def test_the_plot_names_the_most_important_features_in_words(updates: int) -> No
     shown = [words_of(each.feature) in svg for each in importances]
     assert shown == [True] * SHOWN + [False] * 2
     assert ("not recorded" in svg) == (updates == 0)
-    assert ("gain per episode, " in svg) == (updates > 0)
+    assert bool(re.search(r"gain per episode, \d", svg)) == (updates > 0)

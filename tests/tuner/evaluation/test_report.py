@@ -16,7 +16,6 @@ from envs.spec import Goal, Objectives
 from envs.traces.reader import Trace
 from tests.tuner.evaluation.small_trace import InOrder, backwards, small_trace
 from tuner.evaluation.cases import TraceCases
-from tuner.evaluation.drawing import spread
 from tuner.evaluation.live_check import LiveCheck
 from tuner.evaluation.plots import progress_plot
 from tuner.evaluation.report import write_report
@@ -100,7 +99,7 @@ def test_a_report_stands_alone_and_says_where_its_numbers_come_from(tmp_path):
     assert "Replayed from a trace measured on Test board at 2025-01-02 03:04:05 UTC" in found.text
     assert "a < b" in found.text
     assert "drifted by 20 %" in found.text
-    assert found.tags.count("svg") == 4
+    assert html.count('class="drawing"') == 6  # two networks have a plane each, cost has two
     assert len(found.ids) == len(set(found.ids))
     for target in re.findall(r'(?:href="#|url\(#)([^")]+)', html):
         assert target in found.ids
@@ -129,7 +128,7 @@ def test_the_axis_has_marks_where_every_tuner_starts_at_the_optimum(tmp_path):
     trace = small_trace(tmp_path, power=True, keep=lambda each: not each.array()[0, 1, 0])
     comparison = compared(trace, 5.0)
     assert (curves(comparison, "policy").share == 1).all()
-    assert ">97<" in re.sub(r"\s+(?=<)|(?<=>)\s+", "", progress_plot(comparison, "policy"))
+    assert ">97 %<" in progress_plot(comparison, "policy")
 
 
 def test_simulated_is_never_called_measured(tmp_path):
@@ -208,17 +207,6 @@ def test_a_report_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(StorageError):
         write_report(tmp_path / "taken" / "report.html", compared(trace, 10.0), trace)
-
-
-def test_labels_keep_their_order_and_their_distance():
-    placed = spread([1.0, 0.99, 0.99, 0.2, 0.21], 0.06, 0.0, 1.0)
-    assert placed.max() <= 1.0
-    assert placed.min() >= 0.0
-    assert (np.diff(np.sort(placed)) >= 0.06 - 1e-12).all()
-    assert placed[0] == placed.max()
-    assert placed[3] == placed.min()
-    assert (spread([0.5] * 30, 0.06, 0.0, 1.0) >= 0).all()
-    assert len(spread([], 0.06, 0.0, 1.0)) == 0
 
 
 def test_the_least_agreement_of_a_recording_is_told(trace: Trace, tmp_path: Path) -> None:

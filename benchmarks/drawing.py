@@ -1,4 +1,4 @@
-"""Colours, labels and SVG for all plots.
+"""Colours, labels and SVG for the pictures in docs, which matplotlib draws.
 
 Colour-blind people can tell the colours apart; labels do not overlap.
 """
@@ -64,11 +64,6 @@ def to_svg(figure: Any, title: str) -> str:
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
     text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
     return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
-
-
-def inlined(part: str) -> str:
-    """Drop the namespaces of an SVG, which HTML does not need; the page then names no address."""
-    return re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", part) if part.startswith("<svg") else part
 
 
 def colours(tuners: Sequence[str], focus: str) -> dict[str, str]:
