@@ -12,8 +12,9 @@ from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
 from envs.spec import ConfigurationSpace, Kind, Objective
 
-#: Draws that look through the space.
-SCOUTS = 8
+#: Draws that look through the space, and how many of them look through a space that is searched
+#: from all starts: the others go on from what these found.
+SCOUTS, FIRST_SCOUTS = 8, 4
 
 #: Configurations that each of them contributes: the best at the limits and at tighter ones, and
 #: the safest.
@@ -27,7 +28,7 @@ ENUMERATED = 200_000
 
 #: In a space that is searched: how many of its best a scout looks around, how many it shows to the
 #: others, and how many it contributes at each of the margins.
-SCOUT_BEAM, SHARED, FOUND = 12, 16, 120
+SCOUT_BEAM, SHARED, FOUND = 12, 32, 120
 
 #: Rounds without anything better after which a scout's search ends.
 PATIENCE = 2
@@ -94,19 +95,25 @@ def unmirrored(space: ConfigurationSpace) -> Placements:
 def _searched(
     model: DeviceModel, draws: Contexts, objective: Objective, rng: np.random.Generator
 ) -> Placements:
-    """Let every scout search, then go on from the best that any of them found."""
+    """Let some scouts search from all starts, and every scout from the best of those.
+
+    Draws differ little in which parts of the space are good, so that not each of them need find
+    its own way there.
+    """
     count = min(SCOUTS, len(draws))
+    few = min(FIRST_SCOUTS, count)
+    first = LocalSearch(model, draws.take(np.arange(few)), objective, TIGHTER)
+    first.add(starts(model.space, rng))
+    first.run(beam=SCOUT_BEAM, width=SCOUT_BEAM, patience=PATIENCE)
     scouts = LocalSearch(model, draws.take(np.arange(count)), objective, TIGHTER)
-    searches = [(scout, margin) for scout in range(count) for margin in TIGHTER]
-    scouts.add(starts(model.space, rng))
+    scouts.add(_contributed(first, few, SHARED, SHARED))
     scouts.run(beam=SCOUT_BEAM, width=SCOUT_BEAM, patience=PATIENCE)
-    scouts.add(_once(scouts, [scouts.best(*each)[:SHARED] for each in searches]))
-    scouts.run(beam=SCOUT_BEAM, width=SCOUT_BEAM, patience=PATIENCE)
-    safest = [scouts.safest(scout)[:SAFEST] for scout in range(count)]
-    return _once(scouts, [*(scouts.best(*each)[:FOUND] for each in searches), *safest])
+    return _contributed(scouts, count, FOUND, SAFEST)
 
 
-def _once(found: LocalSearch, rows: list[Rows]) -> Placements:
-    """Return the configurations of evaluations, each once."""
+def _contributed(found: LocalSearch, scouts: int, best: int, safest: int) -> Placements:
+    """Return the best of each scout at each margin, and its safest, each configuration once."""
+    rows = [found.best(scout, margin)[:best] for scout in range(scouts) for margin in TIGHTER]
+    rows += [found.safest(scout)[:safest] for scout in range(scouts)]
     every = found.placements(np.unique(np.concatenate(rows)))
     return every[np.unique(found.space.codes(every), return_index=True)[1]]
