@@ -88,6 +88,14 @@ BENCHMARKS = (
         short=_options("--seeds 1 --requests 1000 --scale 1000"),
     ),
     Benchmark(
+        "cluster_faults",
+        "cluster_faults",
+        "Places fifty applications on twelve boards through a real Kubernetes API server, and lets "
+        "the cluster fail in many ways while the controller works. Boards and kubelets are played.",
+        "measured and simulated",
+        short=_options("--only by_hand lease node_returns"),
+    ),
+    Benchmark(
         "transfer",
         "transfer",
         "Compares the policy with searches on problems whose boards, networks and limits were held "
