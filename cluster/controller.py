@@ -50,6 +50,8 @@ class ControllerCommand:
         lease_s: for how long other controllers wait before they take over.
         look_s: it looks again after so long even if nothing changed.
         image: of the servers, as docker/Dockerfile builds it.
+        profiles: folder here with NAME.onnx of networks that the catalogue lacks: what boards can
+            do with them comes from their layers.
         networks_folder: of every board, with NAME.onnx for each network.
         cache_folder: of every board, where user 1000 may write: built engines.
         client: MODULE:FUNCTION in the image that brings the requests, see tuner.deploy; by default
@@ -71,6 +73,7 @@ class ControllerCommand:
     lease_s: float = DURATION_S
     look_s: float = LOOK_S
     image: str = ServerOptions.image
+    profiles: Optional[Path] = None
     networks_folder: str = ServerOptions.networks
     cache_folder: str = ServerOptions.cache
     client: str = field(default="", metadata={"metavar": "MODULE:FUNCTION"})
@@ -123,6 +126,8 @@ def settings_of(options: ControllerCommand) -> Settings:
         raise OptionError(f"--precision {options.precision}: choose from fp16, int8")
     if not 0 <= options.reserve < 1:
         raise OptionError(f"--reserve {options.reserve} must lie in 0..1, below 1")
+    if options.profiles is not None and not options.profiles.is_dir():
+        raise OptionError(f"--profiles {options.profiles} is no folder: make it, or leave it out")
     if not options.grace_s >= 0:
         raise OptionError(f"--grace-s {options.grace_s} must be 0 or more")
     if not options.lease_s >= SHORTEST_LEASE_S:
@@ -137,7 +142,8 @@ def settings_of(options: ControllerCommand) -> Settings:
         tuple(options.groups),
         options.progress_s,
     )
-    return Settings(servers, Rules(reserve=options.reserve), Goal(options.goal), options.grace_s)
+    rules = Rules(reserve=options.reserve)
+    return Settings(servers, rules, Goal(options.goal), options.grace_s, options.profiles)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -44,14 +45,34 @@ def act(client: Client, plan: Plan, world: World, check: Callable[[], None]) -> 
         Unreachable: the server did not answer.
     """
     done = 0
+    refused: dict[str, str] = {}
     for step in plan.steps:
         check()
-        done += _tried(step.target, partial(_make, client, step))
+        error = _error_of(step.target, partial(_make, client, step))
+        done += error is None
+        if error is not None and isinstance(step, (Create, Replace)):
+            owner = step.body["metadata"]["ownerReferences"][0]["uid"]
+            refused.setdefault(owner, _refusal(step, error))
     for application in world.applications:
         status = plan.statuses.get(application.key)
         if status is not None:
+            if refused.get(application.uid):
+                text = refused[application.uid]
+                status = replace(status, phase=FAILED, message=text, reason="Refused")
             done += _report(client, application, status, check)
     return done
+
+
+def _refusal(step: Create | Replace, error: ApiError) -> str:
+    """Return what to tell of a step that was not made; nothing if it may be made the next time."""
+    if error.status in REFUSED:
+        return f"the API server takes no {step.target}: {error}"
+    if error.status == 409 and isinstance(step, Create):
+        return (
+            f"{step.target} exists and is not the controller's: delete it, or give the application"
+            " another name"
+        )
+    return ""
 
 
 def _make(client: Client, step: Step) -> None:
@@ -72,20 +93,19 @@ def _make(client: Client, step: Step) -> None:
     _log.info("%s %s: %s", type(step).__name__.lower(), step.target, step.why)
 
 
-def _tried(what: str, task: Callable[[], object]) -> bool:
-    """Do a task; return False if the next decision has to look again."""
+def _error_of(what: str, task: Callable[[], object]) -> ApiError | None:
+    """Do a task; return why it was not done, if that stops nobody else."""
     try:
         task()
     except ApiError as error:
         if error.status in LATER:
             _log.info("%s is looked at again: %s", what, error)
-            return False
-        if error.status in REFUSED:
-            # One object that the server does not take stops nobody else.
+        elif error.status in REFUSED:
             _log.error("%s: %s", what, error)
-            return False
-        raise
-    return True
+        else:
+            raise
+        return error
+    return None
 
 
 def _report(
@@ -101,11 +121,11 @@ def _report(
     if (before.get("phase"), before.get("message")) != (found["phase"], found["message"]):
         # Before the status: whoever is stopped in between makes the same event again, by name.
         check()
-        _tried(f"event of {key}", partial(_event, client, application, status, now))
+        _error_of(f"event of {key}", partial(_event, client, application, status, now))
     check()
     body = {"metadata": {"resourceVersion": application.version}, "status": _patch(before, found)}
     what = (f"{PLURAL}/status", application.namespace, application.name, body)
-    return _tried(f"status of {key}", partial(client.ask, "patch", *what))
+    return _error_of(f"status of {key}", partial(client.ask, "patch", *what)) is None
 
 
 def _patch(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:

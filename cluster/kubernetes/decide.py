@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from cluster.kubernetes.kinds import kind_of
+from cluster.kubernetes.kinds import kind_of, known_networks
 from cluster.kubernetes.names import DIGEST, server_name
 from cluster.kubernetes.objects import ServerOptions, deployment, service
 from cluster.kubernetes.placing import Boards, Target, in_order, servers_of, target_of
@@ -33,12 +34,14 @@ class Settings:
         rules: what must hold on each node.
         goal: what comes first.
         grace_s: for how long a node may not be ready before its applications are placed anew.
+        profiles: folder with NAME.onnx of networks that the catalogue lacks; None for none.
     """
 
     servers: ServerOptions = field(default_factory=ServerOptions)
     rules: Rules = field(default_factory=lambda: Rules(reserve=0.15))
     goal: Goal = Goal.HOSTED
     grace_s: float = 60.0
+    profiles: Path | None = None
 
 
 @dataclass
@@ -104,7 +107,9 @@ def _within_s(world: World, settings: Settings) -> float:
 def _boards(world: World, settings: Settings, plan: Plan) -> tuple[Boards, dict[str, SeenNode]]:
     """Return the nodes that are there, with what they can do; the others are remarked on."""
     specs = [each.spec for each in world.applications] + [each.serves for each in world.servers]
-    networks = sorted({each.network for each in specs if each is not None})
+    names = [each.network for each in specs if each is not None]
+    networks, wrong = known_networks(names, settings.profiles)
+    plan.remarks += wrong
     kinds, nodes = {}, {}
     for node in world.nodes:
         if not node.board:

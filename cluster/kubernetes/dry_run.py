@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster.kubernetes.decide import Settings
-from cluster.kubernetes.kinds import kind_of, mode_of
+from cluster.kubernetes.kinds import kind_of, known_networks, mode_of
 from cluster.kubernetes.plan import Plan
 from cluster.kubernetes.world import SeenNode, World
 from envs.errors import OptionError
@@ -11,7 +11,8 @@ from envs.errors import OptionError
 
 def as_text(world: World, settings: Settings, plan: Plan) -> str:
     """Return the boards, the steps and the statuses of a plan."""
-    networks = sorted({each.spec.network for each in world.applications if each.spec is not None})
+    names = [each.spec.network for each in world.applications if each.spec is not None]
+    networks, _ = known_networks(names, settings.profiles)
     lines = ["boards (simulated: what they serve comes from the device model):"]
     lines += [f"  {_node(each, networks, settings)}" for each in world.nodes] or ["  none"]
     lines.append("steps:")
@@ -25,7 +26,7 @@ def as_text(world: World, settings: Settings, plan: Plan) -> str:
     return "\n".join(lines + [f"remark: {each}" for each in plan.remarks])
 
 
-def _node(node: SeenNode, networks: list[str], settings: Settings) -> str:
+def _node(node: SeenNode, networks: tuple[str, ...], settings: Settings) -> str:
     if not node.board:
         return f"{node.name}: no label of a board, so that it gets no server"
     try:

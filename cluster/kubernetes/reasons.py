@@ -34,8 +34,8 @@ def _why_not(state: ClusterState, application: Application) -> str:
     ]
     if not found:
         return (
-            f"no board here has a profile of network {application.network}: only networks of the"
-            " catalogue have one"
+            f"no board here has a profile of network {application.network}: networks of the"
+            " catalogue have one, and files in the controller's --profiles"
         )
     one = replace(application, rate_ips=LEAST_IPS * application.replicas)
     if not any((_demand(kind, one).tight > 0).any() for kind, _ in found):

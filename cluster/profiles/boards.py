@@ -9,10 +9,12 @@ from functools import cache
 from cluster.placement.nodes import NodeKind
 from cluster.profiles.points import Point, loss_beside_others, node_kind, simulated_profile
 from envs.catalog.reference_networks import reference_network
+from envs.graph.layer_table import LayerTable
+from envs.graph.layers import read_network_and_layers
 from envs.problems.draw import described
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.machine import device_of, machine_of
-from envs.spec import ConfigurationSpace, DeviceSpec, Workload, workload_of
+from envs.spec import ConfigurationSpace, DeviceSpec, Network, Workload, workload_of
 
 #: Batch sizes of the profiles.
 BATCHES = (1, 2, 4, 8)
@@ -40,19 +42,22 @@ def board_kind(
     Args:
         board: of the catalogue.
         mode: its power mode.
-        networks: names of reference networks; a board that serves none has no places.
+        networks: names of reference networks, or ONNX files, whose names are without `.onnx` then;
+            a board that serves none has no places. A file is read once.
         precision: of engines, `fp16` or `int8`, whose answers nobody judged.
         accelerators: names of those that may serve.
 
     Raises:
         OptionError: there is no such board, mode or network.
+        NetworkError: a file cannot be read.
     """
     device = _device(board, mode, accelerators)
     machine = machine_of(board, mode, precision, precision)
     points: list[Point] = []
     loss = {}
     for network in networks:
-        own, loss[network] = _profile(board, mode, network, precision, accelerators)
+        own, lost = _profile(board, mode, network, precision, accelerators)
+        loss[_network(network)[1].name] = lost
         points += own
     label = f"{board}-{mode}"
     if not points:
@@ -68,7 +73,7 @@ def _profile(
     """Return the front of a network on a board, and its loss beside others: the slow part."""
     space = ConfigurationSpace(_device(board, mode, accelerators), _workload(network), 1, BATCHES)
     machine = machine_of(board, mode, precision, precision)
-    model = DeviceModel(machine, space, (reference_network(network),))
+    model = DeviceModel(machine, space, (_network(network)[1],))
     return simulated_profile(model), loss_beside_others(model)
 
 
@@ -79,4 +84,13 @@ def _device(board: str, mode: str, accelerators: tuple[str, ...]) -> DeviceSpec:
 
 
 def _workload(network: str) -> Workload:
-    return workload_of([described(reference_network(network))])
+    return workload_of([_network(network)[0]])
+
+
+@cache
+def _network(network: str) -> tuple[Network, LayerTable]:
+    """Return a network with its layers, of the catalogue or of an ONNX file."""
+    if network.endswith(".onnx"):
+        return read_network_and_layers(network)
+    table = reference_network(network)
+    return described(table), table

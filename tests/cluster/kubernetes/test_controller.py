@@ -129,3 +129,15 @@ def test_the_servers_of_an_application_belong_to_it(admin: Api, parts: ClusterPa
     pod = found[0]["spec"]["template"]["spec"]
     assert pod["nodeSelector"] == {"kubernetes.io/hostname": servers(admin)["owner"][0]}
     admin.delete(f"{APPLICATIONS}/owner")
+
+
+def test_a_name_that_is_taken_is_told(admin: Api, parts: ClusterParts) -> None:
+    ports = [{"port": 80}]
+    admin.create(SERVICES, {"metadata": {"name": "taken"}, "spec": {"ports": ports}})
+    admin.create(APPLICATIONS, application("taken"))
+    wait_for(lambda: phases(admin).get("taken") == "Failed", "the name is taken", 60)
+    message = admin.get(f"{APPLICATIONS}/taken")["status"]["message"]
+    assert message.startswith("services default/taken exists and is not the controller's")
+    admin.delete(f"{SERVICES}/taken")
+    serves(admin, "taken")
+    admin.delete(f"{APPLICATIONS}/taken")

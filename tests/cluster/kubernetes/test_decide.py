@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -301,3 +304,15 @@ def test_fewer_replicas_leave_and_more_come() -> None:
     cluster.application("door", replicas=2)
     cluster.settle(SETTINGS)
     assert len(cluster.where()["door"]) == 2
+
+
+def test_a_network_of_ones_own_is_profiled_from_its_file(small_onnx: Path, tmp_path: Path) -> None:
+    shutil.copy(small_onnx, tmp_path / "mine.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"no network")
+    cluster = small_cluster()
+    cluster.application("door", "mine")
+    cluster.application("gate", "broken")
+    plan = cluster.settle(replace(SETTINGS, profiles=tmp_path))
+    assert cluster.statuses() == {"default/door": "Serving", "default/gate": "Unplaceable"}
+    [remark] = plan.remarks
+    assert "broken.onnx" in remark

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cluster.kubernetes.decide import Settings, decide
-from cluster.kubernetes.kinds import kind_of
+from cluster.kubernetes.kinds import kind_of, known_networks
 from cluster.kubernetes.objects import ServerOptions
 from cluster.kubernetes.placing import Boards, target_of
 from tests.cluster.kubernetes.pretended import Pretended
@@ -94,7 +94,7 @@ def check(cluster: Pretended) -> None:
             assert phase == "Unplaceable", (phase, application.status["message"])
             assert application.status["message"]
     # Every node keeps every rule.
-    networks = {each.spec.network for each in world.applications if each.spec}
+    networks, _ = known_networks(each.spec.network for each in world.applications if each.spec)
     kinds = {
         each.name: kind_of(each, networks, "fp16") for each in world.nodes if each.name not in lost
     }
