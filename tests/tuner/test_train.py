@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -27,6 +28,16 @@ SMALL = (
     *("agent.envs=64", "agent.batch_size=448", "agent.hidden=16"),
     *("evaluation.objectives=2", "evaluation.seeds=1", "evaluation.tuners=[random]"),
 )
+
+
+class Closed(logging.Handler):
+    """Knows whether it was closed, as every handler is when logging is configured anew."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        super().close()
 
 
 def on_trace(trace: Trace, run: Path, steps: int, *more: str) -> list[str]:
@@ -74,8 +85,10 @@ def test_train_on_a_trace_ends_in_a_report_and_a_bundle_whose_paths_it_prints(
     assert bundle.provenance["trace"]["name"] == trace.path.name
 
     repeated = tmp_path / "repeated"
+    handler = Closed()
     again = train("--config-dir", str(run), "--config-name", "config", f"run_dir={repeated}")
     assert again.returncode == 0, again.stderr
+    assert not handler.closed  # Hydra configured no logging: other packages keep their streams
     other = load_bundle(repeated / "policy.bundle")
     for name, array in bundle.weights.items():
         assert (array == other.weights[name]).all(), "the same run, to the bit"

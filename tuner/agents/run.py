@@ -59,7 +59,13 @@ def open_run(run: Path, identity: dict[str, Any], options: Any, config_name: str
                 " run_dir, or repeat its own options (config.yaml there)"
             )
     config = {
-        "defaults": [f"{config_name}_options", "_self_", {"override hydra/job_logging": "none"}],
+        # Hydra would configure logging anew, and so close the streams of other packages' handlers.
+        "defaults": [
+            f"{config_name}_options",
+            "_self_",
+            {"override hydra/job_logging": "none"},
+            {"override hydra/hydra_logging": "none"},
+        ],
         **plain(options),
         "hydra": {"run": {"dir": "."}, "output_subdir": None},
     }
