@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from envs.spec import Failure, Goal, Outcome
+from envs.spec import MAX_VIOLATION, Failure, Goal, Outcome
 from tuner.charts.curve import curve
 from tuner.charts.plane import Dot, Mark, plane
 from tuner.tuning import Answer
@@ -13,7 +13,10 @@ from tuner.tuning import Answer
 MOST_PLANES = 4
 
 #: What the legend says of the star, which is no window but the mean of several.
-ANSWER = {True: "the answer, the mean of its windows", False: "what came closest, likewise"}
+ANSWER = {
+    True: "the answer, the mean of its windows",
+    False: "what came closest, the mean of its windows",
+}
 
 
 def planes(answer: Answer) -> list[str]:
@@ -98,8 +101,10 @@ def _closest(answer: Answer, violations: list[float]) -> str:
         if not isinstance(outcome, Failure):
             least = min(least, violation)
         values.append(math.exp(least) if math.isfinite(least) else math.nan)
+    title = "Closest so far: measured over allowed, of the limit that is broken most"
+    capped = f" (more than {math.exp(MAX_VIOLATION):.0f} counts as that)"
     return curve(
-        "Closest so far: measured over allowed, of the limit that is broken most",
+        title + capped * (max(violations) >= MAX_VIOLATION),
         "times the limit",
         values,
         limits=1.0,

@@ -12,6 +12,9 @@ from tuner.evaluation.sentences import enumerating, times
 from tuner.goal_text import against_default
 from tuner.tuning import Answer
 
+#: From so many times its limit on, a quantity is not told in percent.
+MANY_TIMES = 3.0
+
 #: What the origin of the numbers means.
 ORIGINS = {
     "simulated": "simulated by the device model of {}; no device was measured",
@@ -176,12 +179,18 @@ def _margins(answer: Answer) -> list[str]:
         named.append((f"throughput of {name}", found.throughput_ips, rate, True))
     named.append(("power", outcome.power_w, objective.power_w, False))
     said = [
-        f"{quantity} is {abs(100 * (value / limit - 1)):.1f} %"
-        f" {'above' if value > limit else 'below'} its {'least' if least else 'limit'}"
+        f"{quantity} is {_against(value / limit)} its {'least' if least else 'limit'}"
         for quantity, value, limit, least in named
         if math.isfinite(limit) and limit > 0 and math.isfinite(value)
     ]
     return ["; ".join(said)] if said else []
+
+
+def _against(share: float) -> str:
+    """Return how far a quantity is from its limit, by the share of it."""
+    if share >= MANY_TIMES:
+        return f"{short(share)} times"
+    return f"{abs(100 * (share - 1)):.1f} % {'above' if share > 1 else 'below'}"
 
 
 def _plain_search(answer: Answer) -> str:

@@ -100,7 +100,7 @@ def test_nothing_within_the_limits_says_so_and_what_came_closest(tmp_path):
     assert "limit 0.1 ms, broken" in found.text
     assert "too much is asked for" in found.text
     assert "given above" not in found.text
-    assert "above its limit; throughput of net0 is" in found.text
+    assert "times its limit; throughput of net0 is" in found.text
     assert "Closest so far" in found.text
     assert "is the best that was found" not in found.text
 

@@ -69,7 +69,7 @@ CHART_STYLE = f"""
 .main{{--own:var(--mark)}}
 {_LINES}.chart .dot:focus-visible{{outline:3px solid var(--ink);outline-offset:2px}}
 {_AREAS}.legend{{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:14px;margin:6px 0 10px}}
-.legend .key{{margin-right:6px;vertical-align:-4px;display:inline-block;overflow:visible}}
+.legend .key{{margin-right:8px;vertical-align:-4px;display:inline-block;overflow:visible}}
 .scroll{{overflow-x:auto}}
 .places{{border-collapse:collapse;font-size:14px}}
 .places caption{{text-align:left;font-weight:600}}
