@@ -61,6 +61,7 @@ class ControllerCommand:
         groups: numbers of the boards' groups video and render, which may use the GPU.
         goal: hosted (most applications) or power (least power) first.
         reserve: share of each p99 that is not planned with, because models and windows scatter.
+        network_ms: of each p99, what a request takes on the way to a board and back.
         grace_s: for how long a node may not be ready before its applications are placed anew.
         progress_s: how long a server may take to be ready before its application counts as failed;
             building an engine takes minutes.
@@ -82,6 +83,7 @@ class ControllerCommand:
     groups: list[int] = field(default_factory=lambda: list(ServerOptions.groups))
     goal: str = Goal.HOSTED.value
     reserve: float = 0.15
+    network_ms: float = 1e3 * Rules.network_s
     grace_s: float = Settings.grace_s
     progress_s: float = ServerOptions.progress_s
     dry_run: bool = False
@@ -128,8 +130,10 @@ def settings_of(options: ControllerCommand) -> Settings:
         raise OptionError(f"--reserve {options.reserve} must lie in 0..1, below 1")
     if options.profiles is not None and not options.profiles.is_dir():
         raise OptionError(f"--profiles {options.profiles} is no folder: make it, or leave it out")
-    if not options.grace_s >= 0:
-        raise OptionError(f"--grace-s {options.grace_s} must be 0 or more")
+    for name in ("network_ms", "grace_s"):
+        value = getattr(options, name)
+        if not 0 <= value < float("inf"):
+            raise OptionError(f"--{name.replace('_', '-')} {value} must be 0 or more")
     if not options.lease_s >= SHORTEST_LEASE_S:
         raise OptionError(f"--lease-s {options.lease_s} must be {SHORTEST_LEASE_S:g} or more")
     servers = ServerOptions(
@@ -142,7 +146,7 @@ def settings_of(options: ControllerCommand) -> Settings:
         tuple(options.groups),
         options.progress_s,
     )
-    rules = Rules(reserve=options.reserve)
+    rules = Rules(network_s=options.network_ms / 1e3, reserve=options.reserve)
     return Settings(servers, rules, Goal(options.goal), options.grace_s, options.profiles)
 
 

@@ -99,12 +99,16 @@ class Leadership:
                 pass  # it runs out by itself
 
     def _renew(self) -> None:
+        said = ""
         while not self._stop.is_set():
             try:
                 self.ask()
+                said = ""
             except (ApiError, Unreachable) as error:
-                if not isinstance(error, ApiError) or error.status != 409:
-                    _log.warning("the lease is not renewed: %s", error)
+                faster = isinstance(error, ApiError) and error.status == 409
+                if not faster and str(error) != said:
+                    said = str(error)
+                    _log.warning("the lease is not renewed: %s", said)
             self._stop.wait(RENEW_S if self.held else RENEW_S / 3)
 
     def ask(self) -> bool:
