@@ -56,6 +56,7 @@ class Crew(Generic[Task, Result]):
         self._make = self._ray.put(make)
         self._member = self._ray.remote(num_cpus=1, max_restarts=0)(_Member)
         self._members = [self._hired() for _ in range(options.workers)]
+        self._starting: set[int] = set()
         self._deaths = 0  # in a row
         self.replaced = 0
 
@@ -73,27 +74,35 @@ class Crew(Generic[Task, Result]):
         self._deaths = 0
         given = self._ray.put(common)
         waiting = deque(range(len(tasks)))
-        running: dict[Any, tuple[int, int]] = {}
+        running: dict[Any, tuple[int, int | None]] = {}
         results: dict[int, Result] = {}
-        idle = deque(range(len(self._members)))
+        for each in self._starting:
+            running[self._members[each].process.remote()] = (each, None)
+        idle = deque(each for each in range(len(self._members)) if each not in self._starting)
         while len(results) < len(tasks):
             while waiting and idle:
                 member, task = idle.popleft(), waiting.popleft()
                 running[self._members[member].do.remote(given, tasks[task])] = (member, task)
             ready, _ = self._ray.wait(list(running), num_returns=1, timeout=SILENCE_S)
             for each in ready or list(running):
-                member, task = running.pop(each)
+                member, done = running.pop(each)
                 try:
-                    results[task] = self._ray.get(each, timeout=SILENCE_S if ready else 0)
-                    self._deaths = 0
+                    result = self._ray.get(each, timeout=SILENCE_S if ready else 0)
                 except self._lost() as error:
-                    waiting.appendleft(task)
+                    if done is not None:
+                        waiting.appendleft(done)
                     self._replace(member, error)
+                    # It may load its packages for a while: the others do the task meanwhile.
+                    running[self._members[member].process.remote()] = (member, None)
+                    continue
                 except self._ray.exceptions.RayTaskError as error:
                     cause = error.cause if isinstance(error.cause, Exception) else error
                     sentence = f"a worker of the fleet failed: {one_line(cause)}"
                     raise RuntimeFault(sentence) from error
+                self._starting.discard(member)
                 idle.append(member)
+                if done is not None:
+                    results[done], self._deaths = result, 0
         return [results[each] for each in range(len(tasks))]
 
     def _lost(self) -> tuple[type[Exception], ...]:
@@ -115,6 +124,7 @@ class Crew(Generic[Task, Result]):
         with contextlib.suppress(Exception):  # it may be gone already
             self._ray.kill(self._members[member])
         self._members[member] = self._hired()
+        self._starting.add(member)
 
 
 class _Member:
