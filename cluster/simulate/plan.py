@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -41,18 +42,21 @@ class _Batches(NamedTuple):
     engine: Engine
 
 
-def simulated_stays(state: ClusterState, seconds: float, seed: int = 0) -> dict[str, Stay]:
+def simulated_stays(
+    state: ClusterState, seconds: float, seed: int = 0, nodes: Iterable[int] | None = None
+) -> dict[str, Stay]:
     """Return what requests of every hosted application take, node by node.
 
     Args:
         state: with what it hosts.
         seconds: of Poisson arrivals.
         seed: of the arrivals, which are the same for the same application on any node.
+        nodes: numbers of those that are looked at; None for all.
     """
-    found: dict[str, list[FloatArray]] = {name: [] for name in state.spots}
-    for node in range(len(state.nodes)):
+    found: dict[str, list[FloatArray]] = {}
+    for node in range(len(state.nodes)) if nodes is None else nodes:
         for name, stays in _node(state, node, seconds, seed).items():
-            found[name].append(stays)
+            found.setdefault(name, []).append(stays)
     return {name: _stay(np.concatenate(each)) for name, each in found.items()}
 
 
