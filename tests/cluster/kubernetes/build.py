@@ -39,6 +39,7 @@ Dir::Etc::SourceParts "-";
 Dir::State::Lists "{folder}/lists";
 Dir::Cache "{folder}/cache";
 Acquire::Languages "none";
+APT::Update::Error-Mode "any";
 APT::Sandbox::User "";
 """
 #: The source's own copy of this library reads maps as Go did before 1.18, and crashes with this Go.
@@ -243,7 +244,8 @@ def _run(*command: str, cwd: Path | None = None, **environment: str) -> str:
     )
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["it does not say why"]
-        errors = [line for line in lines if line.startswith("E:")] or lines
+        fetched = [line for line in lines if "Failed to fetch" in line]
+        errors = fetched or [line for line in lines if line.startswith("E:")] or lines
         name = " ".join([Path(command[0]).name, *command[1:3]])
         raise Missing(f"{name} failed: {errors[-1].strip()}")
     return done.stdout
