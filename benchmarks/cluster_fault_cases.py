@@ -370,14 +370,11 @@ def status_wiped(stage: Stage) -> Phases:
 def made_room(stage: Stage) -> Phases:
     """Fill the boards, and declare something more important that needs the room."""
     stage.lead()
-    many: dict[str, dict[str, Any]] = {
-        f"many-{number}": {"network": "resnet50", "rateIps": 150, "p99Ms": 60}
-        for number in range(30)
-    }
-    stage.declare(many)
+    asked: dict[str, Any] = {"network": "resnet50", "rateIps": 120, "p99Ms": 120}
+    stage.declare({f"many-{number}": asked for number in range(30)})
     found = stage.settle_whoever_is_placed()
-    assert "Unplaceable" in found.values(), "the boards are not full"
-    stage.declare({"first": {"network": "resnet50", "rateIps": 150, "p99Ms": 60, "priority": 9}})
+    assert {*found.values()} == {"Serving", "Unplaceable"}, "the boards are not full"
+    stage.declare({"first": asked | {"priority": 9}})
     found = stage.settle_whoever_is_placed()
     assert found["first"] == "Serving", found
     return {name: phase for name, phase in found.items() if phase != "Serving"}
