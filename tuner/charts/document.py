@@ -25,7 +25,7 @@ p{margin:4px 0 10px;max-width:860px;overflow-wrap:anywhere}
 .figures .main{border-color:var(--mark)}
 .figures b{display:block;font-size:30px;line-height:1.1;overflow-wrap:anywhere}
 .figures .main b{color:var(--mark)}
-.figures span{color:var(--faint);font-size:14px}
+.figures span{display:block;color:var(--faint);font-size:14px;overflow-wrap:anywhere}
 .verdict{font-size:18px;border-left:5px solid var(--mark);padding-left:14px}
 table{border-collapse:collapse;font-size:13px;width:100%}
 th{text-align:right;font-weight:600;vertical-align:bottom;border-bottom:2px solid var(--ink);

@@ -113,7 +113,7 @@ def plane(
     shown = [known[position] for position in _kept(known, most)]
     has_limit = math.isfinite(limit_ms) and limit_ms > 0
     largest = max((each.p99_ms for each in known), default=0.0)
-    is_near = has_limit and limit_ms <= MOST_AWAY * largest
+    is_near = bool(has_limit and limit_ms <= MOST_AWAY * largest)
     across_ms = _wide([each.p99_ms for each in shown])
     x = Axis.over([*across_ms, *[limit_ms] * is_near], is_log=True, room=0.1)
     y = Axis.over([each.throughput_ips for each in shown], from_zero=True, room=0.1)

@@ -11,13 +11,13 @@ import numpy as np
 from tuner.charts.axis import Axis
 from tuner.charts.curve import extremes
 from tuner.charts.frame import across, caption, figure
-from tuner.charts.text import MOST_CHARACTERS, escape
+from tuner.charts.stack import Strip, stacked
 
 #: Rows that are drawn at most, and dots in each; others are counted.
 MOST_ROWS, MOST_DOTS = 40, 200
 
-#: Pixels of a row with its words, of the bar in it, and of the axis below.
-ROW, THICK, FOOT = 44, 16, 26
+#: Pixels of a bar.
+THICK = 16
 
 
 @dataclass(frozen=True)
@@ -54,38 +54,18 @@ def rows(title: str, unit: str, given: Sequence[Row], *, bars: bool = True, note
     shown = given[:MOST_ROWS]
     values = [number for row in shown for number in (row.value, *row.reach, *row.dots)]
     x = Axis.over(values, from_zero=True, room=0.02)
-    height = ROW * len(shown)
-    parts = [
-        f'<line class="rule" x1="{at}" x2="{at}" y1="0" y2="{height}"/>'
-        f'<text class="tick{" wide" * (place % 2 and len(x.ticks) > 5)}" x="{at}" y="{height + 17}"'
-        f' text-anchor="{"start" if x.share(value) < 0.05 else "middle"}">{text}</text>'
-        for place, (value, text) in enumerate(x.labels)
-        for at in (across(x, value),)
-    ]
-    parts += [_row(x, at, row, bars) for at, row in enumerate(shown)]
-    about = "; ".join(f"{row.name}: {row.words}" for row in shown)
-    named = escape(title, MOST_CHARACTERS)
-    picture = (
-        f'<div class="plot wide-bars"><svg class="drawing" role="img" width="100%"'
-        f' height="{height + FOOT}" overflow="visible"><title>{named}</title>'
-        f"<desc>{escape(about, 20 * MOST_CHARACTERS)}</desc>{''.join(parts)}</svg></div>"
-    )
+    strips = [Strip(row.name, row.words, _drawing(x, row, bars)) for row in shown]
     left = len(given) - len(shown)
     notes = "; ".join([note] * bool(note) + [f"{left} more are not drawn"] * (left > 0))
-    return figure(caption(f"{title}, {unit}", note=notes), picture)
+    return figure(caption(f"{title}, {unit}", note=notes), stacked(title, x, strips, THICK))
 
 
-def _row(x: Axis, at: int, row: Row, bars: bool) -> str:
-    top, kind = ROW * at + 20, "main" if row.main else "line-0"
-    middle = top + THICK / 2
-    parts = [
-        f'<text class="row" y="{ROW * at + 14}"><tspan class="strong">'
-        f"{escape(row.name, MOST_CHARACTERS)}</tspan> {escape(row.words, MOST_CHARACTERS)}</text>"
-    ]
+def _drawing(x: Axis, row: Row, bars: bool) -> str:
+    kind, middle, parts = "main" if row.main else "line-0", THICK / 2, []
     zero, end = x.share(0.0), x.share(row.value) if math.isfinite(row.value) else x.share(0.0)
     if bars and math.isfinite(row.value):
         parts.append(
-            f'<rect class="area {kind}" x="{100 * min(zero, end):.2f}%" y="{top}"'
+            f'<rect class="area {kind}" x="{100 * min(zero, end):.2f}%" y="0"'
             f' width="{100 * abs(end - zero):.2f}%" height="{THICK}"/>'
         )
     for number, place in enumerate(_dots(row.dots)):
@@ -99,7 +79,7 @@ def _row(x: Axis, at: int, row: Row, bars: bool) -> str:
             f'<line class="span" x1="{ends[0]}" x2="{ends[1]}" y1="{middle}" y2="{middle}"/>'
         )
     if not bars and math.isfinite(row.value):
-        at_value, heights = across(x, row.value), f'y1="{top - 1}" y2="{top + THICK + 1}"'
+        at_value, heights = across(x, row.value), f'y1="-1" y2="{THICK + 1}"'
         parts.append(f'<line class="middle" x1="{at_value}" x2="{at_value}" {heights}/>')
     return "".join(parts)
 

@@ -30,7 +30,8 @@ CHART_STYLE = f"""
 .chart figcaption b{{font-variant-numeric:tabular-nums}}
 .chart .plot{{padding:{TOP}px {RIGHT}px {BOTTOM}px {LEFT}px}}
 .chart .plot.low{{padding-top:8px}}
-.chart .plot.wide-bars{{padding:4px {RIGHT}px 0 1px}}
+.chart .plot.stack{{padding:0 {RIGHT}px 0 1px}}
+.chart .row{{font-size:13px;line-height:1.3;margin:8px 0 4px;overflow-wrap:anywhere}}
 .chart .drawing{{display:block;overflow:visible}}
 .chart text{{fill:var(--ink);font:13px system-ui,"DejaVu Sans",sans-serif;
  font-variant-numeric:tabular-nums}}
@@ -53,7 +54,6 @@ CHART_STYLE = f"""
  text-anchor:middle}}
 .chart .number.dark,.legend .number.dark{{fill:var(--ink)}}
 .chart .inside{{fill:{INK};font-size:12px;text-anchor:middle}}
-.chart .row .strong{{font-weight:700}}
 .chart .reach{{stroke:var(--line);stroke-width:4}}
 .chart .end{{stroke:var(--line);stroke-width:2}}
 .chart .series{{stroke:var(--own);stroke-width:1.8;fill:none;stroke-linejoin:round}}
@@ -69,6 +69,7 @@ CHART_STYLE = f"""
 .main{{--own:var(--mark)}}
 {_LINES}.chart .dot:focus-visible{{outline:3px solid var(--ink);outline-offset:2px}}
 {_AREAS}.legend{{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:14px;margin:6px 0 10px}}
+.legend>span{{min-width:0;overflow-wrap:anywhere}}
 .legend .key{{margin-right:8px;vertical-align:-4px;display:inline-block;overflow:visible}}
 .scroll{{overflow-x:auto}}
 .places{{border-collapse:collapse;font-size:14px}}

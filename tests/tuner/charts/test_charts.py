@@ -210,7 +210,7 @@ def test_bars_share_a_scale_and_their_parts_have_numbers():
     assert "asr: 8 GiB" in words(root)
     many = [Bar(f"n{at}", [Segment(f"s{at}", 1.0)] * 200) for at in range(500)]
     html = bars("Memory", "GiB", many)
-    assert html.count('class="strong"') == MOST_BARS
+    assert html.count('class="row"') == MOST_BARS
     assert f"{500 - MOST_BARS} more bars" in html
     assert f"{500 - MOST_NAMES} more names" in html
 
@@ -285,7 +285,7 @@ def test_rows_say_their_numbers_and_are_bounded():
     root = parsed(rows("Cost", "s", found))
     widths = [float(each.attrib["width"].rstrip("%")) for each in root.iter("rect")]
     assert widths[1] == pytest.approx(4 * widths[0], rel=1e-3)
-    assert "policy: 2 s; random: 8 s" in words(root)
+    assert "policy 2 s" in words(root)
     html = rows("Cost", "s", [Row("any", 1.0, "1 s", dots=[1.0] * 10_000)] * 100)
     assert "60 more are not drawn" in html
     assert html.count("<circle") <= 40 * 200

@@ -99,7 +99,8 @@ def test_a_report_stands_alone_and_says_where_its_numbers_come_from(tmp_path):
     assert "Replayed from a trace measured on Test board at 2025-01-02 03:04:05 UTC" in found.text
     assert "a < b" in found.text
     assert "drifted by 20 %" in found.text
-    assert html.count('class="drawing"') == 6  # two networks have a plane each, cost has two
+    # Progress, a plane for each network, outcomes, and two kinds of cost.
+    assert found.tags.count("figure") == 6
     assert len(found.ids) == len(set(found.ids))
     for target in re.findall(r'(?:href="#|url\(#)([^")]+)', html):
         assert target in found.ids
