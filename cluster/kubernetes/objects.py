@@ -260,7 +260,10 @@ def _container(
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "tuner.deploy"],
         "args": arguments(application, node, placement, options),
-        "env": [{"name": "XDG_CACHE_HOME", "value": CACHE}],
+        "env": [
+            {"name": "XDG_CACHE_HOME", "value": CACHE},
+            {"name": "CUDA_CACHE_PATH", "value": f"{CACHE}/cuda"},
+        ],
         # What a server said last is what it ended for: the controller reads it there.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "ports": [{"name": "requests", "containerPort": REQUESTS_PORT, "protocol": "TCP"}],

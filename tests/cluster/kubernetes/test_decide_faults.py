@@ -11,6 +11,7 @@ from cluster.kubernetes.decide import Settings, decide
 from cluster.kubernetes.kinds import kind_of, known_networks
 from cluster.kubernetes.objects import ServerOptions
 from cluster.kubernetes.placing import Boards, target_of
+from cluster.kubernetes.plan import Delete
 from tests.cluster.kubernetes.pretended import Pretended
 
 SETTINGS = Settings(ServerOptions(progress_s=1000.0), grace_s=5.0)
@@ -51,14 +52,27 @@ def happen(cluster: Pretended, event: tuple) -> None:
         cluster.set_ready(f"node-{first}", kind == "return")
     elif kind == "cordon":
         cluster.objects["nodes"][f"node-{first}"]["spec"] = {"unschedulable": True}
-    elif kind == "steps":
-        cluster.look(SETTINGS, steps=first)
-    elif kind == "all":
-        cluster.look(SETTINGS)
+    elif kind in ("steps", "all"):
+        check_that_what_serves_is_followed(cluster)
+        cluster.look(SETTINGS, steps=first if kind == "steps" else None)
     elif kind == "kubelet":
         cluster.kubelet()
     else:
         cluster.now += timedelta(seconds=6)
+
+
+def check_that_what_serves_is_followed(cluster: Pretended) -> None:
+    """A server that serves goes only if others of its application do, or it has no place."""
+    world = cluster.world()
+    plan = decide(world, SETTINGS)
+    gone = {each.name for each in plan.steps if isinstance(each, Delete)}
+    for application in world.applications:
+        own = [each for each in world.servers if each.application_uid == application.uid]
+        ready = {each.name for each in own if each.ready}
+        if ready & gone and not ready - gone:
+            why = [each.why for each in plan.steps if isinstance(each, Delete)]
+            swapped = any("neither can move first" in each for each in why)
+            assert swapped or plan.statuses[application.key].phase == "Unplaceable"
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
