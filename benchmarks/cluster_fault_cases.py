@@ -202,6 +202,18 @@ def image_missing(stage: Stage) -> Phases:
     return {}
 
 
+def image_missing_after_an_edit(stage: Stage) -> Phases:
+    """Edit an application while no registry has the image: its old pod serves on."""
+    _serve(stage)
+    stage.parts.workloads.missing_images.add(IMAGE)
+    stage.edit("gate", rateIps=20)
+    stage.settle(gate="Failed")
+    [server] = stage.servers("gate")
+    assert server["status"]["availableReplicas"] == 1, "the old pod went before the new one came"
+    stage.parts.workloads.missing_images.clear()
+    return {}
+
+
 def rate_edited(stage: Stage) -> Phases:
     """Ask for a higher rate, and for a lower one."""
     _serve(stage)
@@ -399,6 +411,7 @@ CASES: tuple[Case, ...] = (
     node_cordoned,
     label_changed,
     image_missing,
+    image_missing_after_an_edit,
     rate_edited,
     limit_edited,
     replicas_edited,

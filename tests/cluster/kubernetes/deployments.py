@@ -33,7 +33,7 @@ class Workloads:
             it stands for `progressDeadlineSeconds`.
 
     Attributes:
-        missing_images: images that no registry has.
+        missing_images: images that no registry has; pods that were ready keep theirs.
         made: how many pods there were of each Deployment, by its name.
     """
 
@@ -42,6 +42,7 @@ class Workloads:
         self.missing_images: set[str] = set()
         self.made: dict[str, int] = {}
         self._since: dict[str, float] = {}
+        self._pulled: set[str] = set()
 
     def step(self) -> None:
         """Do for every Deployment what there is to do."""
@@ -109,8 +110,10 @@ class Workloads:
             )
         age_s = time.monotonic() - self._since.setdefault(meta["uid"], time.monotonic())
         images = {each["image"] for each in spec["containers"]}
-        missing = there and bool(images & self.missing_images)
+        missing = there and bool(images & self.missing_images) and meta["uid"] not in self._pulled
         ready = there and not missing and age_s >= self.ready_s
+        if ready:
+            self._pulled.add(meta["uid"])
         status = _pod_status(pod, ready, missing)
         if status != _shown(pod):
             self._write(pod, PODS, status)

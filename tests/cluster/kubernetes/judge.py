@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from cluster.kubernetes import names
-from cluster.kubernetes.kinds import kind_of
+from cluster.kubernetes.kinds import kind_of, known_networks
 from cluster.kubernetes.read import node_of
 from cluster.kubernetes.resource import Spec, spec_of
 from cluster.placement.nodes import Node, Rules
@@ -165,9 +165,10 @@ def _state(
     for each in servers:
         text = (each["metadata"].get("annotations") or {}).get(names.SERVES, "{}")
         networks.add(json.loads(text).get("network", ""))
+    known, _ = known_networks(networks)
     ready: list[Any] = []
     for each in nodes.values():
         seen = node_of(each, datetime.now(timezone.utc))
         if not seen.unready_s and seen.schedulable and seen.board:
-            ready.append(Node(seen.name, kind_of(seen, sorted(networks), "fp16")))
+            ready.append(Node(seen.name, kind_of(seen, known, "fp16")))
     return ClusterState(ready, RULES), {node.name: at for at, node in enumerate(ready)}
