@@ -43,8 +43,8 @@ class Watches:
         """Begin to watch, if that has not begun."""
         if self._thread.ident is not None:
             return
-        # kopf tells every event and every reconnection; what matters the controller says itself.
-        logging.getLogger("kopf").setLevel(logging.ERROR)
+        # kopf tells every attempt to reconnect; what matters the controller says itself.
+        logging.getLogger("kopf").setLevel(logging.CRITICAL)
         self._thread.start()
 
     def stop(self) -> None:
