@@ -33,6 +33,7 @@ ROOMS = {
     "tuner.control",
     "tuner.evaluation",
     "tuner.exports",
+    "tuner.page",
     "tuner.placement",
     "tuner.policy",
     "tuner.search",

@@ -115,6 +115,8 @@ def _typical(windows: deque[Moment]) -> Moment:
     )
     return Moment(
         last.number,
+        goal=last.goal,
+        score=_median(window.score for window in windows if window.goal == last.goal),
         tenants=tenants,
         power_w=_median(window.power_w for window in windows),
         origin=last.origin,

@@ -16,12 +16,8 @@ from tuner.watching.state import broken_limits
 #: Configurations in the table, and tenants that have a plane and a column.
 MOST_ROWS, MOST_PLANES = 20, 4
 
-#: What the goal makes large.
-SCORES = {
-    "throughput": "throughput",
-    "energy": "inferences for a joule",
-    "latency": "smallness of p99",
-}
+#: What the goal makes large or small.
+GOALS = {"throughput": "most throughput", "energy": "least energy", "latency": "lowest latency"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,17 @@ def judged(now: Moment, every: Sequence[Configured]) -> list[Judged]:
         for each in every
         if len(each.key) == len(now.tenants)
     ]
-    return sorted(found, key=lambda each: (not each.kept, -_score(each.configured, now.goal)))
+    # Scores of another goal have another unit.
+    counted = all(
+        each.configured.moment.goal == now.goal and math.isfinite(each.configured.moment.score)
+        for each in found
+    )
+
+    def order(each: Judged) -> tuple[bool, float]:
+        moment = each.configured.moment
+        return not each.kept, -(moment.score if counted else _score(moment, now.goal))
+
+    return sorted(found, key=order)
 
 
 def why_of(now: Moment, ranked: Sequence[Judged], since: int) -> str:
@@ -86,8 +92,8 @@ def _place(now: Moment, ranked: Sequence[Judged], since: int) -> str:
     words += " keeps" if len(kept) == 1 else " keep"
     words += " the limits of now"
     rank = next((place for place, each in enumerate(kept, 1) if each.serves), 0)
-    if now.goal in SCORES and rank and len(kept) > 1:
-        words += f"; by {SCORES[now.goal]} this is number {rank} of them"
+    if now.goal in GOALS and rank and len(kept) > 1:
+        words += f"; by the goal, {GOALS[now.goal]}, this is number {rank} of them"
         if rank > 1 and now.phase == "holding":
             words += (
                 ". The policy also weighs how surely each keeps the limits, and what a change costs"
@@ -163,8 +169,8 @@ def _dot(each: Judged, position: int, row: int) -> Dot:
     return Dot(tenant.p99_ms, tenant.throughput_ips, words, mark, str(row))
 
 
-def _score(each: Configured, goal: str) -> float:
-    moment = each.moment
+def _score(moment: Moment, goal: str) -> float:
+    """Return what a goal makes large, by what was measured."""
     if goal == "energy":
         score = moment.throughput_ips / moment.power_w if moment.power_w > 0 else math.nan
     elif goal == "latency":

@@ -42,6 +42,7 @@ def moment_of(line: bytes, names: Sequence[str]) -> tuple[Moment, list[str]] | N
         phase=text(data.get("phase"), 20),
         why=text(data.get("why")),
         goal=text(data.get("goal"), 20),
+        score=number(data.get("score")),
         tenants=tuple(
             _tenant(name, position, measured, limits, served.get(name, ()))
             for position, name in enumerate(known)

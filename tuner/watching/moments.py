@@ -57,6 +57,7 @@ class Moment:
         phase: why this configuration serves, such as `holding`; empty where there is none.
         why: the same, as a sentence; empty where it is not written.
         goal: throughput, energy or latency; empty where it is not written.
+        score: what the goal makes large; NaN where it is not written.
         tenants: in the order of the service.
         kept: True if every limit was kept; None where nothing was judged.
         power_w: of the board.
@@ -76,6 +77,7 @@ class Moment:
     phase: str = ""
     why: str = ""
     goal: str = ""
+    score: float = math.nan
     tenants: tuple[TenantMoment, ...] = ()
     kept: bool | None = None
     power_w: float = math.nan

@@ -132,7 +132,7 @@ def test_why_says_what_the_journal_says_and_where_it_stands(tmp_path: Path) -> N
     text = why_of(every[-1], ranked, 1)
     assert "It is &lt;the&gt; best." in text
     assert "Of 4 configurations measured so far, 3 keep the limits of now" in text
-    assert "by throughput this is number 1 of them" in text
+    assert "by the goal, most throughput, this is number 1 of them" in text
 
 
 def test_a_training_and_nothing_at_all_are_drawn_too(tmp_path: Path) -> None:
