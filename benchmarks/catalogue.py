@@ -319,6 +319,23 @@ BENCHMARKS = (
         short=_options("--pairs 4 --periods 5 --period 1"),
     ),
     Benchmark(
+        "page",
+        "watching",
+        "Lets one viewer look at the page of a service at full load, in turns with nobody; it "
+        "reads what the page sends, and draws nothing.",
+        "measured",
+        full=_options("--page --viewers 1"),
+        short=_options("--page --viewers 1 --pairs 4 --periods 5 --period 1"),
+    ),
+    Benchmark(
+        "page_viewers",
+        "watching",
+        "The same with 20 viewers.",
+        "measured",
+        full=_options("--page --viewers 20"),
+        short=_options("--page --viewers 20 --pairs 4 --periods 5 --period 1"),
+    ),
+    Benchmark(
         "answers",
         "answers",
         "Trains small networks, serves their test samples through what tuning chose, and counts "

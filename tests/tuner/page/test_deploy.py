@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,6 +143,30 @@ def test_the_page_ends_with_the_service_and_the_service_goes_on_without_the_page
     own = _children(again.process.pid)
     assert again.end() == 0
     assert not any(Path(f"/proc/{each}").exists() for each in own)
+
+
+def test_a_flood_is_refused_and_the_service_does_not_notice(deployed: Deployed) -> None:
+    while "limits of now" not in ask(deployed.port).text:
+        time.sleep(0.1)
+    began = len(deployed.lines())
+    statuses: list[int] = []
+
+    def flood() -> None:
+        while len(deployed.lines()) < began + 3:
+            with contextlib.suppress(OSError):  # a connection too many is closed
+                statuses.append(ask(deployed.port, "/").status)
+
+    threads = [threading.Thread(target=flood) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert set(statuses) <= {200, 429, 503}
+    assert 429 in statuses
+    during = deployed.lines()[began:]
+    assert all(each["kept"] and not each["events"] for each in during)
+    while ask(deployed.port).status == 429:
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
