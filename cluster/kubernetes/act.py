@@ -118,7 +118,7 @@ def _report(
         return False
     before = application.status
     key = application.key
-    if (before.get("phase"), before.get("message")) != (found["phase"], found["message"]):
+    if _is_news(before, found):
         # Before the status: whoever is stopped in between makes the same event again, by name.
         check()
         _error_of(f"event of {key}", partial(_event, client, application, status, now))
@@ -126,6 +126,17 @@ def _report(
     body = {"metadata": {"resourceVersion": application.version}, "status": _patch(before, found)}
     what = (f"{PLURAL}/status", application.namespace, application.name, body)
     return _error_of(f"status of {key}", partial(client.ask, "patch", *what)) is None
+
+
+def _is_news(before: dict[str, Any], found: dict[str, Any]) -> bool:
+    """Return True if a status is worth an Event: another phase, reason, placement or failure."""
+
+    def told(status: dict[str, Any]) -> tuple[Any, ...]:
+        conditions = status.get("conditions") or [{}]
+        failure = status.get("message") if status.get("phase") == FAILED else None
+        return status.get("phase"), conditions[0].get("reason"), status.get("placements"), failure
+
+    return told(before) != told(found)
 
 
 def _patch(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:

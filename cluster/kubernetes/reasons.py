@@ -48,7 +48,7 @@ def _why_not(state: ClusterState, application: Application) -> str:
             f"{application.replicas} replicas need as many nodes that take applications, and"
             f" {alive} of those that can serve {application.network} do"
         )
-    return _full(application, found)
+    return _full(state, application, found)
 
 
 def _demand(kind: KindState, application: Application) -> Demand:
@@ -97,13 +97,26 @@ def _too_much(application: Application, found: list[tuple[KindState, Demand]]) -
     )
 
 
-def _full(application: Application, found: list[tuple[KindState, Demand]]) -> str:
-    memory = any((kind.has_memory(demand)).any() for kind, demand in found)
+def _full(
+    state: ClusterState, application: Application, found: list[tuple[KindState, Demand]]
+) -> str:
+    """Return why nodes that could serve a replica have no room for it now."""
+    own = {spot.node for spot in state.spots.get(application.name, ())}
+    rooms, memory, best = 0, False, np.inf
+    for kind, demand in found:
+        free = kind.alive & ~np.isin(kind.numbers, list(own))
+        enough = kind.has_memory(demand)[free]
+        fill = np.where(enough, kind.fill_after(demand)[free], np.inf)
+        rooms += int((fill <= FULL).any(axis=1).sum())
+        memory = memory or bool(enough.any())
+        best = min(best, float(fill.min(initial=np.inf)))
+    network, count = application.network, application.replicas
+    if rooms:
+        return f"{count} replicas need as many nodes, and {rooms + len(own)} have room for one"
     if not memory:
         need = min(float(d.engine_mib.min()) + k.kind.front_end_mib for k, d in found)
-        return f"no node that serves {application.network} has {need:.0f} MiB of memory left"
-    loads = [float(np.min(kind.load[kind.alive])) for kind, _ in found if kind.alive.any()]
+        return f"no node that serves {network} has {need:.0f} MiB of memory left"
     return (
-        f"every accelerator that could serve {application.network} is too full for it, or for the"
-        f" limits of those there (the least used place is used to {min(loads):.2f})"
+        f"every accelerator that could serve {network} is too full for it, or for the limits of"
+        f" those there: the best would be filled to {best:.2f} times what its rules allow"
     )

@@ -65,7 +65,8 @@ def _phase(
     if reason:
         return Status(UNPLACEABLE, reason, where, "NoRoom")
     if failed is not None:
-        why = failed.waiting or f"it has not been ready for {failed.unready_s:.0f} s"
+        # No time that goes on: a message that changes is written, and read, again and again.
+        why = failed.waiting or f"it is not ready after {progress_s:g} s, and nobody says why"
         text = f"the server on {failed.placement.node} does not start: {why}"
         return Status(FAILED, text, where, "ServerFailed")
     old = sorted({each.placement.node for each in servers if each.name not in named})

@@ -10,6 +10,7 @@ import pytest
 from cluster.kubernetes.decide import Settings, decide
 from cluster.kubernetes.objects import ServerOptions
 from cluster.kubernetes.plan import Create, Delete, Replace
+from cluster.kubernetes.status import status_object
 from tests.cluster.kubernetes.pretended import Pretended
 
 SETTINGS = Settings(ServerOptions(progress_s=100.0))
@@ -225,6 +226,18 @@ def test_a_missing_image_is_told_and_nothing_is_made_again() -> None:
     cluster.kubelet()
     cluster.settle(SETTINGS)
     assert cluster.statuses() == {"default/door": "Serving"}
+
+
+def test_a_server_that_never_is_ready_is_told_once() -> None:
+    cluster = small_cluster()
+    cluster.application("door")
+    cluster.look(SETTINGS)
+    cluster.now += timedelta(seconds=SETTINGS.servers.progress_s + 1)
+    assert cluster.look(SETTINGS).statuses["default/door"].phase == "Failed"
+    cluster.now += timedelta(seconds=10)
+    [application] = cluster.world().applications
+    again = decide(cluster.world(), SETTINGS).statuses["default/door"]
+    assert status_object(application, again, cluster.time) is None
 
 
 def test_a_wrong_spec_is_told_and_stops_nobody_else() -> None:
