@@ -11,9 +11,12 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 
 ROOMS = {
+    "cluster.fleet",
     "cluster.kubernetes",
     "cluster.placement",
+    "cluster.profiles",
     "cluster.queueing",
+    "cluster.report",
     "cluster.simulate",
     "envs.accuracy",
     "envs.belief",
