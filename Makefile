@@ -54,7 +54,7 @@ test-driver: $(VENV)/ready
 # Debian's kube-apiserver and etcd, downloaded and built once; skipped where they cannot be.
 test-cluster: $(VENV)/ready
 	$(BIN)/python -m tests.cluster.kubernetes.build
-	$(BIN)/python -m pytest tests/cluster/kubernetes -rs
+	$(BIN)/python -m pytest -m api_server -rs tests/cluster/kubernetes
 
 # Downloads 8 MB once: the Python modules of every TensorRT version that is supported.
 test-names: $(VENV)/ready

@@ -15,6 +15,12 @@ from tests.cluster.kubernetes.build import Binaries, Missing, find
 from tests.cluster.kubernetes.server import ACCOUNT, ApiServer
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "binaries" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.api_server)
+
+
 @pytest.fixture(scope="session")
 def binaries() -> Binaries:
     """Return the API server's programs."""
