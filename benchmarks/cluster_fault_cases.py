@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.cluster.kubernetes.controllers import SERVERS
 from tests.cluster.kubernetes.deployments import NODES
-from tests.cluster.kubernetes.judge import wrongs
+from tests.cluster.kubernetes.judge import phases, wrongs
 from tests.cluster.kubernetes.nodes import BOARD, set_ready
 from tests.cluster.kubernetes.process import IMAGE, LEASE, free_lease, holder
 from tests.cluster.kubernetes.proxy import Written
@@ -102,8 +102,8 @@ def server_refuses(stage: Stage) -> Phases:
 
 
 def answers_lost(stage: Stage) -> Phases:
-    """Lose the answers to the next eight changes, which are made all the same."""
-    stage.proxy.lose_answers = 8
+    """Lose the answers to the next five changes, which are made all the same."""
+    stage.proxy.lose_answers = 5
     _begin(stage)
     return {}
 
@@ -194,7 +194,7 @@ def image_missing(stage: Stage) -> Phases:
     stage.parts.workloads.missing_images.add(IMAGE)
     stage.lead()
     stage.declare(FEW)
-    stage.settle(door="Failed", gate="Failed")
+    stage.settle({"door": "Failed", "gate": "Failed"})
     for name in FEW:
         said = stage.admin.get(f"{SPACE}/{name}")["status"]["message"]
         assert "ImagePullBackOff" in said, said
@@ -207,7 +207,7 @@ def image_missing_after_an_edit(stage: Stage) -> Phases:
     _serve(stage)
     stage.parts.workloads.missing_images.add(IMAGE)
     stage.edit("gate", rateIps=20)
-    stage.settle(gate="Failed")
+    stage.settle({"gate": "Failed"})
     [server] = stage.servers("gate")
     assert server["status"]["availableReplicas"] == 1, "the old pod went before the new one came"
     stage.parts.workloads.missing_images.clear()
@@ -226,7 +226,7 @@ def limit_edited(stage: Stage) -> Phases:
     """Ask for a limit that no board keeps, and take it back."""
     _serve(stage)
     stage.edit("gate", p99Ms=0.5)
-    stage.settle(gate="Unplaceable")
+    stage.settle({"gate": "Unplaceable"})
     stage.edit("gate", p99Ms=100)
     return {}
 
@@ -237,7 +237,7 @@ def replicas_edited(stage: Stage) -> Phases:
     stage.edit("gate", replicas=3)
     stage.settle()
     stage.edit("gate", replicas=9)
-    stage.settle(gate="Unplaceable")
+    stage.settle({"gate": "Unplaceable"})
     stage.edit("gate", replicas=1)
     return {}
 
@@ -248,7 +248,7 @@ def network_edited(stage: Stage) -> Phases:
     stage.edit("lane", network="resnet50")
     stage.settle()
     stage.edit("lane", network="nonesuch")
-    stage.settle(lane="Unplaceable")
+    stage.settle({"lane": "Unplaceable"})
     stage.edit("lane", network="googlenet")
     return {}
 
@@ -384,10 +384,12 @@ def made_room(stage: Stage) -> Phases:
     stage.lead()
     asked: dict[str, Any] = {"network": "resnet50", "rateIps": 120, "p99Ms": 120}
     stage.declare({f"many-{number}": asked for number in range(30)})
-    found = stage.settle_whoever_is_placed()
+    stage.settle(None)
+    found = phases(stage.admin)
     assert {*found.values()} == {"Serving", "Unplaceable"}, "the boards are not full"
     stage.declare({"first": asked | {"priority": 9}})
-    found = stage.settle_whoever_is_placed()
+    stage.settle(None)
+    found = phases(stage.admin)
     assert found["first"] == "Serving", found
     return {name: phase for name, phase in found.items() if phase != "Serving"}
 
@@ -440,7 +442,7 @@ def play(stage: Stage, case: Case) -> float:
         AssertionError: with what is not as declared.
     """
     stage.reset()
-    seconds = stage.settle(**case(stage))
+    seconds = stage.settle(case(stage))
     assert not stage.parts.errors, f"the other parts of the cluster failed: {stage.parts.errors}"
     return seconds
 

@@ -14,7 +14,7 @@ from tests.cluster.kubernetes.server import NAMESPACE
 
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/orin-tuner-controller"
 IMAGE = "orin-tuner:test"
-GRACE_S, PROGRESS_S = 1.0, 4.0
+GRACE_S, PROGRESS_S = 1.0, 8.0
 #: Quick ones: a node is lost after a second, and a server has failed after a few.
 OPTIONS = (
     *("--image", IMAGE, "--lease-s", "12", "--look-s", "1"),

@@ -55,7 +55,7 @@ class ApiServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        self.kill()
         _end(self._etcd, signal.SIGKILL)
 
     @property

@@ -34,6 +34,7 @@ DECLARED = {
 }
 #: Longest time in which everything must be as declared, on a computer that does much beside [s].
 SETTLE_S = 120.0
+_NO_PHASES: Mapping[str, str] = {}
 #: For how long it must stay so.
 CALM_S = 2.0
 
@@ -137,11 +138,12 @@ class Stage:
         """Wait until something is true; see `wait_for`."""
         return wait_for(true, what, SETTLE_S)
 
-    def settle(self, **expected: str) -> float:
+    def settle(self, expected: Mapping[str, str] | None = _NO_PHASES) -> float:
         """Wait until everything is as declared and stays so; return how long that took in s.
 
         Args:
-            expected: phases of applications; the others serve.
+            expected: phases of applications; the others serve. With None each may serve or be
+                Unplaceable.
 
         Raises:
             AssertionError: with what is wrong.
@@ -161,18 +163,14 @@ class Stage:
                 raise AssertionError(f"after {SETTLE_S:.0f} s: {'; '.join(said)}\n{words}")
             time.sleep(0.2)
 
-    def settle_whoever_is_placed(self) -> dict[str, str]:
-        """Wait as `settle` does; who has no place must say why. Return all phases."""
-        self.wait(lambda: not wrongs(self.admin), "everything is as declared")
-        found = phases(self.admin)
-        self.settle(**found)
-        return phases(self.admin)
-
-    def _wrongs(self, expected: Mapping[str, str]) -> list[str]:
+    def _wrongs(self, expected: Mapping[str, str] | None) -> list[str]:
         found = wrongs(self.admin)
         for name, phase in phases(self.admin).items():
-            if phase != expected.get(name, "Serving"):
-                found.append(f"{name} is {phase}, not {expected.get(name, 'Serving')}")
+            right = ("Serving", "Unplaceable")
+            if expected is not None:
+                right = (expected.get(name, "Serving"),)
+            if phase not in right:
+                found.append(f"{name} is {phase}, not {' or '.join(right)}")
         return found
 
     def reset(self) -> None:
