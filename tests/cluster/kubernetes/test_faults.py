@@ -7,6 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks import cluster_fault_cases as faults
+from benchmarks import cluster_fault_controllers as controllers
+from benchmarks import cluster_fault_hands as hands
+from benchmarks import cluster_fault_nodes as nodes
+from benchmarks import cluster_fault_servers as servers
 from tests.cluster.kubernetes.build import Binaries
 from tests.cluster.kubernetes.stage import Stage
 
@@ -21,12 +25,12 @@ def stage(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.mark.parametrize(
     "case",
     [
-        faults.killed_at_every_change_of_a_move,
-        faults.server_killed,
-        faults.answers_lost,
-        faults.node_returns,
-        faults.server_edited_by_hand,
-        faults.two_controllers,
+        controllers.killed_at_every_change_of_a_move,
+        servers.server_killed,
+        servers.answers_lost,
+        nodes.node_returns,
+        hands.server_edited_by_hand,
+        controllers.two_controllers,
     ],
 )
 def test_a_fault_ends_in_the_declared_state(stage: Stage, case: faults.Case) -> None:
