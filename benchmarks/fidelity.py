@@ -5,8 +5,7 @@ rows, `out` errors from a fit without the row's whole source. Where the latency 
 varied by more than 10 %, the clocks moved below the caps that the row names; a few rows do not
 state the memory's clock. Errors are given with and without such rows. Runs of AGX Orin whose clocks
 were capped and not locked get a resting clock for the GPU, fitted once for all of them
-(`published.governed`). Published times of layer groups, which nothing is fitted to, are compared as
-`fidelity_groups` says.
+(`published.governed`). Published times of layer groups are compared as `fidelity_groups` says.
 
 python -m benchmarks.fidelity [--write] [--plot PATH]
 python -m benchmarks.fidelity --leave-out edgefallkit embedded-ai-quantization-guide
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.fidelity_groups import group_figures
+from benchmarks.fidelity_groups import group_figures, left_out_figures
 from benchmarks.fidelity_judge import judge
 from benchmarks.fidelity_sharing import order_figures
 from benchmarks.fidelity_tables import (
@@ -231,6 +230,7 @@ def main() -> int:
     figures = [*judge(rows, inside, outside), resting, *order_figures(rows, fitted)]
     figures += [*regimes(fitted), *tx2_figures(), *triton_figures(fitted.sets()["volta"])]
     figures += group_figures(fitted.sets()["volta"], fitted.sets()["ampere"])
+    figures += left_out_figures(rows, outside)
     figures += [] if given.quick or given.leave_out else assumptions(fitted)
     if given.plot:
         plot(rows, inside, given.plot)

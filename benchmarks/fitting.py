@@ -89,6 +89,8 @@ WEIGHTS = {
     ("builds", "w"): 0.5,
     ("batch", "gain"): 0.5,
     ("dla_watts", "watt"): 0.4,
+    ("dla_layer", "ms"): 0.5,
+    ("layer_group", "ms"): 0.25,
 }
 
 

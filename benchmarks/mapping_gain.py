@@ -2,9 +2,9 @@
 
 One network: the gain of `envs.mappings.gain` over the best single accelerator, for image
 classifiers on AGX Xavier and AGX Orin. A paper (Dagli and Belviranli, RSDHA 2021) reports up to
-28 % on Xavier; its formula is not public. Two networks at once: the pairs of HaX-CoNN (PPoPP 2024)
-with the results that its artifact ships. Nothing was fitted to either. Last, how long the exact
-search takes; times of the search are processor time.
+28 % on Xavier; its formula is not public, and `mapping_gain_readings` tries others. Two networks
+at once: the pairs of HaX-CoNN (PPoPP 2024) with the results that its artifact ships. Nothing was
+fitted to either. Last, how long the exact search takes; times of the search are processor time.
 
 python -m benchmarks.mapping_gain [--quick]
 """
@@ -19,7 +19,8 @@ import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.mapping_gain_networks import network_figures
-from benchmarks.mapping_gain_pairs import pair_figures
+from benchmarks.mapping_gain_pairs import XAVIER, pair_figures
+from benchmarks.mapping_gain_readings import reading_figures
 from envs.mappings.costs import GroupCosts
 from envs.mappings.search import fastest, least_energy, pareto_front
 from tuner.console import table
@@ -102,7 +103,8 @@ def main() -> int:
         "--quick", action="store_true", help="leave out other inputs than the model's own"
     )
     given = arguments.parse_args()
-    figures = network_figures(given.quick) + pair_figures(given.quick) + search_figures()
+    figures = network_figures(given.quick) + reading_figures(XAVIER)
+    figures += pair_figures(given.quick) + search_figures()
     return report(figures, given.json)
 
 

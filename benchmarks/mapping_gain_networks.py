@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks.figures import Figure, figure
-from benchmarks.published_groups import modelled, published_groups
-from envs.arrays import FloatArray
 from envs.catalog.reference_networks import reference_groups
 from envs.mappings.costs import GroupCosts
 from envs.mappings.gain import Gain, fallbacks, gain_of
@@ -132,7 +129,6 @@ def network_figures(quick: bool) -> list[Figure]:
     if not quick:
         for setting in OTHER_SETTINGS:
             figures += _setting_figures(setting, shown=False)
-        figures += _above_rest_figures(SETTINGS[0]) + _published_figures()
     return figures
 
 
@@ -166,40 +162,6 @@ def _setting_figures(setting: Setting, shown: bool) -> list[Figure]:
     ]
 
 
-def _above_rest_figures(setting: Setting) -> list[Figure]:
-    """Return the largest gains where only energy above that of the board at rest counts."""
-    rest_w = sum(setting.machine.idle_w) * float(setting.parameters.idle_scale[0])
-    found = []
-    for name in CLASSIFIERS:
-        singles = tuple(
-            replace(each, energy_j=each.energy_j - rest_w * each.time_s)
-            for each in wholes(name, setting)
-        )
-        costs = _above_rest(costs_of_network(name, setting), rest_w)
-        found.append([each.share for each in gains_of(costs, singles)])
-    energy, trade_off, _ = 100 * np.max(found, axis=0)
-    words = f"{setting.words}, energy above rest"
-    return [
-        figure(f"{words}: largest trade-off benefit", trade_off, "%"),
-        figure(f"{words}: largest energy benefit", energy, "%"),
-    ]
-
-
-def _above_rest(costs: GroupCosts, rest_w: float) -> GroupCosts:
-    """Return costs whose energies are without `rest_w` over their times."""
-
-    def above(energy_j: FloatArray, time_s: FloatArray) -> FloatArray:
-        return energy_j - rest_w * np.where(np.isfinite(time_s), time_s, 0)
-
-    return replace(
-        costs,
-        energy_j=above(costs.energy_j, costs.time_s),
-        transition_j=above(costs.transition_j, costs.transition_s),
-        start_j=above(costs.start_j, costs.start_s),
-        end_j=above(costs.end_j, costs.end_s),
-    )
-
-
 def _alone(singles: tuple[MappingCost, ...]) -> list[str]:
     return [f"{1e3 * each.time_s:.2f} / {1e3 * each.energy_j:.0f}" for each in singles]
 
@@ -212,21 +174,3 @@ def _words(gain: Gain) -> str:
     if gain.share < LEAST or gain.mapping is None:
         return "none"
     return f"{_share(gain.share)} {gain.mapping.mapping.name}"
-
-
-def _published_figures() -> list[Figure]:
-    """Return the gains where the times of groups are published ones.
-
-    No energies are published: each accelerator draws the mean power that the model has for the
-    whole network there. Transitions are the model's.
-    """
-    figures = []
-    for times in published_groups():
-        model = modelled(times, nominal("volta"))
-        watts = np.sum(model.energy_j, axis=0) / np.sum(model.time_s, axis=0)
-        costs = replace(model, time_s=times.time_ms * 1e-3, energy_j=times.time_ms * 1e-3 * watts)
-        gains = gains_of(costs, single_accelerators(costs))
-        for gain, words in zip(gains, ("energy", "trade-off", "latency"), strict=True):
-            name = f"{times.network}, published times of groups: {words} benefit"
-            figures.append(figure(name, 100 * gain.share, "%"))
-    return figures

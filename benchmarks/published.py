@@ -168,7 +168,7 @@ def _one(row: Row, parameters: ParameterSet) -> FloatArray:
     if row.group in special:
         return special[row.group](row, parameters)
     network = layers_of(row.network)
-    contexts = context(row, network, parameters)
+    contexts = context(row, network, parameters, native=row.run != "linear formats")
     if row.run == "fp16 outputs":
         contexts = _with_fp16_outputs(row, network, contexts, parameters)
     given = answer(

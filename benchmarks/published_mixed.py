@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.published import answer, context, layers_of, machine
+from benchmarks.published import answer, context, layers_of, machine, software
+from benchmarks.published_groups import GPU_AND_DLA, convolution, convolution_ms, group_ms
 from benchmarks.published_rows import Row
 from envs.arrays import FloatArray
 from envs.graph.layer_table import LayerTable
@@ -153,8 +154,23 @@ def _decoder(row: Row) -> LayerTable:
     )
 
 
+def _dla_layer(row: Row, parameters: ParameterSet) -> FloatArray:
+    """Return the time of a single convolution on a DLA, in linear formats."""
+    layers = convolution(*row.network.split())
+    return convolution_ms(layers, row.mode, row.precision, software(row, parameters))
+
+
+def _layer_group(row: Row, parameters: ParameterSet) -> FloatArray:
+    """Return the time of a layer group on the GPU or a DLA."""
+    network, at = row.network.split(":")
+    where = GPU_AND_DLA[bool(row.dla_cores)]
+    return group_ms(network, where, int(at), software(row, parameters))
+
+
 MIXED: dict[str, Callable[[Row, ParameterSet], FloatArray]] = {
     "contention": _beside,
+    "dla_layer": _dla_layer,
+    "layer_group": _layer_group,
     "dla_watts": _per_watt,
     "rails": _rails,
 }

@@ -6,7 +6,10 @@ import csv
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import median
+from typing import Any
 
+from benchmarks.published_groups import published_groups, published_layers
 from envs.catalog.boards import board
 
 PUBLISHED = Path(__file__).parent / "data" / "published.csv"
@@ -95,10 +98,64 @@ class Row:
 def published() -> tuple[Row, ...]:
     """Return all rows."""
     with PUBLISHED.open(encoding="utf-8", newline="") as file:
-        return tuple(
-            Row(**{key: _read(key, text) for key, text in row.items()})
+        rows = [
+            Row(**{key: _read(key, text) for key, text in row.items()})  # type: ignore[arg-type]
             for row in csv.DictReader(file)
-        )  # type: ignore[arg-type]
+        ]
+    return (*rows, *_dla_layers(), *_layer_groups())
+
+
+def _dla_layers() -> list[Row]:
+    """Return the median time of each single convolution in INT8 at MAXN.
+
+    Those in FP16 are left out: no rate of an Orin's DLA in FP16 is published.
+    """
+    times: dict[str, list[float]] = {}
+    for each in published_layers():
+        if (each.mode, each.precision) == ("MAXN", "int8"):
+            times.setdefault(each.words, []).append(each.latency_ms)
+    return [
+        _trtexec(
+            group="dla_layer",
+            source="branes-ai/graphs",
+            board="agx_orin_64",
+            network=words,
+            precision="int8",
+            value=median(values),
+            note="clocks not locked",
+            **_ON_DLA,
+        )
+        for words, values in times.items()
+    ]
+
+
+def _layer_groups() -> list[Row]:
+    """Return the times of the layer groups of HaX-CoNN's artifact, on the GPU and on a DLA."""
+    return [
+        _trtexec(
+            group="layer_group",
+            source="HaX-CoNN",
+            board="agx_xavier",
+            network=f"{times.network}:{at}",
+            precision="fp16",
+            value=float(times.time_ms[at, on_dla]),
+            **(_ON_DLA if on_dla else _ON_GPU),
+        )
+        for times in published_groups()
+        for on_dla in range(2)
+        for at in range(len(times.time_ms))
+    ]
+
+
+_ON_GPU = {"gpu_instances": 1, "gpu_batch": 1}
+_ON_DLA = {"dla_cores": 1, "dla_instances": 1, "dla_batch": 1}
+
+
+def _trtexec(**given: Any) -> Row:
+    """Return the row of a latency at MAXN that trtexec measured; NaN or empty what is not given."""
+    empty: dict[str, Any] = {key: _read(key, "") for key in Row.__annotations__}
+    fixed = {"mode": "MAXN", "software": "trtexec", "run": "loop", "quantity": "latency_ms"}
+    return Row(**empty | fixed | given)
 
 
 def _read(key: str, text: str) -> str | int | float:

@@ -13,7 +13,10 @@ from envs.arrays import BoolArray, FloatArray
 from envs.errors import NetworkError
 
 #: Kinds of layers; `LayerTable.kind` holds positions in this tuple.
-LAYER_KINDS = ("conv", "grouped", "depthwise", "matmul", "recurrent", "pool", "elementwise")
+LAYER_KINDS = (
+    *("conv", "grouped", "depthwise", "matmul", "recurrent"),
+    *("pool", "elementwise", "lrn"),
+)
 
 _COLUMNS = ("kind", "macs", "weights", "reads", "writes", "reduction", "channels", "dla")
 

@@ -97,6 +97,8 @@ def _kind(head: Operation) -> str:
         return "recurrent"
     if head.op_type in _POOLS:
         return "pool"
+    if head.op_type == "LRN":
+        return "lrn"
     if head.op_type not in MULTIPLYING:
         return "elementwise"
     if head.op_type in PRODUCTS:

@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from benchmarks.fidelity_groups import accuracies, calibrated, mappings_of
+from benchmarks.fidelity_groups import accuracies, calibrated, left_out_figures, mappings_of
+from benchmarks.fitting import ratios
 from benchmarks.published_groups import (
     GroupTimes,
     layer_ms,
@@ -14,6 +15,8 @@ from benchmarks.published_groups import (
     published_groups,
     published_layers,
 )
+from benchmarks.published_mappings import mapping_times
+from benchmarks.published_rows import published
 from envs.catalog.reference_networks import reference_network
 from envs.simulator.parameters import nominal
 
@@ -26,12 +29,40 @@ def test_published_groups_are_all_layers_of_their_networks() -> None:
         assert times.bounds[-1] == len(reference_network(name))
         assert list(times.bounds) == sorted(set(times.bounds))
     # Sums that the source states for both accelerators [ms].
-    assert found["googlenet"].time_ms.sum(axis=0) == pytest.approx([1.72, 3.84])
-    assert found["alexnet_grouped"].time_ms.sum(axis=0) == pytest.approx([1.79, 4.41])
+    assert found["googlenet"].stated_ms.sum(axis=0) == pytest.approx([1.72, 3.84])
+    assert found["alexnet_grouped"].stated_ms.sum(axis=0) == pytest.approx([1.79, 4.41])
     # fc6 holds most of the weights, and takes longest.
     table, bounds = reference_network("alexnet_grouped"), found["alexnet_grouped"].bounds
     weights = [table.weights[a:b].sum() for a, b in pairwise(bounds)]
     assert np.argmax(weights) == np.argmax(found["alexnet_grouped"].time_ms[:, 0]) == 5
+
+
+def test_times_on_a_dla_are_without_the_published_transitions() -> None:
+    googlenet, alexnet = published_groups()
+    assert googlenet.time_ms[:, 0] == pytest.approx(googlenet.stated_ms[:, 0])
+    assert googlenet.time_ms[0, 1] == pytest.approx(0.75 - 0.07351)
+    assert googlenet.time_ms[-1, 1] == pytest.approx(0.36)
+    # The whole network takes 3.656 ms there, with copies.
+    assert 3.2 < googlenet.time_ms[:, 1].sum() < 3.656 < googlenet.stated_ms[:, 1].sum()
+    mean = 0.49787 / 9
+    assert alexnet.time_ms[1, 1] == pytest.approx(0.20 - mean, abs=1e-5)
+
+
+def test_layer_groups_and_convolutions_are_rows() -> None:
+    rows = [row for row in published() if row.group in ("layer_group", "dla_layer")]
+    groups = {row.network: row.value for row in rows if row.group == "layer_group"}
+    assert len(rows) == 2 * (10 + 8) + 14
+    assert groups["alexnet_grouped:5"] == pytest.approx(1.91 - 0.49787 / 9, abs=1e-5)
+    found = ratios(rows, {name: nominal(name) for name in ("ampere", "volta")})
+    assert abs(np.median(found) - 1) < 0.1
+    assert np.isfinite(left_out_figures(list(published()), np.ones(len(published())))[0].value)
+
+
+def test_mappings_of_resnet18_are_near_what_was_published() -> None:
+    times = mapping_times(nominal("volta"))
+    assert [each.mapping.count("_to_") for each in times] == [2] * 6
+    errors = [abs(each.model_ms / each.published_ms - 1) for each in times]
+    assert np.median(errors) < 0.15
 
 
 def test_calibration_keeps_the_split_and_meets_the_totals() -> None:

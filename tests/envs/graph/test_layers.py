@@ -151,6 +151,11 @@ def test_a_tensor_that_others_read_is_written(tmp_path: Path) -> None:
     ]
 
 
+def test_local_response_normalisation_is_a_kind_of_its_own(tmp_path: Path) -> None:
+    nodes = [CONV, node("LRN", ["c"], ["y"], size=5)]
+    assert [layer["kind"] for layer in layers_of(tmp_path, *nodes)] == ["conv", "lrn"]
+
+
 def test_joining_is_free_and_pools_are_layers(tmp_path: Path) -> None:
     nodes = [
         CONV,
@@ -312,7 +317,7 @@ def test_json_changes_nothing() -> None:
         ("weights", [1, "2", 3]),
         ("weights", [1, None, 3]),
         ("reduction", [[1, 2, 3]]),
-        ("kind", [0, 1, 7]),
+        ("kind", [0, 1, 8]),
         ("kind", [0, 1, 2.0]),
         ("kind", [0, 1, 300]),
         ("kind", [0, 1, 10**30]),

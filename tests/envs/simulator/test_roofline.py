@@ -7,6 +7,7 @@ import pytest
 
 from envs.arrays import FloatArray
 from envs.catalog.reference_networks import reference_names, reference_network
+from envs.graph.layer_table import LAYER_KINDS, LayerTable
 from envs.simulator.machine import Machine, machine_of
 from envs.simulator.parameters import NAMES, PARAMETERS, SOFTWARE, ParameterSet, drawn, nominal
 from envs.simulator.roofline import BatchCost, batch_cost
@@ -174,3 +175,69 @@ def test_eager_fp32_is_as_fast_as_published() -> None:
     """
     found = cost("cuda", parameters=nominal("ampere").with_values(**SOFTWARE["pytorch"]))
     assert 340 < 64 / alone_s(found)[0, 6] < 457
+
+
+def layer(kind: str, macs: float, weights: float, reads: float, writes: float) -> LayerTable:
+    channels, reduction = (writes, macs / writes) if macs else (0.0, 0.0)
+    columns = {"macs": macs, "weights": weights, "reads": reads, "writes": writes}
+    return LayerTable(
+        name=kind,
+        kind=np.array([LAYER_KINDS.index(kind)]),
+        **{name: np.array([value]) for name, value in columns.items()},
+        reduction=np.array([reduction]),
+        channels=np.array([channels]),
+        dla=np.array([True]),
+        inputs=reads,
+        outputs=writes,
+    )
+
+
+def test_a_product_of_one_row_takes_as_long_as_reading_its_weights() -> None:
+    made = machine_of("agx_xavier", "MAXN", "fp16", "fp16")
+    values = nominal("volta")
+    fc6 = layer("matmul", 9216 * 4096, 9216 * 4096, 9216, 4096)
+    found = batch_cost(accelerator("tensor"), made, fc6, BATCHES, values)
+    bandwidth = made.dram_byte_s * float(values.bandwidth_efficiency[0])
+    assert found.work_s[0, 0] == pytest.approx(2 * 9216 * 4096 / bandwidth, rel=0.01)
+    # Many rows fill the Tensor Cores, which are faster than the CUDA cores.
+    assert found.work_s[0, -1] < 256 * 9216 * 4096 / made.mac_s(4)
+
+
+def test_two_wide_groups_run_as_two_convolutions_do() -> None:
+    made = machine_of("agx_xavier", "MAXN", "fp16", "fp16")
+    plain = layer("conv", 1e8, 1e5, 1e5, 192 * 169)
+    parts = {"channels": np.array([192.0]), "reduction": np.array([1728.0])}
+    cost = {
+        kind: batch_cost(
+            accelerator("tensor"),
+            made,
+            replace(plain, kind=np.array([LAYER_KINDS.index(kind)]), **parts),
+            BATCHES,
+            nominal("volta"),
+        ).work_s[0, 0]
+        for kind in ("conv", "grouped")
+    }
+    assert cost["grouped"] == cost["conv"]
+    narrow = replace(plain, **parts | {"channels": np.array([4.0])})
+    narrow_grouped = replace(narrow, kind=np.array([LAYER_KINDS.index("grouped")]))
+    work = [
+        batch_cost(accelerator("tensor"), made, each, BATCHES, nominal("volta")).work_s[0, 0]
+        for each in (narrow, narrow_grouped)
+    ]
+    assert work[1] > work[0]
+
+
+def test_local_response_normalisation_takes_a_dla_a_fixed_time() -> None:
+    made = machine_of("agx_xavier", "MAXN", "fp16", "fp16")
+    other, lrn = (layer(kind, 0, 0, 290400, 290400) for kind in ("elementwise", "lrn"))
+    spent = [
+        batch_cost(accelerator("dla0"), made, each, BATCHES, nominal("volta"))
+        for each in (other, lrn)
+    ]
+    extra_s = (spent[1].dla_s - spent[0].dla_s)[0]
+    assert extra_s == pytest.approx(130e-6 * BATCHES)  # at 1.4 GHz
+    on_gpu = [
+        batch_cost(accelerator("tensor"), made, each, BATCHES, nominal("volta")).gpu_s[0, 0]
+        for each in (other, lrn)
+    ]
+    assert on_gpu[1] == pytest.approx(3 * on_gpu[0], rel=0.01)
