@@ -32,9 +32,9 @@ DLA_HALF_REDUCTION, DLA_HALF_CHANNELS = {1: 64.0, 2: 32.0}, {1: 16.0, 2: 8.0}
 DLA_LANES = 32.0
 
 #: What a local response normalisation and sample takes on a DLA beside its layer, at the reference
-#: clock [us]. The two of AlexNet take 0.20 and 0.22 ms on AGX Xavier at 1.4 GHz (groups of one layer
-#: of ismetdagli/HaX-CoNN), 0.055 ms of which is a transition and 0.02 ms a layer. They differ by
-#: half in size and hardly in time.
+#: clock [us]. The two of AlexNet take 0.20 and 0.22 ms on AGX Xavier at 1.4 GHz (groups of one
+#: layer of ismetdagli/HaX-CoNN), 0.055 ms of which is a transition and 0.02 ms a layer. They differ
+#: by half in size and hardly in time.
 DLA_LRN_US = 130.0 * 1.4 / REFERENCE_DLA_GHZ
 
 #: SRAM of a DLA core, in which the activations of a small layer stay [bytes].
