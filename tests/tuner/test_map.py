@@ -180,7 +180,7 @@ def test_a_wrong_schedule_is_refused_before_a_network_is_read(flags, sentence, r
 
 
 def test_a_mapping_gains_nothing_over_a_dla_that_leaves_the_same_layers_to_the_gpu():
-    found = tuner.map_layers("yolov4_416")
+    found = tuner.map_layers("yolov4_512")
     (helped,) = found.fallbacks
     assert "dla0" not in [each.mapping.name for each in found.singles]
     assert helped.time_s <= found.front[0].time_s
