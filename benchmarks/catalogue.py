@@ -410,6 +410,14 @@ BENCHMARKS = (
         short=_options("--live --periods 15 --only 1 4 5"),
     ),
     Benchmark(
+        "fleet",
+        "fleet",
+        "Trains one policy without workers, with one, with two, and with two of which some are "
+        "killed: the weights must be equal.",
+        "simulated",
+        short=_options("--objectives 30"),
+    ),
+    Benchmark(
         "training_seeds",
         "training_seeds",
         "Trains as `make train` does with several seeds and compares each policy with the optimum "
