@@ -73,6 +73,8 @@ def find() -> Binaries:
     Raises:
         Missing: if they are not, with the reason why they were not built.
     """
+    if shutil.which("openssl") is None:
+        raise Missing("there is no openssl here, which makes the server's certificate")
     named = os.environ.get(VARIABLE)
     if named:
         found = _in_folder(Path(named))
@@ -263,7 +265,7 @@ def main() -> None:
     try:
         found = find()
     except Missing as reason:
-        if os.environ.get(VARIABLE):
+        if os.environ.get(VARIABLE) or shutil.which("openssl") is None:
             _say(str(reason))
             return
         try:

@@ -9,7 +9,7 @@ from tests.cluster.kubernetes import build
 def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give a machine without a server, and without tools; return its cache folder."""
     monkeypatch.delenv(build.VARIABLE, raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(program(tmp_path / "openssl").parent))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return build.cache_folder()
 
