@@ -2,9 +2,10 @@
 
 Every number is simulated. Shares are of what a search of the true device finds with thousands of
 evaluations (the oracle); where a tuner found more than that, its share counts as 1 and the table
-says how often. The untrained rule has the price of a broken limit at which it breaks as many limits
-as the policy on problems of the training split. Schemes of placement (static partition, greedy by
-utilisation, round robin) know the same model as the policy.
+says how often. The price of a broken limit comes from problems of the training split
+(`benchmarks.several_price`), and the untrained rule has the price at which it breaks as many limits
+there as the policy. Schemes of placement (static partition, greedy by utilisation, round robin)
+know the same model as the policy.
 
 python -m benchmarks.several
 python -m benchmarks.several --cases 16 --tenants 3 4 5
@@ -23,10 +24,11 @@ import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.setup import add_bundle_option, one_core_each
-from benchmarks.transfer import Factories, price_of_rule
+from benchmarks.several_price import prices
+from benchmarks.transfer import Factories
 from envs.arrays import FloatArray
 from envs.belief.prior import prior_of
-from envs.belief.risk import BALANCED
+from envs.belief.risk import parse_risk
 from envs.problems.draw import draw_problem
 from envs.problems.draw_options import DrawOptions
 from envs.problems.problem import WIDE
@@ -100,11 +102,18 @@ def drawing(tenants: int) -> DrawOptions:
     return DrawOptions(tenants=[0.0] * (tenants - 1) + [1.0])
 
 
-def factories_of(path: Path, rule_risk: float, budget: int) -> Factories:
-    """Return the tuners by name; the policy plans for `budget` measurements."""
+def factories_of(path: Path, risk: float, rule_risk: float, budget: int) -> Factories:
+    """Return the tuners by name; the policy plans for `budget` measurements.
+
+    Args:
+        path: of the policy.
+        risk: its price of a broken limit.
+        rule_risk: that of the rule.
+        budget: measurements.
+    """
     bundle = replace(load_bundle(path), budget=budget)
     return {
-        "policy": partial(LearnedTuner, bundle),
+        "policy": partial(LearnedTuner, bundle, risk=risk),
         RULE: partial(ExpectedGainTuner, risk=rule_risk),
         **{name: partial(make_search, name) for name in SEARCHES},
     }
@@ -235,10 +244,10 @@ def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
     arguments.add_argument("--tenants", type=int, nargs="+", default=[2, 3, 4, 5])
     arguments.add_argument("--without", nargs="*", default=[], help="tuners to leave out")
     arguments.add_argument(
-        "--training-problems",
-        type=int,
-        default=40,
-        help="on which the price of the rule is found; 0: the same price as the policy's",
+        "--training-problems", type=int, default=40, help="on which the prices are found"
+    )
+    arguments.add_argument(
+        "--risk", help="price of a broken limit for policy and rule, instead of those found"
     )
     arguments.add_argument("--jobs", type=int, default=2, help="processes")
     arguments.add_argument("--out", type=Path, default=Path("runs/several"))
@@ -249,12 +258,12 @@ def main() -> int:
     """Run the benchmark and return its exit code."""
     given = options(parser(__doc__))
     one_core_each()
-    risk = BALANCED
-    if given.training_problems:
-        draw = DrawOptions(tenants=[0.0, 1.0])
-        risk = price_of_rule(given.bundle, draw, given.training_problems)
+    if given.risk is None:
+        risk, rule_risk = prices(given.bundle, given.tenants, given.training_problems)
+    else:
+        risk = rule_risk = parse_risk(given.risk)
     cases = SeveralCases(tuple(given.tenants), given.cases, given.seed)
-    factories = factories_of(given.bundle, risk, max(BUDGETS))
+    factories = factories_of(given.bundle, risk, rule_risk, max(BUDGETS))
     kept = {name: make for name, make in factories.items() if name not in given.without}
     with progress_bar(f"{given.cases} problems of several networks", given.cases) as advance:
         comparison = compare(
