@@ -143,7 +143,7 @@ BENCHMARKS = (
         "Compares the policy with schemes of placement and searches on problems with two to five "
         "networks at once, whose boards, networks and limits were held out of training.",
         "simulated",
-        short=_options("--cases 16 --risk balanced"),
+        short=_options("--cases 16 --training-problems 0"),
     ),
     Benchmark(
         "best_configurations",

@@ -26,6 +26,7 @@ from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.setup import add_bundle_option, draw_world, one_core_each
 from benchmarks.transfer_figures import figures_of, over_rule, print_table
 from benchmarks.transfer_reference import CHECKED, saving_on_trace, searched_over_exhaustive
+from envs.belief.risk import BALANCED
 from envs.problems.draw_options import DrawOptions
 from envs.problems.problem import Problem
 from envs.spec import Goal
@@ -129,10 +130,17 @@ def policy_of(path: Path) -> tuple[Factories, int]:
     return {"policy": partial(LearnedTuner, bundle)}, bundle.budget
 
 
-def price_of_rule(path: Path, draw: DrawOptions, count: int) -> float:
-    """Return the rule's price of a broken limit at which it breaks as many as the policy."""
+def price_of_rule(path: Path, draw: DrawOptions, count: int, risk: float = BALANCED) -> float:
+    """Return the rule's price of a broken limit at which it breaks as many as the policy.
+
+    Args:
+        path: of the policy.
+        draw: of problems; those of the training split are taken.
+        count: how many.
+        risk: the policy's price of a broken limit.
+    """
     world = draw_world(replace(draw, split="train"), count, title="drawing training problems")
-    found = equal_risk(world, policy_decides(load_bundle(path)))
+    found = equal_risk(world, policy_decides(load_bundle(path)), risk=risk)
     print(sentence(found))
     return found.risk
 
