@@ -9,9 +9,10 @@
 It finds a configuration with the few measurements of the policy, serves it, and watches: when
 arrivals, goal, limits, power mode or temperature change, it decides again. Whatever goes wrong
 ends in a configuration that serves. One JSON line for each control period goes to standard output,
-or into --journal. With --client your program brings the requests: app.main(submit) runs in a
-thread, for as long as the service is to last. The limits in --limits are read once a period. It
-needs numpy and the runtime, neither torch nor gymnasium nor hydra.
+or into --journal; with --page PORT a page in the browser shows what happens. With --client your
+program brings the requests: app.main(submit) runs in a thread, for as long as the service is to
+last. The limits in --limits are read once a period. It needs numpy and the runtime, neither torch
+nor gymnasium nor hydra.
 
 Exit code 0: it was stopped, or served for --periods. 2: it cannot serve, and one sentence says why.
 4: the client returned or raised; its last words are an event in the journal (client_ended). 5: a
@@ -37,7 +38,7 @@ from typing import Any, Optional
 
 from envs.errors import OptionError
 from envs.files import check_writable
-from envs.spec import UNCALIBRATED, ConfigurationSpace, Goal
+from envs.spec import ConfigurationSpace, Goal
 from envs.telemetry.power_mode import read_power_mode
 from tuner.alone import check_slowdown, limits_alone
 from tuner.api import check_request
@@ -49,6 +50,7 @@ from tuner.control.kept_samples import KeptSamples
 from tuner.control.limits import RISK, Limits
 from tuner.control.lock import DeviceLock, usual_lock
 from tuner.control.metrics import Metrics
+from tuner.control.plan import plan
 from tuner.control.service import Service
 from tuner.control.tenants import TenantControl
 from tuner.device import Device, open_device
@@ -237,42 +239,6 @@ def check_limits(options: DeployCommand, space: ConfigurationSpace, has_power: b
     """Raise what is wrong with the limits, before an engine is built."""
     given, optional = limits_given(options), space.optional
     Limits(given, space.workload, has_power, options.limits, optional=optional)
-
-
-def plan(device: Device, made: Assembled) -> str:
-    """Describe the device, the limits and the first configurations."""
-    space, good = device.space, made.guard.good
-    first = made.controller.first_choice().configuration
-    proposed = made.decider.experiment() if made.decider else None
-    answers = [
-        f"{space.workload.names[tenant]} on {space.device.accelerator_names[column]}:"
-        f" {found.describe()}"
-        for (tenant, column), found in sorted(device.agreements.items())
-        if found.samples
-    ]
-    readiness = device.readiness
-    left = 0 if readiness is None else len(readiness.places()) - len(readiness.ready)
-    building = f" ({left} engines are made ready while it serves)" if left else ""
-    count = space.combinations if device.candidates is None else len(device.candidates)
-    return "\n".join(
-        [
-            f"device: {space.device.name} ({device.runtime.origin.value})",
-            f"goal and limits: {made.limits.describe()}",
-            *(f"agreement with FP32, {each}" for each in answers),
-            *(f"caution: {UNCALIBRATED}: {each}" for each in space.uncalibrated()),
-            f"configurations: {count:,}{building}",
-            f"safe default: {space.describe(made.guard.safe)}",
-            *(
-                [f"last resort: {space.describe(device.reserve)}"]
-                if device.reserve is not None
-                else []
-            ),
-            f"last good: {space.describe(good) if good else 'none kept'}",
-            f"first measurement: {space.describe(first)}",
-            "the policy's first proposal, while nothing is measured:"
-            f" {space.describe(proposed) if proposed else 'none'}",
-        ]
-    )
 
 
 def client_of(options: DeployCommand) -> ClientThread | None:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from envs.errors import StorageError
 from tuner.page.options import OpenPage
 
 _log = logging.getLogger(__name__)
@@ -74,12 +75,23 @@ class PageBeside:
 
 @contextlib.contextmanager
 def limits_file(given: Path | None) -> Iterator[Path]:
-    """Yield the file of limits that a service and its page share; without one, a temporary one."""
+    """Yield the file of limits that a service and its page share; without one, a temporary one.
+
+    Raises:
+        StorageError: there is no place for a temporary one.
+    """
     if given is not None:
         yield given
         return
-    with tempfile.TemporaryDirectory(prefix="orin-tuner-page-") as folder:
-        yield Path(folder) / "limits.json"
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="orin-tuner-page-")
+    except OSError as error:
+        raise StorageError(
+            f"there is no place for the limits that the page changes ({error.strerror or error}):"
+            " give --limits FILE"
+        ) from error
+    with folder as name:
+        yield Path(name) / "limits.json"
 
 
 def _environment() -> dict[str, str]:

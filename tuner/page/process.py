@@ -64,7 +64,8 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: the numbers of the socket that listens, and of the one that brings the periods.
     """
-    os.nice(NICENESS)
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
     # Imported now: that takes a second of a processor, which the service may have first.
     from tuner.page.access import Access
     from tuner.page.server import serve

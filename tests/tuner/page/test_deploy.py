@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,9 +21,11 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="the extra `page` is not installed")
 
+from envs.errors import StorageError
 from tests.commands import call
 from tests.tuner.page.serving import ask, post
 from tests.tuner.page.test_browser import shows
+from tuner.page.beside import limits_file
 
 #: Seconds of a period: two of them are enough for a busy computer, too.
 PERIOD_S = 3.0
@@ -211,6 +214,16 @@ def test_a_port_that_is_taken_ends_in_a_sentence(tmp_path: Path) -> None:
         result = call("watch", "--journal", tmp_path / "run.jsonl", "--page", port)
     assert result.returncode == 2
     assert f"port {port} of 127.0.0.1 cannot be used" in result.stderr
+
+
+def test_without_a_place_for_the_pages_limits_the_service_says_what_to_give(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(StorageError, match="give --limits FILE"), limits_file(None):
+        pass
+    with limits_file(tmp_path / "mine.json") as path:
+        assert path == tmp_path / "mine.json"
 
 
 def _children(process: int) -> list[int]:
