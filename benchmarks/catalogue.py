@@ -88,6 +88,15 @@ BENCHMARKS = (
         short=_options("--seeds 1 --requests 1000 --scale 1000"),
     ),
     Benchmark(
+        "cluster_learned",
+        "cluster_learned",
+        "Lets the policy measure each network a few times on kinds of boards that differ from the "
+        "device model, places applications by that, by the model alone and by the truth, and "
+        "counts those that keep their limits on the true boards.",
+        "simulated",
+        short=_options("--worlds 1 --nodes 4 --requests 500"),
+    ),
+    Benchmark(
         "cluster_faults",
         "cluster_faults",
         "Places fifty applications on twelve boards through a real Kubernetes API server, and lets "

@@ -10,7 +10,9 @@ replayed: what decides when a batch leaves is in no log.
 
 Energy is what a kind of board takes for each second and each image; images that were late are
 counted by what each kind of board was given, as the slow ones get what the others cannot take. Both
-are fitted to the runs of all other rates. That is an account, not a simulation.
+are fitted to the runs of all other rates. That is an account, not a simulation. Beside the order of
+the policies stands at how many rates the log itself is sure of it, when its scenarios are drawn
+anew.
 
 Example:
     python -m benchmarks.cluster_log
@@ -39,6 +41,9 @@ AT_ONCE = 2
 
 #: Seconds of the log that are fitted to, then judged, in turns.
 BLOCK_S = 20.0
+
+#: Draws of scenarios, and the share of them in which an order must hold to be sure.
+RESAMPLED, SURE = 2000, 0.95
 
 
 class Log(NamedTuple):
@@ -218,6 +223,8 @@ def policy_figures() -> list[Figure]:
             figure(f"order of the policies by {name}, all runs: right", float(overall), "", ">= 1"),
             figure(f"order of the policies by {name}: rates at which it is right", sum(right),
                    "of 5"),
+            figure(f"order of the policies by {name}: rates at which the log itself is sure of it",
+                   sum(_is_sure(runs, seen, rate) for rate in np.unique(rates)), "of 5"),
         ]  # fmt: skip
     return found
 
@@ -230,6 +237,20 @@ def _order(values: FloatArray, policies: np.ndarray, chosen: BoolArray) -> bool:
     """Return True if `pred` has less than `prof`, over the chosen runs."""
     pred, prof = (values[chosen & (policies == name)].sum() for name in ("pred", "prof"))
     return bool(pred < prof)
+
+
+def _is_sure(runs: list[tuple[str, int, str]], seen: FloatArray, rate: int) -> bool:
+    """Return True if what was measured at a rate tells the policies apart.
+
+    Each policy ran the same scenarios. These are drawn anew, and the order must stay in `SURE` of
+    the draws.
+    """
+    value = dict(zip(runs, seen, strict=True))
+    scenarios = sorted({scenario for _, each, scenario in runs if each == rate})
+    less = np.array([value["pred", rate, e] - value["prof", rate, e] for e in scenarios])
+    drawn = np.random.default_rng(0).choice(less, (RESAMPLED, len(less))).sum(axis=1)
+    share = float((drawn < 0).mean())
+    return max(share, 1.0 - share) >= SURE
 
 
 def _non_negative(matrix: FloatArray, target: FloatArray) -> FloatArray:

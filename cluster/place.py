@@ -63,6 +63,9 @@ SIMULATED = 200
 #: On more nodes than this, `as_they_come` looks at a sample of them for each application.
 MANY, SAMPLE = 200, 32
 
+#: Applications, spread over the file, that prices are made of.
+EXPECTED = 1000
+
 #: Rows of the table in the terminal.
 ROWS = 40
 
@@ -76,7 +79,8 @@ def _as_they_come(
     state: ClusterState, wanted: Sequence[Application], goal: Goal
 ) -> list[Application]:
     sample = SAMPLE if len(state.nodes) > MANY else None
-    return place_all(state, wanted, OneMore(state, wanted[:1000], goal, sample))
+    expected = wanted[:: max(len(wanted) // EXPECTED, 1)]
+    return place_all(state, wanted, OneMore(state, expected, goal, sample))
 
 
 POLICIES: dict[str, Scheme] = {

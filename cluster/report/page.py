@@ -22,8 +22,8 @@ MOST_COLOURS = 24
 #: Rows of the tables of applications at most, and parts of one bar; others are counted.
 MOST_ROWS, MOST_PARTS = 100, 80
 
-#: A part narrower than this share of a bar has no number in it.
-NUMBERED = 0.07
+#: A part has a number in it where it takes this share of a bar for each digit.
+NUMBERED = 0.065
 
 STYLE = """
 .scroll td{white-space:nowrap}
@@ -32,8 +32,9 @@ STYLE = """
 .node h3{font-size:14px;margin:0 0 3px;overflow-wrap:anywhere}
 .node h3 .quiet{font-weight:400;font-size:13px}
 .node .bad{color:var(--mark)}
-.node .bar{display:grid;grid-template-columns:58px 1fr 112px;gap:8px;align-items:center;
+.node .bar{display:grid;grid-template-columns:58px 1fr 124px;gap:8px;align-items:center;
  font-size:13px;font-variant-numeric:tabular-nums;margin:2px 0}
+.node .bar span{white-space:nowrap}
 .node .bar svg{overflow:visible;background:var(--box)}
 .node .bar rect{stroke:var(--paper);stroke-width:1}
 .node .bar .limit{stroke:var(--mark);stroke-width:1.5;stroke-dasharray:4 3}
@@ -171,7 +172,7 @@ def _bar(node: str, bar: BarView, number: Mapping[str, int], network: Mapping[st
     for name, share in bar.parts[:MOST_PARTS]:
         left, width = start / scale, share / scale
         inside = ""
-        if width >= NUMBERED:
+        if width >= NUMBERED * len(str(number[name] + 1)):
             middle = f"{100 * (left + width / 2):.1f}"
             inside = f'<text x="{middle}%" y="12">{number[name] + 1}</text>'
         said = escape(f"{name} ({network[name]}): {_percent(share)}", 2 * MOST_CHARACTERS)

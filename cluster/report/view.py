@@ -88,7 +88,8 @@ class HostedView:
         application: itself.
         where: node, place and batch size of each replica.
         p99_s: of its requests, one by one; NaN where none were simulated.
-        is_late: True if that is above its limit, or a rule is broken where it serves.
+        is_late: True if that is above its limit; where none were simulated, if the place that
+            serves it is filled above what rules and limits allow.
     """
 
     application: Application
@@ -137,9 +138,9 @@ def view_of(
     """
     fullness = [_fullness(kind) for kind in state.kinds]
     over = {
-        int(kind.numbers[row])
-        for kind, full in zip(state.kinds, fullness, strict=True)
-        for row in np.flatnonzero(full > FULL + 1e-6)
+        (int(kind.numbers[row]), kind.kind.places[at].name)
+        for kind in state.kinds
+        for row, at in zip(*np.nonzero(_places(kind) > FULL + 1e-6), strict=True)
     }
     hosted = [_hosted(state, name, over, stays or {}) for name in state.spots]
     hosted.sort(key=lambda each: not each.is_late)
@@ -161,10 +162,14 @@ def fullest(state: ClusterState, most: int) -> list[int]:
 
 def _fullness(kind: KindState) -> FloatArray:
     """Return how full each node [E] is by the limit that is nearest; 0 where it hosts nothing."""
-    places = filled(kind.shared, kind.load, kind.second_s, kind.tight, kind.rules)
-    places = np.where(kind.load > 0, places, 0.0)
     memory = kind.used_mib / (kind.rules.memory * kind.kind.memory_mib)
-    return np.asarray(np.maximum(places.max(axis=1, initial=0.0), memory))
+    return np.asarray(np.maximum(_places(kind).max(axis=1, initial=0.0), memory))
+
+
+def _places(kind: KindState) -> FloatArray:
+    """Return how full each place of each node is, [E, A]."""
+    full = filled(kind.shared, kind.load, kind.second_s, kind.tight, kind.rules)
+    return np.where(kind.load > 0, full, 0.0)
 
 
 def _shown(
@@ -230,14 +235,15 @@ def _node(state: ClusterState, number: int, late: set[str]) -> NodeView:
 
 
 def _hosted(
-    state: ClusterState, name: str, over: set[int], stays: Mapping[str, Stay]
+    state: ClusterState, name: str, over: set[tuple[int, str]], stays: Mapping[str, Stay]
 ) -> HostedView:
-    application, where = state.applications[name], []
+    application, where, late = state.applications[name], [], False
     for node, engine in state.spots[name]:
         own = state.where(node)[0].kind.engines[application.network][engine]
         where.append((state.nodes[node].name, own.place, own.batch))
+        late |= (node, own.place) in over
     stay = stays.get(name)
-    late = stay is not None and not stay.keeps(application, state.rules.late)
-    late |= any(spot.node in over for spot in state.spots[name])
+    if stay is not None:
+        late = not stay.keeps(application, state.rules.late)
     took_s = math.nan if stay is None else stay.p99_s if state.rules.late else stay.mean_s
     return HostedView(application, tuple(where), took_s, late)

@@ -53,10 +53,12 @@ def test_who_is_late_comes_first() -> None:
     assert not unknown.late
 
 
-def test_a_broken_rule_is_late_without_requests() -> None:
+def test_a_place_that_is_too_full_is_late_where_no_requests_tell() -> None:
     state = ClusterState(boards(1), MEAN)
     state.add(Application("greedy", "a", 90.0, 0.2), [Spot(0, 0)])
+    state.add(applications(1)[0], [Spot(0, 2)])
     assert [each.application.name for each in view_of(state, []).late] == ["greedy"]
+    assert not view_of(state, [], {"greedy": Stay(0.1, 0.1, 9)}).late
 
 
 def test_the_page_of_many_nodes_stays_small() -> None:
