@@ -36,7 +36,7 @@ STYLE = """
  font-size:13px;font-variant-numeric:tabular-nums;margin:2px 0}
 .node .bar span{white-space:nowrap}
 .node .bar svg{overflow:visible;background:var(--box)}
-.node .bar rect{stroke:var(--paper);stroke-width:1}
+.node .bar rect{stroke:var(--paper);stroke-width:.4}
 .node .bar .limit{stroke:var(--mark);stroke-width:1.5;stroke-dasharray:4 3}
 .node .bar text{fill:#1f2933;font:11px system-ui,"DejaVu Sans",sans-serif;text-anchor:middle}
 """
