@@ -194,7 +194,7 @@ def main() -> int:
     cores = len(os.sched_getaffinity(0))
     low, high = np.percentile(ratios, (25, 75))
     few = not given.page or given.viewers <= 1
-    what = f"{given.viewers} viewers of the page" if given.page else "the view"
+    what = f"the page, viewers: {given.viewers}" if given.page else "the view"
     share = 100 * float(np.mean(shares))
     return report(
         [
