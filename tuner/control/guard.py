@@ -124,7 +124,7 @@ class Guard:
             return Choice(new, Phase.SEARCHING, why=PROPOSED)
         self._cooldown_left = max(self._cooldown_left - 1, 0)
         if fallback is not None:
-            why = "of what was measured and kept the limits it is the best"
+            why = "the policy prefers it to all that was measured and kept the limits"
             return Choice(fallback, Phase.HOLDING, refused, why)
         closest = least_violating()
         if closest is not None and not self.refusal(closest):
