@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -28,10 +29,13 @@ SKIPPED = "skipped"
 
 GO_VERSION = "1.19"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-#: The package lists of a release that has this source; it is not this machine's own list.
+#: A release that has this source, and where apt's own lists name a mirror of it.
+RELEASE = "bookworm"
+APT = Path("/etc/apt")
+#: A list of the build's own: the machine's lists name no sources.
 _SOURCES = """\
-deb [signed-by={keyring}] http://deb.debian.org/debian bookworm main
-deb-src [signed-by={keyring}] http://deb.debian.org/debian bookworm main
+deb [signed-by={keyring}] {mirror} {release} main
+deb-src [signed-by={keyring}] {mirror} {release} main
 """
 _APT = """\
 Dir::Etc::SourceList "{folder}/sources.list";
@@ -131,13 +135,35 @@ def build(target: Path) -> Binaries:
 def _download(folder: Path) -> None:
     for each in ("lists/partial", "cache/archives/partial"):
         (folder / each).mkdir(parents=True)
-    (folder / "sources.list").write_text(_SOURCES.format(keyring=KEYRING))
+    sources = _SOURCES.format(keyring=KEYRING, mirror=mirror(), release=RELEASE)
+    (folder / "sources.list").write_text(sources)
     (folder / "apt.conf").write_text(_APT.format(folder=folder))
     own = {"APT_CONFIG": str(folder / "apt.conf")}
     _run("apt-get", "update", cwd=folder, **own)
     packages = [f"golang-{GO_VERSION}-go", f"golang-{GO_VERSION}-src", "etcd-server", _REFLECT]
     _run("apt-get", "download", *packages, cwd=folder, **own)
     _run("apt-get", "source", "--download-only", "kubernetes", cwd=folder, **own)
+
+
+def mirror() -> str:
+    """Return the address from which this machine has the release's packages.
+
+    Raises:
+        Missing: it has none of this release.
+    """
+    for path in (APT / "sources.list", *sorted(APT.glob("sources.list.d/*"))):
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if path.suffix == ".sources":
+            for block in re.split(r"\n\s*\n", text):
+                lines = (line.partition(":") for line in block.splitlines() if line[:1] != "#")
+                fields = {name.lower(): value.split() for name, _, value in lines}
+                if RELEASE in fields.get("suites", ()) and fields.get("uris"):
+                    return fields["uris"][0]
+        elif path.suffix == ".list":
+            found = re.search(rf"^deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+{RELEASE}\s", text, re.MULTILINE)
+            if found:
+                return found[1]
+    raise Missing(f"apt knows no mirror of Debian {RELEASE}, which has the source of Kubernetes")
 
 
 def _unpack(folder: Path) -> Path:

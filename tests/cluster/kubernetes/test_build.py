@@ -43,6 +43,7 @@ def test_a_step_that_fails_is_told_in_its_own_words(
     apt.write_text("#!/bin/sh\necho 'W: slow' >&2\necho 'E: no network here' >&2\nexit 100\n")
     program(tmp_path / "dpkg-deb")
     monkeypatch.setattr(build, "KEYRING", program(tmp_path / "keyring.gpg"))
+    monkeypatch.setattr(build, "mirror", lambda: "http://mirror.invalid/debian")
     with pytest.raises(build.Missing, match="apt-get update failed: E: no network here"):
         build.build(nothing_here)
     assert not nothing_here.exists()
@@ -61,3 +62,27 @@ def test_a_server_is_found_in_the_named_folder_on_the_path_and_in_the_cache(
     monkeypatch.setenv(build.VARIABLE, str(tmp_path / "elsewhere"))
     with pytest.raises(build.Missing, match="is no folder with kube-apiserver and etcd"):
         build.find()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "debian.sources",
+            "# a comment: with a colon\nTypes: deb\nURIs: http://other/\nSuites: trixie\n\n"
+            "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm bookworm-updates\n",
+        ),
+        (
+            "own.list",
+            "# deb http://no/ bookworm main\ndeb [arch=amd64] http://mirror/debian bookworm main\n",
+        ),
+    ],
+)
+def test_the_mirror_is_that_of_the_machine(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(build, "APT", tmp_path)
+    with pytest.raises(build.Missing, match="apt knows no mirror of Debian bookworm"):
+        build.mirror()
+    program(tmp_path / "sources.list.d" / name).write_text(text)
+    assert build.mirror() == "http://mirror/debian"
