@@ -265,6 +265,8 @@ class Telling:
 
 def _fell_back(where: Accelerator, layers: PlacedLayers) -> bool:
     """Return True if layers that belong on a DLA may be on the GPU."""
+    if where.segments > 1:
+        return bool(layers.gpu) or len(layers.dla) > where.segments
     if where.mapping is None:
         return layers.fell_back
     return len(layers.dla) != where.dla_parts

@@ -54,7 +54,7 @@ BELONGS_TO = {
     "rate_ips": ("onnxruntime", "tensorrt", "simulated"),
     "weight": ("onnxruntime", "tensorrt", "simulated"),
     "samples": ("onnxruntime", "tensorrt", "simulated"),
-    "segments": ("onnxruntime", "simulated"),
+    "segments": ("onnxruntime", "tensorrt", "simulated"),
     "mappings": ("onnxruntime", "tensorrt", "simulated"),
     "max_total_instances": ("onnxruntime", "tensorrt", "simulated"),
 }

@@ -57,7 +57,11 @@ def test_wrong_options_are_one_sentence(options: dict[str, list[str]], message: 
 
 
 def test_segments_belong_to_runtimes_that_can_cut_networks(tmp_path: Path) -> None:
-    (tmp_path / "a.onnx").touch()
-    options = ServeOptions(network=[str(tmp_path / "a.onnx")], runtime="tensorrt", segments=[4])
-    with pytest.raises(OptionError, match="segments has no meaning for runtime=tensorrt"):
+    network = [str(tmp_path / "a.onnx"), str(tmp_path / "b.onnx")]
+    for each in network:
+        Path(each).touch()
+    mixed = ["critical", "best_effort"]
+    ServeOptions(network=network, runtime="tensorrt", segments=[4], criticality=mixed).check()
+    options = ServeOptions(network=network, runtime="replayed", trace="a", segments=[4])
+    with pytest.raises(OptionError, match="segments has no meaning for runtime=replayed"):
         options.check()

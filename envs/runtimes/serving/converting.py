@@ -19,6 +19,7 @@ import numpy.typing as npt
 from envs.runtimes.serving.converter import Converter
 from envs.runtimes.serving.driver import StreamDriver
 from envs.runtimes.serving.engine import Arrays, ConvertingEngine, StreamEngine, converts
+from envs.runtimes.serving.gate import Gate
 from envs.runtimes.serving.instance import Instance, Slot
 from envs.runtimes.serving.queue import Request, RequestQueue, clock
 from envs.runtimes.serving.streams import StreamInstance
@@ -58,8 +59,9 @@ class ConvertingInstance(StreamInstance):
         queue: RequestQueue,
         lost: Callable[[Instance], None],
         driver: StreamDriver,
+        gate: Gate | None = None,
     ) -> None:
-        super().__init__(slot, engine, network, queue, lost, driver)
+        super().__init__(slot, engine, network, queue, lost, driver, gate)
         self._engine: ConvertingEngine = engine
         #: In the order in which they were taken; changed under `_current_lock`.
         self._batches: list[_Batch] = []
@@ -75,6 +77,11 @@ class ConvertingInstance(StreamInstance):
     def in_flight(self) -> bool:
         """True if a batch is on the device whose end is still waited for."""
         return self._in(LAUNCHED) is not None and not self._hangs
+
+    @property
+    def gives_way(self) -> bool:
+        """True while a converted batch waits for critical requests alone."""
+        return self._in(CONVERTED) is not None and self._held
 
     @property
     def free(self) -> bool:
@@ -194,6 +201,8 @@ class ConvertingInstance(StreamInstance):
         batch = self._in(CONVERTED)
         if batch is None or self.error is not None or self._in(LAUNCHED) is not None:
             return False
+        if self._held:
+            return False
         try:
             self._engine.launch_converted(batch.converted)
         except Exception as error:
@@ -264,8 +273,9 @@ def stream_instance(
     queue: RequestQueue,
     lost: Callable[[Instance], None],
     driver: StreamDriver,
+    gate: Gate | None = None,
 ) -> StreamInstance:
     """Return an instance with a converter where the engine asks for one."""
     if converts(engine):
-        return ConvertingInstance(slot, engine, network, queue, lost, driver)
-    return StreamInstance(slot, engine, network, queue, lost, driver)
+        return ConvertingInstance(slot, engine, network, queue, lost, driver, gate)
+    return StreamInstance(slot, engine, network, queue, lost, driver, gate)

@@ -29,8 +29,9 @@ class StreamDriver:
     """The thread that drives all stream instances.
 
     It sleeps until something happens while no batch is launched, and `poll_s` at a time while one
-    is. It also runs the callbacks of futures (`add_done_callback`), so that a slow callback delays
-    the next batch of every instance; those of an instance with a converter run there.
+    is, or while one gives way to critical requests. It also runs the callbacks of futures
+    (`add_done_callback`), so that a slow callback delays the next batch of every instance; those of
+    an instance with a converter run there.
     """
 
     def __init__(self, poll_s: float = POLL_S) -> None:
@@ -94,7 +95,8 @@ class StreamDriver:
         self._rest(instances)
 
     def _rest(self, instances: list[StreamInstance]) -> None:
-        if any(instance.in_flight for instance in instances):
+        # Nobody tells when a gate opens, which is soon.
+        if any(instance.in_flight or instance.gives_way for instance in instances):
             time.sleep(self._poll_s)
             return
         due_s = min(

@@ -92,6 +92,25 @@ class StreamEngine(Protocol):
         """
 
 
+@runtime_checkable
+class SegmentedStreamEngine(StreamEngine, Protocol):
+    """A StreamEngine whose network runs as several parts, each of which can be launched alone.
+
+    A batch that `launch_first` began is done, and `result` may be called, once no part is left and
+    `done` is True.
+    """
+
+    @property
+    def parts_left(self) -> int:
+        """The parts of the batch that are not launched yet."""
+
+    def launch_first(self, inputs: Arrays) -> None:
+        """Copy inputs [b, ...] in and enqueue the first part; `done` then tells of this part."""
+
+    def launch_next(self) -> None:
+        """Enqueue the next part; not called before the one before is done."""
+
+
 class ConvertingEngine(StreamEngine, Protocol):
     """A StreamEngine whose device takes other types or layouts than the network's.
 

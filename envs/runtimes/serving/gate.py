@@ -37,12 +37,13 @@ class Gate:
     def closed(self) -> bool:
         """Return True while best effort has to wait."""
         taken = 0
-        for tenant, requests in self._requests.items():
-            for slot in self._slots.get(tenant, ()):
-                if requests <= 0:
-                    break
-                taken += slot.threads
-                requests -= slot.batch
+        with self._changed:
+            for tenant, requests in self._requests.items():
+                for slot in self._slots.get(tenant, ()):
+                    if requests <= 0:
+                        break
+                    taken += slot.threads
+                    requests -= slot.batch
         return taken >= self._capacity
 
     def serve(self, slots: Sequence[Slot]) -> None:

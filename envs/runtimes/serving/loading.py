@@ -31,7 +31,7 @@ def load_instance(
         factory: loads its engine.
         admission: has the queue that it serves from.
         driver: runs it, if its engine computes on a stream.
-        gates: has the one where it gives way, if it is best effort and has a thread of its own.
+        gates: has the one where it gives way, if it is best effort.
 
     Raises:
         ConfigurationFailed: the engine cannot be loaded.
@@ -42,5 +42,5 @@ def load_instance(
     engine = load() if gate is None else at_low_priority(load)
     queue, lost = admission.queues[slot.tenant], admission.lost
     if isinstance(engine, StreamEngine):
-        return stream_instance(slot, engine, network, queue, lost, driver)
+        return stream_instance(slot, engine, network, queue, lost, driver, gate)
     return ThreadInstance(slot, engine, network, queue, lost, gate)

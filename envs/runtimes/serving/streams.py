@@ -8,7 +8,13 @@ import time
 from collections.abc import Callable
 
 from envs.runtimes.serving.driver import POLL_S, StreamDriver
-from envs.runtimes.serving.engine import STOP_TIMEOUT_S, Arrays, StreamEngine
+from envs.runtimes.serving.engine import (
+    STOP_TIMEOUT_S,
+    Arrays,
+    SegmentedStreamEngine,
+    StreamEngine,
+)
+from envs.runtimes.serving.gate import Gate
 from envs.runtimes.serving.instance import Instance, Slot, no_answer
 from envs.runtimes.serving.queue import RequestQueue, clock
 from envs.spec import Network
@@ -17,8 +23,11 @@ from envs.spec import Network
 class StreamInstance(Instance):
     """One engine with its stream.
 
-    The driver's thread calls `free`, `feed`, `collect`, `retire` and `orphan`; the controlling
-    thread calls everything else.
+    The driver's thread calls `free`, `feed`, `collect`, `retire`, `orphan` and `gives_way`; the
+    controlling thread calls everything else.
+
+    With a `gate` it is best effort: it launches no batch while the gate is closed and, if its
+    engine has several parts, none of them.
     """
 
     def __init__(
@@ -29,10 +38,15 @@ class StreamInstance(Instance):
         queue: RequestQueue,
         lost: Callable[[Instance], None],
         driver: StreamDriver,
+        gate: Gate | None = None,
     ) -> None:
         super().__init__(slot, network, queue, lost)
         self.queue = queue
-        self._engine = engine
+        self._engine, self._gate = engine, gate
+        #: The engine, where it gives way between its parts.
+        self._parted: SegmentedStreamEngine | None = None
+        if gate is not None and isinstance(engine, SegmentedStreamEngine):
+            self._parted = engine
         self._driver = driver
         self._launched = False
         #: True while the controlling thread wants the engine: the driver, which hardly sleeps,
@@ -97,9 +111,20 @@ class StreamInstance(Instance):
         """True if it could take a batch now."""
         return not (self._launched or self._claimed or self._stopping or self.error)
 
+    @property
+    def gives_way(self) -> bool:
+        """True while a batch waits for critical requests alone."""
+        return len(self.queue) > 0 and self._held
+
+    @property
+    def _held(self) -> bool:
+        """True while critical requests go first; whoever wants the engine to end does not wait."""
+        gate = self._gate
+        return gate is not None and not (self._claimed or self._stopping) and gate.closed
+
     def feed(self) -> bool:
         """Launch a batch if the engine is free and one is ready; return True if it did."""
-        if not self.free or not self._running.acquire(blocking=False):
+        if not self.free or self._held or not self._running.acquire(blocking=False):
             return False
         # `free` again, under the lock: it may have been claimed or lost in between.
         requests = (
@@ -111,7 +136,8 @@ class StreamInstance(Instance):
             self._running.release()
             return False
         try:
-            self._engine.launch(self._begin(requests))
+            launch = self._engine.launch if self._parted is None else self._parted.launch_first
+            launch(self._begin(requests))
         except Exception as error:
             self._running.release()
             self._lose(error)
@@ -125,12 +151,16 @@ class StreamInstance(Instance):
         """Take a batch ahead where another one is launched; here there is no room for it."""
 
     def collect(self) -> None:
-        """Answer the launched batch if the device has finished it."""
+        """Answer the launched batch if the device has finished it, or launch its next part."""
         if not self.in_flight or self.busy_since_s is None:
             return
         start_s = self.busy_since_s
         try:
             if not self._engine.done():
+                return
+            if self._parted is not None and self._parted.parts_left:
+                if not self._held:
+                    self._parted.launch_next()
                 return
             outputs = self._engine.result()
             device_s = self._device_s()

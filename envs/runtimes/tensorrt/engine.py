@@ -1,4 +1,4 @@
-"""A StreamEngine of TensorRT: lanes of several batch sizes on one stream.
+"""A SegmentedStreamEngine of TensorRT: lanes of several batch sizes on one stream.
 
 One of them works at a time.
 """
@@ -69,6 +69,9 @@ class TensorRTEngine:
         self._place = 0
         self._lanes: dict[int, Lane | StagedLane] = {}
         self._at_work: LaneBatch | None = None
+        #: Of the batch at work: parts to be launched, and the device time of those before.
+        self._left: list[Lane] = []
+        self._earlier_ms = 0.0
         self._closed = False
         with cuda.current():
             self._stream = cuda.stream()
@@ -93,7 +96,7 @@ class TensorRTEngine:
     def keep(self, batch: int) -> None:
         """Release the lanes of all other batch sizes."""
         with self._cuda.current():
-            self._at_work = None  # the result of a batch that failed is never fetched
+            self._forget()
             for other in [size for size in self._lanes if size != batch]:
                 self._lanes.pop(other).close()
         self._dropped()
@@ -129,11 +132,25 @@ class TensorRTEngine:
 
     def launch_converted(self, batch: LaneBatch) -> None:
         """Enqueue copies and a converted batch."""
-        with self._cuda.current():
-            self._start.record(self._stream)
-            batch.lane.launch(batch.count, batch.place)
-            self._end.record(self._stream)
-        self._at_work = batch
+        self._begin(batch)
+        self._enqueue(batch, len(self._left))
+
+    @property
+    def parts_left(self) -> int:
+        """The parts of the batch that are not launched yet."""
+        return len(self._left)
+
+    def launch_first(self, inputs: Arrays) -> None:
+        """Enqueue the copies of a batch [b, ...] and its first part."""
+        batch = self.convert(inputs)
+        self._begin(batch)
+        self._enqueue(batch, 1)
+
+    def launch_next(self) -> None:
+        """Enqueue the next part, when the one before is done."""
+        assert self._at_work is not None, "nothing was launched"
+        self._earlier_ms = self.elapsed_ms()
+        self._enqueue(self._at_work, 1)
 
     def answers(self, batch: LaneBatch) -> Arrays:
         """Return the outputs [b, ...] of a batch that is done."""
@@ -158,9 +175,12 @@ class TensorRTEngine:
         return self.answers(batch)
 
     def elapsed_ms(self) -> float:
-        """Return the device time of the last batch, copies included; NaN if unknown."""
+        """Return the device time of the last batch, copies included; NaN if unknown.
+
+        Time between two parts that were launched one by one is left out.
+        """
         with contextlib.suppress(Exception), self._cuda.current():
-            return float(self._start.time_till(self._end))
+            return self._earlier_ms + float(self._start.time_till(self._end))
         return math.nan
 
     def close(self) -> None:
@@ -169,13 +189,30 @@ class TensorRTEngine:
             return
         self._closed = True
         with contextlib.suppress(Exception), self._cuda.current():
-            self._at_work = None  # the result of a batch that failed is never fetched
+            self._forget()
             # No lane may hold the stream: pycuda destroys it only where its context is current.
             while self._lanes:
                 self._lanes.popitem()[1].close()
             del self._stream, self._start, self._end
         self._dropped()
         self._released()
+
+    def _forget(self) -> None:
+        """Drop a batch that failed: its result is never fetched."""
+        self._at_work, self._left = None, []
+
+    def _begin(self, batch: LaneBatch) -> None:
+        self._left, self._earlier_ms = list(batch.lane.parts), 0.0
+
+    def _enqueue(self, batch: LaneBatch, parts: int) -> None:
+        """Launch the next parts of a batch; if that fails, none is left."""
+        launched, left, self._left = self._left[:parts], self._left[parts:], []
+        with self._cuda.current():
+            self._start.record(self._stream)
+            for lane in launched:
+                lane.launch(batch.count, batch.place)
+            self._end.record(self._stream)
+        self._left, self._at_work = left, batch
 
     def _lane(self, count: int) -> Lane | StagedLane:
         fits = [batch for batch in self._lanes if batch >= count]

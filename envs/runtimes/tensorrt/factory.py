@@ -24,7 +24,7 @@ from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.staged_lane import StagedLane
 from envs.runtimes.tensorrt.staged_pairs import StagedByPair
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
-from envs.spec import ConfigurationSpace, Place
+from envs.spec import ConfigurationFailed, ConfigurationSpace, Place
 
 
 class TensorRTEngineFactory:
@@ -148,7 +148,11 @@ class TensorRTEngineFactory:
 
     def built(self, tenant: int, accelerator: int, batch: int) -> bool:
         """Return True if `build` has nothing to do."""
-        if (staged := self._staged.of(tenant, accelerator)) is not None:
+        try:
+            staged = self._staged.of(tenant, accelerator)
+        except ConfigurationFailed:  # `build` says why
+            return False
+        if staged is not None:
             return staged.built(batch)
         return self.builds.usable(tenant, accelerator, batch) is not None
 
@@ -216,7 +220,7 @@ class TensorRTEngineFactory:
             lane_of,
             self.plans.unload_unused,
             lambda: self._forget(engine),
-            spec.native_io,
+            spec.native_io and staged is None,
             self._space.device.accelerators[accelerator].name,
         )
         self._engines.append((tenant, accelerator, engine))
@@ -232,7 +236,7 @@ class TensorRTEngineFactory:
         held: Mapping[str, Any],
         inner: Collection[str],
     ) -> Lane:
-        """Return the lane of a part of a mapping; see `Lane` for what it holds."""
+        """Return the lane of a part of a network; see `Lane` for what it holds."""
         graphs = graphs and not self.builds.spec(part, accelerator, batch).on_dla
         with self.plans.in_use(part, accelerator, batch) as plan:
             network = self.builds.network(part)

@@ -102,6 +102,11 @@ class Lane:
         return self._plan.layers
 
     @property
+    def parts(self) -> tuple["Lane", ...]:
+        """Itself: it launches all of a network at once."""
+        return (self,)
+
+    @property
     def device(self) -> Mapping[str, Any]:
         """The memory on the device of inputs and outputs, by name."""
         return self._device

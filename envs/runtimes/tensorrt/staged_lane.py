@@ -20,6 +20,8 @@ LaneOfPart = Callable[[int, Mapping[str, Any]], Lane]
 class StagedLane:
     """Runs the parts of a network on one stream, as a `Lane` runs a whole one.
 
+    They are parts of a mapping or segments.
+
     The stream keeps their order. A tensor that crosses from part to part is copied to the device
     or made there once, and read there by all later parts.
 
@@ -86,10 +88,10 @@ class StagedLane:
         for lane, names in zip(self._lanes, self._copied, strict=True):
             lane.write([given[name] for name in names], place)
 
-    def launch(self, count: int, place: int = 0) -> None:
-        """Enqueue all parts for `count` samples; the context has to be current."""
-        for lane in self._lanes:
-            lane.launch(count, place)
+    @property
+    def parts(self) -> tuple[Lane, ...]:
+        """The lanes of the parts, in the order in which they have to be launched."""
+        return tuple(self._lanes)
 
     def read(self, count: int, place: int = 0) -> list[npt.NDArray[Any]]:
         """Return a copy of the outputs [count, ...] of the finished batch."""

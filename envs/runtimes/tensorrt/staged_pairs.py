@@ -1,4 +1,4 @@
-"""The mappings of a workload whose parts have engines of their own."""
+"""The mappings and segments of a workload whose parts have engines of their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StagedByPair:
     """Engines of parts by (tenant, accelerator), made when they are asked for first.
 
     Args:
-        space: the workload and the accelerators, mappings among them.
+        space: the workload and the accelerators, mappings and segments among them.
         paths: [T] ONNX files.
         cache: folder of engines and of the parts' files.
         options: whether mappings have an engine for each part, and how engines are built.
@@ -40,13 +40,14 @@ class StagedByPair:
         self._found: dict[tuple[int, int], StagedEngines] = {}
 
     def of(self, tenant: int, accelerator: int) -> StagedEngines | None:
-        """Return the engines of the parts of a mapping; None for what is one engine.
+        """Return the engines of the parts of a mapping, or of segments; None for one engine.
 
         Raises:
             ConfigurationFailed: the network cannot be divided so.
         """
-        mapping = self._space.device.accelerators[accelerator].mapping
-        if self._options.mappings != PARTS or mapping is None:
+        used = self._space.device.accelerators[accelerator]
+        parts = used.mapping is not None and self._options.mappings == PARTS
+        if used.segments == 1 and not parts:
             return None
         if (tenant, accelerator) not in self._found:
             network = self._space.workload.tenants[tenant].network
@@ -61,7 +62,7 @@ class StagedByPair:
                     self._factory,
                 )
             except TunerError as error:
-                reason = f"no engines of {network.name} on {mapping.name}: {error}"
+                reason = f"no engines of {network.name} on {used.name}: {error}"
                 raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, reason)) from error
         return self._found[tenant, accelerator]
 
