@@ -126,8 +126,9 @@ class Cuda:
     def stream(self) -> Any:
         """Return a stream that does not wait for the default one, which would serialise instances.
 
-        All have the same priority: pycuda cannot set one, no knob of a configuration needs it, and
-        it has no effect on a DLA (NVIDIA/TensorRT issue 3556).
+        All have CUDA's default priority, 0, those of best effort too, which waits on the host for
+        critical requests instead: pycuda cannot set one, and it has no effect on a DLA
+        (NVIDIA/TensorRT issue 3556).
         """
         return self.driver.Stream(NON_BLOCKING)
 

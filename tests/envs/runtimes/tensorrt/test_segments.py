@@ -115,10 +115,10 @@ def mixed(small: tuple[Path, Network], tmp_path: Path) -> Mixed:
     return Mixed(small, tmp_path / "engines", accelerators=PLACES)
 
 
-def both(best: int) -> Configuration:
-    """One instance of each: the critical one on `tensor`, the other at a place."""
+def both(best: int, critical_at: int = TENSOR) -> Configuration:
+    """One instance of each."""
     critical, other = [[(0, 0)] * len(PLACES) for _ in range(2)]
-    critical[TENSOR], other[best] = (1, 1), (1, 1)
+    critical[critical_at], other[best] = (1, 1), (1, 1)
     return Configuration((tuple(critical), tuple(other)))
 
 
@@ -333,6 +333,22 @@ def test_no_batch_begins_while_critical_requests_run(
     factory.go_on[CRITICAL].set()
     critical.result(PATIENCE_S)
     other.result(PATIENCE_S)
+
+
+@pytest.mark.parametrize("best", [DLA0, DLA0_IN_4])
+def test_best_effort_gives_way_on_a_dla_core_too(
+    best: int, runtime: ServingRuntime, mixed: Mixed
+) -> None:
+    runtime.apply(both(best, DLA0))
+    factory, image = mixed.factory, values(3, 64, 64)
+    factory.go_on[CRITICAL].clear()
+    critical = runtime.submit(CRITICAL, image)
+    other = runtime.submit(BEST_EFFORT, image)
+    time.sleep(0.1)
+    assert not other.done()
+    factory.go_on[CRITICAL].set()
+    critical.result(PATIENCE_S)
+    assert other.result(PATIENCE_S)["logits"].shape == (10,)
 
 
 def test_best_effort_on_a_dla_does_not_wait_for_the_gpu(
