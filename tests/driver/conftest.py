@@ -112,7 +112,8 @@ class _StubbedWorld(World):
     """A factory over TensorRT's stand-in and real pycuda."""
 
     def __init__(self, small: tuple[Path, Network], cache: Path, cuda: Cuda) -> None:
-        super().__init__(small, cache)
+        places = ("cuda", "tensor", "dla0", "dla1", "tensor_in_3")
+        super().__init__(small, cache, accelerators=places)
         self.module, self.cuda = fake_module("10.3.0", 2), cuda
         self.factory.close()
         self.bindings = Bindings(self.module)

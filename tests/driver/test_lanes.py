@@ -53,6 +53,28 @@ def test_a_graph_gives_the_same_answers_as_single_calls(built: World, stub: Stub
     assert stub.live["executables"] == 0
 
 
+def test_segments_are_a_graph_each_and_leave_nothing_behind(world: World, stub: Stub) -> None:
+    in_3 = 4
+    world.factory.build(0, in_3, 4)
+    before, images = stub.live, _images(4)
+    engine = world.engine(in_3, 4)
+    assert stub.live["executables"] == 3
+    whole, launches = served(engine, images), stub.get("launches")
+    engine.launch_first([images])
+    for _ in range(2):
+        assert engine.done()
+        engine.launch_next()
+    assert engine.parts_left == 0
+    assert stub.get("launches") - launches == 3
+    np.testing.assert_array_equal(engine.result()[0], whole)
+    engine.close()
+    assert stub.live == before
+    one = world.engine(TENSOR, 4)
+    np.testing.assert_allclose(whole, served(one, images), rtol=1e-3, atol=1e-4)
+    one.close()
+    assert stub.get("mistakes") == 0
+
+
 def test_smaller_batches_run_beside_the_graph(built: World, stub: Stub) -> None:
     engine = built.engine(CUDA, 4)
     images = _images(4)
