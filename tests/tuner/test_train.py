@@ -77,7 +77,7 @@ def test_train_on_a_trace_ends_in_a_report_and_a_bundle_whose_paths_it_prints(
     assert list((run / "tensorboard").rglob("events.*"))
     report = (run / "report.html").read_text()
     assert "How did the policy learn, and what does it look at?" in report
-    assert "gain lost when shuffled" in report
+    assert "gain lost when a feature is shuffled" in report
     bundle = load_bundle(run / "policy.bundle")
     assert bundle.features == FEATURES
     assert bundle.provenance["steps"] >= 2000
