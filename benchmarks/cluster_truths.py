@@ -28,7 +28,7 @@ MISFITS, MISFIT_SHARE = ["departing_engines", "far_worse", "wider"], 0.75
 
 @dataclass(frozen=True)
 class BoardTruth:
-    """What is true of one kind of board.
+    """Hold what is true of one kind of board.
 
     Attributes:
         machine, device: of the board; of the GPU only the Tensor Cores, which serve all networks.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from envs.problems.world import World
 from tuner.agents.collecting import Roller, Rollout, Shard, Weights, rows_of_shard
-from tuner.agents.training import AgentOptions, make_env, width_of
+from tuner.agents.training import AgentOptions, make_env, starting_bundle, width_of
 
 
 def roller(world: World, agent: AgentOptions, seed: int, shards: int) -> Roller:
     """Return what makes the shards of a training, in any process."""
     rows = rows_of_shard(agent.envs, shards)
-    return Roller(make_env(world, agent, seed, rows), width_of(agent), seed)
+    hidden = width_of(agent, starting_bundle(agent))
+    return Roller(make_env(world, agent, seed, rows), hidden, seed)
 
 
 class LocalCollector:

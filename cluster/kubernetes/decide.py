@@ -27,7 +27,7 @@ from envs.errors import OptionError
 
 @dataclass(frozen=True)
 class Settings:
-    """What a decision depends on beside the world.
+    """Hold what a decision depends on beside the world.
 
     Attributes:
         servers: how they are run.
@@ -46,7 +46,7 @@ class Settings:
 
 @dataclass
 class Moment:
-    """What one decision works with.
+    """Hold what one decision works with.
 
     Attributes:
         world: what there is.

@@ -48,7 +48,7 @@ PROBE = (
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How servers are run.
+    """Say how servers are run.
 
     Attributes:
         image: of the servers, as docker/Dockerfile builds it.

@@ -78,7 +78,7 @@ Step = Union[Create, Replace, Delete]
 
 @dataclass(frozen=True)
 class Status:
-    """What is said of an application.
+    """Hold what is said of an application.
 
     Attributes:
         phase: one of `status.PHASES`.
@@ -97,7 +97,7 @@ class Status:
 
 @dataclass
 class Plan:
-    """What to do next.
+    """Hold what to do next.
 
     Attributes:
         steps: in their order.

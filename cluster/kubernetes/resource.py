@@ -31,7 +31,7 @@ MOST_REPLICAS, LEAST_PRIORITY, MOST_PRIORITY = 100, -1_000_000, 1_000_000
 
 @dataclass(frozen=True)
 class Spec:
-    """What an application asks for.
+    """Hold what an application asks for.
 
     Attributes:
         network: name of a file in the boards' folder of networks, without `.onnx`.

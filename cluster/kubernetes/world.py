@@ -1,4 +1,4 @@
-"""What there is in a cluster, as frozen data: nodes, applications, servers and services."""
+"""Hold what a cluster has, as frozen data: nodes, applications, servers and services."""
 
 from __future__ import annotations
 

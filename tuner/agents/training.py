@@ -166,7 +166,7 @@ def make_model(
         gamma=options.gamma,
         gae_lambda=options.gae_lambda,
         ent_coef=options.entropy,
-        policy_kwargs={"hidden": width_of(options)},
+        policy_kwargs={"hidden": width_of(options, bundle)},
         seed=seed,
         tensorboard_log=None if tensorboard is None else str(tensorboard),
         device="cpu",
@@ -186,9 +186,8 @@ def starting_bundle(options: AgentOptions) -> Bundle | None:
     return load_bundle(reference_bundle() if named else Path(options.start))
 
 
-def width_of(options: AgentOptions) -> int:
+def width_of(options: AgentOptions, bundle: Bundle | None) -> int:
     """Return the width of the policy: that of the one to start from, or the option."""
-    bundle = starting_bundle(options)
     return bundle.weights["first.bias"].size if bundle else options.hidden
 
 

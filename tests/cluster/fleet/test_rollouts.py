@@ -41,7 +41,8 @@ def rolls(world: SimulatedWorld, seed: int = 0) -> LocalCollector:
 
 
 def trained(world: SimulatedWorld, collector: object) -> list[np.ndarray]:
-    model = make_model(make_env(world, AGENT, 0), AGENT, 0, None, collector)  # type: ignore[arg-type]
+    env = make_env(world, AGENT, 0)
+    model = make_model(env, AGENT, 0, None, collector)  # type: ignore[arg-type]
     assert isinstance(model, CollectingPPO)
     model.learn(AGENT.steps)
     assert model.num_timesteps == AGENT.steps
@@ -140,9 +141,10 @@ def test_a_wrong_option_is_said(options: dict[str, object], sentence: str) -> No
 
 
 def test_rows_that_do_not_divide_are_said(world: SimulatedWorld, tmp_path: Path) -> None:
+    fleet = FleetRollouts(FleetOptions(workers=0, shards=3))
     with (
         pytest.raises(OptionError, match=r"agent\.envs=8 must be a multiple of the 3 shards"),
-        FleetRollouts(FleetOptions(workers=0, shards=3)).collector(None, world, AGENT, 0),  # type: ignore[arg-type]
+        fleet.collector(None, world, AGENT, 0),  # type: ignore[arg-type]
     ):
         pass
 
