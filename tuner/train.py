@@ -99,7 +99,7 @@ def main(options: TrainCommand) -> int:
 
 
 class Rollouts(Protocol):
-    """What makes the rollouts of a training elsewhere.
+    """Make the rollouts of a training, here or elsewhere.
 
     Attributes:
         command: the module of the command.
@@ -117,9 +117,29 @@ class Rollouts(Protocol):
 
     def collector(
         self, source: ProblemSource, world: World, agent: AgentOptions, seed: int
-    ) -> contextlib.AbstractContextManager[Collector]:
-        """Return what makes the rollouts while the block lasts."""
+    ) -> contextlib.AbstractContextManager[Collector | None]:
+        """Return what makes the rollouts while the block lasts; None for PPO itself."""
         ...
+
+
+class OwnRollouts:
+    """Rollouts of PPO itself, in this process."""
+
+    command = "tuner.train"
+    config_name = "train"
+
+    def __init__(self) -> None:
+        self.identity: dict[str, Any] = {}
+
+    def source(self, options: TrainCommand, stack: contextlib.ExitStack) -> ProblemSource:
+        """Return what the options say to learn from."""
+        return source_of(options, stack)
+
+    def collector(
+        self, source: ProblemSource, world: World, agent: AgentOptions, seed: int
+    ) -> contextlib.AbstractContextManager[None]:
+        """Return nothing: PPO makes them."""
+        return contextlib.nullcontext()
 
 
 def train(
@@ -130,7 +150,7 @@ def train(
     Args:
         options: all of them.
         stack: closes the device, where there is one.
-        rollouts: makes them elsewhere; None to make them here.
+        rollouts: makes them; None for PPO itself.
 
     Returns:
         What was learned from, and the path of the policy bundle.
@@ -143,7 +163,8 @@ def train(
         raise OptionError(f"seed={options.seed} must not be below zero")
     require_positive("train", options, "problems", "jobs", "window_s")
     run = Path(options.run_dir)
-    source = rollouts.source(options, stack) if rollouts else source_of(options, stack)
+    rollouts = rollouts or OwnRollouts()
+    source = rollouts.source(options, stack)
     if isinstance(source, TwinProblems):
         show_twin(source.report, source.trace.path.name)
     print(source.sentence)
@@ -151,25 +172,22 @@ def train(
     agent = plain(chosen)
     agent.pop("steps")  # a run may be made longer
     identity = source.identity | {"problems": options.problems, "seed": options.seed}
-    command = rollouts.command if rollouts else "tuner.train"
-    if rollouts:
-        identity |= rollouts.identity
-    config_name = rollouts.config_name if rollouts else "train"
-    open_run(run, identity | {"agent": agent}, options, config_name)
+    identity |= rollouts.identity | {"agent": agent}
+    open_run(run, identity, options, rollouts.config_name)
     try:
         if isinstance(source, DeviceProblems):
             print(source.check_time(chosen))
-        world, collector = source.world(run), None
-        if rollouts:
-            collector = stack.enter_context(rollouts.collector(source, world, chosen, options.seed))
-        bundle = train_in(run, world, source, chosen, options.seed, command, collector)
+        world = source.world(run)
+        collector = stack.enter_context(rollouts.collector(source, world, chosen, options.seed))
+        bundle = train_in(run, world, source, chosen, options.seed, rollouts.command, collector)
     except OSError as error:  # what TensorBoard writes meets a full disk too
         raise StorageError(
             f"cannot write into {run}: {error.strerror or error}; free some space and run the same"
             " command again to go on"
         ) from error
     finally:
-        print(f"\npython -m {command} --config-dir {run} --config-name config goes on from here")
+        again = f"python -m {rollouts.command} --config-dir {run} --config-name config"
+        print(f"\n{again} goes on from here")
     return source, bundle
 
 
