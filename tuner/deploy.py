@@ -170,9 +170,9 @@ def _deploy(
         if opened is not None:
             shared = stack.enter_context(limits_file(options.limits))
             options = replace(options, limits=shared)
-            opened.announce(changes_limits=True)
             page = PageBeside(opened, shared)
             stack.callback(page.close)
+            opened.announce(changes_limits=True)  # from here on, whoever stops it ends both
         device = stack.enter_context(
             open_device(
                 serve,

@@ -101,7 +101,8 @@ class PageOptions:
                 f" ({error.strerror or error}): give another --page"
             ) from error
         listener.setblocking(False)
-        return OpenPage(listener, self.page_address, token, shown=path is None)
+        port = listener.getsockname()[1]
+        return OpenPage(listener, self.page_address, port, token, shown=path is None)
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,14 @@ class OpenPage:
     Attributes:
         listener: its socket.
         address: of the socket, in numbers.
+        port: of the socket.
         token: changes limits; and shows the page, where others than this computer can reach it.
         shown: True if the token is to be printed.
     """
 
     listener: socket.socket
     address: str
+    port: int
     token: str
     shown: bool
 
@@ -124,7 +127,7 @@ class OpenPage:
     def url(self) -> str:
         """Return where the page is."""
         host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"http://{host}:{self.listener.getsockname()[1]}/"
+        return f"http://{host}:{self.port}/"
 
     def announce(self, changes_limits: bool) -> None:
         """Say where the page is, and what its token is, on standard error."""

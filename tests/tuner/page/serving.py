@@ -31,7 +31,7 @@ def served(
     assert opened is not None
     source = EndingSource(journal)
     given = (opened.listener, Access(address, TOKEN), source, limits)
-    port = opened.listener.getsockname()[1]
+    port = opened.port
     thread = threading.Thread(target=serve, args=given)
     thread.start()
     try:
