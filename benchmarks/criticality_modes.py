@@ -91,7 +91,7 @@ class _OpenGate(Gate):
 class _ConcurrentRuntime(ServingRuntime):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self._gates._gates = {"cpu": _OpenGate()}
+        self._gates._gates = dict.fromkeys(self._gates._gates, _OpenGate())
 
 
 def opened(mode: str, paths: list[Path], segments: int, cache: Path) -> ServingRuntime:

@@ -21,10 +21,11 @@ LOOK_S = 0.5
 
 
 class Gate:
-    """Closed while critical requests take all of a resource.
+    """Closed while critical requests take all of a resource, or of one of several.
 
     Args:
-        capacity: threads that compute at once: the cores of a processor, 1 for a GPU or a DLA.
+        capacity: threads that compute at once: the cores of a processor, 1 for a GPU or a DLA, and
+            for both of them together.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -47,7 +48,7 @@ class Gate:
         return taken >= self._capacity
 
     def serve(self, slots: Sequence[Slot]) -> None:
-        """Take these as the instances of critical tenants on the resource from now on."""
+        """Take these as the critical instances that use the resource from now on."""
         with self._changed:
             self._slots = {}
             for slot in slots:
@@ -74,7 +75,7 @@ class Gate:
 
 
 class Gates:
-    """The gates of all resources of a device; there are none where no tenant is best effort.
+    """The gates of a device's resources; there are none where no tenant is best effort.
 
     Args:
         space: names the tenants that are best effort, and the accelerators.
@@ -82,11 +83,12 @@ class Gates:
 
     def __init__(self, space: ConfigurationSpace) -> None:
         self._best_effort = space.workload.best_effort
-        self._resources = [each.resource for each in space.device.accelerators]
-        self._gates: dict[str, Gate] = {}
+        self._resources = [frozenset(each.resources) for each in space.device.accelerators]
+        #: By the resources that an instance draws on: of a mapping, those of all its parts.
+        self._gates: dict[frozenset[str], Gate] = {}
         if any(self._best_effort):
             self._gates = {
-                each.resource: Gate(space.device.cores if each.kind is Kind.CPU else 1)
+                frozenset(each.resources): Gate(space.device.cores if each.kind is Kind.CPU else 1)
                 for each in space.device.accelerators
             }
 
@@ -97,11 +99,14 @@ class Gates:
         return self._gates[self._resources[slot.accelerator]]
 
     def serve(self, instances: Sequence[Instance]) -> None:
-        """Take these as the instances that serve from now on."""
+        """Take these as the instances that serve from now on.
+
+        One on a mapping closes the gates of all its resources, since nobody asks the device which
+        part it has come to; best effort on a mapping gives way to whoever uses one of its.
+        """
         critical = [each.slot for each in instances if not self._best_effort[each.slot.tenant]]
-        for resource, gate in self._gates.items():
-            own = [slot for slot in critical if self._resources[slot.accelerator] == resource]
-            gate.serve(own)
+        for resources, gate in self._gates.items():
+            gate.serve([slot for slot in critical if self._resources[slot.accelerator] & resources])
 
     @contextlib.contextmanager
     def announced(self, tenant: int, future: Future[Any]) -> Iterator[None]:

@@ -1,6 +1,5 @@
 """A live runtime over any kind of engine: instances, their queues, load, and windows."""
 
-import logging
 import math
 import sys
 import time
@@ -15,14 +14,14 @@ from envs.errors import ConfigurationError, RuntimeFault
 from envs.runtimes.protocol import Closing, Transition
 from envs.runtimes.serving.admission import Admission
 from envs.runtimes.serving.change_watch import ChangeWatch
+from envs.runtimes.serving.changing import Changing
 from envs.runtimes.serving.driver import POLL_S, StreamDriver
 from envs.runtimes.serving.engine import STOP_TIMEOUT_S, EngineFactory
 from envs.runtimes.serving.gate import Gates
 from envs.runtimes.serving.inputs import InputCheck, Inputs
-from envs.runtimes.serving.instance import Answering, Instance, Slot, failure_of
-from envs.runtimes.serving.loading import load_instance
+from envs.runtimes.serving.instance import Answering
 from envs.runtimes.serving.measuring import MeasuredService, ServingOptions
-from envs.runtimes.serving.placement import is_reserve, match, slots_of
+from envs.runtimes.serving.placement import is_reserve, slots_of
 from envs.runtimes.serving.places import placed, places_of
 from envs.runtimes.serving.process_memory import give_back
 from envs.runtimes.serving.queue import clock
@@ -42,8 +41,6 @@ from envs.spec import (
 )
 from envs.telemetry.meter import PowerMeter
 from envs.telemetry.protocol import Sensor
-
-logger = logging.getLogger(__name__)
 
 #: So long a thread of Python may compute before another one that wants to may [s]: instances answer
 #: beside a policy that decides. With Python's own 5 ms, decisions made requests wait three times as
@@ -100,7 +97,9 @@ class ServingRuntime(Closing):
         self._gates = Gates(space)
         self._apply_s, self._delayed = math.nan, math.nan
         self._p99_ms, self._measured = [math.nan] * len(self._tenants), True
-        self._answering: Answering | None = None
+        self._changing = Changing(
+            space, factory, self._admission, self._driver, self._gates, readiness
+        )
 
     @property
     def space(self) -> ConfigurationSpace:
@@ -153,7 +152,7 @@ class ServingRuntime(Closing):
 
         It is called in the threads that serve: it must be quick, and must not raise.
         """
-        self._answering = answering
+        self._changing.answering = answering
         for instance in self._admission.instances:
             instance.answering = answering
 
@@ -171,7 +170,7 @@ class ServingRuntime(Closing):
         self._check(configuration)
         watch = ChangeWatch(self._admission.instances, self._p99_ms)
         best_effort = self._space.workload.best_effort
-        kept, created = self._change(slots_of(configuration, self._space.device, best_effort))
+        kept, created = self._changing.to(slots_of(configuration, self._space.device, best_effort))
         self._admission.let_leave({each.slot.tenant for each in (*kept, *created)}, STOP_TIMEOUT_S)
         removed = [instance for instance in self._admission.instances if instance not in kept]
         for instance, slot in kept.items():
@@ -247,61 +246,3 @@ class ServingRuntime(Closing):
 
     def _places(self) -> set[Place]:
         return {instance.slot.place for instance in self._admission.instances}
-
-    def _change(self, wanted: list[Slot]) -> tuple[dict[Instance, Slot], list[Instance]]:
-        """Return the instances that stay, with their slots, and new ones for all other slots."""
-        places = frozenset() if self._readiness is None else self._readiness.outdated()
-        instances = self._admission.instances
-        for instance in instances:
-            instance.outdated |= instance.slot.place in places
-        kept, missing = match(instances, wanted)
-        if not any(instance.outdated for instance in kept):
-            return kept, self._create(missing, kept)
-        try:
-            fewer, more = match([each for each in instances if not each.outdated], wanted)
-            return fewer, self._create(more, fewer)
-        except ConfigurationFailed as error:
-            logger.info("instances keep their older engines: %s", error)
-        created = self._create(missing, kept)
-        for instance in kept:
-            instance.outdated = False  # it is not tried again each time
-        return kept, created
-
-    def _create(self, slots: list[Slot], kept: dict[Instance, Slot]) -> list[Instance]:
-        """Load the missing instances and prove the batches of the kept ones: all, or none."""
-        created: list[Instance] = []
-        try:
-            for slot in slots:
-                instance = self._load(slot)
-                created.append(instance)
-                instance.start()
-            for instance, slot in kept.items():
-                instance.prove(slot.batch)
-        except BaseException as error:
-            held = len(self._admission.instances) + sum(each.error is None for each in created)
-            for instance in created:
-                instance.stop()
-            if not isinstance(error, Exception):
-                raise
-            # Whatever failed (disk, driver, threads), the instances that serve go on.
-            raise ConfigurationFailed(self._failure(error, slot, held)) from error
-        return created
-
-    def _failure(self, error: Exception, slot: Slot, held: int) -> Failure:
-        """Return the failure of an instance that was to be created beside `held` others."""
-        found = (
-            error.failure
-            if isinstance(error, ConfigurationFailed)
-            else failure_of(error, f"{self._tenants[slot.tenant].network.name} cannot be loaded")
-        )
-        if found.kind is FailureKind.OUT_OF_MEMORY:
-            found = replace(found, fitted=held)
-        return placed(self._space, found, slot.place)
-
-    def _load(self, slot: Slot) -> Instance:
-        network = self._tenants[slot.tenant].network
-        instance = load_instance(
-            slot, network, self._factory, self._admission, self._driver, self._gates
-        )
-        instance.answering, instance.log = self._answering, []
-        return instance

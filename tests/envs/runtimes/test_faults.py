@@ -218,7 +218,8 @@ def test_a_last_instance_that_dies_before_it_counts_strands_nobody(
         futures = [runtime.submit(0, SAMPLE)]
         while not futures[0].running():
             time.sleep(0.001)
-        create: Callable[[list[Slot], dict[Instance, Slot]], list[Instance]] = runtime._create
+        changing = runtime._changing
+        create: Callable[[list[Slot], dict[Instance, Slot]], list[Instance]] = changing._create
 
         def late(slots: list[Slot], kept: dict[Instance, Slot]) -> list[Instance]:
             created = create(slots, kept)
@@ -230,7 +231,7 @@ def test_a_last_instance_that_dies_before_it_counts_strands_nobody(
             factory.engines[0].pause_s = 0.2
             return created
 
-        monkeypatch.setattr(runtime, "_create", late)
+        monkeypatch.setattr(changing, "_create", late)
         runtime.apply(configuration((0, 0), (1, 1)))
         assert not wait(futures, 5).not_done
         assert futures[0].result()

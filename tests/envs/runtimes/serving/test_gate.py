@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,10 @@ from envs.spec import (
     Configuration,
     ConfigurationSpace,
     Criticality,
+    DeviceSpec,
     Tenant,
     Workload,
+    accelerator,
     local_computer,
 )
 from envs.telemetry.none import NoSensor
@@ -127,6 +130,32 @@ def test_a_request_that_is_refused_closes_no_gate(small_onnx: Path) -> None:
     assert not gate.closed
     with gates.announced(BEST_EFFORT, Future()):
         assert not gate.closed
+
+
+@pytest.mark.parametrize(
+    ("critical", "waiting"),
+    [
+        ("tensor", {"tensor", "cuda", "dla0_to_7_tensor", "tensor_to_3_dla1"}),
+        ("dla0", {"dla0", "dla0_to_7_tensor"}),
+        ("dla0_to_7_tensor", {"tensor", "cuda", "dla0", "dla0_to_7_tensor", "tensor_to_3_dla1"}),
+        ("tensor_to_3_dla1", {"tensor", "cuda", "dla1", "dla0_to_7_tensor", "tensor_to_3_dla1"}),
+    ],
+)
+def test_a_mapping_closes_the_gates_of_all_its_resources_and_waits_for_each(
+    critical: str, waiting: set[str], small_onnx: Path
+) -> None:
+    names = ("tensor", "cuda", "dla0", "dla1", "dla0_to_7_tensor", "tensor_to_3_dla1")
+    device = DeviceSpec("Orin", tuple(accelerator(each) for each in names), 8, 30_000.0)
+    gates = Gates(replace(space_of(small_onnx), device=device))
+    serving: Any = SimpleNamespace(slot=Slot(CRITICAL, names.index(critical), 1, 1))
+    gates.serve([serving])
+    request: Future[Any] = Future()
+    with gates.announced(CRITICAL, request):
+        pass
+    at = {name: gates.of(Slot(BEST_EFFORT, column, 1, 1)) for column, name in enumerate(names)}
+    assert {name for name, gate in at.items() if gate is not None and gate.closed} == waiting
+    request.set_result(None)
+    assert not any(gate is None or gate.closed for gate in at.values())
 
 
 class HeldEngine:

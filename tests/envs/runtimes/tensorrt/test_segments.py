@@ -364,6 +364,29 @@ def test_best_effort_on_a_dla_does_not_wait_for_the_gpu(
     critical.result(PATIENCE_S)
 
 
+def test_best_effort_on_the_gpu_waits_for_a_critical_mapping_that_uses_it(
+    small: tuple[Path, Network], tmp_path: Path
+) -> None:
+    names = ("tensor", "dla0", "dla1", "dla0_to_2_tensor")
+    mixed = Mixed(small, tmp_path / "engines", accelerators=names)
+    unused = (0, 0)
+    rows = ((unused, unused, unused, (1, 1)), ((1, 1), unused, unused, unused))
+    with ServingRuntime(mixed.space, mixed.factory, NoSensor(), ServingOptions()) as runtime:
+        runtime.apply(Configuration(rows))
+        factory, image = mixed.factory, values(3, 64, 64)
+        factory.launched.clear()
+        factory.go_on[CRITICAL].clear()
+        critical = runtime.submit(CRITICAL, image)
+        assert eventually(lambda: factory.launched == ["0 launch"])
+        other = runtime.submit(BEST_EFFORT, image)
+        time.sleep(0.1)
+        assert factory.launched == ["0 launch"]
+        factory.go_on[CRITICAL].set()
+        critical.result(PATIENCE_S)
+        other.result(PATIENCE_S)
+        assert factory.launched == ["0 launch", "1 launch_first"]
+
+
 def test_an_instance_that_gives_way_can_be_stopped(runtime: ServingRuntime, mixed: Mixed) -> None:
     runtime.apply(both(TENSOR_IN_4))
     factory, image = mixed.factory, values(3, 64, 64)
