@@ -4,9 +4,10 @@ python -m benchmarks.results           the full form: some hours; run it again t
 python -m benchmarks.results --short   a short form of all of them: at most 20 minutes on two cores
 python -m benchmarks.results --only transfer soak
 
-Each result is kept in runs/results/ with the commit that it was measured on. A benchmark that
-finished on the current state of the checkout is not run again; Ctrl-C keeps what is done. The
-exit code is 1 if a benchmark could not be run. A missed goal is shown and does not change it.
+Each result is kept in runs/results/ with the commit that it was measured on; where none is kept,
+the page's own section stays. A benchmark that finished on the current state of the checkout is not
+run again; Ctrl-C keeps what is done. The exit code is 1 if a benchmark could not be run. A missed
+goal is shown and does not change it.
 """
 
 from __future__ import annotations
@@ -143,8 +144,9 @@ def write_page(short: bool) -> dict[str, Result | None]:
     """Write docs/results.md, and the README's table if there is a comparison for it."""
     state = commit()
     results = {each.name: best_kept(each.name, short, state) for each in BENCHMARKS}
+    before = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
     with replacing(PAGE) as file:
-        file.write(results_page(BENCHMARKS, results).encode())
+        file.write(results_page(BENCHMARKS, results, before).encode())
     transfer = results.get("transfer")
     if transfer is not None and not transfer.failure:
         text = README.read_text(encoding="utf-8")

@@ -45,20 +45,37 @@ README_TUNERS = {
 SIDE_BY_SIDE = 2
 
 
-def results_page(benchmarks: Sequence[Benchmark], results: Mapping[str, Result | None]) -> str:
-    """Return the whole page."""
-    parts = [HEAD, _overview(benchmarks, results)]
-    parts += [_section(each, results.get(each.name)) for each in benchmarks]
-    return "\n".join(parts)
+def results_page(
+    benchmarks: Sequence[Benchmark], results: Mapping[str, Result | None], before: str = ""
+) -> str:
+    """Return the whole page.
+
+    Args:
+        benchmarks: in the order of the page.
+        results: of each, by name; None where there is none.
+        before: the page that this one replaces. A benchmark without a result keeps what that page
+            says of it: on another computer, or in a fresh clone, no results are kept.
+    """
+    rows = dict(re.findall(r"^\| \[(\w+)\]\(#\1\) \| (.*) \|$", before, re.MULTILINE))
+    sections = {each.partition("\n")[0]: each for each in before.split("\n## ")[1:]}
+    parts = [HEAD, _overview(benchmarks, results, rows)]
+    for each in benchmarks:
+        result, kept = results.get(each.name), sections.get(each.name, "")
+        stays = result is None and kept and "\nNot run yet:" not in kept
+        parts += [f"## {kept}" if stays else _section(each, result)]
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 
-def _overview(benchmarks: Sequence[Benchmark], results: Mapping[str, Result | None]) -> str:
+def _overview(
+    benchmarks: Sequence[Benchmark], results: Mapping[str, Result | None], before: dict[str, str]
+) -> str:
     rows = []
     for benchmark in benchmarks:
         result = results.get(benchmark.name)
         link = f"[{benchmark.name}](#{benchmark.name})"
         if result is None:
-            rows.append([link, benchmark.label, "not run", "", "", ""])
+            kept = before.get(benchmark.name, f"{benchmark.label} | not run |  |  | ")
+            rows.append([link, *kept.split(" | ")])
             continue
         goals = [figure.holds for figure in result.figures if figure.goal]
         met = f"{sum(map(bool, goals))} of {len(goals)}" if goals else "none set"

@@ -54,6 +54,24 @@ def test_the_page_has_every_benchmark_and_says_which_failed(project: Path) -> No
     assert "Not run yet: `python -m benchmarks.good`. The short form leaves it out: it is" in page
 
 
+def test_a_fresh_clone_keeps_what_the_page_says(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results.main(["--short"])
+    page = project / "docs" / "results.md"
+    before = page.read_text()
+    monkeypatch.setattr(results, "STATE", project / "empty")
+    results.main(["--page"])
+    assert page.read_text() == before
+    monkeypatch.setattr(results, "commit", lambda: "def456")
+    (project / "benchmarks" / "bad.py").write_text(GOOD)
+    results.main(["--short", "--only", "breaks"])
+    after = page.read_text()
+    assert after.count("`abc123`") == 2, "the one that was not run again: overview and section"
+    assert after.count("`def456`") == 2
+    assert "**It failed.**" not in after
+
+
 def test_a_finished_benchmark_of_the_same_commit_is_not_run_again(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
