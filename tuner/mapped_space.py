@@ -14,7 +14,7 @@ from envs.graph.partition import partition_of
 from envs.mappings.front import MEMBERS
 from envs.mappings.places import mapping_names
 from envs.simulator.machine import Machine
-from envs.simulator.mapping_costs import Groups, divide
+from envs.simulator.mapping_costs import Groups, divided_at
 from envs.spec import ConfigurationSpace
 from tuner.options import AUTO, OFF, ServeOptions
 
@@ -73,7 +73,7 @@ def mapped_networks(
     for tenant, column in np.ndindex(*whole.shape):
         used = whole.device.accelerators[column]
         if used.mapping is not None and (tenant, column) not in whole.closed:
-            divide(used.mapping, whole.device.parts(used), groups[tenant])
+            divided_at(whole, tenant, column, groups[tenant])
     return mapped
 
 

@@ -44,6 +44,21 @@ class Divided:
     accelerators: tuple[Accelerator, ...]
     parts: tuple[Groups, ...]
 
+    @property
+    def whole_on(self) -> str | None:
+        """Return the DLA whose engine for the whole network runs the same; None if none does.
+
+        That engine leaves to the GPU what the DLA does not take. So does a mapping that gives the
+        Tensor Cores exactly these layers, and no group of which the DLA takes a part.
+        """
+        dlas = [each.name for each in self.accelerators if each.kind is Kind.DLA]
+        same = all(
+            used.kind is Kind.DLA
+            or (used.kind is Kind.TENSOR_CORES and not any(each.dla.any() for each in groups))
+            for used, groups in zip(self.accelerators, self.parts, strict=True)
+        )
+        return dlas[0] if dlas and same else None
+
     def cost(
         self, machine: Machine, batches: FloatArray, parameters: ParameterSet
     ) -> tuple[BatchCost, dict[str, FloatArray]]:
@@ -138,5 +153,30 @@ def divided_networks(
         for tenant, layers in enumerate(networks):
             if (tenant, column) not in space.closed:
                 own = groups[tenant] if groups else known_groups(layers)
-                found[tenant, column] = divide(used.mapping, space.device.parts(used), own)
+                found[tenant, column] = divided_at(space, tenant, column, own)
+    return found
+
+
+def divided_at(space: ConfigurationSpace, tenant: int, column: int, groups: Groups) -> Divided:
+    """Return the network of a tenant as the mapping of a place divides it.
+
+    Args:
+        space: whose accelerator in this column is a mapping.
+        tenant: that may use it.
+        column: of the accelerator.
+        groups: [G], of the tenant's network.
+
+    Raises:
+        OptionError: see `divide`; or the mapping is a second name for another place of the tenant,
+            a whole network on a DLA.
+    """
+    used, names = space.device.accelerators[column], space.device.accelerator_names
+    assert used.mapping is not None
+    found = divide(used.mapping, space.device.parts(used), groups)
+    whole = found.whole_on
+    if whole in names and (tenant, names.index(whole)) not in space.closed:
+        raise OptionError(
+            f"{used.name} runs what {whole} runs of {groups[0].name} without it: that engine leaves"
+            f" the same layers to the GPU. Leave the mapping out, and use {whole}"
+        )
     return found
