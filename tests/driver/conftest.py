@@ -20,7 +20,7 @@ from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import Network
 from tests.driver.build import SKIPPED
 from tests.envs.runtimes.tensorrt.conftest import small
-from tests.envs.runtimes.tensorrt.worlds import World
+from tests.envs.runtimes.tensorrt.worlds import MixedWorld, World
 from tests.standins.tensorrt import engines
 from tests.standins.tensorrt.module import fake_module
 
@@ -82,6 +82,7 @@ def stub(_stub: Stub) -> Iterator[Stub]:
     yield _stub
     _stub.library.stub_heal()
     _stub.set(allocations_left=-1, pinned_left=-1, work_left=-1, graphs=1, mistakes=0)
+    _stub.set(lowest_priority=0, highest_priority=-5, priorities=2, events_left=-1)
     assert _stub.live["contexts"] == before["contexts"]
 
 
@@ -105,10 +106,10 @@ def world(
         return stub.run(stream, lambda: at_once(context, stream)) == 0
 
     monkeypatch.setattr(engines._Context, "execute_async_v3", enqueue)
-    return _StubbedWorld(small, tmp_path / "engines", cuda)
+    return _Stubbed(small, tmp_path / "engines", cuda)
 
 
-class _StubbedWorld(World):
+class _Stubbed(World):
     """A factory over TensorRT's stand-in and real pycuda."""
 
     def __init__(self, small: tuple[Path, Network], cache: Path, cuda: Cuda) -> None:
@@ -118,3 +119,7 @@ class _StubbedWorld(World):
         self.factory.close()
         self.bindings = Bindings(self.module)
         self.factory = self.again()
+
+
+class StubbedMixedWorld(_Stubbed, MixedWorld):
+    """The same with a critical network and best effort."""

@@ -117,6 +117,30 @@ EXPORT CUresult cuStreamCreate(CUstream *stream, unsigned flags) {
     return CUDA_SUCCESS;
 }
 
+EXPORT CUresult cuCtxGetStreamPriorityRange(int *lowest, int *highest) {
+    READY();
+    if (*value("priorities") < 1) return CUDA_ERROR_NOT_SUPPORTED;
+    *lowest = *value("lowest_priority"), *highest = *value("highest_priority");
+    return CUDA_SUCCESS;
+}
+
+EXPORT CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int priority) {
+    READY();
+    if (*value("priorities") < 2) return CUDA_ERROR_NOT_SUPPORTED;
+    if (priority > *value("lowest_priority") || priority < *value("highest_priority")) count("mistakes", 1);
+    CUresult error = cuStreamCreate(stream, flags);
+    if (!error) find(STREAM, *stream)->priority = priority;
+    return error;
+}
+
+EXPORT CUresult cuStreamGetPriority(CUstream stream, int *priority) {
+    READY();
+    struct piece *found = find(STREAM, stream);
+    if (!found) return mistake(CUDA_ERROR_INVALID_HANDLE);
+    *priority = found->priority;
+    return CUDA_SUCCESS;
+}
+
 EXPORT CUresult cuStreamDestroy_v2(CUstream stream) { READY(); return drop(STREAM, stream); }
 
 EXPORT CUresult cuStreamSynchronize(CUstream stream) {
@@ -144,6 +168,7 @@ static CUresult do_or_record(struct copy what, CUstream stream) {
         return CUDA_SUCCESS;
     }
     CUresult error = work();
+    *value("work_priority") = found->priority;
     if (!error && what.function) what.function(what.target);
     else if (!error) memcpy(what.target, what.source, what.size), count("copies", 1);
     return error;
@@ -220,7 +245,13 @@ EXPORT CUresult cuGraphExecDestroy(CUgraphExec graph) { READY(); return drop(EXE
 
 // ---- events
 
-EXPORT CUresult cuEventCreate(CUevent *event, unsigned flags) { READY(); *event = (CUevent)add(EVENT, 0); return CUDA_SUCCESS; }
+EXPORT CUresult cuEventCreate(CUevent *event, unsigned flags) {
+    READY();
+    if (ends("events_left")) return CUDA_ERROR_OUT_OF_MEMORY;
+    *event = (CUevent)add(EVENT, 0);
+    return CUDA_SUCCESS;
+}
+
 EXPORT CUresult cuEventDestroy_v2(CUevent event) { READY(); return drop(EVENT, event); }
 
 EXPORT CUresult cuEventRecord(CUevent event, CUstream stream) {
@@ -233,8 +264,12 @@ EXPORT CUresult cuEventRecord(CUevent event, CUstream stream) {
     return CUDA_SUCCESS;
 }
 
-EXPORT CUresult cuEventQuery(CUevent event) { READY(); return find(EVENT, event) ? CUDA_SUCCESS : mistake(CUDA_ERROR_INVALID_HANDLE); }
-EXPORT CUresult cuEventSynchronize(CUevent event) { return cuEventQuery(event); }
+EXPORT CUresult cuEventSynchronize(CUevent event) { READY(); return find(EVENT, event) ? CUDA_SUCCESS : mistake(CUDA_ERROR_INVALID_HANDLE); }
+
+EXPORT CUresult cuEventQuery(CUevent event) {
+    if (*value("queries_unready") > 0) return --*value("queries_unready"), CUDA_ERROR_NOT_READY;
+    return cuEventSynchronize(event);
+}
 
 EXPORT CUresult cuEventElapsedTime(float *ms, CUevent start, CUevent end) {
     READY();

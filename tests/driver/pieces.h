@@ -19,6 +19,12 @@ static struct { const char *name; long value; } values[] = {
     {"pinned_left", -1},        // the same for pinned memory
     {"work_left", -1},          // copies and launches until the device fails for ever
     {"graphs", 1},              // 0: captures are refused
+    {"lowest_priority", 0},     // of streams; a lower number is a higher priority
+    {"highest_priority", -5},
+    {"priorities", 2},          // 1: no stream with a priority is made, 0: nor is the range told
+    {"events_left", -1},        // events until no more can be made
+    {"queries_unready", 0},     // queries of events that find work going on
+    {"work_priority", 99},      // of the stream that work was last done in
     {"version", 12060},
     {"live_memory", 0},         // pieces of device memory, and so on
     {"live_pinned", 0},
@@ -74,6 +80,7 @@ struct piece {
     double recorded_ms;        // EVENT; below 0: never
     struct copy *copies;       // GRAPH, EXECUTABLE
     size_t count;
+    int priority;              // STREAM
     struct piece *capturing;   // STREAM: the graph that takes its work
     pthread_t by;              // STREAM: the thread that began the capture
     struct piece *next;

@@ -21,11 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.errors import DependencyError, one_line
-from envs.runtimes.tensorrt.driver_calls import THREAD_LOCAL, driver_calls
+from envs.runtimes.tensorrt.driver_calls import GRAPHS, NON_BLOCKING, THREAD_LOCAL, driver_calls
 from envs.runtimes.tensorrt.loading import load_native
-
-#: CU_STREAM_NON_BLOCKING. pycuda has no name for it; its default waits for the default stream.
-NON_BLOCKING = 1
+from envs.runtimes.tensorrt.priority_stream import PriorityStream
 
 #: Hardware queues. With the driver's default of 8, more streams than that wait for each other
 #: (NVIDIA/Deep-Learning-Accelerator-SW, FAQ, recommends 32).
@@ -126,9 +124,7 @@ class Cuda:
     def stream(self) -> Any:
         """Return a stream that does not wait for the default one, which would serialise instances.
 
-        All have CUDA's default priority, 0, those of best effort too, which waits on the host for
-        critical requests instead: pycuda cannot set one, and it has no effect on a DLA
-        (NVIDIA/TensorRT issue 3556).
+        It has CUDA's default priority, 0; see `PriorityStream` for others.
         """
         return self.driver.Stream(NON_BLOCKING)
 
@@ -151,11 +147,17 @@ class Cuda:
 
     def to_device(self, target: Any, source: npt.NDArray[Any], stream: Any) -> None:
         """Enqueue a copy to the device."""
-        self.driver.memcpy_htod_async(target, source, stream)
+        if isinstance(stream, PriorityStream):
+            stream.to_device(target, source)
+        else:
+            self.driver.memcpy_htod_async(target, source, stream)
 
     def to_host(self, target: npt.NDArray[Any], source: Any, stream: Any) -> None:
         """Enqueue a copy to the host."""
-        self.driver.memcpy_dtoh_async(target, source, stream)
+        if isinstance(stream, PriorityStream):
+            stream.to_host(target, source)
+        else:
+            self.driver.memcpy_dtoh_async(target, source, stream)
 
 
 @functools.cache
@@ -179,10 +181,14 @@ class CapturedGraph:
 
     The capture is local to this thread: otherwise calls of other threads on the default stream
     would fail meanwhile (CUDA error 906).
+
+    A graph runs with the priority of the stream that it is launched in, unless a flag asks for that
+    of the stream on which its kernels were captured (CUDA driver API, cuGraphInstantiateWithFlags
+    and CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY). Here both are the same stream.
     """
 
     def __init__(self, stream: int, enqueue: Callable[[], None]) -> None:
-        self._calls, self._stream = driver_calls(_pycuda()), stream
+        self._calls, self._stream = driver_calls(_pycuda(), GRAPHS), stream
         self._calls.call("cuStreamBeginCapture_v2", stream, THREAD_LOCAL)
         enqueued = False
         try:
@@ -193,7 +199,7 @@ class CapturedGraph:
             if not enqueued:
                 self._calls.call("cuGraphDestroy", graph)
         try:
-            self._executable = self._calls.instantiated(graph)
+            self._executable = self._calls.created("cuGraphInstantiateWithFlags", graph, 0)
         finally:
             self._calls.call("cuGraphDestroy", graph)
 
@@ -217,7 +223,7 @@ def capture_refusal(cuda: Cuda | None = None) -> str:
     """
     try:
         gpu = cuda or Cuda()
-        driver_calls(gpu.driver)
+        driver_calls(gpu.driver, GRAPHS)
         with gpu.current():
             return _try_capture(gpu)
     except Exception as error:  # pycuda's errors have no other common base

@@ -12,6 +12,7 @@ from typing import Any
 from envs.runtimes.serving.engine import Arrays
 from envs.runtimes.tensorrt.cuda import Cuda
 from envs.runtimes.tensorrt.inspect import PlacedLayers
+from envs.runtimes.tensorrt.instance_streams import InstanceStream
 from envs.runtimes.tensorrt.lane import Lane
 from envs.runtimes.tensorrt.staged_lane import StagedLane
 from envs.spec import Network
@@ -46,6 +47,7 @@ class TensorRTEngine:
             engine of that size.
         dropped: called when lanes have been closed, so that unused plans can be unloaded.
         released: called when everything has been released.
+        stream_of: makes its stream.
         converts: whether its lanes have two sets of host memory.
         where: its accelerator, for remarks.
 
@@ -60,6 +62,7 @@ class TensorRTEngine:
         lane_of: Callable[[int, Any], Lane | StagedLane],
         dropped: Callable[[], None],
         released: Callable[[], None],
+        stream_of: Callable[[], InstanceStream],
         converts: bool = False,
         where: str = "",
     ) -> None:
@@ -74,8 +77,7 @@ class TensorRTEngine:
         self._earlier_ms = 0.0
         self._closed = False
         with cuda.current():
-            self._stream = cuda.stream()
-            self._start, self._end = cuda.event(), cuda.event()
+            self._on = stream_of()
 
     @property
     def layers(self) -> dict[int, PlacedLayers]:
@@ -90,7 +92,7 @@ class TensorRTEngine:
         """Prepare for a batch size; return memory in which the largest can be put together."""
         if batch not in self._lanes:
             with self._cuda.current():
-                self._lanes[batch] = self._lane_of(batch, self._stream)
+                self._lanes[batch] = self._lane_of(batch, self._on.stream)
         return self._lanes[max(self._lanes)].gathering
 
     def keep(self, batch: int) -> None:
@@ -163,7 +165,7 @@ class TensorRTEngine:
     def done(self) -> bool:
         """Return True if the batch has finished."""
         with self._cuda.current():
-            return bool(self._end.query())
+            return bool(self._on.end.query())
 
     def result(self) -> Arrays:
         """Wait for the outputs [b, ...]."""
@@ -171,7 +173,7 @@ class TensorRTEngine:
             raise RuntimeError("nothing was launched")
         batch, self._at_work = self._at_work, None
         with self._cuda.current():
-            self._end.synchronize()
+            self._on.end.synchronize()
         return self.answers(batch)
 
     def elapsed_ms(self) -> float:
@@ -180,7 +182,7 @@ class TensorRTEngine:
         Time between two parts that were launched one by one is left out.
         """
         with contextlib.suppress(Exception), self._cuda.current():
-            return self._earlier_ms + float(self._start.time_till(self._end))
+            return self._earlier_ms + float(self._on.start.time_till(self._on.end))
         return math.nan
 
     def close(self) -> None:
@@ -193,7 +195,7 @@ class TensorRTEngine:
             # No lane may hold the stream: pycuda destroys it only where its context is current.
             while self._lanes:
                 self._lanes.popitem()[1].close()
-            del self._stream, self._start, self._end
+            self._on.close()
         self._dropped()
         self._released()
 
@@ -208,10 +210,10 @@ class TensorRTEngine:
         """Launch the next parts of a batch; if that fails, none is left."""
         launched, left, self._left = self._left[:parts], self._left[parts:], []
         with self._cuda.current():
-            self._start.record(self._stream)
+            self._on.start.record(self._on.stream)
             for lane in launched:
                 lane.launch(batch.count, batch.place)
-            self._end.record(self._stream)
+            self._on.end.record(self._on.stream)
         self._left, self._at_work = left, batch
 
     def _lane(self, count: int) -> Lane | StagedLane:

@@ -15,6 +15,7 @@ from envs.runtimes.tensorrt.cache import EngineCache
 from envs.runtimes.tensorrt.cuda import Cuda, capture_refusal
 from envs.runtimes.tensorrt.engine import TensorRTEngine
 from envs.runtimes.tensorrt.inspect import PlacedLayers
+from envs.runtimes.tensorrt.instance_streams import InstanceStreams
 from envs.runtimes.tensorrt.lane import Lane
 from envs.runtimes.tensorrt.layout import LayoutError
 from envs.runtimes.tensorrt.markers import remove_own_marks
@@ -25,6 +26,9 @@ from envs.runtimes.tensorrt.staged_lane import StagedLane
 from envs.runtimes.tensorrt.staged_pairs import StagedByPair
 from envs.runtimes.tensorrt.versions import Bindings, load_bindings
 from envs.spec import ConfigurationFailed, ConfigurationSpace, Place
+
+#: What becomes of best effort where streams have no priority.
+WITHOUT = "best effort gives way to critical requests on the host alone"
 
 
 class TensorRTEngineFactory:
@@ -90,6 +94,7 @@ class TensorRTEngineFactory:
                 graphs=self._graphs,
             ),
         )
+        self._streams = InstanceStreams(self._cuda, space.workload.best_effort)
         self._engines: list[tuple[int, int, TensorRTEngine]] = []
         #: By tenant, of INT8 inputs and outputs by name; all its engines share one calibration.
         self._scales: dict[int, dict[str, float]] = {}
@@ -220,6 +225,7 @@ class TensorRTEngineFactory:
             lane_of,
             self.plans.unload_unused,
             lambda: self._forget(engine),
+            partial(self._streams.of, tenant),
             spec.native_io and staged is None,
             self._space.device.accelerators[accelerator].name,
         )
@@ -271,6 +277,8 @@ class TensorRTEngineFactory:
         on_dla = [self.builds.spec(*engine[:2], 1).on_dla for engine in list(self._engines)]
         if self.graphs_refused and not all(on_dla):
             found.insert(0, f"no CUDA graphs: {self.graphs_refused}")
+        if self._streams.refused and not all(on_dla):
+            found.insert(0, f"no priorities of streams: {self._streams.refused}; {WITHOUT}")
         return list(dict.fromkeys([*self.builds.remarks(), *found]))
 
     def free_mib(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from envs.runtimes.serving.engine import EngineFactory
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.simulated import SimulatedRuntime
+from envs.runtimes.tensorrt import instance_streams
 from envs.runtimes.tensorrt.device import jetson_device
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
@@ -25,7 +27,8 @@ from envs.testing.engines import build_every
 from envs.testing.runtime_contract import RuntimeContract
 from tests.envs.runtimes.hardware import missing_for_dla, missing_for_tensorrt
 from tests.envs.runtimes.serving.streamed import StreamedFactory
-from tests.envs.runtimes.tensorrt.worlds import World
+from tests.envs.runtimes.tensorrt.worlds import MixedWorld, World
+from tests.standins.tensorrt.driver import FakeCalls
 from tests.worlds import space, write_trace
 
 
@@ -54,6 +57,29 @@ class TestTensorRT(RuntimeContract):
         world = World(small, tmp_path, accelerators=("cuda", "dla0"))
         world.build_every()
         return serving(world.space, world.factory)
+
+
+class TestTensorRTWithPriorities(RuntimeContract):
+    """The same with a critical network and best effort, whose streams have priorities."""
+
+    refused: tuple[str, ...] = ()
+
+    @pytest.fixture
+    def runtime(
+        self, small_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Runtime]:
+        small = small_onnx, read_network(small_onnx)
+        world = MixedWorld(small, tmp_path, accelerators=("cuda", "dla0"))
+        calls = FakeCalls(world.driver, *self.refused)
+        monkeypatch.setattr(instance_streams, "driver_calls", lambda driver, names: calls)
+        world.build_every()
+        yield serving(world.space, world.factory)
+        assert not calls.streams
+        assert not calls.events
+
+
+class TestTensorRTWithRefusedPriorities(TestTensorRTWithPriorities):
+    refused = ("cuStreamCreateWithPriority",)
 
 
 @pytest.mark.gpu

@@ -214,3 +214,87 @@ class RecordedGraph:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+class FakeCalls:
+    """Stands in for `DriverCalls` with the functions of `STREAMS`, over a `FakeDriver`.
+
+    Attributes:
+        refused: names of functions that fail.
+        lowest, highest: priorities of the GPU.
+        streams: the priority of each stream that exists, by its handle.
+        events: handles of events that exist.
+        made: the priority of every stream that was made.
+    """
+
+    def __init__(self, driver: FakeDriver, *refused: str) -> None:
+        self._driver, self.refused = driver, set(refused)
+        self.lowest, self.highest = 0, -5
+        self.streams: dict[int, int] = {}
+        self.events: set[int] = set()
+        self.made: list[int] = []
+        self._handle = 1000
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Do it at once; RuntimeError if it is refused or the GPU is broken."""
+        assert self._driver.depth, "the context is not current"
+        if self._driver.faults.broken:
+            raise RuntimeError(f"{name} failed: {ILLEGAL} (700)")
+        if name in self.refused:
+            raise RuntimeError(f"{name} failed: operation not supported (801)")
+        getattr(self, f"_{name}")(*arguments)
+
+    def ready(self, name: str, *arguments: Any) -> bool:
+        """Return True: everything is done at once."""
+        self.call(name, *arguments)
+        return True
+
+    def created(self, name: str, *arguments: Any) -> ctypes.c_void_p:
+        """Return a new handle."""
+        self._handle += 1
+        self.call(name, self._handle, *arguments)
+        return ctypes.c_void_p(self._handle)
+
+    def _cuCtxGetStreamPriorityRange(self, lowest: Any, highest: Any) -> None:  # noqa: N802
+        lowest._obj.value, highest._obj.value = self.lowest, self.highest
+
+    def _cuStreamCreateWithPriority(self, made: int, flags: int, priority: int) -> None:  # noqa: N802
+        assert flags == 1, "it would wait for the default stream"
+        self.streams[made] = priority
+        self.made.append(priority)
+
+    def _cuStreamSynchronize(self, stream: Any) -> None:  # noqa: N802
+        assert stream.value in self.streams
+
+    def _cuStreamDestroy_v2(self, stream: Any) -> None:  # noqa: N802
+        del self.streams[stream.value]
+
+    def _cuEventCreate(self, made: int, flags: int) -> None:  # noqa: N802
+        assert flags == 0, "it would take no times"
+        self.events.add(made)
+
+    def _cuEventRecord(self, event: Any, stream: int) -> None:  # noqa: N802
+        assert event.value in self.events
+        assert stream in self.streams
+
+    def _cuEventQuery(self, event: Any) -> None:  # noqa: N802
+        assert event.value in self.events
+
+    _cuEventSynchronize = _cuEventQuery  # noqa: N815
+
+    def _cuEventElapsedTime(self, found: Any, first: Any, last: Any) -> None:  # noqa: N802
+        assert {first.value, last.value} <= self.events
+        found._obj.value = 1.5
+
+    def _cuEventDestroy_v2(self, event: Any) -> None:  # noqa: N802
+        self.events.remove(event.value)
+
+    def _cuMemcpyHtoDAsync_v2(self, to: int, source: int, size: int, stream: Any) -> None:  # noqa: N802
+        assert stream.value in self.streams
+        check_inside(to, size)
+        ctypes.memmove(to, source, size)
+
+    def _cuMemcpyDtoHAsync_v2(self, to: int, source: int, size: int, stream: Any) -> None:  # noqa: N802
+        assert stream.value in self.streams
+        check_inside(source, size)
+        ctypes.memmove(to, source, size)

@@ -12,7 +12,7 @@ import pytest
 from envs.errors import DependencyError
 from envs.runtimes.tensorrt import cuda as cuda_module
 from envs.runtimes.tensorrt.cuda import CapturedGraph, Cuda, capture_refusal
-from envs.runtimes.tensorrt.driver_calls import DriverCalls
+from envs.runtimes.tensorrt.driver_calls import GRAPHS, STREAMS, DriverCalls
 
 
 def test_without_a_gpu_the_error_says_what_is_missing() -> None:
@@ -91,7 +91,9 @@ def test_a_capture_always_ends_and_leaves_no_graph_behind(
 ) -> None:
     library = Library(failing)
     monkeypatch.setattr(cuda_module, "load_native", lambda *names: None)
-    monkeypatch.setattr(cuda_module, "driver_calls", lambda driver: DriverCalls(library))
+    monkeypatch.setattr(
+        cuda_module, "driver_calls", lambda driver, names: DriverCalls(library, names)
+    )
 
     def enqueue() -> None:
         if failing == "enqueue":
@@ -107,9 +109,13 @@ def test_a_capture_always_ends_and_leaves_no_graph_behind(
     ] == calls
 
 
-def test_a_driver_without_graphs_is_a_reason() -> None:
-    with pytest.raises(RuntimeError, match="has no cuStreamBeginCapture_v2"):
-        DriverCalls(ctypes.CDLL("libm.so.6"))
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [(GRAPHS, "cuStreamBeginCapture_v2"), (STREAMS, "cuCtxGetStreamPriorityRange")],
+)
+def test_a_driver_without_a_function_is_a_reason(names: tuple[str, ...], missing: str) -> None:
+    with pytest.raises(RuntimeError, match=f"has no {missing}"):
+        DriverCalls(ctypes.CDLL("libm.so.6"), names)
 
 
 def test_without_a_gpu_there_is_a_reason_for_no_graphs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,7 +177,7 @@ def test_instances_share_the_engine_and_have_their_own_contexts(world: World) ->
     first, second = world.engine(CUDA, 4), world.engine(CUDA, 4)
     assert first._lanes[4]._plan is second._lanes[4]._plan
     assert len(world.module.world.contexts) == 2
-    assert first._stream.handle != second._stream.handle
+    assert first._on.stream.handle != second._on.stream.handle
     addresses = [
         set(context._addresses.values()) | {context._scratch}
         for context in world.module.world.contexts
@@ -235,7 +235,7 @@ def test_streams_end_while_the_context_is_current(world: World) -> None:
     """pycuda destroys a stream with its last reference, but only where its context is current."""
     engine = world.engine(CUDA, 1, 4)
     ended: list[int] = []
-    weakref.finalize(engine._stream, lambda: ended.append(world.driver.depth))
+    weakref.finalize(engine._on.stream, lambda: ended.append(world.driver.depth))
     engine.close()
     gc.collect()
     assert ended == [1]
@@ -251,7 +251,7 @@ def test_a_batch_that_failed_holds_nothing(
         raise RuntimeError("an illegal memory access was encountered")
 
     engine = world.engine(CUDA, 1)
-    stream, lane = weakref.ref(engine._stream), weakref.ref(engine._lanes[1])
+    stream, lane = weakref.ref(engine._on.stream), weakref.ref(engine._lanes[1])
     engine.launch([values(1, 3, 64, 64)])
     monkeypatch.setattr(Event, "query", fault)
     with pytest.raises(RuntimeError, match="illegal memory access"):

@@ -141,7 +141,7 @@ def test_batches_of_two_streams_overlap(small: tuple[Path, Network], engines: Pa
         for engine in pair:
             engine.result()
         with factory._cuda.current():
-            overlapped += pair[1]._start.time_till(pair[0]._end) > 0
+            overlapped += pair[1]._on.start.time_till(pair[0]._on.end) > 0
     assert overlapped
     for engine in pair:
         engine.close()

@@ -24,21 +24,16 @@ from envs.runtimes.serving.runtime import ServingRuntime
 from envs.runtimes.tensorrt.build import failed
 from envs.runtimes.tensorrt.builds import EngineBuilds
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
-from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import (
     Agreement,
     Configuration,
     ConfigurationFailed,
-    ConfigurationSpace,
-    Criticality,
     Network,
     Place,
-    Tenant,
-    Workload,
 )
 from envs.telemetry.none import NoSensor
 from tests.envs.runtimes.tensorrt.test_graph import values
-from tests.envs.runtimes.tensorrt.worlds import World, served
+from tests.envs.runtimes.tensorrt.worlds import MixedWorld, World, served
 
 CRITICAL, BEST_EFFORT = 0, 1
 TENSOR, DLA0, DLA1, TENSOR_IN_4, DLA0_IN_4, DLA1_IN_4 = range(6)
@@ -70,24 +65,10 @@ class Watched(TensorRTEngineFactory):
         return noted
 
 
-class Mixed(World):
-    """A critical network, and the same one as best effort."""
+class Mixed(MixedWorld):
+    """Watches what both launch."""
 
-    def again(self) -> TensorRTEngineFactory:
-        tenants = (
-            Tenant("critical", self.network, 50.0),
-            Tenant("best", self.network, criticality=Criticality.BEST_EFFORT),
-        )
-        self.space = ConfigurationSpace(self.space.device, Workload(tenants), 2, (1, 4))
-        return Watched(
-            self.space,
-            [self.path, self.path],
-            self.cache,
-            self.options,
-            Bindings(self.module),
-            self.cuda,
-            samples=[None, None],
-        )
+    kind = Watched
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,11 @@ from envs.spec import (
     Accelerator,
     ConfigurationFailed,
     ConfigurationSpace,
+    Criticality,
     DeviceSpec,
     Network,
+    Tenant,
+    Workload,
     accelerator,
     workload_of,
 )
@@ -84,6 +87,32 @@ class World:
         for batch in batches:
             engine.buffers(batch)
         return engine
+
+
+class MixedWorld(World):
+    """A critical network, and the same one as best effort.
+
+    Attributes:
+        kind: of the factory.
+    """
+
+    kind = TensorRTEngineFactory
+
+    def again(self) -> TensorRTEngineFactory:
+        tenants = (
+            Tenant("critical", self.network, 50.0),
+            Tenant("best", self.network, criticality=Criticality.BEST_EFFORT),
+        )
+        self.space = replace(self.space, workload=Workload(tenants))
+        return self.kind(
+            self.space,
+            [self.path, self.path],
+            self.cache,
+            self.options,
+            Bindings(self.module),
+            self.cuda,
+            samples=[None, None],
+        )
 
 
 def served(engine: TensorRTEngine, images: Any) -> Any:
