@@ -79,9 +79,12 @@ class Accelerator:
 
     @property
     def dla_parts(self) -> int:
-        """Return how many parts run on a DLA, each of which is a loadable; 0 for none."""
+        """Return how many parts run on a DLA, each of which is a loadable or more; 0 for none.
+
+        They are those of a mapping, or segments; a network with few cuts has fewer of these.
+        """
         if self.mapping is None:
-            return int(self.kind is Kind.DLA)
+            return self.segments if self.kind is Kind.DLA else 0
         return sum(ACCELERATORS[name].kind is Kind.DLA for name in self.mapping.accelerators)
 
     @property

@@ -54,7 +54,8 @@ class ConfigurationSpace:
         unavailable_batches: (tenant, accelerator, batch) that cannot be served, where other batch
             sizes of the pair can.
         blocks: (tenant, accelerator, count), the loadables that one engine takes on a DLA where
-            they are more than one.
+            that is known and they are more than one; elsewhere there is one for each part, see
+            `Accelerator.dla_parts`.
         optional: tenants that may be without an instance: they come and go while the others are
             served. At least one tenant is always served.
     """

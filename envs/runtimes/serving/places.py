@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from envs.spec import Configuration, ConfigurationSpace, Failure, Kind, Place
@@ -39,24 +39,19 @@ def first_places(space: ConfigurationSpace) -> list[Place]:
 def without_places(
     space: ConfigurationSpace,
     gone: Collection[Place],
-    ready: Iterable[tuple[int, int]],
     blocks_of: Callable[[int, int], int],
 ) -> ConfigurationSpace:
-    """Return a space without places, that knows what the engines which are ready take on DLAs.
+    """Return a space without places, that knows what engines take on DLAs, as far as is known.
 
     Args:
         space: of everything.
         gone: places that are no choice.
-        ready: pairs (tenant, accelerator) that have engines.
-        blocks_of: returns how many loadables an engine of a pair takes.
+        blocks_of: returns how many loadables an engine of a pair takes; 1 where it does not know.
     """
     narrowed = space.without_batches(gone)
-    on_dla = [
-        (tenant, column)
-        for tenant, column in ready
-        if space.device.accelerators[column].kind is Kind.DLA
-    ]
-    blocks = {(tenant, column, blocks_of(tenant, column)) for tenant, column in on_dla}
+    on_dla = [n for n, each in enumerate(space.device.accelerators) if each.kind is Kind.DLA]
+    pairs = set(itertools.product(range(space.shape[0]), on_dla)) - narrowed.closed
+    blocks = {(tenant, column, blocks_of(tenant, column)) for tenant, column in pairs}
     return replace(
         narrowed,
         unjudged=narrowed.unjudged - narrowed.unavailable,

@@ -287,5 +287,5 @@ class Readiness:
 
     def _without(self, places: Iterable[Place]) -> ConfigurationSpace:
         with self._lock:
-            gone, ready = list(places), {place[:2] for place in self._ready}
-        return without_places(self._space, gone, ready, self._factory.blocks)
+            gone = list(places)
+        return without_places(self._space, gone, self._factory.blocks)

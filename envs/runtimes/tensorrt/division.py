@@ -86,6 +86,26 @@ def divided(
     return Divided(paths, networks, places)
 
 
+def segment_count(path: Path, most: int) -> int:
+    """Return in how many segments a network can run on one accelerator, at most `most`.
+
+    Raises:
+        NetworkError: the file cannot be read.
+    """
+    return min(most, len(_cuttable(partition_of(path))) - 1)
+
+
+def _cuttable(partition: Partition) -> list[int]:
+    """Return the layer groups at which segments can begin, and the number of groups as the last.
+
+    Each segment has a layer that multiplies: an engine of others is not worth a launch, and cannot
+    be INT8.
+    """
+    groups = partition.groups
+    multiplying = [at for at, group in enumerate(groups) if group.layers.macs.any()]
+    return [0, *multiplying[1:], len(groups)]
+
+
 def _starts(partition: Partition, network: Network, used: Accelerator) -> list[int]:
     """Return the first layer group of each part."""
     groups = partition.groups
@@ -96,10 +116,7 @@ def _starts(partition: Partition, network: Network, used: Accelerator) -> list[i
                 f" than {used.mapping.stops[-1]}: choose a mapping of this network"
             )
         return [0, *used.mapping.stops]
-    # Each segment has a layer that multiplies: an engine of others is not worth a launch, and
-    # cannot be INT8.
-    multiplying = [at for at, group in enumerate(groups) if group.layers.macs.any()]
-    bounds = [0, *multiplying[1:], len(groups)]
+    bounds = _cuttable(partition)
     costs = [sum(group.cost for group in groups[start:stop]) for start, stop in pairwise(bounds)]
     starts = [bounds[at] for at in balanced(costs, used.segments)]
     if len(starts) == 1:

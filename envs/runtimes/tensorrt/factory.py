@@ -180,9 +180,8 @@ class TensorRTEngineFactory:
 
     def blocks(self, tenant: int, accelerator: int) -> int:
         """Return how many loadables of a DLA one engine takes; 1 where that is not known."""
-        if (staged := self._staged.of(tenant, accelerator)) is not None:
-            return staged.blocks()
-        return self.plans.blocks(tenant, accelerator)
+        of_parts = self._staged.blocks(tenant, accelerator)
+        return self.plans.blocks(tenant, accelerator) if of_parts is None else of_parts
 
     def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
         """Return how an INT8 engine was calibrated: the method, and the number of samples."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,17 @@ from typing import Any
 
 from envs.accuracy.samples import Samples, invented
 from envs.errors import TunerError
+from envs.runtimes.tensorrt.division import segment_count
 from envs.runtimes.tensorrt.spec import ONE, PARTS, BuildOptions
 from envs.runtimes.tensorrt.staged import StagedEngines
-from envs.spec import ConfigurationFailed, ConfigurationSpace, Failure, FailureKind
+from envs.spec import (
+    Accelerator,
+    ConfigurationFailed,
+    ConfigurationSpace,
+    Failure,
+    FailureKind,
+    Kind,
+)
 
 
 class StagedByPair:
@@ -38,6 +47,8 @@ class StagedByPair:
         self._space, self._paths, self._cache = space, paths, cache
         self._options, self._samples, self._make = options, samples, make
         self._found: dict[tuple[int, int], StagedEngines] = {}
+        #: By tenant and the number that is wanted: the segments that the network can have.
+        self._segments: dict[tuple[int, int], int] = {}
 
     def of(self, tenant: int, accelerator: int) -> StagedEngines | None:
         """Return the engines of the parts of a mapping, or of segments; None for one engine.
@@ -46,8 +57,7 @@ class StagedByPair:
             ConfigurationFailed: the network cannot be divided so.
         """
         used = self._space.device.accelerators[accelerator]
-        parts = used.mapping is not None and self._options.mappings == PARTS
-        if used.segments == 1 and not parts:
+        if not self._divides(used):
             return None
         if (tenant, accelerator) not in self._found:
             network = self._space.workload.tenants[tenant].network
@@ -66,6 +76,26 @@ class StagedByPair:
                 raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, reason)) from error
         return self._found[tenant, accelerator]
 
+    def blocks(self, tenant: int, accelerator: int) -> int | None:
+        """Return how many loadables of a DLA the parts take; None for one engine.
+
+        Before the network is divided it is one for each part that it will have on a DLA: how many
+        more a part takes is not known before its engine was loaded once.
+        """
+        used = self._space.device.accelerators[accelerator]
+        if not self._divides(used):
+            return None
+        if (staged := self._found.get((tenant, accelerator))) is not None:
+            return staged.blocks()
+        if used.segments == 1 or used.kind is not Kind.DLA:
+            return max(1, used.dla_parts)
+        key = tenant, used.segments
+        if key not in self._segments:
+            self._segments[key] = used.segments
+            with contextlib.suppress(TunerError):  # the build will say why
+                self._segments[key] = segment_count(self._paths[tenant], used.segments)
+        return self._segments[key]
+
     def unload(self, pairs: Collection[tuple[int, int]]) -> None:
         """Unload the plans of pairs (tenant, accelerator) that will not serve."""
         for pair, staged in self._found.items():
@@ -76,6 +106,10 @@ class StagedByPair:
         """Unload every plan; the engines have been closed before."""
         for staged in self._found.values():
             staged.factory.close()
+
+    def _divides(self, used: Accelerator) -> bool:
+        """Return True if networks have an engine for each part there."""
+        return used.segments > 1 or (used.mapping is not None and self._options.mappings == PARTS)
 
     def _factory(
         self,

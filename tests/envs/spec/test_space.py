@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from envs.errors import ConfigurationError, OptionError
 from envs.simulator.machine import device_of
-from envs.spec import Configuration, ConfigurationSpace, DeviceSpec, Tenant, Workload, accelerator
+from envs.spec import (
+    Configuration,
+    ConfigurationSpace,
+    Criticality,
+    DeviceSpec,
+    Tenant,
+    Workload,
+    accelerator,
+)
 from envs.spec.validity import (
     FIXED_BATCH,
     LOADABLES,
@@ -122,6 +130,24 @@ def test_a_dla_core_holds_sixteen_loadables_of_all_tenants() -> None:
     plain = replace(world, blocks=frozenset())
     assert judge(plain, np.array([every])).tolist() == [VALID]
     assert "more loadables" in reason(world, LOADABLES)
+
+
+def test_each_segment_on_a_dla_is_a_loadable_before_anything_is_built() -> None:
+    names = ("tensor", "dla0", "dla0_in_4", "dla0_in_99", "dla1_in_4")
+    device = DeviceSpec("orin", tuple(accelerator(name) for name in names), 12, 60_000)
+    tenants = [Tenant(n, network(n), criticality=Criticality.BEST_EFFORT) for n in "abcde"]
+    world = ConfigurationSpace(device, Workload(tuple(tenants)), 2, (1,))
+
+    def on(*columns: int) -> list[list[tuple[int, int]]]:
+        return [
+            [(int(column == used), int(column == used)) for column in range(5)] for used in columns
+        ]
+
+    four, five, beside = on(2, 2, 2, 2, 0), on(2, 2, 2, 2, 1), on(2, 2, 2, 2, 4)
+    rows = np.array([four, five, beside, on(3, 0, 0, 0, 0)])
+    assert judge(world, rows).tolist() == [VALID, LOADABLES, VALID, LOADABLES]
+    fewer = replace(world, blocks=frozenset({(0, 3, 7), (3, 2, 3)}))
+    assert judge(fewer, rows).tolist() == [VALID, VALID, VALID, VALID]
 
 
 def test_a_tenant_has_three_instances_on_a_dla_at_most_and_small_batches() -> None:

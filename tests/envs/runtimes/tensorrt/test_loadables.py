@@ -71,6 +71,14 @@ def test_a_core_that_is_full_gets_no_further_plan(world: World) -> None:
     first.close()
 
 
+def test_what_an_earlier_run_learned_counts_before_anything_is_ready(world: World) -> None:
+    for batch in (1, 2, 4):
+        world.engine(DLA0, batch).close()
+    ready = Readiness(world.space, world.again(), lambda place: Agreement(1.0, "", 1), 0.9)
+    assert not ready.ready
+    assert ready.known.blocks == {(0, DLA0, 6), (0, DLA1, 6)}
+
+
 def test_a_refusal_for_a_full_core_is_forgotten_once_instances_have_left_the_core(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -190,6 +190,33 @@ def test_a_network_with_fewer_cuts_has_fewer_segments(
     assert f"small has {groups} segments on tensor_in_99, not 99" in caplog.text
 
 
+def test_loadables_of_segments_are_counted_before_anything_is_built(
+    small: tuple[Path, Network], tmp_path: Path
+) -> None:
+    groups = sum(each.layers.macs.any() for each in partition_of(small[0]).groups)
+    names = ("tensor", "dla0", "tensor_in_4", "dla0_in_4", "dla0_in_99", "dla1_in_99")
+    mixed = MixedWorld(small, tmp_path / "engines", accelerators=names)
+    judge: Callable[[Place], Agreement] = lambda place: Agreement(1.0, 0.0, 1)  # noqa: E731
+    readiness = Readiness(mixed.space, mixed.factory, judge, 0.9)
+    counts = {(BEST_EFFORT, 3, 4), (BEST_EFFORT, 4, groups), (BEST_EFFORT, 5, groups)}
+    assert readiness.known.blocks == counts
+    assert mixed.builds == 0
+    assert not (tmp_path / "engines" / "parts").exists()
+    for column in (3, 4):
+        readiness.make_ready(Place(BEST_EFFORT, column, 1))
+    assert readiness.known.blocks == counts
+
+
+def test_loadables_of_a_file_that_cannot_be_read_are_as_many_as_wanted(
+    small: tuple[Path, Network], tmp_path: Path
+) -> None:
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(small[0].read_bytes())
+    made = World((path, small[1]), tmp_path / "engines", accelerators=("tensor", "dla0_in_4"))
+    path.write_bytes(b"no network")
+    assert made.factory.blocks(0, 1) == 4
+
+
 @pytest.fixture
 def uncut(tmp_path: Path) -> tuple[Path, Network]:
     graph = GraphBuilder(0)
