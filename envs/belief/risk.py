@@ -10,6 +10,9 @@ RISKS = {"bold": 0.03, "balanced": 0.1, "careful": 0.3}
 #: The price of `balanced`, with which others are compared.
 BALANCED = RISKS["balanced"]
 
+#: Measurements without a broken limit after which the price has halved.
+HALVED_AFTER = 4
+
 #: The lowest and the highest price.
 LOWEST, HIGHEST = 0.003, 3.0
 
@@ -37,6 +40,22 @@ def parse_risk(given: str | float, key: str = "risk") -> float:
             " price of a measurement that breaks a limit, as a share of the best score so far"
         )
     return price
+
+
+def price_after(price: float, measurements: int, broken: int) -> float:
+    """Return the price of the next broken limit of a search.
+
+    Who bears that a share of the measurements breaks a limit has more to spend the more of them
+    kept all limits, and less after each that did not. By then the belief knows the device better,
+    too, so that what is left to gain is bought at a lower chance to break a limit. The price goes
+    with the share of broken measurements, to which one broken in the first HALVED_AFTER is added.
+
+    Args:
+        price: before the first measurement.
+        measurements: so far.
+        broken: how many of them broke a limit.
+    """
+    return price * (1 + broken) / (1 + measurements / HALVED_AFTER)
 
 
 def risk_in_words(price: float) -> str:

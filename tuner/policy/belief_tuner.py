@@ -11,7 +11,7 @@ from envs.belief.features import PROPOSALS, observe
 from envs.belief.prior import Prior
 from envs.belief.progress import Progress
 from envs.belief.renewal import conditioned_draws, renewed_prior
-from envs.belief.risk import BALANCED
+from envs.belief.risk import BALANCED, price_after
 from envs.belief.shortlist import ENUMERATED
 from envs.errors import BundleError
 from envs.problems.batching import batch_of, engines_built
@@ -32,7 +32,8 @@ class BeliefTuner(ABC):
     Args:
         problem: to solve; it comes with a model of the device.
         budget: measurements.
-        risk: the price of a broken limit, see `envs.belief.risk`.
+        risk: the price of a broken limit, see `envs.belief.risk`; in a space that is searched it
+            follows how many measurements kept the limits (`price_after`).
         budget_s: seconds of the measurements and of what they change, after which the search ends.
 
     Raises:
@@ -54,6 +55,7 @@ class BeliefTuner(ABC):
             )
         self._problem, self._budget, self._risk, self._budget_s = problem, budget, risk, budget_s
         self._told: list[tuple[Configuration, Single]] = []
+        self._broken = 0
         self._take_up(prior)
         self._assess()
 
@@ -146,8 +148,16 @@ class BeliefTuner(ABC):
             self._spend(row, outcome)
             self._take(row, logs, logs)
             self._told.append((configuration, logs))
-            if self._is_searched and int(self._progress.used[0]) in RENEWED_AFTER:
-                self._renew()
+            self._broken += self.broke
+            if self._is_searched:
+                if int(self._progress.used[0]) in RENEWED_AFTER:
+                    self._renew()
+                self._reprice()
+
+    def _reprice(self) -> None:
+        """Let the price of the next broken limit follow how many measurements kept the limits."""
+        price = price_after(self._risk, int(self._progress.used[0]), self._broken)
+        self._conditions = self._conditions._replace(risk=np.array([price], dtype=np.float32))
 
     @property
     def _is_searched(self) -> bool:

@@ -1,4 +1,4 @@
-"""A shortlist of a large space is renewed by what was measured; a small space's stays."""
+"""In a large space shortlist and price follow what was measured; in a small space both stay."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from envs.belief.renewal import conditioned_draws
+from envs.belief.risk import BALANCED, price_after
 from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.problems.problem import Problem, problem_of
@@ -71,8 +72,21 @@ def test_a_space_that_is_listed_keeps_its_shortlist() -> None:
     problem = problem_of(model, Objective((60.0, 30.0)))
     assert not problem.open
     truth = model.drawn(np.random.default_rng(5), 1)
-    first, last = (run(problem, truth, count)._candidates for count in (1, RENEWED_AFTER[0] + 1))
-    assert first == last
+    first, last = (run(problem, truth, count) for count in (1, RENEWED_AFTER[0] + 1))
+    assert first._candidates == last._candidates
+    assert first._conditions.risk == last._conditions.risk == np.float32(BALANCED)
+
+
+@pytest.mark.parametrize("late", [60.0, 0.1])
+def test_the_price_of_a_broken_limit_follows_how_many_measurements_kept_the_limits(
+    truth: Contexts, late: float
+) -> None:
+    problem, count = problem_of(board(), Objective((late, 30.0, 20.0))), RENEWED_AFTER[0] + 1
+    tuner = run(problem, truth, count)
+    rows = [tuner._rows[configuration] for configuration, _ in tuner._told]
+    broken = int((~tuner._progress.held[0, rows]).sum())
+    assert (broken == count) == (late < 1), "nothing keeps a limit of 0.1 ms"
+    assert tuner._conditions.risk[0] == pytest.approx(price_after(BALANCED, count, broken))
 
 
 def test_draws_agree_with_measurements_more_than_the_model_does(truth: Contexts) -> None:
