@@ -3,10 +3,12 @@
 One network: the gain of `envs.mappings.gain` over the best single accelerator, for image
 classifiers on AGX Xavier and AGX Orin. A paper (Dagli and Belviranli, RSDHA 2021) reports up to
 28 % on Xavier; its formula is not public, and `mapping_gain_readings` tries others. Two networks
-at once: the pairs of HaX-CoNN (PPoPP 2024) with the results that its artifact ships. Nothing was
-fitted to either. Last, how long the exact search takes; times of the search are processor time.
+at once: the pairs of HaX-CoNN (PPoPP 2024) with the results that its artifact ships, the best
+schedules and those of the artifact itself. Nothing was fitted to either. Last, how long the exact
+search takes; times of the search are processor time.
 
 python -m benchmarks.mapping_gain [--quick]
+python -m benchmarks.mapping_gain --forms        the pairs alone, under other forms of contention
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
+from benchmarks.mapping_gain_forms import form_figures
 from benchmarks.mapping_gain_networks import network_figures
-from benchmarks.mapping_gain_pairs import XAVIER, pair_figures
+from benchmarks.mapping_gain_pairs import pair_figures
 from benchmarks.mapping_gain_readings import reading_figures
+from benchmarks.published_schedules import XAVIER, beside_figures, schedule_figures
 from envs.mappings.costs import GroupCosts
 from envs.mappings.search import fastest, least_energy, pareto_front
 from tuner.console import table
@@ -102,9 +106,14 @@ def main() -> int:
     arguments.add_argument(
         "--quick", action="store_true", help="leave out other inputs than the model's own"
     )
+    arguments.add_argument(
+        "--forms", action="store_true", help="compare forms of contention on the pairs alone"
+    )
     given = arguments.parse_args()
+    if given.forms:
+        return report(form_figures(), given.json)
     figures = network_figures(given.quick) + reading_figures(XAVIER)
-    figures += pair_figures(given.quick) + search_figures()
+    figures += pair_figures(given.quick) + schedule_figures() + beside_figures() + search_figures()
     return report(figures, given.json)
 
 

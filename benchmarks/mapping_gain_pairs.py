@@ -7,17 +7,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from benchmarks.figures import Figure, figure
-from benchmarks.mapping_gain_networks import LEAST, SETTINGS, Setting, costs_of_network
+from benchmarks.mapping_gain_networks import LEAST, Setting, costs_of_network
 from benchmarks.published_groups import modelled, published_groups
+from benchmarks.published_schedules import ORIN, XAVIER, contention_of
 from envs.mappings.costs import GroupCosts
 from envs.mappings.model_costs import merged
 from envs.spec.mapping import Mapping
 from tuner.console import table
 from tuner.placement.schedules import best_schedule, schedule_of
 from tuner.placement.schedules_data import Contention, Together
-
-#: The artifact measured with trtexec, the time on the device alone.
-XAVIER, ORIN = (each._replace(software="trtexec") for each in SETTINGS[:2])
 
 #: Layer groups of a network at most; the solver proves its answers in seconds.
 MAX_GROUPS = 24
@@ -107,7 +105,7 @@ def pair_figures(quick: bool) -> list[Figure]:
     """Print predicted and published times of the pairs, and return how far the gains are apart."""
     rows, figures, longest, winners = [], list[Figure](), 0.0, 0
     for setting, pair in PAIRS:
-        contention = Contention.of(setting.machine, setting.parameters)
+        contention = contention_of(setting)
         first, second = (costs_of_network(name, setting) for name in pair.networks)
         found = predicted((first, second), contention)
         longest = max(longest, found.seconds)
@@ -152,14 +150,14 @@ def _variants(
     words: str, pair: Pair, setting: Setting, networks: tuple[GroupCosts, GroupCosts]
 ) -> list[Figure]:
     """Return the gains with two transitions, other engines, and published times of groups."""
-    contention = Contention.of(setting.machine, setting.parameters)
+    contention = contention_of(setting)
     found = {"with two transitions": predicted(networks, contention, 2)}
     for how, other in (
         ("with linear DLA formats", setting._replace(native=False)),
         ("with fast engines", setting._replace(software="mlperf")),
     ):
         first, second = (costs_of_network(name, other) for name in pair.networks)
-        found[how] = predicted((first, second), Contention.of(other.machine, other.parameters))
+        found[how] = predicted((first, second), contention_of(other))
     known = {each.network: each for each in published_groups()}
     if pair.networks[0] in known and setting is XAVIER:
         times = known[pair.networks[0]]
