@@ -13,6 +13,7 @@ profiler on. Nothing is fitted to these rows.
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from benchmarks.figures import Figure, figure
 from benchmarks.mapping_gain_networks import PLACES, SETTINGS, Setting, costs_of_network
 from benchmarks.published_groups import DATA, published_groups
 from envs.arrays import FloatArray
+from envs.mappings.costs import GroupCosts
 from envs.spec.mapping import Mapping
 from tuner.console import table
 from tuner.placement.schedules import schedule_of
@@ -35,6 +37,10 @@ XAVIER, ORIN = (each._replace(software="trtexec") for each in SETTINGS[:2])
 OURS = "HaX-CoNN"
 
 
+#: The costs of a network's layer groups on a board.
+CostsOf = Callable[[str, Setting], GroupCosts]
+
+
 class ScheduleTime(NamedTuple):
     """The published time of two networks at once under given mappings [ms]."""
 
@@ -45,9 +51,9 @@ class ScheduleTime(NamedTuple):
     mappings: tuple[str, str]
     time_ms: float
 
-    def model_ms(self, contention: Contention) -> float:
+    def model_ms(self, contention: Contention, costs_of: CostsOf = costs_of_network) -> float:
         """Return the model's time; an accelerator runs the groups that come first."""
-        costs = tuple(costs_of_network(name, self.setting) for name in self.networks)
+        costs = tuple(costs_of(name, self.setting) for name in self.networks)
         chosen = tuple(
             tuple(PLACES.index(each) for each in Mapping.parse(name).by_group(network.groups))
             for name, network in zip(self.mappings, costs, strict=True)
@@ -111,13 +117,23 @@ def alexnet_alone_ms() -> float:
     return float(alexnet.time_ms[:, 1].sum())
 
 
-def slowdowns(on_gpu: str, on_dla: str, contention: Contention) -> tuple[float, float]:
-    """Return how much longer two networks take side by side on a Xavier's GPU and DLA."""
-    costs = tuple(costs_of_network(name, XAVIER) for name in (on_gpu, on_dla))
-    chosen = tuple((at,) * each.groups for at, each in enumerate(costs))
-    found = schedule_of(Together(costs, contention), chosen).finish_s
+def slowdowns(
+    on_gpu: str, on_dla: str, contention: Contention, costs_of: CostsOf = costs_of_network
+) -> tuple[float, float]:
+    """Return how much longer two networks take side by side on a Xavier's GPU and DLA than alone.
+
+    Args:
+        on_gpu: the network there.
+        on_dla: the other one.
+        contention: how they slow each other.
+        costs_of: what they cost side by side.
+    """
+    alone = [costs_of_network(name, XAVIER) for name in (on_gpu, on_dla)]
+    chosen = tuple((at,) * each.groups for at, each in enumerate(alone))
+    together = Together(tuple(costs_of(name, XAVIER) for name in (on_gpu, on_dla)), contention)
+    found = schedule_of(together, chosen).finish_s
     first, second = (
-        end / each.of(where)[0] for end, each, where in zip(found, costs, chosen, strict=True)
+        end / each.of(where)[0] for end, each, where in zip(found, alone, chosen, strict=True)
     )
     return first, second
 

@@ -83,10 +83,7 @@ class MapRequest:
             OptionError: board, mode, precision or an accelerator is unknown, or these accelerators
                 cannot run one network together.
         """
-        device = device_of(self.board, self.power_mode, processor=True).with_chosen(
-            {Kind.TENSOR_CORES: self.tensor_precision, Kind.DLA: self.dla_precision}
-        )
-        known = {each.name: each for each in device.accelerators}
+        known = self._known()
         given = self.accelerators
         if given is None:
             return tuple(each for each in known.values() if each.on_gpu or each.resource == "dla0")
@@ -111,6 +108,18 @@ class MapRequest:
                 " precisions of the processor, and not among both"
             )
         return tuple(found)
+
+    def dla_cores(self) -> tuple[str, ...]:
+        """Return the DLA cores that networks may be shared out among, one core a network."""
+        if self.accelerators is None:
+            return tuple(each.name for each in self._known().values() if each.kind is Kind.DLA)
+        return tuple(each.name for each in self.places() if each.kind is Kind.DLA)
+
+    def _known(self) -> dict[str, Accelerator]:
+        device = device_of(self.board, self.power_mode, processor=True).with_chosen(
+            {Kind.TENSOR_CORES: self.tensor_precision, Kind.DLA: self.dla_precision}
+        )
+        return {each.name: each for each in device.accelerators}
 
     @property
     def power_mode(self) -> str:

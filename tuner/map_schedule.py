@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
+import numpy as np
+
 from envs.errors import OptionError, require_positive
+from envs.mappings.costs import GroupCosts
 from envs.optional import optional_import
 from envs.simulator.parameters import nominal
 from tuner.map_answer import LayerMap
@@ -69,6 +73,9 @@ class Scheduled:
 def scheduled(maps: Sequence[LayerMap], request: ScheduleRequest) -> Scheduled:
     """Return the schedule of networks that were mapped on one board.
 
+    Where the board has two DLA cores and nobody named the accelerators, each network has one of the
+    cores, in every way that uses both; the seconds are shared out among these ways.
+
     Args:
         maps: at least two.
         request: how to search.
@@ -77,22 +84,55 @@ def scheduled(maps: Sequence[LayerMap], request: ScheduleRequest) -> Scheduled:
         OptionError: no schedule was found in time.
         DependencyError: OR-Tools is not installed.
     """
-    machine = maps[0].request.machine
-    contention = Contention.of(machine, nominal(machine.architecture))
-    together = Together(tuple(each.costs for each in maps), contention)
-    transitions = maps[0].request.max_transitions
-    found = best_schedule(together, request.goal, transitions, request.seconds)
-    if found is None:
+    mapped = maps[0].request
+    contention = Contention.of(mapped.machine, nominal(mapped.machine.architecture))
+    ways = [Together(costs, contention) for costs in on_cores(maps, mapped.dla_cores())]
+    seconds = request.seconds / len(ways)
+    searched = [best_schedule(each, request.goal, mapped.max_transitions, seconds) for each in ways]
+    key = _seconds if request.goal == "makespan" else _rate
+    known = [each for each in searched if each is not None]
+    if not known:
         raise OptionError(
             f"no schedule of these networks was found in {request.seconds:g} s: give --seconds more"
         )
     wholes = [
         schedule_of(together, chosen)
+        for together in ways
         for chosen in product(*([each.chosen for each in one.singles] for one in maps))
     ]
-    key = _seconds if request.goal == "makespan" else _rate
+    loosest = np.min if request.goal == "makespan" else np.max
+    bound = float(loosest([math.nan if each is None else each.bound for each in searched]))
+    found = replace(min(known, key=key), bound=bound)
     whole = min(wholes, key=key, default=None)
     return Scheduled(tuple(each.costs.network for each in maps), request.goal, found, whole)
+
+
+def on_cores(maps: Sequence[LayerMap], cores: Sequence[str]) -> list[tuple[GroupCosts, ...]]:
+    """Return the costs of N networks for each way of giving them DLA cores that are alike.
+
+    The first network has the first core. Ways that leave a core idle are no better than others and
+    are left out.
+
+    Args:
+        maps: [N], on the first of the cores, or without a DLA.
+        cores: their names; one or none leaves the costs as they are.
+    """
+    given = tuple(each.costs for each in maps)
+    if len(cores) < 2 or len(given) < 2:
+        return [given]
+    return [
+        tuple(
+            replace(
+                costs,
+                accelerators=tuple(
+                    core if name == cores[0] else name for name in costs.accelerators
+                ),
+            )
+            for costs, core in zip(given, (cores[0], *others), strict=True)
+        )
+        for others in product(cores, repeat=len(given) - 1)
+        if len({cores[0], *others}) == min(len(cores), len(given))
+    ]
 
 
 def _seconds(schedule: Schedule) -> float:

@@ -16,10 +16,13 @@ from envs.catalog.architectures import write
 from envs.catalog.reference_networks import reference_groups
 from envs.errors import NetworkError, OptionError
 from envs.graph.partition import partition_of
-from envs.mappings.search import least_energy
+from envs.mappings.costs import GroupCosts
+from envs.mappings.search import least_energy, single_accelerators
 from tests.tuner.evaluation.test_report import read
 from tuner.evaluation.mapping_report import verdict
 from tuner.map import main
+from tuner.map_answer import LayerMap, MapRequest
+from tuner.map_schedule import ScheduleRequest, on_cores, scheduled
 from tuner.map_text import MOST, front_table, page_of
 
 
@@ -165,6 +168,59 @@ def test_two_networks_get_a_schedule_that_is_no_worse_than_whole_networks(report
     lanes = re.findall(r"left:([\d.]+)%;width:([\d.]+)%", text)
     assert lanes
     assert all(float(left) + float(width) <= 100.01 for left, width in lanes)
+
+
+def of_one_group(name: str, request: MapRequest) -> LayerMap:
+    """A network of one group: 10 s on the GPU, 2 s on a DLA."""
+    time_s, nothing = np.array([[10.0, 2.0]]), np.zeros(2)
+    between = np.zeros((1, 2, 2))
+    costs = GroupCosts(
+        name,
+        ("tensor", "dla0"),
+        1,
+        time_s,
+        time_s,
+        0 * time_s,
+        between,
+        between,
+        *[nothing] * 4,
+        layers=np.ones(1, dtype=int),
+        crossing_bytes=np.zeros(1),
+    )
+    singles = single_accelerators(costs)
+    return LayerMap(request, costs, singles, (), singles, (), ())
+
+
+@pytest.mark.parametrize(
+    ("board", "accelerators", "makespan_s", "batches_s", "used"),
+    [
+        ("agx_orin_64", None, 2.0, 1.0, {"dla0", "dla1"}),
+        ("agx_orin_64", ("tensor", "dla0"), 4.0, 0.75, {"dla0"}),
+    ],
+)
+def test_each_of_two_networks_has_a_dla_core_where_there_are_two(
+    board, accelerators, makespan_s, batches_s, used
+):
+    pytest.importorskip("ortools")
+    maps = [of_one_group(name, MapRequest(board, accelerators=accelerators)) for name in "ab"]
+    found = scheduled(maps, ScheduleRequest("makespan", 2.0))
+    assert {run.accelerator for run in found.schedule.runs} == used
+    assert found.schedule.makespan_s == pytest.approx(makespan_s)
+    assert found.schedule.bound == pytest.approx(makespan_s)
+    assert found.gain == pytest.approx(0)
+    found = scheduled(maps, ScheduleRequest("throughput", 2.0))
+    assert found.schedule.batches_s == pytest.approx(batches_s)
+
+
+def test_three_networks_share_two_cores_in_every_way_that_uses_both():
+    maps = [of_one_group(name, MapRequest()) for name in "abc"]
+    ways = on_cores(maps, ("dla0", "dla1"))
+    assert [tuple(each.accelerators[1] for each in way) for way in ways] == [
+        ("dla0", "dla0", "dla1"),
+        ("dla0", "dla1", "dla0"),
+        ("dla0", "dla1", "dla1"),
+    ]
+    assert on_cores(maps, ("dla0",)) == [tuple(each.costs for each in maps)]
 
 
 @pytest.mark.parametrize(
