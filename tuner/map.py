@@ -28,6 +28,7 @@ from typing import Optional
 from envs.errors import NoFeasibleConfiguration, OptionError
 from envs.files import check_writable
 from envs.graph.binding import all_bound
+from envs.graph.onnx_file import network_name
 from tuner.console import table
 from tuner.evaluation.mapping_report import write_mapping_report
 from tuner.evaluation.mapping_schedule import schedule_section
@@ -117,7 +118,7 @@ def map_command(options: MapCommand) -> None:
         together.check()
     check_writable(options.out, "choose another --out")
     maps = [
-        mapped_layers(file, request, Path(network).stem)
+        mapped_layers(file, request, network_name(network))
         for network, file in zip(options.network, _files(options), strict=True)
     ]
     for each in maps:

@@ -13,6 +13,7 @@ from envs.catalog.boards import board as board_of
 from envs.catalog.reference_networks import reference_groups, reference_names
 from envs.errors import NetworkError, OptionError
 from envs.graph.layer_table import LayerTable
+from envs.graph.onnx_file import network_name
 from envs.graph.partition import partition_of
 from envs.mappings.costs import GroupCosts
 from envs.mappings.front import worth_it
@@ -218,7 +219,7 @@ def mapped_layers(network: str | Path, request: MapRequest, name: str = "") -> L
     parameters = nominal(machine.architecture)
     groups = groups_of(network)
     costs = group_costs(
-        groups, places, machine, parameters, request.batch, name or Path(network).stem
+        groups, places, machine, parameters, request.batch, name or network_name(network)
     )
     front = pareto_front(costs, request.max_transitions)
     if not front:

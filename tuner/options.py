@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from envs.errors import NetworkError, OptionError, require_positive
 from envs.graph.binding import all_bound
+from envs.graph.onnx_file import network_name
 from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.spec import (
@@ -23,6 +24,7 @@ from envs.spec import (
     fair_weights,
     workload_of,
 )
+from envs.spec.mapping import TO
 from envs.telemetry.sensors import SENSORS
 
 
@@ -199,10 +201,10 @@ class ServeOptions:
         if self.mappings in (None, [AUTO], [OFF]):
             return
         for name in self.mappings or ():
-            if accelerator(name.rpartition(":")[2]).mapping is None:
+            if TO not in name or accelerator(name.rpartition(":")[2]).mapping is None:
                 raise OptionError(
-                    f"mappings={name} names no mapping: write auto, off or names such as"
-                    " dla0_to_7_tensor"
+                    f"mappings={name} names no mapping: write auto or off alone, or names such"
+                    " as dla0_to_7_tensor"
                 )
         if not self.mappings or len(set(self.mappings)) < len(self.mappings):
             raise OptionError(f"mappings={self.mappings} must name at least one, and each once")
@@ -232,7 +234,9 @@ class ServeOptions:
             raise OptionError(
                 f"accelerators={self.accelerators} must name at least one, and each once"
             )
-        unread = [Network(Path(each).stem, "", 0, 0, 0, 0, (), (), None) for each in self.network]
+        unread = [
+            Network(network_name(each), "", 0, 0, 0, 0, (), (), None) for each in self.network
+        ]
         return self.space(device, unread)
 
     def space(self, device: DeviceSpec, networks: list[Network]) -> ConfigurationSpace:
@@ -300,8 +304,8 @@ def existing(paths: list[str]) -> list[Path]:
     for path in paths:
         if not Path(path).exists():
             raise NetworkError(
-                f"there is no file {path}: give an ONNX file, or write one with"
-                f" python -m tuner.networks {Path(path).stem}"
+                f"there is no file {path}: give an ONNX file (python -m tuner.networks writes"
+                " published networks)"
             )
     return [Path(path) for path in paths]
 

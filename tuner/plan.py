@@ -13,8 +13,14 @@ from envs.spec.validity import VALID, judge
 
 PLANS = ("grid", "lhs", "random")
 
-#: More draws than this will not find the rest of a space.
-MAX_DRAWS = 1_000_000
+#: More settings of knobs than these are not drawn at once: they will not find the rest of a space.
+MAX_DRAWN = 20_000_000
+
+#: Draws that say nothing yet where the judge refuses nearly all.
+FEW_DRAWS = 10_000
+
+#: Where fewer of the draws are valid, fewer places are used at once.
+RARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def planned(
     if candidates is not None:
         rows = candidates[rng.permutation(len(candidates))[: options.count]]
         return [Configuration.of(row) for row in rows]
-    chosen = _drawn(space, options.count, _unit_points(space.knobs, options, rng))
+    chosen = _drawn(space, options.count, _unit_points(space.knobs, options, rng), rng)
     configurations = [space.default(), *(Configuration.of(row) for row in chosen)]
     return list(dict.fromkeys(configurations))[: options.count]
 
@@ -84,22 +90,32 @@ def _unit_points(
 
 
 def _drawn(
-    space: ConfigurationSpace, wanted: int, draw_unit: Callable[[int], FloatArray]
+    space: ConfigurationSpace,
+    wanted: int,
+    draw_unit: Callable[[int], FloatArray],
+    rng: np.random.Generator,
 ) -> Placements:
     """Return different valid configurations [wanted, T, A, 2] without enumerating the space.
 
     They are decoded from points of the unit cube of the knobs. The judge refuses some, so more
-    are drawn until enough remain, or until drawing more finds no new one.
+    are drawn until enough remain, or until drawing more finds no new one. Where it refuses nearly
+    all, because too much is in use at once, some knobs are left unused, and then more of them.
     """
-    draw, before = wanted, -1
+    draw, before, used = wanted, -1, 1.0
     while True:
         choices = zip(space.knob_options, draw_unit(draw).T, strict=True)
         # Each knob is drawn from its own settings: an accelerator that is no choice has one.
-        placements = space.decode(
-            np.stack([each[(unit * len(each)).astype(np.int64)] for each, unit in choices], axis=1)
+        options = np.stack(
+            [each[(unit * len(each)).astype(np.int64)] for each, unit in choices], axis=1
         )
+        if used < 1.0:
+            options[rng.random(options.shape) > used] = 0
+        placements = space.decode(options)
         placements = placements[judge(space, placements) == VALID]
         first = np.sort(np.unique(space.codes(placements), return_index=True)[1])
-        if len(first) >= wanted or len(first) == before or draw > MAX_DRAWS:
+        enough = len(first) >= wanted or 4 * draw * space.knobs > MAX_DRAWN
+        thinner = max(used / 2, 1 / space.shape[1]) if len(placements) < RARE * draw else used
+        nothing_new = thinner == used and len(first) == before and draw > FEW_DRAWS
+        if enough or nothing_new:
             return np.asarray(placements[first][:wanted])
-        draw, before = 4 * draw, len(first)
+        draw, before, used = 4 * draw if thinner == used else draw, len(first), thinner

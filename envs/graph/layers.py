@@ -11,6 +11,7 @@ from envs.graph import dla_rules
 from envs.graph.cost import MULTIPLYING, PRODUCTS, RECURRENT
 from envs.graph.fusion import NORMALIZING, Operation, fuse, operations
 from envs.graph.layer_table import LAYER_KINDS, LayerTable
+from envs.graph.onnx_file import network_name
 from envs.graph.reading import describe, read_graph
 from envs.graph.shapes import ShapedGraph, file_in_errors
 from envs.spec import Network
@@ -43,7 +44,7 @@ def read_network_and_layers(path: str | Path) -> tuple[Network, LayerTable]:
     path = Path(path)
     graph, sha256 = read_graph(path)
     with file_in_errors(path):
-        return describe(graph, sha256, path), table_of(graph, path.stem)
+        return describe(graph, sha256, path), table_of(graph, network_name(path))
 
 
 def table_of(graph: ShapedGraph, name: str) -> LayerTable:

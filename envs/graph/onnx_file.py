@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from envs.errors import NetworkError, one_line
+from envs.errors import NetworkError, one_line, printable
 from envs.graph.external_data import digest_of, files_of, load_tensors
 from envs.optional import optional_import
 
@@ -18,6 +18,11 @@ MAX_MESSAGE_BYTES = 2_000_000_000
 #: Most nodes after every call of a local function is replaced, and how deep calls may go: a few
 #: functions that each call the next ten times make more nodes than any memory holds.
 MAX_NODES, MAX_CALLS = 200_000, 64
+
+
+def network_name(path: str | Path) -> str:
+    """Return the name of the network in a file: printable text on one line."""
+    return printable(Path(path).stem)
 
 
 def open_model(path: Path) -> tuple[Any, str, bytes | None]:

@@ -21,7 +21,7 @@ from envs.graph.folding import LoadingError
 from envs.graph.fusion import fuse, operations
 from envs.graph.layer_table import LayerTable, part_of
 from envs.graph.layers import table_of
-from envs.graph.onnx_file import open_model
+from envs.graph.onnx_file import network_name, open_model
 from envs.graph.reading import read_graph
 from envs.graph.shapes import ShapedGraph, file_in_errors
 from envs.graph.value_types import ValueType, value_types
@@ -114,7 +114,7 @@ def partition_of(path: str | Path, max_tensors: int = MAX_TENSORS) -> Partition:
     graph, _ = read_graph(path)
     flow = flow_of(open_model(path)[0])
     with file_in_errors(path):
-        return partition_graph(flow, graph, path.stem, max_tensors)
+        return partition_graph(flow, graph, network_name(path), max_tensors)
 
 
 def partition_graph(

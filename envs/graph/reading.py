@@ -9,7 +9,7 @@ from envs.errors import NetworkError
 from envs.graph.batch_rules import check_batch, declared, served_inputs
 from envs.graph.cost import SHAPE_ONLY, computed_nodes, macs, peak_bytes, weight_bytes
 from envs.graph.number_types import float_type, number_types
-from envs.graph.onnx_file import check_model, open_model
+from envs.graph.onnx_file import check_model, network_name, open_model
 from envs.graph.shapes import ShapedGraph, file_in_errors, shape_graph
 from envs.graph.unknown_shapes import refuse_unknown
 from envs.optional import optional_import
@@ -45,7 +45,7 @@ def describe(graph: ShapedGraph, sha256: str, path: Path, name: str | None = Non
     if graph.single_reason:
         logger.warning("%s is served at batch 1 only: %s", path, graph.single_reason)
     return Network(
-        name=path.stem if name is None else name,
+        name=network_name(path) if name is None else name,
         sha256=sha256,
         macs=total_macs // samples,
         weight_bytes=weight_bytes(graph.graph, graph.float_types),
@@ -83,7 +83,7 @@ def read_declared(path: str | Path, name: str | None = None) -> Network:
     model, sha256, _ = open_model(path)
     fixed_batch = check_batch(model, path)
     return Network(
-        name=path.stem if name is None else name,
+        name=network_name(path) if name is None else name,
         sha256=sha256,
         macs=0,
         weight_bytes=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,6 +10,9 @@ from envs.errors import OptionError
 
 #: Joins the parts of a mapping's name: `dla0_to_7_tensor`.
 TO = "_to_"
+
+#: A stop in a name, written in one way alone, so that a mapping has one name.
+STOP = re.compile("0|[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Mapping:
         accelerators, stops = [first], []
         for each in rest:
             stop, _, accelerator = each.partition("_")
-            if not (stop.isdecimal() and accelerator):
+            if not (STOP.fullmatch(stop) and accelerator):
                 raise OptionError(
                     f"{name!r} is no mapping of layer groups: write it as dla0_to_7_tensor, which"
                     " runs groups 0 to 6 on dla0 and the others on tensor"

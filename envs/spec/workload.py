@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -138,11 +139,10 @@ def workload_of(
                 f"{key} has {len(values)} values for {len(networks)} networks: give one for each"
             )
     tenants = []
-    for position, network in enumerate(networks):
-        before = sum(other.name == network.name for other in networks[:position])
+    for position, (name, network) in enumerate(zip(_each_once(networks), networks, strict=True)):
         tenants.append(
             Tenant(
-                f"{network.name}_{before + 1}" if before else network.name,
+                name,
                 network,
                 rates_ips[position] if rates_ips else math.inf,
                 weights[position] if weights else 1.0,
@@ -150,6 +150,16 @@ def workload_of(
             )
         )
     return Workload(tuple(tenants))
+
+
+def _each_once(networks: list[Network]) -> list[str]:
+    """Return a name [T] for each network, none of them twice."""
+    taken, found = {each.name for each in networks}, list[str]()
+    for network in networks:
+        numbered = (f"{network.name}_{number}" for number in itertools.count(2))
+        free = (each for each in numbered if each not in taken and each not in found)
+        found.append(next(free) if network.name in found else network.name)
+    return found
 
 
 def fair_weights(networks: list[Network]) -> list[float]:

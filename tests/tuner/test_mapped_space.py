@@ -63,7 +63,9 @@ def test_the_default_is_without_mappings(digits: Digits, tmp_path: Path) -> None
     ("mappings", "reason"),
     [
         (["tensor"], "names no mapping"),
-        (["auto", MAPPED], "unknown accelerator 'auto'"),
+        (["auto", MAPPED], "auto names no mapping: write auto or off alone"),
+        ([""], "names no mapping"),
+        (["tensor_to_02_dla0"], "no mapping of layer groups"),
         (["tensor_to_2_gpu"], "no accelerator 'gpu'"),
         (["tensor_to_200_dla0"], "needs more than 200 layer groups"),
         (["dla0_to_2_tensor"], "does not take all of its layers"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from envs.errors import OptionError
-from envs.spec import Configuration
-from tests.worlds import space
+from envs.simulator.machine import device_of
+from envs.spec import Configuration, ConfigurationSpace, workload_of
+from tests.worlds import network, space
 from tuner.plan import PlanOptions, planned
 
 WORLD = space(tenants=2, max_instances=2, batches=(1, 4), max_total_instances=4)
@@ -49,6 +52,25 @@ def test_a_space_too_large_to_enumerate_can_be_sampled() -> None:
         assert len(set(plan)) == 20
         for configuration in plan:
             three.check(configuration)
+
+
+@pytest.mark.parametrize("kind", ["lhs", "random"])
+def test_where_nearly_everything_at_once_is_too_much_fewer_places_are_used(kind: str) -> None:
+    names = [f"net{n}" for n in range(6)]
+    device = device_of("agx_orin_64", "MAXN")
+    many = ConfigurationSpace(
+        device.with_segments((4, 16)),
+        workload_of([network(name) for name in names], criticality=["best_effort"] * 6),
+        4,
+        (1, 4, 16),
+    )
+    on_dla = [n for n, each in enumerate(many.device.accelerators) if each.dla_core is not None]
+    unjudged = frozenset((tenant, column) for tenant in range(6) for column in on_dla)
+    many = replace(many, unjudged=unjudged, blocks=frozenset((*pair, 3) for pair in unjudged))
+    plan = planned(many, PlanOptions(kind, 20))
+    assert len(set(plan)) == 20
+    for configuration in plan:
+        many.check(configuration)
 
 
 def test_wrong_plans_are_named() -> None:

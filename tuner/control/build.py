@@ -23,6 +23,9 @@ from tuner.policy.bundle import load_bundle
 
 _log = logging.getLogger(__name__)
 
+#: With more knobs, networks times places, the search for a first configuration takes its time.
+MANY_KNOBS = 60
+
 
 @dataclass(frozen=True)
 class Assembled:
@@ -98,6 +101,12 @@ def assembled(
         if offer.space(objective.min_agreement) is None and failed_before.may_restart:
             offer.restore()  # a new process is what may help
     offered = offer.space(objective.min_agreement) or offer.ready_space
+    if space.knobs > MANY_KNOBS:
+        _log.info(
+            "searching the device model for where to begin, with %d networks on %d places: this may"
+            " take a minute or two",
+            *space.shape,
+        )
     decider = None
     try:
         decider = Decider(
@@ -127,18 +136,24 @@ def assembled(
         failed_before,
         power_mode,
         device.remarks,
-        _wanted(device, objective, good),
+        _wanted(device, objective, good, decider),
         changes,
     )
     return Assembled(controller, limits, last_good, guard, decider)
 
 
 def _wanted(
-    device: Device, objective: Objective, good: Configuration | None
+    device: Device, objective: Objective, good: Configuration | None, decider: Decider | None
 ) -> list[Configuration]:
-    """Return the configurations whose engines are wanted first: the last good, the promising."""
-    model = device.model
-    if device.readiness is not None:
-        model = replace(model, space=device.readiness.known)
-    promising = starting_configuration(model, objective, device.candidates)
+    """Return the configurations whose engines are wanted first: the last good, the promising.
+
+    Where every engine is ready the policy has looked at the same configurations already: searching
+    a large space twice would double the time until something serves.
+    """
+    if device.readiness is None and decider is not None:
+        promising = decider.start
+    else:
+        ready = device.readiness
+        model = device.model if ready is None else replace(device.model, space=ready.known)
+        promising = starting_configuration(model, objective, device.candidates)
     return [*([good] if good else []), promising]

@@ -41,8 +41,12 @@ class Decider:
             to follow the model.
         offered: the space of what may be chosen now, see `Offer`; None for that of the model.
         risk: the price of a broken limit, see `envs.belief.risk`.
+
+    Attributes:
+        start: the configuration that the model would begin with under the present limits.
     """
 
+    start: Configuration
     _tuner: OnlineTuner
     _is_offered: bool  # whether the first configuration may be chosen now
 
@@ -226,5 +230,6 @@ class Decider:
         measured = [each for each in before if judge(space, each.array()[None])[0] == VALID]
         self._is_offered = self._first in measured
         problem = shortlist_problem(model, self._objective, possible, measured=measured)
+        self.start = problem.default
         history, thresholds = self._history, self._thresholds
         self._tuner = OnlineTuner(self._bundle, problem, history, thresholds, self._risk)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -431,3 +432,11 @@ def test_nodes_need_no_order(tmp_path: Path) -> None:
     ordered, _, content = open_model(tmp_path / "net.onnx")
     assert [each.name for each in ordered.graph.node] == ["first", "late", "last"]
     assert content is None
+
+
+def test_the_name_of_a_network_is_printable_and_on_one_line(
+    tmp_path: Path, small_onnx: Path
+) -> None:
+    path = tmp_path / "\x1b[31mtwo\nlines.onnx"
+    shutil.copy(small_onnx, path)
+    assert read_network(path).name == "?[31mtwo lines"

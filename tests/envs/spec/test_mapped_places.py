@@ -63,6 +63,9 @@ def test_both_cores_run_the_engines_of_a_mapping() -> None:
         ("gpu_to_3_tensor", "no accelerator 'gpu'"),
         ("tensor_in_4_to_3_dla0", "no accelerator 'tensor_in_4'"),
         ("tensor_to_x_dla0", "no mapping of layer groups"),
+        ("tensor_to_03_dla0", "no mapping of layer groups"),  # a second name of tensor_to_3_dla0
+        ("tensor_to_٣_dla0", "no mapping of layer groups"),
+        (f"tensor_to_{'9' * 5000}_dla0", "no mapping of layer groups"),
     ],
 )
 def test_what_cannot_be_one_instance_is_refused(name: str, reason: str) -> None:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from envs.errors import OptionError
-from envs.spec import Criticality, Tenant, Workload
+from envs.spec import Criticality, Tenant, Workload, workload_of
 from tests.worlds import network
 
 
@@ -33,3 +33,8 @@ def test_an_unknown_criticality_is_named() -> None:
     data["tenants"][0]["criticality"] = "urgent"
     with pytest.raises(OptionError, match=r"criticality=urgent .*critical, best_effort"):
         Workload.from_dict(data)
+
+
+def test_no_two_tenants_have_one_name() -> None:
+    served = [network(name) for name in ("a_2", "a", "a", "b", "a", "b")]
+    assert workload_of(served).names == ("a_2", "a", "a_3", "b", "a_4", "b_2")

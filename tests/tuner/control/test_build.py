@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from envs.belief.prior import starting_configuration
 from envs.graph.layers import read_network_and_layers
 from envs.runtimes.serving.readiness import Readiness
 from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.machine import device_of
-from envs.spec import Configuration, ConfigurationSpace, Place, workload_of
+from envs.spec import Configuration, ConfigurationSpace, Objective, Place, workload_of
 from tests.envs.runtimes.serving.test_readiness import RIGHT, Workshop
 from tuner.control.build import Assembled, controller_of
 from tuner.control.controller import ControlOptions
@@ -36,12 +37,13 @@ class Board:
         self.readiness = Readiness(self.space, Workshop(self.space), lambda place: RIGHT, 0.9)
         self.readiness.make_ready(Place(0, CUDA, 1))
 
-    def controlled(self) -> Assembled:
+    def controlled(self, engines: bool = True) -> Assembled:
+        """Return a controller; without `engines` nobody has to build any."""
         device = Device(
             SimulatedRuntime(self.model_at((float("inf"),))),
             self.model_at,
             agreements=self.readiness.agreements,
-            readiness=self.readiness,
+            readiness=self.readiness if engines else None,
         )
         bundle, options = reference_bundle(), ControlOptions(1.0)
         return controller_of(device, {"p99_ms": 50.0}, None, bundle, self.folder, options)
@@ -77,3 +79,14 @@ def test_without_power_what_is_refused_by_now_does_not_serve(board: Board) -> No
     board.readiness.leave_out([(0, TENSOR)])
     controller._conditions.look()
     assert controller._choose().configuration == ON_CUDA
+
+
+def test_where_all_engines_are_ready_the_space_is_searched_once(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, objective = board.model_at((float("inf"),)), Objective((50.0,))
+    expected = starting_configuration(model, objective)
+    monkeypatch.setattr("tuner.control.build.starting_configuration", None)  # a second search
+    made = board.controlled(engines=False)
+    assert made.decider is not None
+    assert made.controller._promised == made.decider.start == expected
