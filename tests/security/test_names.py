@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from envs.errors import NetworkError, TraceError
+from envs.errors import NetworkError, TraceError, printable
 from envs.graph.reading import read_network
 from envs.runtimes.recording import RecordOptions
 from envs.runtimes.serving.measuring import ServingOptions
+from envs.spec import Workload
 from envs.traces.reader import read_trace
+from envs.traces.writer import TraceWriter
 from tests.commands import call
 from tests.security.attacks import refused, untouched
+from tests.worlds import space
 from tuner.options import ServeOptions
 from tuner.record import RecordCommand, record_trace
 
@@ -95,7 +99,7 @@ def test_deploy_writes_into_its_folder_alone(place: Path, small_onnx: Path, name
     assert result.returncode == 0, result.stderr
     assert {each.name for each in out.iterdir()} <= {"state", "journal", "lock"}
     (line,) = (out / "journal").read_text().splitlines()
-    assert path.stem in json.loads(line)["tenants"]
+    assert printable(path.stem) in json.loads(line)["tenants"]
     assert line.isascii()
 
 
@@ -153,16 +157,29 @@ def test_a_file_whose_name_is_not_text_is_refused(place: Path, small_onnx: Path)
 
 
 @pytest.mark.parametrize("name", CONTROLS, ids=ascii)
-def test_a_name_that_a_trace_cannot_hold_is_refused_before_the_first_measurement(
-    place: Path, small_onnx: Path, name: str
-) -> None:
+def test_a_recording_has_printable_names(place: Path, small_onnx: Path, name: str) -> None:
     path = named(place, small_onnx, name)
-    with untouched(place), refused("is not printable text: rename the network's file", TraceError):
+    with untouched(place, allowed(place)):
         serve = ServeOptions(
             [str(path)], max_instances=1, batches=[1], serving=ServingOptions(warmup_s=0.02)
         )
         quick = RecordOptions(window_s=0.05, attempts=1)
         record_trace(RecordCommand(place / "out" / "t.parquet", serve, record=quick))
+    assert read_trace(place / "out" / "t.parquet").space.workload.names == (printable(name),)
+
+
+@pytest.mark.parametrize("name", CONTROLS, ids=ascii)
+def test_a_name_that_a_trace_cannot_hold_is_refused_before_the_first_measurement(
+    tmp_path: Path, name: str
+) -> None:
+    own = space()
+    tenants = tuple(replace(each, name=name) for each in own.workload.tenants)
+    with (
+        untouched(tmp_path),
+        refused("is not printable text: rename the network's file", TraceError),
+        TraceWriter(tmp_path / "t.parquet", replace(own, workload=Workload(tenants)), {}),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
