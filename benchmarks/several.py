@@ -8,6 +8,7 @@ utilisation, round robin) know the same model as the policy.
 
 python -m benchmarks.several
 python -m benchmarks.several --cases 16 --tenants 3 4 5
+python -m benchmarks.several --proposals
 """
 
 from __future__ import annotations
@@ -211,19 +212,22 @@ def measure_figures(comparison: Comparison, cases: SeveralCases) -> list[Figure]
     return figures
 
 
-def seconds_of_a_proposal(seed: int, count: int = TIMED) -> float:
-    """Return the median seconds of processor time until five tenants have their proposals.
+def proposal_figures(seed: int, count: int = TIMED) -> list[Figure]:
+    """Return the median seconds until five tenants have proposals, in a closed and an open loop.
 
     Processor time of one core, so that what else runs on the computer counts little.
     """
-    took = []
-    options = replace(drawing(5), split="held_out")
-    for index in range(count):
-        drawn = draw_problem(options, np.random.default_rng([seed, index]))
-        start = time.process_time()
-        prior_of(drawn.model, drawn.objective, np.random.default_rng(0), size=WIDE)
-        took.append(time.process_time() - start)
-    return float(np.median(took))
+    figures = []
+    for share, loop in enumerate(("a closed loop", "arrivals at a rate")):
+        took, options = [], replace(drawing(5), split="held_out", open_loop=float(share))
+        for index in range(count):
+            drawn = draw_problem(options, np.random.default_rng([seed, index]))
+            start = time.process_time()
+            prior_of(drawn.model, drawn.objective, np.random.default_rng(0), size=WIDE)
+            took.append(time.process_time() - start)
+        name = f"proposals for five networks on one core, {loop}"
+        figures.append(figure(name, float(np.median(took)), "s", PROPOSAL_S))
+    return figures
 
 
 def beyond_oracle(comparison: Comparison) -> float:
@@ -254,6 +258,7 @@ def options(arguments: argparse.ArgumentParser) -> argparse.Namespace:
     arguments.add_argument("--risk", default=RISK, help="the policy's price of a broken limit")
     arguments.add_argument("--jobs", type=int, default=2, help="processes")
     arguments.add_argument("--out", type=Path, default=Path("runs/several"))
+    arguments.add_argument("--proposals", action="store_true", help="only time proposals")
     return arguments.parse_args()
 
 
@@ -261,6 +266,8 @@ def main() -> int:
     """Run the benchmark and return its exit code."""
     given = options(parser(__doc__))
     one_core_each()
+    if given.proposals:
+        return report(proposal_figures(given.seed), given.json)
     risk = rule_risk = parse_risk(given.risk)
     if given.training_problems:
         draw = DrawOptions(tenants=[0.0, 1.0])
@@ -279,8 +286,7 @@ def main() -> int:
     figures.append(
         figure("runs that beat the oracle by over 1 %", 100 * beyond_oracle(comparison), "%")
     )
-    seconds = seconds_of_a_proposal(given.seed)
-    figures.append(figure("proposals for five networks on one core", seconds, "s", PROPOSAL_S))
+    figures += proposal_figures(given.seed)
     return report(figures, given.json, goals_only=True)
 
 

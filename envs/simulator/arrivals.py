@@ -5,7 +5,7 @@ over the groups and how large batches become, with the formulas of `batching`; `
 into quantiles.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +13,16 @@ import numpy.typing as npt
 
 from envs.arrays import FloatArray, IntArray
 from envs.simulator.balance import Groups, balance
-from envs.simulator.latency import QUANTILES, latency
+from envs.simulator.latency import latency
 
 _TINY = 1e-12
+
+#: Default length of the window in which a queue can grow.
+WINDOW_S = 60.0
+
+#: The quantiles that have a name in `OpenLoop`.
+QUANTILES = (0.5, 0.95, 0.99)
+
 #: Rows computed at a time, few enough that their arrays stay in the processor's cache.
 _ROWS = 4096
 
@@ -25,7 +32,7 @@ class OpenLoop(NamedTuple):
 
     Attributes:
         throughput_ips: requests answered per second.
-        mean_s, p50_s, p95_s, p99_s: latency.
+        mean_s, p50_s, p95_s, p99_s: latency; NaN for a quantile that was not asked for.
         utilisation: share of time in which an instance works.
     """
 
@@ -44,7 +51,8 @@ def open_loop(
     batch: npt.ArrayLike,
     instances: npt.ArrayLike,
     max_wait_s: npt.ArrayLike,
-    window_s: npt.ArrayLike = 60.0,
+    window_s: npt.ArrayLike = WINDOW_S,
+    quantiles: Sequence[float] = QUANTILES,
 ) -> OpenLoop:
     """Return the service of one tenant's Poisson requests, first come first served.
 
@@ -91,22 +99,29 @@ def open_loop(
         instances: [..., I] of each group; 0 where unused.
         max_wait_s: [...] the longest that a request waits for its batch to fill.
         window_s: [...] length of the window in which a queue can grow.
+        quantiles: those of `QUANTILES` to find; each takes time.
     """
-    flat = [np.asarray(value, dtype=np.float64) for value in (rate_ips, max_wait_s, window_s)]
-    wide = [
-        np.asarray(value, dtype=np.float64) for value in (fixed_s, per_item_s, batch, instances)
-    ]
-    common = np.broadcast_shapes(*(value.shape for value in flat))
-    *shape, width = np.broadcast_shapes(*(value.shape for value in wide), (*common, 1))
-    flat = [np.broadcast_to(value, shape).reshape(-1) for value in flat]
-    wide = [
-        np.ascontiguousarray(np.broadcast_to(value, (*shape, width)).reshape(-1, width).T)
-        for value in wide
-    ]
-    answers = np.empty((len(OpenLoop._fields), len(flat[0])))
-    for rows, groups in _by_groups(Groups(*flat, *wide)):
-        answers[:, rows] = _rows(groups)
+    given, shape = _flat((rate_ips, max_wait_s, window_s), (fixed_s, per_item_s, batch, instances))
+    answers = np.empty((len(OpenLoop._fields), len(given.rate_ips)))
+    for rows, groups in _by_groups(given):
+        answers[:, rows] = _rows(groups, quantiles)
     return OpenLoop(*(values.reshape(shape) for values in answers))
+
+
+def _flat(
+    flat: Sequence[npt.ArrayLike], wide: Sequence[npt.ArrayLike]
+) -> tuple[Groups, tuple[int, ...]]:
+    """Return arrays [...] and [..., I] as groups of B rows, and the shape [...]."""
+    narrow = [np.asarray(value, dtype=np.float64) for value in flat]
+    broad = [np.asarray(value, dtype=np.float64) for value in wide]
+    common = np.broadcast_shapes(*(value.shape for value in narrow))
+    *shape, width = np.broadcast_shapes(*(value.shape for value in broad), (*common, 1))
+    narrow = [np.broadcast_to(value, shape).reshape(-1) for value in narrow]
+    broad = [
+        np.ascontiguousarray(np.broadcast_to(value, (*shape, width)).reshape(-1, width).T)
+        for value in broad
+    ]
+    return Groups(*narrow, *broad), tuple(shape)
 
 
 def _by_groups(given: Groups) -> Iterator[tuple[IntArray, Groups]]:
@@ -130,8 +145,8 @@ def _by_groups(given: Groups) -> Iterator[tuple[IntArray, Groups]]:
             )
 
 
-def _rows(given: Groups) -> OpenLoop:
-    """Return the service [B] of a block of rows."""
+def _served(given: Groups) -> tuple[Groups, FloatArray]:
+    """Return the groups with the requests that they can serve, and their capacity [B]."""
     used = given.instances > 0.0
     unused = 1.0 - used
     fixed, per_item = given.fixed_s * used, given.per_item_s * used
@@ -141,11 +156,27 @@ def _rows(given: Groups) -> OpenLoop:
     groups = given._replace(
         rate_ips=np.maximum(carried, _TINY), fixed_s=fixed, per_item_s=per_item, batch=batch
     )
-    state = balance(groups, capacity)
-    mean, quantiles = latency(groups, state, capacity)
-    # A queue that grows through the window: a request at the share q of the window's answers waits
-    # q times as long as the last one.
+    return groups, capacity
+
+
+def _growth_s(given: Groups, carried: FloatArray) -> FloatArray:
+    """Return by how much [B] the queue of an overload delays the last request of the window.
+
+    A request at the share q of the window's answers waits q times as long as the last one.
+    """
     overload = (1.0 - carried / np.maximum(given.rate_ips, _TINY)) * (given.rate_ips > 0.0)
-    growth = overload * given.window_s
-    p50, p95, p99 = (value + q * growth for value, q in zip(quantiles, QUANTILES, strict=True))
+    return np.asarray(overload * given.window_s)
+
+
+def _rows(given: Groups, quantiles: Sequence[float]) -> OpenLoop:
+    """Return the service [B] of a block of rows."""
+    groups, capacity = _served(given)
+    carried = np.minimum(given.rate_ips, capacity)
+    state = balance(groups, capacity)
+    mean, found = latency(groups, state, capacity, quantiles)
+    growth = _growth_s(given, carried)
+    late = dict.fromkeys(QUANTILES, np.full_like(mean, np.nan)) | {
+        q: value + q * growth for q, value in zip(quantiles, found, strict=True)
+    }
+    p50, p95, p99 = (late[q] for q in QUANTILES)
     return OpenLoop(carried, mean + 0.5 * growth, p50, p95, p99, np.minimum(state.utilisation, 1.0))

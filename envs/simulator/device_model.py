@@ -260,17 +260,21 @@ class DeviceModel:
             segments[:, :, at] = np.where(used, accelerators[column].segments, segments[:, :, at])
         return instances, np.minimum(levels, len(self.space.batches) - 1), segments
 
-    def response(self, contexts: Contexts, placements: IntArray) -> Response:
-        """Return the response of each configuration in each context: C x N rows, N fastest."""
+    def response(
+        self, contexts: Contexts, placements: IntArray, *, median: bool = True
+    ) -> Response:
+        """Return the response of each configuration in each context: C x N rows, N fastest.
+
+        For `median` see `envs.simulator.response.respond`.
+        """
         count = len(contexts)
         rows = np.repeat(np.arange(count), len(placements))
-        return respond(
-            contexts, rows, *(np.tile(each, (count, 1, 1)) for each in self.slots(placements))
-        )
+        slots = (np.tile(each, (count, 1, 1)) for each in self.slots(placements))
+        return respond(contexts, rows, *slots, median=median)
 
     def logarithms(self, contexts: Contexts, placements: IntArray) -> FloatArray:
         """Return logarithms [C, Q, N] of throughputs, p99s and power (NaN without rails)."""
-        logs = logarithms(self.response(contexts, placements))
+        logs = logarithms(self.response(contexts, placements, median=False))
         if not self.has_power:
             logs[:, -1] = np.nan
         logs = logs.reshape(len(contexts), len(placements), -1).transpose(0, 2, 1)
@@ -288,7 +292,7 @@ class DeviceModel:
             which: [B], which of these configurations.
         """
         slots = (each[which] for each in self.slots(placements))
-        logs = logarithms(respond(contexts, rows, *slots)).T
+        logs = logarithms(respond(contexts, rows, *slots, median=False)).T
         if not self.has_power:
             logs[-1] = np.nan
         if self.unknowns is None:

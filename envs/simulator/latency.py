@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +19,10 @@ _BUSY_POINTS = ((-(5.0**0.5), 0.1), (0.0, 0.8), (5.0**0.5, 0.1))
 _FREE_POINTS = ((-0.35, 0.85), (2.0, 0.15))
 #: Where no instance takes more than one request at a time, there is no spread.
 _NO_SPREAD = ((0.0, 1.0),)
-#: A quantile is found by common points over the range of latencies, then by halving an interval.
+#: A quantile is found between two of so many points over the range of latencies, a power of two,
+#: then by halving the interval between them.
 _POINTS = 8
 _STEPS = 4
-QUANTILES = (0.5, 0.95, 0.99)
 
 
 class _Waits(NamedTuple):
@@ -117,10 +118,17 @@ def _waits(groups: Groups, state: Balance, capacity: FloatArray) -> _Waits:
     )
 
 
+def shortest_s(groups: Groups) -> FloatArray:
+    """Return the least latency [B]: that of a request alone on the fastest group."""
+    alone = groups.fixed_s + groups.per_item_s + 1e9 * (groups.instances <= 0.0)
+    least = alone.min(0)
+    return np.asarray(least * (least < 1e9))
+
+
 def latency(
-    groups: Groups, state: Balance, capacity: FloatArray
+    groups: Groups, state: Balance, capacity: FloatArray, quantiles: Sequence[float]
 ) -> tuple[FloatArray, list[FloatArray]]:
-    """Return the mean [B] and the quantiles [B], at `QUANTILES`, of the latency [s]."""
+    """Return the mean [B] and the quantiles [B] of the latency [s]."""
     waits = _waits(groups, state, capacity)
     shares = state.shares[:, None]  # [I, 1, B], against the kinds of requests [kinds, B]
     fixed_s, item_s, batch = (
@@ -135,14 +143,13 @@ def latency(
     mean += (
         free * (free_shift + (1.0 - waits.late) * rest / 2.0 + waits.late * groups.max_wait_s)
     ).sum(0)
-    alone = groups.fixed_s + groups.per_item_s + 1e9 * (groups.instances <= 0.0)
-    shortest = alone.min(0) * (alone.min(0) < 1e9)
+    shortest = shortest_s(groups)
     longest = np.maximum(
         busy_shift + span, free_shift.max(0) + np.maximum(rest, groups.max_wait_s)
     ).max(0)
     limit = np.maximum(longest + 5.0 * waits.scale, shortest)
     tail = _Tail.of(waits, groups.max_wait_s, busy, busy_shift, span, free, free_shift)
-    return mean, [np.maximum(value, shortest) for value in tail.quantiles(shortest, limit)]
+    return mean, [np.maximum(tail.quantile(q, shortest, limit), shortest) for q in quantiles]
 
 
 class _Tail(NamedTuple):
@@ -221,26 +228,23 @@ class _Tail(NamedTuple):
         chance += over.sum(0)
         return chance
 
-    def quantiles(self, shortest: FloatArray, limit: FloatArray) -> list[FloatArray]:
-        """Return the latencies at `QUANTILES`, between two bounds.
+    def quantile(self, q: float, shortest: FloatArray, limit: FloatArray) -> FloatArray:
+        """Return the latency [B] at the quantile q, between two bounds.
 
-        Points common to all quantiles lie closer together near `shortest`; a few halvings for each
-        quantile follow.
+        The points lie closer together near `shortest`.
         """
         low = shortest.astype(np.float32)
         width = np.minimum(limit - shortest, 1e12).astype(np.float32)
-        starts = [np.zeros_like(low) for _ in QUANTILES]  # the number of points below the quantile
-        for point in range(1, _POINTS):
-            chance = self.beyond(low + width * np.float32((point / _POINTS) ** 2))
-            for start, q in zip(starts, QUANTILES, strict=True):
-                start += chance > 1.0 - q
-        found = []
+        start = np.zeros_like(low)  # the number of points below the quantile
+        half = _POINTS // 2
+        while half:
+            point = (start + np.float32(half)) / np.float32(_POINTS)
+            start += np.float32(half) * (self.beyond(low + width * (point * point)) > 1.0 - q)
+            half //= 2
         width *= np.float32(_POINTS**-2.0)
-        for start, q in zip(starts, QUANTILES, strict=True):
-            at = low + width * start * start
-            step = width * (2.0 * start + 1.0)
-            for _ in range(_STEPS):
-                step *= 0.5
-                at += step * (self.beyond(at + step) > 1.0 - q)
-            found.append((at + 0.5 * step).astype(np.float64))
-        return found
+        at = low + width * start * start
+        step = width * (2.0 * start + 1.0)
+        for _ in range(_STEPS):
+            step *= 0.5
+            at += step * (self.beyond(at + step) > 1.0 - q)
+        return (at + 0.5 * step).astype(np.float64)

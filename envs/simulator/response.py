@@ -72,6 +72,8 @@ def respond(
     instances: IntArray,
     levels: IntArray,
     segments: IntArray | None = None,
+    *,
+    median: bool = True,
 ) -> Response:
     """Return the response of each row.
 
@@ -81,6 +83,8 @@ def respond(
         instances: [B, T, X].
         levels: [B, T, X], indices into `contexts.batches`; any where there is no instance.
         segments: [B, T, X], in how many the networks of best effort run; 1 where not given.
+        median: False to leave out p50 of requests that arrive at a rate, which takes time; it is
+            NaN then.
 
     Raises:
         ConfigurationError: an instance stands on an accelerator that the device lacks.
@@ -90,12 +94,12 @@ def respond(
         some = slice(start, start + CHUNK)
         cut = None if segments is None else segments[some]
         served = served_of(contexts, rows[some], instances[some], levels[some], cut)
-        parts.append(_respond(contexts, rows[some], served))
+        parts.append(_respond(contexts, rows[some], served, median))
     return Response(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
 def _respond(
-    contexts: Contexts, rows: IntArray, served: Served
+    contexts: Contexts, rows: IntArray, served: Served, median: bool
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, BoolArray]:
     """Return the fields of `Response` for a chunk of rows."""
     scalars = {name: values[rows] for name, values in contexts.scalars.items()}
@@ -134,7 +138,7 @@ def _respond(
     found = _closed_loop(served, cycle_s * throttle, queue_s, scalars)
     if is_open:
         batch_s = phases.batch_s(extra) * locked * throttle
-        throughput, p50, p99 = _open_loop(contexts, rows, served, batch_s, found)
+        throughput, p50, p99 = _open_loop(contexts, rows, served, batch_s, found, median)
         late = np.maximum(p99 * (1 + scalars["tail"]) + queue_s, served.late_s)
         found = throughput, p50, np.where(np.isfinite(rate_ips), late, p99)
     throughput, p50, p99 = found
@@ -174,11 +178,12 @@ def _open_loop(
     served: Served,
     batch_s: Single,
     closed: tuple[FloatArray, FloatArray, FloatArray],
+    median: bool,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return throughput, p50 and p99 [s] where requests arrive at a rate, [T, B] each.
 
     A full batch takes `batch_s` [T, X, B] beside everything else. Tenants without a rate keep the
-    answers `closed` [T, B] of a closed loop.
+    answers `closed` [T, B] of a closed loop. Without `median` p50 of the others is NaN.
     """
     throughput, p50, p99 = (np.array(values, dtype=np.float64) for values in closed)
     full, first = served.alone or served.full, batches_at(contexts, served.first)
@@ -203,6 +208,7 @@ def _open_loop(
         np.maximum(size, 1.0),
         instances,
         np.broadcast_to(contexts.max_wait_s[rows], rates.shape)[which],
+        quantiles=(0.5, 0.99) if median else (0.99,),
     )
     throughput[which] = answer.throughput_ips
     p50[which], p99[which] = answer.p50_s, answer.p99_s

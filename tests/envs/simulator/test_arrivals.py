@@ -120,6 +120,21 @@ class TestOpenLoop:
         for one, other in zip(alone, beside, strict=True):
             assert float(one) == pytest.approx(float(other), rel=1e-5)
 
+    def test_a_quantile_alone_is_the_one_among_others(self) -> None:
+        rng = np.random.default_rng(1)
+        given = (
+            rng.uniform(1, 500, 2000),
+            *(rng.uniform(0.001, top, (2000, 3)) for top in (0.1, 0.01)),
+            rng.integers(1, 17, (2000, 3)),
+            rng.integers(0, 4, (2000, 3)),
+            0.005,
+        )
+        every, late = open_loop(*given), open_loop(*given, quantiles=(0.99,))
+        assert (late.p99_s == every.p99_s).all()
+        assert (late.throughput_ips == every.throughput_ips).all()
+        assert np.isnan(late.p50_s).all()
+        assert np.isnan(late.p95_s).all()
+
     def test_shapes_and_rows(self) -> None:
         rng = np.random.default_rng(0)
         rate, fixed, each = (
