@@ -20,6 +20,10 @@ SINGLES = 4096
 #: Random configurations that a search starts from.
 RANDOM_STARTS = 960
 
+#: Divisions of the accelerators between critical tenants and best effort that are tried, at most,
+#: and instances of a critical tenant on each of its own.
+DIVISIONS, APART = 256, 2
+
 #: The best configurations whose neighbours are looked at before a search ends, and how many of them
 #: at a time.
 BEAM, WIDTH = 24, 24
@@ -220,10 +224,11 @@ class LocalSearch:
 def starts(
     space: ConfigurationSpace, rng: np.random.Generator, count: int = RANDOM_STARTS
 ) -> Placements:
-    """Return the default, settings of one instance a tenant, and random ones, [N, T, A, 2]."""
+    """Return the default, one instance a tenant, critical tenants apart, and random ones."""
     drawn = random_placements(space, rng, count)
-    every = np.concatenate([space.default().array()[None], single_placements(space), drawn])
-    return valid(space, every)
+    first = space.default().array()[None]
+    every = [first, single_placements(space), placements_apart(space), drawn]
+    return valid(space, np.concatenate(every))
 
 
 def single_placements(space: ConfigurationSpace) -> Placements:
@@ -241,6 +246,34 @@ def single_placements(space: ConfigurationSpace) -> Placements:
     single = np.zeros((count, tenants, accelerators, 2), dtype=np.int16)
     single[np.arange(count)[:, None], np.arange(tenants), where] = (1, space.batches[0])
     return single
+
+
+def placements_apart(space: ConfigurationSpace) -> Placements:
+    """Return settings in which critical tenants and best effort share no accelerator.
+
+    Small moves seldom come there from a setting in which they do: on the way, each first move of
+    a critical tenant to an accelerator that best effort fills breaks its limits.
+
+    Returns:
+        [N, T, A, 2]: every division of the whole accelerators in two, with every batch size of
+        best effort; none without best effort. Critical tenants have APART instances on each of
+        theirs, at the smallest batch.
+    """
+    low = np.array(space.workload.best_effort)
+    every = space.device.accelerators
+    whole = [at for at, each in enumerate(every) if each.segments == 1 and each.mapping is None]
+    if not low.any():
+        return np.zeros((0, *space.shape, 2), dtype=np.int16)
+    sides = np.arange(min(2 ** len(whole), DIVISIONS))[:, None] >> np.arange(len(whole)) & 1
+    own = np.zeros((len(sides), len(every)), dtype=bool)
+    theirs = own.copy()
+    own[:, whole], theirs[:, whole] = sides == 0, sides == 1
+    found = np.zeros((len(space.batches), len(sides), *space.shape, 2), dtype=np.int16)
+    critical = (min(APART, space.max_instances), space.batches[0])
+    found[:] = np.where((own[:, None] & ~low[:, None])[..., None], critical, 0)
+    for at, batch in enumerate(space.batches):
+        found[at][theirs[:, None] & low[:, None]] = (1, batch)
+    return found.reshape(-1, *space.shape, 2)
 
 
 def random_placements(
