@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from envs.graph.onnx_file import network_name
 from tests.commands import CommandResult, call
 from tests.tuner.exports.samples import NASTY, write_relu
 
@@ -166,7 +167,9 @@ def test_a_file_of_any_name_stays_inside_the_folder(target: str, name: str, tmp_
     networks, outside = tmp_path / "networks", tmp_path / "outside"
     networks.mkdir()
     path = write_relu(networks / f"{name}.onnx")
-    answer = write_answer(tmp_path / "answer.json", (name, "tensor", 1, 2), (name, "dla0", 1, 2))
+    tenant = network_name(path)
+    places = (tenant, "tensor", 1, 2), (tenant, "dla0", 1, 2)
+    answer = write_answer(tmp_path / "answer.json", *places)
     result = export(
         *("--target", target, "--out", outside / "out", "--network", path, "--answer", answer),
         *("--dla-precision", "fp16"),
