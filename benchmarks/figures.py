@@ -47,6 +47,7 @@ class Figure:
 
 def figure(name: str, value: float, unit: str, goal: str = "") -> Figure:
     """Return a figure that has been compared with its goal."""
+    value = float(value)  # NumPy's numbers cannot be written as JSON
     if not goal:
         return Figure(name, value, unit)
     sign, bound = goal.split()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import catalogue, results, results_page
 from benchmarks.catalogue import BENCHMARKS, Benchmark
-from benchmarks.figures import ROOT, Figure, figure
+from benchmarks.figures import ROOT, Figure, figure, report
 
 #: A benchmark writes its figures to the path after --json, or fails.
 GOOD = """
@@ -169,3 +171,10 @@ def test_numbers_are_written_as_people_read_them() -> None:
     texts = [results_page.number(value) for value in (0.0, 0.04123, 3.0, 97.256, 156200.4)]
     assert texts == ["0", "0.0412", "3", "97.3", "156,200"]
     assert results_page.number(float("nan")) == "not measured"
+
+
+def test_figures_of_numpy_are_written(tmp_path: Path) -> None:
+    made = [figure("rows", np.int64(3), "", ">= 2"), figure("share", np.float32(0.5), "")]
+    path = tmp_path / "figures.json"
+    assert report(made, path) == 0
+    assert [each["value"] for each in json.loads(path.read_text())] == [3.0, 0.5]
