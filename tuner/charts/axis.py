@@ -109,9 +109,10 @@ def round_numbers(low: float, high: float) -> list[float]:
 
 
 def _text(value: float, largest: float, step: float) -> str:
-    """Return the text of a tick, with as many decimals as the steps need."""
-    if largest >= 1e15 or (value and abs(value) < 1e-6):
-        return f"{value:.3g}"
+    """Return the text of a tick, with as many digits as the steps need."""
     scale, unit = (1e6, " M") if largest >= 1e6 else (1.0, "")
-    decimals = min(max(math.ceil(-math.log10(step / scale) - 1e-9), 0), 6)
+    decimals = max(math.ceil(-math.log10(step / scale) - 1e-9), 0)
+    if largest >= 1e15 or decimals > 6 or (value and abs(value) < 1e-6):
+        digits = math.ceil(math.log10(max(largest / step, 1.0)) - 1e-9) + 1
+        return f"{value:.{min(max(digits, 3), 15)}g}"
     return f"{value / scale:,.{decimals}f}{unit}" if value else "0"

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tuner.charts.axis import MOST_TICKS, Axis, round_numbers
@@ -124,6 +124,7 @@ def test_steps_hold_a_value_until_the_next():
     assert path(root, "line")[-1][0] == 1000
 
 
+@example([1e-05], False, False)
 @given(
     st.lists(NUMBERS, max_size=30),
     st.booleans(),
