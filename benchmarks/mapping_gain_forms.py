@@ -121,7 +121,7 @@ def forms() -> dict[str, Form]:
 
 
 class Verdict(NamedTuple):
-    """What a form of contention says: of pairs, of slowdowns, and of published schedules.
+    """Hold what a form of contention says: of pairs, of slowdowns, and of published schedules.
 
     Attributes:
         near, won: pairs whose gain is near the published one, and pairs that a schedule wins.

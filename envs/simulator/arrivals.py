@@ -17,9 +17,6 @@ from envs.simulator.latency import latency
 
 _TINY = 1e-12
 
-#: Default length of the window in which a queue can grow.
-WINDOW_S = 60.0
-
 #: The quantiles that have a name in `OpenLoop`.
 QUANTILES = (0.5, 0.95, 0.99)
 
@@ -51,7 +48,7 @@ def open_loop(
     batch: npt.ArrayLike,
     instances: npt.ArrayLike,
     max_wait_s: npt.ArrayLike,
-    window_s: npt.ArrayLike = WINDOW_S,
+    window_s: npt.ArrayLike = 60.0,
     quantiles: Sequence[float] = QUANTILES,
 ) -> OpenLoop:
     """Return the service of one tenant's Poisson requests, first come first served.

@@ -118,7 +118,7 @@ def _waits(groups: Groups, state: Balance, capacity: FloatArray) -> _Waits:
     )
 
 
-def shortest_s(groups: Groups) -> FloatArray:
+def _shortest_s(groups: Groups) -> FloatArray:
     """Return the least latency [B]: that of a request alone on the fastest group."""
     alone = groups.fixed_s + groups.per_item_s + 1e9 * (groups.instances <= 0.0)
     least = alone.min(0)
@@ -143,7 +143,7 @@ def latency(
     mean += (
         free * (free_shift + (1.0 - waits.late) * rest / 2.0 + waits.late * groups.max_wait_s)
     ).sum(0)
-    shortest = shortest_s(groups)
+    shortest = _shortest_s(groups)
     longest = np.maximum(
         busy_shift + span, free_shift.max(0) + np.maximum(rest, groups.max_wait_s)
     ).max(0)

@@ -129,7 +129,7 @@ class FakeDriver:
         if self.faults.no_gpu:
             raise self.RuntimeError("cuInit failed: no CUDA-capable device is detected")
 
-    def Device(self, ordinal: int) -> Any:  # noqa: N802  # pycuda's own name
+    def Device(self, ordinal: int) -> Any:
         """Return the GPU."""
         facts = self._facts
         context = SimpleNamespace(push=lambda: self._nest(1), pop=lambda: self._nest(-1))
@@ -151,13 +151,13 @@ class FakeDriver:
         total = self._facts.memory_mib * 2**20
         return int(total - self.used_mib * 2**20), int(total)
 
-    def Stream(self, flags: int) -> Any:  # noqa: N802
+    def Stream(self, flags: int) -> Any:
         """Return a new stream."""
         self._call("cuStreamCreate")
         self._streams += 1
         return Stream(self._streams, self._call)
 
-    def Event(self) -> Any:  # noqa: N802
+    def Event(self) -> Any:
         """Return a new event."""
         self._call("cuEventCreate")
         return Event(self._call)
@@ -255,46 +255,46 @@ class FakeCalls:
         self.call(name, self._handle, *arguments)
         return ctypes.c_void_p(self._handle)
 
-    def _cuCtxGetStreamPriorityRange(self, lowest: Any, highest: Any) -> None:  # noqa: N802
+    def _cuCtxGetStreamPriorityRange(self, lowest: Any, highest: Any) -> None:
         lowest._obj.value, highest._obj.value = self.lowest, self.highest
 
-    def _cuStreamCreateWithPriority(self, made: int, flags: int, priority: int) -> None:  # noqa: N802
+    def _cuStreamCreateWithPriority(self, made: int, flags: int, priority: int) -> None:
         assert flags == 1, "it would wait for the default stream"
         self.streams[made] = priority
         self.made.append(priority)
 
-    def _cuStreamSynchronize(self, stream: Any) -> None:  # noqa: N802
+    def _cuStreamSynchronize(self, stream: Any) -> None:
         assert stream.value in self.streams
 
-    def _cuStreamDestroy_v2(self, stream: Any) -> None:  # noqa: N802
+    def _cuStreamDestroy_v2(self, stream: Any) -> None:
         del self.streams[stream.value]
 
-    def _cuEventCreate(self, made: int, flags: int) -> None:  # noqa: N802
+    def _cuEventCreate(self, made: int, flags: int) -> None:
         assert flags == 0, "it would take no times"
         self.events.add(made)
 
-    def _cuEventRecord(self, event: Any, stream: int) -> None:  # noqa: N802
+    def _cuEventRecord(self, event: Any, stream: int) -> None:
         assert event.value in self.events
         assert stream in self.streams
 
-    def _cuEventQuery(self, event: Any) -> None:  # noqa: N802
+    def _cuEventQuery(self, event: Any) -> None:
         assert event.value in self.events
 
     _cuEventSynchronize = _cuEventQuery  # noqa: N815
 
-    def _cuEventElapsedTime(self, found: Any, first: Any, last: Any) -> None:  # noqa: N802
+    def _cuEventElapsedTime(self, found: Any, first: Any, last: Any) -> None:
         assert {first.value, last.value} <= self.events
         found._obj.value = 1.5
 
-    def _cuEventDestroy_v2(self, event: Any) -> None:  # noqa: N802
+    def _cuEventDestroy_v2(self, event: Any) -> None:
         self.events.remove(event.value)
 
-    def _cuMemcpyHtoDAsync_v2(self, to: int, source: int, size: int, stream: Any) -> None:  # noqa: N802
+    def _cuMemcpyHtoDAsync_v2(self, to: int, source: int, size: int, stream: Any) -> None:
         assert stream.value in self.streams
         check_inside(to, size)
         ctypes.memmove(to, source, size)
 
-    def _cuMemcpyDtoHAsync_v2(self, to: int, source: int, size: int, stream: Any) -> None:  # noqa: N802
+    def _cuMemcpyDtoHAsync_v2(self, to: int, source: int, size: int, stream: Any) -> None:
         assert stream.value in self.streams
         check_inside(source, size)
         ctypes.memmove(to, source, size)

@@ -96,6 +96,21 @@ def mixed(small: tuple[Path, Network], tmp_path: Path) -> Mixed:
     return Mixed(small, tmp_path / "engines", accelerators=PLACES)
 
 
+def check_best_effort_waits(runtime: ServingRuntime, mixed: Mixed) -> None:
+    """Best effort is not launched while a critical request runs, and is answered after it."""
+    factory, image = mixed.factory, values(3, 64, 64)
+    factory.launched.clear()
+    factory.go_on[CRITICAL].clear()
+    critical = runtime.submit(CRITICAL, image)
+    assert eventually(lambda: factory.launched == ["0 launch"])
+    other = runtime.submit(BEST_EFFORT, image)
+    time.sleep(0.1)
+    assert factory.launched == ["0 launch"]
+    factory.go_on[CRITICAL].set()
+    critical.result(PATIENCE_S)
+    other.result(PATIENCE_S)
+
+
 def both(best: int, critical_at: int = TENSOR) -> Configuration:
     """One instance of each."""
     critical, other = [[(0, 0)] * len(PLACES) for _ in range(2)]
@@ -330,17 +345,7 @@ def test_no_batch_begins_while_critical_requests_run(
     best: int, runtime: ServingRuntime, mixed: Mixed
 ) -> None:
     runtime.apply(both(best))
-    factory, image = mixed.factory, values(3, 64, 64)
-    factory.launched.clear()
-    factory.go_on[CRITICAL].clear()
-    critical = runtime.submit(CRITICAL, image)
-    assert eventually(lambda: factory.launched == ["0 launch"])
-    other = runtime.submit(BEST_EFFORT, image)
-    time.sleep(0.1)
-    assert factory.launched == ["0 launch"]
-    factory.go_on[CRITICAL].set()
-    critical.result(PATIENCE_S)
-    other.result(PATIENCE_S)
+    check_best_effort_waits(runtime, mixed)
 
 
 @pytest.mark.parametrize("best", [DLA0, DLA0_IN_4])
@@ -381,18 +386,8 @@ def test_best_effort_on_the_gpu_waits_for_a_critical_mapping_that_uses_it(
     rows = ((unused, unused, unused, (1, 1)), ((1, 1), unused, unused, unused))
     with ServingRuntime(mixed.space, mixed.factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(Configuration(rows))
-        factory, image = mixed.factory, values(3, 64, 64)
-        factory.launched.clear()
-        factory.go_on[CRITICAL].clear()
-        critical = runtime.submit(CRITICAL, image)
-        assert eventually(lambda: factory.launched == ["0 launch"])
-        other = runtime.submit(BEST_EFFORT, image)
-        time.sleep(0.1)
-        assert factory.launched == ["0 launch"]
-        factory.go_on[CRITICAL].set()
-        critical.result(PATIENCE_S)
-        other.result(PATIENCE_S)
-        assert factory.launched == ["0 launch", "1 launch_first"]
+        check_best_effort_waits(runtime, mixed)
+        assert mixed.factory.launched == ["0 launch", "1 launch_first"]
 
 
 def test_an_instance_that_gives_way_can_be_stopped(runtime: ServingRuntime, mixed: Mixed) -> None:
