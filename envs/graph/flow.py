@@ -12,7 +12,7 @@ from envs.graph.cost import needed_nodes, reads
 from envs.graph.onnx_file import subgraphs
 from envs.optional import optional_import
 
-#: Operators without inputs whose results differ from run to run: they run once, in one place.
+#: Operators whose results differ from run to run, also without inputs: they run in one place.
 _DRAWING = ("Random", "Multinomial", "Bernoulli")
 
 
@@ -55,6 +55,11 @@ class Flow:
             for name in reads(node)
             if self.written_at.get(name, position) < position
         }
+
+    @cached_property
+    def draws(self) -> bool:
+        """Return True if a node draws random numbers, in each run others."""
+        return any(_draws(each) for node in self.nodes for each in _within(node))
 
     @property
     def makes_outputs(self) -> bool:
