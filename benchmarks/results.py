@@ -25,7 +25,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks.catalogue import BENCHMARKS, Benchmark
+from benchmarks.benchmark import Benchmark
+from benchmarks.catalogue import BENCHMARKS
 from benchmarks.figures import ROOT, Figure, commit
 from benchmarks.results_page import readme_with_table, results_page
 from envs.files import replacing

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from benchmarks.catalogue import Benchmark
+from benchmarks.benchmark import Benchmark
 from benchmarks.figures import Figure
 from tuner.evaluation.bootstrap import Difference
 from tuner.evaluation.sentences import added_by_learning
