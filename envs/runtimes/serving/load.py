@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -123,6 +124,8 @@ class PoissonLoad:
         self._rng = np.random.default_rng(seed)
         self._pending: dict[Future[NamedArrays], float] = {}
         self._dropped: list[float] = []
+        #: When the next request is due; infinity once no more will be sent.
+        self._due_s = -math.inf
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="poisson-load", daemon=True)
@@ -151,15 +154,24 @@ class PoissonLoad:
             ]
 
     def waits(self, start_s: float, end_s: float) -> bool:
-        """Return True if a request that was due in [start_s, end_s) is pending."""
+        """Return True if a request that was due in [start_s, end_s) is pending, or to be sent."""
+        if self._due_s < end_s:  # the generator is late
+            return True
         with self._lock:
             return any(start_s <= arrival_s < end_s for arrival_s in self._pending.values())
 
     def _run(self) -> None:
+        try:
+            self._send_all()
+        finally:
+            self._due_s = math.inf
+
+    def _send_all(self) -> None:
         due_s = clock()
         sent = 0
         while True:
             due_s += self._rng.exponential(1.0 / self._rate_ips)
+            self._due_s = due_s
             if self._stop.wait(max(0.0, due_s - clock())):
                 return
             sent += 1

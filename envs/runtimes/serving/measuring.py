@@ -100,6 +100,12 @@ class MeasuredService:
         """Return the tenants that have an instance."""
         return {instance.slot.tenant for instance in self.instances}
 
+    @property
+    def _saturated(self) -> list[Instance]:
+        """Return the instances that get a request whenever they have answered one."""
+        closed = [load.closed for load in self.loads]
+        return [i for i in self.instances if closed[i.slot.tenant] and not self._gives_way(i)]
+
     def measure(self, window_s: float, apply_s: float) -> Measurement:
         """Take a window of at least `window_s`.
 
@@ -128,6 +134,7 @@ class MeasuredService:
             with self.meter:
                 before, start_s = read_cpu(), clock()
                 time.sleep(length_s)
+                self._await_answers(start_s)
                 end_s, after = clock(), read_cpu()
             power = self.meter.window()
             own_mib, gpu_free_mib, system_mib = resident_mib(), self.free_mib(), available_mib()
@@ -207,16 +214,9 @@ class MeasuredService:
 
     def _warm_up(self, window_s: float) -> float:
         """Wait until every saturated instance has served a batch; return the window's length."""
-        options = self.options
+        options, saturated = self.options, self._saturated
         began_s = clock()
-        saturated = [
-            each
-            for each in self.instances
-            if self.loads[each.slot.tenant].closed and not self._gives_way(each)
-        ]
-        while clock() < began_s + options.warmup_s or not all(
-            instance.log for instance in saturated
-        ):
+        while clock() < began_s + options.warmup_s or not all(each.log for each in saturated):
             self.check_alive()
             if clock() > began_s + options.timeout_s:
                 late = next((each for each in saturated if not each.log), None)
@@ -229,26 +229,31 @@ class MeasuredService:
             time.sleep(0.005)
         if options.outside:
             return window_s
-        slowest_s = max(
-            (
-                record.end_s - record.start_s
-                for instance in self.instances
-                for record in instance.log or ()
-                if not self._gives_way(instance)
-            ),
-            default=0.0,
-        )
+        took_s = [
+            record.end_s - record.start_s
+            for instance in self.instances
+            if not self._gives_way(instance)
+            for record in instance.log or ()
+        ]
         # The time in which an open loop sends its requests; 0 for a closed loop.
-        sending_s = max(
-            (
-                options.requests_per_window / tenant.rate_ips
-                for position, tenant in enumerate(self.tenants)
-                if position in self._served
-            ),
-            default=0.0,
-        )
-        wanted_s = max(options.batches_per_window * slowest_s, sending_s)
+        slowest_ips = min((self.tenants[each].rate_ips for each in self._served), default=math.inf)
+        sending_s = options.requests_per_window / slowest_ips
+        wanted_s = max(options.batches_per_window * max(took_s, default=0.0), sending_s)
         return max(window_s, min(wanted_s, options.max_window_s))
+
+    def _await_answers(self, start_s: float) -> None:
+        """Keep the window open until every saturated tenant has an answer, even after a stall."""
+        due_s, saturated = clock(), self._saturated
+
+        def answered(tenant: int) -> bool:
+            logs = [each.log for each in saturated if each.slot.tenant == tenant]
+            return any(log and log[-1].end_s >= start_s for log in logs)
+
+        while late := [each for each in saturated if not answered(each.slot.tenant)]:
+            self.check_alive()
+            if clock() > due_s + self.options.timeout_s:
+                raise self._unanswered(due_s, start_s, late[0])
+            time.sleep(0.002)
 
     def _finish(self, start_s: float, end_s: float) -> None:
         """Keep the load on until the batches that are open at the end are served.
@@ -262,13 +267,17 @@ class MeasuredService:
             while (since_s := instance.busy_since_s) is not None and since_s < end_s:
                 self.check_alive()
                 if clock() > end_s + timeout_s:
-                    self._abandon(end_s)
-                    reason = f"an instance has not answered for {timeout_s:g} s"
-                    raise timed_out(reason, start_s, instance.slot.place)
+                    raise self._unanswered(end_s, start_s, instance)
                 time.sleep(0.002)
         grace_s = end_s + (end_s - start_s)
         while clock() < grace_s and any(load.waits(start_s, end_s) for load in self.loads):
             time.sleep(0.005)
+
+    def _unanswered(self, since_s: float, start_s: float, late: Instance) -> ConfigurationFailed:
+        """Give up on the instances that have not answered since `since_s`; return the error."""
+        self._abandon(since_s)
+        reason = f"an instance has not answered for {self.options.timeout_s:g} s"
+        return timed_out(reason, start_s, late.slot.place)
 
     def _abandon(self, since_s: float) -> None:
         """Give up on every instance whose batch began before `since_s`; the others are kept."""

@@ -29,6 +29,7 @@ from envs.spec import (
 )
 from envs.telemetry.none import NoSensor
 from envs.testing.engines import ScriptedEngine, ScriptedFactory, build_every
+from tests.envs.runtimes.serving.streamed import impatient
 
 SAMPLE = np.zeros((3, 48, 48), np.float32)
 ENDS_A_THREAD = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -65,7 +66,7 @@ def test_whatever_loading_raises_is_a_typed_failure_and_what_serves_goes_on(
         with pytest.raises(ConfigurationFailed, match="small cannot be loaded") as failed:
             runtime.apply(configuration((1, 1), (1, 1)))
         assert failed.value.failure.kind is kind
-        assert runtime.submit(0, SAMPLE).result(10)
+        assert runtime.submit(0, SAMPLE).result(60)
 
 
 def test_where_the_quantised_copy_cannot_be_kept_the_graph_itself_serves(
@@ -81,7 +82,7 @@ def test_where_the_quantised_copy_cannot_be_kept_the_graph_itself_serves(
         runtime.apply(configuration((1, 1)))
         with pytest.raises(ConfigurationFailed, match="give a folder with room"):
             runtime.apply(configuration((1, 1), (1, 1)))
-        assert runtime.submit(0, SAMPLE).result(10)
+        assert runtime.submit(0, SAMPLE).result(60)
 
 
 def test_a_window_that_begins_when_nobody_is_alive_is_a_typed_failure(
@@ -91,7 +92,7 @@ def test_a_window_that_begins_when_nobody_is_alive_is_a_typed_failure(
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1)))
         factory.engines[0].broken = True
-        assert runtime.submit(0, SAMPLE).exception(10)
+        assert runtime.submit(0, SAMPLE).exception(60)
         with pytest.raises(ConfigurationFailed, match="the accelerator has gone") as error:
             runtime.measure(0.1)
         assert error.value.failure.kind is FailureKind.INSTANCE_LOST
@@ -121,15 +122,13 @@ def test_one_that_hangs_takes_nobody_with_it(
     )
     sessions = OnnxEngineFactory(space, [small_onnx], cache)
     factory = ScriptedFactory(0.0, streams, inner=sessions)
-    with ServingRuntime(
-        space, factory, NoSensor(), ServingOptions(timeout_s=0.6, warmup_s=0.1)
-    ) as runtime:
+    with ServingRuntime(space, factory, NoSensor(), ServingOptions(warmup_s=0.1)) as runtime:
         runtime.apply(configuration((4, 1)))
         timer = threading.Timer(after_s, factory.engines[2].go_on.clear)
         timer.start()
         if not after_s:
             timer.join()
-        with pytest.raises(ConfigurationFailed) as error:
+        with impatient(runtime), pytest.raises(ConfigurationFailed) as error:
             runtime.measure(1.0)
         assert error.value.failure.kind is FailureKind.TIMED_OUT
         transition = runtime.apply(configuration((4, 1)))
@@ -155,22 +154,28 @@ def test_a_callback_that_ends_the_thread_leaves_nobody_waiting(
 ) -> None:
     """SystemExit in a callback: its batch is answered, waiting requests get an error, and the next
     configuration loads a new instance."""
-    factory = ScriptedFactory(0.05, streams)
-    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
+    factory = ScriptedFactory(streams=streams)
+    options = ServingOptions(max_wait_ms=1e6)
+    with ServingRuntime(live_space, factory, NoSensor(), options) as runtime:
         runtime.apply(configuration((1, 4)))
+        factory.engines[0].go_on.clear()
         futures = [runtime.submit(0, SAMPLE) for _ in range(9)]
         futures[1].add_done_callback(lambda future: sys.exit(0))
-        assert not wait(futures, 10).not_done
+        factory.engines[0].go_on.set()
+        assert not wait(futures, 60).not_done
         assert all(future.exception() is None for future in futures[:4])
         assert all(isinstance(future.exception(), ConfigurationFailed) for future in futures[4:])
         with pytest.raises(RuntimeFault, match="no instance of small is alive"):
             runtime.submit(0, SAMPLE)
         assert runtime.apply(configuration((1, 4))).created == 1
-        assert runtime.submit(0, SAMPLE).result(10)
+        assert all(each.result(60) for each in [runtime.submit(0, SAMPLE) for _ in range(4)])
 
 
 @ENDS_A_THREAD
-def test_when_the_driver_ends_all_of_its_instances_are_lost(live_space: ConfigurationSpace) -> None:
+def test_when_the_driver_ends_all_of_its_instances_are_lost(
+    live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for what is on the device still, which would take longer than a test may."""
     factory = ScriptedFactory(streams=True)
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((2, 1)))
@@ -181,11 +186,11 @@ def test_when_the_driver_ends_all_of_its_instances_are_lost(live_space: Configur
             time.sleep(0.001)
         futures[0].add_done_callback(lambda future: sys.exit(0))
         factory.engines[0].go_on.set()
-        assert not wait(futures, 10).not_done
-        began = time.perf_counter()
-        assert runtime.apply(configuration((2, 1))).created == 2
-        assert time.perf_counter() - began < 15, "nobody waits for what is on the device still"
-        assert all(future.result(10) for future in [runtime.submit(0, SAMPLE) for _ in range(6)])
+        assert not wait(futures, 60).not_done
+        with monkeypatch.context() as forever:
+            forever.setattr("envs.runtimes.serving.streams.STOP_TIMEOUT_S", 1000.0)
+            assert runtime.apply(configuration((2, 1))).created == 2
+        assert all(future.result(60) for future in [runtime.submit(0, SAMPLE) for _ in range(6)])
         factory.engines[1].go_on.set()
 
 
@@ -194,7 +199,8 @@ def test_a_future_that_its_owner_has_settled_harms_nobody(
     streams: bool, live_space: ConfigurationSpace
 ) -> None:
     factory = ScriptedFactory(streams=streams)
-    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
+    options = ServingOptions(max_wait_ms=1e6)
+    with ServingRuntime(live_space, factory, NoSensor(), options) as runtime:
         runtime.apply(configuration((1, 4)))
         factory.engines[0].go_on.clear()
         futures = [runtime.submit(0, SAMPLE) for _ in range(8)]
@@ -204,7 +210,7 @@ def test_a_future_that_its_owner_has_settled_harms_nobody(
             mine.set_result({})
         factory.engines[0].go_on.set()
         others = [future for position, future in enumerate(futures) if position not in (1, 5)]
-        assert all("logits" in future.result(10) for future in others)
+        assert all("logits" in future.result(60) for future in others)
         assert runtime.apply(configuration((1, 4))).kept == 1
 
 
@@ -228,12 +234,12 @@ def test_a_last_instance_that_dies_before_it_counts_strands_nobody(
             while created[0].error is None:
                 time.sleep(0.001)
             factory.engines[0].go_on.set()
-            factory.engines[0].pause_s = 0.2
+            factory.engines[0].pause_s = 1.0
             return created
 
         monkeypatch.setattr(changing, "_create", late)
         runtime.apply(configuration((0, 0), (1, 1)))
-        assert not wait(futures, 5).not_done
+        assert not wait(futures, 60).not_done
         assert futures[0].result()
         assert sum(isinstance(future.exception(), ConfigurationFailed) for future in futures) >= 3
 
@@ -259,9 +265,9 @@ def test_a_proof_that_does_not_return_is_given_up(
         def make(self, tenant: int, accelerator: int, threads: int) -> ScriptedEngine:
             return engines[accelerator]
 
-    monkeypatch.setattr("envs.runtimes.serving.threads.STOP_TIMEOUT_S", 0.3)
     with ServingRuntime(live_space, Factory(), NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1)))
+        monkeypatch.setattr("envs.runtimes.serving.threads.STOP_TIMEOUT_S", 0.3)
         hung = engines[0 if kept else 1]
         hung.go_on.clear()
         with pytest.raises(
@@ -273,7 +279,7 @@ def test_a_proof_that_does_not_return_is_given_up(
             with pytest.raises(RuntimeFault, match="no instance of small is alive"):
                 runtime.submit(0, SAMPLE)
         else:
-            assert runtime.submit(0, SAMPLE).result(10)
+            assert runtime.submit(0, SAMPLE).result(60)
     assert not hung.closed, "what it works on is not taken away under it"
     hung.go_on.set()
     assert hung.most == 1

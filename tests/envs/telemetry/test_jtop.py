@@ -180,6 +180,6 @@ def test_the_client_ends_when_nobody_listens(service: JtopService) -> None:
     assert client.stderr is not None
     client.stdout.readline()
     client.stdout.close()
-    assert client.wait(20) == 0
+    assert client.wait(60) == 0
     assert client.stderr.read() == b""
     client.stderr.close()

@@ -12,9 +12,7 @@ from tests.envs.runtimes.serving.streamed import StreamedFactory
 
 @pytest.fixture
 def runtime(factory: StreamedFactory) -> Iterator[ServingRuntime]:
-    with ServingRuntime(
-        factory._space, factory, NoSensor(), ServingOptions(timeout_s=1.0)
-    ) as runtime:
+    with ServingRuntime(factory._space, factory, NoSensor(), ServingOptions()) as runtime:
         yield runtime
         for session in getattr(factory, "sessions", ()):
             session.go_on.set()

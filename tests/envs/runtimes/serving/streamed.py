@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import time
+from collections.abc import Iterator
 
 import numpy as np
 
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.serving.engine import Arrays
+from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec import Configuration, TensorSpec
 from envs.testing.engines import ScriptedEngine, WorkerEngine
 
@@ -17,6 +19,28 @@ SAMPLE = np.zeros((3, 48, 48), np.float32)
 
 def configuration(fp32: tuple[int, int], int8: tuple[int, int] = (0, 0)) -> Configuration:
     return Configuration(((fp32, int8),))
+
+
+@contextlib.contextmanager
+def full_batches(runtime: ServingRuntime) -> Iterator[None]:
+    """Let batches leave only when they are full, however slowly requests come."""
+    queues = runtime._admission.queues
+    before_s = [queue._max_wait_s for queue in queues]
+    for queue in queues:
+        queue._max_wait_s = 1000.0
+    yield
+    for queue, max_wait_s in zip(queues, before_s, strict=True):
+        queue._max_wait_s = max_wait_s
+        queue.wake()
+
+
+@contextlib.contextmanager
+def impatient(runtime: ServingRuntime, timeout_s: float = 2.0) -> Iterator[None]:
+    """Give up on engines that hang after some seconds."""
+    options = runtime._options
+    before_s, options.timeout_s = options.timeout_s, timeout_s
+    yield
+    options.timeout_s = before_s
 
 
 class Stream(WorkerEngine):
@@ -42,12 +66,13 @@ class Stream(WorkerEngine):
 
 
 class StreamedFactory(OnnxEngineFactory):
-    """Loads streams; each takes `pause_s` longer to load."""
+    """Loads streams, while `may_load` is set."""
 
-    pause_s = 0.0
+    may_load = threading.Event()
+    may_load.set()
 
     def load(self, tenant: int, accelerator: int, threads: int) -> Stream:
-        time.sleep(self.pause_s)
+        assert self.may_load.wait(60)
         if not hasattr(self, "sessions"):
             self.sessions: list[ScriptedEngine] = []
             self.streams: list[Stream] = []

@@ -24,7 +24,14 @@ from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec import ConfigurationFailed, FailureKind, TensorSpec
 from envs.telemetry.none import NoSensor
 from envs.testing.engines import ScriptedEngine
-from tests.envs.runtimes.serving.streamed import SAMPLE, Stream, StreamedFactory, configuration
+from tests.envs.runtimes.serving.streamed import (
+    SAMPLE,
+    Stream,
+    StreamedFactory,
+    configuration,
+    full_batches,
+    impatient,
+)
 from tests.envs.runtimes.serving.test_streams import is_of
 
 
@@ -101,8 +108,7 @@ def mixed(factory: StreamedFactory, small_onnx: Path, cache: Path) -> SomeConver
 
 @pytest.fixture
 def runtime(mixed: SomeConvert) -> Iterator[ServingRuntime]:
-    options = ServingOptions(timeout_s=1.0)
-    with ServingRuntime(mixed._space, mixed, NoSensor(), options) as runtime:
+    with ServingRuntime(mixed._space, mixed, NoSensor(), ServingOptions()) as runtime:
         yield runtime
         for session in mixed.sessions:
             session.go_on.set()
@@ -123,7 +129,7 @@ def test_answers_are_right_and_the_driver_alone_launches(
     for stream in mixed.streams:
         stream.launchers.clear()
     futures = [runtime.submit("small", samples[turn % 16]) for turn in range(400)]
-    answers = [future.result(30)["logits"] for future in futures]
+    answers = [future.result(60)["logits"] for future in futures]
     assert all(is_of(answer, expected[:, turn % 16]) for turn, answer in enumerate(answers))
     for stream in mixed.converting:
         assert set(stream.launchers) == {"stream-driver"}
@@ -140,11 +146,15 @@ def test_a_slow_conversion_holds_nobody_up(
     (slow,) = mixed.converting
     gate: threading.Event = getattr(slow, stage)
     gate.clear()
+    plain = mixed.sessions[0]
+    plain.go_on.clear()
     futures = [runtime.submit(0, SAMPLE) for _ in range(60)]
+    until(lambda: slow.live >= 1)
+    plain.go_on.set()
     until(lambda: sum(future.done() for future in futures) >= 58)
     assert 1 <= sum(not future.done() for future in futures) <= 2, "what it took waits for it"
     gate.set()
-    assert all(future.result(10)["logits"].shape == (10,) for future in futures)
+    assert all(future.result(60)["logits"].shape == (10,) for future in futures)
 
 
 def test_the_next_batch_is_converted_while_one_is_on_the_device(
@@ -153,13 +163,14 @@ def test_the_next_batch_is_converted_while_one_is_on_the_device(
     runtime.apply(configuration((0, 0), (1, 4)))
     (stream,) = mixed.converting
     mixed.sessions[0].go_on.clear()
-    futures = [runtime.submit(0, SAMPLE) for _ in range(10)]
-    until(lambda: stream.live == 2)
-    assert stream.most == 2
-    time.sleep(0.02)
-    assert sum(future.running() for future in futures) == 8, "the rest is left for others"
+    with full_batches(runtime):
+        futures = [runtime.submit(0, SAMPLE) for _ in range(10)]
+        until(lambda: stream.live == 2)
+        assert stream.most == 2
+        time.sleep(0.02)
+        assert sum(future.running() for future in futures) == 8, "the rest is left for others"
     mixed.sessions[0].go_on.set()
-    assert all(future.result(10)["logits"].shape == (10,) for future in futures)
+    assert all(future.result(60)["logits"].shape == (10,) for future in futures)
     until(lambda: stream.live == 0)
 
 
@@ -167,7 +178,7 @@ def test_windows_count_no_time_twice(runtime: ServingRuntime, mixed: SomeConvert
     runtime.apply(configuration((0, 0), (1, 1)))
     (instance,) = runtime._admission.instances
     instance.log = log = []
-    wait([runtime.submit(0, SAMPLE) for _ in range(40)], 20)
+    wait([runtime.submit(0, SAMPLE) for _ in range(40)], 60)
     until(lambda: len(log) == 40)
     assert all(a.end_s <= b.start_s for a, b in itertools.pairwise(log))
     assert all(record.device_s > 0 for record in log)
@@ -179,8 +190,11 @@ def test_an_error_in_a_conversion_loses_its_instance_with_the_reason(
     runtime.apply(configuration((1, 1), (1, 1)))
     (stream,) = mixed.converting
     stream.fault = RuntimeError("a value cannot be converted")
+    mixed.sessions[0].go_on.clear()
     futures = [runtime.submit(0, SAMPLE) for _ in range(40)]
-    errors = [error for future in futures if (error := future.exception(10)) is not None]
+    until(lambda: stream.live >= 1)
+    mixed.sessions[0].go_on.set()
+    errors = [error for future in futures if (error := future.exception(60)) is not None]
     assert len(errors) == 1
     assert isinstance(errors[0], ConfigurationFailed)
     assert errors[0].failure.kind is FailureKind.INSTANCE_LOST
@@ -201,7 +215,7 @@ def test_an_engine_that_raises_gives_the_reason_to_both_batches(
     until(lambda: stream.live == 2)
     mixed.sessions[0].broken = True
     mixed.sessions[0].go_on.set()
-    errors = [future.exception(10) for future in futures]
+    errors = [future.exception(60) for future in futures]
     assert all("the accelerator has gone" in str(error) for error in errors)
     runtime.close()
     assert stream.closed
@@ -213,13 +227,16 @@ def test_a_conversion_that_hangs_is_abandoned_and_nothing_is_released_under_it(
     runtime.apply(configuration((1, 1), (1, 1)))
     (hung,) = mixed.converting
     hung.may_convert.clear()
+    mixed.sessions[0].go_on.clear()
     futures = [runtime.submit(0, SAMPLE) for _ in range(40)]
+    until(lambda: hung.live >= 1)
+    mixed.sessions[0].go_on.set()
     until(lambda: sum(future.done() for future in futures) == 39)
     (waiting,) = (future for future in futures if not future.done())
-    with pytest.raises(ConfigurationFailed) as error:
+    with impatient(runtime), pytest.raises(ConfigurationFailed) as error:
         runtime.measure(0.2)
     assert error.value.failure.kind is FailureKind.TIMED_OUT
-    assert isinstance(waiting.exception(5), ConfigurationFailed), "who asked is told"
+    assert isinstance(waiting.exception(60), ConfigurationFailed), "who asked is told"
     transition = runtime.apply(configuration((1, 1), (1, 1)))
     assert (transition.kept, transition.created) == (1, 1)
     assert not hung.closed
@@ -246,7 +263,7 @@ def test_sizes_change_while_requests_flow(runtime: ServingRuntime, mixed: SomeCo
     for batch in (4, 8, 1, 4):
         futures += [runtime.submit(0, SAMPLE) for _ in range(30)]
         runtime.apply(configuration((0, 0), (1, batch)))
-    assert all(future.result(10)["logits"].shape == (10,) for future in futures)
+    assert all(future.result(60)["logits"].shape == (10,) for future in futures)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -265,7 +282,7 @@ def test_a_callback_that_ends_the_converter_loses_its_instance_alone(
     assert "the thread that converts for it has ended" in str(runtime._admission.instances[0].error)
     runtime.apply(configuration((1, 1), (0, 0)))
     assert stream.closed
-    assert runtime.submit(0, SAMPLE).result(10)["logits"].shape == (10,)
+    assert runtime.submit(0, SAMPLE).result(60)["logits"].shape == (10,)
 
 
 def test_the_end_of_the_driver_is_told_to_those_who_wait(
@@ -282,7 +299,7 @@ def test_the_end_of_the_driver_is_told_to_those_who_wait(
     queue.put(request)
     until(lambda: engine.live == 1)
     instance.orphan()
-    assert "the thread that drives it has ended" in str(request.future.exception(5))
+    assert "the thread that drives it has ended" in str(request.future.exception(60))
     assert lost == [instance]
     engine.may_convert.set()
     driver.close()

@@ -45,7 +45,7 @@ FP32, INT8, FP32_IN_4, INT8_IN_4 = range(4)
 #: One instance of the critical network whole, one of the other in four segments.
 BOTH = Configuration((((1, 1), (0, 0), (0, 0), (0, 0)), ((0, 0), (0, 0), (1, 1), (0, 0))))
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -293,7 +293,10 @@ def test_best_effort_takes_what_sparse_critical_requests_leave(
     options = ServingOptions(warmup_s=0.1, requests_per_window=10)
     with ServingRuntime(space, factory, NoSensor(), options) as runtime:
         runtime.apply(BOTH)
-        critical, best = runtime.measure(0.5).tenants
+        for _ in range(60):  # on a busy computer low priority may get nothing for a while
+            critical, best = runtime.measure(0.5).tenants
+            if best.requests:
+                break
     assert critical.requests > 0
     assert best.requests > 0
     assert np.isfinite(best.p99_ms)

@@ -61,13 +61,13 @@ def test_the_value_of_an_input_does_not_depend_on_its_type(
     steps = np.random.default_rng(0).integers(-8, 8, (3, 48, 48)).astype(np.int8)
     real = steps.astype(np.float32) * np.float32(SCALE)
     kinds = [real, real.astype(np.float16), *([steps] if stepped.input_scales(0) else [])]
-    wanted = runtime.submit(0, real).result(10)["logits"]
+    wanted = runtime.submit(0, real).result(60)["logits"]
     for given in kinds:  # alone, four of a kind, and mixed
-        np.testing.assert_allclose(runtime.submit(0, given).result(10)["logits"], wanted, atol=1e-5)
+        np.testing.assert_allclose(runtime.submit(0, given).result(60)["logits"], wanted, atol=1e-5)
         for future in [runtime.submit(0, given) for _ in range(4)]:
-            np.testing.assert_allclose(future.result(10)["logits"], wanted, atol=1e-5)
+            np.testing.assert_allclose(future.result(60)["logits"], wanted, atol=1e-5)
     for future in [runtime.submit(0, kinds[turn % len(kinds)]) for turn in range(12)]:
-        np.testing.assert_allclose(future.result(10)["logits"], wanted, atol=1e-5)
+        np.testing.assert_allclose(future.result(60)["logits"], wanted, atol=1e-5)
 
 
 def test_what_an_engine_takes_reaches_it_unchanged(
@@ -78,9 +78,9 @@ def test_what_an_engine_takes_reaches_it_unchanged(
     assert isinstance(engine, Stepped)
     steps = np.ones((3, 48, 48), np.int8)
     for future in [runtime.submit(0, steps) for _ in range(4)]:
-        future.result(10)
+        future.result(60)
     assert engine.given == ["int8"]
-    runtime.submit(0, steps.astype(np.float16)).result(10)
+    runtime.submit(0, steps.astype(np.float16)).result(60)
     assert engine.given == ["float32"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec import Configuration, ConfigurationFailed, ConfigurationSpace, FailureKind
 from envs.telemetry.none import NoSensor
 from envs.testing.engines import ScriptedEngine, ScriptedFactory
+from tests.envs.runtimes.serving.streamed import impatient
 
 
 def configuration(fp32: tuple[int, int], int8: tuple[int, int]) -> Configuration:
@@ -46,36 +46,40 @@ def test_a_request_to_a_lost_instance_fails_and_does_not_hang(
         runtime.apply(configuration((1, 1), (0, 0)))
         factory.engines[0].broken = True
         future: Future[Any] = runtime.submit(0, np.zeros((3, 48, 48), np.float32))
-        assert isinstance(future.exception(5), ConfigurationFailed)
+        assert isinstance(future.exception(60), ConfigurationFailed)
 
 
-def test_a_hanging_instance_times_out_and_is_replaced(live_space: ConfigurationSpace) -> None:
+def test_a_hanging_instance_times_out_and_is_replaced(
+    live_space: ConfigurationSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for the one that hangs, which would take longer than a test may."""
+    monkeypatch.setattr("envs.runtimes.serving.threads.STOP_TIMEOUT_S", 1000.0)
     factory = ScriptedFactory()
-    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions(timeout_s=0.4)) as runtime:
+    with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         runtime.apply(configuration((1, 1), (0, 0)))
         factory.engines[0].go_on.clear()
-        with pytest.raises(ConfigurationFailed) as error:
+        with impatient(runtime, 0.4), pytest.raises(ConfigurationFailed) as error:
             runtime.measure(0.3)
         assert error.value.failure.kind is FailureKind.TIMED_OUT
         assert error.value.failure.cost_s > 0.3
         assert error.value.failure.place == (0, 0, 1), "so that its accelerator can be left out"
-        began = time.perf_counter()
         assert runtime.apply(configuration((1, 1), (0, 0))).created == 1
-        assert time.perf_counter() - began < 15, "nobody waits for the one that hangs"
         assert runtime.measure(0.2).throughput_ips[0] > 0
         factory.engines[0].go_on.set()
 
 
 def test_nobody_waits_for_an_answer_that_cannot_come(live_space: ConfigurationSpace) -> None:
     sample = np.zeros((3, 48, 48), np.float32)
-    factory = ScriptedFactory(0.2)
+    factory = ScriptedFactory()
     with ServingRuntime(live_space, factory, NoSensor(), ServingOptions()) as runtime:
         with pytest.raises(RuntimeFault, match="no instance of small is alive"):
             runtime.submit(0, sample)
         runtime.apply(configuration((1, 1), (0, 0)))
-        factory.engines[0].broken = True
+        factory.engines[0].go_on.clear()
         futures = [runtime.submit(0, sample) for _ in range(5)]
-        assert all(isinstance(future.exception(5), ConfigurationFailed) for future in futures), (
+        factory.engines[0].broken = True
+        factory.engines[0].go_on.set()
+        assert all(isinstance(future.exception(60), ConfigurationFailed) for future in futures), (
             "those that waited behind it are told too"
         )
         with pytest.raises(RuntimeFault, match="no instance of small is alive"):

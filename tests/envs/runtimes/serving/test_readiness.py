@@ -38,7 +38,7 @@ class Workshop:
         self.go_on.set()
 
     def build(self, tenant: int, accelerator: int, batch: int, step: Any = None) -> None:
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(60)
         place = Place(tenant, accelerator, batch)
         self.built_places.append(place)
         if place in self.refuses:
@@ -170,7 +170,7 @@ def test_the_background_takes_what_is_wanted_first_and_then_all_others() -> None
     assert ready.busy_since(float("inf"))
     workshop.go_on.set()
     assert ready._thread is not None
-    ready._thread.join(10)
+    ready._thread.join(60)
     assert workshop.built_places[0] == Place(0, 1, 2)
     assert set(workshop.built_places) == set(ready.places())
     assert ready.ready == set(ready.places()) - {LARGER}
@@ -199,7 +199,7 @@ def test_what_is_ready_does_not_wait_for_a_build_in_the_background() -> None:
     ready.go_on([OTHER])
     asks = threading.Thread(target=ready.make_ready, args=(FIRST,), daemon=True)
     asks.start()
-    asks.join(5)
+    asks.join(60)
     waits = asks.is_alive()
     workshop.go_on.set()
     ready.close()
@@ -227,7 +227,7 @@ def test_a_thread_that_waits_for_another_build_may_be_told_to_stop(
         ready.make_ready(FIRST)
     workshop.go_on.set()
     assert ready._thread is not None
-    ready._thread.join(10)
+    ready._thread.join(60)
     assert ready.ready == set(ready.places()), "what waited refuses nothing"
 
 
@@ -245,7 +245,7 @@ def test_a_thread_that_builds_itself_may_be_told_to_stop_but_not_the_background(
     assert (workshop.built_places, dict(ready.refused), ready.news()) == ([], {}, [])
     ready.go_on([])
     assert ready._thread is not None
-    ready._thread.join(10)
+    ready._thread.join(60)
     assert ready.ready == set(ready.places())
     assert shown == ["it is built"] * 5
 
@@ -263,16 +263,16 @@ def test_places_that_are_wanted_just_when_the_background_ends_are_made_ready(
 
     def nothing_borrowed() -> None:
         looked.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     monkeypatch.setattr(ready, "_next_borrowed", nothing_borrowed)
     ready.go_on([])
-    assert looked.wait(10)  # the queue was empty
+    assert looked.wait(60)  # the queue was empty
     ready._ready.clear()
     ready.go_on([])
     go_on.set()
     assert ready._thread is not None
-    ready._thread.join(10)
+    ready._thread.join(60)
     assert set(ready.places()) == ready.ready
 
 
@@ -311,9 +311,9 @@ def test_for_a_pair_that_is_left_out_nothing_is_built_or_offered() -> None:
     ready.leave_out([FIRST[:2]])
     ready.go_on([])
     assert ready._thread is not None
-    ready._thread.join(10)
+    ready._thread.join(60)
     ready.try_again()
-    ready._thread.join(10)
+    ready._thread.join(60)
     assert LARGER not in workshop.built_places
     assert workshop.built_places.count(FIRST) == 1
     assert ready.offered.unavailable == {FIRST[:2]}

@@ -46,7 +46,7 @@ def test_anchors_with_as_many_rows_as_the_batch_are_not_split(
         samples = [np.full(3, number, np.float32) for number in range(12)]
         futures = [runtime.submit(0, sample) for sample in samples]
         for sample, future in zip(samples, futures, strict=True):
-            answer = future.result(10)
+            answer = future.result(60)
             np.testing.assert_array_equal(answer["y"], -sample)
             np.testing.assert_array_equal(answer["anchors"], table)
         assert 2 in factory.engines[0].batches[1:], "the first batch is the proof"

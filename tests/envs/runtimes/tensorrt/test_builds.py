@@ -66,18 +66,18 @@ def test_others_load_and_serve_while_an_engine_is_built(
     def slow(*arguments: Any) -> Any:
         both.append(arguments[3].kind)
         entered.set()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
         return real(*arguments)
 
     monkeypatch.setattr(builds_module, "build", slow)
     threads = [threading.Thread(target=world.factory.build, args=(0, TENSOR, 1)) for _ in range(2)]
     for thread in threads:
         thread.start()
-    assert entered.wait(30)
+    assert entered.wait(60)
     assert served(world.engine(CUDA, 1), values(1, 3, 64, 64)).shape == (1, 10)
     go_on.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert world.factory.built(0, TENSOR, 1)
     assert len(both) == 1, "the second thread found what the first had built"
 
@@ -105,7 +105,7 @@ def in_thread(work: Any) -> Any:
     result: list[Any] = []
     thread = threading.Thread(target=lambda: result.append(work()))
     thread.start()
-    thread.join(30)
+    thread.join(60)
     return result[0]
 
 

@@ -230,7 +230,7 @@ def test_device_time_lies_within_host_time(
         runtime.apply(configuration(space, (1, 1)))
         (instance,) = runtime._instances
         instance.log = []
-        runtime.submit(0, values(3, 64, 64)).result(30)
+        runtime.submit(0, values(3, 64, 64)).result(60)
         assert instance.log is not None
         (record,) = instance.log
         assert 0 < record.device_s <= record.end_s - record.start_s

@@ -280,7 +280,7 @@ def test_the_next_apply_creates_instances_of_renewed_engines_anew(modes: Modes) 
         assert modes_of(runtime) == ["15W", "15W"]
         change = runtime.apply(TWO)
         assert (change.kept, change.created, change.removed) == (2, 0, 0)
-        assert runtime.submit(0, values(3, 64, 64)).result(30)["logits"].shape == (10,)
+        assert runtime.submit(0, values(3, 64, 64)).result(60)["logits"].shape == (10,)
     assert world.driver.live == 0
 
 
