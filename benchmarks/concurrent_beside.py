@@ -15,7 +15,7 @@ from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.simulator.arrivals import open_loop
 from envs.simulator.beside import with_beside
-from envs.simulator.device_model import model_for
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import machine_of
 from envs.simulator.sharing import served_of
 from envs.spec import ConfigurationSpace, DeviceSpec, accelerator, workload_of

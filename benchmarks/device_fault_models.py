@@ -12,7 +12,7 @@ from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.runtimes.protocol import Transition
 from envs.runtimes.simulated import SimulatedRuntime
-from envs.simulator.device_model import model_for
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import device_of
 from envs.spec import (
     Configuration,

@@ -16,7 +16,8 @@ from envs.arrays import FloatArray
 from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.runtimes.simulated import SimulatedRuntime
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import device_of
 from envs.simulator.tables import Contexts
 from envs.spec import ConfigurationSpace, Measurement, Objective, workload_of

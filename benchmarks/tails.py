@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.figures import ROOT, Figure, figure, parser, report
 from benchmarks.tails_recording import Window, read_windows, record, write_windows
 from envs.arrays import FloatArray
-from envs.simulator.device_model import noise_spread
+from envs.simulator.window_noise import noise_spread
 from envs.traces.reader import find_trace, read_trace
 from tuner.console import table
 

@@ -11,7 +11,7 @@ from envs.belief.risk import parse_risk
 from envs.errors import OptionError
 from envs.problems.problem import Problem
 from envs.runtimes.protocol import UNMEASURED, check_objective
-from envs.simulator.device_model import WINDOW_S
+from envs.simulator.window_noise import WINDOW_S
 from envs.spec import Configuration, ConfigurationSpace, Goal, Objective, Outcome, parse_goal
 from tuner.alone import check_slowdown, limits_alone
 from tuner.confirming import PAIRS

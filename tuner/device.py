@@ -12,7 +12,8 @@ from envs.errors import OptionError
 from envs.problems.problem import Problem, problem_of
 from envs.runtimes.protocol import Closing, Runtime, try_configuration
 from envs.runtimes.serving.readiness import Readiness
-from envs.simulator.device_model import WINDOW_S, DeviceModel
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.window_noise import WINDOW_S
 from envs.spec import Agreements, Configuration, ConfigurationSpace, Objective, Outcome
 from tuner.model_at import ModelAt, rates_of
 from tuner.opening import open_parts

@@ -9,8 +9,9 @@ from envs.catalog.boards import board, board_names
 from envs.catalog.identify import identify, is_jetson
 from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable
-from envs.simulator.device_model import DeviceModel, model_for, with_processor
+from envs.simulator.device_model import DeviceModel
 from envs.simulator.generic_gpu import generic_machine, remark_on
+from envs.simulator.known_devices import model_for, with_processor
 from envs.simulator.known_layers import known_layers
 from envs.simulator.machine import Machine, machine_of
 from envs.simulator.mapping_costs import Groups

@@ -10,7 +10,7 @@ from envs.catalog.boards import board
 from envs.errors import OptionError
 from envs.runtimes.replayed import ReplayedRuntime
 from envs.runtimes.simulated import SimulatedRuntime
-from envs.simulator.device_model import model_for
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import device_of
 from envs.spec import UNCALIBRATED, Agreement, Agreements, ConfigurationSpace
 from envs.traces.reader import find_trace, read_trace

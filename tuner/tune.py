@@ -27,7 +27,7 @@ from typing import Optional
 
 from envs.errors import NoFeasibleConfiguration, RuntimeFault
 from envs.files import check_writable, write_text
-from envs.simulator.device_model import WINDOW_S
+from envs.simulator.window_noise import WINDOW_S
 from envs.spec import Configuration, Goal, Outcome
 from tuner.alone import check_slowdown
 from tuner.answer_text import (

@@ -13,8 +13,9 @@ from envs.belief.factor import factor
 from envs.belief.gaussian import Belief, prior_variance
 from envs.belief.score import PENALTY, score_and_violation
 from envs.belief.shortlist import candidate_pool
-from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
+from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
+from envs.simulator.window_noise import WINDOW_S, noise_spread
 from envs.spec import Configuration, Objective, margins
 
 #: Draws of the parameters that a shortlist must serve, and of those that a belief is made of: the

@@ -11,7 +11,7 @@ from envs.arrays import BoolArray, FloatArray, Floats, IntArray, Placements, Sin
 from envs.belief.prior import Prior
 from envs.problems.misfits import NUMBERS
 from envs.problems.problem_batch import ProblemBatch
-from envs.simulator.device_model import WINDOW_S
+from envs.simulator.window_noise import WINDOW_S
 from envs.spec import ConfigurationSpace, Kind, Objective, Place
 from envs.spec.build_times import BuildTimes
 from envs.spec.change_cost import built_engines, change_s, engines_of

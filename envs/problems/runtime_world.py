@@ -20,7 +20,8 @@ from envs.problems.world import (
     default_of,
 )
 from envs.runtimes.protocol import Runtime, try_configuration
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.known_devices import model_for
 from envs.spec import Configuration, Failure, FailureKind, MeasurementBatch, Objective, Outcome
 
 

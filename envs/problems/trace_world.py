@@ -21,7 +21,8 @@ from envs.problems.world import (
     check_tenants,
     starting_row,
 )
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.known_devices import model_for
 from envs.spec import Configuration, Failure, Objective, Origin
 from envs.traces.reader import Trace
 

@@ -18,7 +18,8 @@ from envs.problems.moved import Moved, moved
 from envs.problems.simulated_world import Made, SimulatedWorld, draw_together, simulated
 from envs.problems.trace_world import trace_model
 from envs.simulator.conditioning import Recording, conditioned
-from envs.simulator.device_model import WINDOW_S, DeviceModel, noise_spread
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.window_noise import WINDOW_S, noise_spread
 from envs.traces.reader import Trace
 from envs.traces.schema import STAND_INS
 

@@ -5,33 +5,23 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from envs.arrays import FloatArray, IntArray, Rows
-from envs.catalog.boards import board, board_names
 from envs.catalog.edge_tpus import edge_tpu_profile
 from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable
 from envs.simulator.departures import departed
-from envs.simulator.known_layers import known_layers
-from envs.simulator.machine import Machine, machine_of, plain_machine
+from envs.simulator.machine import Machine
 from envs.simulator.mapping_costs import Divided, Groups, divided_networks
 from envs.simulator.parameters import NAMES, ParameterSet, drawn, nominal
-from envs.simulator.positions import (
-    CORES,
-    EDGE_TPUS,
-    check_positions,
-    position_count,
-    positions_of,
-)
-from envs.simulator.response import Response, respond
-from envs.simulator.tables import (
-    Contexts,
-    contexts_of,
-)
+from envs.simulator.positions import CORES, EDGE_TPUS, check_positions, position_count, positions_of
+from envs.simulator.response import Response, logarithms, respond
+from envs.simulator.tables import Contexts, contexts_of
 from envs.simulator.unknowns import Unknowns
+from envs.simulator.window_noise import WINDOW_S, noise_spread
 from envs.spec import ConfigurationSpace, Kind, MeasurementBatch
 
 #: Standard deviation of the logarithm by which the time of one engine departs from its layers: the
@@ -48,24 +38,6 @@ NETWORK_SPREAD = 0.4
 #: `envs/traces/data` give it for a plain computer; no public data gives it for a board, where
 #: ENGINE_SPREAD covers most of it.
 DISCREPANCY, PLAIN_DISCREPANCY = 0.01, 0.03
-
-#: Scatter of a long window, as standard deviations of the logarithms of throughput, 99th percentile
-#: and power (averaged over many readings of an INA3221, in steps of 0.4 W), and the addition for a
-#: window of a single request, which falls with the root of their number. Windows of ten seconds on
-#: an Orin Nano scatter by 0.4 % in throughput and 0.3 % in power (`benchmarks.tails`).
-NOISE, NOISE_OF_ONE = (0.004, 0.006, 0.012), (0.05, 0.3, 0.05)
-
-#: What is added to the scatter of p99 on a processor, whose threads everything else uses as well,
-#: where p99 is short, and the latency [ms] at which that has halved. By `benchmarks.tails`, p99 of
-#: 0.7 to 6 ms scatters by 12 to 21 % on two cores of an x86 computer, in six calm windows of each
-#: of three configurations; within a window, p99 below 30 ms by 5 %, from 30 to 100 ms by 1 to 2 %.
-#: A board with TensorRT and locked clocks has nothing of the kind: p99 of 0.6 to 12 ms, in pairs of
-#: runs on an AGX Orin, differs by 0.7 % at most (MLPerf Inference v2.0, closed division, system
-#: Orin_TRT_MaxQ).
-NOISE_OF_SHORT, SHORT_MS = 0.12, 30.0
-
-#: Default length of a window [s].
-WINDOW_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -312,87 +284,3 @@ class DeviceModel:
             power * cost,
             np.zeros(len(placements), dtype=bool),
         )
-
-
-def logarithms(found: Response) -> FloatArray:
-    """Return the logarithms [B, Q] of responses, NaN where there is no power."""
-    with np.errstate(divide="ignore"):
-        power = np.log(found.power_w)
-        return np.concatenate(
-            [
-                np.log(found.throughput_ips),
-                np.log(found.p99_ms),
-                np.where(power > -np.inf, power, np.nan)[:, None],
-            ],
-            axis=1,
-        )
-
-
-def noise_spread(
-    throughput_ips: FloatArray,
-    window_s: float | FloatArray = WINDOW_S,
-    processor_p99_ms: FloatArray | None = None,
-) -> FloatArray:
-    """Return the scatter of a window as standard deviations [..., Q] of logarithms.
-
-    Args:
-        throughput_ips: [..., T].
-        window_s: length of the window, or [..., 1] of them.
-        processor_p99_ms: [..., T] where a processor serves, see `NOISE_OF_SHORT`; NaN counts as
-            long. None for a board.
-    """
-    requests = np.maximum(np.asarray(throughput_ips) * window_s, 4.0)
-    late, served = (
-        np.hypot(floor, one / np.sqrt(requests))
-        for floor, one in zip(NOISE[1::-1], NOISE_OF_ONE[1::-1], strict=True)
-    )
-    if processor_p99_ms is not None:
-        short = NOISE_OF_SHORT / (1.0 + np.asarray(processor_p99_ms) / SHORT_MS)
-        late = np.hypot(late, np.nan_to_num(short))
-    power = np.hypot(NOISE[2], NOISE_OF_ONE[2] / np.sqrt(requests.sum(axis=-1, keepdims=True)))
-    return np.concatenate([served, late, power], axis=-1)
-
-
-def with_processor(machine: Machine, space: ConfigurationSpace) -> Machine:
-    """Return a board's machine that knows whether its processor's cores are a choice."""
-    accelerators = space.device.accelerators
-    chosen = any(
-        accelerators[column].kind is Kind.CPU and (tenant, column) not in space.unavailable
-        for tenant, column in np.ndindex(*space.shape)
-    )
-    return replace(machine, processor=chosen)
-
-
-def model_for(
-    space: ConfigurationSpace,
-    networks: tuple[LayerTable, ...] | None = None,
-    precision: str = "int8",
-    dla_native: bool = True,
-    dla_precision: str = "int8",
-    groups: tuple[Groups, ...] = (),
-) -> DeviceModel:
-    """Return the model of a space's own device: a plain computer or a board of the catalogue.
-
-    Args:
-        space: whose device names a module and a power mode.
-        networks: [T] layers; without them, see `known_layers`.
-        precision: `int8` or `fp16`, of the engines for Tensor Cores of a board.
-        dla_native: False if engines for a DLA leave layers or formats to the GPU.
-        dla_precision: `int8` or `fp16`, of the engines for a DLA.
-        groups: [T], the layer groups of the networks; without them, see `DeviceModel.groups`.
-
-    Raises:
-        OptionError: the catalogue has no such module.
-    """
-    tables = networks or tuple(known_layers(tenant.network) for tenant in space.workload.tenants)
-    for name in board_names():
-        if board(name).module == space.device.name:
-            mode = space.device.power_mode
-            machine = machine_of(name, mode, precision, dla_precision, dla_native)
-            return DeviceModel(with_processor(machine, space), space, tables, groups=groups)
-    if space.device.plain:
-        return DeviceModel(plain_machine(space.device.cores), space, tables, groups=groups)
-    raise OptionError(
-        f"device.name={space.device.name!r} is no board that the model knows:"
-        f" choose from {', '.join(board_names())}"
-    )

@@ -98,6 +98,20 @@ def respond(
     return Response(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
+def logarithms(found: Response) -> FloatArray:
+    """Return the logarithms [B, Q] of responses, NaN where there is no power."""
+    with np.errstate(divide="ignore"):
+        power = np.log(found.power_w)
+        return np.concatenate(
+            [
+                np.log(found.throughput_ips),
+                np.log(found.p99_ms),
+                np.where(power > -np.inf, power, np.nan)[:, None],
+            ],
+            axis=1,
+        )
+
+
 def _respond(
     contexts: Contexts, rows: IntArray, served: Served, median: bool
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, BoolArray]:

@@ -4,9 +4,10 @@ import numpy as np
 
 from envs.arrays import FloatArray
 from envs.catalog.boards import RAILS
-from envs.simulator.device_model import WINDOW_S, DeviceModel
+from envs.simulator.device_model import DeviceModel
 from envs.simulator.response import Response
 from envs.simulator.tails import TAIL_WEIGHT, stretched
+from envs.simulator.window_noise import WINDOW_S
 from envs.spec import Configuration, Measurement, Origin, TenantMeasurement
 from envs.spec.validity import memory_mib
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from envs.belief.features import FEATURES
-from envs.simulator.device_model import model_for
+from envs.simulator.known_devices import model_for
 from envs.traces.reader import Trace
 from tests.commands import CommandResult, call
 from tests.worlds import space, write_trace

@@ -7,8 +7,9 @@ import numpy as np
 from envs.arrays import Placements
 from envs.belief.local_search import LocalSearch, starts
 from envs.problems.simulated_world import DETECTABLE_SIGMAS
-from envs.simulator.device_model import DeviceModel, noise_spread
+from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
+from envs.simulator.window_noise import noise_spread
 from envs.spec import Configuration, MeasurementBatch, Objective, margins, rank, verdict_of
 from tuner.evaluation.cases import Best
 

@@ -15,8 +15,8 @@ from envs.problems.misfits import NUMBERS, Misfit, truth_of_windows
 from envs.problems.problem import WIDE, Problem
 from envs.problems.sampling import sample_placements
 from envs.problems.simulated_world import disturbed
-from envs.simulator.device_model import DeviceModel, logarithms
-from envs.simulator.response import Response
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.response import Response, logarithms
 from envs.simulator.tables import Contexts
 from envs.simulator.window import simulated_window
 from envs.spec import Configuration, MeasurementBatch, Outcome

@@ -9,7 +9,8 @@ from envs.belief.local_search import search
 from envs.belief.score import score_and_violation
 from envs.errors import OptionError
 from envs.problems.problem import Problem
-from envs.simulator.device_model import WINDOW_S, DeviceModel
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.window_noise import WINDOW_S
 from envs.spec import Measurement, MeasurementBatch, Outcome
 from tuner.search.candidates import OrderedSearch
 

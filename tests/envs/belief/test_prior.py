@@ -14,7 +14,8 @@ from envs.belief.score import score_and_violation
 from envs.belief.shortlist import ENUMERATED, candidate_pool, unmirrored
 from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import device_of, machine_of
 from envs.simulator.parameters import nominal
 from envs.simulator.tables import Contexts

@@ -13,7 +13,8 @@ from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable, joined
 from envs.mappings.places import mapping_names
 from envs.problems.draw import described
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import device_of, machine_of
 from envs.spec import ConfigurationSpace, Mapping, Tenant, Workload
 

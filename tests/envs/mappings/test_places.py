@@ -8,7 +8,7 @@ from envs.mappings.model_costs import group_costs
 from envs.mappings.places import mapping_names
 from envs.problems.draw import described, draw_problem
 from envs.problems.draw_options import DrawOptions
-from envs.simulator.device_model import model_for
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import device_of, machine_of
 from envs.simulator.parameters import nominal
 from envs.spec import ConfigurationSpace, Mapping, Tenant, Workload, accelerator

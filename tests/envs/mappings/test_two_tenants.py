@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from envs.belief.prior import prior_of
 from envs.catalog.reference_networks import reference_groups, reference_network
 from envs.problems.draw import described
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import device_of
 from envs.simulator.tables import COSTS
 from envs.spec import (

@@ -12,7 +12,7 @@ from envs.belief.prior import prior_of
 from envs.belief.progress import Progress
 from envs.problems.batching import batch_of
 from envs.problems.problem_batch import ProblemBatch
-from envs.simulator.device_model import model_for
+from envs.simulator.known_devices import model_for
 from envs.spec import ConfigurationSpace, Objective, log_score, worst_margin
 from tests.worlds import space
 

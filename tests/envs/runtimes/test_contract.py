@@ -20,7 +20,7 @@ from envs.runtimes.tensorrt import instance_streams
 from envs.runtimes.tensorrt.device import jetson_device
 from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
-from envs.simulator.device_model import model_for
+from envs.simulator.known_devices import model_for
 from envs.spec import ConfigurationSpace, Origin, accelerator, workload_of
 from envs.telemetry.none import NoSensor
 from envs.testing.engines import build_every

@@ -13,7 +13,8 @@ from envs.catalog.reference_networks import reference_network
 from envs.errors import OptionError
 from envs.problems.draw import described
 from envs.problems.misfits import TRAIN
-from envs.simulator.device_model import DeviceModel, model_for, with_processor
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.known_devices import model_for, with_processor
 from envs.simulator.machine import device_of
 from envs.simulator.roofline import CALL_S
 from envs.simulator.tables import POSITIONS

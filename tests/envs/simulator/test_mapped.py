@@ -9,7 +9,8 @@ from envs.catalog.reference_networks import reference_groups, reference_network
 from envs.errors import OptionError
 from envs.problems.draw import described
 from envs.simulator.departures import departed
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import device_of
 from envs.simulator.parameters import nominal
 from envs.simulator.tables import COSTS, Contexts

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs.simulator.device_model import NOISE_OF_SHORT, SHORT_MS, noise_spread
 from envs.simulator.tails import LARGEST_STRETCH, TAIL_WEIGHT, stretched
+from envs.simulator.window_noise import NOISE_OF_SHORT, SHORT_MS, noise_spread
 
 NORMALS = np.random.default_rng(0).standard_normal(400_000)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from envs.belief.score import score_and_violation
 from envs.errors import ObjectiveError
-from envs.simulator.device_model import model_for
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import device_of
 from envs.spec import (
     MAX_VIOLATION,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envs.simulator.device_model import model_for
+from envs.simulator.known_devices import model_for
 from envs.spec import Configuration, Objective
 from envs.traces.reader import Trace
 from tuner.control.decider import Decider

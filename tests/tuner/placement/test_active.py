@@ -9,7 +9,8 @@ import pytest
 
 from envs.runtimes.protocol import Runtime
 from envs.runtimes.simulated import SimulatedRuntime
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.known_devices import model_for
 from envs.spec import Configuration, ConfigurationFailed, Origin
 from envs.testing.runtime_contract import RuntimeContract
 from tests.worlds import space

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from envs.problems.problem import Problem
-from envs.simulator.device_model import model_for
+from envs.simulator.known_devices import model_for
 from envs.spec import Configuration, Measurement, Objective
 from envs.traces.reader import Trace
 from tuner.policy.bundle import Bundle

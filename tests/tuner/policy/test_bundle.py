@@ -118,7 +118,7 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 from pathlib import Path
 from envs.spec import Objective
-from envs.simulator.device_model import model_for
+from envs.simulator.known_devices import model_for
 from tests.worlds import respond, space
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner

@@ -13,7 +13,8 @@ from envs.errors import BundleError
 from envs.problems.problem import Problem, problem_of
 from envs.problems.twin import recording_of
 from envs.simulator.conditioning import conditioned
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.known_devices import model_for
 from envs.spec import Objective
 from envs.traces.reader import Trace
 from tests.worlds import space

@@ -16,7 +16,8 @@ from envs.problems.problem import Problem
 from envs.problems.problem import problem_of as open_problem_of
 from envs.problems.runtime_world import RuntimeWorld
 from envs.runtimes.replayed import ReplayedRuntime
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import device_of
 from envs.simulator.tables import Contexts
 from envs.spec import (

@@ -9,7 +9,7 @@ import pytest
 
 from envs.belief.assess import MIN_FEASIBLE_CHANCE
 from envs.problems.problem import Problem
-from envs.simulator.device_model import model_for
+from envs.simulator.known_devices import model_for
 from envs.spec import Configuration, Objective, Origin
 from envs.traces.reader import Trace
 from tests.tuner.policy.online import DEFAULT, off, online_tuner, taken

@@ -12,7 +12,8 @@ from envs.belief.risk import BALANCED, price_after
 from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.problems.problem import Problem, problem_of
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import device_of
 from envs.simulator.tables import Contexts
 from envs.spec import Configuration, ConfigurationSpace, Measurement, Objective, workload_of

@@ -11,7 +11,7 @@ from envs.belief.features import MOST_WINDOWS
 from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.problems.problem import Problem, problem_of
-from envs.simulator.device_model import model_for
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import device_of
 from envs.spec import (
     Configuration,

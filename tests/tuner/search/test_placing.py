@@ -11,7 +11,8 @@ from envs.belief.score import score_and_violation
 from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.problems.problem import Problem, problem_of
-from envs.simulator.device_model import DeviceModel, model_for
+from envs.simulator.device_model import DeviceModel
+from envs.simulator.known_devices import model_for
 from envs.simulator.machine import device_of
 from envs.spec import Configuration, ConfigurationSpace, Measurement, Objective, workload_of
 from envs.spec.validity import VALID, judge
