@@ -28,10 +28,11 @@ from envs.catalog.reference_networks import reference_network
 from envs.graph.layer_table import LAYER_KINDS, LayerTable, part_of
 from envs.mappings.costs import GroupCosts
 from envs.mappings.model_costs import group_costs
-from envs.simulator.group_costs import group_cost, leaving_cost
+from envs.simulator.group_costs import group_cost
 from envs.simulator.machine import Machine, machine_of
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.roofline import batch_cost
+from envs.simulator.transition_costs import leaving_cost
 from envs.spec import accelerator
 
 DATA = Path(__file__).parent / "data"

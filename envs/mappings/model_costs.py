@@ -17,17 +17,13 @@ from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable, joined, leaving
 from envs.mappings.costs import GroupCosts
 from envs.simulator.beside_costs import core_bytes
-from envs.simulator.group_costs import (
-    added,
-    copy_cost,
-    group_cost,
-    start_cost,
-    transition_cost,
-)
+from envs.simulator.cost_parts import added
+from envs.simulator.group_costs import copy_cost, group_cost, start_cost
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.rail_energy import core_watts, module_joules
 from envs.simulator.roofline import BatchCost, batch_cost
+from envs.simulator.transition_costs import transition_cost
 from envs.spec import Accelerator, Kind
 
 #: Bytes of an FP32 number.

@@ -1,7 +1,7 @@
 """The cost of one batch of a network that a mapping divides among accelerators.
 
 It is the sum of a start, the layers of each part, the transitions between parts, and an end, each
-as `group_costs` has it.
+as `group_costs` and `transition_costs` have it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,13 @@ import numpy as np
 from envs.arrays import FloatArray
 from envs.errors import OptionError
 from envs.graph.layer_table import LayerTable, joined, leaving
-from envs.simulator.group_costs import (
-    added,
-    copy_cost,
-    group_cost,
-    start_cost,
-    transition_cost,
-)
+from envs.simulator.cost_parts import added
+from envs.simulator.group_costs import copy_cost, group_cost, start_cost
 from envs.simulator.known_layers import known_groups
 from envs.simulator.machine import Machine
 from envs.simulator.parameters import ParameterSet
 from envs.simulator.roofline import BatchCost
+from envs.simulator.transition_costs import transition_cost
 from envs.spec import Accelerator, ConfigurationSpace, Kind, Mapping
 
 #: The layer groups of a network in order, with the elements that cross into and out of each.
