@@ -21,8 +21,8 @@ from envs.spec.workload import Workload
 if TYPE_CHECKING:
     from envs.spec.space import ConfigurationSpace
 
-#: Fields of a space that name tenants, each as the first of some numbers.
-BY_TENANT = ("unavailable", "unjudged", "unavailable_batches", "blocks")
+#: Fields of a space that name tenants, each as the first of some numbers; most spaces have none.
+APART = ("unavailable", "unjudged", "unavailable_batches", "blocks")
 
 #: What a tenant gives in a window in which it has no instance.
 UNSERVED = TenantMeasurement(0.0, math.nan, math.nan, math.nan, math.nan, math.nan, 0)
@@ -42,7 +42,7 @@ def space_of_tenants(space: ConfigurationSpace, tenants: Sequence[int]) -> Confi
         key: frozenset(
             (position[each[0]], *each[1:]) for each in getattr(space, key) if each[0] in position
         )
-        for key in BY_TENANT
+        for key in APART
     }
     every = space.workload.tenants
     workload = Workload(tuple(every[tenant] for tenant in tenants))

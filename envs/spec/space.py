@@ -17,25 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.arrays import IntArray, Placements, Rows
-from envs.errors import ConfigurationError, OptionError
+from envs.errors import ConfigurationError
 from envs.files import check_fields
-from envs.spec.checks import MAX_BATCH, check_space
+from envs.spec.checks import check_space
+from envs.spec.codes import codes_of
 from envs.spec.configuration import Configuration as Configuration
 from envs.spec.default import default_placements
 from envs.spec.device import DeviceSpec
-from envs.spec.some_tenants import space_of_tenants
-from envs.spec.validity import UNAVAILABLE, UNSERVED, VALID, judge, reason
+from envs.spec.knob_settings import every_setting, knob_limits, settings_of_knobs
+from envs.spec.listing import MAX_COMBINATIONS, no_configuration, valid_placements
+from envs.spec.some_tenants import APART, space_of_tenants
+from envs.spec.validity import VALID, judge, reason
 from envs.spec.workload import Workload
-
-#: Enumerating more than this many combinations at once would fill the memory of a small computer.
-MAX_COMBINATIONS = 4_000_000
-
-#: Multiplies the codes of a space whose settings do not fit into 63 bits (see `codes`): an odd
-#: number without a pattern, 2^64 over the golden ratio.
-HASH_MULTIPLIER = 0x9E37_79B9_7F4A_7C15
-
-#: Fields that name pairs, or pairs with a number, which stand apart; most spaces have none.
-APART = ("unavailable", "unjudged", "unavailable_batches", "blocks")
 
 
 @dataclass(frozen=True)
@@ -87,32 +80,12 @@ class ConfigurationSpace:
     @functools.cached_property
     def options(self) -> Placements:
         """Return every setting of a knob, [O, 2], unused first."""
-        pairs = [
-            (instances, batch)
-            for instances in range(1, self.max_instances + 1)
-            for batch in self.batches
-        ]
-        return np.array([(0, 0), *pairs], dtype=np.int16)
+        return every_setting(self.max_instances, self.batches)
 
     @functools.cached_property
     def knob_options(self) -> tuple[Rows, ...]:
         """Return the options [O'] of each of the K knobs, some of [O] where there are limits."""
-        fitting = []
-        for each in self.device.accelerators:
-            fits = np.ones(len(self.options), dtype=bool)
-            if each.max_instances is not None:
-                fits &= self.options[:, 0] <= each.max_instances
-            if each.max_batch is not None:
-                fits &= self.options[:, 1] <= each.max_batch
-            fitting.append(np.flatnonzero(fits))
-        tenants, accelerators = self.shape
-        return tuple(
-            fitting[accelerator][:1]
-            if (tenant, accelerator) in self.closed
-            else self._with_batches(fitting[accelerator], tenant, accelerator)
-            for tenant in range(tenants)
-            for accelerator in range(accelerators)
-        )
+        return settings_of_knobs(self)
 
     @functools.cached_property
     def closed(self) -> frozenset[tuple[int, int]]:
@@ -124,11 +97,6 @@ class ConfigurationSpace:
         cut = [n for n, each in enumerate(self.device.accelerators) if each.segments > 1]
         critical = [n for n, gives in enumerate(self.workload.best_effort) if not gives]
         return self.unavailable.union((t, a) for t in critical for a in cut)
-
-    def _with_batches(self, options: Rows, tenant: int, accelerator: int) -> Rows:
-        """Return the options whose batch the pair can have."""
-        gone = [b for t, a, b in self.unavailable_batches if (t, a) == (tenant, accelerator)]
-        return options[~np.isin(self.options[options, 1], gone)] if gone else options
 
     def batches_of(self, tenant: int, accelerator: int) -> tuple[int, ...]:
         """Return the batch sizes that a tenant may have on an accelerator, ascending."""
@@ -200,28 +168,7 @@ class ConfigurationSpace:
             OptionError: the space is not `enumerable`; code that takes any space searches it.
             ConfigurationError: no configuration is valid.
         """
-        if not self.enumerable:
-            raise OptionError(
-                f"the space has {self.combinations:,} combinations, above {MAX_COMBINATIONS:,}:"
-                " code that must handle any space searches it instead of listing it"
-            )
-        sizes = [len(each) for each in self.knob_options]
-        positions = np.unravel_index(np.arange(self.combinations), sizes)
-        settings = zip(self.knob_options, positions, strict=True)
-        placements = self.decode(np.stack([each[at] for each, at in settings], axis=-1))
-        codes = judge(self, placements)
-        if not (codes == VALID).any():
-            served = codes[codes != UNSERVED]  # what most of those break that serve every tenant
-            unserved = UNAVAILABLE if self.unavailable else UNSERVED
-            fault = int(np.bincount(served).argmax()) if len(served) else unserved
-            raise self._no_configuration(fault)
-        valid: Placements = placements[codes == VALID]
-        return valid
-
-    def _no_configuration(self, code: int) -> ConfigurationError:
-        return ConfigurationError(
-            f"no configuration is valid on {self.device.name}: {reason(self, code)}"
-        )
+        return valid_placements(self)
 
     def decode(self, choices: npt.NDArray[np.integer]) -> Placements:
         """Return the placements [..., T, A, 2] of knob options [..., K]."""
@@ -248,33 +195,18 @@ class ConfigurationSpace:
     @functools.cached_property
     def _knob_limits(self) -> tuple[Rows, Rows]:
         """Return the most instances [T, A] and the largest batch [A]."""
-        devices, most = self.device.accelerators, self.max_instances
-        instances = np.tile(
-            [min(most, each.max_instances or most) for each in devices], (self.shape[0], 1)
-        )
-        for pair in self.closed:
-            instances[pair] = 0
-        return instances, np.array([each.max_batch or MAX_BATCH for each in devices])
+        return knob_limits(self)
 
     def codes(self, placements: IntArray) -> Rows:
         """Return one whole number a configuration, [...] of [..., T, A, 2]; -1 outside the space.
 
-        Equal configurations have equal codes. Different ones have different codes where the
-        settings of all knobs fit into 63 bits. In larger spaces the code is a hash of 63 bits:
-        among a million configurations, two share one with a chance of 1 in 20 million.
+        Equal configurations have equal codes, and different ones hardly ever, see `codes_of`.
         """
         return self.codes_of(self.encode(placements))
 
     def codes_of(self, options: IntArray) -> Rows:
-        """Return the codes [...] of knob options [..., K], see `codes`."""
-        fits = len(self.options) ** self.knobs <= 2**63
-        factor = np.uint64(len(self.options) if fits else HASH_MULTIPLIER)
-        knobs = options.reshape(-1, self.knobs).astype(np.uint64)
-        code: npt.NDArray[np.uint64] = np.zeros(len(knobs), dtype=np.uint64)
-        for knob in range(self.knobs):
-            code = code * factor + knobs[:, knob]  # arrays of whole numbers wrap around
-        known = (code & np.uint64(2**63 - 1)).astype(np.int64).reshape(options.shape[:-1])
-        return np.where((options < 0).any(axis=-1), -1, known)
+        """Return the codes [...] of knob options [..., K], see `envs.spec.codes`."""
+        return codes_of(options, len(self.options))
 
     def check(self, configuration: Configuration) -> None:
         """Raise ConfigurationError, with the reason, unless the configuration is valid here."""
@@ -297,7 +229,7 @@ class ConfigurationSpace:
         placements = default_placements(self)
         code = int(judge(self, placements[None])[0])
         if code != VALID:
-            raise self._no_configuration(code)
+            raise no_configuration(self, code)
         return Configuration.of(placements)
 
     def describe(self, configuration: Configuration) -> str:

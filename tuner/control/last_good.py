@@ -9,7 +9,7 @@ from envs.errors import ConfigurationError
 from envs.files import parse_json, read_small, replacing
 from envs.spec import Configuration, ConfigurationSpace
 from envs.spec.hardware import lasting
-from envs.spec.space import APART
+from envs.spec.some_tenants import APART
 
 FILE = "last_good.json"
 
