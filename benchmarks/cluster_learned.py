@@ -46,7 +46,7 @@ from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
 from envs.spec import Objective
 from tuner.console import table
-from tuner.options import reference_bundle
+from tuner.folders import reference_bundle
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.expected_gain import ExpectedGainTuner

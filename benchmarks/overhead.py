@@ -24,7 +24,7 @@ from envs.spec import Configuration, ConfigurationSpace, Network, local_computer
 from envs.telemetry.none import NoSensor
 from envs.testing.engines import build_every
 from tuner.console import progress_bar
-from tuner.options import cache_folder
+from tuner.folders import cache_folder
 
 #: (instances, batch) on cpu_fp32 and on cpu_int8: one instance, several, both accelerators, small
 #: and large batches.

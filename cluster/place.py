@@ -55,7 +55,7 @@ from envs.errors import OptionError
 from envs.files import check_writable
 from tuner.console import table
 from tuner.flags import run
-from tuner.options import versions
+from tuner.versions import versions
 
 #: Nodes whose requests are simulated at most, the fullest ones.
 SIMULATED = 200

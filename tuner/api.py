@@ -17,9 +17,10 @@ from tuner.alone import check_slowdown, limits_alone
 from tuner.confirming import PAIRS
 from tuner.control.journal import Journal
 from tuner.device import Device, open_device, serve_options
+from tuner.folders import reference_bundle
 from tuner.map_answer import LayerMap, MapRequest, mapped_layers
 from tuner.objectives import Limits, asked, objective_of, remarks_on
-from tuner.options import ServeOptions, reference_bundle
+from tuner.options import ServeOptions
 from tuner.pairs import MOST_PAIRS
 from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from envs.errors import OptionError
 from envs.optional import optional_import
 from tuner.console import exit_code, show_log
-from tuner.options import shipped
+from tuner.folders import shipped
 from tuner.overrides import quoted_overrides
 
 CONF = shipped("conf")

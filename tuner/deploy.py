@@ -55,8 +55,9 @@ from tuner.control.service import Service
 from tuner.control.tenants import TenantControl
 from tuner.device import Device, open_device
 from tuner.flags import run
+from tuner.folders import cache_folder, reference_bundle
 from tuner.objectives import asked
-from tuner.options import ServeOptions, cache_folder, reference_bundle
+from tuner.options import ServeOptions
 from tuner.page.beside import PageBeside, limits_file
 from tuner.page.options import PageOptions
 from tuner.parts import FIRST

@@ -40,9 +40,10 @@ from tuner.evaluation.simulated import SimulatedCases, simulated_cases
 from tuner.evaluation.statistics import summaries
 from tuner.evaluation.tables import COLUMNS, text_rows, write_runs_csv, write_summary_csv
 from tuner.evaluation.training_problems import AnyCases, equal_to, has_model
+from tuner.network_files import read_networks
 from tuner.objectives import asked, objective_of
-from tuner.options import read_networks, versions
 from tuner.policy.bundle import load_bundle
+from tuner.versions import versions
 
 
 @dataclass

@@ -53,8 +53,10 @@ from tuner.exports.readme import listed, warnings
 from tuner.exports.triton import export_triton
 from tuner.exports.trtexec import export_trtexec
 from tuner.flags import run
-from tuner.options import ServeOptions, reference_bundle, versions
+from tuner.folders import reference_bundle
+from tuner.options import ServeOptions
 from tuner.policy.bundle import load_bundle
+from tuner.versions import versions
 
 logger = logging.getLogger(__name__)
 

@@ -33,6 +33,7 @@ from tuner.console import table
 from tuner.evaluation.mapping_report import write_mapping_report
 from tuner.evaluation.mapping_schedule import schedule_section
 from tuner.flags import run
+from tuner.folders import cache_folder
 from tuner.map_answer import (
     BOARD,
     TRANSITIONS,
@@ -52,7 +53,8 @@ from tuner.map_text import (
     schedule_sentence,
     setting,
 )
-from tuner.options import cache_folder, plain, versions
+from tuner.options import plain
+from tuner.versions import versions
 
 
 @dataclass(frozen=True)

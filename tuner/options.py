@@ -1,17 +1,13 @@
-"""Options that several commands share, and the folders of the project."""
+"""Options of serving, which several commands share."""
 
 import math
-import os
-import platform
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Optional
 
-from envs.errors import NetworkError, OptionError, require_positive
+from envs.errors import OptionError, require_positive
 from envs.graph.binding import all_bound
 from envs.graph.onnx_file import network_name
-from envs.graph.reading import read_network
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.spec import (
     ACCELERATORS,
@@ -26,18 +22,8 @@ from envs.spec import (
 )
 from envs.spec.mapping import TO
 from envs.telemetry.sensors import SENSORS
-
-
-def shipped(folder: str) -> Path:
-    """Return a folder of the project, which an installed package carries inside."""
-    inside = Path(__file__).resolve().parent / folder
-    return inside if inside.is_dir() else inside.parent.parent / folder
-
-
-def reference_bundle() -> Path:
-    """Return the policy that comes with the project."""
-    return shipped("checkpoints") / "reference.bundle"
-
+from tuner.folders import cache_folder
+from tuner.network_files import check_given, existing
 
 #: Runtimes by name.
 RUNTIMES = ("onnxruntime", "tensorrt", "simulated", "replayed")
@@ -211,7 +197,7 @@ class ServeOptions:
 
     def unread_space(self) -> ConfigurationSpace:
         """Return the space before the networks are read: only their names are right."""
-        _check_given(self.network)
+        check_given(self.network)
         names = self.accelerators or ["cpu_fp32"]
         device = DeviceSpec("device", tuple(accelerator(name) for name in names), 1, math.inf)
         every = DeviceSpec("device", tuple(ACCELERATORS.values()), 1, math.inf)
@@ -296,56 +282,6 @@ class ServeOptions:
     def cache_path(self) -> Path:
         """Return the folder that keeps quantised networks and engines."""
         return Path(self.cache) if self.cache else cache_folder()
-
-
-def existing(paths: list[str]) -> list[Path]:
-    """Return the ONNX files; NetworkError says how to make one that is missing."""
-    _check_given(paths)
-    for path in paths:
-        if not Path(path).exists():
-            raise NetworkError(
-                f"there is no file {path}: give an ONNX file (python -m tuner.networks writes"
-                " published networks)"
-            )
-    return [Path(path) for path in paths]
-
-
-def read_networks(paths: list[str]) -> list[Network]:
-    """Return the networks in ONNX files."""
-    return [read_network(path) for path in existing(paths)]
-
-
-def _check_given(paths: list[str]) -> None:
-    if not paths:
-        raise OptionError("network is missing: give an ONNX file, as in --network my.onnx")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of all packages that a measurement or a training depends on."""
-    packages = (
-        "orin-tuner",
-        "numpy",
-        "onnx",
-        "onnxruntime",
-        "torch",
-        "stable-baselines3",
-        "gymnasium",
-    )
-    found = {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-    }
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def cache_folder() -> Path:
-    """Return `orin-tuner` in the user's cache folder: XDG_CACHE_HOME, or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "orin-tuner"
 
 
 def plain(value: Any) -> Any:

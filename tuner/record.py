@@ -26,11 +26,12 @@ from tuner.answer_text import failures
 from tuner.console import progress_bar
 from tuner.device import Device, open_device
 from tuner.flags import run
-from tuner.options import ServeOptions, versions
+from tuner.options import ServeOptions
 from tuner.parts import ALL
 from tuner.plan import PlanOptions, planned
 from tuner.stopping import leave
 from tuner.tuning import labelled
+from tuner.versions import versions
 
 #: So many configurations are named beside the reason of their failures.
 NAMED = 4

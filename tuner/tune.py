@@ -43,10 +43,11 @@ from tuner.console import progress_bar, table
 from tuner.flags import run
 from tuner.goal_text import brief
 from tuner.objectives import asked
-from tuner.options import ServeOptions, plain, versions
+from tuner.options import ServeOptions, plain
 from tuner.stopping import leave
 from tuner.tuning import Answer, TuningStopped
 from tuner.tuning_report import write_tuning_report
+from tuner.versions import versions
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,11 @@ from envs.runtimes.simulated import SimulatedRuntime
 from envs.traces.writer import TraceWriter
 from tuner.agents.twin_problems import TwinProblems
 from tuner.device import open_device
-from tuner.options import ServeOptions, versions
+from tuner.options import ServeOptions
 from tuner.parts import ALL
 from tuner.plan import PlanOptions, planned
 from tuner.policy.device_twin import DeviceTwin
+from tuner.versions import versions
 
 
 class Board(NamedTuple):

@@ -26,7 +26,7 @@ from tests.security.attacks import (
     untouched,
     write_zip,
 )
-from tuner.options import shipped
+from tuner.folders import shipped
 from tuner.policy.bundle import load_bundle, save_bundle
 
 GOOD = shipped("checkpoints") / "reference.bundle"

@@ -13,7 +13,7 @@ from envs.traces.reader import read_trace
 from envs.traces.writer import TraceWriter
 from tests.envs.accuracy.digits import Digits, make
 from tuner.device import Device, open_device
-from tuner.options import reference_bundle
+from tuner.folders import reference_bundle
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 

@@ -9,7 +9,7 @@ import pytest
 
 from envs.traces.reader import Trace
 from tests.commands import CommandResult, call
-from tuner.options import reference_bundle
+from tuner.folders import reference_bundle
 from tuner.policy.bundle import load_bundle
 
 FEW = ("agent=fine_tune", "agent.steps=28", "agent.envs=1", "agent.episodes_per_update=2")

@@ -21,7 +21,7 @@ from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec import Configuration, ConfigurationFailed, Failure, FailureKind
 from tests.commands import CommandResult, call
 from tests.standins.tensorrt import stand_ins
-from tuner.options import shipped
+from tuner.folders import shipped
 from tuner.policy.bundle import load_bundle
 
 ROOT = Path(__file__).parents[2]

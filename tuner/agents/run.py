@@ -27,8 +27,9 @@ from tuner.agents.training import (
     save_checkpoint,
 )
 from tuner.console import progress_bar
-from tuner.options import plain, versions
+from tuner.options import plain
 from tuner.policy.bundle import save_bundle
+from tuner.versions import versions
 
 #: Updates between two checkpoints; on a device that takes seconds for a step, every one is kept.
 UPDATES_PER_CHECKPOINT = 50

@@ -24,7 +24,7 @@ from tuner.agents.export import start_from
 from tuner.agents.learning_curve import LearningCurve
 from tuner.agents.policy_net import CandidatePolicy
 from tuner.agents.vec_env import SB3TuningVecEnv
-from tuner.options import reference_bundle
+from tuner.folders import reference_bundle
 from tuner.policy.bundle import Bundle, load_bundle
 
 #: Policies to start from by name, beside paths of bundles.

@@ -12,8 +12,9 @@ from envs.belief.risk import parse_risk
 from envs.errors import OptionError, StorageError
 from envs.optional import optional_import
 from envs.problems.episode_options import BUDGET
-from tuner.options import reference_bundle, versions
+from tuner.folders import reference_bundle
 from tuner.policy.bundle import load_bundle
+from tuner.versions import versions
 
 EXTRA = "minari"
 

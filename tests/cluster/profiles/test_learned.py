@@ -22,7 +22,7 @@ from envs.spec import (
     Outcome,
     workload_of,
 )
-from tuner.options import reference_bundle
+from tuner.folders import reference_bundle
 from tuner.policy.bundle import load_bundle
 from tuner.policy.learned import LearnedTuner
 

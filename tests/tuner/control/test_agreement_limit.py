@@ -15,8 +15,8 @@ from tuner.control.controller import ControlOptions
 from tuner.control.events import EventKind
 from tuner.control.period import Period
 from tuner.device import Device
+from tuner.folders import reference_bundle
 from tuner.model_at import models_of
-from tuner.options import reference_bundle
 
 #: Of cuda, tensor, dla0 and dla1.
 AGREEMENTS = {"cuda": 0.9995, "tensor": 0.995, "dla0": 0.992, "dla1": 0.992}

@@ -18,8 +18,8 @@ from tuner.control.controller import ControlOptions
 from tuner.control.failed_before import MOST_RESTARTS, FailedBefore
 from tuner.control.guard import Phase
 from tuner.device import Device
+from tuner.folders import reference_bundle
 from tuner.model_at import models_of
-from tuner.options import reference_bundle
 
 CUDA, TENSOR = 0, 1
 ON_TENSOR = Configuration((((0, 0), (1, 1), (0, 0), (0, 0)),))

@@ -33,8 +33,8 @@ from tuner.control.events import EventKind
 from tuner.control.period import Period
 from tuner.control.tenants import TenantControl
 from tuner.device import Device
+from tuner.folders import reference_bundle
 from tuner.model_at import at_rates
-from tuner.options import reference_bundle
 from tuner.placement.active_parts import ActiveAgreements
 from tuner.placement.newcomers import CHANCE_STEP, Believed, chance_of, placed_beside
 

@@ -12,7 +12,7 @@ import pytest
 
 from envs.belief.features import ALLOWED, FEATURES
 from tuner.exports.policy_onnx import export_policy, policy_model
-from tuner.options import shipped
+from tuner.folders import shipped
 from tuner.policy.bundle import SHAPES, Bundle, load_bundle
 from tuner.policy.forward import NumpyPolicy
 

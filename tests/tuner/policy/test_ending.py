@@ -12,7 +12,7 @@ from envs.belief.features import ALLOWED, CANDIDATE_FEATURES, FEATURES, MOST_WIN
 from envs.problems.problem import Problem
 from envs.spec import Configuration, Failure, FailureKind, Objective
 from envs.testing.problems import small_problem, small_space, smooth
-from tuner.options import reference_bundle
+from tuner.folders import reference_bundle
 from tuner.policy.belief_tuner import BeliefTuner
 from tuner.policy.bundle import load_bundle
 from tuner.policy.ending import SMALL_GAIN, reason_to_end, without_waiting
