@@ -22,7 +22,6 @@ or 11 (JetPack 7.2.2 and later). The folder gets a README.txt with the next step
 """
 
 import logging
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -30,9 +29,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 from envs.accuracy.samples import Samples, read_samples
-from envs.errors import ConfigurationError, OptionError
+from envs.errors import OptionError
 from envs.spec import available_cores, workload_of
-from tuner.exports.answers import Slot, placed, read_answer, read_slots
+from tuner.exports.answers import Slot, placed, read_answer, read_slots, slot_of
 from tuner.exports.calibrated import calibrated, translated
 from tuner.exports.calibration import assigned
 from tuner.exports.checks import (
@@ -47,6 +46,7 @@ from tuner.exports.engines import BuildOptions
 from tuner.exports.facts import read_for_export
 from tuner.exports.folder import Files, check_free, write_folder
 from tuner.exports.judged import judged_halves
+from tuner.exports.manifest import described
 from tuner.exports.models import Model, models_of
 from tuner.exports.policy_onnx import export_policy
 from tuner.exports.readme import listed, warnings
@@ -62,8 +62,6 @@ logger = logging.getLogger(__name__)
 
 TARGETS = ("triton", "deepstream", "trtexec", "policy")
 
-#: An accelerator with its instances and batch size, after the network where there are several.
-PLACED = re.compile(r"(?:(.+):)?(\w+)=(\d+)x(\d+)", re.DOTALL)
 
 #: Options of serving that an export does not have.
 HIDDEN = frozenset(each.name for each in fields(ServeOptions)) - {
@@ -235,19 +233,6 @@ def given_slots(options: ExportCommand) -> list[Slot]:
     return answer.slots
 
 
-def slot_of(text: str) -> dict[str, Any]:
-    """Return `tensor=2x8` or `small:tensor=2x8` as data; ConfigurationError for other texts."""
-    found = PLACED.fullmatch(text)
-    if found is None:
-        raise ConfigurationError(
-            f"configuration {text!r:.80} must be ACCELERATOR=INSTANCESxBATCH, as in tensor=2x8, or"
-            " with several networks NETWORK:ACCELERATOR=INSTANCESxBATCH"
-        )
-    tenant, accelerator, instances, batch = found.groups()
-    slot = {"accelerator": accelerator, "instances": int(instances), "batch": int(batch)}
-    return slot | ({"tenant": tenant} if tenant else {})
-
-
 def files_of(options: ExportCommand, models: list[Model], build: BuildOptions) -> Files:
     """Return the files of the target's folder."""
     if not 0 <= options.max_wait_ms <= 60_000:
@@ -267,36 +252,6 @@ def files_of(options: ExportCommand, models: list[Model], build: BuildOptions) -
         if options.target == "deepstream"
         else export_trtexec(models, build)
     )
-
-
-def described(models: list[Model], build: BuildOptions) -> dict[str, Any]:
-    """Return a description of the exported models for later readers of the folder."""
-    return {
-        "tensorrt": build.tensorrt,
-        "models": [
-            {
-                "name": model.name,
-                "tenant": model.tenant,
-                "network_sha256": model.network.sha256,
-                "accelerator": model.accelerator.name,
-                "precision": build.precision(model),
-                "instances": model.instances,
-                "batch": model.batch,
-                "calibration": described_ranges(model, build),
-            }
-            for model in models
-        ],
-        "warnings": warnings(models, build),
-    }
-
-
-def described_ranges(model: Model, build: BuildOptions) -> str:
-    """Return where the INT8 ranges of a model come from; empty if it needs none."""
-    if model.name in build.calibrated:
-        return build.calibrated[model.name].describe()
-    if not build.needs_ranges(model):
-        return ""
-    return f"{build.calibration_of(model.position)}" if build.has_ranges(model) else "invented data"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ They are checked before anything is written.
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,9 @@ MAX_BYTES = 1 << 20
 
 #: More instances than any accelerator holds, so that a mistyped number is found early.
 MAX_INSTANCES = 1024
+
+#: An accelerator with its instances and batch size, after the network where there are several.
+PLACED = re.compile(r"(?:(.+):)?(\w+)=(\d+)x(\d+)", re.DOTALL)
 
 NEEDED = {"accelerator", "instances", "batch"}
 
@@ -116,6 +120,19 @@ def _slot(entry: Any, where: str) -> Slot:
             f" {accelerator(name).whole}"
         )
     return Slot(tenant, accelerator(name).name, entry["instances"], entry["batch"])
+
+
+def slot_of(text: str) -> dict[str, Any]:
+    """Return `tensor=2x8` or `small:tensor=2x8` as data; ConfigurationError for other texts."""
+    found = PLACED.fullmatch(text)
+    if found is None:
+        raise ConfigurationError(
+            f"configuration {text!r:.80} must be ACCELERATOR=INSTANCESxBATCH, as in tensor=2x8, or"
+            " with several networks NETWORK:ACCELERATOR=INSTANCESxBATCH"
+        )
+    tenant, accelerator, instances, batch = found.groups()
+    slot = {"accelerator": accelerator, "instances": int(instances), "batch": int(batch)}
+    return slot | ({"tenant": tenant} if tenant else {})
 
 
 def placed(slots: list[Slot], workload: Workload) -> tuple[ConfigurationSpace, Configuration]:
