@@ -23,8 +23,9 @@ from envs.arrays import Single
 from envs.problems.draw_options import DrawOptions
 from envs.problems.problem_batch import ProblemBatch
 from envs.problems.simulated_world import SimulatedWorld
+from tuner.agents.agent_options import AgentOptions
 from tuner.agents.policy_net import CandidatePolicy
-from tuner.agents.training import AgentOptions, make_env, make_model
+from tuner.agents.training import make_env, make_model
 from tuner.console import progress_bar, table
 from tuner.evaluation.rollouts import RollOut, roll_out
 

@@ -33,9 +33,10 @@ from cluster.fleet.options import FleetOptions
 from cluster.fleet.rollouts import RayCollector, Rolling
 from envs.problems.draw_options import DrawOptions
 from envs.problems.simulated_world import SimulatedWorld
+from tuner.agents.agent_options import AgentOptions
 from tuner.agents.collecting import Collector, Rollout, Weights
 from tuner.agents.export import bundle_of
-from tuner.agents.training import AgentOptions, make_env, make_model
+from tuner.agents.training import make_env, make_model
 from tuner.console import progress_bar
 from tuner.evaluate import EvaluationOptions, evaluate
 from tuner.evaluation.simulated import simulated_cases

@@ -28,7 +28,8 @@ from envs.problems.named import world_named
 from envs.problems.world import World
 from envs.spec import FailureKind
 from envs.tuning_env import TuningVectorEnv
-from tuner.agents.training import AgentOptions, make_env, make_model
+from tuner.agents.agent_options import AgentOptions
+from tuner.agents.training import make_env, make_model
 from tuner.agents.vec_env import SB3TuningVecEnv
 from tuner.policy.bundle import load_bundle
 from tuner.policy.forward import NumpyPolicy

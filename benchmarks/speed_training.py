@@ -15,7 +15,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from benchmarks.figures import Figure, figure
 from envs.problems.world import World
 from envs.tuning_env import TuningEnv, TuningVectorEnv
-from tuner.agents.training import AgentOptions, make_env, make_model
+from tuner.agents.agent_options import AgentOptions
+from tuner.agents.training import make_env, make_model
 from tuner.console import table
 from tuner.policy.forward import NumpyPolicy
 

@@ -10,7 +10,7 @@ from tuner.cli import run_command
 try:
     from cluster.fleet.options import FleetOptions
     from cluster.fleet.rollouts import FleetRollouts
-    from tuner.agents.training import on_twin
+    from tuner.agents.agent_options import on_twin
     from tuner.train import TrainCommand, compare, train
 except ModuleNotFoundError as error:  # it imports torch
     print(f"error: {error.name} is not installed: pip install 'orin-tuner[fleet]'", file=sys.stderr)

@@ -103,8 +103,9 @@ def simulated_world() -> SimulatedWorld:
 @pytest.fixture(scope="session")
 def policy(trace_world: TraceWorld, tmp_path_factory: pytest.TempPathFactory) -> tuple[PPO, Path]:
     """Return a policy after a short training, as a model and as a bundle."""
+    from tuner.agents.agent_options import AgentOptions
     from tuner.agents.export import bundle_of
-    from tuner.agents.training import AgentOptions, make_env, make_model
+    from tuner.agents.training import make_env, make_model
     from tuner.policy.bundle import save_bundle
 
     options = AgentOptions(steps=4000, envs=64, batch_size=448)

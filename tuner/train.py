@@ -21,6 +21,7 @@ from tuner.policy.forward import NumpyPolicy
 from tuner.twin_report import show_twin, twin_sentence
 
 try:
+    from tuner.agents.agent_options import AgentOptions, on_twin
     from tuner.agents.collecting import Collector
     from tuner.agents.learning_curve import FILE, read_curve
     from tuner.agents.run import open_run, train_in
@@ -30,7 +31,7 @@ try:
         ProblemSource,
         RecordedProblems,
     )
-    from tuner.agents.training import AgentOptions, make_env, on_twin
+    from tuner.agents.training import make_env
     from tuner.agents.twin_problems import TwinProblems
     from tuner.evaluation.importance import EPISODES, permutation_importance
     from tuner.evaluation.learning_plot import learning_plot

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from envs.problems.world import World
+from tuner.agents.agent_options import AgentOptions
 from tuner.agents.collecting import Roller, Rollout, Shard, Weights, rows_of_shard
-from tuner.agents.training import AgentOptions, make_env, starting_bundle, width_of
+from tuner.agents.training import make_env, starting_bundle, width_of
 
 
 def roller(world: World, agent: AgentOptions, seed: int, shards: int) -> Roller:

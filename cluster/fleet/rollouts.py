@@ -14,9 +14,9 @@ from cluster.fleet.options import FleetOptions
 from cluster.fleet.recordings import FleetRecordings
 from envs.errors import OptionError
 from envs.problems.world import World
+from tuner.agents.agent_options import AgentOptions
 from tuner.agents.collecting import Collector, Roller, Rollout, Shard, Weights, rows_of_shard
 from tuner.agents.sources import DeviceProblems, ProblemSource
-from tuner.agents.training import AgentOptions
 from tuner.train import MODEL, TrainCommand, source_of
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.training_seeds import trained
-from tuner.agents.training import AgentOptions
+from tuner.agents.agent_options import AgentOptions
 from tuner.cli import composed
 from tuner.policy.bundle import load_bundle
 from tuner.train import TrainCommand

@@ -33,8 +33,10 @@ from tests.security.attacks import (
     untouched,
     write_zip,
 )
+from tuner.agents.agent_options import AgentOptions
+from tuner.agents.checkpoint import resume_model, save_checkpoint
 from tuner.agents.run import check_links
-from tuner.agents.training import AgentOptions, make_env, make_model, resume_model, save_checkpoint
+from tuner.agents.training import make_env, make_model
 
 OPTIONS = AgentOptions(steps=256, envs=4, batch_size=28, hidden=8)
 

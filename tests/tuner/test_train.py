@@ -19,8 +19,8 @@ from envs.simulator.known_devices import model_for
 from envs.traces.reader import Trace
 from tests.commands import CommandResult, call
 from tests.worlds import space, write_trace
+from tuner.agents.agent_options import TWIN, AgentOptions, on_twin
 from tuner.agents.learning_curve import read_curve
-from tuner.agents.training import TWIN, AgentOptions, on_twin
 from tuner.policy.bundle import load_bundle
 
 ROOT = Path(__file__).parents[2]

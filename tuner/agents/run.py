@@ -14,18 +14,14 @@ import yaml
 from envs.errors import OptionError
 from envs.files import parse_json, read_small, write_text
 from envs.problems.world import World
+from tuner.agents.agent_options import AgentOptions
+from tuner.agents.checkpoint import resume_model, save_checkpoint
 from tuner.agents.collecting import Collector
 from tuner.agents.export import bundle_of
 from tuner.agents.learning_curve import FILE, LearningCurve
+from tuner.agents.progress import Watch
 from tuner.agents.sources import ProblemSource, is_live
-from tuner.agents.training import (
-    AgentOptions,
-    Watch,
-    make_env,
-    make_model,
-    resume_model,
-    save_checkpoint,
-)
+from tuner.agents.training import make_env, make_model
 from tuner.console import progress_bar
 from tuner.options import plain
 from tuner.policy.bundle import save_bundle

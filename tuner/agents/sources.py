@@ -22,7 +22,7 @@ from envs.problems.world import World, default_of
 from envs.spec import Measurement, Objective, Origin
 from envs.traces.reader import Trace, find_trace, read_trace
 from envs.traces.remark import remark
-from tuner.agents.training import AgentOptions
+from tuner.agents.agent_options import AgentOptions
 from tuner.console import progress_bar
 from tuner.device import Device
 from tuner.objectives import asked, objective_of

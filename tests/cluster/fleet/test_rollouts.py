@@ -15,8 +15,9 @@ from cluster.fleet.rollouts import FleetRollouts, RayCollector, Rolling
 from envs.errors import OptionError, RuntimeFault
 from envs.problems.draw_options import DrawOptions
 from envs.problems.simulated_world import SimulatedWorld
+from tuner.agents.agent_options import AgentOptions
 from tuner.agents.collecting import CollectingPPO, Rollout, Shard
-from tuner.agents.training import AgentOptions, make_env, make_model
+from tuner.agents.training import make_env, make_model
 
 SHARDS = 4
 AGENT = AgentOptions(

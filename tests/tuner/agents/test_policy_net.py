@@ -9,8 +9,9 @@ from stable_baselines3 import PPO
 
 from envs.belief.features import ALLOWED, FEATURES
 from envs.problems.trace_world import TraceWorld
+from tuner.agents.agent_options import AgentOptions
 from tuner.agents.policy_net import TRUST, TRUSTED, CandidatePolicy
-from tuner.agents.training import AgentOptions, make_env, make_model
+from tuner.agents.training import make_env, make_model
 
 OPTIONS = AgentOptions(steps=1000, envs=64, batch_size=448, hidden=16)
 

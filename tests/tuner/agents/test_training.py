@@ -11,16 +11,11 @@ from envs.errors import OptionError, StorageError, TraceError
 from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
 from envs.tuning_env import TuningVectorEnv
+from tuner.agents.agent_options import AgentOptions
+from tuner.agents.checkpoint import resume_model, save_checkpoint
 from tuner.agents.learning_curve import LearningCurve, read_curve
-from tuner.agents.training import (
-    AgentOptions,
-    LinearSchedule,
-    Watch,
-    make_env,
-    make_model,
-    resume_model,
-    save_checkpoint,
-)
+from tuner.agents.progress import Watch
+from tuner.agents.training import LinearSchedule, make_env, make_model
 from tuner.agents.vec_env import SB3TuningVecEnv
 
 OPTIONS = AgentOptions(

@@ -18,9 +18,10 @@ from envs.belief.features import ALLOWED, FEATURES
 from envs.errors import BundleError, StorageError
 from envs.problems.world import World
 from envs.tuning_env import TuningEnv
+from tuner.agents.agent_options import AgentOptions
 from tuner.agents.export import bundle_of
 from tuner.agents.policy_net import MASKED, CandidatePolicy
-from tuner.agents.training import AgentOptions, make_env, make_model
+from tuner.agents.training import make_env, make_model
 from tuner.policy.bundle import SHAPES, Bundle, load_bundle, save_bundle
 from tuner.policy.forward import NumpyPolicy
 
