@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.arrays import BoolArray, Rows
+from envs.base_env import Observation, SingleEnv, Tuning, box
 from envs.knobs_episode import KnobEpisodes
 from envs.knobs_features import BOUND
 from envs.spec import Configuration, Failure
-from envs.tuning_env import Observation, SingleEnv, Tuning, TuningVectorEnv, box
+from envs.tuning_env import TuningVectorEnv
 
 
 class KnobTuning(Tuning):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from envs.errors import OptionError
 
 if TYPE_CHECKING:
-    from envs.tuning_env import SingleEnv, TuningVectorEnv
+    from envs.base_env import SingleEnv
+    from envs.tuning_env import TuningVectorEnv
 
 #: What an action chooses: one of the configurations that the model proposes, or every knob itself.
 ACTIONS = ("proposals", "knobs")

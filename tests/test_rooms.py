@@ -44,7 +44,7 @@ ROOMS = {
 }
 
 LOOSE_MODULES = {
-    *("arrays", "episode", "errors", "files", "knobs_env", "knobs_episode"),
+    *("arrays", "base_env", "episode", "errors", "files", "knobs_env", "knobs_episode"),
     *("knobs_features", "optional", "registration", "tuning_env"),
 }
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.arrays import Rows, Single
+from envs.base_env import BOUND
 from envs.belief.assess import Conditions, assess, believed_score
 from envs.belief.features import ALLOWED, FEATURES, observe
 from envs.belief.progress import Progress
 from envs.spec import Goal, log_score
-from envs.tuning_env import BOUND
 
 B, M, P = 5, 40, 12
 
