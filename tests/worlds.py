@@ -14,6 +14,7 @@ from envs.spec import (
     Failure,
     Measurement,
     Network,
+    Objective,
     Origin,
     Outcome,
     Tenant,
@@ -28,6 +29,9 @@ from envs.traces.writer import write_parquet
 
 #: Time of one inference on one core [ms], by accelerator.
 SERVICE_MS = {"cpu_fp32": 50.0, "cpu_int8": 16.0}
+
+#: A limit that some of its configurations keep and some break.
+LIMIT = Objective((60.0,))
 
 
 def network(name: str = "small", fixed_batch: int | None = None, scale: float = 1.0) -> Network:

@@ -28,10 +28,9 @@ from envs.runtimes.replayed import ReplayedRuntime
 from envs.spec import Configuration, Failure, FailureKind, Objective
 from envs.traces.reader import Trace
 from envs.tuning_env import TuningEnv
-from tests.worlds import respond, space, write_trace
+from tests.worlds import LIMIT, respond, space, write_trace
 
 WORLDS = ("trace_world", "two_tenant_world", "simulated_world", "runtime_world")
-LIMIT = Objective((60.0,))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import doctest
 import subprocess
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -18,32 +17,19 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import envs.tuning_env
 from envs.belief.features import ALLOWED, FEATURES
-from envs.belief.risk import BALANCED
 from envs.catalog.boards import board
-from envs.errors import ConfigurationError, ObjectiveError, OptionError
+from envs.errors import ConfigurationError, OptionError
 from envs.problems.draw_options import HELD_OUT_NETWORKS, DrawOptions
-from envs.problems.episode_options import RewardOptions
 from envs.problems.named import world_named
-from envs.problems.runtime_world import RuntimeWorld
 from envs.problems.simulated_world import SimulatedWorld
 from envs.problems.trace_world import TraceWorld
 from envs.problems.world import World
-from envs.runtimes.replayed import ReplayedRuntime
-from envs.spec import (
-    MAX_VIOLATION,
-    Configuration,
-    Failure,
-    FailureKind,
-    Measurement,
-    Objective,
-    Origin,
-)
+from envs.spec import Configuration, Objective, Origin
 from envs.traces.reader import Trace
 from envs.tuning_env import TuningEnv, TuningVectorEnv
 from tests.worlds import respond, space, write_trace
 
 WORLDS = ("trace_world", "two_tenant_world", "simulated_world")
-LIMIT = Objective((60.0,))
 
 
 @pytest.fixture
@@ -53,10 +39,6 @@ def world(request: pytest.FixtureRequest) -> World:
 
 
 every_world = pytest.mark.parametrize("world", WORLDS, indirect=True)
-
-
-def action_of(env: TuningEnv, configuration: Configuration) -> np.int64:
-    return np.int64(env.proposals().index(configuration))
 
 
 @pytest.mark.parametrize("tenants", [3, 5])
@@ -204,169 +186,6 @@ def test_observations_are_finite_and_proposals_are_what_is_measured(world: World
             assert terminated == (used == 7)
 
 
-def test_a_replayed_configuration_gives_what_was_recorded(
-    trace: Trace, trace_world: TraceWorld
-) -> None:
-    env = TuningEnv(trace_world)
-    env.reset(seed=3)
-    for place in (4, 0, 9):
-        configuration = env.proposals()[place]
-        facts = env.step(np.int64(place))[4]
-        recorded = trace.outcome(configuration)
-        assert isinstance(recorded, Measurement)
-        assert facts["score"] == pytest.approx(float(recorded.throughput_ips[0]), rel=1e-5)
-
-
-def test_a_runtime_and_the_trace_recorded_from_it_agree(trace: Trace) -> None:
-    """Scores and violations agree; rewards do not, since nobody knows a runtime's optimum."""
-    with ReplayedRuntime(trace) as runtime:
-        live, replayed = (
-            TuningEnv(RuntimeWorld(runtime, 3.0, [LIMIT])),
-            TuningEnv(TraceWorld(trace, objectives=[LIMIT])),
-        )
-        assert live.observation_space == replayed.observation_space
-        for env in (live, replayed):
-            env.reset(seed=0)
-        for _ in range(7):
-            common = [each for each in live.proposals() if each in replayed.proposals()]
-            facts = [env.step(action_of(env, common[-1]))[4] for env in (live, replayed)]
-            assert facts[0]["score"] == pytest.approx(facts[1]["score"], rel=1e-6)
-            assert facts[0]["violation"] == pytest.approx(facts[1]["violation"], abs=1e-6)
-            assert facts[0]["failed"] == facts[1]["failed"] == False  # noqa: E712 - NumPy's own
-
-
-def test_a_runtime_is_asked_for_exactly_what_is_proposed(trace: Trace) -> None:
-    asked: list[Configuration] = []
-
-    class Listening(ReplayedRuntime):
-        def apply(self, configuration: Configuration):  # type: ignore[no-untyped-def]
-            asked.append(configuration)
-            return super().apply(configuration)
-
-    env = TuningEnv(RuntimeWorld(Listening(trace), 1.0, [LIMIT]))
-    info = env.reset(seed=0)[1]
-    assert info["origin"] == "replayed"
-    expected = [env.proposals()[5]]
-    env.step(np.int64(5))
-    assert asked[1:] == expected
-    assert asked[0] == Configuration.of(env.spec_of_problem.placements[0]), (
-        "the reset measures where everybody starts"
-    )
-
-
-@pytest.mark.parametrize("limit", [60.0, 30.0, 10.0])
-def test_the_reward_on_paper(trace: Trace, limit: float) -> None:
-    """The default gives 20/s in 50 ms: within 60 ms, too late for 30. Nothing keeps 10 ms."""
-    world = TraceWorld(trace, objectives=[Objective((limit,))])
-    every = [respond(trace.space, Configuration.of(row)) for row in trace.placements]
-    kept = [float(each.throughput_ips[0]) for each in every if each.p99_ms[0] <= limit]
-    env = TuningEnv(world, reward=RewardOptions(violation_weight=0.2))
-    env.reset(seed=0)
-    start = 20 / max(kept) if limit > 50 else -0.2 * np.log(50 / limit)
-    for place, configuration in enumerate(env.proposals()):
-        env.reset(seed=0)
-        told = respond(trace.space, configuration)
-        late = np.log(told.p99_ms[0] / limit)
-        value = -0.2 * late if late > 0 else told.throughput_ips[0] / max(kept)
-        expected = max(value - start, 0.0) - 0.1 * (late > 0)
-        assert env.step(np.int64(place))[1] == pytest.approx(expected, abs=1e-5), configuration
-
-
-def test_what_was_measured_is_worth_no_choice_but_the_best(trace: Trace) -> None:
-    env = TuningEnv(TraceWorld(trace, objectives=[LIMIT]))
-    env.reset(seed=0)
-    paper = {trace.space.default(): 20.0}
-    for _ in range(6):
-        place = next(place for place, each in enumerate(env.proposals()) if each not in paper)
-        configuration = env.proposals()[place]
-        env.step(np.int64(place))
-        told = respond(trace.space, configuration)
-        paper[configuration] = float(told.throughput_ips[0]) if told.p99_ms[0] <= 60 else 0.0
-        allowed = {
-            each for each, free in zip(env.proposals(), env.action_masks(), strict=True) if free
-        }
-        assert allowed & paper.keys() == {max(paper, key=paper.__getitem__)}
-
-
-def test_changed_conditions_forget_the_best(simulated_world: SimulatedWorld) -> None:
-    """Once an episode; what was measured before is worth measuring again then."""
-    env = TuningVectorEnv(40, simulated_world, budget=8, changes=1.0)
-    has_best = FEATURES.index("has_best")
-    env.reset(seed=0)
-    episodes = env.episodes
-    changes, others, forgotten = np.zeros(40, dtype=int), 0, 0
-    for place in (3, 2, 1, 2, 1, 3):  # something new each time: place 0 is the best so far
-        due = episodes.used == episodes._change_at
-        before, limits, variant = (
-            episodes.progress.best.copy(),
-            episodes.conditions.limits.copy(),
-            episodes.variant.copy(),
-        )
-        observations, _, _, _, _ = env.step(np.full(40, place))
-        other = (episodes.conditions.limits != limits).any(axis=1) | (episodes.variant != variant)
-        just = episodes.taken[np.arange(40), episodes.used - 1]
-        assert not (other & ~due).any()
-        assert (
-            (episodes.progress.best[other] == -1) | (episodes.progress.best[other] == just[other])
-        ).all()
-        assert (episodes.progress.measured[other].sum(axis=1) == 1).all()
-        assert (episodes.progress.measured[~other].sum(axis=1) > 1).all()
-        assert (episodes.progress.best[~other & (before >= 0)] >= 0).all()
-        assert ((observations[:, 0, has_best] > 0.5) == (episodes.progress.best >= 0)).all()
-        forgotten += int((other & (before >= 0) & (episodes.progress.best != before)).sum())
-        others += int(other.sum())
-        changes += due
-    assert (changes == 1).all()
-    assert others > 30, "limits that nothing could keep, or that are none, stay"
-    assert forgotten > 10
-
-
-def test_nothing_changes_unless_asked_for(simulated_world: SimulatedWorld) -> None:
-    env = TuningVectorEnv(40, simulated_world, budget=8)
-    env.reset(seed=0)
-    limits, variant = env.episodes.conditions.limits.copy(), env.episodes.variant.copy()
-    for _ in range(6):
-        env.step(np.zeros(40, dtype=np.int64))
-    assert (env.episodes.conditions.limits == limits).all()
-    assert (env.episodes.variant == variant).all()
-
-
-def test_the_rows_of_a_vector_environment_can_be_asked_for_one_objective(
-    trace_world: TraceWorld,
-) -> None:
-    many, one = TuningVectorEnv(3, trace_world), TuningEnv(trace_world)
-    observations, _ = many.reset(seed=4, options={"objective": LIMIT})
-    assert (observations[0] == one.reset(seed=4, options={"objective": LIMIT})[0]).all()
-    assert np.unique(many.episodes.conditions.limits, axis=0).shape[0] == 1
-    for _ in range(many.episodes.budget - 1):
-        many.step(np.zeros(3, dtype=np.int64))
-    assert (
-        np.unique(many.episodes.conditions.limits, axis=0).shape[0] > 1
-    )  # the next episodes draw objectives again, as one environment's would
-    with pytest.raises(OptionError, match="no option 'limit'"):
-        many.reset(options={"limit": 3})
-
-
-def test_an_objective_can_be_asked_for(
-    trace_world: TraceWorld, simulated_world: SimulatedWorld
-) -> None:
-    env = TuningEnv(trace_world)
-    assert env.reset(seed=0, options={"objective": LIMIT})[1]["objective"] == LIMIT
-    text = env.render()
-    assert text is not None
-    assert "p99 <= 60 ms" in text
-    env.step(np.int64(0))
-    drawn = {env.reset(seed=seed)[1]["objective"] for seed in range(20)}
-    assert drawn <= {asked.objective for asked in trace_world.specs}
-    assert len(drawn) > 3, "without it they are drawn again"
-    with pytest.raises(ObjectiveError, match="15 W"):
-        env.reset(options={"objective": Objective((60.0,), 15.0)})
-    with pytest.raises(ObjectiveError, match="2 values of p99_ms for 1 tenants"):
-        env.reset(options={"objective": Objective((60.0, 60.0))})
-    with pytest.raises(ObjectiveError, match="limits of its own"):
-        TuningEnv(simulated_world).reset(options={"objective": LIMIT})
-
-
 def test_render_tells_the_episode(trace: Trace) -> None:
     env = TuningEnv(TraceWorld(trace, objectives=[Objective((40.0,))]), render_mode="ansi")
     env.reset(seed=0)
@@ -381,89 +200,6 @@ def test_render_tells_the_episode(trace: Trace) -> None:
     assert last.startswith(trace.space.describe(chosen))
     assert f"{told.throughput_ips[0]:.4g} inferences/s" in last
     assert last.endswith("kept" if told.p99_ms[0] <= 40 else "broke a limit")
-
-
-def test_power_that_was_not_read_breaks_its_limit(simulated_world: SimulatedWorld) -> None:
-    """It is no failure: throughput counts, and nothing that was measured is kept."""
-    limited = np.flatnonzero(np.isfinite(simulated_world.problems.limits[:, -1]))
-    problems = simulated_world.problems.take(limited)
-    outcomes = problems.outcomes.copy()
-    outcomes[:, :, -1] = np.nan
-    env = TuningVectorEnv(6, SimulatedWorld.of(replace(problems, outcomes=outcomes)))
-    env.reset(seed=0)
-    for _ in range(6):
-        facts = env.step(np.zeros(6, dtype=np.int64))[4]
-        assert (facts["violation"] == MAX_VIOLATION).all()
-        assert (facts["score"] > 0).all()
-        assert not facts["failed"].any()
-        assert not facts["share"].any()
-    assert not env.episodes.kept.any()
-
-
-def test_failures_of_a_runtime_are_measured_as_failures(tmp_path: Path) -> None:
-    failing = space()
-    large = failing.catalogue[failing.catalogue[:, 0, 1, 1] == 4]
-    broken = {
-        Configuration.of(row): Failure(FailureKind.OUT_OF_MEMORY, "too much", 2.0) for row in large
-    }
-    with ReplayedRuntime(write_trace(tmp_path / "t.parquet", failing, failures=broken)) as runtime:
-        env = TuningEnv(RuntimeWorld(runtime, 1.0, [Objective((1e6,))]))
-        env.reset(seed=0)
-        for _ in range(7):
-            configuration = next(each for each in env.proposals() if each in broken)
-            observation, reward, _, _, facts = env.step(action_of(env, configuration))
-            assert facts["failed"]
-            assert facts["violation"] > 0
-            assert reward == pytest.approx(-BALANCED)
-            assert observation in env.observation_space
-            assert configuration not in {
-                each for each, free in zip(env.proposals(), env.action_masks(), strict=True) if free
-            }
-
-
-def test_nothing_to_start_from_is_said(trace: Trace, tmp_path: Path) -> None:
-    with ReplayedRuntime(trace) as runtime:
-        start = Configuration.of(RuntimeWorld(runtime, 1.0, [LIMIT]).specs[0].placements[0])
-    failing = write_trace(
-        tmp_path / "t.parquet",
-        space(),
-        failures={start: Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0)},
-    )
-    with ReplayedRuntime(failing) as runtime:
-        env = TuningEnv(RuntimeWorld(runtime, 1.0, [LIMIT]))
-        with pytest.raises(ConfigurationError, match="nothing to start from"):
-            env.reset(seed=0)
-
-
-def test_partial_traces_propose_only_what_works_in_them(tmp_path: Path) -> None:
-    some = space().catalogue[::7]
-    failures = {
-        Configuration.of(row): Failure(FailureKind.OUT_OF_MEMORY, "no", 1.0) for row in some
-    }
-    part = write_trace(tmp_path / "part.parquet", space(), keep=0.5, failures=failures)
-    recorded = {Configuration.of(row) for row in part.placements} - failures.keys()
-    env = TuningEnv(TraceWorld(part, count=4))
-    for seed in range(4):
-        env.reset(seed=seed)
-        for _ in range(7):
-            allowed = np.flatnonzero(env.action_masks())
-            assert {env.proposals()[place] for place in allowed} <= recorded
-            assert not env.step(allowed[-1])[4]["failed"]
-
-
-def test_a_space_with_fewer_configurations_than_proposals(tmp_path: Path) -> None:
-    trace = write_trace(tmp_path / "t.parquet", space(max_instances=1, batches=(1, 2)))
-    with ReplayedRuntime(trace) as runtime:
-        for world in (TraceWorld(trace, objectives=[LIMIT]), RuntimeWorld(runtime, 1.0, [LIMIT])):
-            env = TuningEnv(world)
-            env.reset(seed=0)
-            assert env.action_masks().sum() == len(trace.rows) == 8
-            absent = np.int64(20)
-            assert not env.action_masks()[absent]
-            _, reward, _, _, facts = env.step(absent)
-            assert facts["failed"]
-            assert reward == pytest.approx(-BALANCED)
-            assert env.action_masks().sum() == 8, "that taught nothing"
 
 
 def test_wrong_options_and_actions_are_named(trace_world: TraceWorld) -> None:
