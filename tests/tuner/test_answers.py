@@ -26,17 +26,14 @@ from tests.envs.accuracy.graphs import convolution, model, node, random, saved
 from tests.standins.tensorrt import stand_ins
 from tuner.device import Device, open_device, serve_options
 
+pytestmark = pytest.mark.usefixtures("session_cache")
+
 QUICK: dict[str, Any] = {"max_instances": 1, "batches": [1, 4], "cores": 1}
 BOARD: dict[str, Any] = {"runtime": "simulated", "max_instances": 1, "batches": [1, 4]}
 RECORD = ("--max-instances", 1, "--batches", 1, "--cores", 1, "--window-s", 0.05, "--attempts", 1)
 
 FP32, INT8 = (0, 0), (0, 1)
 UNCALIBRATED = "INT8 needs samples to calibrate on: give --samples FILE, or --allow-uncalibrated"
-
-
-@pytest.fixture(autouse=True)
-def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 @pytest.fixture(autouse=True)

@@ -21,13 +21,9 @@ from tuner.exports.answers import read_answer
 from tuner.search.random_search import RandomSearch
 from tuner.watching.sources import JournalSource
 
+pytestmark = pytest.mark.usefixtures("session_cache")
+
 BOARD = {"runtime": "simulated", "board": "orin_nano_8", "max_instances": 2, "batches": [1, 4]}
-
-
-@pytest.fixture(autouse=True)
-def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Quantised copies are kept for the whole session."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 def test_the_public_names_are_these() -> None:

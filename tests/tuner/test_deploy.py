@@ -16,6 +16,8 @@ import pytest
 
 from tests.commands import call
 
+pytestmark = pytest.mark.usefixtures("session_cache")
+
 SIMULATED = (
     "--runtime",
     "simulated",
@@ -30,11 +32,6 @@ SIMULATED = (
 
 #: One configuration alone, so that nothing is quantised.
 ONE = ("--accelerators", "cpu_fp32", "--max-instances", 1, "--batches", 1)
-
-
-@pytest.fixture(autouse=True)
-def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 def places(folder: Path) -> tuple[str, ...]:

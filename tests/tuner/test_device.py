@@ -39,13 +39,9 @@ from tuner.device import Device, open_device
 from tuner.model_at import at_rates, rates_of
 from tuner.options import RUNTIMES, ServeOptions
 
+pytestmark = pytest.mark.usefixtures("session_cache")
+
 QUICK = {"max_instances": 2, "batches": [1, 4]}
-
-
-@pytest.fixture(autouse=True)
-def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Quantised copies are kept for the whole session."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -18,12 +18,9 @@ from tests.tuner.test_tensorrt_answers import CLASSES, network, samples
 from tuner.control.ladder import rungs_of
 from tuner.device import Device, open_device
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 ALL = ["cuda", "tensor", "dla0", "dla1", "cpu_fp32", "cpu_int8"]
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def opened(folder: Path, accelerators: list[str] = ALL, **options: Any) -> Device:

@@ -17,14 +17,11 @@ from envs.spec import Measurement
 from tests.standins.tensorrt import StandIns, stand_ins
 from tuner.device import open_device
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 CLASSES, COUNT = 8, 200
 METHODS = {"minmax", "entropy", "percentile"}
 INT8 = {"precisions": ["fp32", "int8"], "max_instances": 1}
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def network(folder: Path, batch: object = "batch") -> Path:

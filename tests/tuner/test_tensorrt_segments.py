@@ -12,10 +12,7 @@ from envs.spec import Measurement
 from tests.standins.tensorrt import stand_ins
 from tuner.device import open_device
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def network(folder: Path, name: str, layers: int) -> str:
