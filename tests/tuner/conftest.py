@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,9 @@ def session_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep quantised copies and engines for one test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> None:
+    """Catch warnings, whatever level another test has left."""
+    caplog.set_level(logging.WARNING)
