@@ -1,76 +1,19 @@
+"""Networks in ONNX files: what they cost, and which graphs cannot be served."""
+
 from __future__ import annotations
 
-import contextlib
-import json
-import random
-import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
-from envs.errors import DependencyError, NetworkError
+from envs.errors import NetworkError
 from envs.graph.onnx_file import open_model
 from envs.graph.reading import read_network
-from envs.optional import optional_import
-from envs.spec import Network, TensorSpec
-
-onnx = pytest.importorskip("onnx")
-helper, FLOAT = onnx.helper, onnx.TensorProto.FLOAT
-
-
-def value(name: str, shape: list[Any] | None, kind: int = FLOAT) -> Any:
-    return helper.make_tensor_value_info(name, kind, shape)
-
-
-def weight(name: str, *shape: int) -> Any:
-    return onnx.numpy_helper.from_array(np.full(shape, 0.1, np.float32), name)
-
-
-def node(kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -> Any:
-    return helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes)
-
-
-def save(
-    folder: Path,
-    nodes: list[Any],
-    inputs: list[Any],
-    outputs: list[Any],
-    weights: tuple[Any, ...] = (),
-    opset: int = 17,
-    **more: Any,
-) -> Path:
-    graph = helper.make_graph(nodes, "net", inputs, outputs, initializer=list(weights))
-    opsets = [helper.make_opsetid("", opset), *more.pop("domains", [])]
-    path = folder / "net.onnx"
-    path.write_bytes(
-        helper.make_model(graph, opset_imports=opsets, ir_version=8, **more).SerializeToString()
-    )
-    return path
-
-
-def small(folder: Path, batch: Any = "batch") -> Path:
-    """Conv [4, 3, 3, 3] on 8 x 8 pixels, Relu, Flatten, Gemm [10, 256]."""
-    nodes = [
-        node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
-        node("Relu", ["a"], ["b"]),
-        node("Flatten", ["b"], ["c"]),
-        node("Gemm", ["c", "v"], ["y"], transB=1),
-        node("Relu", ["unused_source"], ["unused"]),
-    ]
-    weights = (weight("w", 4, 3, 3, 3), weight("v", 10, 256), weight("unused_source", 1000))
-    return save(folder, nodes, [value("x", [batch, 3, 8, 8])], [value("y", [batch, 10])], weights)
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(NetworkError) as caught:
-        read_network(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    return message
+from envs.spec import TensorSpec
+from tests.envs.graph.small_graphs import FLOAT, helper, node, refusal, save, small, value, weight
 
 
 def test_costs_agree_with_a_count_by_hand(tmp_path: Path) -> None:
@@ -196,68 +139,6 @@ def test_local_functions_are_counted(tmp_path: Path) -> None:
     assert read_network(path).macs == 21
 
 
-def test_description_survives_json(tmp_path: Path) -> None:
-    network = read_network(small(tmp_path))
-    assert Network.from_dict(json.loads(json.dumps(network.to_dict()))) == network
-    assert Network.from_dict(asdict(network)) == network
-    with pytest.raises(NetworkError, match="not the description of a network"):
-        Network.from_dict({"name": "net"})
-    with pytest.raises(NetworkError, match="not the description of a network"):
-        Network.from_dict(network.to_dict() | {"colour": "red"})
-
-
-def test_hash_tells_files_apart(tmp_path: Path) -> None:
-    first = read_network(small(tmp_path)).sha256
-    assert first == read_network(small(tmp_path)).sha256
-    assert first != read_network(small(tmp_path, batch=6)).sha256
-
-
-def test_files_of_other_formats_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "net.onnx"
-    assert "does not exist" in refusal(path)
-    assert "is not a file" in refusal(tmp_path)
-    whole = small(tmp_path).read_bytes()
-    for content in (
-        b"",
-        b"\x00" * 50,
-        b"not a network at all",
-        random.Random(0).randbytes(500),
-        whole[: len(whole) // 2],
-        whole[:-3],
-    ):
-        path.write_bytes(content)
-        assert "is not an ONNX file, or is cut short" in refusal(path)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_damage_never_ends_in_anything_but_a_sentence(tmp_path: Path, seed: int) -> None:
-    whole, chance = small(tmp_path).read_bytes(), random.Random(seed)
-    positions = [*range(200), *range(len(whole) - 200, len(whole))]
-    path = tmp_path / "damaged.onnx"
-    for _ in range(150):
-        damaged = bytearray(whole)
-        for _ in range(chance.randint(1, 3)):
-            damaged[chance.choice(positions)] = chance.randrange(256)
-        path.write_bytes(damaged)
-        with contextlib.suppress(NetworkError):  # some damage is harmless
-            read_network(path)
-
-
-def test_model_that_fails_the_checker_is_refused(tmp_path: Path) -> None:
-    invalid = save(
-        tmp_path, [node("Relu", ["x", "x"], ["y"])], [value("x", ["n", 2])], [value("y", ["n", 2])]
-    )
-    assert "is not a valid ONNX model" in refusal(invalid)
-    misfit = save(
-        tmp_path,
-        [node("MatMul", ["x", "w"], ["y"])],
-        [value("x", ["n", 7])],
-        [value("y", ["n", 3])],
-        (weight("w", 8, 3),),
-    )
-    assert "does not fit together" in refusal(misfit)
-
-
 def test_training_graphs_are_refused(tmp_path: Path) -> None:
     x, y = value("x", ["n", 4, 2, 2]), value("y", ["n", 4, 2, 2])
     statistics = tuple(weight(name, 4) for name in "abcd")
@@ -343,72 +224,6 @@ def test_shape_that_depends_on_the_data_is_refused(tmp_path: Path) -> None:
     )
 
 
-def external(folder: Path, location: str) -> Path:
-    path = small(folder)
-    model = onnx.load(str(path))
-    tensor = model.graph.initializer[0]
-    content = tensor.raw_data
-    tensor.ClearField("raw_data")
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value=location)
-    path.write_bytes(model.SerializeToString())
-    for file in ("weights.bin", "../weights.bin"):
-        (folder / file).write_bytes(content)
-    return path
-
-
-@pytest.mark.parametrize(
-    "location",
-    [
-        "../weights.bin",
-        "sub/../../weights.bin",
-        "/etc/passwd",
-        "..\\weights.bin",
-        "C:\\weights.bin",
-    ],
-)
-def test_weights_outside_the_folder_are_refused(tmp_path: Path, location: str) -> None:
-    folder = tmp_path / "models"
-    folder.mkdir()
-    assert "outside its own folder" in refusal(external(folder, location))
-
-
-def test_weights_beside_the_model_are_read_and_count_for_its_hash(tmp_path: Path) -> None:
-    folder = tmp_path / "models"
-    folder.mkdir()
-    path = external(folder, "weights.bin")
-    network = read_network(path)
-    assert network.macs == 4 * 8 * 8 * 27 + 10 * 256
-    content = bytearray((folder / "weights.bin").read_bytes())
-    content[0] ^= 1
-    (folder / "weights.bin").write_bytes(content)
-    assert read_network(path).sha256 != network.sha256
-    (folder / "weights.bin").unlink()
-    assert "is missing" in refusal(path)
-
-
-def test_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "models"
-    folder.mkdir()
-    path = external(folder, "link.bin")
-    (folder / "link.bin").symlink_to(tmp_path / "weights.bin")
-    assert "outside its own folder" in refusal(path)
-
-
-def test_missing_package_is_told_from_a_broken_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(
-        DependencyError,
-        match=r"^no_such_package is not installed: pip install 'orin-tuner\[networks\]'$",
-    ):
-        optional_import("no_such_package", "networks")
-    (tmp_path / "broken_package.py").write_text("import no_such_package")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(DependencyError, match="installed but cannot be loaded"):
-        optional_import("broken_package", "networks")
-
-
 def test_nodes_need_no_order(tmp_path: Path) -> None:
     """ONNX Runtime's converter to FP16 appends the casts of inputs."""
     make, float32 = onnx.helper.make_node, onnx.TensorProto.FLOAT
@@ -432,11 +247,3 @@ def test_nodes_need_no_order(tmp_path: Path) -> None:
     ordered, _, content = open_model(tmp_path / "net.onnx")
     assert [each.name for each in ordered.graph.node] == ["first", "late", "last"]
     assert content is None
-
-
-def test_the_name_of_a_network_is_printable_and_on_one_line(
-    tmp_path: Path, small_onnx: Path
-) -> None:
-    path = tmp_path / "\x1b[31mtwo\nlines.onnx"
-    shutil.copy(small_onnx, path)
-    assert read_network(path).name == "?[31mtwo lines"
