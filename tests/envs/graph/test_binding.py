@@ -18,7 +18,7 @@ from envs.graph.binding import bound
 from envs.graph.binding_options import parse_shapes, parse_values
 from envs.graph.reading import read_network
 from envs.spec import TensorSpec
-from tests.envs.graph.test_conventions import held, saved, tensor
+from tests.envs.graph.small_graphs import held, saved, tensor
 
 node = helper.make_node
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx
@@ -15,46 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from envs.errors import NetworkError
 from envs.graph.reading import read_network
-
-RNG = np.random.default_rng(0)
-
-
-def held(name: str, *shape: int) -> Any:
-    return numpy_helper.from_array(RNG.normal(size=shape).astype(np.float32), name)
-
-
-def whole(name: str, numbers: list[int]) -> Any:
-    return numpy_helper.from_array(np.asarray(numbers, np.int64), name)
-
-
-def tensor(name: str, shape: list[Any], kind: int = TensorProto.FLOAT) -> Any:
-    return helper.make_tensor_value_info(name, kind, shape)
-
-
-def saved(
-    path: Path,
-    nodes: list[Any],
-    inputs: list[Any],
-    outputs: list[Any],
-    weights: list[Any],
-    **how: Any,
-) -> Path:
-    graph = helper.make_graph(nodes, "net", inputs, outputs, weights)
-    opsets = [helper.make_opsetid("", how.get("opset", 13)), *how.get("domains", [])]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=how.get("ir", 8))
-    path.write_bytes(model.SerializeToString())
-    return path
-
-
-def runs(path: Path, rows: int = 3) -> None:
-    """ONNX Runtime runs the file with a free batch, and the shapes are those that were read."""
-    network = read_network(path)
-    assert network.fixed_batch is None
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    feed = {each.name: np.ones((rows, *each.shape), each.dtype) for each in network.inputs}
-    for spec, output in zip(network.outputs, session.run(None, feed), strict=True):
-        assert output.shape == (rows, *spec.shape)
-        assert output.dtype == spec.dtype
+from tests.envs.graph.small_graphs import RNG, held, runs, saved, tensor, whole
 
 
 @pytest.mark.parametrize("opset", [9, 11, 13])

@@ -17,7 +17,7 @@ from envs.errors import NetworkError, printable
 from envs.graph.layers import read_network_and_layers
 from envs.graph.onnx_file import read_whole
 from envs.graph.reading import read_network
-from tests.envs.graph.test_conventions import held, saved, tensor, whole
+from tests.envs.graph.small_graphs import held, saved, tensor, whole
 
 node = helper.make_node
 

@@ -16,7 +16,7 @@ from envs.errors import DependencyError, NetworkError
 from envs.graph.reading import read_network
 from envs.optional import optional_import
 from envs.spec import Network
-from tests.envs.graph.small_graphs import node, refusal, save, small, value, weight
+from tests.envs.graph.small_graphs import node, refusal, save, small, tensor, weight
 
 
 def test_description_survives_json(tmp_path: Path) -> None:
@@ -68,14 +68,17 @@ def test_damage_never_ends_in_anything_but_a_sentence(tmp_path: Path, seed: int)
 
 def test_model_that_fails_the_checker_is_refused(tmp_path: Path) -> None:
     invalid = save(
-        tmp_path, [node("Relu", ["x", "x"], ["y"])], [value("x", ["n", 2])], [value("y", ["n", 2])]
+        tmp_path,
+        [node("Relu", ["x", "x"], ["y"])],
+        [tensor("x", ["n", 2])],
+        [tensor("y", ["n", 2])],
     )
     assert "is not a valid ONNX model" in refusal(invalid)
     misfit = save(
         tmp_path,
         [node("MatMul", ["x", "w"], ["y"])],
-        [value("x", ["n", 7])],
-        [value("y", ["n", 3])],
+        [tensor("x", ["n", 7])],
+        [tensor("y", ["n", 3])],
         (weight("w", 8, 3),),
     )
     assert "does not fit together" in refusal(misfit)

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 from envs.errors import NetworkError
 from envs.graph.onnx_file import open_model
 from envs.graph.reading import read_network
 from envs.spec import TensorSpec
-from tests.envs.graph.small_graphs import FLOAT, helper, node, refusal, save, small, value, weight
+from tests.envs.graph.small_graphs import FLOAT, node, refusal, save, small, tensor, weight
 
 
 def test_costs_agree_with_a_count_by_hand(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_multiply_accumulates_by_hand(
     tmp_path: Path, layer: Any, weights: Any, result: list[int], macs: int
 ) -> None:
     path = save(
-        tmp_path, [layer], [value("x", ["n", 4, 8, 8])], [value("y", ["n", *result])], (weights,)
+        tmp_path, [layer], [tensor("x", ["n", 4, 8, 8])], [tensor("y", ["n", *result])], (weights,)
     )
     assert read_network(path).macs == macs
 
@@ -72,8 +73,8 @@ def test_product_of_two_activations_and_transposed_gemm(tmp_path: Path) -> None:
     product = save(
         tmp_path,
         [node("MatMul", ["x", "x"], ["y"])],
-        [value("x", ["n", 5, 5])],
-        [value("y", ["n", 5, 5])],
+        [tensor("x", ["n", 5, 5])],
+        [tensor("y", ["n", 5, 5])],
     )
     assert read_network(product).macs == 125
     nodes = [
@@ -81,7 +82,7 @@ def test_product_of_two_activations_and_transposed_gemm(tmp_path: Path) -> None:
         node("Gemm", ["t", "w"], ["y"], transA=1),
     ]
     gemm = save(
-        tmp_path, nodes, [value("x", ["n", 7])], [value("y", ["n", 3])], (weight("w", 7, 3),)
+        tmp_path, nodes, [tensor("x", ["n", 7])], [tensor("y", ["n", 3])], (weight("w", 7, 3),)
     )
     assert read_network(gemm).macs == 21
 
@@ -96,20 +97,20 @@ def test_reshaping_costs_nothing_and_keeps_the_batch(tmp_path: Path) -> None:
         node("Mul", ["flat", "two"], ["y"]),
     ]
     network = read_network(
-        save(tmp_path, nodes, [value("x", ["n", 3, 4])], [value("y", ["n", 12])], (shape,))
+        save(tmp_path, nodes, [tensor("x", ["n", 3, 4])], [tensor("y", ["n", 12])], (shape,))
     )
     assert (network.layers, network.macs, network.weight_bytes) == (1, 0, 4)
     assert network.outputs[0].shape == (12,)
 
 
 def test_weights_that_are_listed_as_inputs_are_not_inputs(tmp_path: Path) -> None:
-    inputs = [value("x", ["n", 7]), value("w", [7, 3])]
+    inputs = [tensor("x", ["n", 7]), tensor("w", [7, 3])]
     network = read_network(
         save(
             tmp_path,
             [node("MatMul", ["x", "w"], ["y"])],
             inputs,
-            [value("y", ["n", 3])],
+            [tensor("y", ["n", 3])],
             (weight("w", 7, 3),),
         )
     )
@@ -130,8 +131,8 @@ def test_local_functions_are_counted(tmp_path: Path) -> None:
     path = save(
         tmp_path,
         [call],
-        [value("x", ["n", 7])],
-        [value("y", ["n", 3])],
+        [tensor("x", ["n", 7])],
+        [tensor("y", ["n", 3])],
         (weight("w", 7, 3),),
         functions=[body],
         domains=domains,
@@ -140,7 +141,7 @@ def test_local_functions_are_counted(tmp_path: Path) -> None:
 
 
 def test_training_graphs_are_refused(tmp_path: Path) -> None:
-    x, y = value("x", ["n", 4, 2, 2]), value("y", ["n", 4, 2, 2])
+    x, y = tensor("x", ["n", 4, 2, 2]), tensor("y", ["n", 4, 2, 2])
     statistics = tuple(weight(name, 4) for name in "abcd")
     norm = node("BatchNormalization", ["x", *"abcd"], ["y", "m", "v"], training_mode=1)
     assert "BatchNormalization in training mode" in refusal(
@@ -171,12 +172,12 @@ def test_training_graphs_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("inputs", "reason"),
     [
-        ([value("x", ["n", 3, "height"])], r"dimension 2 \(height\) of input 'x' is dynamic"),
-        ([value("x", ["n", 3, None])], "dimension 2 of input 'x' is dynamic"),
-        ([value("x", None)], "no shape with a batch in front"),
-        ([value("x", [])], "no shape with a batch in front"),
-        ([value("x", [0, 3])], "batch of 0"),
-        ([value("x", ["n", 3]), value("z", [1, 3])], "first dimensions of its inputs differ"),
+        ([tensor("x", ["n", 3, "height"])], r"dimension 2 \(height\) of input 'x' is dynamic"),
+        ([tensor("x", ["n", 3, None])], "dimension 2 of input 'x' is dynamic"),
+        ([tensor("x", None)], "no shape with a batch in front"),
+        ([tensor("x", [])], "no shape with a batch in front"),
+        ([tensor("x", [0, 3])], "batch of 0"),
+        ([tensor("x", ["n", 3]), tensor("z", [1, 3])], "first dimensions of its inputs differ"),
         ([helper.make_tensor_sequence_value_info("x", FLOAT, ["n", 3])], "is not a tensor"),
         ([], "has no inputs"),
     ],
@@ -188,7 +189,7 @@ def test_inputs_that_cannot_be_batched_are_refused(
         tmp_path,
         [node("Identity", ["x" if inputs else "w"], ["y"])],
         inputs,
-        [value("y", ["n", 3])],
+        [tensor("y", ["n", 3])],
         (weight("w", 2),),
     )
     with pytest.raises(NetworkError, match=reason):
@@ -197,22 +198,22 @@ def test_inputs_that_cannot_be_batched_are_refused(
 
 def test_graph_without_outputs_is_refused(tmp_path: Path) -> None:
     assert "no outputs" in refusal(
-        save(tmp_path, [node("Relu", ["x"], ["y"])], [value("x", ["n", 2])], [])
+        save(tmp_path, [node("Relu", ["x"], ["y"])], [tensor("x", ["n", 2])], [])
     )
 
 
 def test_outputs_without_the_batch_are_refused(tmp_path: Path) -> None:
-    x = value("x", ["n", 4])
-    total = save(tmp_path, [node("ReduceSum", ["x"], ["y"], keepdims=0)], [x], [value("y", [])])
+    x = tensor("x", ["n", 4])
+    total = save(tmp_path, [node("ReduceSum", ["x"], ["y"], keepdims=0)], [x], [tensor("y", [])])
     assert read_network(total).fixed_batch == 1  # it adds the requests of a batch
     assert read_network(total).outputs == (TensorSpec("y", (), "float32"),)
     turned = save(
-        tmp_path, [node("Transpose", ["x"], ["y"], perm=[1, 0])], [x], [value("y", [4, "n"])]
+        tmp_path, [node("Transpose", ["x"], ["y"], perm=[1, 0])], [x], [tensor("y", [4, "n"])]
     )
     assert "first dimension of output 'y' is not the batch" in refusal(turned)
     one = onnx.numpy_helper.from_array(np.array([1, -1], np.int64), "shape")
     merged = save(
-        tmp_path, [node("Reshape", ["x", "shape"], ["y"])], [x], [value("y", [1, "m"])], (one,)
+        tmp_path, [node("Reshape", ["x", "shape"], ["y"])], [x], [tensor("y", [1, "m"])], (one,)
     )
     assert "first dimension of output 'y' is not the batch" in refusal(merged)
 
@@ -220,7 +221,7 @@ def test_outputs_without_the_batch_are_refused(tmp_path: Path) -> None:
 def test_shape_that_depends_on_the_data_is_refused(tmp_path: Path) -> None:
     nodes = [node("NonZero", ["x"], ["i"]), node("Cast", ["i"], ["y"], to=FLOAT)]
     assert "depends on the data" in refusal(
-        save(tmp_path, nodes, [value("x", ["n", 4])], [value("y", [2, "m"])])
+        save(tmp_path, nodes, [tensor("x", ["n", 4])], [tensor("y", [2, "m"])])
     )
 
 
