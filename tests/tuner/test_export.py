@@ -12,11 +12,7 @@ from envs.graph.onnx_file import network_name
 from tests.commands import CommandResult, call
 from tests.tuner.exports.samples import NASTY, write_relu
 
-
-@pytest.fixture(autouse=True)
-def quantised(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Quantised copies are kept for the whole session."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+pytestmark = pytest.mark.usefixtures("session_cache")
 
 
 def export(*arguments: object) -> CommandResult:

@@ -8,35 +8,19 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import onnx
 import pytest
-from onnx import TensorProto, helper
 from stable_baselines3 import PPO
 
-from envs.runtimes.protocol import Transition
-from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec import Configuration, ConfigurationFailed, Failure, FailureKind
-from tests.commands import CommandResult, call
 from tests.standins.tensorrt import stand_ins
+from tests.tuner.tune import CPU, QUICK, SMALL, tune
 from tuner.folders import shipped
 from tuner.policy.bundle import load_bundle
 
+pytestmark = pytest.mark.usefixtures("session_cache")
+
 ROOT = Path(__file__).parents[2]
-QUICK = ("--window-s", "0.1")
-SMALL = ("--max-instances", 2, "--batches", 1, 4)
-
-
-@pytest.fixture(autouse=True)
-def quantised(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Quantised copies are kept for the whole session."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-
-
-def tune(*arguments: object) -> CommandResult:
-    return call("tune", *QUICK, *arguments)
 
 
 def test_the_shipped_policy_answers_within_eight_measurements(
@@ -153,13 +137,6 @@ def test_two_tenants_share_the_computer(small_onnx: Path, other_onnx: Path, tmp_
     assert answer["searched"] <= 8
 
 
-def test_a_limit_that_nothing_meets(small_onnx: Path) -> None:
-    result = tune("--network", small_onnx, "--p99-ms", 0.001, "--measurements", 4, *SMALL)
-    assert result.returncode == 3
-    assert "answer: small" in result.stdout
-    assert "the least violating one is given above" in result.stderr
-
-
 def test_another_policy_can_be_given(
     policy: tuple[PPO, Path], small_onnx: Path, tmp_path: Path
 ) -> None:
@@ -173,141 +150,6 @@ def test_another_policy_can_be_given(
     result = tune("--network", small_onnx, "--bundle", broken)
     assert result.returncode == 2
     assert "broken.bundle is damaged or no policy bundle" in result.stderr
-
-
-def constant(path: Path) -> Path:
-    tensor = helper.make_tensor("c", TensorProto.FLOAT, [1], [1.0])
-    graph = helper.make_graph(
-        [helper.make_node("Constant", [], ["y"], value=tensor)],
-        "g",
-        [],
-        [helper.make_tensor_value_info("y", 1, [1])],
-    )
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
-    )
-    return path
-
-
-def dynamic(path: Path) -> Path:
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        [helper.make_node("Relu", ["x"], ["y"])],
-        "g",
-        [value("x", 1, ["n", "w"])],
-        [value("y", 1, ["n", "w"])],
-    )
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
-    )
-    return path
-
-
-def fixed(path: Path) -> Path:
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        [helper.make_node("Relu", ["x"], ["y"])],
-        "g",
-        [value("x", 1, [3, 4])],
-        [value("y", 1, [3, 4])],
-    )
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
-    )
-    return path
-
-
-def test_what_cannot_be_tuned_gets_one_sentence(small_onnx: Path, tmp_path: Path) -> None:
-    truncated = tmp_path / "truncated.onnx"
-    truncated.write_bytes(small_onnx.read_bytes()[:5000])
-    cases: list[tuple[tuple[object, ...], str]] = [
-        (("--network", truncated), "truncated.onnx"),
-        (("--network", constant(tmp_path / "constant.onnx")), "no input"),
-        (("--network", dynamic(tmp_path / "dynamic.onnx")), "dynamic"),
-        (
-            ("--network", fixed(tmp_path / "fixed.onnx")),
-            "the batch is not the only one",
-        ),
-        (("--network", small_onnx, "--p99-ms", 1, 2), "2 values for 1 tenants"),
-        (
-            ("--network", small_onnx, small_onnx, "--p99-ms", 1, 2, 3),
-            "3 values for 2 tenants",
-        ),
-        (("--network", small_onnx, "--measurements", 1), "measurements=1"),
-        (("--network", small_onnx, "--pairs", 21), "pairs=21 must lie in 0..20"),
-        (("--network", small_onnx, "--window-s", 0), "window_s=0.0 must be above zero"),
-        (("--network", small_onnx, "--power-w", 10), "a power limit of 10 W cannot be kept"),
-        (("--network", small_onnx, "--p99-ms", "soon"), "--p99-ms: invalid float value: 'soon'"),
-    ]
-    for arguments, sentence in cases:
-        result = tune(*arguments)
-        if "power" in sentence and result.returncode == 0:
-            continue  # a computer with RAPL keeps power limits
-        assert result.returncode == 2, (arguments, result.stderr)
-        assert result.stderr.count("\n") == 1, result.stderr
-        assert sentence in result.stderr
-
-
-CPU = ("--accelerators", "cpu_fp32", "--max-instances", 2, "--batches", 1, 4)
-
-
-def refused(
-    monkeypatch: pytest.MonkeyPatch, reason: str, wanted: Callable[[Configuration], bool]
-) -> None:
-    """Let configurations fail as a runtime fails that cannot load them."""
-    apply = ServingRuntime.apply
-
-    def failing(runtime: ServingRuntime, configuration: Configuration) -> Transition:
-        if wanted(configuration):
-            raise ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, reason))
-        return apply(runtime, configuration)
-
-    monkeypatch.setattr(ServingRuntime, "apply", failing)
-
-
-def test_the_reason_of_each_failed_window_stands_below_the_table(
-    small_onnx: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    refused(monkeypatch, "no kernel for Foo", lambda each: each.array()[0, 0].tolist() != [1, 1])
-    result = tune("--network", small_onnx, "--measurements", 5, *CPU)
-    assert result.returncode == 0, result.stderr
-    assert "windows of cpu_fp32 " in result.stdout
-    assert result.stdout.count("failed (build_failed): no kernel for Foo") == 1
-    assert "it is the default configuration" in result.stdout
-    assert "times the default" not in result.stdout
-
-
-def test_where_nothing_could_be_measured_the_error_says_why(
-    small_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    refused(monkeypatch, "unsupported IR version 99", lambda each: True)
-    out = tmp_path / "answer.json"
-    result = tune("--network", small_onnx, "--measurements", 4, *CPU, "--out", out)
-    assert result.returncode == 2
-    assert result.stderr.startswith("error: nothing could be measured, every window failed: ")
-    assert result.stderr.endswith("(build_failed): unsupported IR version 99\n")
-    assert "meets the limits" not in result.stderr
-    assert "answer:" not in result.stdout
-    assert not out.exists()
-
-
-def test_out_is_tried_before_anything_is_measured(small_onnx: Path, tmp_path: Path) -> None:
-    folder, pipe = tmp_path / "folder", tmp_path / "pipe"
-    folder.mkdir()
-    os.mkfifo(pipe)
-    for out, sentence in (
-        (folder, f"cannot write {folder}: it is a folder; name a file in it"),
-        (folder / "no" / "answer.json", f"there is no folder {folder / 'no'}; make it"),
-        (small_onnx / "answer.json", f"there is no folder {small_onnx}; make it"),
-        (pipe, f"cannot write {pipe}: it is no plain file; choose another --out"),
-        (Path("/proc/answer.json"), "cannot write /proc/answer.json: "),
-    ):
-        result = tune("--network", small_onnx, "--out", out, *CPU)
-        assert result.returncode == 2, result.stdout
-        assert result.stdout == ""
-        assert sentence in result.stderr
-        assert result.stderr.count("\n") == 1
-    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
