@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from envs.arrays import Placements
-from envs.belief.local_search import LocalSearch, search, starts
 from envs.belief.prior import SHORTLIST, next_to_cover, prior_of, starting_configuration
-from envs.belief.score import score_and_violation
-from envs.belief.shortlist import ENUMERATED, candidate_pool, unmirrored
+from envs.belief.shortlist import ENUMERATED, unmirrored
 from envs.catalog.reference_networks import reference_network
 from envs.problems.draw import described
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.known_devices import model_for
-from envs.simulator.machine import device_of, machine_of
 from envs.simulator.parameters import nominal
-from envs.simulator.tables import Contexts
-from envs.spec import (
-    Configuration,
-    ConfigurationSpace,
-    Objective,
-    Workload,
-    local_computer,
-    workload_of,
-)
+from envs.spec import Configuration, ConfigurationSpace, Objective, local_computer, workload_of
 from envs.spec.validity import VALID, judge
-
-NETWORKS = ("resnet50", "mobilenet_v2", "squeezenet1_1")
+from tests.envs.belief.boards import best_of, model_of
 
 OBJECTIVES = (
     Objective((20.0,), 20.0),
@@ -37,40 +23,6 @@ OBJECTIVES = (
     Objective((np.inf,), 12.0),
     Objective((8.0,), 15.0),
 )
-
-
-def model_of(
-    tenants: int = 1,
-    batches: tuple[int, ...] = (1, 4, 16),
-    most: int = 3,
-    name: str = "orin_nx_16",
-    mode: str = "MAXN",
-) -> DeviceModel:
-    tables = tuple(reference_network(network) for network in NETWORKS[:tenants])
-    workload = workload_of(
-        [described(table) for table in tables],
-        weights=[float(tenant + 1) for tenant in range(tenants)],
-    )
-    return DeviceModel(
-        machine_of(name, mode),
-        ConfigurationSpace(device_of(name, mode), workload, most, batches),
-        tables,
-    )
-
-
-def best_of(
-    model: DeviceModel, context: Contexts, placements: Placements, objective: Objective
-) -> float:
-    """Log of the most weighted throughput that keeps the limits."""
-    score, violation = score_and_violation(
-        model, model.logarithms(context, placements)[0], objective
-    )
-    return float(score[violation <= 0].max(initial=-np.inf))
-
-
-@pytest.fixture(scope="session")
-def model() -> DeviceModel:
-    return model_of()
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -176,63 +128,6 @@ def alone_on(model: DeviceModel, name: str) -> Placements:
     return placements
 
 
-@pytest.fixture(scope="session")
-def two_tenants() -> DeviceModel:
-    return model_of(tenants=2, batches=(1, 2, 8), most=1)
-
-
-@pytest.mark.parametrize(
-    "objective",
-    [Objective((20.0, 10.0), 18.0), Objective((60.0, 60.0)), Objective((np.inf, 5.0), 14.0)],
-)
-def test_local_search_finds_what_looking_at_everything_finds(
-    two_tenants: DeviceModel, objective: Objective
-) -> None:
-    contexts = two_tenants.drawn(np.random.default_rng(6), 2)
-    for number in range(2):
-        context = contexts.take(np.array([number]))
-        found = search(two_tenants, context, objective, np.random.default_rng(number))
-        assert (judge(two_tenants.space, found) == VALID).all()
-        optimum = best_of(two_tenants, context, two_tenants.space.catalogue, objective)
-        assert np.isfinite(optimum)
-        assert best_of(two_tenants, context, found, objective) > optimum + np.log(0.99)
-        assert len(found) < 0.5 * len(two_tenants.space.catalogue), "without looking at everything"
-
-
-def test_search_lists_the_best_first(two_tenants: DeviceModel) -> None:
-    objective, context = Objective((20.0, 10.0), 18.0), two_tenants.nominal()
-    found = search(two_tenants, context, objective, np.random.default_rng(0))
-    score, violation = score_and_violation(
-        two_tenants, two_tenants.logarithms(context, found)[0], objective
-    )
-    assert violation[0] <= 0
-    assert score[0] == score[violation <= 0].max()
-
-
-def test_spaces_too_large_to_list_are_searched() -> None:
-    large = model_of(tenants=2, batches=(1, 2, 4, 8, 16), most=4)
-    assert large.space.combinations > ENUMERATED
-    objective = Objective((40.0, 20.0), 20.0)
-    pool = candidate_pool(
-        large, large.drawn(np.random.default_rng(0), 1), objective, np.random.default_rng(1), None
-    )
-    assert (judge(large.space, pool) == VALID).all()
-    assert len(np.unique(large.space.codes(pool))) == len(pool)
-    assert np.isfinite(best_of(large, large.nominal(), pool, objective))
-
-
-def test_a_mirrored_dla_core_is_no_other_configuration(model: DeviceModel) -> None:
-    names = model.space.device.accelerator_names
-    every = unmirrored(model.space)
-    zero, one = names.index("dla0"), names.index("dla1")
-    mirrored = every.copy()
-    mirrored[:, :, [zero, one]] = every[:, :, [one, zero]]
-    codes, others = model.space.codes(every), model.space.codes(mirrored)
-    twins = codes != others
-    assert not set(codes[twins]) & set(others[twins])
-    assert set(codes) | set(others) == set(model.space.codes(model.space.catalogue))
-
-
 def test_that_threads_speed_up_little_is_learned_from_two_measurements() -> None:
     """A second thread hardly helps a small network; a second instance doubles its throughput."""
     table = reference_network("mobilenet_v2")
@@ -255,41 +150,6 @@ def test_that_threads_speed_up_little_is_learned_from_two_measurements() -> None
         belief.update(np.array([rows[measured]]), truth[measured][None], np.full((1, 3), 1e-4))
     both = (0, 0, 2, 2)
     assert belief.mean[0, 0, rows[both]] == pytest.approx(truth[both][0], abs=0.15)
-
-
-def test_a_search_of_several_contexts_finds_what_each_search_alone_finds() -> None:
-    model = model_of(tenants=3, batches=(1, 2, 4, 8, 16), most=4)
-    objective, contexts = Objective((60.0, 40.0, 30.0)), model.drawn(np.random.default_rng(3), 3)
-    first = starts(model.space, np.random.default_rng(0))
-    together = LocalSearch(model, contexts, objective, (0.0, 0.1))
-    together.add(first)
-    together.run()
-    for number in range(3):
-        alone = LocalSearch(model, contexts.take(np.array([number])), objective, (0.0, 0.1))
-        alone.add(first)
-        alone.run()
-        for margin in (0.0, 0.1):
-            assert together.worth(number, margin) == pytest.approx(alone.worth(0, margin))
-    assert len(np.unique(model.space.codes(first))) < len(together)
-
-
-def test_of_equals_a_search_looks_around_those_farthest_inside_the_limits() -> None:
-    """Under arrivals at a rate all that keep up are equal: it must not look around all of them."""
-    closed = model_of(tenants=3, batches=(1, 2, 4, 8, 16), most=4)
-    slow = Workload(tuple(replace(each, rate_ips=1.0) for each in closed.space.workload.tenants))
-    space = replace(closed.space, workload=slow)
-    model = replace(closed, space=space)
-    search = LocalSearch(model, model.nominal(), Objective((900.0, 900.0, 900.0)))
-    search.add(starts(space, np.random.default_rng(0)))
-    begun = len(search)
-    search.run(beam=12, width=12, patience=2)
-    best = search.best(0, 0.0)
-    score, violation = search._score[best], search._violation[best]
-    equal = score > score[0] - 1e-9
-    assert equal.sum() > 500, "many keep up"
-    assert (np.diff(violation[equal]) >= 0).all()
-    assert len(search) < begun + 60 * 12 * 100, "it ends long before it has looked at all of them"
-    assert violation[0] == search._violation.min()
 
 
 def test_a_shortlist_is_the_one_that_looking_at_all_gains_draws_up() -> None:
