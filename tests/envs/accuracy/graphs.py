@@ -99,3 +99,9 @@ def convolution(opset: int = 17, ir: int = 8, **options: Any) -> Any:
         ir,
         **options,
     )
+
+
+def npz(path: Path, **arrays: Any) -> Path:
+    """Write arrays to a file and return it."""
+    np.savez(path, **arrays)
+    return path
