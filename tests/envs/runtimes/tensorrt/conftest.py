@@ -16,6 +16,7 @@ from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.spec import ConfigurationSpace, Network, workload_of
 from tests.envs.runtimes.hardware import missing_for_dla, missing_for_tensorrt
+from tests.envs.runtimes.tensorrt.modes import Modes
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +66,8 @@ def engine_factory(
     factory = TensorRTEngineFactory(space, [small[0]], engines, BuildOptions(level=1))
     yield factory
     factory.close()
+
+
+@pytest.fixture
+def modes(small: tuple[Path, Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Modes:
+    return Modes(small, tmp_path, monkeypatch)
