@@ -1,21 +1,22 @@
+"""Networks as the layers that an engine runs, by hand."""
+
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from benchmarks.drawings.write import table_dict
 from envs.catalog.architectures import write
 from envs.errors import NetworkError
-from envs.graph.layer_table import LAYER_KINDS, LayerTable
+from envs.graph.layer_table import LayerTable
 from envs.graph.layers import read_network_and_layers
-from tests.envs.graph.test_reading import node, save, small, value, weight
-
-onnx = pytest.importorskip("onnx")
+from tests.envs.graph.layer_graphs import CONV, W, X, layers_of, rows
+from tests.envs.graph.small_graphs import node, save, small, tensor, weight
 
 
 def table(**changes: Any) -> LayerTable:
@@ -38,16 +39,6 @@ def table(**changes: Any) -> LayerTable:
             **changes,
         }
     )
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    """Return one dict per layer, with the kind by name."""
-    data = table_dict(read_network_and_layers(path)[1])
-    columns = {key: column for key, column in data.items() if isinstance(column, list)}
-    return [
-        dict(zip(columns, row, strict=True)) | {"kind": LAYER_KINDS[row[0]]}
-        for row in zip(*columns.values(), strict=True)
-    ]
 
 
 def test_small_network_by_hand(tmp_path: Path) -> None:
@@ -91,17 +82,6 @@ def test_fusion_keeps_the_multiply_accumulates(name: str, tmp_path: Path) -> Non
     assert len(layers) < network.layers
     # All parameters are read except the variance, mean and scale that fold into earlier weights.
     assert 0.98 * network.weight_bytes / 4 < layers.weights.sum() <= network.weight_bytes / 4
-
-
-X = [value("x", ["n", 4, 8, 8])]
-W = weight("w", 4, 4, 1, 1)
-CONV = node("Conv", ["x", "w"], ["c"])
-
-
-def layers_of(
-    folder: Path, *nodes: Any, weights: tuple[Any, ...] = (W,), result: tuple[int, ...] = (4, 8, 8)
-) -> list[dict[str, Any]]:
-    return rows(save(folder, list(nodes), X, [value("y", ["n", *result])], weights))
 
 
 @pytest.mark.parametrize(
@@ -201,12 +181,12 @@ def test_recurrent_layer_by_hand(tmp_path: Path) -> None:
         node("Squeeze", ["h", "one"], ["s"]),
         node("Transpose", ["s"], ["y"], perm=[1, 0, 2]),
     ]
-    one = onnx.numpy_helper.from_array(np.array([1], np.int64), "one")
+    one = numpy_helper.from_array(np.array([1], np.int64), "one")
     path = save(
         tmp_path,
         nodes,
-        [value("x", ["n", 5, 2])],
-        [value("y", ["n", 5, 3])],
+        [tensor("x", ["n", 5, 2])],
+        [tensor("y", ["n", 5, 3])],
         (weight("w", 1, 12, 2), weight("r", 1, 12, 3), one),
     )
     (layer,) = rows(path)
@@ -222,57 +202,6 @@ def test_recurrent_layer_by_hand(tmp_path: Path) -> None:
     }
 
 
-SUPPORTED: list[tuple[Callable[[], Any], Any, tuple[int, ...], bool]] = [
-    (
-        lambda: node("Conv", ["x", "w"], ["y"], pads=[16] * 4),
-        weight("w", 4, 4, 33, 33),
-        (4, 8, 8),
-        False,
-    ),
-    (
-        lambda: node("Conv", ["x", "w"], ["y"], pads=[16, 16, 15, 15]),
-        weight("w", 4, 4, 32, 32),
-        (4, 8, 8),
-        True,
-    ),
-    (lambda: node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1] * 4), W, (4, 8, 8), True),
-    (lambda: node("Softmax", ["x"], ["y"], axis=-1), W, (4, 8, 8), True),
-    (lambda: node("HardSwish", ["x"], ["y"]), W, (4, 8, 8), False),
-    (lambda: node("GlobalAveragePool", ["x"], ["y"]), W, (4, 1, 1), True),
-    (lambda: node("MatMul", ["x", "w"], ["y"]), weight("w", 8, 3), (4, 8, 3), True),
-    (lambda: node("MatMul", ["x", "x"], ["y"]), W, (4, 8, 8), False),
-    (
-        lambda: node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2]),
-        weight("w", 4, 5, 2, 2),
-        (5, 16, 16),
-        True,
-    ),
-    (
-        lambda: node("ConvTranspose", ["x", "w"], ["y"], pads=[1] * 4),
-        weight("w", 4, 5, 3, 3),
-        (5, 8, 8),
-        False,
-    ),
-]
-
-
-@pytest.mark.parametrize(("layer", "parameters", "result", "supported"), SUPPORTED)
-def test_dla_support(
-    layer: Callable[[], Any],
-    parameters: Any,
-    result: tuple[int, ...],
-    supported: bool,
-    tmp_path: Path,
-) -> None:
-    (row,) = layers_of(tmp_path, layer(), weights=(parameters,), result=result)
-    assert row["dla"] is supported
-
-
-def test_one_unsupported_operation_keeps_its_whole_kernel_off_the_dla(tmp_path: Path) -> None:
-    (layer,) = layers_of(tmp_path, CONV, node("HardSwish", ["c"], ["y"]))
-    assert (layer["macs"], layer["dla"]) == (1024, False)
-
-
 def test_unreadable_files_say_why(tmp_path: Path) -> None:
     damaged = tmp_path / "net.onnx"
     damaged.write_bytes(b"no network")
@@ -282,7 +211,7 @@ def test_unreadable_files_say_why(tmp_path: Path) -> None:
     ):
         with pytest.raises(NetworkError, match=reason):
             read_network_and_layers(path)
-    path = save(tmp_path, [node("Identity", ["x"], ["y"])], X, [value("y", ["n", 4, 8, 8])])
+    path = save(tmp_path, [node("Identity", ["x"], ["y"])], X, [tensor("y", ["n", 4, 8, 8])])
     with pytest.raises(NetworkError, match=r"net\.onnx: it has no layer that computes"):
         read_network_and_layers(path)
 
