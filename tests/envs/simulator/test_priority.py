@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from envs.arrays import IntArray
 from envs.simulator.response import Response, respond
 from envs.simulator.tables import POSITIONS, Contexts
-from tests.envs.simulator.test_sharing import DLA, DLA0, GPU, HOST, TAIL, TENSOR, paper
+from tests.envs.simulator.paper import DLA, DLA0, GPU, HOST, TAIL, TENSOR, paper
 
 CRITICAL, LOW = 0, 1
 #: Share of the GPU, and of a DLA core, that one closed-loop instance keeps from the others.
