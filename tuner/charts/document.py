@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from tuner.charts.frame import scrolling
 from tuner.charts.style import CHART_STYLE
 from tuner.charts.text import escape
 
@@ -98,9 +99,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: Collection
         + "</tr>"
         for at, row in enumerate(rows)
     )
-    return (
-        f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
-        "</div>"
+    return scrolling(
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>",
+        f"Table: {', '.join(filter(None, head))}",
     )
 
 

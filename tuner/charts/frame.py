@@ -29,6 +29,17 @@ def figure(caption: str, drawing: str, *below: str) -> str:
     )
 
 
+def scrolling(content: str, name: str) -> str:
+    """Return HTML that scrolls sideways where it is too wide, by the keyboard, too.
+
+    Args:
+        content: HTML.
+        name: what it is, read aloud.
+    """
+    shown = escape(name, MOST_CHARACTERS)
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{shown}">{content}</div>'
+
+
 def caption(title: str, value: str = "", note: str = "") -> str:
     """Return the words above a chart: what it shows, a number in bold, and a quieter note."""
     parts = [f"<span>{escape(title, MOST_CHARACTERS)}</span>"]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tuner.charts.frame import scrolling
 from tuner.charts.text import MISSING, MOST_CHARACTERS, escape
 
 #: Rows and columns that are shown at most; the others are counted.
@@ -57,9 +58,10 @@ def grid(
     hidden = len(rows) - MOST_ROWS
     more = f'<p class="quiet">and {hidden} more</p>' if hidden > 0 else ""
     named = f"<caption>{escape(title, MOST_CHARACTERS)}</caption>" if title else ""
-    return (
-        f'<div class="scroll"><table class="places">{named}<thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table>{more}</div>"
+    return scrolling(
+        f'<table class="places">{named}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>{more}",
+        title or f"Table of each {first}",
     )
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from envs.mappings.costs import GroupCosts
+from tuner.charts.frame import scrolling
 from tuner.charts.palette import colour_of
 from tuner.charts.text import escape, short
 from tuner.evaluation.mapping_pieces import Piece, Run
@@ -124,9 +125,10 @@ def group_table(costs: GroupCosts, front: Sequence[Run], chosen: int | None) -> 
             ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     heads = "".join(f"<th>{each}</th>" for each in head)
-    return (
-        f'<div class="scroll"><table class="groups"><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    return scrolling(
+        f'<table class="groups"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>",
+        "Table of layer groups",
     )
 
 

@@ -27,6 +27,9 @@ RATE, BURST = 40.0, 120.0
 #: Bytes of the body of a request, and seconds in which it has to come.
 MOST_BODY, BODY_S = 4096, 5.0
 
+#: The one kind of body that is read: what the form sends, and no form of another kind.
+FORM = "application/x-www-form-urlencoded"
+
 #: Nothing comes from elsewhere, goes elsewhere, or runs that is not the page's own script.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -71,7 +74,9 @@ class Guarded:
                 scope, receive, send
             )
             return
-        refusal = self._refusal(Request(scope))
+        request = Request(scope)
+        has_body = not {"content-length", "transfer-encoding"}.isdisjoint(request.headers.keys())
+        refusal = self._refusal(request)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
@@ -80,6 +85,8 @@ class Guarded:
             assert isinstance(message, dict)
             if message["type"] == "http.response.start":
                 own = [(key.encode(), value.encode()) for key, value in HEADERS.items()]
+                if has_body:  # what comes of it after the answer is not read
+                    own.append((b"connection", b"close"))
                 message = message | {"headers": [*message.get("headers", ()), *own]}
             await send(message)
 
@@ -116,6 +123,8 @@ def app_of(hub: Hub, access: Access, allowance: Allowance | None = None) -> ASGI
     async def events(request: Request) -> Response:
         if not access.may_see(_cookies(request)):
             return _refused(401, "the token is needed")
+        if request.method == "HEAD":  # asks for nothing that goes on
+            return Response(media_type=EventStream.media_type)
         if hub.viewers >= MOST_VIEWERS:
             return _refused(503, f"{MOST_VIEWERS} viewers look already", {"retry-after": "30"})
         return EventStream(hub)
@@ -162,9 +171,11 @@ class _TooMuchError(Exception):
 def _bounded(
     endpoint: Callable[[Request], Awaitable[Response]],
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Refuse a body that is too large or too slow."""
+    """Refuse a body that is of another kind, too large or too slow."""
 
     async def bounded(request: Request) -> Response:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+            return _refused(415, f"the form has to come as {FORM}")
         try:
             return await endpoint(request)
         except (_TooMuchError, ClientDisconnect, asyncio.TimeoutError):

@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 #: Seconds between two polls of the source, and at least between two pictures.
 POLL_S = 1.0
 
+#: Periods that are kept: the page does not look back, and shows fewer.
+MOST_KEPT = 1000
+
 #: Draws the parts of the page, by the id of the element that holds each.
 Draw = Callable[[Watched, MeasuredConfigurations, LimitDesk], Mapping[str, str]]
 
@@ -63,7 +66,7 @@ class Hub:
 
     def take(self, news: News) -> None:
         """Take what a poll found, and draw it if anybody looks."""
-        before, self.watched = self.watched, with_news(self.watched, news)
+        before, self.watched = self.watched, with_news(self.watched, news, MOST_KEPT)
         now, answer = self.watched, self.desk.answer
         if news.anew:
             self.measured.clear()

@@ -11,7 +11,7 @@ from envs.errors import ObjectiveError, TunerError
 from envs.files import read_small, write_text
 from tuner.watching.moments import Moment
 from tuner.watching.new_limit import LimitNow, answered, limits_of, taken, value_of, write_limit
-from tuner.watching.state import Watched
+from tuner.watching.state import Watched, is_gone
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,16 @@ class LimitDesk:
             raise ObjectiveError("limits cannot be changed here: watch needs --limits FILE")
         if not watched.moments:
             raise ObjectiveError("there is no period yet, so that the limits are not known")
-        if self._asked is not None:
+        waiting = self._asked
+        if waiting is not None and not is_gone(watched):
             raise ObjectiveError("the change before has no answer yet: wait for the next period")
         now = watched.moments[-1]
         limit = next((each for each in limits_of(now) if name_of(each) == name), None)
         if limit is None:
             raise ObjectiveError("there is no such limit any more: choose again")
         value, before = value_of(limit, typed.strip()), _content(self.path)
+        if waiting is not None and before == waiting.written:  # of a service that is gone
+            before = waiting.before
         write_limit(self.path, limit, value, now)
         written = _content(self.path) or b""
         self._asked = Asked(limit, value, now.number, before, written)

@@ -86,7 +86,11 @@ def _facts(picture: Picture) -> str:
 
 def _events(picture: Picture) -> str:
     lines = "".join(f"<li>{_line(each)}</li>" for each in picture.notices)
-    return f'<h2>Events</h2><ul class="events">{lines}</ul>' if lines else ""
+    return (
+        f'<h2>Events</h2><ul class="events" tabindex="0" aria-label="Events">{lines}</ul>'
+        if lines
+        else ""
+    )
 
 
 def _grid(now: Moment, recent: Sequence[Moment]) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tuner.charts.frame import scrolling
 from tuner.charts.plane import Dot, Mark, plane
 from tuner.charts.text import escape, short
 from tuner.page.measured import Configured, key_of
@@ -128,19 +129,27 @@ def table_of(now: Moment, ranked: Sequence[Judged]) -> str:
         return ""
     tenants = now.tenants[:MOST_PLANES]
     several = len(now.tenants) > 1
-    heads = ["#", "configuration", "inferences/s"]
-    heads += [f"p99 of {each.name}, ms" if several else "p99, ms" for each in tenants]
-    heads += ["W", "limits", "windows"]
-    head = "".join(f'<th scope="col">{escape(each)}</th>' for each in heads)
+    own = [f"p99 of {each.name}, ms" if several else "p99, ms" for each in tenants]
+    head = "".join(
+        f'<th scope="col"{kind}>{escape(each)}</th>'
+        for heads, kind in (
+            (("#", "configuration", "inferences/s"), ""),
+            (own, ' class="of"' * several),
+            (("W", "limits", "windows"), ""),
+        )
+        for each in heads
+    )
     body = "".join(_row(each, row, len(tenants)) for row, each in enumerate(ranked[:MOST_ROWS], 1))
     hidden = len(ranked) - MOST_ROWS
     more = f'<p class="quiet">and {hidden} more</p>' if hidden > 0 else ""
     return (
         "<h2>Measured configurations</h2>"
         '<p class="quiet">Medians of the last windows of each, at most nine.</p>'
-        f'<div class="scroll" tabindex="0" role="group" aria-label="Measured configurations">'
-        f'<table class="places"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f"{more}"
+        + scrolling(
+            f'<table class="places"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>',
+            "Measured configurations",
+        )
+        + more
     )
 
 

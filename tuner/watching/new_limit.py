@@ -61,7 +61,7 @@ def value_of(limit: LimitNow, typed: str) -> float:
         ObjectiveError: it is no number, or none that this limit can have.
     """
     try:
-        value = float(typed)
+        value = float(typed.replace("_", "no number"))  # Python reads 1_0 as ten
     except ValueError:
         raise ObjectiveError(f"{text(typed, 40)!r} is no number") from None
     if limit.key == "min_agreement":

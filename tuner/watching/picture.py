@@ -108,7 +108,7 @@ def _head(badge: Span, number: str, where: Span, title: str, width: int) -> Line
 
 
 def _idle(watched: Watched) -> Picture:
-    words = watched.problem or "nothing is written there yet"
+    words = watched.problem or "nothing has come yet"
     title = ((watched.title, Mood.PLAIN),)
     if watched.ended:
         words = "the recording is complete: its journal has become the trace"

@@ -35,8 +35,8 @@ class Watched:
 
     Attributes:
         title: names the source.
-        moments: the oldest first, at most `MOST_MOMENTS`.
-        rows: of a training, as many.
+        moments: the oldest first, as many as `with_news` keeps.
+        rows: of a training, at most `MOST_MOMENTS`.
         unread: lines that were no period and no row.
         skipped: True if there is more before the oldest moment than was read.
         age_s: seconds since the source changed.
@@ -56,14 +56,14 @@ class Watched:
     total: int = 0
 
 
-def with_news(watched: Watched, news: News) -> Watched:
-    """Return the state with what a poll found."""
+def with_news(watched: Watched, news: News, most: int = MOST_MOMENTS) -> Watched:
+    """Return the state with what a poll found; at most so many moments are kept."""
     known = Watched(watched.title) if news.anew else watched
     moments = (*known.moments, *news.moments) if news.moments else known.moments
     rows = (*known.rows, *news.rows) if news.rows else known.rows
     return replace(
         known,
-        moments=moments[-MOST_MOMENTS:],
+        moments=moments[-most:],
         rows=rows[-MOST_MOMENTS:],
         unread=known.unread + news.unread,
         skipped=known.skipped or news.skipped,

@@ -249,6 +249,10 @@ def test_hostile_names_are_text_everywhere():
         assert not set("\x00\x1b\ud800\u202e") & set(chart)
 
 
+def test_marks_that_would_cover_other_lines_are_left_out():
+    assert escape("Z" + 99 * "\u0301" + "e\u0301") == "Z" + 3 * "\u0301" + "e\u0301"
+
+
 def test_a_long_name_is_cut():
     assert len(curve("x" * 10_000_000, "y" * 10_000_000, [1.0])) < 5_000
 

@@ -24,10 +24,10 @@ class EndingSource(JournalSource):
 
 @contextlib.contextmanager
 def served(
-    journal: Path, limits: Path | None = None, address: str = LOOPBACK
+    journal: Path, limits: Path | None = None, address: str = LOOPBACK, port: int = 0
 ) -> Iterator[tuple[int, EndingSource]]:
     """Yield the port of a page on 127.0.0.1, whose rules are those of `address`."""
-    opened = PageOptions(page=0).opened()
+    opened = PageOptions(page=port).opened()
     assert opened is not None
     source = EndingSource(journal)
     given = (opened.listener, Access(address, TOKEN), source, limits)

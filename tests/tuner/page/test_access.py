@@ -83,7 +83,9 @@ def test_the_token_changes_a_limit(port: int, limits: Path) -> None:
     assert post(port, "/limits", f"{LIMIT}&token={TOKEN}").status == 400, "one at a time"
 
 
-@pytest.mark.parametrize("value", ["", "fast", "-3", "nan", "inf", "1e999", "%3Cscript%3E"])
+@pytest.mark.parametrize(
+    "value", ["", "fast", "-3", "nan", "inf", "1e999", "1_0", "5ms", "%3Cscript%3E"]
+)
 def test_a_limit_that_cannot_be_is_refused(port: int, limits: Path, value: str) -> None:
     answer = post(port, "/limits", f"limit=p99_ms-0&value={value}&token={TOKEN}")
     assert (answer.status, limits.exists()) == (400, False)
@@ -98,6 +100,26 @@ def test_every_answer_forbids_what_the_page_does_not_need(port: int) -> None:
         assert "unsafe" not in policy
         assert "http" not in policy
         assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data", ""])
+def test_only_a_form_of_the_pages_kind_is_read(port: int, limits: Path, kind: str) -> None:
+    answer = post(port, "/limits", f"{LIMIT}&token={TOKEN}", **{"Content-Type": kind})
+    assert (answer.status, limits.exists()) == (415, False)
+    assert "application/x-www-form-urlencoded" in answer.text
+
+
+def test_who_asks_for_the_head_of_the_events_is_no_viewer(port: int) -> None:
+    answer = ask(port, "/events", "HEAD")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.text == ""
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/page.js"])
+def test_a_body_that_nobody_reads_ends_the_connection(port: int, path: str) -> None:
+    answer = post(port, path, "a=b")
+    assert answer.status in (404, 405)
+    assert answer.headers["connection"] == "close"
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])

@@ -129,6 +129,15 @@ def test_a_new_picture_keeps_the_focus_and_what_was_typed(page: Any, journal: Pa
     assert page.input_value("#value") == "4"
 
 
+def test_a_new_event_does_not_scroll_the_others_away(page: Any, journal: Path) -> None:
+    write(journal, period(9, limit_ms=90.0, events=[event(f"event {e}") for e in range(40)]))
+    shows(page, "#events", "event 39")
+    page.evaluate("document.querySelector('.events').scrollTop = 200")
+    write(journal, period(10, limit_ms=90.0, events=[event("one more")]))
+    shows(page, "#events", "one more")
+    assert page.evaluate("document.querySelector('.events').scrollTop") == 200
+
+
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Any) -> None:
     page.focus("body")
     reached = []
@@ -146,6 +155,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Any) -> Non
     names = [name for name, _ in reached]
     assert names[:2] == ["skip", "hold"]
     assert names[-4:] == ["limit", "value", "token", "BUTTON"]
+    assert names.count("scroll") == 2, "what scrolls can be scrolled without a pointer"
     assert names.count("dot") == 1, "one stop for all dots"
     assert all(style == "solid3px" for _, style in reached), reached
     page.focus("#planes .dot[tabindex='0']")
@@ -186,7 +196,7 @@ def test_hold_keeps_the_picture_until_it_is_let_go(page: Any, journal: Path) -> 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [320, 1280])
 def test_it_fits_a_telephone_and_a_desk_by_day_and_by_night(
     browser: Any, journal: Path, scheme: str, width: int
 ) -> None:
@@ -204,6 +214,33 @@ def test_it_fits_a_telephone_and_a_desk_by_day_and_by_night(
         assert (light[0] > light[1]) == (scheme == "light")
         assert page.locator("#limit-form").count() == 0, "without --limits there is no form"
         context.close()
+
+
+def test_eight_networks_with_long_names_fit_a_telephone(browser: Any, tmp_path: Path) -> None:
+    world = named(*(f"a_network_with_a_long_name_and_no_blank_{each}" for each in range(8)))
+    path = tmp_path / "run.jsonl"
+    write(path, period(1, world=world, configuration=world.default()), world=world)
+    with served(path, tmp_path / "limits.json") as (port, _):
+        context = browser.new_context(viewport={"width": 320, "height": 740})
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        shows(page, "#limits", "no_blank_7")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        context.close()
+
+
+def test_the_title_says_that_the_service_is_away_until_it_is_back(
+    browser: Any, journal: Path
+) -> None:
+    page = browser.new_page()
+    with served(journal) as (port, _):
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.wait_for_function("() => document.title.startsWith('HOLDING')", timeout=60_000)
+    page.wait_for_function("() => document.title.startsWith('NO CONNECTION')", timeout=60_000)
+    assert page.is_visible("#lost")
+    with served(journal, port=port):
+        page.wait_for_function("() => document.title.startsWith('HOLDING')", timeout=60_000)
+    page.close()
 
 
 def test_without_a_script_it_is_a_page_with_a_form(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +13,13 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="the extra `page` is not installed")
 
+from envs.errors import ObjectiveError
 from envs.spec import Configuration
 from tests.tuner.watching.journals import FAILED, SMALL, WORLD, event, period, write
 from tuner.control.events import EventKind
 from tuner.control.guard import Phase
 from tuner.page import measured
-from tuner.page.hub import Hub
+from tuner.page.hub import MOST_KEPT, Hub
 from tuner.page.limit_desk import LimitDesk
 from tuner.page.measured import MeasuredConfigurations
 from tuner.page.parts import PARTS, parts_of
@@ -163,6 +166,29 @@ def test_a_refused_limit_leaves_the_file_as_it_was(tmp_path: Path, before: str |
     assert (path.read_text() if path.exists() else None) == before
     assert desk.is_wrong
     assert desk.answer.endswith("the service refused it, and the file is as before: no sensor")
+
+
+def test_a_limit_that_a_service_left_unanswered_makes_room_for_another(tmp_path: Path) -> None:
+    path, journal = tmp_path / "limits.json", tmp_path / "run.jsonl"
+    hub = Hub(JournalSource(write(journal, period(1))), LimitDesk(path), parts_of)
+    hub.take(hub._source.poll())
+    hub.desk.ask("p99_ms-0", "12", hub.watched)
+    with pytest.raises(ObjectiveError, match="no answer yet"):
+        hub.desk.ask("p99_ms-0", "13", hub.watched)
+    old_s = time.time() - 60
+    os.utime(journal, (old_s, old_s))
+    hub.take(hub._source.poll())
+    hub.desk.ask("p99_ms-0", "13", hub.watched)
+    assert json.loads(path.read_text()) == {"p99_ms": 13.0}
+    write(journal, period(2, events=[event("no", EventKind.LIMITS_REFUSED)]))
+    hub.take(hub._source.poll())
+    assert not path.exists(), "neither limit was taken, and there was no file before"
+
+
+def test_the_page_keeps_fewer_periods_than_the_terminal(tmp_path: Path) -> None:
+    hub = Hub(TrainingSource(Path("nowhere")), LimitDesk(None), Counting())
+    hub.take(News(moments=[Moment(each) for each in range(3 * MOST_KEPT)]))
+    assert [each.number for each in hub.watched.moments] == list(range(2000, 3000))
 
 
 def test_a_service_that_never_answers_is_told(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@
 (() => {
   const byId = (id) => document.getElementById(id);
   const hold = byId("hold"), lost = byId("lost"), form = byId("limit-form");
-  const focusable = "a,button,input,select,[tabindex]";
+  const focusable = "a,button,input,select,[tabindex]", scrollable = ".scroll,.events";
   let waiting = {}, held = false, source = null, again = 0, last = "";
 
   // One of the dots is reached by Tab, the others by the arrows.
@@ -21,11 +21,13 @@
     const before = [...part.querySelectorAll(focusable)];
     const at = before.indexOf(document.activeElement);
     const words = at >= 0 ? wordsOf(before[at]) : "";
-    const scrolled = [...part.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
-    const chosen = part.parentElement.value;
+    const scrolled = [...part.querySelectorAll(scrollable)]
+      .map((each) => [each.scrollLeft, each.scrollTop]);
     part.innerHTML = html;
     oneStop(part);
-    part.querySelectorAll(".scroll").forEach((each, row) => { each.scrollLeft = scrolled[row] || 0; });
+    part.querySelectorAll(scrollable).forEach((each, row) => {
+      [each.scrollLeft, each.scrollTop] = scrolled[row] || [0, 0];
+    });
     if (at < 0) return;
     const after = [...part.querySelectorAll(focusable)];
     const same = after.find((each) => words && wordsOf(each) === words) || after[at];
@@ -46,8 +48,12 @@
         if (select && select.selectedIndex < 0) select.selectedIndex = 0;
       } else if (byId(name)) put(byId(name), html);
     }
+    named();
+  }
+
+  function named() {
     const badge = byId("badge");
-    if (badge) document.title = badge.textContent + " - orin-tuner";
+    if (badge && lost.hidden) document.title = badge.textContent + " - orin-tuner";
   }
 
   function open() {
@@ -56,6 +62,7 @@
     source = new EventSource("/events");
     source.onmessage = (event) => {
       lost.hidden = true;
+      named();
       last = new Date().toLocaleTimeString();
       Object.assign(waiting, JSON.parse(event.data));
       if (!held) { show(waiting); waiting = {}; }
@@ -64,6 +71,7 @@
       lost.textContent = "No connection to the service" +
         (last ? ": this is what it showed at " + last + "." : ".") + " The page tries again.";
       lost.hidden = false;
+      document.title = "NO CONNECTION - orin-tuner";
       if (source.readyState === EventSource.CLOSED) again = setTimeout(open, 5000);
     };
   }
