@@ -20,7 +20,6 @@ from envs.runtimes.serving.instance import Instance, Slot
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec import (
-    Configuration,
     ConfigurationFailed,
     ConfigurationSpace,
     FailureKind,
@@ -29,14 +28,10 @@ from envs.spec import (
 )
 from envs.telemetry.none import NoSensor
 from envs.testing.engines import ScriptedEngine, ScriptedFactory, build_every
-from tests.envs.runtimes.serving.streamed import impatient
+from tests.envs.runtimes.serving.streamed import configuration, impatient
 
 SAMPLE = np.zeros((3, 48, 48), np.float32)
 ENDS_A_THREAD = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-
-
-def configuration(fp32: tuple[int, int], int8: tuple[int, int] = (0, 0)) -> Configuration:
-    return Configuration(((fp32, int8),))
 
 
 def at_rate(path: Path, rate_ips: float) -> ConfigurationSpace:

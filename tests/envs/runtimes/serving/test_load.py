@@ -29,10 +29,7 @@ from envs.telemetry.none import NoSensor
 from envs.telemetry.protocol import BoardSample
 from envs.testing.engines import ScriptedFactory
 from envs.testing.sensors import ScriptedSensor
-
-
-def configuration(fp32: tuple[int, int], int8: tuple[int, int]) -> Configuration:
-    return Configuration(((fp32, int8),))
+from tests.envs.runtimes.serving.streamed import configuration
 
 
 def test_a_closed_loop_fills_every_batch(live_space: ConfigurationSpace) -> None:

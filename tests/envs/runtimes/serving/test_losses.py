@@ -13,14 +13,10 @@ from envs.errors import RuntimeFault
 from envs.runtimes.onnxruntime.engines import OnnxEngineFactory
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec import Configuration, ConfigurationFailed, ConfigurationSpace, FailureKind
+from envs.spec import ConfigurationFailed, ConfigurationSpace, FailureKind
 from envs.telemetry.none import NoSensor
 from envs.testing.engines import ScriptedEngine, ScriptedFactory
-from tests.envs.runtimes.serving.streamed import impatient
-
-
-def configuration(fp32: tuple[int, int], int8: tuple[int, int]) -> Configuration:
-    return Configuration(((fp32, int8),))
+from tests.envs.runtimes.serving.streamed import configuration, impatient
 
 
 def test_a_lost_instance_is_a_typed_failure_and_the_next_configuration_heals_it(

@@ -21,13 +21,10 @@ from envs.runtimes.serving.interference import DISTURBED_SHARE, CpuReading, fore
 from envs.runtimes.serving.load import sample_pool
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
-from envs.spec import Configuration, ConfigurationSpace
+from envs.spec import ConfigurationSpace
 from envs.telemetry.none import NoSensor
 from envs.testing.engines import ScriptedEngine, ScriptedFactory
-
-
-def configuration(fp32: tuple[int, int], int8: tuple[int, int]) -> Configuration:
-    return Configuration(((fp32, int8),))
+from tests.envs.runtimes.serving.streamed import configuration
 
 
 @pytest.fixture

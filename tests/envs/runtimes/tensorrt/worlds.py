@@ -15,6 +15,7 @@ from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.runtimes.tensorrt.versions import Bindings
 from envs.spec import (
     Accelerator,
+    Configuration,
     ConfigurationFailed,
     ConfigurationSpace,
     Criticality,
@@ -120,3 +121,8 @@ def served(engine: TensorRTEngine, images: Any) -> Any:
     assert engine.done()
     (logits,) = engine.result()
     return logits
+
+
+def configuration(space: ConfigurationSpace, *pairs: tuple[int, int]) -> Configuration:
+    """Return (instances, batch) of the first accelerators, the others unused."""
+    return Configuration(((*pairs, *[(0, 0)] * (space.shape[1] - len(pairs))),))
