@@ -32,12 +32,6 @@ from tests.worlds import respond, space, write_trace
 WORLDS = ("trace_world", "two_tenant_world", "simulated_world")
 
 
-@pytest.fixture
-def world(request: pytest.FixtureRequest) -> World:
-    found: World = request.getfixturevalue(request.param)
-    return found
-
-
 every_world = pytest.mark.parametrize("world", WORLDS, indirect=True)
 
 
