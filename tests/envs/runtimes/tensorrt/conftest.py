@@ -16,6 +16,7 @@ from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.spec import BuildOptions
 from envs.spec import ConfigurationSpace, Network, workload_of
 from tests.envs.runtimes.hardware import missing_for_dla, missing_for_tensorrt
+from tests.envs.runtimes.tensorrt.mixed import PLACES, Mixed, seven_layers_in
 from tests.envs.runtimes.tensorrt.modes import Modes
 
 
@@ -71,3 +72,13 @@ def engine_factory(
 @pytest.fixture
 def modes(small: tuple[Path, Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Modes:
     return Modes(small, tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def seven_layers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Network]:
+    return seven_layers_in(tmp_path_factory.mktemp("networks"))
+
+
+@pytest.fixture
+def mixed(seven_layers: tuple[Path, Network], tmp_path: Path) -> Mixed:
+    return Mixed(seven_layers, tmp_path / "engines", accelerators=PLACES)
