@@ -12,7 +12,7 @@ from envs.runtimes.serving.readiness import Readiness
 from envs.runtimes.simulated import SimulatedRuntime
 from envs.simulator.machine import device_of
 from envs.spec import Configuration, ConfigurationSpace, Objective, Place, workload_of
-from tests.envs.runtimes.serving.test_readiness import RIGHT, Workshop
+from tests.envs.runtimes.serving.workshop import RIGHT, Workshop
 from tuner.control.build import Assembled, controller_of
 from tuner.control.controller import ControlOptions
 from tuner.control.failed_before import MOST_RESTARTS, FailedBefore

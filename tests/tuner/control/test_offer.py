@@ -21,7 +21,7 @@ from envs.spec import (
     Workload,
 )
 from envs.testing.problems import measurement
-from tests.envs.runtimes.serving.test_readiness import RIGHT, Workshop
+from tests.envs.runtimes.serving.workshop import RIGHT, Workshop
 from tests.worlds import network
 from tuner.control.events import Event, EventKind
 from tuner.control.failed_before import MOST_RESTARTS, FailedBefore

@@ -2,76 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Collection, Iterator
-from typing import Any
-
 import numpy as np
 import pytest
 
-from envs.runtimes.serving import turns as turns_module
-from envs.runtimes.serving.readiness import Readiness
-from envs.spec import (
-    Agreement,
-    Configuration,
-    ConfigurationFailed,
-    ConfigurationSpace,
-    Failure,
-    FailureKind,
-    Place,
-)
-from envs.testing.engines import ScriptedEngine
-from tests.worlds import space
-
-RIGHT, LOW = Agreement(1.0, "equal classes", 100), Agreement(0.5, "equal classes", 100)
-
-
-class Workshop:
-    """Builds engines that a test lets fail; it notes every call."""
-
-    def __init__(self, world: ConfigurationSpace) -> None:
-        self.built_places: list[Place] = []
-        self.proven: list[tuple[int, int]] = []
-        self.refuses: dict[Place, Exception] = {}
-        self.dead: set[tuple[int, int]] = set()
-        self.go_on = threading.Event()
-        self.go_on.set()
-
-    def build(self, tenant: int, accelerator: int, batch: int, step: Any = None) -> None:
-        assert self.go_on.wait(60)
-        place = Place(tenant, accelerator, batch)
-        self.built_places.append(place)
-        if place in self.refuses:
-            raise self.refuses[place]
-
-    def built(self, tenant: int, accelerator: int, batch: int) -> bool:
-        return Place(tenant, accelerator, batch) in self.built_places
-
-    def blocks(self, tenant: int, accelerator: int) -> int:
-        return 1
-
-    def calibration(self, tenant: int, accelerator: int) -> tuple[str, int]:
-        return "", 0
-
-    def unload(self, pairs: Collection[tuple[int, int]]) -> None:
-        raise AssertionError("nothing is unloaded here")
-
-    def load(self, tenant: int, accelerator: int, threads: int) -> ScriptedEngine:
-        self.proven.append((tenant, accelerator))
-        engine = ScriptedEngine()
-        engine.broken = (tenant, accelerator) in self.dead
-        return engine
-
-    def close(self) -> None:
-        raise AssertionError("the runtime closes it")
-
-
-WORLD = space(tenants=1, max_instances=2, batches=(1, 2))
-FIRST, LARGER, OTHER = Place(0, 0, 1), Place(0, 0, 2), Place(0, 1, 1)
-
-
-def made(workshop: Workshop, agreement: Agreement = RIGHT, **more: Any) -> Readiness:
-    return Readiness(WORLD, workshop, lambda place: agreement, 0.99, **more)
+from envs.spec import Configuration, ConfigurationFailed, Failure, FailureKind, Place
+from tests.envs.runtimes.serving.workshop import FIRST, LARGER, LOW, OTHER, WORLD, Workshop, made
 
 
 def test_a_place_is_made_ready_once_and_only_that_is_offered() -> None:
@@ -160,25 +95,6 @@ def test_wrong_answers_refuse_every_batch_of_the_pair() -> None:
         assert "below min_agreement=0.99" in raised.value.failure.reason
 
 
-def test_the_background_takes_what_is_wanted_first_and_then_all_others() -> None:
-    workshop = Workshop(WORLD)
-    workshop.go_on.clear()
-    workshop.refuses[LARGER] = ConfigurationFailed(Failure(FailureKind.BUILD_FAILED, "no memory"))
-    ready = made(workshop)
-    ready.go_on([Place(0, 1, 2)])
-    assert not ready.ready
-    assert ready.busy_since(float("inf"))
-    workshop.go_on.set()
-    assert ready._thread is not None
-    ready._thread.join(60)
-    assert workshop.built_places[0] == Place(0, 1, 2)
-    assert set(workshop.built_places) == set(ready.places())
-    assert ready.ready == set(ready.places()) - {LARGER}
-    (told,) = ready.news()
-    assert (told.ready, told.place) == (False, LARGER)
-    assert ready.news() == []
-
-
 def test_where_all_batches_are_one_engine_one_proof_counts_for_all() -> None:
     workshop = Workshop(WORLD)
     ready = made(workshop, each_batch=False)
@@ -189,108 +105,6 @@ def test_where_all_batches_are_one_engine_one_proof_counts_for_all() -> None:
         ready.make_ready(OTHER)
     assert ready.known.unavailable == {(0, 1)}
     assert np.array_equal(ready.known.catalogue, ready.offered.catalogue)
-
-
-def test_what_is_ready_does_not_wait_for_a_build_in_the_background() -> None:
-    workshop = Workshop(WORLD)
-    ready = made(workshop)
-    ready.make_ready(FIRST)
-    workshop.go_on.clear()
-    ready.go_on([OTHER])
-    asks = threading.Thread(target=ready.make_ready, args=(FIRST,), daemon=True)
-    asks.start()
-    asks.join(60)
-    waits = asks.is_alive()
-    workshop.go_on.set()
-    ready.close()
-    assert not waits
-
-
-class Stop(BaseException):
-    pass
-
-
-def stops() -> None:
-    raise Stop
-
-
-def test_a_thread_that_waits_for_another_build_may_be_told_to_stop(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(turns_module, "WAIT_S", 0.01)
-    workshop = Workshop(WORLD)
-    ready = made(workshop)
-    workshop.go_on.clear()
-    ready.go_on([OTHER])
-    ready.while_waiting(stops)
-    with pytest.raises(Stop):
-        ready.make_ready(FIRST)
-    workshop.go_on.set()
-    assert ready._thread is not None
-    ready._thread.join(60)
-    assert ready.ready == set(ready.places()), "what waited refuses nothing"
-
-
-def test_a_thread_that_builds_itself_may_be_told_to_stop_but_not_the_background() -> None:
-    class Slow(Workshop):
-        def build(self, tenant: int, accelerator: int, batch: int, step: Any = None) -> None:
-            step(Going())
-            super().build(tenant, accelerator, batch)
-
-    workshop, shown = Slow(WORLD), list[str]()
-    ready = made(workshop, show=lambda progress: shown.append(progress.describe()))
-    ready.while_waiting(stops)
-    with pytest.raises(Stop):
-        ready.make_ready(FIRST)
-    assert (workshop.built_places, dict(ready.refused), ready.news()) == ([], {}, [])
-    ready.go_on([])
-    assert ready._thread is not None
-    ready._thread.join(60)
-    assert ready.ready == set(ready.places())
-    assert shown == ["it is built"] * 5
-
-
-class Going:
-    def describe(self) -> str:
-        return "it is built"
-
-
-def test_places_that_are_wanted_just_when_the_background_ends_are_made_ready(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ready = made(Workshop(WORLD))
-    looked, go_on = threading.Event(), threading.Event()
-
-    def nothing_borrowed() -> None:
-        looked.set()
-        assert go_on.wait(60)
-
-    monkeypatch.setattr(ready, "_next_borrowed", nothing_borrowed)
-    ready.go_on([])
-    assert looked.wait(60)  # the queue was empty
-    ready._ready.clear()
-    ready.go_on([])
-    go_on.set()
-    assert ready._thread is not None
-    ready._thread.join(60)
-    assert set(ready.places()) == ready.ready
-
-
-def test_the_space_may_be_read_while_places_become_ready() -> None:
-    class Pausing(set[Place]):
-        """Lets another thread add a place while this one is gone through in Python."""
-
-        def __iter__(self) -> Iterator[Place]:
-            for each in super().__iter__():
-                lock_is_free = ready._lock.acquire(blocking=False)
-                if lock_is_free:
-                    self.add(LARGER)
-                    ready._lock.release()
-                yield each
-
-    ready = made(Workshop(WORLD))
-    ready._ready = Pausing([FIRST, OTHER])
-    assert ready.offered.unavailable_batches
 
 
 def test_no_engine_is_built_for_a_pair_whose_answers_were_found_wrong() -> None:
