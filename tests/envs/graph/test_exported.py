@@ -22,7 +22,8 @@ from envs.errors import NetworkError
 from envs.graph.layers import read_network_and_layers
 from envs.graph.reading import read_network
 from envs.spec import Network
-from tests.envs.graph.torch_modules import MODULES, Calling, Made
+from tests.envs.graph.torch_modules import MODULES
+from tests.envs.graph.torch_parts import Calling, Made
 
 #: Operators of PyTorch that its older exporter writes from a later opset on.
 FIRST_OPSET = {"scaled_attention": 14, "multihead": 14, "encoder": 14, "mask": 14, "einsum": 12}
