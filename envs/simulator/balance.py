@@ -82,7 +82,7 @@ def balance(groups: Groups, capacity: FloatArray, rounds: int = 5) -> Balance:
     total = np.maximum(count.sum(0), 1.0)
     top = np.where(count > 0.0, largest, 1.0).max(0)
     bottom = np.minimum(np.where(count > 0.0, largest, np.inf).min(0), top)
-    small = (largest == bottom) & (count > 0.0)
+    small = ((largest == bottom) & (count > 0.0)).astype(np.float32)
     small_count = np.maximum((count * small).sum(0), 1.0)
     mixed = top > bottom
     any_mixed = bool(mixed.any())
@@ -104,9 +104,9 @@ def balance(groups: Groups, capacity: FloatArray, rounds: int = 5) -> Balance:
         if not groups.batched:
             steps += STEPS * (rounds - 1)
         pressure = _pressure(rate, pressure, weight, stretch, steps)
-        busy = pressure * stretch
-        busy = busy / (1.0 + busy)
-        starts = count * pressure * eager * (1.0 - busy)
+        idle = 1.0 / (1.0 + pressure * stretch)
+        busy = pressure * stretch * idle
+        starts = count * pressure * eager * idle
         utilisation = np.minimum((count * busy).sum(0) / total, 1.0)
         speed = count / np.maximum(service_s, _TINY)
         free_s = 1.0 / np.maximum(speed.sum(0), _TINY)

@@ -12,7 +12,7 @@ def poisson_at_most(count: FloatArray, mean: FloatArray) -> FloatArray:
     """
     order = np.maximum(count + 1.0, 0.5)
     z = 3.0 * np.sqrt(order) * (1.0 - 1.0 / (9.0 * order) - np.cbrt(mean / order))
-    exponent = np.clip(-z * (1.5976 + 0.07056 * z * z), -700.0, 700.0)
+    exponent = np.clip(-z * (1.5976 + 0.07056 * z * z), -80.0, 80.0)
     chance: FloatArray = 1.0 / (1.0 + np.exp(exponent))
     chance *= count > 0.5
     chance += np.exp(-mean) * (np.abs(count) < 0.5)  # the cube root is at its worst for none

@@ -96,7 +96,7 @@ def _waits(groups: Groups, state: Balance, capacity: FloatArray) -> _Waits:
     deviation = np.sqrt(np.maximum(state.others * (1.0 - state.full), 0.0))
 
     def points(values: tuple[tuple[float, float], ...]) -> tuple[FloatArray, FloatArray]:
-        table = np.array(values)[:, :, None]
+        table = np.array(values, dtype=groups.batch.dtype)[:, :, None]
         return table[:, 0], table[:, 1]
 
     if groups.batched:
@@ -120,7 +120,7 @@ def _waits(groups: Groups, state: Balance, capacity: FloatArray) -> _Waits:
 
 def _shortest_s(groups: Groups) -> FloatArray:
     """Return the least latency [B]: that of a request alone on the fastest group."""
-    alone = groups.fixed_s + groups.per_item_s + 1e9 * (groups.instances <= 0.0)
+    alone = groups.fixed_s + groups.per_item_s + np.float32(1e9) * (groups.instances <= 0.0)
     least = alone.min(0)
     return np.asarray(least * (least < 1e9))
 

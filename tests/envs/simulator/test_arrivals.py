@@ -135,6 +135,27 @@ class TestOpenLoop:
         assert np.isnan(late.p50_s).all()
         assert np.isnan(late.p95_s).all()
 
+    def test_the_unit_of_time_does_not_matter(self) -> None:
+        # Single precision rounds each unit in another way.
+        rng = np.random.default_rng(2)
+        times = rng.uniform(0.001, 0.1, (2000, 3)), rng.uniform(0.001, 0.01, (2000, 3))
+        batch, count = rng.integers(1, 17, (2000, 3)), rng.integers(0, 3, (2000, 3))
+        count[:, 0] = 1
+        top = np.maximum(batch, 1)
+        capacity = (count * top / (times[0] + top * times[1])).sum(axis=1)
+        rate = capacity * rng.uniform(0.05, 1.2, 2000)
+        answer = open_loop(rate, *times, batch, count, 0.005)
+        other = open_loop(rate / 7, *(7 * each for each in times), batch, count, 0.035, 420.0)
+        keeps_up = rate < 0.999 * capacity
+        assert (answer.throughput_ips[keeps_up] == rate[keeps_up]).all()
+        assert answer.throughput_ips[~keeps_up] == pytest.approx(
+            np.minimum(rate, capacity)[~keeps_up], rel=1e-5
+        )
+        for one, scaled in ((answer.p99_s, other.p99_s), (answer.mean_s, other.mean_s)):
+            away = np.abs(np.log(scaled / 7 / one))
+            assert np.quantile(away, 0.99) < 1e-3
+            assert away.max() < 0.03
+
     def test_shapes_and_rows(self) -> None:
         rng = np.random.default_rng(0)
         rate, fixed, each = (
