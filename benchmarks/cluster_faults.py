@@ -26,9 +26,9 @@ import numpy as np
 from benchmarks.cluster_fault_cases import CASES, Case, play
 from benchmarks.figures import figure, parser, report
 from envs.errors import OptionError
-from tests.cluster.kubernetes.build import Binaries, Missing, find
 from tests.cluster.kubernetes.judge import phases
 from tests.cluster.kubernetes.nodes import BoardNode
+from tests.cluster.kubernetes.programs import Binaries, Missing, find
 from tests.cluster.kubernetes.stage import Stage
 from tuner.console import exit_code, progress_bar, table
 

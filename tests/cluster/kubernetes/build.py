@@ -20,12 +20,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-VARIABLE = "ORIN_TUNER_API_SERVER"
-SERVER, ETCD = "kube-apiserver", "etcd"
-#: Why nothing was built, in the folder of the build.
-SKIPPED = "skipped"
+from tests.cluster.kubernetes.programs import (
+    ETCD,
+    SERVER,
+    SKIPPED,
+    VARIABLE,
+    Binaries,
+    Missing,
+    cache_folder,
+    find,
+)
 
 GO_VERSION = "1.19"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -52,54 +57,6 @@ _REFLECT_PATH = "github.com/modern-go/reflect2"
 #: A generated file that the source package leaves out: the types that the server describes.
 _OPENAPI = "k8s.io/kubernetes/pkg/generated/openapi"
 _MARK = "+k8s:openapi-gen="
-
-
-class Missing(Exception):
-    """Something that the server, or its build, needs is not here."""
-
-
-class Binaries(NamedTuple):
-    """The two programs."""
-
-    server: Path
-    etcd: Path
-
-
-def cache_folder() -> Path:
-    """Return the folder in which a built server stays."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "orin-tuner" / "kubernetes-1.20"
-
-
-def find() -> Binaries:
-    """Return the programs that are here.
-
-    Raises:
-        Missing: if they are not, with the reason why they were not built.
-    """
-    if shutil.which("openssl") is None:
-        raise Missing("there is no openssl here, which makes the server's certificate")
-    named = os.environ.get(VARIABLE)
-    if named:
-        found = _in_folder(Path(named))
-        if found is None:
-            raise Missing(f"{VARIABLE}={named} is no folder with {SERVER} and {ETCD}")
-        return found
-    server, etcd = shutil.which(SERVER), shutil.which(ETCD)
-    if server and etcd:
-        return Binaries(Path(server), Path(etcd))
-    found = _in_folder(cache_folder())
-    if found is None:
-        skipped = cache_folder() / SKIPPED
-        if skipped.is_file():
-            raise Missing(skipped.read_text().strip())
-        raise Missing(f"there is no {SERVER} here: make test-cluster builds one")
-    return found
-
-
-def _in_folder(folder: Path) -> Binaries | None:
-    found = Binaries(folder / SERVER, folder / ETCD)
-    return found if all(os.access(each, os.X_OK) for each in found) else None
 
 
 def build(target: Path) -> Binaries:

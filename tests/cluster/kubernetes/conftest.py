@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.kubernetes.api import Api
-from tests.cluster.kubernetes.build import Binaries, Missing, find
+from tests.cluster.kubernetes.programs import Binaries, Missing, find
 from tests.cluster.kubernetes.server import ACCOUNT, ApiServer
 
 

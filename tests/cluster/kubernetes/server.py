@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.cluster.kubernetes.api import Api
-from tests.cluster.kubernetes.build import Binaries
+from tests.cluster.kubernetes.programs import Binaries
 
 #: The account of the controller, as the manifests name it.
 NAMESPACE, ACCOUNT = "orin-tuner", "orin-tuner-controller"

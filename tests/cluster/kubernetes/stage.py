@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any
 
 from tests.cluster.kubernetes.api import Api, path_of
-from tests.cluster.kubernetes.build import Binaries
 from tests.cluster.kubernetes.controllers import APPLICATIONS as SPACE
 from tests.cluster.kubernetes.controllers import SERVERS, application, install
 from tests.cluster.kubernetes.deployments import DEPLOYMENTS, NODES
@@ -17,6 +16,7 @@ from tests.cluster.kubernetes.judge import APPLICATIONS, SERVICES, phases, wrong
 from tests.cluster.kubernetes.nodes import BoardNode, make_nodes, make_runtime_class
 from tests.cluster.kubernetes.parts import ClusterParts, wait_for
 from tests.cluster.kubernetes.process import Controller, free_lease, holder
+from tests.cluster.kubernetes.programs import Binaries
 from tests.cluster.kubernetes.proxy import Proxy
 from tests.cluster.kubernetes.server import ApiServer
 

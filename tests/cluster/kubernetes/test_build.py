@@ -2,16 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.kubernetes import build
+from tests.cluster.kubernetes import build, programs
 
 
 @pytest.fixture
 def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give a machine without a server, and without tools; return its cache folder."""
-    monkeypatch.delenv(build.VARIABLE, raising=False)
+    monkeypatch.delenv(programs.VARIABLE, raising=False)
     monkeypatch.setenv("PATH", str(program(tmp_path / "openssl").parent))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return build.cache_folder()
+    return programs.cache_folder()
 
 
 def program(path: Path) -> Path:
@@ -21,8 +21,8 @@ def program(path: Path) -> Path:
 
 
 def test_without_a_server_the_reason_tells_how_one_is_had(nothing_here: Path) -> None:
-    with pytest.raises(build.Missing, match="make test-cluster builds one"):
-        build.find()
+    with pytest.raises(programs.Missing, match="make test-cluster builds one"):
+        programs.find()
 
 
 def test_a_build_that_cannot_be_is_the_reason_from_then_on(
@@ -31,8 +31,8 @@ def test_a_build_that_cannot_be_is_the_reason_from_then_on(
     build.main()
     reason = capsys.readouterr().out.strip()
     assert reason == "kube-apiserver cannot be built: there is no apt-get here"
-    with pytest.raises(build.Missing, match=reason):
-        build.find()
+    with pytest.raises(programs.Missing, match=reason):
+        programs.find()
 
 
 def test_a_step_that_fails_is_told_in_its_own_words(
@@ -44,7 +44,7 @@ def test_a_step_that_fails_is_told_in_its_own_words(
     program(tmp_path / "dpkg-deb")
     monkeypatch.setattr(build, "KEYRING", program(tmp_path / "keyring.gpg"))
     monkeypatch.setattr(build, "mirror", lambda: "http://mirror.invalid/debian")
-    with pytest.raises(build.Missing, match="apt-get update failed: E: no network here"):
+    with pytest.raises(programs.Missing, match="apt-get update failed: E: no network here"):
         build.build(nothing_here)
     assert not nothing_here.exists()
 
@@ -52,16 +52,16 @@ def test_a_step_that_fails_is_told_in_its_own_words(
 def test_a_server_is_found_in_the_named_folder_on_the_path_and_in_the_cache(
     nothing_here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    cached = [program(nothing_here / name) for name in (build.SERVER, build.ETCD)]
-    assert list(build.find()) == cached
-    on_path = [program(tmp_path / name) for name in (build.SERVER, build.ETCD)]
-    assert list(build.find()) == on_path
-    named = [program(tmp_path / "named" / name) for name in (build.SERVER, build.ETCD)]
-    monkeypatch.setenv(build.VARIABLE, str(tmp_path / "named"))
-    assert list(build.find()) == named
-    monkeypatch.setenv(build.VARIABLE, str(tmp_path / "elsewhere"))
-    with pytest.raises(build.Missing, match="is no folder with kube-apiserver and etcd"):
-        build.find()
+    cached = [program(nothing_here / name) for name in (programs.SERVER, programs.ETCD)]
+    assert list(programs.find()) == cached
+    on_path = [program(tmp_path / name) for name in (programs.SERVER, programs.ETCD)]
+    assert list(programs.find()) == on_path
+    named = [program(tmp_path / "named" / name) for name in (programs.SERVER, programs.ETCD)]
+    monkeypatch.setenv(programs.VARIABLE, str(tmp_path / "named"))
+    assert list(programs.find()) == named
+    monkeypatch.setenv(programs.VARIABLE, str(tmp_path / "elsewhere"))
+    with pytest.raises(programs.Missing, match="is no folder with kube-apiserver and etcd"):
+        programs.find()
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_mirror_is_that_of_the_machine(
     name: str, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(build, "APT", tmp_path)
-    with pytest.raises(build.Missing, match="apt knows no mirror of Debian bookworm"):
+    with pytest.raises(programs.Missing, match="apt knows no mirror of Debian bookworm"):
         build.mirror()
     program(tmp_path / "sources.list.d" / name).write_text(text)
     assert build.mirror() == "http://mirror/debian"

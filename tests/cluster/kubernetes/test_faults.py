@@ -11,7 +11,7 @@ from benchmarks import cluster_fault_controllers as controllers
 from benchmarks import cluster_fault_hands as hands
 from benchmarks import cluster_fault_nodes as nodes
 from benchmarks import cluster_fault_servers as servers
-from tests.cluster.kubernetes.build import Binaries
+from tests.cluster.kubernetes.programs import Binaries
 from tests.cluster.kubernetes.stage import Stage
 
 
