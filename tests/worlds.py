@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from envs.spec import (
     Configuration,
     ConfigurationSpace,
+    Criticality,
     DeviceSpec,
     Failure,
     Measurement,
@@ -46,6 +50,30 @@ def network(name: str = "small", fixed_batch: int | None = None, scale: float = 
         inputs=(TensorSpec("input", (3, 8, 8), "float32"),),
         outputs=(TensorSpec("logits", (10,), "float32"),),
         fixed_batch=fixed_batch,
+    )
+
+
+def critical_and_best_effort(
+    critical: Network,
+    best_effort: Network,
+    rate_ips: float = math.inf,
+    names: tuple[str, str] = ("critical", "best"),
+) -> Workload:
+    """Return a critical tenant with its arrivals, and one of best effort."""
+    return Workload(
+        (
+            Tenant(names[0], critical, rate_ips),
+            Tenant(names[1], best_effort, criticality=Criticality.BEST_EFFORT),
+        )
+    )
+
+
+def board_in_segments(max_instances: int, batches: Sequence[int]) -> ConfigurationSpace:
+    """Return the space of `critical` and `other`, best effort, in 4 and 16 segments too."""
+    device = DeviceSpec("board", (accelerator_named("tensor"), accelerator_named("dla0")), 4, 1e5)
+    workload = critical_and_best_effort(network(), network(), names=("critical", "other"))
+    return ConfigurationSpace(
+        device.with_segments((4, 16)), workload, max_instances, tuple(batches)
     )
 
 
@@ -134,6 +162,11 @@ def write_trace(
             world, configuration, power
         )
         rows.append(row_of(world, configuration, outcome, 1, 1.7e9 + count))
+    return write_rows(path, world, rows)
+
+
+def write_rows(path: Path, world: ConfigurationSpace, rows: list[dict[str, Any]]) -> Trace:
+    """Write rows as a trace that says it is complete."""
     metadata = {
         "format": 1,
         "space": world.to_dict(),

@@ -7,18 +7,11 @@ from typing import Any
 import pytest
 
 from envs.errors import OptionError
-from envs.spec import Tenant, Workload
-from envs.spec.criticality import Criticality
-from tests.worlds import network
+from tests.worlds import critical_and_best_effort, network
 from tuner.objectives import asked, objective_of
 from tuner.options import ServeOptions
 
-WORKLOAD = Workload(
-    (
-        Tenant("a", network("a")),
-        Tenant("b", network("b"), criticality=Criticality.BEST_EFFORT),
-    )
-)
+WORKLOAD = critical_and_best_effort(network("a"), network("b"), names=("a", "b"))
 
 
 def serve(**options: Any) -> ServeOptions:

@@ -13,11 +13,10 @@ import pytest
 
 from envs.errors import OptionError
 from envs.spec import Configuration, Failure, FailureKind, Measurement
-from envs.traces.reader import Trace, read_trace
+from envs.traces.reader import Trace
 from envs.traces.schema import row_of
-from envs.traces.writer import write_parquet
 from tests.commands import call
-from tests.worlds import respond, space
+from tests.worlds import respond, space, write_rows
 from tuner.device import open_device
 
 Said = Callable[[bool], float]
@@ -36,16 +35,7 @@ def written(path: Path, agreement: Callable[[Configuration], float], **more: Any
         )
         outcome = replace(measured, tenants=tenants)
         rows.append(row_of(world, configuration, outcome, 1, 1.7e9))
-    metadata = {
-        "format": 1,
-        "space": world.to_dict(),
-        "complete": True,
-        "machine": world.device.to_dict(),
-        "versions": {},
-        "started": "2026-01-01T00:00:00Z",
-    }
-    write_parquet(path, world, metadata, rows)
-    return read_trace(path)
+    return write_rows(path, world, rows)
 
 
 def uses(configuration: Configuration, accelerator: int) -> bool:
@@ -184,16 +174,7 @@ def test_rows_that_failed_are_no_candidates(tmp_path: Path) -> None:
         if uses(configuration, 1):
             outcome = Failure(FailureKind.OUT_OF_MEMORY, "out of memory")
         rows.append(row_of(world, configuration, outcome, 1, 1.7e9))
-    metadata = {
-        "format": 1,
-        "space": world.to_dict(),
-        "complete": True,
-        "machine": world.device.to_dict(),
-        "versions": {},
-        "started": "2026-01-01T00:00:00Z",
-    }
-    write_parquet(tmp_path / "t.parquet", world, metadata, rows)
-    with replayed(read_trace(tmp_path / "t.parquet")) as device:
+    with replayed(write_rows(tmp_path / "t.parquet", world, rows)) as device:
         assert used(device) == {"cpu_fp32"}
 
 

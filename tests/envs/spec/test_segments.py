@@ -4,18 +4,12 @@ import numpy as np
 import pytest
 
 from envs.errors import ConfigurationError, OptionError
-from envs.spec import Configuration, ConfigurationSpace, DeviceSpec, Tenant, Workload, accelerator
-from envs.spec.criticality import Criticality
-from tests.worlds import network
+from envs.spec import Configuration, ConfigurationSpace, DeviceSpec, accelerator
+from tests.worlds import board_in_segments
 
 
 def space() -> ConfigurationSpace:
-    device = DeviceSpec("board", (accelerator("tensor"), accelerator("dla0")), 4, 1e5)
-    tenants = (
-        Tenant("critical", network()),
-        Tenant("other", network(), criticality=Criticality.BEST_EFFORT),
-    )
-    return ConfigurationSpace(device.with_segments((4, 16)), Workload(tenants), 2, (1, 4))
+    return board_in_segments(2, (1, 4))
 
 
 def test_a_device_with_segments_names_each_accelerator_once_more_and_survives_a_file() -> None:

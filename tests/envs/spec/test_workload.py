@@ -4,21 +4,17 @@ import pytest
 
 from envs.errors import OptionError
 from envs.spec import Criticality, Tenant, Workload, workload_of
-from tests.worlds import network
+from tests.worlds import critical_and_best_effort, network
 
 
 def test_tenants_are_critical_unless_they_say_otherwise() -> None:
-    workload = Workload(
-        (Tenant("a", network("a")), Tenant("b", network("b"), criticality=Criticality.BEST_EFFORT))
-    )
+    workload = critical_and_best_effort(network("a"), network("b"))
     assert workload.tenants[0].criticality is Criticality.CRITICAL
     assert workload.best_effort == (False, True)
 
 
 def test_criticality_survives_json() -> None:
-    workload = Workload(
-        (Tenant("a", network("a")), Tenant("b", network("b"), criticality=Criticality.BEST_EFFORT))
-    )
+    workload = critical_and_best_effort(network("a"), network("b"))
     assert Workload.from_dict(json.loads(json.dumps(workload.to_dict()))) == workload
 
 

@@ -6,21 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from envs.spec import Configuration, ConfigurationSpace, DeviceSpec, Tenant, Workload, accelerator
-from envs.spec.criticality import Criticality
-from tests.worlds import network
+from envs.spec import Configuration, ConfigurationSpace
+from tests.worlds import board_in_segments
 from tuner.control.guard import Choice, Guard, Phase
 from tuner.control.ladder import Ladder
 from tuner.control.shedding import without_best_effort
 
 
 def space() -> ConfigurationSpace:
-    device = DeviceSpec("board", (accelerator("tensor"), accelerator("dla0")), 4, 1e5)
-    tenants = (
-        Tenant("critical", network()),
-        Tenant("other", network(), criticality=Criticality.BEST_EFFORT),
-    )
-    return ConfigurationSpace(device.with_segments((4, 16)), Workload(tenants), 4, (1, 2, 8))
+    return board_in_segments(4, (1, 2, 8))
 
 
 def configuration(**slots: tuple[int, int]) -> Configuration:

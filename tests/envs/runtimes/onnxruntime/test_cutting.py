@@ -24,14 +24,12 @@ from envs.runtimes.onnxruntime.segment_store import NOTES, segmented
 from envs.runtimes.onnxruntime.sessions import Chain, open_session, options_of
 from envs.spec import (
     ConfigurationSpace,
-    Criticality,
-    Tenant,
-    Workload,
     local_computer,
 )
 from tests.envs.accuracy.graphs import convolution, model, node, saved
 from tests.envs.graph.random_graphs import graphs
 from tests.envs.graph.test_exported import FIRST_OPSET, export
+from tests.worlds import critical_and_best_effort
 
 FP32_IN_3, INT8_IN_3 = 2, 3
 
@@ -120,12 +118,9 @@ def test_segments_are_kept_and_damaged_ones_are_made_again(tmp_path: Path) -> No
 
 def factory(folder: Path) -> OnnxEngineFactory:
     path, network = saved(folder, convolution())
-    tenants = (
-        Tenant("first", network),
-        Tenant("second", network, criticality=Criticality.BEST_EFFORT),
-    )
+    workload = critical_and_best_effort(network, network, names=("first", "second"))
     device = local_computer(cores=1).with_segments((3,))
-    space = ConfigurationSpace(device, Workload(tenants), 1, (1, 2))
+    space = ConfigurationSpace(device, workload, 1, (1, 2))
     return OnnxEngineFactory(space, [path, path], folder / "cache")
 
 

@@ -28,14 +28,12 @@ from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec import (
     Configuration,
     ConfigurationSpace,
-    Criticality,
     DeviceSpec,
-    Tenant,
-    Workload,
     accelerator,
     local_computer,
 )
 from envs.telemetry.none import NoSensor
+from tests.worlds import critical_and_best_effort
 
 CRITICAL, BEST_EFFORT = 0, 1
 
@@ -94,12 +92,9 @@ def test_a_gate_lets_those_go_that_stop_and_those_that_may_run() -> None:
 
 def space_of(path: Path, rate_ips: float = math.inf) -> ConfigurationSpace:
     network = read_network(path)
-    tenants = (
-        Tenant("critical", network, rate_ips),
-        Tenant("best", network, criticality=Criticality.BEST_EFFORT),
-    )
+    workload = critical_and_best_effort(network, network, rate_ips)
     device = local_computer(cores=1).with_segments((4,))
-    return ConfigurationSpace(device, Workload(tenants), 2, (1, 4))
+    return ConfigurationSpace(device, workload, 2, (1, 4))
 
 
 def test_best_effort_has_all_cores_once_more(small_onnx: Path) -> None:

@@ -17,9 +17,10 @@ from envs.runtimes.tensorrt.factory import TensorRTEngineFactory
 from envs.runtimes.tensorrt.instance_streams import InstanceStreams
 from envs.runtimes.tensorrt.priority_stream import priority_range
 from envs.runtimes.tensorrt.spec import BuildOptions
-from envs.spec import ConfigurationSpace, Criticality, Network, Tenant, Workload
+from envs.spec import ConfigurationSpace, Network
 from tests.envs.runtimes.tensorrt.on_device import index_of, served
 from tests.envs.runtimes.tensorrt.test_graph import run, values
+from tests.worlds import critical_and_best_effort
 
 pytestmark = pytest.mark.gpu
 
@@ -45,11 +46,7 @@ def test_the_driver_gives_streams_the_priorities_of_their_tenants() -> None:
 def test_answers_of_both_are_those_of_the_network(
     graphs: bool, space: ConfigurationSpace, small: tuple[Path, Network], engines: Path
 ) -> None:
-    tenants = (
-        Tenant("critical", small[1]),
-        Tenant("best", small[1], criticality=Criticality.BEST_EFFORT),
-    )
-    both = replace(space, workload=Workload(tenants))
+    both = replace(space, workload=critical_and_best_effort(small[1], small[1]))
     options, paths = BuildOptions(level=1), [small[0]] * 2
     factory = TensorRTEngineFactory(both, paths, engines, options, graphs=graphs)
     on = index_of(space, "cuda")

@@ -18,16 +18,14 @@ from envs.spec import (
     Configuration,
     ConfigurationFailed,
     ConfigurationSpace,
-    Criticality,
     DeviceSpec,
     Network,
-    Tenant,
-    Workload,
     accelerator,
     workload_of,
 )
 from envs.testing.engines import build_every
 from tests.standins.tensorrt import stand_ins
+from tests.worlds import critical_and_best_effort
 
 CUDA, TENSOR, DLA0, DLA1 = range(4)
 
@@ -100,11 +98,8 @@ class MixedWorld(World):
     kind = TensorRTEngineFactory
 
     def again(self) -> TensorRTEngineFactory:
-        tenants = (
-            Tenant("critical", self.network, 50.0),
-            Tenant("best", self.network, criticality=Criticality.BEST_EFFORT),
-        )
-        self.space = replace(self.space, workload=Workload(tenants))
+        workload = critical_and_best_effort(self.network, self.network, 50.0)
+        self.space = replace(self.space, workload=workload)
         return self.kind(
             self.space,
             [self.path, self.path],
