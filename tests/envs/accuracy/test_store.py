@@ -3,7 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,17 +118,16 @@ def test_logits_stay_close_at_every_batch(fp32: tuple[Path, Network], int8: Path
         assert np.corrcoef(exact.ravel(), rounded.ravel())[0, 1] > 0.7
 
 
-def test_is_faster_with_one_thread(fp32: tuple[Path, Network], int8: Path) -> None:
-    feed = {"input": np.zeros((1, 3, 96, 96), np.float32)}
-
-    runs = {path: session(path) for path in (fp32[0], int8)}
-    best_s = dict.fromkeys(runs, np.inf)
-    for _ in range(12):  # in turns, and the best of them: other work on the computer only adds
-        for path, run in runs.items():
-            start = time.perf_counter()
-            run.run(None, feed)
-            best_s[path] = min(best_s[path], time.perf_counter() - start)
-    assert best_s[int8] < best_s[fp32[0]]
+def test_it_runs_on_integer_kernels_alone(int8: Path, tmp_path: Path) -> None:
+    """ONNX Runtime finds the pattern of each layer; kernels of floats would make it slower."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    ort.InferenceSession(str(int8), options, providers=["CPUExecutionProvider"])
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+    assert kinds["QLinearConv"] == 26
+    assert not {"Conv", "FusedConv"} & set(kinds)
+    assert kinds["QuantizeLinear"] + kinds["DequantizeLinear"] <= 4, kinds
 
 
 def test_existing_file_is_reused_and_a_new_one_is_the_same(tmp_path: Path) -> None:

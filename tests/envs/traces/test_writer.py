@@ -28,9 +28,9 @@ def write_some(path: Path, count: int) -> None:
                 writer.append(configuration, respond(WORLD, configuration), 1, 1.0)
 
 
-#: A recorder that continues an earlier recording; the test kills it.
+#: A recorder that continues an earlier recording, up to a number of rows; the test kills it.
 RECORDER = """
-import sys
+import sys, time
 from pathlib import Path
 from envs.traces.writer import TraceWriter
 from tests.envs.traces.test_writer import CONFIGURATIONS, FACTS, WORLD
@@ -39,6 +39,8 @@ with TraceWriter(Path(sys.argv[1]), WORLD, FACTS) as writer:
     print("ready", flush=True)
     for configuration in CONFIGURATIONS:
         if configuration not in writer:
+            if len(writer.rows) >= int(sys.argv[2]):
+                time.sleep(600)
             writer.append(configuration, respond(WORLD, configuration), 1, 1.0)
             print(len(writer.rows), flush=True)
     writer.publish(complete=True)
@@ -49,7 +51,9 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
     path = tmp_path / "killed.parquet"
     recorded, kills = 0, 0
     for attempt in range(12):
-        command = [sys.executable, "-c", RECORDER, str(path)]
+        # The first ones cannot come to their end before a slow computer kills them.
+        most = len(CONFIGURATIONS) * (attempt + 1) // 4 if attempt < 3 else 10**9
+        command = [sys.executable, "-c", RECORDER, str(path), str(most)]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
         ) as process:

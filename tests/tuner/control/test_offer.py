@@ -133,7 +133,7 @@ def test_batch_sizes_that_cannot_be_built_leave_the_one_that_serves() -> None:
     ready = Readiness(world, workshop, lambda place: RIGHT, 0.99)
     ready.go_on([])
     assert ready._thread is not None
-    ready._thread.join(10)
+    ready._thread.join(60)
     made = Offer(world, DEFAULT_THRESHOLDS, ready, {})
     assert kinds(made.news()) == [EventKind.ENGINE_REFUSED] * 3
     space = made.space(0.0)

@@ -1,4 +1,4 @@
-"""A browser, where there is one."""
+"""A browser, where there is one, and a page that is patient with a busy computer."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from typing import Any
 
 import pytest
 
+from tuner.watching import state
+
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     "--enable-precise-memory-info",
 )
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal of a test is gone only if the test makes it old, however long the test takes."""
+    monkeypatch.setattr(state, "GONE_S", 1e5)
 
 
 @pytest.fixture(scope="module")  # while it runs, asyncio has a loop in this thread

@@ -58,7 +58,7 @@ def ask(
     headers: dict[str, str] | None = None,
 ) -> Answer:
     """Send one request on a connection of its own."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=20)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
     try:
         connection.request(method, path, body, headers or {})
         return Answer(connection.getresponse())

@@ -27,8 +27,7 @@ from tests.tuner.page.serving import ask, post
 from tests.tuner.page.test_browser import shows
 from tuner.page.beside import limits_file
 
-#: Seconds of a period: two of them are enough for a busy computer, too.
-PERIOD_S = 3.0
+PERIOD_S = 1.5
 
 
 class Deployed:
@@ -79,10 +78,15 @@ def test_a_change_is_shown_within_two_periods_and_the_form_changes_a_limit(
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"http://127.0.0.1:{deployed.port}/")
 
-    def late(selector: str, words: str, period: int) -> int:
-        """Return by how many periods the page is late to show what a period brought."""
-        shows(page, selector, words)
-        return int(deployed.lines()[-1]["period"]) - period
+    def shows_in_two_periods(selector: str, words: str, period: int) -> None:
+        """The service stands still after two periods more, however slow the browser is."""
+        while deployed.lines()[-1]["period"] < period + 2:
+            page.wait_for_timeout(100)
+        deployed.process.send_signal(signal.SIGSTOP)
+        try:
+            shows(page, selector, words)
+        finally:
+            deployed.process.send_signal(signal.SIGCONT)
 
     shows(page, "#state", "period")
     first = deployed.lines()[0]["configuration"].removeprefix("small: ")
@@ -92,7 +96,7 @@ def test_a_change_is_shown_within_two_periods_and_the_form_changes_a_limit(
         lines = deployed.lines()
         changed = next((e for e in lines if first not in e["configuration"]), {})
     place = changed["configuration"].removeprefix("small: ")
-    assert late("#measured", place, changed["period"]) <= 2
+    shows_in_two_periods("#measured", place, changed["period"])
     assert len(page.inner_text("#why")) > 60
 
     page.fill("#value", "0.5")
@@ -106,7 +110,7 @@ def test_a_change_is_shown_within_two_periods_and_the_form_changes_a_limit(
     while not taken:
         page.wait_for_timeout(100)
         taken = [each for each in deployed.lines() if each["limits"]["p99_ms"] == [0.5]]
-    assert late("#limits", "0.5 ms", taken[0]["period"]) <= 2
+    shows_in_two_periods("#limits", "0.5 ms", taken[0]["period"])
     shows(page, "#answer", "the service has taken it")
     shows(page, "#events", "limits changed")
     assert all(each["why"] for each in deployed.lines())
@@ -155,7 +159,7 @@ def test_a_flood_is_refused_and_the_service_does_not_notice(deployed: Deployed) 
     statuses: list[int] = []
 
     def flood() -> None:
-        while len(deployed.lines()) < began + 3:
+        while len(deployed.lines()) < began + 3 or 429 not in statuses:
             with contextlib.suppress(OSError):  # a connection too many is closed
                 statuses.append(ask(deployed.port, "/").status)
 

@@ -104,7 +104,7 @@ def test_it_polls_by_itself_and_keeps_the_screen_while_paused(tmp_path: Path) ->
     path = write(tmp_path / "j", period(1), period(2))
 
     async def until(app: WatchApp, pilot: Pilot[Any], count: int) -> None:
-        for _ in range(500):
+        for _ in range(3000):
             await pilot.pause(0.02)
             if len(app.watched.moments) >= count:
                 return

@@ -15,6 +15,7 @@ from tests.commands import call
 from tests.terminal import Terminal, opened_terminal
 from tests.tuner.watching.journals import named, period, write
 from tuner.control.guard import Phase
+from tuner.control.period import Period
 from tuner.watching.tail import POLL_BYTES
 
 PROJECT = Path(__file__).parents[3]
@@ -53,13 +54,20 @@ def test_the_screens_of_a_service_from_its_first_line_to_its_end(
     tmp_path: Path, terminal: Terminal
 ) -> None:
     path = tmp_path / "run.jsonl"
+
+    def write_now(moment: Period) -> None:
+        """Write a moment of an hour hence: it stays new however long a busy computer takes."""
+        write(path, moment)
+        hence_s = time.time() + 3600
+        os.utime(path, (hence_s, hence_s))
+
     terminal.start(watching(path))
     terminal.until("IDLE", "No such file", "Quit")
-    write(path, period(1, Phase.SEARCHING))
+    write_now(period(1, Phase.SEARCHING))
     terminal.until("SEARCHING", "tries a configuration", "net0", "throughput", "power")
-    write(path, period(2))
+    write_now(period(2))
     terminal.until("HOLDING", "limits kept 2 of 2")
-    write(path, period(3, limit_ms=1.0))
+    write_now(period(3, limit_ms=1.0))
     terminal.until("LIMIT BROKEN", "over 1", "limits kept 2 of 3")
     terminal.press("Left")
     terminal.until("HOLDING", "LOOKING BACK 1")

@@ -13,6 +13,7 @@ from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec import Configuration, Network
 from envs.telemetry.none import NoSensor
+from tests.envs.runtimes.serving.streamed import window_of_all
 from tests.envs.runtimes.tensorrt.mixed import (
     BEST_EFFORT,
     CRITICAL,
@@ -173,6 +174,6 @@ def test_an_instance_that_gives_way_can_be_stopped(runtime: ServingRuntime, mixe
 
 def test_a_window_has_both(runtime: ServingRuntime) -> None:
     runtime.apply(both(TENSOR_IN_4))
-    critical, best = runtime.measure(0.3).tenants
+    critical, best = window_of_all(runtime, 0.3).tenants
     assert critical.requests > 0
     assert best.requests > 0

@@ -14,6 +14,7 @@ from envs.runtimes.tensorrt import instance_streams
 from envs.runtimes.tensorrt.instance_streams import InstanceStreams
 from envs.spec import Configuration, ConfigurationFailed, Network
 from envs.telemetry.none import NoSensor
+from tests.envs.runtimes.serving.streamed import window_of_all
 from tests.envs.runtimes.tensorrt.test_graph import values
 from tests.envs.runtimes.tensorrt.worlds import MixedWorld, World, served
 from tests.standins.tensorrt.driver import FakeCalls
@@ -69,7 +70,7 @@ def test_critical_streams_have_the_highest_priority_and_best_effort_the_lowest(
         runtime.apply(ALONE)
         assert sorted(calls.streams.values()) == [HIGHEST, LOWEST]
         assert len(calls.events) == 2 * len(calls.streams)
-        assert min(each.requests for each in runtime.measure(0.2).tenants) > 0
+        assert min(each.requests for each in window_of_all(runtime, 0.2).tenants) > 0
     assert not any("priorities" in remark for remark in mixed.factory.remarks())
 
 
