@@ -53,7 +53,7 @@ class Terminal:
 
     def _run(self, *words: str) -> str:
         done = subprocess.run(
-            [*self._tmux, *words], capture_output=True, text=True, check=True, timeout=30
+            [*self._tmux, *words], capture_output=True, text=True, check=True, timeout=60
         )
         return done.stdout
 

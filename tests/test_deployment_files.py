@@ -93,7 +93,7 @@ def test_what_is_copied_is_enough_to_tune(small_onnx: Path, tmp_path: Path) -> N
         env=variables | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
     )
     assert result.returncode == 0, result.stderr
     assert "answer: " in result.stdout
@@ -208,6 +208,6 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
         ["systemd-analyze", "verify", "--man=no", str(copy)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert (result.returncode, result.stderr) == (0, "")

@@ -18,7 +18,7 @@ def test_a_users_program_is_served_across_reconfigurations(small_onnx: Path, cac
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=600,
     )
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()

@@ -97,7 +97,7 @@ def test_its_commands_run_in_their_order(tmp_path: Path, environment: dict[str, 
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
         )
         assert done.returncode == 0, (command, done.stderr)
         printed.append(done.stdout)
@@ -118,4 +118,4 @@ def test_its_commands_run_in_their_order(tmp_path: Path, environment: dict[str, 
         terminal.press("q")
         terminal.until("left with 0")
         service.send_signal(signal.SIGINT)
-        assert service.wait(timeout=60) == 0
+        assert service.wait(timeout=600) == 0

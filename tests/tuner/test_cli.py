@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 def terminal(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=ROOT, timeout=200
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=ROOT, timeout=600
     )
 
 

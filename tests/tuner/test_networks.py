@@ -81,7 +81,7 @@ def test_is_a_command_and_needs_no_onnx_for_its_help() -> None:
         [sys.executable, "-c", script, "--help"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -61,7 +61,7 @@ def test_killed_again_and_again_it_ends_with_every_row_once(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert last.returncode == 0, last.stderr
     assert not journal.exists()
@@ -81,7 +81,7 @@ def test_killed_again_and_again_it_ends_with_every_row_once(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert again.returncode == 2
     assert "exists already and is complete" in again.stderr

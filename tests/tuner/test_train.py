@@ -196,10 +196,10 @@ def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(
         text=True,
         preexec_fn=terminal,
     ) as process:
-        deadline = time.monotonic() + 90
-        while not list(run.rglob("events.*")) and time.monotonic() < deadline:
+        curve, deadline = run / "learning_curve.csv", time.monotonic() + 240
+        while not (curve.exists() and len(curve.read_text().splitlines()) > 1):
+            assert time.monotonic() < deadline, "no update of the policy"
             time.sleep(0.1)
-        time.sleep(1)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         result = process.stderr.read()
@@ -243,7 +243,7 @@ def test_a_full_disk_during_training_gets_one_sentence(
     """A file-size limit is the disk that a process meets: writing beyond it fails."""
     command = [sys.executable, "-m", "tuner.train", *on_trace(trace, tmp_path / "run", 500)]
     limited = ["bash", "-c", f'trap "" XFSZ; ulimit -f {blocks}; exec "$@"', "bash", *command]
-    result = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    result = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert result.returncode == 2, result.stderr
     assert "error: cannot write" in result.stderr
     assert "Traceback" not in result.stderr

@@ -161,7 +161,7 @@ class JtopService:
                 interval,
             ]
         )
-        deadline_s = time.perf_counter() + 20
+        deadline_s = time.perf_counter() + 60
         while not self.socket.exists() and time.perf_counter() < deadline_s:
             time.sleep(0.02)
         trees.alarms(self.root, "hwmon1", (0, 15, 37))

@@ -44,6 +44,6 @@ def start(
         "VERSION": version,
     } | (environment or {})
     told = subprocess.run(
-        [folder / "build.sh"], cwd="/", env=environment, capture_output=True, timeout=60
+        [folder / "build.sh"], cwd="/", env=environment, capture_output=True, timeout=600
     )
     return told, record

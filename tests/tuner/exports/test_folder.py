@@ -133,7 +133,7 @@ except StorageError as error:
     print(error)
 """
     told = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     assert (
         told.stdout

@@ -177,7 +177,7 @@ with marked(EngineCache(Path(sys.argv[1])), {"network": "ab" * 32}):
 
 
 def process_that(ends: str, folder: Path) -> None:
-    subprocess.run([sys.executable, "-c", DIES, str(folder), ends], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", DIES, str(folder), ends], check=False, timeout=600)
 
 
 def test_a_build_that_ended_its_process_twice_is_not_tried_again(tmp_path: Path) -> None:
