@@ -134,7 +134,10 @@ def _by_groups(given: Groups) -> Iterator[tuple[IntArray, Groups]]:
     Rows that serve one request at a time stand apart from those with batches: they take less work.
     """
     used = given.instances > 0.0
-    order = np.argsort(~used, axis=0, kind="stable")
+    # Few of the possible sets of groups occur, so that each is put in order once.
+    bits = np.arange(len(used))
+    sets, own_set = np.unique((1 << bits) @ used, return_inverse=True)
+    order = np.argsort((sets >> bits[:, None] & 1) == 0, axis=0, kind="stable")
     counts = np.maximum(used.sum(axis=0), 1)
     batched = (used & (given.batch > 1.0)).any(axis=0)
     kinds = 2 * counts + batched
@@ -142,7 +145,7 @@ def _by_groups(given: Groups) -> Iterator[tuple[IntArray, Groups]]:
         every, count = np.flatnonzero(kinds == kind), kind // 2
         for start in range(0, len(every), _ROWS):
             rows = every[start : start + _ROWS]
-            own = np.ascontiguousarray(order[:count, rows])  # sums over groups run along memory
+            own = order[:count].take(own_set[rows], axis=1)  # [I, B'] in memory, too: sums are fast
             yield (
                 rows,
                 Groups(*(values[rows] for values in given[:3]), *(v[own, rows] for v in given[3:])),

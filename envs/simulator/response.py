@@ -206,8 +206,9 @@ def _open_loop(
     rates, smallest = contexts.rate_ips[rows].T, contexts.batches[0]
     # All tenants together: the longer the arrays, the less each row costs.
     which = np.isfinite(rates)
+    at = np.flatnonzero(which)
     instances, size, whole_s, one_s = (
-        values.swapaxes(1, 2)[which].astype(np.float64)
+        values.swapaxes(0, 1).reshape(-1, rates.size).take(at, axis=1).T
         for values in (served.instances, served.sizes, batch_s, single_s)
     )
     item_s = np.where(
