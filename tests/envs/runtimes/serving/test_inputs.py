@@ -13,8 +13,8 @@ from envs.runtimes.serving.engine import Arrays
 from envs.runtimes.serving.measuring import ServingOptions
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.telemetry.none import NoSensor
+from tests.envs.runtimes.serving.converters import Batch, Converting, SomeConvert
 from tests.envs.runtimes.serving.streamed import StreamedFactory, configuration
-from tests.envs.runtimes.serving.test_converting import Batch, Converting, SomeConvert
 
 SCALE = 0.5
 
