@@ -18,12 +18,13 @@ from envs.errors import ObjectiveError
 from envs.problems.limits import LimitRange, draw_objectives, uniforms_per_draw
 from envs.problems.problem import Problem
 from envs.spec import Configuration, MeasurementBatch, Objective, Outcome
+from tuner.answer import Answer
 from tuner.console import progress_bar
 from tuner.device import Device
 from tuner.evaluation.reference import can_be_kept
 from tuner.pairs import mean_window, ratio_of, value
 from tuner.search.protocol import Tuner
-from tuner.tuning import Answer, labelled, tune
+from tuner.tuning import labelled, tune
 
 #: Limits that are drawn, from which those to tune under are taken.
 DRAWS = 100

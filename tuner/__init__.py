@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from envs.errors import TunerError
     from envs.problems.problem import Problem
     from envs.spec import Configuration, Failure, Measurement
+    from tuner.answer import Answer
     from tuner.api import map_layers, optimize
     from tuner.device import Device, open_device
     from tuner.map_answer import LayerMap
     from tuner.options import ServeOptions
     from tuner.search.protocol import Tuner
-    from tuner.tuning import Answer
     from tuner.tuning_report import write_tuning_report
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
 
 #: Where each name comes from: nothing is imported before it is used.
 _MODULES = {
-    "Answer": "tuner.tuning",
+    "Answer": "tuner.answer",
     "Configuration": "envs.spec.space",
     "Device": "tuner.device",
     "Failure": "envs.spec.measurement",

@@ -12,6 +12,7 @@ from envs.spec import (
     Outcome,
     TenantMeasurement,
 )
+from tuner.answer import FEW_REQUESTS, Answer, few_requests
 from tuner.confirmation_text import about_confirmation, about_search, remarks
 from tuner.goal_text import (
     rates_out_of_reach,
@@ -20,7 +21,6 @@ from tuner.goal_text import (
     score_lines,
 )
 from tuner.sharing_text import sharing_lines
-from tuner.tuning import FEW_REQUESTS, Answer, few_requests
 
 #: What can be done about a 99th percentile over few requests.
 LONGER = "take a longer --window-s"

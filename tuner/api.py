@@ -14,6 +14,7 @@ from envs.runtimes.protocol import UNMEASURED, check_objective
 from envs.simulator.window_noise import WINDOW_S
 from envs.spec import Configuration, ConfigurationSpace, Goal, Objective, Outcome, parse_goal
 from tuner.alone import check_slowdown, limits_alone
+from tuner.answer import Answer
 from tuner.confirming import PAIRS
 from tuner.control.journal import Journal
 from tuner.device import Device, open_device, serve_options
@@ -25,7 +26,7 @@ from tuner.pairs import MOST_PAIRS
 from tuner.policy.bundle import Bundle, load_bundle
 from tuner.policy.learned import LearnedTuner
 from tuner.search.protocol import Tuner
-from tuner.tuning import FEWEST, Answer, labelled, tune
+from tuner.tuning import FEWEST, labelled, tune
 from tuner.tuning_journal import TuningJournal
 
 _log = logging.getLogger(__name__)

@@ -2,10 +2,10 @@
 
 from envs.errors import printable
 from envs.spec import Configuration, Failure, Goal
+from tuner.answer import Answer
 from tuner.confirming import Confirmation
 from tuner.goal_text import against_default
 from tuner.pairs import Ratio, mean_window
-from tuner.tuning import Answer
 
 
 def remarks(answer: Answer) -> list[str]:

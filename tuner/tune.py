@@ -30,6 +30,7 @@ from envs.files import check_writable, write_text
 from envs.simulator.window_noise import WINDOW_S
 from envs.spec import Configuration, Goal, Outcome
 from tuner.alone import check_slowdown
+from tuner.answer import Answer
 from tuner.answer_text import (
     answer_lines,
     answer_table,
@@ -45,7 +46,7 @@ from tuner.goal_text import brief
 from tuner.objectives import asked
 from tuner.options import ServeOptions, plain
 from tuner.stopping import leave
-from tuner.tuning import Answer, TuningStopped
+from tuner.tuning import TuningStopped
 from tuner.tuning_report import write_tuning_report
 from tuner.versions import versions
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from envs.files import write_text
 from envs.spec import Goal
+from tuner.answer import Answer
 from tuner.answer_text import answer_table, notes, nothing_measured
 from tuner.charts.document import big_numbers, document, origin_line, provenance, table
 from tuner.charts.spread import spread
 from tuner.charts.text import escape
-from tuner.tuning import Answer
 from tuner.tuning_report_charts import best_so_far, planes
 from tuner.tuning_report_text import (
     answered_lines,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from envs.spec import MAX_VIOLATION, Failure, Goal, Outcome
+from tuner.answer import Answer
 from tuner.charts.curve import curve
 from tuner.charts.plane import Dot, Mark, plane
-from tuner.tuning import Answer
 
 #: Networks that have a plane of their own at most.
 MOST_PLANES = 4

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from envs.spec import ConfigurationSpace, Failure, Goal, Measurement
+from tuner.answer import Answer
 from tuner.answer_text import disturbed_lines, found_lines, nothing_measured, unmet
 from tuner.charts.text import short
 from tuner.confirmation_text import about_confirmation, about_search, interval_words
 from tuner.evaluation.sentences import enumerating, times
 from tuner.goal_text import against_default
-from tuner.tuning import Answer
 
 #: From so many times its limit on, a quantity is not told in percent.
 MANY_TIMES = 3.0

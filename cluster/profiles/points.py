@@ -21,7 +21,7 @@ from envs.simulator.tables import Contexts
 from envs.spec import ConfigurationSpace, Kind, Measurement, Origin
 from envs.spec.memory import memory_mib
 from envs.traces.reader import Trace
-from tuner.tuning import Answer
+from tuner.answer import Answer
 
 #: The kinds of accelerators that requests share; the others serve one batch after the other.
 SHARED_KINDS = frozenset({Kind.CUDA_CORES, Kind.TENSOR_CORES, Kind.CPU})

@@ -21,6 +21,7 @@ from envs.spec import (
     Outcome,
 )
 from tests.worlds import respond, space
+from tuner.answer import Answer
 from tuner.answer_text import (
     answer_lines,
     answer_table,
@@ -30,7 +31,7 @@ from tuner.answer_text import (
     nothing_measured,
 )
 from tuner.goal_text import brief
-from tuner.tuning import Answer, labelled, tune
+from tuner.tuning import labelled, tune
 
 WORLD = space()
 ROWS = [Configuration.of(WORLD.catalogue[row]) for row in (3, 5, 17)]

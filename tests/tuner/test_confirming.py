@@ -12,6 +12,7 @@ import pytest
 from envs.problems.problem import Problem
 from envs.spec import Configuration, Failure, FailureKind, Measurement, Objective, Outcome
 from tests.worlds import respond, space
+from tuner.answer import Answer
 from tuner.answer_text import answer_lines, infeasible
 from tuner.confirming import (
     FEWEST_PAIRS,
@@ -22,7 +23,7 @@ from tuner.confirming import (
     confirm,
     next_to_confirm,
 )
-from tuner.tuning import Answer, TuningStopped, tune
+from tuner.tuning import TuningStopped, tune
 
 WORLD = space()
 DEFAULT = WORLD.default()

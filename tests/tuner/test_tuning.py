@@ -10,11 +10,12 @@ import pytest
 from envs.problems.problem import Problem
 from envs.spec import Configuration, Failure, FailureKind, Measurement, Objective, Outcome
 from tests.worlds import respond, space
+from tuner.answer import Answer
 from tuner.answer_text import answer_lines, answer_table
 from tuner.confirming import FEWEST_PAIRS
 from tuner.search.oracle import Oracle
 from tuner.search.random_search import RandomSearch
-from tuner.tuning import Answer, TuningStopped, tune
+from tuner.tuning import TuningStopped, tune
 
 WORLD = space()
 

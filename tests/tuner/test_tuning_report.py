@@ -23,8 +23,9 @@ from envs.spec import (
 from tests.commands import call
 from tests.tuner.evaluation.test_report import Reader, read
 from tests.worlds import respond, space
+from tuner.answer import Answer
 from tuner.answer_text import answer_table
-from tuner.tuning import Answer, TuningStopped, tune
+from tuner.tuning import TuningStopped, tune
 from tuner.tuning_report import write_tuning_report
 
 LOST = Failure(FailureKind.BUILD_FAILED, "no kernel for <Foo>", 2.0)
