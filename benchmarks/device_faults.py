@@ -86,7 +86,7 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """True if the fault ended as it should."""
+        """Return True if the fault ended as it should."""
         return not self.wrong
 
 

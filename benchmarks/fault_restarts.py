@@ -38,7 +38,7 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """True if the fault ended as it should."""
+        """Return True if the fault ended as it should."""
         return self.recovered_in <= 2 and self.broken <= 1 and self.silent == 0
 
 

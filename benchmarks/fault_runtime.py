@@ -16,5 +16,5 @@ class FailingRuntime(InstantRuntime):
 
     @property
     def has_power(self) -> bool:
-        """True: the model has power."""
+        """Return True: the model has power."""
         return self._inner.has_power

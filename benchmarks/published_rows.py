@@ -52,12 +52,12 @@ class Row:
 
     @property
     def architecture(self) -> str:
-        """The GPU's architecture."""
+        """Return the GPU's architecture."""
         return board(self.board).gpu_architecture
 
     @property
     def steady(self) -> bool:
-        """True if the clocks are known.
+        """Return True if the clocks are known.
 
         That is so if the latency of equal inputs stayed within 10 % and the source states them all.
         """
@@ -65,7 +65,7 @@ class Row:
 
     @property
     def unlocked(self) -> bool:
-        """True if a governor chose the GPU's clock, below the cap.
+        """Return True if a governor chose the GPU's clock, below the cap.
 
         In v2.0, latencies of two of MaxP's MultiStreams varied by 17 and 70 %, and ResNet-50 took
         longer than with the GPU locked to 0.93 GHz.
@@ -78,7 +78,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The row in words."""
+        """Return the row in words."""
         return " ".join(
             filter(
                 None,

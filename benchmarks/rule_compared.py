@@ -50,7 +50,7 @@ class Compared:
 
     @cached_property
     def mean(self) -> EqualRisk:
-        """The comparison in the mean of all bundles."""
+        """Return the comparison in the mean of all bundles."""
         broken = np.mean([one.broken for one in self.each], axis=0)
         return EqualRisk(
             np.asarray(np.mean([one.policy for one in self.each], axis=0)),
@@ -62,7 +62,7 @@ class Compared:
 
     @cached_property
     def gaps(self) -> list[Difference]:
-        """The differences at each mark."""
+        """Return the differences at each mark."""
         marks = range(len(self.mean.policy))
         return [self.mean.difference(slice(mark, mark + 1)) for mark in marks]
 

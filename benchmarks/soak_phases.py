@@ -125,12 +125,12 @@ class Phase:
 
     @property
     def served_ips(self) -> float:
-        """Mean throughput of all periods; a period that broke the limit counts as 0."""
+        """Return the mean throughput of all periods; a period that broke the limit counts as 0."""
         return float(np.mean([period.score * period.kept for period in self.periods]))
 
     @cached_property
     def fixed(self) -> tuple[float, float]:
-        """Throughput of the best fixed configuration, and the share of its rounds that broke.
+        """Return throughput of the best fixed configuration, and the share of broken rounds.
 
         It is the best of those that kept the limit in every round. If none did, a round that broke
         the limit counts as 0, as a period does.
@@ -175,11 +175,11 @@ class Phase:
 
     @property
     def share(self) -> float:
-        """Served throughput over the best fixed one; NaN if every fixed one served nothing."""
+        """Return served throughput over the best fixed one; NaN if none of those served."""
         fixed_ips = self.fixed[0]
         return self.served_ips / fixed_ips if fixed_ips > 0 else math.nan
 
     @property
     def broken(self) -> int:
-        """Number of periods that broke the limit."""
+        """Return the number of periods that broke the limit."""
         return sum(not period.kept for period in self.periods)

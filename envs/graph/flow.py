@@ -37,7 +37,7 @@ class Flow:
 
     @cached_property
     def written_at(self) -> dict[str, int]:
-        """The position of the node that writes each tensor; -1 for the inputs."""
+        """Return the position of the node that writes each tensor; -1 for the inputs."""
         written = dict.fromkeys(self.inputs, -1)
         return written | {
             name: position
@@ -48,7 +48,7 @@ class Flow:
 
     @cached_property
     def last_read(self) -> dict[str, int]:
-        """The position of the last node that reads each tensor."""
+        """Return the position of the last node that reads each tensor."""
         return {
             name: position
             for position, node in enumerate(self.nodes)

@@ -88,12 +88,12 @@ class LayerTable:
 
     @property
     def total_macs(self) -> float:
-        """Multiply-accumulates of all layers."""
+        """Return the multiply-accumulates of all layers."""
         return float(self.macs.sum())
 
     @property
     def dla_segments(self) -> int:
-        """Number of times that the network leaves the DLA: runs of layers on the GPU."""
+        """Return the number of times that the network leaves the DLA: runs of layers on the GPU."""
         return int((~self.dla & np.concatenate([[True], self.dla[:-1]])).sum())
 
 

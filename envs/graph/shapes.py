@@ -59,7 +59,7 @@ class ShapedGraph:
 
     @property
     def samples(self) -> int:
-        """The batch that the shapes are for."""
+        """Return the batch that the shapes are for."""
         return self.fixed_batch or 1
 
 

@@ -38,15 +38,15 @@ class Runtime(Protocol):
 
     @property
     def space(self) -> ConfigurationSpace:
-        """The configurations that may be applied."""
+        """Return the configurations that may be applied."""
 
     @property
     def origin(self) -> Origin:
-        """The origin of every measurement."""
+        """Return the origin of every measurement."""
 
     @property
     def has_power(self) -> bool:
-        """True if measurements hold watts."""
+        """Return True if measurements hold watts."""
 
     def apply(self, configuration: Configuration) -> Transition:
         """Serve with `configuration` from now on.

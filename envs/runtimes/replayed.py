@@ -29,7 +29,7 @@ class ReplayedRuntime(InstantRuntime):
 
     @property
     def has_power(self) -> bool:
-        """True if the trace holds watts."""
+        """Return True if the trace holds watts."""
         return self._trace.has_power
 
     def apply(self, configuration: Configuration) -> Transition:

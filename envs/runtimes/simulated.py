@@ -60,7 +60,7 @@ class SimulatedRuntime(InstantRuntime):
 
     @property
     def has_power(self) -> bool:
-        """True if the model of this device gives watts."""
+        """Return True if the model of this device gives watts."""
         return self.model.has_power
 
     def apply(self, configuration: Configuration) -> Transition:

@@ -42,7 +42,7 @@ class PowerWindow:
 
     @property
     def hottest_c(self) -> float:
-        """Temperature of the hottest zone; NaN if there is none."""
+        """Return the temperature of the hottest zone; NaN if there is none."""
         return max(self.temperatures_c.values(), default=math.nan)
 
 

@@ -47,11 +47,11 @@ class Sensor(Protocol):
 
     @property
     def name(self) -> str:
-        """Name of the sensor, which every measurement carries."""
+        """Return the name of the sensor, which every measurement carries."""
 
     @property
     def has_power(self) -> bool:
-        """True if it measures the total power; otherwise a power limit is refused."""
+        """Return True if it measures the total power; otherwise a power limit is refused."""
 
     def read(self) -> BoardSample:
         """Return the present reading; may wait for the next sample.

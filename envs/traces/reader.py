@@ -61,7 +61,7 @@ class Trace:
 
     @cached_property
     def placements(self) -> Placements:
-        """Configurations [N, T, A, 2] of the rows."""
+        """Return the configurations [N, T, A, 2] of the rows."""
         columns = placement_columns(self.space)
         return np.array(
             [[row[name] for name in columns] for row in self.rows], dtype=np.int16
@@ -69,7 +69,7 @@ class Trace:
 
     @cached_property
     def batch(self) -> MeasurementBatch:
-        """All rows as arrays."""
+        """Return all rows as arrays."""
         return MeasurementBatch.of(
             [outcome_of(self.space, row, self.latency) for row in self.rows], self.space.shape[0]
         )

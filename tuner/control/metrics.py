@@ -118,7 +118,7 @@ class Metrics:
 
     @property
     def port(self) -> int:
-        """The port that it really has."""
+        """Return the port that it really has."""
         return int(self._server.server_port)
 
     def show(self, period: Period, lost: int) -> None:

@@ -129,7 +129,7 @@ class TraceCases:
 
     @cached_property
     def model(self) -> DeviceModel | None:
-        """The device model; None for a device that is not in the catalogue."""
+        """Return the device model; None for a device that is not in the catalogue."""
         try:
             return trace_model(self.trace)
         except OptionError:

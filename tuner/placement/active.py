@@ -54,7 +54,7 @@ class ActiveTenants(Closing):
 
     @property
     def has_power(self) -> bool:
-        """True if measurements hold watts."""
+        """Return True if measurements hold watts."""
         return self._runtime.has_power
 
     def apply(self, configuration: Configuration) -> Transition:

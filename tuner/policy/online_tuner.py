@@ -42,7 +42,7 @@ class OnlineTuner(LearnedTuner):
 
     @property
     def least_violating(self) -> Configuration:
-        """The measured configuration that came closest to the limits."""
+        """Return the measured configuration that came closest to the limits."""
         return self._candidates[int(self._progress.closest[0])]
 
     def good_configurations(self, current: Configuration | None = None) -> list[Configuration]:

@@ -75,17 +75,17 @@ class ConvertingInstance(StreamInstance):
 
     @property
     def in_flight(self) -> bool:
-        """True if a batch is on the device whose end is still waited for."""
+        """Return True if a batch is on the device whose end is still waited for."""
         return self._in(LAUNCHED) is not None and not self._hangs
 
     @property
     def gives_way(self) -> bool:
-        """True while a converted batch waits for critical requests alone."""
+        """Return True while a converted batch waits for critical requests alone."""
         return self._in(CONVERTED) is not None and self._held
 
     @property
     def free(self) -> bool:
-        """True if the device has nothing to do and a batch could be taken now."""
+        """Return True if the device has nothing to do and a batch could be taken now."""
         return self._may_take and all(batch.state == ANSWERING for batch in self._batches)
 
     def feed(self) -> bool:

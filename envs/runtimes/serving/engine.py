@@ -102,7 +102,7 @@ class SegmentedStreamEngine(StreamEngine, Protocol):
 
     @property
     def parts_left(self) -> int:
-        """The parts of the batch that are not launched yet."""
+        """Return the parts of the batch that are not launched yet."""
 
     def launch_first(self, inputs: Arrays) -> None:
         """Copy inputs [b, ...] in and enqueue the first part; `done` then tells of this part."""
@@ -129,7 +129,7 @@ class ConvertingEngine(StreamEngine, Protocol):
 
     @property
     def takes(self) -> Sequence[tuple[str, float | None]]:
-        """The types of the inputs in memory."""
+        """Return the types of the inputs in memory."""
 
     def convert(self, inputs: Arrays) -> Any:
         """Write inputs [b, ...] to memory that the device reads; return the batch."""

@@ -53,7 +53,7 @@ class Slot:
 
     @property
     def engine_key(self) -> tuple[int, int, int]:
-        """Everything that the engine depends on."""
+        """Return everything that the engine depends on."""
         return self.tenant, self.accelerator, self.threads
 
     @property

@@ -29,7 +29,7 @@ class Load(Protocol):
 
     @property
     def closed(self) -> bool:
-        """True if a request comes when another is answered, so that instances are saturated."""
+        """Return True if a request comes when another is answered: instances are saturated."""
 
     def start(self) -> None:
         """Begin to send."""

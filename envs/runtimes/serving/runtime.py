@@ -103,12 +103,12 @@ class ServingRuntime(Closing):
 
     @property
     def space(self) -> ConfigurationSpace:
-        """The configurations that may be applied."""
+        """Return the configurations that may be applied."""
         return self._space
 
     @property
     def has_power(self) -> bool:
-        """True if measurements hold watts."""
+        """Return True if measurements hold watts."""
         return self._sensor.has_power
 
     def submit(

@@ -103,17 +103,17 @@ class StreamInstance(Instance):
 
     @property
     def in_flight(self) -> bool:
-        """True if a batch is on the device whose requests still wait."""
+        """Return True if a batch is on the device whose requests still wait."""
         return self._launched and self.error is None
 
     @property
     def free(self) -> bool:
-        """True if it could take a batch now."""
+        """Return True if it could take a batch now."""
         return not (self._launched or self._claimed or self._stopping or self.error)
 
     @property
     def gives_way(self) -> bool:
-        """True while a batch waits for critical requests alone."""
+        """Return True while a batch waits for critical requests alone."""
         return len(self.queue) > 0 and self._held
 
     @property

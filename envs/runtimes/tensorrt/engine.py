@@ -81,7 +81,7 @@ class TensorRTEngine:
 
     @property
     def layers(self) -> dict[int, PlacedLayers]:
-        """The placed layers by batch size; an engine that does not report them is left out."""
+        """Return the placed layers by batch size, of engines that report them."""
         return {
             batch: lane.layers
             for batch, lane in sorted(self._lanes.items())
@@ -120,7 +120,7 @@ class TensorRTEngine:
 
     @property
     def takes(self) -> list[tuple[str, float | None]]:
-        """The type of each input in memory, and the value of one step if that stands for reals."""
+        """Return the type of each input in memory, and the value of a step if it has one."""
         return self._lanes[max(self._lanes)].takes
 
     def convert(self, inputs: Arrays) -> LaneBatch:
@@ -139,7 +139,7 @@ class TensorRTEngine:
 
     @property
     def parts_left(self) -> int:
-        """The parts of the batch that are not launched yet."""
+        """Return the parts of the batch that are not launched yet."""
         return len(self._left)
 
     def launch_first(self, inputs: Arrays) -> None:

@@ -49,7 +49,7 @@ class PlacedLayers:
 
     @property
     def fell_back(self) -> bool:
-        """True if an engine for a DLA computes on the GPU too, or leaves the DLA in between."""
+        """Return True if a DLA engine computes on the GPU too, or leaves the DLA in between."""
         return bool(self.gpu) or len(self.dla) != 1
 
     def describe(self) -> str:

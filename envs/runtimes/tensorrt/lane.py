@@ -98,22 +98,22 @@ class Lane:
 
     @property
     def layers(self) -> PlacedLayers | None:
-        """The placed layers; None if the engine does not report them."""
+        """Return the placed layers; None if the engine does not report them."""
         return self._plan.layers
 
     @property
     def parts(self) -> tuple["Lane", ...]:
-        """Itself: it launches all of a network at once."""
+        """Return itself: it launches all of a network at once."""
         return (self,)
 
     @property
     def device(self) -> Mapping[str, Any]:
-        """The memory on the device of inputs and outputs, by name."""
+        """Return the memory on the device of inputs and outputs, by name."""
         return self._device
 
     @property
     def linear(self) -> list[tuple[str, int]]:
-        """Names and dimensions of what has no format of the DLA because it is not of four.
+        """Return names and dimensions of arrays that have no format of the DLA: those not of four.
 
         Empty where no such formats were asked for. Shared outputs stay as they are in any case.
         """
@@ -126,7 +126,7 @@ class Lane:
 
     @property
     def takes(self) -> list[tuple[str, float | None]]:
-        """The type of each input in memory, and the value of one step if that stands for reals."""
+        """Return the type of each input in memory, and the value of a step if it has one."""
         return [(layout.dtype, layout.scale) for layout in self._layouts_in]
 
     def write(self, inputs: Arrays, place: int = 0) -> None:

@@ -64,7 +64,7 @@ class Layout:
 
     @property
     def contiguous(self) -> bool:
-        """True if the memory is a C array of `shape`."""
+        """Return True if the memory is a C array of `shape`."""
         expected = linear_strides(self.shape)
         return self.components == 1 and all(
             told == wanted or length == 1
@@ -73,12 +73,12 @@ class Layout:
 
     @property
     def plain(self) -> bool:
-        """True if an array can be copied unchanged."""
+        """Return True if an array can be copied unchanged."""
         return self.contiguous and self.scale is None
 
     @property
     def scalars(self) -> int:
-        """Numbers that the memory holds, padding included."""
+        """Return the numbers that the memory holds, padding included."""
         if 0 in self.shape:
             return 0
         spans = [n * stride for n, stride in zip(self._lengths, self.strides, strict=True)]
@@ -88,7 +88,7 @@ class Layout:
 
     @property
     def size(self) -> int:
-        """Bytes of the memory."""
+        """Return the bytes of the memory."""
         return self.scalars * np.dtype(self.dtype).itemsize
 
     def part(self, count: int) -> int:

@@ -99,38 +99,38 @@ class EngineSpec:
 
     @property
     def on_dla(self) -> bool:
-        """True if it runs on a DLA."""
+        """Return True if it runs on a DLA."""
         return self.kind is Kind.DLA
 
     @property
     def has_fp32_part(self) -> bool:
-        """True if a part of a mapping computes in FP32."""
+        """Return True if a part of a mapping computes in FP32."""
         return any(each.precision == "fp32" for each in self.parts)
 
     @property
     def calibrated(self) -> bool:
-        """True if its ranges come from samples."""
+        """Return True if its ranges come from samples."""
         return self.precision == "int8" and not self.own_types
 
     @property
     def profile(self) -> int:
-        """The index of the optimisation profile that runs `batch`."""
+        """Return the index of the optimisation profile that runs `batch`."""
         return sum(size < self.batch for size in self.profiles)
 
     @property
     def built(self) -> EngineSpec:
-        """The specification of the whole engine: with profiles, its batch is the largest."""
+        """Return the specification of the whole engine: with profiles, its batch is the largest."""
         return replace(self, batch=self.profiles[-1]) if self.profiles else self
 
     @property
     def batches(self) -> str:
-        """The batch sizes that it was built for, in messages."""
+        """Return the batch sizes that it was built for, in messages."""
         sizes = ", ".join(map(str, self.profiles))
         return f"batches {sizes}" if self.profiles else f"batch {self.batch}"
 
     @property
     def label(self) -> str:
-        """The name of its accelerator in messages, or of the kinds of a mapping's parts."""
+        """Return the name of its accelerator in messages, or of the kinds of a mapping's parts."""
         if self.parts:
             return " and ".join(LABELS[each.kind] for each in self.parts)
         return LABELS[self.kind]

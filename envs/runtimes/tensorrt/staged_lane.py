@@ -51,7 +51,7 @@ class StagedLane:
 
     @property
     def layers(self) -> PlacedLayers | None:
-        """The placed layers of all parts; None if an engine does not report them."""
+        """Return the placed layers of all parts; None if an engine does not report them."""
         found = [lane.layers for lane in self._lanes]
         known = [each for each in found if each is not None]
         if len(known) < len(found):
@@ -64,7 +64,7 @@ class StagedLane:
 
     @property
     def linear(self) -> list[tuple[str, int]]:
-        """Nothing: no part has the formats of a DLA at its border."""
+        """Return nothing: no part has the formats of a DLA at its border."""
         return []
 
     @property
@@ -74,12 +74,12 @@ class StagedLane:
 
     @property
     def gathering(self) -> list[npt.NDArray[Any]]:
-        """Arrays [batch, ...] of each input, in which batches are put together."""
+        """Return arrays [batch, ...] of each input, in which batches are put together."""
         return self._by_input([lane.gathering for lane in self._lanes])
 
     @property
     def takes(self) -> list[tuple[str, float | None]]:
-        """The type of each input in memory, and the value of one step if that stands for reals."""
+        """Return the type of each input in memory, and the value of a step if it has one."""
         return self._by_input([lane.takes for lane in self._lanes])
 
     def write(self, inputs: Arrays, place: int = 0) -> None:
@@ -90,7 +90,7 @@ class StagedLane:
 
     @property
     def parts(self) -> tuple[Lane, ...]:
-        """The lanes of the parts, in the order in which they have to be launched."""
+        """Return the lanes of the parts, in the order in which they have to be launched."""
         return tuple(self._lanes)
 
     def read(self, count: int, place: int = 0) -> list[npt.NDArray[Any]]:

@@ -70,22 +70,22 @@ class Bindings:
 
     @property
     def version(self) -> str:
-        """The version of the module, such as `10.3.0`."""
+        """Return the version of the module, such as `10.3.0`."""
         return str(self.trt.__version__)
 
     @property
     def strongly_typed(self) -> bool:
-        """True if the types in the ONNX file alone decide the precision: from 11 on."""
+        """Return True if the types in the ONNX file alone decide the precision: from 11 on."""
         return not hasattr(self.trt.BuilderFlag, "INT8")
 
     @property
     def has_bf16(self) -> bool:
-        """True if BF16 is one of its types: from 9 on."""
+        """Return True if BF16 is one of its types: from 9 on."""
         return hasattr(self.trt.DataType, "BF16")
 
     @property
     def shares_profiles(self) -> bool:
-        """True if several contexts may use one optimisation profile at once.
+        """Return True if several contexts may use one optimisation profile at once.
 
         They may by default from 10 on, and on demand in 8.6, but not before.
         """
@@ -194,7 +194,7 @@ class Bindings:
 
     @property
     def has_monitor(self) -> bool:
-        """True if its builder tells its progress and can be ended: from 10 on."""
+        """Return True if its builder tells its progress and can be ended: from 10 on."""
         return hasattr(self.trt, "IProgressMonitor")
 
     def watch(self, config: Any, watch: BuildWatch) -> Any:

@@ -63,7 +63,7 @@ class DriftMonitor:
 
     @property
     def most_broken(self) -> Configuration:
-        """The configuration whose broken limits count most."""
+        """Return the configuration whose broken limits count most."""
         return max(self._breaks, key=self._breaks.__getitem__)
 
     def clear(self) -> None:
