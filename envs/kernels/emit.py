@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from envs.kernels.fission import Construct, Item, Region, Split, Together
-from envs.kernels.refusals import reason
+from envs.kernels.hidden import reason
 from envs.kernels.syntax import LOOPS, Kernel, Node, declared, field, rewrite, span, text, walk
 from envs.kernels.uniform import is_pragma, parts, uniform_declarators
 from envs.kernels.variables import (
@@ -168,6 +168,12 @@ class Emitter:
         value = field(declarator, "value")
         if value is None:
             return ""
+        if value.type == "argument_list" and len(value.named_children) != 1:
+            raise reason(
+                self._kernel,
+                declarator,
+                f"`{variable.name}` lives across a barrier: write its value with `=`",
+            )
         written = rewrite(value, self._changes)
         name = f"{variable.name}[{_INDEX}]"
         sizes = _sizes(declarator, self._changes)

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from envs.kernels.refusals import has_barrier, is_barrier, reason
-from envs.kernels.syntax import LOOPS, Kernel, Node, walk
+from envs.kernels.hidden import reason
+from envs.kernels.refusals import has_barrier, is_barrier
+from envs.kernels.syntax import LOOPS, Kernel, Node, line, text, walk
 from envs.kernels.syntax import field as child
 from envs.kernels.uniform import (
     assigns_only,
@@ -87,16 +88,45 @@ def split_kernel(kernel: Kernel) -> Split:
         KernelError: a barrier or a jump stands where threads of a block may differ.
     """
     variables = resolve(kernel)
+    _check_moved(kernel, variables)
     uniform = uniform_variables(kernel, variables)
     items = _Splitter(kernel, variables, uniform).items(statements(kernel.body))
     for variable in variables.known:
-        if variable.declaration is None and variable not in uniform and variable.writes:
+        changed = variable.writes or variable.taken
+        if variable.declaration is None and variable not in uniform and changed:
             raise reason(
                 kernel,
-                variable.writes[0],
+                (variable.writes or variable.uses)[0],
                 f"parameter `{variable.name}` is changed by single threads: use a variable",
             )
     return Split(items, variables, uniform, _kept(items, variables, uniform))
+
+
+def _check_moved(kernel: Kernel, variables: Variables) -> None:
+    """Refuse a name that means something else before its declaration, which may move up."""
+    for variable in variables.known:
+        declaration = variable.declaration
+        scope = None if declaration is None else declaration.parent
+        if declaration is None or scope is None:
+            continue
+        for node in walk(scope):
+            if (
+                node.type in ("identifier", "type_identifier")
+                and node.start_byte < declaration.start_byte
+                and text(node) == variable.name
+                and not _declared_within(scope, variables.of(node))
+            ):
+                raise reason(
+                    kernel,
+                    node,
+                    f"`{variable.name}` means something else here than in line "
+                    f"{line(declaration)}: rename one of them",
+                )
+
+
+def _declared_within(scope: Node, variable: Variable | None) -> bool:
+    declaration = None if variable is None else variable.declaration
+    return declaration is not None and declaration.start_byte >= scope.start_byte
 
 
 def regions(items: list[Item]) -> Iterator[Region]:
@@ -122,7 +152,9 @@ def _kept(
             if statement.type == "declaration":
                 local |= {v for v in variables.known if v.declaration and _same(v, statement)}
     return frozenset(
-        variable for variable in local - uniform if variable.taken or len(seen[variable]) > 1
+        variable
+        for variable in local - uniform
+        if variable.taken or variable.opaque or len(seen[variable]) > 1
     )
 
 

@@ -2,6 +2,29 @@
 
 import re
 
+BARRIER = "__syncthreads"
+#: Variables that CUDA gives to every thread.
+BUILTINS = ("threadIdx", "blockIdx", "blockDim", "gridDim")
+#: Casts, which the parser reads as calls.
+CASTS = ("static_cast", "reinterpret_cast", "const_cast")
+#: Words of C++ that are no names.
+# fmt: off
+KEYWORDS = frozenset((
+    "alignas", "alignof", "auto", "bool", "break", "case", "char", "const", "constexpr",
+    "continue", "default", "do", "double", "else", "enum", "false", "float", "for", "goto", "if",
+    "inline", "int", "long", "nullptr", "operator", "return", "short", "signed", "sizeof",
+    "static", "struct", "switch", "this", "true", "typedef", "typename", "union", "unsigned",
+    "using", "void", "volatile", "while", "template", "class", "decltype", "__restrict__",
+    "__device__", "__host__", "__shared__", "__constant__", "__global__", "__forceinline__",
+    "__noinline__", "__launch_bounds__", "__align__", "_Pragma", "extern",
+))
+# fmt: on
+#: Types of C and CUDA; declaring a variable of one runs nothing that knows of threads.
+TYPES = re.compile(
+    r"(?:u?(?:char|short|int|long|longlong)|float|double)[1-4]|dim3|s?size_t|ptrdiff_t|"
+    r"u?int(?:8|16|32|64|ptr)_t|uchar|ushort|uint|ulong|clock_t|__half2?|half2?|__half_raw|"
+    r"__nv_bfloat162?|nv_bfloat162?|cuComplex|cufftComplex"
+)
 #: Functions of a warp: a block of another size would put other threads into a warp.
 WARP = re.compile(
     r"__shfl\w*|__ballot\w*|__all\w*|__any\w*|__activemask|__match_\w+|__reduce_\w+|__syncwarp|"

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from envs.kernels.emit import Emitter, builtins
 from envs.kernels.fission import split_kernel
+from envs.kernels.macros import check_macros_apart
 from envs.kernels.refusals import check, has_barrier, refuse_binary
-from envs.kernels.syntax import Kernel, KernelError, kernels, rewrite
+from envs.kernels.syntax import Kernel, KernelError, is_dynamic, kernels, rewrite, root_of, walk
 
 #: Logical threads for which one physical thread stands, in versions of kernels with barriers.
 COVERS = (1, 2, 4, 8)
@@ -64,18 +65,23 @@ class ElasticKernel:
         parameters: types and names of the original's parameters; the elastic one takes an
             `ElasticShard` after them.
         source: the file of the original.
-        generated: what was made from it; stands after the original's file.
+        generated: what was made from it; stands right after the original, where names, macros
+            and overloads mean what they mean to the original.
+        end: byte of the source at which the original ends.
         entries: name of the function by `cover`; a kernel without barriers has one, under 0,
             which covers any number of threads.
         fixed_block: why the block keeps its number of threads; empty if it may be narrowed.
+        dynamic: True if the source has shared memory whose size the launch gives.
     """
 
     name: str
     parameters: tuple[str, ...]
     source: str
     generated: str
+    end: int
     entries: dict[int, str]
     fixed_block: str
+    dynamic: bool = False
 
     @property
     def text(self) -> str:
@@ -136,17 +142,47 @@ def elastic(
         entries = {0: f"{kernel.name}_elastic"}
         functions = [_without_barriers(kernel, entries[0])]
     generated = "\n".join([_PRELUDE, *functions])
-    return ElasticKernel(kernel.name, kernel.parameters, kernel.source, generated, entries, fixed)
+    dynamic = any(is_dynamic(node) for node in walk(root_of(kernel.node)))
+    return ElasticKernel(
+        kernel.name,
+        kernel.parameters,
+        kernel.source,
+        generated,
+        kernel.node.end_byte,
+        entries,
+        fixed,
+        dynamic,
+    )
 
 
 def joined(made: Sequence[ElasticKernel]) -> str:
-    """Return one source with several elastic kernels; a file of originals is in it once."""
-    sources = dict.fromkeys(each.source for each in made)
-    return "\n".join([*sources, *(each.generated for each in made)])
+    """Return one source with several elastic kernels; a file of originals is in it once.
+
+    Raises:
+        KernelError: a macro of one file would change another.
+    """
+    sources = list(dict.fromkeys(each.source for each in made))
+    check_macros_apart(sources)
+    return "\n".join(_with_elastic(source, made) for source in sources)
+
+
+def _with_elastic(source: str, made: Sequence[ElasticKernel]) -> str:
+    out, at, whole = [], 0, source.encode()
+    for each in sorted((each for each in made if each.source == source), key=lambda e: e.end):
+        out += [whole[at : each.end].decode(), f"\n{each.generated}\n"]
+        at = each.end
+    return "".join([*out, whole[at:].decode()])
 
 
 def _named(source: str, name: str | None) -> Kernel:
-    found = {kernel.name: kernel for kernel in kernels(source)}
+    listed = kernels(source)
+    found = {kernel.name: kernel for kernel in listed}
+    twice = [each for each in found if sum(kernel.name == each for kernel in listed) > 1]
+    if twice and name in (None, *twice):
+        raise KernelError(
+            f"the source defines kernel {twice[0]} more than once (#if, or overloads): "
+            "preprocess it, or give each a name of its own"
+        )
     if name is None and len(found) == 1:
         return next(iter(found.values()))
     if name not in found:

@@ -80,6 +80,7 @@ class Launcher:
         shard: tuple[int, int],
         blocks: int,
         threads: int,
+        shared_bytes: int = 0,
     ) -> None:
         """Launch one shard behind those that were launched before.
 
@@ -91,13 +92,19 @@ class Launcher:
             shard: range [first, last) of logical blocks.
             blocks: blocks that stay until the shard is done.
             threads: threads of each.
+            shared_bytes: dynamic shared memory of a block, as much as the original's.
 
         Raises:
-            KernelError: the shard is outside the grid, or the driver refuses.
+            KernelError: the shard is outside the grid, dynamic shared memory has no size, or the
+                driver refuses.
         """
         first, last = shard
         if not 0 <= first < last <= grid[0] * grid[1] * grid[2]:
             raise KernelError(f"{kernel.name}: shard {first}..{last} is not within its grid")
+        if kernel.dynamic and shared_bytes < 1:
+            raise KernelError(
+                f"{kernel.name} has dynamic shared memory: say how many bytes the original gets"
+            )
         entry = kernel.entry(threads, block[0] * block[1] * block[2])
         if self._used == COUNTERS:
             # In the stream, so after the last shard that uses them.
@@ -107,7 +114,7 @@ class Launcher:
         self._used += 1
         values = [*arguments, shard_argument(grid, block, first, last, address)]
         pointers = (_POINTER * len(values))(*[ctypes.addressof(each) for each in values])
-        size = (blocks, 1, 1, threads, 1, 1, 0)
+        size = (blocks, 1, 1, threads, 1, 1, shared_bytes)
         function = self._function(entry)
         self._call("cuLaunchKernel", function, *size, self._stream, pointers, None)
 

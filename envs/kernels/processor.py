@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from envs.kernels.shard_argument import ShardArgument, Size, shard_argument
 from envs.kernels.syntax import KernelError
 
 _SHIM = Path(__file__).with_name("shim.h")
+#: Shared memory of a size that the launch gives, of which a processor's compiler knows nothing.
+_DYNAMIC = re.compile(r"extern\s+__shared__\s+([\w\s]+?)\s*\b(\w+)\s*\[\s*\]\s*;")
 #: Strict arithmetic: no reordering, no fused operations, so that equal text gives equal bits.
 _FLAGS = ("-std=c++17", "-O0", "-ffp-contract=off", "-fPIC", "-shared", "-pthread", "-w")
 
@@ -46,6 +49,7 @@ class Processor:
 
     def __init__(self, text: str, names: Sequence[str], folder: Path, more: str = "") -> None:
         entries = "".join(f"SHIM_ENTRY({name})\n" for name in names)
+        text = _DYNAMIC.sub(r"SHIM_DYNAMIC(\1, \2);", text)
         whole = f"{_SHIM.read_text()}\n{text}\n{entries}\n{more}\n"
         library = folder / f"{hashlib.sha256(whole.encode()).hexdigest()[:24]}.so"
         if not library.exists():

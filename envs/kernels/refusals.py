@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import re
 
-from envs.kernels.functions import CONSTANTS, MEMORY, PURE, VOTES, WARP
+from envs.kernels.functions import (
+    BARRIER,
+    BUILTINS,
+    CASTS,
+    CONSTANTS,
+    MEMORY,
+    PURE,
+    VOTES,
+    WARP,
+)
+from envs.kernels.hidden import (
+    check_hidden_code,
+    check_place,
+    check_types,
+    lockstep,
+    reason,
+)
+from envs.kernels.macros import check_macros, functions_in_macros
 from envs.kernels.syntax import (
     LOOPS,
     Kernel,
@@ -17,12 +34,13 @@ from envs.kernels.syntax import (
     text,
     walk,
 )
+from envs.kernels.waiting import check_waiting
 
-BARRIER = "__syncthreads"
-#: Variables that CUDA gives to every thread.
-BUILTINS = ("threadIdx", "blockIdx", "blockDim", "gridDim")
 #: Prefix of names in generated code.
 PREFIX = "elastic_"
+
+#: Scopes in which the stand-ins for CUDA's variables cannot be named.
+BUILTINS_HIDDEN_IN = ("lambda_expression", "struct_specifier", "class_specifier")
 
 _GROUPS = ("cooperative_groups", "this_grid", "this_thread_block", "grid_group", "this_cluster")
 
@@ -62,16 +80,22 @@ def check(kernel: Kernel) -> str:
         KernelError: the kernel cannot be made elastic; the message names the line.
     """
     _check_definition(kernel)
+    check_place(kernel)
+    check_hidden_code(kernel)
+    barriers = has_barrier(kernel.body)
     fixed = ""
     reached = _reached(kernel)
     for function in (kernel.node, *reached):
-        _check_known(kernel, function)
         for node in walk(function):
             _check_node(kernel, node)
             fixed = fixed or _warp_use(node)
+        _check_known(kernel, function)
+        check_types(kernel, function, declared_names(function))
+        check_macros(kernel, function, jumps=not barriers or function is not kernel.node)
+        fixed = fixed or lockstep(kernel, function)
     for function in reached:
         _check_function(kernel, function)
-    if has_barrier(kernel.body):
+    if barriers:
         _check_barriers(kernel)
         _check_names(kernel)
     return fixed
@@ -87,22 +111,19 @@ def has_barrier(node: Node) -> bool:
     return any(is_barrier(each) for each in walk(node))
 
 
-def reason(kernel: Kernel, node: Node, why: str) -> KernelError:
-    """Return the error that names kernel, line and reason."""
-    return KernelError(f"{kernel.name}, line {line(node)}: {why}")
-
-
 def _reached(kernel: Kernel) -> list[Node]:
     """Return the functions of the file that the kernel calls, directly or through others."""
     found: dict[str, tuple[Node, ...]] = {}
     todo = [kernel.body]
     while todo:
-        for node in walk(todo.pop()):
+        function = todo.pop()
+        names = functions_in_macros(kernel, function)
+        for node in walk(function):
             if node.type == "call_expression" and field(node, "function") is not None:
-                name = called(node).partition("<")[0]
-                if name in kernel.functions and name not in found:
-                    found[name] = kernel.functions[name]
-                    todo += found[name]
+                names.add(called(node).partition("<")[0])
+        for name in sorted(names & set(kernel.functions) - set(found)):
+            found[name] = kernel.functions[name]
+            todo += found[name]
     return [each for overloads in found.values() for each in overloads]
 
 
@@ -126,13 +147,26 @@ def _check_node(kernel: Kernel, node: Node) -> None:
     if node.type == "call_expression":
         _check_call(kernel, node)
     if node.type in LOOPS:
-        _check_waiting(kernel, node)
+        check_waiting(kernel, node)
+    if node.type in BUILTINS_HIDDEN_IN and _names_builtin(node):
+        raise reason(
+            kernel, node, "a lambda without [&] or [=], or a type, reads a thread's index within it"
+        )
+
+
+def _names_builtin(node: Node) -> bool:
+    captures = field(node, "captures")
+    if captures is not None and text(captures).replace(" ", "")[1:2] in ("&", "="):
+        whole = text(captures).replace(" ", "")
+        if whole[2:3] in ("]", ","):
+            return False
+    return any(each.type == "identifier" and text(each) in BUILTINS for each in walk(node))
 
 
 def _check_known(kernel: Kernel, function: Node) -> None:
     """Refuse a name that is declared nowhere: a macro of another file may hide anything."""
     known = {*kernel.globals, *kernel.functions, *kernel.macros, *PURE, *MEMORY, *VOTES, *CONSTANTS}
-    known |= {BARRIER, *BUILTINS, *declared_names(function)}
+    known |= {BARRIER, *BUILTINS, *CASTS, *declared_names(function)}
     for node in walk(function):
         if node.type == "identifier" and text(node) not in known and not _is_known(node):
             raise reason(
@@ -155,10 +189,12 @@ def _is_known(node: Node) -> bool:
 
 def declared_names(function: Node) -> set[str]:
     """Return names of the parameters and local variables of a function, in whatever scope."""
-    kinds = ("declaration", "parameter_declaration")
+    kinds = ("declaration", "parameter_declaration", "optional_parameter_declaration")
+    parent = function.parent
+    template = parent is not None and parent.type == "template_declaration"
     return {
         text(declared(declarator))
-        for node in walk(function)
+        for node in walk(parent if template and parent is not None else function)
         if node.type in kinds
         for declarator in node.children_by_field_name("declarator")
         if declarator.type != "function_declarator" or node.type == "declaration"
@@ -174,42 +210,17 @@ def _check_call(kernel: Kernel, node: Node) -> None:
     if name in VOTES:
         raise reason(kernel, node, f"`{name}` counts the threads of the block while it waits")
     known = name == BARRIER or name in PURE or name in MEMORY or name in kernel.functions
+    known = known or name in CASTS or node.children[0].type == "primitive_type"
     if not known and name not in kernel.macros and not WARP.fullmatch(name):
         raise reason(
             kernel, node, f"`{name}` is not defined in the source, so what it does is not known"
         )
 
 
-def _check_waiting(kernel: Kernel, loop: Node) -> None:
-    """Refuse a loop that waits for another block, which may be in a later shard."""
-    condition = field(loop, "condition")
-    if condition is None:
-        return
-    for node in walk(condition):
-        word = text(node)
-        if (node.type == "call_expression" and called(node).startswith("atomic")) or (
-            node.type == "identifier" and f"volatile {word}" in _volatiles(kernel)
-        ):
-            raise reason(
-                kernel, loop, "the loop waits for another block, which may be in a later shard"
-            )
-
-
-def _volatiles(kernel: Kernel) -> set[str]:
-    """Return `volatile NAME` for each volatile parameter."""
-    return {
-        f"volatile {name}"
-        for name, whole in zip(kernel.names, kernel.parameters, strict=True)
-        if "volatile" in whole.split()
-    }
-
-
 def _warp_use(node: Node) -> str:
     """Return why a node needs the warps of the original block; empty if it does not."""
     if node.type == "identifier" and WARP.fullmatch(text(node)):
         return f"line {line(node)}: `{text(node)}` works on a warp of the original block"
-    if node.type == "declaration" and {"volatile", "__shared__"} <= set(text(node).split()):
-        return f"line {line(node)}: volatile shared memory hints at threads that run in step"
     return ""
 
 

@@ -24,12 +24,22 @@
 #define __syncthreads() shim_wait(__LINE__)
 
 struct uint3 { unsigned x, y, z; };
-struct dim3 { unsigned x, y, z; };
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+  constexpr dim3(uint3 v) : x(v.x), y(v.y), z(v.z) {}
+  constexpr operator uint3() const { return {x, y, z}; }
+};
 struct float4 { float x, y, z, w; };
 static inline uint3 make_uint3(unsigned x, unsigned y, unsigned z) { return {x, y, z}; }
 static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 template <class T> static inline T min(T a, T b) { return b < a ? b : a; }
 template <class T> static inline T max(T a, T b) { return a < b ? b : a; }
+
+// Shared memory whose size a launch gives: as much as a GPU gives without being asked for more.
+#define SHIM_DYNAMIC(type, name) \
+  static thread_local type *const name = reinterpret_cast<type *>(shim_dynamic)
+alignas(16) static thread_local char shim_dynamic[48 << 10];
 
 static thread_local uint3 threadIdx, blockIdx;
 static thread_local dim3 blockDim, gridDim;

@@ -63,7 +63,7 @@ class Kernel:
     Attributes:
         name: of the function.
         node: its definition; `body` is the compound statement.
-        parameters: text of each parameter, and `names` of them.
+        parameters: text of each parameter, `names` of them, and `nodes`.
         functions: other functions that the file defines, by name; several if it is overloaded.
         constants: names of the file's constants.
         globals: names that the file declares outside functions, constants among them.
@@ -76,6 +76,7 @@ class Kernel:
     body: Node
     parameters: tuple[str, ...]
     names: tuple[str, ...]
+    nodes: tuple[Node, ...]
     functions: Mapping[str, tuple[Node, ...]]
     constants: frozenset[str]
     globals: frozenset[str]
@@ -107,7 +108,7 @@ def kernels(source: str) -> tuple[Kernel, ...]:
     functions: dict[str, tuple[Node, ...]] = {}
     found = []
     for node in walk(root):
-        name = _function_name(node) if node.type == "function_definition" else ""
+        name = function_name(node) if node.type == "function_definition" else ""
         if name and _is_global(node):
             found.append((name, node))
         elif name:
@@ -115,7 +116,7 @@ def kernels(source: str) -> tuple[Kernel, ...]:
     if not found:
         raise KernelError("the source defines no __global__ function, so nothing is made elastic")
     constants, declared_names = _names(root)
-    shared = functions, constants, declared_names, _macros(root), source
+    shared = functions, constants, declared_names, macros_of(root), source
     return tuple(_kernel(name, node, *shared) for name, node in found)
 
 
@@ -148,6 +149,19 @@ def rewrite(node: Node, changes: Mapping[tuple[int, int], str]) -> str:
         at = last
     out.append(whole[at - node.start_byte :].decode())
     return "".join(out)
+
+
+def root_of(node: Node) -> Node:
+    """Return the root of the tree that a node is in."""
+    while node.parent is not None:
+        node = node.parent
+    return node
+
+
+def is_dynamic(node: Node) -> bool:
+    """Return True for a declaration of shared memory whose size the launch gives."""
+    words = {text(each) for each in node.children} if node.type == "declaration" else set()
+    return {"extern", "__shared__"} <= words
 
 
 def span(node: Node) -> tuple[int, int]:
@@ -189,7 +203,8 @@ def _declares(node: Node) -> bool:
     return node.type == "identifier" or node.type.endswith("declarator")
 
 
-def _function_name(node: Node) -> str:
+def function_name(node: Node) -> str:
+    """Return the plain name of a function that is defined; empty if it has none."""
     declarator = node.child_by_field_name("declarator")
     while declarator is not None and declarator.type != "function_declarator":
         declarator = declarator.child_by_field_name("declarator")
@@ -221,7 +236,7 @@ def _names(root: Node) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(constants), frozenset(found | constants)
 
 
-def _macros(root: Node) -> dict[str, str]:
+def macros_of(root: Node) -> dict[str, str]:
     """Return the text of each macro, with that of macros that it uses."""
     own: dict[str, str] = {}
     for node in walk(root):
@@ -264,6 +279,7 @@ def _kernel(
         body=_field(node, "body"),
         parameters=tuple(text(each) for each in listed),
         names=tuple(text(declared(_field(each, "declarator"))) for each in listed),
+        nodes=tuple(listed),
         functions=functions,
         constants=constants,
         globals=declared_names,

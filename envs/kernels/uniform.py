@@ -82,7 +82,7 @@ def is_uniform(
     for each in walk(node):
         if each.type in _MEMORY_READS or (each.type == "field_expression" and "->" in text(each)):
             return False
-        if each.type == "call_expression" and called(each) not in PURE:
+        if each.type == "call_expression" and not _is_pure(kernel, each):
             return False
         if each.type == "identifier":
             variable = variables.of(each)
@@ -91,6 +91,15 @@ def is_uniform(
             if variable is not None and variable not in known:
                 return False
     return True
+
+
+def _is_pure(kernel: Kernel, call: Node) -> bool:
+    """Return True for a function of CUDA, or a cast to a number, that depends on values alone."""
+    name = called(call)
+    if name.startswith("static_cast<"):
+        return not set("&*") & set(name)
+    known = name in PURE and name not in kernel.functions
+    return known or call.children[0].type == "primitive_type"
 
 
 def header(loop: Node) -> list[Node]:
@@ -122,7 +131,7 @@ def assigns_only(statement: Node) -> Node | None:
 
 
 def _candidate(variable: Variable, places: set[tuple[int, int]]) -> bool:
-    if variable.taken or variable.shared or not variable.scalar:
+    if variable.taken or variable.opaque or variable.shared or not variable.scalar:
         return False
     declaration = variable.declaration
     if declaration is not None and id_of(declaration) not in places:
@@ -155,7 +164,7 @@ def _named_for_all(kernel: Kernel, identifier: Node) -> bool:
     name = text(identifier)
     if name in kernel.macros:
         return _macro_is_constant(kernel, name)
-    return name in kernel.constants or name in _SAME_FOR_ALL or name in PURE
+    return name in kernel.constants or name in _SAME_FOR_ALL or name in (*PURE, "static_cast")
 
 
 def _macro_is_constant(kernel: Kernel, name: str) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from envs.kernels.functions import PURE
 from envs.kernels.syntax import Kernel, Node, declared, rewrite, span, text, walk
 from envs.kernels.syntax import field as child
+from envs.kernels.uses import Uses
 
 _SCOPES = ("compound_statement", "for_statement", "while_statement", "if_statement", "do_statement")
 
@@ -22,6 +22,7 @@ class Variable:
         writes: assignments, updates and initialised declarators of it.
         uses: every identifier that means it, its own declaration's among them.
         taken: True if its address is taken, so that others may write it.
+        opaque: True if its type has members or operators that may write it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Variable:
     writes: list[Node] = field(default_factory=list)
     uses: list[Node] = field(default_factory=list)
     taken: bool = False
+    opaque: bool = False
 
     @property
     def shared(self) -> bool:
@@ -40,6 +42,13 @@ class Variable:
     def constant(self) -> bool:
         """Return True for a `constexpr` variable, the same for all threads by its meaning."""
         return self.declaration is not None and "constexpr" in specifiers(self.declaration)
+
+    @property
+    def dimensions(self) -> int:
+        """Return the number of dimensions of an array, 0 of anything else."""
+        if self.declarator is None:
+            return 0
+        return sum(each.type == "array_declarator" for each in _chain(self.declarator))
 
     @property
     def scalar(self) -> bool:
@@ -115,7 +124,11 @@ def array_declarator(variable: Variable, size: str) -> str:
 
 def resolve(kernel: Kernel) -> Variables:
     """Return the variables of a kernel by the rules of C++ scopes."""
-    parameters = {name: Variable(name) for name in kernel.names}
+    rules = Uses.of(kernel)
+    parameters = {
+        name: Variable(name, opaque="const" not in whole.split() and rules.opaque(node, None))
+        for name, whole, node in zip(kernel.names, kernel.parameters, kernel.nodes, strict=True)
+    }
     found = list(parameters.values())
     meaning: dict[tuple[int, int], Variable] = {}
 
@@ -134,7 +147,8 @@ def resolve(kernel: Kernel) -> Variables:
     def declare(node: Node, scopes: list[dict[str, Variable]]) -> None:
         for declarator in declarators(node):
             name = declared(declarator)
-            variable = Variable(text(name), node, declarator, uses=[name])
+            opaque = rules.opaque(node, declarator)
+            variable = Variable(text(name), node, declarator, uses=[name], opaque=opaque)
             found.append(variable)
             meaning[span(name)] = variable
             if declarator.type == "init_declarator":
@@ -152,68 +166,14 @@ def resolve(kernel: Kernel) -> Variables:
                 variable = scope[text(node)]
                 meaning[span(node)] = variable
                 variable.uses.append(node)
-                _note(node, variable, kernel)
+                how, where = rules.note(node, variable.dimensions, variable.scalar)
+                variable.taken = variable.taken or how == "taken"
+                if where is not None:
+                    variable.writes.append(where)
                 return
 
     visit(kernel.body, [parameters])
     return Variables(tuple(found), meaning)
-
-
-def _note(node: Node, variable: Variable, kernel: Kernel) -> None:
-    """Note whether an identifier is written or its address taken where it stands."""
-    parent, through, member = node.parent, False, False
-    while parent is not None and parent.type in (
-        "subscript_expression",
-        "field_expression",
-        "parenthesized_expression",
-    ):
-        first = parent.named_children[0]
-        if not first.start_byte <= node.start_byte < first.end_byte:
-            return  # an index of something else
-        # What a pointer points to is not the pointer; a member, or an array's element, is its own.
-        operator = child(parent, "operator")
-        arrow = operator is not None and text(operator) == "->"
-        member = member or (parent.type == "field_expression" and not arrow)
-        through = through or (
-            variable.scalar and not member and (arrow or parent.type == "subscript_expression")
-        )
-        parent = parent.parent
-    if parent is None or through:
-        return
-    if parent.type == "assignment_expression":
-        left = child(parent, "left")
-        if left is not None and left.start_byte <= node.start_byte < left.end_byte:
-            variable.writes.append(parent)
-    elif parent.type == "update_expression":
-        variable.writes.append(parent)
-    elif (
-        (parent.type == "pointer_expression" and text(parent).startswith("&"))
-        or (parent.type in ("init_declarator", "argument_list") and _may_bind(parent, kernel))
-        or (not variable.scalar and node.parent is not None and not _indexed(node))
-    ):
-        variable.taken = True
-
-
-def _indexed(node: Node) -> bool:
-    """Return True if an array's name is followed by an index, so that no pointer to it is made."""
-    parent = node.parent
-    return parent is not None and parent.type == "subscript_expression"
-
-
-def _may_bind(parent: Node, kernel: Kernel) -> bool:
-    """Return True if a reference may be bound to a variable here."""
-    if parent.type == "init_declarator":
-        return any(each.type == "reference_declarator" for each in walk(parent))
-    call = parent.parent
-    function = child(call, "function") if call is not None else None
-    name = "" if function is None else text(function)
-    if name in kernel.functions:
-        headers = [child(each, "declarator") for each in kernel.functions[name]]
-        return any(
-            header is None or any(each.type == "reference_declarator" for each in walk(header))
-            for header in headers
-        )
-    return name not in PURE and name != ""
 
 
 def _chain(declarator: Node) -> list[Node]:

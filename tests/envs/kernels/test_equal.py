@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +114,35 @@ def test_poolings_compute_what_their_names_say(built: Processor, name: str, redu
     assert callable(reduce)
     expected = reduce(windows.reshape(*windows.shape[:3], 9), axis=-1)
     np.testing.assert_allclose(result(built, PROBLEMS[name]), expected[:, :7, :19], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("before", "value", "after"),
+    [
+        ("#define N 4", "N", "#undef N\n#define N 8"),
+        (
+            "static __device__ int f(double x) { return 1; }",
+            "f(3)",
+            "static __device__ int f(int x) { return 2; }",
+        ),
+        ("", "d[blockDim.x - 1 - threadIdx.x]", ""),
+    ],
+)
+def test_names_mean_what_they_mean_to_the_original(
+    before: str, value: str, after: str, tmp_path: Path
+) -> None:
+    made = elastic(
+        f'{before}\nextern "C" __global__ void k(int *out) {{\n'
+        "extern __shared__ int d[];\nd[threadIdx.x] = 3 * threadIdx.x;\n__syncthreads();\n"
+        f"out[blockIdx.x * blockDim.x + threadIdx.x] = {value};\n}}\n{after}\n"
+    )
+    built = Processor(made.text, ["k", *made.entries.values()], tmp_path)
+    expected, out = np.zeros(21, np.int32), np.zeros(21, np.int32)
+    built.run("k", [expected], (3, 1, 1), (7, 1, 1))
+    assert expected.any()
+    built.run_elastic(made, [out], (3, 1, 1), (7, 1, 1), [(1, 3), (0, 1)], 2, 4)
+    assert (out == expected).all()
+    assert made.dynamic
 
 
 def test_a_barrier_that_some_threads_miss_is_found(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envs.kernels import KernelError, elastic
+from envs.kernels import KernelError, elastic, joined
 
 
 def kernel(body: str, before: str = "", parameters: str = "float *out, int n") -> str:
@@ -132,6 +132,79 @@ REFUSED = {
     ),
     "parameter": ("n += threadIdx.x; __syncthreads(); out[n] = 1;", "", "parameter `n` is changed"),
     "name": ("int elastic_i = n; out[0] = elastic_i;", "", "those of generated code"),
+    "constructor": (
+        "S s; out[s.v] = n;",
+        "struct S { int v; __device__ S() { v = threadIdx.x; } };",
+        "`threadIdx` stands in code that runs without being called",
+    ),
+    "operator": (
+        "S s; out[s + 1] = n;",
+        "struct S { int v; };\n__device__ int operator+(S a, int b) { return b + threadIdx.x; }",
+        "`threadIdx` stands in code that runs without being called",
+    ),
+    "default argument": (
+        "out[f(n)] = n;",
+        "__device__ int f(int x, int y = threadIdx.x);\n"
+        "__device__ int f(int x, int y) { return x + y; }",
+        "`threadIdx` stands in code that runs without being called",
+    ),
+    "specialisation": (
+        "out[f<4>(n)] = n;",
+        "template <int M> __device__ int f(int x) { return x; }\n"
+        "template <> __device__ int f<4>(int x) { return threadIdx.x; }",
+        "`threadIdx` stands in code that runs without being called",
+    ),
+    "type of another file": ("Foo f; out[0] = n;", "", "type `Foo` is not defined in the source"),
+    "macro that makes names": (
+        "int thread = n; out[thread] = CAT(thread).x;",
+        "#define CAT(a) a##Idx",
+        "macro `CAT` makes names",
+    ),
+    "macro that calls": (
+        "out[OWN()] = n;",
+        "__device__ int own() { return threadIdx.x; }\n#define OWN() own()",
+        "a called function reads threadIdx",
+    ),
+    "macro that returns": (
+        "int x = threadIdx.x; __syncthreads(); GUARD(x); out[x] = n;",
+        "#define GUARD(i) if (i > 3) return",
+        "macro `GUARD` hides `return` from the split",
+    ),
+    "macro changed": (
+        "out[W] = n;\n#undef W\n#define W 9\n",
+        "#define W 3",
+        "changes a macro within itself",
+    ),
+    "other meaning, same for all": (
+        "int m = n; { out[threadIdx.x] = m; int m = 7; __syncthreads(); out[m] = 1; }",
+        "",
+        "`m` means something else here",
+    ),
+    "other meaning of a global": (
+        "out[N] = 1; const int N = threadIdx.x; __syncthreads(); out[N] = 2;",
+        "const int N = 3;",
+        "`N` means something else here",
+    ),
+    "waiting within a loop": (
+        "for (;;) { if (atomicAdd(count, 0) == gridDim.x) break; }",
+        "__device__ int count[1];",
+        "waits for another block",
+    ),
+    "waiting for a volatile": (
+        "while (flag < n) {}",
+        "__device__ volatile int flag;",
+        "waits for another block",
+    ),
+    "local type": (
+        "struct L { __device__ int f() { return threadIdx.x; } int v; }; L l; out[l.v] = n;",
+        "",
+        "reads a thread's index within it",
+    ),
+    "built from several": (
+        "dim3 d(threadIdx.x, 3); __syncthreads(); out[d.x] = d.y;",
+        "",
+        "write its value with `=`",
+    ),
     "broken": ("out[0] = = n;", "", "cannot be parsed"),
 }
 
@@ -148,6 +221,35 @@ def test_a_kernel_is_refused(name: str) -> None:
 def test_a_template_is_refused() -> None:
     with pytest.raises(KernelError, match="it is a template"):
         elastic("template <int N> __global__ void k(float *out) { out[N] = 1; }")
+
+
+def test_a_kernel_in_a_namespace_is_refused() -> None:
+    with pytest.raises(KernelError, match="k, line 1: it stands in a namespace or a class"):
+        elastic("namespace a { __global__ void k(float *out) { out[0] = 1; } }")
+
+
+def test_a_kernel_that_is_defined_twice_is_refused() -> None:
+    one, two = (f"__global__ void k(int *out) {{ out[0] = {value}; }}\n" for value in (1, 2))
+    source = f"#if 1\n{one}#else\n{two}#endif\n"
+    for name in (None, "k"):
+        with pytest.raises(KernelError, match="defines kernel k more than once"):
+            elastic(source, name)
+
+
+def test_a_parameter_whose_array_threads_write_is_refused() -> None:
+    before = "struct P { int a[2]; };\n__device__ void fill(int *a, int t) { a[0] = t; }"
+    body = "fill(p.a, threadIdx.x); __syncthreads(); out[threadIdx.x] = p.a[0];"
+    with pytest.raises(KernelError, match="parameter `p` is changed by single threads"):
+        elastic(kernel(body, before, "int *out, P p"))
+
+
+def test_files_are_not_joined_where_a_macro_would_reach_another() -> None:
+    made = [
+        elastic(f"#define N {n}\n__global__ void k{n}(int *out) {{ out[N] = N; }}") for n in (1, 2)
+    ]
+    assert joined([made[0], made[0]]).count("#define N 1") == 1
+    with pytest.raises(KernelError, match="macro `N` of one file would change another one"):
+        joined(made)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +276,7 @@ def test_a_name_that_is_not_there_is_refused() -> None:
         "out[0] = __shfl_down_sync(0xffffffff, out[threadIdx.x], 1);",
         "__shared__ volatile float s[64]; s[threadIdx.x] = n; out[threadIdx.x] = s[0];",
         "float x = n; __syncthreads(); out[threadIdx.x % warpSize] = x;",
+        "volatile float *s = out; s[threadIdx.x] += s[threadIdx.x + 8];",
     ],
 )
 def test_a_kernel_of_warps_keeps_its_block(body: str) -> None:

@@ -22,6 +22,14 @@ HEAD = (
     "  const int t = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;\n"
     "  const int g = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;\n"
 )
+BEFORE = (
+    "#ifndef BEFORE\n#define BEFORE\nstruct P { int a[2]; };\nstruct Q { int a; };\n"
+    "struct R { int &r; };\n"
+    "typedef int I;\ntypedef int &Reference;\n"
+    "static __device__ P &operator<<(P &p, int by) { p.a[0] += by; return p; }\n"
+    "static __device__ void fill(int *a, int t) { a[0] = t; a[1] = 3 * t; }\n"
+    "static __device__ void set(Reference a, int b) { a = b; }\n#endif\n"
+)
 TAIL = "  out[g * 36 + t] = x;\n"
 NEXT = "s[t] = x; __syncthreads(); x += s[(t + 1) % 36]; __syncthreads();"
 
@@ -67,6 +75,24 @@ BODIES = {
     "no braces": f"int x = t; for (int i = 0; i < n; ++i) __syncthreads(); {NEXT}",
     "switch": f"int x = t; switch (t % 3) {{ case 1: x = 4; break; default: x = 5; }} {NEXT}",
     "comments": f"int x = t; /* if (t) return; */ {NEXT} // __syncthreads();\n",
+    "row": (
+        "int a[2][3] = {{t, 2, 3}, {4, t, 6}}; int *p = a[1]; s[t] = p[0]; __syncthreads();"
+        "p[0] += s[35 - t]; int x = p[0] + p[1];"
+    ),
+    "array of a member": (
+        "P v; v.a[0] = t; v.a[1] = 2 * t; int *p = v.a; s[t] = p[0]; __syncthreads();"
+        "p[0] += s[35 - t]; int x = p[0] + p[1];"
+    ),
+    "filled": f"P v; fill(v.a, t); int x = v.a[0]; {NEXT} x += v.a[1];",
+    "one of two": f"int m = 1, q = 2, x = t; (n > 2 ? m : q) = t; {NEXT} x += m * 10 + q; {NEXT}",
+    "after a comma": f"int m = 1, x = t; (x, m) = t; {NEXT} x += m * 10; {NEXT}",
+    "reference in braces": f"int m = 1, x = t; {{ int &r{{m}}; r = t; }} {NEXT} x += m; {NEXT}",
+    "member reference": f"int m = 1, x = t; {{ R q{{m}}; q.r = t; }} {NEXT} x += m; {NEXT}",
+    "named reference": f"int m = 1, x = t; set(m, t); {NEXT} x += m; {NEXT}",
+    "operator": f"P v; v.a[0] = 1; v << t; int x = v.a[0]; {NEXT} x += v.a[0]; {NEXT}",
+    "casts": f"int x = int(t * 1.5f); for (int i = 0; i < static_cast<int>(n); ++i) {{ {NEXT} }}",
+    "plain types": f"I y = t; Q v; v.a = t; int x = y; for (I i = 0; i < n; ++i) {{ {NEXT} }}"
+    "x += y + v.a;",
     "constexpr": f"constexpr int W = 2; int a[W] = {{t, 3}}; int x = a[1]; {NEXT} x += a[0];",
     "volatile": f"volatile int y = t; int x = 0; {NEXT} x += y; {NEXT}",
 }
@@ -127,7 +153,7 @@ def drawn(seed: int) -> str:
 
 
 def made(name: str, body: str) -> ElasticKernel:
-    start = f'extern "C" __global__ void {name}(int *out, int n) {{\n'
+    start = f'{BEFORE}extern "C" __global__ void {name}(int *out, int n) {{\n'
     return elastic(f"{start}{HEAD}  {body}\n{TAIL}}}\n", name, COVERS)
 
 
