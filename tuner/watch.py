@@ -14,9 +14,10 @@ file only the end is read. Keys: space holds the screen, the arrows look back an
 and down in steps of 20, Home and End go to the oldest period and to the present, t draws the next
 network's p99, l changes a limit (it asks first), q leaves. A page is served until Ctrl-C.
 
-Exit code 0: the user left. 2: an option is wrong, or there is no terminal.
+Exit code 0: the user left. 2: an option is wrong, or there is no terminal, or none with UTF-8.
 """
 
+import codecs
 import contextlib
 import sys
 from collections.abc import Sequence
@@ -77,6 +78,11 @@ def watch(options: WatchCommand) -> None:
     app = optional_import("textual.app", "watch") and optional_import("tuner.watching.app", "watch")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise OptionError("python -m tuner.watch needs a terminal: run it in one, without a pipe")
+    if codecs.lookup(sys.stdout.encoding).name != "utf-8":
+        raise OptionError(
+            f"the view draws with characters that {sys.stdout.encoding} lacks: set LC_ALL=C.UTF-8,"
+            " and no PYTHONIOENCODING"
+        )
     app.WatchApp(source, options.limits).run()
 
 

@@ -125,6 +125,8 @@ def _state(watched: Watched, at: int, live: bool) -> tuple[Span, Span]:
     if live and is_gone(watched):
         words = f"nothing new for {_duration(watched.age_s)}: it has ended, stands still, or builds"
         words += f" an engine; {watched.problem}" if watched.problem else " an engine"
+        if math.isinf(watched.age_s) and watched.problem:  # nobody knows when it last changed
+            words = f"{watched.problem}: this is the last that it showed"
         return ("GONE", Mood.BROKEN), (words, Mood.BROKEN)
     if watched.rows:
         return ("TRAINING", Mood.GOOD), ("a row for each update of the policy", Mood.DIM)

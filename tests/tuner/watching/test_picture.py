@@ -62,6 +62,15 @@ def test_nothing_to_read_yet_is_idle_and_says_why(tmp_path: Path) -> None:
     assert "No such file" in found.sentence[0]
 
 
+def test_a_journal_that_was_moved_away_is_gone_and_says_why(tmp_path: Path) -> None:
+    source = JournalSource(write(tmp_path / "run.jsonl", period(1)))
+    state = with_news(Watched("j"), source.poll())
+    (tmp_path / "run.jsonl").unlink()
+    found = picture_of(with_news(state, source.poll()))
+    assert found.badge[0] == "GONE"
+    assert found.sentence[0].endswith("No such file or directory: this is the last that it showed")
+
+
 def test_the_grid_shows_who_runs_where_in_the_colour_of_the_load(tmp_path: Path) -> None:
     p99_ms = respond(named("net0"), LARGE).tenants[0].p99_ms
     for limit_ms, mood in (

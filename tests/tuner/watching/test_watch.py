@@ -79,6 +79,12 @@ def test_the_screens_of_a_service_from_its_first_line_to_its_end(
     terminal.until("left with 0")
 
 
+def test_a_terminal_without_utf_8_is_told_what_to_set(tmp_path: Path, terminal: Terminal) -> None:
+    path = write(tmp_path / "run.jsonl", period(1))
+    terminal.start(f"export PYTHONIOENCODING=latin-1; {watching(path)}")
+    terminal.until("set LC_ALL=C.UTF-8", "left with 2")
+
+
 def test_a_hostile_journal_of_1_gb_is_shown_as_text_and_can_be_left(
     tmp_path: Path, terminal: Terminal
 ) -> None:
