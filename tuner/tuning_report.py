@@ -114,7 +114,7 @@ def _measurements(answer: Answer) -> list[str]:
     parts += [
         "<h2>Every window</h2>",
         f'<p class="quiet">In the order of the measurements{stand_out}.</p>',
-        table(head, rows, own),
+        table([each or "role" for each in head], rows, own),
     ]
     return parts + [f'<p class="quiet">{escape(each)}</p>' for each in notes(answer)]
 

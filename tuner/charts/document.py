@@ -56,8 +56,8 @@ def document(title: str, body: Iterable[str], style: str = "") -> str:
         '<meta name="color-scheme" content="light dark">'
         f"<title>{escape(title)}</title><style>{CHART_STYLE}{REPORT_STYLE}{style}</style>"
     )
-    lines = ["<!DOCTYPE html>", f'<html lang="en"><head>{head}</head><body>', *body]
-    return "\n".join([*lines, "</body></html>"]) + "\n"
+    lines = ["<!DOCTYPE html>", f'<html lang="en"><head>{head}</head><body><main>', *body]
+    return "\n".join([*lines, "</main></body></html>"]) + "\n"
 
 
 def origin_line(words: str) -> str:

@@ -33,6 +33,7 @@ def test_a_document_loads_nothing_and_shows_hostile_text():
     tags = Tags(html).tags
     assert not {"script", "link", "img", "iframe"} & set(tags)
     assert tags.count("style") == 1
+    assert tags.count("main") == 1, "readers aloud can go there"
     assert "\x1b" not in html
     assert "http" not in html
     assert "url(" not in html
