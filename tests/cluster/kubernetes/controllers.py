@@ -101,7 +101,7 @@ def end(process: subprocess.Popen[bytes], sign: signal.Signals = signal.SIGTERM)
     if process.poll() is None:
         process.send_signal(sign)
     try:
-        return process.wait(40)
+        return process.wait(120)
     except subprocess.TimeoutExpired:
         process.kill()
         raise

@@ -90,7 +90,7 @@ class ClusterParts:
         return uids is None or owner["uid"] in uids
 
 
-def wait_for(true: Callable[[], bool], what: str, seconds: float = 30.0) -> float:
+def wait_for(true: Callable[[], bool], what: str, seconds: float = 240.0) -> float:
     """Wait until something is true, and return how long that took in s.
 
     Raises:

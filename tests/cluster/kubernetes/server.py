@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -212,11 +213,15 @@ class ApiServer:
 
 
 def _free_ports(count: int) -> list[int]:
-    opened = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in opened]
-    for each in opened:
-        each.close()
-    return ports
+    """Return ports that no other connection gets by itself, also while a server is restarted."""
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    free: list[int] = []
+    for port in range(int(given[0]) - 1 - os.getpid() % 10_000, 1024, -1):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            free.append(port)
+        if len(free) == count:
+            break
+    return free
 
 
 def _end(process: subprocess.Popen[bytes] | None, sign: signal.Signals) -> None:

@@ -13,6 +13,9 @@ from tuner.placement.schedules_data import NO_CONTENTION, Contention, Together
 #: Beyond 20 of 100 GB/s, groups slow each other by up to 30 %.
 CONTENTION = Contention(100e9, 0.2, 0.6, 0.5)
 
+#: The search ends by itself in a second, also on a computer that is a hundred times slower.
+ENOUGH_S = 600.0
+
 
 def costs_of_times(times_ms, transition_ms=0.0, gb_s=0.0, names=("tensor", "dla0")):
     time_s = np.array(times_ms, dtype=float) * 1e-3
@@ -121,8 +124,8 @@ def test_two_precisions_of_the_gpu_run_one_after_the_other():
 def shortfalls(problem, transitions):
     """Return how far the answers for both goals are from the best of all mappings and orders."""
     makespan_s, batches_s = enumerated(problem, transitions)
-    least = best_schedule(problem, "makespan", transitions, workers=1)
-    most = best_schedule(problem, "throughput", transitions, workers=1)
+    least = best_schedule(problem, "makespan", transitions, ENOUGH_S, workers=1)
+    most = best_schedule(problem, "throughput", transitions, ENOUGH_S, workers=1)
     assert least.bound <= makespan_s
     assert most.bound >= batches_s
     return least.makespan_s / makespan_s - 1, batches_s / most.batches_s - 1
@@ -159,11 +162,11 @@ def test_groups_that_an_accelerator_does_not_run_go_elsewhere():
     pytest.importorskip("ortools")
     gap = np.inf
     first = costs_of_times([[1, gap], [5, 1], [1, gap]])
-    found = best_schedule(together(first, first), transitions=2, workers=1)
+    found = best_schedule(together(first, first), transitions=2, seconds=ENOUGH_S, workers=1)
     assert {each.name for each in found.mappings} == {"tensor_to_1_dla0_to_2_tensor"}
     barred = replace(first, transition_s=np.where(first.transition_s > 0, gap, first.transition_s))
     barred.transition_s[1, 0, 1] = gap
-    found = best_schedule(together(barred, barred), transitions=2, workers=1)
+    found = best_schedule(together(barred, barred), transitions=2, seconds=ENOUGH_S, workers=1)
     assert {each.name for each in found.mappings} == {"tensor"}
     closed = costs_of_times([[gap, gap]])
     assert best_schedule(together(closed, first), workers=1) is None
