@@ -17,8 +17,8 @@ Arrays are [T, X, B] or [B], as there.
 import numpy as np
 
 from envs.arrays import BoolArray, FloatArray, IntArray, Single
+from envs.simulator.in_service import TINY, Batches, Scalars, Served
 from envs.simulator.mapped import Mapped, by_core, gpu_positions, put_by_core
-from envs.simulator.sharing import TINY, Batches, Scalars, Served
 from envs.simulator.tables import Contexts
 
 #: The most of an Edge TPU that Poisson arrivals are taken to use: waits stay finite.

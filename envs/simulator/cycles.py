@@ -1,21 +1,13 @@
 """Cycle times of instances that share a GPU: a full GPU stretches its part of each."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from envs.arrays import Single
-
-if TYPE_CHECKING:
-    from envs.simulator.sharing import Phases
+from envs.simulator.in_service import TINY, Phases
 
 #: Newton steps for the stretch; the third moves it by less than 0.1 % (a test compares the result
 #: with bisection).
 STEPS = 3
-
-TINY = np.float32(1e-30)
 
 
 def cycles_of(

@@ -13,17 +13,13 @@ Arrays are [T, X, B] or [B], as in `sharing`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 import numpy as np
 
 from envs.arrays import FloatArray, IntArray, Single
-from envs.simulator.cycles import TINY, cycles_of
+from envs.simulator.cycles import cycles_of
+from envs.simulator.in_service import TINY, Classes, Phases, Scalars, Served
 from envs.simulator.mapped import Mapped, by_core, gpu_positions, put_by_core
 from envs.simulator.tables import DLA, Contexts
-
-if TYPE_CHECKING:
-    from envs.simulator.sharing import Phases, Scalars, Served
 
 #: The share of an accelerator that best effort has where critical tenants saturate it: rates stay
 #: finite, and nothing else depends on it.
@@ -34,27 +30,6 @@ ROUNDS = 4
 
 #: The quantile of a tail: what is met by fewer requests than this does not show in it.
 TAIL = np.float32(0.01)
-
-
-class Classes(NamedTuple):
-    """The two classes of the tenants in service.
-
-    Attributes:
-        low: [T, 1, B], 1 for best effort, 0 for the critical.
-        segments: [T, X, B], in how many each network runs.
-    """
-
-    low: Single
-    segments: Single
-
-    @property
-    def high(self) -> Single:
-        """Return [T, 1, B], 1 for the critical, 0 for best effort."""
-        return np.asarray(1 - self.low)
-
-    def choose(self, low: Single | FloatArray, high: Single | FloatArray) -> Single:
-        """Return `low` for best effort and `high` for the critical, [T, ., B]."""
-        return np.asarray(np.where(self.low > 0, low, high))
 
 
 def classes_of(contexts: Contexts, rows: IntArray, segments: IntArray | None) -> Classes | None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from envs.arrays import Single
-from envs.simulator.sharing import TINY, Batches, Scalars
+from envs.simulator.in_service import TINY, Batches, Scalars
 
 
 def rails_and_share(full: Batches, rate: Single, scalars: Scalars) -> tuple[Single, Single]:

@@ -12,14 +12,11 @@ from envs.arrays import BoolArray, FloatArray, IntArray, Single
 from envs.simulator.arrivals import open_loop
 from envs.simulator.beside import with_beside
 from envs.simulator.cycles import STEPS
+from envs.simulator.in_service import TINY, Phases, Scalars, Served
 from envs.simulator.mapped import gpu_positions
 from envs.simulator.priority import crowding, unevenness, with_blocking
 from envs.simulator.rails import rails_and_share
 from envs.simulator.sharing import (
-    TINY,
-    Phases,
-    Scalars,
-    Served,
     batches_at,
     cycles,
     launch_factor,
