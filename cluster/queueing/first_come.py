@@ -7,7 +7,7 @@ Pollaczek and Khinchine. A DLA core has no published swap time: 0 there.
 
 import numpy as np
 
-from cluster.queueing.sharing import LATE, load_of
+from cluster.queueing.sharing import LATE, classes
 from envs.arrays import FloatArray
 
 
@@ -17,7 +17,7 @@ def chance_of_swap(rate_ips: FloatArray) -> FloatArray:
     Args:
         rate_ips: [..., J] arrivals; a class without any is taken to come after another.
     """
-    rate = np.asarray(rate_ips, dtype=float)
+    (rate,) = classes(rate_ips)
     total = rate.sum(axis=-1, keepdims=True)
     share = np.divide(rate, total, out=np.zeros_like(rate), where=total > 0)
     return np.asarray(np.where(total > 0, 1.0 - share, 0.0))
@@ -32,8 +32,12 @@ def load_with_swaps(
         service_s: [..., J] time of a request whose network is loaded.
         rate_ips: [..., J] arrivals.
         swap_s: [..., J] what it takes more after another network.
+
+    Raises:
+        ValueError: a time or a rate is negative or no number.
     """
-    return load_of(np.asarray(service_s) + chance_of_swap(rate_ips) * swap_s, rate_ips)
+    service, rate, swap = classes(service_s, rate_ips, swap_s)
+    return np.asarray(((service + chance_of_swap(rate) * swap) * rate).sum(axis=-1))
 
 
 def first_come_s(
@@ -46,9 +50,9 @@ def first_come_s(
     swaps, and so does the one after it. Ibis leaves C out, as is right for little load; heavy load
     has E[S^2] + 2 C. Arguments as of `load_with_swaps`.
     """
-    service = np.asarray(service_s, dtype=float)
-    visit = service + chance_of_swap(rate_ips) * swap_s
-    return np.asarray(visit + _wait_s(service, rate_ips, swap_s)[..., None])
+    service, rate, swap = classes(service_s, rate_ips, swap_s)
+    visit = service + chance_of_swap(rate) * swap
+    return np.asarray(visit + _wait_s(service, rate, swap)[..., None])
 
 
 def first_come_late_s(
@@ -60,18 +64,18 @@ def first_come_late_s(
     sizes, and in heavy traffic); its own swap counts where more than 1 % of its requests swap.
     Arguments as of `load_with_swaps`.
     """
-    service = np.asarray(service_s, dtype=float)
-    load = load_with_swaps(service, rate_ips, swap_s)
-    wait = _wait_s(service, rate_ips, swap_s)
+    service, rate, swap = classes(service_s, rate_ips, swap_s)
+    load = load_with_swaps(service, rate, swap)
+    wait = _wait_s(service, rate, swap)
     delay = np.divide(wait, load, out=np.zeros_like(wait), where=load > 0)
     beyond = delay * np.log(np.maximum(load / LATE, 1.0))
-    own = service + np.where(chance_of_swap(rate_ips) > LATE, swap_s, 0.0)
+    own = service + np.where(chance_of_swap(rate) > LATE, swap, 0.0)
     return np.asarray(own + beyond[..., None])
 
 
-def _wait_s(service_s: FloatArray, rate_ips: FloatArray, swap_s: FloatArray | float) -> FloatArray:
+def _wait_s(service_s: FloatArray, rate: FloatArray, swap_s: FloatArray) -> FloatArray:
     """Return the mean wait before service [...], infinite where the load is 1 or more."""
-    chance, rate = chance_of_swap(rate_ips), np.asarray(rate_ips, dtype=float)
+    chance = chance_of_swap(rate)
     load = load_with_swaps(service_s, rate, swap_s)
     square = (1.0 - chance) * service_s**2 + chance * (service_s + swap_s) ** 2
     shared = _covariance(service_s, rate, swap_s)
@@ -81,9 +85,7 @@ def _wait_s(service_s: FloatArray, rate_ips: FloatArray, swap_s: FloatArray | fl
     return out
 
 
-def _covariance(
-    service_s: FloatArray, rate_ips: FloatArray, swap_s: FloatArray | float
-) -> FloatArray:
+def _covariance(service_s: FloatArray, rate_ips: FloatArray, swap_s: FloatArray) -> FloatArray:
     """Return the sum of rates times the covariance of two visits in a row [...], in s."""
     chance = chance_of_swap(rate_ips)
     visit, share = service_s + chance * swap_s, 1.0 - chance

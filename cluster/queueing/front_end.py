@@ -1,9 +1,8 @@
 """M/G/c with processor sharing: a front end that prepares requests on the cores of a node."""
 
-import math
-
 import numpy as np
 
+from cluster.queueing.sharing import classes
 from envs.arrays import FloatArray
 
 
@@ -21,18 +20,16 @@ def front_end_s(service_s: FloatArray, rate_ips: FloatArray, cores: int = 1) -> 
         cores: c, at least 1.
 
     Raises:
-        ValueError: there is no core.
+        ValueError: there is no core, or a time or a rate is negative or no number.
     """
     if cores < 1:
         raise ValueError(f"cores={cores} must be at least 1")
-    service, rate = np.broadcast_arrays(
-        np.asarray(service_s, dtype=float), np.asarray(rate_ips, dtype=float)
-    )
-    offered = service * rate
-    idle = 1.0 - offered / cores
+    service, rate = classes(service_s, rate_ips)
+    idle = 1.0 - service * rate / cores
     open_ = idle > 0
-    a = np.where(open_, offered, 0.0)
-    terms = sum(a**n / math.factorial(n) for n in range(cores))
-    full = a**cores / math.factorial(cores) / np.where(open_, idle, 1.0)
-    waits = full / (terms + full)
-    return np.where(open_, service * (1.0 + waits / (cores * np.where(open_, idle, 1.0))), np.inf)
+    offered, idle = np.where(open_, service * rate, 0.0), np.where(open_, idle, 1.0)
+    lost = np.ones_like(offered)  # Erlang's B, core by core: no power and no factorial grows large
+    for number in range(1, cores + 1):
+        lost = offered * lost / (number + offered * lost)
+    waits = lost / (idle + (1.0 - idle) * lost)
+    return np.where(open_, service * (1.0 + waits / (cores * idle)), np.inf)

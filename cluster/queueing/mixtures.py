@@ -29,22 +29,25 @@ def late_mixture_s(shares: FloatArray, least_s: FloatArray, delay_s: FloatArray)
     Args:
         shares: [..., J], with the sum 1.
         least_s: [..., J] what a request takes at least.
-        delay_s: [..., J] the mean of what comes on top.
+        delay_s: [..., J] the mean of what comes on top; infinite at a place with too much work.
     """
     shares, least, delay = (
         np.asarray(each, dtype=float) for each in np.broadcast_arrays(shares, least_s, delay_s)
     )
     used = shares > 0
+    endless = used & ~(np.isfinite(least) & np.isfinite(delay))
+    never = np.where(endless, shares, 0.0).sum(axis=-1)
+    used &= ~endless
     least, delay = np.where(used, least, 0.0), np.where(used, delay, 0.0)
-    low = np.zeros(shares.shape[:-1])
-    high = (least + delay * np.log(1.0 / LATE)).max(axis=-1)
+    low, left = np.zeros(shares.shape[:-1]), np.maximum(LATE - never, np.finfo(float).tiny)
+    high = (least + delay * np.log(1.0 / left)[..., None]).max(axis=-1)
     for _ in range(_HALVINGS):
         middle = ((low + high) / 2.0)[..., None]
         over = np.maximum(middle - least, 0.0) / np.where(delay > 0, delay, 1.0)
         beyond = np.where(delay > 0, np.exp(-over), middle < least)
-        late = (shares * beyond).sum(axis=-1) > LATE
+        late = np.where(used, shares * beyond, 0.0).sum(axis=-1) + never > LATE
         low, high = np.where(late, middle[..., 0], low), np.where(late, high, middle[..., 0])
-    return np.asarray(high)
+    return np.where(never > LATE, np.inf, high)
 
 
 def best_split(capacity_ips: FloatArray, rate_ips: float) -> FloatArray:

@@ -21,8 +21,25 @@ def load_of(service_s: FloatArray, rate_ips: FloatArray) -> FloatArray:
     Args:
         service_s: [..., J] time of a request alone.
         rate_ips: [..., J] arrivals.
+
+    Raises:
+        ValueError: a time or a rate is negative or no number.
     """
-    return np.asarray((np.asarray(service_s) * rate_ips).sum(axis=-1))
+    service, rate = classes(service_s, rate_ips)
+    return np.asarray((service * rate).sum(axis=-1))
+
+
+def classes(*given: FloatArray | float) -> list[FloatArray]:
+    """Return times and rates of classes as arrays of one shape [..., J].
+
+    Raises:
+        ValueError: one is negative or no number.
+    """
+    found = [np.asarray(each, dtype=float) for each in given]
+    for each in found:
+        if not (each >= 0).all():
+            raise ValueError(f"times and rates must be 0 or more, and one is {each.min()}")
+    return list(np.broadcast_arrays(*found))
 
 
 def sharing_s(service_s: FloatArray, rate_ips: FloatArray) -> FloatArray:
@@ -30,8 +47,8 @@ def sharing_s(service_s: FloatArray, rate_ips: FloatArray) -> FloatArray:
 
     It is exact for any distribution of sizes. Arguments as of `load_of`.
     """
-    service = np.asarray(service_s, dtype=float)
-    return _over(service, 1.0 - load_of(service, rate_ips)[..., None])
+    service, rate = classes(service_s, rate_ips)
+    return _over(service, 1.0 - load_of(service, rate)[..., None])
 
 
 def sharing_by_mean_size_s(service_s: FloatArray, rate_ips: FloatArray) -> FloatArray:
@@ -42,7 +59,7 @@ def sharing_by_mean_size_s(service_s: FloatArray, rate_ips: FloatArray) -> Float
     does: averaged over all requests it equals `sharing_s`, but it is too long for short requests
     and too short for long ones. Arguments as of `load_of`.
     """
-    service, rate = np.asarray(service_s, dtype=float), np.asarray(rate_ips, dtype=float)
+    service, rate = classes(service_s, rate_ips)
     load, total = load_of(service, rate)[..., None], rate.sum(axis=-1, keepdims=True)
     mean_s = np.divide(load, total, out=np.zeros_like(load), where=total > 0)
     return np.asarray(service + _over(load * mean_s, 1.0 - load))
@@ -56,7 +73,7 @@ def sharing_variance_s2(service_s: FloatArray, rate_ips: FloatArray) -> FloatArr
     Ser. Optimization 14, 1983). Here P(W > u) = rho exp(-u rho / E[W]), which is exact for
     exponential sizes. Every class has a fixed size. Arguments as of `load_of`.
     """
-    service, rate = np.asarray(service_s, dtype=float), np.asarray(rate_ips, dtype=float)
+    service, rate = classes(service_s, rate_ips)
     load = load_of(service, rate)[..., None]
     second = (rate * service**2).sum(axis=-1, keepdims=True)
     idle = 1.0 - load
@@ -74,9 +91,9 @@ def sharing_late_s(service_s: FloatArray, rate_ips: FloatArray) -> FloatArray:
     taken as gamma distributed, by the approximation of Wilson and Hilferty (PNAS 17, 1931).
     Arguments as of `load_of`.
     """
-    service = np.asarray(service_s, dtype=float)
-    more = sharing_s(service, rate_ips) - service
-    variance = sharing_variance_s2(service, rate_ips)
+    service, rate = classes(service_s, rate_ips)
+    more = sharing_s(service, rate) - service
+    variance = sharing_variance_s2(service, rate)
     finite = np.isfinite(more) & (variance > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         ninth = np.where(finite, variance / (9.0 * more**2), 0.0)
