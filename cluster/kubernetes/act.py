@@ -81,7 +81,7 @@ def _make(client: Client, step: Step) -> None:
     elif isinstance(step, Replace):
         metadata = step.body["metadata"] | {"resourceVersion": step.version}
         body = step.body | {"metadata": metadata}
-        client.ask("update", "deployments", metadata["namespace"], metadata["name"], body)
+        client.ask("update", step.kind, metadata["namespace"], metadata["name"], body)
     else:
         options = {
             "apiVersion": "v1",

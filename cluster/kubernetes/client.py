@@ -31,7 +31,7 @@ PATHS = {
 CALLS: Mapping[str, frozenset[str]] = {
     "nodes": frozenset({"list", "watch"}),
     "pods": frozenset({"list", "watch"}),
-    "services": frozenset({"list", "create", "delete"}),
+    "services": frozenset({"list", "create", "update", "delete"}),
     "events": frozenset({"create"}),
     "deployments": frozenset({"list", "watch", "create", "update", "delete"}),
     "leases": frozenset({"get", "create", "update"}),

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cluster.kubernetes.edits import holds
 from cluster.kubernetes.kinds import kind_of, known_networks
 from cluster.kubernetes.names import DIGEST, server_name
 from cluster.kubernetes.objects import ServerOptions, deployment, service
@@ -173,15 +174,37 @@ def _place(now: Moment, application: SeenApplication) -> None:
                 continue
             why = f"{application.key} is placed on {placement.node}, {placement.place}"
             now.plan.steps.append(Create("deployments", body, why))
-        elif there.digest != body["metadata"]["annotations"][DIGEST]:
+        elif not holds(body, there.found):
             why = f"what {application.key} asks for, or how servers are run, has changed"
-            if not there.digest:
+            notes = there.found["metadata"].get("annotations") or {}
+            if notes.get(DIGEST) == body["metadata"]["annotations"][DIGEST]:
                 why = "somebody else has changed it"
-            now.plan.steps.append(Replace(body, there.version, why))
-    has_service = {each.application_uid for each in now.world.services if not each.deleting}
-    if placements and application.uid not in has_service:
+            now.plan.steps.append(Replace("deployments", body, there.version, why))
+    if placements:
+        _serve(now, application)
+
+
+def _serve(now: Moment, application: SeenApplication) -> None:
+    """Create the service of an application; make it as it was if somebody has changed it."""
+    body = service(application)
+    own = [
+        each
+        for each in now.world.services
+        if each.application_uid == application.uid and not each.deleting
+    ]
+    there = next((each for each in own if each.name == body["metadata"]["name"]), None)
+    if there is None:
         why = f"requests of {application.key} come here"
-        now.plan.steps.append(Create("services", service(application), why))
+        now.plan.steps.append(Create("services", body, why))
+    elif not holds(body, there.found):
+        # Addresses, and whatever else belongs to the server or to others, stay.
+        whole = body | {"spec": there.found["spec"] | body["spec"]}
+        step = Replace("services", whole, there.version, "somebody else has changed it")
+        now.plan.steps.append(step)
+    for each in own:
+        if each is not there:
+            why = f"{application.key} has one service, {body['metadata']['name']}"
+            now.plan.steps.append(Delete("services", each.namespace, each.name, each.uid, why))
 
 
 def _leaving(own: dict[str, SeenServer], names: dict[str, Placement]) -> list[str]:

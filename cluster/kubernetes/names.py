@@ -20,11 +20,11 @@ APPLICATION_UID, SERVER = f"{GROUP}/application-uid", f"{GROUP}/server"
 APPLICATION, NODE, PLACE, BATCH = (
     f"{GROUP}/{each}" for each in ("application", "node", "place", "batch")
 )
-SERVES, GENERATION, REPLACES, DIGEST, RUNS = (
-    f"{GROUP}/{each}" for each in ("serves", "generation", "replaces", "digest", "runs")
+SERVES, GENERATION, REPLACES, DIGEST = (
+    f"{GROUP}/{each}" for each in ("serves", "generation", "replaces", "digest")
 )
 
-#: Selects what the controller made.
+#: Selects the pods of what the controller made.
 SELECTOR = f"{MANAGED_BY}={MANAGER}"
 
 #: The longest name of a Service and of a label's value.

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.kubernetes.edits import running
 from cluster.kubernetes.names import (
     APPLICATION,
     APPLICATION_UID,
@@ -20,7 +19,6 @@ from cluster.kubernetes.names import (
     NODE,
     PLACE,
     REPLACES,
-    RUNS,
     SERVER,
     SERVES,
     digest,
@@ -111,6 +109,7 @@ def deployment(
         },
         "spec": {
             "replicas": 1,
+            "paused": False,
             "progressDeadlineSeconds": max(int(options.progress_s), 1),
             "revisionHistoryLimit": 0,
             # A change starts the new pod before the old one stops.
@@ -127,7 +126,6 @@ def deployment(
     }
     annotations: dict[str, str] = found["metadata"]["annotations"]  # type: ignore[index]
     annotations[DIGEST] = digest(json.dumps(found, sort_keys=True))
-    annotations[RUNS] = running(found)
     annotations[GENERATION] = str(application.generation)
     if replaces:
         annotations[REPLACES] = replaces
@@ -179,13 +177,15 @@ def arguments(
     spec = application.spec
     assert spec is not None
     place = ACCELERATORS[placement.place]
+    # The board keeps it for all namespaces, which may have applications of the same name.
+    server = f"{application.namespace}/{server_name(application.name, node.name)}"
     given = [
         *("--runtime", "tensorrt", "--network", f"{NETWORKS}/{spec.network}.onnx"),
         *("--board", node.board, *(("--mode", node.mode) if node.mode else ())),
         *("--accelerators", place, "--batches", str(placement.batch), "--max-instances", "1"),
         *("--p99-ms", f"{spec.p99_ms:g}", "--rate-ips", f"{spec.rate_ips / spec.replicas:g}"),
         *("--goal", spec.goal, "--metrics-port", str(METRICS_PORT)),
-        *("--folder", f"{CACHE}/state/{server_name(application.name, node.name)}", "--lock", LOCK),
+        *("--folder", f"{CACHE}/state/{server}", "--lock", LOCK),
     ]
     given += [f"--{_kind(place)}-precision", options.precision]
     if options.precision == "int8":

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from cluster.kubernetes.names import server_name
 from cluster.kubernetes.reasons import why_not
 from cluster.kubernetes.world import Placement, SeenApplication, SeenServer, World
 from cluster.placement.failures import place_lacking, without_node
@@ -127,7 +128,13 @@ def _homes(
     """
     assert application.spec is not None
     number = {node.name: at for at, node in enumerate(nodes)}
-    here = [each for each in servers if each.placement.node in number]
+    # Another name is that of a copy, or of a server whose notes somebody has changed.
+    here = [
+        each
+        for each in servers
+        if each.placement.node in number
+        and each.name == server_name(application.name, each.placement.node)
+    ]
     replaced = {each.replaces for each in here if each.replaces}
     staying = [each for each in here if each.name not in replaced]
     found = []

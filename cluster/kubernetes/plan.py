@@ -30,14 +30,16 @@ class Create:
 
 @dataclass(frozen=True)
 class Replace:
-    """Replace a Deployment, if it is still the one that was seen.
+    """Replace an object, if it is still the one that was seen.
 
     Attributes:
+        kind: plural of the resource, `deployments` or `services`.
         body: the object.
         version: resource version that was seen.
         why: in words.
     """
 
+    kind: str
     body: dict[str, Any] = field(hash=False)
     version: str = ""
     why: str = ""
@@ -45,8 +47,7 @@ class Replace:
     @property
     def target(self) -> str:
         """Return `kind namespace/name`."""
-        metadata = self.body["metadata"]
-        return f"deployments {metadata['namespace']}/{metadata['name']}"
+        return f"{self.kind} {self.body['metadata']['namespace']}/{self.body['metadata']['name']}"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from typing import Any
 
 from cluster.kubernetes import names
 from cluster.kubernetes.client import Client
-from cluster.kubernetes.edits import unedited_digest
-from cluster.kubernetes.resource import PLURAL, Spec, spec_of
+from cluster.kubernetes.resource import GROUP, KIND, PLURAL, Spec, spec_of
 from cluster.kubernetes.world import (
     Placement,
     SeenApplication,
@@ -40,8 +39,8 @@ def read_world(client: Client, namespace: str = "") -> World:
     """
     now = datetime.now(timezone.utc)
     # Applications come last: a server whose application is not among them is nobody's any more.
-    servers = client.list("deployments", namespace, names.SELECTOR)
-    services = client.list("services", namespace, names.SELECTOR)
+    servers = [each for each in client.list("deployments", namespace) if _is_ours(each)]
+    services = [each for each in client.list("services", namespace) if _is_ours(each)]
     pods = client.list("pods", namespace, names.SELECTOR)
     nodes = client.list("nodes")
     applications = client.list(PLURAL, namespace)
@@ -62,6 +61,26 @@ def read_world(client: Client, namespace: str = "") -> World:
         ),
         tuple(service_of(each) for each in services),
     )
+
+
+def _is_ours(found: Mapping[str, Any]) -> bool:
+    """Return True for what the controller made; its label or its owner may have been taken away."""
+    labels = found["metadata"].get("labels") or {}
+    return labels.get(names.MANAGED_BY) == names.MANAGER or bool(_owner_uid(found))
+
+
+def _owner_uid(found: Mapping[str, Any]) -> str:
+    """Return the uid of the application that owns an object; empty if none does."""
+    for each in found["metadata"].get("ownerReferences") or ():
+        group = str(each.get("apiVersion", "")).partition("/")[0]
+        if (group, each.get("kind")) == (GROUP, KIND):
+            return str(each.get("uid", ""))
+    return ""
+
+
+def _application_uid(found: Mapping[str, Any]) -> str:
+    labels = found["metadata"].get("labels") or {}
+    return _owner_uid(found) or str(labels.get(names.APPLICATION_UID, ""))
 
 
 def node_of(found: Mapping[str, Any], now: datetime) -> SeenNode:
@@ -121,7 +140,7 @@ def server_of(
 ) -> SeenServer:
     """Return a server, with what its pods say."""
     metadata, status = found["metadata"], found.get("status") or {}
-    labels, notes = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    notes = metadata.get("annotations") or {}
     ready = _is_ready(found)
     waiting = "" if ready else next((text for each in pods if (text := why_waiting(each))), "")
     for kind, bad in (("ReplicaFailure", "True"), ("Progressing", "False")):
@@ -135,7 +154,7 @@ def server_of(
         metadata["uid"],
         metadata.get("resourceVersion", ""),
         notes.get(names.APPLICATION, ""),
-        labels.get(names.APPLICATION_UID, ""),
+        _application_uid(found),
         Placement(
             notes.get(names.NODE, ""),
             notes.get(names.PLACE, ""),
@@ -143,12 +162,12 @@ def server_of(
         ),
         _serves(notes.get(names.SERVES, "")),
         notes.get(names.REPLACES, ""),
-        unedited_digest(found),
         ready,
         int(status.get("readyReplicas", 0) or 0) > 0,
         waiting,
         0.0 if ready else _unready_s(found, pods, now),
         bool(metadata.get("deletionTimestamp")),
+        dict(found),
     )
 
 
@@ -159,8 +178,10 @@ def service_of(found: Mapping[str, Any]) -> SeenService:
         metadata["namespace"],
         metadata["name"],
         metadata["uid"],
-        (metadata.get("labels") or {}).get(names.APPLICATION_UID, ""),
+        _application_uid(found),
+        metadata.get("resourceVersion", ""),
         bool(metadata.get("deletionTimestamp")),
+        dict(found),
     )
 
 

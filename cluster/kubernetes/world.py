@@ -93,12 +93,12 @@ class SeenServer:
         placement: where it serves.
         serves: what it was made for; None where that cannot be read.
         replaces: name of the server that goes when this one is ready.
-        digest: of all that it was made from; empty if somebody else has changed it since.
         ready: True if its newest pod is ready, and no other is left.
         serving: True if any of its pods is ready, such as the one before a change.
         waiting: why its pod does not start, as the node says; empty where it does not say.
         unready_s: for how long it has not become ready; 0 if it is.
         deleting: True if it is about to go.
+        found: the object itself.
     """
 
     namespace: str
@@ -110,12 +110,12 @@ class SeenServer:
     placement: Placement
     serves: Spec | None
     replaces: str = ""
-    digest: str = ""
     ready: bool = False
     serving: bool = False
     waiting: str = ""
     unready_s: float = 0.0
     deleting: bool = False
+    found: dict[str, Any] = field(default_factory=dict, hash=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -127,14 +127,18 @@ class SeenService:
         name: of the object.
         uid: of the object.
         application_uid: uid of the application.
+        version: resource version.
         deleting: True if it is about to go.
+        found: the object itself.
     """
 
     namespace: str
     name: str
     uid: str
     application_uid: str
+    version: str = ""
     deleting: bool = False
+    found: dict[str, Any] = field(default_factory=dict, hash=False, compare=False)
 
 
 @dataclass(frozen=True)

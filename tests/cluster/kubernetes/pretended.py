@@ -113,7 +113,7 @@ class Pretended:
             self.made.append(key)
         elif isinstance(step, Replace):
             metadata = step.body["metadata"]
-            old = self.objects["deployments"][f"{metadata['namespace']}/{metadata['name']}"]
+            old = self.objects[step.kind][f"{metadata['namespace']}/{metadata['name']}"]
             assert old["metadata"]["resourceVersion"] == step.version
             new = copy.deepcopy(step.body)
             new["metadata"] |= {
@@ -123,7 +123,7 @@ class Pretended:
                 "generation": old["metadata"]["generation"] + 1,
             }
             new["status"] = old.get("status", {})
-            self.objects["deployments"][f"{metadata['namespace']}/{metadata['name']}"] = new
+            self.objects[step.kind][f"{metadata['namespace']}/{metadata['name']}"] = new
         else:
             assert isinstance(step, Delete)
             there = self.objects[step.kind].pop(f"{step.namespace}/{step.name}")
