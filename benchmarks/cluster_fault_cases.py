@@ -40,7 +40,9 @@ CASES: tuple[Case, ...] = (
     nodes.node_deleted,
     nodes.two_nodes_lost,
     nodes.node_cordoned,
+    nodes.node_flaps,
     nodes.label_changed,
+    nodes.label_taken_away,
     nodes.image_missing,
     edits.image_missing_after_an_edit,
     edits.rate_edited,
@@ -56,6 +58,10 @@ CASES: tuple[Case, ...] = (
     hands.server_edited_by_hand,
     hands.server_scaled_by_hand,
     hands.service_deleted_by_hand,
+    hands.service_edited_by_hand,
+    hands.labels_taken_away,
+    hands.notes_taken_away,
+    hands.server_copied_by_hand,
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from benchmarks.cluster_fault_steps import FEW, Phases, serve
 from tests.cluster.kubernetes.deployments import NODES
 from tests.cluster.kubernetes.nodes import BOARD, set_ready
@@ -92,4 +94,27 @@ def image_missing(stage: Stage) -> Phases:
         said = stage.admin.get(f"{SPACE}/{name}")["status"]["message"]
         assert "ImagePullBackOff" in said, said
     stage.parts.workloads.missing_images.clear()
+    return {}
+
+
+def node_flaps(stage: Stage) -> Phases:
+    """Lose a node and get it back again and again, never for as long as the grace: all stay."""
+    serve(stage)
+    node = min(stage.nodes_of("door"))
+    before = {name: stage.nodes_of(name) for name in DECLARED}
+    for _ in range(6):
+        for ready in (False, True):
+            set_ready(stage.admin, node, ready)
+            time.sleep(0.3)
+    stage.settle()
+    assert {name: stage.nodes_of(name) for name in DECLARED} == before, "somebody moved"
+    return {}
+
+
+def label_taken_away(stage: Stage) -> Phases:
+    """Take the label of a board away: its applications leave it."""
+    serve(stage)
+    node = min(stage.nodes_of("gate"))
+    stage.admin.merge(f"{NODES}/{node}", {"metadata": {"labels": {BOARD: None}}})
+    stage.wait(lambda: node not in stage.nodes_of("gate"), f"gate leaves {node}")
     return {}

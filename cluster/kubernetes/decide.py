@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster.kubernetes.edits import holds
+from cluster.kubernetes.edits import unedited
 from cluster.kubernetes.kinds import kind_of, known_networks
 from cluster.kubernetes.names import DIGEST, server_name
 from cluster.kubernetes.objects import ServerOptions, deployment, service
@@ -174,7 +174,7 @@ def _place(now: Moment, application: SeenApplication) -> None:
                 continue
             why = f"{application.key} is placed on {placement.node}, {placement.place}"
             now.plan.steps.append(Create("deployments", body, why))
-        elif not holds(body, there.found):
+        elif not unedited(body, there.found):
             why = f"what {application.key} asks for, or how servers are run, has changed"
             notes = there.found["metadata"].get("annotations") or {}
             if notes.get(DIGEST) == body["metadata"]["annotations"][DIGEST]:
@@ -196,7 +196,7 @@ def _serve(now: Moment, application: SeenApplication) -> None:
     if there is None:
         why = f"requests of {application.key} come here"
         now.plan.steps.append(Create("services", body, why))
-    elif not holds(body, there.found):
+    elif not unedited(body, there.found):
         # Addresses, and whatever else belongs to the server or to others, stay.
         whole = body | {"spec": there.found["spec"] | body["spec"]}
         step = Replace("services", whole, there.version, "somebody else has changed it")

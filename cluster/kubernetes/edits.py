@@ -19,6 +19,14 @@ COMPLETE = ("nodeSelector", "selector", "matchLabels", "containers")
 QUANTITIES = ("cpu", "memory")
 
 
+def unedited(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Return True if all that is wanted of an object is still in it; items of lists have no kind.
+
+    Arguments as of `holds`.
+    """
+    return all(holds(wanted[part], found.get(part)) for part in ("metadata", "spec"))
+
+
 def holds(wanted: Any, found: Any) -> bool:
     """Return True if all that is wanted of an object is still in it.
 

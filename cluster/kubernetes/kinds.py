@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -63,7 +64,8 @@ def kind_of(node: SeenNode, known: tuple[str, ...], precision: str) -> NodeKind:
     """
     mode = mode_of(node)
     kind = board_kind(node.board, mode, known, precision, tuple(ACCELERATORS.values()))
-    memory = min(kind.memory_mib, node.memory_mib)
+    # Whole MiB: nodes of one name are of one kind.
+    memory = float(math.floor(min(kind.memory_mib, node.memory_mib)))
     return replace(kind, name=f"{kind.name}-{memory:.0f}", memory_mib=memory)
 
 

@@ -143,8 +143,19 @@ def _enough(state: ClusterState, application: Application, node: int) -> list[st
         fits = bool(np.any(state.fits_at(application, node)))
         if fits:
             break
-    for other in removed:
-        if other.name in state.spots:
-            state.remove(other.name)
-        state.add(other, before[other.name])
-    return [other.name for other in removed] if fits else None
+    # Some of them went for nothing: the most important ones are tried first.
+    needed = []
+    for other in reversed(removed):
+        _put_back(state, other, before[other.name])
+        if fits and not np.any(state.fits_at(application, node)):
+            without_node(state, other.name, node)
+            needed.append(other)
+    for other in needed:
+        _put_back(state, other, before[other.name])
+    return [other.name for other in reversed(needed)] if fits else None
+
+
+def _put_back(state: ClusterState, application: Application, spots: Sequence[Spot]) -> None:
+    if application.name in state.spots:
+        state.remove(application.name)
+    state.add(application, spots)

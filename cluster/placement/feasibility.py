@@ -81,7 +81,7 @@ def tightness(place: Place, size_s: float, budget: float, rules: Rules) -> float
         return budget - size_s
     if not rules.late:
         return 1.0 - size_s / budget
-    return float(LATE ** (1.0 / (budget / size_s - 1.0)))
+    return float(LATE ** (size_s / (budget - size_s)))
 
 
 def filled(
@@ -97,11 +97,12 @@ def filled(
         rules: what must hold.
     """
     by_load = load / rules.load
-    tight = np.maximum(tight, 1e-12)
+    never, tight = tight <= 0, np.where(tight > 0, tight, 1.0)
     idle = np.maximum(1.0 - load, 1e-12)
     if rules.late:
         late = np.log(np.maximum(load / LATE, 1.0)) / np.maximum(load, LATE)
         waited = second_s * late / (2.0 * idle)
     else:
         waited = second_s / (2.0 * idle)
-    return np.asarray(np.maximum(by_load, np.where(shared, load, waited) / tight))
+    by_limit = np.where(never, np.inf, np.where(shared, load, waited) / tight)
+    return np.asarray(np.maximum(by_load, by_limit))

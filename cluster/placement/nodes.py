@@ -43,6 +43,14 @@ class Engine:
     swap_s: float = 0.0
     energy_j: float = math.nan
 
+    def __post_init__(self) -> None:
+        if not (self.batch >= 1 and 0 < self.batch_s < math.inf and self.memory_mib >= 0):
+            raise OptionError(
+                f"an engine on {self.place} has batch={self.batch}, batch_s={self.batch_s} and"
+                f" memory_mib={self.memory_mib}: a batch has a request at least, and takes a time"
+                " above zero; no memory is below zero"
+            )
+
 
 @dataclass(frozen=True)
 class NodeKind:
@@ -66,6 +74,12 @@ class NodeKind:
 
     def __post_init__(self) -> None:
         names = {place.name for place in self.places}
+        if len(names) < len(self.places):
+            raise OptionError(f"two places of {self.name} have the same name")
+        if not (self.memory_mib >= 0 and self.front_end_s >= 0 and self.front_end_mib >= 0):
+            raise OptionError(
+                f"{self.name}: memory_mib, front_end_s and front_end_mib must be 0 or more"
+            )
         wrong = {each.place for own in self.engines.values() for each in own} - names
         if wrong:
             raise OptionError(
@@ -107,10 +121,16 @@ class Application:
     priority: int = 0
 
     def __post_init__(self) -> None:
-        if not (self.rate_ips > 0 and self.limit_s > 0 and self.replicas >= 1):
+        numbers = (self.rate_ips, self.limit_s)
+        if not (all(0 < each < math.inf for each in numbers) and self.replicas >= 1):
             raise OptionError(
                 f"application {self.name}: rate_ips and limit_s must be above zero, and replicas"
                 " at least 1"
+            )
+        if int(self.replicas) != self.replicas:
+            raise OptionError(
+                f"application {self.name}: replicas={self.replicas} is no number of"
+                " nodes: give a whole one"
             )
 
 
@@ -135,3 +155,12 @@ class Rules:
     late: bool = True
     reserve: float = 0.0
     shared_engines: bool = False
+
+    def __post_init__(self) -> None:
+        if not (0 < self.load < 1 and 0 < self.memory <= 1 and 0 <= self.reserve < 1):
+            raise OptionError(
+                f"rules: load={self.load} must lie between 0 and 1, memory={self.memory} in 0..1,"
+                f" and reserve={self.reserve} in 0..1, below 1"
+            )
+        if not 0 <= self.network_s < math.inf:
+            raise OptionError(f"rules: network_s={self.network_s} must be 0 or more")

@@ -200,12 +200,17 @@ def place_together(
         state: of the cluster, where nothing is placed.
         applications: all of them.
         goal: what comes first.
-        rounds: of emptying nodes.
+        rounds: of emptying nodes, while one is left out or `goal` is power.
     """
     waiting = list(applications)
     if not waiting:
         return []
-    policies = [OneMore(state, waiting, goal, memory_weight=each) for each in MEMORY_WEIGHTS]
+    # The least power for one application may take the room of others: both orders are tried.
+    policies = [
+        OneMore(state, waiting, first, memory_weight=each)
+        for first in dict.fromkeys((goal, Goal.HOSTED))
+        for each in MEMORY_WEIGHTS
+    ]
     ranks = _ranks(state, waiting, policies)
     rng = np.random.default_rng(0)
     best: tuple[tuple[float, ...], ClusterState, list[Application]] | None = None
@@ -220,11 +225,11 @@ def place_together(
     for name, spots in best[1].spots.items():
         state.add(best[1].applications[name], spots)
     left = best[2]
-    for _ in range(rounds if left else 0):
+    for _ in range(rounds):
+        if not left and goal is Goal.HOSTED:
+            break
         which = int(rng.integers(len(policies)))
         left = _recreated(state, waiting, left, policies[which], ranks[which], rng)
-        if not left:
-            break
     return left
 
 

@@ -112,7 +112,7 @@ class Reserving:
 
     def _give_up(self) -> None:
         """Take seats away that are more than a standard deviation above what still comes."""
-        share = max(1.0 - self._came / self._all, 0.0)
+        share = max(1.0 - self._came / max(self._all, 1), 0.0)
         for which, names in self._seats.items():
             still = self._expected[which] * share
             while len(names) > still + math.sqrt(still):

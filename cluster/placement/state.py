@@ -17,6 +17,7 @@ from cluster.placement.feasibility import (
 )
 from cluster.placement.nodes import Application, Engine, Node, NodeKind, Rules
 from envs.arrays import BoolArray, FloatArray, Rows
+from envs.errors import OptionError
 
 
 class Spot(NamedTuple):
@@ -168,13 +169,22 @@ class ClusterState:
 
     Attributes:
         removals: how often something was taken away; what found no room may find some then.
+
+    Raises:
+        OptionError: two kinds that differ have the same name.
     """
 
     def __init__(self, nodes: Sequence[Node], rules: Rules) -> None:
         self.nodes, self.rules = tuple(nodes), rules
         by_kind: dict[str, list[int]] = {}
         for number, node in enumerate(nodes):
-            by_kind.setdefault(node.kind.name, []).append(number)
+            own = by_kind.setdefault(node.kind.name, [])
+            own.append(number)
+            if node.kind is not nodes[own[0]].kind and node.kind != nodes[own[0]].kind:
+                raise OptionError(
+                    f"nodes {nodes[own[0]].name} and {node.name} are of kinds that differ and are"
+                    f" both named {node.kind.name}: give each kind a name of its own"
+                )
         self.kinds = [
             KindState(nodes[numbers[0]].kind, numbers, rules) for numbers in by_kind.values()
         ]
@@ -197,7 +207,15 @@ class ClusterState:
         return self._hosted[node]
 
     def add(self, application: Application, spots: Sequence[Spot]) -> None:
-        """Place all replicas of an application; whether they fit is asked before."""
+        """Place all replicas of an application; whether they fit is asked before.
+
+        Raises:
+            OptionError: an application of this name is there already.
+        """
+        if application.name in self.spots:
+            raise OptionError(
+                f"two applications have the name {application.name}: give each a name of its own"
+            )
         self.spots[application.name] = tuple(spots)
         self.applications[application.name] = application
         for node, engine in spots:

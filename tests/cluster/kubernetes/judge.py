@@ -5,6 +5,7 @@ Identity and contents are read here anew; only what fits on a node is asked of `
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from datetime import datetime, timezone
@@ -170,5 +171,7 @@ def _state(
     for each in nodes.values():
         seen = node_of(each, datetime.now(timezone.utc))
         if not seen.unready_s and seen.schedulable and seen.board:
-            ready.append(Node(seen.name, kind_of(seen, known, "fp16")))
+            # A label that names no board is as none.
+            with contextlib.suppress(OptionError):
+                ready.append(Node(seen.name, kind_of(seen, known, "fp16")))
     return ClusterState(ready, RULES), {node.name: at for at, node in enumerate(ready)}

@@ -14,6 +14,8 @@ from cluster.kubernetes.read import application_of, node_of, server_of, service_
 from cluster.kubernetes.status import status_object
 from cluster.kubernetes.world import World
 
+#: Fields that items of a list lack.
+KINDS = ("apiVersion", "kind")
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
@@ -103,7 +105,7 @@ class Pretended:
     def make(self, step: Step) -> None:
         """Do a step as the API server would: an object of a name that exists is refused."""
         if isinstance(step, Create):
-            body = copy.deepcopy(step.body)
+            body = _as_listed(step.body)
             metadata = body["metadata"]
             key = f"{metadata['namespace']}/{metadata['name']}"
             assert key not in self.objects[step.kind], f"{key} is there already"
@@ -115,7 +117,7 @@ class Pretended:
             metadata = step.body["metadata"]
             old = self.objects[step.kind][f"{metadata['namespace']}/{metadata['name']}"]
             assert old["metadata"]["resourceVersion"] == step.version
-            new = copy.deepcopy(step.body)
+            new = _as_listed(step.body)
             new["metadata"] |= {
                 "uid": old["metadata"]["uid"],
                 "resourceVersion": str(next(self._count)),
@@ -200,3 +202,8 @@ class Pretended:
         for each in self.world().servers:
             found.setdefault(each.application, []).append(each.placement.node)
         return {name: sorted(nodes) for name, nodes in sorted(found.items())}
+
+
+def _as_listed(body: dict[str, Any]) -> dict[str, Any]:
+    """Return an object as an item of a list has it: without its kind."""
+    return {name: copy.deepcopy(each) for name, each in body.items() if name not in KINDS}

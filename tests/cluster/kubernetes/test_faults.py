@@ -30,6 +30,8 @@ def stage(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Itera
         servers.answers_lost,
         nodes.node_returns,
         hands.server_edited_by_hand,
+        hands.service_edited_by_hand,
+        hands.notes_taken_away,
         controllers.two_controllers,
     ],
 )

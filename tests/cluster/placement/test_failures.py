@@ -55,21 +55,17 @@ def test_a_replica_that_stays_keeps_its_node() -> None:
 
 
 def test_one_that_made_room_goes_where_there_is_some() -> None:
-    # Memory: node 1 has two of `low`, node 2 one; the important one of node 0 takes node 1's.
+    # Load of GPUs: `wide` takes 0.7; node 1 has two of `low`, 0.6, and node 2 one, 0.3.
     state = ClusterState(boards(3), MEAN)
-    wide = Application("wide", "b", 20.0, 0.2, priority=5)
+    wide = Application("wide", "b", 35.0, 0.2, priority=5)
     state.add(wide, [Spot(0, 0)])
     for number, node in enumerate((1, 1, 2)):
-        state.add(Application(f"low{number}", "b", 20.0, 0.2), [Spot(node, 0)])
-
-    def only_node_1(cluster: ClusterState, application: Application, taken: object) -> Spot | None:
-        """Offer `wide` nothing, so that it must make room, and the others any node."""
-        return None if application is wide else depth_first(cluster, application, [])
-
-    after = node_lost(state, 0, only_node_1)
-    assert set(after.moved) == {"wide", "low0"}
+        state.add(Application(f"low{number}", "b", 15.0, 0.2), [Spot(node, 0)])
+    after = node_lost(state, 0, depth_first)
+    assert set(after.moved) == {"wide", "low2"}
     assert not after.evicted
-    assert state.spots["low0"][0].node == 2
+    assert state.spots["wide"] == (Spot(2, 0),)
+    assert state.spots["low2"] == (Spot(2, 1),)
     assert not list(state.broken())
 
 
@@ -79,3 +75,17 @@ def test_other_replicas_serve_on_where_one_finds_no_room() -> None:
     after = node_lost(state, 0, depth_first)
     assert after.lost == ("two",)
     assert [spot.node for spot in state.spots["two"]] == [1]
+
+
+def test_nobody_goes_for_nothing_where_others_make_room() -> None:
+    # `wide` needs the memory of one that serves `b`; the least important serves `a`, of 100 MiB.
+    state = ClusterState(boards(2), MEAN)
+    wide = Application("wide", "b", 20.0, 0.2, priority=5)
+    state.add(wide, [Spot(0, 0)])
+    state.add(Application("small", "a", 5.0, 0.2), [Spot(1, 2)])
+    for number in range(2):
+        state.add(Application(f"low{number}", "b", 10.0, 0.2, priority=1), [Spot(1, number)])
+    after = node_lost(state, 0, depth_first)
+    assert after.moved == ("wide",)
+    assert after.evicted == ("low0",)
+    assert state.spots["small"] == (Spot(1, 2),)
