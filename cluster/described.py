@@ -21,6 +21,9 @@ NODE_KEYS = ("board", "mode", "count", "name")
 APPLICATION_KEYS = ("network", "rate_ips", "p99_ms", "name", "count", "replicas", "priority")
 NEEDED = {"nodes": 1, "applications": 3}
 
+#: Things that one entry may stand for.
+MOST = 1_000_000
+
 
 class Described(NamedTuple):
     """Hold what a file says.
@@ -58,16 +61,48 @@ def _parsed(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    read, wrong, language = (
+        (_json, ValueError, "JSON") if path.suffix == ".json" else (_yaml, _yaml_error(), "YAML")
+    )
     try:
-        if path.suffix == ".json":
-            return json.loads(text)
-        yaml = optional_import("yaml", "kubernetes")
-    except json.JSONDecodeError as error:
-        raise OptionError(f"{path} is not JSON: {error}") from None
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise OptionError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        return read(text)
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from None
+    except RecursionError:
+        raise OptionError(f"{path} is nested too deeply: it needs two lists of entries") from None
+    except wrong as error:
+        raise OptionError(f"{path} is not {language}: {' '.join(str(error).split())}") from None
+
+
+def _json(text: str) -> Any:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        _check_keys([key for key, _ in pairs])
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=once)
+
+
+def _yaml(text: str) -> Any:
+    yaml = optional_import("yaml", "kubernetes")
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc,name-defined]
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            _check_keys([str(key.value) for key, _ in node.value])
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, Loader)
+
+
+def _yaml_error() -> type[Exception]:
+    found: type[Exception] = optional_import("yaml", "kubernetes").YAMLError
+    return found
+
+
+def _check_keys(keys: list[str]) -> None:
+    """Refuse a key that is there twice: readers of both languages take the last one silently."""
+    twice = next((key for key, count in Counter(keys).items() if count > 1), None)
+    if twice is not None:
+        raise OptionError(f"the key {twice!r} is there twice in one place: leave one of them out")
 
 
 def _entries(
@@ -94,12 +129,12 @@ def _entries(
 def _applications(path: Path, entries: list[tuple[str, dict[str, Any]]]) -> tuple[Application, ...]:
     known, found = reference_names(), list[Application]()
     for where, entry in entries:
-        network = str(entry["network"])
+        network = _text(where, entry, "network", "")
         if network not in known:
             said = _choices(network, known)
             raise OptionError(f"{where}: there is no reference network {network!r}: {said}")
         rate, limit_ms = (_number(where, entry, key) for key in ("rate_ips", "p99_ms"))
-        replicas = _whole(where, entry, "replicas", 1)
+        replicas = _whole(where, entry, "replicas", 1, least=1)
         priority = _whole(where, entry, "priority", 0)
         for name in _names(where, entry, network):
             found.append(Application(name, network, rate, limit_ms / 1e3, replicas, priority))
@@ -112,12 +147,12 @@ def _nodes(
 ) -> tuple[Node, ...]:
     found: list[Node] = []
     for where, entry in entries:
-        name = str(entry["board"])
+        name = _text(where, entry, "board", "")
         if name not in board_names():
             said = _choices(name, board_names())
             raise OptionError(f"{where}: there is no board {name!r}: {said}")
         modes = board(name).power_modes
-        mode = str(entry.get("mode", next(iter(modes))))
+        mode = _text(where, entry, "mode", next(iter(modes)))
         if mode not in modes:
             said = _choices(mode, modes)
             raise OptionError(f"{where}: {name} has no power mode {mode!r}: {said}")
@@ -129,24 +164,39 @@ def _nodes(
 
 def _names(where: str, entry: Mapping[str, Any], default: str) -> list[str]:
     """Return the names of an entry's things: its name, numbered where there are several."""
-    name, count = str(entry.get("name", default)), _whole(where, entry, "count", 1)
-    if count < 1:
-        raise OptionError(f"{where}: count={count} must be 1 or more")
-    return [name] if "count" not in entry else [f"{name}-{number}" for number in range(count)]
+    name = _text(where, entry, "name", default)
+    count = _whole(where, entry, "count", 1, least=1)
+    if count > MOST:
+        raise OptionError(f"{where}: count={count} must be {MOST:,} or less")
+    return [name] if entry.get("count") is None else [f"{name}-{number}" for number in range(count)]
 
 
 def _number(where: str, entry: Mapping[str, Any], key: str) -> float:
     value = entry[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e12:
-        raise OptionError(f"{where}: {key}={value} must be a number above zero")
+        raise OptionError(f"{where}: {key}={value!r} must be a number above zero")
     return float(value)
 
 
-def _whole(where: str, entry: Mapping[str, Any], key: str, default: int) -> int:
-    value = entry.get(key, default)
+def _whole(
+    where: str, entry: Mapping[str, Any], key: str, default: int, least: int | None = None
+) -> int:
+    value = default if entry.get(key) is None else entry[key]
     if isinstance(value, bool) or not isinstance(value, int):
-        raise OptionError(f"{where}: {key}={value} must be a whole number")
+        raise OptionError(f"{where}: {key}={value!r} must be a whole number")
+    if least is not None and value < least:
+        raise OptionError(f"{where}: {key}={value} must be {least} or more")
     return value
+
+
+def _text(where: str, entry: Mapping[str, Any], key: str, default: str) -> str:
+    """Return a name: a text, or a number that stands for one, such as a board's; never empty."""
+    value = default if entry.get(key) is None else entry[key]
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise OptionError(f"{where}: {key} must be a name, and is {type(value).__name__}")
+    if not str(value).isprintable() or not str(value).strip():
+        raise OptionError(f"{where}: {key}={str(value)!r} must be a name of printable characters")
+    return str(value)
 
 
 def _check_once(path: Path, part: str, names: list[str]) -> None:

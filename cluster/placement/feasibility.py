@@ -81,7 +81,8 @@ def tightness(place: Place, size_s: float, budget: float, rules: Rules) -> float
         return budget - size_s
     if not rules.late:
         return 1.0 - size_s / budget
-    return float(LATE ** (size_s / (budget - size_s)))
+    spare = budget / size_s - 1.0
+    return float(LATE ** (1.0 / spare)) if spare > 0 else 0.0
 
 
 def filled(

@@ -46,7 +46,7 @@ def test_yaml_says_the_same(tmp_path: Path) -> None:
         ([{"board": "orin_nx_16", "mode": "9W"}], WANTED, "has no power mode '9W'"),
         ([{"board": "orin_nx_16", "nodes": 2}], WANTED, "entry 1 of nodes has the key 'nodes'"),
         (NODES, [{**WANTED[0], "network": "resnet5"}], "'resnet5': did you mean resnet50"),
-        (NODES, [{**WANTED[0], "rate_ips": "fast"}], "rate_ips=fast must be a number"),
+        (NODES, [{**WANTED[0], "rate_ips": "fast"}], "rate_ips='fast' must be a number"),
         (NODES, [{**WANTED[0], "count": 1.5}], "count=1.5 must be a whole number"),
         (NODES, [*WANTED, *WANTED], "two applications have the name camera-0"),
     ],
@@ -68,6 +68,44 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     bad.write_text("[]")
     with pytest.raises(OptionError, match="must have the two lists nodes and applications"):
         read_cluster(bad, "fp16")
+
+
+HEAD = "applications:\n- {network: resnet50, rate_ips: 30, p99_ms: 100%s}\n"
+NODE = "nodes:\n- {board: agx_orin_64%s}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("deep.json", "[" * 100_000, "nested too deeply"),
+        ("deep.yaml", "[" * 10_000, "nested too deeply"),
+        ("a.yaml", NODE % "" + NODE % "" + HEAD % "", "key 'nodes' is there twice"),
+        ("a.json", '{"nodes": [], "nodes": [], "applications": []}', "key 'nodes' is there twice"),
+        ("a.yaml", NODE % ", count: 1000000000000" + HEAD % "", "1,000,000 or less"),
+        ("a.yaml", NODE % "" + HEAD % ", replicas: 0", "entry 1 of applications: replicas=0"),
+        ("a.yaml", NODE % "" + HEAD % ', name: "\\e[31m"', "printable"),
+        ("a.yaml", NODE % ", name: [1]" + HEAD % "", "name must be a name, and is list"),
+        ("a.yaml", "nodes: !!python/object/apply:os.system [exit]", "is not YAML"),
+    ],
+)
+def test_a_hostile_file_is_one_sentence(
+    tmp_path: Path, name: str, text: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    assert main(["--cluster", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert name in error
+    assert error.count("\n") == 1
+
+
+def test_what_is_null_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(NODE % ", name: null, mode: null, count: null" + HEAD % ", name: null")
+    found = read_cluster(path, "fp16")
+    assert [each.name for each in found.nodes] == ["agx_orin_64"]
+    assert [each.name for each in found.applications] == ["resnet50"]
 
 
 class Page(HTMLParser):
