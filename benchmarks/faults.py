@@ -69,13 +69,18 @@ class Campaign:
     """A controller on a world in which things break."""
 
     def __init__(
-        self, world: World, folder: Path, period_s: float, bundle: Path = REFERENCE_BUNDLE
+        self,
+        world: World,
+        folder: Path,
+        period_s: float,
+        bundle: Path = REFERENCE_BUNDLE,
+        p99_ms: float = 100.0,
     ) -> None:
         self.world, self.folder = world, folder
         self.limits_path = folder / "limits.json"
         made = controller_of(
             world.service,
-            {"p99_ms": 100.0, "power_w": 60.0},
+            {"p99_ms": p99_ms, "power_w": 60.0},
             self.limits_path,
             bundle,
             folder,
@@ -188,8 +193,8 @@ FAULTS = (
 NO_POLICY = Fault("the bundle is cut short", lambda on: None)
 
 
-def one(name: str, fault: Fault, folder: Path, period_s: float) -> Result:
-    """Break one thing in a world of its own."""
+def one(name: str, fault: Fault, folder: Path, period_s: float, p99_ms: float = 100.0) -> Result:
+    """Break one thing in a world of its own, whose limit on p99 is `p99_ms`."""
     world = WORLDS[name](folder, period_s)
     world.begin()
     bundle = REFERENCE_BUNDLE
@@ -197,7 +202,7 @@ def one(name: str, fault: Fault, folder: Path, period_s: float) -> Result:
         bundle = folder / "cut.bundle"
         whole = REFERENCE_BUNDLE.read_bytes()
         bundle.write_bytes(whole[: len(whole) // 2])
-    on = Campaign(world, folder, period_s, bundle)
+    on = Campaign(world, folder, period_s, bundle, p99_ms)
     try:
         if fault is not NO_POLICY:
             on.settle()

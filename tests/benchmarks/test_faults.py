@@ -17,6 +17,10 @@ LIVE = [
 ]
 
 
+#: A limit that a busy computer keeps, too: the live tests are of recovery, not of speed.
+KEPT_MS = 60_000.0
+
+
 def assert_good(result: Result) -> None:
     assert result.recovered_in <= 2, result
     assert result.silent == 0, result
@@ -33,8 +37,8 @@ def test_a_simulated_board_serves_again_within_two_periods(fault: Fault, tmp_pat
 def test_real_sessions_serve_again_and_no_request_is_lost_silently(
     fault: Fault, tmp_path: Path
 ) -> None:
-    assert_good(one("onnxruntime", fault, tmp_path, 0.5))
+    assert_good(one("onnxruntime", fault, tmp_path, 1.0, KEPT_MS))
 
 
 def test_a_killed_command_starts_again_with_what_was_good(tmp_path: Path) -> None:
-    assert_good(killed("onnxruntime", signal.SIGKILL, tmp_path, 0.5))
+    assert_good(killed("onnxruntime", signal.SIGKILL, tmp_path, 0.5, KEPT_MS))
