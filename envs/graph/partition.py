@@ -100,7 +100,7 @@ class Partition:
 def partition_of(path: str | Path, max_tensors: int = MAX_TENSORS) -> Partition:
     """Return the layer groups of the ONNX file in `path`.
 
-    A network that cannot be cut has one group.
+    A network that cannot be cut has one group, and so has one that draws random numbers.
 
     Args:
         path: the file.
@@ -171,6 +171,8 @@ def _possible_cuts(flow: Flow, graph: ShapedGraph, max_tensors: int) -> list[Cut
     Between two layers lie nodes that compute nothing, and as many places: the one that fewest
     tensors and bytes cross is taken.
     """
+    if flow.draws:
+        return []  # a part may draw other numbers than the whole: by its place, or by its seed
     steps = operations(graph)
     kernels = fuse(steps, {output.name for output in graph.graph.output})
     spans = [[flow.home_of(name) for step in kernel for name in step.outputs] for kernel in kernels]

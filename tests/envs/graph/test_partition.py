@@ -159,6 +159,24 @@ def test_a_branch_that_is_always_taken_stays_in_one_piece(tmp_path: Path) -> Non
     assert len(partition.groups) > 1
 
 
+def test_a_network_that_draws_random_numbers_has_one_group(tmp_path: Path) -> None:
+    """A part would draw other numbers than the whole: by its node's place, or by its seed."""
+
+    def groups(drawn: str) -> int:
+        nodes = [
+            node("MatMul", "x w", "a"),
+            node(drawn, "a", "b"),
+            node("Add", "a b", "c"),
+            node("MatMul", "c w", "y"),
+        ]
+        made = model(nodes, {"x": ["n", 16]}, {"y": ["n", 16]}, {"w": random(16, 16)})
+        path, _ = saved(tmp_path, made)
+        return len(partition_of(path).groups)
+
+    assert groups("Relu") > 1
+    assert groups("RandomNormalLike") == 1
+
+
 def test_a_network_of_one_layer_has_one_group(tmp_path: Path) -> None:
     made = model([node("Relu", "x", "y")], {"x": ["n", 16]}, {"y": ["n", 16]})
     path, _ = saved(tmp_path, made)
