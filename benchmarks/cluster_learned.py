@@ -34,8 +34,9 @@ from benchmarks.cluster_worlds import (
 from benchmarks.figures import Figure, figure, parser, report
 from cluster.placement.checked import check_nodes
 from cluster.placement.nodes import Node, NodeKind
-from cluster.placement.ours import OneMore, place_together
+from cluster.placement.ours import OneMore
 from cluster.placement.state import ClusterState
+from cluster.placement.together import place_together
 from cluster.profiles import Point, loss_beside_others, node_kind
 from cluster.profiles.boards import FRONT_END_MIB, FRONT_END_S
 from cluster.profiles.learned import Tried, contexts_after, engine_points, measured_by

@@ -25,7 +25,7 @@ from benchmarks.cluster_worlds import World, careful, orin_kinds, orin_world, pa
 from benchmarks.figures import Figure, figure, parser, report
 from cluster.placement.exact import most_hosted
 from cluster.placement.nodes import Application
-from cluster.placement.ours import OneMore, place_together
+from cluster.placement.ours import OneMore
 from cluster.placement.policies import (
     best_fit,
     breadth_first,
@@ -37,6 +37,7 @@ from cluster.placement.policies import (
 )
 from cluster.placement.reserving import place_reserving
 from cluster.placement.state import ClusterState
+from cluster.placement.together import place_together
 from cluster.simulate.plan import simulated_stays
 from tuner.console import table
 

@@ -37,7 +37,7 @@ import numpy as np
 
 from cluster.described import Described, read_cluster
 from cluster.placement.nodes import Application, Rules
-from cluster.placement.ours import Goal, OneMore, place_together
+from cluster.placement.ours import Goal, OneMore
 from cluster.placement.policies import (
     best_fit,
     breadth_first,
@@ -48,6 +48,7 @@ from cluster.placement.policies import (
     worst_fit,
 )
 from cluster.placement.state import ClusterState
+from cluster.placement.together import place_together
 from cluster.report.page import verdict, write_report
 from cluster.report.view import PlacementView, fullest, view_of
 from cluster.simulate.plan import Stay, simulated_stays

@@ -18,8 +18,9 @@ from cluster.kubernetes.world import Placement, SeenApplication, SeenServer, Wor
 from cluster.placement.failures import place_lacking, without_node
 from cluster.placement.feasibility import FULL, filled
 from cluster.placement.nodes import Application, Node, NodeKind, Rules
-from cluster.placement.ours import Goal, OneMore, place_together
+from cluster.placement.ours import Goal, OneMore
 from cluster.placement.state import ClusterState, Spot
+from cluster.placement.together import place_together
 
 #: Rounds of `place_together`, where not all find room: a second for fifty applications.
 ROUNDS = 50

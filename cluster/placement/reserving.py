@@ -18,8 +18,9 @@ from dataclasses import replace
 import numpy as np
 
 from cluster.placement.nodes import Application
-from cluster.placement.ours import OneMore, class_of, place_together
+from cluster.placement.ours import OneMore, class_of
 from cluster.placement.state import ClusterState, Spot
+from cluster.placement.together import place_together
 from envs.errors import OptionError
 
 #: Rounds of the plan for the forecast; others come than it says, so that the best is not sought.

@@ -12,10 +12,11 @@ import pytest
 
 from cluster.placement.exact import most_hosted
 from cluster.placement.nodes import Application, Engine, Node, NodeKind, Place, Rules
-from cluster.placement.ours import Goal, OneMore, place_together
+from cluster.placement.ours import Goal, OneMore
 from cluster.placement.policies import breadth_first, depth_first, first_fit, place_all
 from cluster.placement.reserving import place_reserving
 from cluster.placement.state import ClusterState, Spot
+from cluster.placement.together import place_together
 from envs.errors import OptionError
 from tests.cluster.placement.worlds import BOARD, applications, boards
 

@@ -4,9 +4,9 @@ import pytest
 
 from cluster.placement.exact import most_hosted
 from cluster.placement.nodes import Application, Rules
-from cluster.placement.ours import place_together
 from cluster.placement.policies import depth_first, place_all
 from cluster.placement.state import ClusterState, Spot
+from cluster.placement.together import place_together
 from envs.errors import OptionError
 from tests.cluster.placement.worlds import SMALL, applications, boards
 

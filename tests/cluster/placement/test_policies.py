@@ -1,7 +1,7 @@
 import pytest
 
 from cluster.placement.nodes import Application, Engine, NodeKind, Place, Rules
-from cluster.placement.ours import Goal, OneMore, place_together
+from cluster.placement.ours import Goal, OneMore
 from cluster.placement.policies import (
     best_fit,
     breadth_first,
@@ -13,6 +13,7 @@ from cluster.placement.policies import (
     worst_fit,
 )
 from cluster.placement.state import ClusterState, Spot
+from cluster.placement.together import place_together
 from cluster.simulate.plan import simulated_stays
 from envs.errors import OptionError
 from tests.cluster.placement.worlds import BOARD, SMALL, applications, boards
