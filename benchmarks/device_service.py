@@ -20,7 +20,7 @@ MOST_RESTARTS = 9
 #: Exit codes after which systemd leaves the service down, as in the unit in examples/.
 STAYS_DOWN = frozenset({0, 2})
 #: A process that runs longer than this is hung [s].
-LONGEST_S = 90.0
+LONGEST_S = 300.0
 
 
 @dataclass(frozen=True)
