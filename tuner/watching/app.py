@@ -92,6 +92,7 @@ class WatchApp(App[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "pause", "Pause"),
+        Binding("q", "quit", "Quit"),  # early: a narrow screen shows the first keys alone
         Binding("left", "look(1)", "Back"),
         Binding("right", "look(-1)", "Forward"),
         Binding("pageup", "look(20)", show=False),
@@ -100,7 +101,6 @@ class WatchApp(App[None]):
         Binding("end", "live", "Live"),
         Binding("t", "tenant", "Tenant"),
         Binding("l", "limit", "Limit"),
-        Binding("q", "quit", "Quit"),
     ]
 
     def __init__(
