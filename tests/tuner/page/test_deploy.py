@@ -24,7 +24,7 @@ pytest.importorskip("uvicorn", reason="the extra `page` is not installed")
 from envs.errors import StorageError
 from tests.commands import call
 from tests.tuner.page.serving import ask, post
-from tests.tuner.page.test_browser import shows
+from tests.tuner.page.showing import shows
 from tuner.page.beside import limits_file
 
 PERIOD_S = 1.5
