@@ -4,6 +4,8 @@ With n requests inside, each gets 1/n of the GPU. The mean time of a request dep
 and the load alone (Kleinrock, Queueing Systems II, 1976, section 4.4).
 """
 
+from statistics import NormalDist
+
 import numpy as np
 
 from envs.arrays import FloatArray
@@ -11,8 +13,7 @@ from envs.arrays import FloatArray
 #: The share of requests above the 99th percentile.
 LATE = 0.01
 
-#: Standard normal quantile of 1 - LATE.
-_NORMAL_LATE = 2.3263479
+_normal = np.vectorize(NormalDist().inv_cdf, otypes=[float])
 
 
 def load_of(service_s: FloatArray, rate_ips: FloatArray) -> FloatArray:
@@ -87,18 +88,23 @@ def sharing_variance_s2(service_s: FloatArray, rate_ips: FloatArray) -> FloatArr
 def sharing_late_s(service_s: FloatArray, rate_ips: FloatArray) -> FloatArray:
     """Return about the 99th percentile [..., J] of the time of requests of each class, in s.
 
-    A request needs at least its size. What comes on top has the mean and variance above; it is
-    taken as gamma distributed, by the approximation of Wilson and Hilferty (PNAS 17, 1931).
-    Arguments as of `load_of`.
+    A request needs at least its size. It shares unless nobody is there when it comes, and nobody
+    comes in its time, which has the chance (1 - rho) exp(-L s_i). What it takes longer has the mean
+    and variance above. Of those that share, it is taken as gamma distributed, by the approximation
+    of Wilson and Hilferty (PNAS 17, 1931). Arguments as of `load_of`.
     """
     service, rate = classes(service_s, rate_ips)
-    more = sharing_s(service, rate) - service
-    variance = sharing_variance_s2(service, rate)
-    finite = np.isfinite(more) & (variance > 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ninth = np.where(finite, variance / (9.0 * more**2), 0.0)
-        cube = np.maximum(1.0 - ninth + _NORMAL_LATE * np.sqrt(ninth), 0.0) ** 3
-    return np.asarray(service + np.where(np.isfinite(more), more * cube, np.inf))
+    more, variance = sharing_s(service, rate) - service, sharing_variance_s2(service, rate)
+    idle = np.maximum(1.0 - load_of(service, rate), 0.0)[..., None]
+    ever = 1.0 - idle * np.exp(-rate.sum(axis=-1, keepdims=True) * service)
+    open_ = np.isfinite(more)
+    some = open_ & (ever > LATE) & (more > 0)
+    share, mean = np.where(some, ever, 1.0), np.where(some, more, 1.0)
+    mean = mean / share
+    square = (np.where(some, variance, 0.0) + np.where(some, more, 1.0) ** 2) / share
+    ninth = np.maximum(square / mean**2 - 1.0, 0.0) / 9.0
+    cube = np.maximum(1.0 - ninth + _normal(1.0 - LATE / share) * np.sqrt(ninth), 0.0) ** 3
+    return np.asarray(service + np.where(some, mean * cube, np.where(open_, 0.0, np.inf)))
 
 
 def _over(value: FloatArray, idle: FloatArray) -> FloatArray:

@@ -55,6 +55,15 @@ def test_sharing_agrees_with_requests_one_by_one() -> None:
     assert published[2] < 0.8 * means[2]
 
 
+@pytest.mark.parametrize("load", [0.02, 0.05, 0.9])
+def test_late_requests_of_a_place_with_little_and_much_to_do(load: float) -> None:
+    rates = RATE_IPS * load / load_of(SERVICE_S, RATE_IPS)
+    arrivals = poisson_arrivals(rates, 120_000 / rates.sum(), np.random.default_rng(5))
+    stays = shared(arrivals.times_s, SERVICE_S[arrivals.classes]) - arrivals.times_s
+    late = by_class(stays, arrivals.classes, 0.99)
+    assert sharing_late_s(SERVICE_S, rates) == pytest.approx(late, rel=0.13)
+
+
 def test_first_come_agrees_with_requests_one_by_one() -> None:
     arrivals = poisson_arrivals(RATE_IPS, 10000.0, np.random.default_rng(1))
     sizes = SERVICE_S[arrivals.classes]
