@@ -17,7 +17,17 @@ from envs.kernels.functions import (
     WARP,
 )
 from envs.kernels.hidden import file_types, reason
-from envs.kernels.syntax import Kernel, KernelError, Node, macros_of, parse, root_of, text, walk
+from envs.kernels.syntax import (
+    Kernel,
+    KernelError,
+    Node,
+    field,
+    macros_of,
+    parse,
+    root_of,
+    text,
+    walk,
+)
 
 #: Words of macros that jump out of what the parser sees.
 _JUMPS = re.compile(r"\b(?:return|break|continue|goto|case|default)\b")
@@ -33,13 +43,7 @@ def check_macros(kernel: Kernel, function: Node, jumps: bool) -> None:
         function: it, or a function that it calls.
         jumps: True if macros may jump: nothing is split there.
     """
-    root = root_of(kernel.node)
-    parameters = {
-        text(each)
-        for node in walk(root)
-        if node.type == "preproc_params"
-        for each in node.named_children
-    }
+    free = free_names(kernel)
     for node in walk(function):
         if node.type in ("preproc_def", "preproc_function_def") or (
             node.type == "preproc_call" and not text(node).lstrip().startswith("#pragma")
@@ -57,14 +61,35 @@ def check_macros(kernel: Kernel, function: Node, jumps: bool) -> None:
             raise reason(
                 kernel, node, f"macro `{name}` hides `{found[0]}` from the split: write it out"
             )
-        words = set(_WORD.findall(plain)) - parameters
-        for word in sorted(words):
+        for word in sorted(free[name]):
             if not _known_word(kernel, function, word):
                 raise reason(
                     kernel,
                     node,
                     f"macro `{name}` uses `{word}`, which is not defined in the source",
                 )
+
+
+def free_names(kernel: Kernel) -> dict[str, set[str]]:
+    """Return the names that each macro uses and that are no parameters of it or of one it uses."""
+    own: dict[str, set[str]] = {}
+    for node in walk(root_of(kernel.node)):
+        if node.type in ("preproc_def", "preproc_function_def"):
+            written = field(node, "name")
+            listed, value = field(node, "parameters"), field(node, "value")
+            taken = set() if listed is None else {text(each) for each in listed.named_children}
+            words = "" if value is None else _STRINGS.sub(" ", text(value))
+            if written is not None:
+                own.setdefault(text(written), set()).update(set(_WORD.findall(words)) - taken)
+    found = {}
+    for name in own:
+        reached, todo = {name}, [name]
+        while todo:
+            used = own[todo.pop()] & set(own) - reached
+            reached |= used
+            todo += used
+        found[name] = set().union(*(own[each] for each in reached))
+    return found
 
 
 def check_macros_apart(sources: Sequence[str]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from envs.kernels.functions import (
     BARRIER,
     BUILTINS,
@@ -21,7 +19,7 @@ from envs.kernels.hidden import (
     lockstep,
     reason,
 )
-from envs.kernels.macros import check_macros, functions_in_macros
+from envs.kernels.macros import check_macros, free_names, functions_in_macros
 from envs.kernels.syntax import (
     LOOPS,
     Kernel,
@@ -270,14 +268,14 @@ def _check_barriers(kernel: Kernel) -> None:
 
 def _check_names(kernel: Kernel) -> None:
     """Refuse text in which a variable of the kernel is hidden from the parser."""
-    names = declared_names(kernel.node)
+    names, free = declared_names(kernel.node), free_names(kernel)
     for node in walk(kernel.body):
         word = text(node)
         if node.type == "type_identifier" and word in names:
             raise reason(
                 kernel, node, f"variable `{word}` reads as a type here (as in `int a(b);`): use `=`"
             )
-        hidden = set(re.findall(r"[A-Za-z_]\w*", kernel.macros.get(word, ""))) & names
+        hidden = free.get(word, set()) & names
         if node.type == "identifier" and hidden:
             raise reason(
                 kernel, node, f"macro `{word}` hides the variable `{min(hidden)}`: write it out"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from envs.kernels.functions import CASTS, MEMORY, PURE, TYPES, WARP
 from envs.kernels.hidden import array_members, plain_types
 from envs.kernels.syntax import Kernel, Node, field, root_of, text, walk
 
+#: Assignments (and no comparisons), steps, and addresses, which may also be a bitwise and.
+_WRITES = re.compile(r"(?<![=!<>])=(?!=)|<<=|>>=|\+\+|--|(?<!&)&(?!&)")
 _PASSES = ("init_declarator", "argument_list", "initializer_list", "return_statement")
 
 
@@ -118,7 +121,16 @@ class Uses:
             return "&" in name
         primitive = function is not None and function.type == "primitive_type"
         known = name in PURE or name in MEMORY or WARP.fullmatch(name) is not None
-        return name in self.kernel.macros or not (known or primitive)
+        if name in self.kernel.macros:
+            return self._macro_writes(self.kernel.macros[name])
+        return not (known or primitive)
+
+    def _macro_writes(self, written: str) -> bool:
+        """Return True if a macro assigns, takes an address, or calls what takes a reference."""
+        called = set(re.findall(r"\w+", written)) & set(self.kernel.functions)
+        return _WRITES.search(written) is not None or any(
+            self._has_reference(each) for name in called for each in self.kernel.functions[name]
+        )
 
     def _has_reference(self, function: Node) -> bool:
         """Return True if a function takes a reference, or a type that may be one."""

@@ -23,7 +23,8 @@ HEAD = (
     "  const int g = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;\n"
 )
 BEFORE = (
-    "#ifndef BEFORE\n#define BEFORE\nstruct P { int a[2]; };\nstruct Q { int a; };\n"
+    "#ifndef BEFORE\n#define BEFORE\n#define LESS(a, b) ((a) < (b) ? (a) : (b))\n"
+    "struct P { int a[2]; };\nstruct Q { int a; };\n"
     "struct R { int &r; };\n"
     "typedef int I;\ntypedef int &Reference;\n"
     "static __device__ P &operator<<(P &p, int by) { p.a[0] += by; return p; }\n"
@@ -91,6 +92,7 @@ BODIES = {
     "named reference": f"int m = 1, x = t; set(m, t); {NEXT} x += m; {NEXT}",
     "operator": f"P v; v.a[0] = 1; v << t; int x = v.a[0]; {NEXT} x += v.a[0]; {NEXT}",
     "casts": f"int x = int(t * 1.5f); for (int i = 0; i < static_cast<int>(n); ++i) {{ {NEXT} }}",
+    "macro's parameter": f"int x = t, a = 3; x = LESS(a + t, n); {NEXT} x += a; {NEXT}",
     "plain types": f"I y = t; Q v; v.a = t; int x = y; for (I i = 0; i < n; ++i) {{ {NEXT} }}"
     "x += y + v.a;",
     "constexpr": f"constexpr int W = 2; int a[W] = {{t, 3}}; int x = a[1]; {NEXT} x += a[0];",
@@ -152,6 +154,11 @@ def drawn(seed: int) -> str:
     return f"int x = t; int y = 3 * t; {block(0, ['n', 'g'], ['t', 'x', 'y'])} x += y;"
 
 
+def named(name: str) -> str:
+    """Return the words of a name as a name of C."""
+    return "".join(each if each.isalnum() else "_" for each in name)
+
+
 def made(name: str, body: str) -> ElasticKernel:
     start = f'{BEFORE}extern "C" __global__ void {name}(int *out, int n) {{\n'
     return elastic(f"{start}{HEAD}  {body}\n{TAIL}}}\n", name, COVERS)
@@ -159,7 +166,7 @@ def made(name: str, body: str) -> ElasticKernel:
 
 @pytest.fixture(scope="module")
 def kernels() -> dict[str, ElasticKernel]:
-    bodies = {name.replace(" ", "_"): body for name, body in BODIES.items()}
+    bodies = {named(name): body for name, body in BODIES.items()}
     found = {name: made(f"k_{name}", body) for name, body in bodies.items()}
     for seed in range(24):
         # A uniform value that is changed in a branch without barriers is not followed.
@@ -189,7 +196,7 @@ def check(built: Processor, kernel: ElasticKernel) -> None:
 def test_a_split_kernel_equals_its_original(
     kernels: dict[str, ElasticKernel], built: Processor, name: str
 ) -> None:
-    check(built, kernels[name.replace(" ", "_")])
+    check(built, kernels[named(name)])
 
 
 def test_random_kernels_equal_their_originals(
