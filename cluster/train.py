@@ -8,6 +8,7 @@ from envs.errors import DependencyError
 from tuner.cli import run_command
 
 try:
+    from cluster.fleet.crew import check_port
     from cluster.fleet.options import FleetOptions
     from cluster.fleet.rollouts import FleetRollouts
     from tuner.agents.agent_options import on_twin
@@ -30,6 +31,8 @@ class FleetCommand(TrainCommand):
 
 def main(options: FleetCommand) -> int:
     """Train, compare the policy with searches, and print where the bundle is."""
+    if options.fleet.address not in (None, "auto"):
+        check_port(str(options.fleet.address))  # before problems are drawn, which takes minutes
     if options.fleet.boards:  # a policy that knows the model learns little from twins: few steps
         draw = replace(options.draw, boards=list(dict.fromkeys(options.fleet.boards)))
         options = replace(options, agent=on_twin(options.agent), draw=draw)

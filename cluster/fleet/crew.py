@@ -151,7 +151,7 @@ def ray_at(options: FleetOptions) -> Iterator[None]:
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     ray = optional_import("ray", "fleet")
     if options.address and options.address != "auto":
-        _check_port(options.address)
+        check_port(options.address)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if options.address:
@@ -173,7 +173,7 @@ def ray_at(options: FleetOptions) -> Iterator[None]:
         ray.shutdown()
 
 
-def _check_port(address: str) -> None:
+def check_port(address: str) -> None:
     """Raise OptionError unless something listens there: Ray itself would ask for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
