@@ -12,5 +12,5 @@ def test_a_cluster_that_is_not_there_is_told_before_problems_are_drawn(
 ) -> None:
     monkeypatch.setattr(command, "train", lambda *_: pytest.fail("the training began"))
     options = command.FleetCommand(fleet=FleetOptions(workers=1, address="127.0.0.1:1"))
-    with pytest.raises(OptionError, match="fleet.address=127.0.0.1:1: no Ray answers there"):
+    with pytest.raises(OptionError, match="no Ray answers there"):
         command.main(options)
