@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from envs.belief.local_search import LocalSearch, search, starts
+from envs.belief.prior import prior_of
 from envs.belief.score import score_and_violation
 from envs.belief.shortlist import ENUMERATED, candidate_pool, unmirrored
+from envs.problems.problem import WIDE
 from envs.simulator.device_model import DeviceModel
 from envs.spec import Objective, Workload
 from envs.spec.validity import VALID, judge
@@ -59,6 +61,20 @@ def test_spaces_too_large_to_list_are_searched() -> None:
     assert (judge(large.space, pool) == VALID).all()
     assert len(np.unique(large.space.codes(pool))) == len(pool)
     assert np.isfinite(best_of(large, large.nominal(), pool, objective))
+
+
+def test_a_shortlist_serves_devices_that_it_was_not_made_for() -> None:
+    large = model_of(tenants=2, batches=(1, 2, 4, 8, 16), most=4)
+    objective = Objective((40.0, 20.0), 20.0)
+    listed = prior_of(large, objective, np.random.default_rng(0), size=WIDE).placements
+    devices = large.drawn(np.random.default_rng(8), 6)
+    behind = []
+    for number in range(len(devices)):
+        device = devices.take(np.array([number]))
+        found = search(large, device, objective, np.random.default_rng(number))
+        best, listed_best = (best_of(large, device, each, objective) for each in (found, listed))
+        behind.append(best - listed_best)
+    assert np.mean(behind) < np.log(1.01)
 
 
 def test_a_mirrored_dla_core_is_no_other_configuration(model: DeviceModel) -> None:
