@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,13 +23,11 @@ import numpy as np
 
 from benchmarks.figures import Figure, figure, parser, report
 from benchmarks.setup import add_bundle_option, one_core_each
+from benchmarks.several_proposals import drawing, proposal_figures
 from benchmarks.transfer import Factories, price_of_rule
 from envs.arrays import FloatArray
-from envs.belief.prior import prior_of
 from envs.belief.risk import parse_risk
-from envs.problems.draw import draw_problem
 from envs.problems.draw_options import DrawOptions
-from envs.problems.problem import WIDE
 from tuner.console import progress_bar, table
 from tuner.evaluation.cases import Case
 from tuner.evaluation.comparison import Comparison
@@ -65,10 +62,6 @@ RISK = "0.2"
 #: The most measurements that may break a limit, in percent, of the first eight.
 BROKEN = "<= 5"
 
-#: Seconds that proposals for five networks on four accelerators may take, and how many such
-#: problems are timed.
-PROPOSAL_S, TIMED = "< 1", 5
-
 
 @dataclass(frozen=True)
 class SeveralCases:
@@ -98,11 +91,6 @@ class SeveralCases:
         turn, kind = divmod(index, len(self.tenants))
         own = simulated_cases(drawing(self.tenants[kind]), turn + 1, self.seed + kind)
         return own[turn]
-
-
-def drawing(tenants: int) -> DrawOptions:
-    """Return options that draw problems of so many tenants."""
-    return DrawOptions(tenants=[0.0] * (tenants - 1) + [1.0])
 
 
 def factories_of(path: Path, risk: float, rule_risk: float, budget: int) -> Factories:
@@ -209,24 +197,6 @@ def measure_figures(comparison: Comparison, cases: SeveralCases) -> list[Figure]
         ]
     print("\nrates alone are those of the model, not measured")
     table(["tuner", *names], rows)
-    return figures
-
-
-def proposal_figures(seed: int, count: int = TIMED) -> list[Figure]:
-    """Return the median seconds until five tenants have proposals, in a closed and an open loop.
-
-    Processor time of one core, so that what else runs on the computer counts little.
-    """
-    figures = []
-    for share, loop in enumerate(("a closed loop", "arrivals at a rate")):
-        took, options = [], replace(drawing(5), split="held_out", open_loop=float(share))
-        for index in range(count):
-            drawn = draw_problem(options, np.random.default_rng([seed, index]))
-            start = time.process_time()
-            prior_of(drawn.model, drawn.objective, np.random.default_rng(0), size=WIDE)
-            took.append(time.process_time() - start)
-        name = f"proposals for five networks on one core, {loop}"
-        figures.append(figure(name, float(np.median(took)), "s", PROPOSAL_S))
     return figures
 
 
