@@ -69,8 +69,8 @@ def _refusal(step: Create | Replace, error: ApiError) -> str:
         return f"the API server takes no {step.target}: {error}"
     if error.status == 409 and isinstance(step, Create):
         return (
-            f"{step.target} exists and is not the controller's: delete it, or give the application"
-            " another name"
+            f"{step.target} exists and is not the controller's: give the application another name"
+            " (or delete it, if it serves nobody)"
         )
     return ""
 

@@ -12,10 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from envs.arrays import FloatArray, IntArray
-from envs.simulator.balance import Groups, balance
+from envs.simulator.balance import TINY, Groups, balance
 from envs.simulator.latency import latency
-
-_TINY = 1e-12
 
 #: The quantiles that have a name in `OpenLoop`.
 QUANTILES = (0.5, 0.95, 0.99)
@@ -161,7 +159,7 @@ def _served(given: Groups) -> tuple[Groups, FloatArray]:
     capacity = (given.instances * batch / (fixed + batch * per_item + unused)).sum(0)
     carried = np.minimum(given.rate_ips, capacity)
     groups = given._replace(
-        rate_ips=np.maximum(carried, _TINY), fixed_s=fixed, per_item_s=per_item, batch=batch
+        rate_ips=np.maximum(carried, TINY), fixed_s=fixed, per_item_s=per_item, batch=batch
     )
     return groups, capacity
 
@@ -171,7 +169,7 @@ def _growth_s(given: Groups, carried: FloatArray) -> FloatArray:
 
     A request at the share q of the window's answers waits q times as long as the last one.
     """
-    overload = (1.0 - carried / np.maximum(given.rate_ips, _TINY)) * (given.rate_ips > 0.0)
+    overload = (1.0 - carried / np.maximum(given.rate_ips, TINY)) * (given.rate_ips > 0.0)
     return np.asarray(overload * given.window_s)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from envs.arrays import FloatArray
 from envs.simulator.batching import capped_poisson, gathered
 
-_TINY = 1e-12
+#: Stands for a time or a rate of zero where something is divided by it.
+TINY = 1e-12
 
 #: Newton steps for the rate at which idle instances start: in the first round of `balance`, and in
 #: each other one.
@@ -91,7 +92,7 @@ def balance(groups: Groups, capacity: FloatArray, rounds: int = 5) -> Balance:
     queue = np.minimum(1.0 + others, top)
     pressure = rate / queue / total
     exponent = np.sqrt(2.0 * (total + 1.0)) - 1.0
-    small_busy = rate / np.maximum(capacity, _TINY)
+    small_busy = rate / np.maximum(capacity, TINY)
     last = rounds - 1 if groups.batched else 0
     for step in range(last + 1):
         taken_each = np.minimum(largest, queue)
@@ -108,18 +109,18 @@ def balance(groups: Groups, capacity: FloatArray, rounds: int = 5) -> Balance:
         busy = pressure * stretch * idle
         starts = count * pressure * eager * idle
         utilisation = np.minimum((count * busy).sum(0) / total, 1.0)
-        speed = count / np.maximum(service_s, _TINY)
-        free_s = 1.0 / np.maximum(speed.sum(0), _TINY)
+        speed = count / np.maximum(service_s, TINY)
+        free_s = 1.0 / np.maximum(speed.sum(0), TINY)
         slower = per_item * (largest > queue) * speed * speed / np.maximum(count, 1.0)
         steepness = slower.sum(0) * free_s * free_s
         # Sakasegawa's form of Erlang C. An arrival finds all busy with this chance; a batch that
         # starts leaves all busy 1/utilisation times as often.
         all_busy = utilisation**exponent
-        after = np.minimum(all_busy / np.maximum(utilisation, _TINY), 1.0)
+        after = np.minimum(all_busy / np.maximum(utilisation, TINY), 1.0)
         if any_mixed and step:
             # Requests gather for the large batches only until an instance of small ones is free.
             small_busy = mixed * ((count * busy * small).sum(0) / small_count) ** small_count
-            until_free = 1.0 / np.maximum((speed * small).sum(0), _TINY)
+            until_free = 1.0 / np.maximum((speed * small).sum(0), TINY)
             rest = np.minimum(groups.max_wait_s, until_free)
             later = capped_poisson(rate * rest, top - 1.0)
             others, pairs, full = (
@@ -129,7 +130,7 @@ def balance(groups: Groups, capacity: FloatArray, rounds: int = 5) -> Balance:
         span = others / rate
         held, often = gathered(rate, span, free_s)
         gained = 1.0 + others + after * rate * held
-        all_starts = np.maximum(starts.sum(0), _TINY)
+        all_starts = np.maximum(starts.sum(0), TINY)
         taken = (starts * taken_each).sum(0) / all_starts
         open_share = (starts * (largest > queue)).sum(0) / all_starts
         slope = np.maximum(
@@ -145,7 +146,7 @@ def balance(groups: Groups, capacity: FloatArray, rounds: int = 5) -> Balance:
     return Balance(
         queue=queue,
         taken=taken,
-        shares=served / np.maximum(served.sum(0), _TINY),
+        shares=served / np.maximum(served.sum(0), TINY),
         utilisation=utilisation,
         instances=total,
         free_s=free_s,
@@ -169,7 +170,7 @@ def _pressure(
         idle = 1.0 / (1.0 + pressure * stretch)
         served = weight * idle
         newton = pressure + (rate - served.sum(0) * pressure) / np.maximum(
-            (served * idle).sum(0), _TINY
+            (served * idle).sum(0), TINY
         )
         pressure = np.minimum(np.maximum(newton, 0.3 * pressure), 10.0 * pressure)
     return pressure

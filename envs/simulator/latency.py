@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from envs.arrays import FloatArray, Single
-from envs.simulator.balance import Balance, Groups
+from envs.simulator.balance import TINY, Balance, Groups
 
-_TINY = 1e-12
 #: Points that stand for the spread of batches while instances are busy, with their weights: mean 0,
 #: variance 1.
 _BUSY_POINTS = ((-(5.0**0.5), 0.1), (0.0, 0.8), (5.0**0.5, 0.1))
@@ -57,12 +56,12 @@ def _waits(groups: Groups, state: Balance, capacity: FloatArray) -> _Waits:
     rate, queue, free_s, total = groups.rate_ips, state.queue, state.free_s, state.instances
     top = groups.batch.max(0)
     single = top <= 1.0
-    rho = np.minimum(rate / np.maximum(capacity, _TINY), 1.0)
-    room, gap = 1.0 - rho, 1.0 / np.maximum(capacity, _TINY)
+    rho = np.minimum(rate / np.maximum(capacity, TINY), 1.0)
+    room, gap = 1.0 - rho, 1.0 / np.maximum(capacity, TINY)
     # The decay of the M/D/1 of the same capacity; but a queue cannot become longer than it grows by
     # chance within the window.
     scale = np.maximum(
-        gap / (room + np.sqrt(room * room + 4.0 * gap / groups.window_s)) * np.cbrt(rho), _TINY
+        gap / (room + np.sqrt(room * room + 4.0 * gap / groups.window_s)) * np.cbrt(rho), TINY
     )
 
     # Batches of busy instances follow an autoregression: a large one takes long, so that the next
@@ -72,7 +71,7 @@ def _waits(groups: Groups, state: Balance, capacity: FloatArray) -> _Waits:
     wider = np.where(single, 0.0, state.steepness * spread)
     # Requests that a group of small batches leaves in the queue for others to take.
     backlog = np.maximum(queue - state.taken, 0.0)
-    biased = free_s + wider * wider / np.maximum(free_s, _TINY)
+    biased = free_s + wider * wider / np.maximum(free_s, TINY)
     met = np.minimum(1.0 + rate * biased + backlog, top)
     span = biased * (2.0 * total / (total + 1.0)) ** (1.0 - state.utilisation)
     # Requests left behind by a full batch: the chance that the maximum of a Gaussian walk is
@@ -105,15 +104,13 @@ def _waits(groups: Groups, state: Balance, capacity: FloatArray) -> _Waits:
         (z, weight), (y, share) = points(_NO_SPREAD), points(_NO_SPREAD)
     return _Waits(
         busy * weight,
-        np.maximum(
-            2.0 * backlog / rate + np.maximum(span + memory * z * wider, 0.02 * span), _TINY
-        ),
+        np.maximum(2.0 * backlog / rate + np.maximum(span + memory * z * wider, 0.02 * span), TINY),
         again,
         scale,
         np.clip(met + z * spread, 1.0, top),
         (1.0 - busy) * share,
         late,
-        np.maximum(rest, _TINY),
+        np.maximum(rest, TINY),
         np.clip(size + y * deviation, 1.0, top),
     )
 
