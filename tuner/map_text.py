@@ -25,10 +25,8 @@ def setting(found: LayerMap) -> str:
     """Say what was mapped where, and that all of it is simulated."""
     costs = found.costs
     batch = f", batch {costs.batch}" if costs.batch > 1 else ""
-    return (
-        f"{costs.network} on {found.request.device}: simulated (model), {costs.groups} layer"
-        f" groups{batch}"
-    )
+    groups = f"{costs.groups} layer group{'s' * (costs.groups != 1)}"
+    return f"{costs.network} on {found.request.device}: simulated (model), {groups}{batch}"
 
 
 def front_table(found: LayerMap) -> tuple[list[str], list[list[str]]]:

@@ -47,6 +47,15 @@ def test_the_table_and_the_report_have_the_numbers_of_the_costs(report, capsys):
     assert said.count("simulated (model)") == 2
 
 
+def test_a_network_of_one_layer_has_one_layer_group(tmp_path, report, capsys):
+    ends = [helper.make_tensor_value_info(name, 1, [1, 8]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "one", ends[:1], ends[1:])
+    onnx.save(helper.make_model(graph), tmp_path / "one.onnx")
+    assert main(["--network", str(tmp_path / "one.onnx"), "--out", str(report)]) == 0
+    assert "1 layer group\n" in capsys.readouterr().out
+    assert "1 layer group, one sample" in read(report.read_text()).text
+
+
 def test_an_onnx_file_has_the_groups_of_its_partition(tmp_path, report, capsys):
     path = write("resnet18", tmp_path)
     assert main(["--network", str(path), "--mode", "30W", "--out", str(report)]) == 0

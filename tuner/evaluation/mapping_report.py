@@ -81,12 +81,13 @@ def write_mapping_report(
 def _network(page: MappedPage, several: bool) -> list[str]:
     costs = page.costs
     batch = "one sample" if costs.batch == 1 else f"a batch of {costs.batch}"
+    groups = f"{costs.groups} layer group{'s' * (costs.groups != 1)}"
     parts = [f"<h2>{escape(costs.network)}</h2>"] if several else []
     return [
         *parts,
         _figures(page),
         f'<p class="verdict mapping">{escape(verdict(page))}</p>',
-        f'<p class="quiet">{costs.groups} layer groups, {batch} at a time, alone on the device.'
+        f'<p class="quiet">{groups}, {batch} at a time, alone on the device.'
         " Time is that of a batch, energy that of an inference. A mapping's name says where each"
         " group runs: dla0_to_7_tensor runs groups 0 to 6 on dla0 and the others on tensor.</p>",
         "<h2>Which mappings does no other one beat?</h2>",
@@ -103,7 +104,7 @@ def _network(page: MappedPage, several: bool) -> list[str]:
         legend(costs),
         strips(page.front, page.alone, page.chosen),
         "<h2>What does each layer group cost?</h2>",
-        '<p class="quiet">Coloured columns: where each mapping of the front runs the group.'
+        '<p class="quiet">Numbered columns: where each mapping of the front runs the group.'
         " Coloured numbers: what the chosen mapping takes. A dash: the accelerator does not take"
         " the group. Bytes are those of the tensors that cross the beginning of the group, in"
         " FP32.</p>",
@@ -113,7 +114,8 @@ def _network(page: MappedPage, several: bool) -> list[str]:
 
 def _about_plot(page: MappedPage) -> str:
     more = len(page.others) - len(page.front)
-    small = f" Small dots are {more} more members of the front." if more > 0 else ""
+    dots = "A small dot is one more member" if more == 1 else f"Small dots are {more} more members"
+    small = f" {dots} of the front." if more > 0 else ""
     is_helped = any(not run.pieces for run in page.alone)
     helped = ", where need be with layers that a DLA leaves to the GPU" if is_helped else ""
     shown = near(page.front, page.alone)

@@ -114,8 +114,8 @@ def group_table(costs: GroupCosts, front: Sequence[Run], chosen: int | None) -> 
             f"<td>{costs.crossing_bytes[group] / KIB:,.0f}</td>"
         ]
         cells += [
-            f'<td class="where" style="background:{colour_of(where[group])}"'
-            f' title="{names[where[group]]}"></td>'
+            f'<td class="where" style="background:{colour_of(where[group])}">'
+            f"{names[where[group]]}</td>"
             for where in at
         ]
         for values in (costs.time_s[group], costs.energy_j[group] / costs.batch):

@@ -29,7 +29,8 @@ MAPPING_STYLE = f"""
  white-space:nowrap;font:11px/26px system-ui,"DejaVu Sans",sans-serif}}
 .groups td{{position:relative}}
 .groups td.on{{color:{ON_COLOUR};font-weight:700}}
-.groups td.where{{padding:0;min-width:16px;border-left:1px solid var(--paper)}}
+.groups td.where{{padding:0 4px;border-left:1px solid var(--paper);color:{ON_COLOUR};
+ font-size:11px;text-align:center}}
 .groups th{{white-space:nowrap}}
 tr.chosen td{{color:var(--mark);font-weight:700}}
 @media (max-width:640px){{.strip .bar i,.lane i{{font-size:0}}}}

@@ -64,7 +64,7 @@ def test_numbers_are_those_of_the_costs(tmp_path):
     row = re.search(r"<tr><td>2</td>.*?</tr>", text)
     assert row
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", row[0])
-    assert " ".join(cells) == "2 1 1    2.0000 1.5000 5.0000 10.0000 1.5000 30.0000"
+    assert " ".join(cells) == "2 1 1 tensor dla0 dla0 2.0000 1.5000 5.0000 10.0000 1.5000 30.0000"
     assert re.findall(r'class="on"[^>]*>([\d.]+)<', row[0]) == ["1.5000", "1.5000"]
     last = re.search(r"<tr><td>3</td>.*?</tr>", text)
     assert last
@@ -102,3 +102,10 @@ def test_an_accelerator_far_from_the_front_is_told_and_not_drawn(tmp_path):
     text = text_of(tmp_path, page())
     assert "Outside of the plot: cuda (20.6 ms, 121 mJ)." in text
     assert text.count('class="alone" x="-12"') == 1
+
+
+def test_members_of_the_front_that_are_not_shown_are_counted(tmp_path):
+    whole = tuple((run.time_s, run.inference_j) for run in page().front)
+    for count, said in ((1, "A small dot is one more member"), (2, "Small dots are 2 more members")):
+        others = (*whole, *((1e-2 * number, 1e-3) for number in range(1, 1 + count)))
+        assert f"{said} of the front." in read(text_of(tmp_path, page(others=others))).text
