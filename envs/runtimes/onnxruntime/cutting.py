@@ -21,7 +21,7 @@ from envs.arrays import NamedArrays
 from envs.errors import NetworkError, TunerError
 from envs.graph.flow import Flow, flow_of
 from envs.graph.folding import LoadingError
-from envs.graph.onnx_file import MAX_MESSAGE_BYTES, in_order
+from envs.graph.onnx_file import MAX_MESSAGE_BYTES, in_order, load_weights
 from envs.graph.segments import Segment, balanced, segments_of
 from envs.graph.value_types import value_types
 from envs.optional import optional_import
@@ -91,7 +91,8 @@ def _cut(path: Path, network: Network, count: int, samples: Samples | None) -> C
         options = options_of(threads, halves)
         options.optimized_model_filepath = str(target)
         whole = open_session(path, options)
-        model = optional_import("onnx", "networks").load(str(target))
+        model = optional_import("onnx", "networks").load(str(target), load_external_data=False)
+        load_weights(model, path)  # what was left in other files lies beside the network still
         in_order(model)
         times_us = _timed(model, Path(folder), threads, feeds[-1])
     flow = flow_of(model)

@@ -14,6 +14,7 @@ from typing import Any
 from envs.accuracy.samples import Samples
 from envs.errors import StorageError
 from envs.files import parse_json, read_small, sha256_of
+from envs.graph.onnx_file import open_model
 from envs.optional import optional_import
 from envs.runtimes.onnxruntime.cutting import Cutting, cut
 from envs.spec import Network, processor_name
@@ -77,8 +78,8 @@ def segmented(
 
 def _folder_name(path: Path, count: int) -> str:
     runtime = optional_import("onnxruntime", "networks")
-    # The graph that is cut is made for this processor.
-    parts = [path.stem, sha256_of(path).hex()[:12], f"ort{runtime.__version__}", processor_name()]
+    # With the weights that lie in other files. The graph that is cut is made for this processor.
+    parts = [path.stem, open_model(path)[1][:12], f"ort{runtime.__version__}", processor_name()]
     name = "-".join(re.sub(r"[^A-Za-z0-9._]", "_", part) for part in parts)
     return f"{name}-segments{count}-v1"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 
@@ -59,6 +60,23 @@ def test_published_networks(name: str, tmp_path: Path) -> None:
     made = cut(path, network, 5)
     assert (len(made.segments), len(made.times_ms), made.equal) == (5, 5, True)
     check_engine(path, tmp_path, 5)
+
+
+def test_weights_in_another_file(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(
+        build("squeezenet1_1", image_size=64),
+        path,
+        save_as_external_data=True,
+        location="net.data",
+        size_threshold=0,
+    )
+    check_engine(path, tmp_path / "segments", 3)
+    assert len(segmented(path, read_network(path), 3, tmp_path / "segments").paths) == 3
+    # A network that was trained anew may differ in its file of weights alone.
+    weights = np.fromfile(tmp_path / "net.data", dtype=np.float32)
+    (weights * 0.5).tofile(tmp_path / "net.data")
+    check_engine(path, tmp_path / "segments", 3)
 
 
 @pytest.mark.parametrize("name", EXPORTED)
