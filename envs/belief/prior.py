@@ -12,7 +12,7 @@ from envs.belief.assess import MIN_FEASIBLE_CHANCE, chance_of_keeping, worth_sta
 from envs.belief.factor import factor
 from envs.belief.gaussian import Belief, prior_variance
 from envs.belief.score import PENALTY, score_and_violation
-from envs.belief.shortlist import ENUMERATED, candidate_pool
+from envs.belief.shortlist import candidate_pool
 from envs.simulator.device_model import DeviceModel
 from envs.simulator.tables import Contexts
 from envs.simulator.window_noise import WINDOW_S, noise_spread
@@ -21,10 +21,6 @@ from envs.spec import Configuration, Objective, margins
 #: Draws of the parameters that a shortlist must serve, and of those that a belief is made of: the
 #: latter estimate covariances, which takes more.
 DRAWS, BELIEF_DRAWS = 64, 320
-
-#: Of the former, those that a shortlist of a space too large to list must serve: its candidates are
-#: many, and twice as many draws choose hardly better ones.
-SEARCHED_DRAWS = 32
 
 #: Directions that are kept of the belief, and configurations on a shortlist.
 DIRECTIONS, SHORTLIST = 24, 80
@@ -115,8 +111,6 @@ def prior_of(
     """
     draws = model.drawn(rng, DRAWS) if scouts is None else scouts
     if candidates is None or len(candidates) > size:
-        if candidates is None and model.space.combinations > ENUMERATED:
-            draws = draws.take(np.arange(min(SEARCHED_DRAWS, len(draws))))
         pool = candidate_pool(model, draws, objective, rng, candidates)
         chosen = pool[_covering(model, draws, pool, objective, size)]
     else:

@@ -28,7 +28,7 @@ ENUMERATED = 200_000
 
 #: In a space that is searched: how many of its best a scout looks around, how many it shows to the
 #: others, and how many it contributes at each of the margins.
-SCOUT_BEAM, SHARED, FOUND = 5, 32, 120
+SCOUT_BEAM, SHARED, FOUND = 12, 32, 120
 
 #: Rounds without anything better after which a scout's search ends.
 PATIENCE = 2
