@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from envs.errors import OptionError, RuntimeFault
-from envs.spec import Measurement, Outcome
+from envs.spec import Criticality, Measurement, Outcome
 from tuner.device import open_device
 from tuner.objectives import Limits, asked, objective_from
 from tuner.options import ServeOptions
@@ -23,12 +24,15 @@ def check_slowdown(slowdown: float | None, serve: ServeOptions) -> None:
     """Raise OptionError if a slowdown cannot be asked for here."""
     if slowdown is None:
         return
-    if not slowdown >= 1:
+    if not 1 <= slowdown < math.inf:
         raise OptionError(
-            f"slowdown={slowdown} must be at least 1: p99 beside other networks over p99 alone"
+            f"slowdown={slowdown} must be at least 1, and finite: p99 beside other networks over"
+            " p99 alone"
         )
     if len(serve.network) < 2:
         raise OptionError("slowdown compares a network beside others with itself alone: give two")
+    if all(each == Criticality.BEST_EFFORT for each in serve.criticality or [""]):
+        raise OptionError("slowdown limits critical networks, and here is none: leave it out")
 
 
 def limits_alone(
@@ -79,6 +83,7 @@ def _only(serve: ServeOptions, files: list[str], position: int) -> ServeOptions:
         weight=None,
         criticality=None,
         segments=None,
+        mappings=None,
         shape=None,
         fix=None,
     )
@@ -88,7 +93,13 @@ def _p99_alone_ms(serve: ServeOptions, window_s: float) -> float:
     with open_device(serve, engines="first") as device:
         smallest = device.space.default()
         outcomes = [device.measure(smallest, window_s) for _ in range(WINDOWS)]
-    return float(np.median([_p99_ms(each, serve) for each in outcomes]))
+    found = [each for each in (_p99_ms(outcome, serve) for outcome in outcomes) if each == each]
+    if not found:  # a limit that is not a number would limit nothing
+        raise RuntimeFault(
+            f"{serve.network[0]} cannot be measured alone, which slowdown needs: no request was"
+            f" answered in windows of {window_s:g} s: take longer ones"
+        )
+    return float(np.median(found))
 
 
 def _p99_ms(outcome: Outcome, serve: ServeOptions) -> float:

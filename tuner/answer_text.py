@@ -1,5 +1,6 @@
 """An answer of tuning as text: its table, the reasons of failed windows, and sentences."""
 
+import math
 from collections.abc import Iterable
 
 from envs.errors import printable
@@ -140,7 +141,9 @@ def found_lines(answer: Answer) -> list[str]:
     called = "answer" if answer.complete else "best so far"
     lines = [f"{called}: {space.describe(answer.configuration)} ({answer.origin})"]
     for name, each in answer.networks.items():
-        latency = f"{answer.latency_quantity} {each.p99_ms:.1f} ms"
+        known = math.isfinite(each.p99_ms)
+        quantity = answer.latency_quantity
+        latency = f"{quantity} {each.p99_ms:.1f} ms" if known else f"no {quantity}"
         if few_requests(answer.outcome, each):
             latency += f" (over {each.requests:.0f} requests only: {LONGER})"
         line = f"  {name}: {each.throughput_ips:.1f} inferences/s, {latency}"

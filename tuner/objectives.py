@@ -58,11 +58,19 @@ def objective_of(given: Mapping[str, Any], workload: Workload) -> Objective:
 def objective_from(given: Mapping[str, Any], workload: Workload) -> Objective:
     """Return the objective that options ask of a workload, whatever arrives.
 
-    A single limit of p99 for all networks is one for the critical ones.
+    A single limit of p99 for several networks is one for the critical ones.
+
+    Raises:
+        ObjectiveError: a value cannot be used, or such a limit would limit nothing.
     """
     objective = Objective.from_dict(dict(given), len(workload.tenants))
-    if isinstance(given.get("p99_ms"), (list, tuple)):
+    if isinstance(given.get("p99_ms"), (list, tuple)) or len(workload.tenants) == 1:
         return objective
+    if all(workload.best_effort) and math.isfinite(objective.p99_ms[0]):
+        raise ObjectiveError(
+            f"p99_ms={objective.p99_ms[0]:g} limits critical networks, and all are best effort:"
+            " give one limit for each"
+        )
     limits = zip(objective.p99_ms, workload.best_effort, strict=True)
     return replace(objective, p99_ms=tuple(math.inf if low else own for own, low in limits))
 

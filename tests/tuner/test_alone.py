@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.errors import ObjectiveError, OptionError
+from envs.errors import ObjectiveError, OptionError, RuntimeFault
 from tuner.alone import check_slowdown, limits_alone
 from tuner.api import optimize
 from tuner.options import ServeOptions
@@ -55,4 +55,25 @@ def test_what_makes_no_sense_is_one_sentence(serve: ServeOptions) -> None:
         check_slowdown(0.9, serve)
     with pytest.raises(OptionError, match="give two"):
         check_slowdown(1.1, replace(serve, network=serve.network[:1]))
+    for wrong in (math.nan, math.inf):
+        with pytest.raises(OptionError, match=f"slowdown={wrong} must be at least 1, and finite"):
+            check_slowdown(wrong, serve)
+    with pytest.raises(OptionError, match="and here is none: leave it out"):
+        check_slowdown(1.1, replace(serve, criticality=["best_effort"] * 2))
+    check_slowdown(1.1, replace(serve, criticality=None))
     check_slowdown(None, serve)
+
+
+def test_mappings_of_the_others_are_no_matter_alone(serve: ServeOptions) -> None:
+    mapped = replace(serve, accelerators=["tensor", "dla0"], mappings=["other:dla0_to_1_tensor"])
+    assert math.isfinite(limits_alone(mapped, 1.5, None, 1.0)[0])
+
+
+def test_a_network_without_an_answer_has_no_limit_to_go_by(
+    serve: ServeOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = iter([math.nan, 3.0, 1.0] + [math.nan] * 3)
+    monkeypatch.setattr("tuner.alone._p99_ms", lambda *_: next(found))
+    assert limits_alone(serve, 2.0, None, 1.0)[0] == 4.0
+    with pytest.raises(RuntimeFault, match="no request was answered in windows of 1 s"):
+        limits_alone(serve, 2.0, None, 1.0)

@@ -142,6 +142,15 @@ def test_a_p99_over_few_requests_is_marked_everywhere(
     assert data["requests"] == [None if math.isnan(requests) else requests]
 
 
+def test_a_network_without_an_answered_request_has_no_p99() -> None:
+    def measure(configuration: Configuration) -> Outcome:
+        silent = {"p99_ms": math.nan, "requests": 0.0, "throughput_ips": 0.0}
+        return replace(changed(configuration, **silent), origin=Origin.MEASURED)
+
+    said = "".join(answer_lines(answer_of(measure, WORLD.default(), ROWS[0])))
+    assert "0.0 inferences/s, no p99 (over 0 requests only" in said
+
+
 def test_the_default_is_not_compared_with_itself() -> None:
     answer = answer_of(
         lambda each: changed(each, throughput_ips=100.0 if each == WORLD.default() else 50.0),

@@ -1,12 +1,13 @@
 """Options that say which networks are critical and which are best effort."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from envs.errors import OptionError
+from envs.errors import ObjectiveError, OptionError
 from tests.worlds import critical_and_best_effort, network
 from tuner.objectives import asked, objective_of
 from tuner.options import ServeOptions
@@ -22,6 +23,14 @@ def test_a_single_latency_limit_is_for_the_critical_networks() -> None:
     assert objective_of(asked(20.0), WORKLOAD).p99_ms == (20.0, math.inf)
     assert objective_of(asked([20.0, 300.0]), WORKLOAD).p99_ms == (20.0, 300.0)
     assert objective_of(asked(), WORKLOAD).p99_ms == (math.inf, math.inf)
+
+
+def test_a_limit_that_would_limit_nothing_is_refused() -> None:
+    low = replace(WORKLOAD.tenants[1], name="a"), WORKLOAD.tenants[1]
+    with pytest.raises(ObjectiveError, match="p99_ms=20 limits critical networks, and all are"):
+        objective_of(asked(20.0), replace(WORKLOAD, tenants=low))
+    assert objective_of(asked(), replace(WORKLOAD, tenants=low)).p99_ms == (math.inf, math.inf)
+    assert objective_of(asked(20.0), replace(WORKLOAD, tenants=low[1:])).p99_ms == (20.0,)
 
 
 def test_best_effort_may_run_in_segments_and_the_critical_may_not() -> None:
