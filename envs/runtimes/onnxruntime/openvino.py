@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from envs.errors import NetworkError
 from envs.optional import optional_import
 from envs.runtimes.onnxruntime.sessions import Array
 
@@ -37,11 +40,20 @@ class OpenVinoSession:
             # Threads that are bound to cores would meet those of other instances there.
             "ENABLE_CPU_PINNING": False,
         }
-        # A tensor may have several names there, and any of them would be told.
+        # By place: a tensor may have several names there, and an input that something only passes
+        # on has the name of what leaves that.
         graph = optional_import("onnx", "networks").load(str(path), load_external_data=False).graph
-        taken = {name for each in self._model.inputs for name in each.get_names()}
-        self._inputs = [each.name for each in graph.input if each.name in taken]
+        weights = {each.name for each in graph.initializer}
+        self._inputs = [each.name for each in graph.input if each.name not in weights]
         self._outputs = [each.name for each in graph.output]
+        for here, there in (
+            (self._inputs, self._model.inputs),
+            (self._outputs, self._model.outputs),
+        ):
+            if len(here) != len(there):
+                raise NetworkError(
+                    f"{path} has other inputs or outputs in OpenVINO: leave openvino out"
+                )
         self._requests: dict[tuple[tuple[int, ...], ...], Any] = {}
         self._ort_value = optional_import("onnxruntime", "deploy").OrtValue
 
@@ -55,20 +67,23 @@ class OpenVinoSession:
 
     def run(self, names: Sequence[str] | None, feed: Mapping[str, Array]) -> list[Array]:
         """Return outputs by name, all in order where no names are given."""
-        request = self._request(feed)
-        request.infer(dict(feed), share_inputs=True)
+        # ONNX Runtime's arrays may have C's `long long`, which OpenVINO does not take for int64.
+        arrays = [feed[name].view(np.dtype(feed[name].dtype.str)) for name in self._inputs]
+        request = self._request(arrays)
+        request.infer(dict(enumerate(arrays)), share_inputs=True)
         wanted = self._outputs if names is None else names
-        return [request.get_tensor(name).data.copy() for name in wanted]
+        places = [self._outputs.index(name) for name in wanted]
+        return [request.get_output_tensor(place).data.copy() for place in places]
 
     def run_with_ort_values(self, names: Sequence[str], feed: Mapping[str, Any]) -> list[Any]:
         """Return outputs by name as values of ONNX Runtime, from such values."""
         arrays = {name: value.numpy() for name, value in feed.items()}
         return [self._ort_value.ortvalue_from_numpy(each) for each in self.run(names, arrays)]
 
-    def _request(self, feed: Mapping[str, Array]) -> Any:
-        shapes = tuple(feed[name].shape for name in self._inputs)
+    def _request(self, arrays: Sequence[Array]) -> Any:
+        shapes = tuple(array.shape for array in arrays)
         if shapes not in self._requests:
-            self._model.reshape({name: list(array.shape) for name, array in feed.items()})
+            self._model.reshape({place: list(shape) for place, shape in enumerate(shapes)})
             compiled = self._core.compile_model(self._model, "CPU", self._options)
             self._requests[shapes] = compiled.create_infer_request()
         return self._requests[shapes]

@@ -137,6 +137,7 @@ class _Divided:
                 described = read_network(alone, name)
             except NetworkError as error:
                 reason = str(error).removeprefix(f"{alone} ").removeprefix(f"{alone}: ")
+                reason = reason.partition(": ")[0]  # what to do is about files that one has
                 raise NetworkError(
                     f"{name} cannot run in INT8 ({reason}): choose another mapping"
                 ) from error

@@ -190,3 +190,26 @@ def test_openvino_runs_no_segments_of_onnx_runtime(tmp_path: Path) -> None:
     factory = OnnxEngineFactory(space, [path], tmp_path / "cache")
     with pytest.raises(ConfigurationFailed, match="OpenVINO runs a network in one piece"):
         factory.build(0, 1, 1)
+
+
+@pytest.mark.parametrize("passing", ["Dropout", "Identity", "Relu"])
+def test_openvino_reads_an_input_that_something_only_passes_on(
+    passing: str, tmp_path: Path
+) -> None:
+    nodes = [node(passing, "b", "u"), node("Sub", "a u", "t"), node("Add", "t w", "y")]
+    ends, weight = {"b": [1, 64], "a": [1, 64]}, np.full(64, 5, np.float32)
+    made = model(nodes, ends, {"y": [1, 64]}, {"w": weight}, ir=3, weights_are_inputs=True)
+    onnx.save(made, tmp_path / "net.onnx")
+    session = open_on(accelerator("openvino_fp32"), tmp_path / "net.onnx", 1)
+    feed = {name: np.full((1, 64), value, np.float32) for name, value in (("a", 1), ("b", 3))}
+    np.testing.assert_array_equal(session.run(["y"], feed)[0], np.full((1, 64), 3))
+
+
+def test_openvino_takes_whole_numbers_of_onnx_runtime(tmp_path: Path) -> None:
+    kinds = dict.fromkeys(("ids", "y"), onnx.TensorProto.INT64)
+    made = model([node("Neg", "ids", "y")], {"ids": [1, 3]}, {"y": [1, 3]}, kinds=kinds)
+    onnx.save(made, tmp_path / "net.onnx")
+    session = open_on(accelerator("openvino_fp32"), tmp_path / "net.onnx", 1)
+    for kind in (np.int64, np.longlong):
+        (result,) = session.run(["y"], {"ids": np.array([[1, 2, 3]], dtype=kind)})
+        np.testing.assert_array_equal(result, [[-1, -2, -3]])
