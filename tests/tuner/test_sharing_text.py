@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from envs.problems.problem import Problem
 from envs.spec import Objective
 from envs.testing.problems import measurement, small_space, unrelated_model
+from tuner.device import open_device
 from tuner.placement.measures import rates_alone
 from tuner.sharing_text import sharing_lines
 
@@ -30,3 +32,21 @@ def test_two_networks_at_half_their_speed_are_worth_one_device() -> None:
 
 def test_a_network_alone_shares_nothing() -> None:
     assert sharing_lines(problem(1), measurement([10.0], [1.0])) == []
+
+
+def test_networks_with_mappings_are_compared_with_themselves_alone(
+    small_onnx: Path, other_onnx: Path
+) -> None:
+    with open_device(
+        [str(small_onnx), str(other_onnx)],
+        runtime="simulated",
+        accelerators=["tensor", "dla0"],
+        mappings=["other:dla0_to_1_tensor"],
+        max_instances=1,
+        batches=[1],
+    ) as device:
+        assert device.model is not None
+        start = device.space.default()
+        free = Objective((math.inf, math.inf))
+        given = Problem(device.space, [start], free, start, model=device.model)
+        assert "small " in sharing_lines(given, measurement([10.0, 5.0], [1.0, 1.0]))[1]

@@ -107,7 +107,7 @@ def rates_alone(model: DeviceModel, objective: Objective) -> FloatArray:
     """
     rates = np.zeros(model.space.shape[0])
     for tenant in range(len(rates)):
-        own = model_of_one(model, tenant)
+        own = model.of_tenants([tenant])
         limits = Objective((objective.p99_ms[tenant],), objective.power_w)
         found = LocalSearch(own, own.nominal(), limits)
         found.add(starts(own.space, np.random.default_rng(0)))
@@ -115,8 +115,3 @@ def rates_alone(model: DeviceModel, objective: Objective) -> FloatArray:
         best = found.placements(found.best(0, 0.0)[:1])
         rates[tenant] = float(np.exp(own.logarithms(own.nominal(), best)[0, 0, 0]))
     return rates
-
-
-def model_of_one(model: DeviceModel, tenant: int) -> DeviceModel:
-    """Return the model of the device with one of its tenants, before anything was recorded."""
-    return DeviceModel(model.machine, model.space.of_tenants([tenant]), (model.networks[tenant],))

@@ -20,7 +20,6 @@ from tuner.placement.measures import (
     calibrated_counts,
     fairness,
     inferences_per_joule,
-    model_of_one,
     overlap,
     overlap_warning,
     rates_alone,
@@ -85,7 +84,7 @@ def test_the_rate_alone_is_the_best_of_all_configurations_of_one_tenant() -> Non
     model, objective = model_for(space, layers), Objective((20.0, 5.0), 30.0)
     found = rates_alone(model, objective)
     for tenant in range(2):
-        own = model_of_one(model, tenant)
+        own = model.of_tenants([tenant])
         logs = own.logarithms(own.nominal(), own.space.catalogue)[0]
         kept = (logs[1] <= np.log(objective.p99_ms[tenant])) & (logs[2] <= np.log(30.0))
         assert kept.any()
