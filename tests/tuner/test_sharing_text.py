@@ -42,6 +42,7 @@ def test_networks_with_mappings_are_compared_with_themselves_alone(
         runtime="simulated",
         accelerators=["tensor", "dla0"],
         mappings=["other:dla0_to_1_tensor"],
+        allow_uncalibrated=True,
         max_instances=1,
         batches=[1],
     ) as device:
