@@ -74,8 +74,9 @@ class Answer:
 
     @property
     def p99_ms(self) -> float:
-        """Return the 99th percentile of latency of the slowest network [ms], NaN for a failure."""
-        return max((each.p99_ms for each in self.networks.values()), default=math.nan)
+        """Return the p99 of latency of the slowest network [ms]; NaN where none has one."""
+        known = [each.p99_ms for each in self.networks.values() if not math.isnan(each.p99_ms)]
+        return max(known, default=math.nan)
 
     @property
     def latency_quantity(self) -> str:
