@@ -36,6 +36,8 @@ def test_problems_depend_on_the_seed_alone_however_many_processes_draw_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(envs.problems.simulated_world, "PORTION", 2)
+    # The processes inherit it: linear algebra with other threads than here gives the same bits.
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     told: list[int] = []
     alone, together = (
         SimulatedWorld(NANO, 5, 3, jobs=1),
