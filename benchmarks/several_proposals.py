@@ -1,4 +1,4 @@
-"""How long does it take until several networks have proposals? A part of `benchmarks.several`."""
+"""Time proposals for several networks. A part of `benchmarks.several`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all environments share: the draws of problems and noise, and one episode at a time."""
+"""Share among all environments the draws of problems and noise, and one episode at a time."""
 
 from __future__ import annotations
 

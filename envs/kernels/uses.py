@@ -1,4 +1,4 @@
-"""How a kernel uses a variable where its name stands: it reads it, writes it, or lets it out."""
+"""Say how a kernel uses a variable where its name stands: reads it, writes it, or lets it out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PASSES = ("init_declarator", "argument_list", "initializer_list", "return_state
 
 @dataclass(frozen=True)
 class Uses:
-    """What a kernel's file says of types, functions and members.
+    """Hold what a kernel's file says of types, functions and members.
 
     Attributes:
         kernel: the kernel.

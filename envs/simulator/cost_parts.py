@@ -1,4 +1,4 @@
-"""What the costs of layer groups, and of transitions between them, are made of."""
+"""Add up the parts that costs of layer groups and of transitions between them are made of."""
 
 from __future__ import annotations
 

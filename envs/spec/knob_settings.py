@@ -1,4 +1,4 @@
-"""What each knob of a space can be set to: one tenant on one accelerator."""
+"""Say what each knob of a space can be set to: one tenant on one accelerator."""
 
 from __future__ import annotations
 

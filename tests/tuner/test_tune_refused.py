@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from envs.runtimes.protocol import Transition
 from envs.runtimes.serving.runtime import ServingRuntime
 from envs.spec import Configuration, ConfigurationFailed, Failure, FailureKind
+from tests.envs.graph.small_graphs import saved, tensor
 from tests.tuner.tune import CPU, SMALL, tune
 
 pytestmark = pytest.mark.usefixtures("session_cache")
@@ -26,45 +26,14 @@ def test_a_limit_that_nothing_meets(small_onnx: Path) -> None:
 
 
 def constant(path: Path) -> Path:
-    tensor = helper.make_tensor("c", TensorProto.FLOAT, [1], [1.0])
-    graph = helper.make_graph(
-        [helper.make_node("Constant", [], ["y"], value=tensor)],
-        "g",
-        [],
-        [helper.make_tensor_value_info("y", 1, [1])],
-    )
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
-    )
-    return path
+    held = helper.make_tensor("c", TensorProto.FLOAT, [1], [1.0])
+    nodes = [helper.make_node("Constant", [], ["y"], value=held)]
+    return saved(path, nodes, [], [tensor("y", [1])], [], opset=17)
 
 
-def dynamic(path: Path) -> Path:
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        [helper.make_node("Relu", ["x"], ["y"])],
-        "g",
-        [value("x", 1, ["n", "w"])],
-        [value("y", 1, ["n", "w"])],
-    )
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
-    )
-    return path
-
-
-def fixed(path: Path) -> Path:
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        [helper.make_node("Relu", ["x"], ["y"])],
-        "g",
-        [value("x", 1, [3, 4])],
-        [value("y", 1, [3, 4])],
-    )
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
-    )
-    return path
+def relu(path: Path, shape: list[int | str]) -> Path:
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    return saved(path, nodes, [tensor("x", shape)], [tensor("y", shape)], [], opset=17)
 
 
 def test_what_cannot_be_tuned_gets_one_sentence(small_onnx: Path, tmp_path: Path) -> None:
@@ -73,9 +42,9 @@ def test_what_cannot_be_tuned_gets_one_sentence(small_onnx: Path, tmp_path: Path
     cases: list[tuple[tuple[object, ...], str]] = [
         (("--network", truncated), "truncated.onnx"),
         (("--network", constant(tmp_path / "constant.onnx")), "no input"),
-        (("--network", dynamic(tmp_path / "dynamic.onnx")), "dynamic"),
+        (("--network", relu(tmp_path / "dynamic.onnx", ["n", "w"])), "dynamic"),
         (
-            ("--network", fixed(tmp_path / "fixed.onnx")),
+            ("--network", relu(tmp_path / "fixed.onnx", [3, 4])),
             "the batch is not the only one",
         ),
         (("--network", small_onnx, "--p99-ms", 1, 2), "2 values for 1 tenants"),

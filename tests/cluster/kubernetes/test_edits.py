@@ -1,4 +1,4 @@
-"""What somebody changes by hand is made as it was; what others may add is left alone."""
+"""Test that changes by hand are undone, and that what others may add is left alone."""
 
 from __future__ import annotations
 

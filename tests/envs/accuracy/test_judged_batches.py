@@ -1,4 +1,4 @@
-"""What batches are judged on: samples, fixed batches, branches, and what is kept of it."""
+"""Test what batches are judged on: samples, fixed batches, branches, and what is kept of it."""
 
 from __future__ import annotations
 
